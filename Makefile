@@ -1,0 +1,62 @@
+# Two commands for a newcomer: `make run` and `make test`. Both set up everything they need in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+DEV_OPTIONS ?=
+TEST_OPTIONS ?=
+
+.PHONY: help setup run test lint fmt bench lock clean check-python
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.ready  ## build .venv with pinned, hash-checked dependencies (a second call is quick)
+
+run: setup  ## start the service on 127.0.0.1:8000, with an embedded Valkey and an inbox instead of a gateway
+	@exec $(BIN)/otp-service dev $(DEV_OPTIONS)
+
+test: .venv/.ready-test  ## run the whole test suite against a real Valkey server
+	@$(BIN)/python -m pytest $(TEST_OPTIONS)
+
+lint: .venv/.ready-test  ## ruff, mypy --strict, the import contract
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: .venv/.ready-test  ## format the code
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: .venv/.ready-test  ## measure: ratios within one run, see tests/bench
+	@$(BIN)/python -m tests.bench
+
+lock:  ## resolve the dependencies anew (needs uv)
+	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  pyproject.toml --extra embedded --group build -o requirements.lock
+	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  pyproject.toml --extra embedded --group build --group test --group lint -c requirements.lock -o requirements-dev.lock
+
+clean:  ## remove what the other targets made
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+check-python:
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed (Debian: apt install python3)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "make: $(PYTHON) is older than 3.11; name a newer one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "make: $(PYTHON) cannot make a virtual environment (Debian: apt install python3-venv)" >&2; exit 1; }
+
+# The project is installed as editable by a backend that the lock pins too, so nothing is fetched unchecked.
+.venv/.ready: requirements.lock pyproject.toml | check-python
+	@echo "setting up .venv (the first time takes a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@$(PIP_INSTALL) --no-deps --no-index --no-build-isolation -e .
+	@touch $@
+
+.venv/.ready-test: requirements-dev.lock .venv/.ready
+	@echo "setting up the test tools"
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
