@@ -1,0 +1,1 @@
+"""The rules of a verification: pure, without I/O, clock or framework."""

@@ -1,0 +1,81 @@
+"""Why a request is not done. A reason carries what the caller needs to act, and knows no HTTP.
+
+The names are the stable codes of the public contract (design.md section 3); `api/problems.py` gives each its status.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["FieldMistake", "Reason", "Refused"]
+
+
+class Reason(StrEnum):
+    """The stable code of a refusal."""
+
+    REQUEST_MALFORMED = "request_malformed"
+    KEY_MISSING = "key_missing"
+    KEY_INVALID = "key_invalid"
+    SCOPE_MISSING = "scope_missing"
+    PURPOSE_NOT_ALLOWED = "purpose_not_allowed"
+    COUNTRY_NOT_ALLOWED = "country_not_allowed"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    VERIFICATION_UNKNOWN = "verification_unknown"
+    VERIFICATION_USED = "verification_used"
+    VERIFICATION_SUPERSEDED = "verification_superseded"
+    VERIFICATION_CANCELED = "verification_canceled"
+    VERIFICATION_EXPIRED = "verification_expired"
+    IDEMPOTENCY_IN_FLIGHT = "idempotency_in_flight"
+    IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
+    BODY_TOO_LARGE = "body_too_large"
+    MEDIA_TYPE_UNSUPPORTED = "media_type_unsupported"
+    PHONE_INVALID = "phone_invalid"
+    PHONE_NOT_MOBILE = "phone_not_mobile"
+    CODE_INCORRECT = "code_incorrect"
+    RESEND_TOO_SOON = "resend_too_soon"
+    RATE_LIMITED = "rate_limited"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    RECIPIENT_LOCKED = "recipient_locked"
+    SPEND_CAP_REACHED = "spend_cap_reached"
+    STORE_UNAVAILABLE = "store_unavailable"
+    OVERLOADED = "overloaded"
+    NO_ROUTE = "no_route"
+    INTERNAL_ERROR = "internal_error"
+
+
+class FieldMistake(tuple[str, str]):
+    """A JSON pointer into the body and what is wrong there; never the value that was found."""
+
+    __slots__ = ()
+
+    def __new__(cls, pointer: str, detail: str) -> FieldMistake:
+        """Pair `pointer` (RFC 6901) with `detail`."""
+        return super().__new__(cls, (pointer, detail))
+
+
+class Refused(Exception):  # noqa: N818 - it is a decision, not a fault
+    """The use case stopped here, and nothing was done for the caller.
+
+    `retry_after_ms` is when the same request may be accepted; `limit` names the budget of `rate_limited`;
+    `attempts_left` goes with `code_incorrect`; `mistakes` with `request_malformed`.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str = "",
+        *,
+        retry_after_ms: int | None = None,
+        attempts_left: int | None = None,
+        limit: str | None = None,
+        mistakes: tuple[FieldMistake, ...] = (),
+    ) -> None:
+        """Say why; `detail` is one sentence for a person, without digits of a number or a code."""
+        super().__init__(reason.value)
+        self.reason = reason
+        self.detail = detail
+        self.retry_after_ms = retry_after_ms
+        self.attempts_left = attempts_left
+        self.limit = limit
+        self.mistakes = mistakes

@@ -1,0 +1,290 @@
+"""Any spelling of a phone number is one recipient, and nothing else is a number: the known cases."""
+
+import re
+
+import pytest
+
+from otp_service.domain.phone import MAX_INPUT, SUPPORTED_COUNTRIES, PhoneInvalid, parse
+
+ONE = "+6281210100055"
+
+SPELLINGS = [
+    "081210100055",
+    "81210100055",
+    "6281210100055",
+    "+6281210100055",
+    "006281210100055",
+    "6208121010 0055",
+    "+62081210100055",
+    "+62 (0) 812-1010-0055",
+    "(0812) 1010.0055",
+    "(+62) 812 1010 0055",
+    "[62] 812/1010/0055",
+    "00 62 812 1010 0055",
+    "(00)62-812-1010-0055",
+    "0-0-6-2-8-1-2-1-0-1-0-0-0-5-5",
+    "  0812 1010 0055  ",
+    "0812\u00a01010\u20090055",
+    "0812\u20131010\u22120055",
+    "\uff0b\uff16\uff12 \uff18\uff11\uff12\uff0d\uff11\uff10\uff11\uff10\uff0d\uff10\uff10\uff15\uff15",
+    "٠٨١٢١٠١٠٠٠٥٥",
+    "+٦٢٨١٢١٠١٠٠٠٥٥",
+    "۰۸۱۲۱۰۱۰۰۰۵۵",
+    "०८१२१०१०००५५",
+    "0812١٠١٠0055",
+    "tel:+62-812-1010-0055",
+    "TEL:081210100055",
+    "tel:0812-1010-0055;phone-context=+62",
+    "tel:812-1010-0055;Phone-Context=+62",
+]
+
+NOT_A_NUMBER = [
+    "",
+    " ",
+    "+",
+    "00",
+    "()",
+    "tel:",
+    "0812-CALL-NOW",
+    "1800MICROSOFT",
+    "0812 1010 O055",
+    "081210100055 ext 5",
+    "081210100055x5",
+    "081210100055#5",
+    "081210100055,5",
+    "tel:+6281210100055;ext=5",
+    "tel:+6281210100055;isub=5",
+    "tel:+6281210100055;phone-context=+62",
+    "tel:081210100055;phone-context=example.com",
+    "tel:081210100055;phone-context=+",
+    "tel:081210100055;phone-context=+62;ext=5",
+    "081210100055;phone-context=+62",
+    "tel:tel:081210100055",
+    "tel:%2B6281210100055",
+    "sip:+6281210100055@example.com",
+    "++6281210100055",
+    "+006281210100055",
+    "+0062081210100055",
+    "+081210100055",
+    "62+81210100055",
+    "081210100055+",
+    "000812101000555",
+    "0812\n10100055",
+    "081210100055\n",
+    "0812\t10100055",
+    "0812\r\n10100055",
+    "081210100055\x00",
+    "\x000812\x0010100055",
+    "0812\u200b10100055",
+    "\u202a081210100055\u202c",
+    "0812²10100055",
+    "081210100055\ud800",
+    "Ⅻ081210100055",
+    "081210100055, 081210100056",
+    "081210100055/081210100056",
+    "call 081210100055 now",
+    "{phone}",
+    "-81210100055e0",
+    "1" * 17,
+    "+" + "1" * 17,
+]
+
+KINDS = [
+    ("081210100055", "ID", "ID", "mobile", True),
+    ("0215551234", "ID", "ID", "fixed_line", False),
+    ("08091234567", "ID", "ID", "premium_rate", False),
+    ("08041234567", "ID", "ID", "shared_cost", False),
+    ("0800123456", "ID", "ID", "toll_free", False),
+    ("+16502530000", "ID", "US", "fixed_line_or_mobile", True),
+    ("+19002345678", "ID", "US", "premium_rate", False),
+    ("+6531234567", "ID", "SG", "voip", False),
+    ("+447012345678", "ID", "GB", "personal_number", False),
+    ("+447640123456", "ID", "GB", "pager", False),
+    ("+445512345678", "ID", "GB", "uan", False),
+    ("+41860123456789", "ID", "CH", "voicemail", False),
+    ("+870773111632", "ID", "001", "mobile", True),
+    ("+88213300655", "ID", "001", "voip", False),
+    ("+979123456789", "ID", "001", "premium_rate", False),
+]
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_every_spelling_is_one_recipient(text: str) -> None:
+    """Whatever way people write it, it is the same E.164 and the same value."""
+    assert parse(text, "ID") == parse(ONE, "ID")
+    assert parse(text, "ID").e164 == ONE
+
+
+def test_parts_of_a_number() -> None:
+    """A number tells its country, its national forms, its kind and its block."""
+    number = parse("0812-1010-0055", "ID")
+    assert (number.e164, number.country, number.type, number.mobile) == (ONE, "ID", "mobile", True)
+    assert (number.national, number.national_digits) == ("0812-1010-0055", "81210100055")
+    assert (number.masked, number.block) == ("+62812*****055", "+628121010")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "08123456789",
+        "628123456789",
+        "+628123456789",
+        "8123456789",
+        "6208123456789",
+        "+6208123456789",
+        "+62 (0) 812 3456 789",
+        "٠٨١٢٣٤٥٦٧٨٩",
+        "tel:+62-812-345-6789",
+        "00628123456789",
+    ],
+)
+def test_executed_vectors_that_are_mobiles(text: str) -> None:
+    """standards.md B9, first two rows: these are all +628123456789 (00 becomes + first)."""
+    number = parse(text, "ID")
+    assert (number.e164, number.mobile) == ("+628123456789", True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "001628123456789",
+        "007628123456789",
+        "001 62 812 3456 789",
+        "62628123456789",
+        "0628123456789",
+        "+62628123456789",
+        "08123456",
+        "+6281234567890123",
+        "08123456789 ext 5",
+    ],
+)
+def test_executed_vectors_that_are_invalid(text: str) -> None:
+    """standards.md B9: old international prefixes, doubled country codes, wrong lengths, extensions."""
+    with pytest.raises(PhoneInvalid):
+        parse(text, "ID")
+
+
+@pytest.mark.parametrize("digits", range(6, 18))
+def test_indonesian_mobile_lengths(digits: int) -> None:
+    """9 to 12 digits after the 0 are a number; possible but invalid lengths are not."""
+    text = "0812345678901234567"[: digits + 1]
+    if 9 <= digits <= 12:
+        assert parse(text, "ID").national_digits == text[1:]
+    else:
+        with pytest.raises(PhoneInvalid):
+            parse(text, "ID")
+
+
+@pytest.mark.parametrize(("text", "country", "home", "kind", "mobile"), KINDS)
+def test_kinds(text: str, country: str, home: str, kind: str, mobile: bool) -> None:
+    """Each kind has its name, and only mobile or 'fixed line or mobile' counts as mobile."""
+    number = parse(text, country)
+    assert (number.country, number.type, number.mobile) == (home, kind, mobile)
+
+
+@pytest.mark.parametrize(
+    ("text", "e164", "national_digits"),
+    [
+        ("+225 07 12 34 56 78", "+2250712345678", "0712345678"),
+        ("+241 06 03 12 34", "+24106031234", "06031234"),
+        ("+242 06 123 4567", "+242061234567", "061234567"),
+        ("+39 06 698 82412", "+390669882412", "0669882412"),
+        ("+60 012 345 6789", "+60123456789", "123456789"),
+        ("+65 8123 4567", "+6581234567", "81234567"),
+    ],
+)
+def test_a_leading_zero_stays_where_it_belongs(text: str, e164: str, national_digits: str) -> None:
+    """The 0 is kept where it is part of the number and dropped where it is a trunk prefix."""
+    number = parse(text, "ID")
+    assert (number.e164, number.national_digits) == (e164, national_digits)
+
+
+def test_leading_zero_after_65_is_invalid() -> None:
+    """Singapore has no trunk prefix: +65 012.. is no number."""
+    with pytest.raises(PhoneInvalid):
+        parse("+65 012 345 6789", "ID")
+
+
+@pytest.mark.parametrize("text", NOT_A_NUMBER)
+def test_anything_else_is_refused(text: str) -> None:
+    """Letters, extensions, controls, invisible characters, a plus inside: all of it is PhoneInvalid."""
+    with pytest.raises(PhoneInvalid):
+        parse(text, "ID")
+
+
+@pytest.mark.parametrize("country", ["", "id", "XX", "001", "ZZ", "IDN", "ID\n", "62"])
+@pytest.mark.parametrize("text", [ONE, "081210100055"])
+def test_an_unknown_country_is_refused(country: str, text: str) -> None:
+    """An unknown country is an error even where the number would not need it."""
+    with pytest.raises(PhoneInvalid):
+        parse(text, country)
+
+
+def test_the_text_is_bounded_before_anything_else() -> None:
+    """64 characters are read, 65 are not, although the rest is only spaces."""
+    assert parse(ONE.ljust(MAX_INPUT), "ID").e164 == ONE
+    for text in (ONE.ljust(MAX_INPUT + 1), "1" * 1_000_000):
+        with pytest.raises(PhoneInvalid):
+            parse(text, "ID")
+
+
+@pytest.mark.parametrize("country", ["SG", "US", "MY", "IT"])
+def test_foreign_digits_without_a_plus_are_not_guessed(country: str) -> None:
+    """62.. is only read by the plan of the given country: no guess at Indonesia."""
+    with pytest.raises(PhoneInvalid):
+        parse("6281210100055", country)
+
+
+def test_foreign_digits_that_the_country_can_read() -> None:
+    """In Germany the same digits are a fixed line of the area 6281, which is no mobile."""
+    number = parse("6281210100055", "DE")
+    assert (number.e164, number.mobile) == ("+496281210100055", False)
+
+
+@pytest.mark.parametrize("text", [ONE, "006281210100055", "(+62) 0812 1010 0055"])
+def test_an_international_spelling_reads_the_same_everywhere(text: str) -> None:
+    """With + or 00 the default country has no say."""
+    assert {parse(text, country).e164 for country in SUPPORTED_COUNTRIES} == {ONE}
+
+
+def test_an_unassigned_country_code_does_not_fall_back() -> None:
+    """+990.. is not read as Finland's dial-out prefix 990 by the default country."""
+    with pytest.raises(PhoneInvalid):
+        parse("+9906281210100055", "FI")
+
+
+@pytest.mark.parametrize(
+    "text", ["0812-CALL-555", "+6281234567890123", "1" * 65, "08123456789 ext 5", "+99912345678"]
+)
+def test_an_error_carries_no_digits(text: str) -> None:
+    """Neither the message nor a chained error can put a number into a log."""
+    with pytest.raises(PhoneInvalid) as caught:
+        parse(text, "ID")
+    assert not re.search(r"\d", str(caught.value))
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (ONE, "+62812*****055"),
+        ("+6281234567890", "+62812*****890"),
+        ("+62812345678901", "+62812******901"),
+        ("+628123456789", "+6281*****789"),
+        ("+62812345678", "+6281****678"),
+        ("+6581234567", "+6581****67"),
+        ("+6834002", "+683****"),
+        ("+29022158", "+290****8"),
+    ],
+)
+def test_masks(text: str, masked: str) -> None:
+    """A short number shows less, down to nothing."""
+    assert parse(text, "ID").masked == masked
+
+
+def test_repr_hides_the_number() -> None:
+    """A number in a log line, a traceback or a container shows its mask only."""
+    number = parse(ONE, "ID")
+    assert repr(number) == str(number) == f"{number}" == "PhoneNumber(+62812*****055)"
+    assert "1010" not in repr([{"to": number}])

@@ -1,0 +1,84 @@
+"""What holds for every number and every text: one recipient, nothing but PhoneInvalid, a mask."""
+
+import re
+
+import phonenumbers
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from otp_service.domain.phone import SUPPORTED_COUNTRIES, PhoneInvalid, PhoneNumber, parse
+
+
+def _examples() -> list[str]:
+    found = (
+        phonenumbers.example_number_for_type(country, kind)
+        for country in SUPPORTED_COUNTRIES
+        for kind in phonenumbers.PhoneNumberType.values()
+    )
+    e164 = phonenumbers.PhoneNumberFormat.E164
+    return sorted({phonenumbers.format_number(number, e164) for number in found if number})
+
+
+def _shows_too_much(number: PhoneNumber) -> bool:
+    country_code = number.e164.removesuffix(number.national_digits)
+    shown = len(re.sub(r"\D", "", number.masked.removeprefix(country_code)))
+    stars, digits = number.masked.count("*"), len(number.national_digits)
+    return shown > 6 or stars < 4 or shown > (digits + 1) // 2 or shown + stars != digits
+
+
+def test_no_number_of_any_country_shows_too_much() -> None:
+    """Everywhere: four stars, six digits, half of the number, and a repr with no more than that."""
+    numbers = [parse(text, "ID") for text in _examples()]
+    assert len(numbers) > 900
+    assert [number.masked for number in numbers if _shows_too_much(number)] == []
+    assert [number for number in numbers if number.e164[1:] in repr(number) + str(number)] == []
+
+
+def test_every_example_of_libphonenumber_is_stable() -> None:
+    """In every country E.164, its 00 form and its spaced form are the same recipient."""
+    for text in _examples():
+        number = parse(text, "ID")
+        spaced = "+" + " ".join(text[1:])
+        assert number.e164 == text
+        assert number == parse("00" + text[1:], "US") == parse(spaced, "IT")
+
+
+_IDS = st.from_regex(r"8(?:12|13|21|52|55|57|78|95|96)[0-9]{7,8}", fullmatch=True)
+_FRONTS = st.sampled_from(
+    ["0", "", "62", "+62", "0062", "620", "+620", "00620", "(+62)", "+62 (0) ", "tel:+62-"]
+)
+_GAPS = st.lists(
+    st.sampled_from(["", "", "", " ", "-", ".", "/", "\u00a0", "\u2013", ") ", "("]), min_size=12, max_size=12
+)
+_ZEROS = st.sampled_from("0٠۰०０")
+
+
+@settings(deadline=None)
+@given(national=_IDS, front=_FRONTS, gaps=_GAPS, zero=_ZEROS)
+def test_decoration_does_not_change_the_recipient(
+    national: str, front: str, gaps: list[str], zero: str
+) -> None:
+    """Any front, any separators, any script's digits: the same number."""
+    decorated = "".join(digit + gap for digit, gap in zip(national, gaps, strict=False))
+    other_script = "".join(chr(ord(zero) + int(c)) if c in "0123456789" else c for c in front + decorated)
+    assert parse(other_script, "ID").e164 == "+62" + national
+
+
+_NEARLY = st.text(alphabet="0123456789+ -().;=٠١tel:phone-context", max_size=24)
+_DIGITS = st.from_regex(r"(\+|00)?[0-9]{5,17}", fullmatch=True)
+
+
+@settings(deadline=None, max_examples=400)
+@given(text=st.one_of(st.text(), _NEARLY, _DIGITS), country=st.sampled_from(sorted(SUPPORTED_COUNTRIES)))
+@example(text="tel:;phone-context=+62", country="ID")
+@example(text="\udcff", country="ID")
+@example(text=";phone-context=", country="ID")
+def test_garbage_is_refused_or_stable(text: str, country: str) -> None:
+    """Any text at all is PhoneInvalid or a number that its own E.164 gives again; nothing else is raised."""
+    try:
+        number = parse(text, country)
+    except PhoneInvalid:
+        return
+    assert re.fullmatch(r"\+[1-9][0-9]{4,16}", number.e164)
+    assert parse(number.e164, country) == parse(number.e164, "ID") == number
+    assert not _shows_too_much(number)

@@ -1,0 +1,87 @@
+"""What a text costs: septets, code units, segments."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otp_service.domain.text import gsm7_length, segments
+
+BASIC = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+EXTENSION = "\f^{}\\[~]|€"
+
+
+def test_the_whole_alphabet() -> None:
+    """The basic table (127 characters beside the escape) costs one septet each, the extension two."""
+    assert (len(BASIC), gsm7_length(BASIC)) == (127, 127)
+    assert (len(EXTENSION), gsm7_length(EXTENSION)) == (10, 20)
+    assert gsm7_length("") == 0
+
+
+@pytest.mark.parametrize(
+    "char", ["’", "–", "…", "“", "ç", "`", "\t", "\x1b", "\xa0", "•", "漢", "😀", "á", "\ud800"]
+)
+def test_a_character_outside_the_alphabet(char: str) -> None:
+    """One such character and the text is not GSM-7."""
+    assert gsm7_length("OTP " + char) is None
+
+
+def test_no_other_character_is_gsm7() -> None:
+    """Over all of Unicode, exactly these 137 characters are GSM-7."""
+    assert {c for c in map(chr, range(0x110000)) if gsm7_length(c) is not None} == set(BASIC + EXTENSION)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", 1),
+        ("a" * 160, 1),
+        ("a" * 161, 2),
+        ("a" * 306, 2),
+        ("a" * 307, 3),
+        ("€" * 80, 1),
+        ("€" * 80 + "a", 2),
+        ("a" * 159 + "€", 2),
+        ("漢" * 70, 1),
+        ("漢" * 71, 2),
+        ("漢" * 134, 2),
+        ("漢" * 135, 3),
+        ("😀" * 35, 1),
+        ("😀" * 36, 2),
+        ("a" * 69 + "’", 1),
+        ("a" * 70 + "’", 2),
+        ("€" * 70 + "’", 2),
+    ],
+)
+def test_segments_at_the_limits(text: str, expected: int) -> None:
+    """160/153 septets, 70/67 UTF-16 code units; the euro sign is one unit in UCS-2."""
+    assert segments(text) == expected
+
+
+def test_an_escape_pair_is_not_split() -> None:
+    """306 septets fill two parts, but not when a pair would lie across the boundary."""
+    assert segments("a" * 151 + "€" + "a" * 153) == 2
+    assert segments("a" * 152 + "€" + "a" * 152) == 3
+    assert segments("€" * 152) == 2
+    assert segments("€" * 153) == 3
+
+
+def test_a_surrogate_pair_is_not_split() -> None:
+    """134 units fill two parts, but not when an emoji would lie across the boundary."""
+    assert segments("漢" * 65 + "😀" + "漢" * 67) == 2
+    assert segments("漢" * 66 + "😀" + "漢" * 66) == 3
+    assert segments("😀" * 66) == 2
+    assert segments("😀" * 67) == 3
+
+
+@settings(deadline=None)
+@given(st.text(max_size=400))
+def test_any_text_has_its_segments(text: str) -> None:
+    """Never fewer segments than the units need, and never one more than pairs can cost per part."""
+    septets = gsm7_length(text)
+    units = len(text.encode("utf-16-le", "surrogatepass")) // 2 if septets is None else septets
+    single, part = (70, 67) if septets is None else (160, 153)
+    count = segments(text)
+    assert count == 1 if units <= single else (count - 1) * (part - 1) < units <= count * part
