@@ -1,0 +1,1 @@
+"""Redis, and nothing else: one Lua file per transition, one typed method per file."""

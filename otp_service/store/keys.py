@@ -1,0 +1,74 @@
+"""Every key shape there is.
+
+A recipient, its verifications, their messages and their outbox share the hash tag of a partition, so a script that
+touches several of them stays in one slot of a cluster. The partition is the first character of a verification's id:
+any key is found without an index. The other keys stand alone and spread by their own names. No name holds a phone
+number, an address or a caller's key in the clear: subjects are keyed hashes.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+__all__ = ["PARTITIONS", "Partition", "idempotency_key", "limit_key", "new_verification_id", "partition_of_id"]
+
+PARTITIONS = 64
+"""Fixed for ever: the partition is part of every id."""
+
+_DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_ID_LENGTH = 23
+_ID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One of the 64 slots that recipients are spread over."""
+
+    number: int
+
+    @property
+    def _tag(self) -> str:
+        return f"otp:{{p{self.number:02d}}}:"
+
+    @property
+    def outbox(self) -> str:
+        """The sorted set of messages, by when each is next due."""
+        return f"{self._tag}o"
+
+    @property
+    def recipients(self) -> str:
+        """What stands before a recipient's keyed hash."""
+        return f"{self._tag}r:"
+
+    @property
+    def verifications(self) -> str:
+        """What stands before the id of a verification."""
+        return f"{self._tag}v:"
+
+    @property
+    def messages(self) -> str:
+        """What stands before the id of a verification whose sealed code waits."""
+        return f"{self._tag}m:"
+
+
+def new_verification_id(partition: Partition) -> str:
+    """Make an id: the partition's digit and 128 random bits, 23 characters of `[A-Za-z0-9_-]`."""
+    return _DIGITS[partition.number] + secrets.token_urlsafe(_ID_BYTES)
+
+
+def partition_of_id(verification_id: str) -> Partition | None:
+    """Say where an id belongs; None for what cannot be one of ours."""
+    if len(verification_id) != _ID_LENGTH or not set(verification_id) <= set(_DIGITS):
+        return None
+    return Partition(_DIGITS.index(verification_id[0]))
+
+
+def limit_key(limit: str, subject: str) -> str:
+    """Name the windows of a limit's subject (a keyed hash)."""
+    return f"otp:w:{limit}:{subject}"
+
+
+def idempotency_key(subject: str) -> str:
+    """Name what is kept under a caller's idempotency key (a keyed hash of it, its tenant and the endpoint)."""
+    return f"otp:i:{subject}"

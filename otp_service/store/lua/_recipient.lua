@@ -1,0 +1,37 @@
+-- A recipient is one hash: `s` the log of sends (all tenants and purposes), `f:<tenant>` the log of failures,
+-- `c:<tenant>:<purpose>` the chain: the last send's moment, the sends so far, when the chain ends, the current id.
+local function chain_field(tenant, purpose)
+  return 'c:' .. tenant .. ':' .. purpose
+end
+
+local function chain_of(key, field)
+  local packed = redis.call('HGET', key, field)
+  if not packed then
+    return {last = 0, sends = 0, ends = 0, id = ''}, ''
+  end
+  local value = cmsgpack.unpack(packed)
+  return {last = value[1], sends = value[2], ends = value[3], id = value[4]}, packed
+end
+
+local function chain_store(key, field, chain)
+  redis.call('HSET', key, field, cmsgpack.pack({chain.last, chain.sends, chain.ends, chain.id}))
+end
+
+-- How long failures lock the recipient for this tenant; 0: not locked.
+local function locked_for(key, tenant, windows, now)
+  return wait_for(windows, now, log_moment(redis.call('HGET', key, 'f:' .. tenant) or ''))
+end
+
+-- What keeps the next send waiting, and how long: the longest of the cooldown, the chain and the windows.
+local function send_wait(chain, log, windows, cooldown, max_sends, now)
+  local wait, why = 0, ''
+  local function longer(other, name)
+    if other > wait then wait, why = other, name end
+  end
+  longer(wait_for(windows, now, log_moment(log)), 'recipient')
+  if chain.ends > now and chain.sends >= max_sends then
+    longer(chain.ends - now, 'max_sends')
+  end
+  longer(chain.last + cooldown - now, 'cooldown')
+  return wait, why
+end

@@ -1,0 +1,63 @@
+-- A verification is one packed array. These are the places that scripts know; domain/verification.py has all of them.
+local STATUS, TENANT, PURPOSE, RECIPIENT = 2, 3, 4, 5
+local EXPIRES, ENDED, ATTEMPTS_LEFT = 7, 8, 9
+local TEXTS, LEASE, PHASE, DELIVERIES = 10, 11, 12, 13
+local READABLE_AFTER_END = 600000  -- design.md section 3: 10 minutes
+
+-- The record, or nil when it is gone or its end is too long ago to be told.
+local function record_of(key, now)
+  local packed = redis.call('GET', key)
+  if not packed then return nil end
+  local record = cmsgpack.unpack(packed)
+  local ended = record[ENDED] > 0 and record[ENDED] or record[EXPIRES]
+  if now >= ended + READABLE_AFTER_END then return nil end
+  return record
+end
+
+-- pending | verified | superseded | canceled | expired | exhausted. The last two are not stored: a verification ends
+-- by itself when its time or its attempts are up (a guess that is paid for may still turn `exhausted` into `verified`).
+local function status_of(record, now)
+  if record[STATUS] ~= 'pending' then return record[STATUS] end
+  if record[ATTEMPTS_LEFT] == 0 then return 'exhausted' end
+  if now >= record[EXPIRES] then return 'expired' end
+  return 'pending'
+end
+
+local function record_store(key, record)
+  redis.call('SET', key, cmsgpack.pack(record), 'KEEPTTL')
+end
+
+-- Nothing more is sent. A delivery that waits for another try has failed; one that never began is told as a failure
+-- only if `keep` says so (the code ran out), and otherwise was simply called off.
+local function close_queued(record, keep)
+  for at = #record[DELIVERIES], 1, -1 do
+    local delivery = record[DELIVERIES][at]
+    if delivery[2] == 'queued' then
+      if delivery[4] == '' and not keep then
+        table.remove(record[DELIVERIES], at)
+      else
+        delivery[2] = 'failed'
+        if delivery[4] == '' then delivery[4] = 'transient' end
+      end
+    end
+  end
+  record[PHASE] = ''
+end
+
+-- Nobody works on the entry any more: a call of which nothing was heard may have been accepted.
+local function close_deliveries(record)
+  close_queued(record, true)
+  for _, delivery in ipairs(record[DELIVERIES]) do
+    if delivery[2] == 'sending' then delivery[2], delivery[4] = 'unknown', 'ambiguous' end
+  end
+end
+
+-- Ends a verification: its message must not be sent any more.
+local function record_end(key, record, status, now, message, outbox, id)
+  close_queued(record, false)
+  record[STATUS] = status
+  record[ENDED] = now
+  record_store(key, record)
+  redis.call('DEL', message)
+  redis.call('ZREM', outbox, id)
+end

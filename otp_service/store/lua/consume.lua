@@ -1,0 +1,24 @@
+-- consume: turns a right guess into the one success.
+-- KEYS  1 the verification  2 its message  3 the outbox of the partition
+-- ARGV  1 id  2 what stands before the recipient's name in the keys of this partition
+-- Reaches by template: the recipient that the record names, in the slot of KEYS.
+-- returns {'verified', now}: this call did it
+--         {'unknown'} {'used' | 'superseded' | 'canceled' | 'expired'}: it had ended before
+-- Invariant: of N right guesses exactly one is told 'verified'. A success clears the recipient's failures.
+--@include _clock _record _window _recipient
+local now = now_ms()
+local record = record_of(KEYS[1], now)
+if not record then return {'unknown'} end
+if record[STATUS] == 'verified' then return {'used'} end
+if record[STATUS] ~= 'pending' then return {record[STATUS]} end
+if now >= record[EXPIRES] then return {'expired'} end
+
+record_end(KEYS[1], record, 'verified', now, KEYS[2], KEYS[3], ARGV[1])
+local recipient = ARGV[2] .. record[RECIPIENT]
+redis.call('HDEL', recipient, 'f:' .. record[TENANT])
+local field = chain_field(record[TENANT], record[PURPOSE])
+local chain = chain_of(recipient, field)
+if chain.id == ARGV[1] then
+  chain_store(recipient, field, {last = chain.last, sends = 0, ends = 0, id = ''})
+end
+return {'verified', now}

@@ -1,0 +1,25 @@
+-- release: gives back what `reserve` took, when something else denied the request.
+-- KEYS  1 the recipient
+-- ARGV  1 tenant  2 purpose  3 the reservation's moment  4 the chain before, as `reserve` returned it
+-- returns {'released'} or {'gone'}
+-- Invariant: a later reservation is left as it is.
+--@include _window _recipient
+local moment = tonumber(ARGV[3])
+if redis.call('EXISTS', KEYS[1]) == 0 then return {'gone'} end
+
+local log = redis.call('HGET', KEYS[1], 's')
+if log then redis.call('HSET', KEYS[1], 's', log_remove(log, moment)) end
+
+local field = chain_field(ARGV[1], ARGV[2])
+local chain = chain_of(KEYS[1], field)
+if chain.last == moment then
+  if ARGV[4] == '' then
+    redis.call('HDEL', KEYS[1], field)
+  else
+    redis.call('HSET', KEYS[1], field, ARGV[4])
+  end
+elseif chain.sends > 0 then
+  chain.sends = chain.sends - 1
+  chain_store(KEYS[1], field, chain)
+end
+return {'released'}

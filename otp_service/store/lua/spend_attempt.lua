@@ -1,0 +1,35 @@
+-- spend_attempt: pays for a guess before anybody looks at it.
+-- KEYS  1 the verification
+-- ARGV  1 tenant  2 failure windows  3 recipient windows  4 cooldown ms  5 max_sends
+--       6 what stands before the recipient's name in the keys of this partition
+-- Reaches by template: the recipient that the record names, in the slot of KEYS.
+-- returns {'spent', now, attempts left, the record}
+--         {'unknown'} {'locked', now, wait ms} {'exhausted', now, wait ms until a new code may be requested}
+--         {'verified' | 'superseded' | 'canceled' | 'expired'}
+-- Invariant: N parallel guesses: never more than the attempts pass, and each counts for the recipient first.
+--@include _clock _record _window _recipient
+local tenant = ARGV[1]
+local now = now_ms()
+local record = record_of(KEYS[1], now)
+if not record or record[TENANT] ~= tenant then return {'unknown'} end
+
+local recipient = ARGV[6] .. record[RECIPIENT]
+local failure_windows, most, longest = windows_of(ARGV[2])
+local locked = locked_for(recipient, tenant, failure_windows, now)
+if locked > 0 then return {'locked', now, locked} end
+
+local status = status_of(record, now)
+if status == 'exhausted' then
+  local chain = chain_of(recipient, chain_field(tenant, record[PURPOSE]))
+  local log = redis.call('HGET', recipient, 's') or ''
+  return {'exhausted', now, (send_wait(chain, log, windows_of(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), now))}
+end
+if status ~= 'pending' then return {status} end
+
+record[ATTEMPTS_LEFT] = record[ATTEMPTS_LEFT] - 1
+if record[ATTEMPTS_LEFT] == 0 then record[ENDED] = now end
+record_store(KEYS[1], record)
+local failures = 'f:' .. tenant
+redis.call('HSET', recipient, failures, log_append(redis.call('HGET', recipient, failures) or '', now, most))
+live_until(recipient, now + longest, now)
+return {'spent', now, record[ATTEMPTS_LEFT], cmsgpack.pack(record)}

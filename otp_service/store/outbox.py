@@ -1,0 +1,75 @@
+"""The outbox in Redis: messages leased by moving their due time, partition by partition."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from otp_service.domain.ports import Begun, Claimed, Settlement
+from otp_service.domain.verification import Record
+from otp_service.store.keys import PARTITIONS, Partition, partition_of_id
+from otp_service.store.link import Call
+from otp_service.store.scripts import script
+from otp_service.store.topology import Topology
+
+__all__ = ["RedisOutbox"]
+
+LEASE_MS: Final = 5_000
+"""From the claim to `begin`: nothing slow happens in between."""
+
+CLAIM_PER_PARTITION: Final = 16
+
+_RECORD = msgspec.msgpack.Decoder(Record)
+
+
+class RedisOutbox:
+    """`domain.ports.Outbox` on any topology."""
+
+    def __init__(self, topology: Topology, max_texts: int) -> None:
+        """Let at most `max_texts` gateways have accepted one message."""
+        self._topology = topology
+        self._max_texts = max_texts
+
+    async def claim(self) -> tuple[list[Claimed], int, int]:
+        """Lease what is due in every partition, in one batch."""
+        calls = [_claim(Partition(number)) for number in range(PARTITIONS)]
+        claimed: list[Claimed] = []
+        oldest = waiting = 0
+        for now, overdue, left, *entries in await self._topology.send(calls):
+            oldest, waiting = max(oldest, int(overdue)), waiting + int(left)
+            claimed += [Claimed(e[0].decode(), _RECORD.decode(e[1]), e[2], int(now)) for e in entries]
+        return claimed, oldest, waiting
+
+    async def begin(self, verification_id: str, lease: int, provider: str, deadline_ms: int) -> Begun | None:
+        """Mark it as being sent, if it still may be."""
+        args = (verification_id, lease, provider, self._max_texts, deadline_ms)
+        [reply] = await self._topology.send([Call(script("begin"), _keys(verification_id), args)])
+        return Begun(int(reply[1])) if reply[0] == b"go" else None
+
+    async def settle(self, verification_id: str, lease: int, settlement: Settlement) -> None:
+        """Write down the outcome."""
+        args = (
+            verification_id,
+            lease,
+            settlement.provider,
+            settlement.status,
+            settlement.error,
+            settlement.message_id,
+            int(settlement.unsent),
+            "" if settlement.due_in_ms is None else settlement.due_in_ms,
+            int(settlement.forget),
+        )
+        await self._topology.send([Call(script("settle"), _keys(verification_id), args)])
+
+
+def _claim(partition: Partition) -> Call:
+    args = (CLAIM_PER_PARTITION, LEASE_MS, partition.verifications, partition.messages)
+    return Call(script("claim"), (partition.outbox,), args)
+
+
+def _keys(verification_id: str) -> tuple[str, str, str]:
+    partition = partition_of_id(verification_id)
+    if partition is None:
+        raise ValueError("not an id of ours")
+    return (partition.verifications + verification_id, partition.messages + verification_id, partition.outbox)

@@ -1,0 +1,253 @@
+"""The life of a verification in Redis: one typed method per transition."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from otp_service.domain.errors import Reason
+from otp_service.domain.limits import Window
+from otp_service.domain.ports import (
+    Admission,
+    Admitted,
+    Denied,
+    Ended,
+    InFlight,
+    Living,
+    Locked,
+    Mismatch,
+    New,
+    Replay,
+    Resume,
+    SendPolicy,
+    Spent,
+    Unknown,
+    Verified,
+    WaitForSend,
+)
+from otp_service.domain.verification import Record, Snapshot, Status
+from otp_service.store import idempotency
+from otp_service.store.keys import Partition, limit_key, partition_of_id
+from otp_service.store.link import Call, Reply
+from otp_service.store.scripts import script
+from otp_service.store.topology import Topology
+
+__all__ = ["RedisVerifications"]
+
+FIRST_LEASE_MS: Final = 5_000
+"""Whoever starts a verification also delivers it at once; if it dies, another replica does after this time."""
+
+_RECORD = msgspec.msgpack.Decoder(Record)
+_encode = msgspec.msgpack.Encoder().encode
+
+_DENIALS: Final = {
+    b"locked": (Reason.RECIPIENT_LOCKED, None),
+    b"cooldown": (Reason.RESEND_TOO_SOON, None),
+    b"max_sends": (Reason.RATE_LIMITED, "max_sends"),
+    b"recipient": (Reason.RATE_LIMITED, "recipient"),
+}
+_ENDS: Final = {
+    b"used": Status.VERIFIED,
+    b"verified": Status.VERIFIED,
+    b"superseded": Status.SUPERSEDED,
+    b"canceled": Status.CANCELED,
+    b"expired": Status.EXPIRED,
+}
+
+
+class RedisVerifications:
+    """`domain.ports.Verifications` on one server, Sentinel or a cluster."""
+
+    def __init__(self, topology: Topology) -> None:
+        """Work through `topology`."""
+        self._topology = topology
+
+    async def admit(self, admission: Admission) -> Admitted | Denied | Replay | Resume | InFlight | Mismatch:
+        """Take from every budget in one batch; see the port."""
+        calls = [_reserve(admission), *(_take(t.limit, t.subject, t.windows) for t in admission.takes)]
+        ask_key = admission.idempotent is not None and not admission.key_held
+        if admission.idempotent and ask_key:
+            calls.append(idempotency.begin_call(admission.idempotent))
+        replies = await self._topology.send(calls)
+        reserved, takes = replies[0], replies[1 : 1 + len(admission.takes)]
+        begun = idempotency.begun(replies[-1]) if ask_key else New()
+        admitted = _admitted(admission, reserved, takes)
+        if not isinstance(begun, New):
+            await self._give_back(admitted, reserved, free_key=False)
+            return begun
+        denied = _longest_denial(admission, reserved, takes)
+        if denied:
+            await self._give_back(admitted, reserved, free_key=True)
+            return denied
+        return admitted
+
+    async def release(self, admitted: Admitted) -> None:
+        """Give everything back."""
+        await self._give_back(admitted, [b"reserved"], free_key=True)
+
+    async def _give_back(self, admitted: Admitted, reserved: Reply, *, free_key: bool) -> None:
+        admission = admitted.admission
+        calls = [Call(script("untake"), (limit_key(t.limit, t.subject),), (at,)) for t, at in admitted.taken]
+        if reserved[0] == b"reserved":
+            key = Partition(admission.partition).recipients + admission.recipient
+            args = (admission.tenant, admission.purpose, admitted.now_ms, admitted.chain_before)
+            calls.append(Call(script("release"), (key,), args))
+        if free_key and admission.idempotent:
+            calls.append(idempotency.abort_call(admission.idempotent))
+        if calls:
+            await self._topology.send(calls)
+
+    async def start(
+        self, admitted: Admitted, verification_id: str, record: Record, sealed_code: bytes | None, answer: bytes | None
+    ) -> None:
+        """Store the verification; see the port."""
+        admission = admitted.admission
+        partition = Partition(admission.partition)
+        keys = (
+            partition.recipients + admission.recipient,
+            partition.verifications + verification_id,
+            partition.messages + verification_id,
+            partition.outbox,
+        )
+        args = (
+            verification_id,
+            _encode(record),
+            sealed_code or b"",
+            FIRST_LEASE_MS,
+            partition.verifications,
+            partition.messages,
+        )
+        calls = [Call(script("start"), keys, args)]
+        if admission.idempotent and answer is not None:
+            calls.append(idempotency.finish_call(admission.idempotent, answer))
+        await self._topology.send(calls)
+
+    async def spend_attempt(
+        self, verification_id: str, tenant: str, policies: SendPolicy
+    ) -> Spent | Unknown | Locked | WaitForSend | Ended:
+        """Pay for a guess; see the port."""
+        partition = partition_of_id(verification_id)
+        if partition is None:
+            return Unknown()
+        args = (
+            tenant,
+            windows_text(policies.recipient_failures),
+            windows_text(policies.recipient),
+            policies.cooldown_seconds * 1000,
+            policies.max_sends,
+            partition.recipients,
+        )
+        call = Call(script("spend_attempt"), (partition.verifications + verification_id,), args)
+        [reply] = await self._topology.send([call])
+        match reply[0]:
+            case b"spent":
+                snapshot = Snapshot(verification_id, _RECORD.decode(reply[3]), int(reply[1]))
+                return Spent(snapshot, int(reply[2]))
+            case b"unknown":
+                return Unknown()
+            case b"locked":
+                return Locked(int(reply[2]))
+            case b"exhausted":
+                return WaitForSend(int(reply[2]))
+            case end:
+                return Ended(_ENDS[end])
+
+    async def consume(self, verification_id: str) -> Verified | Unknown | Ended:
+        """Make the success; see the port."""
+        partition = partition_of_id(verification_id)
+        if partition is None:
+            return Unknown()
+        call = Call(script("consume"), _own_keys(partition, verification_id), (verification_id, partition.recipients))
+        [reply] = await self._topology.send([call])
+        match reply[0]:
+            case b"verified":
+                return Verified(int(reply[1]))
+            case b"unknown":
+                return Unknown()
+            case end:
+                return Ended(_ENDS[end])
+
+    async def cancel(self, verification_id: str, tenant: str) -> Snapshot | Unknown:
+        """End it if it is pending; see the port."""
+        partition = partition_of_id(verification_id)
+        if partition is None:
+            return Unknown()
+        call = Call(script("cancel"), _own_keys(partition, verification_id), (verification_id, tenant))
+        return await self._snapshot(verification_id, call)
+
+    async def read(self, verification_id: str, tenant: str) -> Snapshot | Unknown:
+        """Say how it stands; see the port."""
+        partition = partition_of_id(verification_id)
+        if partition is None:
+            return Unknown()
+        call = Call(script("read"), (partition.verifications + verification_id,), (tenant,))
+        return await self._snapshot(verification_id, call)
+
+    async def _snapshot(self, verification_id: str, call: Call) -> Snapshot | Unknown:
+        [reply] = await self._topology.send([call])
+        if reply[0] == b"unknown":
+            return Unknown()
+        return Snapshot(verification_id, _RECORD.decode(reply[2]), int(reply[1]))
+
+
+def windows_text(windows: tuple[Window, ...]) -> str:
+    """Write windows the way `_window.lua` reads them: counts and milliseconds."""
+    return " ".join(f"{window.count} {window.seconds * 1000}" for window in windows)
+
+
+def _own_keys(partition: Partition, verification_id: str) -> tuple[str, str, str]:
+    return (partition.verifications + verification_id, partition.messages + verification_id, partition.outbox)
+
+
+def _reserve(admission: Admission) -> Call:
+    partition, policy = Partition(admission.partition), admission.policy
+    args = (
+        admission.tenant,
+        admission.purpose,
+        windows_text(policy.recipient_failures),
+        windows_text(policy.recipient),
+        policy.cooldown_seconds * 1000,
+        policy.max_sends,
+        policy.ttl_seconds * 1000,
+        partition.verifications,
+        partition.messages,
+        int(policy.reuse),
+    )
+    return Call(script("reserve"), (partition.recipients + admission.recipient,), args)
+
+
+def _take(limit: str, subject: str, windows: tuple[Window, ...]) -> Call:
+    return Call(script("take"), (limit_key(limit, subject),), (windows_text(windows),))
+
+
+def _admitted(admission: Admission, reserved: Reply, takes: list[Reply]) -> Admitted:
+    """Note everything that was taken, also when the whole is denied: it has to be given back."""
+    passed = reserved[0] == b"reserved"
+    living = None
+    if passed and reserved[4]:
+        living = Living(reserved[4].decode(), _RECORD.decode(reserved[5]), reserved[6])
+    return Admitted(
+        admission=admission,
+        now_ms=int(reserved[1]),
+        sends_left=admission.policy.max_sends - int(reserved[2]) - 1 if passed else 0,
+        living=living,
+        chain_before=reserved[3] if passed else b"",
+        taken=tuple(
+            (take, int(reply[1])) for take, reply in zip(admission.takes, takes, strict=True) if reply[0] == b"taken"
+        ),
+    )
+
+
+def _longest_denial(admission: Admission, reserved: Reply, takes: list[Reply]) -> Denied | None:
+    """Tell the lock first, and otherwise what keeps the caller waiting longest: an honest Retry-After."""
+    denials = []
+    if reserved[0] != b"reserved":
+        reason, limit = _DENIALS[reserved[0]]
+        denials.append(Denied(reason, int(reserved[2]), limit))
+        if reason is Reason.RECIPIENT_LOCKED:
+            return denials[0]
+    for take, reply in zip(admission.takes, takes, strict=True):
+        if reply[0] == b"denied":
+            denials.append(Denied(Reason.RATE_LIMITED, int(reply[1]), take.limit))
+    return max(denials, key=lambda denied: denied.wait_ms, default=None)
