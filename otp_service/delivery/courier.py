@@ -1,0 +1,221 @@
+"""The courier carries messages from the outbox to gateways.
+
+A request's own process takes its message at once, under the first lease. Beside that, every replica looks through
+the outbox for what is due: retries, held messages, and what a dead replica left behind. `begin` is written down
+right before the call, so a lease that lapsed before it is simply taken again, and one that lapsed after it is an
+ambiguous outcome. A call's deadline ends well before its lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from otp_service.delivery.compose import Composer
+from otp_service.delivery.plan import Rules, Stop, Try, Wait, next_step
+from otp_service.delivery.routes import Routes
+from otp_service.domain.errors import Refused
+from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome, Sending
+from otp_service.domain.ports import Claimed, Outbox, Provider, SealBroken, Settlement
+from otp_service.domain.verification import Delivery
+from otp_service.observability import LOG, METRICS
+
+__all__ = ["Courier"]
+
+LOOK_EVERY_SECONDS: Final = 0.5
+AT_ONCE: Final = 256
+SETTLE_MARGIN_MS: Final = 5_000
+"""From the end of a call's deadline to the end of its lease: time to write the outcome down."""
+
+LEASE_ON_MS: Final = 5_000
+"""The lease while this replica goes on with the next provider at once."""
+
+
+class Courier:
+    """Picks messages up, asks providers in the order that the plan says, and writes down what they said."""
+
+    def __init__(
+        self, outbox: Outbox, routes: Routes, providers: Mapping[str, Provider], composer: Composer, rules: Rules
+    ) -> None:
+        """Deliver what is in `outbox`."""
+        self._outbox = outbox
+        self._routes = routes
+        self._providers = providers
+        self._composer = composer
+        self._rules = rules
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._carrying: set[asyncio.Task[None]] = set()
+        self._round: asyncio.Task[None] | None = None
+
+    def route(self, country: str, e164: str) -> tuple[str, ...]:
+        """Name the providers for a number (port `Outlet`)."""
+        return self._routes.providers(country, e164)
+
+    def deliver(self, message: Claimed) -> None:
+        """Carry a message in the background (port `Outlet`)."""
+        task = asyncio.create_task(self._carry_safely(message))
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
+
+    def start(self) -> None:
+        """Begin to look through the outbox."""
+        self._round = asyncio.create_task(self._look_around(), name="courier")
+
+    async def stop(self) -> None:
+        """Take nothing more on; end when what is under way is written down."""
+        if self._round is not None:
+            self._round.cancel()
+            await asyncio.gather(self._round, return_exceptions=True)
+        while self._carrying:
+            await asyncio.gather(*self._carrying, return_exceptions=True)
+
+    async def _look_around(self) -> None:
+        while True:
+            try:
+                claimed, oldest_ms, waiting = await self._outbox.claim()
+                METRICS.outbox_age.set(oldest_ms / 1000)
+                METRICS.outbox_waiting.set(waiting)
+                for message in claimed:
+                    self.deliver(message)
+            except Refused as refused:
+                LOG.warning("outbox_unreachable", reason=refused.reason.value)
+            except Exception:
+                LOG.exception("outbox_round_failed")
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    async def _carry_safely(self, message: Claimed) -> None:
+        try:
+            async with self._room:
+                await self._carry(message)
+        except Refused as refused:  # the store is away: the lease lapses and somebody takes it up again
+            LOG.warning("delivery_interrupted", verification_id=message.id, reason=refused.reason.value)
+        except Exception:
+            LOG.exception("delivery_failed", verification_id=message.id)
+
+    async def _carry(self, message: Claimed) -> None:
+        deliveries, now_ms = {d.provider: d for d in message.record.deliveries}, message.now_ms
+        lost = next((d for d in deliveries.values() if d.status == DeliveryStatus.SENDING), None)
+        if lost is not None:
+            await self._settle(message, deliveries, lost.provider, Delivered(Outcome.AMBIGUOUS), now_ms)
+            return
+        while True:
+            step = self._next(message, deliveries, now_ms)
+            if not isinstance(step, Try):
+                await self._rest(message, deliveries, step)
+                return
+            answer, now_ms = await self._call(message, step.provider, now_ms)
+            if answer is None or not await self._settle(message, deliveries, step.provider, answer, now_ms):
+                return
+
+    def _next(self, message: Claimed, deliveries: Mapping[str, Delivery], now_ms: int) -> Try | Wait | Stop:
+        record = message.record
+        route = self._route_of(message)
+        return next_step(
+            tuple(deliveries.values()),
+            route,
+            self._rules,
+            created_ms=record.created_ms,
+            expires_ms=record.expires_ms,
+            now_ms=now_ms,
+        )
+
+    def _route_of(self, message: Claimed) -> tuple[str, ...]:
+        try:
+            return self._routes.providers(message.record.country, self._composer.number(message))
+        except SealBroken:
+            return ()
+
+    async def _call(self, message: Claimed, provider_name: str, now_ms: int) -> tuple[Delivered | None, int]:
+        """Mark, call, and say what came of it and when; None: the message is somebody else's or must not be sent."""
+        provider = self._providers[provider_name]
+        try:
+            sending = self._composer.compose(message, now_ms)
+        except (SealBroken, KeyError):
+            LOG.error("message_unreadable", verification_id=message.id)
+            return Delivered(Outcome.CONFIG_ERROR), now_ms
+        deadline_ms = int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS
+        begun = await self._outbox.begin(message.id, message.record.lease, provider_name, deadline_ms)
+        if begun is None:
+            return None, now_ms
+        started = asyncio.get_running_loop().time()
+        answer = await _ask(provider, sending)
+        took_ms = int((asyncio.get_running_loop().time() - started) * 1000)
+        METRICS.deliveries.labels(provider_name, answer.outcome.value).inc()
+        LOG.info(
+            "delivery",
+            verification_id=message.id,
+            tenant=message.record.tenant,
+            provider=provider_name,
+            outcome=answer.outcome.value,
+            duration_ms=took_ms,
+        )
+        return answer, begun.now_ms + took_ms
+
+    async def _settle(
+        self, message: Claimed, deliveries: dict[str, Delivery], provider: str, answer: Delivered, now_ms: int
+    ) -> bool:
+        """Write an outcome down together with what follows from it; True: go on with the next provider now."""
+        outcome = answer.outcome
+        error = "" if outcome is Outcome.ACCEPTED else outcome.value
+        deliveries[provider] = Delivery(provider, _status(outcome), now_ms, error, answer.message_id)
+        step = self._next(message, deliveries, now_ms)
+        status = _status(outcome)
+        if outcome.retryable and not isinstance(step, Stop):
+            status = DeliveryStatus.QUEUED
+        settlement = Settlement(
+            provider=provider,
+            status=status,
+            error=error,
+            message_id=answer.message_id,
+            unsent=outcome.surely_unsent,
+            due_in_ms=_due(step),
+            forget=not self._composer.keeps_code(message),
+        )
+        await self._outbox.settle(message.id, message.record.lease, settlement)
+        return isinstance(step, Try)
+
+    async def _rest(self, message: Claimed, deliveries: Mapping[str, Delivery], step: Wait | Stop) -> None:
+        """Put the message back for later, or take it out: nobody can be asked any more."""
+        last = max(deliveries.values(), key=lambda d: d.at_ms, default=None)
+        if last is None:
+            return
+        failed = last.status == DeliveryStatus.QUEUED and isinstance(step, Stop)
+        settlement = Settlement(
+            provider=last.provider,
+            status=DeliveryStatus.FAILED if failed else DeliveryStatus(last.status),
+            error=last.error or (Outcome.CONFIG_ERROR.value if failed else ""),
+            message_id=last.message_id,
+            due_in_ms=_due(step),
+            forget=not self._composer.keeps_code(message),
+        )
+        await self._outbox.settle(message.id, message.record.lease, settlement)
+
+
+def _status(outcome: Outcome) -> DeliveryStatus:
+    match outcome:
+        case Outcome.ACCEPTED:
+            return DeliveryStatus.SENT
+        case Outcome.AMBIGUOUS:
+            return DeliveryStatus.UNKNOWN
+        case _:
+            return DeliveryStatus.FAILED
+
+
+def _due(step: Try | Wait | Stop) -> int | None:
+    match step:
+        case Try():
+            return LEASE_ON_MS
+        case Wait(ms):
+            return ms
+        case Stop():
+            return None
+
+
+async def _ask(provider: Provider, sending: Sending) -> Delivered:
+    """Call the gateway; a provider that breaks may have sent."""
+    try:
+        return await provider.send(sending)
+    except Exception as problem:
+        LOG.error("provider_broke", provider=provider.name, kind=type(problem).__name__)
+        return Delivered(Outcome.AMBIGUOUS)

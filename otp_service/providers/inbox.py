@@ -1,0 +1,48 @@
+"""The inbox keeps messages in memory instead of sending them: for trying the service out, never for serving it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from otp_service.domain.outcomes import Delivered, Outcome, Sending
+
+__all__ = ["Inbox", "InboxMessage"]
+
+KEPT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class InboxMessage:
+    """A text as its recipient would see it."""
+
+    id: str
+    to: str
+    text: str
+    provider: str
+    sent_at: datetime
+
+
+class Inbox:
+    """A provider whose every message is accepted and kept, the newest 1000 of them."""
+
+    def __init__(self, name: str) -> None:
+        """Be called `name`."""
+        self.name = name
+        self.timeout_seconds = 1.0
+        self._messages: deque[InboxMessage] = deque(maxlen=KEPT)
+
+    async def send(self, sending: Sending) -> Delivered:
+        """Keep the text."""
+        message = InboxMessage(sending.message_id, sending.to, sending.text, self.name, datetime.now(UTC))
+        self._messages.appendleft(message)
+        return Delivered(Outcome.ACCEPTED, sending.message_id)
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+    def messages(self) -> list[InboxMessage]:
+        """List what was sent, newest first."""
+        return list(self._messages)
