@@ -1,0 +1,58 @@
+"""The use cases: request a code, verify it, look at a verification, cancel it.
+
+This floor orders the steps and does nothing itself: rules are in `domain`, atomic transitions in the store, secrets
+in `crypto`, gateways in `delivery`. The order is the point. A place in the hash pool comes before the store is
+asked, so an overload costs nobody anything. Budgets come before the hash, so a denied request costs none. The attempt
+is paid before the comparison, and the second script alone decides the success.
+"""
+
+from __future__ import annotations
+
+from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
+from otp_service.domain.policy import Tenant
+from otp_service.domain.ports import IdempotentCall, Unknown
+from otp_service.domain.verification import Snapshot
+from otp_service.domain.views import VerificationView, view_of
+from otp_service.service.parts import CodeRequest, Guess, Parts
+from otp_service.service.request_code import RequestCode
+from otp_service.service.verify_code import VerifyCode
+
+__all__ = ["CodeRequest", "Guess", "OtpService", "Parts"]
+
+
+class OtpService:
+    """The use cases in one place. Every method raises `Refused` when it does not do what it was asked."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Work with `parts`."""
+        self._parts = parts
+        self.request_code = RequestCode(parts)
+        self.verify_code = VerifyCode(parts)
+
+    async def read(self, tenant: Tenant, verification_id: str) -> VerificationView:
+        """Show a verification of `tenant`."""
+        return self._view(await self._parts.verifications.read(verification_id, tenant.name))
+
+    async def cancel(self, tenant: Tenant, verification_id: str) -> VerificationView:
+        """End a verification if it is pending; show how it stands. A repeated call changes nothing."""
+        return self._view(await self._parts.verifications.cancel(verification_id, tenant.name))
+
+    def normalize(self, tenant: Tenant, phone: str, country: str | None) -> PhoneNumber:
+        """Read a number in any spelling."""
+        try:
+            return parse(phone, country or tenant.country)
+        except PhoneInvalid as invalid:
+            raise Refused(Reason.PHONE_INVALID, str(invalid)) from None
+
+    def idempotent(self, tenant: Tenant, endpoint: str, key: str, *asked: str) -> IdempotentCall:
+        """Name a caller's idempotency key and fingerprint what it asks for, both by a keyed hash."""
+        subject = self._parts.keyring.subject
+        return IdempotentCall(
+            subject("idempotency", tenant.name, endpoint, key), subject("fingerprint", endpoint, *asked), ""
+        )
+
+    def _view(self, found: Snapshot | Unknown) -> VerificationView:
+        if isinstance(found, Unknown):
+            raise Refused(Reason.VERIFICATION_UNKNOWN, "There is no such verification, or not any more.")
+        return view_of(found, self._parts.vault.masked_phone(found))

@@ -1,0 +1,60 @@
+"""What the use cases are asked, and what they stand on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from otp_service.crypto.hashing import HashPool
+from otp_service.crypto.keyring import Keyring
+from otp_service.crypto.tokens import TokenSigner
+from otp_service.crypto.vault import Vault
+from otp_service.domain.limits import Limits
+from otp_service.domain.policy import Tenant
+from otp_service.domain.ports import Idempotency, Outlet, Verifications
+
+__all__ = ["CodeRequest", "Guess", "Parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRequest:
+    """Who wants a code sent where. `client` is the address (IPv6: its /64) that the `client_ip` limit counts."""
+
+    tenant: Tenant
+    phone: str
+    purpose: str
+    country: str | None = None
+    locale: str = ""
+    channel: str = "sms"
+    client: str | None = None
+    decoy: bool = False
+
+    def __repr__(self) -> str:
+        """Leave the number out."""
+        return f"CodeRequest({self.tenant.name}, {self.purpose})"
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One attempt at a verification's code, as it was typed."""
+
+    tenant: Tenant
+    verification_id: str
+    code: str
+
+    def __repr__(self) -> str:
+        """Leave the code out."""
+        return f"Guess({self.verification_id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the use cases stand on; the composition root puts them together."""
+
+    verifications: Verifications
+    idempotency: Idempotency
+    keyring: Keyring
+    vault: Vault
+    pool: HashPool
+    signer: TokenSigner
+    outlet: Outlet
+    limits: Limits

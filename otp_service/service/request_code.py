@@ -1,0 +1,184 @@
+"""request-code: judge the request, take its budgets, make the code, store it, have it sent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from otp_service.crypto.codes import new_code
+from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
+from otp_service.domain.ports import (
+    Admission,
+    Admitted,
+    Claimed,
+    Denied,
+    IdempotentCall,
+    InFlight,
+    Mismatch,
+    Replay,
+    Resume,
+    Take,
+)
+from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery, Record, Snapshot
+from otp_service.domain.views import VerificationView, view_of
+from otp_service.service.answers import Answers
+from otp_service.service.parts import CodeRequest, Parts
+from otp_service.store.keys import PARTITIONS, Partition, new_verification_id
+
+__all__ = ["RequestCode"]
+
+NO_ROUTE_RETRY_MS: Final = 30_000
+
+LEAST_LIFE_MS: Final = 60_000
+"""A code that is sent again must leave this much time to type it, or half its life; otherwise a new one is made."""
+
+_DENIALS: Final = {
+    Reason.RECIPIENT_LOCKED: "Too many wrong codes for this number.",
+    Reason.RESEND_TOO_SOON: "A code was requested a moment ago.",
+    Reason.RATE_LIMITED: "A limit is used up.",
+}
+
+
+class RequestCode:
+    """The use case; call it."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Work with `parts`."""
+        self._parts = parts
+        self._answers = Answers(parts.keyring)
+
+    async def __call__(self, wanted: CodeRequest, key: IdempotentCall | None = None) -> VerificationView:
+        """Make a code and have it sent. Under `key`, ask again for the same answer without a second text."""
+        wanted.tenant.judge_purpose(wanted.purpose)
+        number = _number(wanted)
+        partition = self._parts.keyring.spread("partition", number.e164, PARTITIONS)
+        verification_id = new_verification_id(Partition(partition))
+        if key is not None:
+            key = replace(key, mark=verification_id)
+        with self._parts.pool.place():
+            admitted = await self._admit(self._admission(wanted, number, partition, key))
+            if isinstance(admitted, VerificationView):
+                return admitted
+            return await self._start_or_release(wanted, number, admitted, verification_id)
+
+    def _admission(
+        self, wanted: CodeRequest, number: PhoneNumber, partition: int, key: IdempotentCall | None
+    ) -> Admission:
+        subject, limits = self._parts.keyring.subject, self._parts.limits
+        counted = (
+            ("client_ip", wanted.client, limits.client_ip),
+            ("prefix", number.block, limits.prefix),
+            ("country", number.country, limits.country),
+            ("tenant", wanted.tenant.name, limits.tenant),
+        )
+        return Admission(
+            partition=partition,
+            recipient=subject("recipient", number.e164),
+            tenant=wanted.tenant.name,
+            purpose=wanted.purpose,
+            policy=wanted.tenant.sends,
+            takes=tuple(
+                Take(limit, subject(limit, counts), windows) for limit, counts, windows in counted if counts and windows
+            ),
+            idempotent=key,
+        )
+
+    async def _admit(self, admission: Admission) -> Admitted | VerificationView:
+        """Take from every budget, or find the answer that was given under the key before."""
+        match await self._parts.verifications.admit(admission):
+            case Admitted() as admitted:
+                return admitted
+            case Denied(reason, wait_ms, limit):
+                raise Refused(reason, _DENIALS[reason], retry_after_ms=wait_ms, limit=limit)
+            case Resume(mark):
+                return await self._resume(admission, mark)
+            case (Replay() | InFlight() | Mismatch()) as found if admission.idempotent is not None:
+                return self._answers.again(admission.idempotent, found, VerificationView)
+            case found:
+                raise AssertionError(f"{found} without an idempotency key")
+
+    async def _resume(self, admission: Admission, mark: str) -> Admitted | VerificationView:
+        """Somebody died under this key: if a verification was left, it is the answer; nothing is sent again."""
+        left = await self._parts.verifications.read(mark, admission.tenant)
+        key = admission.idempotent
+        if key is not None and isinstance(left, Snapshot):
+            view = view_of(left, self._parts.vault.masked_phone(left))
+            answer = self._answers.seal(key, view)
+            if answer is not None:
+                await self._parts.idempotency.finish(key, answer)
+            return view
+        return await self._admit(replace(admission, key_held=True))
+
+    async def _start_or_release(
+        self, wanted: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str
+    ) -> VerificationView:
+        """Go on to the end, or give the budgets back; not when the store fell silent: it may have started."""
+        try:
+            route = self._parts.outlet.route(number.country, number.e164)
+            if not route:
+                detail = "No provider serves this number now."
+                raise Refused(Reason.NO_ROUTE, detail, retry_after_ms=NO_ROUTE_RETRY_MS)
+            return await self._start(wanted, number, admitted, verification_id, route[0])
+        except Exception as problem:
+            if not isinstance(problem, Refused) or problem.reason is not Reason.STORE_UNAVAILABLE:
+                await self._parts.verifications.release(admitted)
+            raise
+
+    async def _start(
+        self, wanted: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str, provider: str
+    ) -> VerificationView:
+        vault, key = self._parts.vault, admitted.admission.idempotent
+        code, born_ms, expires_ms = self._code(wanted, admitted)
+        phc = await vault.hash_code(
+            verification_id, wanted.tenant.name, admitted.admission.recipient, wanted.purpose, code
+        )
+        record = Record(
+            tenant=wanted.tenant.name,
+            purpose=wanted.purpose,
+            recipient=admitted.admission.recipient,
+            created_ms=admitted.now_ms,
+            expires_ms=expires_ms,
+            attempts_left=wanted.tenant.max_attempts,
+            deliveries=() if wanted.decoy else (Delivery(provider, "queued", admitted.now_ms),),
+            key_id=vault.key_id,
+            phc=phc,
+            phone=vault.seal_phone(verification_id, number.e164),
+            channel=wanted.channel,
+            country=number.country,
+            locale=wanted.locale,
+            code_length=len(code),
+            resend_ms=admitted.now_ms + wanted.tenant.sends.cooldown_seconds * 1000,
+            sends_left=admitted.sends_left,
+            born_ms=born_ms,
+        )
+        sealed = None if wanted.decoy else vault.seal_code(verification_id, code)
+        view = view_of(Snapshot(verification_id, record, admitted.now_ms), number.masked)
+        answer = self._answers.seal(key, view) if key else None
+        await self._parts.verifications.start(admitted, verification_id, record, sealed, answer)
+        if sealed is not None:
+            self._parts.outlet.deliver(Claimed(verification_id, record, sealed, admitted.now_ms))
+        return view
+
+    def _code(self, wanted: CodeRequest, admitted: Admitted) -> tuple[str, int, int]:
+        """A code, when it was born and when it ends: the living one again by policy, if enough of its life is left."""
+        now, ttl_ms = admitted.now_ms, wanted.tenant.sends.ttl_seconds * 1000
+        if admitted.living is not None:
+            living = admitted.living
+            ends = min(now + ttl_ms, living.record.born_ms + MAX_CODE_LIFE_MS)
+            if ends - now >= min(ttl_ms // 2, LEAST_LIFE_MS):
+                return (
+                    self._parts.vault.open_code(living.id, living.sealed_code, living.record),
+                    living.record.born_ms,
+                    ends,
+                )
+        return new_code(wanted.tenant.code_length), now, now + ttl_ms
+
+
+def _number(wanted: CodeRequest) -> PhoneNumber:
+    try:
+        number = parse(wanted.phone, wanted.country or wanted.tenant.country)
+    except PhoneInvalid as invalid:
+        raise Refused(Reason.PHONE_INVALID, str(invalid)) from None
+    wanted.tenant.judge_number(number)
+    return number
