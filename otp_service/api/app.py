@@ -1,0 +1,108 @@
+"""Puts the edge, the routes and the problems together into one ASGI application."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from litestar import Litestar, Request, Response
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ASGIApp
+
+from otp_service.api.access import Keys, Network
+from otp_service.api.codes import Codes, VerificationsById
+from otp_service.api.document import forbid_unknown_members, openapi_config
+from otp_service.api.edge import MAX_BODY_BYTES, Edge
+from otp_service.api.operations import jwks, live, metrics, ready
+from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
+from otp_service.api.reading import StrictRequest
+from otp_service.api.schemas import Jwks
+from otp_service.domain.errors import FieldMistake, Reason, Refused
+from otp_service.observability import LOG
+from otp_service.service import OtpService
+
+__all__ = ["EdgeParts", "make_app"]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeParts:
+    """What the edge stands on; the composition root puts it together. `gate` and `ready` raise `Refused`."""
+
+    service: OtpService
+    keys: Keys
+    trusted_proxies: Sequence[Network]
+    jwks: Jwks
+    gate: Callable[[], None]
+    ready: Callable[[], Awaitable[None]]
+    metrics: Callable[[], bytes]
+    lifespan: Callable[[], AbstractAsyncContextManager[None]]
+    around: Callable[[ASGIApp], ASGIApp] | None = None
+
+
+def make_app(parts: EdgeParts) -> ASGIApp:
+    """Make the application."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        async with parts.lifespan():
+            yield
+
+    app = Litestar(
+        route_handlers=[Codes, VerificationsById, live, ready, jwks, metrics],
+        exception_handlers={Refused: _refused, HTTPException: _framework, Exception: _unforeseen},
+        openapi_config=openapi_config(),
+        request_class=StrictRequest,
+        request_max_body_size=MAX_BODY_BYTES,
+        lifespan=[lifespan],
+        logging_config=None,
+        state=State({"service": parts.service, "jwks": parts.jwks, "ready": parts.ready, "metrics": parts.metrics}),
+    )
+    forbid_unknown_members(app)
+    inner = parts.around(app) if parts.around else app
+    return Edge(inner, parts.keys, parts.trusted_proxies, parts.gate)
+
+
+_FRAMEWORK: Final = {
+    404: Reason.NOT_FOUND,
+    405: Reason.METHOD_NOT_ALLOWED,
+    413: Reason.BODY_TOO_LARGE,
+    415: Reason.MEDIA_TYPE_UNSUPPORTED,
+}
+
+
+def _refused(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes]:
+    request_id = request.scope.get("otp.request_id", "")
+    return Response(
+        problem_body(refused, str(request_id)),
+        status_code=PROBLEMS[refused.reason][0],
+        headers=problem_headers(refused),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def _framework(request: Request[Any, Any, Any], problem: HTTPException) -> Response[bytes]:
+    """Tell what the framework refuses by itself as a problem of ours."""
+    if problem.status_code >= 500:
+        return _unforeseen(request, problem)
+    reason = _FRAMEWORK.get(problem.status_code, Reason.REQUEST_MALFORMED)
+    mistakes: tuple[FieldMistake, ...] = ()
+    if isinstance(problem, ValidationException):
+        mistakes = tuple(_mistake(extra) for extra in problem.extra or [] if isinstance(extra, dict))
+    response = _refused(request, Refused(reason, mistakes=mistakes))
+    for name, value in (problem.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+def _mistake(extra: dict[str, Any]) -> FieldMistake:
+    """Name the header or parameter; the framework's words for what is wrong hold no value."""
+    return FieldMistake("", f"{extra.get('key', 'the request')}: {extra.get('message', 'is not as it should be')}")
+
+
+def _unforeseen(request: Request[Any, Any, Any], problem: Exception) -> Response[bytes]:
+    LOG.error("unforeseen", kind=type(problem).__name__, exc_info=problem)
+    return _refused(request, Refused(Reason.INTERNAL_ERROR))

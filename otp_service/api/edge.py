@@ -1,0 +1,178 @@
+"""What happens to every request before and after its handler: a plain ASGI layer around the framework.
+
+Judged here, in the contract's order: size and media type, then the key. Added to every reply, whoever made it:
+`Cache-Control: no-store` and `X-Request-Id`. Written once per request: a metric and, outside of probes, a log line.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from otp_service.api.access import Keys, Network, client_address
+from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
+from otp_service.domain.errors import Reason, Refused
+from otp_service.observability import LOG, METRICS
+
+__all__ = ["FACTS", "MAX_BODY_BYTES", "Edge"]
+
+MAX_BODY_BYTES: Final = 64 * 1024
+FACTS: Final = "otp.facts"
+"""Where a handler leaves what the request's one log line is to say."""
+
+_JSON_ROUTES: Final = frozenset({"/v1/request-code", "/v1/verify-code", "/v1/normalize-phone"})
+_VERIFICATIONS: Final = "/v1/verifications/"
+_STORELESS: Final = "/v1/normalize-phone"
+_QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
+_KNOWN: Final = _JSON_ROUTES | _QUIET | {"/.well-known/jwks.json"}
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_JSON_TYPE: Final = re.compile(rb"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
+
+
+class Edge:
+    """The outermost layer."""
+
+    def __init__(self, app: ASGIApp, keys: Keys, trusted_proxies: Sequence[Network], gate: Callable[[], None]) -> None:
+        """Stand around `app`; `gate` raises `Refused` while the store may not be used."""
+        self._app = app
+        self._keys = keys
+        self._trusted = trusted_proxies
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == ScopeType.HTTP:
+            await self._http(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _http(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers)
+        reply = _Reply(send, request_id)
+        facts = cast("dict[str, Any]", scope)  # for members of our own
+        facts["otp.request_id"] = request_id
+        facts[FACTS] = {}
+        started = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._serve(scope, facts, headers, receive, reply)
+            finally:
+                _record(scope, facts.get(FACTS, {}), reply.status, time.perf_counter() - started)
+
+    async def _serve(
+        self, scope: HTTPScope, facts: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, reply: _Reply
+    ) -> None:
+        try:
+            body = await _read_body(headers, receive)
+            self._judge(scope, facts, headers)
+        except Refused as refused:
+            facts[FACTS]["outcome"] = refused.reason.value
+            await reply.refuse(refused)
+            return
+        except _Gone:
+            return
+        facts["otp.body"] = body
+        await self._app(scope, _replay(body, receive), reply.send)
+
+    def _judge(self, scope: HTTPScope, facts: dict[str, Any], headers: dict[bytes, bytes]) -> None:
+        path, method = scope["path"], scope["method"]
+        if path in _JSON_ROUTES and method == "POST":
+            if not _JSON_TYPE.fullmatch(headers.get(b"content-type", b"")):
+                raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, "Send application/json in UTF-8.")
+        elif not (path.startswith(_VERIFICATIONS) and method in ("GET", "DELETE")):
+            return
+        authorization = headers.get(b"authorization")
+        facts["otp.principal"] = self._keys.principal(authorization.decode("latin-1") if authorization else None)
+        if path != _STORELESS:
+            self._gate()
+        client = scope.get("client")
+        forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+        facts["otp.client"] = client_address(client[0] if client else None, forwarded, self._trusted)
+
+
+class _Gone(Exception):
+    """The client went away before its body was complete."""
+
+
+class _Reply:
+    """Passes messages on with our headers added, and remembers the status."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = [(b"cache-control", b"no-store"), (b"x-request-id", self._request_id.encode())]
+            kept = [(name, value) for name, value in message["headers"] if name.lower() != b"cache-control"]
+            message["headers"] = [*kept, *own]
+        await self._send(message)
+
+    async def refuse(self, refused: Refused) -> None:
+        body = problem_body(refused, self._request_id)
+        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem_headers(refused)}
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": PROBLEMS[refused.reason][0], "headers": raw})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    """Read the whole body, or refuse it as soon as it is known to be too large."""
+    declared = headers.get(b"content-length", b"0")
+    too_large = Refused(Reason.BODY_TOO_LARGE, f"At most {MAX_BODY_BYTES} bytes.")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise too_large
+    if declared == b"0" and b"transfer-encoding" not in headers:
+        return b""
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise _Gone
+        parts.append(message["body"])
+        size += len(message["body"])
+        more = message["more_body"]
+        if size > MAX_BODY_BYTES:
+            raise too_large
+    return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Give the body once more to whoever reads below; after it, what comes from the client."""
+    given = False
+
+    async def replayed() -> Any:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed
+
+
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    """Keep the caller's id when it is harmless, so that its log and ours can be read side by side."""
+    given = headers.get(b"x-request-id", b"")
+    return given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_urlsafe(12)
+
+
+def _record(scope: HTTPScope, facts: dict[str, Any], status: int, seconds: float) -> None:
+    """Count the request and write its one line: what was asked, what became of it."""
+    path = scope["path"]
+    route = path if path in _KNOWN else _VERIFICATIONS + "{id}" if path.startswith(_VERIFICATIONS) else "other"
+    METRICS.requests.labels(route, str(status)).inc()
+    METRICS.request_seconds.labels(route).observe(seconds)
+    if path not in _QUIET:
+        duration_ms = round(seconds * 1000, 1)
+        LOG.info("request", method=scope["method"], route=route, status=status, duration_ms=duration_ms, **facts)

@@ -1,0 +1,185 @@
+"""What the OpenAPI document says of every reply, with an example of each that a reader can copy."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
+
+from otp_service.api.problems import PROBLEMS, TYPE_PREFIX
+from otp_service.api.schemas import (
+    Jwks,
+    NormalizedPhone,
+    Problem,
+    RequestedCode,
+    State,
+    VerificationBody,
+    VerifiedCode,
+)
+from otp_service.domain.errors import Reason
+
+__all__ = ["BEARER", "responses"]
+
+BEARER: Final = [{"bearer": list[str]()}]
+
+_REQUESTED: Final[dict[str, Any]] = {
+    "verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw",
+    "status": "pending",
+    "purpose": "login",
+    "channel": "sms",
+    "phone": "+62812*****055",
+    "country": "ID",
+    "code_length": 6,
+    "expires_at": "2026-11-22T10:05:00Z",
+    "expires_in": 300,
+    "resend_at": "2026-11-22T10:00:30Z",
+    "resend_in": 30,
+    "attempts_left": 5,
+    "sends_left": 4,
+}
+_DELIVERY: Final = {"provider": "jakarta", "status": "sent", "at": "2026-11-22T10:00:00Z", "error": None}
+_SUCCESSES: Final[dict[str, tuple[int, type[Any], dict[str, Any]]]] = {
+    "request_code": (202, RequestedCode, _REQUESTED),
+    "verify_code": (
+        200,
+        VerifiedCode,
+        {
+            "verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw",
+            "status": "verified",
+            "purpose": "login",
+            "phone": "+6281210100055",
+            "verified_at": "2026-11-22T10:00:41Z",
+            "token": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl",
+            "token_expires_at": "2026-11-22T10:05:41Z",
+        },
+    ),
+    "read": (
+        200,
+        VerificationBody,
+        {**_REQUESTED, "created_at": "2026-11-22T10:00:00Z", "ended_at": None, "deliveries": [_DELIVERY]},
+    ),
+    "cancel": (
+        200,
+        VerificationBody,
+        {
+            **_REQUESTED,
+            "status": "canceled",
+            "created_at": "2026-11-22T10:00:00Z",
+            "ended_at": "2026-11-22T10:00:20Z",
+            "deliveries": [_DELIVERY],
+        },
+    ),
+    "normalize_phone": (
+        200,
+        NormalizedPhone,
+        {"e164": "+6281210100055", "national": "0812-1010-0055", "country": "ID", "type": "mobile", "mobile": True},
+    ),
+    "live": (200, State, {"status": "live"}),
+    "ready": (200, State, {"status": "ready"}),
+    "jwks": (
+        200,
+        Jwks,
+        {
+            "keys": [
+                {
+                    "kty": "OKP",
+                    "crv": "Ed25519",
+                    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+                    "kid": "t1",
+                    "use": "sig",
+                    "alg": "EdDSA",
+                }
+            ]
+        },
+    ),
+}
+
+_EVERY_BODY: Final = (Reason.REQUEST_MALFORMED, Reason.KEY_MISSING, Reason.KEY_INVALID)
+_JSON: Final = (*_EVERY_BODY, Reason.BODY_TOO_LARGE, Reason.MEDIA_TYPE_UNSUPPORTED)
+_IDEMPOTENT: Final = (Reason.IDEMPOTENCY_IN_FLIGHT, Reason.IDEMPOTENCY_MISMATCH)
+_STORE: Final = (Reason.STORE_UNAVAILABLE, Reason.OVERLOADED)
+_PROBLEMS: Final[dict[str, tuple[Reason, ...]]] = {
+    "request_code": (
+        *_JSON,
+        *_IDEMPOTENT,
+        Reason.SCOPE_MISSING,
+        Reason.PURPOSE_NOT_ALLOWED,
+        Reason.COUNTRY_NOT_ALLOWED,
+        Reason.PHONE_INVALID,
+        Reason.PHONE_NOT_MOBILE,
+        Reason.RESEND_TOO_SOON,
+        Reason.RATE_LIMITED,
+        Reason.RECIPIENT_LOCKED,
+        Reason.SPEND_CAP_REACHED,
+        Reason.NO_ROUTE,
+        *_STORE,
+    ),
+    "verify_code": (
+        *_JSON,
+        *_IDEMPOTENT,
+        Reason.SCOPE_MISSING,
+        Reason.VERIFICATION_UNKNOWN,
+        Reason.VERIFICATION_USED,
+        Reason.VERIFICATION_SUPERSEDED,
+        Reason.VERIFICATION_CANCELED,
+        Reason.VERIFICATION_EXPIRED,
+        Reason.CODE_INCORRECT,
+        Reason.ATTEMPTS_EXHAUSTED,
+        Reason.RECIPIENT_LOCKED,
+        *_STORE,
+    ),
+    "read": (*_EVERY_BODY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
+    "cancel": (*_EVERY_BODY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
+    "normalize_phone": (*_JSON, Reason.PHONE_INVALID),
+    "live": (),
+    "ready": (Reason.STORE_UNAVAILABLE,),
+    "jwks": (),
+}
+_EXTRAS: Final[dict[Reason, dict[str, Any]]] = {
+    Reason.REQUEST_MALFORMED: {"errors": [{"pointer": "/phone", "detail": "is required"}]},
+    Reason.CODE_INCORRECT: {"attempts_left": 4},
+    Reason.RATE_LIMITED: {"limit": "recipient"},
+}
+_WITH_RETRY: Final = (429, 503)
+
+
+def responses(action: str) -> dict[int, ResponseSpec]:
+    """Document every reply of `action`: its success, and each problem under its status."""
+    status, body, example = _SUCCESSES[action]
+    specs = {
+        status: ResponseSpec(
+            data_container=body,
+            description="Done.",
+            examples=[Example(summary=action, value=example)],
+            generate_examples=False,
+        )
+    }
+    by_status: dict[int, list[Reason]] = {}
+    for reason in _PROBLEMS[action]:
+        by_status.setdefault(PROBLEMS[reason][0], []).append(reason)
+    for problem_status, reasons in sorted(by_status.items()):
+        specs[problem_status] = ResponseSpec(
+            data_container=Problem,
+            media_type="application/problem+json",
+            description=" or ".join(f"`{reason.value}`" for reason in reasons),
+            examples=[Example(id=reason.value, summary=reason.value, value=_problem(reason)) for reason in reasons],
+            generate_examples=False,
+        )
+    return specs
+
+
+def _problem(reason: Reason) -> dict[str, Any]:
+    status, title = PROBLEMS[reason]
+    body: dict[str, Any] = {
+        "type": TYPE_PREFIX + reason.value,
+        "title": title,
+        "status": status,
+        "detail": title + ".",
+        "code": reason.value,
+        "request_id": "b6Zr0mTq4vXw1yAa",
+        **_EXTRAS.get(reason, {}),
+    }
+    if status in _WITH_RETRY:
+        body["retry_after"] = 30
+    return body

@@ -1,0 +1,86 @@
+"""Refusals as RFC 9457 problems: one table from a reason to its status and title."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from otp_service.domain.errors import Reason, Refused
+
+__all__ = ["MEDIA_TYPE", "PROBLEMS", "TYPE_PREFIX", "problem_body", "problem_headers", "retry_after_seconds"]
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:otp-service:problem:"
+
+PROBLEMS: Final[dict[Reason, tuple[int, str]]] = {
+    Reason.REQUEST_MALFORMED: (400, "The request is malformed"),
+    Reason.KEY_MISSING: (401, "An API key is needed"),
+    Reason.KEY_INVALID: (401, "The API key is not valid"),
+    Reason.SCOPE_MISSING: (403, "The API key lacks a scope"),
+    Reason.PURPOSE_NOT_ALLOWED: (403, "The purpose is not allowed"),
+    Reason.COUNTRY_NOT_ALLOWED: (403, "The country is not allowed"),
+    Reason.NOT_FOUND: (404, "There is nothing here"),
+    Reason.VERIFICATION_UNKNOWN: (404, "The verification is unknown"),
+    Reason.METHOD_NOT_ALLOWED: (405, "The method is not allowed here"),
+    Reason.VERIFICATION_USED: (409, "The verification was used already"),
+    Reason.VERIFICATION_SUPERSEDED: (409, "A newer verification took its place"),
+    Reason.VERIFICATION_CANCELED: (409, "The verification was canceled"),
+    Reason.IDEMPOTENCY_IN_FLIGHT: (409, "The same request is being answered"),
+    Reason.VERIFICATION_EXPIRED: (410, "The verification has expired"),
+    Reason.BODY_TOO_LARGE: (413, "The body is too large"),
+    Reason.MEDIA_TYPE_UNSUPPORTED: (415, "The media type is not supported"),
+    Reason.PHONE_INVALID: (422, "The phone number is not valid"),
+    Reason.PHONE_NOT_MOBILE: (422, "The phone number is not mobile"),
+    Reason.IDEMPOTENCY_MISMATCH: (422, "The idempotency key belongs to another request"),
+    Reason.CODE_INCORRECT: (422, "The code is incorrect"),
+    Reason.RESEND_TOO_SOON: (429, "It is too soon for another code"),
+    Reason.RATE_LIMITED: (429, "A limit is reached"),
+    Reason.ATTEMPTS_EXHAUSTED: (429, "No attempts are left"),
+    Reason.RECIPIENT_LOCKED: (429, "The number is locked"),
+    Reason.SPEND_CAP_REACHED: (429, "A spending cap is reached"),
+    Reason.INTERNAL_ERROR: (500, "Something went wrong here"),
+    Reason.STORE_UNAVAILABLE: (503, "The store is unavailable"),
+    Reason.OVERLOADED: (503, "The service is overloaded"),
+    Reason.NO_ROUTE: (503, "No provider serves this number"),
+}
+
+
+def retry_after_seconds(refused: Refused) -> int | None:
+    """Whole seconds, at least 1, for every 429 and 503; None where coming again is of no use."""
+    status, _ = PROBLEMS[refused.reason]
+    if refused.retry_after_ms is None and status not in (429, 503):
+        return None
+    return max(1, -(-(refused.retry_after_ms or 0) // 1000))
+
+
+def problem_body(refused: Refused, request_id: str) -> bytes:
+    """Write a refusal down; it says nothing of the number, the code or a gateway."""
+    status, title = PROBLEMS[refused.reason]
+    body: dict[str, Any] = {
+        "type": TYPE_PREFIX + refused.reason.value,
+        "title": title,
+        "status": status,
+        "detail": refused.detail or title + ".",
+        "code": refused.reason.value,
+        "request_id": request_id,
+    }
+    if (retry_after := retry_after_seconds(refused)) is not None:
+        body["retry_after"] = retry_after
+    if refused.attempts_left is not None:
+        body["attempts_left"] = refused.attempts_left
+    if refused.limit is not None:
+        body["limit"] = refused.limit
+    if refused.reason is Reason.REQUEST_MALFORMED:
+        body["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in refused.mistakes]
+    return msgspec.json.encode(body)
+
+
+def problem_headers(refused: Refused) -> dict[str, str]:
+    """The headers that go with a refusal."""
+    headers = {}
+    if (retry_after := retry_after_seconds(refused)) is not None:
+        headers["Retry-After"] = str(retry_after)
+    if PROBLEMS[refused.reason][0] == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="otp-service"'
+    return headers

@@ -1,0 +1,157 @@
+"""The bodies of the public contract (design.md section 3), member by member."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+__all__ = [
+    "DeliveryBody",
+    "Jwks",
+    "NormalizePhone",
+    "NormalizedPhone",
+    "Problem",
+    "RequestCodeBody",
+    "RequestedCode",
+    "State",
+    "VerificationBody",
+    "VerifiedCode",
+    "VerifyCodeBody",
+]
+
+Phone = Annotated[str, Meta(min_length=1, max_length=64, description="A phone number in any spelling.")]
+Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166 alpha-2; how national forms are read.")]
+Purpose = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,31}$")]
+Locale = Annotated[str, Meta(pattern="^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}$", max_length=35)]
+Time = Annotated[str, Meta(description="UTC, RFC 3339 with Z.", extra_json_schema={"format": "date-time"})]
+
+
+class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Where a code is to go, and what for."""
+
+    phone: Phone
+    purpose: Purpose
+    country: Country | None = None
+    locale: Locale | None = None
+    channel: Literal["sms"] = "sms"
+    client_ip: Annotated[str, Meta(max_length=45, description="The end user's address; scope `server`.")] | None = None
+    reference: Annotated[str, Meta(max_length=128, description="Your own note; it stands in our log.")] | None = None
+    decoy: Annotated[bool, Meta(description="Answer the same and send nothing; scope `server`.")] = False
+
+
+class VerifyCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A guess."""
+
+    verification_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,36}$")]
+    code: Annotated[str, Meta(min_length=4, max_length=64, description="4-10 digits; spaces and dashes are dropped.")]
+
+
+class NormalizePhone(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A number to read."""
+
+    phone: Phone
+    country: Country | None = None
+
+
+class NormalizedPhone(Struct, frozen=True, kw_only=True):
+    """A number, read; `mobile` says whether it would get a code."""
+
+    e164: str
+    national: str
+    country: str
+    type: str
+    mobile: bool
+
+
+class RequestedCode(Struct, frozen=True, kw_only=True):
+    """A verification that is pending."""
+
+    verification_id: str
+    status: str
+    purpose: str
+    channel: str
+    phone: str
+    country: str
+    code_length: int
+    expires_at: Time
+    expires_in: int
+    resend_at: Time
+    resend_in: int
+    attempts_left: int
+    sends_left: int
+
+
+class DeliveryBody(Struct, frozen=True, kw_only=True):
+    """One provider that was asked to deliver the message; `error` names the outcome when it went wrong."""
+
+    provider: str
+    status: Literal["queued", "sending", "sent", "delivered", "undelivered", "failed", "unknown"]
+    at: Time
+    error: str | None
+
+
+class VerificationBody(RequestedCode, frozen=True, kw_only=True):
+    """A verification as it stands now."""
+
+    created_at: Time
+    ended_at: Time | None
+    deliveries: list[DeliveryBody]
+
+
+class VerifiedCode(Struct, frozen=True, kw_only=True):
+    """The proof that a person holds the number."""
+
+    verification_id: str
+    status: Literal["verified"]
+    purpose: str
+    phone: str
+    verified_at: Time
+    token: str
+    token_expires_at: Time
+
+
+class State(Struct, frozen=True):
+    """The state of this process."""
+
+    status: Literal["live", "ready"]
+
+
+class Jwk(Struct, frozen=True, kw_only=True):
+    """The public half of a token key."""
+
+    kty: str
+    crv: str
+    x: str
+    kid: str
+    use: str
+    alg: str
+
+
+class Jwks(Struct, frozen=True):
+    """The keys that proof tokens are checked with (RFC 7517)."""
+
+    keys: list[Jwk]
+
+
+class FieldError(Struct, frozen=True):
+    """One mistake in a body."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """RFC 9457. `code` is stable; the members after `request_id` stand where they apply."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    retry_after: int | msgspec.UnsetType = msgspec.UNSET
+    attempts_left: int | msgspec.UnsetType = msgspec.UNSET
+    limit: str | msgspec.UnsetType = msgspec.UNSET
+    errors: list[FieldError] | msgspec.UnsetType = msgspec.UNSET
