@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 from litestar import Controller, delete, get, post
-from litestar.params import FromPath, JSONBody, Parameter
+from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from otp_service.api import examples, writing
 from otp_service.api.access import Principal, counted_address
@@ -32,8 +32,8 @@ Result = TypeVar("Result", VerificationView, Success)
 
 IdempotencyKey = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         required=False,
         min_length=1,
         max_length=255,

@@ -54,7 +54,7 @@ class FieldMistake(tuple[str, str]):
         return super().__new__(cls, (pointer, detail))
 
 
-class Refused(Exception):  # noqa: N818 - it is a decision, not a fault
+class Refused(Exception):
     """The use case stopped here, and nothing was done for the caller.
 
     `retry_after_ms` is when the same request may be accepted; `limit` names the budget of `rate_limited`;

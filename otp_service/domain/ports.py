@@ -294,7 +294,7 @@ class Outlet(Protocol):
         """Pick a message up at once, in the background; the caller has its first lease."""
 
 
-class SealBroken(Exception):  # noqa: N818 - a state of the thing, found when it is opened
+class SealBroken(Exception):
     """Something sealed does not open: it was changed, moved, or its key is not listed any more."""
 
 
