@@ -1,0 +1,45 @@
+"""What every test may use: a real server of our own, and a whole service around it in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from otp_service.dev.embedded import EmbeddedServer
+from tests.world import World, WorldMaker, move_clock_by_key
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """Run async tests on the loop that the service is served on."""
+    return ("asyncio", {"use_uvloop": True})
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """One real Valkey (or Redis) server for the whole run."""
+    with EmbeddedServer("--databases", "4") as running:
+        yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _movable_clock() -> Iterator[None]:
+    """Let tests move the clock that scripts read, instead of sleeping."""
+    with move_clock_by_key():
+        yield
+
+
+@pytest.fixture
+async def make_world(server: EmbeddedServer) -> AsyncIterator[WorldMaker]:
+    """Make services with configs of one's own on an empty store; they are stopped at the end."""
+    maker = WorldMaker(server.url)
+    await maker.empty_store()
+    yield maker
+    await maker.close()
+
+
+@pytest.fixture
+async def world(make_world: WorldMaker) -> World:
+    """The service as `dev` configures it, but for a cheap hash."""
+    return await make_world()

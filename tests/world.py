@@ -1,0 +1,151 @@
+"""A whole service in this process: the real application on a real store, called over ASGI.
+
+Its clock is the store's, plus what a test adds to it (`advance`). Its hash is as cheap as Argon2id gets, because a
+test is not about the price of a hash; what is about it says so in its config.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+import httpx
+from litestar.types import ASGIApp
+from redis.asyncio import Redis
+
+from otp_service.app import compose
+from otp_service.dev.defaults import API_KEY, dev_config, merged
+from otp_service.dev.pages import pages_around
+from otp_service.providers.inbox import Inbox, InboxMessage
+from otp_service.settings import load
+from otp_service.store import scripts
+
+CLOCK_KEY = "test:clock"
+CHEAP_HASH = {"time_cost": 1, "memory_kib": 8, "allow_weak": True, "max_waiting": 4096}
+NUMBER = "0812-1010-0055"
+E164 = "+6281210100055"
+
+
+@contextlib.contextmanager
+def move_clock_by_key() -> Iterator[None]:
+    """Make scripts add the milliseconds under `test:clock` to the server's time."""
+    source = scripts._source  # the seam: where a script's text comes from
+    moved = f"return time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(redis.call('GET', '{CLOCK_KEY}') or 0)"
+
+    def with_movable_clock(name: str) -> str:
+        text = source(name)
+        return re.sub(r"return time\[1\] .*", moved, text) if name == "_clock" else text
+
+    scripts._source = with_movable_clock
+    scripts.script.cache_clear()
+    try:
+        yield
+    finally:
+        scripts._source = source
+        scripts.script.cache_clear()
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
+    """Start an ASGI application and stop it, as a server does."""
+    incoming: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    scope: Any = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    task = asyncio.create_task(app(scope, incoming.get, outgoing.put))  # type: ignore[arg-type]
+    await incoming.put({"type": "lifespan.startup"})
+    assert (await outgoing.get())["type"] == "lifespan.startup.complete"
+    try:
+        yield
+    finally:
+        await incoming.put({"type": "lifespan.shutdown"})
+        assert (await outgoing.get())["type"] == "lifespan.shutdown.complete"
+        await task
+
+
+class World:
+    """One service, a client that has its key, the store behind it, and the inbox."""
+
+    def __init__(self, app: ASGIApp, store: Redis, inbox: Inbox) -> None:
+        self.app = app
+        self.store = store
+        self.inbox = inbox
+        self.client = self.caller(API_KEY)
+
+    def caller(self, key: str | None, address: str = "127.0.0.1") -> httpx.AsyncClient:
+        """Make a client with another key, or none, or another address."""
+        transport = httpx.ASGITransport(app=self.app, client=(address, 40000))  # type: ignore[arg-type]
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers)
+
+    async def request(self, phone: str = NUMBER, purpose: str = "login", **members: Any) -> httpx.Response:
+        """Call request-code."""
+        return await self.client.post("/v1/request-code", json={"phone": phone, "purpose": purpose, **members})
+
+    async def verify(self, verification_id: str, code: str) -> httpx.Response:
+        """Call verify-code."""
+        return await self.client.post("/v1/verify-code", json={"verification_id": verification_id, "code": code})
+
+    async def requested(self, phone: str = NUMBER, purpose: str = "login", **members: Any) -> tuple[str, str]:
+        """Request a code, and read it from the inbox: the verification's id and the code."""
+        response = await self.request(phone, purpose, **members)
+        assert response.status_code == 202, response.text
+        verification_id = response.json()["verification_id"]
+        return verification_id, await self.code_of(verification_id)
+
+    async def message_of(self, verification_id: str, seconds: float = 5.0) -> InboxMessage:
+        """Wait for the text of a verification."""
+        async with asyncio.timeout(seconds):
+            while True:
+                for message in self.inbox.messages():
+                    if message.id == verification_id:
+                        return message
+                await asyncio.sleep(0.005)
+
+    async def code_of(self, verification_id: str) -> str:
+        """Read the code out of the text of a verification."""
+        message = await self.message_of(verification_id)
+        found = re.search(r"\d{4,10}", message.text)
+        assert found, message.text
+        return found[0]
+
+    def wrong(self, code: str) -> str:
+        """Make a code of the same length that is not this one."""
+        return "".join(str((int(digit) + 1) % 10) for digit in code)
+
+    async def advance(self, seconds: float) -> None:
+        """Move the store's clock, as scripts see it, forward."""
+        await self.store.incrby(CLOCK_KEY, int(seconds * 1000))
+
+
+class WorldMaker:
+    """Makes services on one store and stops them all."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.store = Redis.from_url(url)
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __call__(self, config: Mapping[str, Any] | None = None) -> World:
+        """Start a service with `config` laid over what `dev` has."""
+        base = merged(dev_config(self.url), {"hashing": CHEAP_HASH})
+        settings = load(merged(base, config or {}), {}, plain_secrets=True)
+        inbox = Inbox("inbox")
+        app = compose(settings, around=pages_around(inbox), inbox=inbox)
+        await self._stack.enter_async_context(lifespan(app))
+        world = World(app, self.store, inbox)
+        async with asyncio.timeout(5):
+            while (await world.client.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.005)
+        return world
+
+    async def empty_store(self) -> None:
+        """Forget everything: the server is the tests' own."""
+        await self.store.flushall()
+
+    async def close(self) -> None:
+        """Stop what was started."""
+        await self._stack.aclose()
+        await self.store.aclose()
