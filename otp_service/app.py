@@ -25,9 +25,10 @@ from otp_service.delivery.compose import Composer
 from otp_service.delivery.courier import Courier
 from otp_service.delivery.plan import Rules
 from otp_service.delivery.routes import Route, Routes
+from otp_service.domain.gateways import Provider
 from otp_service.domain.limits import Limits
 from otp_service.domain.policy import Tenant
-from otp_service.domain.ports import Provider, SendPolicy
+from otp_service.domain.transitions import SendPolicy
 from otp_service.observability import configure_logging, metrics_page
 from otp_service.providers.eims import Eims, EimsAccount
 from otp_service.providers.http import GatewayClient

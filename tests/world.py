@@ -54,7 +54,7 @@ async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
     incoming: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     scope: Any = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-    task = asyncio.create_task(app(scope, incoming.get, outgoing.put))  # type: ignore[arg-type]
+    task: asyncio.Task[None] = asyncio.ensure_future(app(scope, incoming.get, outgoing.put))  # type: ignore[arg-type]
     await incoming.put({"type": "lifespan.startup"})
     assert (await outgoing.get())["type"] == "lifespan.startup.complete"
     try:

@@ -8,8 +8,9 @@ from typing import Final
 from otp_service.domain.outcomes import Sending
 from otp_service.domain.phone import parse
 from otp_service.domain.policy import Tenant
-from otp_service.domain.ports import Claimed, Sealed
+from otp_service.domain.ports import Sealed
 from otp_service.domain.templates import choose, whole_minutes
+from otp_service.domain.transitions import Claimed
 
 __all__ = ["Composer"]
 

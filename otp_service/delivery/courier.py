@@ -16,8 +16,10 @@ from otp_service.delivery.compose import Composer
 from otp_service.delivery.plan import Rules, Stop, Try, Wait, next_step
 from otp_service.delivery.routes import Routes
 from otp_service.domain.errors import Refused
+from otp_service.domain.gateways import Provider
 from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome, Sending
-from otp_service.domain.ports import Claimed, Outbox, Provider, SealBroken, Settlement
+from otp_service.domain.ports import Outbox, SealBroken
+from otp_service.domain.transitions import Claimed, Settlement
 from otp_service.domain.verification import Delivery
 from otp_service.observability import LOG, METRICS
 

@@ -57,7 +57,9 @@ class DeliveryStatus(StrEnum):
 class Sending:
     """One message as a provider gets it. `code` and `text` are the secret: they stand in no `repr`.
 
-    `message_id` is ours and stable over retries, `expires_in` the seconds that the code still lives.
+    `message_id` is ours and stable over retries, `expires_in` the seconds that the code still lives. `brand` and
+    `minutes` are for gateways that have the text as a template of their own; `receipt_url` is where this message's
+    receipts go, "" when there is no public address.
     """
 
     message_id: str
@@ -67,6 +69,9 @@ class Sending:
     text: str
     code: str
     expires_in: int
+    brand: str = ""
+    minutes: int = 0
+    receipt_url: str = ""
 
     def __repr__(self) -> str:
         """Name the message, not what it says."""

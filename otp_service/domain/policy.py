@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import PhoneNumber
-from otp_service.domain.ports import SendPolicy
 from otp_service.domain.templates import Template
+from otp_service.domain.transitions import SendPolicy
 
 __all__ = ["ALL_COUNTRIES", "Tenant"]
 

@@ -75,6 +75,8 @@ class Eims:
     def __init__(self, name: str, account: EimsAccount, client: GatewayClient) -> None:
         """Send through `client` as `account`."""
         self.name = name
+        self.repeatable = False
+        self.tells = False
         self.timeout_seconds = client.timeout_seconds
         self._account = account
         self._client = client

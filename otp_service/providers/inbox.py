@@ -31,6 +31,8 @@ class Inbox:
     def __init__(self, name: str) -> None:
         """Be called `name`."""
         self.name = name
+        self.repeatable = False
+        self.tells = False
         self.timeout_seconds = 1.0
         self._messages: deque[InboxMessage] = deque(maxlen=KEPT)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.policy import Tenant
-from otp_service.domain.ports import IdempotentCall, Unknown
+from otp_service.domain.transitions import IdempotentCall, Unknown
 from otp_service.domain.verification import Snapshot
 from otp_service.domain.views import VerificationView, view_of
 from otp_service.service.parts import CodeRequest, Guess, Parts

@@ -12,7 +12,7 @@ import msgspec
 
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.ports import IdempotentCall, InFlight, Mismatch, Replay
+from otp_service.domain.transitions import IdempotentCall, InFlight, Mismatch, Replay
 from otp_service.domain.views import Success, VerificationView
 
 __all__ = ["Answers"]

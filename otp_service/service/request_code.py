@@ -8,7 +8,7 @@ from typing import Final
 from otp_service.crypto.codes import new_code
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
-from otp_service.domain.ports import (
+from otp_service.domain.transitions import (
     Admission,
     Admitted,
     Claimed,

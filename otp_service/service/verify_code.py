@@ -11,7 +11,7 @@ from otp_service.crypto.codes import read_code
 from otp_service.crypto.tokens import Proof
 from otp_service.domain.errors import FieldMistake, Reason, Refused
 from otp_service.domain.phone import parse
-from otp_service.domain.ports import (
+from otp_service.domain.transitions import (
     Ended,
     IdempotentCall,
     Locked,

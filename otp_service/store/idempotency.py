@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otp_service.domain.ports import IdempotentCall, InFlight, Mismatch, New, Replay, Resume
+from otp_service.domain.transitions import IdempotentCall, InFlight, Mismatch, New, Replay, Resume
 from otp_service.store.keys import idempotency_key
 from otp_service.store.link import Call, Reply
 from otp_service.store.scripts import script

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from otp_service.domain.ports import Begun, Claimed, Settlement
+from otp_service.domain.transitions import Begun, Claimed, Settlement
 from otp_service.domain.verification import Record
 from otp_service.store.keys import PARTITIONS, Partition, partition_of_id
 from otp_service.store.link import Call

@@ -8,7 +8,7 @@ import msgspec
 
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window
-from otp_service.domain.ports import (
+from otp_service.domain.transitions import (
     Admission,
     Admitted,
     Denied,

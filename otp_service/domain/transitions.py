@@ -1,0 +1,213 @@
+"""What the store's transitions are asked and what they answer: values, matched exhaustively by whoever asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from otp_service.domain.errors import Reason
+from otp_service.domain.limits import Window
+from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.verification import Record, Snapshot, Status
+
+__all__ = [
+    "Admission",
+    "Admitted",
+    "Begun",
+    "Claimed",
+    "Denied",
+    "Ended",
+    "IdempotentCall",
+    "InFlight",
+    "Living",
+    "Locked",
+    "Mismatch",
+    "New",
+    "Replay",
+    "Resume",
+    "SendPolicy",
+    "Settlement",
+    "Spent",
+    "Take",
+    "Unknown",
+    "Verified",
+    "WaitForSend",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SendPolicy:
+    """What one tenant allows of sends to one recipient, and of wrong codes. Times in seconds."""
+
+    cooldown_seconds: int
+    max_sends: int
+    ttl_seconds: int
+    recipient: tuple[Window, ...]
+    recipient_failures: tuple[Window, ...]
+    reuse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One event of the limit named `limit` for `subject` (a keyed hash)."""
+
+    limit: str
+    subject: str
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotentCall:
+    """A caller's idempotency key (hashed with its tenant and endpoint), what it asks for, and this call's own mark."""
+
+    subject: str
+    fingerprint: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Everything that must be free before a code is made. `key_held`: the idempotency key is the caller's already."""
+
+    partition: int
+    recipient: str
+    tenant: str
+    purpose: str
+    policy: SendPolicy
+    takes: tuple[Take, ...]
+    idempotent: IdempotentCall | None = None
+    key_held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """The verification before, while it still lives: its code may be sent again (policy `reuse`)."""
+
+    id: str
+    record: Record
+    sealed_code: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The budgets are taken; `sends_left` counts after this send. Give it back with `release`, or `start`."""
+
+    admission: Admission
+    now_ms: int
+    sends_left: int
+    living: Living | None
+    chain_before: bytes
+    taken: tuple[tuple[Take, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Nothing was taken. `limit` names the budget when the reason is `rate_limited`."""
+
+    reason: Reason
+    wait_ms: int
+    limit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The key has its answer already: here it is, sealed."""
+
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Somebody works under the key; at the latest after `wait_ms` it is given up."""
+
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The key was used for another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """The work is the caller's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The work is the caller's, and someone who fell silent may have done it: under `mark`."""
+
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The guess is paid for: compare it with `snapshot.record.phc`, then `consume` if it is right."""
+
+    snapshot: Snapshot
+    attempts_left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No such verification, or another tenant's, or its end is more than ten minutes ago."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """The recipient's failures are at the limit for `wait_ms` more."""
+
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForSend:
+    """No attempts are left; a new code may be requested in `wait_ms`."""
+
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """It had ended before: how."""
+
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """This call, and no other, turned it into a success."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One message that this replica may work on, until its lease lapses."""
+
+    id: str
+    record: Record
+    sealed_code: bytes
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The gateway may be called now."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a call to `provider`, and when the message is due again (None: it is done).
+
+    `unsent`: the gateway surely has no text. `forget`: the code is not needed any more.
+    """
+
+    provider: str
+    status: DeliveryStatus
+    error: str = ""
+    message_id: str = ""
+    unsent: bool = False
+    due_in_ms: int | None = None
+    forget: bool = False
