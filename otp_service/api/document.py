@@ -20,7 +20,8 @@ _CLOSED: Final = (schemas.RequestCodeBody, schemas.VerifyCodeBody, schemas.Norma
 
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c2430}"
-    "h2{margin-top:2.5rem;border-top:1px solid #d7dde5;padding-top:1.5rem}code,pre{font:14px/1.45 ui-monospace,monospace}"
+    "h2{margin-top:2.5rem;border-top:1px solid #d7dde5;padding-top:1.5rem}"
+    "code,pre{font:14px/1.45 ui-monospace,monospace}"
     "pre{background:#f4f6f9;padding:.8rem;overflow:auto;border-radius:6px}summary{cursor:pointer;padding:.15rem 0}"
     ".m{color:#0b5cad;font-weight:600}"
     "@media(prefers-color-scheme:dark){body{background:#12161c;color:#dfe5ec}pre{background:#1b2129}.m{color:#7cc0ff}}"
@@ -34,6 +35,7 @@ class _Page(OpenAPIRenderPlugin):
         super().__init__(path="/")
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        del request  # the page is the same for everybody
         info = openapi_schema["info"]
         parts = [
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
@@ -57,9 +59,8 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> list[str]:
             for name, example in media.get("examples", {}).items():
                 shown = msgspec.json.format(msgspec.json.encode(example.get("value")), indent=2).decode()
                 label = html.escape(str(example.get("summary", name)))
-                parts.append(
-                    f"<details><summary>{status} <code>{label}</code></summary><pre>{html.escape(shown)}</pre></details>"
-                )
+                parts.append(f"<details><summary>{status} <code>{label}</code></summary>")
+                parts.append(f"<pre>{html.escape(shown)}</pre></details>")
     return parts
 
 

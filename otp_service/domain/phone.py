@@ -81,9 +81,7 @@ class PhoneNumber:
 
     @property
     def masked(self) -> str:
-        """`+62812*****055`: never more than six national digits, nor more than half of them
-        (rounded up), and at least four stars, however short the number is.
-        """
+        """`+62812*****055`: at most six national digits, at most half of them (rounded up), and four stars."""
         digits = self.national_digits
         shown = max(0, min(6, (len(digits) + 1) // 2, len(digits) - 4))
         head, tail = shown // 2, len(digits) - (shown + 1) // 2

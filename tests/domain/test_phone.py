@@ -253,9 +253,7 @@ def test_an_unassigned_country_code_does_not_fall_back() -> None:
         parse("+9906281210100055", "FI")
 
 
-@pytest.mark.parametrize(
-    "text", ["0812-CALL-555", "+6281234567890123", "1" * 65, "08123456789 ext 5", "+99912345678"]
-)
+@pytest.mark.parametrize("text", ["0812-CALL-555", "+6281234567890123", "1" * 65, "08123456789 ext 5", "+99912345678"])
 def test_an_error_carries_no_digits(text: str) -> None:
     """Neither the message nor a chained error can put a number into a log."""
     with pytest.raises(PhoneInvalid) as caught:

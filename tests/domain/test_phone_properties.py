@@ -44,9 +44,7 @@ def test_every_example_of_libphonenumber_is_stable() -> None:
 
 
 _IDS = st.from_regex(r"8(?:12|13|21|52|55|57|78|95|96)[0-9]{7,8}", fullmatch=True)
-_FRONTS = st.sampled_from(
-    ["0", "", "62", "+62", "0062", "620", "+620", "00620", "(+62)", "+62 (0) ", "tel:+62-"]
-)
+_FRONTS = st.sampled_from(["0", "", "62", "+62", "0062", "620", "+620", "00620", "(+62)", "+62 (0) ", "tel:+62-"])
 _GAPS = st.lists(
     st.sampled_from(["", "", "", " ", "-", ".", "/", "\u00a0", "\u2013", ") ", "("]), min_size=12, max_size=12
 )
@@ -55,9 +53,7 @@ _ZEROS = st.sampled_from("0٠۰०０")
 
 @settings(deadline=None)
 @given(national=_IDS, front=_FRONTS, gaps=_GAPS, zero=_ZEROS)
-def test_decoration_does_not_change_the_recipient(
-    national: str, front: str, gaps: list[str], zero: str
-) -> None:
+def test_decoration_does_not_change_the_recipient(national: str, front: str, gaps: list[str], zero: str) -> None:
     """Any front, any separators, any script's digits: the same number."""
     decorated = "".join(digit + gap for digit, gap in zip(national, gaps, strict=False))
     other_script = "".join(chr(ord(zero) + int(c)) if c in "0123456789" else c for c in front + decorated)

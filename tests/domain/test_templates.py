@@ -136,9 +136,7 @@ def test_any_source_compiles_or_is_refused(source: str) -> None:
     assert "{" not in text and "}" not in text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "minutes"), [(0, 1), (10, 1), (60, 1), (61, 2), (90, 2), (300, 5), (600, 10)]
-)
+@pytest.mark.parametrize(("seconds", "minutes"), [(0, 1), (10, 1), (60, 1), (61, 2), (90, 2), (300, 5), (600, 10)])
 def test_whole_minutes(seconds: int, minutes: int) -> None:
     """A started minute counts, and there is at least one."""
     assert whole_minutes(seconds) == minutes

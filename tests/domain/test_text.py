@@ -20,9 +20,7 @@ def test_the_whole_alphabet() -> None:
     assert gsm7_length("") == 0
 
 
-@pytest.mark.parametrize(
-    "char", ["’", "–", "…", "“", "ç", "`", "\t", "\x1b", "\xa0", "•", "漢", "😀", "á", "\ud800"]
-)
+@pytest.mark.parametrize("char", ["’", "–", "…", "“", "ç", "`", "\t", "\x1b", "\xa0", "•", "漢", "😀", "á", "\ud800"])
 def test_a_character_outside_the_alphabet(char: str) -> None:
     """One such character and the text is not GSM-7."""
     assert gsm7_length("OTP " + char) is None

@@ -1,0 +1,72 @@
+"""TOML and environment become one frozen tree, or a list of every mistake.
+
+`load_file` (or `load`) gives `Settings`; it raises `ConfigInvalid`, one line per mistake: where, what was found, what
+is allowed. Read by the composition root and the command line only: no other room knows that there is a config.
+
+The structs of `tree` and `gateways` say what a config is. `walk` goes through it along them, `values`, `secrets` and
+`wire` read what is more than a number or a word, `checks` judge what stands together, and `unused` says what nothing
+acts on yet.
+"""
+
+from otp_service.settings.gateways import (
+    Eims,
+    Http,
+    Inbox,
+    Kedasms,
+    Provider,
+    Sendcloud,
+    Smshub,
+    Twilio,
+    Vonage,
+)
+from otp_service.settings.loading import load, load_file, parse, parse_file
+from otp_service.settings.mistakes import ConfigInvalid, Mistake
+from otp_service.settings.tree import (
+    ApiKey,
+    Delivery,
+    Hashing,
+    Keys,
+    Limits,
+    Policy,
+    Redis,
+    Route,
+    Server,
+    Settings,
+    Target,
+    Tenant,
+    Tokens,
+)
+from otp_service.settings.unused import cautions, unused_keys
+
+__all__ = [
+    "ApiKey",
+    "ConfigInvalid",
+    "Delivery",
+    "Eims",
+    "Hashing",
+    "Http",
+    "Inbox",
+    "Kedasms",
+    "Keys",
+    "Limits",
+    "Mistake",
+    "Policy",
+    "Provider",
+    "Redis",
+    "Route",
+    "Sendcloud",
+    "Server",
+    "Settings",
+    "Smshub",
+    "Target",
+    "Tenant",
+    "Tokens",
+    "Twilio",
+    "Vonage",
+    "cautions",
+    "load",
+    "load_file",
+    "parse",
+    "parse_file",
+    "unused_keys",
+]

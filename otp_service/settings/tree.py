@@ -1,0 +1,225 @@
+"""The settings: one frozen tree, in the shape and with the names and bounds of design.md section 4.
+
+Every key of the config is an attribute of the same name, but for the keys of `[keys]` and `[tokens]` (in `ring`) and
+for `from` (a word of Python's; `sender`). Durations are seconds. Lists are tuples, tables read-only mappings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, field
+
+from otp_service.domain import limits
+from otp_service.domain.limits import Window
+from otp_service.domain.templates import DEFAULT_PURPOSE
+from otp_service.settings.forms import REST, Before
+from otp_service.settings.gateways import Caps, Provider, Table
+from otp_service.settings.secrets import Ed25519Pem, RedisUrl, SealingKey
+from otp_service.settings.values import (
+    BaseUrl,
+    Country,
+    KeyName,
+    Locale,
+    Name,
+    Network,
+    Permitted,
+    Purpose,
+    Sha256,
+    TemplateText,
+    Text,
+    Windowed,
+)
+
+__all__ = [
+    "ApiKey",
+    "Delivery",
+    "Hashing",
+    "Keys",
+    "Limits",
+    "Policy",
+    "Redis",
+    "Route",
+    "Server",
+    "Settings",
+    "Target",
+    "Tenant",
+    "Tokens",
+]
+
+Scope = Literal["request", "verify", "read", "server", "admin"]
+
+_TARGET: Final = "a provider's name, or { name, weight }"
+_LIMITS: Final = limits.Limits()
+
+
+class Server(Table, frozen=True, kw_only=True):
+    """Where it listens (`port` 0: any that is free), and whose `X-Forwarded-For` is believed: none, as it stands."""
+
+    host: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._:-]{1,253}\Z", description="a host name or an address")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    public_url: BaseUrl | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+
+
+class Redis(Table, frozen=True, kw_only=True):
+    """The store. `allow_eviction` accepts one that may forget wrong guesses."""
+
+    url: RedisUrl
+    allow_eviction: bool = False
+
+
+class Keys(Table, frozen=True, kw_only=True):
+    """Every key that peppers and seals; `current` makes new things, `index` names recipients for ever."""
+
+    current: KeyName
+    index: KeyName
+    ring: Annotated[
+        Mapping[KeyName, SealingKey], REST, Meta(min_length=1, description='at least one key: k1 = "env:NAME"')
+    ]
+
+    def material(self) -> Mapping[str, bytes]:
+        """Hand over the bytes of every key by name."""
+        return {name: key.decoded() for name, key in self.ring.items()}
+
+
+class Tokens(Table, frozen=True, kw_only=True):
+    """The keys that sign proof tokens; all of them are published, `current` signs."""
+
+    issuer: Text
+    current: KeyName
+    ring: Annotated[
+        Mapping[KeyName, Ed25519Pem], REST, Meta(min_length=1, description='at least one key: t1 = "file:/path"')
+    ]
+
+
+class Hashing(Table, frozen=True, kw_only=True):
+    """The cost of one Argon2id hash, and the pool: `threads` (0: one per CPU), and how many may wait for one."""
+
+    time_cost: Annotated[int, Meta(ge=1, le=10)] = 3
+    memory_kib: Annotated[int, Meta(ge=8, le=1_048_576)] = 12288
+    parallelism: Annotated[int, Meta(ge=1, le=16)] = 1
+    allow_weak: bool = False
+    threads: Annotated[int, Meta(ge=0, le=64)] = 0
+    max_waiting: Annotated[int, Meta(ge=1, le=10_000)] = 256
+
+
+class ApiKey(Table, frozen=True, kw_only=True):
+    """A caller's key, known only by its hash. Without `scopes`, what a login flow needs and no privilege."""
+
+    id: KeyName
+    sha256: Sha256
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, description="at least one scope")] = (
+        "request",
+        "verify",
+        "read",
+    )
+
+
+class Policy(Caps, frozen=True, kw_only=True):
+    """What a tenant's verifications are like. The caps are of the tenant, over all providers."""
+
+    code_length: Annotated[int, Meta(ge=4, le=10)] = 6
+    ttl_seconds: Annotated[int, Meta(ge=10, le=600)] = 300
+    max_attempts: Annotated[int, Meta(ge=1, le=5)] = 5
+    resend_cooldown_seconds: Annotated[int, Meta(ge=1, le=3600)] = 30
+    resend: Literal["rotate", "reuse"] = "rotate"
+    max_sends: Annotated[int, Meta(ge=1, le=20)] = 5
+    allow_short_codes: bool = False
+
+
+class Tenant(Table, frozen=True, kw_only=True):
+    """A caller's account.
+
+    In a loaded tree neither `brand` (the default is the tenant's name) nor `countries` (the default is `country`
+    alone; `*` among them means all) is empty.
+    """
+
+    brand: Annotated[
+        str, Meta(min_length=1, max_length=30, pattern=r"\A[^\x00-\x1f\x7f]+\Z", description="1 to 30 characters")
+    ] = ""
+    country: Country | None = None
+    countries: Annotated[tuple[Permitted, ...], Meta(min_length=1, description="at least one country")] = ()
+    purposes: Annotated[tuple[Purpose, ...], Meta(min_length=1, description="at least one purpose")] = (
+        "login",
+        "registration",
+        "password_reset",
+    )
+    api_keys: Annotated[tuple[ApiKey, ...], Meta(min_length=1, description="at least one key: { id, sha256, scopes }")]
+    policy: Policy = field(default_factory=Policy)
+    templates: Mapping[Locale, Annotated[Mapping[str, TemplateText], Meta(description="a table")]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+    def text_keys(self) -> tuple[str, ...]:
+        """Name what a locale's texts may be for."""
+        return (DEFAULT_PURPOSE, *self.purposes)
+
+
+class Target(Table, frozen=True, kw_only=True):
+    """A provider in a route: tried in its place, or with a `weight`, by chance in proportion to it."""
+
+    name: str
+    weight: Annotated[int, Meta(ge=1, le=1000)] | None = None
+
+
+def _target(raw: Any) -> Any:
+    return {"name": raw} if isinstance(raw, str) else raw
+
+
+class Route(Table, frozen=True, kw_only=True):
+    """Which providers serve a prefix, else a country, else (with neither) everything."""
+
+    country: Country | None = None
+    prefix: Annotated[str, Meta(pattern=r"\A\+[1-9][0-9]{0,14}\Z", description="+ and 1 to 15 digits")] | None = None
+    providers: Annotated[
+        tuple[Annotated[Target, Before(_target), Meta(description=_TARGET)], ...],
+        Meta(min_length=1, description=f"at least one of: {_TARGET}"),
+    ]
+
+
+class Delivery(Table, frozen=True, kw_only=True):
+    """How long an ambiguous outcome is held (0: it never fails over), and how many gateways may have accepted."""
+
+    hold_seconds: Annotated[float, Meta(ge=0, le=120)] = 15.0
+    max_texts: Annotated[int, Meta(ge=1, le=10)] = 2
+
+
+Windows = Annotated[tuple[Windowed, ...], Meta(max_length=8, description='at most 8 of "count/seconds"')]
+
+
+class Limits(Table, frozen=True, kw_only=True):
+    """The budgets. What each counts stands in `domain.limits`; an empty list is no limit."""
+
+    recipient: Windows = _LIMITS.recipient
+    recipient_failures: Annotated[
+        tuple[Windowed, ...], Meta(min_length=1, max_length=8, description='1 to 8 of "count/seconds"')
+    ] = _LIMITS.recipient_failures
+    client_ip: Windows = _LIMITS.client_ip
+    prefix: Windows = _LIMITS.prefix
+    country: Windows = _LIMITS.country
+    tenant: Windows = _LIMITS.tenant
+
+    def named(self) -> Mapping[str, tuple[Window, ...]]:
+        """Give the windows by the name that `rate_limited` reports."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+class Settings(Table, frozen=True, kw_only=True):
+    """Everything that the config says."""
+
+    server: Server = field(default_factory=Server)
+    redis: Redis
+    keys: Keys
+    tokens: Tokens
+    hashing: Hashing = field(default_factory=Hashing)
+    tenants: Annotated[Mapping[Name, Tenant], Meta(min_length=1, description="at least one tenant: [tenants.<name>]")]
+    providers: Mapping[Name, Provider] = field(default_factory=lambda: MappingProxyType({}))
+    routes: tuple[Route, ...] = ()
+    delivery: Delivery = field(default_factory=Delivery)
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,358 @@
+"""The sample of design.md section 4, and what is left out."""
+
+import ipaddress
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otp_service.domain.limits import Limits as Defaults
+from otp_service.domain.limits import Window
+from otp_service.settings import (
+    ConfigInvalid,
+    Eims,
+    Http,
+    Policy,
+    Sendcloud,
+    Settings,
+    Vonage,
+    cautions,
+    load,
+    load_file,
+    parse,
+    unused_keys,
+)
+
+SAMPLE = """
+[server]
+host = "127.0.0.1"
+port = 8000
+public_url = "https://otp.example.com"
+trusted_proxies = ["10.0.0.0/8"]
+workers = 1
+
+[redis]
+url = "env:OTP_REDIS_URL"
+
+[keys]
+current = "k1"
+index = "k1"
+k1 = "env:OTP_KEY_K1"
+
+[tokens]
+issuer = "https://otp.example.com"
+current = "t1"
+t1 = "file:PEM_FILE"
+
+[hashing]
+time_cost = 3
+memory_kib = 12288
+parallelism = 1
+
+[tenants.acme]
+brand = "Acme"
+country = "ID"
+countries = ["ID", "SG"]
+purposes = ["login", "registration", "password_reset"]
+api_keys = [{ id = "web", sha256 = "HASH", scopes = ["request", "verify", "read", "server"] }]
+[tenants.acme.policy]
+code_length = 6
+ttl_seconds = 300
+max_attempts = 5
+resend_cooldown_seconds = 30
+resend = "rotate"
+max_sends = 5
+allow_short_codes = false
+[tenants.acme.templates.id]
+default = "{brand}: kode verifikasi Anda {code}. Berlaku {minutes} menit. Jangan berikan kepada siapa pun."
+
+[providers.jakarta]
+type = "eims"
+base_url = "http://127.0.0.1:20003"
+account = "acme"
+password = "env:JAKARTA_PASSWORD"
+timeout_seconds = 8
+max_per_second = 10
+price = { ID = "0.015", default = "0.05" }
+variant = "v1"
+max_concurrent = 16
+currency = "USD"
+daily_message_cap = 5000
+daily_spend_cap = "200"
+alert_threshold = 0.8
+block_on_limit = true
+
+[providers.keda]
+type = "kedasms"
+base_url = "https://www.kedasms.net"
+status_base_url = "https://backup.kedasms.net"
+api_key = "env:KEDA_API_KEY"
+encryption_key = "env:KEDA_ENCRYPTION_KEY"
+sender_id = "Acme"
+
+[providers.aurora]
+type = "sendcloud"
+base_url = "https://api.aurorasendcloud.com"
+sms_user = "acme_sms"
+sms_key = "env:AURORA_SMS_KEY"
+mode = "template"
+template_id = 1234
+auth = "parameters"
+hook_key = "env:AURORA_HOOK_KEY"
+
+[providers.hub]
+type = "smshub"
+base_url = "https://hub.example.edu/smshub/api"
+program_sid = "env:HUB_SID"
+program_key = "env:HUB_KEY"
+max_per_second = 1
+
+[[routes]]
+country = "ID"
+prefix = "+62811"
+providers = ["jakarta", "keda"]
+[[routes]]
+providers = ["keda", "aurora"]
+
+[delivery]
+hold_seconds = 15
+max_texts = 2
+
+[limits]
+recipient = ["5/3600", "10/86400"]
+recipient_failures = ["20/86400"]
+client_ip = ["20/3600"]
+prefix = ["100/3600"]
+country = []
+tenant = []
+"""
+
+MINIMAL = """
+redis = { url = "env:REDIS_URL" }
+keys = { current = "k1", index = "k1", k1 = "env:KEY" }
+tokens = { issuer = "otp", current = "t1", t1 = "env:PEM" }
+[tenants.acme]
+country = "ID"
+api_keys = [{ id = "web", sha256 = "HASH" }]
+""".replace("HASH", "0" * 64)
+
+
+@pytest.fixture
+def sample_environ(environ: dict[str, str]) -> dict[str, str]:
+    """The variables that the sample names."""
+    names = ("JAKARTA_PASSWORD", "KEDA_API_KEY", "AURORA_SMS_KEY", "AURORA_HOOK_KEY", "HUB_SID", "HUB_KEY")
+    keys = {"OTP_KEY_K1": environ["KEY"], "KEDA_ENCRYPTION_KEY": environ["KEY"]}
+    return {"OTP_REDIS_URL": environ["REDIS_URL"]} | keys | dict.fromkeys(names, environ["PASSWORD"])
+
+
+@pytest.fixture
+def sample(tmp_path: Path, pem: str) -> str:
+    """The sample, with its key in a file."""
+    (tmp_path / "token.pem").write_text(pem)
+    return SAMPLE.replace("PEM_FILE", str(tmp_path / "token.pem")).replace("HASH", "AB" * 32)
+
+
+@pytest.fixture
+def settings(sample: str, sample_environ: dict[str, str]) -> Settings:
+    """The tree of the sample."""
+    return load(sample, sample_environ)
+
+
+def test_sample_secrets(settings: Settings, environ: dict[str, str], pem: str) -> None:
+    """Secrets come from the environment and from files, keys as bytes."""
+    assert settings.redis.url.reveal() == environ["REDIS_URL"]
+    assert settings.keys.material() == {"k1": bytes(range(32))}
+    assert settings.tokens.ring["t1"].reveal() == pem.rstrip("\n")
+
+
+def test_sample_tenant(settings: Settings) -> None:
+    """A tenant's hash is lower case, its template compiled, its numbers as written."""
+    tenant = settings.tenants["acme"]
+    assert (tenant.brand, tenant.country, tenant.countries) == ("Acme", "ID", ("ID", "SG"))
+    assert tenant.api_keys[0].sha256 == "ab" * 32
+    assert tenant.api_keys[0].scopes == ("request", "verify", "read", "server")
+    assert (
+        tenant.templates["id"]["default"].render("Acme", "123456", 5).startswith("Acme: kode verifikasi Anda 123456.")
+    )
+    assert tenant.policy == Policy()
+
+
+def test_sample_providers(settings: Settings) -> None:
+    """Each provider has the struct of its type, and money is decimal."""
+    assert [provider.type for provider in settings.providers.values()] == ["eims", "kedasms", "sendcloud", "smshub"]
+    jakarta = settings.providers["jakarta"]
+    assert isinstance(jakarta, Eims)
+    assert (jakarta.base_url, jakarta.account, jakarta.method) == ("http://127.0.0.1:20003", "acme", "get")
+    assert dict(jakarta.price) == {"ID": Decimal("0.015"), "default": Decimal("0.05")}
+    assert (jakarta.daily_spend_cap, jakarta.max_per_second) == (Decimal(200), 10.0)
+    aurora = settings.providers["aurora"]
+    assert isinstance(aurora, Sendcloud)
+    assert (aurora.mode, aurora.template_id, dict(aurora.variables)) == ("template", 1234, {"code": "{code}"})
+
+
+def test_sample_routes_and_server(settings: Settings) -> None:
+    """Routes keep their order, and proxies are networks."""
+    assert [[target.name for target in route.providers] for route in settings.routes] == [
+        ["jakarta", "keda"],
+        ["keda", "aurora"],
+    ]
+    assert (settings.routes[0].country, settings.routes[0].prefix) == ("ID", "+62811")
+    assert settings.server.trusted_proxies == (ipaddress.ip_network("10.0.0.0/8"),)
+
+
+def test_sample_file(tmp_path: Path, sample: str, sample_environ: dict[str, str], settings: Settings) -> None:
+    """A file gives what its text gives."""
+    (tmp_path / "otp.toml").write_text(sample)
+    assert repr(load_file(tmp_path / "otp.toml", sample_environ)) == repr(settings)
+
+
+def test_defaults(environ: dict[str, str]) -> None:
+    """What is left out has the default of design.md section 4."""
+    settings = load(MINIMAL, environ)
+    server, hashing = settings.server, settings.hashing
+    assert (server.host, server.port, server.workers, server.trusted_proxies) == ("127.0.0.1", 8000, 1, ())
+    assert (hashing.time_cost, hashing.memory_kib, hashing.parallelism) == (3, 12288, 1)
+    assert (hashing.allow_weak, hashing.threads, hashing.max_waiting) == (False, 0, 256)
+    assert (settings.delivery.hold_seconds, settings.delivery.max_texts) == (15, 2)
+    assert (settings.redis.allow_eviction, settings.providers, settings.routes) == (False, {}, ())
+
+
+def test_default_limits(environ: dict[str, str]) -> None:
+    """The budgets that are left out are those of the domain, by the names that callers see."""
+    named = load(MINIMAL, environ).limits.named()
+    assert named == {name: getattr(Defaults(), name) for name in Defaults.__dataclass_fields__}
+    assert named["recipient"] == (Window(5, 3600), Window(10, 86400))
+    assert named["recipient_failures"] == (Window(20, 86400),)
+
+
+def test_default_tenant(environ: dict[str, str]) -> None:
+    """A tenant's brand is its name, and its own country the only one that is allowed."""
+    tenant = load(MINIMAL, environ).tenants["acme"]
+    assert (tenant.brand, tenant.countries) == ("acme", ("ID",))
+    assert tenant.purposes == ("login", "registration", "password_reset")
+    assert tenant.api_keys[0].scopes == ("request", "verify", "read")
+    policy = tenant.policy
+    assert (policy.code_length, policy.ttl_seconds, policy.max_attempts, policy.max_sends) == (6, 300, 5, 5)
+    assert (policy.resend_cooldown_seconds, policy.resend, policy.allow_short_codes) == (30, "rotate", False)
+
+
+def test_default_provider(loaded: Callable[..., Settings]) -> None:
+    """A provider waits 8 seconds, counts in USD, and has no caps unless told."""
+    box = loaded().providers["box"]
+    assert (box.type, box.timeout_seconds, box.max_concurrent, box.currency) == ("inbox", 8, 16, "USD")
+    assert (box.max_per_second, box.price, box.daily_message_cap, box.daily_spend_cap) == (None, {}, None, None)
+    assert (box.alert_threshold, box.block_on_limit) == (0.8, True)
+
+
+def test_from_is_the_sender(loaded: Callable[..., Settings]) -> None:
+    """`from`, a word of Python's, is the attribute `sender`."""
+    vonage = loaded().providers["vonage"]
+    assert isinstance(vonage, Vonage)
+    assert (vonage.sender, vonage.base_url) == ("Acme", "https://rest.nexmo.com")
+
+
+def test_all_countries(loaded: Callable[..., Settings]) -> None:
+    """`*` allows every country, also without one of the tenant's own."""
+    tenant = loaded(("tenants.acme.country", None), ("tenants.acme.countries", ["*"])).tenants["acme"]
+    assert (tenant.country, tenant.countries) == (None, ("*",))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("/result", [("/result", None)]),
+        ("/status=0", [("/status", "0")]),
+        ("/status == ok", [("/status", "ok")]),
+        (["/a", "/b/0=1"], [("/a", None), ("/b/0", "1")]),
+        ({"/ok": True, "/code": 0, "/text": "fine"}, [("/ok", "true"), ("/code", "0"), ("/text", "fine")]),
+    ],
+)
+def test_accepted_when(loaded: Callable[..., Settings], written: Any, read: list[tuple[str, str | None]]) -> None:
+    """What a reply must hold is a pointer, a pointer and a value, a list or a table of them."""
+    own = loaded(("providers.own.accepted_when", written)).providers["own"]
+    assert isinstance(own, Http)
+    assert [(one.pointer, one.equals) for one in own.accepted_when or ()] == read
+
+
+def test_http_method_in_any_case(loaded: Callable[..., Settings]) -> None:
+    """Methods are written as one likes, and read as their gateways write them."""
+    providers = loaded(("providers.own.method", "put"), ("providers.jakarta.method", "POST")).providers
+    own, jakarta = providers["own"], providers["jakarta"]
+    assert isinstance(own, Http)
+    assert isinstance(jakarta, Eims)
+    assert (own.method, jakarta.method) == ("PUT", "post")
+
+
+def test_base_url_has_no_slash_at_its_end(loaded: Callable[..., Settings]) -> None:
+    """Paths are put behind a base URL, whichever way it was written."""
+    jakarta = loaded(("providers.jakarta.base_url", "http://host:1/api/")).providers["jakarta"]
+    assert jakarta.base_url == "http://host:1/api"
+
+
+def test_frozen(settings: Settings) -> None:
+    """Nobody changes the tree, nor what hangs on it."""
+    with pytest.raises(AttributeError):
+        settings.server.port = 1  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        settings.tenants["other"] = settings.tenants["acme"]  # type: ignore[index]
+
+
+def test_unused_keys_of_the_sample(sample: str) -> None:
+    """Every key that nothing acts on is named once, and a provider that is not served as a whole."""
+    assert unused_keys(parse(sample)) == [
+        "server.public_url",
+        "providers.jakarta.max_per_second",
+        "providers.jakarta.price",
+        "providers.jakarta.max_concurrent",
+        "providers.jakarta.currency",
+        "providers.jakarta.daily_message_cap",
+        "providers.jakarta.daily_spend_cap",
+        "providers.jakarta.alert_threshold",
+        "providers.jakarta.block_on_limit",
+        "providers.keda",
+        "providers.aurora",
+        "providers.hub",
+    ]
+
+
+def test_unused_values() -> None:
+    """Some keys are acted on, but not every value of them."""
+    document = {
+        "tenants": {"a": {"api_keys": [{"scopes": ["read", "admin"]}], "policy": {"daily_spend_cap": "1"}}},
+        "providers": {"j": {"type": "eims", "variant": "v2", "method": "get"}, "k": {"type": "eims", "variant": "v1"}},
+        "routes": [{"providers": ["j", {"name": "k", "weight": 2}]}],
+    }
+    assert unused_keys(document) == [
+        "tenants.a.api_keys[0].scopes[1]",
+        "tenants.a.policy.daily_spend_cap",
+        "providers.j.variant",
+        "routes[0].providers[1].weight",
+    ]
+
+
+@pytest.mark.parametrize("document", [{}, {"providers": 5, "routes": "x"}, {"providers": {"a": 5}, "server": []}])
+def test_unused_keys_of_nonsense(document: dict[str, Any]) -> None:
+    """A document that is not one has no unused keys, and does not fail."""
+    assert unused_keys(document) == []
+
+
+def test_cautions(loaded: Callable[..., Settings], settings: Settings, environ: dict[str, str]) -> None:
+    """What is allowed but looks forgotten is said."""
+    assert cautions(load(MINIMAL, environ)) == [
+        "routes: there is none, so every request will be answered with no_route"
+    ]
+    assert cautions(settings) == ["providers.hub: no route names it"]
+    capped = cautions(loaded(("providers.aurora.daily_spend_cap", "5")))
+    assert "providers.aurora.daily_spend_cap: nothing is counted without a price" in capped
+
+
+def test_plain_secrets(environ: dict[str, str]) -> None:
+    """Only who asks for it may write secrets into the document; references still work."""
+    text = MINIMAL.replace("env:REDIS_URL", "redis://localhost")
+    with pytest.raises(ConfigInvalid):
+        load(text, environ)
+    settings = load(text, environ, plain_secrets=True)
+    assert settings.redis.url.reveal() == "redis://localhost"
+    assert settings.keys.material() == {"k1": bytes(range(32))}
