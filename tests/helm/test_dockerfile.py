@@ -1,0 +1,185 @@
+"""The Dockerfile, read without Docker: what it copies, installs, runs as, and leaves behind."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+
+from .cases import TOP
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One FROM and the instructions under it."""
+
+    base: str
+    name: str
+    steps: list[tuple[str, str]]
+
+    def all(self, instruction: str) -> list[str]:
+        """The arguments of every such instruction, in order."""
+        return [arguments for step, arguments in self.steps if step == instruction]
+
+
+def stages() -> list[Stage]:
+    """The Dockerfile's stages, with comments dropped and continued lines joined."""
+    lines = (TOP / "Dockerfile").read_text().splitlines()
+    text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+    found: list[Stage] = []
+    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+        if not line.strip():
+            continue
+        instruction, arguments = line.split(maxsplit=1)
+        if instruction == "FROM":
+            base, _, name = arguments.partition(" AS ")
+            found.append(Stage(base, name, []))
+        else:
+            found[-1].steps.append((instruction, arguments))
+    return found
+
+
+def lineage(stage: Stage) -> list[Stage]:
+    """The stage and those that it stands on, the outermost image's last."""
+    by_name = {other.name: other for other in stages()}
+    chain = [stage]
+    while chain[-1].base in by_name:
+        chain.append(by_name[chain[-1].base])
+    return chain
+
+
+def sent(path: str) -> bool:
+    """Whether .dockerignore lets a path into the build: the last pattern that matches decides."""
+    parts = path.split("/")
+    parents = ["/".join(parts[: end + 1]) for end in range(len(parts))]
+    verdict = True
+    for line in (TOP / ".dockerignore").read_text().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        pattern = line.removeprefix("!")
+        anywhere = pattern.removeprefix("**/")
+        names = parts if anywhere != pattern else parents
+        if any(fnmatch.fnmatchcase(name, anywhere) for name in names):
+            verdict = line.startswith("!")
+    return verdict
+
+
+def commands() -> str:
+    """Every RUN of every stage."""
+    return "\n".join(command for stage in stages() for command in stage.all("RUN"))
+
+
+def copied() -> list[str]:
+    """Every path that is copied out of the repository."""
+    copies = [copy.split() for stage in stages() for copy in stage.all("COPY") if "--from" not in copy]
+    return [source for copy in copies for source in copy[:-1]]
+
+
+def test_bases_are_pinned_and_never_latest() -> None:
+    """Every stage stands on an earlier one or on a slim image of a named Python and Debian release."""
+    known: set[str] = set()
+    for stage in stages():
+        assert stage.base in known or re.fullmatch(r"python:3\.\d+-slim-[a-z]+", stage.base)
+        known.add(stage.name)
+    assert "latest" not in (TOP / "Dockerfile").read_text()
+
+
+def test_python_can_be_told_how_many_cpus_it_has() -> None:
+    """The image's Python is 3.13 or newer: it heeds the variable by which the chart bounds the hashing."""
+    (minor,) = re.findall(r"python:3\.(\d+)-", stages()[0].base)
+    assert int(minor) >= 13
+
+
+def test_what_is_copied_is_there_and_is_sent() -> None:
+    """Every copied path exists in the repository, and .dockerignore does not hold it back."""
+    assert copied()
+    for source in copied():
+        assert (TOP / source).exists(), source
+        assert sent(source), source
+
+
+def test_nothing_else_is_sent_to_the_build() -> None:
+    """The build sees neither the history, nor tests, nor a local environment with its secrets."""
+    assert sent("otp_service/cli.py")
+    others = {path.name for path in TOP.iterdir()} - set(copied())
+    assert not [name for name in others | {".git", ".venv", ".env", "config.toml"} if sent(name)]
+    assert not sent("otp_service/__pycache__/cli.pyc")
+
+
+def test_everything_that_the_project_is_built_from_is_copied() -> None:
+    """The files that the project's metadata names are in the build, or it would fail for want of them."""
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())
+    needed = {
+        "pyproject.toml",
+        "requirements.lock",
+        project["project"]["readme"],
+        *project["project"]["license-files"],
+        project["tool"]["flit"]["module"]["name"],
+    }
+    assert needed == set(copied())
+
+
+def test_packages_are_installed_from_the_lock_with_their_hashes() -> None:
+    """Only the lock is installed, all of it by hash, and it holds all that the project asks for."""
+    installs = re.findall(r"pip install [^;&\n]*", commands())
+    assert [install.strip() for install in installs] == [
+        "pip install --require-hashes -r requirements.lock",
+        "pip install --no-deps --no-index --no-build-isolation .",
+    ]
+    lock = (TOP / "requirements.lock").read_text()
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==\S+ .*\\\n( +--hash=sha256:[0-9a-f]{64})", lock, re.MULTILINE))
+    assert len(pinned) == len(re.findall(r"^[^\s#]", lock, re.MULTILINE))
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["build-system"]["requires"],
+        "argon2-cffi-bindings",
+    ]
+    names = {re.split(r"[\[<>=!~ ]", requirement)[0].lower().replace("_", "-") for requirement in wanted}
+    assert names <= pinned.keys()
+
+
+def test_argon2_is_compiled_for_the_machine_only_when_asked() -> None:
+    """Without the build argument no compiler is fetched and no wheel is turned down."""
+    arguments = [argument for stage in stages() for argument in stage.all("ARG")]
+    assert arguments == ['ARGON2_MARCH=""']
+    guarded = re.search(r'if \[ -n "\$ARGON2_MARCH" \]; then (.*?) fi;', commands())
+    assert guarded
+    for part in ("apt-get install", "gcc", "-march=$ARGON2_MARCH", "PIP_NO_BINARY=argon2-cffi-bindings"):
+        assert part in guarded[1]
+        assert commands().count(part) == 1
+
+
+def test_the_last_stage_builds_nothing() -> None:
+    """What runs is the slim image and the finished environment: no command, no compiler, no pip of ours."""
+    last = stages()[-1]
+    assert [stage.all("RUN") for stage in lineage(last)] == [[], []]
+    assert last.all("COPY") == ["--from=builder /opt/otp-service /opt/otp-service"]
+    assert re.search(r"pip uninstall --yes .*flit_core.* pip$", commands())
+
+
+def test_the_last_stage_runs_as_a_number_that_is_not_root() -> None:
+    """The user and the group are numeric, so that Kubernetes can hold the image to runAsNonRoot."""
+    assert stages()[-1].all("USER") == ["10001:10001"]
+
+
+def test_the_last_stage_starts_the_service() -> None:
+    """Its entry point is the project's own script, on the port it exposes, on every interface."""
+    last = stages()[-1]
+    scripts = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["scripts"]
+    (entrypoint,) = (json.loads(text) for text in last.all("ENTRYPOINT"))
+    (command,) = (json.loads(text) for text in last.all("CMD"))
+    (port,) = last.all("EXPOSE")
+    assert entrypoint == ["otp-service"]
+    assert entrypoint[0] in scripts
+    config = "/etc/otp-service/config.toml"
+    assert command == ["serve", "--config", config, "--host", "0.0.0.0", "--port", port]
+
+
+def test_the_last_stage_logs_at_once_and_writes_nothing() -> None:
+    """Lines reach the log unbuffered, and a read-only root file system is no hindrance."""
+    (environment,) = stages()[-1].all("ENV")
+    assert environment.split() == ["PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"]
+    assert any("/opt/otp-service/bin:$PATH" in env for stage in lineage(stages()[-1]) for env in stage.all("ENV"))
