@@ -171,7 +171,7 @@ def test_redis_urls(mistakes: Mistakes, url: str, good: bool) -> None:
 def test_a_secret_shows_nothing() -> None:
     """Every way to text gives three stars."""
     secret = Secret(HIDDEN)
-    assert {repr(secret), str(secret), f"{secret}", f"{secret!r:>3}", f"{secret:>20}", "%s" % secret} == {"***"}  # noqa: UP031
+    assert {repr(secret), str(secret), f"{secret}", f"{secret!r:>3}", f"{secret:>20}", "%s" % secret} == {"***"}
     assert secret.reveal() == HIDDEN
 
 
