@@ -3,14 +3,14 @@
 A `Lane` is one connection that takes all calls that wait and sends them as one batch, so a busy service pays one
 round trip for many calls. Nothing is retried: a script may have run although its reply was lost, and a guess must
 not be paid for twice. Two answers are no exception to that, because they say that nothing ran: NOSCRIPT (the batch's
-scripts are sent in full) and, in a cluster, MOVED or ASK (`topology.py` sends the call where it belongs).
+scripts are sent in full) and, in a cluster, MOVED (`topology.py` sends the call where it belongs; ASK, while a slot
+is on its way between two nodes, is refused).
 A call that is not answered by its deadline is `store_unavailable`; what it did is unknown to its caller.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -22,7 +22,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from otp_service.domain.errors import Reason, Refused
-from otp_service.store.scripts import Script
+from otp_service.observability import LOG
+from otp_service.store.scripts import Script, all_scripts
 
 __all__ = ["Call", "Lanes", "Reply", "unavailable"]
 
@@ -69,7 +70,7 @@ class Lanes:
     """A few connections to one server, fed from one queue."""
 
     def __init__(self, pool: ConnectionPool, *, deadline: float = DEADLINE_SECONDS) -> None:
-        """Use connections of `pool`; every call ends within `deadline` seconds, answered or not."""
+        """Connect the way `pool` does; every call ends within `deadline` seconds, answered or not."""
         self._pool = pool
         self._deadline = deadline
         self._waiting: deque[_Waiting] = deque()
@@ -112,11 +113,14 @@ class Lanes:
             while True:
                 await self._wake.wait()
                 batch = self._next_batch()
-                if batch:
-                    connection = await self._exchange(connection, batch)
+                try:
+                    if batch:
+                        connection = await self._exchange(connection, batch)
+                except Exception:
+                    LOG.exception("store_lane_broke")
+                    connection = None
         finally:
-            if connection is not None:
-                await connection.disconnect(nowait=True)
+            await _drop(connection)
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -137,38 +141,41 @@ class Lanes:
                 connection = await self._ready(connection)
                 answers = await _round_trip(connection, [one.call.by_digest() for one in batch])
                 await _teach(connection, batch, answers)
-        except (RedisError, OSError, TimeoutError):
+        except BaseException as problem:
+            await _drop(connection)
             for one in batch:
                 _refuse(one)
-            await self._drop(connection)
-            return None
-        except asyncio.CancelledError:
-            for one in batch:
-                _refuse(one)
-            await self._drop(connection)
+            if isinstance(problem, RedisError | OSError | TimeoutError):
+                return None
             raise
         for one, answer in zip(batch, answers, strict=True):
             if not one.reply.done():
                 one.reply.set_result(answer)
         if any(isinstance(answer, ReadOnlyError) for answer in answers):
-            await self._drop(connection)  # a replica by now: ask anew who the primary is
-            return None
+            await _drop(connection)  # a replica by now: ask anew who the primary is
         return connection
 
     async def _ready(self, connection: AbstractConnection | None) -> AbstractConnection:
-        """Reuse the lane's connection unless the server has closed it meanwhile."""
-        if connection is not None and connection.is_connected:
-            with contextlib.suppress(OSError, RedisError):
-                if not await connection.can_read():
-                    return connection
-        await self._drop(connection)
-        fresh: AbstractConnection = await self._pool.get_connection()
+        """Reuse the lane's connection unless it was closed meanwhile. None is ever put back for somebody else.
+
+        A fresh one teaches the server every script, so that no request pays for that with a round trip.
+        """
+        if connection is not None and connection.is_connected and not await connection.can_read():
+            return connection
+        await _drop(connection)
+        fresh: AbstractConnection = self._pool.make_connection()
+        try:
+            await fresh.connect()
+            await _round_trip(fresh, [("SCRIPT", "LOAD", known.text) for known in all_scripts()])
+        except BaseException:  # half a handshake would leave its answers to the first calls
+            await _drop(fresh)
+            raise
         return fresh
 
-    async def _drop(self, connection: AbstractConnection | None) -> None:
-        if connection is not None:
-            await connection.disconnect(nowait=True)
-            await self._pool.release(connection)
+
+async def _drop(connection: AbstractConnection | None) -> None:
+    if connection is not None:
+        await connection.disconnect(nowait=True)
 
 
 async def _round_trip(

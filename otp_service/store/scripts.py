@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-__all__ = ["Script", "script"]
+__all__ = ["Script", "all_scripts", "script"]
 
 _INCLUDE = "--@include "
 
@@ -26,6 +26,12 @@ def script(name: str) -> Script:
     """Read `lua/<name>.lua`; the line `--@include a b` puts `a.lua` and `b.lua` in its place."""
     text = "\n".join(_expanded(_source(name)))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def all_scripts() -> list[Script]:
+    """Read every transition there is; files with a leading `_` are parts of them."""
+    names = (entry.name.removesuffix(".lua") for entry in files(__package__).joinpath("lua").iterdir())
+    return [script(name) for name in sorted(names) if not name.startswith("_")]
 
 
 def _expanded(source: str) -> list[str]:
