@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
+from otp_service.crypto.codes import read_code
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.vault import Vault
+from otp_service.domain.errors import FieldMistake, Reason, Refused
 from otp_service.domain.limits import Limits
 from otp_service.domain.policy import Tenant
 from otp_service.domain.ports import Idempotency, Outlet, Verifications
@@ -35,11 +38,20 @@ class CodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One attempt at a verification's code, as it was typed."""
+    """One attempt at a verification's code; `code` is digits only."""
 
     tenant: Tenant
     verification_id: str
     code: str
+
+    @classmethod
+    def typed(cls, tenant: Tenant, verification_id: str, typed: str) -> Self:
+        """Read what a person typed; raises `Refused` (`request_malformed`) for what cannot be a code."""
+        code = read_code(typed)
+        if code is None:
+            mistake = FieldMistake("/code", "4-10 digits; spaces and dashes may stand between them")
+            raise Refused(Reason.REQUEST_MALFORMED, "The code is not one.", mistakes=(mistake,))
+        return cls(tenant, verification_id, code)
 
     def __repr__(self) -> str:
         """Leave the code out."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
+from weakref import WeakValueDictionary
 
-from otp_service.crypto.codes import read_code
 from otp_service.crypto.tokens import Proof
-from otp_service.domain.errors import FieldMistake, Reason, Refused
+from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import parse
 from otp_service.domain.transitions import (
     Ended,
@@ -44,19 +46,16 @@ class VerifyCode:
         """Work with `parts`."""
         self._parts = parts
         self._answers = Answers(parts.keyring)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, guess: Guess, key: IdempotentCall | None = None) -> Success:
         """Judge a guess. Under `key`, ask again for the same answer without another attempt."""
-        code = read_code(guess.code)
-        if code is None:
-            mistake = FieldMistake("/code", "4-10 digits; spaces and dashes may stand between them")
-            raise Refused(Reason.REQUEST_MALFORMED, "The code is not one.", mistakes=(mistake,))
         with self._parts.pool.place():
             if key is None:
-                return await self._judge(guess, code)
-            return await self._judge_once(guess, code, replace(key, mark=secrets.token_urlsafe(9)))
+                return await self._judge_in_turn(guess)
+            return await self._judge_once(guess, replace(key, mark=secrets.token_urlsafe(9)))
 
-    async def _judge_once(self, guess: Guess, code: str, key: IdempotentCall) -> Success:
+    async def _judge_once(self, guess: Guess, key: IdempotentCall) -> Success:
         """Judge under an idempotency key; a worker that died under it has paid for its guess, and so do we."""
         match await self._parts.idempotency.begin(key):
             case New() | Resume():
@@ -64,7 +63,7 @@ class VerifyCode:
             case found:
                 return self._answers.again(key, found, Success)
         try:
-            success = await self._judge(guess, code)
+            success = await self._judge_in_turn(guess)
         except Refused as refused:
             await self._keep(key, refused)
             raise
@@ -72,15 +71,27 @@ class VerifyCode:
         return success
 
     async def _keep(self, key: IdempotentCall, answer: Success | Refused) -> None:
+        """Keep the answer, or free the key; a store that falls silent now takes nothing from the answer."""
         sealed = self._answers.seal(key, answer)
-        if sealed is not None:
-            await self._parts.idempotency.finish(key, sealed)
-        elif not (isinstance(answer, Refused) and answer.reason is Reason.STORE_UNAVAILABLE):
-            await self._parts.idempotency.abort(key)
+        with contextlib.suppress(Refused):
+            if sealed is not None:
+                await self._parts.idempotency.finish(key, sealed)
+            elif not (isinstance(answer, Refused) and answer.reason is Reason.STORE_UNAVAILABLE):
+                await self._parts.idempotency.abort(key)
 
-    async def _judge(self, guess: Guess, code: str) -> Success:
+    async def _judge_in_turn(self, guess: Guess) -> Success:
+        """Judge the guesses at one verification one after the other, as far as they meet in this process.
+
+        The store alone keeps the promises, whoever guesses where. But of guesses that are paid for at the same time
+        and not yet judged, all attempts may be gone, and a right one that comes then would be told `exhausted` where
+        it lost to another right one.
+        """
+        async with self._turns.setdefault(guess.verification_id, asyncio.Lock()):
+            return await self._judge(guess)
+
+    async def _judge(self, guess: Guess) -> Success:
         spent = await self._spend(guess)
-        if not await self._parts.vault.is_code(spent.snapshot, code):
+        if not await self._parts.vault.is_code(spent.snapshot, guess.code):
             raise Refused(Reason.CODE_INCORRECT, "The code is wrong.", attempts_left=spent.attempts_left)
         match await self._parts.verifications.consume(guess.verification_id):
             case Verified(at_ms):

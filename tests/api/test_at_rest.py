@@ -9,10 +9,9 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from redis.asyncio import Redis
-
 from otp_service.observability import configure_logging
 from tests.world import World, WorldMaker
 
@@ -20,9 +19,9 @@ VERIFICATIONS = 1000
 GOAL_BYTES = 1024
 
 
-async def dumped(store: Redis) -> dict[bytes, bytes]:
+async def dumped(store: Any) -> dict[bytes, bytes]:
     """Read every key and value, of whatever type, as bytes."""
-    found = {}
+    found: dict[bytes, bytes] = {}
     async for key in store.scan_iter(count=1000):
         match await store.type(key):
             case b"string":
@@ -76,7 +75,7 @@ async def test_a_dump_gives_nothing_away(make_world: WorldMaker) -> None:
         assert own is None or own not in value
     for key in store:
         assert await world.store.pttl(key) > 0, key
-    sizes = [await world.store.memory_usage(key, samples=0) for key in store]
+    sizes = [await world.store.memory_usage(key, samples=0) or 0 for key in store]
     assert sum(sizes) / VERIFICATIONS < GOAL_BYTES
 
 
