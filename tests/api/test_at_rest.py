@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from otp_service.observability import configure_logging
 from tests.world import World, WorldMaker
 
