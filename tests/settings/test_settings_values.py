@@ -1,0 +1,82 @@
+"""How single values are read, and which of them nothing acts on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from otp_service.settings import Eims, Http, Settings, Vonage, unused_keys
+
+
+def test_default_provider(loaded: Callable[..., Settings]) -> None:
+    """A provider waits 8 seconds, counts in USD, and has no caps unless told."""
+    box = loaded().providers["box"]
+    assert (box.type, box.timeout_seconds, box.max_concurrent, box.currency) == ("inbox", 8, 16, "USD")
+    assert (box.max_per_second, box.price, box.daily_message_cap, box.daily_spend_cap) == (None, {}, None, None)
+    assert (box.alert_threshold, box.block_on_limit) == (0.8, True)
+
+
+def test_from_is_the_sender(loaded: Callable[..., Settings]) -> None:
+    """`from`, a word of Python's, is the attribute `sender`."""
+    vonage = loaded().providers["vonage"]
+    assert isinstance(vonage, Vonage)
+    assert (vonage.sender, vonage.base_url) == ("Acme", "https://rest.nexmo.com")
+
+
+def test_all_countries(loaded: Callable[..., Settings]) -> None:
+    """`*` allows every country, also without one of the tenant's own."""
+    tenant = loaded(("tenants.acme.country", None), ("tenants.acme.countries", ["*"])).tenants["acme"]
+    assert (tenant.country, tenant.countries) == (None, ("*",))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("/result", [("/result", None)]),
+        ("/status=0", [("/status", "0")]),
+        ("/status == ok", [("/status", "ok")]),
+        (["/a", "/b/0=1"], [("/a", None), ("/b/0", "1")]),
+        ({"/ok": True, "/code": 0, "/text": "fine"}, [("/ok", "true"), ("/code", "0"), ("/text", "fine")]),
+    ],
+)
+def test_accepted_when(loaded: Callable[..., Settings], written: Any, read: list[tuple[str, str | None]]) -> None:
+    """What a reply must hold is a pointer, a pointer and a value, a list or a table of them."""
+    own = loaded(("providers.own.accepted_when", written)).providers["own"]
+    assert isinstance(own, Http)
+    assert [(one.pointer, one.equals) for one in own.accepted_when or ()] == read
+
+
+def test_http_method_in_any_case(loaded: Callable[..., Settings]) -> None:
+    """Methods are written as one likes, and read as their gateways write them."""
+    providers = loaded(("providers.own.method", "put"), ("providers.jakarta.method", "POST")).providers
+    own, jakarta = providers["own"], providers["jakarta"]
+    assert isinstance(own, Http)
+    assert isinstance(jakarta, Eims)
+    assert (own.method, jakarta.method) == ("PUT", "post")
+
+
+def test_base_url_has_no_slash_at_its_end(loaded: Callable[..., Settings]) -> None:
+    """Paths are put behind a base URL, whichever way it was written."""
+    jakarta = loaded(("providers.jakarta.base_url", "http://host:1/api/")).providers["jakarta"]
+    assert jakarta.base_url == "http://host:1/api"
+
+
+def test_unused_values() -> None:
+    """Some keys are acted on, but not every value of them."""
+    document = {
+        "tenants": {"a": {"api_keys": [{"scopes": ["read", "admin"]}], "policy": {"daily_spend_cap": "1"}}},
+        "providers": {"j": {"type": "eims", "variant": "v2", "method": "get"}, "k": {"type": "eims", "variant": "v1"}},
+        "routes": [{"providers": ["j", {"name": "k", "weight": 2}]}],
+    }
+    assert unused_keys(document) == [
+        "tenants.a.api_keys[0].scopes[1]",
+        "tenants.a.policy.daily_spend_cap",
+        "providers.j.variant",
+        "routes[0].providers[1].weight",
+    ]
+
+
+@pytest.mark.parametrize("document", [{}, {"providers": 5, "routes": "x"}, {"providers": {"a": 5}, "server": []}])
+def test_unused_keys_of_nonsense(document: dict[str, Any]) -> None:
+    """A document that is not one has no unused keys, and does not fail."""
+    assert unused_keys(document) == []
