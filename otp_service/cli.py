@@ -26,7 +26,7 @@ from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.observability import LOG, configure_logging
 from otp_service.providers.inbox import Inbox
 from otp_service.serving import serve_app, serve_workers
-from otp_service.settings import ConfigInvalid, Settings, load, load_file, unused_keys
+from otp_service.settings import ConfigInvalid, Settings, cautions, load, load_file, unused_keys
 from otp_service.store.gate import Findings, inspect
 
 __all__ = ["main"]
@@ -79,6 +79,8 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     _look_at_store(settings)
     for key in unused_keys(_read(path)):
         LOG.warning("config_key_without_effect", key=key)
+    for caution in cautions(settings):
+        LOG.warning("config_caution", caution=caution)
     os.environ[CONFIG_VARIABLE] = path
     address = (host or settings.server.host, settings.server.port if port is None else port)
     if settings.server.workers == 1:
@@ -97,6 +99,8 @@ def check_config(config: str | None) -> None:
     settings = _checked(path)
     for key in unused_keys(_read(path)):
         click.echo(f"{key}: nothing acts on this yet", err=True)
+    for caution in cautions(settings):
+        click.echo(caution, err=True)
     counts = f"{len(settings.tenants)} tenants, {len(settings.providers)} providers, {len(settings.routes)} routes"
     click.echo(f"{path}: good ({counts})")
 

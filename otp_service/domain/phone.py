@@ -104,17 +104,17 @@ def parse(text: str, country: str) -> PhoneNumber:
     unknown country.
     """
     if len(text) > MAX_INPUT:
-        raise PhoneInvalid("the text is too long for a phone number")
+        raise PhoneInvalid("The text is too long for a phone number.")
     if country not in SUPPORTED_COUNTRIES:
-        raise PhoneInvalid("the country has no known numbering plan")
+        raise PhoneInvalid("The country has no known numbering plan.")
     dialled = _dialled(text)
     try:
         # With a plus the default region may not help: libphonenumber would fall back to it.
         found = phonenumbers.parse(dialled, None if dialled.startswith("+") else country)
     except phonenumbers.NumberParseException:
-        raise PhoneInvalid("not a valid phone number") from None
+        raise PhoneInvalid("This is not a valid phone number.") from None
     if not phonenumbers.is_valid_number(found):
-        raise PhoneInvalid("not a valid phone number")
+        raise PhoneInvalid("This is not a valid phone number.")
     return _described(found)
 
 
@@ -127,7 +127,7 @@ def _dialled(text: str) -> str:
         bare = "".join(map(_ascii_digit, bare))
     bare = _LEADING_00.sub("+", bare)
     if not _NUMBER.fullmatch(bare):
-        raise PhoneInvalid("a phone number is digits, without letters or an extension")
+        raise PhoneInvalid("A phone number is digits, without letters or an extension.")
     return bare
 
 

@@ -1,0 +1,201 @@
+"""The ground that simulators stand on: one HTTP server on loopback, whose failures are scripted request by request.
+
+It is written on bare streams, because most of what it is for lies below HTTP: a port where nobody listens, a request
+that is read and never answered, a connection that is cut after it. A request is kept as the bytes that came, before
+anything judges it. Each connection carries one request, as with a gateway that closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+__all__ = ["Behaviour", "Cut", "Hang", "Raw", "Reply", "Request", "Say", "Simulator", "Slow"]
+
+LOOPBACK: Final = "127.0.0.1"
+MAX_HEAD_BYTES: Final = 64 * 1024
+_REASONS: Final = {200: "OK", 302: "Found", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client sent. `target` is path and query as they stood in the request line; header names in lower case."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """What stands behind the question mark, still encoded."""
+        return self.target.partition("?")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer; its length is added."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        """Write it down as HTTP/1.1."""
+        lines = [f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Scripted')}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines += [f"Content-Length: {len(self.body)}", "Connection: close", "", ""]
+        return "\r\n".join(lines).encode("latin-1") + self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Act on the request, and never answer; `acts` False: do not even act."""
+
+    acts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Act on the request, and close the connection instead of answering; `acts` False: do not even act."""
+
+    acts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """Act on the request at once, and answer only after so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Do not act on the request, and answer this."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Do not act on the request, write these bytes, and close."""
+
+    data: bytes
+
+
+Behaviour = Hang | Cut | Slow | Say | Raw
+
+
+class Simulator(ABC):
+    """A server whose `requests` can be counted; `answer` is the gateway's own part.
+
+    Use it as a context. `close` and a later `listen` are a gateway that goes down and comes back on its port.
+    """
+
+    def __init__(self) -> None:
+        """Answer every request as the gateway does, until told otherwise."""
+        self.requests: list[Request] = []
+        self.always: Behaviour | None = None
+        self._next: deque[Behaviour | None] = deque()
+        self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+        self._port = 0
+
+    @abstractmethod
+    def answer(self, request: Request) -> Reply:
+        """Do what the gateway does with a request."""
+
+    @property
+    def url(self) -> str:
+        """The address, for `base_url`; it has a port once it has listened."""
+        return f"http://{LOOPBACK}:{self._port}"
+
+    def script(self, *behaviours: Behaviour | None) -> None:
+        """Behave like this for the next requests, one each (None: as the gateway does); then as `always` says."""
+        self._next.extend(behaviours)
+
+    async def listen(self, port: int = 0) -> None:
+        """Listen on `port`; 0: on the port that it had before, or else on any that is free."""
+        self._server = await asyncio.start_server(
+            self._connected, LOOPBACK, port or self._port, limit=MAX_HEAD_BYTES, backlog=1024
+        )
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Listen no more, and drop every connection."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        """Listen."""
+        await self.listen()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.close()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
+                request = await _read(reader)
+                self.requests.append(request)
+                await self._behave(request, reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def _behave(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behaviour = self._next.popleft() if self._next else self.always
+        match behaviour:
+            case None:
+                await _write(writer, self.answer(request).encoded())
+            case Slow(seconds):
+                reply = self.answer(request)
+                await asyncio.sleep(seconds)
+                await _write(writer, reply.encoded())
+            case Hang(acts) | Cut(acts):
+                if acts:
+                    self.answer(request)
+                if isinstance(behaviour, Hang):
+                    await reader.read()  # until the client has had enough
+            case Say(reply):
+                await _write(writer, reply.encoded())
+            case Raw(data):
+                await _write(writer, data)
+
+
+async def _read(reader: asyncio.StreamReader) -> Request:
+    """Read one request; raises ValueError or EOFError for what is none."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = head[:-4].split("\r\n")
+    method, target, _version = first.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Request(method, target, headers, body)
+
+
+async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Write everything, and let the client read it before the connection ends."""
+    writer.write(data)
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
