@@ -48,12 +48,12 @@ class Keys:
         """Index `keys`."""
         self._by_digest = {key.digest: key for key in keys}
 
-    def principal(self, authorization: str | None) -> Principal:
-        """Read `Authorization: Bearer <key>`; raises `Refused` (`key_missing`, `key_invalid`)."""
-        scheme, _, presented = (authorization or "").strip().partition(" ")
-        if scheme.lower() != "bearer" or not presented.strip():
+    def principal(self, authorization: bytes) -> Principal:
+        """Read `Authorization: Bearer <key>` as it was sent; raises `Refused` (`key_missing`, `key_invalid`)."""
+        scheme, _, presented = authorization.strip().partition(b" ")
+        if scheme.lower() != b"bearer" or not presented.strip():
             raise Refused(Reason.KEY_MISSING, "Say Authorization: Bearer and the key.")
-        digest = hashlib.sha256(presented.strip().encode("utf-8", "surrogateescape")).hexdigest()
+        digest = hashlib.sha256(presented.strip()).hexdigest()
         key = self._by_digest.get(digest)
         if key is None or not hmac.compare_digest(key.digest, digest):
             raise Refused(Reason.KEY_INVALID, "No such key.")
@@ -83,17 +83,17 @@ def counted_address(address: str, pointer: str | None = None) -> str:
         mistakes = (FieldMistake(pointer or "", "is not an IP address"),)
         raise Refused(Reason.REQUEST_MALFORMED, "The address is not one.", mistakes=mistakes)
     if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
         return str(ipaddress.IPv6Network((int(parsed), _IPV6_PREFIX), strict=False))
     return str(parsed)
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address; an IPv4 one that a dual-stack socket tells as `::ffff:a.b.c.d` is an IPv4 one."""
     try:
-        return ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:

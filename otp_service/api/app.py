@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
@@ -16,7 +16,7 @@ from litestar.types import ASGIApp
 from otp_service.api.access import Keys, Network
 from otp_service.api.codes import Codes, VerificationsById
 from otp_service.api.document import forbid_unknown_members, openapi_config
-from otp_service.api.edge import MAX_BODY_BYTES, Edge
+from otp_service.api.edge import FACTS, MAX_BODY_BYTES, Edge
 from otp_service.api.operations import jwks, live, metrics, ready
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
 from otp_service.api.reading import StrictRequest
@@ -76,6 +76,8 @@ _FRAMEWORK: Final = {
 
 def _refused(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes]:
     request_id = request.scope.get("otp.request_id", "")
+    facts = cast("dict[str, Any]", request.scope).get(FACTS, {})
+    facts["outcome"] = refused.reason.value
     return Response(
         problem_body(refused, str(request_id)),
         status_code=PROBLEMS[refused.reason][0],
@@ -100,7 +102,8 @@ def _framework(request: Request[Any, Any, Any], problem: HTTPException) -> Respo
 
 def _mistake(extra: dict[str, Any]) -> FieldMistake:
     """Name the header or parameter; the framework's words for what is wrong hold no value."""
-    return FieldMistake("", f"{extra.get('key', 'the request')}: {extra.get('message', 'is not as it should be')}")
+    name = str(extra.get("key", "the request")).replace("_", "-")
+    return FieldMistake("", f"{name}: {extra.get('message', 'is not as it should be')}")
 
 
 def _unforeseen(request: Request[Any, Any, Any], problem: Exception) -> Response[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from litestar import Controller, delete, get, post
@@ -21,7 +21,8 @@ from otp_service.api.schemas import (
     VerifiedCode,
     VerifyCodeBody,
 )
-from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.errors import FieldMistake, Reason, Refused
+from otp_service.domain.phone import SUPPORTED_COUNTRIES
 from otp_service.domain.views import Success, VerificationView
 from otp_service.observability import METRICS
 from otp_service.service import CodeRequest, Guess
@@ -29,6 +30,19 @@ from otp_service.service import CodeRequest, Guess
 __all__ = ["Codes", "VerificationsById"]
 
 Result = TypeVar("Result", VerificationView, Success)
+
+_FOUND: Final = frozenset(
+    {
+        Reason.VERIFICATION_USED,
+        Reason.VERIFICATION_SUPERSEDED,
+        Reason.VERIFICATION_CANCELED,
+        Reason.VERIFICATION_EXPIRED,
+        Reason.CODE_INCORRECT,
+        Reason.ATTEMPTS_EXHAUSTED,
+        Reason.RECIPIENT_LOCKED,
+    }
+)
+"""What is only said of a verification that there is."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -84,11 +98,12 @@ class Codes(Controller):
     ) -> VerifiedCode:
         """Say yes exactly once, no at most a few times, and hand back a signed proof."""
         caller = request.principal
+        guess = Guess.typed(caller.tenant, data.verification_id, data.code)
         caller.need("verify")
         key = idempotency_key and request.service.idempotent(
             caller.tenant, "verify-code", idempotency_key, _canonical(data)
         )
-        work = request.service.verify_code(Guess(caller.tenant, data.verification_id, data.code), key or None)
+        work = request.service.verify_code(guess, key or None)
         return writing.verified(await _told("verify_code", request, work, verification_id=data.verification_id))
 
     @post(
@@ -101,7 +116,7 @@ class Codes(Controller):
     )
     async def normalize_phone(self, request: StrictRequest, data: JSONBody[NormalizePhone]) -> NormalizedPhone:
         """Read a number in any spelling; nothing is sent and nothing is counted."""
-        number = request.service.normalize(request.principal.tenant, data.phone, data.country)
+        number = request.service.normalize(request.principal.tenant, data.phone, _country(data.country))
         return NormalizedPhone(
             e164=number.e164,
             national=number.national,
@@ -146,25 +161,32 @@ class VerificationsById(Controller):
 
 
 def _wanted(caller: Principal, data: RequestCodeBody, address: str | None) -> CodeRequest:
-    """Judge the scopes, and say whose address counts: the one that was said, or a mobile app's own."""
+    """Judge the members, then the scopes; say whose address counts: the one that was said, or a mobile app's own."""
+    country = _country(data.country)
+    client = counted_address(data.client_ip, "/client_ip") if data.client_ip is not None else None
     caller.need("request")
     if data.client_ip is not None or data.decoy:
         caller.need("server")
-    client = None
-    if data.client_ip is not None:
-        client = counted_address(data.client_ip, "/client_ip")
-    elif "server" not in caller.scopes and address is not None:
+    if client is None and address is not None and "server" not in caller.scopes:
         client = counted_address(address)
     return CodeRequest(
         tenant=caller.tenant,
         phone=data.phone,
         purpose=data.purpose,
-        country=data.country,
+        country=country,
         locale=data.locale or "",
         channel=data.channel,
         client=client,
         decoy=data.decoy,
     )
+
+
+def _country(country: str | None) -> str | None:
+    """Judge the country that national forms are read by."""
+    if country is not None and country not in SUPPORTED_COUNTRIES:
+        mistakes = (FieldMistake("/country", "is not a country whose numbers can be read"),)
+        raise Refused(Reason.REQUEST_MALFORMED, "The country is not one.", mistakes=mistakes)
+    return country
 
 
 def _canonical(data: RequestCodeBody | VerifyCodeBody) -> str:
@@ -173,18 +195,18 @@ def _canonical(data: RequestCodeBody | VerifyCodeBody) -> str:
 
 
 async def _told(action: str, request: StrictRequest, work: Awaitable[Result], **known: str | None) -> Result:
-    """Do `work` and note its outcome, whatever it is, for the request's log line and the metrics."""
-    tenant, outcome = request.principal.tenant.name, Reason.INTERNAL_ERROR.value
+    """Do `work` and note what is known of it, whatever its outcome, for the request's log line and the metrics."""
+    outcome = Reason.INTERNAL_ERROR.value
     request.facts.update({name: value for name, value in known.items() if value is not None})
     try:
         result = await work
         outcome = "ok"
-        request.facts["verification_id"] = result.verification_id
-        request.facts["phone"] = result.masked
+        request.facts.update(verification_id=result.verification_id, phone=result.masked)
         return result
     except Refused as refused:
         outcome = refused.reason.value
+        if refused.reason not in _FOUND:
+            request.facts.pop("verification_id", None)  # what was said to be an id may be anything: a number, too
         raise
     finally:
-        METRICS.outcomes.labels(tenant, action, outcome).inc()
-        request.facts.update(outcome=outcome, tenant=tenant, api_key=request.principal.key_id)
+        METRICS.outcomes.labels(request.principal.tenant.name, action, outcome).inc()

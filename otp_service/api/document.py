@@ -6,7 +6,8 @@ import html
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Response, Router
+from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, Schema, SecurityScheme
@@ -76,7 +77,15 @@ def openapi_config() -> OpenAPIConfig:
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", description="An API key.")}
         ),
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_missing),
     )
+
+
+def _missing(response: Response[Any]) -> Response[Any]:
+    """Tell what is not below `/schema` as everywhere else: the framework has a page of its own for it."""
+    if response.status_code == NotFoundException.status_code:
+        raise NotFoundException
+    return response
 
 
 def forbid_unknown_members(app: Litestar) -> None:

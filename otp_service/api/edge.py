@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.utils import normalize_path
 
 from otp_service.api.access import Keys, Network, client_address
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
@@ -24,13 +25,17 @@ from otp_service.observability import LOG, METRICS
 __all__ = ["FACTS", "MAX_BODY_BYTES", "Edge"]
 
 MAX_BODY_BYTES: Final = 64 * 1024
+_DECLARED_DIGITS: Final = 18
+"""A Content-Length of more digits is not read as a number, which would take its time."""
 FACTS: Final = "otp.facts"
 """Where a handler leaves what the request's one log line is to say."""
 
 _JSON_ROUTES: Final = frozenset({"/v1/request-code", "/v1/verify-code", "/v1/normalize-phone"})
 _VERIFICATIONS: Final = "/v1/verifications/"
 _STORELESS: Final = "/v1/normalize-phone"
-_QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
+_QUIET: Final = frozenset({"/livez", "/readyz", "/metrics", "/dev/messages"})
+"""What is asked for again and again by machines and pages: counted, and not logged."""
+
 _KNOWN: Final = _JSON_ROUTES | _QUIET | {"/.well-known/jwks.json"}
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _JSON_TYPE: Final = re.compile(rb"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
@@ -58,6 +63,7 @@ class Edge:
         request_id = _request_id(headers)
         reply = _Reply(send, request_id)
         facts = cast("dict[str, Any]", scope)  # for members of our own
+        facts["path"] = normalize_path(scope["path"])  # as the router reads it: what is judged is what is served
         facts["otp.request_id"] = request_id
         facts[FACTS] = {}
         started = time.perf_counter()
@@ -89,13 +95,13 @@ class Edge:
                 raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, "Send application/json in UTF-8.")
         elif not (path.startswith(_VERIFICATIONS) and method in ("GET", "DELETE")):
             return
-        authorization = headers.get(b"authorization")
-        facts["otp.principal"] = self._keys.principal(authorization.decode("latin-1") if authorization else None)
+        facts["otp.principal"] = principal = self._keys.principal(headers.get(b"authorization", b""))
+        facts[FACTS].update(tenant=principal.tenant.name, api_key=principal.key_id)
         if path != _STORELESS:
             self._gate()
         client = scope.get("client")
-        forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
-        facts["otp.client"] = client_address(client[0] if client else None, forwarded, self._trusted)
+        forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+        facts["otp.client"] = client_address(client[0] if client else None, forwarded.decode("latin-1"), self._trusted)
 
 
 class _Gone(Exception):
@@ -130,7 +136,7 @@ async def _read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
     """Read the whole body, or refuse it as soon as it is known to be too large."""
     declared = headers.get(b"content-length", b"0")
     too_large = Refused(Reason.BODY_TOO_LARGE, f"At most {MAX_BODY_BYTES} bytes.")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+    if declared.isdigit() and (len(declared) > _DECLARED_DIGITS or int(declared) > MAX_BODY_BYTES):
         raise too_large
     if declared == b"0" and b"transfer-encoding" not in headers:
         return b""
@@ -139,9 +145,10 @@ async def _read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
         message = await receive()
         if message["type"] != "http.request":
             raise _Gone
-        parts.append(message["body"])
-        size += len(message["body"])
-        more = message["more_body"]
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        more = message.get("more_body", False)
         if size > MAX_BODY_BYTES:
             raise too_large
     return b"".join(parts)
@@ -174,5 +181,6 @@ def _record(scope: HTTPScope, facts: dict[str, Any], status: int, seconds: float
     METRICS.requests.labels(route, str(status)).inc()
     METRICS.request_seconds.labels(route).observe(seconds)
     if path not in _QUIET:
+        facts.setdefault("outcome", "ok" if status else "client_gone")
         duration_ms = round(seconds * 1000, 1)
         LOG.info("request", method=scope["method"], route=route, status=status, duration_ms=duration_ms, **facts)

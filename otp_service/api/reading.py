@@ -11,14 +11,16 @@ from litestar import Request
 from otp_service.api.access import Principal
 from otp_service.api.edge import FACTS
 from otp_service.domain.errors import FieldMistake, Reason, Refused
+from otp_service.observability import redact
 from otp_service.service import OtpService
 
 __all__ = ["StrictRequest", "malformed", "reads"]
 
 _AT: Final = re.compile(r" - at `(?P<path>.*)`$")
 _STEP: Final = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]")
-_NAMED: Final = re.compile(r"(?:missing required|unknown) field `(?P<name>.*)`")
+_NAMED: Final = re.compile(r"(?:missing required|unknown) field `(?P<name>.*)`", re.DOTALL)
 _VALUE: Final = re.compile(r"Invalid enum value .*")
+_NAME_CHARACTERS: Final = 64
 _BODY: Final = "body"
 _DECODERS: Final[dict[type[Any], msgspec.json.Decoder[Any]]] = {}
 
@@ -82,7 +84,7 @@ def malformed(problem: Exception) -> Refused:
     pointer = "".join(f"/{name or index}" for name, index in _STEP.findall(at["path"] if at else ""))
     detail = _VALUE.sub("is not one of the values that are allowed", _AT.sub("", text))
     if named := _NAMED.search(detail):
-        pointer += "/" + named["name"].replace("~", "~0").replace("/", "~1")
+        pointer += "/" + redact(named["name"][:_NAME_CHARACTERS]).replace("~", "~0").replace("/", "~1")
         detail = "is required" if "required" in detail else "is not known here"
     return Refused(
         Reason.REQUEST_MALFORMED, "The body is not as it should be.", mistakes=(FieldMistake(pointer, detail),)

@@ -1,0 +1,89 @@
+"""What the tests of the HTTP contract share: keys, clients' words, and how a problem is held."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import httpx
+
+from tests.world import NUMBER
+
+REQUEST = "/v1/request-code"
+VERIFY = "/v1/verify-code"
+NORMALIZE = "/v1/normalize-phone"
+BY_ID = "/v1/verifications/"
+
+JSON = {"Content-Type": "application/json"}
+BODY: dict[str, Any] = {"phone": NUMBER, "purpose": "login"}
+UNKNOWN = "A" * 23
+"""An id as the service makes them, of no verification."""
+
+MEMBERS = {
+    "verification_id": str,
+    "status": str,
+    "purpose": str,
+    "channel": str,
+    "phone": str,
+    "country": str,
+    "code_length": int,
+    "expires_at": str,
+    "expires_in": int,
+    "resend_at": str,
+    "resend_in": int,
+    "attempts_left": int,
+    "sends_left": int,
+}
+"""The 202 of request-code, member by member."""
+
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+PROBLEM = {"type", "title", "status", "detail", "code", "request_id"}
+
+
+def api_key(name: str, *scopes: str) -> dict[str, Any]:
+    """Configure a key that is its own name."""
+    return {"id": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "scopes": list(scopes)}
+
+
+def tenant(*keys: dict[str, Any], **members: Any) -> dict[str, Any]:
+    """Configure a tenant in Indonesia."""
+    return {"country": "ID", "api_keys": list(keys), **members}
+
+
+def demo(**policy: Any) -> dict[str, Any]:
+    """Configure the tenant that `World.client` calls as."""
+    return {"tenants": {"demo": {"policy": policy}}}
+
+
+def bearer(key: str) -> dict[str, str]:
+    """Say which key calls."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+def problem(response: httpx.Response, status: int, code: str, *more: str) -> dict[str, Any]:
+    """Hold a reply to be this problem, whole: its form, its headers, and exactly the members `more` beside."""
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    body: dict[str, Any] = response.json()
+    assert (response.status_code, body["status"], body["code"]) == (status, status, code), response.text
+    common(response)
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert all(isinstance(body[name], str) and body[name] for name in ("type", "title", "detail"))
+    waits = {"retry_after"} if "retry-after" in response.headers else set()
+    assert waits or status not in (429, 503)
+    assert set(body) == PROBLEM | waits | set(more), body
+    if waits:
+        assert response.headers["retry-after"] == str(body["retry_after"])
+        assert body["retry_after"] >= 1
+    return body
+
+
+def common(response: httpx.Response) -> None:
+    """Hold what every reply has, whoever made it."""
+    assert response.headers.get_list("cache-control") == ["no-store"]
+    assert len(response.headers.get_list("x-request-id")) == 1
+    assert response.headers["x-request-id"]
+
+
+def outcome(response: httpx.Response) -> str:
+    """Name an answer by its problem's code, or by its status when it is none."""
+    return str(response.json().get("code", response.status_code))

@@ -1,0 +1,233 @@
+"""Budgets: whom each one counts, its name, an honest Retry-After, and that a refusal takes from none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.kit import BODY, REQUEST, api_key, outcome, problem, tenant
+from tests.world import NUMBER, World, WorldMaker
+
+PROXY = "10.0.0.1"
+
+
+@pytest.fixture
+def numbers() -> Iterator[str]:
+    """Give numbers of Indonesia, each of a block of its own."""
+    return (f"0812{n:04d}0001" for n in count(1000))
+
+
+async def ask(world: World, phone: str, address: str = "198.51.100.7", **members: Any) -> httpx.Response:
+    """Ask with a key for mobile apps: without the scope `server`."""
+    forwarded = {"X-Forwarded-For": members.pop("forwarded")} if "forwarded" in members else {}
+    client = world.caller("app", address)
+    return await client.post(REQUEST, json={"phone": phone, "purpose": "login", **members}, headers=forwarded)
+
+
+def limited(response: httpx.Response, limit: str, most: int = 3600) -> int:
+    """Hold an answer to be `rate_limited` by `limit`; give its Retry-After."""
+    body = problem(response, 429, "rate_limited", "limit")
+    assert body["limit"] == limit
+    wait: int = body["retry_after"]
+    assert most - 5 <= wait <= most
+    return wait
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("203.0.113.9", "203.0.113.9", True),
+        ("203.0.113.9", "203.0.113.10", False),
+        ("203.0.113.9", "::ffff:203.0.113.9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", True),
+        ("2001:db8:1:2::1", "2001:DB8:1:2:0:0:0:1", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::1", "127.0.0.1", False),
+    ],
+)
+async def test_client_ip_counts_an_address_or_a_64(
+    make_world: WorldMaker, numbers: Iterator[str], first: str, second: str, same: bool
+) -> None:
+    """A server names the end user's address: IPv4 as it is, IPv6 by its /64, whatever the spelling."""
+    world = await make_world({"limits": {"client_ip": ["1/3600"]}})
+    assert (await world.request(next(numbers), client_ip=first)).status_code == 202
+    second_one = await world.request(next(numbers), client_ip=second)
+    if same:
+        limited(second_one, "client_ip")
+    else:
+        assert second_one.status_code == 202
+    assert (await world.request(next(numbers))).status_code == 202  # who says no address has no such limit
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "counted"),
+    [
+        ("198.51.100.7", None, "198.51.100.7"),
+        ("198.51.100.7", "203.0.113.9", "198.51.100.7"),
+        (PROXY, "203.0.113.9", "203.0.113.9"),
+        (PROXY, "1.1.1.1, 203.0.113.9", "203.0.113.9"),
+        (PROXY, "1.1.1.1,203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        (PROXY, "2001:db8::7", "2001:db8::9"),
+        (PROXY, "unknown", PROXY),
+        (PROXY, "", PROXY),
+        (PROXY, "10.0.0.2", "10.0.0.2"),
+        ("::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("::ffff:198.51.100.7", None, "198.51.100.7"),
+    ],
+)
+async def test_an_app_is_counted_by_where_it_calls_from(
+    make_world: WorldMaker, numbers: Iterator[str], peer: str, forwarded: str | None, counted: str
+) -> None:
+    """Without the scope `server` the peer counts, behind trusted proxies alone what they forwarded."""
+    world = await make_world(
+        {
+            "server": {"trusted_proxies": ["10.0.0.0/8"]},
+            "tenants": {"acme": tenant(api_key("app", "request"))},
+            "limits": {"client_ip": ["1/3600"]},
+        }
+    )
+    members = {} if forwarded is None else {"forwarded": forwarded}
+    assert (await world.request(next(numbers), client_ip=counted)).status_code == 202
+    limited(await ask(world, next(numbers), peer, **members), "client_ip")
+    assert (await ask(world, next(numbers), "192.0.2.1", **members)).status_code == 202
+
+
+async def test_forwarded_for_in_two_lines_is_one_list(make_world: WorldMaker, numbers: Iterator[str]) -> None:
+    """A proxy that adds a line of its own instead of extending the first hides nobody."""
+    world = await make_world(
+        {
+            "server": {"trusted_proxies": ["10.0.0.0/8"]},
+            "tenants": {"acme": tenant(api_key("app", "request"))},
+            "limits": {"client_ip": ["1/3600"]},
+        }
+    )
+    client = world.caller("app", PROXY)
+    answers = []
+    for address in ("203.0.113.9", "203.0.113.10", "203.0.113.9"):
+        headers = [("X-Forwarded-For", address), ("X-Forwarded-For", "10.0.0.2")]
+        body = {"phone": next(numbers), "purpose": "login"}
+        answers.append(await client.post(REQUEST, json=body, headers=headers))
+    assert [outcome(answer) for answer in answers] == ["202", "202", "rate_limited"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "inside", "outside"),
+    [
+        ("prefix", "0812-1010-0056", "0812-1011-0055"),
+        ("country", "0813-1010-0055", "+6591234567"),
+        ("tenant", "+6591234567", None),
+        ("recipient", NUMBER, "0812-1010-0056"),
+    ],
+)
+async def test_whom_a_limit_counts(make_world: WorldMaker, limit: str, inside: str, outside: str | None) -> None:
+    """At its count a limit refuses by its name, and nobody else; after Retry-After it lets one pass."""
+    config: dict[str, Any] = {
+        "tenants": {
+            "demo": {"policy": {"resend_cooldown_seconds": 1}},
+            "acme": tenant(api_key("app", "request"), countries=["*"]),
+        },
+        "limits": {limit: ["2/3600"], "client_ip": []},
+    }
+    world = await make_world(config)
+    for purpose in ("login", "registration"):
+        assert (await world.request(purpose=purpose)).status_code == 202
+    wait = limited(await world.request(inside, "password_reset"), limit)
+    if outside is not None:
+        assert (await world.request(outside, "password_reset")).status_code == 202
+    if limit == "tenant":
+        assert (await ask(world, inside)).status_code == 202
+    else:
+        limited(await ask(world, inside), limit)
+    await world.advance(wait - 2)
+    limited(await world.request(inside, "password_reset"), limit, 2 + 4)
+    await world.advance(2)
+    assert (await world.request(inside, "password_reset")).status_code == 202
+
+
+async def test_every_window_of_a_limit_holds(make_world: WorldMaker, numbers: Iterator[str]) -> None:
+    """With two windows the one that keeps waiting longest is told."""
+    world = await make_world({"limits": {"tenant": ["1/10", "2/3600"]}})
+    assert (await world.request(next(numbers))).status_code == 202
+    await world.advance(limited(await world.request(next(numbers)), "tenant", 10))
+    assert (await world.request(next(numbers))).status_code == 202
+    limited(await world.request(next(numbers)), "tenant", 3590)
+
+
+LIMITS = {
+    "recipient": ["3/3600"],
+    "client_ip": ["3/3600"],
+    "prefix": ["3/3600"],
+    "country": ["3/3600"],
+    "tenant": ["3/3600"],
+}
+
+
+@pytest.mark.parametrize("limit", [*LIMITS, "cooldown", "no_route"])
+async def test_a_refusal_takes_from_no_budget(make_world: WorldMaker, limit: str) -> None:
+    """After 25 refusals by one budget, all at once, every other budget has what it had: two left of three."""
+    refused = {limit: ["1/3600"]} if limit in LIMITS else {}
+    world = await make_world(
+        {
+            "limits": LIMITS | refused,
+            "routes": [{"country": "SG", "providers": ["inbox"]}]
+            if limit == "no_route"
+            else [{"providers": ["inbox"]}],
+        }
+    )
+    if limit != "no_route":
+        assert (await world.request(client_ip="203.0.113.9")).status_code == 202
+    purpose = "login" if limit in ("cooldown", "no_route") else "registration"
+    before = await kept(world)
+    answers = await asyncio.gather(*(world.request(purpose=purpose, client_ip="203.0.113.9") for _ in range(25)))
+    expected = {"cooldown": "resend_too_soon", "no_route": "no_route"}.get(limit, "rate_limited")
+    found = {outcome(answer) for answer in answers}
+    assert expected in found
+    assert found <= {expected, "rate_limited", "resend_too_soon"}  # what another one holds for the moment is told, too
+    assert await kept(world) == before
+
+
+async def kept(world: World) -> dict[bytes, Any]:
+    """Read every budget there is: the limits' lists, and what belongs to recipients."""
+    budgets: dict[bytes, Any] = {}
+    for key in await world.store.keys("otp:w:*"):
+        budgets[key] = await world.store.lrange(key, 0, -1)
+    for key in await world.store.keys("otp:*r:*"):
+        fields = await world.store.hgetall(key)
+        budgets[key] = {name: value for name, value in fields.items() if value}
+    return {key: value for key, value in budgets.items() if value}
+
+
+async def test_a_recipient_is_one_over_tenants(make_world: WorldMaker) -> None:
+    """`recipient` counts all tenants; the cooldown and the lock are each tenant's own."""
+    world = await make_world(
+        {
+            "tenants": {"acme": tenant(api_key("app", "request", "verify"))},
+            "limits": {"recipient": ["2/3600"], "recipient_failures": ["1/86400"]},
+        }
+    )
+    verification_id, code = await world.requested()
+    await world.verify(verification_id, world.wrong(code))
+    problem(await world.request(), 429, "recipient_locked")
+    assert (await ask(world, NUMBER)).status_code == 202
+    problem(await world.request(purpose="registration"), 429, "recipient_locked")
+    limited(await ask(world, NUMBER, purpose="registration"), "recipient")
+
+
+async def test_the_lock_ends_when_the_failures_are_old(make_world: WorldMaker) -> None:
+    """Retry-After of `recipient_locked` is honest: a second before it still locked, at it a code is sent."""
+    world = await make_world({"limits": {"recipient_failures": ["2/3600"]}})
+    verification_id, code = await world.requested()
+    for _ in range(2):
+        problem(await world.verify(verification_id, world.wrong(code)), 422, "code_incorrect", "attempts_left")
+    on_verify = problem(await world.verify(verification_id, code), 429, "recipient_locked")["retry_after"]
+    wait = problem(await world.request(), 429, "recipient_locked")["retry_after"]
+    assert 3599 <= wait <= on_verify <= 3600
+    await world.advance(wait - 2)
+    problem(await world.request(), 429, "recipient_locked")
+    await world.advance(2)
+    assert (await world.request()).status_code == 202

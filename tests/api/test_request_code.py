@@ -1,0 +1,275 @@
+"""request-code: what the 202 says, what is sent, and what a later request does to an earlier one."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.api.kit import BODY, BY_ID, MEMBERS, REQUEST, TIME, api_key, common, demo, problem, tenant
+from tests.world import E164, NUMBER, World, WorldMaker
+
+CONTRACT_EXAMPLE = {
+    "phone": "0812-1010-0055",
+    "purpose": "login",
+    "country": "ID",
+    "locale": "id",
+    "channel": "sms",
+    "client_ip": "203.0.113.9",
+    "reference": "order-17",
+    "decoy": False,
+}
+
+
+def seconds(text: str) -> float:
+    """Read a time of the contract as Unix seconds."""
+    assert re.fullmatch(TIME, text)
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+
+
+async def test_the_example_of_the_contract(world: World) -> None:
+    """The documented request gets a 202 of exactly the documented members, types and values."""
+    before = (await world.store.time())[0]
+    response = await world.client.post(REQUEST, json=CONTRACT_EXAMPLE)
+    after = (await world.store.time())[0]
+    assert response.status_code == 202
+    assert response.headers["content-type"] == "application/json"
+    common(response)
+    body = response.json()
+    assert {name: type(value) for name, value in body.items()} == MEMBERS
+    assert re.fullmatch(r"[A-Za-z0-9_-]{20,36}", body["verification_id"])
+    assert before + 300 <= seconds(body["expires_at"]) <= after + 300
+    assert before + 30 <= seconds(body["resend_at"]) <= after + 31
+    given = {name: body[name] for name in MEMBERS if name not in ("verification_id", "expires_at", "resend_at")}
+    assert given == {
+        "status": "pending",
+        "purpose": "login",
+        "channel": "sms",
+        "phone": "+62812*****055",
+        "country": "ID",
+        "code_length": 6,
+        "expires_in": 300,
+        "resend_in": 30,
+        "attempts_left": 5,
+        "sends_left": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    "members", [{"country": None}, {"locale": None}, {"client_ip": None}, {"reference": None}, {"decoy": False}]
+)
+async def test_null_is_as_good_as_absent(world: World, members: dict[str, Any]) -> None:
+    """An optional member may be null, but for `decoy` and `channel`, which have a value."""
+    assert (await world.request(**members)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("phone", "country", "read_as"),
+    [
+        ("91234567", "SG", ("+6591234567", "SG")),
+        ("+65 9123 4567", None, ("+6591234567", "SG")),
+        ("0065 9123 4567", "ID", ("+6591234567", "SG")),
+        ("0812-1010-0055", None, (E164, "ID")),
+        ("6281210100055", "ID", (E164, "ID")),
+        ("2125550123", "US", ("+12125550123", "US")),
+    ],
+)
+async def test_country_reads_national_forms(
+    world: World, phone: str, country: str | None, read_as: tuple[str, str]
+) -> None:
+    """`country` is how a national form is read, by default the tenant's; the reply has the number's own country."""
+    members = {"country": country} if country else {}
+    body = (await world.request(phone, **members)).json()
+    assert body["country"] == read_as[1]
+    assert (await world.message_of(body["verification_id"])).to == read_as[0]
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ({}, "kode masuk Anda"),
+        ({"locale": "id"}, "kode masuk Anda"),
+        ({"locale": "id-ID"}, "kode masuk Anda"),
+        ({"locale": "id_ID"}, "kode masuk Anda"),
+        ({"locale": "en"}, "your code to log in"),
+        ({"locale": "en-GB"}, "your code to log in"),
+        ({"locale": "EN"}, "your code to log in"),
+        ({"locale": "fr-FR"}, "kode masuk Anda"),
+        ({"phone": "+6591234567"}, "your code to log in"),
+        ({"phone": "+6591234567", "locale": "id"}, "kode masuk Anda"),
+        ({"purpose": "registration"}, "kode pendaftaran akun Anda"),
+        ({"purpose": "password_reset", "locale": "en"}, "your code to reset your password"),
+    ],
+)
+async def test_the_language_of_the_text(world: World, members: dict[str, Any], text: str) -> None:
+    """The locale chooses the text, without one the number's country; brand, code and minutes are in it."""
+    verification_id, code = await world.requested(**members)
+    sent = (await world.message_of(verification_id)).text
+    assert sent.startswith("Demo: ")
+    assert text in sent
+    assert code in sent
+    assert re.search(r"\b5 (min|menit)\b", sent)
+
+
+async def test_a_tenants_own_purposes_and_texts(make_world: WorldMaker) -> None:
+    """A tenant's purposes and templates are its own: by locale, then purpose, then default."""
+    templates = {
+        "id": {"default": "{brand} {code} bawaan", "payment": "{brand} {code} bayar {minutes}"},
+        "en": {"default": "{brand} {code} pay"},
+    }
+    world = await make_world(
+        {
+            "tenants": {
+                "acme": tenant(
+                    api_key("acme", "request"), brand="Acme", purposes=["payment", "a1_b"], templates=templates
+                )
+            }
+        }
+    )
+    world.client = world.caller("acme")
+    expected = [("payment", None, "bayar 5"), ("a1_b", None, "bawaan"), ("payment", "en", "pay")]
+    for number, (purpose, locale, text) in enumerate(expected):
+        members = {"locale": locale} if locale else {}
+        verification_id, code = await world.requested(f"0812-1010-005{number}", purpose, **members)
+        assert (await world.message_of(verification_id)).text == f"Acme {code} {text}"
+    problem(await world.request(purpose="login"), 403, "purpose_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("countries", "phone", "code"),
+    [
+        (["ID"], NUMBER, None),
+        (["ID"], "+6591234567", "country_not_allowed"),
+        (["ID", "SG"], "+6591234567", None),
+        (["SG"], NUMBER, "country_not_allowed"),
+        (None, "+6591234567", "country_not_allowed"),
+        (["*"], "+447912345678", None),
+        (["*"], "+870773111632", "country_not_allowed"),
+        (["*"], "+881631111234", "country_not_allowed"),
+        (["US"], "+12125550123", None),
+        (["US"], "+14165550123", "country_not_allowed"),
+        (["*"], "+442079460958", "phone_not_mobile"),
+        (["*"], "+19005550123", "phone_not_mobile"),
+        (["ID"], "+979123456789", "phone_not_mobile"),
+    ],
+)
+async def test_countries(make_world: WorldMaker, countries: list[str] | None, phone: str, code: str | None) -> None:
+    """`countries` is an allow-list, by default the tenant's country; `*` is every country, and no satellite."""
+    listed = {"countries": countries} if countries else {}
+    world = await make_world({"tenants": {"acme": tenant(api_key("acme", "request"), **listed)}})
+    response = await world.caller("acme").post(REQUEST, json={**BODY, "phone": phone})
+    if code is None:
+        assert response.status_code == 202
+    else:
+        problem(response, 403 if code == "country_not_allowed" else 422, code)
+        assert phone[3:] not in response.text
+        assert await world.store.keys("otp:*") == []
+
+
+@pytest.mark.parametrize(("length", "short"), [(4, True), (6, False), (10, False)])
+async def test_the_length_of_a_code(make_world: WorldMaker, length: int, short: bool) -> None:
+    """Codes have the configured digits; below six only where short ones are allowed."""
+    world = await make_world(demo(code_length=length, allow_short_codes=short))
+    response = await world.request()
+    assert response.json()["code_length"] == length
+    verification_id = response.json()["verification_id"]
+    code = await world.code_of(verification_id)
+    assert len(code) == length
+    assert (await world.verify(verification_id, code)).status_code == 200
+
+
+async def test_the_policy_is_what_the_202_says(make_world: WorldMaker) -> None:
+    """Life, cooldown, attempts and sends are the tenant's."""
+    world = await make_world(demo(ttl_seconds=600, resend_cooldown_seconds=60, max_attempts=3, max_sends=1))
+    body = (await world.request()).json()
+    assert (body["expires_in"], body["resend_in"], body["attempts_left"], body["sends_left"]) == (600, 60, 3, 0)
+
+
+async def test_only_the_same_tenant_number_and_purpose_supersede(make_world: WorldMaker) -> None:
+    """Another purpose, number or tenant has a verification and a cooldown of its own."""
+    world = await make_world({"tenants": {"acme": tenant(api_key("acme", "request"))}})
+    verification_id, code = await world.requested()
+    await world.requested(purpose="registration")
+    await world.requested("0812-1010-0066")
+    assert (await world.caller("acme").post(REQUEST, json=BODY)).status_code == 202
+    problem(await world.request(), 429, "resend_too_soon")
+    assert (await world.verify(verification_id, code)).status_code == 200
+
+
+async def test_a_success_or_a_cancel_leaves_the_cooldown(world: World) -> None:
+    """Neither verifying nor canceling makes another text come sooner."""
+    verification_id, code = await world.requested()
+    await world.verify(verification_id, code)
+    problem(await world.request(), 429, "resend_too_soon")
+    await world.advance(30)
+    verification_id, _ = await world.requested()
+    await world.client.delete(BY_ID + verification_id)
+    problem(await world.request(), 429, "resend_too_soon")
+
+
+async def test_a_canceled_verification_counts_in_its_chain(make_world: WorldMaker) -> None:
+    """`max_sends` counts sends until one verifies or the last expires; a cancel is neither."""
+    world = await make_world(demo(max_sends=2, resend_cooldown_seconds=1))
+    for _ in range(2):
+        verification_id, _ = await world.requested()
+        await world.client.delete(BY_ID + verification_id)
+        await world.advance(1)
+    assert problem(await world.request(), 429, "rate_limited", "limit")["limit"] == "max_sends"
+
+
+async def test_a_decoy_is_paid_for_like_a_code(world: World) -> None:
+    """A decoy has an id, a hash, attempts and a cooldown; it supersedes, and no code opens it."""
+    first, code = await world.requested()
+    await world.advance(30)
+    response = await world.request(decoy=True)
+    assert response.status_code == 202
+    assert {name: type(value) for name, value in response.json().items()} == MEMBERS
+    assert response.json()["sends_left"] == 3
+    decoy = response.json()["verification_id"]
+    problem(await world.verify(first, code), 409, "verification_superseded")
+    for left in (4, 3, 2, 1, 0):
+        assert problem(await world.verify(decoy, code), 422, "code_incorrect", "attempts_left")["attempts_left"] == left
+    problem(await world.verify(decoy, code), 429, "attempts_exhausted")
+    body = (await world.client.get(BY_ID + decoy)).json()
+    assert (body["status"], body["deliveries"]) == ("exhausted", [])
+    assert len(world.inbox.messages()) == 1
+
+
+@pytest.mark.parametrize(("pauses", "codes"), [((300,), 1), ((300, 200), 1), ((300, 200, 60), 2), ((550,), 2)])
+async def test_a_code_that_is_sent_again(make_world: WorldMaker, pauses: tuple[int, ...], codes: int) -> None:
+    """Under `reuse` a code comes again while it leaves time to type it, and never lives beyond ten minutes."""
+    world = await make_world(demo(resend="reuse", ttl_seconds=600, resend_cooldown_seconds=1))
+    verification_id, code = await world.requested()
+    seen, age = [code], 0
+    for pause in pauses:
+        await world.advance(pause)
+        age += pause
+        before = verification_id
+        response = await world.request()
+        verification_id = response.json()["verification_id"]
+        seen.append(await world.code_of(verification_id))
+        problem(await world.verify(before, code), 409, "verification_superseded")
+        lives = response.json()["expires_in"]
+        assert lives == 600 if seen[-1] != code else 598 - age <= lives <= 600 - age
+    assert len(set(seen)) == codes
+    assert (await world.verify(verification_id, seen[-1])).status_code == 200
+
+
+async def test_a_code_is_not_sent_again_once_it_was_used(make_world: WorldMaker) -> None:
+    """After a success, a cancel or the last attempt `reuse` makes a new code."""
+    world = await make_world(demo(resend="reuse", resend_cooldown_seconds=1, max_sends=20, code_length=10))
+    seen = []
+    for end in ("verified", "canceled", "exhausted", "pending"):
+        verification_id, code = await world.requested()
+        seen.append(code)
+        if end == "verified":
+            await world.verify(verification_id, code)
+        elif end == "canceled":
+            await world.client.delete(BY_ID + verification_id)
+        elif end == "exhausted":
+            for _ in range(5):
+                await world.verify(verification_id, world.wrong(code))
+        await world.advance(1)
+    assert len(set(seen)) == 4

@@ -1,0 +1,246 @@
+"""verify-code: what counts as a code, how guesses run out, how a verification ends, and what the proof says."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+import unicodedata
+from collections import Counter
+from itertools import pairwise
+
+import jwt
+import pytest
+
+from otp_service.crypto.hashing import HashPool
+from tests.api.kit import BODY, BY_ID, REQUEST, TIME, UNKNOWN, VERIFY, api_key, common, demo, outcome, problem, tenant
+from tests.world import E164, World, WorldMaker
+
+CLAIMS = {"iss", "aud", "sub", "jti", "iat", "exp", "phone", "purpose"}
+
+
+def in_script(code: str, zero: str) -> str:
+    """Write a code with another script's digits."""
+    return "".join(chr(ord(zero) + int(digit)) for digit in code)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "{0}",
+        " {0} ",
+        "{1} {2}",
+        "{1}-{2}",
+        "{1} - {2}",
+        "{1}\u2013{2}",
+        "{1}\u2014{2}",
+        "{1}\u00a0{2}",
+        " -{1}--{2}- ",
+        "FULL-WIDTH",
+        "ARABIC-INDIC",
+        "EXTENDED ARABIC-INDIC",
+        "mixed",
+    ],
+)
+async def test_how_a_code_may_be_typed(world: World, typed: str) -> None:
+    """Spaces and dashes are dropped; full-width and Arabic-Indic digits are digits."""
+    verification_id, code = await world.requested()
+    if typed == "mixed":
+        entered = in_script(code[:2], "\uff10") + "-" + in_script(code[2:4], "\u0660") + " " + code[4:]
+    elif typed.isupper():
+        entered = in_script(code, unicodedata.lookup(f"{typed.replace('FULL-WIDTH', 'FULLWIDTH')} DIGIT ZERO"))
+    else:
+        entered = typed.format(code, code[:3], code[3:])
+    assert (await world.verify(verification_id, entered)).status_code == 200
+
+
+@pytest.mark.parametrize("length", [4, 5, 7, 8, 9, 10])
+async def test_a_code_of_another_length_is_a_wrong_guess(world: World, length: int) -> None:
+    """4-10 digits are a guess, also when so many were never sent; a part of the code or more of it is not the code."""
+    verification_id, code = await world.requested()
+    body = problem(
+        await world.verify(verification_id, (code + "0000")[:length]), 422, "code_incorrect", "attempts_left"
+    )
+    assert body["attempts_left"] == 4
+
+
+async def test_what_is_no_code_costs_nothing(world: World) -> None:
+    """A malformed guess takes no attempt and counts as no failure."""
+    verification_id, code = await world.requested()
+    for typed in ("123", "12345678901", "", "abcdef", "12-3", code + "x"):
+        problem(await world.verify(verification_id, typed), 400, "request_malformed", "errors")
+    assert (await world.client.get(BY_ID + verification_id)).json()["attempts_left"] == 5
+    assert not [
+        name for key in await world.store.keys("otp:*r:*") for name in await world.store.hkeys(key) if b"f:" in name
+    ]
+
+
+async def test_a_code_opens_only_its_own_verification(make_world: WorldMaker) -> None:
+    """The code of one number, purpose or verification is a wrong guess at another."""
+    world = await make_world(demo(code_length=10))
+    issued = [
+        await world.requested(),
+        await world.requested(purpose="registration"),
+        await world.requested("0812-1010-0066"),
+    ]
+    for (verification_id, _), (_, foreign) in pairwise([*issued, issued[0]]):
+        problem(await world.verify(verification_id, foreign), 422, "code_incorrect", "attempts_left")
+    for verification_id, code in issued:
+        assert (await world.verify(verification_id, code)).status_code == 200
+
+
+async def test_a_foreign_tenants_verification_is_unknown(make_world: WorldMaker) -> None:
+    """Another tenant's id is a 404 like one that never was, for each endpoint, and nothing is spent."""
+    world = await make_world({"tenants": {"acme": tenant(api_key("acme", "request", "verify", "read"))}})
+    verification_id, code = await world.requested()
+    acme = world.caller("acme")
+    answers = [
+        await acme.post(VERIFY, json={"verification_id": verification_id, "code": code}),
+        await acme.get(BY_ID + verification_id),
+        await acme.delete(BY_ID + verification_id),
+    ]
+    never = await acme.get(BY_ID + UNKNOWN)
+    for answer in answers:
+        body = problem(answer, 404, "verification_unknown")
+        assert body | {"request_id": ""} == never.json() | {"request_id": ""}
+    assert (await world.client.get(BY_ID + verification_id)).json()["attempts_left"] == 5
+    assert (await world.verify(verification_id, code)).status_code == 200
+
+
+@pytest.mark.parametrize("most", [1, 3, 5])
+async def test_attempts_count_down(make_world: WorldMaker, most: int) -> None:
+    """Each wrong guess says how many are left, the last one 0; then no code is compared any more."""
+    world = await make_world(demo(max_attempts=most))
+    verification_id, code = await world.requested()
+    for left in range(most - 1, -1, -1):
+        body = problem(await world.verify(verification_id, world.wrong(code)), 422, "code_incorrect", "attempts_left")
+        assert body["attempts_left"] == left
+    for guess in (code, world.wrong(code)):
+        assert 25 <= problem(await world.verify(verification_id, guess), 429, "attempts_exhausted")["retry_after"] <= 30
+    body = (await world.client.get(BY_ID + verification_id)).json()
+    assert (body["status"], body["attempts_left"]) == ("exhausted", 0)
+
+
+async def test_exhausted_says_when_a_new_code_may_be_requested(make_world: WorldMaker) -> None:
+    """Its Retry-After is request-code's: the cooldown, or the chain when that is used up, or the recipient's window."""
+    world = await make_world(demo(max_sends=1, ttl_seconds=100) | {"limits": {"recipient": ["1/200"]}})
+    verification_id, code = await world.requested()
+    for _ in range(5):
+        await world.verify(verification_id, world.wrong(code))
+    wait = problem(await world.verify(verification_id, code), 429, "attempts_exhausted")["retry_after"]
+    assert 195 <= wait <= 200
+    await world.advance(wait - 2)
+    assert outcome(await world.request()) == "rate_limited"
+    assert problem(await world.verify(verification_id, code), 429, "attempts_exhausted")["retry_after"] <= 2
+    await world.advance(2)
+    assert problem(await world.verify(verification_id, code), 429, "attempts_exhausted")["retry_after"] == 1
+    assert (await world.request()).status_code == 202
+
+
+async def test_the_last_attempt_may_be_right(world: World) -> None:
+    """Four wrong guesses leave the fifth its chance."""
+    verification_id, code = await world.requested()
+    for _ in range(4):
+        await world.verify(verification_id, world.wrong(code))
+    assert (await world.verify(verification_id, code)).status_code == 200
+    assert (await world.client.get(BY_ID + verification_id)).json()["status"] == "verified"
+
+
+async def test_the_first_end_wins(make_world: WorldMaker) -> None:
+    """What has ended stays as it ended, whatever happens to it later."""
+    world = await make_world(demo(resend_cooldown_seconds=1, ttl_seconds=100))
+    used, code = await world.requested(purpose="login")
+    await world.verify(used, code)
+    spent, other = await world.requested(purpose="registration")
+    for _ in range(5):
+        await world.verify(spent, world.wrong(other))
+    canceled, third = await world.requested(purpose="password_reset")
+    await world.client.delete(BY_ID + canceled)
+    for step in (lambda: world.advance(1), lambda: world.requested(), lambda: world.advance(100)):
+        await step()
+        for verification_id, typed, expected, status in (
+            (used, code, "verification_used", "verified"),
+            (spent, other, "attempts_exhausted", "exhausted"),
+            (canceled, third, "verification_canceled", "canceled"),
+        ):
+            assert outcome(await world.verify(verification_id, typed)) == expected
+            assert (await world.client.delete(BY_ID + verification_id)).json()["status"] == status
+
+
+async def test_the_proof(world: World) -> None:
+    """The 200 and its token say exactly what the contract says, and the JWKS proves it."""
+    verification_id, code = await world.requested()
+    response = await world.verify(verification_id, code)
+    common(response)
+    body = response.json()
+    assert set(body) == {"verification_id", "status", "purpose", "phone", "verified_at", "token", "token_expires_at"}
+    assert (body["verification_id"], body["status"]) == (verification_id, "verified")
+    assert (body["purpose"], body["phone"]) == ("login", E164)
+    assert re.fullmatch(TIME, body["verified_at"])
+    assert re.fullmatch(TIME, body["token_expires_at"])
+
+    jwks = await world.caller(None).get("/.well-known/jwks.json")
+    common(jwks)
+    [key] = jwks.json()["keys"]
+    assert set(key) == {"kty", "crv", "x", "kid", "use", "alg"}  # `d` would be the private half
+    assert (key["kty"], key["crv"], key["alg"], key["use"]) == ("OKP", "Ed25519", "EdDSA", "sig")
+    header = jwt.get_unverified_header(body["token"])
+    assert header == {"alg": "EdDSA", "typ": "otp-verification+jwt", "kid": key["kid"]}
+    claims = jwt.decode(
+        body["token"],
+        jwt.PyJWK(key),
+        algorithms=["EdDSA"],
+        audience="demo",
+        issuer="http://127.0.0.1:8000",
+        options={"require": sorted(CLAIMS)},
+    )
+    assert set(claims) == CLAIMS
+    assert (claims["jti"], claims["phone"], claims["purpose"]) == (verification_id, E164, "login")
+    assert 0 < claims["exp"] - claims["iat"] <= 300
+    digits = E164.removeprefix("+")
+    unkeyed = {hashlib.sha256(form.encode()).digest() for form in (E164, digits, "0" + digits[2:])}
+    assert digits not in claims["sub"]
+    assert base64.urlsafe_b64decode(claims["sub"] + "==") not in {digest[:16] for digest in unkeyed}
+
+
+async def test_the_subject_is_the_number(make_world: WorldMaker) -> None:
+    """`sub` is the same for one number, whatever its purpose, and another for another number."""
+    world = await make_world({})
+    subjects = []
+    for phone, purpose in (("0812-1010-0055", "login"), (E164, "registration"), ("0812-1010-0066", "login")):
+        token = (await world.verify(*await world.requested(phone, purpose))).json()["token"]
+        subjects.append(json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["sub"])
+    assert subjects[0] == subjects[1] != subjects[2]
+
+
+async def test_a_hundred_right_guesses_at_once(world: World) -> None:
+    """One is the success; the others lost to it, and are told so rather than that no attempts were left."""
+    verification_id, code = await world.requested()
+    answers = await asyncio.gather(*(world.verify(verification_id, code) for _ in range(100)))
+    assert Counter(map(outcome, answers)) == {"200": 1, "verification_used": 99}
+
+
+async def test_two_services_and_a_hundred_right_guesses(make_world: WorldMaker) -> None:
+    """Also over two processes there is one success, and every other guess lost to it."""
+    keys = {"keys": {"k1": base64.b64encode(bytes(32)).decode(), "current": "k1", "index": "k1"}}
+    one, two = await make_world(keys), await make_world(keys)
+    body = (await one.client.post(REQUEST, json=BODY)).json()
+    async with asyncio.timeout(5):
+        while not (sent := [*one.inbox.messages(), *two.inbox.messages()]):
+            await asyncio.sleep(0.005)
+    found = re.search(r"\d{6}", sent[0].text)
+    assert found
+    guess = {"verification_id": body["verification_id"], "code": found[0]}
+    answers = await asyncio.gather(*(world.client.post(VERIFY, json=guess) for world in [one, two] * 50))
+    assert Counter(map(outcome, answers)) == {"200": 1, "verification_used": 99}
+
+
+async def test_an_unknown_id_costs_no_hash(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is compared for a verification that is not there, is another's or has ended."""
+    verification_id, code = await world.requested()
+    assert (await world.verify(verification_id, code)).status_code == 200
+    monkeypatch.setattr(HashPool, "matches", None)
+    problem(await world.verify(verification_id, code), 409, "verification_used")
+    problem(await world.verify(UNKNOWN, code), 404, "verification_unknown")
