@@ -11,7 +11,17 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-__all__ = ["PARTITIONS", "Partition", "idempotency_key", "limit_key", "new_verification_id", "partition_of_id"]
+__all__ = [
+    "PARTITIONS",
+    "GatewayKeys",
+    "Partition",
+    "idempotency_key",
+    "limit_key",
+    "new_verification_id",
+    "once_key",
+    "partition_of_id",
+    "tenant_day_key",
+]
 
 PARTITIONS = 64
 """Fixed for ever: the partition is part of every id."""
@@ -72,3 +82,40 @@ def limit_key(limit: str, subject: str) -> str:
 def idempotency_key(subject: str) -> str:
     """Name what is kept under a caller's idempotency key (a keyed hash of it, its tenant and the endpoint)."""
     return f"otp:i:{subject}"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayKeys:
+    """What all replicas share of one provider, in one slot."""
+
+    provider: str
+
+    @property
+    def circuit(self) -> str:
+        """The circuit, and when the last text went out."""
+        return f"otp:{{g:{self.provider}}}:c"
+
+    @property
+    def queue(self) -> str:
+        """The messages that wait for their turn."""
+        return f"otp:{{g:{self.provider}}}:q"
+
+    @property
+    def calls(self) -> str:
+        """The calls under way."""
+        return f"otp:{{g:{self.provider}}}:n"
+
+    @property
+    def day(self) -> str:
+        """What was handed over today."""
+        return f"otp:{{g:{self.provider}}}:d"
+
+
+def tenant_day_key(tenant: str) -> str:
+    """Name what a tenant has handed over today."""
+    return f"otp:t:{tenant}:d"
+
+
+def once_key(subject: str) -> str:
+    """Name a gateway's one-time token (a keyed hash)."""
+    return f"otp:o:{subject}"

@@ -7,6 +7,7 @@ and `redis+cluster://host[,host...]` (with `rediss+` for TLS).
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -19,11 +20,19 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, ResponseError, TryAgainError
 
-from otp_service.store.link import Call, Lanes, Reply, unavailable
+from otp_service.domain.errors import Reason, Refused
+from otp_service.store.link import DEADLINE_SECONDS, Call, Lanes, Reply, unavailable
 
 __all__ = ["Topology", "connect"]
 
 CONNECT_SECONDS = 1.0
+SENTINEL_SECONDS = 0.3
+"""For one Sentinel: three that hang still leave time to ask a fourth within a call's deadline."""
+LEARN_AGAIN_SECONDS = 0.2
+"""How often at most a cluster is asked for its map because a node does not answer."""
+
+_Node = tuple[str, int]
+_Map = list[tuple[int, int, _Node]]
 
 
 class Topology(Protocol):
@@ -72,34 +81,53 @@ class SingleServer:
         """Close the lanes."""
         if self._lanes is not None:
             await self._lanes.close()
+        await self._pool.aclose()
 
 
 class Cluster:
-    """Many servers: a call goes to the node that has its slot. The map is learnt again when a node says MOVED."""
+    """Many servers: a call goes to the node that has its slot.
 
-    def __init__(self, seeds: list[tuple[str, int]], options: dict[str, Any]) -> None:
+    The map is learnt again when a node says MOVED, and when one does not answer: its slots may be a replica's by now.
+    """
+
+    def __init__(self, seeds: list[_Node], options: dict[str, Any]) -> None:
         """Learn the map from any of `seeds`; `options` are those of every connection."""
         self._seeds = seeds
         self._options = options
-        self._nodes: dict[tuple[str, int], Lanes] = {}
-        self._slots: list[tuple[int, int, tuple[str, int]]] = []
+        self._askable = list(seeds)
+        self._nodes: dict[_Node, Lanes] = {}
+        self._slots: _Map = []
+        self._doubtful = False
         self._learning = asyncio.Lock()
+        self._learnt_at = -math.inf
 
     async def send(self, calls: Sequence[Call]) -> list[Reply]:
         """Send one batch a node, all at once; what a node says it does not have goes to the one it names."""
-        if not self._slots:
-            await self._learn()
-        answers = await self._send_by_node([(self._node_of(call), call) for call in calls])
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                return await self._send(calls)
+        except TimeoutError:
+            self._doubtful = True
+            raise unavailable() from None
+        except Refused as refused:
+            self._doubtful = self._doubtful or refused.reason is Reason.STORE_UNAVAILABLE
+            raise
+
+    async def _send(self, calls: Sequence[Call]) -> list[Reply]:
+        if not self._slots or (self._doubtful and self._age() > LEARN_AGAIN_SECONDS):
+            await self._learn(self._slots)
+        slots = self._slots
+        answers = await self._send_by_node([(_node_of(slots, call), call) for call in calls])
         moved = [n for n, answer in enumerate(answers) if isinstance(answer, MovedError | ClusterDownError)]
         if moved:
-            await self._learn()
-            again = await self._send_by_node([(self._node_of(calls[n]), calls[n]) for n in moved])
+            await self._learn(slots)
+            again = await self._send_by_node([(_node_of(self._slots, calls[n]), calls[n]) for n in moved])
             for n, answer in zip(moved, again, strict=True):
                 answers[n] = answer
         return [_good(answer) for answer in answers]
 
-    async def _send_by_node(self, routed: list[tuple[tuple[str, int], Call]]) -> list[Reply | ResponseError]:
-        by_node: dict[tuple[str, int], list[int]] = {}
+    async def _send_by_node(self, routed: list[tuple[_Node, Call]]) -> list[Reply | ResponseError]:
+        by_node: dict[_Node, list[int]] = {}
         for n, (node, _) in enumerate(routed):
             by_node.setdefault(node, []).append(n)
         parts = await asyncio.gather(
@@ -112,13 +140,16 @@ class Cluster:
         return answers
 
     async def command(self, *words: str) -> Any:
-        """Ask the first node that answers."""
-        for host, port in self._seeds:
-            pool = self._pool(host, port)
+        """Ask the first node that answers; one that does not is asked last the next time."""
+        for _ in range(len(self._askable)):
+            node = self._askable[0]
+            pool = self._pool(*node)
             try:
                 return await _command(pool, words)
-            except RedisError:
-                continue
+            except BaseException as problem:
+                self._askable = [*(other for other in self._askable if other != node), node]
+                if not isinstance(problem, Refused):
+                    raise
             finally:
                 await pool.aclose()
         raise unavailable()
@@ -127,14 +158,7 @@ class Cluster:
         """Close the lanes to every node."""
         await asyncio.gather(*(lanes.close() for lanes in self._nodes.values()))
 
-    def _node_of(self, call: Call) -> tuple[str, int]:
-        slot = key_slot(call.keys[0].encode())
-        for first, last, node in self._slots:
-            if first <= slot <= last:
-                return node
-        raise unavailable()
-
-    def _lanes(self, node: tuple[str, int]) -> Lanes:
+    def _lanes(self, node: _Node) -> Lanes:
         if node not in self._nodes:
             self._nodes[node] = Lanes(self._pool(*node))
         return self._nodes[node]
@@ -142,18 +166,33 @@ class Cluster:
     def _pool(self, host: str, port: int) -> ConnectionPool:
         return ConnectionPool(host=host, port=port, **self._options)
 
-    async def _learn(self) -> None:
-        """Ask any node for the map; the others wait for the one who asks."""
+    def _age(self) -> float:
+        return asyncio.get_running_loop().time() - self._learnt_at
+
+    async def _learn(self, known: _Map) -> None:
+        """Ask any node for the map, unless another call has learnt one since `known`."""
         async with self._learning:
+            if self._slots is not known:
+                return
             answer = await self.command("CLUSTER", "SLOTS")
-            slots = []
-            for first, last, primary, *_ in answer:
-                host = primary[0].decode() if primary[0] else self._seeds[0][0]
-                slots.append((int(first), int(last), (host, int(primary[1]))))
-            self._slots = slots
-            gone = set(self._nodes) - {node for _, _, node in slots}
-            for node in gone:
-                await self._nodes.pop(node).close()
+            self._slots = [(int(first), int(last), self._address(primary)) for first, last, primary, *_ in answer]
+            self._doubtful, self._learnt_at = False, asyncio.get_running_loop().time()
+            nodes = {node for _, _, node in self._slots}
+            self._askable = list(dict.fromkeys((*self._askable, *nodes)))
+            self._askable = [node for node in self._askable if node in nodes or node in self._seeds]
+            for gone in set(self._nodes) - nodes:
+                await self._nodes.pop(gone).close()
+
+    def _address(self, primary: Sequence[Any]) -> _Node:
+        return (primary[0].decode() if primary[0] else self._seeds[0][0], int(primary[1]))
+
+
+def _node_of(slots: _Map, call: Call) -> _Node:
+    slot = key_slot(call.keys[0].encode())
+    for first, last, node in slots:
+        if first <= slot <= last:
+            return node
+    raise unavailable()
 
 
 def _good(answer: Reply | ResponseError) -> Reply:
@@ -207,5 +246,6 @@ def _sentinel_pool(url: str, *, tls: bool) -> SentinelConnectionPool:
     parts = urlsplit(url)
     service, _, database = parts.path.lstrip("/").partition("/")
     options = _options(url, tls=False)
-    sentinel = Sentinel(_addresses(parts.netloc, 26379), sentinel_kwargs=_connection_options())
+    patience = {"socket_timeout": SENTINEL_SECONDS, "socket_connect_timeout": SENTINEL_SECONDS}
+    sentinel = Sentinel(_addresses(parts.netloc, 26379), sentinel_kwargs=_connection_options() | patience)
     return SentinelConnectionPool(service, sentinel, ssl=tls, db=int(database or 0), **options)

@@ -52,12 +52,14 @@ local function close_deliveries(record)
   end
 end
 
--- Ends a verification: its message must not be sent any more.
+-- Ends a verification: its message must not be sent any more. While it is being sent its entry stays in the outbox:
+-- `settle` takes it out, or, when nothing is heard of the call, whoever claims it next.
 local function record_end(key, record, status, now, message, outbox, id)
+  local sending = record[PHASE] == 'sending'
   close_queued(record, false)
   record[STATUS] = status
   record[ENDED] = now
   record_store(key, record)
   redis.call('DEL', message)
-  redis.call('ZREM', outbox, id)
+  if not sending then redis.call('ZREM', outbox, id) end
 end

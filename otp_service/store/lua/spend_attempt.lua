@@ -29,7 +29,9 @@ if status ~= 'pending' then return {status} end
 record[ATTEMPTS_LEFT] = record[ATTEMPTS_LEFT] - 1
 if record[ATTEMPTS_LEFT] == 0 then record[ENDED] = now end
 record_store(KEYS[1], record)
-local failures = 'f:' .. tenant
-redis.call('HSET', recipient, failures, log_append(redis.call('HGET', recipient, failures) or '', now, most))
-live_until(recipient, now + longest, now)
+if most > 0 then
+  local failures = 'f:' .. tenant
+  redis.call('HSET', recipient, failures, log_append(redis.call('HGET', recipient, failures) or '', now, most))
+  live_until(recipient, now + longest, now)
+end
 return {'spent', now, record[ATTEMPTS_LEFT], cmsgpack.pack(record)}

@@ -1,0 +1,42 @@
+"""A store on the run's server, in a database of its own, with a clock that stands still until a test moves it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from otp_service.dev.embedded import EmbeddedServer
+from tests.store.kit import Store, still_clock
+
+Replicas = Callable[[int], list[Store]]
+
+
+@pytest.fixture
+def _still_clock() -> Iterator[None]:
+    """Let the scripts' clock stand still."""
+    with still_clock():
+        yield
+
+
+@pytest.fixture
+async def replicas(server: EmbeddedServer) -> AsyncIterator[Replicas]:
+    """Make stores on one server, each with connections of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        def make(count: int) -> list[Store]:
+            stores = [Store(f"{server.url}?db=3") for _ in range(count)]
+            for store in stores:
+                stack.push_async_callback(store.close)
+            return stores
+
+        yield make
+
+
+@pytest.fixture
+async def store(_still_clock: None, replicas: Replicas) -> Store:
+    """One empty store whose clock stands still."""
+    [store] = replicas(1)
+    await store.stop_clock()
+    return store

@@ -1,0 +1,198 @@
+"""What the store's tests are made of: a store on a real server with a clock that stands still, and its vocabulary."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+
+from otp_service.domain.limits import Window
+from otp_service.domain.transitions import Admission, Admitted, Claimed, Denied, SendPolicy, Take, Unknown
+from otp_service.domain.verification import Delivery, Record, Snapshot
+from otp_service.store import scripts
+from otp_service.store.idempotency import RedisIdempotency
+from otp_service.store.keys import Partition, limit_key, new_verification_id
+from otp_service.store.link import Call
+from otp_service.store.outbox import RedisOutbox
+from otp_service.store.scripts import script
+from otp_service.store.topology import Topology, connect
+from otp_service.store.verifications import RedisVerifications, windows_text
+
+NOW_KEY: Final = "test:now"
+PARTITION: Final = 7
+TENANT: Final = "acme"
+PURPOSE: Final = "login"
+RECIPIENT: Final = "alice"
+CODE: Final = b"sealed-code"
+MAX_TEXTS: Final = 2
+POLICY: Final = SendPolicy(
+    cooldown_seconds=30,
+    max_sends=5,
+    ttl_seconds=300,
+    recipient=(Window(5, 3600), Window(10, 86400)),
+    recipient_failures=(Window(20, 86400),),
+)
+
+
+@contextlib.contextmanager
+def still_clock() -> Iterator[None]:
+    """Make scripts read the time from `test:now` while it is there, so that every wait can be told to the ms."""
+    source = scripts._source
+    read = f"local now = redis.call('GET', '{NOW_KEY}')\n  if now then return tonumber(now) end\n  "
+
+    def with_still_clock(name: str) -> str:
+        text = source(name)
+        return re.sub(r"(return time\[1\])", rf"{read}\1", text) if name == "_clock" else text
+
+    scripts._source = with_still_clock
+    scripts.script.cache_clear()
+    try:
+        yield
+    finally:
+        scripts._source = source
+        scripts.script.cache_clear()
+
+
+class Store:
+    """The adapters of one replica on one server, and the clock that all replicas read."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.topology: Topology = connect(url)
+        self.verifications = RedisVerifications(self.topology)
+        self.idempotency = RedisIdempotency(self.topology)
+        self.outbox = RedisOutbox(self.topology, MAX_TEXTS)
+        self.redis: Any = Redis.from_url(url)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.topology.close()
+        await self.redis.aclose()
+
+    async def stop_clock(self) -> None:
+        """Empty the store and let its clock stand still at the server's time."""
+        await self.redis.flushdb()
+        seconds, micros = await self.redis.time()
+        await self.redis.set(NOW_KEY, int(seconds) * 1000 + int(micros) // 1000)
+
+    async def now(self) -> int:
+        """Read the clock."""
+        return int(await self.redis.get(NOW_KEY))
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock forward."""
+        await self.redis.incrby(NOW_KEY, round(seconds * 1000))
+
+    async def admitted(self, **wanted: Any) -> Admitted:
+        """Take the budgets of `admission(**wanted)`, which must be free."""
+        found = await self.verifications.admit(admission(**wanted))
+        assert isinstance(found, Admitted), found
+        return found
+
+    async def denied(self, **wanted: Any) -> Denied:
+        """Ask for `admission(**wanted)`, which must be denied."""
+        found = await self.verifications.admit(admission(**wanted))
+        assert isinstance(found, Denied), found
+        return found
+
+    async def started(self, *, sealed_code: bytes | None = CODE, **wanted: Any) -> str:
+        """Admit and start a verification; its id."""
+        return await self.start(await self.admitted(**wanted), sealed_code=sealed_code)
+
+    async def start(self, admitted: Admitted, *, sealed_code: bytes | None = CODE, **members: Any) -> str:
+        """Start what was admitted; its id."""
+        verification_id = new_verification_id(Partition(admitted.admission.partition))
+        made = replace_in(record_of(admitted), **members)
+        await self.verifications.start(admitted, verification_id, made, sealed_code, None)
+        return verification_id
+
+    async def snapshot(self, verification_id: str, tenant: str = TENANT) -> Snapshot:
+        """Read a verification, which must be there."""
+        found = await self.verifications.read(verification_id, tenant)
+        assert isinstance(found, Snapshot), found
+        return found
+
+    async def status(self, verification_id: str) -> str:
+        """Name its state, `unknown` when it is gone."""
+        found = await self.verifications.read(verification_id, TENANT)
+        return "unknown" if isinstance(found, Unknown) else found.record.status_at(found.now_ms).value
+
+    async def delivery(self, verification_id: str, provider: str = "first") -> Delivery | None:
+        """Show how the message stands at a provider."""
+        deliveries = (await self.snapshot(verification_id)).record.deliveries
+        return next((one for one in deliveries if one.provider == provider), None)
+
+    async def claimed(self) -> list[Claimed]:
+        """Lease what is due."""
+        entries, _, _ = await self.outbox.claim()
+        return entries
+
+    async def take(self, subject: str, *windows: Window) -> Sequence[Any]:
+        """Take one event of a limit, by its script."""
+        [reply] = await self.topology.send([Call(script("take"), (limit_key("x", subject),), (windows_text(windows),))])
+        return list(reply)
+
+    async def untake(self, subject: str, moment: int) -> bytes:
+        """Give it back."""
+        [reply] = await self.topology.send([Call(script("untake"), (limit_key("x", subject),), (moment,))])
+        return bytes(reply[0])
+
+    async def keys(self) -> set[str]:
+        """Name every key, but the tests' own."""
+        return {name.decode() for name in await self.redis.keys("*")} - {NOW_KEY}
+
+    async def dump(self) -> dict[str, bytes]:
+        """Tell every key and all that it holds, lives excluded."""
+        return {name: await self.redis.dump(name) for name in sorted(await self.keys())}
+
+
+def admission(
+    recipient: str = RECIPIENT,
+    *,
+    tenant: str = TENANT,
+    purpose: str = PURPOSE,
+    policy: SendPolicy = POLICY,
+    takes: tuple[Take, ...] = (),
+    **more: Any,
+) -> Admission:
+    """Ask for one send."""
+    return Admission(PARTITION, recipient, tenant, purpose, policy, takes, **more)
+
+
+def record_of(admitted: Admitted, *, max_attempts: int = 5) -> Record:
+    """Make the record that the service would make."""
+    asked, now = admitted.admission, admitted.now_ms
+    return Record(
+        tenant=asked.tenant,
+        purpose=asked.purpose,
+        recipient=asked.recipient,
+        created_ms=now,
+        expires_ms=now + asked.policy.ttl_seconds * 1000,
+        attempts_left=max_attempts,
+        deliveries=(Delivery("first", "queued", now),),
+        key_id="k1",
+        phc="$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA",
+        phone="sealed-phone",
+        channel="sms",
+        country="ID",
+        locale="",
+        code_length=6,
+        resend_ms=now + asked.policy.cooldown_seconds * 1000,
+        sends_left=admitted.sends_left,
+        born_ms=now,
+    )
+
+
+def replace_in(record: Record, **members: Any) -> Record:
+    """Make another record with some members changed."""
+    return msgspec.structs.replace(record, **members)
+
+
+def policy(**changes: Any) -> SendPolicy:
+    """Make another policy than `POLICY`."""
+    return replace(POLICY, **changes)

@@ -1,0 +1,197 @@
+"""The port's contract: who may work on a message, and until when."""
+
+from __future__ import annotations
+
+from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.transitions import Begun, Settlement
+from otp_service.store.outbox import CLAIM_PER_PARTITION, LEASE_MS
+from otp_service.store.verifications import FIRST_LEASE_MS
+from tests.store.kit import CODE, Store, policy
+
+FIRST_LEASE = FIRST_LEASE_MS / 1000
+LEASE = LEASE_MS / 1000
+CALL_MS = 13_000
+SENT = Settlement("first", DeliveryStatus.SENT, message_id="gw-1", forget=True)
+
+
+async def test_a_fresh_message_is_its_starters(store: Store) -> None:
+    """While the first lease lasts nobody else may claim the message, to the millisecond."""
+    verification_id = await store.started()
+
+    assert await store.outbox.claim() == ([], 0, 1)
+    await store.advance(FIRST_LEASE - 0.001)
+    assert await store.outbox.claim() == ([], 0, 1)
+    await store.advance(0.001)
+    [claimed], overdue, waiting = await store.outbox.claim()
+
+    assert (claimed.id, claimed.sealed_code, claimed.record.lease, claimed.now_ms) == (
+        verification_id,
+        CODE,
+        2,
+        await store.now(),
+    )
+    assert (overdue, waiting) == (0, 1)
+
+
+async def test_a_lapsed_lease_of_a_queued_message_is_retaken(store: Store) -> None:
+    """Whoever claims it gets the next lease number; who had it before may not begin any more."""
+    verification_id = await store.started()
+    for lease in (2, 3, 4):
+        await store.advance(LEASE)
+        [claimed] = await store.claimed()
+        assert claimed.record.lease == lease
+        assert await store.claimed() == []
+
+    assert await store.outbox.begin(verification_id, 3, "first", CALL_MS) is None
+    assert await store.outbox.begin(verification_id, 4, "first", CALL_MS) == Begun(await store.now())
+
+
+async def test_the_oldest_waiting_message_is_told(store: Store) -> None:
+    """How long the oldest due message has waited, and how many there are, over all partitions."""
+    await store.started()
+    await store.advance(2)
+    await store.started(recipient="bob")
+    await store.advance(FIRST_LEASE + 1)
+
+    claimed, overdue, waiting = await store.outbox.claim()
+
+    assert (len(claimed), overdue, waiting) == (2, 3000, 2)
+
+
+async def test_a_claim_takes_so_many_of_a_partition(store: Store) -> None:
+    """One round takes the oldest sixteen of a partition, the next one the rest."""
+    ids = []
+    for n in range(CLAIM_PER_PARTITION + 4):
+        ids.append(await store.started(recipient=f"r{n}"))
+        await store.advance(0.01)
+    await store.advance(FIRST_LEASE)
+
+    rounds = [[one.id for one in await store.claimed()] for _ in range(3)]
+
+    assert rounds == [ids[:CLAIM_PER_PARTITION], ids[CLAIM_PER_PARTITION:], []]
+
+
+async def test_begin_marks_the_message_as_being_sent(store: Store) -> None:
+    """The delivery is `sending`, a text is counted, and the lease lasts as long as the call may."""
+    verification_id = await store.started()
+    await store.advance(1)
+
+    assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) == Begun(await store.now())
+
+    record = (await store.snapshot(verification_id)).record
+    assert (record.texts, record.phase, record.lease) == (1, "sending", 1)
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.at_ms) == ("sending", await store.now())
+    await store.advance(CALL_MS / 1000 - 0.001)
+    assert await store.claimed() == []
+
+
+async def test_a_lapsed_lease_of_a_sending_message_is_told_as_such(store: Store) -> None:
+    """Whoever claims it sees that a gateway may have it: the delivery is still `sending`, the text still counted."""
+    verification_id = await store.started()
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+    await store.advance(CALL_MS / 1000)
+
+    [claimed] = await store.claimed()
+
+    assert (claimed.id, claimed.record.lease, claimed.record.texts) == (verification_id, 2, 1)
+    assert [one.status for one in claimed.record.deliveries] == ["sending"]
+
+
+async def test_a_settled_message_leaves_the_outbox(store: Store) -> None:
+    """It is told as sent, with the gateway's id; the code is gone, and nobody claims it again."""
+    verification_id = await store.started()
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+
+    await store.outbox.settle(verification_id, 1, SENT)
+
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error, delivery.message_id) == ("sent", "", "gw-1")
+    assert {name.split(":")[2] for name in await store.keys()} == {"r", "v"}
+    await store.advance(60)
+    assert await store.outbox.claim() == ([], 0, 0)
+    assert await store.status(verification_id) == "pending"
+
+
+async def test_the_code_stays_where_it_may_be_sent_again(store: Store) -> None:
+    """Without `forget` the sealed code lives on as long as the code itself."""
+    reuse = policy(reuse=True)
+    verification_id = await store.started(policy=reuse)
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+
+    await store.outbox.settle(verification_id, 1, Settlement("first", DeliveryStatus.SENT))
+
+    await store.advance(30)
+    living = (await store.admitted(policy=reuse)).living
+    assert living is not None
+    assert living.sealed_code == CODE
+
+
+async def test_a_message_is_due_again_when_its_settlement_says_so(store: Store) -> None:
+    """A retry waits in the outbox until its moment, and nobody touches it before."""
+    verification_id = await store.started()
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+    again = Settlement("first", DeliveryStatus.QUEUED, "transient", unsent=True, due_in_ms=2000)
+    await store.outbox.settle(verification_id, 1, again)
+
+    await store.advance(1.999)
+    assert await store.claimed() == []
+    await store.advance(0.001)
+    [claimed] = await store.claimed()
+
+    assert (claimed.record.lease, claimed.record.texts, claimed.sealed_code) == (2, 0, CODE)
+    assert [(one.status, one.error) for one in claimed.record.deliveries] == [("queued", "transient")]
+
+
+async def test_no_more_texts_than_may_be(store: Store) -> None:
+    """A third gateway is not asked when two may have accepted; one that surely has nothing does not count."""
+    verification_id = await store.started()
+    held = {"error": "ambiguous", "due_in_ms": 100}
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+    await store.outbox.settle(verification_id, 1, Settlement("first", DeliveryStatus.UNKNOWN, **held))  # type: ignore[arg-type]
+    await store.outbox.begin(verification_id, 1, "second", CALL_MS)
+    unsent = Settlement("second", DeliveryStatus.FAILED, "funds", unsent=True, due_in_ms=100)
+    await store.outbox.settle(verification_id, 1, unsent)
+    assert await store.outbox.begin(verification_id, 1, "third", CALL_MS) is not None
+    await store.outbox.settle(verification_id, 1, Settlement("third", DeliveryStatus.UNKNOWN, **held))  # type: ignore[arg-type]
+
+    assert await store.outbox.begin(verification_id, 1, "fourth", CALL_MS) is None
+
+    record = (await store.snapshot(verification_id)).record
+    assert record.texts == 2
+    assert [(one.provider, one.status) for one in record.deliveries] == [
+        ("first", "unknown"),
+        ("second", "failed"),
+        ("third", "unknown"),
+    ]
+
+
+async def test_begin_said_again_counts_once(store: Store) -> None:
+    """Its reply was lost and it is said again under the same lease: one text, and the call may be made."""
+    verification_id = await store.started()
+
+    for _ in range(3):
+        assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) is not None
+
+    assert (await store.snapshot(verification_id)).record.texts == 1
+
+
+async def test_a_settlement_gives_one_text_back_once(store: Store) -> None:
+    """Putting a message back without a call, however often, does not count texts down."""
+    verification_id = await store.started()
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+    unsent = Settlement("first", DeliveryStatus.QUEUED, "transient", unsent=True, due_in_ms=100)
+
+    for _ in range(3):
+        await store.outbox.settle(verification_id, 1, unsent)
+
+    assert (await store.snapshot(verification_id)).record.texts == 0
+
+
+async def test_a_decoy_is_never_begun(store: Store) -> None:
+    """Without a message there is nothing to hand over."""
+    verification_id = await store.started(sealed_code=None)
+
+    assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) is None
