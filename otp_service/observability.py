@@ -103,6 +103,13 @@ class Metrics:
         self.deliveries = Counter(
             "otp_deliveries", "What gateways answered.", ["provider", "outcome"], registry=registry
         )
+        self.circuit_open = Gauge(
+            "otp_circuit_open",
+            "1 while a provider's circuit was last seen open.",
+            ["provider"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self.hash_seconds = Histogram(
             "otp_hash_seconds",
             "Time of one Argon2id hash or comparison.",

@@ -3,14 +3,15 @@
 A request's own process takes its message at once, under the first lease. Beside that, every replica looks through
 the outbox for what is due: retries, held messages, and what a dead replica left behind. `begin` is written down
 right before the call, so a lease that lapsed before it is simply taken again, and one that lapsed after it is an
-ambiguous outcome. A call's deadline ends well before its lease.
+ambiguous outcome. A call's deadline ends well before its lease. Both are said again while the store does not answer:
+what they say is true however often it is said, and a fact that is lost would make a second text, or none.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
 
 from otp_service.delivery.compose import Composer
 from otp_service.delivery.plan import Rules, Stop, Try, Wait, next_step
@@ -33,6 +34,13 @@ SETTLE_MARGIN_MS: Final = 5_000
 LEASE_ON_MS: Final = 5_000
 """The lease while this replica goes on with the next provider at once."""
 
+INSIST_SECONDS: Final = 30.0
+"""For how long a store that is away is told again; past its lease a fact is still added, before a hold is over."""
+
+INSIST_EVERY_SECONDS: Final = 0.25
+
+T = TypeVar("T")
+
 
 class Courier:
     """Picks messages up, asks providers in the order that the plan says, and writes down what they said."""
@@ -49,6 +57,7 @@ class Courier:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._carrying: set[asyncio.Task[None]] = set()
         self._round: asyncio.Task[None] | None = None
+        self._ending = False
 
     def route(self, country: str, e164: str) -> tuple[str, ...]:
         """Name the providers for a number (port `Outlet`)."""
@@ -66,6 +75,7 @@ class Courier:
 
     async def stop(self) -> None:
         """Take nothing more on; end when what is under way is written down."""
+        self._ending = True
         if self._round is not None:
             self._round.cancel()
             await asyncio.gather(self._round, return_exceptions=True)
@@ -137,7 +147,9 @@ class Courier:
             LOG.error("message_unreadable", verification_id=message.id)
             return Delivered(Outcome.CONFIG_ERROR), now_ms
         deadline_ms = int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS
-        begun = await self._outbox.begin(message.id, message.record.lease, provider_name, deadline_ms)
+        begun = await self._insist(
+            lambda: self._outbox.begin(message.id, message.record.lease, provider_name, deadline_ms)
+        )
         if begun is None:
             return None, now_ms
         started = asyncio.get_running_loop().time()
@@ -174,8 +186,20 @@ class Courier:
             due_in_ms=_due(step),
             forget=not self._composer.keeps_code(message),
         )
-        await self._outbox.settle(message.id, message.record.lease, settlement)
+        await self._insist(lambda: self._outbox.settle(message.id, message.record.lease, settlement))
         return isinstance(step, Try)
+
+    async def _insist(self, say: Callable[[], Awaitable[T]]) -> T:
+        """Say something to the store until it answers, for a while; it must bear to be told twice."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + INSIST_SECONDS
+        while True:
+            try:
+                return await say()
+            except Refused:
+                if self._ending or loop.time() >= until:
+                    raise
+            await asyncio.sleep(INSIST_EVERY_SECONDS)
 
     async def _rest(self, message: Claimed, deliveries: Mapping[str, Delivery], step: Wait | Stop) -> None:
         """Put the message back for later, or take it out: nobody can be asked any more."""

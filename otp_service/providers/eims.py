@@ -57,6 +57,8 @@ OUTCOMES: Final[dict[int, Outcome]] = {
 }
 
 JSON: Final = "application/json;charset=utf-8"
+LONGEST_ID: Final = 64
+"""Characters of a gateway's id that are kept; theirs are numbers of at most 20 digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,30 +113,33 @@ def read_answer(reply: Reply | Outcome, to: str) -> Delivered:
         return Delivered(reply)
     answer = _object(reply.body)
     status = _integer(answer.get("status"))
-    if status is None:
-        return Delivered(_by_http_status(reply.status))
-    if status != 0:
+    if status is None or status > 0:  # the error page of a web framework has a positive `status`
+        return Delivered(_by_http_status(reply))
+    if status < 0:
         return Delivered(OUTCOMES.get(status, Outcome.CONFIG_ERROR))
-    for row in answer.get("array") or []:
+    rows = answer.get("array")
+    for row in rows if isinstance(rows, list) else ():
         if isinstance(row, list) and len(row) >= 2 and str(row[0]).lstrip("+") == to:
-            return Delivered(Outcome.ACCEPTED, str(row[1]))
+            return Delivered(Outcome.ACCEPTED, str(row[1])[:LONGEST_ID])
     refused = bool(_integer(answer.get("fail"))) and not _integer(answer.get("success"))
     return Delivered(Outcome.TRANSIENT if refused else Outcome.AMBIGUOUS)
 
 
-def _by_http_status(status: int) -> Outcome:
+def _by_http_status(reply: Reply) -> Outcome:
     """Judge an answer that is not the gateway's own: a proxy's, a login page, a crash."""
-    if status in (401, 403, 404):
+    if reply.status in (401, 403, 404):
         return Outcome.CONFIG_ERROR
-    if status == 429:
+    if reply.status == 429:
         return Outcome.THROTTLED
+    if reply.status == 503 and "retry-after" in reply.headers:  # who says this did not pass the request on
+        return Outcome.TRANSIENT
     return Outcome.AMBIGUOUS
 
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
         decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return decoded if isinstance(decoded, dict) else {}
 

@@ -49,7 +49,7 @@ class GatewayClient:
             follow_redirects=False,
             trust_env=False,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0),
-            headers={"User-Agent": "otp-service", "Accept": "application/json"},
+            headers={"User-Agent": "otp-service", "Accept": "application/json", "Accept-Encoding": "identity"},
         )
 
     async def close(self) -> None:
@@ -66,8 +66,9 @@ class GatewayClient:
             nonlocal written
             written = written or event.endswith(_WRITING)
 
-        request = self._client.build_request(method, url, headers=headers, content=content, extensions={"trace": trace})
+        extensions = {"trace": trace}
         try:
+            request = self._client.build_request(method, url, headers=headers, content=content, extensions=extensions)
             async with asyncio.timeout(self.timeout_seconds):
                 response = await self._client.send(request, stream=True)
                 try:

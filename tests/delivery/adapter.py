@@ -1,0 +1,34 @@
+"""The EIMS adapter as the tests call it, and the message that they send."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from otp_service.dev.simulators.eims import EimsSimulator
+from otp_service.domain.outcomes import Sending
+from otp_service.domain.secret import Secret
+from otp_service.providers.eims import Eims, EimsAccount
+from otp_service.providers.http import GatewayClient
+from tests.delivery.conftest import ACCOUNT, PASSWORD
+
+DIGITS = "6281210100055"
+TEXT = "Kopi & Café: kode 123456 + \"~' 100%?#/ ✓"
+
+
+def sending(text: str = TEXT, to: str = "+" + DIGITS) -> Sending:
+    """Make a message."""
+    return Sending("v1", to, "ID", "81210100055", text, "123456", 300)
+
+
+@contextlib.asynccontextmanager
+async def eims(
+    gateway: EimsSimulator, *, post: bool = False, base: str = "", password: str = PASSWORD, seconds: float = 2.0
+) -> AsyncIterator[Eims]:
+    """Make the adapter for a gateway, and close it."""
+    account = EimsAccount(base or gateway.url, ACCOUNT, Secret(password), post=post)
+    provider = Eims("first", account, GatewayClient(seconds))
+    try:
+        yield provider
+    finally:
+        await provider.close()

@@ -1,0 +1,169 @@
+"""What is to be done next with a message: every rule as a line of a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from otp_service.delivery.plan import Rules, Stop, Try, Wait, next_step
+from otp_service.domain.outcomes import Outcome
+from otp_service.domain.verification import Delivery
+
+ROUTE = ("a", "b", "c")
+CREATED, NOW, EXPIRES = 1_000_000, 1_010_000, 1_300_000
+HOLD = 15_000
+
+SURELY_UNSENT = [outcome.value for outcome in Outcome if outcome.surely_unsent]
+ABOUT_RECIPIENT = [Outcome.RECIPIENT_INVALID.value, Outcome.RECIPIENT_BLOCKED.value]
+FAIL_OVER = [outcome for outcome in SURELY_UNSENT if outcome not in ABOUT_RECIPIENT]
+RETRYABLE = [Outcome.TRANSIENT.value, Outcome.THROTTLED.value]
+
+
+def said(provider: str, status: str, error: str = "", at: int = NOW) -> Delivery:
+    """Make a delivery."""
+    return Delivery(provider, status, at, error)
+
+
+def step(
+    *deliveries: Delivery,
+    route: tuple[str, ...] = ROUTE,
+    hold: int = HOLD,
+    max_texts: int = 2,
+    now: int = NOW,
+) -> Try | Wait | Stop:
+    """Ask the plan."""
+    rules = Rules(hold, max_texts)
+    return next_step(deliveries, route, rules, created_ms=CREATED, expires_ms=EXPIRES, now_ms=now)
+
+
+def test_the_first_of_the_route_is_asked_first() -> None:
+    """Nothing was tried: the first; what waits for it says so already."""
+    assert step() == Try("a")
+    assert step(said("a", "queued")) == Try("a")
+
+
+@pytest.mark.parametrize("error", FAIL_OVER)
+def test_what_was_surely_not_sent_goes_to_the_next_at_once(error: str) -> None:
+    """A refusal of the gateway or of the way there leads to the next provider, without a pause."""
+    assert step(said("a", "failed", error)) == Try("b")
+    assert step(said("a", "queued", error), said("b", "failed", error)) == Try("c")
+
+
+@pytest.mark.parametrize("error", ABOUT_RECIPIENT)
+def test_a_verdict_about_the_recipient_is_final(error: str) -> None:
+    """Nobody else is asked, also when somebody may be asked again."""
+    assert step(said("a", "failed", error)) == Stop()
+    assert step(said("a", "queued", "transient"), said("b", "failed", error)) == Stop()
+
+
+@pytest.mark.parametrize("status", ["sent", "delivered"])
+def test_what_is_with_a_gateway_is_done(status: str) -> None:
+    """Nobody else is asked."""
+    assert step(said("a", status)) == Stop()
+    assert step(said("a", "unknown", "ambiguous"), said("b", status)) == Stop()
+    assert step(said("a", "queued", "transient"), said("b", status), now=NOW + 60_000) == Stop()
+
+
+def test_an_ambiguous_outcome_is_held_and_then_fails_over() -> None:
+    """The hold counts from the moment that it became ambiguous."""
+    unknown = said("a", "unknown", "ambiguous", at=NOW - 5_000)
+
+    assert step(unknown) == Wait(HOLD - 5_000)
+    assert step(unknown, now=NOW + HOLD - 5_001) == Wait(1)
+    assert step(unknown, now=NOW + HOLD - 5_000) == Try("b")
+
+
+def test_a_refusal_after_the_hold_leads_on() -> None:
+    """Who surely has no text was not the one fail-over."""
+    unknown = said("a", "unknown", "ambiguous", at=NOW - HOLD)
+
+    assert step(unknown, said("b", "failed", "funds")) == Try("c")
+
+
+def test_two_ambiguous_outcomes_are_as_many_texts_as_may_be() -> None:
+    """With `max_texts` 2 nobody is asked after the second, however long it is held."""
+    unknown = said("a", "unknown", "ambiguous", at=NOW), said("b", "unknown", "ambiguous", at=NOW)
+
+    assert step(*unknown, now=NOW + 60_000) == Stop()
+    assert step(*unknown, now=NOW + 60_000, max_texts=3) == Try("c")
+    assert step(*unknown, now=NOW + 1_000, max_texts=3) == Wait(HOLD - 1_000)
+
+
+def test_one_text_at_most_never_fails_over_after_an_ambiguous_outcome() -> None:
+    """`max_texts` 1 is the strict form; refusals still lead on."""
+    assert step(said("a", "unknown", "ambiguous"), max_texts=1, now=NOW + 60_000) == Stop()
+    assert step(said("a", "failed", "config_error"), max_texts=1) == Try("b")
+
+
+def test_hold_zero_never_fails_over() -> None:
+    """After an ambiguous outcome."""
+    assert step(said("a", "unknown", "ambiguous"), hold=0, now=NOW + 60_000) == Stop()
+    assert step(said("a", "failed", "funds"), hold=0) == Try("b")
+
+
+def test_with_nobody_left_an_ambiguous_outcome_is_not_held() -> None:
+    """Nothing is sent again, neither there nor where it failed before."""
+    assert step(said("a", "unknown", "ambiguous"), route=("a",)) == Stop()
+    assert step(said("a", "queued", "transient"), said("b", "unknown", "ambiguous"), route=("a", "b")) == Stop()
+
+
+def test_a_hold_that_the_code_does_not_live_to_see_ends_at_once() -> None:
+    """Waiting for it would be for nothing."""
+    late = said("a", "unknown", "ambiguous", at=EXPIRES - HOLD)
+
+    assert step(late, now=EXPIRES - HOLD + 1) == Stop()
+
+
+@pytest.mark.parametrize("error", RETRYABLE)
+def test_when_the_route_is_used_up_it_begins_again_after_a_pause(error: str) -> None:
+    """The pause is a quarter of the age that the message had, at least half a second."""
+    young = said("a", "queued", error, at=CREATED + 100)
+    old = said("a", "queued", error, at=CREATED + 8_000)
+
+    assert step(young, route=("a",), now=CREATED + 100) == Wait(500)
+    assert step(young, route=("a",), now=CREATED + 599) == Wait(1)
+    assert step(young, route=("a",), now=CREATED + 600) == Try("a")
+    assert step(old, route=("a",), now=CREATED + 8_000) == Wait(2_000)
+
+
+def test_a_pause_grows_no_longer_than_its_limit() -> None:
+    """15 s: a gateway that comes back is used soon."""
+    assert step(said("a", "queued", "transient", at=CREATED + 100_000), now=CREATED + 100_000, route=("a",)) == Wait(
+        15_000
+    )
+
+
+def test_who_rested_longest_is_asked_again_first() -> None:
+    """Retries go round."""
+    rested = said("b", "queued", "throttled", at=NOW - 9_000)
+    fresh = said("a", "queued", "transient", at=NOW)
+
+    assert step(fresh, rested, route=("a", "b")) == Try("b")
+
+
+@pytest.mark.parametrize("error", [error for error in FAIL_OVER if error not in RETRYABLE])
+def test_a_gateway_that_would_say_the_same_is_not_asked_again(error: str) -> None:
+    """Rights, money and texts do not come back by themselves within the life of a code."""
+    assert step(said("a", "failed", error), route=("a",), now=NOW + 60_000) == Stop()
+    assert step(said("a", "failed", error), said("b", "queued", "transient"), route=("a", "b"), now=NOW + 60_000) == (
+        Try("b")
+    )
+
+
+def test_a_pause_never_ends_after_the_code() -> None:
+    """What would be due at the code's end or later is not due at all."""
+    at = EXPIRES - 15_000
+    assert step(said("a", "queued", "transient", at=at), route=("a",), now=at) == Stop()
+    assert step(said("a", "queued", "transient", at=at - 1), route=("a",), now=at - 1) == Wait(15_000)
+
+
+def test_without_a_route_nothing_is_done() -> None:
+    """The config may have changed since."""
+    assert step(route=()) == Stop()
+    assert step(said("gone", "queued", "transient"), route=(), now=NOW + 60_000) == Stop()
+
+
+def test_a_provider_that_left_the_route_is_not_asked_again() -> None:
+    """Its outcome still counts."""
+    assert step(said("gone", "queued", "transient"), route=("b",), now=NOW + 60_000) == Try("b")
+    assert step(said("gone", "sent"), route=("b",)) == Stop()
+    assert step(said("gone", "unknown", "ambiguous"), route=("b",)) == Wait(HOLD)
