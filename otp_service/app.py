@@ -22,9 +22,10 @@ from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.vault import Vault
 from otp_service.delivery.compose import Composer
-from otp_service.delivery.courier import Courier
+from otp_service.delivery.courier import SETTLE_MARGIN_MS, Courier
 from otp_service.delivery.plan import Rules
 from otp_service.delivery.routes import Route, Routes
+from otp_service.domain.dispatch import Caps, GatewayPolicy, millionths
 from otp_service.domain.gateways import Provider
 from otp_service.domain.limits import Limits
 from otp_service.domain.policy import Tenant
@@ -35,6 +36,7 @@ from otp_service.providers.http import GatewayClient
 from otp_service.providers.inbox import Inbox
 from otp_service.service import OtpService, Parts
 from otp_service.settings import Settings, gateways, load_file, tree
+from otp_service.store.dispatch import RedisDispatch
 from otp_service.store.gate import Gate
 from otp_service.store.idempotency import RedisIdempotency
 from otp_service.store.outbox import RedisOutbox
@@ -75,8 +77,17 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     vault = Vault(keyring, pool)
     providers = _providers(settings, inbox)
     rules = Rules(int(settings.delivery.hold_seconds * 1000), settings.delivery.max_texts)
-    outbox = RedisOutbox(topology, rules.max_texts)
-    courier = Courier(outbox, _routes(settings, providers), providers, Composer(tenants, vault), rules)
+    policies = {name: _gateway_policy(settings.providers[name]) for name in providers}
+    caps = {name: _caps(tenant.policy) for name, tenant in settings.tenants.items()}
+    call_ms = {name: int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS for name, provider in providers.items()}
+    courier = Courier(
+        RedisOutbox(topology, rules.max_texts),
+        RedisDispatch(topology, policies, caps, call_ms),
+        routes=_routes(settings, providers),
+        providers=providers,
+        composer=Composer(tenants, vault),
+        rules=rules,
+    )
     signer = TokenSigner(
         {name: pem.reveal() for name, pem in settings.tokens.ring.items()},
         current=settings.tokens.current,
@@ -86,7 +97,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     running = _Running(topology, gate, courier, pool, providers)
     service = OtpService(
         Parts(
-            verifications=RedisVerifications(topology),
+            verifications=RedisVerifications(topology, policies, {name: one for name, one in caps.items() if one.any}),
             idempotency=RedisIdempotency(topology),
             keyring=keyring,
             vault=vault,
@@ -139,6 +150,20 @@ class _Running:
             await self.topology.close()
             self.pool.close()
             gc.unfreeze()
+
+
+def _caps(caps: gateways.Caps) -> Caps:
+    spend = None if caps.daily_spend_cap is None else millionths(caps.daily_spend_cap)
+    return Caps(caps.daily_message_cap, spend, caps.alert_threshold, caps.block_on_limit)
+
+
+def _gateway_policy(provider: gateways.Provider) -> GatewayPolicy:
+    return GatewayPolicy(
+        max_per_second=provider.max_per_second,
+        max_concurrent=provider.max_concurrent,
+        price={area: millionths(price) for area, price in provider.price.items()},
+        caps=_caps(provider),
+    )
 
 
 def _limits(limits: tree.Limits) -> Limits:

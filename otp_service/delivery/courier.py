@@ -10,21 +10,24 @@ what they say is true however often it is said, and a fact that is lost would ma
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
 from otp_service.delivery.compose import Composer
 from otp_service.delivery.plan import Rules, Stop, Try, Wait, next_step
 from otp_service.delivery.routes import Routes
+from otp_service.domain.dispatch import Dispatch, Go, Held, Hindrance
 from otp_service.domain.errors import Refused
 from otp_service.domain.gateways import Provider
 from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome, Sending
 from otp_service.domain.ports import Outbox, SealBroken
+from otp_service.domain.text import segments
 from otp_service.domain.transitions import Claimed, Settlement
 from otp_service.domain.verification import Delivery
 from otp_service.observability import LOG, METRICS
 
-__all__ = ["Courier"]
+__all__ = ["SETTLE_MARGIN_MS", "Courier"]
 
 LOOK_EVERY_SECONDS: Final = 0.5
 AT_ONCE: Final = 256
@@ -46,10 +49,18 @@ class Courier:
     """Picks messages up, asks providers in the order that the plan says, and writes down what they said."""
 
     def __init__(
-        self, outbox: Outbox, routes: Routes, providers: Mapping[str, Provider], composer: Composer, rules: Rules
+        self,
+        outbox: Outbox,
+        dispatch: Dispatch,
+        *,
+        routes: Routes,
+        providers: Mapping[str, Provider],
+        composer: Composer,
+        rules: Rules,
     ) -> None:
-        """Deliver what is in `outbox`."""
+        """Deliver what is in `outbox`, as `dispatch` lets it."""
         self._outbox = outbox
+        self._dispatch = dispatch
         self._routes = routes
         self._providers = providers
         self._composer = composer
@@ -111,21 +122,64 @@ class Courier:
         if lost is not None:
             await self._settle(message, deliveries, lost.provider, Delivered(Outcome.AMBIGUOUS), now_ms)
             return
+        held: dict[str, Held] = {}
         while True:
-            step = self._next(message, deliveries, now_ms)
+            step = self._next(message, deliveries, now_ms, held)
             if not isinstance(step, Try):
-                await self._rest(message, deliveries, step)
+                await self._rest(
+                    message, deliveries, self._patient(message, deliveries, now_ms, held=held, step=step), held
+                )
                 return
-            answer, now_ms = await self._call(message, step.provider, now_ms)
+            try:
+                sending = self._composer.compose(message, now_ms)
+            except (SealBroken, KeyError):
+                LOG.error("message_unreadable", verification_id=message.id)
+                await self._settle(message, deliveries, step.provider, Delivered(Outcome.CONFIG_ERROR), now_ms)
+                return
+            go = await self._ask_leave(message, step.provider, sending, now_ms)
+            if isinstance(go, Held):
+                held[step.provider] = go
+                continue
+            answer, now_ms = await self._call(message, sending, go)
             if answer is None or not await self._settle(message, deliveries, step.provider, answer, now_ms):
                 return
 
-    def _next(self, message: Claimed, deliveries: Mapping[str, Delivery], now_ms: int) -> Try | Wait | Stop:
+    async def _ask_leave(self, message: Claimed, provider: str, sending: Sending, now_ms: int) -> Go | Held:
+        """Ask for a call to `provider`: circuit, pace, calls at a time, caps."""
         record = message.record
-        route = self._route_of(message)
+        return await self._dispatch.take(
+            provider,
+            record.tenant,
+            message.id,
+            country=sending.country,
+            segments=segments(sending.text),
+            patience_ms=max(0, record.expires_ms - now_ms - SETTLE_MARGIN_MS),
+        )
+
+    def _patient(
+        self,
+        message: Claimed,
+        deliveries: Mapping[str, Delivery],
+        now_ms: int,
+        held: Mapping[str, Held],
+        step: Wait | Stop,
+    ) -> Wait | Stop:
+        """Wait for the first provider that is free again, when they are all that stands in the way."""
+        if not held or not isinstance(self._next(message, deliveries, now_ms, {}), Try):
+            return step
+        soonest = min(one.ms for one in held.values())
+        if isinstance(step, Wait):
+            soonest = min(soonest, step.ms)
+        return Wait(soonest) if now_ms + soonest < message.record.expires_ms else Stop()
+
+    def _next(
+        self, message: Claimed, deliveries: Mapping[str, Delivery], now_ms: int, held: Mapping[str, Held]
+    ) -> Try | Wait | Stop:
+        """Ask the plan, about the providers that are not held."""
+        record = message.record
         return next_step(
             tuple(deliveries.values()),
-            route,
+            [provider for provider in self._route_of(message) if provider not in held],
             self._rules,
             created_ms=record.created_ms,
             expires_ms=record.expires_ms,
@@ -138,29 +192,27 @@ class Courier:
         except SealBroken:
             return ()
 
-    async def _call(self, message: Claimed, provider_name: str, now_ms: int) -> tuple[Delivered | None, int]:
+    async def _call(self, message: Claimed, sending: Sending, go: Go) -> tuple[Delivered | None, int]:
         """Mark, call, and say what came of it and when; None: the message is somebody else's or must not be sent."""
-        provider = self._providers[provider_name]
-        try:
-            sending = self._composer.compose(message, now_ms)
-        except (SealBroken, KeyError):
-            LOG.error("message_unreadable", verification_id=message.id)
-            return Delivered(Outcome.CONFIG_ERROR), now_ms
+        provider = self._providers[go.provider]
         deadline_ms = int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS
         begun = await self._insist(
-            lambda: self._outbox.begin(message.id, message.record.lease, provider_name, deadline_ms)
+            lambda: self._outbox.begin(message.id, message.record.lease, go.provider, deadline_ms)
         )
         if begun is None:
-            return None, now_ms
+            await self._dispatch.done(go, None)
+            return None, go.charged_ms
         started = asyncio.get_running_loop().time()
         answer = await _ask(provider, sending)
         took_ms = int((asyncio.get_running_loop().time() - started) * 1000)
-        METRICS.deliveries.labels(provider_name, answer.outcome.value).inc()
+        with contextlib.suppress(Refused):  # the store is away: the call's place lapses by itself
+            await self._dispatch.done(go, answer.outcome)
+        METRICS.deliveries.labels(go.provider, answer.outcome.value).inc()
         LOG.info(
             "delivery",
             verification_id=message.id,
             tenant=message.record.tenant,
-            provider=provider_name,
+            provider=go.provider,
             outcome=answer.outcome.value,
             duration_ms=took_ms,
         )
@@ -173,7 +225,7 @@ class Courier:
         outcome = answer.outcome
         error = "" if outcome is Outcome.ACCEPTED else outcome.value
         deliveries[provider] = Delivery(provider, _status(outcome), now_ms, error, answer.message_id)
-        step = self._next(message, deliveries, now_ms)
+        step = self._next(message, deliveries, now_ms, {})
         status = _status(outcome)
         if outcome.retryable and not isinstance(step, Stop):
             status = DeliveryStatus.QUEUED
@@ -201,7 +253,9 @@ class Courier:
                     raise
             await asyncio.sleep(INSIST_EVERY_SECONDS)
 
-    async def _rest(self, message: Claimed, deliveries: Mapping[str, Delivery], step: Wait | Stop) -> None:
+    async def _rest(
+        self, message: Claimed, deliveries: Mapping[str, Delivery], step: Wait | Stop, held: Mapping[str, Held]
+    ) -> None:
         """Put the message back for later, or take it out: nobody can be asked any more."""
         last = max(deliveries.values(), key=lambda d: d.at_ms, default=None)
         if last is None:
@@ -210,7 +264,7 @@ class Courier:
         settlement = Settlement(
             provider=last.provider,
             status=DeliveryStatus.FAILED if failed else DeliveryStatus(last.status),
-            error=last.error or (Outcome.CONFIG_ERROR.value if failed else ""),
+            error=last.error or (_hindered(held).value if failed else ""),
             message_id=last.message_id,
             due_in_ms=_due(step),
             forget=not self._composer.keeps_code(message),
@@ -226,6 +280,14 @@ def _status(outcome: Outcome) -> DeliveryStatus:
             return DeliveryStatus.UNKNOWN
         case _:
             return DeliveryStatus.FAILED
+
+
+def _hindered(held: Mapping[str, Held]) -> Outcome:
+    """Say why nobody was asked: no route any more, a cap or a queue, or open circuits."""
+    if not held:
+        return Outcome.CONFIG_ERROR
+    shut = all(one.why is Hindrance.OPEN for one in held.values())
+    return Outcome.TRANSIENT if shut else Outcome.THROTTLED
 
 
 def _due(step: Try | Wait | Stop) -> int | None:

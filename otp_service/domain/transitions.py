@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from otp_service.domain.dispatch import GatewayState
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window
 from otp_service.domain.outcomes import DeliveryStatus
@@ -74,6 +75,7 @@ class Admission:
     purpose: str
     policy: SendPolicy
     takes: tuple[Take, ...]
+    route: tuple[str, ...] = ()
     idempotent: IdempotentCall | None = None
     key_held: bool = False
 
@@ -89,7 +91,10 @@ class Living:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The budgets are taken; `sends_left` counts after this send. Give it back with `release`, or `start`."""
+    """The budgets are taken; `sends_left` counts after this send. Give it back with `release`, or `start`.
+
+    `gateways` is how the providers of the route stand, `tenant_capped_ms` for how long the tenant's caps block.
+    """
 
     admission: Admission
     now_ms: int
@@ -97,6 +102,8 @@ class Admitted:
     living: Living | None
     chain_before: bytes
     taken: tuple[tuple[Take, int], ...]
+    gateways: tuple[tuple[str, GatewayState], ...] = ()
+    tenant_capped_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

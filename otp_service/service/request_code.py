@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from otp_service.crypto.codes import new_code
+from otp_service.domain.dispatch import Availability
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.transitions import (
@@ -81,6 +82,7 @@ class RequestCode:
             takes=tuple(
                 Take(limit, subject(limit, counts), windows) for limit, counts, windows in counted if counts and windows
             ),
+            route=self._parts.outlet.route(number.country, number.e164),
             idempotent=key,
         )
 
@@ -115,11 +117,7 @@ class RequestCode:
     ) -> VerificationView:
         """Go on to the end, or give the budgets back; not when the store fell silent: it may have started."""
         try:
-            route = self._parts.outlet.route(number.country, number.e164)
-            if not route:
-                detail = "No provider serves this number now."
-                raise Refused(Reason.NO_ROUTE, detail, retry_after_ms=NO_ROUTE_RETRY_MS)
-            return await self._start(wanted, number, admitted, verification_id, route[0])
+            return await self._start(wanted, number, admitted, verification_id, _first_usable(admitted))
         except Exception as problem:
             if not isinstance(problem, Refused) or problem.reason is not Reason.STORE_UNAVAILABLE:
                 await self._parts.verifications.release(admitted)
@@ -182,3 +180,19 @@ def _number(wanted: CodeRequest) -> PhoneNumber:
         raise Refused(Reason.PHONE_INVALID, str(invalid)) from None
     wanted.tenant.judge_number(number)
     return number
+
+
+def _first_usable(admitted: Admitted) -> str:
+    """Name the first provider that may take a message now, or raise `Refused`: capped, or nobody there."""
+    if admitted.tenant_capped_ms:
+        detail = "The tenant's cap for today is reached."
+        raise Refused(Reason.SPEND_CAP_REACHED, detail, retry_after_ms=admitted.tenant_capped_ms)
+    waits = []
+    for name, state in admitted.gateways:
+        if state.availability is Availability.OK:
+            return name
+        waits.append(state.ms)
+    if admitted.gateways and all(state.availability is Availability.CAPPED for _, state in admitted.gateways):
+        raise Refused(Reason.SPEND_CAP_REACHED, "The cap for today is reached.", retry_after_ms=min(waits))
+    detail = "No provider serves this number now."
+    raise Refused(Reason.NO_ROUTE, detail, retry_after_ms=min(waits, default=NO_ROUTE_RETRY_MS))

@@ -78,10 +78,12 @@ class SingleServer:
         return await _command(self._pool, words)
 
     async def close(self) -> None:
-        """Close the lanes."""
+        """Close the lanes, and the connections to Sentinels."""
         if self._lanes is not None:
             await self._lanes.close()
         await self._pool.aclose()
+        if isinstance(self._pool, SentinelConnectionPool):
+            await self._pool.sentinel_manager.aclose()
 
 
 class Cluster:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 
+from otp_service.domain.dispatch import Caps, GatewayPolicy
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window
 from otp_service.domain.transitions import (
@@ -28,6 +31,7 @@ from otp_service.domain.transitions import (
 )
 from otp_service.domain.verification import Record, Snapshot, Status
 from otp_service.store import idempotency
+from otp_service.store.dispatch import day_state_call, state_call, state_of
 from otp_service.store.keys import Partition, limit_key, partition_of_id
 from otp_service.store.link import Call, Reply
 from otp_service.store.scripts import script
@@ -38,6 +42,7 @@ __all__ = ["RedisVerifications"]
 FIRST_LEASE_MS: Final = 5_000
 """Whoever starts a verification also delivers it at once; if it dies, another replica does after this time."""
 
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _RECORD = msgspec.msgpack.Decoder(Record)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -59,20 +64,32 @@ _ENDS: Final = {
 class RedisVerifications:
     """`domain.ports.Verifications` on one server, Sentinel or a cluster."""
 
-    def __init__(self, topology: Topology) -> None:
-        """Work through `topology`."""
+    def __init__(
+        self,
+        topology: Topology,
+        policies: Mapping[str, GatewayPolicy] = _NOTHING,
+        tenants: Mapping[str, Caps] = _NOTHING,
+    ) -> None:
+        """Work through `topology`; look at gateways by their `policies`, and at `tenants` by their caps."""
         self._topology = topology
+        self._policies = policies
+        self._tenants = tenants
 
     async def admit(self, admission: Admission) -> Admitted | Denied | Replay | Resume | InFlight | Mismatch:
         """Take from every budget in one batch; see the port."""
         calls = [_reserve(admission), *(_take(t.limit, t.subject, t.windows) for t in admission.takes)]
+        looks = [state_call(name, self._policies[name]) for name in admission.route]
+        if caps := self._tenants.get(admission.tenant):
+            looks.append(day_state_call(admission.tenant, caps))
+        calls += looks
         ask_key = admission.idempotent is not None and not admission.key_held
         if admission.idempotent and ask_key:
             calls.append(idempotency.begin_call(admission.idempotent))
         replies = await self._topology.send(calls)
         reserved, takes = replies[0], replies[1 : 1 + len(admission.takes)]
         begun = idempotency.begun(replies[-1]) if ask_key else New()
-        admitted = _admitted(admission, reserved, takes)
+        looked = replies[1 + len(takes) : 1 + len(takes) + len(looks)]
+        admitted = _admitted(admission, reserved, takes, looked)
         if not isinstance(begun, New):
             await self._give_back(admitted, reserved, free_key=False)
             return begun
@@ -221,7 +238,7 @@ def _take(limit: str, subject: str, windows: tuple[Window, ...]) -> Call:
     return Call(script("take"), (limit_key(limit, subject),), (windows_text(windows),))
 
 
-def _admitted(admission: Admission, reserved: Reply, takes: list[Reply]) -> Admitted:
+def _admitted(admission: Admission, reserved: Reply, takes: list[Reply], looked: list[Reply]) -> Admitted:
     """Note everything that was taken, also when the whole is denied: it has to be given back."""
     passed = reserved[0] == b"reserved"
     living = None
@@ -236,6 +253,8 @@ def _admitted(admission: Admission, reserved: Reply, takes: list[Reply]) -> Admi
         taken=tuple(
             (take, int(reply[1])) for take, reply in zip(admission.takes, takes, strict=True) if reply[0] == b"taken"
         ),
+        gateways=tuple((name, state_of(reply)) for name, reply in zip(admission.route, looked, strict=False)),
+        tenant_capped_ms=next((int(reply[1]) for reply in looked[len(admission.route) :] if reply[0] == b"capped"), 0),
     )
 
 

@@ -38,8 +38,8 @@ async def test_three_replicas_send_each_message_once(make_world: WorldMaker, gat
     ids = await requested(worlds[0], MESSAGES)
     await asyncio.sleep(0.2)
     gateway.always = Slow(0.05)
-    await worlds[0].advance(30)
     await gateway.listen()
+    await worlds[0].advance(30)  # beyond every pause, and beyond the circuit that the failures have opened
     await arrived(gateway, MESSAGES)
     await worlds[0].advance(30)
     await asyncio.sleep(LOOK_SECONDS)

@@ -42,8 +42,9 @@ async def test_pauses_grow_with_the_age_of_the_message(make_world: WorldMaker, g
     world = await make_world(through(gateway))
     verification_id = (await world.request()).json()["verification_id"]
     await until(lambda: len(gateway.requests) >= 2)
-    await world.advance(100)
+    await settled(world, verification_id, {"first": ("queued", "transient")})
     asked = len(gateway.requests)
+    await world.advance(100)
     await until(lambda: len(gateway.requests) > asked)
     await settled(world, verification_id, {"first": ("queued", "transient")})
     asked = len(gateway.requests)
@@ -51,7 +52,7 @@ async def test_pauses_grow_with_the_age_of_the_message(make_world: WorldMaker, g
     await world.advance(13)
     await asyncio.sleep(LOOK_SECONDS)
     assert len(gateway.requests) == asked
-    await world.advance(3)
+    await world.advance(30)  # beyond the pause, and beyond the circuit that so many failures have opened
     await until(lambda: len(gateway.requests) > asked)
 
 

@@ -247,14 +247,7 @@ def test_unused_keys_of_the_sample(sample: str) -> None:
     """Every key that nothing acts on is named once, and a provider that is not served as a whole."""
     assert unused_keys(parse(sample)) == [
         "server.public_url",
-        "providers.jakarta.max_per_second",
-        "providers.jakarta.price",
-        "providers.jakarta.max_concurrent",
         "providers.jakarta.currency",
-        "providers.jakarta.daily_message_cap",
-        "providers.jakarta.daily_spend_cap",
-        "providers.jakarta.alert_threshold",
-        "providers.jakarta.block_on_limit",
         "providers.keda",
         "providers.aurora",
         "providers.hub",

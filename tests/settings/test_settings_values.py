@@ -64,13 +64,13 @@ def test_base_url_has_no_slash_at_its_end(loaded: Callable[..., Settings]) -> No
 def test_unused_values() -> None:
     """Some keys are acted on, but not every value of them."""
     document = {
-        "tenants": {"a": {"api_keys": [{"scopes": ["read", "admin"]}], "policy": {"daily_spend_cap": "1"}}},
+        "tenants": {"a": {"api_keys": [{"scopes": ["read", "admin"]}], "policy": {"currency": "IDR"}}},
         "providers": {"j": {"type": "eims", "variant": "v2", "method": "get"}, "k": {"type": "eims", "variant": "v1"}},
         "routes": [{"providers": ["j", {"name": "k", "weight": 2}]}],
     }
     assert unused_keys(document) == [
         "tenants.a.api_keys[0].scopes[1]",
-        "tenants.a.policy.daily_spend_cap",
+        "tenants.a.policy.currency",
         "providers.j.variant",
         "routes[0].providers[1].weight",
     ]

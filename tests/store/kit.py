@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
@@ -58,16 +59,29 @@ def still_clock() -> Iterator[None]:
         scripts.script.cache_clear()
 
 
+@contextlib.contextmanager
+def servers_clock() -> Iterator[None]:
+    """Make scripts read their server's own clock, as they do outside of tests: a cluster has no key for all slots."""
+    source = scripts._source
+    scripts._source = lambda name: files(scripts.__package__ or "").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    scripts.script.cache_clear()
+    try:
+        yield
+    finally:
+        scripts._source = source
+        scripts.script.cache_clear()
+
+
 class Store:
     """The adapters of one replica on one server, and the clock that all replicas read."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.topology: Topology = connect(url)
-        self.verifications = RedisVerifications(self.topology)
+        self.verifications = RedisVerifications(self.topology, {}, {})
         self.idempotency = RedisIdempotency(self.topology)
         self.outbox = RedisOutbox(self.topology, MAX_TEXTS)
-        self.redis: Any = Redis.from_url(url)
+        self.redis: Any = Redis.from_url(url.replace("+cluster", "").replace("+sentinel", "").partition(",")[0])
 
     async def close(self) -> None:
         """Close every connection."""
@@ -158,10 +172,11 @@ def admission(
     purpose: str = PURPOSE,
     policy: SendPolicy = POLICY,
     takes: tuple[Take, ...] = (),
+    partition: int = PARTITION,
     **more: Any,
 ) -> Admission:
     """Ask for one send."""
-    return Admission(PARTITION, recipient, tenant, purpose, policy, takes, **more)
+    return Admission(partition, recipient, tenant, purpose, policy, takes, **more)
 
 
 def record_of(admitted: Admitted, *, max_attempts: int = 5) -> Record:

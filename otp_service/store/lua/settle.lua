@@ -20,7 +20,8 @@ local waiting = redis.call('ZSCORE', KEYS[3], ARGV[1])
 local delivery = delivery_of(record, ARGV[3])
 local told = delivery[2] == 'delivered' or delivery[2] == 'undelivered'  -- a receipt was faster than the answer
 if not told and (mine or delivery[2] == 'sending' or delivery[2] == 'unknown' or delivery[2] == 'queued') then
-  delivery[2], delivery[3], delivery[4] = ARGV[4], now, ARGV[5]
+  if delivery[2] ~= ARGV[4] or delivery[4] ~= ARGV[5] then delivery[3] = now end  -- one that rests keeps its moment
+  delivery[2], delivery[4] = ARGV[4], ARGV[5]
 end
 if ARGV[6] ~= '' then delivery[5] = ARGV[6] end
 local ended = status_of(record, now) ~= 'pending'

@@ -1,0 +1,153 @@
+"""What a gateway may be asked today, for all replicas: circuit, pace, calls at a time, and money.
+
+Amounts of money are whole millionths of the currency, so that sums are exact in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, Protocol
+
+from otp_service.domain.outcomes import Outcome
+
+__all__ = [
+    "Availability",
+    "Caps",
+    "Dispatch",
+    "GatewayPolicy",
+    "GatewayState",
+    "Go",
+    "Held",
+    "Hindrance",
+    "Verdict",
+    "millionths",
+    "verdict_of",
+]
+
+DEFAULT_AREA: Final = "default"
+
+
+def millionths(amount: Decimal) -> int:
+    """Write money as whole millionths."""
+    return int(amount * 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What may be handed over on one day (UTC); `block` False only alerts."""
+
+    messages: int | None = None
+    spend: int | None = None
+    alert_threshold: float = 0.8
+    block: bool = True
+
+    @property
+    def any(self) -> bool:
+        """There is something to count."""
+        return self.messages is not None or self.spend is not None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPolicy:
+    """What the config allows of one provider. `price` is per segment, in millionths, by country or `default`."""
+
+    max_per_second: float | None = None
+    max_concurrent: int = 16
+    price: Mapping[str, int] = field(default_factory=dict)
+    caps: Caps = Caps()
+
+    def cost(self, country: str, segments: int) -> int:
+        """Say what a message costs, in millionths."""
+        return self.price.get(country, self.price.get(DEFAULT_AREA, 0)) * segments
+
+
+class Verdict(StrEnum):
+    """What a call says about the gateway itself."""
+
+    GOOD = "good"
+    BAD = "bad"
+    SHUT = "shut"
+    NONE = "none"
+
+
+def verdict_of(outcome: Outcome) -> Verdict:
+    """Read an outcome: a gateway that judged the message is well, one that lacks money or rights is not."""
+    match outcome:
+        case Outcome.CONFIG_ERROR | Outcome.FUNDS:
+            return Verdict.SHUT
+        case Outcome.TRANSIENT | Outcome.AMBIGUOUS:
+            return Verdict.BAD
+        case Outcome.THROTTLED:
+            return Verdict.NONE
+        case _:
+            return Verdict.GOOD
+
+
+class Hindrance(StrEnum):
+    """Why a gateway is not asked now."""
+
+    WAIT = "wait"
+    SLOW = "slow"
+    OPEN = "open"
+    CAPPED = "capped"
+    TENANT_CAPPED = "tenant_capped"
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The gateway may be called; everything is charged. Give `done` the outcome."""
+
+    provider: str
+    tenant: str
+    message_id: str
+    cost: int
+    charged_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Nothing was taken; ask again in `ms` at the earliest."""
+
+    why: Hindrance
+    ms: int
+
+
+class Availability(StrEnum):
+    """How a gateway stands for a new message."""
+
+    OK = "ok"
+    OPEN = "open"
+    CAPPED = "capped"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayState:
+    """A look at a gateway: `ms` until it may be otherwise, what was handed over today, in millionths."""
+
+    availability: Availability
+    ms: int
+    why: str
+    calls: int
+    messages: int
+    spend: int
+
+
+class Dispatch(Protocol):
+    """The right to call a gateway, shared by all replicas."""
+
+    async def take(
+        self, provider: str, tenant: str, message_id: str, *, country: str, segments: int, patience_ms: int
+    ) -> Go | Held:
+        """Ask for one call: `patience_ms` is how long the message may still wait."""
+
+    async def done(self, go: Go, outcome: Outcome | None) -> None:
+        """End it; None: the call was not made. What was surely not sent is not charged."""
+
+    async def states(self, providers: Sequence[str]) -> Mapping[str, GatewayState]:
+        """Look at gateways without taking anything."""
+
+    async def funds_found(self, provider: str) -> None:
+        """Close a circuit that was opened for want of money."""

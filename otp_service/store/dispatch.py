@@ -1,0 +1,158 @@
+"""The right to call a gateway, in Redis: one script per gateway in its own slot, one per day's account in another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from otp_service.domain.dispatch import (
+    Availability,
+    Caps,
+    GatewayPolicy,
+    GatewayState,
+    Go,
+    Held,
+    Hindrance,
+    Verdict,
+    verdict_of,
+)
+from otp_service.domain.outcomes import Outcome
+from otp_service.observability import LOG, METRICS
+from otp_service.store.keys import GatewayKeys, tenant_day_key
+from otp_service.store.link import Call, Reply
+from otp_service.store.scripts import script
+from otp_service.store.topology import Topology
+
+__all__ = ["RedisDispatch", "day_state_call", "state_call", "state_of"]
+
+OPEN_MS: Final[Mapping[Outcome | None, int]] = {
+    Outcome.CONFIG_ERROR: 30_000,
+    Outcome.FUNDS: 60_000,
+    None: 3_000,
+}
+"""For how long a circuit opens first, by outcome; None: too many calls failed. Doubled each time, up to 8 times it."""
+
+
+class RedisDispatch:
+    """`domain.dispatch.Dispatch` on any topology."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        policies: Mapping[str, GatewayPolicy],
+        tenants: Mapping[str, Caps],
+        call_ms: Mapping[str, int],
+    ) -> None:
+        """Hold `policies` by provider and caps by tenant; a call to a provider ends within its `call_ms`."""
+        self._topology = topology
+        self._policies = policies
+        self._tenants = tenants
+        self._call_ms = call_ms
+
+    async def take(
+        self, provider: str, tenant: str, message_id: str, *, country: str, segments: int, patience_ms: int
+    ) -> Go | Held:
+        """Ask the gateway and charge both accounts in one batch; what was taken in vain is given back."""
+        policy, keys = self._policies[provider], GatewayKeys(provider)
+        cost = policy.cost(country, segments)
+        pace = 1000 / policy.max_per_second if policy.max_per_second else 0
+        args = (message_id, f"{pace:.0f}", policy.max_concurrent, self._call_ms[provider], patience_ms)
+        calls = [Call(script("gateway_take"), (keys.circuit, keys.queue, keys.calls), args)]
+        accounts = self._accounts(provider, tenant)
+        calls += [_charge(key, cost, caps) for key, caps, _ in accounts]
+        taken, *charges = await self._topology.send(calls)
+        go = Go(provider, tenant, message_id, cost, int(taken[1]))
+        held = _held(taken, charges, accounts)
+        if held is None:
+            for (_, _, hindrance), charge in zip(accounts, charges, strict=True):
+                _alert(provider if hindrance is Hindrance.CAPPED else tenant, hindrance, charge)
+            return go
+        undo = [
+            _refund(key, go) for (key, _, _), charge in zip(accounts, charges, strict=True) if charge[0] == b"charged"
+        ]
+        if taken[0] == b"go":
+            undo.append(self._done_call(go, Verdict.NONE, None))
+        if undo:
+            await self._topology.send(undo)
+        return held
+
+    async def done(self, go: Go, outcome: Outcome | None) -> None:
+        """Tell the circuit, and give back what was not spent."""
+        verdict = Verdict.NONE if outcome is None else verdict_of(outcome)
+        calls = [self._done_call(go, verdict, outcome)]
+        if outcome is None or outcome.surely_unsent:
+            calls += [_refund(key, go) for key, _, _ in self._accounts(go.provider, go.tenant)]
+        state, opened = (await self._topology.send(calls))[0]
+        METRICS.circuit_open.labels(go.provider).set(state == b"open")
+        if opened:
+            LOG.error("circuit_opened", provider=go.provider, why=outcome.value if outcome else "")
+
+    async def states(self, providers: Sequence[str]) -> Mapping[str, GatewayState]:
+        """Look at gateways."""
+        replies = await self._topology.send([state_call(name, self._policies[name]) for name in providers])
+        return {name: state_of(reply) for name, reply in zip(providers, replies, strict=True)}
+
+    async def funds_found(self, provider: str) -> None:
+        """Close the circuit if it was for want of money."""
+        call = Call(script("gateway_close"), (GatewayKeys(provider).circuit,), (Outcome.FUNDS.value,))
+        await self._topology.send([call])
+
+    def _accounts(self, provider: str, tenant: str) -> list[tuple[str, Caps, Hindrance]]:
+        """Name the days that a message counts in: the provider's always, the tenant's if it has caps."""
+        accounts = [(GatewayKeys(provider).day, self._policies[provider].caps, Hindrance.CAPPED)]
+        tenant_caps = self._tenants.get(tenant)
+        if tenant_caps is not None and tenant_caps.any:
+            accounts.append((tenant_day_key(tenant), tenant_caps, Hindrance.TENANT_CAPPED))
+        return accounts
+
+    def _done_call(self, go: Go, verdict: Verdict, outcome: Outcome | None) -> Call:
+        keys = GatewayKeys(go.provider)
+        base = OPEN_MS.get(outcome, OPEN_MS[None])
+        args = (go.message_id, verdict, outcome.value if outcome else "", base)
+        return Call(script("gateway_done"), (keys.circuit, keys.calls), args)
+
+
+def state_call(provider: str, policy: GatewayPolicy) -> Call:
+    """Make the call that looks at a gateway, for a batch."""
+    keys = GatewayKeys(provider)
+    caps = policy.caps
+    args = (0, _text(caps.messages), _text(caps.spend), int(caps.block))
+    return Call(script("gateway_state"), (keys.circuit, keys.calls, keys.day), args)
+
+
+def day_state_call(tenant: str, caps: Caps) -> Call:
+    """Make the call that asks whether a tenant's caps have room, for a batch."""
+    args = (_text(caps.messages), _text(caps.spend), int(caps.block))
+    return Call(script("day_state"), (tenant_day_key(tenant),), args)
+
+
+def state_of(reply: Reply) -> GatewayState:
+    """Read the answer of `gateway_state`."""
+    verdict, wait, why, calls, messages, spend = reply
+    return GatewayState(Availability(verdict.decode()), int(wait), why.decode(), int(calls), int(messages), int(spend))
+
+
+def _charge(key: str, cost: int, caps: Caps) -> Call:
+    args = (cost, _text(caps.messages), _text(caps.spend), int(caps.block), str(caps.alert_threshold))
+    return Call(script("charge"), (key,), args)
+
+
+def _refund(key: str, go: Go) -> Call:
+    return Call(script("refund"), (key,), (go.cost, go.charged_ms))
+
+
+def _held(taken: Reply, charges: list[Reply], accounts: list[tuple[str, Caps, Hindrance]]) -> Held | None:
+    for (_, _, hindrance), charge in zip(accounts, charges, strict=True):
+        if charge[0] == b"capped":
+            return Held(hindrance, int(charge[2]))
+    return None if taken[0] == b"go" else Held(Hindrance(taken[0].decode()), int(taken[2]))
+
+
+def _alert(who: str, hindrance: Hindrance, charge: Reply) -> None:
+    """Tell once when a day's share of a cap is used up."""
+    if charge[4]:
+        LOG.warning("cap_nearly_reached", who=who, cap=hindrance.value, messages=int(charge[2]), spend=int(charge[3]))
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
