@@ -87,6 +87,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
         providers=providers,
         composer=Composer(tenants, vault),
         rules=rules,
+        places={name: policy.max_concurrent for name, policy in policies.items()},
     )
     signer = TokenSigner(
         {name: pem.reveal() for name, pem in settings.tokens.ring.items()},

@@ -18,7 +18,7 @@ import msgspec
 
 from otp_service import __version__
 from otp_service.app import CONFIG_VARIABLE, METRICS_VARIABLE, compose, topology_of
-from otp_service.dev.defaults import API_KEY, dev_config, merged
+from otp_service.dev.defaults import API_KEY, TENANT, dev_config, merged
 from otp_service.dev.embedded import EmbeddedServer, ServerMissing
 from otp_service.dev.pages import pages_around
 from otp_service.domain.errors import Refused
@@ -59,10 +59,12 @@ def dev(config: str | None, host: str | None, port: int | None) -> None:
             inbox = Inbox("inbox")
             app = compose(settings, around=pages_around(inbox), inbox=inbox)
             address = (host or settings.server.host, settings.server.port if port is None else port)
-            click.echo(
-                f"http://{address[0]}:{address[1]}  tenant demo, key {API_KEY}, inbox at /dev/messages", err=True
-            )
-            serve_app(app, *address)
+
+            def ready(port: int) -> None:
+                where = f"http://{address[0]}:{port}"
+                click.echo(f"{where}  tenant {TENANT}, key {API_KEY}, inbox at /dev/messages", err=True)
+
+            serve_app(app, *address, ready=ready)
     except ServerMissing as missing:
         _stop(str(missing))
 
@@ -79,6 +81,8 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     _look_at_store(settings)
     for key in unused_keys(_read(path)):
         LOG.warning("config_key_without_effect", key=key)
+    for caution in cautions(settings):
+        LOG.warning("config_caution", hint=caution)
     for caution in cautions(settings):
         LOG.warning("config_caution", caution=caution)
     os.environ[CONFIG_VARIABLE] = path
@@ -99,6 +103,8 @@ def check_config(config: str | None) -> None:
     settings = _checked(path)
     for key in unused_keys(_read(path)):
         click.echo(f"{key}: nothing acts on this yet", err=True)
+    for caution in cautions(settings):
+        click.echo(caution, err=True)
     for caution in cautions(settings):
         click.echo(caution, err=True)
     counts = f"{len(settings.tenants)} tenants, {len(settings.providers)} providers, {len(settings.routes)} routes"

@@ -1,22 +1,37 @@
 """How the application is served: uvicorn on uvloop and httptools, one process or several.
 
-SIGTERM and SIGINT: no new connections, running requests finish, exit status 0.
+SIGTERM and SIGINT: no new connections, running requests finish, exit status 0. Workers end with the process that
+started them, however that dies, so that none of them keeps the port.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
+import platform
 import signal
+import socket
+from collections.abc import Callable
+from multiprocessing import parent_process
 from typing import Any, Final
 
 import uvicorn
+from litestar.types import ASGIApp
+from prometheus_client.multiprocess import mark_process_dead
+from uvicorn.supervisors import Multiprocess
 
-__all__ = ["serve_app", "serve_workers"]
+from otp_service.app import from_environment
+
+__all__ = ["serve_app", "serve_workers", "worker"]
 
 GRACE_SECONDS: Final = 25
 """Below the 30 s after which Kubernetes kills a pod, less its preStop pause."""
 
 KEEP_ALIVE_SECONDS: Final = 75
 """Longer than the idle timeout of common load balancers (60 s), so that we are not the one who closes."""
+
+_FAILED_TO_START: Final = 3
+_PR_SET_PDEATHSIG: Final = 1
 
 _OPTIONS: Final[dict[str, Any]] = {
     "loop": "uvloop",
@@ -31,18 +46,76 @@ _OPTIONS: Final[dict[str, Any]] = {
 }
 
 
-def serve_app(app: Any, host: str, port: int) -> None:
-    """Serve `app` in this process until a signal."""
-    config = uvicorn.Config(app, host=host, port=port, **_OPTIONS)
-    server = uvicorn.Server(config)
-    # uvicorn raises the signal again when it is done; with handlers of our own that is a quiet end
+def serve_app(app: Any, host: str, port: int, *, ready: Callable[[int], None] | None = None) -> None:
+    """Serve `app` in this process until a signal; `ready` is told the port once it listens."""
+    server = _Server(uvicorn.Config(app, host=host, port=port, **_OPTIONS), ready)
+    # uvicorn raises the signal again when it is done: with a handler of ours that is a quiet end. One that comes
+    # before it listens ends it as well.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, server.handle_exit)
     server.run()
     if not server.started:
-        raise SystemExit(3)
+        raise SystemExit(_FAILED_TO_START)
 
 
 def serve_workers(workers: int, host: str, port: int) -> None:
     """Serve in `workers` processes, each composed from the environment."""
-    uvicorn.run("otp_service.app:from_environment", factory=True, host=host, port=port, workers=workers, **_OPTIONS)
+    config = uvicorn.Config(
+        "otp_service.serving:worker", factory=True, host=host, port=port, workers=workers, **_OPTIONS
+    )
+    supervisor = _Workers(config, [config.bind_socket()])
+    supervisor.run()
+    if supervisor.failed:
+        raise SystemExit(_FAILED_TO_START)
+
+
+def worker() -> ASGIApp:
+    """Make the application of one worker (called by uvicorn in its process)."""
+    _end_with_parent()
+    return from_environment()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None] | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._ready is not None:
+            self._ready(self.servers[0].sockets[0].getsockname()[1])
+
+
+class _Workers(Multiprocess):
+    """Uvicorn's supervisor, which starts a worker again that died."""
+
+    _counted: frozenset[int | None] = frozenset()
+
+    @property
+    def failed(self) -> bool:
+        """A worker could not start."""
+        return any(process.exitcode == _FAILED_TO_START for process in self.processes)
+
+    def terminate_all(self) -> None:
+        """Let go of the port first: what connects while workers finish is refused, not left waiting."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
+    def keep_subprocess_alive(self) -> None:
+        """Also take the gauges of a worker that died out of the metrics."""
+        super().keep_subprocess_alive()
+        alive = frozenset(process.pid for process in self.processes)
+        for pid in self._counted - alive:
+            mark_process_dead(pid)
+        self._counted = alive
+
+
+def _end_with_parent() -> None:
+    """Be told to end when the supervisor dies without telling anybody (Linux)."""
+    supervisor = parent_process()
+    if supervisor is None or platform.system() != "Linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != supervisor.pid:  # it died before we asked
+        raise SystemExit(_FAILED_TO_START)

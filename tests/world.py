@@ -70,7 +70,7 @@ class World:
 
     def __init__(self, app: ASGIApp, store: Redis, inbox: Inbox) -> None:
         self.app = app
-        self.store = store
+        self.store: Any = store  # its replies are bytes here, and the client's types do not know that
         self.inbox = inbox
         self.client = self.caller(API_KEY)
 

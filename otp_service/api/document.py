@@ -13,11 +13,9 @@ from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, Schema, SecurityScheme
 
 from otp_service import __version__
-from otp_service.api import schemas
+from otp_service.api.examples import REQUESTS
 
-__all__ = ["forbid_unknown_members", "openapi_config"]
-
-_CLOSED: Final = (schemas.RequestCodeBody, schemas.VerifyCodeBody, schemas.NormalizePhone)
+__all__ = ["describe_bodies", "openapi_config"]
 
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c2430}"
@@ -88,10 +86,11 @@ def _missing(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def forbid_unknown_members(app: Litestar) -> None:
-    """Say `additionalProperties: false` where unknown members are refused: the framework leaves it out."""
+def describe_bodies(app: Litestar) -> None:
+    """Add what the framework leaves out: an example, and that unknown members are refused."""
     components = app.openapi_schema.components
-    for body in _CLOSED:
+    for body, example in REQUESTS.items():
         for name, schema in (components.schemas or {}).items() if components else ():
             if name.endswith(body.__name__) and isinstance(schema, Schema):
                 schema.additional_properties = False
+                schema.examples = [example]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from litestar.openapi.datastructures import ResponseSpec
@@ -11,17 +12,29 @@ from otp_service.api.problems import PROBLEMS, TYPE_PREFIX
 from otp_service.api.schemas import (
     Jwks,
     NormalizedPhone,
+    NormalizePhone,
     Problem,
+    RequestCodeBody,
     RequestedCode,
     State,
     VerificationBody,
     VerifiedCode,
+    VerifyCodeBody,
 )
 from otp_service.domain.errors import Reason
 
-__all__ = ["BEARER", "responses"]
+__all__ = ["BEARER", "METRICS_TYPE", "REQUESTS", "responses"]
 
 BEARER: Final = [{"bearer": list[str]()}]
+
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+REQUESTS: Final[dict[type[Any], dict[str, Any]]] = {
+    RequestCodeBody: {"phone": "0812-1010-0055", "purpose": "login", "country": "ID", "locale": "id"},
+    VerifyCodeBody: {"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456"},
+    NormalizePhone: {"phone": "0812-1010-0055", "country": "ID"},
+}
+"""What may be sent, body by body."""
 
 _REQUESTED: Final[dict[str, Any]] = {
     "verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw",
@@ -39,7 +52,7 @@ _REQUESTED: Final[dict[str, Any]] = {
     "sends_left": 4,
 }
 _DELIVERY: Final = {"provider": "jakarta", "status": "sent", "at": "2026-11-22T10:00:00Z", "error": None}
-_SUCCESSES: Final[dict[str, tuple[int, type[Any], dict[str, Any]]]] = {
+_SUCCESSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
     "request_code": (202, RequestedCode, _REQUESTED),
     "verify_code": (
         200,
@@ -77,6 +90,7 @@ _SUCCESSES: Final[dict[str, tuple[int, type[Any], dict[str, Any]]]] = {
     ),
     "live": (200, State, {"status": "live"}),
     "ready": (200, State, {"status": "ready"}),
+    "metrics": (200, str, '# TYPE otp_requests_total counter\notp_requests_total{route="/livez",status="200"} 1.0\n'),
     "jwks": (
         200,
         Jwks,
@@ -95,8 +109,8 @@ _SUCCESSES: Final[dict[str, tuple[int, type[Any], dict[str, Any]]]] = {
     ),
 }
 
-_EVERY_BODY: Final = (Reason.REQUEST_MALFORMED, Reason.KEY_MISSING, Reason.KEY_INVALID)
-_JSON: Final = (*_EVERY_BODY, Reason.BODY_TOO_LARGE, Reason.MEDIA_TYPE_UNSUPPORTED)
+_KEY: Final = (Reason.KEY_MISSING, Reason.KEY_INVALID)
+_JSON: Final = (Reason.REQUEST_MALFORMED, *_KEY, Reason.BODY_TOO_LARGE, Reason.MEDIA_TYPE_UNSUPPORTED)
 _IDEMPOTENT: Final = (Reason.IDEMPOTENCY_IN_FLIGHT, Reason.IDEMPOTENCY_MISMATCH)
 _STORE: Final = (Reason.STORE_UNAVAILABLE, Reason.OVERLOADED)
 _PROBLEMS: Final[dict[str, tuple[Reason, ...]]] = {
@@ -129,12 +143,13 @@ _PROBLEMS: Final[dict[str, tuple[Reason, ...]]] = {
         Reason.RECIPIENT_LOCKED,
         *_STORE,
     ),
-    "read": (*_EVERY_BODY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
-    "cancel": (*_EVERY_BODY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
+    "read": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
+    "cancel": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
     "normalize_phone": (*_JSON, Reason.PHONE_INVALID),
     "live": (),
     "ready": (Reason.STORE_UNAVAILABLE,),
     "jwks": (),
+    "metrics": (),
 }
 _EXTRAS: Final[dict[Reason, dict[str, Any]]] = {
     Reason.REQUEST_MALFORMED: {"errors": [{"pointer": "/phone", "detail": "is required"}]},
@@ -144,6 +159,14 @@ _EXTRAS: Final[dict[Reason, dict[str, Any]]] = {
 _WITH_RETRY: Final = (429, 503)
 
 
+@dataclass
+class _Shown(Example):
+    """An example as it is: the framework would write its key into it, and leave nulls out of it."""
+
+    def to_schema(self) -> dict[str, Any]:
+        return {"summary": self.summary, "value": self.value}
+
+
 def responses(action: str) -> dict[int, ResponseSpec]:
     """Document every reply of `action`: its success, and each problem under its status."""
     status, body, example = _SUCCESSES[action]
@@ -151,8 +174,9 @@ def responses(action: str) -> dict[int, ResponseSpec]:
         status: ResponseSpec(
             data_container=body,
             description="Done.",
-            examples=[Example(summary=action, value=example)],
+            examples=[_Shown(summary=action, value=example)],
             generate_examples=False,
+            media_type=METRICS_TYPE if body is str else "application/json",
         )
     }
     by_status: dict[int, list[Reason]] = {}
@@ -163,7 +187,7 @@ def responses(action: str) -> dict[int, ResponseSpec]:
             data_container=Problem,
             media_type="application/problem+json",
             description=" or ".join(f"`{reason.value}`" for reason in reasons),
-            examples=[Example(id=reason.value, summary=reason.value, value=_problem(reason)) for reason in reasons],
+            examples=[_Shown(id=reason.value, summary=reason.value, value=_problem(reason)) for reason in reasons],
             generate_examples=False,
         )
     return specs

@@ -54,7 +54,8 @@ async def jwks(request: Request[Any, Any, Any]) -> Jwks:
     operation_id="metrics",
     summary="Prometheus metrics",
     tags=["operations"],
-    media_type="text/plain; version=0.0.4; charset=utf-8",
+    media_type=examples.METRICS_TYPE,
+    responses=examples.responses("metrics"),
 )
 async def metrics(request: Request[Any, Any, Any]) -> bytes:
     """Give the metrics of all workers in Prometheus' text format."""

@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from otp_service.domain.errors import Reason
+from otp_service.domain.verification import Status
+
 __all__ = [
     "DeliveryBody",
     "Jwks",
@@ -69,7 +72,7 @@ class RequestedCode(Struct, frozen=True, kw_only=True):
     """A verification that is pending."""
 
     verification_id: str
-    status: str
+    status: Status
     purpose: str
     channel: str
     phone: str
@@ -149,7 +152,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     title: str
     status: int
     detail: str
-    code: str
+    code: Reason
     request_id: str
     retry_after: int | msgspec.UnsetType = msgspec.UNSET
     attempts_left: int | msgspec.UnsetType = msgspec.UNSET

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from otp_service.api.schemas import DeliveryBody, RequestedCode, VerificationBody, VerifiedCode
+from otp_service.domain.verification import Status
 from otp_service.domain.views import Success, VerificationView
 
 __all__ = ["requested", "verification", "verified"]
@@ -45,7 +46,7 @@ def verified(success: Success) -> VerifiedCode:
 def _common(view: VerificationView) -> dict[str, Any]:
     return {
         "verification_id": view.verification_id,
-        "status": view.status,
+        "status": Status(view.status),
         "purpose": view.purpose,
         "channel": view.channel,
         "phone": view.masked,

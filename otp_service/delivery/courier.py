@@ -57,8 +57,10 @@ class Courier:
         providers: Mapping[str, Provider],
         composer: Composer,
         rules: Rules,
+        places: Mapping[str, int],
     ) -> None:
-        """Deliver what is in `outbox`, as `dispatch` lets it."""
+        """Deliver what is in `outbox`, as `dispatch` lets it; `places` is how many calls a provider has at a time."""
+        self._places = {name: asyncio.Semaphore(count) for name, count in places.items()}
         self._outbox = outbox
         self._dispatch = dispatch
         self._routes = routes
@@ -136,11 +138,12 @@ class Courier:
                 LOG.error("message_unreadable", verification_id=message.id)
                 await self._settle(message, deliveries, step.provider, Delivered(Outcome.CONFIG_ERROR), now_ms)
                 return
-            go = await self._ask_leave(message, step.provider, sending, now_ms)
-            if isinstance(go, Held):
-                held[step.provider] = go
-                continue
-            answer, now_ms = await self._call(message, sending, go)
+            async with self._places[step.provider]:  # of our own calls, so that the shared places are not fought for
+                go = await self._ask_leave(message, step.provider, sending, now_ms)
+                if isinstance(go, Held):
+                    held[step.provider] = go
+                    continue
+                answer, now_ms = await self._call(message, sending, go)
             if answer is None or not await self._settle(message, deliveries, step.provider, answer, now_ms):
                 return
 

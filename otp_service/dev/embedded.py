@@ -69,6 +69,7 @@ class EmbeddedServer:
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us: the server is needed until the last delivery is written down
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one thread yet
         )
         self._watch = _watchdog(self._process.pid)

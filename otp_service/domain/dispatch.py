@@ -5,7 +5,7 @@ Amounts of money are whole millionths of the currency, so that sums are exact in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -145,9 +145,3 @@ class Dispatch(Protocol):
 
     async def done(self, go: Go, outcome: Outcome | None) -> None:
         """End it; None: the call was not made. What was surely not sent is not charged."""
-
-    async def states(self, providers: Sequence[str]) -> Mapping[str, GatewayState]:
-        """Look at gateways without taking anything."""
-
-    async def funds_found(self, provider: str) -> None:
-        """Close a circuit that was opened for want of money."""

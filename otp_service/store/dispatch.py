@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from otp_service.domain.dispatch import (
@@ -86,16 +86,6 @@ class RedisDispatch:
         METRICS.circuit_open.labels(go.provider).set(state == b"open")
         if opened:
             LOG.error("circuit_opened", provider=go.provider, why=outcome.value if outcome else "")
-
-    async def states(self, providers: Sequence[str]) -> Mapping[str, GatewayState]:
-        """Look at gateways."""
-        replies = await self._topology.send([state_call(name, self._policies[name]) for name in providers])
-        return {name: state_of(reply) for name, reply in zip(providers, replies, strict=True)}
-
-    async def funds_found(self, provider: str) -> None:
-        """Close the circuit if it was for want of money."""
-        call = Call(script("gateway_close"), (GatewayKeys(provider).circuit,), (Outcome.FUNDS.value,))
-        await self._topology.send([call])
 
     def _accounts(self, provider: str, tenant: str) -> list[tuple[str, Caps, Hindrance]]:
         """Name the days that a message counts in: the provider's always, the tenant's if it has caps."""

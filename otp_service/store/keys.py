@@ -18,7 +18,6 @@ __all__ = [
     "idempotency_key",
     "limit_key",
     "new_verification_id",
-    "once_key",
     "partition_of_id",
     "tenant_day_key",
 ]
@@ -114,8 +113,3 @@ class GatewayKeys:
 def tenant_day_key(tenant: str) -> str:
     """Name what a tenant has handed over today."""
     return f"otp:t:{tenant}:d"
-
-
-def once_key(subject: str) -> str:
-    """Name a gateway's one-time token (a keyed hash)."""
-    return f"otp:o:{subject}"

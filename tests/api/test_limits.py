@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.kit import BODY, REQUEST, api_key, outcome, problem, tenant
+from tests.api.kit import REQUEST, api_key, outcome, problem, tenant
 from tests.world import NUMBER, World, WorldMaker
 
 PROXY = "10.0.0.1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -310,7 +310,7 @@ async def test_a_slash_more_changes_nothing(world: World, path: str) -> None:
 )
 async def test_a_callers_request_id_is_kept_when_harmless(world: World, given: str, kept: bool) -> None:
     """An id of up to 64 plain characters goes through; any other is replaced."""
-    response = await world.client.get("/livez", headers={"X-Request-Id": given.encode()})
+    response = await world.client.get("/livez", headers={b"X-Request-Id": given.encode()})
     assert (response.headers["x-request-id"] == given) is kept
     common(response)
 
@@ -319,8 +319,8 @@ async def test_keys_are_their_utf8_bytes(make_world: WorldMaker) -> None:
     """The configured digest is of the key's UTF-8 bytes, as they stand in the header."""
     key = {**api_key("schlüssel-鍵", "request"), "id": "app"}
     world = await make_world({"tenants": {"acme": tenant(key)}})
-    headers = {"Authorization": "Bearer schlüssel-鍵".encode()}
-    assert (await world.caller(None).post(REQUEST, json=BODY, headers=headers)).status_code == 202
+    headers = {b"Authorization": "Bearer schlüssel-鍵".encode()}
+    assert (await world.caller(None).post(REQUEST, json=BODY, headers=cast("Any", headers))).status_code == 202
     for spelled in (b"bearer schl", b"Bearer", b"Bearer  ", b"schl", b"Bearer \xff\xfe", b"\x00"):
-        response = await world.caller(None).post(VERIFY, json=BODY, headers={"Authorization": spelled})
+        response = await world.caller(None).post(VERIFY, json=BODY, headers=cast("Any", {"Authorization": spelled}))
         assert response.status_code == 401

@@ -158,7 +158,7 @@ async def test_the_first_end_wins(make_world: WorldMaker) -> None:
         await world.verify(spent, world.wrong(other))
     canceled, third = await world.requested(purpose="password_reset")
     await world.client.delete(BY_ID + canceled)
-    for step in (lambda: world.advance(1), lambda: world.requested(), lambda: world.advance(100)):
+    for step in (lambda: world.advance(1), world.requested, lambda: world.advance(100)):
         await step()
         for verification_id, typed, expected, status in (
             (used, code, "verification_used", "verified"),

@@ -156,3 +156,27 @@ async def test_an_answer_that_comes_after_its_lease_adds_the_fact(
 
     assert second.requests == []
     assert not await keeps_message(world, verification_id)
+
+
+async def test_a_hold_does_not_begin_anew_while_the_next_is_busy(
+    make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
+) -> None:
+    """The next gateway has its pace: the message waits for its turn there, and not for another hold."""
+    gateway.always = Hang()
+    config = through(gateway, second, hold_seconds=15)
+    config["providers"]["second"]["max_per_second"] = 0.1
+    config["routes"].append({"prefix": "+62811", "providers": ["second"]})
+    world = await make_world(config)
+    verification_id = (await world.request()).json()["verification_id"]
+    await settled(world, verification_id, {"first": ("unknown", "ambiguous")})
+    await world.advance(12)
+    response = await world.request("0811-1010-0055")
+    assert response.status_code == 202, response.text
+    await arrived(second)
+
+    await world.advance(3)
+    await asyncio.sleep(LOOK_SECONDS)
+    assert len(second.messages) == 1
+    await world.advance(8)
+    await arrived(second, 2)
+    await settled(world, verification_id, {"first": ("unknown", "ambiguous"), "second": ("sent", None)})

@@ -35,7 +35,7 @@ async def texts(gateway: EimsSimulator, count: int, seconds: float = 20) -> None
 
 async def test_a_message_cap_is_exact(make_world: WorldMaker, gateway: EimsSimulator) -> None:
     """Of 200 parallel requests at a cap of 100 exactly 100 are handed over; then the answer is 429 until tomorrow."""
-    world = await make_world(with_keys(through(gateway), daily_message_cap=100, max_concurrent=64))
+    world = await make_world(with_keys(through(gateway, timeout=5), daily_message_cap=100, max_concurrent=64))
     responses = await asyncio.gather(*(world.request(number(n)) for n in range(200)))
     codes = Counter(response.json().get("code", "202") for response in responses)
     assert set(codes) <= {"202", "spend_cap_reached"}
@@ -49,7 +49,7 @@ async def test_a_message_cap_is_exact(make_world: WorldMaker, gateway: EimsSimul
 
 async def test_a_spend_cap_counts_segments_by_country(make_world: WorldMaker, gateway: EimsSimulator) -> None:
     """At 0.3 a segment a cap of 1 lets three messages pass; a refused number costs nothing."""
-    config = with_keys(through(gateway), daily_spend_cap="1", price={"ID": "0.3", "default": "9"})
+    config = with_keys(through(gateway, timeout=5), daily_spend_cap="1", price={"ID": "0.3", "default": "9"})
     world = await make_world(config)
     gateway.script(refusing(ABNORMAL_NUMBER))
     responses = []
@@ -63,7 +63,7 @@ async def test_a_spend_cap_counts_segments_by_country(make_world: WorldMaker, ga
 
 async def test_a_tenants_cap_holds_over_providers(make_world: WorldMaker, gateway: EimsSimulator) -> None:
     """A tenant at its cap is told so, whatever its providers may still take."""
-    config = merged(through(gateway), {"tenants": {"demo": {"policy": {"daily_message_cap": 2}}}})
+    config = merged(through(gateway, timeout=5), {"tenants": {"demo": {"policy": {"daily_message_cap": 2}}}})
     world = await make_world(config)
     for n in range(2):
         assert (await world.request(number(n))).status_code == 202
@@ -74,7 +74,7 @@ async def test_a_tenants_cap_holds_over_providers(make_world: WorldMaker, gatewa
 
 async def test_a_cap_that_does_not_block_only_alerts(make_world: WorldMaker, gateway: EimsSimulator) -> None:
     """With block_on_limit = false everything is handed over."""
-    world = await make_world(with_keys(through(gateway), daily_message_cap=1, block_on_limit=False))
+    world = await make_world(with_keys(through(gateway, timeout=5), daily_message_cap=1, block_on_limit=False))
     for n in range(3):
         assert (await world.request(number(n))).status_code == 202
     await texts(gateway, 3)
@@ -82,7 +82,7 @@ async def test_a_cap_that_does_not_block_only_alerts(make_world: WorldMaker, gat
 
 async def test_two_replicas_keep_the_pace(make_world: WorldMaker, gateway: EimsSimulator) -> None:
     """At one text a second two replicas never hand two texts over within 0.8 s, and all arrive."""
-    config = with_keys(through(gateway) | shared_keys(), max_per_second=1)
+    config = with_keys(through(gateway, timeout=5) | shared_keys(), max_per_second=1)
     worlds = [await make_world(config), await make_world(config)]
     await asyncio.gather(*(worlds[n % 2].request(number(n)) for n in range(5)))
     await texts(gateway, 5)
@@ -97,7 +97,7 @@ async def test_a_config_error_opens_the_circuit_for_all(
     make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """One refused password: fail over at once, and the next message goes straight to the other gateway."""
-    config = through(gateway, second) | shared_keys()
+    config = through(gateway, second, timeout=5) | shared_keys()
     world, replica = await make_world(config), await make_world(config)
     gateway.script(*[refusing(AUTHENTICATION_ERROR)] * 10)
     assert (await world.request(number(1))).status_code == 202
@@ -110,7 +110,7 @@ async def test_a_config_error_opens_the_circuit_for_all(
 
 async def test_no_route_while_every_circuit_is_open(make_world: WorldMaker, gateway: EimsSimulator) -> None:
     """When the only gateway is shut the caller is told, with an honest Retry-After, and it is tried again later."""
-    world = await make_world(through(gateway))
+    world = await make_world(through(gateway, timeout=5))
     gateway.script(refusing(AUTHENTICATION_ERROR))
     first = (await world.request(number(1))).json()["verification_id"]
     await _settled(world, first)
