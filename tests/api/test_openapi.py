@@ -197,7 +197,6 @@ async def test_schemathesis_finds_nothing(world: World, document: dict[str, Any]
     def collect(case: schemathesis.Case[Any]) -> None:
         made.append(case)
 
-    made: list[schemathesis.Case[Any]] = []
     collect()
     assert len(made) >= 40
     failures: list[str] = []
