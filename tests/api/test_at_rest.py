@@ -33,6 +33,10 @@ async def dumped(store: Any) -> dict[bytes, bytes]:
                 value = b"\n".join(await store.lrange(key, 0, -1))
             case b"zset":
                 value = b"\n".join(await store.zrange(key, 0, -1))
+            case b"none":
+                continue  # it has ended between the two questions
+            case b"none":  # it ended between the two looks
+                continue
             case kind:
                 raise AssertionError(f"a key of type {kind!r}")
         found[key] = value
@@ -63,6 +67,9 @@ async def test_a_dump_gives_nothing_away(make_world: WorldMaker) -> None:
     assert {response.status_code for response in responses} == {202}
     sent = [await world.code_of(response.json()["verification_id"]) for response in responses]
 
+    async with asyncio.timeout(30):  # until every delivery is written down
+        while [key async for key in world.store.scan_iter("otp:{p*}:o", count=1000)]:
+            await asyncio.sleep(0.05)
     store = await dumped(world.store)
     everything = b"\n".join([*store, *store.values()])
     assert everything.count(b"$argon2id$") == VERIFICATIONS
