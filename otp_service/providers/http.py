@@ -17,6 +17,7 @@ from typing import Any, Final
 import httpx
 
 from otp_service.domain.outcomes import Outcome
+from otp_service.observability import LOG
 
 __all__ = ["GatewayClient", "Reply"]
 
@@ -75,7 +76,8 @@ class GatewayClient:
                     body = await _read(response)
                 finally:
                     await response.aclose()
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError):
+        except Exception as problem:  # also what the client does not foresee: a reset while it connects, say
+            LOG.info("gateway_unreached", kind=type(problem).__name__, written=written)
             return Outcome.AMBIGUOUS if written else Outcome.TRANSIENT
         return Reply(response.status_code, response.headers, body)
 

@@ -6,6 +6,7 @@
 -- Invariant: two texts are never closer than the pace, never more than so many calls are under way, and a circuit
 --            that is tried again is tried by one call.
 --@include _clock _circuit
+local ASK_AGAIN_MS = 1000
 local id, pace, at_once = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = now_ms()
 
@@ -15,12 +16,14 @@ if state == 'open' or state == 'probing' then
   return {'open', now, left}
 end
 
+-- Who waits asks again every second or when the pace allows; who does not has gone elsewhere, and nobody waits for it.
 local function turn(wait)
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 600000)
-  redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', now), id)
+  local longest = math.max(math.ceil(wait), ASK_AGAIN_MS)
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - pace - 3 * ASK_AGAIN_MS)
+  redis.call('ZADD', KEYS[2], string.format('%.0f', now), id)
   live_until(KEYS[2], now + 600000, now)
   wait = math.ceil(wait + redis.call('ZRANK', KEYS[2], id) * pace)
-  if wait <= tonumber(ARGV[5]) then return {'wait', now, math.max(wait, 1)} end
+  if wait <= tonumber(ARGV[5]) then return {'wait', now, math.max(math.min(wait, longest), 1)} end
   redis.call('ZREM', KEYS[2], id)
   return {'slow', now, wait}
 end
