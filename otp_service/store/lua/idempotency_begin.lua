@@ -5,15 +5,15 @@
 --         {'resume', the mark of the one who fell silent}: the work is yours; look first what it left
 --         {'in_flight', wait ms} {'mismatch'} {'replay', the sealed answer}
 -- Invariant: while an answer is kept or its worker is alive, nobody else works under the key.
---@include _clock
+--@include _clock _kept
 local now = now_ms()
-local kept = redis.call('HMGET', KEYS[1], 'fingerprint', 'answer', 'until', 'mark')
-if kept[1] then
-  if kept[1] ~= ARGV[1] then return {'mismatch'} end
-  if kept[2] then return {'replay', kept[2]} end
-  if tonumber(kept[3]) > now then return {'in_flight', tonumber(kept[3]) - now} end
+local kept = kept_of(KEYS[1])
+if kept then
+  if kept.fingerprint ~= ARGV[1] then return {'mismatch'} end
+  if kept.answer then return {'replay', kept.answer} end
+  if kept.until_ms > now then return {'in_flight', kept.until_ms - now} end
 end
-redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'until', string.format('%d', now + tonumber(ARGV[3])), 'mark', ARGV[2])
+kept_store(KEYS[1], {fingerprint = ARGV[1], mark = ARGV[2], until_ms = now + tonumber(ARGV[3])})
 live_until(KEYS[1], now + tonumber(ARGV[4]), now)
-if kept[4] then return {'resume', kept[4]} end
+if kept then return {'resume', kept.mark} end
 return {'new'}

@@ -1,0 +1,12 @@
+-- What stands under an idempotency key is one packed array, small enough to be kept for a day: the fingerprint of the
+-- request, the mark of who works under it, until when that one is waited for, and the answer, once there is one.
+local function kept_of(key)
+  local packed = redis.call('GET', key)
+  if not packed then return nil end
+  local kept = cmsgpack.unpack(packed)
+  return {fingerprint = kept[1], mark = kept[2], until_ms = kept[3], answer = kept[4]}
+end
+
+local function kept_store(key, kept)
+  redis.call('SET', key, cmsgpack.pack({kept.fingerprint, kept.mark, kept.until_ms, kept.answer}), 'KEEPTTL')
+end
