@@ -82,8 +82,6 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     for key in unused_keys(_read(path)):
         LOG.warning("config_key_without_effect", key=key)
     for caution in cautions(settings):
-        LOG.warning("config_caution", hint=caution)
-    for caution in cautions(settings):
         LOG.warning("config_caution", caution=caution)
     os.environ[CONFIG_VARIABLE] = path
     address = (host or settings.server.host, settings.server.port if port is None else port)
@@ -103,8 +101,6 @@ def check_config(config: str | None) -> None:
     settings = _checked(path)
     for key in unused_keys(_read(path)):
         click.echo(f"{key}: nothing acts on this yet", err=True)
-    for caution in cautions(settings):
-        click.echo(caution, err=True)
     for caution in cautions(settings):
         click.echo(caution, err=True)
     counts = f"{len(settings.tenants)} tenants, {len(settings.providers)} providers, {len(settings.routes)} routes"

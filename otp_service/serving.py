@@ -21,6 +21,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
 from otp_service.app import from_environment
+from otp_service.observability import LOG
 
 __all__ = ["serve_app", "serve_workers", "worker"]
 
@@ -63,7 +64,9 @@ def serve_workers(workers: int, host: str, port: int) -> None:
     config = uvicorn.Config(
         "otp_service.serving:worker", factory=True, host=host, port=port, workers=workers, **_OPTIONS
     )
-    supervisor = _Workers(config, [config.bind_socket()])
+    listener = config.bind_socket()
+    _tell(listener)
+    supervisor = _Workers(config, [listener])
     supervisor.run()
     if supervisor.failed:
         raise SystemExit(_FAILED_TO_START)
@@ -82,8 +85,11 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started and self._ready is not None:
-            self._ready(self.servers[0].sockets[0].getsockname()[1])
+        if self.started and sockets is None:
+            listener = self.servers[0].sockets[0]
+            _tell(listener)
+            if self._ready is not None:
+                self._ready(listener.getsockname()[1])
 
 
 class _Workers(Multiprocess):
@@ -109,6 +115,12 @@ class _Workers(Multiprocess):
         for pid in self._counted - alive:
             mark_process_dead(pid)
         self._counted = alive
+
+
+def _tell(listener: Any) -> None:
+    """Log the address, which uvicorn's own line does too, but redacted: four bytes look like a phone number."""
+    host, port = listener.getsockname()[:2]
+    LOG.info("listening", address=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
 
 def _end_with_parent() -> None:

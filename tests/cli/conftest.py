@@ -1,0 +1,135 @@
+"""Configs as files, secrets in the environment, and processes that end with their test."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from redis import Redis
+
+from otp_service.dev.embedded import EmbeddedServer
+from otp_service.dev.simulators.eims import EimsSimulator
+from tests.cli.process import Service
+
+KEY = "a-key-of-acme"
+PASSWORD = "gateway-password"
+SECRETS = {"KEY_K1": base64.b64encode(b"k" * 32).decode(), "GATEWAY_PASSWORD": PASSWORD}
+
+CONFIG = """
+[server]
+port = 0
+{server}
+[redis]
+url = "env:REDIS_URL"
+{redis}
+[keys]
+current = "k1"
+index = "k1"
+k1 = "env:KEY_K1"
+[tokens]
+issuer = "https://otp.example.com"
+current = "t1"
+t1 = "file:{pem}"
+[hashing]
+time_cost = 1
+memory_kib = {memory_kib}
+allow_weak = true
+[tenants.acme]
+brand = "Acme"
+country = "ID"
+api_keys = [{{ id = "web", sha256 = "{sha256}" }}]
+[providers.jakarta]
+type = "eims"
+base_url = "{gateway}"
+account = "acme"
+password = "env:GATEWAY_PASSWORD"
+timeout_seconds = 0.5
+{jakarta}
+[[routes]]
+providers = ["jakarta"]
+"""
+
+Starter = Callable[..., Service]
+ConfigWriter = Callable[..., Path]
+
+
+@pytest.fixture(scope="package")
+def running_store() -> Iterator[EmbeddedServer]:
+    """A server of these tests' own, which keeps things on disk as one in production does."""
+    with EmbeddedServer("--appendonly", "yes", "--appendfsync", "no") as running:
+        yield running
+
+
+@pytest.fixture
+def store(running_store: EmbeddedServer) -> EmbeddedServer:
+    """The same, empty."""
+    with Redis.from_url(running_store.url) as client:
+        client.flushall()
+    return running_store
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[EimsSimulator]:
+    """A simulated gateway."""
+    async with EimsSimulator("acme", PASSWORD) as running:
+        yield running
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> ConfigWriter:
+    """Write a config into a file; what is named goes into its place."""
+
+    def write(**parts: Any) -> Path:
+        pem = tmp_path / "t1.pem"
+        key = Ed25519PrivateKey.generate()
+        pem.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        base = {
+            "server": "",
+            "redis": "",
+            "jakarta": "",
+            "memory_kib": 8,
+            "gateway": "http://127.0.0.1:9",
+            "sha256": hashlib.sha256(KEY.encode()).hexdigest(),
+            "pem": pem,
+        }
+        path = tmp_path / "otp.toml"
+        path.write_text(CONFIG.format(**{**base, **parts}), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Starter]:
+    """Start `otp-service` with words and an environment of one's own."""
+    services: list[Service] = []
+
+    def begin(*words: str, environ: Mapping[str, str] | None = None) -> Service:
+        services.append(Service(tmp_path, *words, environ=environ))
+        return services[-1]
+
+    yield begin
+    for service in services:
+        service.end()
+
+
+@pytest.fixture
+def serve(start: Starter, store: EmbeddedServer) -> Callable[..., Service]:
+    """Start `otp-service serve` with a config and our store."""
+
+    def begin(config: Path, **environ: str) -> Service:
+        return start("serve", "--config", str(config), environ={**SECRETS, "REDIS_URL": store.url, **environ})
+
+    return begin
+
+
+def caller(url: str, key: str = KEY) -> httpx.AsyncClient:
+    """Make a client with a key."""
+    return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=10)
