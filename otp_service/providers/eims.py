@@ -1,23 +1,33 @@
 """EIMS / Ejoin, the Indonesian gateway: plain HTTP on port 20003, an answer in HTTP 200 whatever happened.
 
-This first form sends (`/sendsms`, variant V1) by GET, which the gateway's own document shows, or by POST with the
-same names in JSON, which clients in the field use. A number that the gateway refuses is simply missing from `array`.
+Variant V1 says account and password in every call, as the gateway's own document shows; V2 signs account, password
+and a time in GMT+8 instead, under paths that end with `V2`. A send is a GET, which the document shows, or a POST with
+the same names in JSON, which clients in the field use (in V2 who we are stays in the query then). Reports and the
+balance are GETs, the only way that is documented. A number that the gateway refuses is simply missing from `array`.
 There is no idempotency key, and a lost answer loses the message's id for good: such an outcome is ambiguous.
 """
 
 from __future__ import annotations
 
+import hashlib
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import msgspec
 
+from otp_service.domain.gateways import Balance, Report
 from otp_service.domain.outcomes import Delivered, Outcome, Sending
 from otp_service.domain.secret import Secret
+from otp_service.providers.eims_reports import read_report
 from otp_service.providers.http import GatewayClient, Reply
+from otp_service.providers.loose import LONGEST_ID, foreign_answer, integer, json_object
 
-__all__ = ["OUTCOMES", "Eims", "EimsAccount"]
+__all__ = ["OUTCOMES", "Eims", "EimsAccount", "read_answer", "sign"]
 
 OUTCOMES: Final[dict[int, Outcome]] = {
     # 0 to -13: three vendors' documents and three clients agree
@@ -57,31 +67,42 @@ OUTCOMES: Final[dict[int, Outcome]] = {
 }
 
 JSON: Final = "application/json;charset=utf-8"
-LONGEST_ID: Final = 64
-"""Characters of a gateway's id that are kept; theirs are numbers of at most 20 digits."""
+GMT_PLUS_8: Final = timezone(timedelta(hours=8))
+"""The platform's own time, wherever a gateway stands (signed interface; it takes 30 minutes of difference)."""
 
 
 @dataclass(frozen=True, slots=True)
 class EimsAccount:
-    """How to reach the gateway and who we are there; `post`: send JSON by POST instead of a query by GET."""
+    """How to reach the gateway and who we are there.
+
+    `post`: send JSON by POST instead of a query by GET. `reports`: the gateway is asked what became of a message.
+    `zero_is_delivered`: it has no delivery status of its own, and "sent" is the best that it ever says.
+    """
 
     base_url: str
     account: str
     password: Secret
     post: bool = False
+    variant: Literal["v1", "v2"] = "v1"
+    sender_id: str | None = None
+    reports: bool = False
+    zero_is_delivered: bool = False
 
 
 class Eims:
     """One account at one EIMS gateway."""
 
-    def __init__(self, name: str, account: EimsAccount, client: GatewayClient) -> None:
-        """Send through `client` as `account`."""
+    def __init__(
+        self, name: str, account: EimsAccount, client: GatewayClient, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Send through `client` as `account`; `clock` gives Unix seconds, for signed calls."""
         self.name = name
         self.repeatable = False
-        self.tells = False
+        self.tells = account.reports
         self.timeout_seconds = client.timeout_seconds
         self._account = account
         self._client = client
+        self._clock = clock
 
     async def close(self) -> None:
         """Close the client."""
@@ -90,63 +111,86 @@ class Eims:
     async def send(self, sending: Sending) -> Delivered:
         """Hand one message over; see the port."""
         to = sending.to.removeprefix("+")
-        fields = {
-            "account": self._account.account,
-            "password": self._account.password.reveal(),
-            "numbers": to,
-            "content": sending.text,
-        }
-        url = self._account.base_url.rstrip("/") + "/sendsms"
-        if self._account.post:
-            reply = await self._client.call(
-                "POST", url, headers={"Content-Type": JSON}, content=msgspec.json.encode(fields)
-            )
-        else:
-            query = "&".join(f"{name}={quote(value, safe='')}" for name, value in fields.items())
-            reply = await self._client.call("GET", f"{url}?{query}", headers={"Content-Type": JSON})
+        message = {"numbers": to, "content": sending.text}
+        if self._account.sender_id:
+            message = {"sender" if self._account.variant == "v1" else "senderid": self._account.sender_id} | message
+        if not self._account.post:
+            return read_answer(await self._get("sendsms", message), to)
+        query, body = ({}, self._who() | message) if self._account.variant == "v1" else (self._who(), message)
+        reply = await self._client.call(
+            "POST", self._url("sendsms", query), headers={"Content-Type": JSON}, content=msgspec.json.encode(body)
+        )
         return read_answer(reply, to)
+
+    async def report(self, message_id: str) -> Report:
+        """Ask what became of a message; see the port."""
+        reply = await self._get("getreport", {"ids": message_id})
+        answer = _answer(reply)
+        if not isinstance(answer, dict):
+            return Report(None)
+        return read_report(answer, message_id, zero_is_delivered=self._account.zero_is_delivered)
+
+    async def balance(self) -> Balance | Outcome:
+        """Ask what is left: real money and the bonus, which is spent as well. The gateway names no currency."""
+        answer = _answer(await self._get("getbalance", {}))
+        if not isinstance(answer, dict):
+            return answer.outcome
+        amounts = [_decimal(answer.get(name, "0")) for name in ("balance", "gift")]
+        if "balance" not in answer or None in amounts:
+            return Outcome.AMBIGUOUS
+        return Balance(sum((amount for amount in amounts if amount is not None), Decimal(0)))
+
+    async def _get(self, verb: str, fields: dict[str, str]) -> Reply | Outcome:
+        return await self._client.call("GET", self._url(verb, self._who() | fields), headers={"Content-Type": JSON})
+
+    def _who(self) -> dict[str, str]:
+        """Say who calls: with the password itself, or with a signature and its time."""
+        account, password = self._account.account, self._account.password
+        if self._account.variant == "v1":
+            return {"account": account, "password": password.reveal()}
+        now = datetime.fromtimestamp(self._clock(), GMT_PLUS_8).strftime("%Y%m%d%H%M%S")
+        return {"account": account, "sign": sign(account, password, now), "datetime": now}
+
+    def _url(self, verb: str, query: dict[str, str]) -> str:
+        """Write an address; every byte of a value that is not unreserved is %XX, a space too."""
+        path = verb if self._account.variant == "v1" else verb + "V2"
+        pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+        return f"{self._account.base_url.rstrip('/')}/{path}" + (f"?{pairs}" if pairs else "")
+
+
+def sign(account: str, password: Secret, at: str) -> str:
+    """Sign a call of the signed interface: MD5, in lower-case hex, of account, password and time."""
+    return hashlib.md5(f"{account}{password.reveal()}{at}".encode(), usedforsecurity=False).hexdigest()
 
 
 def read_answer(reply: Reply | Outcome, to: str) -> Delivered:
     """Say what `reply` means for the number `to` (digits)."""
-    if isinstance(reply, Outcome):
-        return Delivered(reply)
-    answer = _object(reply.body)
-    status = _integer(answer.get("status"))
-    if status is None or status > 0:  # the error page of a web framework has a positive `status`
-        return Delivered(_by_http_status(reply))
-    if status < 0:
-        return Delivered(OUTCOMES.get(status, Outcome.CONFIG_ERROR))
+    answer = _answer(reply)
+    if not isinstance(answer, dict):
+        return answer
     rows = answer.get("array")
     for row in rows if isinstance(rows, list) else ():
         if isinstance(row, list) and len(row) >= 2 and str(row[0]).lstrip("+") == to:
             return Delivered(Outcome.ACCEPTED, str(row[1])[:LONGEST_ID])
-    refused = bool(_integer(answer.get("fail"))) and not _integer(answer.get("success"))
+    refused = bool(integer(answer.get("fail"))) and not integer(answer.get("success"))
     return Delivered(Outcome.TRANSIENT if refused else Outcome.AMBIGUOUS)
 
 
-def _by_http_status(reply: Reply) -> Outcome:
-    """Judge an answer that is not the gateway's own: a proxy's, a login page, a crash."""
-    if reply.status in (401, 403, 404):
-        return Outcome.CONFIG_ERROR
-    if reply.status == 429:
-        return Outcome.THROTTLED
-    if reply.status == 503 and "retry-after" in reply.headers:  # who says this did not pass the request on
-        return Outcome.TRANSIENT
-    return Outcome.AMBIGUOUS
+def _answer(reply: Reply | Outcome) -> dict[str, Any] | Delivered:
+    """Read an answer with status 0, or what another one, or none, means."""
+    if isinstance(reply, Outcome):
+        return Delivered(reply)
+    answer = json_object(reply.body)
+    status = integer(answer.get("status"))
+    if status is None or status > 0:  # the error page of a web framework has a positive `status`
+        return foreign_answer(reply)
+    return answer if status == 0 else Delivered(OUTCOMES.get(status, Outcome.CONFIG_ERROR))
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _decimal(value: object) -> Decimal | None:
+    """Read an amount of money, which comes as text or as a number."""
     try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return decoded if isinstance(decoded, dict) else {}
-
-
-def _integer(value: object) -> int | None:
-    """Read a number that comes as a number or as a string."""
-    try:
-        return int(value) if isinstance(value, int | str) else None
-    except ValueError:
+        amount = Decimal(str(value))
+    except InvalidOperation:
         return None
+    return amount if amount.is_finite() else None

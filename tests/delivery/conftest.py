@@ -107,7 +107,7 @@ async def settled(
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while found != expected:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.03)
                 found = {d["provider"]: (d["status"], d["error"]) for d in await deliveries(world, verification_id)}
     assert found == expected
 

@@ -69,7 +69,7 @@ lives = st.builds(Life, routes, rules, st.lists(st.tuples(outcomes, took), max_s
 
 
 @given(lives)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_who_may_have_the_text_is_never_asked_again(life: Life) -> None:
     """Neither after an acceptance nor after an ambiguous outcome; a provider of the route is asked, and no other."""
     for _, step in life.steps():
@@ -79,7 +79,7 @@ def test_who_may_have_the_text_is_never_asked_again(life: Life) -> None:
 
 
 @given(lives)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_more_gateways_may_have_the_text_than_is_allowed(life: Life) -> None:
     """`max_texts` holds over the whole life."""
     for _ in life.steps():
@@ -88,7 +88,7 @@ def test_no_more_gateways_may_have_the_text_than_is_allowed(life: Life) -> None:
 
 
 @given(lives)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_nothing_is_tried_after_a_last_word(life: Life) -> None:
     """An acceptance, or a verdict about the recipient, is the last that is heard."""
     for _ in life.steps():
@@ -97,7 +97,7 @@ def test_nothing_is_tried_after_a_last_word(life: Life) -> None:
 
 
 @given(lives)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_an_ambiguous_outcome_is_held(life: Life) -> None:
     """Nobody is asked before the hold is over, and with hold 0 nobody at all."""
     for now, step in life.steps():
@@ -108,7 +108,7 @@ def test_an_ambiguous_outcome_is_held(life: Life) -> None:
 
 
 @given(lives)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_waits_are_for_something_and_end_before_the_code(life: Life) -> None:
     """A wait is at least a millisecond and ends while the code lives; so every life ends."""
     for now, step in life.steps():
@@ -118,7 +118,7 @@ def test_waits_are_for_something_and_end_before_the_code(life: Life) -> None:
 
 
 @given(lives)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_everybody_is_asked_before_anybody_is_asked_again(life: Life) -> None:
     """Fail over first."""
     for _ in life.steps():

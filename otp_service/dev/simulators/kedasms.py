@@ -1,0 +1,284 @@
+"""KedaSMS, front proxy and back end in one: sealed sends, callbacks, the status by `msgid`, and the account's limits.
+
+The envelope is judged as the document has it: AES-256-GCM with the timestamp as associated data, at most five minutes
+off, and an iv that is new. Nothing documents what refusals look like: here an HTTP status that says what it is, the
+same number as `code`, and English words. A callback's address is the one that the send gave; nothing signs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Meta, Struct
+
+from otp_service.dev.simulators.server import Reply, Request, Say, Simulator
+from otp_service.domain.phone import PhoneInvalid, parse
+from otp_service.providers.http import GatewayClient
+from otp_service.providers.http import Reply as Answer
+
+__all__ = ["KedasmsMessage", "KedasmsSimulator", "refusing"]
+
+JSON: Final = "application/json"
+WINDOW_SECONDS: Final = 300
+IV_BYTES, TAG_BYTES = 12, 16
+PRICE: Final = 0.048
+CALLBACK_TIMEOUT_SECONDS: Final = 5.0
+_URL: Final = re.compile(r"https?://[!-~]+")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class KedasmsMessage:
+    """A text that the gateway took. A send is answered with `task_id`; callbacks and the status speak of `msgid`."""
+
+    task_id: str
+    msgid: str
+    to: str
+    text: str
+    sender: str
+    callback_url: str
+    at: datetime
+
+
+class _Envelope(Struct, rename="camel", forbid_unknown_fields=True):
+    """What travels in clear."""
+
+    api_key: str
+    timestamp: int
+    iv: str
+    cipher_text: str
+
+
+class _Message(Struct, rename="camel", forbid_unknown_fields=True):
+    """What is sealed."""
+
+    country_code: Annotated[str, Meta(pattern="^[A-Z]{2}$")]
+    phone_numbers: Annotated[list[str], Meta(min_length=1)]
+    content: Annotated[str, Meta(min_length=1)]
+    sender_id: Annotated[str, Meta(min_length=1)] = "KedaSMS"
+    track_click: bool = True
+    callback_url: str = ""
+
+
+class _Limits(Struct, rename="camel", forbid_unknown_fields=True):
+    """What PUT limits takes; money is a number."""
+
+    api_key: str
+    alert_threshold: Annotated[float, Meta(ge=0, le=1)]
+    block_on_limit: bool
+    daily_sms_cap: Annotated[int, Meta(ge=0)] | None = None
+    daily_spend_cap: Annotated[float, Meta(ge=0)] | None = None
+
+
+class _Refused(Exception):
+    """The request is refused: an HTTP status, and words."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+
+
+def refusing(status: int, message: str, *, code: str | None = None, headers: dict[str, str] | None = None) -> Say:
+    """Make the behaviour of a gateway that answers so and sends nothing; `code` is else the status."""
+    body = msgspec.json.encode({"code": str(status) if code is None else code, "message": message})
+    return Say(Reply(body, status, {"Content-Type": JSON} | (headers or {})))
+
+
+class KedasmsSimulator(Simulator):
+    """One account. `messages` is what was taken, oldest first; `plaintexts` what was in the envelopes, as bytes.
+
+    `callbacks`: statuses that are reported by themselves for every message, each so many seconds after it was taken.
+    `limits` is what was put last. `funds` is the balance in USD; None: endless.
+    """
+
+    def __init__(
+        self,
+        api_key: str = "kedasms-key",
+        encryption_key: bytes = bytes(range(32)),
+        *,
+        clock: Callable[[], float] = time.time,
+        callbacks: Sequence[tuple[float, str]] = (),
+        funds: float | None = None,
+    ) -> None:
+        """Answer to `api_key` and `encryption_key`; `clock` is the gateway's, in Unix seconds."""
+        super().__init__()
+        self.messages: list[KedasmsMessage] = []
+        self.plaintexts: list[bytes] = []
+        self.statuses: dict[str, str] = {}
+        self.limits: _Limits | None = None
+        self.funds = funds
+        self._api_key = api_key
+        self._cipher = AESGCM(encryption_key)
+        self._clock = clock
+        self._callbacks = tuple(callbacks)
+        self._ivs: set[bytes] = set()
+        self._calling: set[asyncio.Task[list[int]]] = set()
+
+    def answer(self, request: Request) -> Reply:
+        """Take a message, tell a status or set the limits, or say why not; every answer has the gateway's time."""
+        try:
+            match request.method, request.path:
+                case "POST", "/api/sms/send":
+                    members = self._send(request)
+                case "GET", "/api/sms/status":
+                    members = self._status(request)
+                case "PUT", "/api/external/accounts/limits":
+                    members = self._set_limits(request)
+                case _:
+                    raise _Refused(404, "Not found")
+            status = 200
+        except _Refused as refused:
+            members, status = {"code": str(refused.status), "message": refused.why}, refused.status
+        headers = {"Content-Type": JSON, "Date": formatdate(self._clock(), usegmt=True)}
+        return Reply(msgspec.json.encode(members), status, headers)
+
+    async def close(self) -> None:
+        """Listen no more, and break callbacks off."""
+        for task in self._calling:
+            task.cancel()
+        await asyncio.gather(*self._calling, return_exceptions=True)
+        await super().close()
+
+    def callback(self, message: KedasmsMessage, status: str) -> bytes:
+        """Write the body of a callback as the document shows it."""
+        sent = message.at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        members = {"msgid": message.msgid, "status": status, "recipient": message.to, "sender": message.sender}
+        return msgspec.json.encode(members | {"sent_time": sent, "delivered_time": sent, "cost": "0.05"})
+
+    async def call_back(
+        self, message: KedasmsMessage, status: str = "DELIVERED", *, after: float = 0.0, times: int = 1
+    ) -> list[int]:
+        """Report `status`, late or more than once if told to; gives the HTTP statuses that were answered, 0 for none.
+
+        Out of order is two calls. No document has a repetition for a callback that failed: there is none.
+        """
+        await asyncio.sleep(after)
+        self.statuses[message.msgid] = status
+        client, answers = GatewayClient(CALLBACK_TIMEOUT_SECONDS), []
+        try:
+            for _ in range(times):
+                answer = await client.call(
+                    "POST",
+                    message.callback_url,
+                    headers={"Content-Type": JSON},
+                    content=self.callback(message, status),
+                )
+                answers.append(answer.status if isinstance(answer, Answer) else 0)
+        finally:
+            await client.close()
+        return answers
+
+    def _send(self, request: Request) -> dict[str, Any]:
+        envelope = _read(request, _Envelope)
+        self._check_key(envelope.api_key)
+        if abs(self._clock() - envelope.timestamp) > WINDOW_SECONDS:
+            raise _Refused(400, "Timestamp is outside the allowed window")
+        plaintext = self._opened(envelope)
+        try:
+            message = msgspec.json.decode(plaintext, type=_Message)
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            raise _Refused(400, f"Invalid payload: {problem}") from None
+        if message.callback_url and not _URL.fullmatch(message.callback_url):
+            raise _Refused(400, "callbackUrl is not a URL")
+        numbers = [_e164(number, message.country_code) for number in message.phone_numbers]
+        self._charge(len(numbers))
+        self.plaintexts.append(plaintext)
+        return self._taken(numbers, message)
+
+    def _opened(self, envelope: _Envelope) -> bytes:
+        try:
+            iv = base64.b64decode(envelope.iv, validate=True)
+            cipher_text = base64.b64decode(envelope.cipher_text, validate=True)
+        except (binascii.Error, ValueError):
+            raise _Refused(400, "iv and cipherText have to be base64") from None
+        if len(iv) != IV_BYTES or len(cipher_text) <= TAG_BYTES:
+            raise _Refused(400, "iv or cipherText has a wrong length")
+        try:
+            plaintext = self._cipher.decrypt(iv, cipher_text, envelope.timestamp.to_bytes(8, "big"))
+        except (InvalidTag, OverflowError):
+            raise _Refused(400, "Decryption failed") from None
+        if iv in self._ivs:
+            raise _Refused(400, "iv was used before")
+        self._ivs.add(iv)
+        return plaintext
+
+    def _charge(self, count: int) -> None:
+        limits, sent = self.limits, len(self.messages) + count
+        if limits is not None and limits.block_on_limit:
+            if limits.daily_sms_cap is not None and sent > limits.daily_sms_cap:
+                raise _Refused(403, "Daily SMS cap reached")
+            if limits.daily_spend_cap is not None and sent * PRICE > limits.daily_spend_cap:
+                raise _Refused(403, "Daily spend cap reached")
+        if self.funds is not None:
+            if self.funds < count * PRICE:
+                raise _Refused(402, "Insufficient balance")
+            self.funds -= count * PRICE
+
+    def _taken(self, numbers: Sequence[str], wanted: _Message) -> dict[str, Any]:
+        at = datetime.fromtimestamp(self._clock(), UTC)
+        task_id = f"{at:%Y%m%d}-{len(self.plaintexts):04}"
+        for number in numbers:
+            msgid = f"msg_{len(self.messages) + 1:012x}"
+            message = KedasmsMessage(task_id, msgid, number, wanted.content, wanted.sender_id, wanted.callback_url, at)
+            self.messages.append(message)
+            self.statuses[msgid] = "SENT"
+            for after, status in self._callbacks if message.callback_url else ():
+                task = asyncio.get_running_loop().create_task(self.call_back(message, status, after=after))
+                self._calling.add(task)
+                task.add_done_callback(self._calling.discard)
+        data = {"taskId": task_id, "message": "SMS task created", "debitedAmount": PRICE, "currency": "USD"}
+        return {"code": "0", "message": "Success", "data": data}
+
+    def _status(self, request: Request) -> dict[str, Any]:
+        asked = parse_qs(request.query).get("msgid", [])
+        message = next((one for one in self.messages if [one.msgid] == asked), None)
+        if message is None:
+            raise _Refused(404, "Message not found")
+        data = msgspec.json.decode(self.callback(message, self.statuses[message.msgid]))
+        del data["cost"]
+        return {"success": True, "data": data | {"message": message.text}, "code": 200}
+
+    def _set_limits(self, request: Request) -> dict[str, Any]:
+        limits = _read(request, _Limits)
+        self._check_key(limits.api_key)
+        self.limits = limits
+        return {"success": True, "code": 200}
+
+    def _check_key(self, api_key: str) -> None:
+        if api_key != self._api_key:
+            raise _Refused(401, "Invalid API key")
+
+
+def _read(request: Request, kind: type[_T]) -> _T:
+    media_type = request.headers.get("content-type", "")
+    if media_type.partition(";")[0].strip().lower() != JSON:
+        raise _Refused(415, f"Content-Type has to be {JSON}")
+    try:
+        return msgspec.json.decode(request.body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise _Refused(400, f"Invalid payload: {problem}") from None
+
+
+def _e164(number: str, country: str) -> str:
+    """Read a national number: digits as they follow the country code, of that very country."""
+    try:
+        found = parse(number, country)
+    except PhoneInvalid:
+        raise _Refused(400, "Invalid phone number") from None
+    if (found.national_digits, found.country) != (number, country):
+        raise _Refused(400, "Invalid phone number: not national, or of another country")
+    return found.e164

@@ -1,0 +1,51 @@
+"""The EIMS adapter as the tests call it, a simulated gateway for it, and the message that they send."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from otp_service.dev.simulators.eims import EimsSimulator
+from otp_service.dev.simulators.server import Reply, Say
+from otp_service.domain.outcomes import Sending
+from otp_service.domain.secret import Secret
+from otp_service.providers.eims import Eims, EimsAccount
+from otp_service.providers.http import GatewayClient
+
+ACCOUNT = "acme & sons"
+PASSWORD = "p%s+w&rd=100% ü"
+DIGITS = "6281210100055"
+TEXT = "Café: kode 123456 + 100%"
+NOW = 1_795_968_000.0
+"""2026-11-29 16:00:00 UTC: in GMT+8 the next day has just begun."""
+
+
+@contextlib.asynccontextmanager
+async def eims(
+    gateway: EimsSimulator, *, password: str = PASSWORD, seconds: float = 2.0, now: float = NOW, **account: Any
+) -> AsyncIterator[Eims]:
+    """Make the adapter for a gateway, and close it."""
+    whole = EimsAccount(gateway.url, ACCOUNT, Secret(password), **account)
+    provider = Eims("first", whole, GatewayClient(seconds), lambda: now)
+    try:
+        yield provider
+    finally:
+        await provider.close()
+
+
+@contextlib.asynccontextmanager
+async def ejoin(**options: Any) -> AsyncIterator[EimsSimulator]:
+    """Start a simulated gateway."""
+    async with EimsSimulator(ACCOUNT, PASSWORD, **({"clock": lambda: NOW} | options)) as gateway:
+        yield gateway
+
+
+def sending(text: str = TEXT) -> Sending:
+    """Make a message."""
+    return Sending("v1", "+" + DIGITS, "ID", "81210100055", text, "123456", 300)
+
+
+def said(body: str, status: int = 200) -> Say:
+    """Make the behaviour of a gateway that answers just this."""
+    return Say(Reply(body.encode(), status))

@@ -1,0 +1,31 @@
+"""What the tests of KedaSMS share: the fact sheet's vector, and a provider against a simulator."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from otp_service.dev.simulators.kedasms import KedasmsSimulator
+from otp_service.domain.outcomes import Sending
+from otp_service.domain.secret import Secret
+from otp_service.providers.http import GatewayClient
+from otp_service.providers.kedasms import Kedasms, KedasmsAccount
+
+KEY, API_KEY = bytes(range(32)), "kedasms-key"
+NOW = 1_712_123_456
+SENDING = Sending("m-1", "+6281210100055", "ID", "81210100055", "Acme: kode 739251 \u2713", "739251", 300)
+
+
+@asynccontextmanager
+async def gateway(
+    simulator: KedasmsSimulator, *, ours: float = NOW, seconds: float = 5.0, sender: str | None = None
+) -> AsyncIterator[Kedasms]:
+    """Run a provider whose clock says `ours` against a simulator."""
+    async with simulator:
+        account = KedasmsAccount(simulator.url + "/", simulator.url, Secret(API_KEY), KEY, sender)
+        provider = Kedasms("keda", account, GatewayClient(seconds), clock=lambda: ours)
+        yield provider
+        await provider.close()
+
+
+def on_time() -> KedasmsSimulator:
+    """Make a simulator whose clock is that of the vector."""
+    return KedasmsSimulator(API_KEY, KEY, clock=lambda: NOW)

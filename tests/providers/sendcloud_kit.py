@@ -1,0 +1,55 @@
+"""The SendCloud adapter as the tests call it, a simulated gateway for it, and the message that they send."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from otp_service.dev.simulators.sendcloud import SendcloudSimulator
+from otp_service.dev.simulators.server import Reply, Say
+from otp_service.domain.outcomes import Sending
+from otp_service.domain.secret import Secret
+from otp_service.providers.http import GatewayClient
+from otp_service.providers.sendcloud import Sendcloud, SendcloudAccount
+
+KEY = "k%y&+ü"
+TO = "+6281210100055"
+NOW = 1_796_000_000.5
+TEXT = "Acme & Söhne: kode 123456 + 100%"
+
+
+@contextlib.asynccontextmanager
+async def sendcloud(
+    gateway: SendcloudSimulator, *, key: str = KEY, seconds: float = 2.0, **account: Any
+) -> AsyncIterator[Sendcloud]:
+    """Make the adapter for a gateway, and close it."""
+    whole: dict[str, Any] = {
+        "base_url": gateway.url,
+        "sms_user": "acme_sms",
+        "sms_key": Secret(key),
+        "template_id": 1234,
+    }
+    provider = Sendcloud("aurora", SendcloudAccount(**whole | account), GatewayClient(seconds), lambda: NOW)
+    try:
+        yield provider
+    finally:
+        await provider.close()
+
+
+@contextlib.asynccontextmanager
+async def aurora(**options: Any) -> AsyncIterator[SendcloudSimulator]:
+    """Start a simulated gateway."""
+    async with SendcloudSimulator("acme_sms", KEY, **({"clock": lambda: NOW} | options)) as gateway:
+        yield gateway
+
+
+def sending(message_id: str = "v1-ABC_7", to: str = TO, brand: str = "Acme") -> Sending:
+    """Make a message."""
+    return Sending(message_id, to, "ID", "81210100055", TEXT, "123456", 300, brand=brand, minutes=5)
+
+
+def said(body: str | bytes, status: int = 200, **headers: str) -> Say:
+    """Make the behaviour of a gateway that answers just this."""
+    raw = body.encode() if isinstance(body, str) else body
+    return Say(Reply(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))
