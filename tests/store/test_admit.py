@@ -182,6 +182,47 @@ async def test_release_leaves_a_later_reservation_alone(store: Store) -> None:
     assert (await store.admitted()).sends_left == 3
 
 
+async def test_release_takes_its_own_send_out_of_the_windows(store: Store) -> None:
+    """The send of the moment named goes, not the youngest: the windows slide on as if it had never been."""
+    two = policy(recipient=(Window(2, 100),))
+    slow = await store.admitted(tenant="a", policy=two)
+    await store.advance(40)
+    await store.admitted(tenant="b", policy=two)
+
+    await store.verifications.release(slow)
+    await store.admitted(tenant="c", policy=two)
+
+    assert await store.denied(tenant="d", policy=two) == Denied(Reason.RATE_LIMITED, 100_000, "recipient")
+
+
+async def test_a_recipient_lives_as_long_as_anything_counts(store: Store) -> None:
+    """The key goes when its last send has left the longest window; nothing makes its life shorter."""
+    name = "otp:{p07}:r:alice"
+    admitted = await store.admitted()
+    life = await store.redis.pexpiretime(name)
+    assert life == admitted.now_ms + 86_400_000
+
+    await store.advance(40)
+    brief = policy(recipient=(), recipient_failures=(Window(3, 60),))
+    verification_id = await store.started(policy=brief, tenant="other")
+    await store.verifications.spend_attempt(verification_id, "other", brief)
+    assert await store.redis.pexpiretime(name) == life
+
+    long = policy(recipient=(), recipient_failures=(Window(3, 200_000),))
+    await store.verifications.spend_attempt(verification_id, "other", long)
+    assert await store.redis.pexpiretime(name) == await store.now() + 200_000_000
+
+
+async def test_a_recipient_lives_through_its_chain_and_cooldown(store: Store) -> None:
+    """Without windows its life is that of the code, or of a longer cooldown."""
+    for name, limits, seconds in (
+        ("alice", policy(recipient=()), 300),
+        ("bob", policy(recipient=(), cooldown_seconds=3600), 3600),
+    ):
+        await store.admitted(recipient=name, policy=limits)
+        assert await store.redis.pexpiretime(f"otp:{{p07}}:r:{name}") == await store.now() + seconds * 1000
+
+
 async def test_release_frees_what_the_limits_took(store: Store) -> None:
     """Every limit that was taken from has its place again, in the windows of both sides."""
     once = policy(recipient=(Window(1, 3600),))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from otp_service.domain.limits import Window
-from otp_service.domain.transitions import Ended, Locked, Spent, Unknown, Verified, WaitForSend
+from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.transitions import Ended, Locked, Settlement, Spent, Unknown, Verified, WaitForSend
 from otp_service.domain.verification import Status
 from otp_service.store.keys import Partition, new_verification_id
 from tests.store.kit import POLICY, RECIPIENT, TENANT, Store, policy
@@ -38,6 +39,16 @@ async def test_after_the_last_attempt_a_guess_waits_for_a_new_code(store: Store)
     await store.advance(0.001)
     assert await store.verifications.spend_attempt(verification_id, TENANT, POLICY) == WaitForSend(0)
     await store.admitted()
+
+
+async def test_exhausted_stays_exhausted_when_the_code_expires(store: Store) -> None:
+    """The first end wins: a guess after both is told of the attempts, which ended it."""
+    verification_id = await store.start(await store.admitted(), attempts_left=1)
+    await store.verifications.spend_attempt(verification_id, TENANT, POLICY)
+    await store.advance(300)
+
+    assert await store.verifications.spend_attempt(verification_id, TENANT, POLICY) == WaitForSend(0)
+    assert await store.status(verification_id) == "exhausted"
 
 
 async def test_the_wait_for_a_new_code_counts_the_chain_and_the_windows(store: Store) -> None:
@@ -130,6 +141,39 @@ async def test_the_last_attempt_may_be_the_right_one(store: Store) -> None:
     assert await store.status(verification_id) == "verified"
     await store.advance(30)
     await store.admitted(policy=last)
+
+
+async def test_a_success_of_an_older_code_leaves_the_newer_one_alone(store: Store) -> None:
+    """The last guess at an older code was paid for, and a newer code came: the newer's chain goes on."""
+    older = await store.start(await store.admitted(), attempts_left=1)
+    await store.verifications.spend_attempt(older, TENANT, POLICY)
+    await store.advance(30)
+    newer = await store.started()
+
+    assert isinstance(await store.verifications.consume(older), Verified)
+
+    assert await store.status(newer) == "pending"
+    await store.advance(30)
+    newest = await store.admitted()
+    assert newest.sends_left == 2
+    await store.start(newest)
+    assert await store.status(newer) == "superseded"
+
+
+async def test_no_verb_changes_how_long_a_verification_lives(store: Store) -> None:
+    """Its key goes ten minutes after its code, whatever was written to it on the way."""
+    verification_id = await store.started()
+    name = f"otp:{{p07}}:v:{verification_id}"
+    life = await store.redis.pexpiretime(name)
+    await store.advance(20)
+
+    await store.verifications.spend_attempt(verification_id, TENANT, POLICY)
+    await store.outbox.begin(verification_id, 1, "first", 9000)
+    await store.outbox.settle(verification_id, 1, Settlement("first", DeliveryStatus.UNKNOWN, due_in_ms=0))
+    assert len(await store.claimed()) == 1
+    assert await store.redis.pexpiretime(name) == life
+    await store.verifications.consume(verification_id)
+    assert await store.redis.pexpiretime(name) == life
 
 
 async def test_what_has_ended_is_not_consumed(store: Store) -> None:

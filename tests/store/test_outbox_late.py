@@ -156,6 +156,7 @@ async def test_the_answer_to_an_ended_code_is_told(
     delivery = await store.delivery(verification_id)
     assert delivery is not None
     assert delivery.status == status
+    assert late or await store.redis.zscore("otp:{p07}:o", verification_id) is None
     await store.advance(60)
     claimed, _, waiting = await store.outbox.claim()
     assert (claimed, waiting) == ([], 0)

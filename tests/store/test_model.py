@@ -1,0 +1,173 @@
+"""The store against a naive model of one recipient: whatever is done in whatever order, both say the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from otp_service.domain.limits import Window
+from otp_service.domain.transitions import Admitted, SendPolicy, Spent, Verified
+from otp_service.domain.verification import Snapshot
+from tests.store.kit import NOW_KEY, Store
+from tests.store.model import Chain, Model
+
+POLICY = SendPolicy(
+    cooldown_seconds=5,
+    max_sends=3,
+    ttl_seconds=30,
+    recipient=(Window(4, 40), Window(7, 200)),
+    recipient_failures=(Window(4, 60), Window(6, 300)),
+)
+MAX_ATTEMPTS = 3
+STEADY = settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Ask for a code; `kept` False gives it back, as a request without a route does."""
+
+    chain: Chain
+    kept: bool = True
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Guess at the verification `back` steps before the latest."""
+
+    back: int
+    right: bool
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Cancel one, or read it, perhaps as another tenant."""
+
+    back: int
+    tenant: str
+    reads: bool
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Let time pass."""
+
+    ms: int
+
+
+Step = Request | Guess | Cancel | Pause
+
+LOGIN = ("a", "login")
+chains = st.sampled_from([LOGIN, LOGIN, LOGIN, ("a", "reset"), ("b", "login")])
+backs = st.sampled_from([0, 0, 0, 0, 1, 2])
+pauses = st.one_of(
+    st.sampled_from([1, 4_999, 5_000, 5_001, 29_999, 30_000, 40_000, 60_000, 599_999, 600_000]),
+    st.integers(1, 40_000),
+)
+steps = st.lists(
+    st.one_of(
+        st.builds(Request, chains),
+        st.builds(Request, chains, st.booleans()),
+        st.builds(Guess, backs, st.booleans()),
+        st.builds(Guess, backs, st.just(False)),
+        st.builds(Cancel, backs, st.sampled_from(["a", "b"]), st.booleans()),
+        st.builds(Pause, pauses),
+        st.builds(Pause, st.sampled_from([5_000, 5_001])),
+    ),
+    min_size=10,
+    max_size=60,
+)
+
+
+class Run:
+    """The store and the model side by side."""
+
+    def __init__(self, store: Store, now: int) -> None:
+        self.store = store
+        self.model = Model(POLICY, MAX_ATTEMPTS, now)
+        self.ids: list[str] = []
+
+    async def take(self, step: Step) -> None:
+        """Do one step in both, and compare."""
+        match step:
+            case Request(chain, kept):
+                await self.request(chain, kept=kept)
+            case Guess(back, right):
+                await self.guess(back, right=right)
+            case Cancel(back, tenant, reads):
+                await self.cancel(back, tenant, reads=reads)
+            case Pause(ms):
+                self.model.now += ms
+                await self.store.redis.set(NOW_KEY, self.model.now)
+
+    async def request(self, chain: Chain, *, kept: bool) -> None:
+        """Ask for a code, and start it or give it back."""
+        tenant, purpose = chain
+        if not kept and self.model.locked(tenant) == 0 and self.model.send_wait(chain)[0] <= 0:
+            await self.store.verifications.release(
+                await self.store.admitted(tenant=tenant, purpose=purpose, policy=POLICY)
+            )
+            return
+        expected = self.model.request(chain)
+        if not isinstance(expected, int):
+            assert await self.store.denied(tenant=tenant, purpose=purpose, policy=POLICY) == expected
+            return
+        admitted = await self.store.admitted(tenant=tenant, purpose=purpose, policy=POLICY)
+        assert isinstance(admitted, Admitted)
+        assert (admitted.now_ms, admitted.sends_left) == (self.model.now, expected)
+        self.ids.append(await self.store.start(admitted, attempts_left=MAX_ATTEMPTS))
+        self.model.start(chain)
+
+    async def guess(self, back: int, *, right: bool) -> None:
+        """Pay for a guess, and consume if it is right."""
+        if back >= len(self.ids):
+            return
+        verification_id, proof = self.ids[-1 - back], self.model.proofs[-1 - back]
+        answer = await self.store.verifications.spend_attempt(verification_id, proof.tenant, POLICY)
+        expected = self.model.spend(proof, proof.tenant)
+        assert (answer.attempts_left if isinstance(answer, Spent) else answer) == expected
+        if isinstance(answer, Spent) and right:
+            assert await self.store.verifications.consume(verification_id) == Verified(self.model.now)
+            self.model.consume(proof)
+
+    async def cancel(self, back: int, tenant: str, *, reads: bool) -> None:
+        """Cancel or read one; either shows how it stands."""
+        if back >= len(self.ids):
+            return
+        verification_id, proof = self.ids[-1 - back], self.model.proofs[-1 - back]
+        verbs = self.store.verifications
+        answer = await (verbs.read if reads else verbs.cancel)(verification_id, tenant)
+        known = proof.status_at(self.model.now) if tenant == proof.tenant else None
+        expected = known if reads else self.model.cancel(proof, tenant)
+        shown = answer.record.status_at(answer.now_ms) if isinstance(answer, Snapshot) else None
+        assert shown == expected
+        if isinstance(answer, Snapshot):
+            assert answer.record.attempts_left == proof.attempts
+            assert (answer.record.ended_at(answer.now_ms) or 0) == (
+                0 if expected == "pending" else proof.ended or proof.expires
+            )
+
+
+@STEADY
+@given(steps)
+@example(
+    [Request(LOGIN), Guess(0, False), Guess(0, False), Guess(0, False), Guess(0, True), Pause(5_000), Request(LOGIN)]
+)
+@example([Request(LOGIN), Pause(5_000), Request(LOGIN), Guess(0, True), Request(LOGIN), Pause(5_000), Request(LOGIN)])
+async def test_the_store_does_what_the_model_says(store: Store, steps: list[Step]) -> None:
+    """Requests, guesses, cancels and pauses: each answer, to the millisecond; at the end every key has a life."""
+    await store.stop_clock()
+    run = Run(store, await store.now())
+
+    for step in steps:
+        await run.take(step)
+
+    for name in await store.keys():
+        assert await store.redis.pttl(name) > 0, name
