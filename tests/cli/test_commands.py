@@ -142,9 +142,9 @@ def test_help_names_every_verb() -> None:
 def test_make_names_its_targets() -> None:
     """`make help` lists them; `make -n run` would set up and start `otp-service dev`."""
     own = {name: value for name, value in os.environ.items() if "MAKE" not in name}  # we may run under make ourselves
-    options: Any = {"cwd": ROOT, "env": own, "capture_output": True, "text": True, "check": True}
-    shown = subprocess.run(["make", "help"], **options).stdout
-    planned = subprocess.run(["make", "-n", "run"], **options).stdout
+    options: Any = {"cwd": ROOT, "env": own, "capture_output": True, "text": True}
+    shown = subprocess.run(["make", "help"], check=True, **options).stdout
+    planned = subprocess.run(["make", "-n", "run"], check=True, **options).stdout
 
     assert {line.split()[1] for line in shown.splitlines()} >= {"setup", "run", "test", "lint", "fmt", "lock", "clean"}
     assert planned.rstrip().endswith(".venv/bin/otp-service dev")

@@ -14,9 +14,11 @@ from typing import Final
 
 from litestar.types import ASGIApp
 
-from otp_service.api.access import ApiKey, Keys
+from otp_service.api.access import Keys
 from otp_service.api.app import EdgeParts, make_app
 from otp_service.api.schemas import Jwk, Jwks
+from otp_service.app.policies import api_keys, budgets, day_caps, gateway_policy, routes_of, tenant_of
+from otp_service.app.providers import providers_of
 from otp_service.crypto.hashing import Cost, HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
@@ -24,18 +26,11 @@ from otp_service.crypto.vault import Vault
 from otp_service.delivery.compose import Composer
 from otp_service.delivery.courier import SETTLE_MARGIN_MS, Courier
 from otp_service.delivery.plan import Rules
-from otp_service.delivery.routes import Route, Routes
-from otp_service.domain.dispatch import Caps, GatewayPolicy, millionths
 from otp_service.domain.gateways import Provider
-from otp_service.domain.limits import Limits
-from otp_service.domain.policy import Tenant
-from otp_service.domain.transitions import SendPolicy
 from otp_service.observability import configure_logging, metrics_page
-from otp_service.providers.eims import Eims, EimsAccount
-from otp_service.providers.http import GatewayClient
 from otp_service.providers.inbox import Inbox
 from otp_service.service import OtpService, Parts
-from otp_service.settings import Settings, gateways, load_file, tree
+from otp_service.settings import Settings, load_file
 from otp_service.store.dispatch import RedisDispatch
 from otp_service.store.gate import Gate
 from otp_service.store.idempotency import RedisIdempotency
@@ -66,7 +61,7 @@ def topology_of(settings: Settings) -> Topology:
 
 def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | None = None) -> ASGIApp:
     """Put the application together; `around` may stand between the edge and the routes, `inbox` be every inbox."""
-    tenants = {name: _tenant(name, tenant, settings.limits) for name, tenant in settings.tenants.items()}
+    tenants = {name: tenant_of(name, tenant, settings.limits) for name, tenant in settings.tenants.items()}
     topology = topology_of(settings)
     keyring = Keyring(settings.keys.material(), current=settings.keys.current, index=settings.keys.index)
     pool = HashPool(
@@ -75,15 +70,15 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
         places=settings.hashing.max_waiting,
     )
     vault = Vault(keyring, pool)
-    providers = _providers(settings, inbox)
+    providers = providers_of(settings, inbox)
     rules = Rules(int(settings.delivery.hold_seconds * 1000), settings.delivery.max_texts)
-    policies = {name: _gateway_policy(settings.providers[name]) for name in providers}
-    caps = {name: _caps(tenant.policy) for name, tenant in settings.tenants.items()}
+    policies = {name: gateway_policy(settings.providers[name]) for name in providers}
+    caps = {name: day_caps(tenant.policy) for name, tenant in settings.tenants.items()}
     call_ms = {name: int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS for name, provider in providers.items()}
     courier = Courier(
         RedisOutbox(topology, rules.max_texts),
         RedisDispatch(topology, policies, caps, call_ms),
-        routes=_routes(settings, providers),
+        routes=routes_of(settings, providers),
         providers=providers,
         composer=Composer(tenants, vault),
         rules=rules,
@@ -105,13 +100,13 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
             pool=pool,
             signer=signer,
             outlet=courier,
-            limits=_limits(settings.limits),
+            limits=budgets(settings.limits),
         )
     )
     return make_app(
         EdgeParts(
             service=service,
-            keys=Keys(_api_keys(settings, tenants)),
+            keys=Keys(api_keys(settings, tenants)),
             trusted_proxies=settings.server.trusted_proxies,
             jwks=Jwks([Jwk(**key) for key in signer.jwks()["keys"]]),
             gate=gate.check,
@@ -151,80 +146,3 @@ class _Running:
             await self.topology.close()
             self.pool.close()
             gc.unfreeze()
-
-
-def _caps(caps: gateways.Caps) -> Caps:
-    spend = None if caps.daily_spend_cap is None else millionths(caps.daily_spend_cap)
-    return Caps(caps.daily_message_cap, spend, caps.alert_threshold, caps.block_on_limit)
-
-
-def _gateway_policy(provider: gateways.Provider) -> GatewayPolicy:
-    return GatewayPolicy(
-        max_per_second=provider.max_per_second,
-        max_concurrent=provider.max_concurrent,
-        price={area: millionths(price) for area, price in provider.price.items()},
-        caps=_caps(provider),
-    )
-
-
-def _limits(limits: tree.Limits) -> Limits:
-    return Limits(**limits.named())
-
-
-def _tenant(name: str, tenant: tree.Tenant, limits: tree.Limits) -> Tenant:
-    policy = tenant.policy
-    return Tenant(
-        name=name,
-        brand=tenant.brand,
-        country=tenant.country or "",
-        countries=frozenset(tenant.countries),
-        purposes=frozenset(tenant.purposes),
-        sends=SendPolicy(
-            cooldown_seconds=policy.resend_cooldown_seconds,
-            max_sends=policy.max_sends,
-            ttl_seconds=policy.ttl_seconds,
-            recipient=limits.recipient,
-            recipient_failures=limits.recipient_failures,
-            reuse=policy.resend == "reuse",
-        ),
-        code_length=policy.code_length,
-        max_attempts=policy.max_attempts,
-        templates=tenant.templates,
-    )
-
-
-def _api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[ApiKey]:
-    return [
-        ApiKey(key.id, key.sha256, frozenset(key.scopes), tenants[name])
-        for name, tenant in settings.tenants.items()
-        for key in tenant.api_keys
-    ]
-
-
-def _providers(settings: Settings, inbox: Inbox | None) -> dict[str, Provider]:
-    """Make every provider of a type that is built in; the others are named at start as not acted upon."""
-    providers: dict[str, Provider] = {}
-    for name, provider in settings.providers.items():
-        match provider:
-            case gateways.Inbox():
-                providers[name] = inbox or Inbox(name)
-            case gateways.Eims():
-                account = EimsAccount(
-                    provider.base_url, provider.account, provider.password, post=provider.method == "post"
-                )
-                providers[name] = Eims(name, account, GatewayClient(provider.timeout_seconds))
-    return providers
-
-
-def _routes(settings: Settings, providers: Mapping[str, Provider]) -> Routes:
-    """Keep of every route what can be served; a route without any stays, and answers `no_route`."""
-    return Routes(
-        [
-            Route(
-                tuple(target.name for target in route.providers if target.name in providers),
-                route.country,
-                route.prefix or "",
-            )
-            for route in settings.routes
-        ]
-    )

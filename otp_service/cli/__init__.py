@@ -1,0 +1,21 @@
+"""The commands. Options stand after the verb; a mistake in a config ends with status 2."""
+
+from __future__ import annotations
+
+import click
+
+from otp_service import __version__
+from otp_service.cli.asking import check_config, new_key, normalize
+from otp_service.cli.serving import dev, serve
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="otp-service")
+def main() -> None:
+    """Prove that a person holds a phone number."""
+
+
+for _command in (dev, serve, check_config, new_key, normalize):
+    main.add_command(_command)

@@ -1,0 +1,61 @@
+"""What several commands need: their options, and a config read or refused (status 2, a line for each mistake)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+from otp_service.app import CONFIG_VARIABLE
+from otp_service.settings import ConfigInvalid, Settings, load, load_file
+
+__all__ = ["checked", "config_option", "host_option", "loaded", "named", "port_option", "read", "stop"]
+
+EXIT_CONFIG: Final = 2
+
+config_option = click.option("--config", type=click.Path(dir_okay=False), envvar=CONFIG_VARIABLE, help="The TOML file.")
+host_option = click.option("--host", help="The address to listen on; over the config's.")
+port_option = click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; over the config's.")
+
+
+def named(config: str | None) -> str:
+    """Give the config's path; without one the command ends."""
+    if not config:
+        stop(f"name a config: --config FILE, or {CONFIG_VARIABLE}")
+    return config
+
+
+def checked(path: str) -> Settings:
+    """Load the file at `path`; a bad one ends the command."""
+    try:
+        return load_file(path, os.environ)
+    except ConfigInvalid as invalid:
+        stop(*map(str, invalid.mistakes))
+
+
+def loaded(config: Mapping[str, Any]) -> Settings:
+    """Load a config that is ours, where secrets may stand plainly."""
+    try:
+        return load(config, os.environ, plain_secrets=True)
+    except ConfigInvalid as invalid:
+        stop(*map(str, invalid.mistakes))
+
+
+def read(path: str) -> dict[str, Any]:
+    """Read TOML as it stands; what cannot be read ends the command."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        stop(f"{path}: {problem}")
+
+
+def stop(*lines: str) -> NoReturn:
+    """Say `lines` on standard error and end with the status of a bad config."""
+    for line in lines:
+        click.echo(line, err=True)
+    sys.exit(EXIT_CONFIG)

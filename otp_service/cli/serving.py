@@ -1,0 +1,95 @@
+"""`dev` and `serve`: the service itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+
+import click
+
+from otp_service.app import CONFIG_VARIABLE, METRICS_VARIABLE, compose, topology_of
+from otp_service.cli.options import checked, config_option, host_option, loaded, named, port_option, read, stop
+from otp_service.dev.defaults import API_KEY, TENANT, dev_config, merged
+from otp_service.dev.embedded import EmbeddedServer, ServerMissing
+from otp_service.dev.pages import pages_around
+from otp_service.domain.errors import Refused
+from otp_service.observability import LOG, configure_logging
+from otp_service.providers.inbox import Inbox
+from otp_service.serving import serve_app, serve_workers
+from otp_service.settings import Settings, cautions, unused_keys
+from otp_service.store.gate import Findings, inspect
+
+__all__ = ["dev", "serve"]
+
+
+@click.command()
+@config_option
+@host_option
+@port_option
+def dev(config: str | None, host: str | None, port: int | None) -> None:
+    """Run the real service with an embedded server and an inbox, on 127.0.0.1:8000."""
+    configure_logging()
+    over = read(config) if config else {}
+    try:
+        with EmbeddedServer() as server:
+            settings = loaded(merged(dev_config(server.url), over))
+            inbox = Inbox("inbox")
+            app = compose(settings, around=pages_around(inbox), inbox=inbox)
+            address = (host or settings.server.host, settings.server.port if port is None else port)
+
+            def ready(port: int) -> None:
+                where = f"http://{address[0]}:{port}"
+                click.echo(f"{where}  tenant {TENANT}, key {API_KEY}, inbox at /dev/messages", err=True)
+
+            serve_app(app, *address, ready=ready)
+    except ServerMissing as missing:
+        stop(str(missing))
+
+
+@click.command()
+@config_option
+@host_option
+@port_option
+def serve(config: str | None, host: str | None, port: int | None) -> None:
+    """Serve by the config; refuses a bad one, and a store that may forget."""
+    configure_logging()
+    path = named(config)
+    settings = checked(path)
+    _look_at_store(settings)
+    for key in unused_keys(read(path)):
+        LOG.warning("config_key_without_effect", key=key)
+    for caution in cautions(settings):
+        LOG.warning("config_caution", caution=caution)
+    os.environ[CONFIG_VARIABLE] = path
+    address = (host or settings.server.host, settings.server.port if port is None else port)
+    if settings.server.workers == 1:
+        serve_app(compose(settings), *address)
+    else:
+        with tempfile.TemporaryDirectory(prefix="otp-metrics-") as folder:
+            os.environ[METRICS_VARIABLE] = folder
+            serve_workers(settings.server.workers, *address)
+
+
+def _look_at_store(settings: Settings) -> None:
+    """Refuse a store that may forget; say so when it keeps nothing, or is not there yet."""
+    try:
+        findings = asyncio.run(_found(settings))
+    except Refused:
+        LOG.warning("store_unavailable_at_start")
+        return
+    if findings.may_evict and not settings.redis.allow_eviction:
+        stop(
+            f"redis: maxmemory-policy is {findings.policy}; allowed: noeviction (a store that evicts forgets wrong "
+            "guesses), or [redis] allow_eviction = true"
+        )
+    if not findings.persists:
+        LOG.warning("store_keeps_nothing", hint="neither append-only file nor snapshots: a restart forgets all codes")
+
+
+async def _found(settings: Settings) -> Findings:
+    topology = topology_of(settings)
+    try:
+        return await inspect(topology)
+    finally:
+        await topology.close()
