@@ -105,6 +105,12 @@ class Metrics:
         self.deliveries = Counter(
             "otp_deliveries", "What gateways answered.", ["provider", "outcome"], registry=registry
         )
+        self.receipts = Counter(
+            "otp_receipts",
+            "What gateways told later, by report or receipt: what it says, and whether it was news.",
+            ["provider", "status", "noted"],
+            registry=registry,
+        )
         self.circuit_open = Gauge(
             "otp_circuit_open",
             "1 while a provider's circuit was last seen open.",

@@ -20,7 +20,9 @@ from otp_service.api.edge import FACTS, MAX_BODY_BYTES, Edge
 from otp_service.api.operations import jwks, live, metrics, ready
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
 from otp_service.api.reading import StrictRequest
+from otp_service.api.receipts import ReceiptCalls
 from otp_service.api.schemas import Jwks
+from otp_service.delivery.receipts import ReceiptDesk
 from otp_service.domain.errors import FieldMistake, Reason, Refused
 from otp_service.observability import LOG
 from otp_service.service import OtpService
@@ -38,6 +40,7 @@ class EdgeParts:
     jwks: Jwks
     gate: Callable[[], None]
     ready: Callable[[], Awaitable[None]]
+    receipts: ReceiptDesk
     metrics: Callable[[], bytes]
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     around: Callable[[ASGIApp], ASGIApp] | None = None
@@ -52,14 +55,14 @@ def make_app(parts: EdgeParts) -> ASGIApp:
             yield
 
     app = Litestar(
-        route_handlers=[Codes, VerificationsById, live, ready, jwks, metrics],
+        route_handlers=[Codes, VerificationsById, ReceiptCalls, live, ready, jwks, metrics],
         exception_handlers={Refused: _refused, HTTPException: _framework, Exception: _unforeseen},
         openapi_config=openapi_config(),
         request_class=StrictRequest,
         request_max_body_size=MAX_BODY_BYTES,
         lifespan=[lifespan],
         logging_config=None,
-        state=State({"service": parts.service, "jwks": parts.jwks, "ready": parts.ready, "metrics": parts.metrics}),
+        state=State({name: getattr(parts, name) for name in ("service", "receipts", "jwks", "ready", "metrics")}),
     )
     describe_bodies(app)
     inner = parts.around(app) if parts.around else app

@@ -32,6 +32,7 @@ FACTS: Final = "otp.facts"
 
 _JSON_ROUTES: Final = frozenset({"/v1/request-code", "/v1/verify-code", "/v1/normalize-phone"})
 _VERIFICATIONS: Final = "/v1/verifications/"
+_RECEIPTS: Final = "/v1/receipts/"
 _STORELESS: Final = "/v1/normalize-phone"
 _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics", "/dev/messages"})
 """What is asked for again and again by machines and pages: counted, and not logged."""
@@ -93,6 +94,9 @@ class Edge:
         if path in _JSON_ROUTES and method == "POST":
             if not _JSON_TYPE.fullmatch(headers.get(b"content-type", b"")):
                 raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, "Send application/json in UTF-8.")
+        elif path.startswith(_RECEIPTS):  # what proves such a call is its gateway's affair
+            self._gate()
+            return
         elif not (path.startswith(_VERIFICATIONS) and method in ("GET", "DELETE")):
             return
         facts["otp.principal"] = principal = self._keys.principal(headers.get(b"authorization", b""))
@@ -177,10 +181,18 @@ def _request_id(headers: dict[bytes, bytes]) -> str:
 def _record(scope: HTTPScope, facts: dict[str, Any], status: int, seconds: float) -> None:
     """Count the request and write its one line: what was asked, what became of it."""
     path = scope["path"]
-    route = path if path in _KNOWN else _VERIFICATIONS + "{id}" if path.startswith(_VERIFICATIONS) else "other"
+    route = _route(path)
     METRICS.requests.labels(route, str(status)).inc()
     METRICS.request_seconds.labels(route).observe(seconds)
     if path not in _QUIET:
         facts.setdefault("outcome", "ok" if status else "client_gone")
         duration_ms = round(seconds * 1000, 1)
         LOG.info("request", method=scope["method"], route=route, status=status, duration_ms=duration_ms, **facts)
+
+
+def _route(path: str) -> str:
+    """Name a route without what a caller put into its path."""
+    if path in _KNOWN:
+        return path
+    templates = {_VERIFICATIONS: _VERIFICATIONS + "{id}", _RECEIPTS: _RECEIPTS + "{provider}"}
+    return next((template for start, template in templates.items() if path.startswith(start)), "other")

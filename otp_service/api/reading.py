@@ -63,9 +63,14 @@ class StrictRequest(Request[Any, Any, Any]):
         """What the request's log line will say."""
         return cast("dict[str, Any]", self._edge[FACTS])
 
+    @property
+    def raw_body(self) -> bytes:
+        """The bytes that the edge has read, whatever they are."""
+        return cast("bytes", self._edge.get("otp.body", b""))
+
     async def body(self) -> bytes:
         """Give the bytes that the edge has read and measured."""
-        return cast("bytes", self._edge.get("otp.body", b"")) or b" "  # Litestar would not decode an empty body
+        return self.raw_body or b" "  # Litestar would not decode an empty body
 
     async def json(self) -> Any:
         """Decode by the route's decoder; raises `Refused` (`request_malformed`)."""

@@ -19,6 +19,7 @@ __all__ = [
     "RequestCodeBody",
     "RequestedCode",
     "State",
+    "Taken",
     "VerificationBody",
     "VerifiedCode",
     "VerifyCodeBody",
@@ -113,6 +114,10 @@ class VerifiedCode(Struct, frozen=True, kw_only=True):
     verified_at: Time
     token: str
     token_expires_at: Time
+
+
+class Taken(Struct, frozen=True):
+    """A receipt was taken: there is nothing to say."""
 
 
 class State(Struct, frozen=True):

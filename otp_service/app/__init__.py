@@ -23,9 +23,11 @@ from otp_service.crypto.hashing import Cost, HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.vault import Vault
+from otp_service.delivery.carrier import SETTLE_MARGIN_MS, Carrier
 from otp_service.delivery.compose import Composer
-from otp_service.delivery.courier import SETTLE_MARGIN_MS, Courier
+from otp_service.delivery.courier import Courier
 from otp_service.delivery.plan import Rules
+from otp_service.delivery.receipts import ReceiptDesk, ReceiptTokens
 from otp_service.domain.gateways import Provider
 from otp_service.observability import configure_logging, metrics_page
 from otp_service.providers.inbox import Inbox
@@ -71,19 +73,27 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     )
     vault = Vault(keyring, pool)
     providers = providers_of(settings, inbox)
-    rules = Rules(int(settings.delivery.hold_seconds * 1000), settings.delivery.max_texts)
+    rules = Rules(
+        int(settings.delivery.hold_seconds * 1000),
+        settings.delivery.max_texts,
+        frozenset(name for name, provider in providers.items() if provider.repeatable),
+    )
     policies = {name: gateway_policy(settings.providers[name]) for name in providers}
     caps = {name: day_caps(tenant.policy) for name, tenant in settings.tenants.items()}
     call_ms = {name: int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS for name, provider in providers.items()}
-    courier = Courier(
-        RedisOutbox(topology, rules.max_texts),
+    outbox = RedisOutbox(topology, rules.max_texts)
+    tokens = ReceiptTokens(keyring, settings.server.public_url)
+    routes = routes_of(settings, providers)
+    carrier = Carrier(
+        outbox,
         RedisDispatch(topology, policies, caps, call_ms),
-        routes=routes_of(settings, providers),
+        routes=routes,
         providers=providers,
-        composer=Composer(tenants, vault),
+        composer=Composer(tenants, vault, tokens.url),
         rules=rules,
         places={name: policy.max_concurrent for name, policy in policies.items()},
     )
+    courier = Courier(outbox, carrier, routes)
     signer = TokenSigner(
         {name: pem.reveal() for name, pem in settings.tokens.ring.items()},
         current=settings.tokens.current,
@@ -111,6 +121,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
             jwks=Jwks([Jwk(**key) for key in signer.jwks()["keys"]]),
             gate=gate.check,
             ready=gate.ready,
+            receipts=ReceiptDesk(outbox, providers, tokens, keyring),
             metrics=lambda: metrics_page(os.environ.get(METRICS_VARIABLE)),
             lifespan=running.lifespan,
             around=around,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from otp_service.domain.outcomes import Sending
@@ -17,16 +17,23 @@ __all__ = ["Composer"]
 _MS: Final = 1000
 
 
+def _nowhere(_provider: str, _message_id: str) -> str:
+    return ""
+
+
 class Composer:
     """Opens what is sealed, right before it is handed over, and writes the text."""
 
-    def __init__(self, tenants: Mapping[str, Tenant], sealed: Sealed) -> None:
-        """Write for `tenants`."""
+    def __init__(
+        self, tenants: Mapping[str, Tenant], sealed: Sealed, receipt_url: Callable[[str, str], str] = _nowhere
+    ) -> None:
+        """Write for `tenants`; `receipt_url` says where a provider's receipts for a message go."""
         self._tenants = tenants
         self._sealed = sealed
+        self._receipt_url = receipt_url
 
-    def compose(self, message: Claimed, now_ms: int) -> Sending:
-        """Make what a provider gets. Raises `SealBroken`, or KeyError for a tenant that is configured no more."""
+    def compose(self, message: Claimed, provider: str, now_ms: int) -> Sending:
+        """Make what `provider` gets. Raises `SealBroken`, or KeyError for a tenant that is configured no more."""
         record = message.record
         tenant = self._tenants[record.tenant]
         number = parse(self._sealed.open_phone(message.id, record), record.country)
@@ -41,13 +48,11 @@ class Composer:
             text=template.render(tenant.brand, code, minutes),
             code=code,
             expires_in=max(1, (record.expires_ms - now_ms) // _MS),
+            brand=tenant.brand,
+            minutes=minutes,
+            receipt_url=self._receipt_url(provider, message.id),
         )
 
     def number(self, message: Claimed) -> str:
         """Read the number; raises `SealBroken`."""
         return self._sealed.open_phone(message.id, message.record)
-
-    def keeps_code(self, message: Claimed) -> bool:
-        """Say whether the code is needed after it was sent: to send the same one again."""
-        tenant = self._tenants.get(message.record.tenant)
-        return tenant is not None and tenant.sends.reuse

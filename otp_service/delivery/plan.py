@@ -1,38 +1,57 @@
 """What to do next with a message: decided from what its providers said so far, without doing it.
 
-The rules, in this order: who surely or maybe has the text is never asked again; a verdict about the recipient is
-final everywhere; an ambiguous outcome is held, and then one other provider is asked; providers that were never asked
-come before those that may be asked again; those come back with a growing pause until the code ends.
+The rules: who surely has the text is never asked again, and who may have it only if it tells our messages apart and
+sends each once. A verdict about the recipient is final everywhere. An ambiguous outcome is held, and then another
+provider is asked. Providers that were never asked come before those that may be asked again; those come back with a
+growing pause, and not before the moment that they named. Nothing is begun after the code's end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.verification import Delivery
 
-__all__ = ["Rules", "Stop", "Try", "Wait", "next_step"]
+__all__ = ["Life", "Rules", "Stop", "Try", "Wait", "next_report_ms", "next_step"]
 
 SHORTEST_PAUSE_MS: Final = 500
 LONGEST_PAUSE_MS: Final = 15_000
 PAUSE_SHARE: Final = 4
 """Pauses grow with the age of the message: a quarter of it."""
 
+REPORT_SHARE: Final = 2
+"""A message that was sent is asked for again after half of the time that has passed since."""
+
 _WITH_GATEWAY: Final = frozenset({DeliveryStatus.SENT, DeliveryStatus.DELIVERED})
 _MAYBE_THERE: Final = frozenset(
     {*_WITH_GATEWAY, DeliveryStatus.UNKNOWN, DeliveryStatus.UNDELIVERED, DeliveryStatus.SENDING}
 )
+_NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`hold_ms` 0: an ambiguous outcome never fails over. `max_texts` gateways may have accepted, at most."""
+    """`hold_ms` 0: an ambiguous outcome never fails over. `max_texts` gateways may have accepted, at most.
+
+    `repeatable` are the providers that send a message once, however often they are asked for it.
+    """
 
     hold_ms: int
     max_texts: int
+    repeatable: Collection[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """The code's life and the present moment, in ms of the store's clock."""
+
+    created_ms: int
+    expires_ms: int
+    now_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,48 +74,66 @@ class Stop:
 
 
 def next_step(
-    deliveries: Sequence[Delivery], route: Sequence[str], rules: Rules, *, created_ms: int, expires_ms: int, now_ms: int
+    deliveries: Sequence[Delivery],
+    route: Sequence[str],
+    rules: Rules,
+    life: Life,
+    shut: Mapping[str, int] = _NOBODY,
 ) -> Try | Wait | Stop:
-    """Decide from `deliveries` (one per provider, times in ms of the store's clock) what to do at `now_ms`."""
+    """Decide from `deliveries`, one per provider; `shut` says until when a provider of the route takes nothing."""
     if any(d.status in _WITH_GATEWAY for d in deliveries) or _is_final(deliveries):
         return Stop()
-    if sum(d.status in _MAYBE_THERE for d in deliveries) >= rules.max_texts:
-        return Stop()
-    held = max((d.at_ms for d in deliveries if d.status == DeliveryStatus.UNKNOWN), default=None)
-    if held is not None:
-        if rules.hold_ms == 0 or not _unasked(deliveries, route):
-            return Stop()
-        if held + rules.hold_ms > now_ms:
-            return _wait(held + rules.hold_ms, now_ms, expires_ms)
-    for provider in _unasked(deliveries, route):
-        return Try(provider)
-    return _again(deliveries, route, created_ms, expires_ms, now_ms)
+    moments = [
+        (max(at_ms, shut.get(provider, 0)), provider)
+        for at_ms, provider in (*_others(deliveries, route, rules, life), *_repeats(deliveries, route, rules, life))
+    ]
+    for at_ms, provider in moments:
+        if at_ms <= life.now_ms:
+            return Try(provider)
+    soonest = min((at_ms for at_ms, _ in moments), default=life.expires_ms)
+    return Wait(soonest - life.now_ms) if soonest < life.expires_ms else Stop()
+
+
+def next_report_ms(sent_ms: int, now_ms: int, first_ms: int) -> int:
+    """Say in how many ms a message that was sent at `sent_ms` is asked for: after `first_ms`, then ever later."""
+    return max(first_ms, (now_ms - sent_ms) // REPORT_SHARE)
 
 
 def _is_final(deliveries: Sequence[Delivery]) -> bool:
     return any(d.error and Outcome(d.error).about_recipient for d in deliveries)
 
 
-def _unasked(deliveries: Sequence[Delivery], route: Sequence[str]) -> list[str]:
+def _others(
+    deliveries: Sequence[Delivery], route: Sequence[str], rules: Rules, life: Life
+) -> Iterator[tuple[int, str]]:
+    """Say when the providers may be asked that surely have no text: the unasked in order, then those that rested."""
+    if sum(d.status in _MAYBE_THERE for d in deliveries) >= rules.max_texts:
+        return
+    doubtful = [d.doubtful_ms or d.at_ms for d in deliveries if d.status == DeliveryStatus.UNKNOWN]
+    if doubtful and rules.hold_ms == 0:
+        return
+    held_ms = max(doubtful) + rules.hold_ms if doubtful else 0
     asked = {d.provider for d in deliveries if d.error or d.status in _MAYBE_THERE}
-    return [provider for provider in route if provider not in asked]
+    yield from ((held_ms, provider) for provider in route if provider not in asked)
+    rested = [d for d in deliveries if d.provider in route and d.status not in _MAYBE_THERE and _retryable(d)]
+    for delivery in sorted(rested, key=lambda d: d.at_ms):
+        yield max(held_ms, _after_pause(delivery, life)), delivery.provider
 
 
-def _again(
-    deliveries: Sequence[Delivery], route: Sequence[str], created_ms: int, expires_ms: int, now_ms: int
-) -> Try | Wait | Stop:
-    """Ask again whoever may be asked again, the one that rested longest first."""
-    if any(d.status == DeliveryStatus.UNKNOWN for d in deliveries):
-        return Stop()
-    rested = sorted(
-        (d.at_ms, d.provider) for d in deliveries if d.provider in route and d.error and Outcome(d.error).retryable
-    )
-    if not rested:
-        return Stop()
-    at_ms, provider = rested[0]
-    pause = min(max((at_ms - created_ms) // PAUSE_SHARE, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS)
-    return Try(provider) if at_ms + pause <= now_ms else _wait(at_ms + pause, now_ms, expires_ms)
+def _repeats(
+    deliveries: Sequence[Delivery], route: Sequence[str], rules: Rules, life: Life
+) -> Iterator[tuple[int, str]]:
+    """Say when the providers may be asked again that may have the text, and would send it once."""
+    askable = set(route) & set(rules.repeatable)
+    for delivery in deliveries:
+        if delivery.status == DeliveryStatus.UNKNOWN and delivery.provider in askable:
+            yield _after_pause(delivery, life), delivery.provider
 
 
-def _wait(until_ms: int, now_ms: int, expires_ms: int) -> Wait | Stop:
-    return Wait(until_ms - now_ms) if until_ms < expires_ms else Stop()
+def _retryable(delivery: Delivery) -> bool:
+    return bool(delivery.error) and Outcome(delivery.error).retryable
+
+
+def _after_pause(delivery: Delivery, life: Life) -> int:
+    pause = min(max((delivery.at_ms - life.created_ms) // PAUSE_SHARE, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS)
+    return max(delivery.at_ms + pause, delivery.again_ms)

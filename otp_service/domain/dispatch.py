@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Protocol
 
-from otp_service.domain.outcomes import Outcome
+from otp_service.domain.outcomes import Delivered, Outcome
 
 __all__ = [
     "Availability",
@@ -143,5 +143,5 @@ class Dispatch(Protocol):
     ) -> Go | Held:
         """Ask for one call: `patience_ms` is how long the message may still wait."""
 
-    async def done(self, go: Go, outcome: Outcome | None) -> None:
+    async def done(self, go: Go, answer: Delivered | None) -> None:
         """End it; None: the call was not made. What was surely not sent is not charged."""

@@ -54,8 +54,11 @@ class Report:
 
 
 @runtime_checkable
-class Reports(Protocol):
+class Reports(Provider, Protocol):
     """A gateway that can be asked what became of a message."""
+
+    first_report_seconds: float
+    """How long after a message was sent it is asked for first; 0: never."""
 
     async def report(self, message_id: str) -> Report:
         """Ask for the message that the gateway named `message_id`; whatever goes wrong is a report without a status."""
@@ -105,7 +108,7 @@ class ReceiptForged(Exception):
 
 
 @runtime_checkable
-class Receipts(Protocol):
+class Receipts(Provider, Protocol):
     """A gateway that calls us."""
 
     def receipts(self, call: ReceiptCall) -> Sequence[Receipt]:
@@ -121,7 +124,7 @@ class Balance:
 
 
 @runtime_checkable
-class Balances(Protocol):
+class Balances(Provider, Protocol):
     """A gateway that tells the account's balance."""
 
     async def balance(self) -> Balance | Outcome:
@@ -139,7 +142,7 @@ class AccountLimits:
 
 
 @runtime_checkable
-class LimitsAccount(Protocol):
+class LimitsAccount(Provider, Protocol):
     """A gateway whose account takes caps of its own."""
 
     async def set_limits(self, limits: AccountLimits) -> Outcome:

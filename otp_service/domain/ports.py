@@ -6,9 +6,10 @@ Each verb is atomic for its recipient, whoever else calls at the same time. Ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from otp_service.domain.gateways import Receipt
 from otp_service.domain.transitions import (
     Admission,
     Admitted,
@@ -21,6 +22,7 @@ from otp_service.domain.transitions import (
     Locked,
     Mismatch,
     New,
+    Noted,
     Replay,
     Resume,
     SendPolicy,
@@ -36,6 +38,7 @@ __all__ = [
     "Idempotency",
     "Outbox",
     "Outlet",
+    "Receiving",
     "SealBroken",
     "Sealed",
     "Verifications",
@@ -93,11 +96,29 @@ class Outbox(Protocol):
     async def claim(self) -> tuple[Sequence[Claimed], int, int]:
         """Lease what is due. Also: for how many ms the oldest due message has waited, and how many there are."""
 
-    async def begin(self, verification_id: str, lease: int, provider: str, deadline_ms: int) -> Begun | None:
-        """Look once more whether the message may be sent, and mark it as being sent. None: leave it alone."""
+    async def claim_near(self, verification_ids: Collection[str]) -> Sequence[Claimed]:
+        """Lease what is due where these messages are: cheaper than to look everywhere."""
+
+    async def begin(
+        self, verification_id: str, lease: int, provider: str, deadline_ms: int, *, repeatable: bool = False
+    ) -> Begun | None:
+        """Look once more whether the message may be sent, and mark it as being sent. None: leave it alone.
+
+        `repeatable`: the provider sends a message once, so it may be asked again when it may have the text.
+        """
 
     async def settle(self, verification_id: str, lease: int, settlement: Settlement) -> None:
         """Write down the outcome; one that comes after its lease only adds the fact."""
+
+
+class Receiving(Protocol):
+    """Where the gateways' own words are written down."""
+
+    async def note(self, provider: str, receipt: Receipt, recipient: str) -> Noted:
+        """Write one down; `recipient` (a keyed hash, "" for none) is whom it speaks of."""
+
+    async def once(self, subject: str, use: str, seconds: int) -> bool:
+        """Say whether `subject` may be used: for the first time within `seconds`, or again for the same `use`."""
 
 
 class Outlet(Protocol):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from otp_service.domain.dispatch import GatewayState
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window
-from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.verification import Record, Snapshot, Status
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Locked",
     "Mismatch",
     "New",
+    "Noted",
     "Replay",
     "Resume",
     "SendPolicy",
@@ -204,17 +206,30 @@ class Begun:
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What became of a call to `provider`, and when the message is due again (None: it is done).
+    """What became of a call, and when the message is due again (None: it is done).
 
-    `unsent`: the gateway surely has no text. `forget`: the code is not needed any more.
+    `provider` "": there is no news, only another moment. `call` is the lease that the call was begun under, and
+    `again_in_ms` how long the provider wants to be left alone. When it is done: `unasked` says why those who were
+    never asked have failed, and `forget` that nothing can bring the message back, so its code is not needed any more.
     """
 
-    provider: str
-    status: DeliveryStatus
+    provider: str = ""
+    call: int = 0
+    status: DeliveryStatus = DeliveryStatus.QUEUED
     error: str = ""
     message_id: str = ""
-    unsent: bool = False
+    again_in_ms: int = 0
     due_in_ms: int | None = None
+    unasked: Outcome = Outcome.TRANSIENT
     forget: bool = False
+
+
+class Noted(StrEnum):
+    """What a receipt changed."""
+
+    NOTED = "noted"
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+    OTHER = "other"

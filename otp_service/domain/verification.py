@@ -1,7 +1,7 @@
 """A verification: one proof in progress, its states, and the record that the store keeps of it.
 
 The record is one packed array, so that a pending verification stays small. The store's scripts know the first
-thirteen places by number (`store/lua/_record.lua`); the rest are facts that only this side reads.
+twelve places by number (`store/lua/_record.lua`); the rest are facts that only this side reads.
 """
 
 from __future__ import annotations
@@ -32,20 +32,28 @@ class Status(StrEnum):
 
 
 class Delivery(msgspec.Struct, array_like=True, frozen=True):
-    """The life of the message at one provider: a status, since when, and the outcome's name when it went wrong."""
+    """The life of the message at one provider: a status, since when, and the outcome's name when it went wrong.
+
+    `message_id` is the gateway's. `call` is the lease that the last call was begun under (0: none was), `again_ms` when
+    the provider may be asked again at the earliest (0: no matter), `doubtful_ms` since when its outcome is ambiguous.
+    """
 
     provider: str
     status: str
     at_ms: int
     error: str = ""
     message_id: str = ""
+    call: int = 0
+    again_ms: int = 0
+    doubtful_ms: int = 0
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """What the store keeps. Times are milliseconds of the store's clock; `ended_ms` 0 means not ended.
 
     `phone` is sealed, `phc` the Argon2id hash of the code, `key_id` names the key that both derive from.
-    `born_ms` is when the code was made (earlier than `created_ms` when it is sent again).
+    `born_ms` is when the code was made (earlier than `created_ms` when it is sent again); `keeps_code`: it may be sent
+    again, so it is kept also when it was delivered. `lease` says who works on the message: the last one who claimed it.
     """
 
     version: int = 1
@@ -57,9 +65,8 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     expires_ms: int
     ended_ms: int = 0
     attempts_left: int
-    texts: int = 0
     lease: int = 1
-    phase: str = ""
+    keeps_code: bool = False
     deliveries: tuple[Delivery, ...] = ()
     key_id: str
     phc: str

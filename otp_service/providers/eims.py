@@ -75,8 +75,9 @@ GMT_PLUS_8: Final = timezone(timedelta(hours=8))
 class EimsAccount:
     """How to reach the gateway and who we are there.
 
-    `post`: send JSON by POST instead of a query by GET. `reports`: the gateway is asked what became of a message.
-    `zero_is_delivered`: it has no delivery status of its own, and "sent" is the best that it ever says.
+    `post`: send JSON by POST instead of a query by GET. `first_report_seconds`: when the gateway is first asked what
+    became of a message, 0: never. `zero_is_delivered`: it has no delivery status of its own, and "sent" is the best
+    that it ever says.
     """
 
     base_url: str
@@ -85,7 +86,7 @@ class EimsAccount:
     post: bool = False
     variant: Literal["v1", "v2"] = "v1"
     sender_id: str | None = None
-    reports: bool = False
+    first_report_seconds: float = 0.0
     zero_is_delivered: bool = False
 
 
@@ -98,7 +99,8 @@ class Eims:
         """Send through `client` as `account`; `clock` gives Unix seconds, for signed calls."""
         self.name = name
         self.repeatable = False
-        self.tells = account.reports
+        self.first_report_seconds = account.first_report_seconds
+        self.tells = account.first_report_seconds > 0
         self.timeout_seconds = client.timeout_seconds
         self._account = account
         self._client = client

@@ -82,6 +82,7 @@ class KedasmsAccount:
     api_key: Secret
     encryption_key: bytes = field(repr=False)
     sender_id: str | None = None
+    first_report_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a key that is not AES-256's: raises ValueError. Most of the samples take what they get."""
@@ -99,6 +100,7 @@ class Kedasms:
         self.name = name
         self.repeatable = False
         self.tells = True
+        self.first_report_seconds = account.first_report_seconds
         self.timeout_seconds = client.timeout_seconds
         self.offset = 0.0
         self._account = account

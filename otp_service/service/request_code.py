@@ -138,6 +138,7 @@ class RequestCode:
             created_ms=admitted.now_ms,
             expires_ms=expires_ms,
             attempts_left=wanted.tenant.max_attempts,
+            keeps_code=wanted.tenant.sends.reuse,
             deliveries=() if wanted.decoy else (Delivery(provider, "queued", admitted.now_ms),),
             key_id=vault.key_id,
             phc=phc,

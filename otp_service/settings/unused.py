@@ -48,7 +48,6 @@ def _is(word: str) -> Callable[[Any], bool]:
 
 
 UNUSED: Final = (
-    Unused("server.public_url"),
     Unused("tenants.*.api_keys.*.scopes.*", _is("admin")),
     Unused("tenants.*.policy.currency"),
     Unused("providers.*", _not_served),

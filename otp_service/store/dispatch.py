@@ -16,7 +16,7 @@ from otp_service.domain.dispatch import (
     Verdict,
     verdict_of,
 )
-from otp_service.domain.outcomes import Outcome
+from otp_service.domain.outcomes import Delivered, Outcome
 from otp_service.observability import LOG, METRICS
 from otp_service.store.keys import GatewayKeys, tenant_day_key
 from otp_service.store.link import Call, Reply
@@ -25,12 +25,21 @@ from otp_service.store.topology import Topology
 
 __all__ = ["RedisDispatch", "day_state_call", "state_call", "state_of"]
 
-OPEN_MS: Final[Mapping[Outcome | None, int]] = {
-    Outcome.CONFIG_ERROR: 30_000,
-    Outcome.FUNDS: 60_000,
-    None: 3_000,
+OPEN_MS: Final[Mapping[Outcome | None, tuple[int, int]]] = {
+    Outcome.CONFIG_ERROR: (30_000, 240_000),
+    Outcome.FUNDS: (60_000, 480_000),
+    None: (2_000, 6_000),
 }
-"""For how long a circuit opens first, by outcome; None: too many calls failed. Doubled each time, up to 8 times it."""
+"""For how long a circuit opens first and at most, by outcome; None: too many calls failed. Doubled each time in a row.
+
+Rights and money come back by somebody's hand; a gateway that was away may be back at any moment, and codes wait for it.
+"""
+
+REST_MS: Final = 1_000
+"""For how long a gateway that says "slower" is left alone when it does not say for how long."""
+
+LONGEST_REST_MS: Final = 60_000
+"""A gateway's `Retry-After` holds no message longer: the next one asks again."""
 
 
 class RedisDispatch:
@@ -57,7 +66,7 @@ class RedisDispatch:
         cost = policy.cost(country, segments)
         pace = 1000 / policy.max_per_second if policy.max_per_second else 0
         args = (message_id, f"{pace:.0f}", policy.max_concurrent, self._call_ms[provider], patience_ms)
-        calls = [Call(script("gateway_take"), (keys.circuit, keys.queue, keys.calls), args)]
+        calls = [Call(script("gateway_take"), (keys.circuit, keys.queue, keys.comebacks, keys.calls), args)]
         accounts = self._accounts(provider, tenant)
         calls += [_charge(key, cost, caps) for key, caps, _ in accounts]
         taken, *charges = await self._topology.send(calls)
@@ -71,21 +80,20 @@ class RedisDispatch:
             _refund(key, go) for (key, _, _), charge in zip(accounts, charges, strict=True) if charge[0] == b"charged"
         ]
         if taken[0] == b"go":
-            undo.append(self._done_call(go, Verdict.NONE, None))
+            undo.append(_done_call(go, None))
         if undo:
             await self._topology.send(undo)
         return held
 
-    async def done(self, go: Go, outcome: Outcome | None) -> None:
+    async def done(self, go: Go, answer: Delivered | None) -> None:
         """Tell the circuit, and give back what was not spent."""
-        verdict = Verdict.NONE if outcome is None else verdict_of(outcome)
-        calls = [self._done_call(go, verdict, outcome)]
-        if outcome is None or outcome.surely_unsent:
+        calls = [_done_call(go, answer)]
+        if answer is None or answer.outcome.surely_unsent:
             calls += [_refund(key, go) for key, _, _ in self._accounts(go.provider, go.tenant)]
         state, opened = (await self._topology.send(calls))[0]
         METRICS.circuit_open.labels(go.provider).set(state == b"open")
         if opened:
-            LOG.error("circuit_opened", provider=go.provider, why=outcome.value if outcome else "")
+            LOG.error("circuit_opened", provider=go.provider, why=answer.outcome.value if answer else "")
 
     def _accounts(self, provider: str, tenant: str) -> list[tuple[str, Caps, Hindrance]]:
         """Name the days that a message counts in: the provider's always, the tenant's if it has caps."""
@@ -94,12 +102,6 @@ class RedisDispatch:
         if tenant_caps is not None and tenant_caps.any:
             accounts.append((tenant_day_key(tenant), tenant_caps, Hindrance.TENANT_CAPPED))
         return accounts
-
-    def _done_call(self, go: Go, verdict: Verdict, outcome: Outcome | None) -> Call:
-        keys = GatewayKeys(go.provider)
-        base = OPEN_MS.get(outcome, OPEN_MS[None])
-        args = (go.message_id, verdict, outcome.value if outcome else "", base)
-        return Call(script("gateway_done"), (keys.circuit, keys.calls), args)
 
 
 def state_call(provider: str, policy: GatewayPolicy) -> Call:
@@ -129,6 +131,22 @@ def _charge(key: str, cost: int, caps: Caps) -> Call:
 
 def _refund(key: str, go: Go) -> Call:
     return Call(script("refund"), (key,), (go.cost, go.charged_ms))
+
+
+def _done_call(go: Go, answer: Delivered | None) -> Call:
+    keys = GatewayKeys(go.provider)
+    outcome = answer.outcome if answer else None
+    verdict = Verdict.NONE if outcome is None else verdict_of(outcome)
+    first, longest = OPEN_MS.get(outcome, OPEN_MS[None])
+    args = (go.message_id, verdict, outcome.value if outcome else "", first, longest, _rest_ms(answer))
+    return Call(script("gateway_done"), (keys.circuit, keys.calls), args)
+
+
+def _rest_ms(answer: Delivered | None) -> int:
+    """Say for how long a gateway wants to be left alone."""
+    if answer is None or answer.outcome is not Outcome.THROTTLED:
+        return 0
+    return REST_MS if answer.retry_after is None else min(int(answer.retry_after * 1000), LONGEST_REST_MS)
 
 
 def _held(taken: Reply, charges: list[Reply], accounts: list[tuple[str, Caps, Hindrance]]) -> Held | None:

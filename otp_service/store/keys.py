@@ -18,6 +18,7 @@ __all__ = [
     "idempotency_key",
     "limit_key",
     "new_verification_id",
+    "once_key",
     "partition_of_id",
     "tenant_day_key",
 ]
@@ -100,6 +101,11 @@ class GatewayKeys:
         return f"otp:{{g:{self.provider}}}:q"
 
     @property
+    def comebacks(self) -> str:
+        """When each of those who wait asks again."""
+        return f"otp:{{g:{self.provider}}}:b"
+
+    @property
     def calls(self) -> str:
         """The calls under way."""
         return f"otp:{{g:{self.provider}}}:n"
@@ -108,6 +114,11 @@ class GatewayKeys:
     def day(self) -> str:
         """What was handed over today."""
         return f"otp:{{g:{self.provider}}}:d"
+
+
+def once_key(subject: str) -> str:
+    """Name what remembers that something was used (a keyed hash)."""
+    return f"otp:u:{subject}"
 
 
 def tenant_day_key(tenant: str) -> str:

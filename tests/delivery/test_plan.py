@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otp_service.delivery.plan import Rules, Stop, Try, Wait, next_step
+from otp_service.delivery.plan import Life, Rules, Stop, Try, Wait, next_report_ms, next_step
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.verification import Delivery
 
@@ -29,10 +29,12 @@ def step(
     hold: int = HOLD,
     max_texts: int = 2,
     now: int = NOW,
+    repeatable: tuple[str, ...] = (),
+    **shut: int,
 ) -> Try | Wait | Stop:
     """Ask the plan."""
-    rules = Rules(hold, max_texts)
-    return next_step(deliveries, route, rules, created_ms=CREATED, expires_ms=EXPIRES, now_ms=now)
+    rules = Rules(hold, max_texts, repeatable)
+    return next_step(deliveries, route, rules, Life(CREATED, EXPIRES, now), shut)
 
 
 def test_the_first_of_the_route_is_asked_first() -> None:
@@ -101,9 +103,71 @@ def test_hold_zero_never_fails_over() -> None:
 
 
 def test_with_nobody_left_an_ambiguous_outcome_is_not_held() -> None:
-    """Nothing is sent again, neither there nor where it failed before."""
+    """Nothing is sent again there, nor where the same would be said again."""
     assert step(said("a", "unknown", "ambiguous"), route=("a",)) == Stop()
-    assert step(said("a", "queued", "transient"), said("b", "unknown", "ambiguous"), route=("a", "b")) == Stop()
+    assert step(said("a", "failed", "funds"), said("b", "unknown", "ambiguous"), route=("a", "b")) == Stop()
+
+
+def test_after_the_hold_those_that_failed_before_may_be_asked_again() -> None:
+    """Who surely has no text and may take it now is another provider, as good as one that was never asked."""
+    failed, unknown = said("a", "queued", "transient", at=NOW - 100), said("b", "unknown", "ambiguous")
+
+    assert step(failed, unknown, route=("a", "b")) == Wait(HOLD)
+    assert step(failed, unknown, route=("a", "b"), now=NOW + HOLD) == Try("a")
+
+
+def test_a_provider_that_sends_once_is_asked_again_after_a_pause() -> None:
+    """It knows the message by our id: no hold, no second text, and no text more that counts."""
+    unknown = said("a", "unknown", "ambiguous", at=CREATED + 8_000)
+
+    assert step(unknown, route=("a",), repeatable=("a",), now=CREATED + 8_000) == Wait(2_000)
+    assert step(unknown, route=("a",), repeatable=("a",), now=CREATED + 10_000) == Try("a")
+    assert step(unknown, route=("a",), repeatable=("a",), now=CREATED + 10_000, max_texts=1) == Try("a")
+    assert step(unknown, route=("a",), repeatable=("a",), now=CREATED + 10_000, hold=0) == Try("a")
+
+
+def test_a_hold_is_not_begun_anew_by_asking_again() -> None:
+    """It counts from the first ambiguous outcome; when it is over, another provider goes before one more repetition."""
+    since = NOW - HOLD
+    unknown = Delivery("a", "unknown", NOW - 100, "ambiguous", doubtful_ms=since)
+
+    assert step(unknown, repeatable=("a",), now=NOW - 1) == Wait(1)
+    assert step(unknown, repeatable=("a",), now=NOW) == Try("b")
+
+
+def test_what_was_not_delivered_goes_to_another_provider() -> None:
+    """A gateway that had the text is not asked again; it counts as a text; a verdict about the recipient is final."""
+    undelivered = said("a", "undelivered", "transient", at=NOW - 60_000)
+
+    assert step(undelivered) == Try("b")
+    assert step(undelivered, route=("a",)) == Stop()
+    assert step(undelivered, max_texts=1) == Stop()
+    assert step(said("a", "undelivered", "recipient_invalid")) == Stop()
+
+
+def test_a_gateway_is_left_alone_for_as_long_as_it_said() -> None:
+    """Its `Retry-After` goes before our pause, when it is longer."""
+    asked_to_wait = Delivery("a", "queued", NOW, "throttled", again_ms=NOW + 20_000)
+
+    assert step(asked_to_wait, route=("a",)) == Wait(20_000)
+
+
+def test_a_provider_that_takes_nothing_is_passed_by() -> None:
+    """Those behind it are asked; when there are none, its moment is waited for, if the code lives to see it."""
+    assert step(a=NOW + 3_000) == Try("b")
+    assert step(a=NOW + 3_000, route=("a",)) == Wait(3_000)
+    assert step(a=EXPIRES, route=("a",)) == Stop()
+    assert step(said("b", "queued", "transient", at=NOW - 9_000), route=("a", "b"), a=NOW + 3_000) == Try("b")
+
+
+def test_reports_are_asked_for_ever_later() -> None:
+    """First after so long, then after half of the time that has passed since it was sent."""
+    asked, now = [], 0
+    while now < 300_000:
+        now += next_report_ms(0, now, 30_000)
+        asked.append(now // 1000)
+
+    assert asked == [30, 60, 90, 135, 202, 303]
 
 
 def test_a_hold_that_the_code_does_not_live_to_see_ends_at_once() -> None:

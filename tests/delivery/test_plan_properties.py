@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otp_service.delivery.plan import Life as Moment
 from otp_service.delivery.plan import Rules, Stop, Try, Wait, next_step
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.verification import Delivery
@@ -40,9 +41,7 @@ class Life:
                 tuple(self._deliveries.values()),
                 self.route,
                 self.rules,
-                created_ms=0,
-                expires_ms=TTL_MS,
-                now_ms=self.now,
+                Moment(0, TTL_MS, self.now),
             )
             yield self.now, step
             match step:

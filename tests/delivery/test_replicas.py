@@ -88,9 +88,9 @@ async def test_a_lost_answer_to_begin_delays_the_message(
     """The store did what it was told and its answer was lost: nothing was written to the gateway, so it is sent."""
     begin, lost = RedisOutbox.begin, 2
 
-    async def begin_unheard(outbox: RedisOutbox, *args: Any) -> Begun | None:
+    async def begin_unheard(outbox: RedisOutbox, *args: Any, **kwargs: Any) -> Begun | None:
         nonlocal lost
-        begun = await begin(outbox, *args)
+        begun = await begin(outbox, *args, **kwargs)
         if lost:
             lost -= 1
             raise unavailable()

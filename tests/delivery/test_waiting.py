@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from otp_service.delivery.carrier import Carrier
 from otp_service.delivery.courier import Courier
 from otp_service.dev.simulators.eims import EimsSimulator, refusing
 from tests.delivery.conftest import LOOK_SECONDS, arrived, code_in, keeps_message, settled, through, until
@@ -140,7 +141,7 @@ async def test_a_route_that_is_gone_is_told_as_a_failure(
 ) -> None:
     """The config may have changed between the request and its delivery."""
     world = await make_world(through(gateway))
-    monkeypatch.setattr(Courier, "_route_of", lambda _self, _message: ())
+    monkeypatch.setattr(Carrier, "_route_of", lambda _self, _message: ())
     verification_id = (await world.request()).json()["verification_id"]
 
     await settled(world, verification_id, {"first": ("failed", "config_error")})

@@ -144,10 +144,10 @@ async def test_a_balance_that_is_not_told(answer: Behaviour, expected: Balance |
 async def test_an_account_is_still_made_as_before() -> None:
     """V1, GET, and no questions about reports, unless the config says otherwise."""
     account = EimsAccount("http://x", "a", Secret("p"), post=True)
-    assert (account.variant, account.sender_id, account.reports, account.zero_is_delivered) == (
+    assert (account.variant, account.sender_id, account.first_report_seconds, account.zero_is_delivered) == (
         "v1",
         None,
-        False,
+        0,
         False,
     )
     async with ejoin() as gateway, eims(gateway) as silent, eims(gateway, reports=True) as telling:

@@ -189,6 +189,7 @@ def record_of(admitted: Admitted, *, max_attempts: int = 5) -> Record:
         created_ms=now,
         expires_ms=now + asked.policy.ttl_seconds * 1000,
         attempts_left=max_attempts,
+        keeps_code=asked.policy.reuse,
         deliveries=(Delivery("first", "queued", now),),
         key_id="k1",
         phc="$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA",

@@ -169,7 +169,9 @@ async def test_no_verb_changes_how_long_a_verification_lives(store: Store) -> No
 
     await store.verifications.spend_attempt(verification_id, TENANT, POLICY)
     await store.outbox.begin(verification_id, 1, "first", 9000)
-    await store.outbox.settle(verification_id, 1, Settlement("first", DeliveryStatus.UNKNOWN, due_in_ms=0))
+    await store.outbox.settle(
+        verification_id, 1, Settlement(provider="first", call=1, status=DeliveryStatus.UNKNOWN, due_in_ms=0)
+    )
     assert len(await store.claimed()) == 1
     assert await store.redis.pexpiretime(name) == life
     await store.verifications.consume(verification_id)

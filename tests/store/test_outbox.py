@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.transitions import Begun, Settlement
 from otp_service.store.outbox import CLAIM_PER_PARTITION, LEASE_MS
@@ -11,7 +15,8 @@ from tests.store.kit import CODE, Store, policy
 FIRST_LEASE = FIRST_LEASE_MS / 1000
 LEASE = LEASE_MS / 1000
 CALL_MS = 13_000
-SENT = Settlement("first", DeliveryStatus.SENT, message_id="gw-1", forget=True)
+HELD = Settlement(provider="first", call=1, status=DeliveryStatus.UNKNOWN, error="ambiguous", due_in_ms=15_000)
+SENT = Settlement(provider="first", call=1, status=DeliveryStatus.SENT, message_id="gw-1", forget=True)
 
 
 async def test_a_fresh_message_is_its_starters(store: Store) -> None:
@@ -72,31 +77,29 @@ async def test_a_claim_takes_so_many_of_a_partition(store: Store) -> None:
 
 
 async def test_begin_marks_the_message_as_being_sent(store: Store) -> None:
-    """The delivery is `sending`, a text is counted, and the lease lasts as long as the call may."""
+    """The delivery is `sending`, under our lease, and the lease lasts as long as the call may."""
     verification_id = await store.started()
     await store.advance(1)
 
     assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) == Begun(await store.now())
 
-    record = (await store.snapshot(verification_id)).record
-    assert (record.texts, record.phase, record.lease) == (1, "sending", 1)
     delivery = await store.delivery(verification_id)
     assert delivery is not None
-    assert (delivery.status, delivery.at_ms) == ("sending", await store.now())
+    assert (delivery.status, delivery.at_ms, delivery.call) == ("sending", await store.now(), 1)
     await store.advance(CALL_MS / 1000 - 0.001)
     assert await store.claimed() == []
 
 
 async def test_a_lapsed_lease_of_a_sending_message_is_told_as_such(store: Store) -> None:
-    """Whoever claims it sees that a gateway may have it: the delivery is still `sending`, the text still counted."""
+    """Whoever claims it sees that a gateway may have it: the delivery is still `sending`, under the lapsed lease."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     await store.advance(CALL_MS / 1000)
 
     [claimed] = await store.claimed()
 
-    assert (claimed.id, claimed.record.lease, claimed.record.texts) == (verification_id, 2, 1)
-    assert [one.status for one in claimed.record.deliveries] == ["sending"]
+    assert (claimed.id, claimed.record.lease) == (verification_id, 2)
+    assert [(one.status, one.call) for one in claimed.record.deliveries] == [("sending", 1)]
 
 
 async def test_a_settled_message_leaves_the_outbox(store: Store) -> None:
@@ -116,24 +119,29 @@ async def test_a_settled_message_leaves_the_outbox(store: Store) -> None:
 
 
 async def test_the_code_stays_where_it_may_be_sent_again(store: Store) -> None:
-    """Without `forget` the sealed code lives on as long as the code itself."""
+    """By the tenant's policy, or because a receipt may bring the message back: as long as the code itself lives."""
     reuse = policy(reuse=True)
     verification_id = await store.started(policy=reuse)
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
 
-    await store.outbox.settle(verification_id, 1, Settlement("first", DeliveryStatus.SENT))
+    await store.outbox.settle(verification_id, 1, SENT)
 
     await store.advance(30)
     living = (await store.admitted(policy=reuse)).living
     assert living is not None
     assert living.sealed_code == CODE
 
+    other = await store.started(recipient="bob")
+    await store.outbox.begin(other, 1, "first", CALL_MS)
+    await store.outbox.settle(other, 1, replace(SENT, forget=False))
+    assert f"otp:{{p07}}:m:{other}" in await store.keys()
+
 
 async def test_a_message_is_due_again_when_its_settlement_says_so(store: Store) -> None:
     """A retry waits in the outbox until its moment, and nobody touches it before."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
-    again = Settlement("first", DeliveryStatus.QUEUED, "transient", unsent=True, due_in_ms=2000)
+    again = Settlement(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=2000)
     await store.outbox.settle(verification_id, 1, again)
 
     await store.advance(1.999)
@@ -141,26 +149,23 @@ async def test_a_message_is_due_again_when_its_settlement_says_so(store: Store) 
     await store.advance(0.001)
     [claimed] = await store.claimed()
 
-    assert (claimed.record.lease, claimed.record.texts, claimed.sealed_code) == (2, 0, CODE)
+    assert (claimed.record.lease, claimed.sealed_code) == (2, CODE)
     assert [(one.status, one.error) for one in claimed.record.deliveries] == [("queued", "transient")]
 
 
 async def test_no_more_texts_than_may_be(store: Store) -> None:
     """A third gateway is not asked when two may have accepted; one that surely has nothing does not count."""
     verification_id = await store.started()
-    held = {"error": "ambiguous", "due_in_ms": 100}
-    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
-    await store.outbox.settle(verification_id, 1, Settlement("first", DeliveryStatus.UNKNOWN, **held))  # type: ignore[arg-type]
-    await store.outbox.begin(verification_id, 1, "second", CALL_MS)
-    unsent = Settlement("second", DeliveryStatus.FAILED, "funds", unsent=True, due_in_ms=100)
-    await store.outbox.settle(verification_id, 1, unsent)
-    assert await store.outbox.begin(verification_id, 1, "third", CALL_MS) is not None
-    await store.outbox.settle(verification_id, 1, Settlement("third", DeliveryStatus.UNKNOWN, **held))  # type: ignore[arg-type]
+    for name in ("first", "second", "third"):
+        assert await store.outbox.begin(verification_id, 1, name, CALL_MS) is not None
+        news = Settlement(provider=name, call=1, status=DeliveryStatus.UNKNOWN, error="ambiguous", due_in_ms=100)
+        if name == "second":
+            news = replace(news, status=DeliveryStatus.FAILED, error="funds")
+        await store.outbox.settle(verification_id, 1, news)
 
     assert await store.outbox.begin(verification_id, 1, "fourth", CALL_MS) is None
 
     record = (await store.snapshot(verification_id)).record
-    assert record.texts == 2
     assert [(one.provider, one.status) for one in record.deliveries] == [
         ("first", "unknown"),
         ("second", "failed"),
@@ -168,26 +173,59 @@ async def test_no_more_texts_than_may_be(store: Store) -> None:
     ]
 
 
-async def test_begin_said_again_counts_once(store: Store) -> None:
-    """Its reply was lost and it is said again under the same lease: one text, and the call may be made."""
+async def test_begin_said_again_is_one_call(store: Store) -> None:
+    """Its reply was lost and it is said again under the same lease: the call may be made."""
     verification_id = await store.started()
 
     for _ in range(3):
         assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) is not None
 
-    assert (await store.snapshot(verification_id)).record.texts == 1
+    assert [one.call for one in (await store.snapshot(verification_id)).record.deliveries] == [1]
 
 
-async def test_a_settlement_gives_one_text_back_once(store: Store) -> None:
-    """Putting a message back without a call, however often, does not count texts down."""
+@pytest.mark.parametrize("status", ["sent", "unknown", "delivered", "undelivered"])
+async def test_a_gateway_that_may_have_the_text_is_not_asked_again(store: Store, status: str) -> None:
+    """Whatever a replica thinks it knows; the one that sends a message once may be asked while it is in doubt."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
-    unsent = Settlement("first", DeliveryStatus.QUEUED, "transient", unsent=True, due_in_ms=100)
+    news = Settlement(provider="first", call=1, status=DeliveryStatus(status), error="ambiguous", due_in_ms=0)
+    await store.outbox.settle(verification_id, 1, news)
 
+    assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) is None
+    repeated = await store.outbox.begin(verification_id, 1, "first", CALL_MS, repeatable=True)
+    assert (repeated is not None) is (status == "unknown")
+
+
+async def test_a_gateway_that_asked_to_be_left_alone(store: Store) -> None:
+    """The moment is kept with its delivery, and gone when it is asked again."""
+    verification_id = await store.started()
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+    later = Settlement(
+        provider="first", call=1, status=DeliveryStatus.QUEUED, error="throttled", again_in_ms=9000, due_in_ms=9000
+    )
+    await store.outbox.settle(verification_id, 1, later)
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert delivery.again_ms == await store.now() + 9000
+
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert delivery.again_ms == 0
+
+
+async def test_a_doubt_is_as_old_as_its_first_outcome(store: Store) -> None:
+    """Asked again and again in doubt: the hold counts from the first time."""
+    verification_id = await store.started()
+    since = await store.now()
     for _ in range(3):
-        await store.outbox.settle(verification_id, 1, unsent)
+        assert await store.outbox.begin(verification_id, 1, "first", CALL_MS, repeatable=True) is not None
+        await store.outbox.settle(verification_id, 1, HELD)
+        await store.advance(2)
 
-    assert (await store.snapshot(verification_id)).record.texts == 0
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.doubtful_ms, delivery.at_ms) == (since, since + 4000)
 
 
 async def test_a_decoy_is_never_begun(store: Store) -> None:

@@ -32,8 +32,8 @@ from tests.store.cluster import HOST, MASTER, Sentinel, Server, cluster, node_id
 from tests.store.kit import CODE, POLICY, TENANT, Store, admission, record_of, servers_clock
 
 PARTITIONS = (0, 7, 23, 42, 63)
-AGAIN = Settlement("first", DeliveryStatus.QUEUED, "transient", unsent=True, due_in_ms=0)
-SENT = Settlement("first", DeliveryStatus.SENT, message_id="gw-1", forget=True)
+AGAIN = Settlement(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=0)
+SENT = Settlement(provider="first", call=2, status=DeliveryStatus.SENT, message_id="gw-1", forget=True)
 
 
 @pytest.fixture(autouse=True)

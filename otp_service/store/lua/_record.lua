@@ -1,7 +1,7 @@
 -- A verification is one packed array. These are the places that scripts know; domain/verification.py has all of them.
 local STATUS, TENANT, PURPOSE, RECIPIENT = 2, 3, 4, 5
 local EXPIRES, ENDED, ATTEMPTS_LEFT = 7, 8, 9
-local TEXTS, LEASE, PHASE, DELIVERIES = 10, 11, 12, 13
+local LEASE, KEEPS_CODE, DELIVERIES = 10, 11, 12
 local READABLE_AFTER_END = 600000  -- design.md section 3: 10 minutes
 
 -- The record, or nil when it is gone or its end is too long ago to be told.
@@ -28,38 +28,43 @@ local function record_store(key, record)
 end
 
 -- Nothing more is sent. A delivery that waits for another try has failed; one that never began is told as a failure
--- only if `keep` says so (the code ran out), and otherwise was simply called off.
-local function close_queued(record, keep)
+-- only with a `reason`, and otherwise was simply called off.
+local function close_queued(record, reason)
   for at = #record[DELIVERIES], 1, -1 do
     local delivery = record[DELIVERIES][at]
     if delivery[2] == 'queued' then
-      if delivery[4] == '' and not keep then
+      if delivery[4] == '' and not reason then
         table.remove(record[DELIVERIES], at)
       else
         delivery[2] = 'failed'
-        if delivery[4] == '' then delivery[4] = 'transient' end
+        if delivery[4] == '' then delivery[4] = reason end
       end
     end
   end
-  record[PHASE] = ''
 end
 
 -- Nobody works on the entry any more: a call of which nothing was heard may have been accepted.
 local function close_deliveries(record)
-  close_queued(record, true)
+  close_queued(record, 'transient')
   for _, delivery in ipairs(record[DELIVERIES]) do
     if delivery[2] == 'sending' then delivery[2], delivery[4] = 'unknown', 'ambiguous' end
   end
 end
 
+local function is_sending(record)
+  for _, delivery in ipairs(record[DELIVERIES]) do
+    if delivery[2] == 'sending' then return true end
+  end
+  return false
+end
+
 -- Ends a verification: its message must not be sent any more. While it is being sent its entry stays in the outbox:
 -- `settle` takes it out, or, when nothing is heard of the call, whoever claims it next.
 local function record_end(key, record, status, now, message, outbox, id)
-  local sending = record[PHASE] == 'sending'
-  close_queued(record, false)
+  close_queued(record, nil)
   record[STATUS] = status
   record[ENDED] = now
   record_store(key, record)
   redis.call('DEL', message)
-  if not sending then redis.call('ZREM', outbox, id) end
+  if not is_sending(record) then redis.call('ZREM', outbox, id) end
 end

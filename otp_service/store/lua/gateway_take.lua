@@ -1,46 +1,66 @@
 -- gateway_take: asks for one call to a gateway, for all replicas: circuit, pace and calls at a time.
--- KEYS  1 the circuit  2 the queue of those who wait for their turn  3 the calls under way
+-- KEYS  1 the circuit  2 the queue of those who wait for their turn  3 when each of them comes back  4 calls under way
 -- ARGV  1 message id  2 ms between two texts, '0' for no pace  3 calls at a time  4 ms the call may take
 --       5 ms that the message may still wait
 -- returns {'go', now} {'wait', now, ms} {'open', now, ms}: the circuit  {'slow', now, ms}: its turn comes too late
--- Invariant: two texts are never closer than the pace, never more than so many calls are under way, and a circuit
---            that is tried again is tried by one call.
+-- Invariant: two texts are never closer than nine tenths of the pace, and in the long run not more than it allows; who
+--            came first has the first turn; never more than so many calls are under way; a circuit that is tried again
+--            is tried by one call.
 --@include _clock _circuit
 local ASK_AGAIN_MS = 1000
-local id, pace, at_once = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local GIVEN_UP_MS = 1500  -- who is so late for its turn was called off, or its replica died
+local PLACE_LOOK_MS = 100  -- a call is soon over: look again for its place
+local LATE_SHARE = 0.1  -- of the pace
+local id, pace, at_once, patience = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
 local now = now_ms()
+
+local function leave_queue(ids)
+  redis.call('ZREM', KEYS[2], unpack(ids))
+  redis.call('ZREM', KEYS[3], unpack(ids))
+end
+
+local function wait_for_turn(wait, ahead)
+  local turn = math.ceil(wait + ahead * pace)
+  if turn > patience then
+    leave_queue({id})
+    return {'slow', now, turn}
+  end
+  local again = math.max(1, math.min(turn, math.max(math.ceil(wait), ASK_AGAIN_MS)))
+  if pace > 0 then
+    redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', now), id)
+    redis.call('ZADD', KEYS[3], string.format('%.0f', now + again), id)
+    live_until(KEYS[2], now + 600000, now)
+    live_until(KEYS[3], now + 600000, now)
+  end
+  return {'wait', now, again}
+end
 
 local state, left = circuit_of(KEYS[1], now)
 if state == 'open' or state == 'probing' then
-  redis.call('ZREM', KEYS[2], id)
+  leave_queue({id})
   return {'open', now, left}
 end
 
--- Who waits asks again every second or when the pace allows; who does not has gone elsewhere, and nobody waits for it.
-local function turn(wait)
-  local longest = math.max(math.ceil(wait), ASK_AGAIN_MS)
-  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - pace - 3 * ASK_AGAIN_MS)
-  redis.call('ZADD', KEYS[2], string.format('%.0f', now), id)
-  live_until(KEYS[2], now + 600000, now)
-  wait = math.ceil(wait + redis.call('ZRANK', KEYS[2], id) * pace)
-  if wait <= tonumber(ARGV[5]) then return {'wait', now, math.max(math.min(wait, longest), 1)} end
-  redis.call('ZREM', KEYS[2], id)
-  return {'slow', now, wait}
-end
+local gone = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now - GIVEN_UP_MS, 'LIMIT', 0, 1000)
+if gone[1] then leave_queue(gone) end
+local ahead = redis.call('ZRANK', KEYS[2], id) or redis.call('ZCARD', KEYS[2])
 
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-if redis.call('ZCARD', KEYS[3]) >= at_once then return turn(math.max(pace, 100)) end
+local moments = redis.call('HMGET', KEYS[1], 'last', 'rest')
+local last, rest = tonumber(moments[1] or 0), tonumber(moments[2] or 0)
+if rest > now then return wait_for_turn(rest - now, ahead) end
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
+if redis.call('ZCARD', KEYS[4]) >= at_once then return wait_for_turn(PLACE_LOOK_MS, ahead) end
 if pace > 0 then
-  local last = tonumber(redis.call('HGET', KEYS[1], 'last') or 0)
-  if last + pace > now then return turn(last + pace - now) end
-  redis.call('HSET', KEYS[1], 'last', string.format('%.0f', now))
+  if ahead > 0 or last + pace > now then return wait_for_turn(math.max(last + pace - now, 0), ahead) end
+  -- Who comes a little late does not slow down those behind: what counts is when its turn was.
+  redis.call('HSET', KEYS[1], 'last', string.format('%.0f', math.max(last + pace, now - pace * LATE_SHARE)))
   live_until(KEYS[1], now + pace + 1000, now)
 end
 if state == 'half' then
   redis.call('HSET', KEYS[1], 'probe', string.format('%.0f', now + tonumber(ARGV[4])))
   live_until(KEYS[1], now + tonumber(ARGV[4]) + WINDOW_MS, now)
 end
-redis.call('ZREM', KEYS[2], id)
-redis.call('ZADD', KEYS[3], string.format('%.0f', now + tonumber(ARGV[4])), id)
-live_until(KEYS[3], now + tonumber(ARGV[4]), now)
+leave_queue({id})
+redis.call('ZADD', KEYS[4], string.format('%.0f', now + tonumber(ARGV[4])), id)
+live_until(KEYS[4], now + tonumber(ARGV[4]), now)
 return {'go', now}

@@ -1,0 +1,92 @@
+"""The way of one message while a replica has its lease: what is known of it, and what stands in its way right now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from otp_service.delivery.plan import Life
+from otp_service.domain.dispatch import Held, Hindrance
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
+from otp_service.domain.transitions import Claimed, Settlement
+from otp_service.domain.verification import Delivery
+
+__all__ = ["Way"]
+
+
+class Way:
+    """A claimed message, its route, and what its providers said so far. Times are ms of the store's clock."""
+
+    def __init__(self, message: Claimed, route: tuple[str, ...]) -> None:
+        """Start with what the record says."""
+        self.message = message
+        self.route = route
+        self._by_provider = {delivery.provider: delivery for delivery in message.record.deliveries}
+        self._shut: dict[str, Held] = {}
+        self._shut_until: dict[str, int] = {}
+        self.set_clock(message.now_ms)
+
+    @property
+    def lease(self) -> int:
+        """The number of the lease that we have."""
+        return self.message.record.lease
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """How the message stands at each provider that was tried."""
+        return tuple(self._by_provider.values())
+
+    @property
+    def shut(self) -> Mapping[str, int]:
+        """Until when providers take nothing."""
+        return self._shut_until
+
+    @property
+    def now_ms(self) -> int:
+        """The moment: the store's last word about it, and what has passed since."""
+        return self._clock_ms + int((asyncio.get_running_loop().time() - self._clock_set) * 1000)
+
+    @property
+    def life(self) -> Life:
+        """The code's life, as the plan wants it."""
+        record = self.message.record
+        return Life(record.created_ms, record.expires_ms, self.now_ms)
+
+    @property
+    def hindrance(self) -> Outcome:
+        """Why nobody was asked: no route any more, open circuits, or a cap or a queue."""
+        if not self.route:
+            return Outcome.CONFIG_ERROR
+        only_open = all(held.why is Hindrance.OPEN for held in self._shut.values())
+        return Outcome.TRANSIENT if only_open else Outcome.THROTTLED
+
+    def set_clock(self, now_ms: int) -> None:
+        """Hear from the store what time it is."""
+        self._clock_ms, self._clock_set = now_ms, asyncio.get_running_loop().time()
+
+    def at(self, status: DeliveryStatus) -> Delivery | None:
+        """Find the last provider with this status."""
+        found = [delivery for delivery in self.deliveries if delivery.status == status]
+        return found[-1] if found else None
+
+    def shut_out(self, provider: str | None, held: Held) -> None:
+        """Note that a provider, or (None) each of the route, takes nothing for a while."""
+        names: Collection[str] = self.route if provider is None else (provider,)
+        for name in names:
+            self._shut[name], self._shut_until[name] = held, self.now_ms + held.ms
+
+    def learn(self, news: Settlement) -> Delivery:
+        """Note what became of a call, as the store will write it down."""
+        now, before = self.now_ms, self._by_provider.get(news.provider)
+        doubtful_ms = (before.doubtful_ms if before else 0) or (now if news.status is DeliveryStatus.UNKNOWN else 0)
+        self._by_provider[news.provider] = Delivery(
+            news.provider,
+            news.status,
+            now,
+            news.error,
+            (before.message_id if before else "") or news.message_id,
+            news.call,
+            now + news.again_in_ms if news.again_in_ms else 0,
+            doubtful_ms,
+        )
+        return self._by_provider[news.provider]
