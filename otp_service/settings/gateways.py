@@ -37,6 +37,10 @@ __all__ = [
 EimsMethod = Annotated[Literal["get", "post"], Before(lambda raw: raw.lower() if isinstance(raw, str) else raw)]
 
 
+PollSeconds = Annotated[float, Meta(ge=0, le=3600)]
+"""How often a gateway is asked what became of a message; 0: never."""
+
+
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the config: frozen, and without unknown keys."""
 
@@ -70,20 +74,25 @@ class CommonProvider(Caps, frozen=True, kw_only=True):
 
 
 class Kedasms(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="kedasms"):
-    """KedaSMS. Messages go to `base_url`, sealed with `encryption_key`; states are asked at `status_base_url`."""
+    """KedaSMS. Messages go to `base_url`, sealed with `encryption_key`; states are asked at `status_base_url`.
+
+    `report_poll_seconds` is 0 here: a state is asked for by an id that only a callback names, and that callback tells
+    the state by itself.
+    """
 
     base_url: BaseUrl = "https://www.kedasms.net"
     status_base_url: BaseUrl = "https://backup.kedasms.net"
     api_key: SecretText
     encryption_key: SealingKey
     sender_id: Text | None = None
+    report_poll_seconds: PollSeconds = 0.0
 
 
 class Eims(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="eims"):
     """EIMS / Ejoin. Its document shows GET only, so that is the default.
 
     Reports carry no zone (`report_utc_offset_hours`; the platform writes GMT+8) and may end with "sent"
-    (`zero_is_delivered`). `report_poll_seconds` 0 never asks for reports.
+    (`zero_is_delivered`).
     """
 
     base_url: BaseUrl
@@ -93,7 +102,7 @@ class Eims(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="eim
     method: EimsMethod = "get"
     sender_id: Text | None = None
     zero_is_delivered: bool = False
-    report_poll_seconds: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    report_poll_seconds: PollSeconds = 30.0
     report_utc_offset_hours: Annotated[float, Meta(ge=-12, le=14)] = 8.0
 
 

@@ -65,14 +65,25 @@ def test_unused_values() -> None:
     """Some keys are acted on, but not every value of them."""
     document = {
         "tenants": {"a": {"api_keys": [{"scopes": ["read", "admin"]}], "policy": {"currency": "IDR"}}},
-        "providers": {"j": {"type": "eims", "variant": "v2", "method": "get"}, "k": {"type": "eims", "variant": "v1"}},
+        "providers": {"j": {"type": "eims", "report_utc_offset_hours": 7}, "k": {"type": "eims", "variant": "v2"}},
         "routes": [{"providers": ["j", {"name": "k", "weight": 2}]}],
     }
     assert unused_keys(document) == [
         "tenants.a.api_keys[0].scopes[1]",
         "tenants.a.policy.currency",
-        "providers.j.variant",
+        "providers.j.report_utc_offset_hours",
         "routes[0].providers[1].weight",
+    ]
+
+
+def test_unserved_providers_are_unused() -> None:
+    """A provider without an adapter is named as a whole, without its keys; one with an adapter is not."""
+    types = ("kedasms", "eims", "sendcloud", "smshub", "twilio", "vonage", "http", "inbox")
+    document = {"providers": {name: {"type": name, "currency": "IDR"} for name in types}}
+    assert [key for key in unused_keys(document) if not key.endswith(".currency")] == [
+        "providers.twilio",
+        "providers.vonage",
+        "providers.http",
     ]
 
 
