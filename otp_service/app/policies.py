@@ -22,7 +22,7 @@ def day_caps(caps: gateways.Caps) -> Caps:
     return Caps(caps.daily_message_cap, spend, caps.alert_threshold, caps.block_on_limit)
 
 
-def gateway_policy(provider: gateways.Provider) -> GatewayPolicy:
+def gateway_policy(provider: gateways.CommonProvider) -> GatewayPolicy:
     """Say what the config allows of a provider."""
     return GatewayPolicy(
         max_per_second=provider.max_per_second,

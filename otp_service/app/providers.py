@@ -1,6 +1,8 @@
-"""From `[providers.*]` to the adapters that speak to the gateways."""
+"""From `[providers.*]` to the adapters that speak to the gateways: ours, and those of installed packages."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from otp_service.domain.gateways import Provider
 from otp_service.providers.eims import Eims, EimsAccount
@@ -9,18 +11,60 @@ from otp_service.providers.inbox import Inbox
 from otp_service.providers.kedasms import Kedasms, KedasmsAccount
 from otp_service.providers.sendcloud import Sendcloud, SendcloudAccount
 from otp_service.providers.smshub import Smshub, SmshubAccount
-from otp_service.settings import Settings, gateways
+from otp_service.settings import ConfigInvalid, Mistake, Settings, gateways, plugin_of
+from otp_service.settings.mistakes import dotted
 
-__all__ = ["providers_of"]
+__all__ = ["plugin_mistakes", "providers_of"]
+
+MEMBERS: Final = ("name", "repeatable", "tells", "timeout_seconds", "send", "close")
+"""What the port `Provider` asks for."""
 
 
 def providers_of(settings: Settings, inbox: Inbox | None = None) -> dict[str, Provider]:
-    """Make every provider that has an adapter (`inbox`, if given, is every inbox); the others are named at start."""
-    made = {name: _provider(name, provider, inbox) for name, provider in settings.providers.items()}
+    """Make every provider that has an adapter (`inbox`, if given, is every inbox); the others are named at start.
+
+    Raises `ConfigInvalid` where the package that added a type does not make a provider.
+    """
+    made = {
+        name: _provider(name, provider, inbox) if provider.type in gateways.BUILT_IN else _added(name, provider)
+        for name, provider in settings.providers.items()
+    }
     return {name: provider for name, provider in made.items() if provider is not None}
 
 
-def _provider(name: str, config: gateways.Provider, inbox: Inbox | None) -> Provider | None:
+def plugin_mistakes(settings: Settings) -> tuple[Mistake, ...]:
+    """Try whether packages make their providers, so that a config is refused before a worker has to."""
+    found: list[Mistake] = []
+    for name, provider in settings.providers.items():
+        if provider.type not in gateways.BUILT_IN:
+            try:
+                _added(name, provider)
+            except ConfigInvalid as invalid:
+                found += invalid.mistakes
+    return tuple(found)
+
+
+def _added(name: str, config: gateways.CommonProvider) -> Provider:
+    """Have a package make its provider."""
+    plugin = plugin_of(config.type)
+    if plugin is None:
+        raise _refused(name, f"no package offers {config.type} any more")
+    try:
+        provider = plugin.make(name, config, GatewayClient(config.timeout_seconds))
+    except Exception as problem:  # its text is not shown: the package has the secrets of the table in its hands
+        raise _refused(name, f"{config.type} cannot be made: {type(problem).__name__}") from None
+    if lacking := [member for member in MEMBERS if not hasattr(provider, member)]:
+        raise _refused(name, f"what {config.type} makes has no {', no '.join(lacking)}")
+    return provider
+
+
+def _refused(name: str, found: str) -> ConfigInvalid:
+    return ConfigInvalid(
+        (Mistake(dotted(("providers", name)), found, "a provider as otp_service.plugin describes it"),)
+    )
+
+
+def _provider(name: str, config: gateways.CommonProvider, inbox: Inbox | None) -> Provider | None:
     match config:
         case gateways.Inbox():
             return inbox or Inbox(name)

@@ -2,31 +2,32 @@
 
 What a key means on the wire, and why it is there, is in the gateway's adapter. A vendor with one public host has it
 as default; a gateway that everyone runs on a host of their own has none. Accounts may be written plainly or as
-`env:NAME` or `file:/path`; passwords only as the latter.
+`env:NAME` or `file:/path`; passwords only as the latter. Installed packages add types of their own (`plugins`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
 from otp_service.settings.forms import Before
+from otp_service.settings.mistakes import Finding
 from otp_service.settings.secrets import SealingKey, SecretText
 from otp_service.settings.values import Account, BaseUrl, Currency, Price, PriceArea, SpendCap, Text
 from otp_service.settings.wire import Accepted, Headers, HttpMethod, Placeholder, Pointer, WireText
 
 __all__ = [
+    "BUILT_IN",
     "Caps",
     "CommonProvider",
     "Eims",
     "Http",
     "Inbox",
     "Kedasms",
-    "Provider",
     "Sendcloud",
     "Smshub",
     "Table",
@@ -71,6 +72,10 @@ class CommonProvider(Caps, frozen=True, kw_only=True):
     def type(self) -> str:
         """The type as the config writes it."""
         return str(self.__struct_config__.tag)
+
+    def mistakes(self) -> Iterator[Finding]:
+        """Say what is wrong with values that stand together; for structs of packages, ours are judged by `checks`."""
+        yield from ()
 
 
 class Kedasms(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="kedasms"):
@@ -173,4 +178,7 @@ class Inbox(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="in
     base_url: BaseUrl | None = None
 
 
-Provider = Kedasms | Eims | Sendcloud | Smshub | Twilio | Vonage | Http | Inbox
+BUILT_IN: Final[Mapping[str, type[CommonProvider]]] = MappingProxyType(
+    {str(kind.__struct_config__.tag): kind for kind in (Kedasms, Eims, Sendcloud, Smshub, Twilio, Vonage, Http, Inbox)}
+)
+"""By what stands in `type`."""

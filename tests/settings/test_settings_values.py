@@ -58,6 +58,7 @@ def test_http_method_in_any_case(loaded: Callable[..., Settings]) -> None:
 def test_base_url_has_no_slash_at_its_end(loaded: Callable[..., Settings]) -> None:
     """Paths are put behind a base URL, whichever way it was written."""
     jakarta = loaded(("providers.jakarta.base_url", "http://host:1/api/")).providers["jakarta"]
+    assert isinstance(jakarta, Eims)
     assert jakarta.base_url == "http://host:1/api"
 
 
