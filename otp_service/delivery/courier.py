@@ -72,9 +72,9 @@ class Courier:
         self._round: asyncio.Task[None] | None = None
         self._ending = False
 
-    def route(self, country: str, e164: str) -> tuple[str, ...]:
-        """Name the providers for a number (port `Outlet`)."""
-        return self._routes.providers(country, e164)
+    def route(self, country: str, e164: str, message_id: str) -> tuple[str, ...]:
+        """Name the providers for a message to a number (port `Outlet`)."""
+        return self._routes.providers(country, e164, message_id)
 
     def deliver(self, message: Claimed) -> None:
         """Carry a message in the background (port `Outlet`)."""
@@ -191,7 +191,7 @@ class Courier:
 
     def _route_of(self, message: Claimed) -> tuple[str, ...]:
         try:
-            return self._routes.providers(message.record.country, self._composer.number(message))
+            return self._routes.providers(message.record.country, self._composer.number(message), message.id)
         except SealBroken:
             return ()
 

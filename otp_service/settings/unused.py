@@ -55,7 +55,6 @@ UNUSED: Final = (
     Unused("providers.*", _not_served),
     Unused("providers.*.currency"),
     Unused("providers.*.report_utc_offset_hours"),
-    Unused("routes.*.providers.*.weight"),
 )
 
 

@@ -67,13 +67,11 @@ def test_unused_values() -> None:
     document = {
         "tenants": {"a": {"api_keys": [{"scopes": ["read", "admin"]}], "policy": {"currency": "IDR"}}},
         "providers": {"j": {"type": "eims", "report_utc_offset_hours": 7}, "k": {"type": "eims", "variant": "v2"}},
-        "routes": [{"providers": ["j", {"name": "k", "weight": 2}]}],
     }
     assert unused_keys(document) == [
         "tenants.a.api_keys[0].scopes[1]",
         "tenants.a.policy.currency",
         "providers.j.report_utc_offset_hours",
-        "routes[0].providers[1].weight",
     ]
 
 
