@@ -118,6 +118,13 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self.provider_balance = Gauge(
+            "otp_provider_balance",
+            "What a provider's account held when it was last asked, in the account's currency.",
+            ["provider"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
         self.hash_seconds = Histogram(
             "otp_hash_seconds",
             "Time of one Argon2id hash or comparison.",

@@ -23,6 +23,7 @@ from otp_service.crypto.hashing import Cost, HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.vault import Vault
+from otp_service.delivery import balances
 from otp_service.delivery.carrier import SETTLE_MARGIN_MS, Carrier
 from otp_service.delivery.compose import Composer
 from otp_service.delivery.courier import Courier
@@ -33,6 +34,7 @@ from otp_service.observability import configure_logging, metrics_page
 from otp_service.providers.inbox import Inbox
 from otp_service.service import OtpService, Parts
 from otp_service.settings import Settings, load_file
+from otp_service.store.circuits import RedisCircuits
 from otp_service.store.dispatch import RedisDispatch
 from otp_service.store.gate import Gate
 from otp_service.store.idempotency import RedisIdempotency
@@ -100,7 +102,8 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
         issuer=settings.tokens.issuer,
     )
     gate = Gate(topology, allow_eviction=settings.redis.allow_eviction)
-    running = _Running(topology, gate, courier, pool, providers)
+    watch = balances.BalanceWatch(RedisCircuits(topology), providers, balances.LOOK_EVERY_SECONDS)
+    running = _Running(topology, gate, courier, watch, pool, providers)
     service = OtpService(
         Parts(
             verifications=RedisVerifications(topology, policies, {name: one for name, one in caps.items() if one.any}),
@@ -136,6 +139,7 @@ class _Running:
     topology: Topology
     gate: Gate
     courier: Courier
+    watch: balances.BalanceWatch
     pool: HashPool
     providers: Mapping[str, Provider]
 
@@ -144,12 +148,14 @@ class _Running:
         """Run while the application serves; on the way out, deliveries under way are written down first."""
         self.gate.start()
         self.courier.start()
+        self.watch.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         try:
             yield
         finally:
+            await self.watch.stop()
             await self.courier.stop()
             await self.gate.stop()
             for provider in self.providers.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from otp_service.api.access import ApiKey
-from otp_service.delivery.routes import Route, Routes
+from otp_service.delivery.routes import Route, Routes, Weighted
 from otp_service.domain.dispatch import Caps, GatewayPolicy, millionths
 from otp_service.domain.gateways import Provider
 from otp_service.domain.limits import Limits
@@ -22,7 +22,7 @@ def day_caps(caps: gateways.Caps) -> Caps:
     return Caps(caps.daily_message_cap, spend, caps.alert_threshold, caps.block_on_limit)
 
 
-def gateway_policy(provider: gateways.Provider) -> GatewayPolicy:
+def gateway_policy(provider: gateways.CommonProvider) -> GatewayPolicy:
     """Say what the config allows of a provider."""
     return GatewayPolicy(
         max_per_second=provider.max_per_second,
@@ -74,10 +74,14 @@ def routes_of(settings: Settings, providers: Mapping[str, Provider]) -> Routes:
     return Routes(
         [
             Route(
-                tuple(target.name for target in route.providers if target.name in providers),
+                tuple(_turn(target) for target in route.providers if target.name in providers),
                 route.country,
                 route.prefix or "",
             )
             for route in settings.routes
         ]
     )
+
+
+def _turn(target: tree.Target) -> str | Weighted:
+    return target.name if target.weight is None else Weighted(target.name, target.weight)

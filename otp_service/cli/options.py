@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
 
 from otp_service.app import CONFIG_VARIABLE
+from otp_service.app.providers import plugin_mistakes
 from otp_service.settings import ConfigInvalid, Settings, load, load_file
 
 __all__ = ["checked", "config_option", "host_option", "loaded", "named", "port_option", "read", "stop"]
@@ -32,18 +33,22 @@ def named(config: str | None) -> str:
 
 def checked(path: str) -> Settings:
     """Load the file at `path`; a bad one ends the command."""
-    try:
-        return load_file(path, os.environ)
-    except ConfigInvalid as invalid:
-        stop(*map(str, invalid.mistakes))
+    return _good(lambda: load_file(path, os.environ))
 
 
 def loaded(config: Mapping[str, Any]) -> Settings:
     """Load a config that is ours, where secrets may stand plainly."""
+    return _good(lambda: load(config, os.environ, plain_secrets=True))
+
+
+def _good(read: Callable[[], Settings]) -> Settings:
     try:
-        return load(config, os.environ, plain_secrets=True)
+        settings = read()
     except ConfigInvalid as invalid:
         stop(*map(str, invalid.mistakes))
+    if mistakes := plugin_mistakes(settings):
+        stop(*map(str, mistakes))
+    return settings
 
 
 def read(path: str) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Carrier:
 
     def _route_of(self, message: Claimed) -> tuple[str, ...]:
         try:
-            return self._routes.providers(message.record.country, self._composer.number(message))
+            return self._routes.providers(message.record.country, self._composer.number(message), message.id)
         except SealBroken:
             return ()
 

@@ -42,9 +42,9 @@ class Courier:
         self._watch: asyncio.Task[None] | None = None
         self._ending = False
 
-    def route(self, country: str, e164: str) -> tuple[str, ...]:
-        """Name the providers for a number (port `Outlet`)."""
-        return self._routes.providers(country, e164)
+    def route(self, country: str, e164: str, message_id: str) -> tuple[str, ...]:
+        """Name the providers for a message to a number (port `Outlet`)."""
+        return self._routes.providers(country, e164, message_id)
 
     def deliver(self, message: Claimed) -> None:
         """Carry a message in the background (port `Outlet`)."""

@@ -5,7 +5,7 @@ Amounts of money are whole millionths of the currency, so that sums are exact in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -16,6 +16,7 @@ from otp_service.domain.outcomes import Delivered, Outcome
 __all__ = [
     "Availability",
     "Caps",
+    "Circuits",
     "Dispatch",
     "GatewayPolicy",
     "GatewayState",
@@ -145,3 +146,13 @@ class Dispatch(Protocol):
 
     async def done(self, go: Go, answer: Delivered | None) -> None:
         """End it; None: the call was not made. What was surely not sent is not charged."""
+
+
+class Circuits(Protocol):
+    """The circuits that all replicas share, for who has no message to send."""
+
+    async def out_of_funds(self, providers: Sequence[str]) -> Sequence[str]:
+        """Name those of `providers` that are not asked, or only to try them, because their account was empty."""
+
+    async def funded(self, provider: str) -> bool:
+        """Close its circuit if it is still open for want of money; True: this call did it."""

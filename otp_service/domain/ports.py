@@ -124,8 +124,8 @@ class Receiving(Protocol):
 class Outlet(Protocol):
     """The way out, as the use cases see it."""
 
-    def route(self, country: str, e164: str) -> tuple[str, ...]:
-        """Name the providers for a number, in order; empty: nobody serves it."""
+    def route(self, country: str, e164: str, message_id: str) -> tuple[str, ...]:
+        """Name the providers for a message to a number, in its order; empty: nobody serves it."""
 
     def deliver(self, message: Claimed) -> None:
         """Pick a message up at once, in the background; the caller has its first lease."""

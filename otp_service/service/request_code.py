@@ -58,13 +58,18 @@ class RequestCode:
         if key is not None:
             key = replace(key, mark=verification_id)
         with self._parts.pool.place():
-            admitted = await self._admit(self._admission(wanted, number, partition, key))
+            admitted = await self._admit(self._admission(wanted, number, partition, verification_id, key))
             if isinstance(admitted, VerificationView):
                 return admitted
             return await self._start_or_release(wanted, number, admitted, verification_id)
 
     def _admission(
-        self, wanted: CodeRequest, number: PhoneNumber, partition: int, key: IdempotentCall | None
+        self,
+        wanted: CodeRequest,
+        number: PhoneNumber,
+        partition: int,
+        verification_id: str,
+        key: IdempotentCall | None,
     ) -> Admission:
         subject, limits = self._parts.keyring.subject, self._parts.limits
         counted = (
@@ -82,7 +87,7 @@ class RequestCode:
             takes=tuple(
                 Take(limit, subject(limit, counts), windows) for limit, counts, windows in counted if counts and windows
             ),
-            route=self._parts.outlet.route(number.country, number.e164),
+            route=self._parts.outlet.route(number.country, number.e164, verification_id),
             idempotent=key,
         )
 

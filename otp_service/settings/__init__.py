@@ -3,17 +3,17 @@
 `load_file` (or `load`) gives `Settings`; it raises `ConfigInvalid`, one line per mistake: where, what was found, what
 is allowed. Read by the composition root and the command line only: no other room knows that there is a config.
 
-The structs of `tree` and `gateways` say what a config is. `walk` goes through it along them, `values`, `secrets` and
-`wire` read what is more than a number or a word, `checks` judge what stands together, and `unused` says what nothing
-acts on yet.
+The structs of `tree` and `gateways` say what a config is, and `plugins` finds those that installed packages add. `walk`
+goes through it along them, `values`, `secrets` and `wire` read what is more than a number or a word, `checks` judge
+what stands together, and `unused` says what nothing acts on yet.
 """
 
 from otp_service.settings.gateways import (
+    CommonProvider,
     Eims,
     Http,
     Inbox,
     Kedasms,
-    Provider,
     Sendcloud,
     Smshub,
     Twilio,
@@ -21,6 +21,7 @@ from otp_service.settings.gateways import (
 )
 from otp_service.settings.loading import load, load_file, parse, parse_file
 from otp_service.settings.mistakes import ConfigInvalid, Mistake
+from otp_service.settings.plugins import ProviderPlugin, plugin_of
 from otp_service.settings.tree import (
     ApiKey,
     Delivery,
@@ -40,6 +41,7 @@ from otp_service.settings.unused import cautions, unused_keys
 
 __all__ = [
     "ApiKey",
+    "CommonProvider",
     "ConfigInvalid",
     "Delivery",
     "Eims",
@@ -51,7 +53,7 @@ __all__ = [
     "Limits",
     "Mistake",
     "Policy",
-    "Provider",
+    "ProviderPlugin",
     "Redis",
     "Route",
     "Sendcloud",
@@ -68,5 +70,6 @@ __all__ = [
     "load_file",
     "parse",
     "parse_file",
+    "plugin_of",
     "unused_keys",
 ]

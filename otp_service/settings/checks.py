@@ -11,11 +11,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from otp_service.domain.limits import Window
-from otp_service.settings.gateways import Http, Provider, Sendcloud, Twilio
-from otp_service.settings.mistakes import dotted, quoted
+from otp_service.settings.gateways import CommonProvider, Http, Sendcloud, Twilio
+from otp_service.settings.mistakes import Finding, dotted, quoted
 from otp_service.settings.tree import Hashing, Keys, Limits, Policy, Route, Settings, Tenant, Tokens
 from otp_service.settings.values import is_web_url
-from otp_service.settings.walk import Check, Finding, is_sound
+from otp_service.settings.walk import Check, is_sound
 
 __all__ = ["CHECKS", "most_in_a_day"]
 
@@ -95,6 +95,11 @@ def texts_have_readers(tenant: Tenant) -> Iterator[Finding]:
             if all(map(is_sound, allowed)) and purpose not in allowed:
                 found = f"{quoted(purpose)} is no purpose of this tenant"
                 yield ("templates", locale, purpose), found, ", ".join(allowed)
+
+
+def no_mistakes_of_its_own(provider: CommonProvider) -> Iterator[Finding]:
+    """A package knows what may stand together in its table."""
+    yield from provider.mistakes()
 
 
 def template_is_named(provider: Sendcloud) -> Iterator[Finding]:
@@ -202,7 +207,7 @@ def routes_differ(settings: Settings) -> Iterator[Finding]:
 
 def targets_exist(settings: Settings) -> Iterator[Finding]:
     """A route names providers that are configured, also when those have mistakes."""
-    providers: Mapping[str, Provider] = settings.providers
+    providers: Mapping[str, CommonProvider] = settings.providers
     names = ", ".join(providers) or "none is configured"
     for place, route in enumerate(settings.routes):
         targets = route.providers if is_sound(route) else ()
@@ -217,6 +222,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Tokens: (current_is_listed,),
     Policy: (short_codes,),
     Tenant: (countries_are_known, key_ids_differ, texts_have_readers),
+    CommonProvider: (no_mistakes_of_its_own,),
     Sendcloud: (template_is_named, template_gets_the_code),
     Twilio: (twilio_has_a_sender,),
     Http: (http_has_an_address, http_says_what_to_whom),

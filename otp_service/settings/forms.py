@@ -1,16 +1,16 @@
 """What a field's type says to the walker.
 
 A field is written as its type with msgspec's bounds, `Annotated[int, Meta(ge=10, le=600)]`, and where that does not
-do, with a mark of this module: `Read` (a reader of its own), `Before` (another spelling of the raw value), `REST`
-(the field takes every key that has no other place), `HIDDEN` (the value is never shown). `Meta(description=...)` is
-how a mistake says what is allowed; without one it is worked out from the bounds.
+do, with a mark of this module: `Read` (a reader of its own), `Before` (another spelling of the raw value), `OneOf` (a
+table of one of several kinds), `REST` (the field takes every key that has no other place), `HIDDEN` (the value is never
+shown). `Meta(description=...)` is how a mistake says what is allowed; without one it is worked out from the bounds.
 """
 
 from __future__ import annotations
 
 import json
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
@@ -20,7 +20,7 @@ from msgspec import Meta, inspect
 
 from otp_service.settings.mistakes import Path
 
-__all__ = ["HIDDEN", "REST", "Before", "Form", "Mark", "Read", "form_of", "is_struct"]
+__all__ = ["HIDDEN", "REST", "Before", "Form", "Mark", "OneOf", "Read", "form_of", "is_struct"]
 
 _M = TypeVar("_M")
 _UNIONS: Final = (Union, types.UnionType)
@@ -38,6 +38,19 @@ class Before:
     """Turns another spelling of the raw value into the one that is read; leaves what it does not know."""
 
     change: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A table whose struct is told by the text under `key`.
+
+    `struct` finds it: None for a text that stands for nothing; raises `NotAllowed` when there is more to say. `names`
+    lists the texts that stand for something.
+    """
+
+    key: str
+    struct: Callable[[str], type[msgspec.Struct] | None]
+    names: Callable[[], Iterable[str]]
 
 
 class Mark(Enum):
@@ -80,7 +93,7 @@ class Form:
         return said[-1] if said else self._derived()
 
     def _derived(self) -> str:
-        if is_struct(self.base) or get_origin(self.base) is Mapping or get_origin(self.base) in _UNIONS:
+        if is_struct(self.base) or get_origin(self.base) is Mapping:
             return "a table"
         if get_origin(self.base) is tuple:
             return "a list"

@@ -2,31 +2,32 @@
 
 What a key means on the wire, and why it is there, is in the gateway's adapter. A vendor with one public host has it
 as default; a gateway that everyone runs on a host of their own has none. Accounts may be written plainly or as
-`env:NAME` or `file:/path`; passwords only as the latter.
+`env:NAME` or `file:/path`; passwords only as the latter. Installed packages add types of their own (`plugins`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
 from otp_service.settings.forms import Before
+from otp_service.settings.mistakes import Finding
 from otp_service.settings.secrets import SealingKey, SecretText
 from otp_service.settings.values import Account, BaseUrl, Currency, Price, PriceArea, SpendCap, Text
 from otp_service.settings.wire import Accepted, Headers, HttpMethod, Placeholder, Pointer, WireText
 
 __all__ = [
+    "BUILT_IN",
     "Caps",
     "CommonProvider",
     "Eims",
     "Http",
     "Inbox",
     "Kedasms",
-    "Provider",
     "Sendcloud",
     "Smshub",
     "Table",
@@ -35,6 +36,10 @@ __all__ = [
 ]
 
 EimsMethod = Annotated[Literal["get", "post"], Before(lambda raw: raw.lower() if isinstance(raw, str) else raw)]
+
+
+PollSeconds = Annotated[float, Meta(ge=0, le=3600)]
+"""How often a gateway is asked what became of a message; 0: never."""
 
 
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,22 +73,31 @@ class CommonProvider(Caps, frozen=True, kw_only=True):
         """The type as the config writes it."""
         return str(self.__struct_config__.tag)
 
+    def mistakes(self) -> Iterator[Finding]:
+        """Say what is wrong with values that stand together; for structs of packages, ours are judged by `checks`."""
+        yield from ()
+
 
 class Kedasms(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="kedasms"):
-    """KedaSMS. Messages go to `base_url`, sealed with `encryption_key`; states are asked at `status_base_url`."""
+    """KedaSMS. Messages go to `base_url`, sealed with `encryption_key`; states are asked at `status_base_url`.
+
+    `report_poll_seconds` is 0 here: a state is asked for by an id that only a callback names, and that callback tells
+    the state by itself.
+    """
 
     base_url: BaseUrl = "https://www.kedasms.net"
     status_base_url: BaseUrl = "https://backup.kedasms.net"
     api_key: SecretText
     encryption_key: SealingKey
     sender_id: Text | None = None
+    report_poll_seconds: PollSeconds = 0.0
 
 
 class Eims(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="eims"):
     """EIMS / Ejoin. Its document shows GET only, so that is the default.
 
     Reports carry no zone (`report_utc_offset_hours`; the platform writes GMT+8) and may end with "sent"
-    (`zero_is_delivered`). `report_poll_seconds` 0 never asks for reports.
+    (`zero_is_delivered`).
     """
 
     base_url: BaseUrl
@@ -93,7 +107,7 @@ class Eims(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="eim
     method: EimsMethod = "get"
     sender_id: Text | None = None
     zero_is_delivered: bool = False
-    report_poll_seconds: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    report_poll_seconds: PollSeconds = 30.0
     report_utc_offset_hours: Annotated[float, Meta(ge=-12, le=14)] = 8.0
 
 
@@ -164,4 +178,7 @@ class Inbox(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="in
     base_url: BaseUrl | None = None
 
 
-Provider = Kedasms | Eims | Sendcloud | Smshub | Twilio | Vonage | Http | Inbox
+BUILT_IN: Final[Mapping[str, type[CommonProvider]]] = MappingProxyType(
+    {str(kind.__struct_config__.tag): kind for kind in (Kedasms, Eims, Sendcloud, Smshub, Twilio, Vonage, Http, Inbox)}
+)
+"""By what stands in `type`."""

@@ -13,10 +13,13 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["ConfigInvalid", "Mistake", "NotAllowed", "Path", "dotted", "quoted", "shown"]
+__all__ = ["ConfigInvalid", "Finding", "Mistake", "NotAllowed", "Path", "dotted", "quoted", "shown"]
 
 Path = tuple[str | int, ...]
 """The way from the root of the document: keys, and places (from 0) in lists."""
+
+Finding = tuple[Path, str, str]
+"""A mistake that a check found: the path below the struct, what was found, what is allowed."""
 
 LONGEST_SHOWN: Final = 60
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")

@@ -16,7 +16,8 @@ from otp_service.domain import limits
 from otp_service.domain.limits import Window
 from otp_service.domain.templates import DEFAULT_PURPOSE
 from otp_service.settings.forms import REST, Before
-from otp_service.settings.gateways import Caps, Provider, Table
+from otp_service.settings.gateways import Caps, Table
+from otp_service.settings.plugins import AnyProvider
 from otp_service.settings.secrets import Ed25519Pem, RedisUrl, SealingKey
 from otp_service.settings.values import (
     BaseUrl,
@@ -219,7 +220,7 @@ class Settings(Table, frozen=True, kw_only=True):
     tokens: Tokens
     hashing: Hashing = field(default_factory=Hashing)
     tenants: Annotated[Mapping[Name, Tenant], Meta(min_length=1, description="at least one tenant: [tenants.<name>]")]
-    providers: Mapping[Name, Provider] = field(default_factory=lambda: MappingProxyType({}))
+    providers: Mapping[Name, AnyProvider] = field(default_factory=lambda: MappingProxyType({}))
     routes: tuple[Route, ...] = ()
     delivery: Delivery = field(default_factory=Delivery)
     limits: Limits = field(default_factory=Limits)

@@ -18,13 +18,10 @@ from typing import Any, Final, NoReturn, get_args, get_origin
 import msgspec
 from msgspec.structs import FieldInfo
 
-from otp_service.settings.forms import HIDDEN, REST, Before, Form, Read, form_of, is_struct
-from otp_service.settings.mistakes import Mistake, NotAllowed, Path, dotted, quoted, shown
+from otp_service.settings.forms import HIDDEN, REST, Before, Form, OneOf, Read, form_of, is_struct
+from otp_service.settings.mistakes import Finding, Mistake, NotAllowed, Path, dotted, quoted, shown
 
-__all__ = ["Check", "Finding", "Walker", "is_sound"]
-
-Finding = tuple[Path, str, str]
-"""A mistake that a check found: the path below the struct, what was found, what is allowed."""
+__all__ = ["Check", "Walker", "is_sound"]
 
 Check = Callable[[Any], Iterator[Finding]]
 
@@ -82,6 +79,8 @@ class Walker:
             raw = before.change(raw)
         if read := form.mark(Read):
             return read.value(raw, path, self._context)
+        if choice := form.mark(OneOf):
+            return self._chosen(choice, _table(raw), path)
         if is_struct(form.base):
             return self._struct(form.base, _table(raw), path)
         return self._container(form, raw, path)
@@ -93,8 +92,6 @@ class Walker:
         if origin is tuple:
             items = _sized(form, list[Any], _list(raw))
             return tuple(self.value(arms[0], item, (*path, place)) for place, item in enumerate(items))
-        if arms and all(map(is_struct, arms)):
-            return self._tagged(arms, _table(raw), path)
         return _leaf(form, raw)
 
     def _mapping(self, arms: tuple[Any, ...], raw: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
@@ -103,15 +100,17 @@ class Walker:
             self.value(arms[0], name, (*path, name))
         return MappingProxyType({name: self.value(arms[1], item, (*path, name)) for name, item in raw.items()})
 
-    def _tagged(self, arms: tuple[Any, ...], raw: Mapping[str, Any], path: Path) -> Any:
-        tag_field = arms[0].__struct_config__.tag_field
-        by_tag = {arm.__struct_config__.tag: arm for arm in arms}
-        tag = raw.get(tag_field)
-        if isinstance(tag, str) and tag in by_tag:
-            rest = {name: item for name, item in raw.items() if name != tag_field}
-            return self._struct(by_tag[tag], rest, path)
-        found = f"{shown(tag)} is not allowed" if tag_field in raw else "missing"
-        self._report((*path, tag_field), found, " or ".join(map(quoted, by_tag)))
+    def _chosen(self, choice: OneOf, raw: Mapping[str, Any], path: Path) -> Any:
+        tag = raw.get(choice.key)
+        try:
+            struct = choice.struct(tag) if isinstance(tag, str) else None
+        except NotAllowed as refusal:
+            self._report((*path, choice.key), refusal.found, refusal.allowed or _listed(choice))
+            return Broken()
+        if struct is not None:
+            return self._struct(struct, {name: item for name, item in raw.items() if name != choice.key}, path)
+        found = f"{shown(tag)} is not allowed" if choice.key in raw else "missing"
+        self._report((*path, choice.key), found, _listed(choice))
         return Broken()
 
     def _struct(self, cls: type[msgspec.Struct], raw: Mapping[str, Any], path: Path) -> msgspec.Struct:
@@ -155,6 +154,10 @@ class Walker:
                 self._report((*path, *below), found, allowed)
         except _Reported:
             pass
+
+
+def _listed(choice: OneOf) -> str:
+    return " or ".join(map(quoted, choice.names()))
 
 
 def _stands(info: FieldInfo, raw: Mapping[str, Any]) -> bool:

@@ -27,6 +27,8 @@ POLICY = "tenants.acme.policy"
         (f"{POLICY}.resend_cooldown_seconds", 1, 3600),
         (f"{POLICY}.max_sends", 1, 20),
         ("providers.jakarta.max_concurrent", 1, 1000),
+        ("providers.jakarta.report_poll_seconds", 0, 3600),
+        ("providers.keda.report_poll_seconds", 0, 3600),
         ("routes.0.providers.1.weight", 1, 1000),
         ("delivery.hold_seconds", 0, 120),
         ("delivery.max_texts", 1, 10),

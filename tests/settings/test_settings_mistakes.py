@@ -108,6 +108,7 @@ ONE_MISTAKE: list[tuple[Edit, str, str]] = [
     (("providers.jakarta.method", "put"), "providers.jakarta.method", '"get" or "post"'),
     (("providers.keda.encryption_key", "env:PASSWORD"), "providers.keda.encryption_key", "32 bytes in base64"),
     (("providers.keda.api_key", None), "providers.keda.api_key", "missing"),
+    (("providers.keda.report_poll_seconds", "30"), "providers.keda.report_poll_seconds", "0 to 3600"),
     (("providers.aurora.template_id", None), "providers.aurora.template_id", 'mode = "text"'),
     (("providers.aurora.template_id", "12"), "providers.aurora.template_id", "approved template"),
     (("providers.aurora.variables", {"a": "b"}), "providers.aurora.variables", "{code}"),

@@ -58,6 +58,7 @@ def test_http_method_in_any_case(loaded: Callable[..., Settings]) -> None:
 def test_base_url_has_no_slash_at_its_end(loaded: Callable[..., Settings]) -> None:
     """Paths are put behind a base URL, whichever way it was written."""
     jakarta = loaded(("providers.jakarta.base_url", "http://host:1/api/")).providers["jakarta"]
+    assert isinstance(jakarta, Eims)
     assert jakarta.base_url == "http://host:1/api"
 
 
@@ -65,14 +66,23 @@ def test_unused_values() -> None:
     """Some keys are acted on, but not every value of them."""
     document = {
         "tenants": {"a": {"api_keys": [{"scopes": ["read", "admin"]}], "policy": {"currency": "IDR"}}},
-        "providers": {"j": {"type": "eims", "variant": "v2", "method": "get"}, "k": {"type": "eims", "variant": "v1"}},
-        "routes": [{"providers": ["j", {"name": "k", "weight": 2}]}],
+        "providers": {"j": {"type": "eims", "report_utc_offset_hours": 7}, "k": {"type": "eims", "variant": "v2"}},
     }
     assert unused_keys(document) == [
         "tenants.a.api_keys[0].scopes[1]",
         "tenants.a.policy.currency",
-        "providers.j.variant",
-        "routes[0].providers[1].weight",
+        "providers.j.report_utc_offset_hours",
+    ]
+
+
+def test_unserved_providers_are_unused() -> None:
+    """A provider without an adapter is named as a whole, without its keys; one with an adapter is not."""
+    types = ("kedasms", "eims", "sendcloud", "smshub", "twilio", "vonage", "http", "inbox")
+    document = {"providers": {name: {"type": name, "currency": "IDR"} for name in types}}
+    assert [key for key in unused_keys(document) if not key.endswith(".currency")] == [
+        "providers.twilio",
+        "providers.vonage",
+        "providers.http",
     ]
 
 

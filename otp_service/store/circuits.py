@@ -1,0 +1,36 @@
+"""The circuits of gateways in Redis, for who watches them without a message to send."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from otp_service.domain.dispatch import GatewayPolicy
+from otp_service.domain.outcomes import Outcome
+from otp_service.store.dispatch import state_call, state_of
+from otp_service.store.keys import GatewayKeys
+from otp_service.store.link import Call
+from otp_service.store.scripts import script
+from otp_service.store.topology import Topology
+
+__all__ = ["RedisCircuits"]
+
+
+class RedisCircuits:
+    """`domain.dispatch.Circuits` on any topology."""
+
+    def __init__(self, topology: Topology) -> None:
+        """Look through `topology`."""
+        self._topology = topology
+
+    async def out_of_funds(self, providers: Sequence[str]) -> list[str]:
+        """Look at all of them in one batch."""
+        replies = await self._topology.send([state_call(name, GatewayPolicy()) for name in providers])
+        return [
+            name for name, reply in zip(providers, replies, strict=True) if state_of(reply).why == Outcome.FUNDS.value
+        ]
+
+    async def funded(self, provider: str) -> bool:
+        """Close the circuit unless it is open for another reason by now."""
+        call = Call(script("gateway_close"), (GatewayKeys(provider).circuit,), (Outcome.FUNDS.value,))
+        [reply] = await self._topology.send([call])
+        return bool(reply[0] == b"closed")
