@@ -67,6 +67,7 @@ def through(*gateways: EimsSimulator, timeout: float = TIMEOUT_SECONDS, **delive
             "account": ACCOUNT,
             "password": PASSWORD,
             "timeout_seconds": timeout,
+            "report_poll_seconds": 0,
         }
         for name, gateway in zip(names, gateways, strict=True)
     }

@@ -245,7 +245,7 @@ def test_frozen(settings: Settings) -> None:
 
 def test_unused_keys_of_the_sample(sample: str) -> None:
     """Every key that nothing acts on is named once."""
-    assert unused_keys(parse(sample)) == ["server.public_url", "providers.jakarta.currency"]
+    assert unused_keys(parse(sample)) == ["providers.jakarta.currency"]
 
 
 def test_cautions(loaded: Callable[..., Settings], settings: Settings, environ: dict[str, str]) -> None:

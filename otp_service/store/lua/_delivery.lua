@@ -19,7 +19,7 @@ end
 -- Who has these may have the text.
 local MAY_HAVE = {sending = true, unknown = true, sent = true, undelivered = true, delivered = true}
 
--- How many gateways but this one may have the text.
+-- How many gateways may have the text, besides this one.
 local function texts_elsewhere(record, provider)
   local texts = 0
   for _, delivery in ipairs(record[DELIVERIES]) do

@@ -25,6 +25,7 @@ if ARGV[3] ~= '' then
   receipt_came = is_told(delivery) and delivery[2] ~= ARGV[5]
   delivery_learn(delivery, tonumber(ARGV[4]), ARGV[5], ARGV[6], now)
   if ARGV[7] ~= '' and delivery[5] == '' then delivery[5] = ARGV[7] end
+  if delivery[2] == 'sent' then close_queued(record, nil) end
   if ARGV[8] ~= '0' and mine then delivery[7] = now + tonumber(ARGV[8]) end
 end
 
@@ -46,7 +47,7 @@ if receipt_came then  -- it was faster than this answer, and changes what is to 
 elseif ARGV[9] ~= '' then
   redis.call('ZADD', KEYS[3], string.format('%d', now + tonumber(ARGV[9])), ARGV[1])
 else
-  close_queued(record, ARGV[10])
+  close_queued(record, texts_elsewhere(record, '') == 0 and ARGV[10] or nil)
   redis.call('ZREM', KEYS[3], ARGV[1])
   if ARGV[11] == '1' and not record[KEEPS_CODE] then redis.call('DEL', KEYS[2]) end
 end
