@@ -1,0 +1,357 @@
+"""What gateways tell later: by the token of a message, once and for all, and only if they prove who they are."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from otp_service.dev.defaults import merged
+from otp_service.dev.simulators.eims import EimsSimulator
+from otp_service.dev.simulators.kedasms import KedasmsMessage, KedasmsSimulator
+from otp_service.dev.simulators.sendcloud import SendcloudSimulator
+from otp_service.dev.simulators.server import Hang
+from tests.delivery.conftest import arrived, code_in, keeps_message, settled, shared_keys, through, until
+from tests.world import World, WorldMaker
+
+PUBLIC = "https://otp.example.com"
+HOOK_KEY = "hook key"
+
+
+def keda_first(keda: KedasmsSimulator, second: EimsSimulator, **delivery: float) -> dict[str, Any]:
+    """Configure KedaSMS before an EIMS gateway, and where receipts come in."""
+    config = through(second, **delivery)
+    config["providers"] = {
+        "keda": {
+            "type": "kedasms",
+            "base_url": keda.url,
+            "status_base_url": keda.url,
+            "api_key": "kedasms-key",
+            "encryption_key": base64.b64encode(bytes(range(32))).decode(),
+            "timeout_seconds": 0.5,
+        },
+        "second": config["providers"]["first"],
+    }
+    return merged(config, {"server": {"public_url": PUBLIC}, "routes": [{"providers": ["keda", "second"]}]})
+
+
+async def texts(gateway: KedasmsSimulator | SendcloudSimulator, count: int = 1) -> None:
+    """Wait for so many texts."""
+    await until(lambda: len(gateway.messages) >= count)
+
+
+async def call_back(world: World, keda: KedasmsSimulator, message: KedasmsMessage, status: str) -> httpx.Response:
+    """Have KedaSMS call the address that the message's send named."""
+    path = message.callback_url.removeprefix(PUBLIC)
+    return await world.caller(None).post(path, content=keda.callback(message, status))
+
+
+async def record_of(world: World, verification_id: str) -> bytes:
+    """Read the packed record."""
+    [key] = [name async for name in world.store.scan_iter(f"*:v:{verification_id}")]
+    return bytes(await world.store.get(key))
+
+
+async def test_a_delivery_is_told(make_world: WorldMaker, second: EimsSimulator) -> None:
+    """Sent, then delivered; the code is forgotten, nobody else is asked, and it verifies."""
+    async with KedasmsSimulator() as keda:
+        world = await make_world(keda_first(keda, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"keda": ("sent", None)})
+        assert await keeps_message(world, verification_id)
+        [message] = keda.messages
+
+        reply = await call_back(world, keda, message, "DELIVERED")
+
+        assert (reply.status_code, reply.json()) == (200, {})
+        await settled(world, verification_id, {"keda": ("delivered", None)})
+        assert not await keeps_message(world, verification_id)
+        await world.advance(60)
+        assert (await world.verify(verification_id, code_in(message.text))).status_code == 200
+        assert second.requests == []
+
+
+async def test_what_was_not_delivered_goes_to_the_next_gateway_with_the_same_code(
+    make_world: WorldMaker, second: EimsSimulator
+) -> None:
+    """Without waiting for a hold: the gateway has said so itself."""
+    async with KedasmsSimulator() as keda:
+        world = await make_world(keda_first(keda, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"keda": ("sent", None)})
+        [message] = keda.messages
+
+        await call_back(world, keda, message, "UNDELIVERED")
+
+        text = (await arrived(second)).text
+        assert code_in(text) == code_in(message.text)
+        await settled(world, verification_id, {"keda": ("undelivered", None), "second": ("sent", None)})
+        assert (await world.verify(verification_id, code_in(text))).status_code == 200
+
+
+async def test_the_last_word_is_not_undone(make_world: WorldMaker, second: EimsSimulator) -> None:
+    """Doubled, out of order, late: each gets 200, and none takes back what was said first."""
+    async with KedasmsSimulator() as keda:
+        world = await make_world(keda_first(keda, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"keda": ("sent", None)})
+        [message] = keda.messages
+        await call_back(world, keda, message, "DELIVERED")
+        told = await record_of(world, verification_id)
+
+        for status in ("DELIVERED", "UNDELIVERED", "SENT", "FAILED", "DELIVERED"):
+            assert (await call_back(world, keda, message, status)).status_code == 200
+
+        assert await record_of(world, verification_id) == told
+        assert second.requests == []
+
+
+async def test_a_receipt_ends_a_doubt(make_world: WorldMaker, second: EimsSimulator) -> None:
+    """The gateway took the message and never answered; its receipt comes during the hold: nobody else is asked."""
+    async with KedasmsSimulator() as keda:
+        keda.always = Hang()
+        world = await make_world(keda_first(keda, second, hold_seconds=15))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"keda": ("unknown", "ambiguous")})
+
+        await call_back(world, keda, keda.messages[0], "DELIVERED")
+
+        await settled(world, verification_id, {"keda": ("delivered", None)})
+        await world.advance(60)
+        await until(lambda: True)
+        assert second.requests == []
+
+
+async def test_a_receipt_may_be_faster_than_the_answer(make_world: WorldMaker, second: EimsSimulator) -> None:
+    """It comes while the gateway still holds the answer back; the answer does not take its place."""
+    async with KedasmsSimulator() as keda:
+        keda.always = Hang()
+        world = await make_world(keda_first(keda, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await texts(keda)
+
+        await call_back(world, keda, keda.messages[0], "DELIVERED")
+
+        await settled(world, verification_id, {"keda": ("delivered", None)})
+        await until(lambda: not keda._serving)
+        await settled(world, verification_id, {"keda": ("delivered", None)})
+        assert second.requests == []
+
+
+def tampered(url: str) -> list[str]:
+    """Make addresses that are nearly right."""
+    path = url.removeprefix(PUBLIC)
+    start, token = path.rsplit("/", 1)
+    other = "A" if token[-5] != "A" else "B"
+    return [
+        f"{start}/{token[:-5]}{other}{token[-4:]}",
+        f"{start}/{token[:-1]}",
+        f"{start}/{token}A",
+        f"{start}/{token.replace('.', '')}",
+        f"{start}/{'B' if token[0] != 'B' else 'C'}{token[1:]}",
+        f"{start}/{token.partition('.')[0]}",
+        f"{start}/.",
+        f"{start}/x",
+        f"{start}",
+        f"/v1/receipts/second/{token}",
+        f"/v1/receipts/nobody/{token}",
+    ]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+async def test_a_wrong_token_changes_nothing(make_world: WorldMaker, second: EimsSimulator, method: str) -> None:
+    """401, however near it comes, also under another provider's name, or one that is not configured."""
+    async with KedasmsSimulator() as keda:
+        world = await make_world(keda_first(keda, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"keda": ("sent", None)})
+        [message] = keda.messages
+        before = await record_of(world, verification_id)
+
+        for path in tampered(message.callback_url):
+            reply = await world.caller(None).request(method, path, content=keda.callback(message, "DELIVERED"))
+            assert (reply.status_code, reply.json()["code"]) == (401, "key_invalid"), path
+
+        assert await record_of(world, verification_id) == before
+        assert not [key async for key in world.store.scan_iter("otp:u:*")]
+
+
+async def test_a_receipt_about_somebody_else_changes_nothing(make_world: WorldMaker, second: EimsSimulator) -> None:
+    """The token is right and the number is another one: 200, and nothing is noted."""
+    async with KedasmsSimulator() as keda:
+        world = await make_world(keda_first(keda, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"keda": ("sent", None)})
+        [message] = keda.messages
+        before = await record_of(world, verification_id)
+        forged = keda.callback(message, "DELIVERED").replace(b"+6281210100055", b"+6281210100056")
+        path = message.callback_url.removeprefix(PUBLIC)
+
+        assert (await world.caller(None).post(path, content=forged)).status_code == 200
+
+        assert await record_of(world, verification_id) == before
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"<html>", b"\xff\xfe", b'{"status": {"a": 1}}'])
+async def test_an_authentic_call_that_says_nothing(make_world: WorldMaker, second: EimsSimulator, body: bytes) -> None:
+    """200 for a body that cannot be read or has nothing in it; the delivery stays as it was."""
+    async with KedasmsSimulator() as keda:
+        world = await make_world(keda_first(keda, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"keda": ("sent", None)})
+        path = keda.messages[0].callback_url.removeprefix(PUBLIC)
+
+        reply = await world.caller(None).post(path, content=body, headers={"Content-Type": "text/plain"})
+
+        assert reply.status_code == 200
+        await settled(world, verification_id, {"keda": ("sent", None)})
+
+
+async def test_a_receipt_of_what_is_gone(make_world: WorldMaker, second: EimsSimulator) -> None:
+    """200 long after anybody knows of the message, and no key comes back."""
+    async with KedasmsSimulator() as keda:
+        world = await make_world(keda_first(keda, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"keda": ("sent", None)})
+        [key] = [name async for name in world.store.scan_iter(f"*:v:{verification_id}")]
+        await world.store.delete(key)
+
+        assert (await call_back(world, keda, keda.messages[0], "DELIVERED")).status_code == 200
+
+        assert not await world.store.exists(key)
+
+
+async def test_a_receipt_of_an_ended_verification_is_still_noted(make_world: WorldMaker, second: EimsSimulator) -> None:
+    """It was canceled meanwhile: delivered is a fact, and undelivered sends nothing."""
+    async with KedasmsSimulator() as keda:
+        world = await make_world(keda_first(keda, second))
+        for n, status in enumerate(("DELIVERED", "UNDELIVERED")):
+            verification_id = (await world.request(f"0812-1010-005{n}")).json()["verification_id"]
+            await settled(world, verification_id, {"keda": ("sent", None)})
+            await world.client.delete(f"/v1/verifications/{verification_id}")
+
+            await call_back(world, keda, keda.messages[n], status)
+
+            await settled(world, verification_id, {"keda": (status.lower(), None)})
+        await world.advance(30)
+        assert second.requests == []
+
+
+async def test_another_replica_takes_the_receipt(make_world: WorldMaker, second: EimsSimulator) -> None:
+    """A token is made and read with the same keys everywhere, also after `current` has moved on."""
+    async with KedasmsSimulator() as keda:
+        config = merged(keda_first(keda, second), shared_keys())
+        world = await make_world(config)
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"keda": ("sent", None)})
+        newer = base64.b64encode(b"n" * 32).decode()
+        replica = await make_world(merged(config, {"keys": {"current": "newer", "newer": newer}}))
+
+        assert (await call_back(replica, keda, keda.messages[0], "DELIVERED")).status_code == 200
+
+        await settled(world, verification_id, {"keda": ("delivered", None)})
+
+
+async def test_a_store_that_is_away_is_told_to_the_gateway(make_world: WorldMaker, second: EimsSimulator) -> None:
+    """503, so that it comes again; a wrong token is still 401, without a look into the store."""
+    async with KedasmsSimulator() as keda:
+        world = await make_world(keda_first(keda, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"keda": ("sent", None)})
+        [message] = keda.messages
+        await world.store.execute_command("CLIENT", "PAUSE", 1500, "ALL")
+
+        assert (await call_back(world, keda, message, "DELIVERED")).status_code == 503
+        wrong = await world.caller(None).post("/v1/receipts/keda/wrong")
+
+        assert wrong.status_code == 401
+
+
+def aurora_first(aurora: SendcloudSimulator, second: EimsSimulator) -> dict[str, Any]:
+    """Configure SendCloud before an EIMS gateway."""
+    config = through(second)
+    config["providers"] = {
+        "aurora": {
+            "type": "sendcloud",
+            "base_url": aurora.url,
+            "sms_user": "acme_sms",
+            "sms_key": "secret",
+            "hook_key": HOOK_KEY,
+            "template_id": 1234,
+            "timeout_seconds": 0.5,
+        },
+        "second": config["providers"]["first"],
+    }
+    return merged(config, {"server": {"public_url": PUBLIC}, "routes": [{"providers": ["aurora", "second"]}]})
+
+
+def hook(aurora: SendcloudSimulator, event: str = "deliver", **changes: Any) -> tuple[bytes, dict[str, str]]:
+    """Write a hook about the last message."""
+    message = aurora.messages[-1]
+    facts: dict[str, Any] = {"at": time.time(), "sms_id": message.sms_id, "custom_args": message.custom_args}
+    written = aurora.hooks.write(event, **facts | changes)
+    return written.body, {"Content-Type": written.content_type}
+
+
+@pytest.mark.parametrize("form", ["json", "form"])
+async def test_signed_hooks(make_world: WorldMaker, second: EimsSimulator, form: str) -> None:
+    """Both forms of a hook: undelivered fails over; the same hook again, and an older one, change nothing."""
+    async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
+        world = await make_world(aurora_first(aurora, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"aurora": ("sent", None)})
+        failed, headers = hook(aurora, "delivererror", status_code=580, form=form)
+        delivered, _ = hook(aurora, "deliver", form=form)
+
+        for body in (failed, failed, delivered):
+            reply = await world.caller(None).post("/v1/receipts/aurora", content=body, headers=headers)
+            assert reply.status_code == 200, reply.text
+
+        await settled(world, verification_id, {"aurora": ("undelivered", "transient"), "second": ("sent", None)})
+        assert len(second.messages) == 1
+        assert re.findall(r"\d{6}", second.messages[0].text) == [aurora.messages[0].values["code"]]
+
+
+async def test_a_wrong_signature_changes_nothing(make_world: WorldMaker, second: EimsSimulator) -> None:
+    """401 for a foreign key, an old timestamp and no signature at all; the tests of the gateway's page get 200."""
+    async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
+        world = await make_world(aurora_first(aurora, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"aurora": ("sent", None)})
+        before = await record_of(world, verification_id)
+        anybody = world.caller(None)
+        stranger = SendcloudSimulator(app_key="another key")
+        stranger.messages = aurora.messages
+
+        for body, headers in (hook(stranger), hook(aurora, at=time.time() - 49 * 3600), (b'{"event": "deliver"}', {})):
+            reply = await anybody.post("/v1/receipts/aurora", content=body, headers=headers)
+            assert (reply.status_code, reply.json()["code"]) == (401, "key_invalid")
+        assert (await anybody.get("/v1/receipts/aurora")).status_code == 200
+        assert (await anybody.post("/v1/receipts/aurora")).status_code == 200
+
+        assert await record_of(world, verification_id) == before
+
+
+async def test_a_captured_signature_is_worth_nothing_for_another_body(
+    make_world: WorldMaker, second: EimsSimulator
+) -> None:
+    """It covers a timestamp and a token only: used once for one fact, it is taken for that fact and for no other."""
+    async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
+        world = await make_world(aurora_first(aurora, second))
+        first = (await world.request()).json()["verification_id"]
+        await settled(world, first, {"aurora": ("sent", None)})
+        body, headers = hook(aurora)
+        await world.caller(None).post("/v1/receipts/aurora", content=body, headers=headers)
+        other = (await world.request("0812-1010-0056")).json()["verification_id"]
+        await settled(world, other, {"aurora": ("sent", None)})
+
+        forged = body.replace(first.encode(), other.encode()).replace(b"6281210100055", b"6281210100056")
+        reply = await world.caller(None).post("/v1/receipts/aurora", content=forged, headers=headers)
+
+        assert reply.status_code == 200
+        await settled(world, first, {"aurora": ("delivered", None)})
+        await settled(world, other, {"aurora": ("sent", None)})
