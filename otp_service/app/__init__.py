@@ -37,6 +37,7 @@ from otp_service.settings import Settings, load_file
 from otp_service.store.circuits import RedisCircuits
 from otp_service.store.dispatch import RedisDispatch
 from otp_service.store.gate import Gate
+from otp_service.store.guesses import RedisGuesses
 from otp_service.store.idempotency import RedisIdempotency
 from otp_service.store.outbox import RedisOutbox
 from otp_service.store.topology import Topology, connect
@@ -107,6 +108,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     service = OtpService(
         Parts(
             verifications=RedisVerifications(topology, policies, {name: one for name, one in caps.items() if one.any}),
+            guesses=RedisGuesses(topology),
             idempotency=RedisIdempotency(topology),
             keyring=keyring,
             vault=vault,

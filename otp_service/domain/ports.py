@@ -21,7 +21,6 @@ from otp_service.domain.transitions import (
     InFlight,
     Locked,
     Mismatch,
-    New,
     Noted,
     Replay,
     Resume,
@@ -35,6 +34,7 @@ from otp_service.domain.transitions import (
 from otp_service.domain.verification import Record, Snapshot
 
 __all__ = [
+    "Guesses",
     "Idempotency",
     "Outbox",
     "Outlet",
@@ -62,14 +62,6 @@ class Verifications(Protocol):
     ) -> None:
         """Store it, end the one before it, put the code (None: a decoy) into the outbox, and keep the answer."""
 
-    async def spend_attempt(
-        self, verification_id: str, tenant: str, policies: SendPolicy
-    ) -> Spent | Unknown | Locked | WaitForSend | Ended:
-        """Take one attempt and count one failure for the recipient, before anything is compared."""
-
-    async def consume(self, verification_id: str) -> Verified | Unknown | Ended:
-        """Turn a right guess into the one success; clears the recipient's failures."""
-
     async def cancel(self, verification_id: str, tenant: str) -> Snapshot | Unknown:
         """End it if it is pending; say how it stands now."""
 
@@ -77,17 +69,35 @@ class Verifications(Protocol):
         """Say how it stands."""
 
 
-class Idempotency(Protocol):
-    """Answers kept under callers' keys, for endpoints whose work needs no admission."""
+class Guesses(Protocol):
+    """Guesses at a verification's code. `call` is the idempotency key of a guess that has one."""
 
-    async def begin(self, call: IdempotentCall) -> New | Resume | Replay | InFlight | Mismatch:
-        """Ask for the right to work under the key."""
+    async def spend_attempt(
+        self, verification_id: str, tenant: str, policies: SendPolicy, call: IdempotentCall | None = None
+    ) -> Spent | Unknown | Locked | WaitForSend | Ended | Replay | InFlight | Mismatch:
+        """Take one attempt and count one failure for the recipient, before anything is compared.
+
+        On `Replay`, `InFlight` and `Mismatch` no attempt is taken, but by a `Mismatch` with a request for another
+        verification. `Locked` and `WaitForSend` are not kept under the key; all else waits for `consume` or `keep`.
+        """
+
+    async def consume(
+        self, verification_id: str, at_ms: int | None = None, call: IdempotentCall | None = None, answer: bytes = b""
+    ) -> Verified | Unknown | Ended:
+        """Turn a right guess into the one success, at `at_ms` (None: now); clears the recipient's failures.
+
+        With `call`, `answer` is kept for who asks again, in the same step.
+        """
+
+    async def keep(self, verification_id: str, call: IdempotentCall, answer: bytes) -> None:
+        """Keep the sealed answer of a guess that was no success."""
+
+
+class Idempotency(Protocol):
+    """Answers kept under callers' keys, for work that was begun by `Verifications.admit`."""
 
     async def finish(self, call: IdempotentCall, answer: bytes) -> None:
         """Keep the sealed answer for those who ask again."""
-
-    async def abort(self, call: IdempotentCall) -> None:
-        """Free the key: the answer is not one to keep."""
 
 
 class Outbox(Protocol):

@@ -13,7 +13,7 @@ from otp_service.crypto.vault import Vault
 from otp_service.domain.errors import FieldMistake, Reason, Refused
 from otp_service.domain.limits import Limits
 from otp_service.domain.policy import Tenant
-from otp_service.domain.ports import Idempotency, Outlet, Verifications
+from otp_service.domain.ports import Guesses, Idempotency, Outlet, Verifications
 
 __all__ = ["CodeRequest", "Guess", "Parts"]
 
@@ -63,6 +63,7 @@ class Parts:
     """What the use cases stand on; the composition root puts them together."""
 
     verifications: Verifications
+    guesses: Guesses
     idempotency: Idempotency
     keyring: Keyring
     vault: Vault

@@ -16,9 +16,10 @@ from otp_service.domain.phone import parse
 from otp_service.domain.transitions import (
     Ended,
     IdempotentCall,
+    InFlight,
     Locked,
-    New,
-    Resume,
+    Mismatch,
+    Replay,
     Spent,
     Unknown,
     Verified,
@@ -38,6 +39,8 @@ _ENDS: Final[Mapping[Status, tuple[Reason, str]]] = {
     Status.EXPIRED: (Reason.VERIFICATION_EXPIRED, "The code has expired."),
 }
 
+_LOOK_AGAIN_MS: Final = 1_000
+
 
 class VerifyCode:
     """The use case; call it."""
@@ -46,76 +49,75 @@ class VerifyCode:
         """Work with `parts`."""
         self._parts = parts
         self._answers = Answers(parts.keyring)
+        self._working: dict[str, str] = {}  # keys that are worked under here: they need not wait for their turn
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, guess: Guess, key: IdempotentCall | None = None) -> Success:
-        """Judge a guess. Under `key`, ask again for the same answer without another attempt."""
-        with self._parts.pool.place():
-            if key is None:
-                return await self._judge_in_turn(guess)
-            return await self._judge_once(guess, replace(key, mark=secrets.token_urlsafe(9)))
+        """Judge a guess. Under `key`, ask again for the same answer without another attempt.
 
-    async def _judge_once(self, guess: Guess, key: IdempotentCall) -> Success:
-        """Judge under an idempotency key; a worker that died under it has paid for its guess, and so do we."""
-        match await self._parts.idempotency.begin(key):
-            case New() | Resume():
-                pass
-            case found:
-                return self._answers.again(key, found, Success)
-        try:
-            success = await self._judge_in_turn(guess)
-        except Refused as refused:
-            await self._keep(key, refused)
-            raise
-        await self._keep(key, success)
-        return success
-
-    async def _keep(self, key: IdempotentCall, answer: Success | Refused) -> None:
-        """Keep the answer, or free the key; a store that falls silent now takes nothing from the answer."""
-        sealed = self._answers.seal(key, answer)
-        with contextlib.suppress(Refused):
-            if sealed is not None:
-                await self._parts.idempotency.finish(key, sealed)
-            elif not (isinstance(answer, Refused) and answer.reason is Reason.STORE_UNAVAILABLE):
-                await self._parts.idempotency.abort(key)
-
-    async def _judge_in_turn(self, guess: Guess) -> Success:
-        """Judge the guesses at one verification one after the other, as far as they meet in this process.
-
-        The store alone keeps the promises, whoever guesses where. But of guesses that are paid for at the same time
-        and not yet judged, all attempts may be gone, and a right one that comes then would be told `exhausted` where
-        it lost to another right one.
+        Guesses at one verification are judged one after the other, as far as they meet in this process. The store alone
+        keeps the promises, whoever guesses where. But of guesses that are paid for at the same time and not yet judged,
+        all attempts may be gone, and a right one that comes then would be told `exhausted` where it lost to another
+        right one.
         """
-        async with self._turns.setdefault(guess.verification_id, asyncio.Lock()):
-            return await self._judge(guess)
+        if key is None:
+            return await self._in_turn(guess, None)
+        if (fingerprint := self._working.get(key.subject)) is not None:
+            found = InFlight(_LOOK_AGAIN_MS) if fingerprint == key.fingerprint else Mismatch()
+            return self._answers.again(key, found, Success)
+        self._working[key.subject] = key.fingerprint
+        try:
+            return await self._in_turn(guess, replace(key, mark=secrets.token_urlsafe(9)))
+        finally:
+            del self._working[key.subject]
 
-    async def _judge(self, guess: Guess) -> Success:
-        spent = await self._spend(guess)
-        if not await self._parts.vault.is_code(spent.snapshot, guess.code):
-            raise Refused(Reason.CODE_INCORRECT, "The code is wrong.", attempts_left=spent.attempts_left)
-        match await self._parts.verifications.consume(guess.verification_id):
-            case Verified(at_ms):
-                return self._success(spent.snapshot, at_ms)
-            case Ended(status):
-                raise Refused(*_ENDS[status])
-            case Unknown():
-                raise _unknown()
+    async def _in_turn(self, guess: Guess, key: IdempotentCall | None) -> Success:
+        with self._parts.pool.place():
+            async with self._turns.setdefault(guess.verification_id, asyncio.Lock()):
+                return await self._judge(guess, key)
 
-    async def _spend(self, guess: Guess) -> Spent:
+    async def _judge(self, guess: Guess, key: IdempotentCall | None) -> Success:
         tenant = guess.tenant
-        match await self._parts.verifications.spend_attempt(guess.verification_id, tenant.name, tenant.sends):
+        match await self._parts.guesses.spend_attempt(guess.verification_id, tenant.name, tenant.sends, key):
             case Spent() as spent:
-                return spent
-            case Unknown():
-                raise _unknown()
+                return await self._compare(guess, spent, key)
             case Locked(wait_ms):
                 raise Refused(Reason.RECIPIENT_LOCKED, "Too many wrong codes for this number.", retry_after_ms=wait_ms)
             case WaitForSend(wait_ms):
                 raise Refused(Reason.ATTEMPTS_EXHAUSTED, "No attempts are left.", retry_after_ms=wait_ms)
+            case Unknown():
+                raise await self._kept(guess, key, _unknown())
             case Ended(status):
-                raise Refused(*_ENDS[status])
+                raise await self._kept(guess, key, Refused(*_ENDS[status]))
+            case (Replay() | InFlight() | Mismatch()) as found if key is not None:
+                return self._answers.again(key, found, Success)
+            case found:
+                raise AssertionError(f"{found} without an idempotency key")
 
-    def _success(self, snapshot: Snapshot, at_ms: int) -> Success:
+    async def _compare(self, guess: Guess, spent: Spent, key: IdempotentCall | None) -> Success:
+        """Judge a guess that is paid for. The answer of a success is made before it, so that it is kept with it."""
+        if not await self._parts.vault.is_code(spent.snapshot, guess.code):
+            wrong = Refused(Reason.CODE_INCORRECT, "The code is wrong.", attempts_left=spent.attempts_left)
+            raise await self._kept(guess, key, wrong)
+        success = self._success(spent.snapshot)
+        answer = self._answers.seal(key, success) if key else None
+        match await self._parts.guesses.consume(guess.verification_id, success.verified_ms, key, answer or b""):
+            case Verified():
+                return success
+            case Ended(status):
+                raise await self._kept(guess, key, Refused(*_ENDS[status]))
+            case Unknown():
+                raise await self._kept(guess, key, _unknown())
+
+    async def _kept(self, guess: Guess, key: IdempotentCall | None, refused: Refused) -> Refused:
+        """Keep a refusal for who asks again; a store that falls silent now takes nothing from the answer."""
+        if key is not None and (sealed := self._answers.seal(key, refused)):
+            with contextlib.suppress(Refused):
+                await self._parts.guesses.keep(guess.verification_id, key, sealed)
+        return refused
+
+    def _success(self, snapshot: Snapshot) -> Success:
+        """Make the proof; its moment is the one at which the guess was paid for."""
         record, parts = snapshot.record, self._parts
         phone = parts.vault.open_phone(snapshot.id, record)
         proof = Proof(
@@ -124,7 +126,7 @@ class VerifyCode:
             subject=parts.keyring.subject("token", phone),
             phone=phone,
             purpose=record.purpose,
-            verified_at=at_ms // 1000,
+            verified_at=snapshot.now_ms // 1000,
         )
         token, ends = parts.signer.sign(proof)
         return Success(
@@ -132,7 +134,7 @@ class VerifyCode:
             purpose=record.purpose,
             phone=phone,
             masked=parse(phone, record.country).masked,
-            verified_ms=at_ms,
+            verified_ms=snapshot.now_ms,
             token=token,
             token_ends=ends,
         )

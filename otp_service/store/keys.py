@@ -56,6 +56,15 @@ class Partition:
         """What stands before the id of a verification."""
         return f"{self._tag}v:"
 
+    def of(self, verification_id: str) -> tuple[str, str, str]:
+        """Name what most transitions touch: a verification, its message and the outbox."""
+        return (self.verifications + verification_id, self.messages + verification_id, self.outbox)
+
+    @property
+    def answers(self) -> str:
+        """What stands before what is kept under the idempotency key (a keyed hash) of a guess."""
+        return f"{self._tag}i:"
+
     @property
     def messages(self) -> str:
         """What stands before the id of a verification whose sealed code waits."""

@@ -110,4 +110,4 @@ def _keys(verification_id: str) -> tuple[str, str, str]:
     partition = partition_of_id(verification_id)
     if partition is None:
         raise ValueError("not an id of ours")
-    return (partition.verifications + verification_id, partition.messages + verification_id, partition.outbox)
+    return partition.of(verification_id)

@@ -15,27 +15,22 @@ from otp_service.domain.transitions import (
     Admission,
     Admitted,
     Denied,
-    Ended,
     InFlight,
     Living,
-    Locked,
     Mismatch,
     New,
     Replay,
     Resume,
-    SendPolicy,
-    Spent,
     Unknown,
-    Verified,
-    WaitForSend,
 )
-from otp_service.domain.verification import Record, Snapshot, Status
+from otp_service.domain.verification import Record, Snapshot
 from otp_service.store import idempotency
 from otp_service.store.dispatch import day_state_call, state_call, state_of
 from otp_service.store.keys import Partition, limit_key, partition_of_id
 from otp_service.store.link import Call, Reply
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
+from otp_service.store.windows import windows_text
 
 __all__ = ["RedisVerifications"]
 
@@ -51,13 +46,6 @@ _DENIALS: Final = {
     b"cooldown": (Reason.RESEND_TOO_SOON, None),
     b"max_sends": (Reason.RATE_LIMITED, "max_sends"),
     b"recipient": (Reason.RATE_LIMITED, "recipient"),
-}
-_ENDS: Final = {
-    b"used": Status.VERIFIED,
-    b"verified": Status.VERIFIED,
-    b"superseded": Status.SUPERSEDED,
-    b"canceled": Status.CANCELED,
-    b"expired": Status.EXPIRED,
 }
 
 
@@ -140,57 +128,12 @@ class RedisVerifications:
             calls.append(idempotency.finish_call(admission.idempotent, answer))
         await self._topology.send(calls)
 
-    async def spend_attempt(
-        self, verification_id: str, tenant: str, policies: SendPolicy
-    ) -> Spent | Unknown | Locked | WaitForSend | Ended:
-        """Pay for a guess; see the port."""
-        partition = partition_of_id(verification_id)
-        if partition is None:
-            return Unknown()
-        args = (
-            tenant,
-            windows_text(policies.recipient_failures),
-            windows_text(policies.recipient),
-            policies.cooldown_seconds * 1000,
-            policies.max_sends,
-            partition.recipients,
-        )
-        call = Call(script("spend_attempt"), (partition.verifications + verification_id,), args)
-        [reply] = await self._topology.send([call])
-        match reply[0]:
-            case b"spent":
-                snapshot = Snapshot(verification_id, _RECORD.decode(reply[3]), int(reply[1]))
-                return Spent(snapshot, int(reply[2]))
-            case b"unknown":
-                return Unknown()
-            case b"locked":
-                return Locked(int(reply[2]))
-            case b"exhausted":
-                return WaitForSend(int(reply[2]))
-            case end:
-                return Ended(_ENDS[end])
-
-    async def consume(self, verification_id: str) -> Verified | Unknown | Ended:
-        """Make the success; see the port."""
-        partition = partition_of_id(verification_id)
-        if partition is None:
-            return Unknown()
-        call = Call(script("consume"), _own_keys(partition, verification_id), (verification_id, partition.recipients))
-        [reply] = await self._topology.send([call])
-        match reply[0]:
-            case b"verified":
-                return Verified(int(reply[1]))
-            case b"unknown":
-                return Unknown()
-            case end:
-                return Ended(_ENDS[end])
-
     async def cancel(self, verification_id: str, tenant: str) -> Snapshot | Unknown:
         """End it if it is pending; see the port."""
         partition = partition_of_id(verification_id)
         if partition is None:
             return Unknown()
-        call = Call(script("cancel"), _own_keys(partition, verification_id), (verification_id, tenant))
+        call = Call(script("cancel"), partition.of(verification_id), (verification_id, tenant))
         return await self._snapshot(verification_id, call)
 
     async def read(self, verification_id: str, tenant: str) -> Snapshot | Unknown:
@@ -206,15 +149,6 @@ class RedisVerifications:
         if reply[0] == b"unknown":
             return Unknown()
         return Snapshot(verification_id, _RECORD.decode(reply[2]), int(reply[1]))
-
-
-def windows_text(windows: tuple[Window, ...]) -> str:
-    """Write windows the way `_window.lua` reads them: counts and milliseconds."""
-    return " ".join(f"{window.count} {window.seconds * 1000}" for window in windows)
-
-
-def _own_keys(partition: Partition, verification_id: str) -> tuple[str, str, str]:
-    return (partition.verifications + verification_id, partition.messages + verification_id, partition.outbox)
 
 
 def _reserve(admission: Admission) -> Call:

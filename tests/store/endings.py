@@ -16,7 +16,7 @@ Ending = Callable[[Store, str], Awaitable[None]]
 async def verified(store: Store, verification_id: str) -> None:
     """End it by success, after 50 seconds."""
     await store.advance(50)
-    await store.verifications.consume(verification_id)
+    await store.guesses.consume(verification_id)
 
 
 async def canceled(store: Store, verification_id: str) -> None:
@@ -34,7 +34,7 @@ async def superseded(store: Store, verification_id: str) -> None:
 async def exhausted(store: Store, verification_id: str) -> None:
     """End it by its last attempt, after 50 seconds."""
     await store.advance(50)
-    while isinstance(await store.verifications.spend_attempt(verification_id, TENANT, POLICY), Spent):
+    while isinstance(await store.guesses.spend_attempt(verification_id, TENANT, POLICY), Spent):
         pass
 
 

@@ -13,16 +13,32 @@ import msgspec
 from redis.asyncio import Redis
 
 from otp_service.domain.limits import Window
-from otp_service.domain.transitions import Admission, Admitted, Claimed, Denied, SendPolicy, Take, Unknown
+from otp_service.domain.transitions import (
+    Admission,
+    Admitted,
+    Claimed,
+    Denied,
+    IdempotentCall,
+    InFlight,
+    Mismatch,
+    New,
+    Replay,
+    Resume,
+    SendPolicy,
+    Take,
+    Unknown,
+)
 from otp_service.domain.verification import Delivery, Record, Snapshot
 from otp_service.store import scripts
-from otp_service.store.idempotency import RedisIdempotency
+from otp_service.store.guesses import RedisGuesses
+from otp_service.store.idempotency import RedisIdempotency, abort_call, begin_call, begun
 from otp_service.store.keys import Partition, limit_key, new_verification_id
 from otp_service.store.link import Call
 from otp_service.store.outbox import RedisOutbox
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology, connect
-from otp_service.store.verifications import RedisVerifications, windows_text
+from otp_service.store.verifications import RedisVerifications
+from otp_service.store.windows import windows_text
 
 NOW_KEY: Final = "test:now"
 PARTITION: Final = 7
@@ -72,6 +88,19 @@ def servers_clock() -> Iterator[None]:
         scripts.script.cache_clear()
 
 
+class Idempotent(RedisIdempotency):
+    """An idempotency key by itself: its beginning and its end are else part of a batch."""
+
+    async def begin(self, call: IdempotentCall) -> New | Resume | Replay | InFlight | Mismatch:
+        """Ask for the right to work."""
+        [reply] = await self._topology.send([begin_call(call)])
+        return begun(reply)
+
+    async def abort(self, call: IdempotentCall) -> None:
+        """Free the key."""
+        await self._topology.send([abort_call(call)])
+
+
 class Store:
     """The adapters of one replica on one server, and the clock that all replicas read."""
 
@@ -79,7 +108,8 @@ class Store:
         self.url = url
         self.topology: Topology = connect(url)
         self.verifications = RedisVerifications(self.topology, {}, {})
-        self.idempotency = RedisIdempotency(self.topology)
+        self.guesses = RedisGuesses(self.topology)
+        self.idempotency = Idempotent(self.topology)
         self.outbox = RedisOutbox(self.topology, MAX_TEXTS)
         self.redis: Any = Redis.from_url(url.replace("+cluster", "").replace("+sentinel", "").partition(",")[0])
 

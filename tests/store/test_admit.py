@@ -113,11 +113,11 @@ async def test_the_lock_comes_before_every_other_denial(store: Store) -> None:
     locking = policy(recipient_failures=(Window(1, 60),))
     takes = (Take("client_ip", "ip", (Window(1, 86400),)),)
     verification_id = await store.started(policy=locking, takes=takes)
-    spent = await store.verifications.spend_attempt(verification_id, TENANT, locking)
+    spent = await store.guesses.spend_attempt(verification_id, TENANT, locking)
     assert isinstance(spent, Spent)
 
     assert await store.denied(policy=locking, takes=takes) == Denied(Reason.RECIPIENT_LOCKED, 60_000)
-    assert await store.verifications.spend_attempt(verification_id, TENANT, locking) == Locked(60_000)
+    assert await store.guesses.spend_attempt(verification_id, TENANT, locking) == Locked(60_000)
     await store.advance(60)
     assert (await store.denied(policy=locking, takes=takes)).limit == "client_ip"
 
@@ -126,7 +126,7 @@ async def test_a_lock_is_one_tenants(store: Store) -> None:
     """Wrong codes at one tenant lock the recipient for no other tenant."""
     locking = policy(recipient_failures=(Window(1, 60),))
     verification_id = await store.started(policy=locking)
-    await store.verifications.spend_attempt(verification_id, TENANT, locking)
+    await store.guesses.spend_attempt(verification_id, TENANT, locking)
 
     await store.admitted(policy=locking, tenant="other")
 
@@ -205,11 +205,11 @@ async def test_a_recipient_lives_as_long_as_anything_counts(store: Store) -> Non
     await store.advance(40)
     brief = policy(recipient=(), recipient_failures=(Window(3, 60),))
     verification_id = await store.started(policy=brief, tenant="other")
-    await store.verifications.spend_attempt(verification_id, "other", brief)
+    await store.guesses.spend_attempt(verification_id, "other", brief)
     assert await store.redis.pexpiretime(name) == life
 
     long = policy(recipient=(), recipient_failures=(Window(3, 200_000),))
-    await store.verifications.spend_attempt(verification_id, "other", long)
+    await store.guesses.spend_attempt(verification_id, "other", long)
     assert await store.redis.pexpiretime(name) == await store.now() + 200_000_000
 
 

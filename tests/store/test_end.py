@@ -26,8 +26,8 @@ async def test_an_ended_verification_is_readable_for_ten_minutes(store: Store, e
     await store.advance(0.001)
     assert await store.verifications.read(verification_id, TENANT) == Unknown()
     assert await store.verifications.cancel(verification_id, TENANT) == Unknown()
-    assert await store.verifications.spend_attempt(verification_id, TENANT, POLICY) == Unknown()
-    assert await store.verifications.consume(verification_id) == Unknown()
+    assert await store.guesses.spend_attempt(verification_id, TENANT, POLICY) == Unknown()
+    assert await store.guesses.consume(verification_id) == Unknown()
 
 
 @over_endings

@@ -130,11 +130,11 @@ class Run:
         if back >= len(self.ids):
             return
         verification_id, proof = self.ids[-1 - back], self.model.proofs[-1 - back]
-        answer = await self.store.verifications.spend_attempt(verification_id, proof.tenant, POLICY)
+        answer = await self.store.guesses.spend_attempt(verification_id, proof.tenant, POLICY)
         expected = self.model.spend(proof, proof.tenant)
         assert (answer.attempts_left if isinstance(answer, Spent) else answer) == expected
         if isinstance(answer, Spent) and right:
-            assert await self.store.verifications.consume(verification_id) == Verified(self.model.now)
+            assert await self.store.guesses.consume(verification_id) == Verified(self.model.now)
             self.model.consume(proof)
 
     async def cancel(self, back: int, tenant: str, *, reads: bool) -> None:

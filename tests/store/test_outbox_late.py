@@ -212,7 +212,7 @@ async def test_the_last_guess_during_a_call_leaves_no_open_delivery(store: Store
     """A retry that was to come is told as failed once the attempts are up."""
     verification_id = await store.start(await store.admitted(), attempts_left=1)
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
-    await store.verifications.spend_attempt(verification_id, TENANT, POLICY)
+    await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
     await store.outbox.settle(verification_id, 1, AGAIN)
     await store.advance(1)
 

@@ -55,7 +55,7 @@ async def test_100_parallel_guesses_spend_five_attempts(stores: list[Store]) -> 
     """Exactly `max_attempts` guesses are paid for, each with another count left; the others spend nothing."""
     verification_id = await stores[0].started()
 
-    answers = await at_once(stores, 100, lambda s: s.verifications.spend_attempt(verification_id, TENANT, POLICY))
+    answers = await at_once(stores, 100, lambda s: s.guesses.spend_attempt(verification_id, TENANT, POLICY))
 
     spent = [answer.attempts_left for answer in answers if isinstance(answer, Spent)]
     assert sorted(spent) == [0, 1, 2, 3, 4]
@@ -69,7 +69,7 @@ async def test_parallel_guesses_over_many_verifications_stop_at_the_failures(sto
     ids = [await stores[0].started(purpose=f"p{n}", policy=tight) for n in range(25)]
     turns = cycle(ids)
 
-    answers = await at_once(stores, 100, lambda s: s.verifications.spend_attempt(next(turns), TENANT, tight))
+    answers = await at_once(stores, 100, lambda s: s.guesses.spend_attempt(next(turns), TENANT, tight))
 
     assert kinds(answers) == {"Spent": 12, "Locked": 88}
 
@@ -78,7 +78,7 @@ async def test_100_parallel_right_guesses_make_one_success(stores: list[Store]) 
     """Exactly one is told `Verified`; every other that it is used."""
     verification_id = await stores[0].started()
 
-    answers = await at_once(stores, 100, lambda s: s.verifications.consume(verification_id))
+    answers = await at_once(stores, 100, lambda s: s.guesses.consume(verification_id))
 
     assert kinds(answers) == {"Verified": 1, "Ended": 99}
     assert answers.count(Ended(Status.VERIFIED)) == 99
@@ -89,8 +89,8 @@ async def test_a_right_guess_among_wrong_ones_succeeds_once(stores: list[Store])
     verification_id = await stores[0].started()
 
     async def guess(store: Store) -> object:
-        spent = await store.verifications.spend_attempt(verification_id, TENANT, POLICY)
-        return await store.verifications.consume(verification_id) if isinstance(spent, Spent) else spent
+        spent = await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
+        return await store.guesses.consume(verification_id) if isinstance(spent, Spent) else spent
 
     answers = kinds(await at_once(stores, 100, guess))
 
@@ -201,7 +201,7 @@ async def test_a_success_and_a_cancel_and_a_newer_code_at_once(stores: list[Stor
         await stores[0].advance(30)
         newer = await stores[0].admitted(recipient=name)
         told, _, _ = await asyncio.gather(
-            stores[0].verifications.consume(older),
+            stores[0].guesses.consume(older),
             stores[-1].verifications.cancel(older, TENANT),
             stores[len(stores) // 2].start(newer),
         )

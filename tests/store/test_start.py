@@ -21,7 +21,7 @@ async def test_a_started_verification_is_read_as_it_was_made(store: Store) -> No
     assert snapshot.now_ms == admitted.now_ms == made.created_ms
     assert (snapshot.record.phc, snapshot.record.phone, snapshot.record.locale) == (made.phc, made.phone, "id")
     assert snapshot.record.deliveries == ()
-    spent = await store.verifications.spend_attempt(verification_id, TENANT, policy())
+    spent = await store.guesses.spend_attempt(verification_id, TENANT, policy())
     assert isinstance(spent, Spent)
     assert spent.snapshot.record == (await store.snapshot(verification_id)).record
 
@@ -34,8 +34,8 @@ async def test_a_newer_verification_supersedes_the_older(store: Store) -> None:
 
     assert (await store.status(older), await store.status(newer)) == ("superseded", "pending")
     assert (await store.snapshot(older)).record.ended_ms == await store.now()
-    assert await store.verifications.spend_attempt(older, TENANT, policy()) == Ended(Status.SUPERSEDED)
-    assert await store.verifications.consume(older) == Ended(Status.SUPERSEDED)
+    assert await store.guesses.spend_attempt(older, TENANT, policy()) == Ended(Status.SUPERSEDED)
+    assert await store.guesses.consume(older) == Ended(Status.SUPERSEDED)
     assert await store.redis.zrange("otp:{p07}:o", 0, -1) == [newer.encode()]
     assert {name for name in await store.keys() if ":m:" in name} == {f"otp:{{p07}}:m:{newer}"}
 
@@ -60,7 +60,7 @@ async def test_what_had_ended_before_is_not_superseded(store: Store) -> None:
     await store.verifications.cancel(canceled, TENANT)
     await store.advance(30)
     exhausted = await store.start(await store.admitted(), attempts_left=1)
-    await store.verifications.spend_attempt(exhausted, TENANT, policy())
+    await store.guesses.spend_attempt(exhausted, TENANT, policy())
     await store.advance(30)
     expired = await store.started()
     await store.advance(300)
@@ -73,7 +73,7 @@ async def test_a_new_code_does_not_refill_the_failures(store: Store) -> None:
     """Wrong codes count over all verifications of the recipient: the log grows through resends."""
     for _ in range(3):
         verification_id = await store.started()
-        await store.verifications.spend_attempt(verification_id, TENANT, policy())
+        await store.guesses.spend_attempt(verification_id, TENANT, policy())
         await store.advance(30)
 
     assert await store.redis.hstrlen(f"otp:{{p07}}:r:{RECIPIENT}", f"f:{TENANT}") == 3 * 6
@@ -144,7 +144,7 @@ async def test_a_success_begins_a_new_chain_but_keeps_the_cooldown(store: Store)
     await store.started(policy=few)
     await store.advance(30)
     verification_id = await store.started(policy=few)
-    assert isinstance(await store.verifications.consume(verification_id), Verified)
+    assert isinstance(await store.guesses.consume(verification_id), Verified)
 
     assert (await store.denied(policy=few)).wait_ms == 30_000
     await store.advance(30)

@@ -74,11 +74,11 @@ async def whole_flow(store: Store, name: str, partition: int) -> None:
     assert await outbox.begin(verification_id, 2, "first", 9000)
     await outbox.settle(verification_id, 2, SENT)
 
-    spent = await verbs.spend_attempt(verification_id, TENANT, POLICY)
+    spent = await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
     assert isinstance(spent, Spent)
     assert spent.attempts_left == 4
-    assert isinstance(await verbs.consume(verification_id), Verified)
-    assert await verbs.consume(verification_id) == Ended(Status.VERIFIED)
+    assert isinstance(await store.guesses.consume(verification_id), Verified)
+    assert await store.guesses.consume(verification_id) == Ended(Status.VERIFIED)
     assert (await store.snapshot(verification_id)).record.deliveries[0].message_id == "gw-1"
 
     other = await verbs.admit(admission(f"{name}-{partition}", partition=partition, takes=takes, purpose="reset"))

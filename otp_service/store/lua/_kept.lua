@@ -10,3 +10,17 @@ end
 local function kept_store(key, kept)
   redis.call('SET', key, cmsgpack.pack({kept.fingerprint, kept.mark, kept.until_ms, kept.answer}), 'KEEPTTL')
 end
+
+-- Why nobody may work under the key now, or nil.
+local function kept_stops(kept, fingerprint, now)
+  if not kept then return nil end
+  if kept.fingerprint ~= fingerprint then return {'mismatch'} end
+  if kept.answer then return {'replay', kept.answer} end
+  if kept.until_ms > now then return {'in_flight', kept.until_ms - now} end
+  return nil
+end
+
+local function kept_begin(key, fingerprint, mark, silent_ms, life_ms, now)
+  kept_store(key, {fingerprint = fingerprint, mark = mark, until_ms = now + tonumber(silent_ms)})
+  live_until(key, now + tonumber(life_ms), now)
+end

@@ -8,12 +8,8 @@
 --@include _clock _kept
 local now = now_ms()
 local kept = kept_of(KEYS[1])
-if kept then
-  if kept.fingerprint ~= ARGV[1] then return {'mismatch'} end
-  if kept.answer then return {'replay', kept.answer} end
-  if kept.until_ms > now then return {'in_flight', kept.until_ms - now} end
-end
-kept_store(KEYS[1], {fingerprint = ARGV[1], mark = ARGV[2], until_ms = now + tonumber(ARGV[3])})
-live_until(KEYS[1], now + tonumber(ARGV[4]), now)
+local stop = kept_stops(kept, ARGV[1], now)
+if stop then return stop end
+kept_begin(KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], now)
 if kept then return {'resume', kept.mark} end
 return {'new'}
