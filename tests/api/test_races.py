@@ -6,12 +6,10 @@ import asyncio
 import base64
 import re
 from collections import Counter
-from typing import Any
 
 import httpx
 import pytest
 
-from otp_service.crypto.hashing import HashPool
 from tests.api.kit import BODY, REQUEST, VERIFY, outcome
 from tests.world import NUMBER, World, WorldMaker
 
@@ -28,21 +26,6 @@ SPELLINGS = [
     "tel:+62-812-1010-0055",
     "０８１２１０１００055",
 ]
-
-
-@pytest.fixture
-def hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count what the hash pool does, and let it do it."""
-    counted: Counter[str] = Counter()
-    for name in ("hash", "matches"):
-        original = getattr(HashPool, name)
-
-        async def counting(self: HashPool, *args: Any, _name: str = name, _original: Any = original) -> Any:
-            counted[_name] += 1
-            return await _original(self, *args)
-
-        monkeypatch.setattr(HashPool, name, counting)
-    return counted
 
 
 def codes(responses: list[httpx.Response]) -> Counter[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.kit import BODY, BY_ID, MEMBERS, REQUEST, TIME, api_key, common, demo, problem, tenant
+from tests.api.kit import BODY, MEMBERS, REQUEST, TIME, api_key, common, demo, problem, tenant
 from tests.world import E164, NUMBER, World, WorldMaker
 
 CONTRACT_EXAMPLE = {
@@ -203,24 +203,3 @@ async def test_the_policy_is_what_the_202_says(make_world: WorldMaker) -> None:
     world = await make_world(demo(ttl_seconds=600, resend_cooldown_seconds=60, max_attempts=3, max_sends=1))
     body = (await world.request()).json()
     assert (body["expires_in"], body["resend_in"], body["attempts_left"], body["sends_left"]) == (600, 60, 3, 0)
-
-
-async def test_a_decoy_is_paid_for_like_a_code(world: World) -> None:
-    """A decoy has an id, a hash, attempts and a cooldown; it supersedes, and no code opens it."""
-    first, code = await world.requested()
-    await world.advance(30)
-    response = await world.request(decoy=True)
-    assert response.status_code == 202
-    assert {name: type(value) for name, value in response.json().items()} == MEMBERS
-    assert response.json()["sends_left"] == 3
-    decoy = response.json()["verification_id"]
-    body = (await world.client.get(BY_ID + decoy)).json()
-    assert (body["status"], body["deliveries"]) == ("pending", [])
-    problem(await world.request(), 429, "resend_too_soon")
-    problem(await world.verify(first, code), 409, "verification_superseded")
-    for left in (4, 3, 2, 1, 0):
-        assert problem(await world.verify(decoy, code), 422, "code_incorrect", "attempts_left")["attempts_left"] == left
-    problem(await world.verify(decoy, code), 429, "attempts_exhausted")
-    body = (await world.client.get(BY_ID + decoy)).json()
-    assert (body["status"], body["deliveries"]) == ("exhausted", [])
-    assert len(world.inbox.messages()) == 1
