@@ -199,6 +199,16 @@ async def test_what_may_pass_later_is_not_kept(make_world: WorldMaker) -> None:
     assert await kept(world) == 2
 
 
+async def test_a_lock_is_not_kept(make_world: WorldMaker) -> None:
+    """A guess that met the lock is judged when the lock is gone, under the same key."""
+    world = await make_world(demo(ttl_seconds=600) | {"limits": {"recipient_failures": ["1/900"]}})
+    verification_id, code = await world.requested()
+    problem(await world.verify(verification_id, world.wrong(code)), 422, "code_incorrect", "attempts_left")
+    wait = problem(await guess(world, verification_id, code), 429, "recipient_locked")["retry_after"]
+    await world.advance(wait)
+    problem(await guess(world, verification_id, code), 410, "verification_expired")
+
+
 async def test_an_overload_is_not_kept(make_world: WorldMaker) -> None:
     """A 503 for want of a place leaves the key free and the attempt unspent."""
     world = await make_world({"hashing": {"max_waiting": 1, **SLOW["hashing"]}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 import httpx
@@ -85,11 +86,37 @@ async def test_a_callers_request_id_is_kept_when_harmless(world: World) -> None:
 
 
 async def test_keys_are_their_utf8_bytes(make_world: WorldMaker) -> None:
-    """The configured digest is of the key's UTF-8 bytes, as they stand in the header."""
+    """The configured digest is of the key's UTF-8 bytes, as they stand in the header; the scheme has no case."""
     key = {**api_key("schlüssel-鍵", "request"), "id": "app"}
     world = await make_world({"tenants": {"acme": tenant(key)}})
     headers = {b"Authorization": "Bearer schlüssel-鍵".encode()}
     assert (await world.caller(None).post(REQUEST, json=BODY, headers=cast("Any", headers))).status_code == 202
+    lower = {"Authorization": "bearer  schlüssel-鍵 ".encode()}
+    problem(await world.caller(None).post(REQUEST, json=BODY, headers=cast("Any", lower)), 429, "resend_too_soon")
     for spelled in (b"bearer schl", b"Bearer", b"Bearer  ", b"schl", b"Bearer \xff\xfe", b"\x00"):
         response = await world.caller(None).post(VERIFY, json=BODY, headers=cast("Any", {"Authorization": spelled}))
         assert response.status_code == 401
+
+
+async def test_a_body_that_breaks_off_is_no_request(world: World) -> None:
+    """Whoever goes away within its body is not answered, and nothing is done for it, though it was whole so far."""
+    messages = [{"type": "http.request", "body": json.dumps(BODY).encode(), "more_body": True}]
+    answers: list[Any] = []
+    headers = {"authorization": "Bearer dev-key", "content-type": "application/json", "content-length": "200"}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": REQUEST,
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 1),
+    }
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    await world.app(scope, receive, send)  # type: ignore[arg-type]
+    assert answers == []
+    assert await world.store.keys("otp:*") == []

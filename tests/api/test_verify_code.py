@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -36,6 +37,11 @@ CLAIMS = {"iss", "aud", "sub", "jti", "iat", "exp", "phone", "purpose"}
 def in_script(code: str, zero: str) -> str:
     """Write a code with another script's digits."""
     return "".join(chr(ord(zero) + int(digit)) for digit in code)
+
+
+def utc(seconds: int) -> str:
+    """Write a time as the contract does."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 TYPED = [
@@ -221,6 +227,8 @@ async def test_the_proof(world: World) -> None:
     assert set(claims) == CLAIMS
     assert (claims["jti"], claims["phone"], claims["purpose"]) == (verification_id, E164, "login")
     assert 0 < claims["exp"] - claims["iat"] <= 300
+    assert (body["verified_at"], body["token_expires_at"]) == (utc(claims["iat"]), utc(claims["exp"]))
+    assert (await world.client.get(BY_ID + verification_id)).json()["ended_at"] == body["verified_at"]
     digits = E164.removeprefix("+")
     unkeyed = {hashlib.sha256(form.encode()).digest() for form in (E164, digits, "0" + digits[2:])}
     assert digits not in claims["sub"]
