@@ -102,7 +102,7 @@ class World:
                 for message in self.inbox.messages():
                     if message.id == verification_id:
                         return message
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.001)
 
     async def code_of(self, verification_id: str) -> str:
         """Read the code out of the text of a verification."""
@@ -138,7 +138,7 @@ class WorldMaker:
         world = World(app, self.store, inbox)
         async with asyncio.timeout(5):
             while (await world.client.get("/readyz")).status_code != 200:
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.001)
         return world
 
     async def empty_store(self) -> None:

@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 
 from otp_service.api.access import Keys, Network
 from otp_service.api.codes import Codes, VerificationsById
-from otp_service.api.document import describe_bodies, openapi_config
+from otp_service.api.document import openapi_config
 from otp_service.api.edge import FACTS, MAX_BODY_BYTES, Edge
 from otp_service.api.operations import jwks, live, metrics, ready
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
@@ -64,7 +64,6 @@ def make_app(parts: EdgeParts) -> ASGIApp:
         logging_config=None,
         state=State({name: getattr(parts, name) for name in ("service", "receipts", "jwks", "ready", "metrics")}),
     )
-    describe_bodies(app)
     inner = parts.around(app) if parts.around else app
     return Edge(inner, parts.keys, parts.trusted_proxies, parts.gate)
 

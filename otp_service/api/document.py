@@ -6,16 +6,16 @@ import html
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Request, Response, Router
+from litestar import Request, Response, Router
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
-from litestar.openapi.spec import Components, Schema, SecurityScheme
+from litestar.openapi.spec import Components, SecurityScheme
 
 from otp_service import __version__
 from otp_service.api.examples import REQUESTS
 
-__all__ = ["describe_bodies", "openapi_config"]
+__all__ = ["openapi_config"]
 
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c2430}"
@@ -48,6 +48,17 @@ class _Page(OpenAPIRenderPlugin):
         return "".join(parts).encode()
 
 
+class _Document(JsonRenderPlugin):
+    """The document itself; it is made when it is first asked for, not at every start."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Add what the framework leaves out: an example of each body, and that unknown members are refused."""
+        schemas = openapi_schema["components"]["schemas"]
+        for body, example in REQUESTS.items():
+            schemas[body.__name__].update(additionalProperties=False, examples=[example])
+        return super().render(request, openapi_schema)
+
+
 def _operation(path: str, method: str, operation: dict[str, Any]) -> list[str]:
     parts = [
         f"<h2><code><span class=m>{method.upper()}</span> {html.escape(path)}</code></h2>",
@@ -71,7 +82,7 @@ def openapi_config() -> OpenAPIConfig:
         description="Proves that a person holds a phone number.",
         path="/schema",
         use_handler_docstrings=True,
-        render_plugins=[_Page(), JsonRenderPlugin(path="/openapi.json")],
+        render_plugins=[_Page(), _Document()],
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", description="An API key.")}
         ),
@@ -84,13 +95,3 @@ def _missing(response: Response[Any]) -> Response[Any]:
     if response.status_code == NotFoundException.status_code:
         raise NotFoundException
     return response
-
-
-def describe_bodies(app: Litestar) -> None:
-    """Add what the framework leaves out: an example, and that unknown members are refused."""
-    components = app.openapi_schema.components
-    for body, example in REQUESTS.items():
-        for name, schema in (components.schemas or {}).items() if components else ():
-            if name.endswith(body.__name__) and isinstance(schema, Schema):
-                schema.additional_properties = False
-                schema.examples = [example]

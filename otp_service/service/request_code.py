@@ -16,6 +16,7 @@ from otp_service.domain.transitions import (
     Denied,
     IdempotentCall,
     InFlight,
+    Living,
     Mismatch,
     Replay,
     Resume,
@@ -167,16 +168,17 @@ class RequestCode:
     def _code(self, wanted: CodeRequest, admitted: Admitted) -> tuple[str, int, int]:
         """A code, when it was born and when it ends: the living one again by policy, if enough of its life is left."""
         now, ttl_ms = admitted.now_ms, wanted.tenant.sends.ttl_seconds * 1000
-        if admitted.living is not None:
-            living = admitted.living
+        if (living := admitted.living) is not None:
             ends = min(now + ttl_ms, living.record.born_ms + MAX_CODE_LIFE_MS)
             if ends - now >= min(ttl_ms // 2, LEAST_LIFE_MS):
-                return (
-                    self._parts.vault.open_code(living.id, living.sealed_code, living.record),
-                    living.record.born_ms,
-                    ends,
-                )
+                return self._code_again(living, decoy=wanted.decoy), living.record.born_ms, ends
         return new_code(wanted.tenant.code_length), now, now + ttl_ms
+
+    def _code_again(self, living: Living, *, decoy: bool) -> str:
+        """Give the living code, but to a decoy one like it: what was sent before must not open what sends nothing."""
+        if decoy:
+            return new_code(living.record.code_length)
+        return self._parts.vault.open_code(living.id, living.sealed_code, living.record)
 
 
 def _number(wanted: CodeRequest) -> PhoneNumber:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
+import pytest
 
-from tests.world import NUMBER
+from otp_service.store import idempotency
+from tests.world import NUMBER, World
 
 REQUEST = "/v1/request-code"
 VERIFY = "/v1/verify-code"
@@ -18,6 +23,9 @@ JSON = {"Content-Type": "application/json"}
 BODY: dict[str, Any] = {"phone": NUMBER, "purpose": "login"}
 UNKNOWN = "A" * 23
 """An id as the service makes them, of no verification."""
+
+SLOW: dict[str, Any] = {"hashing": {"time_cost": 3, "memory_kib": 65536}}
+"""A hash of a tenth of a second and more: time for a second request to meet the first."""
 
 MEMBERS = {
     "verification_id": str,
@@ -84,6 +92,52 @@ def common(response: httpx.Response) -> None:
     assert response.headers["x-request-id"]
 
 
+@contextlib.contextmanager
+def dying_before_the_answer_is_kept() -> Iterator[None]:
+    """Leave idempotency keys as a process leaves them that dies when its work is done: somebody is at it."""
+    keep = idempotency.finish_call
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(idempotency, "finish_call", lambda call, answer: keep(replace(call, mark="nobody"), answer))
+        yield
+
+
 def outcome(response: httpx.Response) -> str:
     """Name an answer by its problem's code, or by its status when it is none."""
     return str(response.json().get("code", response.status_code))
+
+
+async def ask(world: World, phone: str, address: str = "198.51.100.7", **members: Any) -> httpx.Response:
+    """Ask with a key for mobile apps: without the scope `server`."""
+    forwarded = {"X-Forwarded-For": members.pop("forwarded")} if "forwarded" in members else {}
+    client = world.caller("app", address)
+    return await client.post(REQUEST, json={"phone": phone, "purpose": "login", **members}, headers=forwarded)
+
+
+def limited(response: httpx.Response, limit: str, most: int = 3600) -> int:
+    """Hold an answer to be `rate_limited` by `limit`; give its Retry-After."""
+    body = problem(response, 429, "rate_limited", "limit")
+    assert body["limit"] == limit
+    wait: int = body["retry_after"]
+    assert most - 5 <= wait <= most
+    return wait
+
+
+async def dumped(store: Any) -> dict[bytes, bytes]:
+    """Read every key and value, of whatever type, as bytes."""
+    found: dict[bytes, bytes] = {}
+    async for key in store.scan_iter(count=1000):
+        match await store.type(key):
+            case b"string":
+                value = await store.get(key)
+            case b"hash":
+                value = b"\n".join(part for pair in (await store.hgetall(key)).items() for part in pair)
+            case b"list":
+                value = b"\n".join(await store.lrange(key, 0, -1))
+            case b"zset":
+                value = b"\n".join(await store.zrange(key, 0, -1))
+            case b"none":
+                continue  # it has ended between the two questions
+            case kind:
+                raise AssertionError(f"a key of type {kind!r}")
+        found[key] = value
+    return found

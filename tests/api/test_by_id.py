@@ -87,21 +87,27 @@ async def test_each_end_is_shown(make_world: WorldMaker) -> None:
     assert all(body["expires_in"] == 0 for body in bodies.values())
 
 
-@pytest.mark.parametrize("end", ["verified", "canceled", "expired"])
+@pytest.mark.parametrize("end", ["verified", "canceled", "exhausted", "superseded", "expired"])
 async def test_an_end_is_forgotten_after_ten_minutes(make_world: WorldMaker, end: str) -> None:
     """Ten minutes after its end, and not after its expiry, a verification is unknown to every endpoint."""
-    world = await make_world(demo(ttl_seconds=600))
+    world = await make_world(demo(ttl_seconds=600, resend_cooldown_seconds=1))
     verification_id, code = await world.requested()
+    await world.advance(1)
     match end:
         case "verified":
             await world.verify(verification_id, code)
         case "canceled":
             await world.client.delete(BY_ID + verification_id)
+        case "exhausted":
+            for _ in range(5):
+                await world.verify(verification_id, world.wrong(code))
+        case "superseded":
+            await world.request()
         case _:
-            await world.advance(600)
-    await world.advance(597)
+            await world.advance(599)
+    await world.advance(595)
     assert (await read(world, verification_id))["status"] == end
-    await world.advance(3)
+    await world.advance(5)
     problem(await world.client.get(BY_ID + verification_id), 404, "verification_unknown")
     problem(await world.client.delete(BY_ID + verification_id), 404, "verification_unknown")
     problem(await world.verify(verification_id, code), 404, "verification_unknown")

@@ -135,6 +135,7 @@ async def test_the_order_of_verify_code(make_world: WorldMaker) -> None:
     problem(await nobody.post(VERIFY, content=b" " * 70_000), 413, "body_too_large")
     problem(await nobody.post(VERIFY, content=b"{"), 415, "media_type_unsupported")
     problem(await nobody.post(VERIFY, content=b"{", headers=JSON), 401, "key_missing")
+    problem(await world.caller("no-such-key").post(VERIFY, content=b"{", headers=JSON), 401, "key_invalid")
     problem(await weak.post(VERIFY, json=bad), 400, "request_malformed", "errors")
     problem(await weak.post(VERIFY, json=unknown), 403, "scope_missing")
     problem(await world.client.post(VERIFY, json=bad), 400, "request_malformed", "errors")

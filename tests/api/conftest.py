@@ -1,0 +1,25 @@
+"""What several tests of the HTTP contract watch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from otp_service.crypto.hashing import HashPool
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count what the hash pool does, and let it do it."""
+    counted: Counter[str] = Counter()
+    for name in ("hash", "matches"):
+        original = getattr(HashPool, name)
+
+        async def counting(self: HashPool, *args: Any, _name: str = name, _original: Any = original) -> Any:
+            counted[_name] += 1
+            return await _original(self, *args)
+
+        monkeypatch.setattr(HashPool, name, counting)
+    return counted
