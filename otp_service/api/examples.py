@@ -148,7 +148,7 @@ _PROBLEMS: Final[dict[str, tuple[Reason, ...]]] = {
     "read": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
     "cancel": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
     "normalize_phone": (*_JSON, Reason.PHONE_INVALID),
-    "receipt": (Reason.KEY_INVALID, Reason.BODY_TOO_LARGE, *_STORE),
+    "receipt": (Reason.REQUEST_MALFORMED, Reason.KEY_INVALID, Reason.BODY_TOO_LARGE, *_STORE),
     "live": (),
     "ready": (Reason.STORE_UNAVAILABLE,),
     "jwks": (),

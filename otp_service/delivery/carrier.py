@@ -153,7 +153,7 @@ class Carrier:
         try:
             begun = await self._insist(
                 lambda: self._outbox.begin(
-                    way.message.id, way.lease, provider.name, deadline_ms, repeatable=provider.repeatable
+                    way.message.id, way.lease, go.provider, deadline_ms, repeatable=provider.repeatable
                 )
             )
         finally:

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from otp_service.store.guesses import RedisGuesses
+from otp_service.store.link import unavailable
 from tests.api.kit import (
     BODY,
     REQUEST,
@@ -270,3 +272,34 @@ async def test_a_crash_in_verify_code(world: World) -> None:
     await world.advance(16)
     body = problem(await guess(world, verification_id, world.wrong(code)), 422, "code_incorrect", "attempts_left")
     assert body["attempts_left"] == 3
+
+
+async def test_a_success_whose_answer_was_lost_is_told_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store made the success and its reply was lost: the caller gets 503, and with its key the same proof."""
+    verification_id, code = await world.requested()
+    consume = RedisGuesses.consume
+
+    async def unheard(*args: Any) -> Any:
+        await consume(*args)
+        raise unavailable()
+
+    with monkeypatch.context() as lossy:
+        lossy.setattr(RedisGuesses, "consume", unheard)
+        problem(await guess(world, verification_id, code), 503, "store_unavailable")
+    again = await guess(world, verification_id, code)
+    assert again.status_code == 200
+    assert (await guess(world, verification_id, code)).content == again.content
+    problem(await world.verify(verification_id, code), 409, "verification_used")
+
+
+async def test_a_key_belongs_to_one_verification(world: World) -> None:
+    """The same key with a guess at another verification is a mismatch, and the key keeps its first answer."""
+    verification_id, code = await world.requested()
+    other, other_code = await world.requested("0812-1010-0056")
+    first = await guess(world, verification_id, code)
+    assert first.status_code == 200
+
+    problem(await guess(world, other, other_code), 422, "idempotency_mismatch")
+
+    assert (await guess(world, verification_id, code)).content == first.content
+    assert (await world.verify(other, other_code)).status_code == 200
