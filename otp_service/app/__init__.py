@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,25 +17,23 @@ from litestar.types import ASGIApp
 from otp_service.api.access import Keys
 from otp_service.api.app import EdgeParts, make_app
 from otp_service.api.schemas import Jwk, Jwks
-from otp_service.app.policies import api_keys, budgets, day_caps, gateway_policy, routes_of, tenant_of
-from otp_service.app.providers import providers_of
+from otp_service.app.gateways import Gateways, gateways_of
+from otp_service.app.policies import api_keys, budgets, routes_of, tenant_of
 from otp_service.crypto.hashing import Cost, HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.vault import Vault
 from otp_service.delivery import balances
-from otp_service.delivery.carrier import SETTLE_MARGIN_MS, Carrier
+from otp_service.delivery.carrier import Carrier
 from otp_service.delivery.compose import Composer
 from otp_service.delivery.courier import Courier
 from otp_service.delivery.plan import Rules
 from otp_service.delivery.receipts import ReceiptDesk, ReceiptTokens
-from otp_service.domain.gateways import Provider
 from otp_service.observability import configure_logging, metrics_page
 from otp_service.providers.inbox import Inbox
 from otp_service.service import OtpService, Parts
 from otp_service.settings import Settings, load_file
 from otp_service.store.circuits import RedisCircuits
-from otp_service.store.dispatch import RedisDispatch
 from otp_service.store.gate import Gate
 from otp_service.store.guesses import RedisGuesses
 from otp_service.store.idempotency import RedisIdempotency
@@ -75,21 +73,19 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
         places=settings.hashing.max_waiting,
     )
     vault = Vault(keyring, pool)
-    providers = providers_of(settings, inbox)
+    gateways = gateways_of(settings, topology, inbox)
+    providers, policies, caps = gateways.providers, gateways.policies, gateways.caps
     rules = Rules(
         int(settings.delivery.hold_seconds * 1000),
         settings.delivery.max_texts,
         frozenset(name for name, provider in providers.items() if provider.repeatable),
     )
-    policies = {name: gateway_policy(settings.providers[name]) for name in providers}
-    caps = {name: day_caps(tenant.policy) for name, tenant in settings.tenants.items()}
-    call_ms = {name: int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS for name, provider in providers.items()}
     outbox = RedisOutbox(topology, rules.max_texts)
     tokens = ReceiptTokens(keyring, settings.server.public_url)
     routes = routes_of(settings, providers)
     carrier = Carrier(
         outbox,
-        RedisDispatch(topology, policies, caps, call_ms),
+        gateways.dispatch,
         routes=routes,
         providers=providers,
         composer=Composer(tenants, vault, tokens.url),
@@ -104,7 +100,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     )
     gate = Gate(topology, allow_eviction=settings.redis.allow_eviction)
     watch = balances.BalanceWatch(RedisCircuits(topology), providers, balances.LOOK_EVERY_SECONDS)
-    running = _Running(topology, gate, courier, watch, pool, providers)
+    running = _Running(topology, gate, courier, watch, pool, gateways)
     service = OtpService(
         Parts(
             verifications=RedisVerifications(topology, policies, {name: one for name, one in caps.items() if one.any}),
@@ -143,7 +139,7 @@ class _Running:
     courier: Courier
     watch: balances.BalanceWatch
     pool: HashPool
-    providers: Mapping[str, Provider]
+    gateways: Gateways
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -160,8 +156,7 @@ class _Running:
             await self.watch.stop()
             await self.courier.stop()
             await self.gate.stop()
-            for provider in self.providers.values():
-                await provider.close()
+            await self.gateways.close()
             await self.topology.close()
             self.pool.close()
             gc.unfreeze()
