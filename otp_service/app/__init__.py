@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,7 @@ from otp_service.delivery.compose import Composer
 from otp_service.delivery.courier import Courier
 from otp_service.delivery.plan import Rules
 from otp_service.delivery.receipts import ReceiptDesk, ReceiptTokens
+from otp_service.domain.policy import Tenant
 from otp_service.observability import configure_logging, metrics_page
 from otp_service.providers.inbox import Inbox
 from otp_service.service import OtpService, Parts
@@ -74,36 +75,18 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     )
     vault = Vault(keyring, pool)
     gateways = gateways_of(settings, topology, inbox)
-    providers, policies, caps = gateways.providers, gateways.policies, gateways.caps
-    rules = Rules(
-        int(settings.delivery.hold_seconds * 1000),
-        settings.delivery.max_texts,
-        frozenset(name for name, provider in providers.items() if provider.repeatable),
-    )
-    outbox = RedisOutbox(topology, rules.max_texts)
-    tokens = ReceiptTokens(keyring, settings.server.public_url)
-    routes = routes_of(settings, providers)
-    carrier = Carrier(
-        outbox,
-        gateways.dispatch,
-        routes=routes,
-        providers=providers,
-        composer=Composer(tenants, vault, tokens.url),
-        rules=rules,
-        places={name: policy.max_concurrent for name, policy in policies.items()},
-    )
-    courier = Courier(outbox, carrier, routes)
+    courier, desk = _delivery(settings, gateways, topology, tenants=tenants, vault=vault, keyring=keyring)
     signer = TokenSigner(
         {name: pem.reveal() for name, pem in settings.tokens.ring.items()},
         current=settings.tokens.current,
         issuer=settings.tokens.issuer,
     )
     gate = Gate(topology, allow_eviction=settings.redis.allow_eviction)
-    watch = balances.BalanceWatch(RedisCircuits(topology), providers, balances.LOOK_EVERY_SECONDS)
+    watch = balances.BalanceWatch(RedisCircuits(topology), gateways.providers, balances.LOOK_EVERY_SECONDS)
     running = _Running(topology, gate, courier, watch, pool, gateways)
     service = OtpService(
         Parts(
-            verifications=RedisVerifications(topology, policies, {name: one for name, one in caps.items() if one.any}),
+            verifications=RedisVerifications(topology, gateways.policies, gateways.counted_tenants),
             guesses=RedisGuesses(topology),
             idempotency=RedisIdempotency(topology),
             keyring=keyring,
@@ -122,12 +105,43 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
             jwks=Jwks([Jwk(**key) for key in signer.jwks()["keys"]]),
             gate=gate.check,
             ready=gate.ready,
-            receipts=ReceiptDesk(outbox, providers, tokens, keyring),
+            receipts=desk,
             metrics=lambda: metrics_page(os.environ.get(METRICS_VARIABLE)),
             lifespan=running.lifespan,
             around=around,
         )
     )
+
+
+def _delivery(
+    settings: Settings,
+    gateways: Gateways,
+    topology: Topology,
+    *,
+    tenants: Mapping[str, Tenant],
+    vault: Vault,
+    keyring: Keyring,
+) -> tuple[Courier, ReceiptDesk]:
+    """Put together the way out, and the way back of what gateways tell."""
+    providers = gateways.providers
+    rules = Rules(
+        int(settings.delivery.hold_seconds * 1000),
+        settings.delivery.max_texts,
+        frozenset(name for name, provider in providers.items() if provider.repeatable),
+    )
+    outbox = RedisOutbox(topology, rules.max_texts)
+    tokens = ReceiptTokens(keyring, settings.server.public_url)
+    routes = routes_of(settings, providers)
+    carrier = Carrier(
+        outbox,
+        gateways.dispatch,
+        routes=routes,
+        providers=providers,
+        composer=Composer(tenants, vault, tokens.url),
+        rules=rules,
+        places={name: policy.max_concurrent for name, policy in gateways.policies.items()},
+    )
+    return Courier(outbox, carrier, routes), ReceiptDesk(outbox, providers, tokens, keyring)
 
 
 @dataclass(frozen=True, slots=True)

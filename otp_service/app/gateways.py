@@ -27,6 +27,11 @@ class Gateways:
     caps: Mapping[str, Caps]
     dispatch: RedisDispatch
 
+    @property
+    def counted_tenants(self) -> Mapping[str, Caps]:
+        """The caps of those tenants that have any: a request is judged by them before it is taken."""
+        return {name: caps for name, caps in self.caps.items() if caps.any}
+
     async def close(self) -> None:
         """Let go of every provider's connections."""
         for provider in self.providers.values():
