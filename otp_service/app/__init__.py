@@ -16,25 +16,24 @@ from litestar.types import ASGIApp
 from otp_service.api.access import Keys
 from otp_service.api.app import EdgeParts, make_app
 from otp_service.api.schemas import Jwk, Jwks
-from otp_service.app.policies import api_keys, budgets, day_caps, gateway_policy, routes_of, tenant_of
-from otp_service.app.providers import providers_of
+from otp_service.app.gateways import Gateways, gateways_of
+from otp_service.app.policies import api_keys, budgets, routes_of, tenant_of
 from otp_service.crypto.hashing import Cost, HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.vault import Vault
 from otp_service.delivery import balances
-from otp_service.delivery.carrier import SETTLE_MARGIN_MS, Carrier
+from otp_service.delivery.carrier import Carrier
 from otp_service.delivery.compose import Composer
 from otp_service.delivery.courier import Courier
 from otp_service.delivery.plan import Rules
 from otp_service.delivery.receipts import ReceiptDesk, ReceiptTokens
-from otp_service.domain.gateways import Provider
+from otp_service.domain.policy import Tenant
 from otp_service.observability import configure_logging, metrics_page
 from otp_service.providers.inbox import Inbox
 from otp_service.service import OtpService, Parts
 from otp_service.settings import Settings, load_file
 from otp_service.store.circuits import RedisCircuits
-from otp_service.store.dispatch import RedisDispatch
 from otp_service.store.gate import Gate
 from otp_service.store.guesses import RedisGuesses
 from otp_service.store.idempotency import RedisIdempotency
@@ -72,39 +71,19 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
         places=settings.hashing.max_waiting,
     )
     vault = Vault(keyring, pool)
-    providers = providers_of(settings, inbox)
-    rules = Rules(
-        int(settings.delivery.hold_seconds * 1000),
-        settings.delivery.max_texts,
-        frozenset(name for name, provider in providers.items() if provider.repeatable),
-    )
-    policies = {name: gateway_policy(settings.providers[name]) for name in providers}
-    caps = {name: day_caps(tenant.policy) for name, tenant in settings.tenants.items()}
-    call_ms = {name: int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS for name, provider in providers.items()}
-    outbox = RedisOutbox(topology, rules.max_texts)
-    tokens = ReceiptTokens(keyring, settings.server.public_url)
-    routes = routes_of(settings, providers)
-    carrier = Carrier(
-        outbox,
-        RedisDispatch(topology, policies, caps, call_ms),
-        routes=routes,
-        providers=providers,
-        composer=Composer(tenants, vault, tokens.url),
-        rules=rules,
-        places={name: policy.max_concurrent for name, policy in policies.items()},
-    )
-    courier = Courier(outbox, carrier, routes)
+    gateways = gateways_of(settings, topology, inbox)
+    courier, desk = _delivery(settings, gateways, topology, tenants=tenants, vault=vault, keyring=keyring)
     signer = TokenSigner(
         {name: pem.reveal() for name, pem in settings.tokens.ring.items()},
         current=settings.tokens.current,
         issuer=settings.tokens.issuer,
     )
     gate = Gate(topology, allow_eviction=settings.redis.allow_eviction)
-    watch = balances.BalanceWatch(RedisCircuits(topology), providers, balances.LOOK_EVERY_SECONDS)
-    running = _Running(topology, gate, courier, watch, pool, providers)
+    watch = balances.BalanceWatch(RedisCircuits(topology), gateways.providers, balances.LOOK_EVERY_SECONDS)
+    running = _Running(topology, gate, courier, watch, pool, gateways)
     service = OtpService(
         Parts(
-            verifications=RedisVerifications(topology, policies, {name: one for name, one in caps.items() if one.any}),
+            verifications=RedisVerifications(topology, gateways.policies, gateways.counted_tenants),
             guesses=RedisGuesses(topology),
             idempotency=RedisIdempotency(topology),
             keyring=keyring,
@@ -123,12 +102,43 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
             jwks=Jwks([Jwk(**key) for key in signer.jwks()["keys"]]),
             gate=gate.check,
             ready=gate.ready,
-            receipts=ReceiptDesk(outbox, providers, tokens, keyring),
+            receipts=desk,
             metrics=lambda: metrics_page(os.environ.get(METRICS_VARIABLE)),
             lifespan=running.lifespan,
             around=around,
         )
     )
+
+
+def _delivery(
+    settings: Settings,
+    gateways: Gateways,
+    topology: Topology,
+    *,
+    tenants: Mapping[str, Tenant],
+    vault: Vault,
+    keyring: Keyring,
+) -> tuple[Courier, ReceiptDesk]:
+    """Put together the way out, and the way back of what gateways tell."""
+    providers = gateways.providers
+    rules = Rules(
+        int(settings.delivery.hold_seconds * 1000),
+        settings.delivery.max_texts,
+        frozenset(name for name, provider in providers.items() if provider.repeatable),
+    )
+    outbox = RedisOutbox(topology, rules.max_texts)
+    tokens = ReceiptTokens(keyring, settings.server.public_url)
+    routes = routes_of(settings, providers)
+    carrier = Carrier(
+        outbox,
+        gateways.dispatch,
+        routes=routes,
+        providers=providers,
+        composer=Composer(tenants, vault, tokens.url),
+        rules=rules,
+        places={name: policy.max_concurrent for name, policy in gateways.policies.items()},
+    )
+    return Courier(outbox, carrier, routes), ReceiptDesk(outbox, providers, tokens, keyring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +150,7 @@ class _Running:
     courier: Courier
     watch: balances.BalanceWatch
     pool: HashPool
-    providers: Mapping[str, Provider]
+    gateways: Gateways
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -154,7 +164,6 @@ class _Running:
             await self.watch.stop()
             await self.courier.stop()
             await self.gate.stop()
-            for provider in self.providers.values():
-                await provider.close()
+            await self.gateways.close()
             await self.topology.close()
             self.pool.close()

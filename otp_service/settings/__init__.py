@@ -37,9 +37,10 @@ from otp_service.settings.tree import (
     Tenant,
     Tokens,
 )
-from otp_service.settings.unused import cautions, unused_keys
+from otp_service.settings.unused import NOT_SERVED, cautions, unused_keys
 
 __all__ = [
+    "NOT_SERVED",
     "ApiKey",
     "CommonProvider",
     "ConfigInvalid",

@@ -59,8 +59,7 @@ class Caps(Table, frozen=True, kw_only=True):
 class CommonProvider(Caps, frozen=True, kw_only=True):
     """What every provider has.
 
-    `price` is for one segment, by country or `default`; `max_per_second` counts over all replicas, `max_concurrent`
-    in one.
+    `price` is for one segment, by country or `default`; `max_per_second` and `max_concurrent` count over all replicas.
     """
 
     timeout_seconds: Annotated[float, Meta(ge=0.5, le=30)] = 8.0

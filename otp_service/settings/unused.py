@@ -13,7 +13,7 @@ from typing import Any, Final
 from otp_service.settings.mistakes import Path, dotted
 from otp_service.settings.tree import Settings
 
-__all__ = ["UNUSED", "Unused", "cautions", "unused_keys"]
+__all__ = ["NOT_SERVED", "UNUSED", "Unused", "cautions", "unused_keys"]
 
 NOT_SERVED: Final = ("twilio", "vonage", "http")
 """Types of providers that are read and checked, and have no adapter yet."""
@@ -52,7 +52,6 @@ UNUSED: Final = (
     Unused("tenants.*.api_keys.*.scopes.*", _is("admin")),
     Unused("tenants.*.policy.currency"),
     Unused("providers.*", _not_served),
-    Unused("providers.*.currency"),
     Unused("providers.*.report_utc_offset_hours"),
 )
 

@@ -135,7 +135,7 @@ def test_help_names_every_verb() -> None:
     """With a line for each."""
     result = ran("--help")
 
-    for verb in ("dev", "serve", "check-config", "new-key", "normalize"):
+    for verb in ("dev", "serve", "check-config", "new-key", "send-test", "providers", "normalize"):
         assert re.search(rf"^  {verb} +\S", result.stdout, re.MULTILINE)
 
 

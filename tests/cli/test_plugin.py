@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -66,7 +67,7 @@ def write(write_config: ConfigWriter) -> Callable[..., Path]:
     """Write a config whose only route leads to a provider of the added type."""
 
     def written(base_url: str = "http://127.0.0.1:9", *lines: str, reference: str = "env:ACME_TOKEN") -> Path:
-        path = write_config()
+        path = write_config(server='public_url = "https://otp.example.com"')
         text = path.read_text().replace('providers = ["jakarta"]', 'providers = ["acme"]')
         table = ["[providers.acme]", 'type = "acmesms"', f'base_url = "{base_url}"', f'token = "{reference}"', *lines]
         path.write_text(text + "\n".join([*table, ""]))
@@ -121,7 +122,7 @@ async def test_without_the_package_the_type_is_unknown(start: Starter, write: Ca
 async def test_a_code_is_delivered_through_it(
     installed: Path, acme: AcmesmsSimulator, serve: Callable[..., Service], write: Callable[..., Path]
 ) -> None:
-    """Served as any other provider: requested over HTTP, handed to the gateway, verified with what it was given."""
+    """Served as any other provider: requested over HTTP, handed to the gateway, reported by it, and verified."""
     service = serve(write(acme.url, 'sender = "Acme"'), PYTHONPATH=str(installed), ACME_TOKEN=TOKEN)
     async with caller(await service.ready()) as client:
         requested = (await client.post("/v1/request-code", json={"phone": NUMBER, "purpose": "login"})).json()
@@ -129,6 +130,10 @@ async def test_a_code_is_delivered_through_it(
         [message] = acme.messages
         code = re.search(r"\d{6}", message["text"])
         assert code
+        called = urlsplit(message["callback"]).path
+        assert (await client.post(called, json={"id": "acme-1", "state": "delivered"})).status_code == 200
+        read = (await client.get(f"/v1/verifications/{requested['verification_id']}")).json()
+        assert [(one["provider"], one["status"]) for one in read["deliveries"]] == [("acme", "delivered")]
         guess = {"verification_id": requested["verification_id"], "code": code[0]}
         assert (await client.post("/v1/verify-code", json=guess)).status_code == 200
 

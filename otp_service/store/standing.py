@@ -1,0 +1,34 @@
+"""How gateways stand, for an operator: looked at in one batch, and nothing is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from otp_service.domain.dispatch import GatewayPolicy, GatewayState
+from otp_service.store.dispatch import state_call, state_of
+from otp_service.store.keys import GatewayKeys
+from otp_service.store.link import Call
+from otp_service.store.scripts import script
+from otp_service.store.topology import Topology
+
+__all__ = ["Standing", "standings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A gateway's circuit, calls and day, and how many messages wait for their turn."""
+
+    state: GatewayState
+    waiting: int
+
+
+async def standings(topology: Topology, policies: Mapping[str, GatewayPolicy]) -> dict[str, Standing]:
+    """Look at every gateway of `policies`. Raises `Refused` when the store is away."""
+    looks = [state_call(name, policy) for name, policy in policies.items()]
+    counts = [Call(script("gateway_waiting"), (GatewayKeys(name).comebacks,)) for name in policies]
+    replies = await topology.send([*looks, *counts])
+    return {
+        name: Standing(state_of(look), int(count[0]))
+        for name, look, count in zip(policies, replies, replies[len(policies) :], strict=False)
+    }

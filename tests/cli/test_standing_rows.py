@@ -1,0 +1,35 @@
+"""How the standing of a provider is written for people."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import pytest
+
+from otp_service.cli.standing import money, row_of, table
+from otp_service.domain.dispatch import Availability, GatewayState
+from otp_service.domain.gateways import Balance
+from otp_service.settings import Inbox
+from otp_service.store.standing import Standing
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0, "0"), (1, "0.000001"), (15_000, "0.015"), (1_000_000, "1"), (20_500_000, "20.5"), (10_000_000, "10")],
+)
+def test_money_is_written_without_zeros(amount: int, text: str) -> None:
+    """Exactly, whatever there is of it."""
+    assert money(amount) == text
+
+
+def test_a_circuit_to_be_tried_is_shown() -> None:
+    """Its time is over, and the next message tries it: it is neither open nor closed."""
+    config = Inbox(daily_message_cap=7)
+    state = GatewayState(Availability.OK, 0, "funds", calls=3, messages=7, spend=0)
+    row = row_of("box", config, Standing(state, waiting=4), Balance(Decimal(100), "EUR"))
+
+    assert re.split(r" {2,}", table([row]).splitlines()[1]) == [
+        *("box", "inbox", "half open (funds)", "3/16", "-", "4", "7/7", "0 USD", "100 EUR")
+    ]
+    assert table([]) == "no provider is configured"

@@ -1,0 +1,94 @@
+"""How gateways stand: what an operator is told about circuits, calls, queues and days."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from otp_service.dev.embedded import EmbeddedServer
+from otp_service.domain.dispatch import Availability, Caps, GatewayPolicy, Go, Held, Hindrance
+from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.store.dispatch import RedisDispatch
+from otp_service.store.standing import Standing, standings
+from otp_service.store.topology import Topology, connect
+from tests.world import CLOCK_KEY, WorldMaker
+
+POLICIES = {
+    "slow": GatewayPolicy(max_per_second=0.5, price={"ID": 15_000}, caps=Caps(messages=2)),
+    "free": GatewayPolicy(),
+}
+
+
+@pytest.fixture
+async def topology(server: EmbeddedServer, make_world: WorldMaker) -> AsyncIterator[Topology]:
+    """The way to an empty store."""
+    assert make_world.url == server.url
+    found = connect(server.url)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def dispatch(topology: Topology) -> RedisDispatch:
+    """The right to call two gateways."""
+    return RedisDispatch(topology, POLICIES, {}, dict.fromkeys(POLICIES, 5_000))
+
+
+async def taken(dispatch: RedisDispatch, provider: str, message_id: str) -> Go | Held:
+    """Ask for a call for a message that has a minute."""
+    return await dispatch.take(provider, "demo", message_id, country="ID", segments=2, patience_ms=60_000)
+
+
+async def test_nothing_has_happened(topology: Topology) -> None:
+    """Every gateway is well, with nothing under way."""
+    found = await standings(topology, POLICIES)
+    assert list(found) == ["slow", "free"]
+    for one in found.values():
+        assert (one.state.availability, one.state.why, one.state.calls, one.waiting) == (Availability.OK, "", 0, 0)
+    assert await standings(topology, {}) == {}
+
+
+async def test_calls_and_spend_and_who_waits(topology: Topology, dispatch: RedisDispatch) -> None:
+    """A call that was taken counts, at its price; whoever the pace holds back waits, and is not counted twice."""
+    go = await taken(dispatch, "slow", "v1")
+    assert isinstance(go, Go)
+    for message_id in ("v2", "v3", "v2"):
+        held = await taken(dispatch, "slow", message_id)
+        assert isinstance(held, Held)
+        assert held.why is Hindrance.WAIT
+    slow, free = (await standings(topology, POLICIES)).values()
+
+    assert (slow.state.calls, slow.state.messages, slow.state.spend, slow.waiting) == (1, 1, 30_000, 2)
+    assert (free.state.calls, free.state.messages, free.waiting) == (0, 0, 0)
+    await dispatch.done(go, Delivered(Outcome.ACCEPTED))
+    assert (await standings(topology, POLICIES))["slow"].state.calls == 0
+
+
+async def test_who_asks_no_more_does_not_wait(
+    topology: Topology, dispatch: RedisDispatch, make_world: WorldMaker
+) -> None:
+    """Whoever does not come back for its turn is forgotten a second and a half later, also when nobody asks."""
+    for message_id in ("v1", "v2", "v3"):
+        await taken(dispatch, "slow", message_id)
+    for seconds, waiting in ((3.0, 2), (1.0, 0)):
+        await make_world.store.incrby(CLOCK_KEY, int(seconds * 1000))
+        assert (await standings(topology, POLICIES))["slow"].waiting == waiting
+
+
+async def test_a_circuit_that_is_to_be_tried(
+    topology: Topology, dispatch: RedisDispatch, make_world: WorldMaker
+) -> None:
+    """It is open for its reason; when its time is over it may be asked, and the reason still stands."""
+    go = await taken(dispatch, "free", "v1")
+    assert isinstance(go, Go)
+    await dispatch.done(go, Delivered(Outcome.FUNDS))
+
+    async def free() -> Standing:
+        return (await standings(topology, POLICIES))["free"]
+
+    opened = (await free()).state
+    assert (opened.availability, opened.why) == (Availability.OPEN, "funds")
+    assert 59_000 <= opened.ms <= 60_000
+    await make_world.store.incrby(CLOCK_KEY, 61_000)
+    assert ((await free()).state.availability, (await free()).state.why) == (Availability.OK, "funds")
