@@ -20,11 +20,12 @@ from otp_service.delivery.balances import ask_balance
 from otp_service.delivery.trial import Tried, trial_text, try_out
 from otp_service.domain.dispatch import Held, Hindrance
 from otp_service.domain.errors import Refused
+from otp_service.domain.gateways import AccountLimits, LimitsAccount
 from otp_service.domain.outcomes import Outcome, Sending
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.policy import Tenant
 from otp_service.observability import configure_logging
-from otp_service.settings import NOT_SERVED, Settings
+from otp_service.settings import NOT_SERVED, CommonProvider, Settings
 from otp_service.settings.mistakes import quoted
 from otp_service.store.standing import standings
 from otp_service.store.topology import Topology
@@ -66,11 +67,19 @@ def send_test(config: str | None, to: str, provider: str, tenant: str | None, lo
 @click.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
-def providers(config: str | None, *, as_json: bool) -> None:
+@click.option(
+    "--set-limits", is_flag=True, help="First give the configured caps to gateways that hold caps themselves."
+)
+def providers(config: str | None, *, as_json: bool, set_limits: bool) -> None:
     """Say how each provider stands: circuit, pace, what it sent today, balance."""
     configure_logging("WARNING")
-    rows = _run(_rows(checked(named(config))))
+    settings = checked(named(config))
+    failed = _run(_limits_not_set(settings)) if set_limits else {}
+    for name, outcome in failed.items():
+        click.echo(f"{name}: its limits are not set ({outcome.value})", err=True)
+    rows = _run(_rows(settings))
     click.echo(msgspec.json.encode({"providers": rows}).decode() if as_json else table(rows))
+    sys.exit(bool(failed))
 
 
 def _judge_provider(settings: Settings, name: str) -> None:
@@ -88,10 +97,9 @@ def _tenant(settings: Settings, name: str | None) -> Tenant:
 
 
 def _number(text: str, tenant: Tenant) -> PhoneNumber:
-    """Read a number that the tenant may send to. With a plus no country is needed, so any will do."""
-    country = tenant.country or ("ID" if text.lstrip().startswith("+") else "")
+    """Read a number that the tenant may send to."""
     try:
-        number = parse(text, country)
+        number = parse(text, tenant.country)
         tenant.judge_number(number)
     except PhoneInvalid as invalid:
         stop(f"--to: {invalid}")
@@ -103,6 +111,21 @@ def _number(text: str, tenant: Tenant) -> PhoneNumber:
 async def _tried(settings: Settings, provider: str, tenant: Tenant, sending: Sending) -> Tried | Held:
     async with _opened(settings) as (_, gateways):
         return await try_out(gateways.providers[provider], gateways.dispatch, tenant.name, sending)
+
+
+async def _limits_not_set(settings: Settings) -> dict[str, Outcome]:
+    """Set the account's own caps where a gateway has such; name those that did not take them, and why."""
+    async with _opened(settings) as (_, gateways):
+        accounts = {name: one for name, one in gateways.providers.items() if isinstance(one, LimitsAccount)}
+        asked = (account.set_limits(_limits_of(settings.providers[name])) for name, account in accounts.items())
+        answers = zip(accounts, await asyncio.gather(*asked), strict=True)
+        return {name: outcome for name, outcome in answers if outcome is not Outcome.ACCEPTED}
+
+
+def _limits_of(provider: CommonProvider) -> AccountLimits:
+    return AccountLimits(
+        provider.daily_message_cap, provider.daily_spend_cap, provider.alert_threshold, provider.block_on_limit
+    )
 
 
 async def _rows(settings: Settings) -> list[Row]:

@@ -97,7 +97,7 @@ class PhoneNumber:
 
 
 def parse(text: str, country: str) -> PhoneNumber:
-    """The one number that `text` spells; `country` (of SUPPORTED_COUNTRIES) reads national forms.
+    """The one number that `text` spells; `country` (of SUPPORTED_COUNTRIES) reads national forms, "": there are none.
 
     Raises PhoneInvalid, and nothing else, for any other text: longer than 64 characters, with a
     letter, an extension or a control character, not valid in its numbering plan; and for an
@@ -105,9 +105,11 @@ def parse(text: str, country: str) -> PhoneNumber:
     """
     if len(text) > MAX_INPUT:
         raise PhoneInvalid("The text is too long for a phone number.")
-    if country not in SUPPORTED_COUNTRIES:
+    if country and country not in SUPPORTED_COUNTRIES:
         raise PhoneInvalid("The country has no known numbering plan.")
     dialled = _dialled(text)
+    if not country and not dialled.startswith("+"):
+        raise PhoneInvalid("Without a country a number is read only with its + and country code.")
     try:
         # With a plus the default region may not help: libphonenumber would fall back to it.
         found = phonenumbers.parse(dialled, None if dialled.startswith("+") else country)

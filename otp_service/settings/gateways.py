@@ -95,8 +95,7 @@ class Kedasms(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="
 class Eims(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="eims"):
     """EIMS / Ejoin. Its document shows GET only, so that is the default.
 
-    Reports carry no zone (`report_utc_offset_hours`; the platform writes GMT+8) and may end with "sent"
-    (`zero_is_delivered`).
+    Its reports may end with "sent" (`zero_is_delivered`).
     """
 
     base_url: BaseUrl
@@ -107,7 +106,6 @@ class Eims(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="eim
     sender_id: Text | None = None
     zero_is_delivered: bool = False
     report_poll_seconds: PollSeconds = 30.0
-    report_utc_offset_hours: Annotated[float, Meta(ge=-12, le=14)] = 8.0
 
 
 class Sendcloud(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="sendcloud"):
@@ -125,8 +123,9 @@ class Sendcloud(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag
 
 
 class Smshub(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="smshub"):
-    """CSU SMS Hub."""
+    """CSU SMS Hub. Its own pace is one text a second: what comes faster would wait there, where nobody sees it."""
 
+    max_per_second: Annotated[float, Meta(gt=0, le=10_000)] | None = 1.0
     base_url: BaseUrl
     program_sid: SecretText
     program_key: SecretText

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from otp_service.settings.gateways import Kedasms
 from otp_service.settings.mistakes import Path, dotted
 from otp_service.settings.tree import Settings
 
@@ -52,7 +53,6 @@ UNUSED: Final = (
     Unused("tenants.*.api_keys.*.scopes.*", _is("admin")),
     Unused("tenants.*.policy.currency"),
     Unused("providers.*", _not_served),
-    Unused("providers.*.report_utc_offset_hours"),
 )
 
 
@@ -81,7 +81,7 @@ def _children(value: Any) -> Iterator[tuple[str | int, Any]]:
 
 def cautions(settings: Settings) -> list[str]:
     """Say, a line each, what is allowed but may not have been meant."""
-    return [*_unrouted(settings), *_unpriced(settings)]
+    return [*_unrouted(settings), *_unpriced(settings), *_unreachable(settings)]
 
 
 def _unrouted(settings: Settings) -> Iterator[str]:
@@ -92,6 +92,12 @@ def _unrouted(settings: Settings) -> Iterator[str]:
     for name in settings.providers:
         if name not in routed:
             yield f"{dotted(('providers', name))}: no route names it"
+
+
+def _unreachable(settings: Settings) -> Iterator[str]:
+    for name, provider in settings.providers.items():
+        if isinstance(provider, Kedasms) and settings.server.public_url is None:
+            yield f"{dotted(('providers', name))}: without server.public_url no receipt can come: sent is its last word"
 
 
 def _unpriced(settings: Settings) -> Iterator[str]:

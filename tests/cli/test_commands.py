@@ -38,12 +38,12 @@ def test_a_good_config_is_described(write_config: ConfigWriter) -> None:
 
 def test_a_config_has_its_keys_without_effect_named(write_config: ConfigWriter) -> None:
     """It is good, and says what nothing acts on, and what may be a slip."""
-    path = write_config(jakarta="report_utc_offset_hours = 7")
+    path = write_config(jakarta='[tenants.acme.policy]\ncurrency = "IDR"')
     path.write_text(path.read_text() + '[providers.idle]\ntype = "inbox"\n')
     result = ran("check-config", "--config", str(path))
 
     assert result.exit_code == 0
-    assert "providers.jakarta.report_utc_offset_hours: nothing acts on this yet" in result.stderr
+    assert "tenants.acme.policy.currency: nothing acts on this yet" in result.stderr
     assert "providers.idle: no route names it" in result.stderr
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from otp_service.dev.embedded import EmbeddedServer
 from otp_service.dev.simulators.eims import EimsSimulator, refusing
-from otp_service.dev.simulators.server import Hang
+from otp_service.dev.simulators.kedasms import KedasmsSimulator
+from otp_service.dev.simulators.server import Hang, Reply, Say
 from tests.cli.conftest import PASSWORD, SECRETS, ConfigWriter
 from tests.cli.test_commands import ran
 from tests.delivery.conftest import code_in
@@ -291,3 +292,33 @@ async def test_without_a_store_nothing_is_sent(run: Run, config: Callable[..., P
         assert result.status == 1
         assert result.err == "Error: The store does not answer.\n"
     assert gateway.requests == []
+
+
+async def test_limits_are_set_where_the_gateway_holds_some(run: Run, config: Callable[..., Path]) -> None:
+    """The configured caps go to the account; a gateway that does not take them is named, with status 1."""
+    async with KedasmsSimulator(PASSWORD, b"k" * 32) as keda:
+        keda_too = f"""
+[providers.keda]
+type = "kedasms"
+base_url = "{keda.url}"
+status_base_url = "{keda.url}"
+api_key = "env:GATEWAY_PASSWORD"
+encryption_key = "env:KEY_K1"
+daily_message_cap = 500
+daily_spend_cap = "20.5"
+alert_threshold = 0.7
+price = {{ default = "0.05" }}
+"""
+        path = str(config(more=keda_too))
+        done = await run("providers", "--config", path, "--set-limits")
+
+        assert (done.status, done.err) == (0, "")
+        assert keda.limits is not None
+        assert (keda.limits.daily_sms_cap, keda.limits.daily_spend_cap, keda.limits.alert_threshold) == (500, 20.5, 0.7)
+        assert keda.limits.block_on_limit
+
+        keda.script(Say(Reply(b'{"code": "401", "message": "invalid apiKey"}', 401)))
+        refused = await run("providers", "--config", path, "--set-limits")
+
+        assert (refused.status, refused.err) == (1, "keda: its limits are not set (config_error)\n")
+        assert "keda" in refused.out

@@ -27,14 +27,14 @@ async def test_a_store_that_may_evict_is_refused(serve: Serve, write_config: Con
 
 async def test_what_nothing_is_persisted_or_acted_on_is_said(serve: Serve, write_config: ConfigWriter) -> None:
     """A warning for a store that keeps nothing, one for each key without effect, one for what may be a slip."""
-    config = write_config(jakarta="max_per_second = 5\nreport_utc_offset_hours = 7")
+    config = write_config(jakarta='max_per_second = 5\n[tenants.acme.policy]\ncurrency = "IDR"')
     config.write_text(config.read_text() + '[providers.idle]\ntype = "inbox"\n')
     with EmbeddedServer() as keeps_nothing:
         service = serve(config, REDIS_URL=keeps_nothing.url)
         await service.ready()
 
     warnings = [line for line in service.log.splitlines() if '"level":"warning"' in line]
-    for said in ("store_keeps_nothing", "providers.jakarta.report_utc_offset_hours", "providers.idle"):
+    for said in ("store_keeps_nothing", "tenants.acme.policy.currency", "providers.idle"):
         assert any(said in line for line in warnings), service.log
 
 

@@ -212,7 +212,16 @@ def test_anything_else_is_refused(text: str) -> None:
         parse(text, "ID")
 
 
-@pytest.mark.parametrize("country", ["", "id", "XX", "001", "ZZ", "IDN", "ID\n", "62"])
+def test_without_a_country_only_international_spellings_are_read() -> None:
+    """A tenant may have a list of countries and no home: then a number says its country itself."""
+    for text in ("+62 812-1010-0055", "0062 812 1010 0055", "tel:+62-812-1010-0055"):
+        assert parse(text, "").e164 == ONE
+    for text in ("0812-1010-0055", "6281210100055"):
+        with pytest.raises(PhoneInvalid):
+            parse(text, "")
+
+
+@pytest.mark.parametrize("country", ["id", "XX", "001", "ZZ", "IDN", "ID\n", "62"])
 @pytest.mark.parametrize("text", [ONE, "081210100055"])
 def test_an_unknown_country_is_refused(country: str, text: str) -> None:
     """An unknown country is an error even where the number would not need it."""

@@ -66,12 +66,11 @@ def test_unused_values() -> None:
     """Some keys are acted on, but not every value of them."""
     document = {
         "tenants": {"a": {"api_keys": [{"scopes": ["read", "admin"]}], "policy": {"currency": "IDR"}}},
-        "providers": {"j": {"type": "eims", "report_utc_offset_hours": 7}, "k": {"type": "eims", "variant": "v2"}},
+        "providers": {"j": {"type": "eims", "report_poll_seconds": 7}, "k": {"type": "eims", "variant": "v2"}},
     }
     assert unused_keys(document) == [
         "tenants.a.api_keys[0].scopes[1]",
         "tenants.a.policy.currency",
-        "providers.j.report_utc_offset_hours",
     ]
 
 

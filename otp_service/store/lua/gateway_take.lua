@@ -6,9 +6,8 @@
 -- Invariant: two texts are never closer than nine tenths of the pace, and in the long run not more than it allows; who
 --            came first has the first turn; never more than so many calls are under way; a circuit that is tried again
 --            is tried by one call.
---@include _clock _circuit
+--@include _clock _circuit _queue
 local ASK_AGAIN_MS = 1000
-local GIVEN_UP_MS = 1500  -- who is so late for its turn was called off, or its replica died
 local PLACE_LOOK_MS = 100  -- a call is soon over: look again for its place
 local LATE_SHARE = 0.1  -- of the pace
 local id, pace, at_once, patience = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
