@@ -9,14 +9,14 @@ import httpx
 import pytest
 
 from otp_service.dev.simulators.server import Down, Hang, Reply, Say
-from tests.dev.kit import Receiver, until
+from tests.dev.kit import NO_TLS, Receiver, until
 
 BUSY = Say(Reply(b"", 503))
 
 
 async def asked(gateway: Receiver, path: str = "/") -> int | str:
     """Ask once, as a client does that nobody helps: the status, or what was wrong."""
-    async with httpx.AsyncClient(trust_env=False, timeout=0.3) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=0.3, verify=NO_TLS) as client:
         try:
             return (await client.get(gateway.url + path)).status_code
         except httpx.TransportError as problem:
