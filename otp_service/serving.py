@@ -6,6 +6,7 @@ started them, however that dies, so that none of them keeps the port.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -13,6 +14,7 @@ import platform
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from multiprocessing import parent_process
 from typing import Any, Final
 
@@ -51,15 +53,27 @@ _OPTIONS: Final[dict[str, Any]] = {
 }
 
 
-def serve_app(app: Any, host: str, port: int, *, ready: Callable[[int], None] | None = None) -> None:
-    """Serve `app` in this process until a signal; `ready` is told the port once it listens."""
+def serve_app(
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    ready: Callable[[int], None] | None = None,
+    listener: socket.socket | None = None,
+    beside: AbstractAsyncContextManager[object] | None = None,
+) -> None:
+    """Serve `app` in this process until a signal; `ready` is told the port once it listens.
+
+    With a `listener`, that is where it listens. `beside` is entered in the same loop before anything is served, and
+    left when all is done.
+    """
     _settle()
-    server = _Server(uvicorn.Config(app, host=host, port=port, **_OPTIONS), ready)
+    server = _Server(uvicorn.Config(app, host=host, port=port, **_OPTIONS), ready, beside or contextlib.nullcontext())
     # uvicorn raises the signal again when it is done: with a handler of ours that is a quiet end. One that comes
     # before it listens ends it as well.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
-    server.run()
+    server.run(None if listener is None else [listener])
     if not server.started:
         raise SystemExit(_FAILED_TO_START)
 
@@ -93,13 +107,20 @@ def _settle() -> None:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[int], None] | None, beside: AbstractAsyncContextManager[object]
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._beside = beside
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        async with self._beside:
+            await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started and sockets is None:
+        if self.started:
             listener = self.servers[0].sockets[0]
             _tell(listener)
             if self._ready is not None:

@@ -7,6 +7,7 @@ import click
 from otp_service import __version__
 from otp_service.cli.asking import check_config, new_key, normalize
 from otp_service.cli.gateways import providers, send_test
+from otp_service.cli.sandbox import sandbox
 from otp_service.cli.serving import dev, serve
 
 __all__ = ["main"]
@@ -18,5 +19,5 @@ def main() -> None:
     """Prove that a person holds a phone number."""
 
 
-for _command in (dev, serve, check_config, new_key, send_test, providers, normalize):
+for _command in (dev, sandbox, serve, check_config, new_key, send_test, providers, normalize):
     main.add_command(_command)

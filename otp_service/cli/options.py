@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -15,13 +16,37 @@ from otp_service.app import CONFIG_VARIABLE
 from otp_service.app.providers import plugin_mistakes
 from otp_service.settings import ConfigInvalid, Settings, load, load_file
 
-__all__ = ["checked", "config_option", "host_option", "loaded", "named", "port_option", "read", "stop"]
+__all__ = [
+    "address",
+    "bound",
+    "checked",
+    "config_option",
+    "host_option",
+    "loaded",
+    "named",
+    "port_option",
+    "read",
+    "stop",
+]
 
 EXIT_CONFIG: Final = 2
 
 config_option = click.option("--config", type=click.Path(dir_okay=False), envvar=CONFIG_VARIABLE, help="The TOML file.")
 host_option = click.option("--host", help="The address to listen on; over the config's.")
 port_option = click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; over the config's.")
+
+
+def address(settings: Settings, host: str | None, port: int | None) -> tuple[str, int]:
+    """Say where to listen: the options go over the config."""
+    return host or settings.server.host, settings.server.port if port is None else port
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Take an address to listen on; one that is not to be had ends the command."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as problem:
+        stop(f"{host}:{port}: {str(problem.strerror).partition(' (')[0]}; --port takes another one")
 
 
 def named(config: str | None) -> str:

@@ -9,9 +9,9 @@ import tempfile
 import click
 
 from otp_service.app import CONFIG_VARIABLE, METRICS_VARIABLE, compose, topology_of
-from otp_service.cli.options import checked, config_option, host_option, loaded, named, port_option, read, stop
-from otp_service.dev.defaults import API_KEY, TENANT, dev_config, merged
-from otp_service.dev.embedded import EmbeddedServer, ServerMissing
+from otp_service.cli.options import address, checked, config_option, host_option, loaded, named, port_option, read, stop
+from otp_service.cli.trying import CALLER, own_store
+from otp_service.dev.defaults import dev_config, merged
 from otp_service.dev.pages import pages_around
 from otp_service.domain.errors import Refused
 from otp_service.observability import LOG, configure_logging
@@ -31,20 +31,16 @@ def dev(config: str | None, host: str | None, port: int | None) -> None:
     """Run the real service with an embedded server and an inbox, on 127.0.0.1:8000."""
     configure_logging()
     over = read(config) if config else {}
-    try:
-        with EmbeddedServer() as server:
-            settings = loaded(merged(dev_config(server.url), over))
-            inbox = Inbox("inbox")
-            app = compose(settings, around=pages_around(inbox), inbox=inbox)
-            address = (host or settings.server.host, settings.server.port if port is None else port)
+    with own_store() as url:
+        settings = loaded(merged(dev_config(url), over))
+        inbox = Inbox("inbox")
+        app = compose(settings, around=pages_around(inbox), inbox=inbox)
+        at = address(settings, host, port)
 
-            def ready(port: int) -> None:
-                where = f"http://{address[0]}:{port}"
-                click.echo(f"{where}  tenant {TENANT}, key {API_KEY}, inbox at /dev/messages", err=True)
+        def ready(port: int) -> None:
+            click.echo(f"http://{at[0]}:{port}  {CALLER}, inbox at /dev/messages", err=True)
 
-            serve_app(app, *address, ready=ready)
-    except ServerMissing as missing:
-        stop(str(missing))
+        serve_app(app, *at, ready=ready)
 
 
 @click.command()
@@ -62,13 +58,13 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     for caution in cautions(settings):
         LOG.warning("config_caution", caution=caution)
     os.environ[CONFIG_VARIABLE] = path
-    address = (host or settings.server.host, settings.server.port if port is None else port)
+    at = address(settings, host, port)
     if settings.server.workers == 1:
-        serve_app(compose(settings), *address)
+        serve_app(compose(settings), *at)
     else:
         with tempfile.TemporaryDirectory(prefix="otp-metrics-") as folder:
             os.environ[METRICS_VARIABLE] = folder
-            serve_workers(settings.server.workers, *address)
+            serve_workers(settings.server.workers, *at)
 
 
 def _look_at_store(settings: Settings) -> None:

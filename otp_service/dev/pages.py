@@ -1,55 +1,62 @@
-"""What `dev` adds to the service: the inbox at `/dev/messages`, and a page at `/` to try the whole flow by hand."""
+"""What `dev` adds to the service: messages at `/dev/messages`, and a page at `/` to try the whole flow by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from otp_service.providers.inbox import Inbox
+from otp_service.providers.inbox import InboxMessage
 
-__all__ = ["pages_around"]
+__all__ = ["App", "Layer", "Messages", "message_members", "pages_around", "reply"]
 
-_App = Callable[[Any, Any, Any], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+Layer = Callable[[App], App]
 _PAGE: Final = "/"
 _MESSAGES: Final = "/dev/messages"
 
 
-def pages_around(inbox: Inbox) -> Callable[[_App], _App]:
+class Messages(Protocol):
+    """Where sent messages can be looked at: an inbox, or gateways that are simulated."""
+
+    def messages(self) -> Sequence[InboxMessage]:
+        """List them, newest first."""
+
+
+def pages_around(sent: Messages) -> Layer:
     """Make the layer that serves both and passes everything else on."""
     page = files(__package__).joinpath("page.html").read_bytes()
 
-    def around(app: _App) -> _App:
-        async def serve(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+    def around(app: App) -> App:
+        async def serve(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] not in (_PAGE, _MESSAGES):
                 await app(scope, receive, send)
             elif scope["path"] == _MESSAGES:
-                await _reply(send, "application/json", _listed(inbox))
+                messages = [message_members(message) for message in sent.messages()]
+                await reply(send, "application/json", msgspec.json.encode({"messages": messages}))
             else:
-                await _reply(send, "text/html; charset=utf-8", page)
+                await reply(send, "text/html; charset=utf-8", page)
 
         return serve
 
     return around
 
 
-def _listed(inbox: Inbox) -> bytes:
-    messages = [
-        {
-            "id": message.id,
-            "to": message.to,
-            "text": message.text,
-            "provider": message.provider,
-            "sent_at": message.sent_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-        for message in inbox.messages()
-    ]
-    return msgspec.json.encode({"messages": messages})
+def message_members(message: InboxMessage) -> dict[str, str]:
+    """Write a message as every list of them has it."""
+    return {
+        "id": message.id,
+        "to": message.to,
+        "text": message.text,
+        "provider": message.provider,
+        "sent_at": message.sent_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
 
 
-async def _reply(send: Any, media_type: str, body: bytes) -> None:
+async def reply(send: Any, media_type: str, body: bytes, status: int = 200) -> None:
+    """Answer with all of a body."""
     headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from otp_service.dev.simulators.kedasms import KedasmsSimulator, refusing
+from otp_service.dev.simulators.receipts import Told
 from otp_service.dev.simulators.server import Cut, Hang, Say, Simulator
 from otp_service.dev.simulators.server import Reply as Answer
 from otp_service.dev.simulators.server import Request as Call
@@ -111,8 +112,8 @@ async def test_callbacks_come_late_doubled_and_out_of_order() -> None:
         url = receiver.url + "/v1/receipts/keda/t"
         sent = await provider.send(Sending("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=url))
         message = simulator.messages[0]
-        assert await simulator.call_back(message, times=2) == [200, 200]
-        assert await simulator.call_back(message, "SENT", after=0.05) == [200]
+        assert await simulator.tell(message, Told(times=2)) == [200, 200]
+        assert await simulator.tell(message, Told("sent", after=0.05)) == [200]
         assert {(call.method, call.target) for call in receiver.requests} == {("POST", "/v1/receipts/keda/t")}
         found = [provider.receipts(called(call.body))[0] for call in receiver.requests]
     assert [(one.status, one.gateway_id, one.to) for one in found] == [
@@ -125,7 +126,8 @@ async def test_callbacks_come_late_doubled_and_out_of_order() -> None:
 
 async def test_callbacks_come_by_themselves() -> None:
     """A simulator that is told to reports every message that has an address, and bears that nobody answers."""
-    simulator = KedasmsSimulator(API_KEY, KEY, clock=lambda: NOW, callbacks=[(0.0, "SENT"), (0.05, "FAILED")])
+    simulator = on_time()
+    simulator.receipts = [Told("sent"), Told("undelivered", after=0.05, reason="FAILED")]
     async with Receiver() as receiver, gateway(simulator) as provider:
         for url in ("", receiver.url + "/t", "http://127.0.0.1:1/nobody"):
             await provider.send(Sending("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=url))
@@ -143,7 +145,7 @@ async def test_a_report_is_for_a_msgid() -> None:
         task_id = (await provider.send(sending)).message_id
         msgid = simulator.messages[0].msgid
         assert await provider.report(msgid) == Report(None)
-        await simulator.call_back(simulator.messages[0])
+        await simulator.tell(simulator.messages[0], Told())
         assert await provider.report(msgid) == Report(DELIVERED)
         assert await provider.report(task_id) == Report(None)
         asked = simulator.requests[-1]

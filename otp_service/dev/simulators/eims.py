@@ -1,4 +1,4 @@
-"""EIMS / Ejoin: V1 as its document shows it (`/sendsms`, `/getreport`, `/getbalance`) and V2, the same but signed.
+"""EIMS / Ejoin: V1 as its document shows it (`/sendsms`, `/getreport`, `/getbalance`, `/getsms`) and V2, signed.
 
 Every answer comes in HTTP 200, whatever happened. It is stricter than the real one: what the real one may bear or not
 (a `+` for a space, a form instead of JSON, a number with its `+`, a name twice) is refused here, so that an
@@ -8,28 +8,33 @@ says why; what the gateway itself refuses gets its status.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from otp_service.dev.simulators.eims_states import EimsState, RowLength, row_of, state_at
+from otp_service.dev.simulators.receipts import Told
 from otp_service.dev.simulators.server import Reply, Request, Say, Simulator
 
-__all__ = ["EimsMessage", "EimsSimulator", "EimsState", "refusing"]
+__all__ = ["EimsInboxMessage", "EimsMessage", "EimsSimulator", "EimsState", "refusing"]
 
 FIRST_ID: Final = 1620443
 MOST_NUMBERS: Final = {"GET": 100, "POST": 10_000}
 CONTENT_BYTES: Final = 1024
 JSON: Final = "application/json;charset=utf-8"
+BARE_JSON: Final = "application/json"
 
 MOST_IDS: Final = 200
+MOST_INBOX: Final = 50
 CLOCK_WINDOW_SECONDS: Final = 30 * 60
 GMT_PLUS_8: Final = timezone(timedelta(hours=8))
 
@@ -42,8 +47,10 @@ _MORE: Final = {
     "": frozenset({"version", "sender", "smstype", "mmstitle", "sendtime"}),
     "V2": frozenset({"senderid", "smstype", "mmstitle", "sendtime"}),
 }
-_PATH: Final = re.compile(r"/(sendsms|getreport|getbalance)(V2)?")
+_OWN: Final = {"sendsms": _SENT, "getreport": ("ids",), "getbalance": (), "getsms": ("start_time",)}
+_PATH: Final = re.compile(r"/(?:(sendsms|getreport|getbalance)(V2)?|(getsms))")
 _NUMBER: Final = re.compile(r"62[0-9]{8,13}")
+_INTEGER: Final = re.compile(r"[0-9]{1,10}")
 _QUERY: Final = re.compile(r"(?:[A-Za-z0-9&=._~,-]|%[0-9A-F]{2})*")
 
 
@@ -59,12 +66,13 @@ class EimsMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class EimsState:
-    """What a report says: unsent at first; `delivery` None is a gateway that knows nothing of it yet."""
+class EimsInboxMessage:
+    """A text that somebody sent to the account's number."""
 
-    sent: int = 1
-    delivery: int | None = None
-    found: bool = True
+    id: int
+    sender: str
+    text: str
+    at: datetime
 
 
 class _NotARequest(Exception):
@@ -79,7 +87,8 @@ def refusing(status: int | str) -> Say:
 class EimsSimulator(Simulator):
     """One account. `messages` is what was taken, oldest first; numbers in `refused` are left out of the answer.
 
-    `states` is what reports say, by the gateway's id; set it to anything.
+    `states` is what reports say, by the gateway's id; set it to anything. With `receipts`, reports of messages that
+    are taken from then on say what is told of them, as their time comes. `inbox` is what people sent.
     """
 
     def __init__(
@@ -89,7 +98,7 @@ class EimsSimulator(Simulator):
         *,
         numbers_as_text: bool = False,
         refused: Collection[str] = (),
-        row_length: Literal[4, 5, 7] = 4,
+        row_length: RowLength = 4,
         balance: tuple[str, str] = ("499740.000000", "0.000000"),
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -100,19 +109,22 @@ class EimsSimulator(Simulator):
         super().__init__()
         self.messages: list[EimsMessage] = []
         self.states: dict[int, EimsState] = {}
+        self.receipts: Sequence[Told] = ()
+        self.inbox: list[EimsInboxMessage] = []
         self.balance = balance
         self._credentials = (account, password)
         self._number: Callable[[str], int | str] = str if numbers_as_text else int
         self._refused = frozenset(refused)
         self._row_length = row_length
         self._clock = clock
+        self._lives: dict[int, tuple[float, Sequence[Told]]] = {}
 
     def answer(self, request: Request) -> Reply:
         """Take a message, tell of one, tell the balance, or say why not."""
         path = _PATH.fullmatch(request.path)
         if path is None:
-            return _plain(404, "only /sendsms, /getreport and /getbalance are here, and the same with V2")
-        verb, variant = path[1], path[2] or ""
+            return _plain(404, "only /getsms is here, and /sendsms, /getreport and /getbalance, also with V2")
+        verb, variant = path[1] or path[3], path[2] or ""
         try:
             fields = _fields(request, verb, variant)
         except _NotARequest as problem:
@@ -126,6 +138,8 @@ class EimsSimulator(Simulator):
                 return _reply({"status": status}) if status else self._take(numbers, fields)
             case "getreport":
                 return self._report(fields["ids"].split(","))
+            case "getsms":
+                return self._read_inbox(fields["start_time"])
             case _:
                 return _reply({"status": 0, "balance": self.balance[0], "gift": self.balance[1]})
 
@@ -160,16 +174,21 @@ class EimsSimulator(Simulator):
         rows = []
         for number in taken:
             identity = FIRST_ID + len(self.messages)
-            self.messages.append(EimsMessage(identity, number, fields["content"], datetime.now(UTC), sender))
-            self.states[identity] = EimsState()
+            now = self._clock()
+            at = datetime.fromtimestamp(now, UTC)
+            self.messages.append(EimsMessage(identity, number, fields["content"], at, sender))
+            if self.receipts:
+                self._lives[identity] = (now, self.receipts)
+            else:
+                self.states[identity] = EimsState()
             rows.append([self._number(number), identity])
         return _reply({"status": 0, "array": rows, "success": len(taken), "fail": len(numbers) - len(taken)})
 
     def _report(self, ids: list[str]) -> Reply:
         """Tell of messages; the counts are of what was asked for."""
-        if len(ids) > MOST_IDS or not all(one.isascii() and one.isdigit() for one in ids):
+        if len(ids) > MOST_IDS or not all(map(_INTEGER.fullmatch, ids)):
             return _reply({"status": BAD_QUERY})
-        states = {int(one): self.states.get(int(one), EimsState(found=False)) for one in ids}
+        states = {int(one): self._state(int(one)) for one in ids}
         found = [state.sent for state in states.values() if state.found]
         rows = [self._row(identity, state) for identity, state in states.items() if state.found]
         counts = {
@@ -181,23 +200,36 @@ class EimsSimulator(Simulator):
         }
         return _reply({"status": 0, "array": rows, **counts})
 
+    def _state(self, identity: int) -> EimsState:
+        """Say what was set, or else what the message's script has come to."""
+        if identity in self.states or identity not in self._lives:
+            return self.states.get(identity, EimsState(found=False))
+        at, script = self._lives[identity]
+        return state_at(self._clock() - at, script, self._row_length)
+
     def _row(self, identity: int, state: EimsState) -> list[Any]:
         message = self.messages[identity - FIRST_ID]
-        at = message.at.astimezone(GMT_PLUS_8).strftime("%Y%m%d%H%M%S")
+        return row_of((identity, message.to, _time(message.at)), state, self._row_length, self._number)
+
+    def _read_inbox(self, start: str) -> Reply:
+        """Tell what people sent since `start` (Unix seconds); reading takes nothing away."""
+        if start and not _INTEGER.fullmatch(start):
+            return _reply({"status": BAD_QUERY})
+        found = [one for one in self.inbox if one.at.timestamp() >= int(start or 0)][:MOST_INBOX]
         numeric = self._number
-        row: list[Any] = [numeric(str(identity)), numeric(message.to), numeric(at), numeric(str(state.sent))]
-        delivery = None if state.delivery is None else numeric(str(state.delivery))
-        if self._row_length == 5:
-            return [*row, delivery]
-        return [*row, "label", at, delivery] if self._row_length == 7 else row
+        rows = [
+            [one.id, numeric(one.sender), numeric(_time(one.at)), base64.b64encode(one.text.encode()).decode()]
+            for one in found
+        ]
+        return _reply({"status": 0, "cnt": len(rows), "array": rows})
 
 
 def _fields(request: Request, verb: str, variant: str) -> dict[str, str]:
     """Read the parameters of a GET's query or of a POST's JSON object (who calls stands in the query in V2)."""
     media_type = request.headers.get("content-type", JSON)
-    if media_type.replace(" ", "").lower() != JSON:
+    if media_type.replace(" ", "").lower() not in (JSON, BARE_JSON):  # the document's own sample says no charset
         raise _NotARequest(f"Content-Type is {media_type}; allowed: {JSON}")
-    own = {"sendsms": _SENT, "getreport": ("ids",), "getbalance": ()}[verb]
+    own = _OWN[verb]
     match request.method:
         case "GET":
             fields = _query(request.query)
@@ -243,6 +275,10 @@ def _object(body: bytes) -> dict[str, str]:
         return msgspec.json.decode(body, type=dict[str, str])
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise _NotARequest("the body is no JSON object of strings in UTF-8") from None
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone(GMT_PLUS_8).strftime("%Y%m%d%H%M%S")
 
 
 def _reply(members: dict[str, Any]) -> Reply:

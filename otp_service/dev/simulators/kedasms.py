@@ -7,12 +7,11 @@ same number as `code`, and English words. A callback's address is the one that t
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -24,10 +23,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Meta, Struct
 
-from otp_service.dev.simulators.server import Reply, Request, Say, Simulator
+from otp_service.dev.simulators.receipts import Hook, Telling, Told
+from otp_service.dev.simulators.server import Reply, Request, Say
 from otp_service.domain.phone import PhoneInvalid, parse
-from otp_service.providers.http import GatewayClient
-from otp_service.providers.http import Reply as Answer
 
 __all__ = ["KedasmsMessage", "KedasmsSimulator", "refusing"]
 
@@ -35,7 +33,10 @@ JSON: Final = "application/json"
 WINDOW_SECONDS: Final = 300
 IV_BYTES, TAG_BYTES = 12, 16
 PRICE: Final = 0.048
-CALLBACK_TIMEOUT_SECONDS: Final = 5.0
+SENT: Final = "SENT"
+KEYWORDS: Final[Mapping[str, str]] = {"sent": SENT, "delivered": "DELIVERED", "undelivered": "UNDELIVERED"}
+"""Only DELIVERED is documented."""
+
 _URL: Final = re.compile(r"https?://[!-~]+")
 _T = TypeVar("_T")
 
@@ -98,11 +99,12 @@ def refusing(status: int, message: str, *, code: str | None = None, headers: dic
     return Say(Reply(body, status, {"Content-Type": JSON} | (headers or {})))
 
 
-class KedasmsSimulator(Simulator):
+class KedasmsSimulator(Telling[KedasmsMessage]):
     """One account. `messages` is what was taken, oldest first; `plaintexts` what was in the envelopes, as bytes.
 
-    `callbacks`: statuses that are reported by themselves for every message, each so many seconds after it was taken.
-    `limits` is what was put last. `funds` is the balance in USD; None: endless.
+    `receipts` are told at the address that the message came with, once: no document has a repetition for a callback
+    that failed. A reason is the keyword itself. `statuses` is what was told last, by `msgid`. `limits` is what was put
+    last. `funds` is the balance in USD; None: endless. `reuses_iv`: an iv that came before is taken again.
     """
 
     def __init__(
@@ -111,8 +113,8 @@ class KedasmsSimulator(Simulator):
         encryption_key: bytes = bytes(range(32)),
         *,
         clock: Callable[[], float] = time.time,
-        callbacks: Sequence[tuple[float, str]] = (),
         funds: float | None = None,
+        reuses_iv: bool = False,
     ) -> None:
         """Answer to `api_key` and `encryption_key`; `clock` is the gateway's, in Unix seconds."""
         super().__init__()
@@ -124,9 +126,9 @@ class KedasmsSimulator(Simulator):
         self._api_key = api_key
         self._cipher = AESGCM(encryption_key)
         self._clock = clock
-        self._callbacks = tuple(callbacks)
+        self._reuses_iv = reuses_iv
         self._ivs: set[bytes] = set()
-        self._calling: set[asyncio.Task[list[int]]] = set()
+        self._told_at: dict[str, datetime] = {}
 
     def answer(self, request: Request) -> Reply:
         """Take a message, tell a status or set the limits, or say why not; every answer has the gateway's time."""
@@ -146,41 +148,28 @@ class KedasmsSimulator(Simulator):
         headers = {"Content-Type": JSON, "Date": formatdate(self._clock(), usegmt=True)}
         return Reply(msgspec.json.encode(members), status, headers)
 
-    async def close(self) -> None:
-        """Listen no more, and break callbacks off."""
-        for task in self._calling:
-            task.cancel()
-        await asyncio.gather(*self._calling, return_exceptions=True)
-        await super().close()
+    def receiver(self, message: KedasmsMessage) -> str:
+        """Give the address that the send named."""
+        return message.callback_url
+
+    def hook(self, message: KedasmsMessage, told: Told) -> Hook:
+        """Write the callback, and let the status by `msgid` say the same from now on."""
+        status = KEYWORDS[told.say] if told.reason is None else str(told.reason)
+        self.statuses[message.msgid] = status
+        self._told_at[message.msgid] = datetime.fromtimestamp(self._clock(), UTC)
+        return Hook(self.callback(message, status), JSON)
 
     def callback(self, message: KedasmsMessage, status: str) -> bytes:
         """Write the body of a callback as the document shows it."""
-        sent = message.at.strftime("%Y-%m-%dT%H:%M:%SZ")
-        members = {"msgid": message.msgid, "status": status, "recipient": message.to, "sender": message.sender}
-        return msgspec.json.encode(members | {"sent_time": sent, "delivered_time": sent, "cost": "0.05"})
+        return msgspec.json.encode(self._known(message, status) | {"cost": "0.05"})
 
-    async def call_back(
-        self, message: KedasmsMessage, status: str = "DELIVERED", *, after: float = 0.0, times: int = 1
-    ) -> list[int]:
-        """Report `status`, late or more than once if told to; gives the HTTP statuses that were answered, 0 for none.
-
-        Out of order is two calls. No document has a repetition for a callback that failed: there is none.
-        """
-        await asyncio.sleep(after)
-        self.statuses[message.msgid] = status
-        client, answers = GatewayClient(CALLBACK_TIMEOUT_SECONDS), []
-        try:
-            for _ in range(times):
-                answer = await client.call(
-                    "POST",
-                    message.callback_url,
-                    headers={"Content-Type": JSON},
-                    content=self.callback(message, status),
-                )
-                answers.append(answer.status if isinstance(answer, Answer) else 0)
-        finally:
-            await client.close()
-        return answers
+    def _known(self, message: KedasmsMessage, status: str) -> dict[str, str]:
+        """Say what is known of a message; only of a delivered one the document shows when."""
+        known = {"msgid": message.msgid, "status": status, "recipient": message.to, "sender": message.sender}
+        known["sent_time"] = _time(message.at)
+        if status == KEYWORDS["delivered"]:
+            known["delivered_time"] = _time(self._told_at.get(message.msgid, message.at))
+        return known
 
     def _send(self, request: Request) -> dict[str, Any]:
         envelope = _read(request, _Envelope)
@@ -211,14 +200,15 @@ class KedasmsSimulator(Simulator):
             plaintext = self._cipher.decrypt(iv, cipher_text, envelope.timestamp.to_bytes(8, "big"))
         except (InvalidTag, OverflowError):
             raise _Refused(400, "Decryption failed") from None
-        if iv in self._ivs:
+        if iv in self._ivs and not self._reuses_iv:
             raise _Refused(400, "iv was used before")
         self._ivs.add(iv)
         return plaintext
 
     def _charge(self, count: int) -> None:
-        limits, sent = self.limits, len(self.messages) + count
+        limits = self.limits
         if limits is not None and limits.block_on_limit:
+            sent = self._sent_today() + count
             if limits.daily_sms_cap is not None and sent > limits.daily_sms_cap:
                 raise _Refused(403, "Daily SMS cap reached")
             if limits.daily_spend_cap is not None and sent * PRICE > limits.daily_spend_cap:
@@ -228,6 +218,10 @@ class KedasmsSimulator(Simulator):
                 raise _Refused(402, "Insufficient balance")
             self.funds -= count * PRICE
 
+    def _sent_today(self) -> int:
+        today = datetime.fromtimestamp(self._clock(), UTC).date()
+        return sum(message.at.date() == today for message in self.messages)
+
     def _taken(self, numbers: Sequence[str], wanted: _Message) -> dict[str, Any]:
         at = datetime.fromtimestamp(self._clock(), UTC)
         task_id = f"{at:%Y%m%d}-{len(self.plaintexts):04}"
@@ -235,12 +229,10 @@ class KedasmsSimulator(Simulator):
             msgid = f"msg_{len(self.messages) + 1:012x}"
             message = KedasmsMessage(task_id, msgid, number, wanted.content, wanted.sender_id, wanted.callback_url, at)
             self.messages.append(message)
-            self.statuses[msgid] = "SENT"
-            for after, status in self._callbacks if message.callback_url else ():
-                task = asyncio.get_running_loop().create_task(self.call_back(message, status, after=after))
-                self._calling.add(task)
-                task.add_done_callback(self._calling.discard)
-        data = {"taskId": task_id, "message": "SMS task created", "debitedAmount": PRICE, "currency": "USD"}
+            self.statuses[msgid] = SENT
+            self.promise(message)
+        debited = round(PRICE * len(numbers), 3)
+        data = {"taskId": task_id, "message": "SMS task created", "debitedAmount": debited, "currency": "USD"}
         return {"code": "0", "message": "Success", "data": data}
 
     def _status(self, request: Request) -> dict[str, Any]:
@@ -248,9 +240,8 @@ class KedasmsSimulator(Simulator):
         message = next((one for one in self.messages if [one.msgid] == asked), None)
         if message is None:
             raise _Refused(404, "Message not found")
-        data = msgspec.json.decode(self.callback(message, self.statuses[message.msgid]))
-        del data["cost"]
-        return {"success": True, "data": data | {"message": message.text}, "code": 200}
+        known = self._known(message, self.statuses[message.msgid])
+        return {"success": True, "data": known | {"message": message.text}, "code": 200}
 
     def _set_limits(self, request: Request) -> dict[str, Any]:
         limits = _read(request, _Limits)
@@ -271,6 +262,10 @@ def _read(request: Request, kind: type[_T]) -> _T:
         return msgspec.json.decode(request.body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise _Refused(400, f"Invalid payload: {problem}") from None
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _e164(number: str, country: str) -> str:

@@ -4,8 +4,9 @@ It is stricter than the real one: an unknown parameter, one that stands twice an
 get HTTP 400 and a line that says why, so that an integration that passes it passes there. What the gateway itself
 refuses gets HTTP 200 and its code, but for an unknown key, which the vendor's own sample expects as HTTP 401.
 
-A `sendRequestId` is worked on once within an hour; a repetition gets the same answer, word for word. Hooks go out when
-they are told to: `hooks` writes them, `sendcloud_hooks.call` sends them.
+A `sendRequestId` is worked on once within an hour; a repetition gets the same answer, word for word. Events are told
+to the one address that the account has (`hook_url`), again and again by the documented schedule until the answer is
+200; the same bytes each time. `hooks` writes them, also for a test that sends them by hand.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import unquote_to_bytes
 
-from otp_service.dev.simulators.sendcloud_hooks import HookWriter
-from otp_service.dev.simulators.server import Reply, Request, Say, Simulator
+from otp_service.dev.simulators.receipts import Hook, Telling, Told
+from otp_service.dev.simulators.sendcloud_hooks import ANSWER_SECONDS, RETRIES_AFTER_SECONDS, Form, HookWriter
+from otp_service.dev.simulators.server import Reply, Request, Say
 
 __all__ = ["SendcloudMessage", "SendcloudSimulator", "refusing"]
 
@@ -30,7 +33,17 @@ REMEMBERED_SECONDS: Final = 3600
 CLOCK_WINDOW_SECONDS: Final = 60
 LONGEST_VALUE: Final = 32
 LONGEST_REFERENCE: Final = 128
+MOST_NUMBERS: Final = 2000
 INTERNATIONAL: Final = "2"
+OTHER_REASON: Final = 590
+OWN_REASONS: Final = range(410, 470)
+"""Of an event's codes, those that say what the platform itself held back: it never came to a carrier."""
+
+_EVENTS: Final[Mapping[Form, Mapping[str, str]]] = {
+    "json": {"sent": "Requested", "delivered": "Delivered", "undelivered": "Failed", "held": "Suppressed"},
+    "form": {"sent": "request", "delivered": "deliver", "undelivered": "delivererror", "held": "workererror"},
+}
+"""Aurora's page names events otherwise than the classic one, which shows forms."""
 
 _PARAMETERS: Final = {
     "parameters": frozenset({"smsUser", "smsKey", "senderID", "sendRequestId", "timestamp", "customArgs"}),
@@ -53,6 +66,7 @@ class SendcloudMessage:
     request_id: str
     custom_args: str
     sender: str
+    at: datetime
 
 
 class _NotARequest(Exception):
@@ -73,12 +87,15 @@ def refusing(code: int, *, result: bool = False, status: int = 200, info: Mappin
     return Say(_reply(code, info or {}, result=result, status=status))
 
 
-class SendcloudSimulator(Simulator):
+class SendcloudSimulator(Telling[SendcloudMessage]):
     """One account, with `templates`: approved numbers and the variables that each of them has.
 
     `messages` is what was taken, oldest first. Numbers (digits) in `refused` are refused one by one, with these words
-    as the reason, in a 312 (or a 311 where others of the same request were taken).
+    as the reason, in a 312 (or a 311 where others of the same request were taken). `receipts` are told at `hook_url`
+    in the `form` of one page or the other; the seconds between tries are the documented ones times `retry_factor`.
     """
+
+    answer_seconds = ANSWER_SECONDS
 
     def __init__(
         self,
@@ -91,10 +108,15 @@ class SendcloudSimulator(Simulator):
         refused: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
         milliseconds: bool = False,
+        hook_url: str = "",
+        form: Form = "json",
+        retry_factor: float = 1.0,
     ) -> None:
         """Answer to `sms_user` and `sms_key`; `milliseconds`: what a signed request's timestamp counts."""
-        super().__init__()
+        super().__init__([seconds * retry_factor for seconds in RETRIES_AFTER_SECONDS])
         self.messages: list[SendcloudMessage] = []
+        self.hook_url = hook_url
+        self.form = form
         self.hooks = HookWriter(app_key, sms_user)
         self._user, self._key, self._auth = sms_user, sms_key, auth
         self._templates = {1234: frozenset({"code"})} if templates is None else templates
@@ -117,6 +139,24 @@ class SendcloudSimulator(Simulator):
             return _plain(400, str(problem))
         except _Refused as refused:
             return _reply(refused.code, {}, result=False, status=refused.status)
+
+    def receiver(self, message: SendcloudMessage) -> str:
+        """Give the account's address: a send names none."""
+        del message
+        return self.hook_url
+
+    def hook(self, message: SendcloudMessage, told: Told) -> Hook:
+        """Write an event; what the platform itself held back has another name than what a carrier refused."""
+        reason = int(told.reason or OTHER_REASON) if told.say == "undelivered" else None
+        event = _EVENTS[self.form]["held" if reason in OWN_REASONS else told.say]
+        return self.hooks.write(
+            event,
+            at=self._clock(),
+            sms_id=message.sms_id,
+            custom_args=message.custom_args,
+            status_code=reason,
+            form=self.form,
+        )
 
     def _authenticate(self, fields: Mapping[str, str]) -> None:
         if not fields.get("smsUser"):
@@ -158,6 +198,8 @@ class SendcloudSimulator(Simulator):
         numbers = (fields.get("phone" if template else "to") or "").split(",")
         if numbers == [""]:
             raise _Refused(411)
+        if len(numbers) > MOST_NUMBERS:
+            raise _NotARequest(f"more than {MOST_NUMBERS} numbers")
         if not all(map(_NUMBER[self._auth].fullmatch, numbers)):
             raise _Refused(412)
         if len(set(numbers)) < len(numbers):
@@ -202,8 +244,10 @@ class SendcloudSimulator(Simulator):
                 request_id=fields.get("sendRequestId", ""),
                 custom_args=fields.get("customArgs", "{}"),
                 sender=fields.get("senderID", ""),
+                at=datetime.fromtimestamp(self._clock(), UTC),
             )
             self.messages.append(message)
+            self.promise(message)
             taken.append(message.sms_id)
         if not items:
             return _reply(200, {"successCount": len(taken), "smsIds": taken})

@@ -1,23 +1,26 @@
 """SMSHook's calls, as the vendor's two pages show them, to be sent whenever and however a test wants.
 
 A `Hook` is bytes: sent twice it is a doubled one, sent after another an out-of-order one, and one made with an older
-`at` a late one. `forged` signs with a key that is not the account's.
+`at` a late one. `forged` signs with a key that is not the account's. When the gateway sends them by itself is in
+`sendcloud`, how in `receipts`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import secrets
 import string
-from dataclasses import dataclass
 from typing import Any, Final, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-__all__ = ["RETRIES_AFTER_SECONDS", "Hook", "HookWriter", "call"]
+from otp_service.dev.simulators.receipts import Hook, call
+
+__all__ = ["ANSWER_SECONDS", "RETRIES_AFTER_SECONDS", "Form", "Hook", "HookWriter", "call"]
+
+Form = Literal["json", "form"]
 
 RETRIES_AFTER_SECONDS: Final = (180, 600, 1800, 3600, 6 * 3600, 12 * 3600, 24 * 3600)
 """From one try to the next, while the answer is not 200."""
@@ -33,14 +36,6 @@ EVENT_TYPES: Final = {
 """Both editions' names: the classic ones are lower case."""
 
 _ALPHABET: Final = string.ascii_letters + string.digits
-
-
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """One call: what stands in its body, and how it is written."""
-
-    body: bytes
-    content_type: str
 
 
 class HookWriter:
@@ -59,7 +54,7 @@ class HookWriter:
         sms_id: str,
         custom_args: str = "{}",
         status_code: int | None = None,
-        form: Literal["json", "form"] = "json",
+        form: Form = "json",
         forged: bool = False,
         **changed: Any,
     ) -> Hook:
@@ -104,22 +99,6 @@ class HookWriter:
 def sign(app_key: str, timestamp: int, token: str) -> str:
     """Sign as the vendor's samples do: the body is not in it."""
     return hmac.new(app_key.encode(), f"{timestamp}{token}".encode(), hashlib.sha256).hexdigest()
-
-
-async def call(url: str, hook: Hook | None = None, method: str = "POST") -> int:
-    """Call a receiver over http:// and give the status of its answer; without a hook it is the page's test call."""
-    there, body = urlsplit(url), hook.body if hook else b""
-    path = (there.path or "/") + (f"?{there.query}" if there.query else "")
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {there.netloc}", f"Content-Length: {len(body)}"]
-    lines += [f"Content-Type: {hook.content_type}"] if hook else []
-    async with asyncio.timeout(ANSWER_SECONDS):
-        reader, writer = await asyncio.open_connection(there.hostname, there.port or 80)
-        try:
-            writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body)
-            await writer.drain()
-            return int((await reader.readline()).split(b" ")[1])
-        finally:
-            writer.close()
 
 
 def _form(fields: dict[str, Any]) -> Hook:

@@ -3,6 +3,9 @@
 It is written on bare streams, because most of what it is for lies below HTTP: a port where nobody listens, a request
 that is read and never answered, a connection that is cut after it. A request is kept as the bytes that came, before
 anything judges it. Each connection carries one request, as with a gateway that closes.
+
+Who is refused a connection leaves no trace here, so an outage (`Down`) is not told in requests but in seconds: it
+begins when its turn comes, and the script goes on when it is over.
 """
 
 from __future__ import annotations
@@ -11,14 +14,17 @@ import asyncio
 import contextlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-__all__ = ["Behaviour", "Cut", "Hang", "Raw", "Reply", "Request", "Say", "Simulator", "Slow"]
+from otp_service.dev.simulators.port import LOOPBACK, Port
 
-LOOPBACK: Final = "127.0.0.1"
-MAX_HEAD_BYTES: Final = 64 * 1024
+__all__ = ["Behaviour", "Cut", "Down", "Hang", "Raw", "Reply", "Request", "Say", "Simulator", "Slow", "Step"]
+
+PORT_WANTED_SECONDS: Final = 0.5
+"""How often a gateway that comes back tries for its port while somebody else has it."""
+
 _REASONS: Final = {200: "OK", 302: "Found", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
 
 
@@ -93,23 +99,34 @@ class Raw:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Down:
+    """Do not listen, for so many seconds from when its turn comes; as `always`: until told otherwise."""
+
+    seconds: float = 1.0
+
+
 Behaviour = Hang | Cut | Slow | Say | Raw
+Step = Behaviour | Down | None
 
 
 class Simulator(ABC):
     """A server whose `requests` can be counted; `answer` is the gateway's own part.
 
-    Use it as a context. `close` and a later `listen` are a gateway that goes down and comes back on its port.
+    Use it as a context. `close` and a later `listen` are a gateway that goes down and comes back on its port. With
+    paths in `only`, the script is for requests to those, and every other one is answered as the gateway does.
     """
 
     def __init__(self) -> None:
         """Answer every request as the gateway does, until told otherwise."""
         self.requests: list[Request] = []
-        self.always: Behaviour | None = None
-        self._next: deque[Behaviour | None] = deque()
-        self._server: asyncio.Server | None = None
+        self.only: frozenset[str] = frozenset()
+        self._always: Step = None
+        self._next: deque[Step] = deque()
+        self._port = Port(self._connected)
+        self._open = False
+        self._waiting: asyncio.TimerHandle | None = None
         self._serving: set[asyncio.Task[None]] = set()
-        self._port = 0
 
     @abstractmethod
     def answer(self, request: Request) -> Reply:
@@ -118,24 +135,54 @@ class Simulator(ABC):
     @property
     def url(self) -> str:
         """The address, for `base_url`; it has a port once it has listened."""
-        return f"http://{LOOPBACK}:{self._port}"
+        return f"http://{LOOPBACK}:{self._port.number}"
 
-    def script(self, *behaviours: Behaviour | None) -> None:
-        """Behave like this for the next requests, one each (None: as the gateway does); then as `always` says."""
-        self._next.extend(behaviours)
+    @property
+    def listening(self) -> bool:
+        """Whether a connection would be taken now."""
+        return self._port.listening
+
+    @property
+    def always(self) -> Step:
+        """What it does when the script is at its end."""
+        return self._always
+
+    @always.setter
+    def always(self, step: Step) -> None:
+        self._always = step
+        self._take_turn()
+
+    @property
+    def scripted(self) -> tuple[Step, ...]:
+        """What is still to come."""
+        return tuple(self._next)
+
+    def script(self, *steps: Step, anew: bool = False) -> None:
+        """Behave like this for the next requests, one each (None: as the gateway does); then as `always` says.
+
+        `anew`: forget what was still to come.
+        """
+        if anew:
+            self._next.clear()
+            self._stop_waiting()
+        self._next.extend(steps)
+        self._take_turn()
+
+    def bind(self, port: int = 0) -> None:
+        """Take `port` (0: any that is free) before `listen`; raises OSError."""
+        self._port.bind(port)
 
     async def listen(self, port: int = 0) -> None:
-        """Listen on `port`; 0: on the port that it had before, or else on any that is free."""
-        self._server = await asyncio.start_server(
-            self._connected, LOOPBACK, port or self._port, limit=MAX_HEAD_BYTES, backlog=1024
-        )
-        self._port = self._server.sockets[0].getsockname()[1]
+        """Listen on `port`; 0: on the port that it has, or else on any that is free."""
+        await self._port.open(port)
+        self._open = True
+        self._take_turn()
 
     async def close(self) -> None:
         """Listen no more, and drop every connection."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self._open = False
+        self._stop_waiting()
+        await self._port.close()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
@@ -148,6 +195,35 @@ class Simulator(ABC):
     async def __aexit__(self, *_: object) -> None:
         """Close."""
         await self.close()
+
+    def _take_turn(self) -> None:
+        """Leave the port, or come back to it, when that is what the script has come to."""
+        if not self._open or self._waiting is not None:
+            return
+        step = self._next[0] if self._next else self._always
+        if not isinstance(step, Down):
+            if not self._port.come_back():
+                self._wait(PORT_WANTED_SECONDS, self._take_turn)
+            return
+        self._port.leave()
+        if self._next:
+            self._wait(step.seconds, self._end_outage)
+
+    def _end_outage(self) -> None:
+        self._next.popleft()
+        self._take_turn()
+
+    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
+        def woken() -> None:
+            self._waiting = None
+            then()
+
+        self._waiting = asyncio.get_running_loop().call_later(seconds, woken)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
@@ -164,7 +240,7 @@ class Simulator(ABC):
             writer.transport.abort()
 
     async def _behave(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behaviour = self._next.popleft() if self._next else self.always
+        behaviour = self._behaviour(request)
         match behaviour:
             case None:
                 await _write(writer, self.answer(request).encoded())
@@ -181,6 +257,16 @@ class Simulator(ABC):
                 await _write(writer, reply.encoded())
             case Raw(data):
                 await _write(writer, data)
+
+    def _behaviour(self, request: Request) -> Behaviour | None:
+        """Take the next step of the script; who got in before an outage is served."""
+        if self.only and request.path not in self.only:
+            return None
+        step = self._always
+        if self._next:
+            step = None if isinstance(self._next[0], Down) else self._next.popleft()
+            self._take_turn()
+        return None if isinstance(step, Down) else step
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:

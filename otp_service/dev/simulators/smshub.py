@@ -56,6 +56,7 @@ class _Text(Struct, forbid_unknown_fields=True):
     message: Annotated[str, Meta(min_length=1)] = msgspec.field(name="Message")
     phone: str = msgspec.field(name="PhoneNumber")
     program_id: str = msgspec.field(name="ProgramId", default="")
+    date_sent: str = msgspec.field(name="DateSent", default="")
 
 
 def refusing(status: int, message: str = "An error has occurred.", headers: dict[str, str] | None = None) -> Say:
