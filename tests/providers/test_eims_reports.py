@@ -138,7 +138,7 @@ def test_our_row_is_found_among_others() -> None:
 @pytest.mark.parametrize("post", [False, True])
 async def test_a_message_is_asked_for_by_the_gateways_id(variant: str, path: str, post: bool) -> None:
     """By GET in both, the only way that is documented."""
-    async with ejoin() as gateway, eims(gateway, variant=variant, post=post, reports=True) as provider:
+    async with ejoin() as gateway, eims(gateway, variant=variant, post=post, first_report_seconds=30) as provider:
         message_id = (await provider.send(sending())).message_id
         assert await provider.report(message_id) == NOTHING
 
@@ -156,7 +156,7 @@ async def test_the_life_of_a_message(length: Length, as_text: bool) -> None:
     life = [EimsState(found=False), EimsState(1), EimsState(2), EimsState(0), EimsState(0, 1), EimsState(0, 3)]
     async with (
         ejoin(row_length=length, numbers_as_text=as_text) as gateway,
-        eims(gateway, reports=True) as provider,
+        eims(gateway, first_report_seconds=30) as provider,
     ):
         message_id = (await provider.send(sending())).message_id
         seen = []
@@ -173,7 +173,7 @@ async def test_the_life_of_a_message(length: Length, as_text: bool) -> None:
 )
 async def test_a_report_that_is_not_told(answer: Behaviour) -> None:
     """Whatever goes wrong is a report without a status, and is asked for once."""
-    async with ejoin() as gateway, eims(gateway, reports=True, zero_is_delivered=True, seconds=0.25) as provider:
+    async with ejoin() as gateway, eims(gateway, first_report_seconds=30, zero_is_delivered=True, seconds=0.25) as provider:
         gateway.script(answer)
         assert await provider.report("1620443") == NOTHING
     assert len(gateway.requests) == 1

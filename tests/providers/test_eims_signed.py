@@ -150,7 +150,7 @@ async def test_an_account_is_still_made_as_before() -> None:
         0,
         False,
     )
-    async with ejoin() as gateway, eims(gateway) as silent, eims(gateway, reports=True) as telling:
+    async with ejoin() as gateway, eims(gateway) as silent, eims(gateway, first_report_seconds=30) as telling:
         assert (silent.tells, telling.tells) == (False, True)
         assert isinstance(telling, Reports)
 
@@ -161,7 +161,7 @@ async def test_secrets_are_seen_nowhere_else(variant: str, caplog: pytest.LogCap
     caplog.set_level(logging.DEBUG)
     for noisy in ("httpx", "httpcore"):  # as `configure_logging` leaves them
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    async with ejoin() as gateway, eims(gateway, variant=variant, reports=True) as provider:
+    async with ejoin() as gateway, eims(gateway, variant=variant, first_report_seconds=30) as provider:
         answers = [await provider.send(sending()), await provider.report("1620443"), await provider.balance()]
         seen = f"{answers} {provider!r} {vars(provider)!r} {caplog.text}"
 
