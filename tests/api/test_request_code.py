@@ -203,3 +203,15 @@ async def test_the_policy_is_what_the_202_says(make_world: WorldMaker) -> None:
     world = await make_world(demo(ttl_seconds=600, resend_cooldown_seconds=60, max_attempts=3, max_sends=1))
     body = (await world.request()).json()
     assert (body["expires_in"], body["resend_in"], body["attempts_left"], body["sends_left"]) == (600, 60, 3, 0)
+
+
+async def test_a_tenant_without_a_home_country(make_world: WorldMaker) -> None:
+    """It has a list of countries: a number says its country itself, or the request does."""
+    wandering = tenant(api_key("wandering", "request"), countries=["ID", "SG"])
+    del wandering["country"]
+    world = await make_world({"tenants": {"wandering": wandering}})
+    caller = world.caller("wandering")
+    for members in ({"phone": "+62 812-1010-0055"}, {"phone": "0812-1010-0066", "country": "ID"}):
+        response = await caller.post(REQUEST, json={"purpose": "login", **members})
+        assert response.status_code == 202, response.text
+    problem(await caller.post(REQUEST, json={"purpose": "login", "phone": "0812-1010-0077"}), 422, "phone_invalid")

@@ -173,7 +173,10 @@ async def test_the_life_of_a_message(length: Length, as_text: bool) -> None:
 )
 async def test_a_report_that_is_not_told(answer: Behaviour) -> None:
     """Whatever goes wrong is a report without a status, and is asked for once."""
-    async with ejoin() as gateway, eims(gateway, first_report_seconds=30, zero_is_delivered=True, seconds=0.25) as provider:
+    async with (
+        ejoin() as gateway,
+        eims(gateway, first_report_seconds=30, zero_is_delivered=True, seconds=0.25) as provider,
+    ):
         gateway.script(answer)
         assert await provider.report("1620443") == NOTHING
     assert len(gateway.requests) == 1
