@@ -86,28 +86,34 @@ async def test_round_trips(server: EmbeddedServer, tmp_path: Path, keyed: bool) 
     await maker.empty_store()
     try:
         world = await maker({"routes": [{"providers": ["inbox"]}]})
-        await _without_the_courier(world)
+        await _without_the_courier()
+        await _quiet(counted)
         headers = {"Idempotency-Key": "k"} if keyed else {}
-        counted.clear()
         response = await world.client.post(
             "/v1/request-code", json={"phone": "0812-1010-0055", "purpose": "login", "decoy": True}, headers=headers
         )
         assert response.status_code == 202
-        assert len(counted) <= 2
+        assert 1 <= len(counted) <= 2
         verification_id, code = await world.requested("0812-1010-0066")
-        await asyncio.sleep(0.1)  # its delivery is written down
-        counted.clear()
+        await _quiet(counted)  # its delivery is written down
         guess = {"verification_id": verification_id, "code": code}
         assert (await world.client.post("/v1/verify-code", json=guess, headers=headers)).status_code == 200
-        assert len(counted) <= 2
+        assert 1 <= len(counted) <= 2
     finally:
         await maker.close()
         proxy.close()
 
 
-async def _without_the_courier(world: World) -> None:
+async def _without_the_courier() -> None:
     """End the rounds through the outbox: they are not on a request's path."""
-    del world
     for task in asyncio.all_tasks():
         if task.get_name() == "courier":
             task.cancel()
+
+
+async def _quiet(counted: list[int]) -> None:
+    """Wait until nothing is under way to the store, and begin to count."""
+    counted.append(0)
+    while counted:
+        counted.clear()
+        await asyncio.sleep(0.05)
