@@ -103,6 +103,7 @@ async def test_workers_are_one_service(serve: Serve, write_config: ConfigWriter)
     """/metrics adds them all up, a worker that dies is replaced, and none outlives a supervisor that is killed."""
     service = serve(write_config(server="workers = 2"))
     url = await service.ready()
+    await until_true(lambda: service.log.count("Started server process") == 2)  # one is enough to be ready
     for _ in range(40):
         async with caller(url) as client:  # a connection each, so that both workers have some
             await client.post("/v1/normalize-phone", json={"phone": PHONE})
