@@ -25,7 +25,7 @@ from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome, Send
 from otp_service.domain.ports import Outbox, SealBroken
 from otp_service.domain.text import segments
 from otp_service.domain.transitions import Claimed, Noted, Settlement
-from otp_service.domain.verification import Delivery
+from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery
 from otp_service.observability import LOG, METRICS
 
 __all__ = ["SETTLE_MARGIN_MS", "Carrier"]
@@ -188,7 +188,7 @@ class Carrier:
             status=_status(outcome),
             error="" if outcome is Outcome.ACCEPTED else outcome.value,
             message_id=answer.message_id,
-            again_in_ms=int((answer.retry_after or 0) * 1000) if outcome.retryable else 0,
+            again_in_ms=int(min((answer.retry_after or 0) * 1000, MAX_CODE_LIFE_MS)) if outcome.retryable else 0,
         )
         report_in = self._report_in(way.learn(news), way.now_ms)
         step = self._next(way)

@@ -9,6 +9,7 @@ import pytest
 from otp_service.delivery.carrier import Carrier
 from otp_service.delivery.courier import Courier
 from otp_service.dev.simulators.eims import EimsSimulator, refusing
+from otp_service.dev.simulators.server import Reply, Say
 from tests.delivery.conftest import LOOK_SECONDS, arrived, code_in, keeps_message, settled, through, until
 from tests.world import World, WorldMaker
 
@@ -146,3 +147,17 @@ async def test_a_route_that_is_gone_is_told_as_a_failure(
 
     await settled(world, verification_id, {"first": ("failed", "config_error")})
     assert not await keeps_message(world, verification_id)
+
+
+async def test_a_pause_without_end_is_one_that_a_code_can_wait(
+    make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
+) -> None:
+    """`Retry-After` of the largest long there is: the record stays readable, and with it everybody's outbox."""
+    gateway.always, second.always = Say(Reply(b"", 429, {"Retry-After": str(2**63 - 1)})), refusing(-12)
+    world = await make_world(through(gateway, second))
+    verification_id = (await world.request()).json()["verification_id"]
+    await settled(world, verification_id, {"first": ("queued", "throttled"), "second": ("queued", "transient")})
+    second.always = None
+    await world.advance(16)
+
+    await arrived(second)
