@@ -221,3 +221,14 @@ async def test_the_last_guess_during_a_call_leaves_no_open_delivery(store: Store
     delivery = await store.delivery(verification_id)
     assert delivery is not None
     assert (delivery.status, delivery.error) == ("failed", "transient")
+
+
+async def test_what_is_known_to_be_sent_since_the_claim_stops_the_next_gateway(store: Store) -> None:
+    """The first call's answer came while the hold ended: the one that claimed the message asks nobody else."""
+    verification_id = await lapsed(store)
+    await store.outbox.settle(verification_id, 2, HELD)
+    await store.advance(15)
+    [claimed] = await store.claimed()
+    await store.outbox.settle(verification_id, 1, SENT)
+
+    assert await store.outbox.begin(verification_id, claimed.record.lease, "second", CALL_MS) is None

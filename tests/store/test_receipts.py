@@ -11,7 +11,7 @@ from otp_service.domain.gateways import Receipt
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.transitions import Noted, Settlement
 from tests.store.endings import Ending, over_endings
-from tests.store.kit import RECIPIENT, Store
+from tests.store.kit import RECIPIENT, Store, policy
 
 CALL_MS = 13_000
 DELIVERED, UNDELIVERED = DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED
@@ -160,3 +160,16 @@ async def test_once_has_one_winner(store: Store) -> None:
     used = await asyncio.gather(*(store.outbox.once("token", str(n), 60) for n in range(100)))
 
     assert used.count(True) == 1
+
+
+async def test_delivered_stops_the_next_gateway_also_when_the_code_is_kept(store: Store) -> None:
+    """By `reuse` the code outlives its delivery: whoever claimed the message before it still asks nobody else."""
+    verification_id = await store.started(policy=policy(reuse=True))
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+    held = Settlement(provider="first", call=1, status=DeliveryStatus.UNKNOWN, error="ambiguous", due_in_ms=15_000)
+    await store.outbox.settle(verification_id, 1, held)
+    await store.advance(15)
+    [claimed] = await store.claimed()
+    assert await store.outbox.note("first", Receipt(verification_id, DELIVERED), RECIPIENT) is Noted.NOTED
+
+    assert await store.outbox.begin(verification_id, claimed.record.lease, "second", CALL_MS) is None

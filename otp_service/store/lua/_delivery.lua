@@ -28,6 +28,14 @@ local function texts_elsewhere(record, provider)
   return texts
 end
 
+-- Whether another gateway surely has the text, as may have become known since the message was claimed.
+local function is_with_other(record, provider)
+  for _, delivery in ipairs(record[DELIVERIES]) do
+    if delivery[1] ~= provider and (delivery[2] == 'sent' or delivery[2] == 'delivered') then return true end
+  end
+  return false
+end
+
 -- How much a status says about a call. What says less never takes the place of what says more, and what the gateway
 -- itself told in the end stays as it was told first.
 local SAYS = {sending = 0, unknown = 1, queued = 2, failed = 2, sent = 3, undelivered = 4, delivered = 4}

@@ -4,7 +4,7 @@
 --       6 '1': the gateway sends a message that it knows only once, so it may be asked again when it may have the text
 -- returns {'go', now}
 --         {'lost'}: somebody else has the lease  {'ended'}: nothing may be sent any more
---         {'used_up'}: texts = max_texts, or this gateway has the text
+--         {'used_up'}: texts = max_texts, this gateway has the text, or another one surely does
 -- Invariant: no more than max_texts gateways may have accepted one message; a gateway that may have it is not asked
 --            again; an ended code is never sent. Said again under the same lease, because the reply was lost, it is one
 --            call.
@@ -28,7 +28,7 @@ local delivery = delivery_of(record, ARGV[3])
 local again = delivery[2] == 'sending' and delivery[6] == lease
 local repeated = delivery[2] == 'unknown' and ARGV[6] == '1'
 if MAY_HAVE[delivery[2]] and not again and not repeated then return {'used_up'} end
-if texts_elsewhere(record, ARGV[3]) >= tonumber(ARGV[4]) then return {'used_up'} end
+if texts_elsewhere(record, ARGV[3]) >= tonumber(ARGV[4]) or is_with_other(record, ARGV[3]) then return {'used_up'} end
 
 delivery[2], delivery[3], delivery[6], delivery[7] = 'sending', now, lease, 0
 record_store(KEYS[1], record)
