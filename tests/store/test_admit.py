@@ -251,3 +251,30 @@ async def test_a_recipient_without_windows_is_held_by_its_cooldown_alone(store: 
         await store.admitted(policy=free)
         assert (await store.denied(policy=free)).reason is Reason.RESEND_TOO_SOON
         await store.advance(30)
+
+
+async def test_a_release_leaves_who_has_started_meanwhile(store: Store) -> None:
+    """An earlier reservation that starts before a later one is given back is superseded by the next, as ever."""
+    quick = policy(cooldown_seconds=1)
+    earlier = await store.admitted(policy=quick)
+    await store.advance(1)
+    later = await store.admitted(policy=quick)
+    older = await store.start(earlier)
+    await store.verifications.release(later)
+    await store.advance(1)
+    newer = await store.started(policy=quick)
+
+    assert (await store.status(older), await store.status(newer)) == ("superseded", "pending")
+
+
+async def test_a_release_does_not_undo_a_success(store: Store) -> None:
+    """What verifies while a reservation is out ends the chain: the sends before it count no more."""
+    quick = policy(cooldown_seconds=1, max_sends=2)
+    verification_id = await store.started(policy=quick)
+    await store.advance(1)
+    reserved = await store.admitted(policy=quick)
+    await store.guesses.consume(verification_id)
+    await store.verifications.release(reserved)
+    await store.advance(1)
+
+    assert (await store.admitted(policy=quick)).sends_left == 1

@@ -13,7 +13,10 @@ local chain = chain_of(KEYS[1], field)
 local forget = {}
 if chain.last == moment then
   if ARGV[4] ~= '' then
-    redis.call('HSET', KEYS[1], field, ARGV[4])
+    local older = cmsgpack.unpack(ARGV[4])
+    if chain.sends == 0 then older[2], older[3] = 0, 0 end  -- a success has ended the chain meanwhile
+    older[4] = chain.id  -- who has started meanwhile is still the one to be superseded
+    redis.call('HSET', KEYS[1], field, cmsgpack.pack(older))
   else
     forget[1] = field
   end
