@@ -92,3 +92,15 @@ async def test_a_circuit_that_is_to_be_tried(
     assert 59_000 <= opened.ms <= 60_000
     await make_world.store.incrby(CLOCK_KEY, 61_000)
     assert ((await free()).state.availability, (await free()).state.why) == (Availability.OK, "funds")
+
+
+async def test_refusals_of_calls_under_way_are_one_trip(dispatch: RedisDispatch, topology: Topology) -> None:
+    """Sixteen calls that hear `config_error` open a circuit for its first 30 s, not for the sixteenth doubling."""
+    goes = [await taken(dispatch, "free", f"m{n}") for n in range(16)]
+    for go in goes:
+        assert isinstance(go, Go)
+        await dispatch.done(go, Delivered(Outcome.CONFIG_ERROR))
+
+    state = (await standings(topology, POLICIES))["free"].state
+    assert state.availability is Availability.OPEN
+    assert 29_000 < state.ms <= 30_000

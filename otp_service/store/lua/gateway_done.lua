@@ -11,7 +11,8 @@ local now = now_ms()
 local verdict, base, longest, rest = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 redis.call('ZREM', KEYS[2], ARGV[1])
 local before = circuit_of(KEYS[1], now)
-if verdict == 'shut' then
+local told_so = before == 'open' and redis.call('HGET', KEYS[1], 'why') == ARGV[3]  -- one trip, however many calls say it
+if verdict == 'shut' and not told_so then
   circuit_open(KEYS[1], now, ARGV[3], base, longest)
 elseif before == 'probing' or before == 'half' then
   if verdict == 'good' then circuit_close(KEYS[1]) end
