@@ -20,7 +20,7 @@ from otp_service.delivery.routes import Routes
 from otp_service.delivery.way import Way
 from otp_service.domain.dispatch import Dispatch, Go, Held, Hindrance
 from otp_service.domain.errors import Refused
-from otp_service.domain.gateways import Provider, Reports
+from otp_service.domain.gateways import Provider, Report, Reports
 from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome, Sending
 from otp_service.domain.ports import Outbox, SealBroken
 from otp_service.domain.text import segments
@@ -32,6 +32,9 @@ __all__ = ["SETTLE_MARGIN_MS", "Carrier"]
 
 SETTLE_MARGIN_MS: Final = 5_000
 """From the end of a call's deadline to the end of its lease: time to write the outcome down."""
+
+GUARD_SECONDS: Final = 1.0
+"""A provider ends its call by itself; this much later it is ended."""
 
 LEASE_ON_MS: Final = 5_000
 """The lease while this replica goes on with the next provider at once."""
@@ -210,7 +213,9 @@ class Carrier:
         """Ask what became of a message; what was not delivered goes to the next provider."""
         provider = self._providers[sent.provider]
         assert isinstance(provider, Reports)  # noqa: S101 - `_report_in` found one
-        report = await provider.report(sent.message_id)
+        deadline_ms = int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS
+        await self._rest(way, Wait(deadline_ms))  # nobody else asks meanwhile
+        report = await _ask_for_report(provider, sent.message_id)
         if report.status not in (DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED):
             return await self._rest(way, Wait(self._report_in(sent, way.now_ms) or LEASE_ON_MS))
         error = report.error.value if report.error else ""
@@ -273,9 +278,20 @@ def _due(step: Step) -> int | None:
 
 
 async def _ask(provider: Provider, sending: Sending) -> Delivered:
-    """Call the gateway; a provider that breaks may have sent."""
+    """Call the gateway; a provider that breaks, or does not end its call by itself, may have sent."""
     try:
-        return await provider.send(sending)
+        async with asyncio.timeout(provider.timeout_seconds + GUARD_SECONDS):
+            return await provider.send(sending)
     except Exception as problem:
         LOG.error("provider_broke", provider=provider.name, kind=type(problem).__name__)
         return Delivered(Outcome.AMBIGUOUS)
+
+
+async def _ask_for_report(provider: Reports, message_id: str) -> Report:
+    """Ask for a report; no news from a provider that breaks or does not end its call."""
+    try:
+        async with asyncio.timeout(provider.timeout_seconds + GUARD_SECONDS):
+            return await provider.report(message_id)
+    except Exception as problem:
+        LOG.error("provider_broke", provider=provider.name, kind=type(problem).__name__)
+        return Report(None)

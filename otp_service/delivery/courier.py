@@ -2,7 +2,8 @@
 
 A request's own process takes its message at once, under the first lease. Beside that, every replica looks through the
 whole outbox twice a second for what others left behind, and, for what it put back itself, looks there at the very
-moment that it is due: a gateway's pace is kept by waking up, not by looking often.
+moment that it is due: a gateway's pace is kept by waking up, not by looking often. How many messages are carried at a
+time is not bounded here but by each gateway's places, so that a slow one holds nobody up but its own.
 """
 
 from __future__ import annotations
@@ -22,9 +23,6 @@ from otp_service.observability import LOG, METRICS
 __all__ = ["Courier"]
 
 LOOK_EVERY_SECONDS: Final = 0.5
-AT_ONCE: Final = 256
-ROOM_SECONDS: Final = 2.0
-"""For how long a message waits here for room; then it is left to whoever claims it next, before its lease lapses."""
 
 
 class Courier:
@@ -35,7 +33,6 @@ class Courier:
         self._outbox = outbox
         self._carrier = carrier
         self._routes = routes
-        self._room = asyncio.Semaphore(AT_ONCE)
         self._carrying: set[asyncio.Task[None]] = set()
         self._due: list[tuple[float, str]] = []
         self._sooner = asyncio.Event()
@@ -113,11 +110,6 @@ class Courier:
 
     async def _carry(self, message: Claimed) -> None:
         try:
-            async with asyncio.timeout(ROOM_SECONDS):
-                await self._room.acquire()
-        except TimeoutError:
-            return
-        try:
             due_in_ms = await self._carrier.carry(message)
             if due_in_ms is not None and not self._ending:
                 heapq.heappush(self._due, (asyncio.get_running_loop().time() + due_in_ms / 1000, message.id))
@@ -126,5 +118,3 @@ class Courier:
             LOG.warning("delivery_interrupted", verification_id=message.id, reason=refused.reason.value)
         except Exception:
             LOG.exception("delivery_failed", verification_id=message.id)
-        finally:
-            self._room.release()

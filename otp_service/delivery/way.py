@@ -77,16 +77,21 @@ class Way:
 
     def learn(self, news: Settlement) -> Delivery:
         """Note what became of a call, as the store will write it down."""
-        now, before = self.now_ms, self._by_provider.get(news.provider)
-        doubtful_ms = (before.doubtful_ms if before else 0) or (now if news.status is DeliveryStatus.UNKNOWN else 0)
+        now = self.now_ms
+        before = self._by_provider.get(news.provider) or Delivery(news.provider, DeliveryStatus.QUEUED, now)
+        repeats = before.repeats or (before.status == DeliveryStatus.UNKNOWN and before.call != news.call)
+        status, error = news.status, news.error
+        if repeats and status in (DeliveryStatus.QUEUED, DeliveryStatus.FAILED):
+            status, error = DeliveryStatus.UNKNOWN, Outcome.AMBIGUOUS.value
         self._by_provider[news.provider] = Delivery(
             news.provider,
-            news.status,
+            status,
             now,
-            news.error,
-            (before.message_id if before else "") or news.message_id,
+            error,
+            before.message_id or news.message_id,
             news.call,
             now + news.again_in_ms if news.again_in_ms else 0,
-            doubtful_ms,
+            (before.doubtful_ms if repeats else 0) or (now if status is DeliveryStatus.UNKNOWN else 0),
+            repeats,
         )
         return self._by_provider[news.provider]

@@ -36,6 +36,7 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
 
     `message_id` is the gateway's. `call` is the lease that the last call was begun under (0: none was), `again_ms` when
     the provider may be asked again at the earliest (0: no matter), `doubtful_ms` since when its outcome is ambiguous.
+    `repeats`: the last call repeats one in doubt, of which its refusal says nothing.
     """
 
     provider: str
@@ -46,6 +47,7 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
     call: int = 0
     again_ms: int = 0
     doubtful_ms: int = 0
+    repeats: bool = False
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):

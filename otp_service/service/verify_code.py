@@ -41,6 +41,9 @@ _ENDS: Final[Mapping[Status, tuple[Reason, str]]] = {
 
 _LOOK_AGAIN_MS: Final = 1_000
 
+TURN_SECONDS: Final = 0.8
+"""For how long a guess waits for those at the same verification; with a call's deadline it fits into two seconds."""
+
 
 class VerifyCode:
     """The use case; call it."""
@@ -72,9 +75,19 @@ class VerifyCode:
             del self._working[key.subject]
 
     async def _in_turn(self, guess: Guess, key: IdempotentCall | None) -> Success:
+        turn = self._turns.setdefault(guess.verification_id, asyncio.Lock())
         with self._parts.pool.place():
-            async with self._turns.setdefault(guess.verification_id, asyncio.Lock()):
+            try:
+                async with asyncio.timeout(TURN_SECONDS):
+                    await turn.acquire()
+            except TimeoutError:  # those in front are held up: nothing was spent
+                raise Refused(
+                    Reason.OVERLOADED, "Other guesses are being judged.", retry_after_ms=_LOOK_AGAIN_MS
+                ) from None
+            try:
                 return await self._judge(guess, key)
+            finally:
+                turn.release()
 
     async def _judge(self, guess: Guess, key: IdempotentCall | None) -> Success:
         tenant = guess.tenant

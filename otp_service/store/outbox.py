@@ -10,6 +10,7 @@ import msgspec
 from otp_service.domain.gateways import Receipt
 from otp_service.domain.transitions import Begun, Claimed, Noted, Settlement
 from otp_service.domain.verification import Record
+from otp_service.observability import LOG
 from otp_service.store.keys import PARTITIONS, Partition, once_key, partition_of_id
 from otp_service.store.link import Call, Reply
 from otp_service.store.scripts import script
@@ -103,7 +104,13 @@ def _claim(partition: Partition) -> Call:
 
 def _claimed(reply: Reply) -> list[Claimed]:
     now, _, _, *entries = reply
-    return [Claimed(e[0].decode(), _RECORD.decode(e[1]), e[2], int(now)) for e in entries]
+    claimed = []
+    for name, packed, code in entries:
+        try:
+            claimed.append(Claimed(name.decode(), _RECORD.decode(packed), code, int(now)))
+        except msgspec.ValidationError:  # the others shall not wait for it
+            LOG.error("record_unreadable", verification_id=name.decode())
+    return claimed
 
 
 def _keys(verification_id: str) -> tuple[str, str, str]:

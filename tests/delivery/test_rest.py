@@ -60,6 +60,19 @@ async def test_who_is_told_to_wait_goes_to_the_next_at_once(
     assert len(second.messages) == 1
 
 
+async def test_a_gateways_rest_holds_nothing_up(
+    make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
+) -> None:
+    """The next message goes to the idle gateway at once, not after the other one's rest."""
+    gateway.always = slower(60)
+    world = await make_world(through(gateway, second))
+    for n in (1, 2):
+        await world.request(NUMBER.format(n))
+        await arrived(second, n, seconds=2)
+
+    assert len(gateway.requests) == 1
+
+
 async def test_a_gateway_that_was_away_is_tried_again_within_six_seconds(
     make_world: WorldMaker, gateway: EimsSimulator
 ) -> None:

@@ -233,3 +233,22 @@ async def test_a_decoy_is_never_begun(store: Store) -> None:
     verification_id = await store.started(sealed_code=None)
 
     assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) is None
+
+
+async def test_a_refused_repetition_says_nothing_of_the_call_in_doubt(store: Store) -> None:
+    """A gateway that sends once was in doubt and refuses the repetition: it still may have the text."""
+    verification_id = await store.started()
+    since = await store.now()
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS, repeatable=True)
+    await store.outbox.settle(verification_id, 1, HELD)
+    await store.advance(2)
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS, repeatable=True)
+    refused = Settlement(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=100)
+    await store.outbox.settle(verification_id, 1, refused)
+
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error, delivery.doubtful_ms) == ("unknown", "ambiguous", since)
+    await store.outbox.begin(verification_id, 1, "second", CALL_MS)
+    await store.outbox.settle(verification_id, 1, replace(HELD, provider="second"))
+    assert await store.outbox.begin(verification_id, 1, "third", CALL_MS) is None

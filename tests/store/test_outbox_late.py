@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from otp_service.domain.outcomes import DeliveryStatus
@@ -232,3 +234,31 @@ async def test_what_is_known_to_be_sent_since_the_claim_stops_the_next_gateway(s
     await store.outbox.settle(verification_id, 1, SENT)
 
     assert await store.outbox.begin(verification_id, claimed.record.lease, "second", CALL_MS) is None
+
+
+async def test_a_late_refusal_of_a_done_message_is_not_left_queued(store: Store) -> None:
+    """Given up for lost and done; then it turns out that it was refused: it is due again, while it is wanted."""
+    verification_id = await lapsed(store)
+    await store.outbox.settle(verification_id, 2, replace(HELD, due_in_ms=None))
+
+    await store.outbox.settle(verification_id, 1, AGAIN)
+
+    assert [one.id for one in await store.claimed()] == [verification_id]
+    await store.advance(400)
+    await store.claimed()
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error) == ("failed", "transient")
+
+
+async def test_a_late_refusal_of_a_forgotten_message_is_a_failure(store: Store) -> None:
+    """The code is gone, so nothing can be sent any more: the delivery says so."""
+    verification_id = await lapsed(store)
+    await store.outbox.settle(verification_id, 2, replace(HELD, due_in_ms=None, forget=True))
+
+    await store.outbox.settle(verification_id, 1, AGAIN)
+
+    assert await store.claimed() == []
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error) == ("failed", "transient")

@@ -1,5 +1,5 @@
 -- A circuit is a hash: `open` until when, `why`, `trips` in a row, the window `from` with its `calls` and how many
--- of them were `bad`, and `probe`, until when the one call that tries a circuit again is waited for. Beside them stand
+-- of them were `bad`, and `probe`, until when the one call that tries a circuit again (`by`) is waited for. Beside them stand
 -- `last`, when the last text went out, and `rest`, until when the gateway asked to be left alone.
 local WINDOW_MS = 30000
 local FEWEST_CALLS = 5
@@ -21,12 +21,12 @@ local function circuit_open(key, now, why, base, longest)
   local trips = tonumber(redis.call('HGET', key, 'trips') or 0)
   local ms = math.min(base * 2 ^ math.min(trips, 30), longest)
   redis.call('HSET', key, 'open', string.format('%.0f', now + ms), 'why', why, 'trips', trips + 1)
-  redis.call('HDEL', key, 'probe', 'from', 'calls', 'bad')
+  redis.call('HDEL', key, 'probe', 'by', 'from', 'calls', 'bad')
   live_until(key, now + 2 * ms + WINDOW_MS, now)
 end
 
 local function circuit_close(key)
-  redis.call('HDEL', key, 'open', 'why', 'trips', 'probe', 'from', 'calls', 'bad')
+  redis.call('HDEL', key, 'open', 'why', 'trips', 'probe', 'by', 'from', 'calls', 'bad')
 end
 
 -- Counts a call into the window; opens when too many of enough were bad.

@@ -1,5 +1,6 @@
 -- A delivery is {provider, status, at, error, the gateway's message id, the lease that its last call was begun under,
--- when it may be asked again at the earliest, since when it is doubtful}: one entry per provider tried, oldest first.
+-- when it may be asked again at the earliest, since when it is doubtful, whether its last call repeats one in doubt}:
+-- one entry per provider tried, oldest first.
 local function delivery_at(record, provider)
   for _, delivery in ipairs(record[DELIVERIES]) do
     if delivery[1] == provider then return delivery end
@@ -10,7 +11,7 @@ end
 local function delivery_of(record, provider)
   local delivery = delivery_at(record, provider)
   if not delivery then
-    delivery = {provider, 'queued', 0, '', '', 0, 0, 0}
+    delivery = {provider, 'queued', 0, '', '', 0, 0, 0, false}
     table.insert(record[DELIVERIES], delivery)
   end
   return delivery
@@ -45,8 +46,10 @@ local function is_told(delivery)
 end
 
 -- Notes what became of the call that was begun under the lease `call`. Of a call before the last one only an
--- acceptance is news: everything else was known when the last one began.
+-- acceptance is news: everything else was known when the last one began. What refuses a repetition says nothing of the
+-- call that is in doubt.
 local function delivery_learn(delivery, call, status, error, now)
+  if delivery[9] and SAYS[status] == SAYS.failed then status, error = 'unknown', 'ambiguous' end
   if is_told(delivery) or SAYS[status] < SAYS[delivery[2]] then return end
   if call ~= delivery[6] and SAYS[status] < SAYS.sent then return end
   if delivery[2] ~= status or delivery[4] ~= error then delivery[3] = now end  -- one that rests keeps its moment

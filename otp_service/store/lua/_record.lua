@@ -51,9 +51,9 @@ local function close_deliveries(record)
   end
 end
 
-local function is_sending(record)
+local function has(record, status)
   for _, delivery in ipairs(record[DELIVERIES]) do
-    if delivery[2] == 'sending' then return true end
+    if delivery[2] == status then return true end
   end
   return false
 end
@@ -66,5 +66,5 @@ local function record_end(key, record, status, now, message, outbox, id)
   record[ENDED] = now
   record_store(key, record)
   redis.call('DEL', message)
-  if not is_sending(record) then redis.call('ZREM', outbox, id) end
+  if not has(record, 'sending') then redis.call('ZREM', outbox, id) end
 end

@@ -30,6 +30,8 @@ local repeated = delivery[2] == 'unknown' and ARGV[6] == '1'
 if MAY_HAVE[delivery[2]] and not again and not repeated then return {'used_up'} end
 if texts_elsewhere(record, ARGV[3]) >= tonumber(ARGV[4]) or is_with_other(record, ARGV[3]) then return {'used_up'} end
 
+if not again then delivery[9] = repeated end
+if not delivery[9] then delivery[8] = 0 end
 delivery[2], delivery[3], delivery[6], delivery[7] = 'sending', now, lease, 0
 record_store(KEYS[1], record)
 redis.call('ZADD', KEYS[3], 'XX', string.format('%d', now + tonumber(ARGV[5])), ARGV[1])

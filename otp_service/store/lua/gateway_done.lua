@@ -17,7 +17,8 @@ if verdict == 'shut' and not told_so then
 elseif before == 'probing' or before == 'half' then
   if verdict == 'good' then circuit_close(KEYS[1]) end
   if verdict == 'bad' then circuit_open(KEYS[1], now, 'transient', base, longest) end
-  if verdict == 'none' then redis.call('HDEL', KEYS[1], 'probe') end
+  local is_probe = redis.call('HGET', KEYS[1], 'by') == ARGV[1]
+  if verdict == 'none' and is_probe then redis.call('HDEL', KEYS[1], 'probe', 'by') end
 elseif before == 'closed' and verdict ~= 'none' then
   circuit_count(KEYS[1], now, verdict == 'bad', base, longest)
 end

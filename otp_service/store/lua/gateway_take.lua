@@ -2,7 +2,8 @@
 -- KEYS  1 the circuit  2 the queue of those who wait for their turn  3 when each of them comes back  4 calls under way
 -- ARGV  1 message id  2 ms between two texts, '0' for no pace  3 calls at a time  4 ms the call may take
 --       5 ms that the message may still wait
--- returns {'go', now} {'wait', now, ms} {'open', now, ms}: the circuit  {'slow', now, ms}: its turn comes too late
+-- returns {'go', now} {'wait', now, ms} {'open', now, ms}: the circuit
+--         {'slow', now, ms}: its turn comes too late, or the gateway wants to be left alone for so long
 -- Invariant: two texts are never closer than nine tenths of the pace, and in the long run not more than it allows; who
 --            came first has the first turn; never more than so many calls are under way; a circuit that is tried again
 --            is tried by one call.
@@ -46,6 +47,10 @@ local ahead = redis.call('ZRANK', KEYS[2], id) or redis.call('ZCARD', KEYS[2])
 
 local moments = redis.call('HMGET', KEYS[1], 'last', 'rest')
 local last, rest = tonumber(moments[1] or 0), tonumber(moments[2] or 0)
+if rest > now + ASK_AGAIN_MS then  -- others may be free: the plan knows, and waits if there are none
+  leave_queue({id})
+  return {'slow', now, rest - now}
+end
 if rest > now then return wait_for_turn(rest - now, ahead) end
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
 if redis.call('ZCARD', KEYS[4]) >= at_once then return wait_for_turn(PLACE_LOOK_MS, ahead) end
@@ -56,7 +61,7 @@ if pace > 0 then
   live_until(KEYS[1], now + pace + 1000, now)
 end
 if state == 'half' then
-  redis.call('HSET', KEYS[1], 'probe', string.format('%.0f', now + tonumber(ARGV[4])))
+  redis.call('HSET', KEYS[1], 'probe', string.format('%.0f', now + tonumber(ARGV[4])), 'by', id)
   live_until(KEYS[1], now + tonumber(ARGV[4]) + WINDOW_MS, now)
 end
 leave_queue({id})

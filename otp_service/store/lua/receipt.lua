@@ -18,9 +18,9 @@ if ARGV[3] ~= '' then
   delivery[2], delivery[3], delivery[4] = ARGV[3], now, ARGV[4]
   if delivery[2] == 'delivered' then
     close_queued(record, nil)
-    if not is_sending(record) then redis.call('ZREM', KEYS[3], ARGV[1]) end
+    if not has(record, 'sending') then redis.call('ZREM', KEYS[3], ARGV[1]) end
     if not record[KEEPS_CODE] then redis.call('DEL', KEYS[2]) end
-  elseif status_of(record, now) == 'pending' and redis.call('EXISTS', KEYS[2]) == 1 and not is_sending(record) then
+  elseif status_of(record, now) == 'pending' and redis.call('EXISTS', KEYS[2]) == 1 and not has(record, 'sending') then
     redis.call('ZADD', KEYS[3], string.format('%d', now), ARGV[1])
     live_until(KEYS[3], record[EXPIRES] + READABLE_AFTER_END, now)
   end

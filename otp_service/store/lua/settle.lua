@@ -8,7 +8,7 @@
 -- returns {'settled'}
 --         {'late'}: the lease was somebody else's, or the verification has ended; only the fact was added
 --         {'gone'}
--- Invariant: a late settle never schedules, and no settle takes back a fact that is better known. Of what has ended
+-- Invariant: a late settle moves nothing that waits, and no settle takes back a fact that is better known. Of what has ended
 --            no delivery stays queued.
 --@include _clock _record _delivery
 local now = now_ms()
@@ -38,6 +38,14 @@ if ended then
   end
 end
 if ended or not mine or not waiting then
+  if not ended and not waiting and has(record, 'queued') then  -- given up for lost, and now it is known that it was not sent
+    if redis.call('EXISTS', KEYS[2]) == 1 then
+      redis.call('ZADD', KEYS[3], string.format('%d', now), ARGV[1])
+      live_until(KEYS[3], record[EXPIRES] + READABLE_AFTER_END, now)
+    else
+      close_queued(record, 'transient')
+    end
+  end
   record_store(KEYS[1], record)
   return {'late'}
 end
