@@ -24,6 +24,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
 from otp_service.app import from_environment
+from otp_service.bounded import BoundedHttp
 from otp_service.observability import LOG
 
 __all__ = ["serve_app", "serve_workers", "worker"]
@@ -42,7 +43,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 _OPTIONS: Final[dict[str, Any]] = {
     "loop": "uvloop",
-    "http": "httptools",
+    "http": BoundedHttp,
     "lifespan": "on",
     "log_config": None,
     "access_log": False,
