@@ -155,7 +155,7 @@ class _Running:
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Run while the application serves; on the way out, deliveries under way are written down first."""
-        self.gate.start()
+        await self.gate.start()
         self.courier.start()
         self.watch.start()
         try:

@@ -19,6 +19,7 @@ from otp_service.store.topology import Topology
 __all__ = ["Findings", "Gate", "inspect"]
 
 LOOK_AGAIN_SECONDS: Final = 0.5
+FIRST_LOOK_SECONDS: Final = 1.0
 _SAFE_POLICY: Final = "noeviction"
 
 
@@ -72,9 +73,10 @@ class Gate:
         self.check()
         await self._topology.command("PING")
 
-    def start(self) -> None:
-        """Begin to look."""
+    async def start(self) -> None:
+        """Begin to look; wait a moment for the first look, so that who is served first is not refused for it."""
         self._task = asyncio.create_task(self._look(), name="store-gate")
+        await asyncio.wait({self._task}, timeout=FIRST_LOOK_SECONDS)
 
     async def stop(self) -> None:
         """Look no more."""
