@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEV_OPTIONS ?=
-TEST_OPTIONS ?=
+TEST_OPTIONS ?= --numprocesses auto
 
 .PHONY: help setup run test lint fmt bench lock clean check-python
 .DEFAULT_GOAL := help
