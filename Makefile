@@ -4,8 +4,9 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEV_OPTIONS ?=
 TEST_OPTIONS ?= --numprocesses auto
+CHAOS_SEEDS ?= 20
 
-.PHONY: help setup run test lint fmt bench lock clean check-python
+.PHONY: help setup run test chaos lint fmt bench lock clean check-python
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -18,6 +19,9 @@ run: setup  ## start the service on 127.0.0.1:8000, with an embedded Valkey and 
 
 test: .venv/.ready-test  ## run the whole test suite against a real Valkey server
 	@$(BIN)/python -m pytest $(TEST_OPTIONS)
+
+chaos: .venv/.ready-test  ## kill the service while its gateways are slow, down and lying: CHAOS_SEEDS times (20)
+	@CHAOS_SEEDS=$(CHAOS_SEEDS) $(BIN)/python -m tests.chaos
 
 lint: .venv/.ready-test  ## ruff, mypy --strict, the import contract
 	@$(BIN)/ruff check .

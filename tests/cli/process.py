@@ -21,12 +21,14 @@ START_SECONDS = 15.0
 class Service:
     """A running command. `log` is all it wrote; `stop` and `kill` end it, and `end` makes sure that nothing is left."""
 
-    def __init__(self, folder: Path, *words: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *words: str, environ: Mapping[str, str] | None = None, module: str = "otp_service"
+    ) -> None:
         self._path = folder / f"log-{time.monotonic_ns()}"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OTP_")}
         with self._path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "otp_service", *words],
+                [sys.executable, "-m", module, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
