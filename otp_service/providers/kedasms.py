@@ -1,8 +1,8 @@
 """KedaSMS: the message is sealed with AES-256-GCM and posted to a front proxy; callbacks tell what became of it.
 
 Documented: the envelope, the fields, `code` "0" with a `taskId` for success, the shape of a callback, of the status and
-of the limits. Not documented: any error code or text, the answer to the limits, and how a `taskId` becomes the `msgid`
-that callbacks and the status speak of. So success is read narrowly, and how refusals are read is assumed.
+of the limits. Not documented: the answer to the limits, and how a `taskId` becomes the `msgid` that callbacks and the
+status speak of. What answers mean is in `kedasms_answers.py`.
 
 The proxy forwards to a back end: a timeout and a 5xx may have been forwarded, and are ambiguous. There is no
 idempotency key. The one thing that is asked again is a request that was refused (4xx) for its timestamp: once, with the
@@ -18,7 +18,6 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -26,50 +25,30 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from otp_service.domain.gateways import AccountLimits, Receipt, ReceiptCall, ReceiptForged, Report
-from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome, Sending
+from otp_service.domain.outcomes import Delivered, Outcome, Sending
 from otp_service.domain.secret import Secret
 from otp_service.observability import LOG
 from otp_service.providers.http import GatewayClient, Reply
-from otp_service.providers.loose import LONGEST_ID, integer, json_object, seconds_to_wait
-
-__all__ = ["OUTCOMES", "REASONS", "Kedasms", "KedasmsAccount", "read_answer", "sealed"]
-
-OUTCOMES: Final[dict[int, Outcome]] = {
-    # HTTP statuses, also where `code` is one of them; these need no words
-    401: Outcome.CONFIG_ERROR,
-    402: Outcome.FUNDS,
-    408: Outcome.AMBIGUOUS,  # a proxy may say so about its back end
-    429: Outcome.THROTTLED,
-    503: Outcome.TRANSIENT,
-}
-
-REASONS: Final[tuple[tuple[str, Outcome], ...]] = (
-    # words of a refusal (any other 4xx, or a `code` that is not "0"), in this order; no list of them is public
-    (r"\b(timestamp|clock|time window|request expired)\b", Outcome.CONFIG_ERROR),
-    (r"\b(decrypt\w*|cipher\w*|encrypt\w*|iv|aad|tag)\b|解密", Outcome.CONFIG_ERROR),
-    (r"\b(insufficient|balance|funds?|credits?|recharge)\b|余额", Outcome.FUNDS),
-    (r"\b(sensitive|keyword|prohibited|spam|too long|content)\b|敏感|内容", Outcome.CONTENT_REJECTED),
-    (r"\b(limits?|caps?|quota|exceed\w*|too (many|frequent)\w*|frequency|throttl\w*)\b|上限|频", Outcome.THROTTLED),
-    (r"\b(blacklist\w*|blocklist\w*|unsubscri\w*|opted out|opt out)\b|黑名单|退订", Outcome.RECIPIENT_BLOCKED),
-    (r"\b(country .*(supported|enabled|allowed)|unsupported country|no (route|channel))\b", Outcome.CONFIG_ERROR),
-    (r"\b(phones?|numbers?|recipients?|mobile|msisdn)\b|手机|号码", Outcome.RECIPIENT_INVALID),
-    (r"\b(sender|signature|callback|api key|permission|whitelist|ip|suspended|disabled)\b|签名", Outcome.CONFIG_ERROR),
-    (r"\b(payload|parameters?|json|fields?|missing|required)\b|参数", Outcome.CONFIG_ERROR),
+from otp_service.providers.kedasms_answers import (
+    date_of,
+    doubts_time,
+    is_ok,
+    read_answer,
+    read_limits,
+    status_of,
+    text_of,
 )
-_REASONS: Final = tuple((re.compile(words), outcome) for words, outcome in REASONS)
-_TIME_DOUBTED: Final = _REASONS[0][0]
+from otp_service.providers.loose import json_object
+
+__all__ = ["Kedasms", "KedasmsAccount", "sealed"]
 
 JSON: Final = "application/json"
 KEY_BYTES, IV_BYTES = 32, 12
-DAY_SECONDS: Final = 86_400
 SAME_CLOCK_SECONDS: Final = 2.0
 """`Date` has whole seconds; a clock that is as near as this was not why a request was refused."""
 
-_WORD_ENDS: Final = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
-_PER_DAY: Final = re.compile(r"\b(daily|caps?|day)\b")
 _ALPHA_2: Final = re.compile(r"[A-Z]{2}")
 _NUMBER: Final = re.compile(r"\+?[0-9]{4,15}")
-_UNDELIVERED: Final = re.compile(r"(UNDELIV|FAIL|REJECT|EXPIRED)")
 _limits_json: Final = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -133,12 +112,12 @@ class Kedasms:
         if call.message_id is None:
             raise ReceiptForged
         body = json_object(call.body)
-        msgid = _text(body.get("msgid"))
+        msgid = text_of(body.get("msgid"))
         if not msgid and "status" not in body:
             return []
-        to = _text(body.get("recipient"))
+        to = text_of(body.get("recipient"))
         to = to if _NUMBER.fullmatch(to) else ""
-        return [Receipt(call.message_id, _status(body.get("status")), gateway_id=msgid, to=to)]
+        return [Receipt(call.message_id, status_of(body.get("status")), gateway_id=msgid, to=to)]
 
     async def report(self, message_id: str) -> Report:
         """Ask what became of the message with this `msgid`, which a receipt has named as `gateway_id`.
@@ -148,11 +127,11 @@ class Kedasms:
         """
         url = f"{self._account.status_base_url.rstrip('/')}/api/sms/status?msgid={quote(message_id, safe='')}"
         reply = await self._client.call("GET", url) if message_id else Outcome.TRANSIENT
-        answer = json_object(reply.body) if isinstance(reply, Reply) and _ok(reply.status) else {}
+        answer = json_object(reply.body) if isinstance(reply, Reply) and is_ok(reply.status) else {}
         data = answer.get("data")
         if answer.get("success") is False or not isinstance(data, dict) or data.get("msgid") != message_id:
             return Report(None)
-        return Report(_status(data.get("status")))
+        return Report(status_of(data.get("status")))
 
     async def set_limits(self, limits: AccountLimits) -> Outcome:
         """Set the account's caps; see the port. A cap that is None is left out: whether that lifts it is not known."""
@@ -164,7 +143,7 @@ class Kedasms:
         members["apiKey"] = self._account.api_key.reveal()
         url = self._account.status_base_url.rstrip("/") + "/api/external/accounts/limits"
         content = _limits_json.encode(members)
-        return _of_limits(await self._client.call("PUT", url, headers={"Content-Type": JSON}, content=content))
+        return read_limits(await self._client.call("PUT", url, headers={"Content-Type": JSON}, content=content))
 
     async def _post(self, sending: Sending, offset: float) -> Reply | Outcome:
         iv, timestamp = secrets.token_bytes(IV_BYTES), int(self._clock() + offset)
@@ -191,9 +170,9 @@ class Kedasms:
 
     def _finds_clock_wrong(self, reply: Reply | Outcome, offset: float) -> bool:
         """Learn the gateway's clock from a refusal of what was made with `offset`; True: with this one it may pass."""
-        if isinstance(reply, Outcome) or not 400 <= reply.status < 500 or not _TIME_DOUBTED.search(_words(reply)):
+        if isinstance(reply, Outcome) or not doubts_time(reply):
             return False
-        date = _date(reply.headers.get("date", ""))
+        date = date_of(reply.headers.get("date", ""))
         learnt = offset if date is None else date - self._clock()
         if abs(learnt - offset) <= SAME_CLOCK_SECONDS:
             return False
@@ -208,94 +187,3 @@ def sealed(key: bytes, iv: bytes, timestamp: int, plaintext: bytes) -> str:
     The document's Java sample encrypts those 8 bytes instead: a mistake. Its Python, Go and PHP samples agree.
     """
     return base64.b64encode(AESGCM(key).encrypt(iv, plaintext, timestamp.to_bytes(8, "big"))).decode()
-
-
-def read_answer(reply: Reply | Outcome, now: float) -> Delivered:
-    """Say what the answer to a send means. `now` tells when a daily cap ends: with the day, in UTC (assumed)."""
-    if isinstance(reply, Outcome):
-        return Delivered(reply)
-    answer = json_object(reply.body)
-    data, success = answer.get("data"), _text(answer.get("code")) == "0"
-    task_id = _text(data.get("taskId")) if isinstance(data, dict) else ""
-    if success and task_id and _ok(reply.status):
-        return Delivered(Outcome.ACCEPTED, task_id)
-    if success or task_id:  # it contradicts itself, and may have taken the message
-        return Delivered(Outcome.AMBIGUOUS)
-    outcome = _refusal(reply)
-    if not outcome.retryable:
-        return Delivered(outcome)
-    wait = seconds_to_wait(reply.headers)
-    if wait is None and outcome is Outcome.THROTTLED and _PER_DAY.search(_words(reply)):
-        wait = DAY_SECONDS - now % DAY_SECONDS
-    return Delivered(outcome, retry_after=wait)
-
-
-def _refusal(reply: Reply) -> Outcome:
-    """Judge an answer that is not success; what is not surely a refusal is ambiguous."""
-    answer, status = json_object(reply.body), reply.status
-    if _ok(status):
-        code = _text(answer.get("code"))
-        if not code and answer.get("success") is not False:
-            return Outcome.AMBIGUOUS  # not the gateway's own answer
-        number = integer(code)
-        status = number if number and 100 <= number < 600 else 0
-    if status in OUTCOMES:
-        return OUTCOMES[status]
-    if status and not 400 <= status < 500:
-        return Outcome.AMBIGUOUS
-    words = _words(reply)
-    reason = next((outcome for pattern, outcome in _REASONS if pattern.search(words)), None)
-    if reason is not None:
-        return reason
-    if not status:
-        return Outcome.TRANSIENT  # refused under a code of its own that nobody knows: another gateway may take it
-    # a page of a proxy has no words, and has not judged the number
-    return Outcome.RECIPIENT_INVALID if status in (400, 422) and words else Outcome.CONFIG_ERROR
-
-
-def _of_limits(reply: Reply | Outcome) -> Outcome:
-    """Judge the answer to the limits: any 2xx but one that says no, or that is no JSON (the console's page)."""
-    if isinstance(reply, Outcome):
-        return reply
-    answer = json_object(reply.body)
-    if _ok(reply.status) and answer.get("success") is not False and _text(answer.get("code")) in ("", "0", "200"):
-        return Outcome.ACCEPTED if answer or not reply.body.strip() else Outcome.AMBIGUOUS
-    outcome = _refusal(reply)
-    return Outcome.CONFIG_ERROR if outcome.about_recipient else outcome
-
-
-def _status(value: object) -> DeliveryStatus | None:
-    """Read a keyword: only DELIVERED is documented, the failures are assumed, all else is on its way."""
-    keyword = _text(value).upper()
-    if keyword == "DELIVERED":
-        return DeliveryStatus.DELIVERED
-    return DeliveryStatus.UNDELIVERED if _UNDELIVERED.match(keyword) else None
-
-
-def _words(reply: Reply) -> str:
-    """Give what the gateway says about a refusal in lower-case words, `dailyCap` and `DAILY_CAP` in two; "": a page."""
-    if answer := json_object(reply.body):
-        data = answer.get("data")
-        said = [answer.get(name) for name in ("code", "message", "msg", "error")]
-        said.append(data.get("message") if isinstance(data, dict) else None)
-        remark = " ".join(str(one) for one in said if one is not None)
-    else:
-        remark = reply.body.decode("utf-8", "replace").strip()
-        remark = "" if remark.startswith("<") else remark
-    return _WORD_ENDS.sub(" ", remark).lower()
-
-
-def _text(value: object) -> str:
-    """Read what may be text or a whole number."""
-    return str(value).strip()[:LONGEST_ID] if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
-def _date(header: str) -> float | None:
-    try:
-        return parsedate_to_datetime(header).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _ok(status: int) -> bool:
-    return 200 <= status < 300

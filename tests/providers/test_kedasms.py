@@ -18,7 +18,8 @@ from otp_service.domain.gateways import LimitsAccount, Provider, Receipts, Repor
 from otp_service.domain.outcomes import Delivered, Outcome, Sending
 from otp_service.domain.secret import Secret
 from otp_service.providers.http import GatewayClient, Reply
-from otp_service.providers.kedasms import Kedasms, KedasmsAccount, read_answer
+from otp_service.providers.kedasms import Kedasms, KedasmsAccount
+from otp_service.providers.kedasms_answers import read_answer
 from tests.providers.kedasms_kit import API_KEY, KEY, NOW, SENDING, gateway, on_time
 
 
