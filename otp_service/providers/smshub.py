@@ -2,7 +2,8 @@
 
 The hub holds texts back to one a second, so a call may take long: a timeout has probably been taken, and is ambiguous.
 There is no id, no receipt, no balance and no idempotency key. The answer to a text is an opaque string: the hub's own
-samples look at the HTTP status alone, so a 2xx is acceptance here, for want of any other sign.
+samples look at the HTTP status alone, so a 2xx is acceptance here, for want of any other sign; but not an HTML page,
+which the hub never writes: something before it does, and may have passed the text on.
 
 A 401 is the one refusal that is asked again: nothing was taken. With a token from before, after one new login, which is
 shared by all who wait for it; with a fresh one, once in the other form of the header, because the hub's samples write
@@ -51,6 +52,7 @@ FORM: Final = "application/x-www-form-urlencoded"
 RENEW_SECONDS: Final = 300
 """A token is not used in its last minutes."""
 
+_PAGE: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 _JWT: Final = re.compile(r"[A-Za-z0-9_=-]+\.([A-Za-z0-9_=-]+)\.[A-Za-z0-9_=-]+")
 
 
@@ -184,11 +186,11 @@ class Smshub:
 
 
 def read_answer(reply: Reply | Outcome) -> Delivered:
-    """Say what the answer to a text means; a 2xx is acceptance, whatever it holds."""
+    """Say what the answer to a text means; a 2xx is acceptance, whatever it holds but a page."""
     if isinstance(reply, Outcome):
         return Delivered(reply)
     if 200 <= reply.status < 300:
-        return Delivered(Outcome.ACCEPTED)
+        return Delivered(Outcome.AMBIGUOUS if _PAGE.match(reply.body) else Outcome.ACCEPTED)
     if reply.status == 400:
         return Delivered(_bad_request(reply.body))
     outcome = OUTCOMES.get(reply.status, Outcome.CONFIG_ERROR if 400 <= reply.status < 500 else Outcome.AMBIGUOUS)

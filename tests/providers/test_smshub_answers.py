@@ -32,6 +32,9 @@ def invalid(member: str) -> bytes:
         (200, b"", Outcome.ACCEPTED),
         (201, b"{}", Outcome.ACCEPTED),
         (204, b"", Outcome.ACCEPTED),
+        (200, b'<string xmlns="http://schemas.example.com/">Message sent</string>', Outcome.ACCEPTED),
+        (200, b"\xef\xbb\xbf\r\n<!DOCTYPE HTML><p>", Outcome.AMBIGUOUS),
+        (200, b"<html lang=en>", Outcome.AMBIGUOUS),
         (302, b"", Outcome.AMBIGUOUS),
         (400, b"", Outcome.RECIPIENT_INVALID),
         (400, invalid("textMessage.PhoneNumber"), Outcome.RECIPIENT_INVALID),
@@ -54,7 +57,7 @@ def invalid(member: str) -> bytes:
     ],
 )
 def test_an_answer_has_one_meaning(status: int, body: bytes, outcome: Outcome) -> None:
-    """A 2xx is acceptance whatever it holds; a 5xx may be the hub's trouble after it has sent."""
+    """A 2xx is acceptance unless it is a page of somebody else's; a 5xx may be the hub's trouble after it has sent."""
     assert read_answer(Reply(status, {}, body)) == Delivered(outcome)
 
 
