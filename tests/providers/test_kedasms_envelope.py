@@ -46,6 +46,7 @@ def test_the_envelope_is_the_one_of_the_vector() -> None:
     """The vector of the fact sheet comes out byte for byte."""
     assert sealed(KEY, IV, NOW, PLAINTEXT) == SEALED
     assert len(base64.b64decode(SEALED)) == 86 and len(PLAINTEXT) == 70
+    assert TIMESTAMP.hex() == "00000000660cee40"
 
 
 async def test_the_simulator_takes_the_vector() -> None:
