@@ -1,0 +1,269 @@
+"""What becomes of a code at each gateway for each outcome: the rows of one table, and how a row is played.
+
+A row is a whole service with two gateways: the one that the row is about, told how to fail, and an EIMS gateway
+behind it. `python -m tests.delivery.outcome_table` plays every row and prints what was seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+from structlog.testing import capture_logs
+
+from otp_service.delivery import courier
+from otp_service.dev.embedded import EmbeddedServer
+from otp_service.dev.simulators import eims, kedasms, sendcloud, smshub
+from otp_service.dev.simulators.server import Cut, Down, Hang, Reply, Say, Step
+from otp_service.domain.outcomes import Outcome
+from tests.delivery.conftest import LOOK_SECONDS, deliveries
+from tests.delivery.four import FOUR, TEXTS, Pair, pair
+from tests.world import World, WorldMaker, move_clock_by_key
+
+HOLD_SECONDS: Final = 15
+SHORT_OF_HOLD_SECONDS: Final = 13
+LONG_AFTER_SECONDS: Final = 60
+PATIENCE_SECONDS: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a row shows.
+
+    `told`: what GET said of the first delivery once it was decided, and what it came to. `asked`: who was asked to
+    send, in order. `early`: how often the second was asked before a hold was over. `texts`: how many went out in all,
+    also those of a gateway that never answered. `codes`: how many different ones all requests held.
+    """
+
+    told: tuple[str, ...]
+    asked: tuple[str, ...]
+    texts: int
+    verified: bool = True
+    codes: int = 1
+    early: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One outcome of one gateway: how it is made, and what is to be seen."""
+
+    gateway: str
+    outcome: Outcome
+    how: str
+    steps: tuple[Step, ...]
+    expected: Seen
+
+    @property
+    def sure(self) -> bool:
+        """Whether the gateway surely has no text and another one is asked: at once."""
+        return self.outcome.surely_unsent and not self.outcome.about_recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What was seen, and how long it took, in seconds, with what the clock was moved by.
+
+    `to_next` is from the first one's answer (when it had read the request; where nobody listened: from the request
+    for the code) to the next one's door, `in_all` from the request for the code to the last door.
+    """
+
+    seen: Seen
+    to_next: float | None
+    in_all: float
+
+
+SENT: Final = Seen(("sent",), ("first",), 1)
+REFUSED: Final = Seen(("failed transient",), ("second",), 1)
+"""Nobody listens: the request came to no door."""
+
+REPEATED: Final = Seen(("unknown ambiguous", "sent"), ("first", "first"), 1)
+"""A gateway that sends a message once, however often it is asked for it: nobody else is."""
+
+
+def held(texts: int) -> Seen:
+    """Expect nothing until the hold is over, and then one request to the next gateway."""
+    return Seen(("unknown ambiguous",), ("first", "second"), texts)
+
+
+def refusal(outcome: Outcome, times: int = 1) -> Seen:
+    """Expect the next gateway to be asked after `times` refusals, unless it would say the same."""
+    told, asked = (f"failed {outcome}",), ("first",) * times
+    return Seen(told, asked, 0, verified=False) if outcome.about_recipient else Seen(told, (*asked, "second"), 1)
+
+
+PAGE: Final = Say(Reply(b"<html><body>It works!</body></html>", 200, {"Content-Type": "text/html"}))
+CRASH: Final = Say(Reply(b"<html><body>Server Error</body></html>", 500, {"Content-Type": "text/html"}))
+
+REFUSALS: Final[Mapping[str, tuple[tuple[Outcome, str, Step], ...]]] = {
+    "kedasms": (
+        (Outcome.RECIPIENT_INVALID, "400 Invalid phone number", kedasms.refusing(400, "Invalid phone number")),
+        (Outcome.RECIPIENT_BLOCKED, "400 in blacklist", kedasms.refusing(400, "Recipient is in blacklist")),
+        (Outcome.CONTENT_REJECTED, "400 sensitive word", kedasms.refusing(400, "Content has a sensitive word")),
+        (Outcome.CONFIG_ERROR, "401 Invalid API key", kedasms.refusing(401, "Invalid API key")),
+        (Outcome.FUNDS, "402 Insufficient balance", kedasms.refusing(402, "Insufficient balance")),
+        (Outcome.THROTTLED, "429", kedasms.refusing(429, "Too many requests")),
+        (Outcome.TRANSIENT, "503", kedasms.refusing(503, "Service unavailable")),
+    ),
+    "eims": (
+        (Outcome.RECIPIENT_INVALID, "-9 abnormal number", eims.refusing(-9)),
+        (Outcome.RECIPIENT_BLOCKED, "-28 limit of the phone", eims.refusing(-28)),
+        (Outcome.CONTENT_REJECTED, "-3 sensitive words", eims.refusing(-3)),
+        (Outcome.CONFIG_ERROR, "-1 authentication", eims.refusing(-1)),
+        (Outcome.FUNDS, "-10 balance", eims.refusing(-10)),
+        (Outcome.THROTTLED, "-15 too frequent", eims.refusing(-15)),
+        (Outcome.TRANSIENT, "-12 not committed", eims.refusing(-12)),
+    ),
+    "sendcloud": (
+        (Outcome.RECIPIENT_INVALID, "412 malformed number", sendcloud.refusing(412)),
+        (Outcome.RECIPIENT_BLOCKED, "496 limit of the number", sendcloud.refusing(496)),
+        (Outcome.CONTENT_REJECTED, "432 template", sendcloud.refusing(432)),
+        (Outcome.CONFIG_ERROR, "40005 in HTTP 401", sendcloud.refusing(40005, status=401)),
+        (Outcome.FUNDS, "499 quota", sendcloud.refusing(499)),
+        (Outcome.THROTTLED, "50000 too frequent", sendcloud.refusing(50000)),
+        (Outcome.TRANSIENT, "501 server exception", sendcloud.refusing(501)),
+    ),
+    "smshub": (
+        (Outcome.RECIPIENT_INVALID, "400 PhoneNumber", smshub.refusing(400, "textMessage.PhoneNumber is invalid")),
+        (Outcome.RECIPIENT_BLOCKED, "400 unsubscribed", smshub.refusing(400, "The recipient has unsubscribed")),
+        (Outcome.CONTENT_REJECTED, "400 Message", smshub.refusing(400, "The Message field is too long")),
+        (Outcome.CONFIG_ERROR, "403", smshub.refusing(403)),
+        (Outcome.FUNDS, "400 insufficient credit", smshub.refusing(400, "Insufficient credit")),
+        (Outcome.THROTTLED, "429", smshub.refusing(429)),
+        (Outcome.TRANSIENT, "503 with Retry-After", smshub.refusing(503, headers={"Retry-After": "1"})),
+    ),
+}
+
+
+def _rows(gateway: str) -> Iterator[Row]:
+    repeatable = FOUR[gateway].repeatable
+    ambiguous = Outcome.AMBIGUOUS
+    yield Row(gateway, Outcome.ACCEPTED, "taken", (), SENT)
+    for outcome, how, step in REFUSALS[gateway]:
+        yield Row(gateway, outcome, how, (step,), refusal(outcome))
+    if gateway == "smshub":  # a 401 may be about the form of its header, so it is asked once more in the other form
+        twice = (smshub.refusing(401),) * 2
+        yield Row(gateway, Outcome.CONFIG_ERROR, "401 in both forms", twice, refusal(Outcome.CONFIG_ERROR, 2))
+    yield Row(gateway, Outcome.TRANSIENT, "connection refused", (Down(30),), REFUSED)
+    yield Row(gateway, ambiguous, "taken, then silence", (Hang(),), REPEATED if repeatable else held(2))
+    yield Row(gateway, ambiguous, "taken, then cut", (Cut(),), REPEATED if repeatable else held(2))
+    yield Row(gateway, ambiguous, "HTTP 500, a page", (CRASH,), REPEATED if repeatable else held(1))
+    yield Row(gateway, ambiguous, "HTTP 200, a page", (PAGE,), REPEATED if repeatable else held(1))
+
+
+ROWS: Final = tuple(row for gateway in FOUR for row in _rows(gateway))
+
+
+async def play(row: Row, make_world: WorldMaker) -> Played:
+    """Ask for a code with a gateway that behaves as the row says: what came of it."""
+    async with pair(row.gateway) as both:
+        both.first.only = frozenset({TEXTS}) if row.gateway == "smshub" else frozenset()
+        both.first.script(*row.steps)
+        world = await make_world(both.config(hold_seconds=HOLD_SECONDS))
+        began = time.monotonic()
+        verification_id = (await world.request()).json()["verification_id"]
+        told = Told(world, verification_id)
+        await told.until(lambda: bool(told.words))
+        waits = row.outcome is Outcome.AMBIGUOUS and not both.kind.repeatable
+        early, moved = (await _hold(world, both), HOLD_SECONDS) if waits else (0, 0)
+        await told.until(lambda: (tuple(told.words), both.names) == (row.expected.told, row.expected.asked))
+        in_all = both.log[-1].at - began + moved
+        await world.advance(LONG_AFTER_SECONDS)
+        await asyncio.sleep(LOOK_SECONDS)
+        await told.look()
+        codes = {both.code(visit) for visit in both.asked()}
+        verified = both.texts > 0 and [(await world.verify(verification_id, code)).status_code for code in codes] == [
+            200
+        ]
+        seen = Seen(tuple(told.words), both.names, both.texts, verified, len(codes), early)
+        return Played(seen, _to_next(both, began, moved), in_all)
+
+
+class Told:
+    """What GET says of the first delivery, each word once; what is on its way is no word."""
+
+    def __init__(self, world: World, verification_id: str) -> None:
+        """Ask `world` about a verification."""
+        self.words: list[str] = []
+        self._world = world
+        self._id = verification_id
+
+    async def look(self) -> None:
+        """Ask once."""
+        first = (await deliveries(self._world, self._id))[0]
+        word = f"{first['status']} {first['error'] or ''}".strip()
+        if first["status"] not in ("queued", "sending") and word not in self.words[-1:]:
+            self.words.append(word)
+
+    async def until(self, enough: Callable[[], bool]) -> None:
+        """Ask until it is enough, or for too long: then what there is has been seen."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not enough():
+                    await asyncio.sleep(0.02)
+                    await self.look()
+
+
+async def _hold(world: World, both: Pair) -> int:
+    """Let a hold go by: how often the second gateway was asked shortly before its end."""
+    await world.advance(SHORT_OF_HOLD_SECONDS)
+    await asyncio.sleep(LOOK_SECONDS)
+    early = len(both.second.requests)
+    await world.advance(HOLD_SECONDS - SHORT_OF_HOLD_SECONDS)
+    return early
+
+
+def _to_next(both: Pair, began: float, moved: float) -> float | None:
+    """Count from the first one's last answer, or from the request where nobody listened, to the next one's door."""
+    if not both.second.requests:
+        return None
+    answered = max((visit.at for visit in both.log if visit.provider == "first"), default=began)
+    return both.asked("second")[0].at - answered + moved
+
+
+def _line(row: Row, played: Played) -> str:
+    seen, to_next = played.seen, "" if played.to_next is None else f"{played.to_next:.2f} s"
+    names = {"first": row.gateway, "second": "next"}
+    nobody = f"({row.gateway}), " if "first" not in seen.asked else ""
+    asked = nobody + ", ".join(names[one] for one in seen.asked)
+    codes = "same" if seen.codes == 1 else f"{seen.codes} codes"
+    wrong = "" if seen == row.expected else f" expected {row.expected}"
+    cells = (row.gateway, row.outcome, row.how, ", then ".join(seen.told), asked, seen.texts, codes, to_next)
+    return f"| {' | '.join(map(str, cells))} | {played.in_all:.2f} s |{wrong}"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+async def _show() -> bool:
+    """Play every row and print what was seen; False: something else than expected."""
+    _say("| gateway | outcome | how | first delivery | asked, in order | texts | code | to the next door | in all |")
+    _say("|---|---|---|---|---|---|---|---|---|")
+    right = True
+    with EmbeddedServer() as server:
+        for row in ROWS:
+            make_world = WorldMaker(server.url)
+            await make_world.empty_store()
+            played = await play(row, make_world)
+            await make_world.close()
+            _say(_line(row, played))
+            right = right and played.seen == row.expected
+    return right
+
+
+def main() -> int:
+    """Print the table; 1: a row is not as expected."""
+    with capture_logs(), move_clock_by_key(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(courier, "LOOK_EVERY_SECONDS", 0.05)  # as in the tests
+        return 0 if asyncio.run(_show()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
