@@ -139,12 +139,12 @@ FOUR: Final[Mapping[str, Kind]] = {
     "eims": Kind(
         lambda **options: EimsSimulator(ACCOUNT, PASSWORD, **options),
         {"type": "eims", "account": ACCOUNT, "password": PASSWORD, "report_poll_seconds": 0},
-        text_in,
+        lambda request: str(msgspec.json.decode(request.body)["content"]) if request.body else text_in(request),
     ),
     "sendcloud": Kind(
         SendcloudSimulator,
         {"type": "sendcloud", "sms_user": "acme_sms", "sms_key": "secret", "template_id": 1234},
-        lambda request: form_of(request)["vars"],
+        lambda request: form_of(request).get("vars") or form_of(request)["message"],
         repeatable=True,
     ),
     "smshub": Kind(
