@@ -84,7 +84,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Living:
-    """The verification before, while it still lives: its code may be sent again (policy `reuse`)."""
+    """The verification before, while it still lives: its code may be sent again (policy `reuse`); b"" of a decoy."""
 
     id: str
     record: Record

@@ -175,8 +175,11 @@ class RequestCode:
         return new_code(wanted.tenant.code_length), now, now + ttl_ms
 
     def _code_again(self, living: Living, *, decoy: bool) -> str:
-        """Give the living code, but to a decoy one like it: what was sent before must not open what sends nothing."""
-        if decoy:
+        """Give the living code, but one like it to a decoy or after one, so that nothing tells the two apart.
+
+        What was sent before must not open what sends nothing.
+        """
+        if decoy or not living.sealed_code:
             return new_code(living.record.code_length)
         return self._parts.vault.open_code(living.id, living.sealed_code, living.record)
 

@@ -87,3 +87,16 @@ async def test_a_decoy_has_no_code_that_was_sent(make_world: WorldMaker, ttl: in
     verification_id, other = await world.requested()
     assert other != code
     assert (await world.verify(verification_id, other)).status_code == 200
+
+
+async def test_decoy_after_decoy_lives_as_long_as_code_after_code(make_world: WorldMaker) -> None:
+    """Under `reuse` a code ends ten minutes after it was made, however often it is sent; so does its like."""
+    world = await make_world(demo(resend="reuse", ttl_seconds=600))
+    lives: dict[bool, list[int]] = {False: [], True: []}
+    for _ in range(3):
+        for decoy, phone in ((False, "0812-1010-0011"), (True, "0812-1010-0022")):
+            lives[decoy].append((await world.request(phone, decoy=decoy)).json()["expires_in"])
+        await world.advance(150)
+
+    assert lives[True] == pytest.approx(lives[False], abs=1)
+    assert lives[True] == pytest.approx([600, 450, 300], abs=2)

@@ -34,8 +34,8 @@ live_until(KEYS[1], now + math.max(longest, cooldown, ttl), now)
 local reply = {'reserved', now, sends, before, '', '', ''}
 if ARGV[10] == '1' and chain.id ~= '' then
   local record = record_of(ARGV[8] .. chain.id, now)
-  local code = redis.call('GET', ARGV[9] .. chain.id)
-  if record and code and status_of(record, now) == 'pending' then
+  if record and status_of(record, now) == 'pending' then
+    local code = redis.call('GET', ARGV[9] .. chain.id) or ''  -- a decoy has none
     reply[5], reply[6], reply[7] = chain.id, cmsgpack.pack(record), code
   end
 end
