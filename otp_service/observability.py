@@ -89,6 +89,11 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register everything in `registry`."""
+        self._of_requests(registry)
+        self._of_gateways(registry)
+        self._of_this_process(registry)
+
+    def _of_requests(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
             "otp_requests", "HTTP requests, by route and status.", ["route", "status"], registry=registry
         )
@@ -102,6 +107,8 @@ class Metrics:
         self.outcomes = Counter(
             "otp_outcomes", "What became of each use case.", ["tenant", "action", "outcome"], registry=registry
         )
+
+    def _of_gateways(self, registry: CollectorRegistry) -> None:
         self.deliveries = Counter(
             "otp_deliveries", "What gateways answered.", ["provider", "outcome"], registry=registry
         )
@@ -125,6 +132,8 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
+
+    def _of_this_process(self, registry: CollectorRegistry) -> None:
         self.hash_seconds = Histogram(
             "otp_hash_seconds",
             "Time of one Argon2id hash or comparison.",
