@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -134,4 +136,21 @@ async def test_a_store_that_may_forget_is_not_used(socket: Socket) -> None:
             await maker.store.config_set("maxmemory-policy", "noeviction")
             await ready(client)
             assert (await client.post(REQUEST, json=BODY)).status_code == 202
+    await maker.close()
+
+
+async def test_guesses_behind_a_hanging_store_are_refused_together(socket: Socket) -> None:
+    """Ten guesses at one verification while the store is stopped: each gets its 503, none waits for the others'."""
+    socket.listen()
+    assert socket.server is not None
+    maker = WorldMaker(socket.url)
+    world = await maker()
+    verification_id, code = await world.requested()
+    os.kill(socket.server.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(2.5):
+            replies = await asyncio.gather(*(world.verify(verification_id, world.wrong(code)) for _ in range(10)))
+    finally:
+        os.kill(socket.server.pid, signal.SIGCONT)
+    assert {reply.status_code for reply in replies} == {503}
     await maker.close()
