@@ -19,6 +19,7 @@ from litestar.utils import normalize_path
 
 from otp_service.api.access import Keys, Network, client_address
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
+from otp_service.delivery.receipts import PATH as RECEIPTS
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG, METRICS
 
@@ -32,7 +33,6 @@ FACTS: Final = "otp.facts"
 
 _JSON_ROUTES: Final = frozenset({"/v1/request-code", "/v1/verify-code", "/v1/normalize-phone"})
 _VERIFICATIONS: Final = "/v1/verifications/"
-_RECEIPTS: Final = "/v1/receipts/"
 _STORELESS: Final = "/v1/normalize-phone"
 _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics", "/dev/messages"})
 """What is asked for again and again by machines and pages: counted, and not logged."""
@@ -94,7 +94,7 @@ class Edge:
         if path in _JSON_ROUTES and method == "POST":
             if not _JSON_TYPE.fullmatch(headers.get(b"content-type", b"")):
                 raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, "Send application/json in UTF-8.")
-        elif path.startswith(_RECEIPTS):  # what proves such a call is its gateway's affair
+        elif path.startswith(RECEIPTS):  # what proves such a call is its gateway's affair
             self._gate()
             return
         elif not (path.startswith(_VERIFICATIONS) and method in ("GET", "DELETE")):
@@ -194,5 +194,5 @@ def _route(path: str) -> str:
     """Name a route without what a caller put into its path."""
     if path in _KNOWN:
         return path
-    templates = {_VERIFICATIONS: _VERIFICATIONS + "{id}", _RECEIPTS: _RECEIPTS + "{provider}"}
+    templates = {_VERIFICATIONS: _VERIFICATIONS + "{id}", RECEIPTS: RECEIPTS + "{provider}"}
     return next((template for start, template in templates.items() if path.startswith(start)), "other")

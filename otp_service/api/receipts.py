@@ -15,6 +15,7 @@ from litestar.types.internal_types import PathParameterDefinition
 from otp_service.api import examples
 from otp_service.api.reading import StrictRequest
 from otp_service.api.schemas import Taken
+from otp_service.delivery.receipts import PATH
 from otp_service.domain.gateways import ReceiptCall
 
 __all__ = ["ReceiptCalls"]
@@ -30,7 +31,7 @@ def _named(what: str) -> Callable[[HTTPRouteHandler, Method, list[str | PathPara
 class ReceiptCalls(Controller):
     """Delivery receipts, in whatever form their gateway has."""
 
-    path = "/v1/receipts"
+    path = PATH
     tags = ("receipts",)
     request_class = StrictRequest
 
