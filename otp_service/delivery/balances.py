@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
+from otp_service.delivery.asking import ask
 from otp_service.domain.dispatch import Circuits
 from otp_service.domain.errors import Refused
 from otp_service.domain.gateways import Balance, Balances, Provider
@@ -22,20 +23,12 @@ __all__ = ["LOOK_EVERY_SECONDS", "BalanceWatch", "ask_balance"]
 
 LOOK_EVERY_SECONDS: Final = 30.0
 
-MARGIN_SECONDS: Final = 1.0
-"""A provider ends its call by itself; this is for one that does not."""
-
 
 async def ask_balance(provider: Provider) -> Balance | Outcome | None:
     """Ask a gateway for its balance, within its timeout: the outcome where it does not say; None: it never does."""
     if not isinstance(provider, Balances):
         return None
-    try:
-        async with asyncio.timeout(provider.timeout_seconds + MARGIN_SECONDS):
-            balance = await provider.balance()
-    except Exception as problem:
-        LOG.error("provider_broke", provider=provider.name, kind=type(problem).__name__)
-        return Outcome.AMBIGUOUS
+    balance = await ask(provider, provider.balance, Outcome.AMBIGUOUS)
     if isinstance(balance, Balance):
         METRICS.provider_balance.labels(provider.name).set(float(balance.amount))
     return balance

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from otp_service.delivery.asking import ask, send
 from otp_service.delivery.compose import Composer
 from otp_service.delivery.plan import Rules, Stop, Try, Wait, next_report_ms, next_step
 from otp_service.delivery.routes import Routes
@@ -32,9 +33,6 @@ __all__ = ["SETTLE_MARGIN_MS", "Carrier"]
 
 SETTLE_MARGIN_MS: Final = 5_000
 """From the end of a call's deadline to the end of its lease: time to write the outcome down."""
-
-GUARD_SECONDS: Final = 1.0
-"""A provider ends its call by itself; this much later it is ended."""
 
 LEASE_ON_MS: Final = 5_000
 """The lease while this replica goes on with the next provider at once."""
@@ -136,6 +134,7 @@ class Carrier:
             country=sending.country,
             segments=segments(sending.text),
             patience_ms=max(0, record.expires_ms - way.now_ms - SETTLE_MARGIN_MS),
+            repeats=way.repeats(name),
         )
 
     async def _held(self, way: Way, name: str, held: Held) -> Step:
@@ -165,7 +164,7 @@ class Carrier:
         if begun is None:
             return None
         way.set_clock(begun.now_ms)
-        answer = await _ask(provider, sending)
+        answer = await send(provider, sending)
         await self._done(go, answer)
         METRICS.deliveries.labels(go.provider, answer.outcome.value).inc()
         LOG.info(
@@ -215,7 +214,7 @@ class Carrier:
         assert isinstance(provider, Reports)  # noqa: S101 - `_report_in` found one
         deadline_ms = int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS
         await self._rest(way, Wait(deadline_ms))  # nobody else asks meanwhile
-        report = await _ask_for_report(provider, sent.message_id)
+        report = await ask(provider, lambda: provider.report(sent.message_id), Report(None))
         if report.status not in (DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED):
             return await self._rest(way, Wait(self._report_in(sent, way.now_ms) or LEASE_ON_MS))
         error = report.error.value if report.error else ""
@@ -275,23 +274,3 @@ def _due(step: Step) -> int | None:
             return ms
         case Stop():
             return None
-
-
-async def _ask(provider: Provider, sending: Sending) -> Delivered:
-    """Call the gateway; a provider that breaks, or does not end its call by itself, may have sent."""
-    try:
-        async with asyncio.timeout(provider.timeout_seconds + GUARD_SECONDS):
-            return await provider.send(sending)
-    except Exception as problem:
-        LOG.error("provider_broke", provider=provider.name, kind=type(problem).__name__)
-        return Delivered(Outcome.AMBIGUOUS)
-
-
-async def _ask_for_report(provider: Reports, message_id: str) -> Report:
-    """Ask for a report; no news from a provider that breaks or does not end its call."""
-    try:
-        async with asyncio.timeout(provider.timeout_seconds + GUARD_SECONDS):
-            return await provider.report(message_id)
-    except Exception as problem:
-        LOG.error("provider_broke", provider=provider.name, kind=type(problem).__name__)
-        return Report(None)

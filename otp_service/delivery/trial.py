@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from otp_service.crypto.codes import new_code
+from otp_service.delivery.asking import send
 from otp_service.domain.dispatch import Dispatch, Go, Held, Hindrance
 from otp_service.domain.errors import Refused
 from otp_service.domain.gateways import Provider
-from otp_service.domain.outcomes import Delivered, Outcome, Sending
+from otp_service.domain.outcomes import Delivered, Sending
 from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.policy import Tenant
 from otp_service.domain.templates import DEFAULT_PURPOSE, choose, whole_minutes
 from otp_service.domain.text import segments
-from otp_service.observability import LOG
 
 __all__ = ["Tried", "trial_text", "try_out"]
 
@@ -66,11 +66,8 @@ async def try_out(provider: Provider, dispatch: Dispatch, tenant: str, sending: 
     if isinstance(go, Held):
         return go
     loop = asyncio.get_running_loop()
-    started, answer = loop.time(), Delivered(Outcome.AMBIGUOUS)
-    try:
-        answer = await provider.send(sending)
-    except Exception as problem:
-        LOG.error("provider_broke", provider=provider.name, kind=type(problem).__name__)
+    started = loop.time()
+    answer = await send(provider, sending)
     took_ms = int((loop.time() - started) * 1000)
     with contextlib.suppress(Refused):  # the store is away by now: the call's place lapses by itself
         await dispatch.done(go, answer)

@@ -22,8 +22,7 @@ class Way:
         self.message = message
         self.route = route
         self._by_provider = {delivery.provider: delivery for delivery in message.record.deliveries}
-        self._shut: dict[str, Held] = {}
-        self._shut_until: dict[str, int] = {}
+        self._shut: dict[str, tuple[int, Hindrance]] = {}
         self.set_clock(message.now_ms)
 
     @property
@@ -39,7 +38,7 @@ class Way:
     @property
     def shut(self) -> Mapping[str, int]:
         """Until when providers take nothing."""
-        return self._shut_until
+        return {provider: until_ms for provider, (until_ms, _) in self._shut.items()}
 
     @property
     def now_ms(self) -> int:
@@ -57,7 +56,7 @@ class Way:
         """Why nobody was asked: no route any more, open circuits, or a cap or a queue."""
         if not self.route:
             return Outcome.CONFIG_ERROR
-        only_open = all(held.why is Hindrance.OPEN for held in self._shut.values())
+        only_open = all(why is Hindrance.OPEN for _, why in self._shut.values())
         return Outcome.TRANSIENT if only_open else Outcome.THROTTLED
 
     def set_clock(self, now_ms: int) -> None:
@@ -73,13 +72,18 @@ class Way:
         """Note that a provider, or (None) each of the route, takes nothing for a while."""
         names: Collection[str] = self.route if provider is None else (provider,)
         for name in names:
-            self._shut[name], self._shut_until[name] = held, self.now_ms + held.ms
+            self._shut[name] = (self.now_ms + held.ms, held.why)
+
+    def repeats(self, provider: str) -> bool:
+        """Say whether a call to a provider repeats one that is in doubt."""
+        before = self._by_provider.get(provider)
+        return before is not None and (before.repeats or before.status == DeliveryStatus.UNKNOWN)
 
     def learn(self, news: Settlement) -> Delivery:
         """Note what became of a call, as the store will write it down."""
         now = self.now_ms
         before = self._by_provider.get(news.provider) or Delivery(news.provider, DeliveryStatus.QUEUED, now)
-        repeats = before.repeats or (before.status == DeliveryStatus.UNKNOWN and before.call != news.call)
+        repeats = self.repeats(news.provider)
         status, error = news.status, news.error
         if repeats and status in (DeliveryStatus.QUEUED, DeliveryStatus.FAILED):
             status, error = DeliveryStatus.UNKNOWN, Outcome.AMBIGUOUS.value

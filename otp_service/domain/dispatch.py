@@ -99,13 +99,14 @@ class Hindrance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """The gateway may be called; everything is charged. Give `done` the outcome."""
+    """The gateway may be called; everything is charged, unless it `repeats` what was. Give `done` the outcome."""
 
     provider: str
     tenant: str
     message_id: str
     cost: int
     charged_ms: int
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +141,20 @@ class Dispatch(Protocol):
     """The right to call a gateway, shared by all replicas."""
 
     async def take(
-        self, provider: str, tenant: str, message_id: str, *, country: str, segments: int, patience_ms: int
+        self,
+        provider: str,
+        tenant: str,
+        message_id: str,
+        *,
+        country: str,
+        segments: int,
+        patience_ms: int,
+        repeats: bool = False,
     ) -> Go | Held:
-        """Ask for one call: `patience_ms` is how long the message may still wait."""
+        """Ask for one call: `patience_ms` is how long the message may still wait.
+
+        `repeats`: the gateway is asked again for a text that it sends once, and that was charged before.
+        """
 
     async def done(self, go: Go, answer: Delivered | None) -> None:
         """End it; None: the call was not made. What was surely not sent is not charged."""

@@ -59,7 +59,15 @@ class RedisDispatch:
         self._call_ms = call_ms
 
     async def take(
-        self, provider: str, tenant: str, message_id: str, *, country: str, segments: int, patience_ms: int
+        self,
+        provider: str,
+        tenant: str,
+        message_id: str,
+        *,
+        country: str,
+        segments: int,
+        patience_ms: int,
+        repeats: bool = False,
     ) -> Go | Held:
         """Ask the gateway and charge both accounts in one batch; what was taken in vain is given back."""
         policy, keys = self._policies[provider], GatewayKeys(provider)
@@ -67,10 +75,10 @@ class RedisDispatch:
         pace = 1000 / policy.max_per_second if policy.max_per_second else 0
         args = (message_id, f"{pace:.0f}", policy.max_concurrent, self._call_ms[provider], patience_ms)
         calls = [Call(script("gateway_take"), (keys.circuit, keys.queue, keys.comebacks, keys.calls), args)]
-        accounts = self._accounts(provider, tenant)
+        accounts = [] if repeats else self._accounts(provider, tenant)
         calls += [_charge(key, cost, caps) for key, caps, _ in accounts]
         taken, *charges = await self._topology.send(calls)
-        go = Go(provider, tenant, message_id, cost, int(taken[1]))
+        go = Go(provider, tenant, message_id, cost, int(taken[1]), repeats)
         held = _held(taken, charges, accounts)
         if held is None:
             for (_, _, hindrance), charge in zip(accounts, charges, strict=True):
@@ -88,7 +96,7 @@ class RedisDispatch:
     async def done(self, go: Go, answer: Delivered | None) -> None:
         """Tell the circuit, and give back what was not spent."""
         calls = [_done_call(go, answer)]
-        if answer is None or answer.outcome.surely_unsent:
+        if not go.repeats and (answer is None or answer.outcome.surely_unsent):
             calls += [_refund(key, go) for key, _, _ in self._accounts(go.provider, go.tenant)]
         state, opened = (await self._topology.send(calls))[0]
         METRICS.circuit_open.labels(go.provider).set(state == b"open")
