@@ -7,8 +7,9 @@ and `redis+cluster://host[,host...]` (with `rediss+` for TLS).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -41,6 +42,13 @@ class Topology(Protocol):
     async def send(self, calls: Sequence[Call]) -> list[Reply]:
         """Answer `calls` in order. Raises `Refused` (`store_unavailable`, `overloaded`) if any of them failed."""
 
+    async def attempt(self, calls: Sequence[Call]) -> list[Reply | Refused]:
+        """Answer `calls` in order: each with its reply, or with the `Refused` that `send` would have raised for it.
+
+        For calls that stand for themselves: one server of a cluster that is away takes nothing from the others. What a
+        call did that is answered by `store_unavailable` is not known.
+        """
+
     async def command(self, *words: str) -> Any:
         """Run an administrative command (INFO, CONFIG GET) on one server, with the same errors."""
 
@@ -68,10 +76,17 @@ class SingleServer:
         self._lanes: Lanes | None = None
 
     async def send(self, calls: Sequence[Call]) -> list[Reply]:
-        """Send one batch."""
+        """Send one batch; see `Topology`."""
+        return _all_good(await self.attempt(calls))
+
+    async def attempt(self, calls: Sequence[Call]) -> list[Reply | Refused]:
+        """Send one batch; see `Topology`. One server fails for all calls alike, unless a script itself does."""
         if self._lanes is None:
             self._lanes = Lanes(self._pool)
-        return [_good(answer) for answer in await self._lanes.send(calls)]
+        try:
+            return [_judged(answer) for answer in await self._lanes.send(calls)]
+        except Refused as refused:
+            return [refused] * len(calls)
 
     async def command(self, *words: str) -> Any:
         """Ask the server itself."""
@@ -104,42 +119,50 @@ class Cluster:
         self._learnt_at = -math.inf
 
     async def send(self, calls: Sequence[Call]) -> list[Reply]:
-        """Send one batch a node, all at once; what a node says it does not have goes to the one it names."""
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                return await self._send(calls)
-        except TimeoutError:
-            self._doubtful = True
-            raise unavailable() from None
-        except Refused as refused:
-            self._doubtful = self._doubtful or refused.reason is Reason.STORE_UNAVAILABLE
-            raise
+        """Send one batch a node; see `Topology`."""
+        return _all_good(await self.attempt(calls))
 
-    async def _send(self, calls: Sequence[Call]) -> list[Reply]:
+    async def attempt(self, calls: Sequence[Call]) -> list[Reply | Refused]:
+        """Send one batch a node, all at once; what a node says it does not have goes to the one it names."""
+        answers: list[Any] = [unavailable() for _ in calls]
+        with contextlib.suppress(TimeoutError, Refused):  # what was answered until then stays
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await self._attempt(calls, answers)
+        judged = [_judged(answer) for answer in answers]
+        if any(isinstance(answer, Refused) and answer.reason is Reason.STORE_UNAVAILABLE for answer in judged):
+            self._doubtful = True
+        return judged
+
+    async def _attempt(self, calls: Sequence[Call], answers: list[Any]) -> None:
+        """Put into `answers` what the nodes say, as they say it."""
         if not self._slots or (self._doubtful and self._age() > LEARN_AGAIN_SECONDS):
             await self._learn(self._slots)
         slots = self._slots
-        answers = await self._send_by_node([(_node_of(slots, call), call) for call in calls])
+        await self._send_by_node(slots, calls, range(len(calls)), answers)
         moved = [n for n, answer in enumerate(answers) if isinstance(answer, MovedError | ClusterDownError)]
         if moved:
             await self._learn(slots)
-            again = await self._send_by_node([(_node_of(self._slots, calls[n]), calls[n]) for n in moved])
-            for n, answer in zip(moved, again, strict=True):
-                answers[n] = answer
-        return [_good(answer) for answer in answers]
+            await self._send_by_node(self._slots, calls, moved, answers)
 
-    async def _send_by_node(self, routed: list[tuple[_Node, Call]]) -> list[Reply | ResponseError]:
+    async def _send_by_node(
+        self, slots: _Map, calls: Sequence[Call], places: Iterable[int], answers: list[Any]
+    ) -> None:
         by_node: dict[_Node, list[int]] = {}
-        for n, (node, _) in enumerate(routed):
-            by_node.setdefault(node, []).append(n)
-        parts = await asyncio.gather(
-            *(self._lanes(node).send([routed[n][1] for n in places]) for node, places in by_node.items())
-        )
-        answers: list[Reply | ResponseError] = [None] * len(routed)
-        for places, part in zip(by_node.values(), parts, strict=True):
-            for n, answer in zip(places, part, strict=True):
+        for n in places:
+            if node := _node_of(slots, calls[n]):
+                by_node.setdefault(node, []).append(n)
+            else:
+                answers[n] = unavailable()
+
+        async def ask(node: _Node, places: list[int]) -> None:
+            try:
+                said = await self._lanes(node).send([calls[n] for n in places])
+            except Refused as refused:
+                said = [refused] * len(places)
+            for n, answer in zip(places, said, strict=True):
                 answers[n] = answer
-        return answers
+
+        await asyncio.gather(*(ask(node, places) for node, places in by_node.items()))
 
     async def command(self, *words: str) -> Any:
         """Ask the first node that answers; one that does not is asked last the next time."""
@@ -189,19 +212,26 @@ class Cluster:
         return (primary[0].decode() if primary[0] else self._seeds[0][0], int(primary[1]))
 
 
-def _node_of(slots: _Map, call: Call) -> _Node:
+def _node_of(slots: _Map, call: Call) -> _Node | None:
     slot = key_slot(call.keys[0].encode())
-    for first, last, node in slots:
-        if first <= slot <= last:
-            return node
-    raise unavailable()
+    return next((node for first, last, node in slots if first <= slot <= last), None)
 
 
-def _good(answer: Reply | ResponseError) -> Reply:
+def _judged(answer: Any) -> Reply | Refused:
     """Pass a reply on; any error of the server means that the call did not do its work."""
     if isinstance(answer, AskError | TryAgainError | ResponseError):
-        raise unavailable() from answer
+        refused = unavailable()
+        refused.__cause__ = answer
+        return refused
     return answer
+
+
+def _all_good(answers: list[Reply | Refused]) -> list[Reply]:
+    """Raise the first refusal among `answers`."""
+    for answer in answers:
+        if isinstance(answer, Refused):
+            raise answer
+    return answers
 
 
 async def _command(pool: ConnectionPool, words: Sequence[str]) -> Any:
