@@ -17,6 +17,8 @@ from otp_service.api.access import Keys, Network
 from otp_service.api.codes import Codes, VerificationsById
 from otp_service.api.document import openapi_config
 from otp_service.api.edge import FACTS, MAX_BODY_BYTES, Edge
+from otp_service.api.headers import header_mistake
+from otp_service.api.methods import PathMethods
 from otp_service.api.operations import jwks, live, metrics, ready
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
 from otp_service.api.reading import StrictRequest
@@ -65,7 +67,7 @@ def make_app(parts: EdgeParts) -> ASGIApp:
         state=State({name: getattr(parts, name) for name in ("service", "receipts", "jwks", "ready", "metrics")}),
     )
     inner = parts.around(app) if parts.around else app
-    return Edge(inner, parts.keys, parts.trusted_proxies, parts.gate)
+    return Edge(inner, parts.keys, parts.trusted_proxies, parts.gate, PathMethods(app.routes))
 
 
 _FRAMEWORK: Final = {
@@ -74,6 +76,7 @@ _FRAMEWORK: Final = {
     413: Reason.BODY_TOO_LARGE,
     415: Reason.MEDIA_TYPE_UNSUPPORTED,
 }
+_WANTED: Final = {"idempotency-key": "Send 1-255 characters, or leave this header out."}
 
 
 def _refused(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes]:
@@ -103,9 +106,9 @@ def _framework(request: Request[Any, Any, Any], problem: HTTPException) -> Respo
 
 
 def _mistake(extra: dict[str, Any]) -> FieldMistake:
-    """Name the header or parameter; the framework's words for what is wrong hold no value."""
+    """Name the header or parameter and say what to send; the framework's words are not passed on."""
     name = str(extra.get("key", "the request")).replace("_", "-")
-    return FieldMistake("", f"{name}: {extra.get('message', 'is not as it should be')}")
+    return header_mistake(name, _WANTED.get(name, "Send what the document at /schema says."))
 
 
 def _unforeseen(request: Request[Any, Any, Any], problem: Exception) -> Response[bytes]:

@@ -6,8 +6,7 @@ import html
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, Response, Router
-from litestar.exceptions import NotFoundException
+from litestar import Request, Router
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -15,7 +14,9 @@ from litestar.openapi.spec import Components, SecurityScheme
 from otp_service import __version__
 from otp_service.api.examples import REQUESTS
 
-__all__ = ["openapi_config"]
+__all__ = ["SCHEMA", "openapi_config"]
+
+SCHEMA: Final = "/schema"
 
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c2430}"
@@ -56,7 +57,15 @@ class _Document(JsonRenderPlugin):
         schemas = openapi_schema["components"]["schemas"]
         for body, example in REQUESTS.items():
             schemas[body.__name__].update(additionalProperties=False, examples=[example])
+            for member in schemas[body.__name__]["properties"].values():
+                if "pattern" in member:
+                    member["pattern"] = _ecma(member["pattern"])
         return super().render(request, openapi_schema)
+
+
+def _ecma(pattern: str) -> str:
+    r"""Write a pattern of ours as JSON Schema has them (ECMA-262), where `$` is the very end and `\Z` is unknown."""
+    return pattern.replace(r"\A", "^").replace(r"\Z", "$")
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> list[str]:
@@ -80,18 +89,11 @@ def openapi_config() -> OpenAPIConfig:
         title="OTP service",
         version=__version__,
         description="Proves that a person holds a phone number.",
-        path="/schema",
+        path=SCHEMA,
         use_handler_docstrings=True,
         render_plugins=[_Page(), _Document()],
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", description="An API key.")}
         ),
-        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_missing),
+        openapi_router=Router(SCHEMA, route_handlers=[], include_in_schema=False),
     )
-
-
-def _missing(response: Response[Any]) -> Response[Any]:
-    """Tell what is not below `/schema` as everywhere else: the framework has a page of its own for it."""
-    if response.status_code == NotFoundException.status_code:
-        raise NotFoundException
-    return response

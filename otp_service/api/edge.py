@@ -1,15 +1,15 @@
 """What happens to every request before and after its handler: a plain ASGI layer around the framework.
 
-Judged here, in the contract's order: size and media type, then the key. Added to every reply, whoever made it:
-`Cache-Control: no-store` and `X-Request-Id`. Written once per request: a metric and, outside of probes, a log line.
+Judged here, in the contract's order: size, path and method, media type, then the key. OPTIONS is answered here, and
+HEAD is served as GET without its body. Added to every reply, whoever made it: `Cache-Control: no-store`,
+`X-Content-Type-Options: nosniff` and `X-Request-Id`. Written once per request: a metric and, outside of probes, a log
+line.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import structlog
@@ -17,8 +17,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
-from otp_service.api.access import Keys, Network, client_address
-from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
+from otp_service.api.access import Keys, Network, client_address, is_trusted, network_of
+from otp_service.api.headers import AUTHORIZATION, IDEMPOTENCY_KEY, Headers, check_media, request_id, single
+from otp_service.api.methods import PathMethods
+from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, RefusedWith, problem_body, problem_headers
 from otp_service.delivery.receipts import PATH as RECEIPTS
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG, METRICS
@@ -28,6 +30,9 @@ __all__ = ["FACTS", "MAX_BODY_BYTES", "Edge"]
 MAX_BODY_BYTES: Final = 64 * 1024
 _DECLARED_DIGITS: Final = 18
 """A Content-Length of more digits is not read as a number, which would take its time."""
+_ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_FORWARDED: Final = b"x-forwarded-for"
+
 FACTS: Final = "otp.facts"
 """Where a handler leaves what the request's one log line is to say."""
 
@@ -38,19 +43,28 @@ _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics", "/dev/messages"})
 """What is asked for again and again by machines and pages: counted, and not logged."""
 
 _KNOWN: Final = _JSON_ROUTES | _QUIET | {"/.well-known/jwks.json"}
-_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_JSON_TYPE: Final = re.compile(rb"application/json\s*(;\s*charset=\"?utf-8\"?\s*)?", re.IGNORECASE)
+_MAX_PATH_CHARACTERS: Final = 1024
+"""What is longer names nothing of ours, cut or not; and the framework keeps the last 1024 paths that it has seen."""
 
 
 class Edge:
     """The outermost layer."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, trusted_proxies: Sequence[Network], gate: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: Keys,
+        trusted_proxies: Sequence[Network],
+        gate: Callable[[], None],
+        methods: PathMethods,
+    ) -> None:
         """Stand around `app`; `gate` raises `Refused` while the store may not be used."""
         self._app = app
         self._keys = keys
         self._trusted = trusted_proxies
         self._gate = gate
+        self._methods = methods
+        self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -60,25 +74,32 @@ class Edge:
             await self._app(scope, receive, send)
 
     async def _http(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        method = scope["method"]
+        scope = scope.copy()  # the server's own is left as it is: it reads the method there
         headers = dict(scope["headers"])
-        request_id = _request_id(headers)
-        reply = _Reply(send, request_id)
+        own_id = request_id(scope, headers)
+        reply = _Reply(send, own_id, bodiless=method == "HEAD")
         facts = cast("dict[str, Any]", scope)  # for members of our own
-        facts["path"] = normalize_path(scope["path"])  # as the router reads it: what is judged is what is served
-        facts["otp.request_id"] = request_id
+        # as the router reads it: what is judged is what is served
+        facts["path"] = normalize_path(scope["path"][:_MAX_PATH_CHARACTERS])
+        facts["otp.request_id"] = own_id
         facts[FACTS] = {}
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=own_id):
             try:
                 await self._serve(scope, facts, headers, receive, reply)
             finally:
-                _record(scope, facts.get(FACTS, {}), reply.status, time.perf_counter() - started)
+                _record(method, scope["path"], facts.get(FACTS, {}), reply.status, time.perf_counter() - started)
 
     async def _serve(
-        self, scope: HTTPScope, facts: dict[str, Any], headers: dict[bytes, bytes], receive: Receive, reply: _Reply
+        self, scope: HTTPScope, facts: dict[str, Any], headers: Headers, receive: Receive, reply: _Reply
     ) -> None:
         try:
             body = await _read_body(headers, receive)
+            methods = self._check_method(scope, facts)
+            if methods is not None and scope["method"] == "OPTIONS":
+                await reply.allow(methods)
+                return
             self._judge(scope, facts, headers)
         except Refused as refused:
             facts[FACTS]["outcome"] = refused.reason.value
@@ -89,23 +110,45 @@ class Edge:
         facts["otp.body"] = body
         await self._app(scope, _replay(body, receive), reply.send)
 
-    def _judge(self, scope: HTTPScope, facts: dict[str, Any], headers: dict[bytes, bytes]) -> None:
+    def _check_method(self, scope: HTTPScope, facts: dict[str, Any]) -> frozenset[str] | None:
+        """Give the methods of a path, None for one that only the layers below may know; raise `Refused`: 404, 405."""
+        methods = self._methods.of(scope["path"])
+        if methods is not None and scope["method"] not in methods:
+            if not methods:
+                raise Refused(Reason.NOT_FOUND)
+            raise RefusedWith({"Allow": _listed(methods)}, Reason.METHOD_NOT_ALLOWED, "Use a method that Allow names.")
+        if scope["method"] == "HEAD":
+            facts["method"] = "GET"
+        return methods
+
+    def _judge(self, scope: HTTPScope, facts: dict[str, Any], headers: Headers) -> None:
         path, method = scope["path"], scope["method"]
-        if path in _JSON_ROUTES and method == "POST":
-            if not _JSON_TYPE.fullmatch(headers.get(b"content-type", b"")):
-                raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, "Send application/json in UTF-8.")
+        if path in _JSON_ROUTES:
+            check_media(scope, headers)
         elif path.startswith(RECEIPTS):  # what proves such a call is its gateway's affair
             self._gate()
             return
         elif not (path.startswith(_VERIFICATIONS) and method in ("GET", "DELETE")):
             return
-        facts["otp.principal"] = principal = self._keys.principal(headers.get(b"authorization", b""))
+        facts["otp.principal"] = principal = self._keys.principal(single(scope, headers, AUTHORIZATION))
         facts[FACTS].update(tenant=principal.tenant.name, api_key=principal.key_id)
+        single(scope, headers, IDEMPOTENCY_KEY)
         if path != _STORELESS:
             self._gate()
+        facts["otp.client"] = self._client(scope, headers)
+
+    def _client(self, scope: HTTPScope, headers: Headers) -> str | None:
+        """Find who called, behind trusted proxies."""
         client = scope.get("client")
-        forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
-        facts["otp.client"] = client_address(client[0] if client else None, forwarded.decode("latin-1"), self._trusted)
+        peer = client[0] if client else None
+        if _FORWARDED not in headers:
+            return peer
+        forwarded = b",".join(value for name, value in scope["headers"] if name == _FORWARDED).decode("latin-1")
+        if not self._warned and not (peer and is_trusted(peer, self._trusted)):
+            self._warned = True
+            hint = "X-Forwarded-For of this peer is not believed; if it is a proxy of yours, name it in trusted_proxies"
+            LOG.warning("forwarded_for_ignored", peer_network=network_of(peer), hint=hint)
+        return client_address(peer, forwarded, self._trusted)
 
 
 class _Gone(Exception):
@@ -115,28 +158,42 @@ class _Gone(Exception):
 class _Reply:
     """Passes messages on with our headers added, and remembers the status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, *, bodiless: bool) -> None:
         self._send = send
         self._request_id = request_id
+        self._bodiless = bodiless
         self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            own = [(b"cache-control", b"no-store"), (b"x-request-id", self._request_id.encode())]
+            own = [*_ALWAYS, (b"x-request-id", self._request_id.encode())]
             kept = [(name, value) for name, value in message["headers"] if name.lower() != b"cache-control"]
             message["headers"] = [*kept, *own]
+        elif self._bodiless and message["type"] == "http.response.body":
+            message["body"] = b""
         await self._send(message)
 
     async def refuse(self, refused: Refused) -> None:
         body = problem_body(refused, self._request_id)
         headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem_headers(refused)}
+        await self._answer(PROBLEMS[refused.reason][0], headers, body)
+
+    async def allow(self, methods: frozenset[str]) -> None:
+        """Answer OPTIONS."""
+        await self._answer(204, {"allow": _listed(methods)}, b"")
+
+    async def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await self.send({"type": "http.response.start", "status": PROBLEMS[refused.reason][0], "headers": raw})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self.send({"type": "http.response.start", "status": status, "headers": raw})
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def _read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+def _listed(methods: frozenset[str]) -> str:
+    return ", ".join(sorted(methods))
+
+
+async def _read_body(headers: Headers, receive: Receive) -> bytes:
     """Read the whole body, or refuse it as soon as it is known to be too large."""
     declared = headers.get(b"content-length", b"0")
     too_large = Refused(Reason.BODY_TOO_LARGE, f"At most {MAX_BODY_BYTES} bytes.")
@@ -172,22 +229,15 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _request_id(headers: dict[bytes, bytes]) -> str:
-    """Keep the caller's id when it is harmless, so that its log and ours can be read side by side."""
-    given = headers.get(b"x-request-id", b"")
-    return given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_urlsafe(12)
-
-
-def _record(scope: HTTPScope, facts: dict[str, Any], status: int, seconds: float) -> None:
+def _record(method: str, path: str, facts: dict[str, Any], status: int, seconds: float) -> None:
     """Count the request and write its one line: what was asked, what became of it."""
-    path = scope["path"]
     route = _route(path)
     METRICS.requests.labels(route, str(status)).inc()
     METRICS.request_seconds.labels(route).observe(seconds)
     if path not in _QUIET:
         facts.setdefault("outcome", "ok" if status else "client_gone")
         duration_ms = round(seconds * 1000, 1)
-        LOG.info("request", method=scope["method"], route=route, status=status, duration_ms=duration_ms, **facts)
+        LOG.info("request", method=method, route=route, status=status, duration_ms=duration_ms, **facts)
 
 
 def _route(path: str) -> str:

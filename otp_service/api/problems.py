@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from otp_service.domain.errors import Reason, Refused
 
-__all__ = ["MEDIA_TYPE", "PROBLEMS", "TYPE_PREFIX", "problem_body", "problem_headers", "retry_after_seconds"]
+__all__ = [
+    "MEDIA_TYPE",
+    "PROBLEMS",
+    "TYPE_PREFIX",
+    "RefusedWith",
+    "problem_body",
+    "problem_headers",
+    "retry_after_seconds",
+]
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:otp-service:problem:"
@@ -46,6 +55,15 @@ PROBLEMS: Final[dict[Reason, tuple[int, str]]] = {
 }
 
 
+class RefusedWith(Refused):
+    """A refusal whose reply has more headers than its reason asks for."""
+
+    def __init__(self, headers: Mapping[str, str], reason: Reason, detail: str = "") -> None:
+        """Refuse for `reason`, and add `headers`."""
+        super().__init__(reason, detail)
+        self.headers = headers
+
+
 def retry_after_seconds(refused: Refused) -> int | None:
     """Whole seconds, at least 1, for every 429 and 503; None where coming again is of no use."""
     status, _ = PROBLEMS[refused.reason]
@@ -78,7 +96,7 @@ def problem_body(refused: Refused, request_id: str) -> bytes:
 
 def problem_headers(refused: Refused) -> dict[str, str]:
     """The headers that go with a refusal."""
-    headers = {}
+    headers = dict(refused.headers) if isinstance(refused, RefusedWith) else {}
     if (retry_after := retry_after_seconds(refused)) is not None:
         headers["Retry-After"] = str(retry_after)
     if PROBLEMS[refused.reason][0] == 401:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -11,6 +13,7 @@ from otp_service.domain.errors import Reason
 from otp_service.domain.verification import Status
 
 __all__ = [
+    "WANTED",
     "DeliveryBody",
     "Jwks",
     "NormalizePhone",
@@ -25,10 +28,20 @@ __all__ = [
     "VerifyCodeBody",
 ]
 
+# A pattern ends with \Z here, because Python's `$` admits a newline behind it; the document shows it as `^...$`.
 Phone = Annotated[str, Meta(min_length=1, max_length=64, description="A phone number in any spelling.")]
-Country = Annotated[str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166 alpha-2; how national forms are read.")]
-Purpose = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,31}$")]
-Locale = Annotated[str, Meta(pattern="^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}$", max_length=35)]
+Country = Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z", description="ISO 3166 alpha-2; how national forms are read.")]
+Purpose = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_]{0,31}\Z")]
+Locale = Annotated[
+    str,
+    Meta(
+        max_length=256,
+        description="A hint: a BCP 47 tag, or what a browser or phone says; what fits no text is passed over.",
+    ),
+]
+ClientIp = Annotated[
+    str, Meta(max_length=128, description="The end user's address, with or without a port; scope `server`.")
+]
 Time = Annotated[str, Meta(description="UTC, RFC 3339 with Z.", extra_json_schema={"format": "date-time"})]
 
 
@@ -40,7 +53,7 @@ class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     country: Country | None = None
     locale: Locale | None = None
     channel: Literal["sms"] = "sms"
-    client_ip: Annotated[str, Meta(max_length=45, description="The end user's address; scope `server`.")] | None = None
+    client_ip: ClientIp | None = None
     reference: Annotated[str, Meta(max_length=128, description="Your own note; it stands in our log.")] | None = None
     decoy: Annotated[bool, Meta(description="Answer the same and send nothing; scope `server`.")] = False
 
@@ -48,7 +61,7 @@ class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
 class VerifyCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A guess."""
 
-    verification_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,36}$")]
+    verification_id: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,36}\Z")]
     code: Annotated[str, Meta(min_length=4, max_length=64, description="4-10 digits; spaces and dashes are dropped.")]
 
 
@@ -57,6 +70,23 @@ class NormalizePhone(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 
     phone: Phone
     country: Country | None = None
+
+
+WANTED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "phone": "Send the phone number as a string of 1-64 characters.",
+        "purpose": "Send a purpose of 1-32 characters a-z, 0-9 and _ that starts with a letter.",
+        "country": "Send an ISO 3166 country code of two capital letters, such as ID.",
+        "locale": "Send a language tag as a string of at most 256 characters, such as id or en-GB.",
+        "channel": "Send sms, or leave it out.",
+        "client_ip": "Send the end user's IP address as a string, such as 203.0.113.9 or 2001:db8::1.",
+        "reference": "Send a string of at most 128 characters.",
+        "decoy": "Send true or false.",
+        "verification_id": "Send the verification_id that request-code has answered.",
+        "code": "The code must be 4-10 digits, sent as a string.",
+    }
+)
+"""What to send as a member that is wrong. Nothing that was sent is repeated."""
 
 
 class NormalizedPhone(Struct, frozen=True, kw_only=True):

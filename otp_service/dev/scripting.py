@@ -46,7 +46,6 @@ from typing import Annotated, Any, Final, Literal, NoReturn
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from otp_service.api.reading import malformed
 from otp_service.dev.gateways import Gateway
 from otp_service.dev.simulators import eims, kedasms, sendcloud, smshub
 from otp_service.dev.simulators.eims import EimsSimulator
@@ -153,7 +152,7 @@ class Scripts:
         try:
             script, words = msgspec.json.decode(body, type=_Script), msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-            raise malformed(problem) from None
+            raise _malformed(problem) from None
         simulator, dialect = gateway.simulator, _DIALECTS[type(gateway.simulator)]
         steps = [_step(one, dialect, f"/next/{place}") for place, one in enumerate(script.next or ())]
         always = _step(script.always or None, dialect, "/always")
@@ -216,6 +215,17 @@ def _receipts(told: _Told | list[_Told] | UnsetType | None, dialect: _Dialect) -
         if not dialect.calls and (one.times != 1 or one.url):
             _refuse(f"{where}/{'url' if one.url else 'times'}", "is for gateways that call, and this one is asked")
     return [Told(one.say, one.after, one.times, one.reason, one.url) for one in row]
+
+
+def _malformed(problem: Exception) -> Refused:
+    """Say where a script is wrong, as msgspec words it: who reads this wrote it, on the same machine."""
+    said, _, path = str(problem).rpartition(" - at `$")
+    pointer = "".join(f"/{name or place}" for name, place in re.findall(r"\.([a-z_]+)|\[(\d+)\]", path if said else ""))
+    detail = said or str(problem)
+    if named := re.search(r"(?:missing required|unknown) field `([a-z_]+)`", detail):
+        pointer, detail = f"{pointer}/{named[1]}", "is required" if "required" in detail else "is not known here"
+    mistakes = (FieldMistake(pointer, detail),)
+    return Refused(Reason.REQUEST_MALFORMED, "The body is not as it should be.", mistakes=mistakes)
 
 
 def _refuse(pointer: str, detail: str) -> NoReturn:

@@ -66,7 +66,7 @@ class _Envelope(Struct, rename="camel", forbid_unknown_fields=True):
 class _Message(Struct, rename="camel", forbid_unknown_fields=True):
     """What is sealed."""
 
-    country_code: Annotated[str, Meta(pattern="^[A-Z]{2}$")]
+    country_code: Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z")]
     phone_numbers: Annotated[list[str], Meta(min_length=1)]
     content: Annotated[str, Meta(min_length=1)]
     sender_id: Annotated[str, Meta(min_length=1)] = "KedaSMS"
