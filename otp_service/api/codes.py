@@ -13,6 +13,7 @@ from otp_service.api import examples, writing
 from otp_service.api.access import Principal, counted_address
 from otp_service.api.reading import StrictRequest, reads
 from otp_service.api.schemas import (
+    WANTED,
     NormalizedPhone,
     NormalizePhone,
     RequestCodeBody,
@@ -23,6 +24,7 @@ from otp_service.api.schemas import (
 )
 from otp_service.domain.errors import FieldMistake, Reason, Refused
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
+from otp_service.domain.templates import best_locale
 from otp_service.domain.views import Success, VerificationView
 from otp_service.observability import METRICS
 from otp_service.service import CodeRequest, Guess
@@ -174,7 +176,7 @@ def _wanted(caller: Principal, data: RequestCodeBody, address: str | None) -> Co
         phone=data.phone,
         purpose=data.purpose,
         country=country,
-        locale=data.locale or "",
+        locale=best_locale(caller.tenant.templates, data.locale, data.purpose) if data.locale else "",
         channel=data.channel,
         client=client,
         decoy=data.decoy,
@@ -184,8 +186,8 @@ def _wanted(caller: Principal, data: RequestCodeBody, address: str | None) -> Co
 def _country(country: str | None) -> str | None:
     """Judge the country that national forms are read by."""
     if country is not None and country not in SUPPORTED_COUNTRIES:
-        mistakes = (FieldMistake("/country", "is not a country whose numbers can be read"),)
-        raise Refused(Reason.REQUEST_MALFORMED, "The country is not one.", mistakes=mistakes)
+        mistakes = (FieldMistake("/country", WANTED["country"]),)
+        raise Refused(Reason.REQUEST_MALFORMED, "Send a country whose numbers can be read.", mistakes=mistakes)
     return country
 
 

@@ -49,8 +49,8 @@ class Guess:
         """Read what a person typed; raises `Refused` (`request_malformed`) for what cannot be a code."""
         code = read_code(typed)
         if code is None:
-            mistake = FieldMistake("/code", "4-10 digits; spaces and dashes may stand between them")
-            raise Refused(Reason.REQUEST_MALFORMED, "The code is not one.", mistakes=(mistake,))
+            mistake = FieldMistake("/code", "The code must be 4-10 digits; spaces and dashes may stand between them.")
+            raise Refused(Reason.REQUEST_MALFORMED, "Send the code of the text message.", mistakes=(mistake,))
         return cls(tenant, verification_id, code)
 
     def __repr__(self) -> str:
