@@ -1,15 +1,19 @@
 """What an operator sees: one JSON line per outcome and a page of metrics. Neither holds a number, a code or a key.
 
-Log lines go through one redactor, whatever wrote them: runs of six and more digits are masked, so that a secret in
-a foreign library's message does not come through either.
+Log lines go through one redactor, whatever wrote them: a text with six and more digits in all has every digit masked,
+so that a secret in a foreign library's message, or one with letters between its digits, does not come through either.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import re
 import sys
-from typing import Any, Final
+import traceback
+from collections.abc import Iterator
+from typing import Any, Final, TextIO
 
 import msgspec
 import structlog
@@ -20,32 +24,82 @@ __all__ = ["LOG", "METRICS", "Metrics", "configure_logging", "metrics_page", "re
 
 LOG: Final = structlog.get_logger("otp_service")
 
-_BETWEEN = r"[\s()\[\]./\u2010-\u2015\u2212\u30fc\ufe58\ufe63\uff08\uff09\uff0d-\uff0f-]"
-"""What may stand between the digits of a number that `domain.phone` reads."""
-_DIGITS = re.compile(rf"\+?\d(?:{_BETWEEN}{{0,3}}\d){{5,}}")
-_PLAIN = frozenset({"timestamp", "request_id", "verification_id", "phone", "address"})
-"""Members that are safe by their making: a time, random ids, a masked number, where we listen."""
+_FEWEST_DIGITS: Final = 6
+_DIGIT: Final = (
+    r"[\d\u00b2\u00b3\u00b9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c"
+    r"\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792\U00010a40-\U00010a43"
+    r"\U00010e60-\U00010e68\U00011052-\U0001105a\U0001f100-\U0001f10a]"
+)
+"""Decimal digits of every script, and superscripts, circled ones and the like: what `str.isdigit` knows."""
+_DIGITS: Final = re.compile(_DIGIT)
+
+_PLAIN: Final = frozenset({"timestamp", "verification_id", "phone", "address", "peer_network", "exception"})
+"""Members that are safe by their making: a time, our random ids, a masked number, where we listen, a network, and an
+exception, whose words are redacted one by one."""
+_OURS: Final = "_"
+"""In front of the names of members that structlog has for itself; they are not written."""
+_LONGEST_CHAIN: Final = 20
+"""Exceptions behind one another that are told."""
 
 
 def redact(text: str) -> str:
-    """Mask every run of six and more digits, also with separators between them: a number or a code."""
-    return _DIGITS.sub("***", text)
+    """Mask every digit of a text that has six or more of them, whatever stands between: a number or a code."""
+    if len(text) < _FEWEST_DIGITS:
+        return text
+    masked, digits = _DIGITS.subn("*", text)
+    return text if digits < _FEWEST_DIGITS else masked
 
 
 def _redact_event(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     for key, value in event.items():
-        if key not in _PLAIN and isinstance(value, str):
-            event[key] = redact(value)
+        if key not in _PLAIN and not key.startswith(_OURS):
+            event[key] = _safe(value)
     return event
 
 
-def _redact_message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    event["event"] = redact(str(event.get("event", "")))
+def _safe(value: Any) -> Any:
+    """Redact a member: numbers and truths are ours, anything else is looked at as text."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(value if isinstance(value, str) else str(value))
+
+
+def _describe_exception(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Write an exception: the places of its frames as they are, its words redacted, which may repeat anything."""
+    info = event.pop("exc_info", None)
+    problem = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    if isinstance(problem, BaseException):
+        event["exception"] = "".join(_described(traceback.TracebackException.from_exception(problem), _LONGEST_CHAIN))
     return event
+
+
+def _described(problem: traceback.TracebackException, depth: int) -> Iterator[str]:
+    before = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
+    if before is not None and depth:
+        yield from _described(before, depth - 1)
+        yield "and then, because of it or while it was handled:\n"
+    for frame in problem.stack.format():
+        place, end, source = frame.partition("\n")
+        yield place + end + redact(source)
+    yield redact("".join(problem.format_exception_only()))
+    for part in (problem.exceptions or ()) if depth else ():
+        yield from _described(part, depth - 1)
 
 
 def _json(event: Any, **_options: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    try:
+        return msgspec.json.encode(event, enc_hook=str).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which is no text
+        return json.dumps(event, default=str)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; what cannot be written is not shown unredacted, as logging's own handler would."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Say that a line was lost."""
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(_json({"event": "log_line_lost", "logger": record.name, "level": "error"}) + "\n")
 
 
 def configure_logging(level: str = "INFO") -> None:
@@ -56,9 +110,8 @@ def configure_logging(level: str = "INFO") -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.ExtraAdder(allow=[]),
-        structlog.processors.format_exc_info,
+        _describe_exception,
         _redact_event,
-        _redact_message,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -66,7 +119,7 @@ def configure_logging(level: str = "INFO") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

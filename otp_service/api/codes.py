@@ -199,6 +199,7 @@ def _canonical(data: RequestCodeBody | VerifyCodeBody) -> str:
 async def _told(action: str, request: StrictRequest, work: Awaitable[Result], **known: str | None) -> Result:
     """Do `work` and note what is known of it, whatever its outcome, for the request's log line and the metrics."""
     outcome = Reason.INTERNAL_ERROR.value
+    said_id = known.pop("verification_id", None)
     request.facts.update({name: value for name, value in known.items() if value is not None})
     try:
         result = await work
@@ -207,8 +208,8 @@ async def _told(action: str, request: StrictRequest, work: Awaitable[Result], **
         return result
     except Refused as refused:
         outcome = refused.reason.value
-        if refused.reason not in _FOUND:
-            request.facts.pop("verification_id", None)  # what was said to be an id may be anything: a number, too
+        if said_id is not None and refused.reason in _FOUND:  # else it may be anything: a number, too
+            request.facts["verification_id"] = said_id
         raise
     finally:
         METRICS.outcomes.labels(request.principal.tenant.name, action, outcome).inc()

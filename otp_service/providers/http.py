@@ -83,9 +83,9 @@ class GatewayClient:
 
 
 async def _read(response: httpx.Response) -> bytes:
-    body = b""
+    body = bytearray()  # grows in place, however small the pieces are
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             break
-    return body[:MAX_BODY_BYTES]
+    return bytes(body[:MAX_BODY_BYTES])

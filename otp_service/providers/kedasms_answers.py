@@ -51,6 +51,9 @@ REASONS: Final[tuple[tuple[str, Outcome], ...]] = (
 _REASONS: Final = tuple((re.compile(words), outcome) for words, outcome in REASONS)
 _TIME_DOUBTED: Final = _REASONS[0][0]
 
+LONGEST_REMARK: Final = 1000
+"""Characters of a refusal's words that are looked at: a pattern of ours may take quadratic time."""
+
 DAY_SECONDS: Final = 86_400
 _WORD_ENDS: Final = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 _PER_DAY: Final = re.compile(r"\b(daily|caps?|day)\b")
@@ -129,7 +132,7 @@ def words_of(reply: Reply) -> str:
     else:
         remark = reply.body.decode("utf-8", "replace").strip()
         remark = "" if remark.startswith("<") else remark
-    return _WORD_ENDS.sub(" ", remark).lower()
+    return _WORD_ENDS.sub(" ", remark[:LONGEST_REMARK]).lower()
 
 
 def text_of(value: object) -> str:
@@ -140,7 +143,7 @@ def text_of(value: object) -> str:
 def date_of(header: str) -> float | None:
     """Read a `Date` header, in Unix seconds; None for what is none."""
     try:
-        return parsedate_to_datetime(header).timestamp()
+        return parsedate_to_datetime(header[:LONGEST_ID]).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
 
