@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
+import logging
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from otp_service.observability import configure_logging
 from otp_service.store import guesses, idempotency
 from tests.world import NUMBER, World
 
@@ -88,8 +92,30 @@ def problem(response: httpx.Response, status: int, code: str, *more: str) -> dic
 def common(response: httpx.Response) -> None:
     """Hold what every reply has, whoever made it."""
     assert response.headers.get_list("cache-control") == ["no-store"]
+    assert response.headers.get_list("x-content-type-options") == ["nosniff"]
     assert len(response.headers.get_list("x-request-id")) == 1
     assert response.headers["x-request-id"]
+
+
+@contextlib.contextmanager
+def caught_logs() -> Iterator[io.StringIO]:
+    """Catch everything that is logged, by us and by the libraries, as it would be written."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    configure_logging("DEBUG")
+    stream = io.StringIO()
+    root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
+    try:
+        yield stream
+    finally:
+        root.handlers[:], level = before
+        root.setLevel(level)
+
+
+def digits_in(text: str) -> str:
+    """Read all digits of a text as one run, whatever their script and whatever stands between them."""
+    found = (unicodedata.digit(character, None) for character in text)
+    return "".join(str(digit) for digit in found if digit is not None)
 
 
 @contextlib.contextmanager

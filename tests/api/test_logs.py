@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +12,20 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from otp_service.observability import configure_logging
 from otp_service.service import OtpService
-from tests.api.kit import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, VERIFY, api_key, tenant
+from tests.api.kit import (
+    BODY,
+    BY_ID,
+    JSON,
+    NORMALIZE,
+    REQUEST,
+    UNKNOWN,
+    VERIFY,
+    api_key,
+    caught_logs,
+    digits_in,
+    tenant,
+)
 from tests.world import World, WorldMaker
 
 SUBSCRIBER = "81210100055"
@@ -37,20 +46,8 @@ SPELLINGS = [
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
     """Catch everything that is logged, by us and by the libraries, as it would be written."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    configure_logging("DEBUG")
-    stream = io.StringIO()
-    root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
-    yield stream
-    root.handlers[:], level = before
-    root.setLevel(level)
-
-
-def digits_in(text: str) -> str:
-    """Read all digits of a text as one run, whatever their script and whatever stands between them."""
-    found = (unicodedata.decimal(character, None) for character in text)
-    return "".join(str(digit) for digit in found if digit is not None)
+    with caught_logs() as stream:
+        yield stream
 
 
 def held(logged: io.StringIO, answers: list[httpx.Response], secrets: set[str]) -> list[dict[str, Any]]:

@@ -1,0 +1,71 @@
+"""What phones and browsers say as a locale; a test's id is the case's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.field.kit import pointed
+from tests.world import World, WorldMaker
+
+LOCALES = {
+    "C27": [
+        "ar-EG-u-nu-arab",
+        "en-US,en;q=0.9",
+        "en_US.UTF-8",
+        "",
+        "en_US@euro",
+        "*",
+        "C",
+        "zh-Hant-TW-x-private-use",
+        "fr-CH, fr;q=0.9, en;q=0.8, de;q=0.7, *;q=0.5",
+        "-",
+        ",,,",
+        ";q=",
+        "\u0000",
+        "\U0001f600",
+        "x" * 256,
+        "../../etc",
+    ],
+    "C29": ["in_ID", "id_ID", "EN", "zh-Hans-CN", "es-419", "fil"],
+}
+
+
+@pytest.mark.parametrize(
+    "locale", [pytest.param(one, id=f"{case}-{n}") for case, row in LOCALES.items() for n, one in enumerate(row)]
+)
+async def test_no_locale_stops_a_login(world: World, locale: str) -> None:
+    """A locale is a hint: whatever a phone or a browser says is taken."""
+    verification_id, _ = await world.requested(locale=locale)
+    assert len(verification_id) == 23
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [
+        pytest.param("en-US,en;q=0.9", "code to log in", id="C27-browser"),
+        pytest.param("en_US.UTF-8", "code to log in", id="C27-posix"),
+        pytest.param("fr-CH,fr;q=0.9,en;q=0.8,id;q=0.7", "code to log in", id="C27-weights"),
+        pytest.param("fr,id;q=0.2,en;q=0.1", "kode masuk", id="C27-order"),
+        pytest.param("", "kode masuk", id="C27-empty"),
+        pytest.param("*", "kode masuk", id="C27-any"),
+        pytest.param("ar-EG-u-nu-arab", "رمزك", id="C27-extension"),
+        pytest.param("jv", "kode masuk", id="C27-unknown"),
+        pytest.param("in_ID", "kode masuk", id="C29-java"),
+        pytest.param("EN", "code to log in", id="C29-case"),
+        pytest.param("zh-Hans-CN", "验证码", id="C29-script"),
+    ],
+)
+async def test_the_text_that_fits_a_hint_best(make_world: WorldMaker, locale: str, words: str) -> None:
+    """The tenant's texts and the built-in ones are looked at; without a match the country's language is written."""
+    templates = {"ar": {"default": "رمزك {code}"}, "zh-Hans": {"default": "验证码 {code}"}}
+    world = await make_world({"tenants": {"demo": {"templates": templates}}})
+    verification_id, _ = await world.requested(locale=locale)
+    assert words in (await world.message_of(verification_id)).text
+
+
+@pytest.mark.parametrize("locale", [17, ["id"], {"tag": "id"}, True, "x" * 257], ids=[f"C27-no-{n}" for n in range(5)])
+async def test_what_is_no_locale_at_all(world: World, locale: Any) -> None:
+    """Only another type, or more than 256 characters, is a mistake."""
+    assert pointed(await world.request(locale=locale))[0] == "/locale"

@@ -1,0 +1,126 @@
+"""A number in whatever a caller names is in no log line, and in no reply header (F11)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.kit import (
+    BODY,
+    BY_ID,
+    JSON,
+    NORMALIZE,
+    REQUEST,
+    UNKNOWN,
+    VERIFY,
+    caught_logs,
+    common,
+    digits_in,
+)
+from tests.world import World
+
+SUBSCRIBER = "81210100055"
+SPELLINGS = {
+    "plain": "6281210100055",
+    "prefixed": "req-081210100055",
+    "dots": "0812.1010.0055",
+    "letters-between": "0a8b1c2d1e0f1g0h0i0j5k5",
+    "words-between": "0812 then 1010 then 0055",
+    "emoji": "0812\U0001f6001010\U0001f6000055",
+    "keycaps": "".join(f"{digit}\ufe0f\u20e3" for digit in "081210100055"),
+    "newlines": "0812\n1010\r\n0055",
+    "zero-width": "0812\u200b1010\u2060\ufeff0055",
+    "combining": "".join(f"{digit}\u0301" for digit in "081210100055"),
+    "far-apart": ("x" * 9).join("081210100055"),
+    "arabic": "\u0660\u0668\u0661\u0662\u0661\u0660\u0661\u0660\u0660\u0660\u0665\u0665",
+    "mathematical": "".join(chr(0x1D7CE + int(digit)) for digit in "081210100055"),
+    "mixed-scripts": "0\u0668\uff11\u09622\u0967" + "0\u0661\u0660\u0660\u06605\uff15",
+    "superscripts": "081210100055".translate(str.maketrans("01258", "\u2070\u00b9\u00b2\u2075\u2078")),
+    "circled": "081210100055".translate(str.maketrans("01258", "\u24ea\u2460\u2461\u2464\u2467")),
+}
+
+
+async def everywhere(world: World, text: str) -> list[Any]:
+    """Say a text wherever a caller may name something."""
+    client = world.client
+    answers = [
+        await client.post(REQUEST, json={**BODY, "reference": text[:128]}),
+        await client.post(REQUEST, json={**BODY, "purpose": text}),
+        await client.post(REQUEST, json={**BODY, text: 1}),
+        await client.post(REQUEST, json={**BODY, "locale": text, "channel": text}),
+        await client.post(REQUEST, json={**BODY, "client_ip": text}),
+        await client.post(NORMALIZE, json={"phone": text}),
+        await client.post(VERIFY, json={"verification_id": text, "code": "914273"}),
+        await client.post(VERIFY, json={"verification_id": UNKNOWN, "code": text}),
+        await client.post(REQUEST, content=f'{{"phone": "{text}'.encode(), headers=JSON),
+        await client.post(REQUEST, json=BODY, headers={b"Idempotency-Key": text.encode()}),
+        await client.get(BY_ID + text.replace("\n", "").replace("\r", "")),
+        await client.get("/nothing", params={"phone": text}),
+        await client.post(f"/v1/receipts/{text[:9]}/x".replace("\n", "").replace("\r", ""), params={"to": text}),
+    ]
+    paths = ("/v1/receipts/inbox/x", "/nothing", "/livez")
+    names = (b"X-Request-Id", b"User-Agent", b"X-Forwarded-For", b"Content-Type", b"Host")
+    return answers + [await client.post(path, headers={name: text.encode()}) for path in paths for name in names]
+
+
+@pytest.mark.parametrize("text", SPELLINGS.values(), ids=[f"F11-{name}" for name in SPELLINGS])
+async def test_a_number_is_in_no_line(world: World, text: str) -> None:
+    """Whatever stands between its digits, and of whatever script they are."""
+    assert len(digits_in(text)) >= 12
+    with caught_logs() as logged:
+        answers = await everywhere(world, text)
+    for line in map(json.loads, logged.getvalue().splitlines()):
+        for name, value in line.items():
+            ours = name in ("timestamp", "duration_ms", "phone", "verification_id")
+            assert SUBSCRIBER not in digits_in(str(value))
+            assert ours or len(digits_in(str(value))) < 6, (name, value)
+    for answer in answers:
+        common(answer)
+        assert len(digits_in(answer.headers["x-request-id"])) < 6
+
+
+IDS = [
+    ("order-17.a_b", True),
+    ("x" * 64, True),
+    ("a1b2c3d4e5", True),
+    ("a1b2c3d4e5f6", False),
+    ("6281210100055", False),
+    ("req-0812-1010-0055", False),
+    ("00000000-0000-4000-8000-628121010005", False),
+    ("abcdefab-cdef-4abc-8def-abcdefabcdef", True),
+    ("x" * 65, False),
+    ("a b", False),
+    ("a\tb", False),
+    ("\u0661\u0662\u0663", False),
+    ("", False),
+]
+
+
+@pytest.mark.parametrize(("given", "kept"), IDS, ids=[f"F11-id-{n}" for n in range(len(IDS))])
+async def test_a_callers_id_cannot_hold_a_number(world: World, given: str, kept: bool) -> None:
+    """It is echoed and logged with up to five digits; otherwise the request has an id of ours, in both places."""
+    with caught_logs() as logged:
+        response = await world.client.post(NORMALIZE, headers={b"X-Request-Id": given.encode()})
+    own = response.headers["x-request-id"]
+    assert (own == given) is kept
+    assert response.json()["request_id"] == own
+    [line] = map(json.loads, logged.getvalue().splitlines())
+    assert line["request_id"] == own
+    assert kept or digits_in(own) == ""
+
+
+async def test_an_id_that_comes_twice_is_ours(world: World) -> None:
+    """Two layers might read two of them."""
+    response = await world.client.get("/livez", headers=[("X-Request-Id", "one"), ("X-Request-Id", "two")])
+    assert response.headers["x-request-id"] not in ("one", "two")
+
+
+async def test_ours_are_not_masked(world: World) -> None:
+    """The ids that we make stand in the log as they are, so that lines can be found by them."""
+    with caught_logs() as logged:
+        ids = {(await world.request(f"0812-1010-00{n}")).json()["verification_id"] for n in range(10, 30)}
+    lines = list(map(json.loads, logged.getvalue().splitlines()))
+    assert {line["verification_id"] for line in lines if line["event"] == "request"} == ids
+    assert not [line for line in lines if "*" in line["request_id"]]
