@@ -118,6 +118,22 @@ async def test_bodies_are_closed_and_shown(document: dict[str, Any]) -> None:
             assert errors(document, content["schema"], {**example, "stranger": 1}) != []
 
 
+async def test_patterns_are_those_of_json_schema(document: dict[str, Any]) -> None:
+    """ECMA-262, which every validator has; the service itself is stricter about a newline at the end."""
+    schemas = document["components"]["schemas"]
+    patterns = {
+        name: member["pattern"]
+        for schema in schemas.values()
+        for name, member in schema.get("properties", {}).items()
+        if "pattern" in member
+    }
+    assert patterns == {
+        "purpose": "^[a-z][a-z0-9_]{0,31}$",
+        "country": "^[A-Z]{2}$",
+        "verification_id": "^[A-Za-z0-9_-]{1,36}$",
+    }
+
+
 async def test_stable_words_are_listed(document: dict[str, Any]) -> None:
     """Codes and states are enumerated, so that a generated client knows them."""
     schemas = document["components"]["schemas"]

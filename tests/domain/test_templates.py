@@ -10,6 +10,7 @@ from otp_service.domain.templates import (
     BUILT_IN,
     Template,
     TemplateInvalid,
+    best_locale,
     choose,
     compile_template,
     whole_minutes,
@@ -195,3 +196,61 @@ def test_a_tenants_regional_text() -> None:
     assert _chosen(own, "pt-BR") == "PT_br default 1"
     assert _chosen(own, "pt-PT") == "pt default 1"
     assert _chosen(_texts(in_ID="default"), "id-ID") == "in_ID default 1"
+
+
+REGIONAL = _texts(ar="default") | {"pt-BR": _texts(x="default")["x"], "zh-Hans": _texts(x="login")["x"]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "locale"),
+    [
+        ("ar", "ar"),
+        ("ar-EG-u-nu-arab", "ar"),
+        ("AR_eg", "ar"),
+        ("pt-BR", "pt-br"),
+        ("pt_BR.UTF-8", "pt-br"),
+        ("pt-PT", "pt-br"),
+        ("pt", "pt-br"),
+        ("zh-Hans-CN", "zh-hans"),
+        ("zh_CN_#Hans", "zh-hans"),
+        ("en-US,en;q=0.9", "en"),
+        ("en_US@euro", "en"),
+        ("en_US.UTF-8@x", "en"),
+        (" in_ID ", "id"),
+        ("fr, ar;q=0.2, id;q=0.8", "id"),
+        ("fr;q=1.0, ar;q=0.9, id;q=0.8", "ar"),
+        ("ar;q=0, id;q=0.1", "id"),
+        ("ar;q=0.0", ""),
+        ("ar;q=nothing", "ar"),
+        ("ar;level=1", "ar"),
+        ("ar; Q = 0.1, id;q=0.2", "id"),
+        ("*, id;q=0.1", "id"),
+        ("", ""),
+        ("*", ""),
+        ("C", ""),
+        ("POSIX", ""),
+        ("fr", ""),
+        (",;,;q=", ""),
+        ("-", ""),
+        ("x" * 300, ""),
+        ("fr," * 31 + "id", "id"),
+        ("fr," * 100 + "id", ""),
+    ],
+)
+def test_the_locale_that_fits_a_hint(asked: str, locale: str) -> None:
+    """Tags in the order of their weights, each shortened until there is a text, then any of its language."""
+    assert best_locale(REGIONAL, asked, "login") == locale
+
+
+def test_a_locale_without_a_text_for_the_purpose_does_not_fit() -> None:
+    """What is found has a text for this purpose, or a general one."""
+    assert best_locale(REGIONAL, "zh-Hans,en;q=0.5", "login") == "zh-hans"
+    assert best_locale(REGIONAL, "zh-Hans,en;q=0.5", "registration") == "en"
+
+
+@given(st.text(max_size=300))
+def test_any_hint_gives_a_short_locale_of_ours(hint: str) -> None:
+    """So that what is kept of it is bounded, whatever was said, and gives the same text again."""
+    locale = best_locale(REGIONAL, hint, "login")
+    assert locale in ("", "ar", "pt-br", "zh-hans", "en", "id")
+    assert choose(REGIONAL, locale, "ID", "login") is choose(REGIONAL, hint, "ID", "login")
