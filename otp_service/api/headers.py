@@ -41,7 +41,8 @@ def is_repeated(scope: HTTPScope, headers: Headers, name: bytes) -> bool:
 def single(scope: HTTPScope, headers: Headers, name: bytes) -> bytes:
     """Give a header that must not come twice, because two readers might choose differently; raises `Refused`."""
     if is_repeated(scope, headers, name):
-        raise Refused(Reason.REQUEST_MALFORMED, mistakes=(header_mistake(name.decode(), "Send this header once."),))
+        mistakes = (header_mistake(name.decode(), "Send this header once."),)
+        raise Refused(Reason.REQUEST_MALFORMED, "Correct the headers: `errors` says what to send.", mistakes=mistakes)
     return headers.get(name, b"")
 
 
