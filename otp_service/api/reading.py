@@ -164,7 +164,9 @@ def _pointer(name: str) -> str:
 
 def _malformed(pointer: str, detail: str) -> Refused:
     return Refused(
-        Reason.REQUEST_MALFORMED, "Correct the body: `errors` says what to send.", mistakes=(FieldMistake(pointer, detail),)
+        Reason.REQUEST_MALFORMED,
+        "Correct the body: `errors` says what to send.",
+        mistakes=(FieldMistake(pointer, detail),),
     )
 
 

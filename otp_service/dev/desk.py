@@ -15,7 +15,7 @@ import msgspec
 
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body
 from otp_service.dev.gateways import Gateway, Gateways
-from otp_service.dev.pages import App, Layer, message_members, reply
+from otp_service.dev.pages import App, Layer, message_members, other_method, reply
 from otp_service.dev.scripting import Scripts
 from otp_service.dev.simulators.receipts import Telling
 from otp_service.domain.errors import Reason, Refused
@@ -36,6 +36,11 @@ def desk_around(gateways: Gateways, scripts: Scripts) -> Layer:
             if scope["type"] != "http" or not (scope["path"] + "/").startswith(PATH + "/"):
                 await app(scope, receive, send)
                 return
+            name = _named(scope)
+            served = ("GET", "POST") if name else ("GET",)
+            if scope["method"] not in served and name in ("", *gateways.by_name):
+                await other_method(scope, send, served)
+                return
             try:
                 answer = await _answer(scope, receive, gateways, scripts)
             except Refused as refused:
@@ -49,15 +54,19 @@ def desk_around(gateways: Gateways, scripts: Scripts) -> Layer:
     return around
 
 
+def _named(scope: Mapping[str, Any]) -> str:
+    """Read which gateway a path names; "": none, but all of them."""
+    name: str = scope["path"].removeprefix(PATH).strip("/")
+    return name
+
+
 async def _answer(scope: Mapping[str, Any], receive: Any, gateways: Gateways, scripts: Scripts) -> dict[str, Any]:
-    name = scope["path"].removeprefix(PATH).strip("/")
-    if not name and scope["method"] == "GET":
+    name = _named(scope)
+    if not name:
         return {"gateways": [_shown(gateway, scripts) for gateway in gateways.by_name.values()]}
     gateway = gateways.by_name.get(name)
-    if name and gateway is None:
+    if gateway is None:
         raise Refused(Reason.NOT_FOUND, f"The gateways are {', '.join(gateways.by_name)}.")
-    if gateway is None or scope["method"] not in ("GET", "POST"):
-        raise Refused(Reason.METHOD_NOT_ALLOWED, "GET, and POST where a gateway is named.")
     if scope["method"] == "POST":
         if dict(scope["headers"]).get(b"content-type", b"").split(b";")[0].strip().lower() != JSON.encode():
             raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, f"Send {JSON}.")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib.resources import files
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body
+from otp_service.domain.errors import Reason, Refused
 from otp_service.providers.inbox import InboxMessage
 
-__all__ = ["App", "Layer", "Messages", "message_members", "pages_around", "reply"]
+__all__ = ["App", "Layer", "Messages", "message_members", "other_method", "pages_around", "reply"]
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 Layer = Callable[[App], App]
@@ -31,8 +33,10 @@ def pages_around(sent: Messages) -> Layer:
 
     def around(app: App) -> App:
         async def serve(scope: Any, receive: Any, send: Any) -> None:
-            if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] not in (_PAGE, _MESSAGES):
+            if scope["type"] != "http" or scope["path"] not in (_PAGE, _MESSAGES):
                 await app(scope, receive, send)
+            elif scope["method"] != "GET":
+                await other_method(scope, send, ("GET",))
             elif scope["path"] == _MESSAGES:
                 messages = [message_members(message) for message in sent.messages()]
                 await reply(send, "application/json", msgspec.json.encode({"messages": messages}))
@@ -55,8 +59,20 @@ def message_members(message: InboxMessage) -> dict[str, str]:
     }
 
 
-async def reply(send: Any, media_type: str, body: bytes, status: int = 200) -> None:
+async def other_method(scope: Any, send: Any, served: Iterable[str]) -> None:
+    """Answer OPTIONS, and refuse any other method than those that are `served`; of a HEAD the edge makes a GET."""
+    allow = ", ".join(sorted({*served, "HEAD", "OPTIONS"}))
+    if scope["method"] == "OPTIONS":
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"allow", allow.encode())]})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return
+    refused = Refused(Reason.METHOD_NOT_ALLOWED, "Use a method that Allow names.")
+    body = problem_body(refused, str(scope.get("otp.request_id", "")))
+    await reply(send, MEDIA_TYPE, body, PROBLEMS[refused.reason][0], (b"allow", allow.encode()))
+
+
+async def reply(send: Any, media_type: str, body: bytes, status: int = 200, *more: tuple[bytes, bytes]) -> None:
     """Answer with all of a body."""
-    headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

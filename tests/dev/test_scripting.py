@@ -90,6 +90,7 @@ async def test_a_script_is_read_strictly(sandbox: Sandbox) -> None:
         ("POST", "/dev/gateways", "application/json", 405, "method_not_allowed"),
         ("DELETE", "/dev/gateways/keda", "", 405, "method_not_allowed"),
         ("POST", "/dev/gateways/keda", "text/plain", 415, "media_type_unsupported"),
+        ("PUT", "/dev/gateways", "", 405, "method_not_allowed"),
         ("GET", "/dev/gatewaysandmore", "", 404, "not_found"),
     ],
 )
@@ -99,6 +100,18 @@ async def test_what_else_is_asked_is_refused(
     """With a problem of the service's own kind; a page of another origin cannot send JSON."""
     response = await sandbox.client.request(method, path, content=b"{}", headers={"Content-Type": media_type})
     assert (response.status_code, response.json()["code"]) == (status, code)
+    assert (status != 405) or response.headers["allow"].startswith("GET, HEAD, OPTIONS")
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"), [("/dev/gateways", "GET, HEAD, OPTIONS"), ("/dev/gateways/keda", "GET, HEAD, OPTIONS, POST")]
+)
+async def test_options_and_head(sandbox: Sandbox, path: str, allow: str) -> None:
+    """OPTIONS names the methods, and HEAD is GET without a body, as on the service's own paths."""
+    options = await sandbox.client.options(path)
+    assert (options.status_code, options.headers["allow"]) == (204, allow)
+    head = await sandbox.client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
 
 
 async def test_every_kind_of_step_can_be_scripted(sandbox: Sandbox) -> None:

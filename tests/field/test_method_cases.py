@@ -61,6 +61,8 @@ METHODS = {
     "/.well-known/jwks.json": "GET, HEAD, OPTIONS",
     "/schema": "GET, HEAD, OPTIONS",
     "/schema/openapi.json": "GET, HEAD, OPTIONS",
+    "/": "GET, HEAD, OPTIONS",
+    "/dev/messages": "GET, HEAD, OPTIONS",
 }
 
 
