@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from otp_service.service import OtpService
+from otp_service.service.verify_code import VerifyCode
 from tests.api.kit import (
     BODY,
     BY_ID,
@@ -130,6 +131,20 @@ async def test_a_bug_of_ours_is_logged_without_its_words(
     assert "RuntimeError" in text
     assert "914273" not in text
     assert "1010" not in text
+
+
+async def test_an_id_that_was_only_said_is_not_logged(
+    logged: io.StringIO, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when we fail on the way: until a verification is found, its id may be a number."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(VerifyCode, "__call__", broken)
+    answer = await world.client.post(VERIFY, json={"verification_id": "6281210100055", "code": "914273"})
+    assert answer.status_code == 500
+    assert SUBSCRIBER not in logged.getvalue()
 
 
 async def test_the_metrics_page(world: World) -> None:

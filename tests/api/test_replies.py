@@ -8,6 +8,9 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from otp_service.api.access import Keys
+from otp_service.api.edge import Edge
+from otp_service.api.methods import PathMethods
 from otp_service.service import OtpService
 from tests.api.kit import BODY, BY_ID, NORMALIZE, REQUEST, UNKNOWN, VERIFY, api_key, common, problem, tenant
 from tests.world import E164, World, WorldMaker
@@ -96,6 +99,25 @@ async def test_keys_are_their_utf8_bytes(make_world: WorldMaker) -> None:
     for spelled in (b"bearer schl", b"Bearer", b"Bearer  ", b"schl", b"Bearer \xff\xfe", b"\x00"):
         response = await world.caller(None).post(VERIFY, json=BODY, headers=cast("Any", {"Authorization": spelled}))
         assert response.status_code == 401
+
+
+async def test_an_endless_path_does_not_reach_the_framework() -> None:
+    """Which keeps the last 1024 paths in memory, whoever asked for them."""
+    seen: list[str] = []
+
+    async def inner(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope["path"])
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(_message: Any) -> None:
+        raise AssertionError
+
+    edge = Edge(inner, Keys(()), [], lambda: None, PathMethods([]))
+    for path in ("/v1/receipts/inbox/" + "a" * 60_000, "/" * 60_000, "/a" * 30_000):
+        await edge({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)  # type: ignore[arg-type]
+    assert [len(path) <= 1024 for path in seen] == [True] * 3
 
 
 async def test_a_body_that_breaks_off_is_no_request(world: World) -> None:
