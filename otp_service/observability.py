@@ -208,6 +208,9 @@ class Metrics:
         self.outbox_waiting = Gauge(
             "otp_outbox_messages", "Messages in the outbox.", registry=registry, multiprocess_mode="livemax"
         )
+        self.unreadable = Counter(
+            "otp_records_unreadable", "Messages set aside because their record cannot be read.", registry=registry
+        )
 
 
 _REGISTRY: Final = CollectorRegistry()

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from otp_service.domain.transitions import (
     Ended,
     IdempotentCall,
@@ -25,17 +23,17 @@ from otp_service.domain.transitions import (
     Verified,
     WaitForSend,
 )
-from otp_service.domain.verification import Record, Snapshot, Status
+from otp_service.domain.verification import Snapshot, Status
 from otp_service.store.idempotency import abort_call, begin_args, bind_call, finish_call, stopped, unbind_call
 from otp_service.store.keys import Partition, partition_of_id
 from otp_service.store.link import Call, Reply
+from otp_service.store.records import unpack
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 from otp_service.store.windows import windows_text
 
 __all__ = ["RedisGuesses"]
 
-_RECORD = msgspec.msgpack.Decoder(Record)
 _NOT_KEPT: Final = (b"locked", b"exhausted")
 _STOPS: Final = (b"mismatch", b"replay", b"in_flight")
 _ENDS: Final = {
@@ -121,8 +119,10 @@ def _read(
 ) -> Spent | Unknown | Locked | WaitForSend | Ended | Replay | InFlight | Mismatch:
     match reply[0]:
         case b"spent":
-            snapshot = Snapshot(verification_id, _RECORD.decode(reply[3]), int(reply[1]))
-            return Spent(snapshot, int(reply[2]))
+            record = unpack(reply[3])
+            return (
+                Unknown() if record is None else Spent(Snapshot(verification_id, record, int(reply[1])), int(reply[2]))
+            )
         case b"unknown":
             return Unknown()
         case b"locked":

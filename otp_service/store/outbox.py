@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
-import msgspec
-
+from otp_service.domain.errors import Refused
 from otp_service.domain.gateways import Receipt
 from otp_service.domain.transitions import Begun, Claimed, Noted, Settlement
-from otp_service.domain.verification import Record
-from otp_service.observability import LOG
+from otp_service.observability import LOG, METRICS
 from otp_service.store.keys import PARTITIONS, Partition, once_key, partition_of_id
 from otp_service.store.link import Call, Reply
+from otp_service.store.records import unpack
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 
@@ -23,8 +22,6 @@ LEASE_MS: Final = 5_000
 
 CLAIM_PER_PARTITION: Final = 16
 
-_RECORD = msgspec.msgpack.Decoder(Record)
-
 
 class RedisOutbox:
     """`domain.ports.Outbox` on any topology."""
@@ -33,22 +30,57 @@ class RedisOutbox:
         """Let at most `max_texts` gateways have accepted one message."""
         self._topology = topology
         self._max_texts = max_texts
+        self._away = 0
 
     async def claim(self) -> tuple[list[Claimed], int, int]:
-        """Lease what is due in every partition, in one batch."""
-        calls = [_claim(Partition(number)) for number in range(PARTITIONS)]
-        claimed: list[Claimed] = []
-        oldest = waiting = 0
-        for reply in await self._topology.send(calls):
-            oldest, waiting = max(oldest, int(reply[1])), waiting + int(reply[2])
-            claimed += _claimed(reply)
-        return claimed, oldest, waiting
+        """Lease what is due in every partition that can be reached, in one batch."""
+        replies = await self._claim([Partition(number) for number in range(PARTITIONS)])
+        oldest = max((int(reply[1]) for reply in replies), default=0)
+        waiting = sum(int(reply[2]) for reply in replies)
+        return await self._read(replies), oldest, waiting
 
     async def claim_near(self, verification_ids: Collection[str]) -> list[Claimed]:
-        """Lease what is due in the partitions of some messages."""
+        """Lease what is due in the partitions of some messages, as far as they can be reached."""
         partitions = {partition.number: partition for one in verification_ids if (partition := partition_of_id(one))}
-        replies = await self._topology.send([_claim(partition) for partition in partitions.values()])
-        return [message for reply in replies for message in _claimed(reply)]
+        return await self._read(await self._claim(list(partitions.values())))
+
+    async def _claim(self, partitions: Sequence[Partition]) -> list[Reply]:
+        """Ask each partition for itself; raises `Refused` when none of them answers."""
+        answers = await self._topology.attempt([_claim(partition) for partition in partitions])
+        refusals = [answer for answer in answers if isinstance(answer, Refused)]
+        if refusals and len(refusals) == len(answers):
+            raise refusals[0]
+        if len(refusals) != self._away:
+            self._away = len(refusals)
+            LOG.warning("outbox_partly_unreachable", partitions=len(refusals), of=len(answers))
+        replies = []
+        for partition, answer in zip(partitions, answers, strict=True):
+            if not isinstance(answer, Refused):
+                _tell_set_aside(partition, answer[3])
+                replies.append(answer)
+        return replies
+
+    async def _read(self, replies: Sequence[Reply]) -> list[Claimed]:
+        """Read what was leased; what only the script could read is set aside, so that it does not come again."""
+        claimed, unreadable = [], []
+        for now, _, _, _, *entries in replies:
+            for name, packed, code in entries:
+                if (record := unpack(packed)) is None:
+                    unreadable.append(name.decode(errors="replace"))
+                else:
+                    claimed.append(Claimed(name.decode(), record, code, int(now)))
+        if unreadable:
+            await self._set_aside(unreadable)
+        return claimed
+
+    async def _set_aside(self, verification_ids: Sequence[str]) -> None:
+        calls = []
+        for verification_id in verification_ids:
+            _, message, outbox = _keys(verification_id)
+            calls.append(Call(script("set_aside"), (message, outbox), (verification_id,)))
+        for verification_id, answer in zip(verification_ids, await self._topology.attempt(calls), strict=True):
+            if not isinstance(answer, Refused) and answer[0] == b"set_aside":
+                _tell_unreadable(verification_id)
 
     async def begin(
         self, verification_id: str, lease: int, provider: str, deadline_ms: int, *, repeatable: bool = False
@@ -102,15 +134,19 @@ def _claim(partition: Partition) -> Call:
     return Call(script("claim"), (partition.outbox,), args)
 
 
-def _claimed(reply: Reply) -> list[Claimed]:
-    now, _, _, *entries = reply
-    claimed = []
-    for name, packed, code in entries:
-        try:
-            claimed.append(Claimed(name.decode(), _RECORD.decode(packed), code, int(now)))
-        except msgspec.ValidationError:  # the others shall not wait for it
-            LOG.error("record_unreadable", verification_id=name.decode())
-    return claimed
+def _tell_set_aside(partition: Partition, names: Sequence[bytes]) -> None:
+    """Tell what the script took out; the empty name stands for the whole outbox."""
+    for name in names:
+        if name:
+            _tell_unreadable(name.decode(errors="replace"))
+        else:
+            LOG.error("outbox_unreadable", partition=partition.number)
+
+
+def _tell_unreadable(verification_id: str) -> None:
+    """Count and log a message whose record cannot be read: it is out of the outbox, so this is said once."""
+    METRICS.unreadable.inc()
+    LOG.error("record_unreadable", verification_id=verification_id)
 
 
 def _keys(verification_id: str) -> tuple[str, str, str]:

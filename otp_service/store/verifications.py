@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-import msgspec
-
 from otp_service.domain.dispatch import Caps, GatewayPolicy
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window
@@ -28,6 +26,7 @@ from otp_service.store import idempotency
 from otp_service.store.dispatch import day_state_call, state_call, state_of
 from otp_service.store.keys import Partition, limit_key, partition_of_id
 from otp_service.store.link import Call, Reply
+from otp_service.store.records import pack, unpack
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 from otp_service.store.windows import windows_text
@@ -38,8 +37,6 @@ FIRST_LEASE_MS: Final = 5_000
 """Whoever starts a verification also delivers it at once; if it dies, another replica does after this time."""
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-_RECORD = msgspec.msgpack.Decoder(Record)
-_encode = msgspec.msgpack.Encoder().encode
 
 _DENIALS: Final = {
     b"locked": (Reason.RECIPIENT_LOCKED, None),
@@ -117,7 +114,7 @@ class RedisVerifications:
         )
         args = (
             verification_id,
-            _encode(record),
+            pack(record),
             sealed_code or b"",
             FIRST_LEASE_MS,
             partition.verifications,
@@ -148,7 +145,8 @@ class RedisVerifications:
         [reply] = await self._topology.send([call])
         if reply[0] == b"unknown":
             return Unknown()
-        return Snapshot(verification_id, _RECORD.decode(reply[2]), int(reply[1]))
+        record = unpack(reply[2])
+        return Unknown() if record is None else Snapshot(verification_id, record, int(reply[1]))
 
 
 def _reserve(admission: Admission) -> Call:
@@ -176,8 +174,8 @@ def _admitted(admission: Admission, reserved: Reply, takes: list[Reply], looked:
     """Note everything that was taken, also when the whole is denied: it has to be given back."""
     passed = reserved[0] == b"reserved"
     living = None
-    if passed and reserved[4]:
-        living = Living(reserved[4].decode(), _RECORD.decode(reserved[5]), reserved[6])
+    if passed and reserved[4] and (record := unpack(reserved[5])):
+        living = Living(reserved[4].decode(), record, reserved[6])
     return Admitted(
         admission=admission,
         now_ms=int(reserved[1]),

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otp_service.domain.limits import Window
+from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.transitions import Unknown
 from otp_service.domain.verification import READABLE_AFTER_END_MS, Delivery, Record, Snapshot, Status
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id, partition_of_id
@@ -52,7 +53,8 @@ moments = st.integers(4_000_000_000_000, 4_000_001_000_000)  # the server must n
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=300)
 numbers = st.integers(0, 2**53 - 1)
 deliveries = st.lists(
-    st.builds(Delivery, texts, texts, numbers, texts, texts, numbers, numbers, numbers), max_size=4
+    st.builds(Delivery, texts, st.sampled_from(DeliveryStatus), numbers, texts, texts, numbers, numbers, numbers),
+    max_size=4,
 ).map(tuple)
 
 

@@ -3,7 +3,10 @@
 local function kept_of(key)
   local packed = redis.call('GET', key)
   if not packed then return nil end
-  local kept = cmsgpack.unpack(packed)
+  local unpacked, kept = pcall(cmsgpack.unpack, packed)
+  if not unpacked or type(kept) ~= 'table' or type(kept[1]) ~= 'string' or type(kept[3]) ~= 'number' then
+    return {fingerprint = '', mark = '', until_ms = 0}  -- damaged: what was done under the key is not known, so none may
+  end
   return {fingerprint = kept[1], mark = kept[2], until_ms = kept[3], answer = kept[4]}
 end
 

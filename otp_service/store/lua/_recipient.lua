@@ -4,12 +4,20 @@ local function chain_field(tenant, purpose)
   return 'c:' .. tenant .. ':' .. purpose
 end
 
+local function is_chain(value)
+  if type(value) ~= 'table' or type(value[4]) ~= 'string' then return false end
+  for at = 1, 3 do
+    if type(value[at]) ~= 'number' or value[at] ~= value[at] then return false end
+  end
+  return true
+end
+
 local function chain_of(key, field)
   local packed = redis.call('HGET', key, field)
-  if not packed then
+  local unpacked, value = pcall(cmsgpack.unpack, packed)
+  if not unpacked or not is_chain(value) then  -- a damaged one is a new one: the windows still bound the sends
     return {last = 0, sends = 0, ends = 0, id = ''}, ''
   end
-  local value = cmsgpack.unpack(packed)
   return {last = value[1], sends = value[2], ends = value[3], id = value[4]}, packed
 end
 
@@ -17,8 +25,16 @@ local function chain_store(key, field, chain)
   redis.call('HSET', key, field, cmsgpack.pack({chain.last, chain.sends, chain.ends, chain.id}))
 end
 
--- How long failures lock the recipient for this tenant; 0: not locked.
+-- How long failures lock the recipient for this tenant; 0: not locked. What is not a hash has lost its failures, so it is
+-- locked until it is gone: for the longest window, if nothing else ends it.
 local function locked_for(key, tenant, windows, now)
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'hash' and kind ~= 'none' then
+    local longest = 1000
+    for _, window in ipairs(windows) do longest = math.max(longest, window.span) end
+    if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, longest) end
+    return redis.call('PTTL', key)
+  end
   return wait_for(windows, now, log_moment(redis.call('HGET', key, 'f:' .. tenant) or ''))
 end
 

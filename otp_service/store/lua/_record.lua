@@ -1,14 +1,48 @@
 -- A verification is one packed array. These are the places that scripts know; domain/verification.py has all of them.
+local VERSION = 1
 local STATUS, TENANT, PURPOSE, RECIPIENT = 2, 3, 4, 5
 local EXPIRES, ENDED, ATTEMPTS_LEFT = 7, 8, 9
 local LEASE, KEEPS_CODE, DELIVERIES = 10, 11, 12
 local READABLE_AFTER_END = 600000  -- design.md section 3: 10 minutes
 
--- The record, or nil when it is gone or its end is too long ago to be told.
+-- What belongs into each place of a record and of a delivery: n a whole number, t text, b a truth, l a list.
+local RECORD_KINDS, DELIVERY_KINDS = 'nttttnnnnnblttttttnnnn', 'ttnttnnnb'
+local FITS = {
+  n = function(value)
+    return type(value) == 'number' and value >= 0 and value <= 2 ^ 53 and value == math.floor(value)
+  end,
+  t = function(value) return type(value) == 'string' end,
+  b = function(value) return type(value) == 'boolean' end,
+  l = function(value) return type(value) == 'table' end,
+}
+local STATUSES = {pending = true, verified = true, superseded = true, canceled = true}
+local DELIVERY_STATUSES = {
+  queued = true, sending = true, sent = true, delivered = true, undelivered = true, failed = true, unknown = true,
+}
+
+local function fits(values, kinds)
+  if type(values) ~= 'table' then return false end
+  for at = 1, #kinds do
+    if not FITS[string.sub(kinds, at, at)](values[at]) then return false end
+  end
+  return true
+end
+
+local function is_record(record)
+  if not fits(record, RECORD_KINDS) or record[1] ~= VERSION or not STATUSES[record[STATUS]] then return false end
+  for _, delivery in ipairs(record[DELIVERIES]) do
+    if not fits(delivery, DELIVERY_KINDS) or not DELIVERY_STATUSES[delivery[2]] then return false end
+  end
+  return true
+end
+
+-- The record, or nil when it is gone or its end is too long ago to be told. One that cannot be read (damaged, of another
+-- type or version) is nil as well, and 'unreadable' says so: it must not stop what has nothing to do with it.
 local function record_of(key, now)
-  local packed = redis.call('GET', key)
+  local packed = redis.pcall('GET', key)
   if not packed then return nil end
-  local record = cmsgpack.unpack(packed)
+  local unpacked, record, more = pcall(cmsgpack.unpack, packed)
+  if not unpacked or more ~= nil or not is_record(record) then return nil, 'unreadable' end
   local ended = record[ENDED] > 0 and record[ENDED] or record[EXPIRES]
   if now >= ended + READABLE_AFTER_END then return nil end
   return record

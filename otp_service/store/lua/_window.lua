@@ -19,7 +19,8 @@ local function wait_for(windows, now, moment)
   for _, window in ipairs(windows) do
     local at = moment(window.count)
     if at then
-      wait = math.max(wait, at + window.span - now)
+      -- A moment that has not come yet was damaged: it counts as one of now, so that it blocks for a span at most.
+      wait = math.max(wait, math.min(at, now) + window.span - now)
     end
   end
   return wait

@@ -8,7 +8,7 @@ local now = now_ms()
 local windows, most, longest = windows_of(ARGV[1])
 local wait = wait_for(windows, now, function(n)
   local at = redis.call('LINDEX', KEYS[1], -n)
-  return at and tonumber(at)
+  return at and (tonumber(at) or now)  -- a damaged moment counts as one of now
 end)
 if wait > 0 then return {'denied', wait} end
 redis.call('RPUSH', KEYS[1], string.format('%d', now))
