@@ -34,10 +34,11 @@ from otp_service.providers.inbox import Inbox
 from otp_service.service import OtpService, Parts
 from otp_service.settings import Settings, load_file
 from otp_service.store.circuits import RedisCircuits
-from otp_service.store.gate import Gate
+from otp_service.store.connections import Access
 from otp_service.store.guesses import RedisGuesses
 from otp_service.store.idempotency import RedisIdempotency
 from otp_service.store.outbox import RedisOutbox
+from otp_service.store.readiness import StoreReadiness
 from otp_service.store.topology import Topology, connect
 from otp_service.store.verifications import RedisVerifications
 
@@ -57,7 +58,9 @@ def from_environment() -> ASGIApp:
 
 def topology_of(settings: Settings) -> Topology:
     """Make the way to the configured store; nothing is connected yet."""
-    return connect(settings.redis.url.reveal())
+    redis = settings.redis
+    access = Access(redis.allow_eviction, redis.ca_file, redis.sentinel_username, redis.sentinel_password)
+    return connect(redis.url.reveal(), access)
 
 
 def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | None = None) -> ASGIApp:
@@ -78,9 +81,9 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
         current=settings.tokens.current,
         issuer=settings.tokens.issuer,
     )
-    gate = Gate(topology, allow_eviction=settings.redis.allow_eviction)
+    readiness = StoreReadiness(topology, allow_eviction=settings.redis.allow_eviction)
     watch = balances.BalanceWatch(RedisCircuits(topology), gateways.providers, balances.LOOK_EVERY_SECONDS)
-    running = _Running(topology, gate, courier, watch, pool, gateways)
+    running = _Running(topology, readiness, courier, watch, pool, gateways)
     service = OtpService(
         Parts(
             verifications=RedisVerifications(topology, gateways.policies, gateways.counted_tenants),
@@ -100,8 +103,8 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
             keys=Keys(api_keys(settings, tenants)),
             trusted_proxies=settings.server.trusted_proxies,
             jwks=Jwks([Jwk(**key) for key in signer.jwks()["keys"]]),
-            gate=gate.check,
-            ready=gate.ready,
+            gate=readiness.check,
+            ready=readiness.ready,
             receipts=desk,
             metrics=lambda: metrics_page(os.environ.get(METRICS_VARIABLE)),
             lifespan=running.lifespan,
@@ -146,7 +149,7 @@ class _Running:
     """What has to be started and stopped with the process."""
 
     topology: Topology
-    gate: Gate
+    readiness: StoreReadiness
     courier: Courier
     watch: balances.BalanceWatch
     pool: HashPool
@@ -155,7 +158,7 @@ class _Running:
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Run while the application serves; on the way out, deliveries under way are written down first."""
-        await self.gate.start()
+        await self.readiness.start()
         self.courier.start()
         self.watch.start()
         try:
@@ -163,7 +166,7 @@ class _Running:
         finally:
             await self.watch.stop()
             await self.courier.stop()
-            await self.gate.stop()
+            await self.readiness.stop()
             await self.gateways.close()
             await self.topology.close()
             self.pool.close()

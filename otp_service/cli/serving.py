@@ -13,12 +13,11 @@ from otp_service.cli.options import address, checked, config_option, host_option
 from otp_service.cli.trying import CALLER, own_store
 from otp_service.dev.defaults import dev_config, merged
 from otp_service.dev.pages import pages_around
-from otp_service.domain.errors import Refused
 from otp_service.observability import LOG, configure_logging
 from otp_service.providers.inbox import Inbox
 from otp_service.serving import serve_app, serve_workers
 from otp_service.settings import Settings, cautions, unused_keys
-from otp_service.store.gate import Findings, inspect
+from otp_service.store.readiness import StoreStatus, persists, probe
 
 __all__ = ["dev", "serve"]
 
@@ -68,24 +67,25 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
 
 
 def _look_at_store(settings: Settings) -> None:
-    """Refuse a store that may forget; say so when it keeps nothing, or is not there yet."""
-    try:
-        findings = asyncio.run(_found(settings))
-    except Refused:
-        LOG.warning("store_unavailable_at_start")
-        return
-    if findings.may_evict and not settings.redis.allow_eviction:
+    """Refuse a store that may forget; say so when it keeps nothing, or cannot be used yet."""
+    status, keeps = asyncio.run(_found(settings))
+    if status.unsafe_policies:
+        policies = ", ".join(policy or "unknown (INFO memory does not tell it)" for policy in status.unsafe_policies)
         stop(
-            f"redis: maxmemory-policy is {findings.policy}; allowed: noeviction (a store that evicts forgets wrong "
+            f"redis: maxmemory-policy is {policies}; allowed: noeviction (a store that evicts forgets wrong "
             "guesses), or [redis] allow_eviction = true"
         )
-    if not findings.persists:
+    if status.problems:
+        LOG.warning("store_unavailable_at_start", problems="; ".join(status.problems))
+    elif not keeps:
         LOG.warning("store_keeps_nothing", hint="neither append-only file nor snapshots: a restart forgets all codes")
 
 
-async def _found(settings: Settings) -> Findings:
+async def _found(settings: Settings) -> tuple[StoreStatus, bool]:
+    """Try every server, and ask whether anything is persisted."""
     topology = topology_of(settings)
     try:
-        return await inspect(topology)
+        status = await probe(topology, allow_eviction=settings.redis.allow_eviction)
+        return status, bool(status.problems) or await persists(topology)
     finally:
         await topology.close()

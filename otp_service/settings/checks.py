@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from otp_service.domain.limits import Window
 from otp_service.settings.gateways import CommonProvider, Http, Sendcloud, Twilio
 from otp_service.settings.mistakes import Finding, dotted, quoted
-from otp_service.settings.tree import Hashing, Keys, Limits, Policy, Route, Settings, Tenant, Tokens
+from otp_service.settings.tree import Hashing, Keys, Limits, Policy, Redis, Route, Settings, Tenant, Tokens
 from otp_service.settings.values import is_web_url
 from otp_service.settings.walk import Check, is_sound
 
@@ -62,6 +62,18 @@ def index_is_listed(keys: Keys) -> Iterator[Finding]:
 def _listed(role: str, name: str, ring: Mapping[str, object]) -> Iterator[Finding]:
     if name not in ring:
         yield (role,), f"{quoted(name)} is not listed", ", ".join(ring)
+
+
+def access_fits_the_url(redis: Redis) -> Iterator[Finding]:
+    """Nothing is configured that the way to the store does not use."""
+    scheme = urlsplit(redis.url.reveal()).scheme
+    for name in ("sentinel_username", "sentinel_password"):
+        if getattr(redis, name) is not None and not scheme.endswith("+sentinel"):
+            yield (name,), "not allowed without Sentinels", "a url of redis+sentinel:// or rediss+sentinel://"
+    if redis.sentinel_username is not None and redis.sentinel_password is None:
+        yield ("sentinel_password",), "missing beside sentinel_username", "env:NAME or file:/path"
+    if redis.ca_file is not None and not scheme.startswith("rediss"):
+        yield ("ca_file",), "not allowed without TLS", "a url of rediss://, rediss+sentinel:// or rediss+cluster://"
 
 
 def short_codes(policy: Policy) -> Iterator[Finding]:
@@ -220,6 +232,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Hashing: (strong_hash, lanes_fit),
     Keys: (current_is_listed, index_is_listed),
     Tokens: (current_is_listed,),
+    Redis: (access_fits_the_url,),
     Policy: (short_codes,),
     Tenant: (countries_are_known, key_ids_differ, texts_have_readers),
     CommonProvider: (no_mistakes_of_its_own,),

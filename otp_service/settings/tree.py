@@ -18,9 +18,11 @@ from otp_service.domain.templates import DEFAULT_PURPOSE
 from otp_service.settings.forms import REST, Before
 from otp_service.settings.gateways import Caps, Table
 from otp_service.settings.plugins import AnyProvider
-from otp_service.settings.secrets import Ed25519Pem, RedisUrl, SealingKey
+from otp_service.settings.secrets import Ed25519Pem, RedisUrl, SealingKey, SecretText
 from otp_service.settings.values import (
+    Account,
     BaseUrl,
+    CaFile,
     Country,
     KeyName,
     Locale,
@@ -69,10 +71,17 @@ class Server(Table, frozen=True, kw_only=True):
 
 
 class Redis(Table, frozen=True, kw_only=True):
-    """The store. `allow_eviction` accepts one that may forget wrong guesses."""
+    """The store. `allow_eviction` accepts one that may forget wrong guesses.
+
+    `ca_file` has the authorities (PEM) that TLS trusts instead of the system's. Sentinels have a user and a password of
+    their own, by default none.
+    """
 
     url: RedisUrl
     allow_eviction: bool = False
+    ca_file: CaFile | None = None
+    sentinel_username: Account | None = None
+    sentinel_password: SecretText | None = None
 
 
 class Keys(Table, frozen=True, kw_only=True):

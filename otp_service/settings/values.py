@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from decimal import Decimal
 from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -24,6 +25,7 @@ from otp_service.settings.secrets import Sources, is_reference, resolve
 __all__ = [
     "Account",
     "BaseUrl",
+    "CaFile",
     "Country",
     "Currency",
     "KeyName",
@@ -145,6 +147,18 @@ def _account(raw: Any, _: Path, sources: Sources) -> str:
     return raw
 
 
+def _ca_file(raw: Any, _: Path, __: Sources) -> str:
+    """Read the path of a file with certificates, and try whether TLS can use them."""
+    if not isinstance(raw, str) or not raw.startswith("/"):
+        raise _refused(raw)
+    try:
+        ssl.create_default_context(cafile=raw)
+    except OSError as error:  # ssl.SSLError is one: no certificate in it
+        reason = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror or "unreadable"
+        raise NotAllowed(f"the file {shown(raw)} cannot be used: {reason}") from None
+    return raw
+
+
 def _lower(raw: Any) -> Any:
     return raw.lower() if isinstance(raw, str) else raw
 
@@ -199,6 +213,7 @@ TemplateText = Annotated[
     Meta(description=f"text with {{code}}, and {{brand}} or {{minutes}}, of at most {LONGEST_TEMPLATE} characters"),
 ]
 Account = Annotated[str, Read(_account), Meta(description="text, or env:NAME or file:/path")]
+CaFile = Annotated[str, Read(_ca_file), Meta(description="the absolute path of a file with certificates in PEM")]
 Windowed = Annotated[
     Window,
     Read(_window),

@@ -20,6 +20,7 @@ __all__ = [
     "new_verification_id",
     "once_key",
     "partition_of_id",
+    "probe_key",
     "tenant_day_key",
 ]
 
@@ -128,6 +129,11 @@ class GatewayKeys:
 def once_key(subject: str) -> str:
     """Name what remembers that something was used (a keyed hash)."""
     return f"otp:u:{subject}"
+
+
+def probe_key(number: int) -> str:
+    """Name a key that is never made, to try a server with; the number spreads it over the slots."""
+    return f"otp:{{probe{number}}}"
 
 
 def tenant_day_key(tenant: str) -> str:

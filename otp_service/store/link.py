@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
 from otp_service.store.scripts import Script, all_scripts
 
-__all__ = ["Call", "Lanes", "Reply", "unavailable"]
+__all__ = ["SAFE_POLICY", "Call", "EvictionRefused", "Lanes", "Reply", "unavailable"]
 
 Reply = Any
 """What a script returns: numbers, bytes and lists of them. The typed methods of this room are its only readers."""
@@ -36,6 +37,8 @@ MAX_WAITING = 8192
 DEADLINE_SECONDS = 1.2
 """Two calls on a request's path and their deadlines still fit into the two seconds after which a 503 is due."""
 RETRY_AFTER_MS = 1000
+SAFE_POLICY = "noeviction"
+_POLICY = re.compile(rb"^maxmemory_policy:([\w-]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,19 @@ class Call:
         return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.args)
 
 
-def unavailable() -> Refused:
-    """Make the refusal for a store that did not answer."""
-    return Refused(Reason.STORE_UNAVAILABLE, "The store does not answer.", retry_after_ms=RETRY_AFTER_MS)
+class EvictionRefused(RedisError):
+    """The server may evict keys, or does not say (`policy` ""): it would forget wrong guesses."""
+
+    def __init__(self, policy: str) -> None:
+        super().__init__(f"maxmemory-policy is {policy or 'unknown'}")
+        self.policy = policy
+
+
+def unavailable(cause: BaseException | None = None) -> Refused:
+    """Make the refusal for a store that did not answer, or not as it should: `cause`."""
+    refused = Refused(Reason.STORE_UNAVAILABLE, "The store does not answer.", retry_after_ms=RETRY_AFTER_MS)
+    refused.__cause__ = cause
+    return refused
 
 
 @dataclass(slots=True)
@@ -69,9 +82,15 @@ class _Waiting:
 class Lanes:
     """A few connections to one server, fed from one queue."""
 
-    def __init__(self, pool: ConnectionPool, *, deadline: float = DEADLINE_SECONDS) -> None:
-        """Connect the way `pool` does; every call ends within `deadline` seconds, answered or not."""
+    def __init__(
+        self, pool: ConnectionPool, *, allow_eviction: bool = False, deadline: float = DEADLINE_SECONDS
+    ) -> None:
+        """Connect the way `pool` does; every call ends within `deadline` seconds, answered or not.
+
+        Unless `allow_eviction`, a connection to a server that may evict keys is not used.
+        """
         self._pool = pool
+        self._allow_eviction = allow_eviction
         self._deadline = deadline
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
@@ -144,7 +163,7 @@ class Lanes:
         except BaseException as problem:
             await _drop(connection)
             for one in batch:
-                _refuse(one)
+                _refuse(one, problem)
             if isinstance(problem, RedisError | OSError | TimeoutError):
                 return None
             raise
@@ -158,7 +177,8 @@ class Lanes:
     async def _ready(self, connection: AbstractConnection | None) -> AbstractConnection:
         """Reuse the lane's connection unless it was closed meanwhile. None is ever put back for somebody else.
 
-        A fresh one teaches the server every script, so that no request pays for that with a round trip.
+        A fresh one is to a server that does not evict: who it is may have changed since the last one. It teaches the
+        server every script, so that no request pays for that with a round trip.
         """
         if connection is not None and connection.is_connected and not await connection.can_read():
             return connection
@@ -166,6 +186,8 @@ class Lanes:
         fresh: AbstractConnection = self._pool.make_connection()
         try:
             await fresh.connect()
+            if not self._allow_eviction and (policy := await _eviction_policy(fresh)) != SAFE_POLICY:
+                raise EvictionRefused(policy)
             await _round_trip(fresh, [("SCRIPT", "LOAD", known.text) for known in all_scripts()])
         except BaseException:  # half a handshake would leave its answers to the first calls
             await _drop(fresh)
@@ -200,7 +222,14 @@ async def _teach(connection: AbstractConnection, batch: list[_Waiting], answers:
             answers[n] = answer
 
 
-def _refuse(waiting: _Waiting) -> None:
+async def _eviction_policy(connection: AbstractConnection) -> str:
+    """Ask what the server does when its memory is full; "" when it does not say."""
+    [answer] = await _round_trip(connection, [("INFO", "memory")])
+    found = _POLICY.search(answer) if isinstance(answer, bytes) else None
+    return found[1].decode() if found else ""
+
+
+def _refuse(waiting: _Waiting, problem: BaseException | None = None) -> None:
     if not waiting.reply.done():
-        waiting.reply.set_exception(unavailable())
+        waiting.reply.set_exception(unavailable(problem))
         waiting.reply.exception()  # whoever waited may be gone already

@@ -11,26 +11,24 @@ import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import SSLConnection
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
-from redis.backoff import NoBackoff
-from redis.crc import key_slot
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, ResponseError, TryAgainError
 
 from otp_service.domain.errors import Reason, Refused
+from otp_service.store.connections import CONNECT_SECONDS, Access, addresses, cluster_options, pool_of
+from otp_service.store.keys import probe_key
 from otp_service.store.link import DEADLINE_SECONDS, Call, Lanes, Reply, unavailable
+from otp_service.store.scripts import script
 
 __all__ = ["Topology", "connect"]
 
-CONNECT_SECONDS = 1.0
-SENTINEL_SECONDS = 0.3
-"""For one Sentinel: three that hang still leave time to ask a fourth within a call's deadline."""
 LEARN_AGAIN_SECONDS = 0.2
 """How often at most a cluster is asked for its map because a node does not answer."""
+MOST_PROBE_KEYS = 1 << 15
 
 _Node = tuple[str, int]
 _Map = list[tuple[int, int, _Node]]
@@ -49,6 +47,9 @@ class Topology(Protocol):
         call did that is answered by `store_unavailable` is not known.
         """
 
+    async def probe(self) -> list[Reply | Refused]:
+        """Try every primary with the script `probe`: its reply, or why that server cannot be used."""
+
     async def command(self, *words: str) -> Any:
         """Run an administrative command (INFO, CONFIG GET) on one server, with the same errors."""
 
@@ -56,23 +57,21 @@ class Topology(Protocol):
         """Close every connection."""
 
 
-def connect(url: str) -> Topology:
+def connect(url: str, access: Access = Access()) -> Topology:  # noqa: B008 - frozen
     """Make the topology that `url` names; nothing is connected yet. A bad URL was refused by the settings."""
     parts = urlsplit(url)
-    scheme, _, kind = parts.scheme.partition("+")
-    if kind == "sentinel":
-        return SingleServer(_sentinel_pool(url, tls=scheme == "rediss"))
-    if kind == "cluster":
-        return Cluster(_addresses(parts.netloc, 6379), _options(url, tls=scheme == "rediss"))
-    return SingleServer(ConnectionPool.from_url(url, **_connection_options()))
+    if parts.scheme.endswith("+cluster"):
+        return Cluster(addresses(parts.netloc, 6379), cluster_options(url, access), access)
+    return SingleServer(pool_of(url, access), access)
 
 
 class SingleServer:
     """One server at a time: standalone, or whoever Sentinel says is the primary now."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool, access: Access) -> None:
         """Send through `pool`."""
         self._pool = pool
+        self._access = access
         self._lanes: Lanes | None = None
 
     async def send(self, calls: Sequence[Call]) -> list[Reply]:
@@ -82,11 +81,15 @@ class SingleServer:
     async def attempt(self, calls: Sequence[Call]) -> list[Reply | Refused]:
         """Send one batch; see `Topology`. One server fails for all calls alike, unless a script itself does."""
         if self._lanes is None:
-            self._lanes = Lanes(self._pool)
+            self._lanes = Lanes(self._pool, allow_eviction=self._access.allow_eviction)
         try:
             return [_judged(answer) for answer in await self._lanes.send(calls)]
         except Refused as refused:
             return [refused] * len(calls)
+
+    async def probe(self) -> list[Reply | Refused]:
+        """Try the server; see `Topology`."""
+        return await self.attempt([_probe_call(probe_key(0))])
 
     async def command(self, *words: str) -> Any:
         """Ask the server itself."""
@@ -107,9 +110,10 @@ class Cluster:
     The map is learnt again when a node says MOVED, and when one does not answer: its slots may be a replica's by now.
     """
 
-    def __init__(self, seeds: list[_Node], options: dict[str, Any]) -> None:
+    def __init__(self, seeds: list[_Node], options: dict[str, Any], access: Access) -> None:
         """Learn the map from any of `seeds`; `options` are those of every connection."""
         self._seeds = seeds
+        self._access = access
         self._options = options
         self._askable = list(seeds)
         self._nodes: dict[_Node, Lanes] = {}
@@ -164,6 +168,17 @@ class Cluster:
 
         await asyncio.gather(*(ask(node, places) for node, places in by_node.items()))
 
+    async def probe(self) -> list[Reply | Refused]:
+        """Try the node of every part of the map; a part without a node cannot be used; see `Topology`."""
+        if not self._slots:
+            first = await self.attempt([_probe_call(probe_key(0))])  # learns the map
+            if not self._slots:
+                return first
+        answers = await self.attempt([_probe_call(key) for key in _probe_keys(self._slots)])
+        return (
+            answers if _covers_all(self._slots) else [*answers, unavailable(ClusterDownError("slots without a node"))]
+        )
+
     async def command(self, *words: str) -> Any:
         """Ask the first node that answers; one that does not is asked last the next time."""
         for _ in range(len(self._askable)):
@@ -185,7 +200,7 @@ class Cluster:
 
     def _lanes(self, node: _Node) -> Lanes:
         if node not in self._nodes:
-            self._nodes[node] = Lanes(self._pool(*node))
+            self._nodes[node] = Lanes(self._pool(*node), allow_eviction=self._access.allow_eviction)
         return self._nodes[node]
 
     def _pool(self, host: str, port: int) -> ConnectionPool:
@@ -217,12 +232,31 @@ def _node_of(slots: _Map, call: Call) -> _Node | None:
     return next((node for first, last, node in slots if first <= slot <= last), None)
 
 
+def _probe_call(key: str) -> Call:
+    return Call(script("probe"), (key,))
+
+
+def _probe_keys(slots: _Map) -> list[str]:
+    """Find a key for each node; one with so few slots that none is found soon is left out."""
+    missing, keys = {node for _, _, node in slots}, []
+    for number in range(MOST_PROBE_KEYS):
+        if not missing:
+            break
+        call = _probe_call(probe_key(number))
+        if (node := _node_of(slots, call)) in missing:
+            missing.discard(node)
+            keys.append(call.keys[0])
+    return keys
+
+
+def _covers_all(slots: _Map) -> bool:
+    return sum(last - first + 1 for first, last, _ in slots) == REDIS_CLUSTER_HASH_SLOTS
+
+
 def _judged(answer: Any) -> Reply | Refused:
     """Pass a reply on; any error of the server means that the call did not do its work."""
     if isinstance(answer, AskError | TryAgainError | ResponseError):
-        refused = unavailable()
-        refused.__cause__ = answer
-        return refused
+        return unavailable(answer)
     return answer
 
 
@@ -241,43 +275,3 @@ async def _command(pool: ConnectionPool, words: Sequence[str]) -> Any:
             return await client.execute_command(*words)
     except (RedisError, OSError, TimeoutError) as error:
         raise unavailable() from error
-
-
-def _connection_options() -> dict[str, Any]:
-    return {
-        "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": None,
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "decode_responses": False,
-    }
-
-
-def _addresses(netloc: str, default_port: int) -> list[tuple[str, int]]:
-    hosts = netloc.rpartition("@")[2]
-    found = []
-    for address in hosts.split(","):
-        parts = urlsplit(f"//{address}")
-        found.append((parts.hostname or "localhost", parts.port or default_port))
-    return found
-
-
-def _options(url: str, *, tls: bool) -> dict[str, Any]:
-    """Read the credentials of a cluster's or a Sentinel's URL."""
-    user, _, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
-    options = _connection_options()
-    if password:
-        options["password"] = unquote(password)
-    if user:
-        options["username"] = unquote(user)
-    if tls:
-        options["connection_class"] = SSLConnection
-    return options
-
-
-def _sentinel_pool(url: str, *, tls: bool) -> SentinelConnectionPool:
-    parts = urlsplit(url)
-    service, _, database = parts.path.lstrip("/").partition("/")
-    options = _options(url, tls=False)
-    patience = {"socket_timeout": SENTINEL_SECONDS, "socket_connect_timeout": SENTINEL_SECONDS}
-    sentinel = Sentinel(_addresses(parts.netloc, 26379), sentinel_kwargs=_connection_options() | patience)
-    return SentinelConnectionPool(service, sentinel, ssl=tls, db=int(database or 0), **options)
