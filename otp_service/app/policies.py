@@ -27,7 +27,7 @@ def gateway_policy(provider: gateways.CommonProvider) -> GatewayPolicy:
     return GatewayPolicy(
         max_per_second=provider.max_per_second,
         max_concurrent=provider.max_concurrent,
-        price={area: millionths(price) for area, price in provider.price.items()},
+        price={area: millionths(price, up=True) for area, price in provider.price.items()},
         caps=day_caps(provider),
     )
 

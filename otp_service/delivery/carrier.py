@@ -141,7 +141,7 @@ class Carrier:
         """Wait for the provider's turn; when it takes nothing, or too late, ask the next one."""
         if held.why is Hindrance.WAIT:
             return await self._rest(way, Wait(held.ms))
-        way.shut_out(None if held.why is Hindrance.TENANT_CAPPED else name, held)
+        way.shut_out(name, held)  # also at the tenant's cap: another provider may cost less
         return await self._rest(way, self._next(way))
 
     def _next(self, way: Way) -> Step:

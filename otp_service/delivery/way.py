@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from otp_service.delivery.plan import Life
 from otp_service.domain.dispatch import Held, Hindrance
@@ -68,11 +68,9 @@ class Way:
         found = [delivery for delivery in self.deliveries if delivery.status == status]
         return found[-1] if found else None
 
-    def shut_out(self, provider: str | None, held: Held) -> None:
-        """Note that a provider, or (None) each of the route, takes nothing for a while."""
-        names: Collection[str] = self.route if provider is None else (provider,)
-        for name in names:
-            self._shut[name] = (self.now_ms + held.ms, held.why)
+    def shut_out(self, provider: str, held: Held) -> None:
+        """Note that a provider takes nothing for a while."""
+        self._shut[provider] = (self.now_ms + held.ms, held.why)
 
     def repeats(self, provider: str) -> bool:
         """Say whether a call to a provider repeats one that is in doubt."""

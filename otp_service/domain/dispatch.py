@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -31,9 +31,9 @@ __all__ = [
 DEFAULT_AREA: Final = "default"
 
 
-def millionths(amount: Decimal) -> int:
-    """Write money as whole millionths."""
-    return int(amount * 1_000_000)
+def millionths(amount: Decimal, *, up: bool = False) -> int:
+    """Write money as whole millionths, rounded down, or `up`: a price that is too small to be written is still one."""
+    return int((amount * 1_000_000).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,10 @@ class Availability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GatewayState:
-    """A look at a gateway: `ms` until it may be otherwise, what was handed over today, in millionths."""
+    """A look at a gateway: `ms` until it may be otherwise, what was handed over today, in millionths.
+
+    `capped_ms`: until when its caps, or the tenant's, have no room for the message; 0: they have.
+    """
 
     availability: Availability
     ms: int
@@ -135,6 +138,7 @@ class GatewayState:
     calls: int
     messages: int
     spend: int
+    capped_ms: int = 0
 
 
 class Dispatch(Protocol):

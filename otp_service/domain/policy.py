@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import PhoneNumber
-from otp_service.domain.templates import Template
+from otp_service.domain.templates import Template, choose, whole_minutes
+from otp_service.domain.text import segments
 from otp_service.domain.transitions import SendPolicy
 
 __all__ = ["ALL_COUNTRIES", "Tenant"]
@@ -28,6 +29,12 @@ class Tenant:
     code_length: int
     max_attempts: int
     templates: Mapping[str, Mapping[str, Template]]
+
+    def segments_of(self, country: str, locale: str, purpose: str) -> int:
+        """Say how many segments a text will have, before there is a code: any of the same length takes as much room."""
+        template = choose(self.templates, locale or None, country, purpose)
+        text = template.render(self.brand, "0" * self.code_length, whole_minutes(self.sends.ttl_seconds))
+        return segments(text)
 
     def judge_purpose(self, purpose: str) -> None:
         """Raise `Refused` for a purpose that is not this tenant's."""

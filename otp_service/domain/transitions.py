@@ -69,7 +69,10 @@ class IdempotentCall:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Everything that must be free before a code is made. `key_held`: the idempotency key is the caller's already."""
+    """Everything that must be free before a code is made. `key_held`: the idempotency key is the caller's already.
+
+    What the message will cost at each provider of `route` follows from its `country` and its `segments`.
+    """
 
     partition: int
     recipient: str
@@ -78,6 +81,8 @@ class Admission:
     policy: SendPolicy
     takes: tuple[Take, ...]
     route: tuple[str, ...] = ()
+    country: str = ""
+    segments: int = 1
     idempotent: IdempotentCall | None = None
     key_held: bool = False
 
@@ -95,7 +100,8 @@ class Living:
 class Admitted:
     """The budgets are taken; `sends_left` counts after this send. Give it back with `release`, or `start`.
 
-    `gateways` is how the providers of the route stand, `tenant_capped_ms` for how long the tenant's caps block.
+    `gateways` is how the providers of the route stand for this message, `tenant_capped_ms` for how long the tenant's
+    caps have no room for any message.
     """
 
     admission: Admission

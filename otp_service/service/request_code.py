@@ -89,6 +89,8 @@ class RequestCode:
                 Take(limit, subject(limit, counts), windows) for limit, counts, windows in counted if counts and windows
             ),
             route=self._parts.outlet.route(number.country, number.e164, verification_id),
+            country=number.country,
+            segments=wanted.tenant.segments_of(number.country, wanted.locale, wanted.purpose),
             idempotent=key,
         )
 
@@ -194,16 +196,17 @@ def _number(wanted: CodeRequest) -> PhoneNumber:
 
 
 def _first_usable(admitted: Admitted) -> str:
-    """Name the first provider that may take a message now, or raise `Refused`: capped, or nobody there."""
+    """Name the first provider that may take the message now, or raise `Refused`: capped, or nobody there."""
     if admitted.tenant_capped_ms:
         detail = "The tenant's cap for today is reached."
         raise Refused(Reason.SPEND_CAP_REACHED, detail, retry_after_ms=admitted.tenant_capped_ms)
-    waits = []
     for name, state in admitted.gateways:
-        if state.availability is Availability.OK:
+        if state.availability is Availability.OK and not state.capped_ms:
             return name
-        waits.append(state.ms)
-    if admitted.gateways and all(state.availability is Availability.CAPPED for _, state in admitted.gateways):
-        raise Refused(Reason.SPEND_CAP_REACHED, "The cap for today is reached.", retry_after_ms=min(waits))
+    if admitted.gateways and all(state.capped_ms for _, state in admitted.gateways):
+        detail = "A cap for today has no room for this message at any provider."
+        wait_ms = min(state.capped_ms for _, state in admitted.gateways)
+        raise Refused(Reason.SPEND_CAP_REACHED, detail, retry_after_ms=wait_ms)
     detail = "No provider serves this number now."
+    waits = (max(state.ms, state.capped_ms) for _, state in admitted.gateways)
     raise Refused(Reason.NO_ROUTE, detail, retry_after_ms=min(waits, default=NO_ROUTE_RETRY_MS))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from otp_service.domain.limits import Window
 from otp_service.settings.gateways import CommonProvider, Http, Sendcloud, Twilio
 from otp_service.settings.mistakes import Finding, dotted, quoted
+from otp_service.settings.prices import spend_caps_have_prices
 from otp_service.settings.tree import Hashing, Keys, Limits, Policy, Redis, Route, Settings, Tenant, Tokens
 from otp_service.settings.values import is_web_url
 from otp_service.settings.walk import Check, is_sound
@@ -241,5 +242,5 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Http: (http_has_an_address, http_says_what_to_whom),
     Route: (targets_differ,),
     Limits: (windows_differ, few_failures),
-    Settings: (hashes_differ, routes_differ, targets_exist),
+    Settings: (hashes_differ, routes_differ, targets_exist, spend_caps_have_prices),
 }

@@ -81,7 +81,7 @@ def _children(value: Any) -> Iterator[tuple[str | int, Any]]:
 
 def cautions(settings: Settings) -> list[str]:
     """Say, a line each, what is allowed but may not have been meant."""
-    return [*_unrouted(settings), *_unpriced(settings), *_unreachable(settings)]
+    return [*_unrouted(settings), *_unreachable(settings)]
 
 
 def _unrouted(settings: Settings) -> Iterator[str]:
@@ -98,9 +98,3 @@ def _unreachable(settings: Settings) -> Iterator[str]:
     for name, provider in settings.providers.items():
         if isinstance(provider, Kedasms) and settings.server.public_url is None:
             yield f"{dotted(('providers', name))}: without server.public_url no receipt can come: sent is its last word"
-
-
-def _unpriced(settings: Settings) -> Iterator[str]:
-    for name, provider in settings.providers.items():
-        if provider.daily_spend_cap is not None and not provider.price:
-            yield f"{dotted(('providers', name, 'daily_spend_cap'))}: nothing is counted without a price"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from otp_service.domain.dispatch import (
@@ -23,7 +23,7 @@ from otp_service.store.link import Call, Reply
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 
-__all__ = ["RedisDispatch", "day_state_call", "state_call", "state_of"]
+__all__ = ["RedisDispatch", "day_state_call", "passing_caps", "state_call", "state_of"]
 
 OPEN_MS: Final[Mapping[Outcome | None, tuple[int, int]]] = {
     Outcome.CONFIG_ERROR: (30_000, 240_000),
@@ -112,24 +112,32 @@ class RedisDispatch:
         return accounts
 
 
-def state_call(provider: str, policy: GatewayPolicy) -> Call:
-    """Make the call that looks at a gateway, for a batch."""
+def state_call(provider: str, policy: GatewayPolicy, price: int = 0) -> Call:
+    """Make the call that looks at a gateway, for a batch: for a message that costs `price` in all, in millionths."""
     keys = GatewayKeys(provider)
     caps = policy.caps
-    args = (0, _text(caps.messages), _text(caps.spend), int(caps.block))
+    args = (price, _text(caps.messages), _text(caps.spend), int(caps.block))
     return Call(script("gateway_state"), (keys.circuit, keys.calls, keys.day), args)
 
 
-def day_state_call(tenant: str, caps: Caps) -> Call:
-    """Make the call that asks whether a tenant's caps have room, for a batch."""
-    args = (_text(caps.messages), _text(caps.spend), int(caps.block))
+def day_state_call(tenant: str, caps: Caps, prices: Sequence[int]) -> Call:
+    """Make the call that asks whether a tenant's caps have room for a message at each of `prices`, for a batch."""
+    args: tuple[str | int, ...] = (_text(caps.messages), _text(caps.spend), int(caps.block), *prices)
     return Call(script("day_state"), (tenant_day_key(tenant),), args)
+
+
+def passing_caps(reply: Reply) -> tuple[int, list[bool]]:
+    """Read the answer of `day_state`: ms until tomorrow, and for each price whether it would pass a cap."""
+    wait, *passes = reply
+    return int(wait), [bool(one) for one in passes]
 
 
 def state_of(reply: Reply) -> GatewayState:
     """Read the answer of `gateway_state`."""
-    verdict, wait, why, calls, messages, spend = reply
-    return GatewayState(Availability(verdict.decode()), int(wait), why.decode(), int(calls), int(messages), int(spend))
+    verdict, wait, why, calls, messages, spend, capped_ms = reply
+    return GatewayState(
+        Availability(verdict.decode()), int(wait), why.decode(), int(calls), int(messages), int(spend), int(capped_ms)
+    )
 
 
 def _charge(key: str, cost: int, caps: Caps) -> Call:

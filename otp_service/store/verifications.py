@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from otp_service.domain.dispatch import Caps, GatewayPolicy
+from otp_service.domain.dispatch import Caps, GatewayPolicy, GatewayState
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window
 from otp_service.domain.transitions import (
@@ -23,7 +24,7 @@ from otp_service.domain.transitions import (
 )
 from otp_service.domain.verification import Record, Snapshot
 from otp_service.store import idempotency
-from otp_service.store.dispatch import day_state_call, state_call, state_of
+from otp_service.store.dispatch import day_state_call, passing_caps, state_call, state_of
 from otp_service.store.keys import Partition, limit_key, partition_of_id
 from otp_service.store.link import Call, Reply
 from otp_service.store.records import pack, unpack
@@ -63,9 +64,7 @@ class RedisVerifications:
     async def admit(self, admission: Admission) -> Admitted | Denied | Replay | Resume | InFlight | Mismatch:
         """Take from every budget in one batch; see the port."""
         calls = [_reserve(admission), *(_take(t.limit, t.subject, t.windows) for t in admission.takes)]
-        looks = [state_call(name, self._policies[name]) for name in admission.route]
-        if caps := self._tenants.get(admission.tenant):
-            looks.append(day_state_call(admission.tenant, caps))
+        looks = self._looks(admission)
         calls += looks
         ask_key = admission.idempotent is not None and not admission.key_held
         if admission.idempotent and ask_key:
@@ -83,6 +82,15 @@ class RedisVerifications:
             await self._give_back(admitted, reserved, free_key=True)
             return denied
         return admitted
+
+    def _looks(self, admission: Admission) -> list[Call]:
+        """Look at every gateway of the route, and at the tenant's day, with what this message costs there."""
+        policies = [self._policies[name] for name in admission.route]
+        prices = [policy.cost(admission.country, admission.segments) for policy in policies]
+        looks = [state_call(*one) for one in zip(admission.route, policies, prices, strict=True)]
+        if caps := self._tenants.get(admission.tenant):
+            looks.append(day_state_call(admission.tenant, caps, [0, *prices]))
+        return looks
 
     async def release(self, admitted: Admitted) -> None:
         """Give everything back."""
@@ -176,6 +184,7 @@ def _admitted(admission: Admission, reserved: Reply, takes: list[Reply], looked:
     living = None
     if passed and reserved[4] and (record := unpack(reserved[5])):
         living = Living(reserved[4].decode(), record, reserved[6])
+    gateways, tenant_capped_ms = _standing(admission.route, looked)
     return Admitted(
         admission=admission,
         now_ms=int(reserved[1]),
@@ -185,9 +194,22 @@ def _admitted(admission: Admission, reserved: Reply, takes: list[Reply], looked:
         taken=tuple(
             (take, int(reply[1])) for take, reply in zip(admission.takes, takes, strict=True) if reply[0] == b"taken"
         ),
-        gateways=tuple((name, state_of(reply)) for name, reply in zip(admission.route, looked, strict=False)),
-        tenant_capped_ms=next((int(reply[1]) for reply in looked[len(admission.route) :] if reply[0] == b"capped"), 0),
+        gateways=gateways,
+        tenant_capped_ms=tenant_capped_ms,
     )
+
+
+def _standing(route: tuple[str, ...], looked: list[Reply]) -> tuple[tuple[tuple[str, GatewayState], ...], int]:
+    """Say how each gateway stands for the message, by all caps, and for how long the tenant's block every message."""
+    states = [state_of(reply) for reply in looked[: len(route)]]
+    if len(looked) == len(route):
+        return tuple(zip(route, states, strict=True)), 0
+    until_tomorrow_ms, (passes_free, *passes) = passing_caps(looked[-1])
+    judged = (
+        replace(state, capped_ms=until_tomorrow_ms) if passing else state
+        for state, passing in zip(states, passes, strict=True)
+    )
+    return tuple(zip(route, judged, strict=True)), until_tomorrow_ms if passes_free else 0
 
 
 def _longest_denial(admission: Admission, reserved: Reply, takes: list[Reply]) -> Denied | None:

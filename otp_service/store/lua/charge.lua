@@ -19,6 +19,7 @@ local function crossed(cap, before, after)
   return before < mark and after >= mark
 end
 local alert = crossed(message_cap, messages, messages + 1) or crossed(spend_cap, spend, spend + price)
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 redis.call('HSET', KEYS[1], 'day', day, 'messages', messages + 1, 'spend', string.format('%.0f', spend + price))
 live_until(KEYS[1], now + 2 * DAY_MS, now)
 return {'charged', now, messages + 1, spend + price, alert and '1' or ''}

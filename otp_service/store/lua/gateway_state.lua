@@ -2,15 +2,18 @@
 -- KEYS  1 the circuit  2 the calls under way  3 its day
 -- ARGV  1 price in millionths  2 message cap, ''  3 spend cap in millionths, ''  4 '1': a cap blocks
 -- returns {'ok' | 'open' | 'capped', ms until it may be otherwise, why it is open or '', calls under way,
---          messages today, spend today}
+--          messages today, spend today, ms until its caps have room for one more message at this price, 0: they have}
 --@include _clock _circuit _day
 local now = now_ms()
 local state, left = circuit_of(KEYS[1], now)
 local _, messages, spend = today(KEYS[3], now)
 local verdict, wait, why = 'ok', 0, redis.call('HGET', KEYS[1], 'why') or ''
+local is_capped = ARGV[4] == '1' and blocked(messages, spend, tonumber(ARGV[1]), ARGV[2], ARGV[3])
+local capped = is_capped and until_tomorrow(now) or 0
 if state == 'open' then
   verdict, wait = 'open', left
-elseif ARGV[4] == '1' and blocked(messages, spend, tonumber(ARGV[1]), ARGV[2], ARGV[3]) then
-  verdict, wait = 'capped', until_tomorrow(now)
+elseif is_capped then
+  verdict, wait = 'capped', capped
 end
-return {verdict, wait, why, redis.call('ZCOUNT', KEYS[2], now, '+inf'), messages, string.format('%.0f', spend)}
+return {verdict, wait, why, redis.call('ZCOUNT', KEYS[2], now, '+inf'), messages, string.format('%.0f', spend),
+  capped}

@@ -1,0 +1,45 @@
+"""Which countries' numbers may start with a prefix: what a route can be reached by."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
+
+__all__ = ["has_prefix", "may_have_prefix"]
+
+_CALLING_CODES: Final = {
+    region: str(code) for code, regions in COUNTRY_CODE_TO_REGION_CODE.items() for region in regions
+}
+
+
+def has_prefix(country: str, prefix: str) -> bool:
+    """Say whether every number of a country, in E.164, starts with `prefix` ("" or "+" and digits)."""
+    return f"+{_CALLING_CODES.get(country, '')}".startswith(prefix)
+
+
+def may_have_prefix(country: str, prefix: str) -> bool:
+    """Say whether some numbers of a country may start with `prefix`; where it is not known, they may.
+
+    Countries that share a calling code are told apart by the leading digits of their plans, where those are given:
+    "+1658" is Jamaica's and nobody else's, "+16" may be several countries'.
+    """
+    code = _CALLING_CODES.get(country)
+    if code is None or has_prefix(country, prefix):
+        return code is not None
+    if not prefix.startswith(f"+{code}"):
+        return False
+    national = prefix.removeprefix(f"+{code}")
+    sharing = COUNTRY_CODE_TO_REGION_CODE[int(code)]
+    owners = [region for region in sharing if _leads(region, national)]
+    if owners:
+        return country in owners
+    return True
+
+
+def _leads(country: str, national: str) -> bool:
+    """Say whether a prefix of national digits holds the leading digits of a country's plan."""
+    metadata = PhoneMetadata.metadata_for_region(country, None)
+    leading = metadata.leading_digits if metadata else None
+    return bool(leading and re.match(leading, national))
