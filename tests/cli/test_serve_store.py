@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from redis import Redis
+
 from otp_service.dev.embedded import EmbeddedServer
 from tests.cli.conftest import ConfigWriter, caller
 from tests.cli.process import Service, answers, free_port, until_true
+from tests.store.cluster import HOST, cluster
 
 Serve = Callable[..., Service]
 ASKED = {"phone": "081210100055", "purpose": "login"}
@@ -23,6 +26,32 @@ async def test_a_store_that_may_evict_is_refused(serve: Serve, write_config: Con
 
         lenient = serve(write_config(redis="allow_eviction = true"), REDIS_URL=forgetful.url)
         await lenient.ready()
+
+
+async def test_a_store_that_does_not_tell_its_policy_is_refused(serve: Serve, write_config: ConfigWriter) -> None:
+    """A user that may not ask, as managed servers have it: one line, status 2; with `allow_eviction` it is taken."""
+    with EmbeddedServer() as silent:
+        with Redis.from_url(silent.url) as admin:
+            admin.acl_setuser("otp", enabled=True, passwords=["+pw"], keys="*", commands=["+@all", "-info"])
+        url = silent.url.replace("unix://", "unix://otp:pw@")
+        strict = serve(write_config(), REDIS_URL=url)
+        assert await strict.status() == 2
+        assert len(strict.log.splitlines()) == 1
+        assert "maxmemory-policy is unknown" in strict.log
+
+        lenient = serve(write_config(redis="allow_eviction = true"), REDIS_URL=url)
+        await lenient.ready()
+
+
+async def test_one_primary_of_a_cluster_that_may_evict_is_refused(serve: Serve, write_config: ConfigWriter) -> None:
+    """Whichever of them it is."""
+    with cluster() as nodes:
+        for node in nodes[:3]:
+            node.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+            service = serve(write_config(), REDIS_URL=f"redis+cluster://{HOST}:{nodes[0].port}")
+            assert await service.status() == 2
+            assert "allkeys-lru" in service.log
+            node.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
 
 async def test_what_nothing_is_persisted_or_acted_on_is_said(serve: Serve, write_config: ConfigWriter) -> None:
