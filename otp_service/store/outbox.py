@@ -35,6 +35,7 @@ class RedisOutbox:
     async def claim(self) -> tuple[list[Claimed], int, int]:
         """Lease what is due in every partition that can be reached, in one batch."""
         replies = await self._claim([Partition(number) for number in range(PARTITIONS)])
+        self._tell_away(PARTITIONS - len(replies))
         oldest = max((int(reply[1]) for reply in replies), default=0)
         waiting = sum(int(reply[2]) for reply in replies)
         return await self._read(replies), oldest, waiting
@@ -50,15 +51,18 @@ class RedisOutbox:
         refusals = [answer for answer in answers if isinstance(answer, Refused)]
         if refusals and len(refusals) == len(answers):
             raise refusals[0]
-        if len(refusals) != self._away:
-            self._away = len(refusals)
-            LOG.warning("outbox_partly_unreachable", partitions=len(refusals), of=len(answers))
         replies = []
         for partition, answer in zip(partitions, answers, strict=True):
             if not isinstance(answer, Refused):
                 _tell_set_aside(partition, answer[3])
                 replies.append(answer)
         return replies
+
+    def _tell_away(self, partitions: int) -> None:
+        """Log how many partitions cannot be reached, when that has changed."""
+        if partitions != self._away:
+            self._away = partitions
+            LOG.warning("outbox_partly_unreachable", partitions=partitions, of=PARTITIONS)
 
     async def _read(self, replies: Sequence[Reply]) -> list[Claimed]:
         """Read what was leased; what only the script could read is set aside, so that it does not come again."""

@@ -251,11 +251,27 @@ async def test_bad_failures_lock_for_a_window_at_most(store: Store) -> None:
     assert denied == Denied(Reason.RECIPIENT_LOCKED, 86_400_000)
 
 
-@pytest.mark.parametrize("value", [b"", b"\xc1", b"\x93\x01\x02\x03", b"hello"])
-async def test_a_bad_idempotency_key_is_taken(store: Store, value: bytes) -> None:
+async def test_a_sealed_code_of_another_type_is_not_sent_again(store: Store) -> None:
+    """Under `reuse` there is none to send again then: the request is served with a new one."""
+    mine = policy(reuse=True)
+    older = await store.started(policy=mine)
+    await store.redis.delete(PLACE.messages + older)
+    await store.redis.sadd(PLACE.messages + older, "x")
+    await store.advance(31)
+
+    living = (await store.admitted(policy=mine)).living
+    assert living is not None
+    assert living.sealed_code == b""
+
+
+@pytest.mark.parametrize("value", [b"", b"\xc1", b"\x93\x01\x02\x03", b"hello", None])
+async def test_a_bad_idempotency_key_is_taken(store: Store, value: bytes | None) -> None:
     """What was done under it is not known, so nothing is done again: the caller is told to take another key."""
     call = IdempotentCall("key", "body", "mark")
-    await store.redis.set(idempotency_key("key"), value, px=60_000)
+    if value is None:
+        await store.redis.rpush(idempotency_key("key"), "x")
+    else:
+        await store.redis.set(idempotency_key("key"), value, px=60_000)
 
     assert await store.verifications.admit(admission(idempotent=call)) == Mismatch()
     assert isinstance(await store.verifications.admit(admission()), Admitted)

@@ -1,7 +1,7 @@
 -- What stands under an idempotency key is one packed array, small enough to be kept for a day: the fingerprint of the
 -- request, the mark of who works under it, until when that one is waited for, and the answer, once there is one.
 local function kept_of(key)
-  local packed = redis.call('GET', key)
+  local packed = redis.pcall('GET', key)
   if not packed then return nil end
   local unpacked, kept = pcall(cmsgpack.unpack, packed)
   if not unpacked or type(kept) ~= 'table' or type(kept[1]) ~= 'string' or type(kept[3]) ~= 'number' then

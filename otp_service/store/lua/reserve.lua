@@ -35,7 +35,8 @@ local reply = {'reserved', now, sends, before, '', '', ''}
 if ARGV[10] == '1' and chain.id ~= '' then
   local record = record_of(ARGV[8] .. chain.id, now)
   if record and status_of(record, now) == 'pending' then
-    local code = redis.call('GET', ARGV[9] .. chain.id) or ''  -- a decoy has none
+    local code = redis.pcall('GET', ARGV[9] .. chain.id)
+    if type(code) ~= 'string' then code = '' end  -- a decoy has none, and one of another type is none
     reply[5], reply[6], reply[7] = chain.id, cmsgpack.pack(record), code
   end
 end
