@@ -68,7 +68,9 @@ class EvictionRefused(RedisError):
 
 def unavailable(cause: BaseException | None = None) -> Refused:
     """Make the refusal for a store that did not answer, or not as it should: `cause`."""
-    refused = Refused(Reason.STORE_UNAVAILABLE, "The store does not answer.", retry_after_ms=RETRY_AFTER_MS)
+    evicts = isinstance(cause, EvictionRefused)
+    detail = "The store may evict keys, or does not say." if evicts else "The store does not answer."
+    refused = Refused(Reason.STORE_UNAVAILABLE, detail, retry_after_ms=RETRY_AFTER_MS)
     refused.__cause__ = cause
     return refused
 
