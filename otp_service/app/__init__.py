@@ -83,11 +83,12 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     )
     readiness = StoreReadiness(topology, allow_eviction=settings.redis.allow_eviction)
     watch = balances.BalanceWatch(RedisCircuits(topology), gateways.providers, balances.LOOK_EVERY_SECONDS)
-    running = _Running(topology, readiness, courier, watch, pool, gateways)
     service = OtpService(
         Parts(
-            verifications=RedisVerifications(topology, gateways.policies, gateways.counted_tenants),
-            guesses=RedisGuesses(topology),
+            verifications=RedisVerifications(
+                topology, gateways.policies, gateways.counted_tenants, key_ids=keyring.ids
+            ),
+            guesses=RedisGuesses(topology, keyring.ids),
             idempotency=RedisIdempotency(topology),
             keyring=keyring,
             vault=vault,
@@ -97,6 +98,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
             limits=budgets(settings.limits),
         )
     )
+    running = _Running(topology, readiness, courier, watch, pool, gateways, service)
     return make_app(
         EdgeParts(
             service=service,
@@ -129,7 +131,7 @@ def _delivery(
         settings.delivery.max_texts,
         frozenset(name for name, provider in providers.items() if provider.repeatable),
     )
-    outbox = RedisOutbox(topology, rules.max_texts)
+    outbox = RedisOutbox(topology, rules.max_texts, keyring.ids)
     tokens = ReceiptTokens(keyring, settings.server.public_url)
     routes = routes_of(settings, providers)
     carrier = Carrier(
@@ -154,6 +156,7 @@ class _Running:
     watch: balances.BalanceWatch
     pool: HashPool
     gateways: Gateways
+    service: OtpService
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -166,6 +169,7 @@ class _Running:
         finally:
             await self.watch.stop()
             await self.courier.stop()
+            await self.service.stop()
             await self.readiness.stop()
             await self.gateways.close()
             await self.topology.close()

@@ -53,6 +53,11 @@ class Keyring:
         """Name the keys, not what they are."""
         return f"Keyring({', '.join(self._masters)})"
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all listed keys."""
+        return tuple(self._masters)
+
     def subject(self, kind: str, *parts: str) -> str:
         """Name something private by a keyed hash: 22 characters of base64url."""
         return _text(self._index_mac(kind, *parts)[:SUBJECT_BYTES])
@@ -83,7 +88,7 @@ class Keyring:
         nonce, body = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         try:
             return self._cipher(key_id, kind, thing_id).decrypt(nonce, body, length_prefixed(kind, thing_id))
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
             raise SealBroken(f"a sealed {kind} does not open") from None
 
     def seal_text(self, kind: str, thing_id: str, plain: str) -> str:
@@ -91,8 +96,12 @@ class Keyring:
         return _text(self.seal(kind, thing_id, plain.encode()))
 
     def open_text(self, kind: str, thing_id: str, sealed: str, key_id: str) -> str:
-        """Open what `seal_text` made."""
-        return self.open(kind, thing_id, base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4)), key_id).decode()
+        """Open what `seal_text` made; raises `SealBroken`."""
+        try:
+            raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+        except ValueError:
+            raise SealBroken(f"a sealed {kind} is not base64url") from None
+        return self.open(kind, thing_id, raw, key_id).decode()
 
     def _cipher(self, key_id: str, kind: str, thing_id: str) -> AESGCM:
         return AESGCM(_derive(self._masters[key_id], length_prefixed("seal", kind, thing_id)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.phone import parse
+from otp_service.domain.ports import SealBroken
 from otp_service.domain.verification import Record, Snapshot
 
 __all__ = ["Vault"]
@@ -35,12 +36,14 @@ class Vault:
         return await self._pool.hash(peppered)
 
     async def is_code(self, snapshot: Snapshot, code: str) -> bool:
-        """Compare a guess; also False when the key of the hash is not listed any more."""
+        """Compare a guess; raises `SealBroken` when the key of the hash is not listed: no guess can be told right."""
         record = snapshot.record
         peppered = self._keyring.pepper_code(
             record.key_id, record.tenant, snapshot.id, record.recipient, record.purpose, code
         )
-        return peppered is not None and await self._pool.matches(record.phc, peppered)
+        if peppered is None:
+            raise SealBroken(f"key {record.key_id} is not listed")
+        return await self._pool.matches(record.phc, peppered)
 
     def seal_phone(self, verification_id: str, e164: str) -> str:
         """Seal the number for the record."""

@@ -21,13 +21,16 @@ from otp_service.domain.transitions import (
     InFlight,
     Locked,
     Mismatch,
+    New,
     Noted,
     Replay,
-    Resume,
     SendPolicy,
     Settlement,
     Spent,
+    Started,
+    TooLate,
     Unknown,
+    Unreadable,
     Verified,
     WaitForSend,
 )
@@ -48,37 +51,49 @@ __all__ = [
 class Verifications(Protocol):
     """The life of a verification."""
 
-    async def admit(self, admission: Admission) -> Admitted | Denied | Replay | Resume | InFlight | Mismatch:
+    async def admit(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
         """Take from every budget at once; on anything but `Admitted` what was taken is given back.
 
-        On `Resume` the idempotency key is the caller's: look at what was left, then `finish` or admit again.
+        Raises `Refused` when a part was not answered; what is known to have been taken is given back then, too, and
+        `withdraw` finds the rest.
         """
+
+    async def withdraw(self, admission: Admission) -> None:
+        """Take back the reservation and the idempotency key of an `admit` whose answer was lost; may be repeated."""
 
     async def release(self, admitted: Admitted) -> None:
         """Give everything back; the idempotency key is free again."""
 
     async def start(
         self, admitted: Admitted, verification_id: str, record: Record, sealed_code: bytes | None, answer: bytes | None
-    ) -> None:
-        """Store it, end the one before it, put the code (None: a decoy) into the outbox, and keep the answer."""
+    ) -> Started | TooLate | Replay:
+        """Store it, end the one before it, put the code (None: a decoy) into the outbox, and keep the answer.
 
-    async def cancel(self, verification_id: str, tenant: str) -> Snapshot | Unknown:
+        `TooLate` and `Replay` (another call under the same key has started one): nothing was done; `release` it.
+        """
+
+    async def abandon(self, admitted: Admitted, verification_id: str) -> None:
+        """Make sure that nothing comes of a `start` whose answer was lost, and give everything back; may be repeated.
+
+        Where a gateway may have the text by now, everything stays as it is.
+        """
+
+    async def cancel(self, verification_id: str, tenant: str) -> Snapshot | Unknown | Unreadable:
         """End it if it is pending; say how it stands now."""
 
-    async def read(self, verification_id: str, tenant: str) -> Snapshot | Unknown:
+    async def read(self, verification_id: str, tenant: str) -> Snapshot | Unknown | Unreadable:
         """Say how it stands."""
 
 
 class Guesses(Protocol):
-    """Guesses at a verification's code. `call` is the idempotency key of a guess that has one."""
+    """Guesses at a verification's code."""
 
     async def spend_attempt(
-        self, verification_id: str, tenant: str, policies: SendPolicy, call: IdempotentCall | None = None
-    ) -> Spent | Unknown | Locked | WaitForSend | Ended | Replay | InFlight | Mismatch:
+        self, verification_id: str, tenant: str, policies: SendPolicy
+    ) -> Spent | Unknown | Locked | WaitForSend | Ended | Unreadable:
         """Take one attempt and count one failure for the recipient, before anything is compared.
 
-        On `Replay`, `InFlight` and `Mismatch` no attempt is taken, but by a `Mismatch` with a request for another
-        verification. `Locked` and `WaitForSend` are not kept under the key; all else waits for `consume` or `keep`.
+        On anything but `Spent` nothing is taken.
         """
 
     async def consume(
@@ -86,18 +101,21 @@ class Guesses(Protocol):
     ) -> Verified | Unknown | Ended:
         """Turn a right guess into the one success, at `at_ms` (None: now); clears the recipient's failures.
 
-        With `call`, `answer` is kept for who asks again, in the same step.
+        With `call`, the idempotency key of the guess, `answer` is kept for who asks again, in the same step.
         """
-
-    async def keep(self, verification_id: str, call: IdempotentCall, answer: bytes) -> None:
-        """Keep the sealed answer of a guess that was no success."""
 
 
 class Idempotency(Protocol):
-    """Answers kept under callers' keys, for work that was begun by `Verifications.admit`."""
+    """Callers' keys of guesses; those of requests for a code are a part of `Verifications.admit` and `start`."""
 
-    async def finish(self, call: IdempotentCall, answer: bytes) -> None:
-        """Keep the sealed answer for those who ask again."""
+    async def claim(self, call: IdempotentCall, verification_id: str) -> New | Replay | InFlight | Mismatch:
+        """Claim the key for a guess at `verification_id`, before anything is spent. `New`: the work is the caller's."""
+
+    async def keep(self, call: IdempotentCall, verification_id: str, answer: bytes) -> None:
+        """Keep the sealed answer of a guess that cost an attempt and was no success; the first one stays."""
+
+    async def release(self, call: IdempotentCall) -> None:
+        """Free the key if it is still this caller's: the answer is not one to keep."""
 
 
 class Outbox(Protocol):
@@ -108,6 +126,9 @@ class Outbox(Protocol):
 
     async def claim_near(self, verification_ids: Collection[str]) -> Sequence[Claimed]:
         """Lease what is due where these messages are: cheaper than to look everywhere."""
+
+    async def leave(self, verification_id: str, lease: int) -> None:
+        """Let other replicas have a message that this one cannot work on; it is not claimed here again."""
 
     async def begin(
         self, verification_id: str, lease: int, provider: str, deadline_ms: int, *, repeatable: bool = False

@@ -26,12 +26,14 @@ __all__ = [
     "New",
     "Noted",
     "Replay",
-    "Resume",
     "SendPolicy",
     "Settlement",
     "Spent",
+    "Started",
     "Take",
+    "TooLate",
     "Unknown",
+    "Unreadable",
     "Verified",
     "WaitForSend",
 ]
@@ -60,7 +62,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class IdempotentCall:
-    """A caller's idempotency key (hashed with its tenant and endpoint), what it asks for, and this call's own mark."""
+    """A caller's idempotency key (hashed with its tenant and endpoint), what it asks for, and this call's own token."""
 
     subject: str
     fingerprint: str
@@ -69,7 +71,7 @@ class IdempotentCall:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Everything that must be free before a code is made. `key_held`: the idempotency key is the caller's already.
+    """Everything that must be free before a code is made. `token` tells this reservation from every other.
 
     What the message will cost at each provider of `route` follows from its `country` and its `segments`.
     """
@@ -84,7 +86,7 @@ class Admission:
     country: str = ""
     segments: int = 1
     idempotent: IdempotentCall | None = None
-    key_held: bool = False
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +150,18 @@ class New:
 
 
 @dataclass(frozen=True, slots=True)
-class Resume:
-    """The work is the caller's, and someone who fell silent may have done it: under `mark`."""
+class Started:
+    """The verification is stored, and its message is in the outbox."""
 
-    mark: str
+
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """The reservation is too old to start, or was given back: nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """It was made under a key that this replica does not have: nothing was done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from __future__ import annotations
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.policy import Tenant
-from otp_service.domain.transitions import IdempotentCall, Unknown
+from otp_service.domain.ports import SealBroken
+from otp_service.domain.transitions import IdempotentCall, Unknown, Unreadable
 from otp_service.domain.verification import Snapshot
 from otp_service.domain.views import VerificationView, view_of
-from otp_service.service.parts import CodeRequest, Guess, Parts
+from otp_service.service.cleanup import Cleanup
+from otp_service.service.parts import CodeRequest, Guess, Parts, unreadable
 from otp_service.service.request_code import RequestCode
 from otp_service.service.verify_code import VerifyCode
 
@@ -27,8 +29,13 @@ class OtpService:
     def __init__(self, parts: Parts) -> None:
         """Work with `parts`."""
         self._parts = parts
-        self.request_code = RequestCode(parts)
-        self.verify_code = VerifyCode(parts)
+        self._cleanup = Cleanup()
+        self.request_code = RequestCode(parts, self._cleanup)
+        self.verify_code = VerifyCode(parts, self._cleanup)
+
+    async def stop(self) -> None:
+        """Leave what is still to be given back to its time-outs."""
+        await self._cleanup.stop()
 
     async def read(self, tenant: Tenant, verification_id: str) -> VerificationView:
         """Show a verification of `tenant`."""
@@ -52,7 +59,12 @@ class OtpService:
             subject("idempotency", tenant.name, endpoint, key), subject("fingerprint", endpoint, *asked), ""
         )
 
-    def _view(self, found: Snapshot | Unknown) -> VerificationView:
+    def _view(self, found: Snapshot | Unknown | Unreadable) -> VerificationView:
         if isinstance(found, Unknown):
             raise Refused(Reason.VERIFICATION_UNKNOWN, "There is no such verification, or not any more.")
-        return view_of(found, self._parts.vault.masked_phone(found))
+        if isinstance(found, Unreadable):
+            raise unreadable()
+        try:
+            return view_of(found, self._parts.vault.masked_phone(found))
+        except SealBroken:
+            raise unreadable() from None

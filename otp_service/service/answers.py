@@ -1,7 +1,7 @@
 """Answers given under callers' idempotency keys: sealed, and given again as they were.
 
-Kept are successes and refusals that a repetition would not change. Not kept are 429 and 5xx (design.md section 3):
-the caller should come again, and then be served.
+Kept is what cost something: a text, or an attempt. Whatever cost nothing is judged anew and leaves nothing behind, also
+429 and 5xx (design.md section 3): the caller should come again, and then be served.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import msgspec
 
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.ports import SealBroken
 from otp_service.domain.transitions import IdempotentCall, InFlight, Mismatch, Replay
 from otp_service.domain.views import Success, VerificationView
+from otp_service.service.parts import unreadable
 
 __all__ = ["Answers"]
 
@@ -87,7 +89,10 @@ class Answers:
 
     def _opened(self, call: IdempotentCall, sealed: bytes) -> VerificationView | Success:
         key_id, _, body = sealed.partition(b"\n")
-        answer = _DECODER.decode(self._keyring.open(_KIND, call.subject, body, key_id.decode()))
+        try:
+            answer = _DECODER.decode(self._keyring.open(_KIND, call.subject, body, key_id.decode(errors="replace")))
+        except (SealBroken, msgspec.ValidationError):
+            raise unreadable() from None
         if isinstance(answer, _Refused):
             raise Refused(Reason(answer.reason), answer.detail, attempts_left=answer.attempts_left)
         return answer.view if isinstance(answer, _Requested) else answer.success

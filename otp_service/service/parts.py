@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from otp_service.crypto.codes import read_code
 from otp_service.crypto.hashing import HashPool
@@ -15,7 +15,15 @@ from otp_service.domain.limits import Limits
 from otp_service.domain.policy import Tenant
 from otp_service.domain.ports import Guesses, Idempotency, Outlet, Verifications
 
-__all__ = ["CodeRequest", "Guess", "Parts"]
+__all__ = ["CodeRequest", "Guess", "Parts", "unreadable"]
+
+UNREADABLE_RETRY_MS: Final = 1_000
+
+
+def unreadable() -> Refused:
+    """Make the refusal for what was made under a key that other replicas have: come again, and one of them answers."""
+    detail = "This replica does not have the key of this record (yet). Send the request again."
+    return Refused(Reason.STORE_UNAVAILABLE, detail, retry_after_ms=UNREADABLE_RETRY_MS)
 
 
 @dataclass(frozen=True, slots=True)

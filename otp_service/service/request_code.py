@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from otp_service.crypto.codes import new_code
 from otp_service.domain.dispatch import Availability
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
+from otp_service.domain.ports import SealBroken
 from otp_service.domain.transitions import (
     Admission,
     Admitted,
@@ -19,18 +23,25 @@ from otp_service.domain.transitions import (
     Living,
     Mismatch,
     Replay,
-    Resume,
+    Started,
     Take,
+    TooLate,
 )
 from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery, Record, Snapshot
 from otp_service.domain.views import VerificationView, view_of
 from otp_service.service.answers import Answers
+from otp_service.service.cleanup import Cleanup
 from otp_service.service.parts import CodeRequest, Parts
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id
 
 __all__ = ["RequestCode"]
 
 NO_ROUTE_RETRY_MS: Final = 30_000
+
+TOKEN_LENGTH: Final = 8
+"""48 random bits tell a reservation from the few that its recipient ever has at a time."""
+
+LATE_RETRY_MS: Final = 1_000
 
 LEAST_LIFE_MS: Final = 60_000
 """A code that is sent again must leave this much time to type it, or half its life; otherwise a new one is made."""
@@ -45,9 +56,10 @@ _DENIALS: Final = {
 class RequestCode:
     """The use case; call it."""
 
-    def __init__(self, parts: Parts) -> None:
-        """Work with `parts`."""
+    def __init__(self, parts: Parts, cleanup: Cleanup) -> None:
+        """Work with `parts`; what comes to nothing is given back by `cleanup`."""
         self._parts = parts
+        self._cleanup = cleanup
         self._answers = Answers(parts.keyring)
 
     async def __call__(self, wanted: CodeRequest, key: IdempotentCall | None = None) -> VerificationView:
@@ -92,49 +104,70 @@ class RequestCode:
             country=number.country,
             segments=wanted.tenant.segments_of(number.country, wanted.locale, wanted.purpose),
             idempotent=key,
+            token=verification_id[1 : 1 + TOKEN_LENGTH],
         )
 
     async def _admit(self, admission: Admission) -> Admitted | VerificationView:
         """Take from every budget, or find the answer that was given under the key before."""
-        match await self._parts.verifications.admit(admission):
+        match await self._take(admission):
             case Admitted() as admitted:
                 return admitted
             case Denied(reason, wait_ms, limit):
                 raise Refused(reason, _DENIALS[reason], retry_after_ms=wait_ms, limit=limit)
-            case Resume(mark):
-                return await self._resume(admission, mark)
-            case (Replay() | InFlight() | Mismatch()) as found if admission.idempotent is not None:
-                return self._answers.again(admission.idempotent, found, VerificationView)
             case found:
-                raise AssertionError(f"{found} without an idempotency key")
+                return self._again(admission, found)
 
-    async def _resume(self, admission: Admission, mark: str) -> Admitted | VerificationView:
-        """Somebody died under this key: if a verification was left, it is the answer; nothing is sent again."""
-        left = await self._parts.verifications.read(mark, admission.tenant)
-        key = admission.idempotent
-        if key is not None and isinstance(left, Snapshot):
-            view = view_of(left, self._parts.vault.masked_phone(left))
-            answer = self._answers.seal(key, view)
-            if answer is not None:
-                await self._parts.idempotency.finish(key, answer)
-            return view
-        return await self._admit(replace(admission, key_held=True))
+    async def _take(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
+        try:
+            return await self._parts.verifications.admit(admission)
+        except (Refused, asyncio.CancelledError) as problem:  # nobody knows what was taken
+            await self._cleanup.after(problem, partial(self._parts.verifications.withdraw, admission))
+            raise
+
+    def _again(self, admission: Admission, found: Replay | InFlight | Mismatch) -> VerificationView:
+        if admission.idempotent is None:
+            raise AssertionError(f"{found} without an idempotency key")
+        return self._answers.again(admission.idempotent, found, VerificationView)
 
     async def _start_or_release(
         self, wanted: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str
     ) -> VerificationView:
-        """Go on to the end, or give the budgets back; not when the store fell silent: it may have started."""
+        """Go on to the end, or give everything back."""
         try:
-            return await self._start(wanted, number, admitted, verification_id, _first_usable(admitted))
-        except Exception as problem:
-            if not isinstance(problem, Refused) or problem.reason is not Reason.STORE_UNAVAILABLE:
-                await self._parts.verifications.release(admitted)
+            record, sealed = await self._made(wanted, number, admitted, verification_id, _first_usable(admitted))
+        except BaseException as problem:
+            await self._cleanup.after(problem, partial(self._parts.verifications.release, admitted))
+            raise
+        view = view_of(Snapshot(verification_id, record, admitted.now_ms), number.masked)
+        found = await self._started(admitted, verification_id, record, sealed, view)
+        if not isinstance(found, Started):
+            detail = "The request took too long, and was dropped."
+            late = Refused(Reason.OVERLOADED, detail, retry_after_ms=LATE_RETRY_MS)
+            await self._cleanup.after(late, partial(self._parts.verifications.release, admitted))
+            if isinstance(found, Replay):
+                return self._again(admitted.admission, found)
+            raise late
+        if sealed is not None:
+            self._parts.outlet.deliver(Claimed(verification_id, record, sealed, admitted.now_ms))
+        return view
+
+    async def _started(
+        self, admitted: Admitted, verification_id: str, record: Record, sealed: bytes | None, view: VerificationView
+    ) -> Started | TooLate | Replay:
+        """Start it; when the store falls silent nobody knows whether it has, so nothing may come of it."""
+        verifications, key = self._parts.verifications, admitted.admission.idempotent
+        answer = self._answers.seal(key, view) if key else None
+        try:
+            return await verifications.start(admitted, verification_id, record, sealed, answer)
+        except BaseException as problem:
+            await self._cleanup.after(problem, partial(verifications.abandon, admitted, verification_id))
             raise
 
-    async def _start(
+    async def _made(
         self, wanted: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str, provider: str
-    ) -> VerificationView:
-        vault, key = self._parts.vault, admitted.admission.idempotent
+    ) -> tuple[Record, bytes | None]:
+        """Make the code: the record with its hash, and the code sealed for the outbox (None: a decoy)."""
+        vault = self._parts.vault
         code, born_ms, expires_ms = self._code(wanted, admitted)
         phc = await vault.hash_code(
             verification_id, wanted.tenant.name, admitted.admission.recipient, wanted.purpose, code
@@ -159,13 +192,7 @@ class RequestCode:
             sends_left=admitted.sends_left,
             born_ms=born_ms,
         )
-        sealed = None if wanted.decoy else vault.seal_code(verification_id, code)
-        view = view_of(Snapshot(verification_id, record, admitted.now_ms), number.masked)
-        answer = self._answers.seal(key, view) if key else None
-        await self._parts.verifications.start(admitted, verification_id, record, sealed, answer)
-        if sealed is not None:
-            self._parts.outlet.deliver(Claimed(verification_id, record, sealed, admitted.now_ms))
-        return view
+        return record, None if wanted.decoy else vault.seal_code(verification_id, code)
 
     def _code(self, wanted: CodeRequest, admitted: Admitted) -> tuple[str, int, int]:
         """A code, when it was born and when it ends: the living one again by policy, if enough of its life is left."""
@@ -173,7 +200,8 @@ class RequestCode:
         if (living := admitted.living) is not None:
             ends = min(now + ttl_ms, living.record.born_ms + MAX_CODE_LIFE_MS)
             if ends - now >= min(ttl_ms // 2, LEAST_LIFE_MS):
-                return self._code_again(living, decoy=wanted.decoy), living.record.born_ms, ends
+                with contextlib.suppress(SealBroken):  # made under a key that this replica does not have: a new code
+                    return self._code_again(living, decoy=wanted.decoy), living.record.born_ms, ends
         return new_code(wanted.tenant.code_length), now, now + ttl_ms
 
     def _code_again(self, living: Living, *, decoy: bool) -> str:

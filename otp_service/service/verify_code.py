@@ -7,6 +7,7 @@ import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -19,16 +20,18 @@ from otp_service.domain.transitions import (
     InFlight,
     Locked,
     Mismatch,
-    Replay,
+    New,
     Spent,
     Unknown,
+    Unreadable,
     Verified,
     WaitForSend,
 )
 from otp_service.domain.verification import Snapshot, Status
 from otp_service.domain.views import Success
 from otp_service.service.answers import Answers
-from otp_service.service.parts import Guess, Parts
+from otp_service.service.cleanup import Cleanup
+from otp_service.service.parts import Guess, Parts, unreadable
 
 __all__ = ["VerifyCode"]
 
@@ -48,9 +51,10 @@ TURN_SECONDS: Final = 0.8
 class VerifyCode:
     """The use case; call it."""
 
-    def __init__(self, parts: Parts) -> None:
-        """Work with `parts`."""
+    def __init__(self, parts: Parts, cleanup: Cleanup) -> None:
+        """Work with `parts`; a key that was claimed for nothing is freed by `cleanup`."""
         self._parts = parts
+        self._cleanup = cleanup
         self._answers = Answers(parts.keyring)
         self._working: dict[str, str] = {}  # keys that are worked under here: they need not wait for their turn
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -90,8 +94,26 @@ class VerifyCode:
                 turn.release()
 
     async def _judge(self, guess: Guess, key: IdempotentCall | None) -> Success:
+        judged = await (self._spend(guess, None) if key is None else self._claim(guess, key))
+        if isinstance(judged, Refused):
+            raise judged
+        return judged
+
+    async def _claim(self, guess: Guess, key: IdempotentCall) -> Success | Refused:
+        """Bind the caller's key to this guess before anything is spent; free it unless the answer is kept under it."""
+        try:
+            found = await self._parts.idempotency.claim(key, guess.verification_id)
+            if isinstance(found, New):
+                return await self._spend(guess, key)
+        except BaseException as problem:
+            await self._cleanup.after(problem, partial(self._parts.idempotency.release, key))
+            raise
+        return self._answers.again(key, found, Success)
+
+    async def _spend(self, guess: Guess, key: IdempotentCall | None) -> Success | Refused:
+        """Pay for the guess and judge it; a refusal that cost nothing is raised."""
         tenant = guess.tenant
-        match await self._parts.guesses.spend_attempt(guess.verification_id, tenant.name, tenant.sends, key):
+        match await self._parts.guesses.spend_attempt(guess.verification_id, tenant.name, tenant.sends):
             case Spent() as spent:
                 return await self._compare(guess, spent, key)
             case Locked(wait_ms):
@@ -99,34 +121,32 @@ class VerifyCode:
             case WaitForSend(wait_ms):
                 raise Refused(Reason.ATTEMPTS_EXHAUSTED, "No attempts are left.", retry_after_ms=wait_ms)
             case Unknown():
-                raise await self._kept(guess, key, _unknown())
+                raise _unknown()
             case Ended(status):
-                raise await self._kept(guess, key, Refused(*_ENDS[status]))
-            case (Replay() | InFlight() | Mismatch()) as found if key is not None:
-                return self._answers.again(key, found, Success)
-            case found:
-                raise AssertionError(f"{found} without an idempotency key")
+                raise Refused(*_ENDS[status])
+            case Unreadable():
+                raise unreadable()
 
-    async def _compare(self, guess: Guess, spent: Spent, key: IdempotentCall | None) -> Success:
+    async def _compare(self, guess: Guess, spent: Spent, key: IdempotentCall | None) -> Success | Refused:
         """Judge a guess that is paid for. The answer of a success is made before it, so that it is kept with it."""
         if not await self._parts.vault.is_code(spent.snapshot, guess.code):
             wrong = Refused(Reason.CODE_INCORRECT, "The code is wrong.", attempts_left=spent.attempts_left)
-            raise await self._kept(guess, key, wrong)
+            return await self._kept(guess, key, wrong)
         success = self._success(spent.snapshot)
         answer = self._answers.seal(key, success) if key else None
         match await self._parts.guesses.consume(guess.verification_id, success.verified_ms, key, answer or b""):
             case Verified():
                 return success
             case Ended(status):
-                raise await self._kept(guess, key, Refused(*_ENDS[status]))
+                return await self._kept(guess, key, Refused(*_ENDS[status]))
             case Unknown():
-                raise await self._kept(guess, key, _unknown())
+                return await self._kept(guess, key, _unknown())
 
     async def _kept(self, guess: Guess, key: IdempotentCall | None, refused: Refused) -> Refused:
-        """Keep a refusal for who asks again; a store that falls silent now takes nothing from the answer."""
+        """Keep a refusal that cost an attempt; a store that falls silent now takes nothing from the answer."""
         if key is not None and (sealed := self._answers.seal(key, refused)):
             with contextlib.suppress(Refused):
-                await self._parts.guesses.keep(guess.verification_id, key, sealed)
+                await self._parts.idempotency.keep(key, guess.verification_id, sealed)
         return refused
 
     def _success(self, snapshot: Snapshot) -> Success:

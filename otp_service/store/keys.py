@@ -63,8 +63,13 @@ class Partition:
 
     @property
     def answers(self) -> str:
-        """What stands before what is kept under the idempotency key (a keyed hash) of a guess."""
+        """What stands before an idempotency key (a keyed hash) in the name of the answer that is kept under it."""
         return f"{self._tag}i:"
+
+    @property
+    def abandoned(self) -> str:
+        """What stands before an id that must not start any more."""
+        return f"{self._tag}x:"
 
     @property
     def messages(self) -> str:
@@ -90,7 +95,7 @@ def limit_key(limit: str, subject: str) -> str:
 
 
 def idempotency_key(subject: str) -> str:
-    """Name what is kept under a caller's idempotency key (a keyed hash of it, its tenant and the endpoint)."""
+    """Name the claim of a caller's idempotency key (a keyed hash of it, its tenant and the endpoint)."""
     return f"otp:i:{subject}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from otp_service.domain.errors import Refused
@@ -10,8 +10,9 @@ from otp_service.domain.gateways import Receipt
 from otp_service.domain.transitions import Begun, Claimed, Noted, Settlement
 from otp_service.observability import LOG, METRICS
 from otp_service.store.keys import PARTITIONS, Partition, once_key, partition_of_id
+from otp_service.store.left_to_others import LeftToOthers
 from otp_service.store.link import Call, Reply
-from otp_service.store.records import unpack
+from otp_service.store.records import pack, unpack
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 
@@ -26,10 +27,12 @@ CLAIM_PER_PARTITION: Final = 16
 class RedisOutbox:
     """`domain.ports.Outbox` on any topology."""
 
-    def __init__(self, topology: Topology, max_texts: int) -> None:
-        """Let at most `max_texts` gateways have accepted one message."""
+    def __init__(self, topology: Topology, max_texts: int, key_ids: Collection[str]) -> None:
+        """Let at most `max_texts` gateways have accepted one message; work on those made under one of `key_ids`."""
         self._topology = topology
         self._max_texts = max_texts
+        self._key_ids = tuple(key_ids)
+        self._left = LeftToOthers()
         self._away = 0
 
     async def claim(self) -> tuple[list[Claimed], int, int]:
@@ -47,7 +50,8 @@ class RedisOutbox:
 
     async def _claim(self, partitions: Sequence[Partition]) -> list[Reply]:
         """Ask each partition for itself; raises `Refused` when none of them answers."""
-        answers = await self._topology.attempt([_claim(partition) for partition in partitions])
+        calls = [_claim(partition, self._key_ids, self._left.within(partition)) for partition in partitions]
+        answers = await self._topology.attempt(calls)
         refusals = [answer for answer in answers if isinstance(answer, Refused)]
         if refusals and len(refusals) == len(answers):
             raise refusals[0]
@@ -85,6 +89,11 @@ class RedisOutbox:
         for verification_id, answer in zip(verification_ids, await self._topology.attempt(calls), strict=True):
             if not isinstance(answer, Refused) and answer[0] == b"set_aside":
                 _tell_unreadable(verification_id)
+
+    async def leave(self, verification_id: str, lease: int) -> None:
+        """Let others have a message that this replica cannot work on: due at once, and not claimed here again."""
+        self._left.add(verification_id)
+        await self.settle(verification_id, lease, Settlement(due_in_ms=0))
 
     async def begin(
         self, verification_id: str, lease: int, provider: str, deadline_ms: int, *, repeatable: bool = False
@@ -129,12 +138,19 @@ class RedisOutbox:
 
     async def once(self, subject: str, use: str, seconds: int) -> bool:
         """Say whether something may be used now: for the first time, or again for the same."""
-        [reply] = await self._topology.send([Call(script("once"), (once_key(subject),), (use, seconds * 1000))])
+        [reply] = await self._topology.send([Call(script("mark_used"), (once_key(subject),), (use, seconds * 1000))])
         return bool(reply[0] != b"other")
 
 
-def _claim(partition: Partition) -> Call:
-    args = (CLAIM_PER_PARTITION, LEASE_MS, partition.verifications, partition.messages)
+def _claim(partition: Partition, key_ids: Iterable[str], left: Iterable[str]) -> Call:
+    args = (
+        CLAIM_PER_PARTITION,
+        LEASE_MS,
+        partition.verifications,
+        partition.messages,
+        pack(tuple(key_ids)),
+        pack(tuple(left)),
+    )
     return Call(script("claim"), (partition.outbox,), args)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
 from otp_service.domain.dispatch import Caps, GatewayPolicy, GatewayState
-from otp_service.domain.errors import Reason
+from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import Window
 from otp_service.domain.transitions import (
     Admission,
@@ -19,8 +19,10 @@ from otp_service.domain.transitions import (
     Mismatch,
     New,
     Replay,
-    Resume,
+    Started,
+    TooLate,
     Unknown,
+    Unreadable,
 )
 from otp_service.domain.verification import Record, Snapshot
 from otp_service.store import idempotency
@@ -28,6 +30,7 @@ from otp_service.store.dispatch import day_state_call, passing_caps, state_call,
 from otp_service.store.keys import Partition, limit_key, partition_of_id
 from otp_service.store.link import Call, Reply
 from otp_service.store.records import pack, unpack
+from otp_service.store.reservation import release_call, start_keys, undo_calls, untake_calls
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 from otp_service.store.windows import windows_text
@@ -36,6 +39,12 @@ __all__ = ["RedisVerifications"]
 
 FIRST_LEASE_MS: Final = 5_000
 """Whoever starts a verification also delivers it at once; if it dies, another replica does after this time."""
+
+START_WITHIN_MS: Final = 10_000
+"""A reservation starts within this time or not at all: before anybody may take its idempotency key for abandoned."""
+
+ABANDONED_MS: Final = START_WITHIN_MS + 5_000
+"""For how long an abandoned id is known: no `start` comes later, also if two servers' clocks differ a little."""
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -55,28 +64,34 @@ class RedisVerifications:
         topology: Topology,
         policies: Mapping[str, GatewayPolicy] = _NOTHING,
         tenants: Mapping[str, Caps] = _NOTHING,
+        *,
+        key_ids: Collection[str],
     ) -> None:
-        """Work through `topology`; look at gateways by their `policies`, and at `tenants` by their caps."""
+        """Work through `topology`; look at gateways by their `policies`, and at `tenants` by their caps.
+
+        `key_ids` are the keys that this replica can read with.
+        """
         self._topology = topology
+        self._key_ids = pack(tuple(key_ids))
         self._policies = policies
         self._tenants = tenants
 
-    async def admit(self, admission: Admission) -> Admitted | Denied | Replay | Resume | InFlight | Mismatch:
+    async def admit(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
         """Take from every budget in one batch; see the port."""
-        calls = [_reserve(admission), *(_take(t.limit, t.subject, t.windows) for t in admission.takes)]
         looks = self._looks(admission)
-        calls += looks
-        ask_key = admission.idempotent is not None and not admission.key_held
-        if admission.idempotent and ask_key:
-            calls.append(idempotency.begin_call(admission.idempotent))
-        replies = await self._topology.send(calls)
+        calls = [_reserve(admission), *(_take(t.limit, t.subject, t.windows) for t in admission.takes), *looks]
+        if admission.idempotent:
+            calls.append(idempotency.claim_call(admission.idempotent))
+        answers = await self._topology.attempt(calls)
+        replies = await self._all_or_nothing(admission, answers)
         reserved, takes = replies[0], replies[1 : 1 + len(admission.takes)]
-        begun = idempotency.begun(replies[-1]) if ask_key else New()
         looked = replies[1 + len(takes) : 1 + len(takes) + len(looks)]
         admitted = _admitted(admission, reserved, takes, looked)
-        if not isinstance(begun, New):
+        claim = idempotency.claimed(replies[-1]) if admission.idempotent else New()
+        stopped = Replay(reserved[2]) if reserved[0] == b"replay" else claim
+        if not isinstance(stopped, New):
             await self._give_back(admitted, reserved, free_key=False)
-            return begun
+            return claim if isinstance(claim, Mismatch) else stopped
         denied = _longest_denial(admission, reserved, takes)
         if denied:
             await self._give_back(admitted, reserved, free_key=True)
@@ -92,56 +107,80 @@ class RedisVerifications:
             looks.append(day_state_call(admission.tenant, caps, [0, *prices]))
         return looks
 
+    async def _all_or_nothing(self, admission: Admission, answers: Sequence[Reply | Refused]) -> list[Reply]:
+        """Read the answers, or give back what the answered ones took, and raise what kept the others."""
+        refused = next((answer for answer in answers if isinstance(answer, Refused)), None)
+        if refused is None:
+            return list(answers)
+        if calls := undo_calls(admission, answers):
+            await self._topology.attempt(calls)
+        raise refused
+
+    async def withdraw(self, admission: Admission) -> None:
+        """Take back what can be found of an admission; see the port."""
+        key = Partition(admission.partition).recipients + admission.recipient
+        calls = [Call(script("unreserve"), (key,), (admission.tenant, admission.purpose, admission.token))]
+        if admission.idempotent:
+            calls.append(idempotency.release_call(admission.idempotent))
+        await self._topology.send(calls)
+
     async def release(self, admitted: Admitted) -> None:
         """Give everything back."""
         await self._give_back(admitted, [b"reserved"], free_key=True)
 
     async def _give_back(self, admitted: Admitted, reserved: Reply, *, free_key: bool) -> None:
         admission = admitted.admission
-        calls = [Call(script("untake"), (limit_key(t.limit, t.subject),), (at,)) for t, at in admitted.taken]
+        calls = untake_calls(admitted.taken)
         if reserved[0] == b"reserved":
-            key = Partition(admission.partition).recipients + admission.recipient
-            args = (admission.tenant, admission.purpose, admitted.now_ms, admitted.chain_before)
-            calls.append(Call(script("release"), (key,), args))
+            calls.append(release_call(admission, admitted.now_ms, admitted.chain_before))
         if free_key and admission.idempotent:
-            calls.append(idempotency.abort_call(admission.idempotent))
+            calls.append(idempotency.release_call(admission.idempotent))
         if calls:
             await self._topology.send(calls)
 
     async def start(
         self, admitted: Admitted, verification_id: str, record: Record, sealed_code: bytes | None, answer: bytes | None
-    ) -> None:
+    ) -> Started | TooLate | Replay:
         """Store the verification; see the port."""
-        admission = admitted.admission
-        partition = Partition(admission.partition)
-        keys = (
-            partition.recipients + admission.recipient,
-            partition.verifications + verification_id,
-            partition.messages + verification_id,
-            partition.outbox,
-        )
-        args = (
+        partition = Partition(admitted.admission.partition)
+        call = admitted.admission.idempotent if answer is not None else None
+        keys = start_keys(admitted.admission, verification_id, call)
+        args: tuple[str | bytes | int, ...] = (
             verification_id,
             pack(record),
             sealed_code or b"",
             FIRST_LEASE_MS,
             partition.verifications,
             partition.messages,
+            admitted.now_ms + START_WITHIN_MS,
         )
-        calls = [Call(script("start"), keys, args)]
-        if admission.idempotent and answer is not None:
-            calls.append(idempotency.finish_call(admission.idempotent, answer))
-        await self._topology.send(calls)
+        if call and answer is not None:
+            args = (*args, *idempotency.answer_args(call, answer))
+        [reply] = await self._topology.send([Call(script("start"), keys, args)])
+        match reply[0]:
+            case b"started":
+                return Started()
+            case b"replay":
+                return Replay(reply[1])
+            case _:
+                return TooLate()
 
-    async def cancel(self, verification_id: str, tenant: str) -> Snapshot | Unknown:
+    async def abandon(self, admitted: Admitted, verification_id: str) -> None:
+        """Make sure that nothing comes of a start, and give everything back; see the port."""
+        keys = start_keys(admitted.admission, verification_id, admitted.admission.idempotent)
+        [reply] = await self._topology.send([Call(script("abandon"), keys, (verification_id, ABANDONED_MS))])
+        if reply[0] != b"begun":
+            await self.release(admitted)
+
+    async def cancel(self, verification_id: str, tenant: str) -> Snapshot | Unknown | Unreadable:
         """End it if it is pending; see the port."""
         partition = partition_of_id(verification_id)
         if partition is None:
             return Unknown()
-        call = Call(script("cancel"), partition.of(verification_id), (verification_id, tenant))
+        call = Call(script("cancel"), partition.of(verification_id), (verification_id, tenant, self._key_ids))
         return await self._snapshot(verification_id, call)
 
-    async def read(self, verification_id: str, tenant: str) -> Snapshot | Unknown:
+    async def read(self, verification_id: str, tenant: str) -> Snapshot | Unknown | Unreadable:
         """Say how it stands; see the port."""
         partition = partition_of_id(verification_id)
         if partition is None:
@@ -149,17 +188,20 @@ class RedisVerifications:
         call = Call(script("read"), (partition.verifications + verification_id,), (tenant,))
         return await self._snapshot(verification_id, call)
 
-    async def _snapshot(self, verification_id: str, call: Call) -> Snapshot | Unknown:
+    async def _snapshot(self, verification_id: str, call: Call) -> Snapshot | Unknown | Unreadable:
         [reply] = await self._topology.send([call])
-        if reply[0] == b"unknown":
-            return Unknown()
+        match reply[0]:
+            case b"unknown":
+                return Unknown()
+            case b"unreadable":
+                return Unreadable()
         record = unpack(reply[2])
         return Unknown() if record is None else Snapshot(verification_id, record, int(reply[1]))
 
 
 def _reserve(admission: Admission) -> Call:
     partition, policy = Partition(admission.partition), admission.policy
-    args = (
+    args: tuple[str | bytes | int, ...] = (
         admission.tenant,
         admission.purpose,
         windows_text(policy.recipient_failures),
@@ -170,8 +212,12 @@ def _reserve(admission: Admission) -> Call:
         partition.verifications,
         partition.messages,
         int(policy.reuse),
+        admission.token,
     )
-    return Call(script("reserve"), (partition.recipients + admission.recipient,), args)
+    keys: tuple[str, ...] = (partition.recipients + admission.recipient,)
+    if call := admission.idempotent:
+        keys, args = (*keys, partition.answers + call.subject), (*args, call.fingerprint)
+    return Call(script("reserve"), keys, args)
 
 
 def _take(limit: str, subject: str, windows: tuple[Window, ...]) -> Call:
@@ -215,7 +261,7 @@ def _standing(route: tuple[str, ...], looked: list[Reply]) -> tuple[tuple[tuple[
 def _longest_denial(admission: Admission, reserved: Reply, takes: list[Reply]) -> Denied | None:
     """Tell the lock first, and otherwise what keeps the caller waiting longest: an honest Retry-After."""
     denials = []
-    if reserved[0] != b"reserved":
+    if reserved[0] not in (b"reserved", b"replay"):
         reason, limit = _DENIALS[reserved[0]]
         denials.append(Denied(reason, int(reserved[2]), limit))
         if reason is Reason.RECIPIENT_LOCKED:

@@ -8,14 +8,16 @@ import io
 import logging
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from otp_service.observability import configure_logging
-from otp_service.store import guesses, idempotency
+from otp_service.service.cleanup import Cleanup
+from otp_service.store.idempotency import RedisIdempotency
+from otp_service.store.link import unavailable
+from otp_service.store.verifications import RedisVerifications
 from tests.world import NUMBER, World
 
 REQUEST = "/v1/request-code"
@@ -120,11 +122,21 @@ def digits_in(text: str) -> str:
 
 @contextlib.contextmanager
 def dying_before_the_answer_is_kept() -> Iterator[None]:
-    """Leave idempotency keys as a process leaves them that dies when its work is done: somebody is at it."""
-    keep = idempotency.finish_call
+    """Leave idempotency keys as a process leaves them that dies before the store hears of its work: somebody is at it.
+
+    A request for a code dies before it starts, and a wrong guess when it is paid for.
+    """
+
+    async def never(*_: object) -> None:
+        raise unavailable()
+
+    async def nobody(*_: object) -> None:
+        return
+
     with pytest.MonkeyPatch.context() as patched:
-        for room in (idempotency, guesses):
-            patched.setattr(room, "finish_call", lambda call, *rest: keep(replace(call, mark="nobody"), *rest))
+        patched.setattr(RedisVerifications, "start", never)
+        patched.setattr(RedisIdempotency, "keep", never)
+        patched.setattr(Cleanup, "after", nobody)
         yield
 
 

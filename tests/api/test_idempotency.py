@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from otp_service.store.guesses import RedisGuesses
 from otp_service.store.link import unavailable
 from tests.api.kit import (
     BODY,
+    BY_ID,
     REQUEST,
     SLOW,
     VERIFY,
@@ -23,6 +25,7 @@ from tests.api.kit import (
     problem,
     tenant,
 )
+from tests.delivery.conftest import shared_keys
 from tests.world import E164, NUMBER, World, WorldMaker
 
 KEY = {"Idempotency-Key": "order-17"}
@@ -40,8 +43,13 @@ async def guess(world: World, verification_id: str, code: str, key: str = "order
 
 
 async def kept(world: World) -> int:
-    """Count what the store keeps under keys of callers."""
+    """Count the keys of callers that the store knows."""
     return len(await world.store.keys("otp:i:*"))
+
+
+async def kept_keys(world: World) -> list[bytes]:
+    """Name everything that is kept under keys of callers: the claims, and the answers."""
+    return [*await world.store.keys("otp:i:*"), *await world.store.keys("otp:{p*}:i:*")]
 
 
 async def test_request_code_answers_the_same(world: World) -> None:
@@ -138,7 +146,7 @@ async def test_what_is_kept_is_sealed(world: World) -> None:
     token = (await guess(world, verification_id, code)).json()["token"]
     await ask(world, "0812-1010-0055", phone="0812-1010-0066")
     store = await dumped(world.store)
-    answers = b"".join(name + value for name, value in store.items() if name.startswith(b"otp:i:"))
+    answers = b"".join(name + value for name, value in store.items() if b":i:" in name)
     assert answers
     for clear in (E164, E164[1:], NUMBER, "10066", "order-17", token, token.split(".")[1], code, "verified", "login"):
         assert clear.encode() not in answers
@@ -147,10 +155,11 @@ async def test_what_is_kept_is_sealed(world: World) -> None:
 async def test_it_is_kept_for_24_hours(world: World) -> None:
     """A day less a moment it is the same answer; after a day the key is free again."""
     first = await ask(world)
-    [name] = await world.store.keys("otp:i:*")
-    left = await world.store.pttl(name)
-    assert 86_390_000 < left <= 86_400_000
-    await world.store.pexpire(name, 1)
+    names = await kept_keys(world)
+    assert len(names) == 2
+    for name in names:
+        assert 86_390_000 < await world.store.pttl(name) <= 86_400_000
+        await world.store.pexpire(name, 1)
     await asyncio.sleep(0.005)
     await world.advance(86_400)
     second = await ask(world)
@@ -224,43 +233,30 @@ async def test_an_overload_is_not_kept(make_world: WorldMaker) -> None:
     assert (await ask(world, "other", phone="0812-1010-0077")).status_code == 202
 
 
-async def test_final_refusals_are_kept(world: World) -> None:
-    """A 404, 409 or 410 of verify-code is the same again."""
+async def test_what_cost_nothing_is_judged_anew(world: World) -> None:
+    """A 404, 409 or 410 of verify-code is told as it is now, and nothing is kept for it."""
     verification_id, code = await world.requested()
     await world.advance(300)
+    before = await world.store.keys("*")
     problem(await guess(world, verification_id, code), 410, "verification_expired")
     await world.advance(601)
-    problem(await guess(world, verification_id, code), 410, "verification_expired")
-    problem(await guess(world, verification_id, code, "new"), 404, "verification_unknown")
-
-
-async def test_a_crash_after_the_start(world: World) -> None:
-    """Who asks again gets the verification that was left, as it stands now, and no second text."""
-    with dying_before_the_answer_is_kept():
-        first = await ask(world)
-    code = await world.code_of(first.json()["verification_id"])
-    wait = problem(await ask(world), 409, "idempotency_in_flight")["retry_after"]
-    await world.advance(wait)
-    again = await ask(world)
-    assert again.status_code == 202
-    assert again.json() | {"expires_in": 0, "resend_in": 0} == first.json() | {"expires_in": 0, "resend_in": 0}
-    assert 284 <= again.json()["expires_in"] <= 286
-    assert (await ask(world)).content == again.content
-    assert len(world.inbox.messages()) == 1
-    assert (await world.verify(first.json()["verification_id"], code)).status_code == 200
+    problem(await guess(world, verification_id, code), 404, "verification_unknown")
+    assert set(await world.store.keys("*")) <= set(before)
+    assert await kept_keys(world) == []
 
 
 async def test_a_crash_before_the_start(world: World) -> None:
-    """If nothing was left, the request is made anew; what the dead one had reserved keeps to its cooldown."""
+    """The request is made anew when the dead one is given up; what that had reserved keeps to its cooldown."""
     with dying_before_the_answer_is_kept():
-        first = await ask(world)
-    for name in await world.store.keys("otp:*[vm]:*"):
-        await world.store.delete(name)
+        problem(await ask(world), 503, "store_unavailable")
+    assert problem(await ask(world), 409, "idempotency_in_flight")["retry_after"] <= 15
     await world.advance(16)
     await world.advance(problem(await ask(world), 429, "resend_too_soon")["retry_after"])
     again = await ask(world)
     assert again.status_code == 202
-    assert again.json()["verification_id"] != first.json()["verification_id"]
+    assert (await ask(world)).content == again.content
+    await world.message_of(again.json()["verification_id"])
+    assert len(world.inbox.messages()) == 1
 
 
 async def test_a_crash_in_verify_code(world: World) -> None:
@@ -303,3 +299,37 @@ async def test_a_key_belongs_to_one_verification(world: World) -> None:
 
     assert (await guess(world, verification_id, code)).content == first.content
     assert (await world.verify(other, other_code)).status_code == 200
+
+
+async def test_a_key_that_is_used_again_costs_nothing(world: World, hashes: Counter[str]) -> None:
+    """Ten guesses at another verification under a key that is taken: no attempt, no hash; also while in flight."""
+    verification_id, code = await world.requested()
+    other, other_code = await world.requested("0812-1010-0056")
+    problem(await guess(world, verification_id, world.wrong(code)), 422, "code_incorrect", "attempts_left")
+    with dying_before_the_answer_is_kept():
+        await guess(world, verification_id, world.wrong(code), "under-way")
+    before, compared = await dumped(world.store), hashes["matches"]
+
+    for key in ("order-17", "under-way"):
+        for attempt in (other_code, world.wrong(other_code)):
+            for _ in range(5):
+                problem(await guess(world, other, attempt, key), 422, "idempotency_mismatch")
+
+    assert await dumped(world.store) == before
+    assert hashes["matches"] == compared
+    assert (await world.client.get(BY_ID + other)).json()["attempts_left"] == 5
+    assert (await world.verify(other, other_code)).status_code == 200
+
+
+async def test_in_flight_at_another_replica(make_world: WorldMaker) -> None:
+    """A wrong guess sent to two replicas at once under one key: one is judged, the other waits."""
+    worlds = [await make_world(SLOW | shared_keys()) for _ in range(2)]
+    verification_id, code = await worlds[0].requested()
+    wrong = worlds[0].wrong(code)
+
+    answers = await asyncio.gather(*(guess(one, verification_id, wrong) for one in worlds))
+
+    assert sorted(map(outcome, answers)) == ["code_incorrect", "idempotency_in_flight"]
+    assert (await worlds[0].client.get(BY_ID + verification_id)).json()["attempts_left"] == 4
+    again = [await guess(one, verification_id, wrong) for one in worlds]
+    assert {answer.json()["attempts_left"] for answer in again} == {4}

@@ -18,20 +18,16 @@ from otp_service.domain.transitions import (
     Admitted,
     Claimed,
     Denied,
-    IdempotentCall,
-    InFlight,
-    Mismatch,
-    New,
-    Replay,
-    Resume,
     SendPolicy,
+    Started,
     Take,
     Unknown,
+    Unreadable,
 )
 from otp_service.domain.verification import Delivery, Record, Snapshot
 from otp_service.store import scripts
 from otp_service.store.guesses import RedisGuesses
-from otp_service.store.idempotency import RedisIdempotency, abort_call, begin_call, begun
+from otp_service.store.idempotency import RedisIdempotency
 from otp_service.store.keys import Partition, limit_key, new_verification_id
 from otp_service.store.link import Call
 from otp_service.store.outbox import RedisOutbox
@@ -47,6 +43,7 @@ PURPOSE: Final = "login"
 RECIPIENT: Final = "alice"
 CODE: Final = b"sealed-code"
 MAX_TEXTS: Final = 2
+KEY_ID: Final = "k1"
 POLICY: Final = SendPolicy(
     cooldown_seconds=30,
     max_sends=5,
@@ -88,29 +85,16 @@ def servers_clock() -> Iterator[None]:
         scripts.script.cache_clear()
 
 
-class Idempotent(RedisIdempotency):
-    """An idempotency key by itself: its beginning and its end are else part of a batch."""
-
-    async def begin(self, call: IdempotentCall) -> New | Resume | Replay | InFlight | Mismatch:
-        """Ask for the right to work."""
-        [reply] = await self._topology.send([begin_call(call)])
-        return begun(reply)
-
-    async def abort(self, call: IdempotentCall) -> None:
-        """Free the key."""
-        await self._topology.send([abort_call(call)])
-
-
 class Store:
     """The adapters of one replica on one server, and the clock that all replicas read."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key_ids: tuple[str, ...] = (KEY_ID,)) -> None:
         self.url = url
         self.topology: Topology = connect(url)
-        self.verifications = RedisVerifications(self.topology, {}, {})
-        self.guesses = RedisGuesses(self.topology)
-        self.idempotency = Idempotent(self.topology)
-        self.outbox = RedisOutbox(self.topology, MAX_TEXTS)
+        self.verifications = RedisVerifications(self.topology, {}, {}, key_ids=key_ids)
+        self.guesses = RedisGuesses(self.topology, key_ids)
+        self.idempotency = RedisIdempotency(self.topology)
+        self.outbox = RedisOutbox(self.topology, MAX_TEXTS, key_ids)
         self.redis: Any = Redis.from_url(url.replace("+cluster", "").replace("+sentinel", "").partition(",")[0])
 
     async def close(self) -> None:
@@ -152,7 +136,8 @@ class Store:
         """Start what was admitted; its id."""
         verification_id = new_verification_id(Partition(admitted.admission.partition))
         made = replace_in(record_of(admitted), **members)
-        await self.verifications.start(admitted, verification_id, made, sealed_code, None)
+        found = await self.verifications.start(admitted, verification_id, made, sealed_code, None)
+        assert isinstance(found, Started), found
         return verification_id
 
     async def snapshot(self, verification_id: str, tenant: str = TENANT) -> Snapshot:
@@ -164,6 +149,7 @@ class Store:
     async def status(self, verification_id: str) -> str:
         """Name its state, `unknown` when it is gone."""
         found = await self.verifications.read(verification_id, TENANT)
+        assert not isinstance(found, Unreadable)
         return "unknown" if isinstance(found, Unknown) else found.record.status_at(found.now_ms).value
 
     async def delivery(self, verification_id: str, provider: str = "first") -> Delivery | None:
@@ -221,7 +207,7 @@ def record_of(admitted: Admitted, *, max_attempts: int = 5) -> Record:
         attempts_left=max_attempts,
         keeps_code=asked.policy.reuse,
         deliveries=(Delivery("first", "queued", now),),
-        key_id="k1",
+        key_id=KEY_ID,
         phc="$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA",
         phone="sealed-phone",
         channel="sms",

@@ -1,8 +1,10 @@
-"""The port's contract: one answer for each idempotency key, whoever asks how often, and whoever dies."""
+"""The port's contract: one request for each idempotency key, one answer for each request, whoever dies when."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+
+import pytest
 
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window
@@ -14,8 +16,9 @@ from otp_service.domain.transitions import (
     Mismatch,
     New,
     Replay,
-    Resume,
+    Started,
     Take,
+    Verified,
 )
 from tests.store.kit import CODE, Store, admission, policy, record_of
 
@@ -24,77 +27,88 @@ SECOND = IdempotentCall("key", "body", "second")
 OTHER = IdempotentCall("key", "other-body", "third")
 DAY = 24 * 3600
 SILENT = 15
+ID = "H" + "x" * 22
+CLAIM = "otp:i:key"
+ANSWER = "otp:{p07}:i:key"
 
 
 async def test_the_first_may_work_and_the_others_wait(store: Store) -> None:
     """While the first works, the same request is in flight and another body a mismatch."""
-    assert await store.idempotency.begin(FIRST) == New()
+    assert await store.idempotency.claim(FIRST, ID) == New()
 
-    assert await store.idempotency.begin(SECOND) == InFlight(15_000)
+    assert await store.idempotency.claim(SECOND, ID) == InFlight(15_000)
     await store.advance(5)
-    assert await store.idempotency.begin(SECOND) == InFlight(10_000)
-    assert await store.idempotency.begin(OTHER) == Mismatch()
+    assert await store.idempotency.claim(SECOND, ID) == InFlight(10_000)
+    assert await store.idempotency.claim(OTHER, ID) == Mismatch()
 
 
 async def test_a_kept_answer_is_given_again(store: Store) -> None:
-    """After `finish` the same request gets the answer, and another body is still a mismatch."""
-    await store.idempotency.begin(FIRST)
-    await store.idempotency.finish(FIRST, b"\x00answer\xff")
+    """Once it is kept the same request gets the answer, at once and later; another body is a mismatch all the time."""
+    await store.idempotency.claim(FIRST, ID)
+    await store.idempotency.keep(FIRST, ID, b"\x00answer\xff")
 
-    for _ in range(2):
-        assert await store.idempotency.begin(SECOND) == Replay(b"\x00answer\xff")
-    assert await store.idempotency.begin(OTHER) == Mismatch()
+    for _ in range(3):
+        assert await store.idempotency.claim(SECOND, ID) == Replay(b"\x00answer\xff")
+        assert await store.idempotency.claim(OTHER, ID) == Mismatch()
+        await store.advance(SILENT)
+
+
+async def test_the_first_answer_stays(store: Store) -> None:
+    """Who was given up for dead and answers late after all does not change what was told."""
+    await store.idempotency.keep(FIRST, ID, b"answer")
+    await store.idempotency.keep(SECOND, ID, b"late")
+
+    assert await store.idempotency.claim(FIRST, ID) == Replay(b"answer")
 
 
 async def test_an_answer_is_kept_for_a_day(store: Store) -> None:
-    """The key's life is a day from its first use, and nothing on the way makes it shorter."""
-    await store.idempotency.begin(FIRST)
-    begun = await store.now()
-    await store.advance(3)
-    await store.idempotency.finish(FIRST, b"answer")
-    await store.idempotency.begin(SECOND)
+    """The claim and the answer live for a day."""
+    await store.idempotency.claim(FIRST, ID)
+    await store.idempotency.keep(FIRST, ID, b"answer")
 
-    assert await store.redis.pexpiretime("otp:i:key") == begun + DAY * 1000
+    assert await store.keys() == {CLAIM, ANSWER}
+    for name in (CLAIM, ANSWER):
+        assert DAY * 1000 - 2000 < await store.redis.pttl(name) <= DAY * 1000
 
 
-async def test_an_aborted_key_is_free_again(store: Store) -> None:
+async def test_a_released_key_is_free_again(store: Store) -> None:
     """What is not to be kept leaves nothing: the next request is the first."""
-    await store.idempotency.begin(FIRST)
-    await store.idempotency.abort(FIRST)
+    await store.idempotency.claim(FIRST, ID)
+    await store.idempotency.release(FIRST)
 
     assert await store.keys() == set()
-    assert await store.idempotency.begin(OTHER) == New()
+    assert await store.idempotency.claim(OTHER, ID) == New()
 
 
-async def test_a_silent_worker_is_given_up(store: Store) -> None:
-    """After 15 seconds of silence the next one works, and learns under which mark to look for what was left."""
-    await store.idempotency.begin(FIRST)
+async def test_a_silent_owner_is_given_up(store: Store) -> None:
+    """After 15 seconds of silence the next one works, under a claim of its own."""
+    await store.idempotency.claim(FIRST, ID)
 
     await store.advance(SILENT - 0.001)
-    assert await store.idempotency.begin(SECOND) == InFlight(1)
+    assert await store.idempotency.claim(SECOND, ID) == InFlight(1)
     await store.advance(0.001)
-    assert await store.idempotency.begin(SECOND) == Resume("first")
-    assert await store.idempotency.begin(replace(FIRST, mark="third")) == InFlight(15_000)
+    assert await store.idempotency.claim(SECOND, ID) == New()
+    assert await store.idempotency.claim(replace(FIRST, mark="third"), ID) == InFlight(15_000)
 
 
-async def test_a_worker_given_up_has_no_say_any_more(store: Store) -> None:
-    """Its late answer is not kept, and its late abort frees nothing."""
-    await store.idempotency.begin(FIRST)
+async def test_an_owner_given_up_frees_nothing(store: Store) -> None:
+    """Its late release leaves the claim of who works now."""
+    await store.idempotency.claim(FIRST, ID)
     await store.advance(SILENT)
-    await store.idempotency.begin(SECOND)
+    await store.idempotency.claim(SECOND, ID)
 
-    await store.idempotency.finish(FIRST, b"late")
-    await store.idempotency.abort(FIRST)
-    assert await store.idempotency.begin(FIRST) == InFlight(15_000)
+    await store.idempotency.release(FIRST)
 
-    await store.idempotency.finish(SECOND, b"answer")
-    assert await store.idempotency.begin(FIRST) == Replay(b"answer")
+    assert await store.idempotency.claim(FIRST, ID) == InFlight(15_000)
 
 
-async def test_finishing_a_key_that_is_gone_makes_no_key(store: Store) -> None:
-    """A key that has lived its life is not written to: nothing would ever remove it."""
-    await store.idempotency.finish(FIRST, b"answer")
+async def test_what_cannot_be_an_id_has_a_claim_and_no_answer(store: Store) -> None:
+    """Anything may stand for an id: the key is claimed and released like any other."""
+    assert await store.idempotency.claim(FIRST, "no id") == New()
+    await store.idempotency.keep(FIRST, "no id", b"answer")
+    assert await store.keys() == {CLAIM}
 
+    await store.idempotency.release(FIRST)
     assert await store.keys() == set()
 
 
@@ -102,14 +116,15 @@ async def test_a_replay_gives_the_budgets_back(store: Store) -> None:
     """A repeated request-code gets its answer, and neither the cooldown nor any limit knows of it."""
     takes = (Take("prefix", "block", (Window(9, 3600),)),)
     admitted = await store.admitted(takes=takes, idempotent=FIRST)
-    await store.verifications.start(admitted, "H" + "x" * 22, record_of(admitted), CODE, b"answer")
+    assert await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer") == Started()
     await store.advance(60)
     before = await store.dump()
 
     for call, found in ((SECOND, Replay(b"answer")), (OTHER, Mismatch())):
         assert await store.verifications.admit(admission(takes=takes, idempotent=call)) == found
 
-    assert await store.dump() == before
+    assert {**await store.dump(), CLAIM: b""} == {**before, CLAIM: b""}
+    assert await store.verifications.admit(admission(takes=takes, idempotent=FIRST)) == Replay(b"answer")
 
 
 async def test_a_repetition_in_flight_takes_nothing(store: Store) -> None:
@@ -145,26 +160,44 @@ async def test_a_released_request_frees_its_key(store: Store) -> None:
     await store.admitted(idempotent=OTHER)
 
 
-async def test_resuming_gives_the_budgets_back_and_keeps_the_key(store: Store) -> None:
-    """Whoever takes a dead worker's key over looks first; then it admits again, with the key it holds."""
+async def test_what_a_dead_owner_had_started_is_the_answer(store: Store) -> None:
+    """The start keeps the answer in the same step: who asks again gets it, however short the owner lived after it."""
+    admitted = await store.admitted(idempotent=FIRST)
+    await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer")
+
+    assert await store.verifications.admit(admission(idempotent=SECOND)) == Replay(b"answer")
+
+
+async def test_what_a_dead_owner_had_only_reserved_is_begun_anew(store: Store) -> None:
+    """After its silence the next one is admitted under the same key, and starts."""
     await store.admitted(idempotent=FIRST)
     await store.advance(60)
 
-    assert await store.verifications.admit(admission(idempotent=SECOND)) == Resume("first")
-    again = await store.admitted(idempotent=SECOND, key_held=True)
+    again = await store.admitted(idempotent=SECOND)
+
     assert again.sends_left == 3
-    await store.verifications.start(again, "H" + "x" * 22, record_of(again), CODE, b"answer")
-
-    assert await store.idempotency.begin(FIRST) == Replay(b"answer")
+    assert await store.verifications.start(again, ID, record_of(again), CODE, b"answer") == Started()
 
 
-async def test_a_denial_frees_a_key_that_was_held(store: Store) -> None:
-    """A resumed request that is denied leaves its key free."""
-    await store.admitted(idempotent=FIRST)
-    await store.advance(SILENT)
-    assert await store.verifications.admit(admission(idempotent=SECOND)) == Resume("first")
+async def test_the_answer_of_a_success_is_kept_by_the_success(store: Store) -> None:
+    """`consume` keeps it in the same step, for a day, whatever became of the claim."""
+    verification_id = await store.started()
 
-    denied = await store.denied(idempotent=SECOND, key_held=True)
+    assert isinstance(await store.guesses.consume(verification_id, None, FIRST, b"proof"), Verified)
 
-    assert denied.reason is Reason.RESEND_TOO_SOON
-    assert await store.idempotency.begin(OTHER) == New()
+    assert await store.idempotency.claim(SECOND, verification_id) == Replay(b"proof")
+    assert DAY * 1000 - 2000 < await store.redis.pttl(ANSWER) <= DAY * 1000
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xc1", b"text", b"\x93\x01"], ids=["empty", "no code", "text", "cut off"])
+async def test_what_is_damaged_lets_nobody_work_twice(store: Store, damage: bytes) -> None:
+    """A claim that cannot be read is of another request, an answer that cannot be read is one that nobody can open."""
+    await store.redis.set(CLAIM, damage, ex=DAY)
+    assert await store.idempotency.claim(FIRST, ID) == Mismatch()
+    await store.idempotency.release(FIRST)
+    assert await store.redis.get(CLAIM) == damage
+
+    await store.redis.delete(CLAIM)
+    await store.redis.set(ANSWER, damage, ex=DAY)
+    assert await store.idempotency.claim(FIRST, ID) == Replay(b"")
+    assert await store.verifications.admit(admission(idempotent=FIRST)) == Replay(b"")

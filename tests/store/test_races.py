@@ -171,7 +171,10 @@ async def test_50_parallel_requests_under_one_idempotency_key(stores: list[Store
     """Exactly one may work; the others wait for it."""
     marks = iter(range(50))
 
-    answers = await at_once(stores, 50, lambda s: s.idempotency.begin(IdempotentCall("key", "body", f"m{next(marks)}")))
+    def call() -> IdempotentCall:
+        return IdempotentCall("key", "body", f"m{next(marks)}")
+
+    answers = await at_once(stores, 50, lambda s: s.idempotency.claim(call(), "H" * 23))
 
     assert answers.count(New()) == 1
     assert answers.count(InFlight(15_000)) == 49

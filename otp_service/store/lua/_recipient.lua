@@ -1,5 +1,6 @@
 -- A recipient is one hash: `s` the log of sends (all tenants and purposes), `f:<tenant>` the log of failures,
--- `c:<tenant>:<purpose>` the chain: the last send's moment, the sends so far, when the chain ends, the current id.
+-- `c:<tenant>:<purpose>` the chain: the last send's moment, the sends so far, when the chain ends, the current id, and
+-- the token of who reserved last.
 local function chain_field(tenant, purpose)
   return 'c:' .. tenant .. ':' .. purpose
 end
@@ -16,13 +17,13 @@ local function chain_of(key, field)
   local packed = redis.call('HGET', key, field)
   local unpacked, value = pcall(cmsgpack.unpack, packed)
   if not unpacked or not is_chain(value) then  -- a damaged one is a new one: the windows still bound the sends
-    return {last = 0, sends = 0, ends = 0, id = ''}, ''
+    return {last = 0, sends = 0, ends = 0, id = '', token = ''}, ''
   end
-  return {last = value[1], sends = value[2], ends = value[3], id = value[4]}, packed
+  return {last = value[1], sends = value[2], ends = value[3], id = value[4], token = value[5] or ''}, packed
 end
 
 local function chain_store(key, field, chain)
-  redis.call('HSET', key, field, cmsgpack.pack({chain.last, chain.sends, chain.ends, chain.id}))
+  redis.call('HSET', key, field, cmsgpack.pack({chain.last, chain.sends, chain.ends, chain.id, chain.token}))
 end
 
 -- How long failures lock the recipient for this tenant; 0: not locked. What is not a hash has lost its failures, so it is

@@ -2,7 +2,7 @@
 local VERSION = 1
 local STATUS, TENANT, PURPOSE, RECIPIENT = 2, 3, 4, 5
 local EXPIRES, ENDED, ATTEMPTS_LEFT = 7, 8, 9
-local LEASE, KEEPS_CODE, DELIVERIES = 10, 11, 12
+local LEASE, KEEPS_CODE, DELIVERIES, KEY_ID = 10, 11, 12, 13
 local READABLE_AFTER_END = 600000  -- design.md section 3: 10 minutes
 
 -- What belongs into each place of a record and of a delivery: n a whole number, t text, b a truth, l a list.
@@ -55,6 +55,15 @@ local function status_of(record, now)
   if record[ATTEMPTS_LEFT] == 0 then return 'exhausted' end
   if now >= record[EXPIRES] then return 'expired' end
   return 'pending'
+end
+
+-- Whether a replica that has the keys `key_ids` can read what the record holds sealed, and compare with its hash. While
+-- keys are rotated, replicas may have different ones.
+local function is_readable(record, key_ids)
+  for _, key_id in ipairs(key_ids) do
+    if key_id == record[KEY_ID] then return true end
+  end
+  return false
 end
 
 local function record_store(key, record)

@@ -1,4 +1,4 @@
--- once: whether something that must be used once was used before, and for what.
+-- mark_used: remembers what something was used for that may be used once.
 -- KEYS  1 its name   ARGV  1 what it is used for now (a digest)  2 ms that it is remembered
 -- returns {'first'}, {'same'}: used before, for the same, {'other'}: used before, for something else
 local before = redis.call('GET', KEYS[1])

@@ -1,0 +1,107 @@
+"""The port's contract while keys are rotated: what a replica cannot read it neither spends, ends nor hides."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from otp_service.domain.transitions import Settlement, Spent, Unreadable
+from tests.store.kit import KEY_ID, POLICY, TENANT, Store
+
+NEW = "k2"
+
+
+@pytest.fixture
+async def behind(store: Store) -> AsyncIterator[Store]:
+    """The same store as a replica sees it that lacks the key that `store` makes codes under."""
+    made = Store(store.url, (NEW,))
+    yield made
+    await made.close()
+
+
+async def test_a_guess_is_not_paid_for(store: Store, behind: Store) -> None:
+    """Nothing changes, however often it is asked; who has the key compares as if nothing had been."""
+    verification_id = await store.started()
+    before = await store.dump()
+
+    for _ in range(7):
+        assert await behind.guesses.spend_attempt(verification_id, TENANT, POLICY) == Unreadable()
+
+    assert await store.dump() == before
+    spent = await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
+    assert isinstance(spent, Spent)
+    assert spent.attempts_left == 4
+
+
+async def test_it_is_not_canceled(store: Store, behind: Store) -> None:
+    """The answer could not be given, so nothing is done."""
+    verification_id = await store.started()
+
+    assert await behind.verifications.cancel(verification_id, TENANT) == Unreadable()
+
+    assert await store.status(verification_id) == "pending"
+
+
+async def test_its_message_stays_for_those_who_can_read_it(store: Store, behind: Store) -> None:
+    """A replica without the key sees it, and leaves record and moment as they are: another one has it at once."""
+    verification_id = await store.started()
+    await store.advance(6)
+    before = await store.dump()
+
+    for _ in range(3):
+        assert await behind.outbox.claim() == ([], 1_000, 1)
+        assert await behind.outbox.claim_near([verification_id]) == []
+    assert await store.dump() == before
+
+    assert [message.id for message in await store.claimed()] == [verification_id]
+
+
+@pytest.mark.parametrize("count", [16, 40, 300, 600])
+async def test_unreadable_messages_hold_up_nothing_behind_them(store: Store, behind: Store, count: int) -> None:
+    """However many are due before it in its partition, what can be read is claimed."""
+    for n in range(count):
+        await store.started(recipient=f"r{n}")
+    await store.advance(0.5)
+    mine = await store.start(await store.admitted(recipient="mine"), key_id=NEW)
+    await store.advance(6)
+
+    claimed = []
+    for _ in range(2):  # a part of them each time
+        claimed += (await behind.outbox.claim())[0]
+        await store.advance(0.5)
+
+    assert [message.id for message in claimed] == [mine]
+
+
+async def test_what_nobody_could_read_has_failed_when_its_code_expires(store: Store, behind: Store) -> None:
+    """Any replica writes that down, and takes it out of the outbox."""
+    verification_id = await store.started()
+    await store.advance(300)
+
+    assert await behind.outbox.claim() == ([], 295_000, 0)
+
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error) == ("failed", "transient")
+
+
+async def test_a_message_is_left_to_others(store: Store) -> None:
+    """It is due at once for everybody else, and not claimed by who left it; its deliveries stay as they were."""
+    other = Store(store.url, (KEY_ID,))
+    verification_id = await store.started()
+    await store.advance(5)
+    [message] = await store.claimed()
+    before = await store.delivery(verification_id)
+
+    await store.outbox.leave(verification_id, message.record.lease)
+
+    assert await store.claimed() == []
+    assert await store.delivery(verification_id) == before
+    [again] = await other.claimed()
+    assert (again.id, again.record.lease) == (verification_id, message.record.lease + 1)
+    await other.outbox.settle(verification_id, again.record.lease, Settlement(due_in_ms=0))
+    await store.advance(300)
+    await store.claimed()
+    assert await store.redis.zcard("otp:{p07}:o") == 0
+    await other.close()
