@@ -82,10 +82,23 @@ class Carrier:
     async def carry(self, message: Claimed) -> int | None:
         """Take a message as far as it goes now: in how many ms it is due again, None when it is done."""
         way = Way(message, self._route_of(message))
+        if not self._can_carry(way):
+            await self._leave(way)
+            return None
         step = await self._pick_up(way)
         while isinstance(step, Try):
             step = await self._try(way, step.provider)
         return step.ms if isinstance(step, Wait) else None
+
+    def _can_carry(self, way: Way) -> bool:
+        """Say whether the config has all that the message needs. While one is rolled out, another replica's may."""
+        asked = {delivery.provider for delivery in way.deliveries if delivery.status == DeliveryStatus.SENT}
+        return bool(way.route) and asked <= set(self._providers) and self._composer.knows(way.message)
+
+    async def _leave(self, way: Way) -> None:
+        """Let another replica have the message; when there is none that can carry it, it fails as its code expires."""
+        LOG.warning("message_left_to_others", verification_id=way.message.id, tenant=way.message.record.tenant)
+        await self._insist(lambda: self._outbox.leave(way.message.id, way.lease))
 
     def _route_of(self, message: Claimed) -> tuple[str, ...]:
         try:
@@ -106,9 +119,9 @@ class Carrier:
         """Hand the message over to a provider, if it may be called now."""
         try:
             sending = self._composer.compose(way.message, name, way.now_ms)
-        except (SealBroken, KeyError):
-            LOG.error("message_unreadable", verification_id=way.message.id)
-            return await self._conclude(way, name, 0, Delivered(Outcome.CONFIG_ERROR))
+        except SealBroken:
+            await self._leave(way)
+            return Stop()
         place = self._places[name]  # of our own calls, so that the shared places are not fought for
         try:
             async with asyncio.timeout(PLACE_SECONDS):
@@ -241,7 +254,7 @@ class Carrier:
         """Say whether a receipt may still bring the message back: it was not delivered after all."""
         provider = self._providers.get(delivery.provider)
         doubtful = delivery.status in (DeliveryStatus.SENT, DeliveryStatus.UNKNOWN)
-        return doubtful and provider is not None and provider.tells
+        return doubtful and (provider is None or provider.tells)  # one that is not configured here may be elsewhere
 
     async def _insist(self, say: Callable[[], Awaitable[T]]) -> T:
         """Say something to the store until it answers, for a while; it must bear to be told twice."""

@@ -32,8 +32,12 @@ class Composer:
         self._sealed = sealed
         self._receipt_url = receipt_url
 
+    def knows(self, message: Claimed) -> bool:
+        """Say whether the message is of a tenant that is configured here."""
+        return message.record.tenant in self._tenants
+
     def compose(self, message: Claimed, provider: str, now_ms: int) -> Sending:
-        """Make what `provider` gets. Raises `SealBroken`, or KeyError for a tenant that is configured no more."""
+        """Make what `provider` gets. Raises `SealBroken`; the tenant is one that it `knows`."""
         record = message.record
         tenant = self._tenants[record.tenant]
         number = parse(self._sealed.open_phone(message.id, record), record.country)

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from otp_service.delivery.carrier import Carrier
 from otp_service.delivery.courier import Courier
 from otp_service.dev.simulators.eims import EimsSimulator, refusing
 from otp_service.dev.simulators.server import Reply, Say
@@ -119,34 +118,6 @@ async def test_a_message_whose_process_died_before_the_call_is_sent(
     await arrived(gateway)
     await settled(world, verification_id, {"first": ("sent", None)})
     assert len(gateway.requests) == 1
-
-
-async def test_a_tenant_that_is_configured_no_more_is_told_as_a_failure(
-    make_world: WorldMaker, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What cannot be composed is not sent, and does not wait for ever."""
-    world = await make_world(through(gateway))
-
-    def gone(*_: object) -> None:
-        raise KeyError("demo")
-
-    monkeypatch.setattr("otp_service.delivery.compose.Composer.compose", gone)
-    verification_id = (await world.request()).json()["verification_id"]
-
-    await settled(world, verification_id, {"first": ("failed", "config_error")})
-    assert gateway.requests == []
-
-
-async def test_a_route_that_is_gone_is_told_as_a_failure(
-    make_world: WorldMaker, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The config may have changed between the request and its delivery."""
-    world = await make_world(through(gateway))
-    monkeypatch.setattr(Carrier, "_route_of", lambda _self, _message: ())
-    verification_id = (await world.request()).json()["verification_id"]
-
-    await settled(world, verification_id, {"first": ("failed", "config_error")})
-    assert not await keeps_message(world, verification_id)
 
 
 async def test_a_pause_without_end_is_one_that_a_code_can_wait(
