@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Any
 
 import httpx
@@ -13,7 +12,6 @@ from otp_service.store.guesses import RedisGuesses
 from otp_service.store.link import unavailable
 from tests.api.kit import (
     BODY,
-    BY_ID,
     REQUEST,
     SLOW,
     VERIFY,
@@ -25,7 +23,6 @@ from tests.api.kit import (
     problem,
     tenant,
 )
-from tests.delivery.conftest import shared_keys
 from tests.world import E164, NUMBER, World, WorldMaker
 
 KEY = {"Idempotency-Key": "order-17"}
@@ -299,37 +296,3 @@ async def test_a_key_belongs_to_one_verification(world: World) -> None:
 
     assert (await guess(world, verification_id, code)).content == first.content
     assert (await world.verify(other, other_code)).status_code == 200
-
-
-async def test_a_key_that_is_used_again_costs_nothing(world: World, hashes: Counter[str]) -> None:
-    """Ten guesses at another verification under a key that is taken: no attempt, no hash; also while in flight."""
-    verification_id, code = await world.requested()
-    other, other_code = await world.requested("0812-1010-0056")
-    problem(await guess(world, verification_id, world.wrong(code)), 422, "code_incorrect", "attempts_left")
-    with dying_before_the_answer_is_kept():
-        await guess(world, verification_id, world.wrong(code), "under-way")
-    before, compared = await dumped(world.store), hashes["matches"]
-
-    for key in ("order-17", "under-way"):
-        for attempt in (other_code, world.wrong(other_code)):
-            for _ in range(5):
-                problem(await guess(world, other, attempt, key), 422, "idempotency_mismatch")
-
-    assert await dumped(world.store) == before
-    assert hashes["matches"] == compared
-    assert (await world.client.get(BY_ID + other)).json()["attempts_left"] == 5
-    assert (await world.verify(other, other_code)).status_code == 200
-
-
-async def test_in_flight_at_another_replica(make_world: WorldMaker) -> None:
-    """A wrong guess sent to two replicas at once under one key: one is judged, the other waits."""
-    worlds = [await make_world(SLOW | shared_keys()) for _ in range(2)]
-    verification_id, code = await worlds[0].requested()
-    wrong = worlds[0].wrong(code)
-
-    answers = await asyncio.gather(*(guess(one, verification_id, wrong) for one in worlds))
-
-    assert sorted(map(outcome, answers)) == ["code_incorrect", "idempotency_in_flight"]
-    assert (await worlds[0].client.get(BY_ID + verification_id)).json()["attempts_left"] == 4
-    again = [await guess(one, verification_id, wrong) for one in worlds]
-    assert {answer.json()["attempts_left"] for answer in again} == {4}

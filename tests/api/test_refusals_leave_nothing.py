@@ -8,7 +8,8 @@ import pytest
 
 from otp_service.domain.errors import Reason
 from tests.api.kit import demo, problem
-from tests.api.refusals import CASES, TIMES, Call, Case, Growth, guess, measure, usage
+from tests.api.refusal_cases import CASES, Call, Case, guess
+from tests.api.refusals import TIMES, Growth, measure, usage
 from tests.world import WorldMaker
 
 
