@@ -47,6 +47,11 @@ class Replica:
         left: int = response.json()["attempts_left"]
         return left
 
+    async def delivery(self, verification_id: str) -> tuple[str, str | None]:
+        """Look how the message stands."""
+        [delivery] = (await self.client.get(f"/v1/verifications/{verification_id}")).json()["deliveries"]
+        return delivery["status"], delivery["error"]
+
 
 @dataclass
 class Update:
@@ -213,6 +218,9 @@ async def test_switch_before_add(update: Update) -> None:
     await update.gateway.close()
     response = await ahead.post("request-code", "first", phone="+6281210100055", purpose="login")
     verification_id = response.json()["verification_id"]
+    async with asyncio.timeout(5):  # not while it is being sent: that would be an ambiguous outcome
+        while await ahead.delivery(verification_id) != ("queued", "transient"):
+            await asyncio.sleep(0.005)
     await ahead.service.kill()
     await ahead.client.aclose()
     for attempt in ("000000", "111111", "222222", "333333", "444444", "555555", "666666"):
