@@ -36,6 +36,11 @@ def segments(text: str) -> int:
     return _parts([2 if char > "\uffff" else 1 for char in text], _UCS2_SINGLE, _UCS2_PART)
 
 
+def outside_gsm7(text: str) -> str:
+    """The characters of the text that GSM 03.38 does not have, each once: any of them makes the whole text UCS-2."""
+    return "".join(dict.fromkeys(char for char in text if char not in _GSM7))
+
+
 def _gsm7_widths(text: str) -> list[int] | None:
     if not _GSM7.issuperset(text):
         return None

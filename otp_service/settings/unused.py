@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from otp_service.settings.gateways import Kedasms
 from otp_service.settings.mistakes import Path, dotted
+from otp_service.settings.texts import costly_texts
 from otp_service.settings.tree import Settings
 
 __all__ = ["NOT_SERVED", "UNUSED", "Unused", "cautions", "unused_keys"]
@@ -81,7 +82,7 @@ def _children(value: Any) -> Iterator[tuple[str | int, Any]]:
 
 def cautions(settings: Settings) -> list[str]:
     """Say, a line each, what is allowed but may not have been meant."""
-    return [*_unrouted(settings), *_unreachable(settings)]
+    return [*_unrouted(settings), *_unreachable(settings), *costly_texts(settings)]
 
 
 def _unrouted(settings: Settings) -> Iterator[str]:
