@@ -178,6 +178,13 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self.destination_circuit_open = Gauge(
+            "otp_destination_circuit_open",
+            "1 while a provider's circuit for the numbers of a country was last seen open.",
+            ["provider", "country"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self.provider_balance = Gauge(
             "otp_provider_balance",
             "What a provider's account held when it was last asked, in the account's currency.",

@@ -38,7 +38,7 @@ from otp_service.domain.gateways import (
     Report,
     Reports,
 )
-from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome, Sending
+from otp_service.domain.outcomes import Delivered, DeliveryStatus, HealthSignal, Outcome, Sending
 from otp_service.domain.secret import Secret
 from otp_service.providers.http import GatewayClient, Reply
 from otp_service.providers.loose import foreign_answer, integer, json_object, seconds_to_wait
@@ -58,6 +58,7 @@ __all__ = [
     "DeliveryStatus",
     "Finding",
     "GatewayClient",
+    "HealthSignal",
     "Outcome",
     "Provider",
     "ProviderPlugin",

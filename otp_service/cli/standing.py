@@ -22,11 +22,15 @@ _HEAD: Final = ("PROVIDER", "TYPE", "CIRCUIT", "CALLS", "PACE", "WAITING", "MESS
 
 
 class Circuit(Struct, frozen=True):
-    """`half_open`: the next message tries it. `why` is an outcome's name, null while it is closed."""
+    """`half_open`: the next message tries it. `why` is an outcome's name, null while it is closed.
+
+    `destinations`: the countries for which it is not closed, with the seconds until it is tried again.
+    """
 
     state: Literal["closed", "open", "half_open"]
     why: str | None = None
     seconds_left: int = 0
+    destinations: dict[str, int] = {}
 
 
 class Today(Struct, frozen=True):
@@ -83,7 +87,10 @@ def row_of(
         return row
     return replace(
         row,
-        circuit=_circuit(standing.state),
+        circuit=replace(
+            _circuit(standing.state),
+            destinations={country: -(-ms // 1000) for country, ms in sorted(standing.destinations.items())},
+        ),
         calls=standing.state.calls,
         waiting=standing.waiting,
         today=_today(config, standing.state),
@@ -149,6 +156,11 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _circuit_cell(circuit: Circuit) -> str:
+    elsewhere = f", not to {' '.join(circuit.destinations)}" if circuit.destinations else ""
+    return _state_cell(circuit) + elsewhere
+
+
+def _state_cell(circuit: Circuit) -> str:
     match circuit.state:
         case "open":
             return f"open ({circuit.why}, {circuit.seconds_left} s)"

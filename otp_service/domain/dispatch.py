@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 from typing import Final, Protocol
 
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.outcomes import Delivered
 
 __all__ = [
     "Availability",
@@ -23,9 +23,7 @@ __all__ = [
     "Go",
     "Held",
     "Hindrance",
-    "Verdict",
     "millionths",
-    "verdict_of",
 ]
 
 DEFAULT_AREA: Final = "default"
@@ -65,28 +63,6 @@ class GatewayPolicy:
         return self.price.get(country, self.price.get(DEFAULT_AREA, 0)) * segments
 
 
-class Verdict(StrEnum):
-    """What a call says about the gateway itself."""
-
-    GOOD = "good"
-    BAD = "bad"
-    SHUT = "shut"
-    NONE = "none"
-
-
-def verdict_of(outcome: Outcome) -> Verdict:
-    """Read an outcome: a gateway that judged the message is well, one that lacks money or rights is not."""
-    match outcome:
-        case Outcome.CONFIG_ERROR | Outcome.FUNDS:
-            return Verdict.SHUT
-        case Outcome.TRANSIENT | Outcome.AMBIGUOUS:
-            return Verdict.BAD
-        case Outcome.THROTTLED:
-            return Verdict.NONE
-        case _:
-            return Verdict.GOOD
-
-
 class Hindrance(StrEnum):
     """Why a gateway is not asked now."""
 
@@ -99,11 +75,15 @@ class Hindrance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """The gateway may be called; everything is charged, unless it `repeats` what was. Give `done` the outcome."""
+    """The gateway may be called; everything is charged, unless it `repeats` what was. Give `done` the outcome.
+
+    `country` is the number's, ISO 3166 alpha-2: the call counts in the provider's circuit for it.
+    """
 
     provider: str
     tenant: str
     message_id: str
+    country: str
     cost: int
     charged_ms: int
     repeats: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Delivered", "DeliveryStatus", "Outcome", "Sending"]
+__all__ = ["Delivered", "DeliveryStatus", "HealthSignal", "Outcome", "Sending"]
 
 
 class Outcome(StrEnum):
@@ -18,6 +18,8 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     RECIPIENT_INVALID = "recipient_invalid"
     RECIPIENT_BLOCKED = "recipient_blocked"
+    DESTINATION_UNSUPPORTED = "destination_unsupported"
+    """This gateway does not serve the number's country or network; another one may. It says nothing of its health."""
     CONTENT_REJECTED = "content_rejected"
     CONFIG_ERROR = "config_error"
     FUNDS = "funds"
@@ -39,6 +41,32 @@ class Outcome(StrEnum):
     def retryable(self) -> bool:
         """The same gateway may take it later, when the others have been asked."""
         return self in (Outcome.TRANSIENT, Outcome.THROTTLED)
+
+
+class HealthSignal(StrEnum):
+    """What an answer says about the provider itself, for its circuit."""
+
+    SUCCESS = "success"
+    """It works: also when it has judged the message, the recipient or the destination."""
+    FAILURE = "failure"
+    """It may be out of order: counted, and the circuit opens by the share of failures."""
+    TRIP = "trip"
+    """The account cannot send at all (password, rights, money): the circuit opens at once."""
+    NONE = "none"
+    """It says nothing: a call that was not made, or a gateway that asks for a slower pace."""
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> HealthSignal:
+        """Read an outcome whose answer says no more than its name."""
+        match outcome:
+            case Outcome.CONFIG_ERROR | Outcome.FUNDS:
+                return cls.TRIP
+            case Outcome.TRANSIENT | Outcome.AMBIGUOUS:
+                return cls.FAILURE
+            case Outcome.THROTTLED:
+                return cls.NONE
+            case _:
+                return cls.SUCCESS
 
 
 class DeliveryStatus(StrEnum):
@@ -80,8 +108,23 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A gateway's answer: the outcome, its own id for the message, and after how long it would be asked again."""
+    """A gateway's answer: the outcome, its own id for the message, and after how many seconds it would be asked again.
+
+    `signal` says what the answer tells of the provider's health where the outcome alone does not: a refusal that nobody
+    has documented is `config_error`, and is counted (FAILURE) where a refused password opens the circuit at once.
+    """
 
     outcome: Outcome
     message_id: str = ""
     retry_after: float | None = None
+    signal: HealthSignal | None = None
+
+    @property
+    def health(self) -> HealthSignal:
+        """What the answer says about the provider itself."""
+        return self.signal or HealthSignal.of(self.outcome)
+
+    @classmethod
+    def undocumented(cls, retry_after: float | None = None) -> Delivered:
+        """Make the answer for a refusal of unknown meaning: surely not sent, another provider is asked, it counts."""
+        return cls(Outcome.CONFIG_ERROR, retry_after=retry_after, signal=HealthSignal.FAILURE)

@@ -25,9 +25,9 @@ from otp_service.domain.outcomes import Delivered, Outcome, Sending
 from otp_service.domain.secret import Secret
 from otp_service.providers.eims_reports import read_report
 from otp_service.providers.http import GatewayClient, Reply
-from otp_service.providers.loose import LONGEST_ID, foreign_answer, integer, json_object
+from otp_service.providers.loose import LONGEST_ID, foreign_answer, integer, json_object, number_of
 
-__all__ = ["OUTCOMES", "Eims", "EimsAccount", "read_answer", "sign"]
+__all__ = ["OUTCOMES", "SURE", "Eims", "EimsAccount", "read_answer", "sign"]
 
 OUTCOMES: Final[dict[int, Outcome]] = {
     # 0 to -13: three vendors' documents and three clients agree
@@ -50,7 +50,7 @@ OUTCOMES: Final[dict[int, Outcome]] = {
     -16: Outcome.CONFIG_ERROR,  # timestamp out of window
     -17: Outcome.CONTENT_REJECTED,  # template empty
     -18: Outcome.TRANSIENT,  # port or programme abnormal
-    -19: Outcome.CONFIG_ERROR,  # pricing not agreed
+    -19: Outcome.DESTINATION_UNSUPPORTED,  # pricing not agreed: for this country or network
     -20: Outcome.CONFIG_ERROR,
     -21: Outcome.CONFIG_ERROR,
     -22: Outcome.CONFIG_ERROR,
@@ -65,6 +65,12 @@ OUTCOMES: Final[dict[int, Outcome]] = {
     -31: Outcome.CONFIG_ERROR,
     -32: Outcome.CONFIG_ERROR,
 }
+
+SURE: Final = frozenset({-1, -2, -13})
+"""The statuses of `config_error` that surely concern the account. The others are about one request, or disputed."""
+
+_MOST_ROWS: Final = 16
+"""One number was asked for: more rows than this are not looked through."""
 
 JSON: Final = "application/json;charset=utf-8"
 GMT_PLUS_8: Final = timezone(timedelta(hours=8))
@@ -117,12 +123,12 @@ class Eims:
         if self._account.sender_id:
             message = {"sender" if self._account.variant == "v1" else "senderid": self._account.sender_id} | message
         if not self._account.post:
-            return read_answer(await self._get("sendsms", message), to)
+            return read_answer(await self._get("sendsms", message), to, sending.country)
         query, body = ({}, self._who() | message) if self._account.variant == "v1" else (self._who(), message)
         reply = await self._client.call(
             "POST", self._url("sendsms", query), headers={"Content-Type": JSON}, content=msgspec.json.encode(body)
         )
-        return read_answer(reply, to)
+        return read_answer(reply, to, sending.country)
 
     async def report(self, message_id: str) -> Report:
         """Ask what became of a message; see the port."""
@@ -165,17 +171,23 @@ def sign(account: str, password: Secret, at: str) -> str:
     return hashlib.md5(f"{account}{password.reveal()}{at}".encode(), usedforsecurity=False).hexdigest()
 
 
-def read_answer(reply: Reply | Outcome, to: str) -> Delivered:
-    """Say what `reply` means for the number `to` (digits)."""
+def read_answer(reply: Reply | Outcome, to: str, country: str = "") -> Delivered:
+    """Say what `reply` means for the number `to` (digits) of `country`.
+
+    One number was asked for: a single row that is counted as a success is ours, unless it names another number.
+    """
     answer = _answer(reply)
     if not isinstance(answer, dict):
         return answer
-    rows = answer.get("array")
-    for row in rows if isinstance(rows, list) else ():
-        if isinstance(row, list) and len(row) >= 2 and str(row[0]).lstrip("+") == to:
+    found = answer.get("array")
+    rows = [row for row in found if isinstance(row, list) and len(row) >= 2] if isinstance(found, list) else []
+    taken, failed = integer(answer.get("success")), integer(answer.get("fail"))
+    is_only_one = len(rows) == 1 and taken == 1 and not failed
+    for row in rows[:_MOST_ROWS]:
+        named = number_of(row[0], f"+{to}", country)
+        if named == f"+{to}" or (named is None and is_only_one):
             return Delivered(Outcome.ACCEPTED, str(row[1])[:LONGEST_ID])
-    refused = bool(integer(answer.get("fail"))) and not integer(answer.get("success"))
-    return Delivered(Outcome.TRANSIENT if refused else Outcome.AMBIGUOUS)
+    return Delivered(Outcome.TRANSIENT if failed and not taken else Outcome.AMBIGUOUS)
 
 
 def _answer(reply: Reply | Outcome) -> dict[str, Any] | Delivered:
@@ -186,7 +198,10 @@ def _answer(reply: Reply | Outcome) -> dict[str, Any] | Delivered:
     status = integer(answer.get("status"))
     if status is None or status > 0:  # the error page of a web framework has a positive `status`
         return foreign_answer(reply)
-    return answer if status == 0 else Delivered(OUTCOMES.get(status, Outcome.CONFIG_ERROR))
+    if status == 0:
+        return answer
+    outcome = OUTCOMES.get(status, Outcome.CONFIG_ERROR)
+    return Delivered.undocumented() if outcome is Outcome.CONFIG_ERROR and status not in SURE else Delivered(outcome)
 
 
 def _decimal(value: object) -> Decimal | None:

@@ -22,8 +22,8 @@ NO_DELIVERY_REPORT, DELIVERED = 0, 3
 
 SEND_OUTCOMES: Final[dict[int, Outcome]] = {
     # send status from 1001 on (two clients in the field); what is not here is `transient`: another route may have it
-    1001: Outcome.TRANSIENT,  # no route
-    1002: Outcome.TRANSIENT,  # no channel
+    1001: Outcome.DESTINATION_UNSUPPORTED,  # no route
+    1002: Outcome.DESTINATION_UNSUPPORTED,  # no channel
     1003: Outcome.FUNDS,  # no balance
     1004: Outcome.TRANSIENT,  # unknown
     1005: Outcome.TRANSIENT,  # refused
@@ -31,7 +31,7 @@ SEND_OUTCOMES: Final[dict[int, Outcome]] = {
     1007: Outcome.AMBIGUOUS,  # time-out of the server
     1008: Outcome.TRANSIENT,  # supplier's limit of the network
     1009: Outcome.TRANSIENT,  # consumer's limit of the network
-    1010: Outcome.TRANSIENT,  # no supplier
+    1010: Outcome.DESTINATION_UNSUPPORTED,  # no supplier
     1011: Outcome.RECIPIENT_BLOCKED,  # black number
     1012: Outcome.CONTENT_REJECTED,  # sensitive words
     1013: Outcome.THROTTLED,  # daily limit

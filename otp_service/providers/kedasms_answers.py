@@ -35,6 +35,9 @@ OUTCOMES: Final[dict[int, Outcome]] = {
     503: Outcome.TRANSIENT,
 }
 
+SURE: Final = frozenset({401})
+"""The statuses of `config_error` that surely concern the account; words are assumed, so they count and trip nothing."""
+
 REASONS: Final[tuple[tuple[str, Outcome], ...]] = (
     # words of a refusal (any other 4xx, or a `code` that is not "0"), in this order; no list of them is public
     (r"\b(timestamp|clock|time window|request expired)\b", Outcome.CONFIG_ERROR),
@@ -43,7 +46,10 @@ REASONS: Final[tuple[tuple[str, Outcome], ...]] = (
     (r"\b(sensitive|keyword|prohibited|spam|too long|content)\b|敏感|内容", Outcome.CONTENT_REJECTED),
     (r"\b(limits?|caps?|quota|exceed\w*|too (many|frequent)\w*|frequency|throttl\w*)\b|上限|频", Outcome.THROTTLED),
     (r"\b(blacklist\w*|blocklist\w*|unsubscri\w*|opted out|opt out)\b|黑名单|退订", Outcome.RECIPIENT_BLOCKED),
-    (r"\b(country .*(supported|enabled|allowed)|unsupported country|no (route|channel))\b", Outcome.CONFIG_ERROR),
+    (
+        r"\b(countr(y|ies)|regions?|destinations?|unsupported|coverage|no (route|channel))\b|国家",
+        Outcome.DESTINATION_UNSUPPORTED,
+    ),
     (r"\b(phones?|numbers?|recipients?|mobile|msisdn)\b|手机|号码", Outcome.RECIPIENT_INVALID),
     (r"\b(sender|signature|callback|api key|permission|whitelist|ip|suspended|disabled)\b|签名", Outcome.CONFIG_ERROR),
     (r"\b(payload|parameters?|json|fields?|missing|required)\b|参数", Outcome.CONFIG_ERROR),
@@ -72,6 +78,8 @@ def read_answer(reply: Reply | Outcome, now: float) -> Delivered:
     if success or task_id:  # it contradicts itself, and may have taken the message
         return Delivered(Outcome.AMBIGUOUS)
     outcome = _refusal(reply)
+    if outcome is Outcome.CONFIG_ERROR and _status_of(reply) not in SURE:
+        return Delivered.undocumented()
     if not outcome.retryable:
         return Delivered(outcome)
     wait = seconds_to_wait(reply.headers)
@@ -82,13 +90,9 @@ def read_answer(reply: Reply | Outcome, now: float) -> Delivered:
 
 def _refusal(reply: Reply) -> Outcome:
     """Judge an answer that is not success; what is not surely a refusal is ambiguous."""
-    answer, status = json_object(reply.body), reply.status
-    if is_ok(status):
-        code = text_of(answer.get("code"))
-        if not code and answer.get("success") is not False:
-            return Outcome.AMBIGUOUS  # not the gateway's own answer
-        number = integer(code)
-        status = number if number and 100 <= number < 600 else 0
+    status = _status_of(reply)
+    if status is None:
+        return Outcome.AMBIGUOUS
     if status in OUTCOMES:
         return OUTCOMES[status]
     if status and not 400 <= status < 500:
@@ -101,6 +105,18 @@ def _refusal(reply: Reply) -> Outcome:
         return Outcome.TRANSIENT  # refused under a code of its own that nobody knows: another gateway may take it
     # a page of a proxy has no words, and has not judged the number
     return Outcome.RECIPIENT_INVALID if status in (400, 422) and words else Outcome.CONFIG_ERROR
+
+
+def _status_of(reply: Reply) -> int | None:
+    """Give the HTTP status of a refusal, or the one in `code`; 0: another code, None: not the gateway's own answer."""
+    if not is_ok(reply.status):
+        return reply.status
+    answer = json_object(reply.body)
+    code = text_of(answer.get("code"))
+    if not code and answer.get("success") is not False:
+        return None
+    number = integer(code)
+    return number if number and 100 <= number < 600 else 0
 
 
 def read_limits(reply: Reply | Outcome) -> Outcome:

@@ -27,10 +27,10 @@ from otp_service.domain.gateways import Receipt, ReceiptCall, ReceiptForged
 from otp_service.domain.outcomes import Delivered, Outcome, Sending
 from otp_service.domain.secret import Secret
 from otp_service.providers.http import GatewayClient, Reply
-from otp_service.providers.loose import LONGEST_ID, foreign_answer, integer, json_object, seconds_to_wait
+from otp_service.providers.loose import LONGEST_ID, foreign_answer, integer, json_object, number_of, seconds_to_wait
 from otp_service.providers.sendcloud_hooks import read_hook
 
-__all__ = ["OUTCOMES", "Sendcloud", "SendcloudAccount", "read_answer", "signature"]
+__all__ = ["OUTCOMES", "SURE", "Sendcloud", "SendcloudAccount", "read_answer", "signature"]
 
 OUTCOMES: Final[dict[int, Outcome]] = {
     # Aurora's list of codes; the rest of its 4xxxx is about e-mail
@@ -70,11 +70,19 @@ OUTCOMES: Final[dict[int, Outcome]] = {
     601: Outcome.CONFIG_ERROR,  # no permission
 }
 
+SURE: Final = frozenset({40005, 6001, 401, 422, 471, 473, 474, 601})
+"""The codes of `config_error` that surely concern the account. The others are about one request."""
+
 SUCCESS, PARTIAL, NONE_SENT, BAD_TIMESTAMP = 200, 311, 312, 461
+_YES: Final = (True, "true", "1")
 
 REASONS: Final[tuple[tuple[str, Outcome], ...]] = (
     # `items` says why one number of a request was refused, in words only: sendcloud.net's are known, in Chinese; the
     # English ones are assumed. What is not here is `transient`: another gateway may be asked.
+    ("country", Outcome.DESTINATION_UNSUPPORTED),
+    ("region", Outcome.DESTINATION_UNSUPPORTED),
+    ("unsupported", Outcome.DESTINATION_UNSUPPORTED),
+    ("国家", Outcome.DESTINATION_UNSUPPORTED),
     ("手机号格式", Outcome.RECIPIENT_INVALID),
     ("手机号不能为空", Outcome.RECIPIENT_INVALID),
     ("format", Outcome.RECIPIENT_INVALID),
@@ -85,6 +93,9 @@ REASONS: Final[tuple[tuple[str, Outcome], ...]] = (
     ("余额", Outcome.FUNDS),
     ("balance", Outcome.FUNDS),
 )
+
+_MOST_ITEMS: Final = 16
+"""One number was asked for: more items than this are not looked through."""
 
 LONGEST_VALUE: Final = 32
 """Characters of a variable's value (send reference)."""
@@ -207,10 +218,12 @@ def read_answer(reply: Reply | Outcome, to: str) -> Delivered:
     if code is None:
         return foreign_answer(reply)
     if code in (SUCCESS, PARTIAL, NONE_SENT):
-        said_no = answer.get("result", True) is not True  # Aurora's schema does not list `result`
+        said_no = answer.get("result", True) not in _YES  # Aurora's schema does not list `result`
         info = answer.get("info")
         return _of_one(code, info if isinstance(info, dict) else {}, to, doubtful=said_no or reply.status >= 300)
     outcome = OUTCOMES.get(code, _unknown(code))
+    if outcome is Outcome.CONFIG_ERROR and code not in SURE:
+        return Delivered.undocumented()
     return Delivered(outcome, retry_after=seconds_to_wait(reply.headers) if outcome is Outcome.THROTTLED else None)
 
 
@@ -234,9 +247,10 @@ def without_number(sms_id: str) -> str:
 
 
 def _reason(items: object, to: str) -> Outcome | None:
-    """Read why our number was refused; None when it is not among the refused."""
-    for item in items if isinstance(items, list) else ():
-        if isinstance(item, dict) and str(item.get("phone", "")).lstrip("+") == to.lstrip("+"):
+    """Read why our number was refused; None when it is not among the refused. It is the only one that was asked for."""
+    refused = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    for item in refused[:_MOST_ITEMS]:
+        if number_of(item.get("phone"), to, "") in ((to, None) if len(refused) == 1 else (to,)):
             words = str(item.get("message", "")).lower()
             return next((outcome for needle, outcome in REASONS if needle in words), Outcome.TRANSIENT)
     return None

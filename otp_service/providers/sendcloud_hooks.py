@@ -10,6 +10,7 @@ numbers disagree (delivered is 2 and 20) and are not read.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import hmac
 import re
@@ -17,12 +18,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import msgspec
-
 from otp_service.domain.gateways import Receipt, ReceiptCall, ReceiptForged
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.loose import LONGEST_ID, integer, json_object
+from otp_service.providers.loose import LONGEST_ID, integer, json_object, json_value
 
 __all__ = ["EVENTS", "EVENT_OUTCOMES", "hook_signature", "read_hook"]
 
@@ -60,6 +59,8 @@ EVENT_OUTCOMES: Final[dict[int, Outcome]] = {
 }
 """A code that is not here is `transient`: undelivered, and another gateway may be asked."""
 
+_AROUND: Final = b" \t\r\n\0"
+
 OLDEST_MS: Final = 48 * 3600 * 1000
 AHEAD_MS: Final = 5 * 60 * 1000
 
@@ -95,15 +96,15 @@ def read_hook(call: ReceiptCall, key: Secret) -> Sequence[Receipt]:
 
 def _fields(call: ReceiptCall) -> dict[str, Any] | None:
     """Read what a call carries; None when its body cannot be read."""
-    body = call.body.strip()
+    body = call.body.removeprefix(codecs.BOM_UTF8).strip(_AROUND)
     if not body:
         return dict(call.query)
-    try:
-        if body[:1] not in (b"{", b"["):
+    if body[:1].isalpha():
+        try:
             return dict(parse_qsl(body.decode(), keep_blank_values=True))
-        fields = msgspec.json.decode(body)
-    except (ValueError, RecursionError):  # msgspec's and Unicode's errors are ValueErrors
-        return None
+        except ValueError:  # also Unicode's errors
+            return None
+    fields = json_value(call.body)
     return fields if isinstance(fields, dict) else None
 
 
@@ -138,10 +139,7 @@ def _first(fields: Mapping[str, Any], one: str, many: str) -> str:
         return text
     several = fields.get(many)
     if isinstance(several, str):
-        try:
-            several = msgspec.json.decode(several)
-        except (ValueError, RecursionError):
-            return ""
+        several = json_value(several)
     return _text(several[0]) if isinstance(several, list) and several else ""
 
 

@@ -27,19 +27,21 @@ import msgspec
 from otp_service.domain.outcomes import Delivered, Outcome, Sending
 from otp_service.domain.secret import Secret
 from otp_service.providers.http import GatewayClient, Reply
-from otp_service.providers.loose import json_object, seconds_to_wait
+from otp_service.providers.loose import json_object, json_value, seconds_to_wait
 
 __all__ = ["OUTCOMES", "REASONS", "Smshub", "SmshubAccount", "Token", "read_answer", "read_token"]
 
 OUTCOMES: Final[dict[int, Outcome]] = {
-    # what HTTP itself says; the hub's documents name no error. Any other 4xx is `config_error`
+    # what HTTP itself says; the hub's documents name no error. Any other 4xx is a refusal of unknown meaning
+    401: Outcome.CONFIG_ERROR,  # after a fresh login
     408: Outcome.AMBIGUOUS,  # a proxy may say so about the hub
     429: Outcome.THROTTLED,
 }
 
 REASONS: Final[tuple[tuple[str, Outcome], ...]] = (
-    # words of a 400 in this order (assumed: ASP.NET names the member that it does not like)
+    # words of a refusal in this order (assumed: ASP.NET names the member that it does not like)
     (r"program", Outcome.CONFIG_ERROR),
+    (r"countr(y|ies)|region|destination|international", Outcome.DESTINATION_UNSUPPORTED),
     (r"insufficient|credit|balance|funds", Outcome.FUNDS),
     (r"unsubscri|opted out|opt-out|blacklist|donottext|do not text", Outcome.RECIPIENT_BLOCKED),
     (r"phone|number|recipient", Outcome.RECIPIENT_INVALID),
@@ -49,10 +51,11 @@ _REASONS: Final = tuple((re.compile(words, re.IGNORECASE), outcome) for words, o
 
 JSON: Final = "application/json; charset=utf-8"
 FORM: Final = "application/x-www-form-urlencoded"
+_AROUND: Final = " \t\r\n\0\ufeff"
 RENEW_SECONDS: Final = 300
 """A token is not used in its last minutes."""
 
-_PAGE: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
+_PAGE: Final = re.compile(rb"(\xef\xbb\xbf)?[\s\0]*<(!doctype\s+html|html)\b", re.IGNORECASE)
 _JWT: Final = re.compile(r"[A-Za-z0-9_=-]+\.([A-Za-z0-9_=-]+)\.[A-Za-z0-9_=-]+")
 
 
@@ -191,9 +194,11 @@ def read_answer(reply: Reply | Outcome) -> Delivered:
         return Delivered(reply)
     if 200 <= reply.status < 300:
         return Delivered(Outcome.AMBIGUOUS if _PAGE.match(reply.body) else Outcome.ACCEPTED)
-    if reply.status == 400:
-        return Delivered(_bad_request(reply.body))
-    outcome = OUTCOMES.get(reply.status, Outcome.CONFIG_ERROR if 400 <= reply.status < 500 else Outcome.AMBIGUOUS)
+    if reply.status in (400, 403):
+        return _refusal(reply)
+    if 400 <= reply.status < 500 and reply.status not in OUTCOMES:
+        return Delivered.undocumented()
+    outcome = OUTCOMES.get(reply.status, Outcome.AMBIGUOUS)
     if reply.status == 503 and "retry-after" in reply.headers:  # who says this did not pass the request on
         outcome = Outcome.TRANSIENT
     return Delivered(outcome, retry_after=seconds_to_wait(reply.headers) if outcome.retryable else None)
@@ -217,21 +222,25 @@ def read_token(reply: Reply | Outcome) -> Token | Delivered:
     return Delivered(Outcome.CONFIG_ERROR)
 
 
-def _bad_request(body: bytes) -> Outcome:
-    """Judge a 400 by its words; a page is a web server's, which has not judged the number."""
-    words = body.decode("utf-8", "replace").strip()
-    if words.startswith("<"):
-        return Outcome.CONFIG_ERROR
-    return next((outcome for pattern, outcome in _REASONS if pattern.search(words)), Outcome.RECIPIENT_INVALID)
+def _refusal(reply: Reply) -> Delivered:
+    """Judge a 400 or a 403 by its words; those about our program are assumed, so they count and trip nothing.
+
+    A page is a web server's, which has not judged the number. A 400 without known words is about the number.
+    """
+    words = reply.body.decode("utf-8", "replace").strip(_AROUND)
+    unknown = Outcome.RECIPIENT_INVALID if reply.status == 400 else Outcome.CONFIG_ERROR
+    outcome = next((found for pattern, found in _REASONS if pattern.search(words)), unknown)
+    if words.startswith("<") or outcome is Outcome.CONFIG_ERROR:
+        return Delivered.undocumented()
+    return Delivered(outcome)
 
 
 def _unquoted(body: bytes) -> str:
     """Read a JSON string, and be content with quotes and backslashes that are left, as the hub's C# sample is."""
-    try:
-        text = msgspec.json.decode(body, type=str)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    text = json_value(body)
+    if not isinstance(text, str):
         text = body.decode("ascii", "replace")
-    return text.replace("\\", "").replace('"', "").strip()
+    return text.replace("\\", "").replace('"', "").strip(_AROUND)
 
 
 def _end(payload: str) -> float:

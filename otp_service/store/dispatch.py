@@ -13,10 +13,8 @@ from otp_service.domain.dispatch import (
     Go,
     Held,
     Hindrance,
-    Verdict,
-    verdict_of,
 )
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.outcomes import Delivered, HealthSignal, Outcome
 from otp_service.observability import LOG, METRICS
 from otp_service.store.keys import GatewayKeys, tenant_day_key
 from otp_service.store.link import Call, Reply
@@ -74,11 +72,12 @@ class RedisDispatch:
         cost = policy.cost(country, segments)
         pace = 1000 / policy.max_per_second if policy.max_per_second else 0
         args = (message_id, f"{pace:.0f}", policy.max_concurrent, self._call_ms[provider], patience_ms)
-        calls = [Call(script("gateway_take"), (keys.circuit, keys.queue, keys.comebacks, keys.calls), args)]
+        taking = (keys.circuit, keys.queue, keys.comebacks, keys.calls, keys.destination(country))
+        calls = [Call(script("gateway_take"), taking, args)]
         accounts = [] if repeats else self._accounts(provider, tenant)
         calls += [_charge(key, cost, caps) for key, caps, _ in accounts]
         taken, *charges = await self._topology.send(calls)
-        go = Go(provider, tenant, message_id, cost, int(taken[1]), repeats)
+        go = Go(provider, tenant, message_id, country, cost, int(taken[1]), repeats)
         held = _held(taken, charges, accounts)
         if held is None:
             for (_, _, hindrance), charge in zip(accounts, charges, strict=True):
@@ -98,10 +97,7 @@ class RedisDispatch:
         calls = [_done_call(go, answer)]
         if not go.repeats and (answer is None or answer.outcome.surely_unsent):
             calls += [_refund(key, go) for key, _, _ in self._accounts(go.provider, go.tenant)]
-        state, opened = (await self._topology.send(calls))[0]
-        METRICS.circuit_open.labels(go.provider).set(state == b"open")
-        if opened:
-            LOG.error("circuit_opened", provider=go.provider, why=answer.outcome.value if answer else "")
+        _tell(go, answer, (await self._topology.send(calls))[0])
 
     def _accounts(self, provider: str, tenant: str) -> list[tuple[str, Caps, Hindrance]]:
         """Name the days that a message counts in: the provider's always, the tenant's if it has caps."""
@@ -112,12 +108,16 @@ class RedisDispatch:
         return accounts
 
 
-def state_call(provider: str, policy: GatewayPolicy, price: int = 0) -> Call:
-    """Make the call that looks at a gateway, for a batch: for a message that costs `price` in all, in millionths."""
+def state_call(provider: str, policy: GatewayPolicy, price: int = 0, country: str = "") -> Call:
+    """Make the call that looks at a gateway, for a batch: for a message that costs `price` in all, in millionths.
+
+    With a `country` its circuit for numbers of that country counts as well.
+    """
     keys = GatewayKeys(provider)
+    destination = (keys.destination(country),) if country else ()
     caps = policy.caps
     args = (price, _text(caps.messages), _text(caps.spend), int(caps.block))
-    return Call(script("gateway_state"), (keys.circuit, keys.calls, keys.day), args)
+    return Call(script("gateway_state"), (keys.circuit, keys.calls, keys.day, *destination), args)
 
 
 def day_state_call(tenant: str, caps: Caps, prices: Sequence[int]) -> Call:
@@ -151,11 +151,30 @@ def _refund(key: str, go: Go) -> Call:
 
 def _done_call(go: Go, answer: Delivered | None) -> Call:
     keys = GatewayKeys(go.provider)
-    outcome = answer.outcome if answer else None
-    verdict = Verdict.NONE if outcome is None else verdict_of(outcome)
-    first, longest = OPEN_MS.get(outcome, OPEN_MS[None])
-    args = (go.message_id, verdict, outcome.value if outcome else "", first, longest, _rest_ms(answer))
-    return Call(script("gateway_done"), (keys.circuit, keys.calls), args)
+    signal = answer.health if answer else HealthSignal.NONE
+    why = answer.outcome.value if answer else ""
+    first, longest = _open_ms(answer)
+    args = (go.message_id, signal, why, first, longest, _rest_ms(answer), go.country)
+    return Call(script("gateway_done"), (keys.circuit, keys.calls, keys.destination(go.country)), args)
+
+
+def _open_ms(answer: Delivered | None) -> tuple[int, int]:
+    """Say for how long a circuit opens first and at most, if this answer opens it."""
+    if answer is None or answer.health is not HealthSignal.TRIP:
+        return OPEN_MS[None]
+    return OPEN_MS.get(answer.outcome, OPEN_MS[Outcome.CONFIG_ERROR])
+
+
+def _tell(go: Go, answer: Delivered | None, reply: Reply) -> None:
+    """Tell operators how the circuits are after a call, and which of them it has opened."""
+    state, opened, state_there, opened_there = reply
+    METRICS.circuit_open.labels(go.provider).set(state == b"open")
+    METRICS.destination_circuit_open.labels(go.provider, go.country).set(state_there == b"open")
+    why = answer.outcome.value if answer else ""
+    if opened:
+        LOG.error("circuit_opened", provider=go.provider, why=why)
+    if opened_there:
+        LOG.error("destination_circuit_opened", provider=go.provider, country=go.country, why=why)
 
 
 def _rest_ms(answer: Delivered | None) -> int:

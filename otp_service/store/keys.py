@@ -30,6 +30,7 @@ PARTITIONS = 64
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _ID_LENGTH = 23
 _ID_BYTES = 16
+_COUNTRY_LETTERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,10 @@ class GatewayKeys:
     def circuit(self) -> str:
         """The circuit, and when the last text went out."""
         return f"otp:{{g:{self.provider}}}:c"
+
+    def destination(self, country: str) -> str:
+        """The circuit for numbers of one country (ISO 3166 alpha-2; every other text shares one circuit)."""
+        return f"{self.circuit}:{country if len(country) == _COUNTRY_LETTERS and country.isalpha() else ''}"
 
     @property
     def queue(self) -> str:

@@ -102,7 +102,10 @@ class RedisVerifications:
         """Look at every gateway of the route, and at the tenant's day, with what this message costs there."""
         policies = [self._policies[name] for name in admission.route]
         prices = [policy.cost(admission.country, admission.segments) for policy in policies]
-        looks = [state_call(*one) for one in zip(admission.route, policies, prices, strict=True)]
+        looks = [
+            state_call(name, policy, price, admission.country)
+            for name, policy, price in zip(admission.route, policies, prices, strict=True)
+        ]
         if caps := self._tenants.get(admission.tenant):
             looks.append(day_state_call(admission.tenant, caps, [0, *prices]))
         return looks

@@ -257,7 +257,7 @@ async def test_providers_for_machines(run: Run, config: Callable[..., Path], gat
         "name": "jakarta",
         "type": "eims",
         "served": True,
-        "circuit": {"state": "open", "why": "funds"},
+        "circuit": {"state": "open", "why": "funds", "destinations": {}},
         "calls": 0,
         "max_concurrent": 16,
         "max_per_second": None,

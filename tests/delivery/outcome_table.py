@@ -100,10 +100,20 @@ def refusal(outcome: Outcome, times: int = 1) -> Seen:
 PAGE: Final = Say(Reply(b"<html><body>It works!</body></html>", 200, {"Content-Type": "text/html"}))
 CRASH: Final = Say(Reply(b"<html><body>Server Error</body></html>", 500, {"Content-Type": "text/html"}))
 
+NOT_SERVED: Final = Say(
+    Reply(
+        b'{"result":false,"statusCode":312,"message":"failed","info":{"successCount":0,"failedCount":1,'
+        b'"items":[{"phone":"","message":"country not supported"}]}}',
+        200,
+        {"Content-Type": "application/json"},
+    )
+)
+
 REFUSALS: Final[Mapping[str, tuple[tuple[Outcome, str, Step], ...]]] = {
     "kedasms": (
         (Outcome.RECIPIENT_INVALID, "400 Invalid phone number", kedasms.refusing(400, "Invalid phone number")),
         (Outcome.RECIPIENT_BLOCKED, "400 in blacklist", kedasms.refusing(400, "Recipient is in blacklist")),
+        (Outcome.DESTINATION_UNSUPPORTED, "400 country", kedasms.refusing(400, "Country ID is not supported")),
         (Outcome.CONTENT_REJECTED, "400 sensitive word", kedasms.refusing(400, "Content has a sensitive word")),
         (Outcome.CONFIG_ERROR, "401 Invalid API key", kedasms.refusing(401, "Invalid API key")),
         (Outcome.FUNDS, "402 Insufficient balance", kedasms.refusing(402, "Insufficient balance")),
@@ -113,6 +123,7 @@ REFUSALS: Final[Mapping[str, tuple[tuple[Outcome, str, Step], ...]]] = {
     "eims": (
         (Outcome.RECIPIENT_INVALID, "-9 abnormal number", eims.refusing(-9)),
         (Outcome.RECIPIENT_BLOCKED, "-28 limit of the phone", eims.refusing(-28)),
+        (Outcome.DESTINATION_UNSUPPORTED, "-19 pricing not agreed", eims.refusing(-19)),
         (Outcome.CONTENT_REJECTED, "-3 sensitive words", eims.refusing(-3)),
         (Outcome.CONFIG_ERROR, "-1 authentication", eims.refusing(-1)),
         (Outcome.FUNDS, "-10 balance", eims.refusing(-10)),
@@ -122,6 +133,7 @@ REFUSALS: Final[Mapping[str, tuple[tuple[Outcome, str, Step], ...]]] = {
     "sendcloud": (
         (Outcome.RECIPIENT_INVALID, "412 malformed number", sendcloud.refusing(412)),
         (Outcome.RECIPIENT_BLOCKED, "496 limit of the number", sendcloud.refusing(496)),
+        (Outcome.DESTINATION_UNSUPPORTED, "312 country", NOT_SERVED),
         (Outcome.CONTENT_REJECTED, "432 template", sendcloud.refusing(432)),
         (Outcome.CONFIG_ERROR, "40005 in HTTP 401", sendcloud.refusing(40005, status=401)),
         (Outcome.FUNDS, "499 quota", sendcloud.refusing(499)),
@@ -131,6 +143,7 @@ REFUSALS: Final[Mapping[str, tuple[tuple[Outcome, str, Step], ...]]] = {
     "smshub": (
         (Outcome.RECIPIENT_INVALID, "400 PhoneNumber", smshub.refusing(400, "textMessage.PhoneNumber is invalid")),
         (Outcome.RECIPIENT_BLOCKED, "400 unsubscribed", smshub.refusing(400, "The recipient has unsubscribed")),
+        (Outcome.DESTINATION_UNSUPPORTED, "403 region", smshub.refusing(403, "Not enabled for the region")),
         (Outcome.CONTENT_REJECTED, "400 Message", smshub.refusing(400, "The Message field is too long")),
         (Outcome.CONFIG_ERROR, "403", smshub.refusing(403)),
         (Outcome.FUNDS, "400 insufficient credit", smshub.refusing(400, "Insufficient credit")),

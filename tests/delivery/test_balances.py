@@ -106,7 +106,7 @@ async def test_one_of_many_closes_it(server: EmbeddedServer, make_world: WorldMa
     topology = connect(server.url)
     circuits = RedisCircuits(topology)
     dispatch = RedisDispatch(topology, {"first": GatewayPolicy(), "second": GatewayPolicy()}, {}, {})
-    go = Go("first", "demo", "v1", 0, 0)
+    go = Go("first", "demo", "v1", "ID", 0, 0)
     assert await circuits.out_of_funds(["first", "second"]) == []
     assert not await circuits.funded("first")
 

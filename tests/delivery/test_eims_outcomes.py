@@ -31,7 +31,7 @@ STATUSES = {
     -16: "config_error",
     -17: "content_rejected",
     -18: "transient",
-    -19: "config_error",
+    -19: "destination_unsupported",
     **dict.fromkeys(range(-25, -19), "config_error"),
     -26: "transient",
     -27: "throttled",

@@ -66,7 +66,11 @@ async def test_it_is_asked_ever_later_until_it_says_so(make_world: WorldMaker, m
 
 @pytest.mark.parametrize(
     ("state", "error"),
-    [(EimsState(0, 2), "transient"), (EimsState(1001), "transient"), (EimsState(1012), "content_rejected")],
+    [
+        (EimsState(0, 2), "transient"),
+        (EimsState(1001), "destination_unsupported"),
+        (EimsState(1012), "content_rejected"),
+    ],
 )
 async def test_what_was_not_delivered_goes_to_the_next(
     make_world: WorldMaker, make_gateway: GatewayMaker, second: EimsSimulator, state: EimsState, error: str

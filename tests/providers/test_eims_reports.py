@@ -65,7 +65,8 @@ def test_what_a_row_says(length: int, sent: int, delivery: int | None, expected:
 
 
 SENT = {
-    "transient": [1001, 1002, 1004, 1005, 1008, 1009, 1010, 1014, 1018, 1019, 1021, 1022, 1023],
+    "destination_unsupported": [1001, 1002, 1010],
+    "transient": [1004, 1005, 1008, 1009, 1014, 1018, 1019, 1021, 1022, 1023],
     "funds": [1003, 1017],
     "ambiguous": [1006, 1007],
     "recipient_blocked": [1011],

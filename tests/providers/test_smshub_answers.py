@@ -28,6 +28,8 @@ def invalid(member: str) -> bytes:
 @pytest.mark.parametrize(
     ("status", "body", "outcome"),
     [
+        (400, b"Texts to this country are not supported", Outcome.DESTINATION_UNSUPPORTED),
+        (403, b"Permission to send has not been enabled for the region", Outcome.DESTINATION_UNSUPPORTED),
         (200, b'"Message sent"', Outcome.ACCEPTED),
         (200, b"", Outcome.ACCEPTED),
         (201, b"{}", Outcome.ACCEPTED),
@@ -40,15 +42,10 @@ def invalid(member: str) -> bytes:
         (400, invalid("textMessage.PhoneNumber"), Outcome.RECIPIENT_INVALID),
         (400, invalid("textMessage.Message"), Outcome.CONTENT_REJECTED),
         (400, b"Message is too long", Outcome.CONTENT_REJECTED),
-        (400, invalid("textMessage.ProgramId"), Outcome.CONFIG_ERROR),
         (400, b"The number has unsubscribed", Outcome.RECIPIENT_BLOCKED),
         (400, b"Insufficient credit", Outcome.FUNDS),
-        (400, b"<h2>Bad Request - Invalid Hostname</h2>", Outcome.CONFIG_ERROR),
         (401, b"", Outcome.CONFIG_ERROR),
-        (403, b"", Outcome.CONFIG_ERROR),
-        (404, b"", Outcome.CONFIG_ERROR),
         (408, b"", Outcome.AMBIGUOUS),
-        (415, b"", Outcome.CONFIG_ERROR),
         (429, b"", Outcome.THROTTLED),
         (500, b"Insufficient credit", Outcome.AMBIGUOUS),
         (502, b"", Outcome.AMBIGUOUS),
@@ -59,6 +56,21 @@ def invalid(member: str) -> bytes:
 def test_an_answer_has_one_meaning(status: int, body: bytes, outcome: Outcome) -> None:
     """A 2xx is acceptance unless it is a page of somebody else's; a 5xx may be the hub's trouble after it has sent."""
     assert read_answer(Reply(status, {}, body)) == Delivered(outcome)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, invalid("textMessage.ProgramId")),
+        (400, b"<h2>Bad Request - Invalid Hostname</h2>"),
+        (403, b""),
+        (404, b""),
+        (415, b""),
+    ],
+)
+def test_a_refusal_of_unknown_meaning_is_counted(status: int, body: bytes) -> None:
+    """It surely sent nothing, and does not open the circuit by itself."""
+    assert read_answer(Reply(status, {}, body)) == Delivered.undocumented()
 
 
 def test_a_time_to_wait_is_passed_on() -> None:

@@ -1,5 +1,6 @@
 -- gateway_take: asks for one call to a gateway, for all replicas: circuit, pace and calls at a time.
 -- KEYS  1 the circuit  2 the queue of those who wait for their turn  3 when each of them comes back  4 calls under way
+--       5 the circuit for the message's destination
 -- ARGV  1 message id  2 ms between two texts, '0' for no pace  3 calls at a time  4 ms the call may take
 --       5 ms that the message may still wait
 -- returns {'go', now} {'wait', now, ms} {'open', now, ms}: the circuit
@@ -35,10 +36,14 @@ local function wait_for_turn(wait, ahead)
   return {'wait', now, again}
 end
 
-local state, left = circuit_of(KEYS[1], now)
-if state == 'open' or state == 'probing' then
-  leave_queue({id})
-  return {'open', now, left}
+local states = {}
+for _, key in ipairs({KEYS[1], KEYS[5]}) do
+  local state, left = circuit_of(key, now)
+  if state == 'open' or state == 'probing' then
+    leave_queue({id})
+    return {'open', now, left}
+  end
+  states[key] = state
 end
 
 local gone = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now - GIVEN_UP_MS, 'LIMIT', 0, 1000)
@@ -60,9 +65,11 @@ if pace > 0 then
   redis.call('HSET', KEYS[1], 'last', string.format('%.0f', math.max(last + pace, now - pace * LATE_SHARE)))
   live_until(KEYS[1], now + pace + 1000, now)
 end
-if state == 'half' then
-  redis.call('HSET', KEYS[1], 'probe', string.format('%.0f', now + tonumber(ARGV[4])), 'by', id)
-  live_until(KEYS[1], now + tonumber(ARGV[4]) + WINDOW_MS, now)
+for key, state in pairs(states) do
+  if state == 'half' then
+    redis.call('HSET', key, 'probe', string.format('%.0f', now + tonumber(ARGV[4])), 'by', id)
+    live_until(key, now + tonumber(ARGV[4]) + WINDOW_MS, now)
+  end
 end
 leave_queue({id})
 redis.call('ZADD', KEYS[4], string.format('%.0f', now + tonumber(ARGV[4])), id)

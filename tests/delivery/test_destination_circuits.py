@@ -1,0 +1,191 @@
+"""What one destination, or one message, says of a provider: its circuit for that country, and no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from otp_service.dev.simulators.eims import EimsSimulator, refusing
+from otp_service.dev.simulators.server import Reply, Request, Say
+from otp_service.domain.dispatch import Availability, GatewayPolicy, Go, Held, Hindrance
+from otp_service.domain.outcomes import Delivered, HealthSignal, Outcome
+from otp_service.store.dispatch import RedisDispatch
+from otp_service.store.standing import standings
+from otp_service.store.topology import connect
+from tests.delivery.conftest import arrived, settled, through
+from tests.world import World, WorldMaker
+
+INDONESIA = "+62812{:07d}"
+SINGAPORE = "+658234{:04d}"
+NOT_SERVED = -19
+UNDOCUMENTED = -77
+
+
+def refuses_singapore(gateway: EimsSimulator, status: int) -> None:
+    """Have a gateway refuse every number of Singapore with a status."""
+    take = gateway.answer
+
+    def answer(request: Request) -> Reply:
+        return refusing(status).reply if "numbers=65" in request.query else take(request)
+
+    gateway.answer = answer  # type: ignore[method-assign]
+
+
+async def sent(world: World, number: str, expected: tuple[str, str | None]) -> None:
+    """Request a code and wait for what became of it at the one gateway."""
+    response = await world.request(number)
+    assert response.status_code == 202, response.text
+    await settled(world, response.json()["verification_id"], {"first": expected})
+
+
+async def test_a_destination_that_is_not_served_shuts_nobody_out(
+    make_world: WorldMaker, gateway: EimsSimulator
+) -> None:
+    """20 messages to a country that a gateway does not serve: each is told so, and every other one is sent."""
+    refuses_singapore(gateway, NOT_SERVED)
+    world = await make_world(through(gateway))
+    for n in range(20):
+        await sent(world, SINGAPORE.format(n), ("failed", "destination_unsupported"))
+        await sent(world, INDONESIA.format(n), ("sent", None))
+    assert len(gateway.messages) == 20
+
+
+async def test_a_destination_that_is_not_served_goes_to_the_next(
+    make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
+) -> None:
+    """At once, with one text, and the first gateway is not asked for it again."""
+    gateway.script(refusing(NOT_SERVED))
+    world = await make_world(through(gateway, second))
+    verification_id = (await world.request()).json()["verification_id"]
+    await arrived(second)
+    expected = {"first": ("failed", "destination_unsupported"), "second": ("sent", None)}
+    await settled(world, verification_id, {name: (status, error) for name, (status, error) in expected.items()})
+    assert (len(gateway.requests), len(second.messages)) == (1, 1)
+
+
+@pytest.mark.parametrize("answer", [refusing(UNDOCUMENTED), Say(Reply(b"Forbidden", 403)), Say(Reply(b"", 404))])
+async def test_a_refusal_of_unknown_meaning_opens_nothing_by_itself(
+    make_world: WorldMaker, gateway: EimsSimulator, answer: Say
+) -> None:
+    """Two among ten good messages are two that failed."""
+    world = await make_world(through(gateway))
+    for n in range(10):
+        if n in (3, 7):
+            gateway.script(answer)
+        await sent(world, INDONESIA.format(n), ("failed", "config_error") if n in (3, 7) else ("sent", None))
+
+
+async def test_a_country_that_fails_is_shut_alone(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+    """Five undocumented refusals for one country: its numbers get no_route for seconds, those of others are sent."""
+    refuses_singapore(gateway, UNDOCUMENTED)
+    world = await make_world(through(gateway))
+    for n in range(5):
+        await sent(world, SINGAPORE.format(n), ("failed", "config_error"))
+    refused = await world.request(SINGAPORE.format(9))
+    assert (refused.status_code, refused.json()["code"]) == (503, "no_route")
+    assert 1 <= refused.json()["retry_after"] <= 6
+    for n in range(5):
+        await sent(world, INDONESIA.format(n), ("sent", None))
+
+    await world.advance(refused.json()["retry_after"])
+    await sent(world, SINGAPORE.format(10), ("failed", "config_error"))
+    assert (await world.request(SINGAPORE.format(11))).json()["code"] == "no_route"  # the probe has failed
+
+
+async def test_a_country_is_served_again_when_its_probe_passes(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+    """One message tries it; then all are sent."""
+    gateway.script(*[refusing(UNDOCUMENTED)] * 5)
+    world = await make_world(through(gateway))
+    for n in range(5):
+        await sent(world, SINGAPORE.format(n), ("failed", "config_error"))
+    assert (await world.request(SINGAPORE.format(9))).json()["code"] == "no_route"
+    await world.advance(6)
+    for n in range(10, 13):
+        await sent(world, SINGAPORE.format(n), ("failed", "recipient_invalid"))  # the simulator takes 62… alone
+
+
+async def answered(dispatch: RedisDispatch, country: str, answer: Delivered, name: str = "m") -> Go | Held:
+    """Ask for a call to a provider for a country, and end it with an answer."""
+    go = await dispatch.take("first", "demo", name, country=country, segments=1, patience_ms=60_000)
+    if isinstance(go, Go):
+        await dispatch.done(go, answer)
+    return go
+
+
+@pytest.mark.parametrize(
+    ("failing", "open_to"),
+    [
+        ({"ID": 5}, {"SG": False, "ID": True, "MY": False}),
+        ({"ID": 50}, {"SG": False, "ID": True, "MY": False}),
+        ({"ID": 4, "SG": 4}, {"SG": False, "ID": False, "MY": False}),
+        ({"ID": 4, "SG": 4, "MY": 3}, {"SG": True, "ID": True, "MY": True, "TH": True}),
+    ],
+)
+async def test_only_what_fails_everywhere_shuts_the_provider(
+    make_world: WorldMaker, failing: dict[str, int], open_to: dict[str, bool]
+) -> None:
+    """The provider's own circuit opens by failures of more than one country, its worst one left aside."""
+    topology = connect(make_world.url)
+    dispatch = RedisDispatch(topology, {"first": GatewayPolicy()}, {}, {"first": 5_000})
+    for country, times in failing.items():
+        for n in range(times):
+            await answered(dispatch, country, Delivered(Outcome.TRANSIENT), f"{country}-{n}")
+    found = {}
+    for country in open_to:
+        held = await dispatch.take("first", "demo", "x", country=country, segments=1, patience_ms=60_000)
+        found[country] = isinstance(held, Held) and held.why is Hindrance.OPEN
+    await topology.close()
+    assert found == open_to
+
+
+async def test_a_trip_shuts_the_provider_for_every_country(make_world: WorldMaker) -> None:
+    """A refused password is no matter of a destination; operators see both kinds of circuits."""
+    topology = connect(make_world.url)
+    policies = {"first": GatewayPolicy()}
+    dispatch = RedisDispatch(topology, policies, {}, {"first": 5_000})
+    for n in range(5):
+        await answered(dispatch, "SG", Delivered.undocumented(), f"s-{n}")
+    before = (await standings(topology, policies))["first"]
+    await answered(dispatch, "ID", Delivered(Outcome.CONFIG_ERROR))
+    after = (await standings(topology, policies))["first"]
+    held = await answered(dispatch, "TH", Delivered(Outcome.ACCEPTED))
+    await topology.close()
+    assert (before.state.availability, list(before.destinations)) == (Availability.OK, ["SG"])
+    assert 0 < before.destinations["SG"] <= 2_000
+    assert (after.state.availability, after.state.why) == (Availability.OPEN, "config_error")
+    assert held == Held(Hindrance.OPEN, held.ms if isinstance(held, Held) else 0)
+
+
+async def test_one_of_many_probes_a_country(make_world: WorldMaker) -> None:
+    """Of 30 parallel calls to a country that is tried again exactly one is made; another country's are not held up."""
+    topology = connect(make_world.url)
+    dispatch = RedisDispatch(topology, {"first": GatewayPolicy(max_concurrent=100)}, {}, {"first": 5_000})
+    for n in range(5):
+        await answered(dispatch, "SG", Delivered(Outcome.TRANSIENT), f"s-{n}")
+    await make_world.store.incrby("test:clock", 7_000)
+
+    async def take(country: str, n: int) -> str:
+        found = await dispatch.take("first", "demo", f"{country}{n}", country=country, segments=1, patience_ms=60_000)
+        return f"{country} {type(found).__name__}"
+
+    found = Counter(await asyncio.gather(*(take(country, n) for n in range(30) for country in ("SG", "ID"))))
+    await topology.close()
+    assert found == {"SG Go": 1, "SG Held": 29, "ID Go": 30}
+
+
+def test_what_an_answer_says_of_the_provider() -> None:
+    """Every outcome has its signal, and an answer may say otherwise."""
+    signals = {outcome: Delivered(outcome).health for outcome in Outcome}
+    assert {outcome for outcome, signal in signals.items() if signal is HealthSignal.TRIP} == {
+        Outcome.CONFIG_ERROR,
+        Outcome.FUNDS,
+    }
+    assert {outcome for outcome, signal in signals.items() if signal is HealthSignal.FAILURE} == {
+        Outcome.TRANSIENT,
+        Outcome.AMBIGUOUS,
+    }
+    assert signals[Outcome.THROTTLED] is HealthSignal.NONE
+    assert signals[Outcome.DESTINATION_UNSUPPORTED] is HealthSignal.SUCCESS
+    assert Delivered.undocumented().health is HealthSignal.FAILURE
