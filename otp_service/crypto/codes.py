@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import secrets
-import unicodedata
 
-__all__ = ["CODE_LENGTHS", "new_code", "read_code"]
+from otp_service.domain.typed_text import LINE_END, normalize_typed
+
+__all__ = ["CODE_LENGTHS", "MAX_TYPED", "new_code", "read_code"]
 
 CODE_LENGTHS = range(4, 11)
-_IGNORED = frozenset(" -\u00a0\u2010\u2011\u2012\u2013\u2014\u2212\u202f")
+MAX_TYPED = 64
+"""Characters of the longest text that is looked at: ten digits with marks and spaces between them."""
+
+_IGNORED = str.maketrans("", "", f" -{LINE_END}")
 
 
 def new_code(length: int) -> str:
@@ -17,13 +21,11 @@ def new_code(length: int) -> str:
 
 
 def read_code(typed: str) -> str | None:
-    """Read what a person typed: 4-10 digits of any script, spaces and dashes dropped; None for anything else."""
-    digits = []
-    for character in typed:
-        if character in _IGNORED:
-            continue
-        digit = unicodedata.decimal(character, None)
-        if digit is None:
-            return None
-        digits.append(str(digit))
-    return "".join(digits) if len(digits) in CODE_LENGTHS else None
+    """Read what a person typed: 4-10 digits of any script; None for anything else.
+
+    White space, dashes and invisible characters are dropped, as in a phone number.
+    """
+    if len(typed) > MAX_TYPED:
+        return None
+    digits = normalize_typed(typed).translate(_IGNORED)
+    return digits if len(digits) in CODE_LENGTHS and digits.isascii() and digits.isdecimal() else None

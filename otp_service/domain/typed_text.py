@@ -1,0 +1,83 @@
+"""What people type and paste, in plain characters: one function for phone numbers, codes and the ends of secrets.
+
+Contact apps, chats, web pages and spreadsheets put characters into a text that nobody sees: direction marks, zero-width
+spaces, soft hyphens, variation selectors, a BOM, tabs and line ends. A person cannot remove what is not visible, so
+it is dropped. What can be seen, and is neither a digit nor a known separator, stays as it is, for the caller to refuse.
+"""
+
+import unicodedata
+from typing import Final
+
+__all__ = ["LINE_END", "normalize_typed", "strip_invisible"]
+
+LINE_END: Final = "\n"
+"""Stands for every white space that ends a line or a table cell; every other white space becomes a space."""
+
+# Unicode's White_Space. U+001C-001F are separators for Python's str.isspace only: they are controls, and refused.
+_LINE_ENDS: Final = "\t\n\v\f\r\x85\u2028\u2029"
+_SPACES: Final = " \u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
+# Used as dashes although Unicode does not put them into the category Pd: hyphen bullet, modifier minus, minus,
+# box drawing line, and the long vowel marks that a Japanese keyboard types for a dash.
+_DASHES: Final = "\u02d7\u2043\u2212\u2500\u30fc\uff70"
+
+_DEFAULT_IGNORABLE: Final = (
+    range(0x00AD, 0x00AE),
+    range(0x034F, 0x0350),
+    range(0x061C, 0x061D),
+    range(0x115F, 0x1161),
+    range(0x17B4, 0x17B6),
+    range(0x180B, 0x1810),
+    range(0x200B, 0x2010),
+    range(0x202A, 0x202F),
+    range(0x2060, 0x2070),
+    range(0x3164, 0x3165),
+    range(0xFE00, 0xFE10),
+    range(0xFEFF, 0xFF00),
+    range(0xFFA0, 0xFFA1),
+    range(0xFFF0, 0xFFF9),
+    range(0x1BCA0, 0x1BCA4),
+    range(0x1D173, 0x1D17B),
+    range(0xE0000, 0xE1000),
+)
+"""Default_Ignorable_Code_Point of Unicode (DerivedCoreProperties.txt), unassigned ones included."""
+
+_ASCII: Final = str.maketrans(dict.fromkeys(_LINE_ENDS, LINE_END))
+
+
+def normalize_typed(text: str) -> str:
+    """Drop what is invisible, and write white space, dashes and the digits of any script in ASCII.
+
+    Linear in the text; the caller bounds its length first.
+    """
+    if text.isascii():
+        return text.translate(_ASCII)
+    return "".join(map(_plain, text))
+
+
+def strip_invisible(text: str) -> str:
+    """Drop white space and invisible characters at both ends; what stands between them is left alone."""
+    first, end = 0, len(text)
+    while first < end and _is_invisible(text[first]):
+        first += 1
+    while end > first and _is_invisible(text[end - 1]):
+        end -= 1
+    return text[first:end]
+
+
+def _is_invisible(char: str) -> bool:
+    return _plain(char) in ("", " ", LINE_END)
+
+
+def _plain(char: str) -> str:
+    if char in _SPACES:
+        return " "
+    if char in _LINE_ENDS:
+        return LINE_END
+    category = unicodedata.category(char)
+    if category == "Cf" or any(ord(char) in ignorable for ignorable in _DEFAULT_IGNORABLE):
+        return ""
+    if category == "Pd" or char in _DASHES:
+        return "-"
+    value = unicodedata.decimal(char, None)
+    return char if value is None else str(value)
