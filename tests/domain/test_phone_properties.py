@@ -1,6 +1,7 @@
 """What holds for every number and every text: one recipient, nothing but PhoneInvalid, a mask."""
 
 import re
+from itertools import zip_longest
 
 import phonenumbers
 from hypothesis import example, given, settings
@@ -35,19 +36,18 @@ def test_no_number_of_any_country_shows_too_much() -> None:
 
 
 def test_every_example_of_libphonenumber_is_stable() -> None:
-    """In every country E.164, its 00 form and its spaced form are the same recipient."""
+    """Everywhere E.164, its 00 form where 00 is the prefix, and its spaced form are the same recipient."""
     for text in _examples():
         number = parse(text, "ID")
         spaced = "+" + " ".join(text[1:])
         assert number.e164 == text
-        assert number == parse("00" + text[1:], "US") == parse(spaced, "IT")
+        assert number == parse("00" + text[1:], "GB") == parse(spaced, "IT")
 
 
 _IDS = st.from_regex(r"8(?:12|13|21|52|55|57|78|95|96)[0-9]{7,8}", fullmatch=True)
 _FRONTS = st.sampled_from(["0", "", "62", "+62", "0062", "620", "+620", "00620", "(+62)", "+62 (0) ", "tel:+62-"])
-_GAPS = st.lists(
-    st.sampled_from(["", "", "", " ", "-", ".", "/", "\u00a0", "\u2013", ") ", "("]), min_size=12, max_size=12
-)
+_GAPS = st.lists(st.sampled_from(["", "", "", " ", "-", ".", "/", "\u00a0", "\u2013", ") ", "("]), max_size=5)
+"""Behind the first five digits: what is separated later may be a tail (test_phone_tails.py)."""
 _ZEROS = st.sampled_from("0٠۰०０")
 
 
@@ -55,7 +55,7 @@ _ZEROS = st.sampled_from("0٠۰०０")
 @given(national=_IDS, front=_FRONTS, gaps=_GAPS, zero=_ZEROS)
 def test_decoration_does_not_change_the_recipient(national: str, front: str, gaps: list[str], zero: str) -> None:
     """Any front, any separators, any script's digits: the same number."""
-    decorated = "".join(digit + gap for digit, gap in zip(national, gaps, strict=False))
+    decorated = "".join(digit + gap for digit, gap in zip_longest(national, gaps, fillvalue=""))
     other_script = "".join(chr(ord(zero) + int(c)) if c in "0123456789" else c for c in front + decorated)
     assert parse(other_script, "ID").e164 == "+62" + national
 
