@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
 
 from otp_service.app import CONFIG_VARIABLE
 from otp_service.app.providers import plugin_mistakes
-from otp_service.settings import ConfigInvalid, Settings, load, load_file
+from otp_service.settings import ConfigInvalid, Settings, load, load_file, parse_file
 
 __all__ = [
     "address",
@@ -79,9 +77,9 @@ def _good(read: Callable[[], Settings]) -> Settings:
 def read(path: str) -> dict[str, Any]:
     """Read TOML as it stands; what cannot be read ends the command."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        stop(f"{path}: {problem}")
+        return parse_file(path)
+    except ConfigInvalid as invalid:
+        stop(*map(str, invalid.mistakes))
 
 
 def stop(*lines: str) -> NoReturn:

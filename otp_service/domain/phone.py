@@ -101,7 +101,7 @@ def parse(text: str, country: str) -> PhoneNumber:
         raise PhoneInvalid("A phone number is digits, without letters or an extension.")
     found = _read(spelling.dialled(), country)
     if not found:
-        raise PhoneInvalid("This is not a valid phone number. Send it with + and its country code.")
+        raise PhoneInvalid("This is not a valid phone number.")
     if len(found) > 1:
         raise PhoneInvalid("This may be the number of two countries. Send it with + and its country code.")
     number = _described(found[0])

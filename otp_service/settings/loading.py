@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from otp_service.settings.checks import CHECKS
+from otp_service.settings.files import decode_utf8
 from otp_service.settings.mistakes import ConfigInvalid, Mistake, quoted
 from otp_service.settings.secrets import Sources
 from otp_service.settings.tree import Settings, Tenant
@@ -40,7 +41,7 @@ def load_file(path: str | FilePath, environ: Mapping[str, str], *, plain_secrets
 def parse(text: str, name: str = "config") -> dict[str, Any]:
     """Read TOML; raises ConfigInvalid with the line where it ends to be TOML. `name` is what the mistake calls it."""
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         _refuse(name, f"not TOML: {_first_line(error)}", "TOML 1.0")
 
@@ -48,10 +49,10 @@ def parse(text: str, name: str = "config") -> dict[str, Any]:
 def parse_file(path: str | FilePath) -> dict[str, Any]:
     """Read the TOML file at `path`."""
     try:
-        text = FilePath(path).read_text(encoding="utf-8")
+        text = decode_utf8(FilePath(path).read_bytes())
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not text in UTF-8"
-        _refuse(str(path), f"cannot be read: {reason}", "a readable file")
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        _refuse(str(path), f"cannot be read: {reason}", "a readable file in UTF-8")
     return parse(text, str(path))
 
 

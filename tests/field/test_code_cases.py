@@ -79,7 +79,7 @@ async def test_a_lost_leading_zero_is_a_wrong_guess(world: World) -> None:
 
 
 async def test_what_is_no_code_costs_nothing(world: World) -> None:
-    """B10: letters, punctuation, whole texts, superscripts, keycap emoji and controls are 400, and no attempt is lost."""
+    """B10: letters, punctuation, whole texts, superscripts, keycap emoji, controls: 400, no attempt lost."""
     verification_id, code = await world.requested()
     for typed in [*NO_CODE, f"{code}\x00", f"Acme: {code}", f"{code}."]:
         response = await world.verify(verification_id, typed)
