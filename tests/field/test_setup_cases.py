@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from otp_service.cli import main
 from otp_service.dev.defaults import API_KEY
+from otp_service.settings import Eims, load
 from tests.cli.conftest import caller
 from tests.cli.process import Service
 
@@ -124,6 +125,14 @@ def test_a_secret_in_another_form_is_good(check: Check, environs: list[dict[str,
     for environ in environs:
         result = check(**environ)
         assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_a_gateway_gets_its_password_alone() -> None:
+    """F02: the line end behind a variable's value is not sent to the gateway."""
+    settings = load(CONFIG, {**ENVIRON, "PASSWORD": f"{PASSWORD}\r\n"})
+    jakarta = settings.providers["jakarta"]
+    assert isinstance(jakarta, Eims)
+    assert jakarta.password.reveal() == PASSWORD
 
 
 @pytest.mark.parametrize(
