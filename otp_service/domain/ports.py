@@ -30,6 +30,7 @@ from otp_service.domain.transitions import (
     Started,
     TooLate,
     Unknown,
+    Unlocked,
     Unreadable,
     Verified,
     WaitForSend,
@@ -39,6 +40,7 @@ from otp_service.domain.verification import Record, Snapshot
 __all__ = [
     "Guesses",
     "Idempotency",
+    "Lockouts",
     "Outbox",
     "Outlet",
     "Receiving",
@@ -102,6 +104,16 @@ class Guesses(Protocol):
         """Turn a right guess into the one success, at `at_ms` (None: now); clears the recipient's failures.
 
         With `call`, the idempotency key of the guess, `answer` is kept for who asks again, in the same step.
+        """
+
+
+class Lockouts(Protocol):
+    """What wrong codes in a row have done to recipients."""
+
+    async def unlock(self, partition: int, recipient: str, tenant: str, policy: SendPolicy) -> Unlocked:
+        """Forget the recipient's wrong codes at the tenant, and every wait that follows from them; sends still count.
+
+        `policy` decides only whether the recipient counts as having been locked.
         """
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from otp_service.domain.dispatch import GatewayState
 from otp_service.domain.errors import Reason
-from otp_service.domain.limits import Window
+from otp_service.domain.limits import DEFAULT_LOCKOUT, Lockout, Window
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.verification import Record, Snapshot, Status
 
@@ -21,6 +21,7 @@ __all__ = [
     "IdempotentCall",
     "InFlight",
     "Living",
+    "LockKind",
     "Locked",
     "Mismatch",
     "New",
@@ -33,6 +34,7 @@ __all__ = [
     "Take",
     "TooLate",
     "Unknown",
+    "Unlocked",
     "Unreadable",
     "Verified",
     "WaitForSend",
@@ -49,6 +51,7 @@ class SendPolicy:
     recipient: tuple[Window, ...]
     recipient_failures: tuple[Window, ...]
     reuse: bool = False
+    lockout: Lockout = DEFAULT_LOCKOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +121,15 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Nothing was taken. `limit` names the budget when the reason is `rate_limited`."""
+    """Nothing was taken. `limit` names the budget when the reason is `rate_limited`.
+
+    `disabled`: the recipient stays locked until an operator unlocks it.
+    """
 
     reason: Reason
     wait_ms: int
     limit: str | None = None
+    disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +171,39 @@ class Unreadable:
     """It was made under a key that this replica does not have: nothing was done."""
 
 
+class LockKind(StrEnum):
+    """How wrong codes lock a recipient at a tenant.
+
+    `wait`: request-code waits after an exhausted verification; `failures`: the `recipient_failures` windows are full;
+    `disabled`: too many wrong codes in a row, until an operator unlocks the number.
+    """
+
+    WAIT = "wait"
+    FAILURES = "failures"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """Nothing locks the recipient at the tenant any more.
+
+    `was_locked`: something did. `failures`: the wrong codes in a row that are forgotten.
+    """
+
+    was_locked: bool
+    failures: int
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The guess is paid for: compare it with `snapshot.record.phc`, then `consume` if it is right."""
+    """The guess is paid for: compare it with `snapshot.record.phc`, then `consume` if it is right.
+
+    `locks` is what the guess does to the recipient unless it is right; None: nothing yet.
+    """
 
     snapshot: Snapshot
     attempts_left: int
+    locks: LockKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +213,10 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """The recipient's failures are at the limit for `wait_ms` more."""
+    """The recipient's failures are at the limit for `wait_ms` more; `disabled`: until an operator unlocks it."""
 
     wait_ms: int
+    disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

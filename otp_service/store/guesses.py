@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from otp_service.domain.limits import DISABLED_RETRY_MS
 from otp_service.domain.transitions import (
     Ended,
     IdempotentCall,
     Locked,
+    LockKind,
     SendPolicy,
     Spent,
     Unknown,
@@ -27,7 +29,7 @@ from otp_service.store.link import Call, Reply
 from otp_service.store.records import pack, unpack
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
-from otp_service.store.windows import windows_text
+from otp_service.store.windows import lockout_text, windows_text
 
 __all__ = ["RedisGuesses"]
 
@@ -63,6 +65,8 @@ class RedisGuesses:
             policies.max_sends,
             partition.recipients,
             self._key_ids,
+            partition.lockouts,
+            lockout_text(policies.lockout),
         )
         keys = (partition.verifications + verification_id,)
         [reply] = await self._topology.send([Call(script("spend_attempt"), keys, args)])
@@ -76,7 +80,12 @@ class RedisGuesses:
         if partition is None:
             return Unknown()
         keys: tuple[str, ...] = partition.of(verification_id)
-        args: tuple[str | bytes | int, ...] = (verification_id, partition.recipients, "" if at_ms is None else at_ms)
+        args: tuple[str | bytes | int, ...] = (
+            verification_id,
+            partition.recipients,
+            partition.lockouts,
+            "" if at_ms is None else at_ms,
+        )
         if call:
             keys, args = (*keys, partition.answers + call.subject), (*args, *answer_args(call, answer))
         [reply] = await self._topology.send([Call(script("consume"), keys, args)])
@@ -93,11 +102,14 @@ def _read(verification_id: str, reply: Reply) -> Spent | Unknown | Locked | Wait
     match reply[0]:
         case b"spent":
             record = unpack(reply[3])
-            return (
-                Unknown() if record is None else Spent(Snapshot(verification_id, record, int(reply[1])), int(reply[2]))
-            )
+            if record is None:
+                return Unknown()
+            locks = LockKind(reply[4].decode()) if reply[4] else None
+            return Spent(Snapshot(verification_id, record, int(reply[1])), int(reply[2]), locks)
         case b"unknown":
             return Unknown()
+        case b"disabled":
+            return Locked(DISABLED_RETRY_MS, disabled=True)
         case b"locked":
             return Locked(int(reply[2]))
         case b"exhausted":

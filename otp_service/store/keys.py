@@ -54,6 +54,15 @@ class Partition:
         return f"{self._tag}r:"
 
     @property
+    def lockouts(self) -> str:
+        """What stands before a tenant's name, `:` and a recipient's keyed hash."""
+        return f"{self._tag}l:"
+
+    def lockout(self, tenant: str, recipient: str) -> str:
+        """Name what wrong codes in a row did to a recipient at a tenant, as `_lockout.lua` does."""
+        return f"{self.lockouts}{tenant}:{recipient}"
+
+    @property
     def verifications(self) -> str:
         """What stands before the id of a verification."""
         return f"{self._tag}v:"

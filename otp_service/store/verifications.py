@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from otp_service.domain.dispatch import Caps, GatewayPolicy, GatewayState
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.limits import Window
+from otp_service.domain.limits import DISABLED_RETRY_MS, Window
 from otp_service.domain.transitions import (
     Admission,
     Admitted,
@@ -33,7 +33,7 @@ from otp_service.store.records import pack, unpack
 from otp_service.store.reservation import release_call, start_keys, undo_calls, untake_calls
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
-from otp_service.store.windows import windows_text
+from otp_service.store.windows import lockout_text, windows_text
 
 __all__ = ["RedisVerifications"]
 
@@ -216,8 +216,10 @@ def _reserve(admission: Admission) -> Call:
         partition.messages,
         int(policy.reuse),
         admission.token,
+        lockout_text(policy.lockout),
     )
-    keys: tuple[str, ...] = (partition.recipients + admission.recipient,)
+    lockout = partition.lockout(admission.tenant, admission.recipient)
+    keys: tuple[str, ...] = (partition.recipients + admission.recipient, lockout)
     if call := admission.idempotent:
         keys, args = (*keys, partition.answers + call.subject), (*args, call.fingerprint)
     return Call(script("reserve"), keys, args)
@@ -264,6 +266,8 @@ def _standing(route: tuple[str, ...], looked: list[Reply]) -> tuple[tuple[tuple[
 def _longest_denial(admission: Admission, reserved: Reply, takes: list[Reply]) -> Denied | None:
     """Tell the lock first, and otherwise what keeps the caller waiting longest: an honest Retry-After."""
     denials = []
+    if reserved[0] == b"disabled":
+        return Denied(Reason.RECIPIENT_LOCKED, DISABLED_RETRY_MS, disabled=True)
     if reserved[0] not in (b"reserved", b"replay"):
         reason, limit = _DENIALS[reserved[0]]
         denials.append(Denied(reason, int(reserved[2]), limit))

@@ -22,6 +22,7 @@ from otp_service.domain.transitions import (
     Started,
     Take,
     Unknown,
+    Unlocked,
     Unreadable,
 )
 from otp_service.domain.verification import Delivery, Record, Snapshot
@@ -30,6 +31,7 @@ from otp_service.store.guesses import RedisGuesses
 from otp_service.store.idempotency import RedisIdempotency
 from otp_service.store.keys import Partition, limit_key, new_verification_id
 from otp_service.store.link import Call
+from otp_service.store.lockouts import RedisLockouts
 from otp_service.store.outbox import RedisOutbox
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology, connect
@@ -93,6 +95,7 @@ class Store:
         self.topology: Topology = connect(url)
         self.verifications = RedisVerifications(self.topology, {}, {}, key_ids=key_ids)
         self.guesses = RedisGuesses(self.topology, key_ids)
+        self.lockouts = RedisLockouts(self.topology)
         self.idempotency = RedisIdempotency(self.topology)
         self.outbox = RedisOutbox(self.topology, MAX_TEXTS, key_ids)
         self.redis: Any = Redis.from_url(url.replace("+cluster", "").replace("+sentinel", "").partition(",")[0])
@@ -171,6 +174,10 @@ class Store:
         """Give it back."""
         [reply] = await self.topology.send([Call(script("untake"), (limit_key("x", subject),), (moment,))])
         return bytes(reply[0])
+
+    async def unlock(self, *, tenant: str = TENANT, policy: SendPolicy = POLICY) -> Unlocked:
+        """Unlock the recipient at a tenant."""
+        return await self.lockouts.unlock(PARTITION, RECIPIENT, tenant, policy)
 
     async def keys(self) -> set[str]:
         """Name every key, but the tests' own."""

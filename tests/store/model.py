@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from otp_service.domain.errors import Reason
-from otp_service.domain.limits import Window
-from otp_service.domain.transitions import Denied, Ended, Locked, SendPolicy, Unknown, WaitForSend
+from otp_service.domain.limits import DISABLED_RETRY_MS, Window
+from otp_service.domain.transitions import Denied, Ended, Locked, SendPolicy, Unknown, Unlocked, WaitForSend
 from otp_service.domain.verification import READABLE_AFTER_END_MS, Status
 
 Chain = tuple[str, str]
@@ -49,6 +49,26 @@ class Proof:
         self.status, self.ended = status, now
 
 
+@dataclass(eq=False)
+class Send:
+    """A send that was reserved; `running` until it is started or released. The rest is what its release restores."""
+
+    chain: Chain
+    at: int
+    last_before: int | None
+    ends_before: int
+    running: bool = True
+
+
+@dataclass
+class Row:
+    """One tenant's wrong codes since its last success: how many, the verifications exhausted, and the wait's end."""
+
+    failures: int = 0
+    exhausted: int = 0
+    ends: int = 0
+
+
 @dataclass
 class Model:
     """One recipient: what it may do, and what every verb must answer."""
@@ -58,9 +78,10 @@ class Model:
     now: int
     sends: list[int] = field(default_factory=list)
     failures: dict[str, list[int]] = field(default_factory=dict)
-    chains: dict[Chain, list[int]] = field(default_factory=dict)
+    rows: dict[str, Row] = field(default_factory=dict)
+    chains: dict[Chain, list[Send]] = field(default_factory=dict)
     ends: dict[Chain, int] = field(default_factory=dict)
-    lasts: dict[Chain, int] = field(default_factory=dict)
+    lasts: dict[Chain, int | None] = field(default_factory=dict)
     proofs: list[Proof] = field(default_factory=list)
 
     def send_wait(self, chain: Chain) -> tuple[int, Reason, str | None]:
@@ -68,59 +89,116 @@ class Model:
         policy, waits = self.policy, [(wait_of(self.sends, self.policy.recipient, self.now), 2, "recipient")]
         if self.ends.get(chain, 0) > self.now and len(self.chains[chain]) >= policy.max_sends:
             waits.append((self.ends[chain] - self.now, 1, "max_sends"))
-        if chain in self.lasts:
-            waits.append((self.lasts[chain] + policy.cooldown_seconds * 1000 - self.now, 0, "cooldown"))
+        if (last := self.lasts.get(chain)) is not None:
+            waits.append((last + policy.cooldown_seconds * 1000 - self.now, 0, "cooldown"))
         wait, _, name = max(waits)
         return (wait, Reason.RESEND_TOO_SOON, None) if name == "cooldown" else (wait, Reason.RATE_LIMITED, name)
+
+    def row(self, tenant: str) -> Row:
+        """Give the tenant's wrong codes in a row."""
+        return self.rows.setdefault(tenant, Row())
+
+    def disabled(self, tenant: str) -> bool:
+        """Say whether only an operator can unlock the recipient."""
+        return self.row(tenant).failures >= self.policy.lockout.max_failures
 
     def locked(self, tenant: str) -> int:
         """Say how long failures lock the recipient for a tenant."""
         return wait_of(self.failures.get(tenant, []), self.policy.recipient_failures, self.now)
 
-    def request(self, chain: Chain) -> Denied | int:
-        """Ask for a send: denied, or the sends that are left after it."""
-        if locked := self.locked(chain[0]):
-            return Denied(Reason.RECIPIENT_LOCKED, locked)
+    def denied(self, chain: Chain) -> Denied | None:
+        """Say why a send is not admitted now."""
         wait, reason, limit = self.send_wait(chain)
-        if wait > 0:
-            return Denied(reason, wait, limit)
+        if self.disabled(chain[0]):
+            return Denied(Reason.RECIPIENT_LOCKED, DISABLED_RETRY_MS, disabled=True)
+        row_wait = self.row(chain[0]).ends - self.now
+        if locked := self.locked(chain[0]):
+            return Denied(Reason.RECIPIENT_LOCKED, max(locked, row_wait))
+        if row_wait > 0:
+            return Denied(Reason.RECIPIENT_LOCKED, max(row_wait, wait))
+        return Denied(reason, wait, limit) if wait > 0 else None
+
+    def request(self, chain: Chain) -> Denied | Send:
+        """Ask for a send: denied, or reserved."""
+        if denied := self.denied(chain):
+            return denied
         if self.ends.get(chain, 0) <= self.now:
             self.chains[chain] = []
+        send = Send(chain, self.now, self.lasts.get(chain), self.ends.get(chain, 0))
         self.sends.append(self.now)
-        self.chains[chain].append(self.now)
+        self.chains[chain].append(send)
         self.lasts[chain], self.ends[chain] = self.now, self.now + self.policy.ttl_seconds * 1000
-        return self.policy.max_sends - len(self.chains[chain])
+        return send
 
-    def start(self, chain: Chain) -> None:
-        """Start what was just requested; the one before it is superseded."""
+    def start(self, send: Send) -> None:
+        """Start what was reserved; the one before it is superseded."""
+        chain, send.running = send.chain, False
         for proof in self.proofs:
             if proof.chain == chain and proof.status_at(self.now) is Status.PENDING:
                 proof.end(Status.SUPERSEDED, self.now)
-        self.proofs.append(Proof(chain[0], chain, self.now + self.policy.ttl_seconds * 1000, self.max_attempts))
+        expires = send.at + self.policy.ttl_seconds * 1000
+        self.ends[chain] = max(self.ends[chain], expires)
+        self.proofs.append(Proof(chain[0], chain, expires, self.max_attempts))
+
+    def release(self, send: Send) -> None:
+        """Give a send back: its cooldown too, if no later one was reserved."""
+        chain = send.chain
+        self.sends.remove(send.at)
+        self.chains[chain].remove(send)
+        if self.lasts[chain] == send.at:
+            self.lasts[chain], self.ends[chain] = send.last_before, send.ends_before
 
     def spend(self, proof: Proof, tenant: str) -> Unknown | Locked | WaitForSend | Ended | int:
         """Pay for a guess: why not, or the attempts that are left."""
         status = proof.status_at(self.now)
         if status is None or proof.tenant != tenant:
             return Unknown()
+        if self.disabled(tenant):
+            return Locked(DISABLED_RETRY_MS, disabled=True)
         if locked := self.locked(tenant):
             return Locked(locked)
         if status is Status.EXHAUSTED:
-            return WaitForSend(max(0, self.send_wait(proof.chain)[0]))
+            return WaitForSend(max(0, self.send_wait(proof.chain)[0], self.row(tenant).ends - self.now))
         if status is not Status.PENDING:
             return Ended(status)
         proof.attempts -= 1
         if proof.attempts == 0:
             proof.end(Status.EXHAUSTED, self.now)
-        self.failures.setdefault(tenant, []).append(self.now)
+        self.count(tenant, exhausted=proof.attempts == 0)
         return proof.attempts
 
+    def count(self, tenant: str, *, exhausted: bool) -> None:
+        """Count a wrong code, in the windows and in the row; an exhausted verification doubles the wait."""
+        self.failures.setdefault(tenant, []).append(self.now)
+        row, lockout = self.row(tenant), self.policy.lockout
+        row.failures += 1
+        if exhausted:
+            wait = lockout.first_seconds
+            for _ in range(row.exhausted):
+                wait = min(2 * wait, lockout.longest_seconds)
+            row.exhausted += 1
+            row.ends = max(row.ends, self.now + min(wait, lockout.longest_seconds) * 1000)
+
     def consume(self, proof: Proof) -> None:
-        """Make the success of a guess that was just paid for."""
+        """Make the success of a guess that was just paid for; what runs goes on, in a new chain."""
         proof.end(Status.VERIFIED, self.now)
-        self.failures.pop(proof.tenant, None)
+        self.forget(proof.tenant)
         if [one for one in self.proofs if one.chain == proof.chain][-1] is proof:
-            self.chains[proof.chain], self.ends[proof.chain] = [], 0
+            self.chains[proof.chain] = [send for send in self.chains[proof.chain] if send.running]
+            if not self.chains[proof.chain]:
+                self.ends[proof.chain] = 0
+
+    def forget(self, tenant: str) -> None:
+        """Forget the tenant's wrong codes."""
+        self.failures.pop(tenant, None)
+        self.rows.pop(tenant, None)
+
+    def unlock(self, tenant: str) -> Unlocked:
+        """Forget them at an operator's wish; say whether anything was locked."""
+        row = self.row(tenant)
+        locked = self.disabled(tenant) or self.locked(tenant) > 0 or row.ends > self.now
+        self.forget(tenant)
+        return Unlocked(locked, row.failures)
 
     def cancel(self, proof: Proof, tenant: str) -> Status | None:
         """End it if it is pending; say how it stands."""

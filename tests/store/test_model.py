@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from otp_service.domain.limits import Window
+from otp_service.domain.limits import Lockout, Window
 from otp_service.domain.transitions import Admitted, SendPolicy, Spent, Verified
 from otp_service.domain.verification import Snapshot
 from tests.store.kit import NOW_KEY, Store
-from tests.store.model import Chain, Model
+from tests.store.model import Chain, Model, Send
 
 POLICY = SendPolicy(
     cooldown_seconds=5,
@@ -19,8 +20,11 @@ POLICY = SendPolicy(
     ttl_seconds=30,
     recipient=(Window(4, 40), Window(7, 200)),
     recipient_failures=(Window(4, 60), Window(6, 300)),
+    lockout=Lockout(first_seconds=7, longest_seconds=20, max_failures=8),
 )
 MAX_ATTEMPTS = 3
+LONGEST_RUN_MS = 10_000
+"""A request that was reserved longer ago does not start."""
 STEADY = settings(
     max_examples=100,
     deadline=None,
@@ -32,10 +36,24 @@ STEADY = settings(
 
 @dataclass(frozen=True)
 class Request:
-    """Ask for a code; `kept` False gives it back, as a request without a route does."""
+    """Ask for a code, and start it, give it back as a request without a route does, or let it run."""
 
     chain: Chain
-    kept: bool = True
+    then: Literal["start", "release", "run"] = "start"
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Start the oldest request that runs, or give it back."""
+
+    start: bool
+
+
+@dataclass(frozen=True)
+class Unlock:
+    """Unlock the recipient at a tenant."""
+
+    tenant: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,7 @@ class Pause:
     ms: int
 
 
-Step = Request | Guess | Cancel | Pause
+Step = Request | Finish | Guess | Cancel | Unlock | Pause
 
 LOGIN = ("a", "login")
 chains = st.sampled_from([LOGIN, LOGIN, LOGIN, ("a", "reset"), ("b", "login")])
@@ -74,12 +92,14 @@ pauses = st.one_of(
 steps = st.lists(
     st.one_of(
         st.builds(Request, chains),
-        st.builds(Request, chains, st.booleans()),
+        st.builds(Request, chains, st.sampled_from(["start", "release", "run", "run"])),
+        st.builds(Finish, st.booleans()),
         st.builds(Guess, backs, st.booleans()),
         st.builds(Guess, backs, st.just(False)),
         st.builds(Cancel, backs, st.sampled_from(["a", "b"]), st.booleans()),
+        st.builds(Unlock, st.sampled_from(["a", "a", "b"])),
         st.builds(Pause, pauses),
-        st.builds(Pause, st.sampled_from([5_000, 5_001])),
+        st.builds(Pause, st.sampled_from([5_000, 5_001, 7_000, 14_000])),
     ),
     min_size=10,
     max_size=60,
@@ -93,37 +113,52 @@ class Run:
         self.store = store
         self.model = Model(POLICY, MAX_ATTEMPTS, now)
         self.ids: list[str] = []
+        self.running: list[tuple[Admitted, Send]] = []
 
     async def take(self, step: Step) -> None:
         """Do one step in both, and compare."""
         match step:
-            case Request(chain, kept):
-                await self.request(chain, kept=kept)
+            case Request(chain, then):
+                await self.request(chain, then)
+            case Finish(start):
+                await self.finish(start=start)
             case Guess(back, right):
                 await self.guess(back, right=right)
             case Cancel(back, tenant, reads):
                 await self.cancel(back, tenant, reads=reads)
+            case Unlock(tenant):
+                assert await self.store.unlock(tenant=tenant, policy=POLICY) == self.model.unlock(tenant)
             case Pause(ms):
+                while self.running and self.running[0][1].at + LONGEST_RUN_MS < self.model.now + ms:
+                    await self.finish(start=True)
                 self.model.now += ms
                 await self.store.redis.set(NOW_KEY, self.model.now)
 
-    async def request(self, chain: Chain, *, kept: bool) -> None:
-        """Ask for a code, and start it or give it back."""
+    async def request(self, chain: Chain, then: str) -> None:
+        """Ask for a code, and go on with it as it is to be."""
         tenant, purpose = chain
-        if not kept and self.model.locked(tenant) == 0 and self.model.send_wait(chain)[0] <= 0:
-            await self.store.verifications.release(
-                await self.store.admitted(tenant=tenant, purpose=purpose, policy=POLICY)
-            )
-            return
-        expected = self.model.request(chain)
-        if not isinstance(expected, int):
-            assert await self.store.denied(tenant=tenant, purpose=purpose, policy=POLICY) == expected
+        send = self.model.request(chain)
+        if not isinstance(send, Send):
+            assert await self.store.denied(tenant=tenant, purpose=purpose, policy=POLICY) == send
             return
         admitted = await self.store.admitted(tenant=tenant, purpose=purpose, policy=POLICY)
-        assert isinstance(admitted, Admitted)
-        assert (admitted.now_ms, admitted.sends_left) == (self.model.now, expected)
-        self.ids.append(await self.store.start(admitted, attempts_left=MAX_ATTEMPTS))
-        self.model.start(chain)
+        left = POLICY.max_sends - len(self.model.chains[chain])
+        assert (admitted.now_ms, admitted.sends_left) == (self.model.now, left)
+        self.running.append((admitted, send))
+        if then != "run":
+            await self.finish(-1, start=then == "start")
+
+    async def finish(self, place: int = 0, *, start: bool) -> None:
+        """Start a request that runs, or give it back."""
+        if not self.running:
+            return
+        admitted, send = self.running.pop(place)
+        if start:
+            self.model.start(send)
+            self.ids.append(await self.store.start(admitted, attempts_left=MAX_ATTEMPTS))
+        else:
+            self.model.release(send)
+            await self.store.verifications.release(admitted)
 
     async def guess(self, back: int, *, right: bool) -> None:
         """Pay for a guess, and consume if it is right."""
@@ -161,8 +196,16 @@ class Run:
     [Request(LOGIN), Guess(0, False), Guess(0, False), Guess(0, False), Guess(0, True), Pause(5_000), Request(LOGIN)]
 )
 @example([Request(LOGIN), Pause(5_000), Request(LOGIN), Guess(0, True), Request(LOGIN), Pause(5_000), Request(LOGIN)])
+@example(
+    [Request(LOGIN), Pause(5_000), Request(LOGIN, "run"), Guess(0, True), Finish(True), Pause(5_000), Request(LOGIN)]
+)
+@example(
+    [Request(LOGIN), Pause(5_000), Request(LOGIN, "run"), Guess(0, True), Finish(False), Pause(5_000), Request(LOGIN)]
+)
+@example([*[Request(LOGIN), *[Guess(0, False)] * 4, Pause(60_000)] * 4, Unlock("a"), Unlock("a"), Request(LOGIN)])
+@example([*[Request(LOGIN), *[Guess(0, False)] * 3, Pause(300_000)] * 3, Request(LOGIN), Unlock("a"), Request(LOGIN)])
 async def test_the_store_does_what_the_model_says(store: Store, steps: list[Step]) -> None:
-    """Requests, guesses, cancels and pauses: each answer, to the millisecond; at the end every key has a life."""
+    """Requests, guesses, cancels, unlocks, pauses: each answer, to the millisecond; at the end every key has a life."""
     await store.stop_clock()
     run = Run(store, await store.now())
 

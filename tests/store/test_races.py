@@ -11,16 +11,18 @@ from typing import TypeVar
 import pytest
 
 from otp_service.domain.errors import Reason
-from otp_service.domain.limits import Window
+from otp_service.domain.limits import DISABLED_RETRY_MS, Lockout, Window
 from otp_service.domain.transitions import (
     Admitted,
     Denied,
     Ended,
     IdempotentCall,
     InFlight,
+    Locked,
     New,
     Spent,
     Take,
+    Unlocked,
     Verified,
     WaitForSend,
 )
@@ -72,6 +74,31 @@ async def test_parallel_guesses_over_many_verifications_stop_at_the_failures(sto
     answers = await at_once(stores, 100, lambda s: s.guesses.spend_attempt(next(turns), TENANT, tight))
 
     assert kinds(answers) == {"Spent": 12, "Locked": 88}
+
+
+async def test_parallel_guesses_stop_when_the_number_is_disabled(stores: list[Store]) -> None:
+    """100 guesses at 25 verifications at once, 12 wrong codes in a row allowed: exactly 12 are paid for."""
+    strict = policy(recipient=(), recipient_failures=(Window(100, 600),), lockout=Lockout(max_failures=12))
+    ids = [await stores[0].started(purpose=f"p{n}", policy=strict) for n in range(25)]
+    turns = cycle(ids)
+
+    answers = await at_once(stores, 100, lambda s: s.guesses.spend_attempt(next(turns), TENANT, strict))
+
+    assert kinds(answers) == {"Spent": 12, "Locked": 88}
+    assert answers.count(Locked(DISABLED_RETRY_MS, disabled=True)) == 88
+    assert await stores[0].unlock(policy=strict) == Unlocked(was_locked=True, failures=12)
+    attempts = [(await stores[0].snapshot(one)).record.attempts_left for one in ids]
+    assert sum(5 - left for left in attempts) == 12
+
+
+async def test_parallel_guesses_double_the_wait_once(stores: list[Store]) -> None:
+    """Whatever guesses at one verification at once: it was exhausted once, and the wait is the first one."""
+    free = policy(recipient=(), recipient_failures=(Window(100, 600),))
+    verification_id = await stores[0].started(policy=free)
+
+    await at_once(stores, 60, lambda s: s.guesses.spend_attempt(verification_id, TENANT, free))
+
+    assert await stores[0].denied(policy=free) == Denied(Reason.RECIPIENT_LOCKED, 30_000)
 
 
 async def test_100_parallel_right_guesses_make_one_success(stores: list[Store]) -> None:

@@ -1,6 +1,8 @@
 -- A recipient is one hash: `s` the log of sends (all tenants and purposes), `f:<tenant>` the log of failures,
--- `c:<tenant>:<purpose>` the chain: the last send's moment, the sends so far, when the chain ends, the current id, and
--- the token of who reserved last.
+-- `c:<tenant>:<purpose>` the chain: the last send's moment, the sends so far, when the chain ends, the current id, the
+-- token of who reserved last, and how many of the sends are running: reserved, and neither started nor given back.
+local STALLED_MS = 15000  -- longer than a `start` may come after its reservation
+
 local function chain_field(tenant, purpose)
   return 'c:' .. tenant .. ':' .. purpose
 end
@@ -17,13 +19,20 @@ local function chain_of(key, field)
   local packed = redis.call('HGET', key, field)
   local unpacked, value = pcall(cmsgpack.unpack, packed)
   if not unpacked or not is_chain(value) then  -- a damaged one is a new one: the windows still bound the sends
-    return {last = 0, sends = 0, ends = 0, id = '', token = ''}, ''
+    return {last = 0, sends = 0, ends = 0, id = '', token = '', running = 0}, ''
   end
-  return {last = value[1], sends = value[2], ends = value[3], id = value[4], token = value[5] or ''}, packed
+  local chain = {last = value[1], sends = value[2], ends = value[3], id = value[4], token = value[5] or ''}
+  chain.running = tonumber(value[6]) or 0
+  return chain, packed
 end
 
 local function chain_store(key, field, chain)
-  redis.call('HSET', key, field, cmsgpack.pack({chain.last, chain.sends, chain.ends, chain.id, chain.token}))
+  redis.call('HSET', key, field, cmsgpack.pack({chain.last, chain.sends, chain.ends, chain.id, chain.token, chain.running}))
+end
+
+-- The sends that are running; who reserved too long ago starts no more.
+local function running_of(chain, now)
+  return now - chain.last < STALLED_MS and chain.running or 0
 end
 
 -- How long failures lock the recipient for this tenant; 0: not locked. What is not a hash has lost its failures, so it is

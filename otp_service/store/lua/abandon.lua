@@ -4,7 +4,7 @@
 -- ARGV  1 id  2 ms that the mark stands: longer than a delayed `start` may come
 -- returns {'absent'}: it had not started, and never will  {'removed'}: it had, and is gone; nothing was sent
 --         {'begun'}: a gateway may have its text; everything stays as it is
--- Invariant: after 'absent' and 'removed' no text goes out for this id.
+-- Invariant: after 'absent' and 'removed' no text goes out for this id, and its send is one that is to be released.
 --@include _clock _record _delivery _window _recipient
 local now = now_ms()
 local record = record_of(KEYS[2], now)
@@ -17,8 +17,8 @@ redis.call('ZREM', KEYS[4], ARGV[1])
 if KEYS[6] then redis.call('DEL', KEYS[6]) end
 local field = chain_field(record[TENANT], record[PURPOSE])
 local chain = chain_of(KEYS[1], field)
-if chain.id == ARGV[1] then
-  chain.id = ''
-  chain_store(KEYS[1], field, chain)
-end
+chain.running = chain.running + 1  -- it is a reservation again, which is to be released
+if chain.id == ARGV[1] then chain.id = '' end
+chain_store(KEYS[1], field, chain)
+live_until(KEYS[1], now + STALLED_MS, now)
 return {'removed'}

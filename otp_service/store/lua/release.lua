@@ -2,7 +2,8 @@
 -- KEYS  1 the recipient
 -- ARGV  1 tenant  2 purpose  3 the reservation's moment  4 the chain before, as `reserve` returned it
 -- returns {'released'} or {'gone'}
--- Invariant: a later reservation is left as it is; without one, everything is as it was before.
+-- Invariant: a later reservation is left as it is; without one, everything is as it was before. A success meanwhile has
+--            begun a new chain, in which this send counts as running: there it is given back.
 --@include _window _recipient
 local moment = tonumber(ARGV[3])
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'gone'} end
@@ -11,17 +12,15 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return {'gone'} end
 local field = chain_field(ARGV[1], ARGV[2])
 local chain = chain_of(KEYS[1], field)
 local forget = {}
+chain.sends = math.max(0, chain.sends - 1)
+chain.running = math.max(0, chain.running - 1)
 if chain.last == moment then
-  if ARGV[4] ~= '' then
-    local older = cmsgpack.unpack(ARGV[4])
-    if chain.sends == 0 then older[2], older[3] = 0, 0 end  -- a success has ended the chain meanwhile
-    older[4] = chain.id  -- who has started meanwhile is still the one to be superseded
-    redis.call('HSET', KEYS[1], field, cmsgpack.pack(older))
-  else
-    forget[1] = field
-  end
-elseif chain.sends > 0 then
-  chain.sends = chain.sends - 1
+  local older = ARGV[4] ~= '' and cmsgpack.unpack(ARGV[4]) or {0, 0, 0}
+  chain.last, chain.ends, chain.token = older[1], older[3], older[5] or ''
+end
+if chain.last == 0 and chain.sends == 0 and chain.id == '' then
+  forget[1] = field
+else
   chain_store(KEYS[1], field, chain)
 end
 

@@ -9,8 +9,9 @@
 -- returns {'started', now}
 --         {'taken'}: that id exists  {'late'}: too long after its reservation, or abandoned
 --         {'replay', the sealed answer}: another call under the same key was faster. Nothing was done.
--- Invariant: of one tenant, recipient and purpose at most one verification is pending. Of all calls under one
---            idempotency key one starts: its answer is kept in the same step.
+-- Invariant: of one tenant, recipient and purpose at most one verification is pending. Its send counts in the chain, also
+--            when a success, or the loss of the reservation, began a new chain since it was reserved. Of all calls under
+--            one idempotency key one starts: its answer is kept in the same step.
 --@include _clock _record _window _recipient _answer
 local id = ARGV[1]
 local now = now_ms()
@@ -31,6 +32,11 @@ if chain.id ~= '' then
   end
 end
 
+if chain.running > 0 then
+  chain.running = chain.running - 1
+else
+  chain.sends = chain.sends + 1  -- its reservation is not known any more
+end
 chain.id = id
 chain.ends = math.max(chain.ends, expires)
 chain_store(KEYS[1], field, chain)

@@ -17,6 +17,7 @@ else
   forget[1] = 's'
 end
 chain.last, chain.sends, chain.token = 0, math.max(0, chain.sends - 1), ''
+chain.running = math.max(0, chain.running - 1)
 if chain.sends > 0 or chain.id ~= '' then
   chain_store(KEYS[1], field, chain)
 else
