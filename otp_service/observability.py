@@ -161,6 +161,19 @@ class Metrics:
             "otp_outcomes", "What became of each use case.", ["tenant", "action", "outcome"], registry=registry
         )
 
+        self.lockouts = Counter(
+            "otp_lockouts",
+            "Numbers that a wrong code locked: the wait after an exhausted verification, full windows, or disabled.",
+            ["tenant", "kind"],
+            registry=registry,
+        )
+        self.unlocks = Counter(
+            "otp_unlocks",
+            "Numbers that an operator unlocked over HTTP: was it locked?",
+            ["tenant", "was_locked"],
+            registry=registry,
+        )
+
     def _of_gateways(self, registry: CollectorRegistry) -> None:
         self.deliveries = Counter(
             "otp_deliveries", "What gateways answered.", ["provider", "outcome"], registry=registry

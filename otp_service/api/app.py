@@ -14,6 +14,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ASGIApp
 
 from otp_service.api.access import Keys, Network
+from otp_service.api.admin import Recipients
 from otp_service.api.codes import Codes, VerificationsById
 from otp_service.api.document import openapi_config
 from otp_service.api.edge import FACTS, MAX_BODY_BYTES, Edge
@@ -57,7 +58,7 @@ def make_app(parts: EdgeParts) -> ASGIApp:
             yield
 
     app = Litestar(
-        route_handlers=[Codes, VerificationsById, ReceiptCalls, live, ready, jwks, metrics],
+        route_handlers=[Codes, VerificationsById, Recipients, ReceiptCalls, live, ready, jwks, metrics],
         exception_handlers={Refused: _refused, HTTPException: _framework, Exception: _unforeseen},
         openapi_config=openapi_config(),
         request_class=StrictRequest,

@@ -29,7 +29,7 @@ from otp_service.domain.views import Success, VerificationView
 from otp_service.observability import METRICS
 from otp_service.service import CodeRequest, Guess
 
-__all__ = ["Codes", "VerificationsById"]
+__all__ = ["Codes", "VerificationsById", "known_country"]
 
 Result = TypeVar("Result", VerificationView, Success)
 
@@ -118,7 +118,7 @@ class Codes(Controller):
     )
     async def normalize_phone(self, request: StrictRequest, data: JSONBody[NormalizePhone]) -> NormalizedPhone:
         """Read a number in any spelling; nothing is sent and nothing is counted."""
-        number = request.service.normalize(request.principal.tenant, data.phone, _country(data.country))
+        number = request.service.normalize(request.principal.tenant, data.phone, known_country(data.country))
         return NormalizedPhone(
             e164=number.e164,
             national=number.national,
@@ -164,7 +164,7 @@ class VerificationsById(Controller):
 
 def _wanted(caller: Principal, data: RequestCodeBody, address: str | None) -> CodeRequest:
     """Judge the members, then the scopes; say whose address counts: the one that was said, or a mobile app's own."""
-    country = _country(data.country)
+    country = known_country(data.country)
     client = counted_address(data.client_ip, "/client_ip") if data.client_ip is not None else None
     caller.need("request")
     if data.client_ip is not None or data.decoy:
@@ -183,7 +183,7 @@ def _wanted(caller: Principal, data: RequestCodeBody, address: str | None) -> Co
     )
 
 
-def _country(country: str | None) -> str | None:
+def known_country(country: str | None) -> str | None:
     """Judge the country that national forms are read by."""
     if country is not None and country not in SUPPORTED_COUNTRIES:
         mistakes = (FieldMistake("/country", WANTED["country"]),)

@@ -36,7 +36,9 @@ _FORWARDED: Final = b"x-forwarded-for"
 FACTS: Final = "otp.facts"
 """Where a handler leaves what the request's one log line is to say."""
 
-_JSON_ROUTES: Final = frozenset({"/v1/request-code", "/v1/verify-code", "/v1/normalize-phone"})
+_JSON_ROUTES: Final = frozenset(
+    {"/v1/request-code", "/v1/verify-code", "/v1/normalize-phone", "/v1/admin/recipients/unlock"}
+)
 _VERIFICATIONS: Final = "/v1/verifications/"
 _STORELESS: Final = "/v1/normalize-phone"
 _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics", "/dev/messages"})

@@ -18,6 +18,8 @@ from otp_service.api.schemas import (
     RequestedCode,
     State,
     Taken,
+    UnlockBody,
+    UnlockedRecipient,
     VerificationBody,
     VerifiedCode,
     VerifyCodeBody,
@@ -34,6 +36,7 @@ REQUESTS: Final[dict[type[Any], dict[str, Any]]] = {
     RequestCodeBody: {"phone": "0812-1010-0055", "purpose": "login", "country": "ID", "locale": "id"},
     VerifyCodeBody: {"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456"},
     NormalizePhone: {"phone": "0812-1010-0055", "country": "ID"},
+    UnlockBody: {"phone": "0812-1010-0055", "country": "ID"},
 }
 """What may be sent, body by body."""
 
@@ -89,6 +92,7 @@ _SUCCESSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
         NormalizedPhone,
         {"e164": "+6281210100055", "national": "0812-1010-0055", "country": "ID", "type": "mobile", "mobile": True},
     ),
+    "unlock": (200, UnlockedRecipient, {"phone": "+62812*****055", "unlocked": True, "failures_cleared": 100}),
     "receipt": (200, Taken, {}),
     "live": (200, State, {"status": "live"}),
     "ready": (200, State, {"status": "ready"}),
@@ -148,6 +152,7 @@ _PROBLEMS: Final[dict[str, tuple[Reason, ...]]] = {
     "read": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
     "cancel": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
     "normalize_phone": (*_JSON, Reason.PHONE_INVALID),
+    "unlock": (*_JSON, Reason.SCOPE_MISSING, Reason.PHONE_INVALID, *_STORE),
     "receipt": (Reason.REQUEST_MALFORMED, Reason.KEY_INVALID, Reason.BODY_TOO_LARGE, *_STORE),
     "live": (),
     "ready": (Reason.STORE_UNAVAILABLE,),

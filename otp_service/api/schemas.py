@@ -23,6 +23,8 @@ __all__ = [
     "RequestedCode",
     "State",
     "Taken",
+    "UnlockBody",
+    "UnlockedRecipient",
     "VerificationBody",
     "VerifiedCode",
     "VerifyCodeBody",
@@ -87,6 +89,21 @@ WANTED: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """What to send as a member that is wrong. Nothing that was sent is repeated."""
+
+
+class UnlockBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The number to unlock."""
+
+    phone: Phone
+    country: Country | None = None
+
+
+class UnlockedRecipient(Struct, frozen=True, kw_only=True):
+    """A number that nothing locks any more at this tenant."""
+
+    phone: str
+    unlocked: Annotated[bool, Meta(description="It was locked: waiting, at its limit of wrong codes, or disabled.")]
+    failures_cleared: Annotated[int, Meta(description="Wrong codes in a row that are forgotten.", ge=0)]
 
 
 class NormalizedPhone(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from otp_service.api.access import Keys
 from otp_service.api.app import EdgeParts, make_app
 from otp_service.api.schemas import Jwk, Jwks
 from otp_service.app.gateways import Gateways, gateways_of
-from otp_service.app.policies import api_keys, budgets, routes_of, tenant_of
+from otp_service.app.policies import api_keys, budgets, keyring_of, routes_of, tenant_of
 from otp_service.crypto.hashing import Cost, HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
@@ -37,6 +37,7 @@ from otp_service.store.circuits import RedisCircuits
 from otp_service.store.connections import Access
 from otp_service.store.guesses import RedisGuesses
 from otp_service.store.idempotency import RedisIdempotency
+from otp_service.store.lockouts import RedisLockouts
 from otp_service.store.outbox import RedisOutbox
 from otp_service.store.readiness import StoreReadiness
 from otp_service.store.topology import Topology, connect
@@ -67,7 +68,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     """Put the application together; `around` may stand between the edge and the routes, `inbox` be every inbox."""
     tenants = {name: tenant_of(name, tenant, settings.limits) for name, tenant in settings.tenants.items()}
     topology = topology_of(settings)
-    keyring = Keyring(settings.keys.material(), current=settings.keys.current, index=settings.keys.index)
+    keyring = keyring_of(settings)
     pool = HashPool(
         Cost(settings.hashing.time_cost, settings.hashing.memory_kib, settings.hashing.parallelism),
         threads=settings.hashing.threads,
@@ -89,6 +90,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
                 topology, gateways.policies, gateways.counted_tenants, key_ids=keyring.ids
             ),
             guesses=RedisGuesses(topology, keyring.ids),
+            lockouts=RedisLockouts(topology),
             idempotency=RedisIdempotency(topology),
             keyring=keyring,
             vault=vault,

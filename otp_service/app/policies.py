@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from otp_service.api.access import ApiKey
+from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.routes import Route, Routes, Weighted
 from otp_service.domain.dispatch import Caps, GatewayPolicy, millionths
 from otp_service.domain.gateways import Provider
-from otp_service.domain.limits import Limits
+from otp_service.domain.limits import Limits, Lockout
 from otp_service.domain.policy import Tenant
 from otp_service.domain.transitions import SendPolicy
 from otp_service.settings import Settings, gateways, tree
 
-__all__ = ["api_keys", "budgets", "day_caps", "gateway_policy", "routes_of", "tenant_of"]
+__all__ = ["api_keys", "budgets", "day_caps", "gateway_policy", "keyring_of", "routes_of", "tenant_of"]
 
 
 def day_caps(caps: gateways.Caps) -> Caps:
@@ -34,7 +35,7 @@ def gateway_policy(provider: gateways.CommonProvider) -> GatewayPolicy:
 
 def budgets(limits: tree.Limits) -> Limits:
     """Give the named budgets."""
-    return Limits(**limits.named())
+    return Limits(**{name: getattr(limits, name) for name in limits.__struct_fields__})
 
 
 def tenant_of(name: str, tenant: tree.Tenant, limits: tree.Limits) -> Tenant:
@@ -53,11 +54,21 @@ def tenant_of(name: str, tenant: tree.Tenant, limits: tree.Limits) -> Tenant:
             recipient=limits.recipient,
             recipient_failures=limits.recipient_failures,
             reuse=policy.resend == "reuse",
+            lockout=Lockout(
+                first_seconds=policy.lockout_seconds or policy.resend_cooldown_seconds,
+                longest_seconds=policy.max_lockout_seconds,
+                max_failures=policy.max_consecutive_failures,
+            ),
         ),
         code_length=policy.code_length,
         max_attempts=policy.max_attempts,
         templates=tenant.templates,
     )
+
+
+def keyring_of(settings: Settings) -> Keyring:
+    """Make the keys that seal, pepper and name."""
+    return Keyring(settings.keys.material(), current=settings.keys.current, index=settings.keys.index)
 
 
 def api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[ApiKey]:

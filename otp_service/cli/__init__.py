@@ -9,6 +9,7 @@ from otp_service.cli.asking import check_config, new_key, normalize
 from otp_service.cli.gateways import providers, send_test
 from otp_service.cli.sandbox import sandbox
 from otp_service.cli.serving import dev, serve
+from otp_service.cli.unlocking import unlock
 
 __all__ = ["main"]
 
@@ -19,5 +20,5 @@ def main() -> None:
     """Prove that a person holds a phone number."""
 
 
-for _command in (dev, sandbox, serve, check_config, new_key, send_test, providers, normalize):
+for _command in (dev, sandbox, serve, check_config, new_key, send_test, providers, normalize, unlock):
     main.add_command(_command)

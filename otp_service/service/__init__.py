@@ -1,4 +1,4 @@
-"""The use cases: request a code, verify it, look at a verification, cancel it.
+"""The use cases: request a code, verify it, look at a verification, cancel it, unlock a number.
 
 This floor orders the steps and does nothing itself: rules are in `domain`, atomic transitions in the store, secrets
 in `crypto`, gateways in `delivery`. The order is the point. A place in the hash pool comes before the store is
@@ -18,6 +18,7 @@ from otp_service.domain.views import VerificationView, view_of
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.parts import CodeRequest, Guess, Parts, unreadable
 from otp_service.service.request_code import RequestCode
+from otp_service.service.unlock import UnlockNumber
 from otp_service.service.verify_code import VerifyCode
 
 __all__ = ["CodeRequest", "Guess", "OtpService", "Parts"]
@@ -32,6 +33,7 @@ class OtpService:
         self._cleanup = Cleanup()
         self.request_code = RequestCode(parts, self._cleanup)
         self.verify_code = VerifyCode(parts, self._cleanup)
+        self.unlock = UnlockNumber(parts.lockouts, parts.keyring)
 
     async def stop(self) -> None:
         """Leave what is still to be given back to its time-outs."""

@@ -17,7 +17,9 @@ from otp_service.domain.transitions import IdempotentCall, InFlight, Mismatch, R
 from otp_service.domain.views import Success, VerificationView
 from otp_service.service.parts import unreadable
 
-__all__ = ["Answers"]
+__all__ = ["DISABLED", "Answers"]
+
+DISABLED: Final = "Too many wrong codes in a row: this number is disabled until an operator unlocks it."
 
 _KIND: Final = "answer"
 

@@ -13,7 +13,7 @@ from otp_service.crypto.vault import Vault
 from otp_service.domain.errors import FieldMistake, Reason, Refused
 from otp_service.domain.limits import Limits
 from otp_service.domain.policy import Tenant
-from otp_service.domain.ports import Guesses, Idempotency, Outlet, Verifications
+from otp_service.domain.ports import Guesses, Idempotency, Lockouts, Outlet, Verifications
 
 __all__ = ["CodeRequest", "Guess", "Parts", "unreadable"]
 
@@ -72,6 +72,7 @@ class Parts:
 
     verifications: Verifications
     guesses: Guesses
+    lockouts: Lockouts
     idempotency: Idempotency
     keyring: Keyring
     vault: Vault

@@ -29,7 +29,7 @@ from otp_service.domain.transitions import (
 )
 from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery, Record, Snapshot
 from otp_service.domain.views import VerificationView, view_of
-from otp_service.service.answers import Answers
+from otp_service.service.answers import DISABLED, Answers
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.parts import CodeRequest, Parts
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id
@@ -90,6 +90,7 @@ class RequestCode:
             ("prefix", number.block, limits.prefix),
             ("country", number.country, limits.country),
             ("tenant", wanted.tenant.name, limits.tenant),
+            ("global", "all", limits.global_),
         )
         return Admission(
             partition=partition,
@@ -112,8 +113,9 @@ class RequestCode:
         match await self._take(admission):
             case Admitted() as admitted:
                 return admitted
-            case Denied(reason, wait_ms, limit):
-                raise Refused(reason, _DENIALS[reason], retry_after_ms=wait_ms, limit=limit)
+            case Denied(reason, wait_ms, limit, disabled):
+                detail = DISABLED if disabled else _DENIALS[reason]
+                raise Refused(reason, detail, retry_after_ms=wait_ms, limit=limit)
             case found:
                 return self._again(admission, found)
 

@@ -29,7 +29,8 @@ from otp_service.domain.transitions import (
 )
 from otp_service.domain.verification import Snapshot, Status
 from otp_service.domain.views import Success
-from otp_service.service.answers import Answers
+from otp_service.observability import METRICS
+from otp_service.service.answers import DISABLED, Answers
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.parts import Guess, Parts, unreadable
 
@@ -116,8 +117,9 @@ class VerifyCode:
         match await self._parts.guesses.spend_attempt(guess.verification_id, tenant.name, tenant.sends):
             case Spent() as spent:
                 return await self._compare(guess, spent, key)
-            case Locked(wait_ms):
-                raise Refused(Reason.RECIPIENT_LOCKED, "Too many wrong codes for this number.", retry_after_ms=wait_ms)
+            case Locked(wait_ms, disabled):
+                detail = DISABLED if disabled else "Too many wrong codes for this number."
+                raise Refused(Reason.RECIPIENT_LOCKED, detail, retry_after_ms=wait_ms)
             case WaitForSend(wait_ms):
                 raise Refused(Reason.ATTEMPTS_EXHAUSTED, "No attempts are left.", retry_after_ms=wait_ms)
             case Unknown():
@@ -130,6 +132,8 @@ class VerifyCode:
     async def _compare(self, guess: Guess, spent: Spent, key: IdempotentCall | None) -> Success | Refused:
         """Judge a guess that is paid for. The answer of a success is made before it, so that it is kept with it."""
         if not await self._parts.vault.is_code(spent.snapshot, guess.code):
+            if spent.locks is not None:
+                METRICS.lockouts.labels(guess.tenant.name, spent.locks.value).inc()
             wrong = Refused(Reason.CODE_INCORRECT, "The code is wrong.", attempts_left=spent.attempts_left)
             return await self._kept(guess, key, wrong)
         success = self._success(spent.snapshot)

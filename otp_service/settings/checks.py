@@ -84,6 +84,13 @@ def short_codes(policy: Policy) -> Iterator[Finding]:
         yield ("code_length",), found, f"{LEAST_CODE_LENGTH} to 10"
 
 
+def lockouts_grow(policy: Policy) -> Iterator[Finding]:
+    """The first wait is not longer than the longest one."""
+    first, longest = policy.lockout_seconds, policy.max_lockout_seconds
+    if first is not None and first > longest:
+        yield ("lockout_seconds",), f"{first} is more than max_lockout_seconds", f"at most {longest}"
+
+
 def countries_are_known(tenant: Tenant) -> Iterator[Finding]:
     """Some country is allowed."""
     if tenant.country is None and not tenant.countries:
@@ -165,8 +172,7 @@ def targets_differ(route: Route) -> Iterator[Finding]:
 
 def windows_differ(limits: Limits) -> Iterator[Finding]:
     """A limit has one count for each span."""
-    for name in limits.__struct_fields__:
-        windows = getattr(limits, name)
+    for name, windows in limits.named().items():
         seen: set[int] = set()
         for place, window in enumerate(windows if is_sound(windows) else ()):
             if is_sound(window):
@@ -234,7 +240,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Keys: (current_is_listed, index_is_listed),
     Tokens: (current_is_listed,),
     Redis: (access_fits_the_url,),
-    Policy: (short_codes,),
+    Policy: (short_codes, lockouts_grow),
     Tenant: (countries_are_known, key_ids_differ, texts_have_readers),
     CommonProvider: (no_mistakes_of_its_own,),
     Sendcloud: (template_is_named, template_gets_the_code),

@@ -1,7 +1,8 @@
 """The settings: one frozen tree, in the shape and with the names and bounds of design.md section 4.
 
 Every key of the config is an attribute of the same name, but for the keys of `[keys]` and `[tokens]` (in `ring`) and
-for `from` (a word of Python's; `sender`). Durations are seconds. Lists are tuples, tables read-only mappings.
+for two words of Python's, `from` (`sender`) and `global` (`global_`). Durations are seconds. Lists are tuples, tables
+read-only mappings.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, field
 
 from otp_service.domain import limits
-from otp_service.domain.limits import Window
+from otp_service.domain.limits import DEFAULT_LOCKOUT, Window
 from otp_service.domain.templates import DEFAULT_PURPOSE
 from otp_service.settings.forms import REST, Before
 from otp_service.settings.gateways import Caps, Table
@@ -132,7 +133,12 @@ class ApiKey(Table, frozen=True, kw_only=True):
 
 
 class Policy(Caps, frozen=True, kw_only=True):
-    """What a tenant's verifications are like. The caps are of the tenant, over all providers."""
+    """What a tenant's verifications are like. The caps are of the tenant, over all providers.
+
+    `lockout_seconds` (None: the resend cooldown) is how long request-code waits after a verification that ended
+    `exhausted`; each further one doubles it, up to `max_lockout_seconds`. `max_consecutive_failures` wrong codes in a
+    row, over any time, disable the number until an operator unlocks it.
+    """
 
     code_length: Annotated[int, Meta(ge=4, le=10)] = 6
     ttl_seconds: Annotated[int, Meta(ge=10, le=600)] = 300
@@ -140,6 +146,9 @@ class Policy(Caps, frozen=True, kw_only=True):
     resend_cooldown_seconds: Annotated[int, Meta(ge=1, le=3600)] = 30
     resend: Literal["rotate", "reuse"] = "rotate"
     max_sends: Annotated[int, Meta(ge=1, le=20)] = 5
+    lockout_seconds: Annotated[int, Meta(ge=1, le=3600)] | None = None
+    max_lockout_seconds: Annotated[int, Meta(ge=1, le=86400)] = DEFAULT_LOCKOUT.longest_seconds
+    max_consecutive_failures: Annotated[int, Meta(ge=1, le=100)] = DEFAULT_LOCKOUT.max_failures
     allow_short_codes: bool = False
 
 
@@ -214,10 +223,12 @@ class Limits(Table, frozen=True, kw_only=True):
     prefix: Windows = _LIMITS.prefix
     country: Windows = _LIMITS.country
     tenant: Windows = _LIMITS.tenant
+    global_: Windows = field(name="global", default=_LIMITS.global_)
 
     def named(self) -> Mapping[str, tuple[Window, ...]]:
         """Give the windows by the name that `rate_limited` reports."""
-        return {name: getattr(self, name) for name in self.__struct_fields__}
+        names = zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True)
+        return {name: getattr(self, attribute) for attribute, name in names}
 
 
 class Settings(Table, frozen=True, kw_only=True):

@@ -46,12 +46,7 @@ def _not_served(provider: Any) -> bool:
     return isinstance(provider, Mapping) and provider.get("type") in NOT_SERVED
 
 
-def _is(word: str) -> Callable[[Any], bool]:
-    return lambda value: value == word
-
-
 UNUSED: Final = (
-    Unused("tenants.*.api_keys.*.scopes.*", _is("admin")),
     Unused("tenants.*.policy.currency"),
     Unused("providers.*", _not_served),
 )

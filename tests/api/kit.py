@@ -23,6 +23,7 @@ from tests.world import NUMBER, World
 REQUEST = "/v1/request-code"
 VERIFY = "/v1/verify-code"
 NORMALIZE = "/v1/normalize-phone"
+UNLOCK = "/v1/admin/recipients/unlock"
 BY_ID = "/v1/verifications/"
 
 JSON = {"Content-Type": "application/json"}

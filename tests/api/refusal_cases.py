@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import httpx
 
-from tests.api.kit import BODY, BY_ID, NORMALIZE, REQUEST, UNKNOWN, VERIFY, api_key, demo, tenant
+from tests.api.kit import BODY, BY_ID, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY, api_key, demo, tenant
 from tests.api.test_rotation import AFTER, BEFORE
 from tests.world import NUMBER, World
 
@@ -179,11 +179,17 @@ def limited(limit: str, call: Call, **members: Any) -> Case:
     return Case("request-code", f"rate_limited {limit}", after_one(call, **members), {"limits": {limit: ["1/3600"]}})
 
 
-_JSON_CALLS: Final = {"request-code": REQUEST, "verify-code": VERIFY, "normalize-phone": NORMALIZE}
+_JSON_CALLS: Final = {"request-code": REQUEST, "verify-code": VERIFY, "normalize-phone": NORMALIZE, "unlock": UNLOCK}
 _BAD_KEYS: Final = (("key_missing", None), ("key_invalid", "nobody"), ("scope_missing", "nothing"))
 _LAST: Final = demo(max_attempts=1)
+_DISABLING: Final = demo(max_consecutive_failures=1)
 _GUESS: Final = {"verification_id": UNKNOWN, "code": "123456"}
-_VALID: Final = {"request-code": BODY, "verify-code": _GUESS, "normalize-phone": {"phone": NUMBER}}
+_VALID: Final = {
+    "request-code": BODY,
+    "verify-code": _GUESS,
+    "normalize-phone": {"phone": NUMBER},
+    "unlock": {"phone": NUMBER},
+}
 _FORGED: Final = "/v1/receipts/inbox/" + UNKNOWN + ".forged"
 
 CASES: Final = [
@@ -200,7 +206,7 @@ CASES: Final = [
         Case(name, code, plain("POST", path, _VALID[name], key=key), APP)
         for name, path in _JSON_CALLS.items()
         for code, key in _BAD_KEYS
-        if (name, code) != ("normalize-phone", "scope_missing")
+        if (name, code) not in (("normalize-phone", "scope_missing"), ("unlock", "scope_missing"))
     ),
     *(
         Case(f"{method} /verifications", code, plain(method, BY_ID + UNKNOWN, key=key), APP)
@@ -212,6 +218,8 @@ CASES: Final = [
         for method in ("GET", "DELETE")
     ),
     Case("normalize-phone", "phone_invalid", plain("POST", NORMALIZE, {"phone": "08123456"}), {}),
+    Case("unlock", "scope_missing", plain("POST", UNLOCK, {"phone": NUMBER}, key="app"), APP),
+    Case("unlock", "phone_invalid", plain("POST", UNLOCK, {"phone": "08123456"}), {}),
     Case("receipts", "key_invalid", plain("POST", _FORGED, content=b"{}"), {}),
     Case("request-code", "purpose_not_allowed", plain("POST", REQUEST, {**BODY, "purpose": "payment"}), {}),
     Case(
@@ -230,7 +238,10 @@ CASES: Final = [
     limited("prefix", ask(phone=OTHER)),
     limited("country", ask(phone=OTHER)),
     limited("tenant", ask(phone=OTHER)),
+    limited("global", ask(phone=OTHER)),
     Case("request-code", "recipient_locked", _locked_to_ask, {"limits": {"recipient_failures": ["1/900"]}}),
+    Case("request-code", "recipient_locked waits", _locked_to_ask, demo(max_attempts=1, lockout_seconds=900)),
+    Case("request-code", "recipient_locked disabled", _locked_to_ask, _DISABLING),
     Case("request-code", "spend_cap_reached", after_one(ask(phone=OTHER)), demo(daily_message_cap=1)),
     Case(
         "request-code",
@@ -249,5 +260,6 @@ CASES: Final = [
     Case("verify-code", "idempotency_mismatch", _guess_mismatch, {}),
     Case("verify-code", "attempts_exhausted", _exhausted, _LAST),
     Case("verify-code", "recipient_locked", _locked, {"limits": {"recipient_failures": ["1/900"]}}),
+    Case("verify-code", "recipient_locked disabled", _locked, _DISABLING),
     Case("verify-code", "store_unavailable", _unreadable, BEFORE, AFTER),
 ]

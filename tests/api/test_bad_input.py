@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.kit import BODY, JSON, NORMALIZE, REQUEST, UNKNOWN, VERIFY, api_key, common, problem, tenant
+from tests.api.kit import BODY, JSON, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY, api_key, common, problem, tenant
 from tests.world import World, WorldMaker
 
 MAX = 64 * 1024
@@ -139,7 +139,7 @@ async def test_malformed_bodies_of_verify_code(world: World) -> None:
         secretless(response)
 
 
-@pytest.mark.parametrize("path", [REQUEST, VERIFY, NORMALIZE])
+@pytest.mark.parametrize("path", [REQUEST, VERIFY, NORMALIZE, UNLOCK])
 async def test_every_body_is_judged_alike(world: World, path: str) -> None:
     """The three POSTs refuse the same forms in the same way."""
     for body in (b"", b"[]", b"{", b"\xff", b'{"\\ud800": 1}', b"[" * 60_000, b'{"stranger": 1}'):
@@ -261,7 +261,7 @@ async def test_an_idempotency_key_has_1_to_255_characters(world: World) -> None:
 async def test_other_methods(world: World) -> None:
     """A path that is there answers another method with 405, with or without a key."""
     for method, path in product(
-        ("GET", "PUT", "PATCH", "DELETE", "HEAD", "TRACE", "BREW"), (REQUEST, VERIFY, NORMALIZE)
+        ("GET", "PUT", "PATCH", "DELETE", "HEAD", "TRACE", "BREW"), (REQUEST, VERIFY, NORMALIZE, UNLOCK)
     ):
         for caller in (world.client, world.caller(None)):
             response = await caller.request(method, path)

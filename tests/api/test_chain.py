@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
+from otp_service.store.verifications import RedisVerifications
 from tests.api.kit import BODY, BY_ID, REQUEST, api_key, demo, problem, tenant
 from tests.world import World, WorldMaker
 
@@ -44,6 +48,33 @@ async def test_sends_of_a_chain_are_counted(make_world: WorldMaker) -> None:
     assert (await world.verify(verification_id, code)).status_code == 200
     await world.advance(1.1)
     assert (await world.request()).json()["sends_left"] == 1
+
+
+async def test_a_success_during_a_running_resend_leaves_the_resend_counted(
+    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code verifies while the next one is being made: that one counts in the new chain."""
+    world = await make_world(demo(max_sends=2, resend_cooldown_seconds=1))
+    first, code = await world.requested()
+    await world.advance(1)
+    reserved, go_on, start = asyncio.Event(), asyncio.Event(), RedisVerifications.start
+
+    async def slow_start(self: RedisVerifications, *args: Any) -> Any:
+        reserved.set()
+        await go_on.wait()
+        return await start(self, *args)
+
+    monkeypatch.setattr(RedisVerifications, "start", slow_start)
+    resend = asyncio.create_task(world.request())
+    await reserved.wait()
+    assert (await world.verify(first, code)).status_code == 200
+    go_on.set()
+    assert (await resend).status_code == 202
+
+    await world.advance(1)
+    assert (await world.request()).json()["sends_left"] == 0
+    await world.advance(1)
+    assert problem(await world.request(), 429, "rate_limited", "limit")["limit"] == "max_sends"
 
 
 async def test_only_the_same_tenant_number_and_purpose_supersede(make_world: WorldMaker) -> None:

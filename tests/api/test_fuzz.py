@@ -9,10 +9,10 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.api.kit import JSON, NORMALIZE, PROBLEM, REQUEST, UNKNOWN, VERIFY, common
+from tests.api.kit import JSON, NORMALIZE, PROBLEM, REQUEST, UNKNOWN, UNLOCK, VERIFY, common
 from tests.world import World
 
-PATHS = st.sampled_from([REQUEST, VERIFY, NORMALIZE])
+PATHS = st.sampled_from([REQUEST, VERIFY, NORMALIZE, UNLOCK])
 
 ATOMS = (
     st.none()

@@ -105,6 +105,7 @@ async def test_forwarded_for_in_two_lines_is_one_list(make_world: WorldMaker, nu
         ("prefix", "0812-1010-0056", "0812-1011-0055"),
         ("country", "0813-1010-0055", "+6591234567"),
         ("tenant", "+6591234567", None),
+        ("global", "+6591234567", None),
         ("recipient", NUMBER, "0812-1010-0056"),
     ],
 )
@@ -148,6 +149,7 @@ LIMITS = {
     "prefix": ["3/3600"],
     "country": ["3/3600"],
     "tenant": ["3/3600"],
+    "global": ["3/3600"],
 }
 
 

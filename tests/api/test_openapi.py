@@ -16,7 +16,7 @@ from schemathesis.core.transport import Response
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from tests.api.kit import BODY, BY_ID, NORMALIZE, common
+from tests.api.kit import BODY, BY_ID, NORMALIZE, UNLOCK, common
 from tests.api.test_by_id import STATUSES
 from tests.api.test_problems import CONTRACT
 from tests.world import World
@@ -25,6 +25,7 @@ OPERATIONS = {
     ("/v1/request-code", "post"): {202, 400, 401, 403, 409, 413, 415, 422, 429, 503},
     ("/v1/verify-code", "post"): {200, 400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503},
     ("/v1/normalize-phone", "post"): {200, 400, 401, 413, 415, 422},
+    ("/v1/admin/recipients/unlock", "post"): {200, 400, 401, 403, 413, 415, 422, 503},
     ("/v1/verifications/{verification_id}", "get"): {200, 400, 401, 403, 404, 503},
     ("/v1/verifications/{verification_id}", "delete"): {200, 400, 401, 403, 404, 503},
     ("/livez", "get"): {200},
@@ -167,6 +168,8 @@ async def test_replies_are_as_documented(world: World, document: dict[str, Any])
         (by_id, await world.client.delete(BY_ID + verification_id)),
         (by_id, await world.client.get(BY_ID + "nothing")),
         (NORMALIZE, await world.client.post(NORMALIZE, json={"phone": "081210100055"})),
+        (UNLOCK, await world.client.post(UNLOCK, json={"phone": "081210100055"})),
+        (UNLOCK, await world.client.post(UNLOCK, json={"phone": "1"})),
         ("/livez", await world.client.get("/livez")),
         ("/readyz", await world.client.get("/readyz")),
         ("/.well-known/jwks.json", await world.client.get("/.well-known/jwks.json")),

@@ -17,6 +17,7 @@ from tests.api.kit import (
     NORMALIZE,
     REQUEST,
     UNKNOWN,
+    UNLOCK,
     VERIFY,
     api_key,
     bearer,
@@ -142,6 +143,21 @@ async def test_the_order_of_verify_code(make_world: WorldMaker) -> None:
     problem(await world.client.post(VERIFY, json=unknown), 404, "verification_unknown")
 
 
+async def test_unlock_order(make_world: WorldMaker) -> None:
+    """Size, media type, key, body, country, scope, and the number last."""
+    world = await make_world({"tenants": {"acme": tenant(api_key("weak", "request", "verify", "read", "server"))}})
+    weak, nobody = world.caller("weak"), world.caller(None)
+    bad, country, number = {"phone": ""}, {"phone": "x", "country": "XX"}, {"phone": "123"}
+    problem(await nobody.post(UNLOCK, content=b" " * 70_000), 413, "body_too_large")
+    problem(await nobody.post(UNLOCK, content=b"{"), 415, "media_type_unsupported")
+    problem(await nobody.post(UNLOCK, content=b"{", headers=JSON), 401, "key_missing")
+    problem(await world.caller("no-such-key").post(UNLOCK, content=b"{", headers=JSON), 401, "key_invalid")
+    for body in (bad, country, {**number, "stranger": 1}, {}):
+        problem(await weak.post(UNLOCK, json=body), 400, "request_malformed", "errors")
+    problem(await weak.post(UNLOCK, json=number), 403, "scope_missing")
+    problem(await world.client.post(UNLOCK, json=number), 422, "phone_invalid")
+
+
 async def test_the_order_of_the_other_routes(make_world: WorldMaker) -> None:
     """Key, scope, then the verification; normalize-phone takes any key, but needs one."""
     world = await make_world({"tenants": {"acme": tenant(api_key("none", "admin"))}})
@@ -163,7 +179,7 @@ async def test_the_order_of_the_other_routes(make_world: WorldMaker) -> None:
         (["verify"], {"verify", "normalize"}),
         (["read"], {"read", "normalize"}),
         (["server"], {"normalize"}),
-        (["admin"], {"normalize"}),
+        (["admin"], {"normalize", "unlock"}),
         (["request", "server"], {"request", "cancel", "normalize", "decoy", "client_ip"}),
     ],
 )
@@ -179,5 +195,6 @@ async def test_what_a_scope_allows(make_world: WorldMaker, scopes: list[str], al
         "read": client.get(BY_ID + UNKNOWN),
         "cancel": client.delete(BY_ID + UNKNOWN),
         "normalize": client.post(NORMALIZE, json={"phone": "081210100055"}),
+        "unlock": client.post(UNLOCK, json={"phone": "081210100055"}),
     }
     assert {name for name, call in calls.items() if (await call).status_code != 403} == allowed

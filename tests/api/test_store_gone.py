@@ -16,7 +16,7 @@ from otp_service.app import compose
 from otp_service.dev.defaults import dev_config, merged
 from otp_service.dev.embedded import EmbeddedServer
 from otp_service.settings import load
-from tests.api.kit import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, VERIFY, bearer, common, problem
+from tests.api.kit import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY, bearer, common, problem
 from tests.world import CHEAP_HASH, World, WorldMaker, lifespan
 
 GUESS = {"verification_id": UNKNOWN, "code": "123456"}
@@ -67,6 +67,7 @@ async def refused_in_time(client: httpx.AsyncClient) -> None:
     for method, path, body in (
         ("POST", REQUEST, BODY),
         ("POST", VERIFY, GUESS),
+        ("POST", UNLOCK, {"phone": "081210100055"}),
         ("GET", BY_ID + UNKNOWN, None),
         ("DELETE", BY_ID + UNKNOWN, None),
         ("GET", "/readyz", None),

@@ -143,16 +143,16 @@ async def test_attempts_count_down(make_world: WorldMaker, most: int) -> None:
 @pytest.mark.parametrize(
     ("policy", "windows", "kept_by", "seconds"),
     [
-        ({}, ["5/3600"], "resend_too_soon", 30),
+        ({}, ["5/3600"], "recipient_locked", 30),
         ({"max_sends": 1, "ttl_seconds": 100}, ["5/3600"], "rate_limited", 100),
         ({"max_sends": 1, "ttl_seconds": 100}, ["1/200"], "rate_limited", 200),
     ],
-    ids=["cooldown", "chain", "recipient"],
+    ids=["lock-out", "chain", "recipient"],
 )
 async def test_exhausted_says_when_a_new_code_may_be_requested(
     make_world: WorldMaker, policy: dict[str, Any], windows: list[str], kept_by: str, seconds: int
 ) -> None:
-    """Its Retry-After is request-code's: the cooldown, or the chain when that is used up, or the recipient's window."""
+    """Its Retry-After is request-code's: the lock-out, or the chain when that is used up, or the recipient's window."""
     world = await make_world(demo(**policy) | {"limits": {"recipient": windows}})
     verification_id, code = await world.requested()
     for _ in range(5):
@@ -181,11 +181,11 @@ async def test_the_first_end_wins(make_world: WorldMaker) -> None:
     world = await make_world(demo(resend_cooldown_seconds=1, ttl_seconds=100))
     used, code = await world.requested(purpose="login")
     await world.verify(used, code)
+    canceled, third = await world.requested(purpose="password_reset")
+    await world.client.delete(BY_ID + canceled)
     spent, other = await world.requested(purpose="registration")
     for _ in range(5):
         await world.verify(spent, world.wrong(other))
-    canceled, third = await world.requested(purpose="password_reset")
-    await world.client.delete(BY_ID + canceled)
     for step in (lambda: world.advance(1), world.requested, lambda: world.advance(100)):
         await step()
         for verification_id, typed, expected, status in (

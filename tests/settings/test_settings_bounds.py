@@ -26,6 +26,9 @@ POLICY = "tenants.acme.policy"
         (f"{POLICY}.max_attempts", 1, 5),
         (f"{POLICY}.resend_cooldown_seconds", 1, 3600),
         (f"{POLICY}.max_sends", 1, 20),
+        (f"{POLICY}.lockout_seconds", 1, 3600),
+        (f"{POLICY}.max_lockout_seconds", 1, 86400),
+        (f"{POLICY}.max_consecutive_failures", 1, 100),
         ("providers.jakarta.max_concurrent", 1, 1000),
         ("providers.jakarta.report_poll_seconds", 0, 3600),
         ("providers.keda.report_poll_seconds", 0, 3600),
@@ -97,3 +100,19 @@ def test_failures_of_a_day(mistakes: Mistakes, windows: list[str], good: bool) -
 def test_window_bounds(mistakes: Mistakes, window: str, good: bool) -> None:
     """A window counts to a million, over up to 30 days."""
     assert (mistakes(("limits.tenant", [window])) == ()) is good
+
+
+@pytest.mark.parametrize(("first", "longest", "good"), [(60, 60, True), (61, 60, False), (3600, 3600, True)])
+def test_the_first_lockout_is_not_longer_than_the_longest(
+    mistakes: Mistakes, first: int, longest: int, good: bool
+) -> None:
+    """A wait grows; one that would begin beyond its end is a mistake."""
+    edits = ((f"{POLICY}.lockout_seconds", first), (f"{POLICY}.max_lockout_seconds", longest))
+    assert (mistakes(*edits) == ()) is good
+
+
+def test_the_global_limit_is_written_global(mistakes: Mistakes) -> None:
+    """Its mistakes are named as the config writes it."""
+    assert mistakes(("limits.global", ["9/60", "90/3600"])) == ()
+    assert [one.path for one in mistakes(("limits.global", ["9/60", "8/60"]))] == ["limits.global[1]"]
+    assert [one.path for one in mistakes(("limits.global_", ["9/60"]))] == ["limits.global_"]

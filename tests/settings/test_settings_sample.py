@@ -218,7 +218,7 @@ def test_defaults(environ: dict[str, str]) -> None:
 def test_default_limits(environ: dict[str, str]) -> None:
     """The budgets that are left out are those of the domain, by the names that callers see."""
     named = load(MINIMAL, environ).limits.named()
-    assert named == {name: getattr(Defaults(), name) for name in Defaults.__dataclass_fields__}
+    assert named == {name.rstrip("_"): getattr(Defaults(), name) for name in Defaults.__dataclass_fields__}
     assert named["recipient"] == (Window(5, 3600), Window(10, 86400))
     assert named["recipient_failures"] == (Window(20, 86400),)
 
@@ -232,6 +232,7 @@ def test_default_tenant(environ: dict[str, str]) -> None:
     policy = tenant.policy
     assert (policy.code_length, policy.ttl_seconds, policy.max_attempts, policy.max_sends) == (6, 300, 5, 5)
     assert (policy.resend_cooldown_seconds, policy.resend, policy.allow_short_codes) == (30, "rotate", False)
+    assert (policy.lockout_seconds, policy.max_lockout_seconds, policy.max_consecutive_failures) == (None, 3600, 100)
 
 
 def test_frozen(settings: Settings) -> None:

@@ -111,7 +111,7 @@ async def test_a_start_whose_reservation_was_lost_counts_again(store: Store) -> 
 
 
 async def test_what_is_taken_back_when_an_answer_was_lost_counts_no_more(store: Store) -> None:
-    """A reservation that is withdrawn and a start that is abandoned, before or after a success, leave nothing counted."""
+    """A withdrawn reservation and an abandoned start, before or after a success, leave nothing counted."""
     for name, start, success_first in product(("alice", "bob"), (True, False), (True, False)):
         recipient = f"{name}-{start}-{success_first}"
         first = await store.started(recipient=recipient, policy=QUICK)
