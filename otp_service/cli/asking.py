@@ -11,7 +11,7 @@ import msgspec
 
 from otp_service.cli.options import checked, config_option, named, read
 from otp_service.domain.phone import PhoneInvalid, parse
-from otp_service.settings import cautions, unused_keys
+from otp_service.settings import cautions, proposed_limits, unused_keys
 
 __all__ = ["check_config", "new_key", "normalize"]
 
@@ -28,6 +28,8 @@ def check_config(config: str | None) -> None:
         click.echo(f"{key}: nothing acts on this yet", err=True)
     for caution in cautions(settings):
         click.echo(caution, err=True)
+    for proposal in proposed_limits(settings):
+        click.echo(proposal, err=True)
     counts = f"{len(settings.tenants)} tenants, {len(settings.providers)} providers, {len(settings.routes)} routes"
     click.echo(f"{path}: good ({counts})")
 

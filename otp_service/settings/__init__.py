@@ -5,7 +5,7 @@ is allowed. Read by the composition root and the command line only: no other roo
 
 The structs of `tree` and `gateways` say what a config is, and `plugins` finds those that installed packages add. `walk`
 goes through it along them, `values`, `secrets` and `wire` read what is more than a number or a word, `checks` judge
-what stands together, and `unused` says what nothing acts on yet.
+what stands together, `unused` says what nothing acts on yet, and `proposals` which limits the caps suggest.
 """
 
 from otp_service.settings.gateways import (
@@ -22,6 +22,7 @@ from otp_service.settings.gateways import (
 from otp_service.settings.loading import load, load_file, parse, parse_file
 from otp_service.settings.mistakes import ConfigInvalid, Mistake
 from otp_service.settings.plugins import ProviderPlugin, plugin_of
+from otp_service.settings.proposals import proposed_limits
 from otp_service.settings.tree import (
     ApiKey,
     Delivery,
@@ -72,5 +73,6 @@ __all__ = [
     "parse",
     "parse_file",
     "plugin_of",
+    "proposed_limits",
     "unused_keys",
 ]

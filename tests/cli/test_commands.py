@@ -47,6 +47,18 @@ def test_a_config_has_its_keys_without_effect_named(write_config: ConfigWriter) 
     assert "providers.idle: no route names it" in result.stderr
 
 
+def test_limits_are_proposed_from_the_caps(write_config: ConfigWriter) -> None:
+    """A cap without limits by the hour is good, and what would suit it is said."""
+    path = write_config(jakarta="[tenants.acme.policy]\ndaily_message_cap = 5000")
+    result = ran("check-config", "--config", str(path))
+
+    assert (result.exit_code, result.stdout) == (0, f"{path}: good (1 tenants, 1 providers, 1 routes)\n")
+    assert result.stderr.splitlines() == [
+        f'limits.{name}: none; the caps of tenants.acme (5000 messages a day) suggest "417/3600"'
+        for name in ("country", "tenant", "global")
+    ]
+
+
 def test_a_bad_config_has_a_line_for_each_mistake(write_config: ConfigWriter) -> None:
     """Path, what was found, what is allowed; status 2, nothing on standard output, and no secret anywhere."""
     path = write_config(server="workers = 0\nhots = 1", jakarta='daily_spend_cap = "much"')
