@@ -47,6 +47,7 @@ class EdgeParts:
     metrics: Callable[[], bytes]
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     around: Callable[[ASGIApp], ASGIApp] | None = None
+    workers: int = 1
 
 
 def make_app(parts: EdgeParts) -> ASGIApp:
@@ -68,7 +69,7 @@ def make_app(parts: EdgeParts) -> ASGIApp:
         state=State({name: getattr(parts, name) for name in ("service", "receipts", "jwks", "ready", "metrics")}),
     )
     inner = parts.around(app) if parts.around else app
-    return Edge(inner, parts.keys, parts.trusted_proxies, parts.gate, PathMethods(app.routes))
+    return Edge(inner, parts.keys, parts.trusted_proxies, parts.gate, PathMethods(app.routes), workers=parts.workers)
 
 
 _FRAMEWORK: Final = {

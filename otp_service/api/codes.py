@@ -100,7 +100,8 @@ class Codes(Controller):
     ) -> VerifiedCode:
         """Say yes exactly once, no at most a few times, and hand back a signed proof."""
         caller = request.principal
-        guess = Guess.typed(caller.tenant, data.verification_id, data.code)
+        client = None if "server" in caller.scopes else _own_address(request)
+        guess = Guess.typed(caller.tenant, data.verification_id, data.code, key_id=caller.key_id, client=client)
         caller.need("verify")
         key = idempotency_key and request.service.idempotent(
             caller.tenant, "verify-code", idempotency_key, _canonical(data)
@@ -180,7 +181,14 @@ def _wanted(caller: Principal, data: RequestCodeBody, address: str | None) -> Co
         channel=data.channel,
         client=client,
         decoy=data.decoy,
+        key_id=caller.key_id,
     )
+
+
+def _own_address(request: StrictRequest) -> str | None:
+    """Say whose address counts when a mobile app calls by itself; None where there is none (a Unix socket)."""
+    address = request.client_address
+    return None if address is None else counted_address(address)
 
 
 def known_country(country: str | None) -> str | None:

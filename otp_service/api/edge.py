@@ -8,8 +8,10 @@ line.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, cast
 
 import structlog
@@ -17,9 +19,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
-from otp_service.api.access import Keys, Network, client_address, is_trusted, network_of
+from otp_service.api.access import Keys, Network, Principal, client_address, is_trusted, network_of
 from otp_service.api.headers import AUTHORIZATION, IDEMPOTENCY_KEY, Headers, check_media, request_id, single
 from otp_service.api.methods import PathMethods
+from otp_service.api.pacing import Pacer
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, RefusedWith, problem_body, problem_headers
 from otp_service.delivery.receipts import PATH as RECEIPTS
 from otp_service.domain.errors import Reason, Refused
@@ -40,7 +43,13 @@ _JSON_ROUTES: Final = frozenset(
     {"/v1/request-code", "/v1/verify-code", "/v1/normalize-phone", "/v1/admin/recipients/unlock"}
 )
 _VERIFICATIONS: Final = "/v1/verifications/"
+_REFUSED: Final = 400
 _STORELESS: Final = "/v1/normalize-phone"
+_HASHED: Final[Mapping[str, frozenset[int]]] = {
+    "/v1/request-code": frozenset({202}),
+    "/v1/verify-code": frozenset({200, 422}),
+}
+"""The answers that have taken a hash, by route; all others are paced (`pacing.py`)."""
 _QUIET: Final = frozenset({"/livez", "/readyz", "/metrics", "/dev/messages"})
 """What is asked for again and again by machines and pages: counted, and not logged."""
 
@@ -59,13 +68,16 @@ class Edge:
         trusted_proxies: Sequence[Network],
         gate: Callable[[], None],
         methods: PathMethods,
+        *,
+        workers: int = 1,
     ) -> None:
-        """Stand around `app`; `gate` raises `Refused` while the store may not be used."""
+        """Stand around `app`, one of `workers` processes; `gate` raises `Refused` while the store may not be used."""
         self._app = app
         self._keys = keys
         self._trusted = trusted_proxies
         self._gate = gate
         self._methods = methods
+        self._pacer = Pacer(alone=workers == 1)
         self._warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,8 +92,8 @@ class Edge:
         scope = scope.copy()  # the server's own is left as it is: it reads the method there
         headers = dict(scope["headers"])
         own_id = request_id(scope, headers)
-        reply = _Reply(send, own_id, bodiless=method == "HEAD")
         facts = cast("dict[str, Any]", scope)  # for members of our own
+        reply = _Reply(send, own_id, partial(self._wait, scope, facts), bodiless=method == "HEAD")
         # as the router reads it: what is judged is what is served
         facts["path"] = normalize_path(scope["path"][:_MAX_PATH_CHARACTERS])
         facts["otp.request_id"] = own_id
@@ -111,6 +123,19 @@ class Edge:
             return
         facts["otp.body"] = body
         await self._app(scope, _replay(body, receive), reply.send)
+
+    async def _wait(self, scope: HTTPScope, facts: dict[str, Any], status: int) -> None:
+        """Hold an answer that cost no hash back while its caller has had more than its share of them."""
+        path, now = scope["path"], time.monotonic()
+        principal: Principal | None = facts.get("otp.principal")
+        client = scope.get("client")
+        caller: tuple[object, object] = (client and client[0], path in _QUIET)
+        if principal is not None:
+            caller = (principal.tenant.name, principal.key_id)
+        if status in _HASHED.get(path, ()):
+            self._pacer.note(caller, now)
+        elif pause := self._pacer.pause(caller, now, refused=status >= _REFUSED):
+            await asyncio.sleep(pause)
 
     def _check_method(self, scope: HTTPScope, facts: dict[str, Any]) -> frozenset[str] | None:
         """Give the methods of a path, None for one that only the layers below may know; raise `Refused`: 404, 405."""
@@ -160,15 +185,19 @@ class _Gone(Exception):
 class _Reply:
     """Passes messages on with our headers added, and remembers the status."""
 
-    def __init__(self, send: Send, request_id: str, *, bodiless: bool) -> None:
+    def __init__(
+        self, send: Send, request_id: str, before: Callable[[int], Awaitable[None]], *, bodiless: bool
+    ) -> None:
         self._send = send
         self._request_id = request_id
+        self._before = before
         self._bodiless = bodiless
         self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            await self._before(self.status)
             own = [*_ALWAYS, (b"x-request-id", self._request_id.encode())]
             kept = [(name, value) for name, value in message["headers"] if name.lower() != b"cache-control"]
             message["headers"] = [*kept, *own]

@@ -71,7 +71,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     keyring = keyring_of(settings)
     pool = HashPool(
         Cost(settings.hashing.time_cost, settings.hashing.memory_kib, settings.hashing.parallelism),
-        threads=settings.hashing.threads,
+        threads=settings.hashing.threads or max(1, (os.cpu_count() or 1) // settings.server.workers),
         places=settings.hashing.max_waiting,
     )
     vault = Vault(keyring, pool)
@@ -113,6 +113,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
             metrics=lambda: metrics_page(os.environ.get(METRICS_VARIABLE)),
             lifespan=running.lifespan,
             around=around,
+            workers=settings.server.workers,
         )
     )
 

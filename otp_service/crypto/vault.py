@@ -6,6 +6,7 @@ so it fits no other verification, number, purpose or tenant, and a dump without 
 
 from __future__ import annotations
 
+from otp_service.crypto.fairness import ANYBODY, Caller
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.phone import parse
@@ -28,22 +29,34 @@ class Vault:
         """The key that new things are made under."""
         return self._keyring.current
 
-    async def hash_code(self, verification_id: str, tenant: str, recipient: str, purpose: str, code: str) -> str:
-        """Hash a new code under the current key; the PHC string."""
+    async def hash_code(
+        self,
+        verification_id: str,
+        tenant: str,
+        recipient: str,
+        purpose: str,
+        code: str,
+        *,
+        caller: Caller = ANYBODY,
+    ) -> str:
+        """Hash a new code under the current key, in the turn of `caller`; the PHC string."""
         peppered = self._keyring.pepper_code(self.key_id, tenant, verification_id, recipient, purpose, code)
         if peppered is None:  # the current key is always listed
             raise KeyError(self.key_id)
-        return await self._pool.hash(peppered)
+        return await self._pool.hash(peppered, caller)
 
-    async def is_code(self, snapshot: Snapshot, code: str) -> bool:
-        """Compare a guess; raises `SealBroken` when the key of the hash is not listed: no guess can be told right."""
+    async def is_code(self, snapshot: Snapshot, code: str, *, caller: Caller = ANYBODY) -> bool:
+        """Compare a guess, in the turn of `caller`.
+
+        Raises `SealBroken` when the key of the hash is not listed: no guess can be told right.
+        """
         record = snapshot.record
         peppered = self._keyring.pepper_code(
             record.key_id, record.tenant, snapshot.id, record.recipient, record.purpose, code
         )
         if peppered is None:
             raise SealBroken(f"key {record.key_id} is not listed")
-        return await self._pool.matches(record.phc, peppered)
+        return await self._pool.matches(record.phc, peppered, caller)
 
     def seal_phone(self, verification_id: str, e164: str) -> str:
         """Seal the number for the record."""

@@ -40,14 +40,16 @@ class Limits:
     """Every named budget of design.md section 4; an empty tuple is no limit.
 
     `recipient` counts sends to one number over all tenants, `recipient_failures` wrong codes for one number and
-    tenant, `client_ip` requests of one address (IPv6 by /64), `prefix` sends into one number block (the number
-    less its last four digits), `country` sends to one country, `tenant` sends of one tenant, `global_` (in the config
-    and in answers `global`) all sends of all tenants.
+    tenant, `client_ip` requests of one address (IPv6 by /64), `verify_ip` codes that keys without the scope `server`
+    check from one address (by default as many as the requests that `client_ip` allows have attempts), `prefix` sends
+    into one number block (the number less its last four digits), `country` sends to one country, `tenant` sends of one
+    tenant, `global_` (in the config and in answers `global`) all sends of all tenants.
     """
 
     recipient: tuple[Window, ...] = (Window(5, 3600), Window(10, 86400))
     recipient_failures: tuple[Window, ...] = (Window(20, 86400),)
     client_ip: tuple[Window, ...] = (Window(20, 3600),)
+    verify_ip: tuple[Window, ...] = (Window(100, 3600),)
     prefix: tuple[Window, ...] = (Window(100, 3600),)
     country: tuple[Window, ...] = ()
     tenant: tuple[Window, ...] = ()

@@ -28,6 +28,7 @@ from otp_service.domain.transitions import (
     Settlement,
     Spent,
     Started,
+    Take,
     TooLate,
     Unknown,
     Unlocked,
@@ -97,6 +98,9 @@ class Guesses(Protocol):
 
         On anything but `Spent` nothing is taken.
         """
+
+    async def count(self, take: Take) -> int:
+        """Count one event of a limit: 0, or in how many ms there is room for one (then nothing was taken)."""
 
     async def consume(
         self, verification_id: str, at_ms: int | None = None, call: IdempotentCall | None = None, answer: bytes = b""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from otp_service.crypto.codes import read_code
+from otp_service.crypto.fairness import Caller
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
@@ -28,7 +29,10 @@ def unreadable() -> Refused:
 
 @dataclass(frozen=True, slots=True)
 class CodeRequest:
-    """Who wants a code sent where. `client` is the address (IPv6: its /64) that the `client_ip` limit counts."""
+    """Who wants a code sent where. `client` is the address (IPv6: its /64) that the `client_ip` limit counts.
+
+    `key_id` names the API key that asks.
+    """
 
     tenant: Tenant
     phone: str
@@ -38,6 +42,12 @@ class CodeRequest:
     channel: str = "sms"
     client: str | None = None
     decoy: bool = False
+    key_id: str = ""
+
+    @property
+    def caller(self) -> Caller:
+        """Who shares places with the others."""
+        return (self.tenant.name, self.key_id)
 
     def __repr__(self) -> str:
         """Leave the number out."""
@@ -46,20 +56,32 @@ class CodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One attempt at a verification's code; `code` is digits only."""
+    """One attempt at a verification's code; `code` is digits only.
+
+    `key_id` names the API key that asks, `client` the address (IPv6: its /64) that the `verify_ip` limit counts.
+    """
 
     tenant: Tenant
     verification_id: str
     code: str
+    key_id: str = ""
+    client: str | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who shares places with the others."""
+        return (self.tenant.name, self.key_id)
 
     @classmethod
-    def typed(cls, tenant: Tenant, verification_id: str, typed: str) -> Self:
+    def typed(
+        cls, tenant: Tenant, verification_id: str, typed: str, *, key_id: str = "", client: str | None = None
+    ) -> Self:
         """Read what a person typed; raises `Refused` (`request_malformed`) for what cannot be a code."""
         code = read_code(typed)
         if code is None:
             mistake = FieldMistake("/code", "The code must be 4-10 digits; spaces and dashes may stand between them.")
             raise Refused(Reason.REQUEST_MALFORMED, "Send the code of the text message.", mistakes=(mistake,))
-        return cls(tenant, verification_id, code)
+        return cls(tenant, verification_id, code, key_id, client)
 
     def __repr__(self) -> str:
         """Leave the code out."""

@@ -70,7 +70,7 @@ class RequestCode:
         verification_id = new_verification_id(Partition(partition))
         if key is not None:
             key = replace(key, mark=verification_id)
-        with self._parts.pool.place():
+        with self._parts.pool.place(wanted.caller):
             admitted = await self._admit(self._admission(wanted, number, partition, verification_id, key))
             if isinstance(admitted, VerificationView):
                 return admitted
@@ -172,7 +172,12 @@ class RequestCode:
         vault = self._parts.vault
         code, born_ms, expires_ms = self._code(wanted, admitted)
         phc = await vault.hash_code(
-            verification_id, wanted.tenant.name, admitted.admission.recipient, wanted.purpose, code
+            verification_id,
+            wanted.tenant.name,
+            admitted.admission.recipient,
+            wanted.purpose,
+            code,
+            caller=wanted.caller,
         )
         record = Record(
             tenant=wanted.tenant.name,

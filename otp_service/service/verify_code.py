@@ -1,15 +1,13 @@
-"""verify-code: take a place, pay for the guess, compare, and let the second script decide."""
+"""verify-code: wait for a turn, take a place, pay for the guess, compare, and let the second script decide."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
-from weakref import WeakValueDictionary
 
 from otp_service.crypto.tokens import Proof
 from otp_service.domain.errors import Reason, Refused
@@ -22,6 +20,7 @@ from otp_service.domain.transitions import (
     Mismatch,
     New,
     Spent,
+    Take,
     Unknown,
     Unreadable,
     Verified,
@@ -33,6 +32,7 @@ from otp_service.observability import METRICS
 from otp_service.service.answers import DISABLED, Answers
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.parts import Guess, Parts, unreadable
+from otp_service.service.turns import Turns
 
 __all__ = ["VerifyCode"]
 
@@ -45,9 +45,6 @@ _ENDS: Final[Mapping[Status, tuple[Reason, str]]] = {
 
 _LOOK_AGAIN_MS: Final = 1_000
 
-TURN_SECONDS: Final = 0.8
-"""For how long a guess waits for those at the same verification; with a call's deadline it fits into two seconds."""
-
 
 class VerifyCode:
     """The use case; call it."""
@@ -58,7 +55,7 @@ class VerifyCode:
         self._cleanup = cleanup
         self._answers = Answers(parts.keyring)
         self._working: dict[str, str] = {}  # keys that are worked under here: they need not wait for their turn
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
 
     async def __call__(self, guess: Guess, key: IdempotentCall | None = None) -> Success:
         """Judge a guess. Under `key`, ask again for the same answer without another attempt.
@@ -68,6 +65,7 @@ class VerifyCode:
         all attempts may be gone, and a right one that comes then would be told `exhausted` where it lost to another
         right one.
         """
+        await self._count_address(guess)
         if key is None:
             return await self._in_turn(guess, None)
         if (fingerprint := self._working.get(key.subject)) is not None:
@@ -80,19 +78,20 @@ class VerifyCode:
             del self._working[key.subject]
 
     async def _in_turn(self, guess: Guess, key: IdempotentCall | None) -> Success:
-        turn = self._turns.setdefault(guess.verification_id, asyncio.Lock())
-        with self._parts.pool.place():
-            try:
-                async with asyncio.timeout(TURN_SECONDS):
-                    await turn.acquire()
-            except TimeoutError:  # those in front are held up: nothing was spent
-                raise Refused(
-                    Reason.OVERLOADED, "Other guesses are being judged.", retry_after_ms=_LOOK_AGAIN_MS
-                ) from None
-            try:
+        """Wait without a place, which is only for who is about to hash: guesses at one verification hold one in all."""
+        async with self._turns.turn(guess.verification_id):
+            with self._parts.pool.place(guess.caller):
                 return await self._judge(guess, key)
-            finally:
-                turn.release()
+
+    async def _count_address(self, guess: Guess) -> None:
+        """Count the guess for the address that it comes from; raises `Refused` before anything is spent."""
+        windows = self._parts.limits.verify_ip
+        if guess.client is None or not windows:
+            return
+        subject = self._parts.keyring.subject("verify_ip", guess.client)
+        if wait_ms := await self._parts.guesses.count(Take("verify_ip", subject, windows)):
+            detail = "Too many codes were checked from this address."
+            raise Refused(Reason.RATE_LIMITED, detail, retry_after_ms=wait_ms, limit="verify_ip")
 
     async def _judge(self, guess: Guess, key: IdempotentCall | None) -> Success:
         judged = await (self._spend(guess, None) if key is None else self._claim(guess, key))
@@ -131,7 +130,7 @@ class VerifyCode:
 
     async def _compare(self, guess: Guess, spent: Spent, key: IdempotentCall | None) -> Success | Refused:
         """Judge a guess that is paid for. The answer of a success is made before it, so that it is kept with it."""
-        if not await self._parts.vault.is_code(spent.snapshot, guess.code):
+        if not await self._parts.vault.is_code(spent.snapshot, guess.code, caller=guess.caller):
             if spent.locks is not None:
                 METRICS.lockouts.labels(guess.tenant.name, spent.locks.value).inc()
             wrong = Refused(Reason.CODE_INCORRECT, "The code is wrong.", attempts_left=spent.attempts_left)

@@ -220,6 +220,7 @@ class Limits(Table, frozen=True, kw_only=True):
         tuple[Windowed, ...], Meta(min_length=1, max_length=8, description='1 to 8 of "count/seconds"')
     ] = _LIMITS.recipient_failures
     client_ip: Windows = _LIMITS.client_ip
+    verify_ip: Windows = _LIMITS.verify_ip
     prefix: Windows = _LIMITS.prefix
     country: Windows = _LIMITS.country
     tenant: Windows = _LIMITS.tenant

@@ -17,6 +17,7 @@ from otp_service.domain.transitions import (
     LockKind,
     SendPolicy,
     Spent,
+    Take,
     Unknown,
     Unreadable,
     Verified,
@@ -24,7 +25,7 @@ from otp_service.domain.transitions import (
 )
 from otp_service.domain.verification import Snapshot, Status
 from otp_service.store.idempotency import answer_args
-from otp_service.store.keys import partition_of_id
+from otp_service.store.keys import limit_key, partition_of_id
 from otp_service.store.link import Call, Reply
 from otp_service.store.records import pack, unpack
 from otp_service.store.scripts import script
@@ -71,6 +72,12 @@ class RedisGuesses:
         keys = (partition.verifications + verification_id,)
         [reply] = await self._topology.send([Call(script("spend_attempt"), keys, args)])
         return _read(verification_id, reply)
+
+    async def count(self, take: Take) -> int:
+        """Count one event of a limit; see the port."""
+        call = Call(script("take"), (limit_key(take.limit, take.subject),), (windows_text(take.windows),))
+        [reply] = await self._topology.send([call])
+        return 0 if reply[0] == b"taken" else int(reply[1])
 
     async def consume(
         self, verification_id: str, at_ms: int | None = None, call: IdempotentCall | None = None, answer: bytes = b""

@@ -14,7 +14,10 @@ from tests.world import NUMBER, World
 
 OTHER: Final = "0812-1010-0077"
 APP: Final[dict[str, Any]] = {
-    "tenants": {"acme": tenant(api_key("app", "request", "verify")), "idle": tenant(api_key("nothing", "admin"))}
+    "tenants": {
+        "acme": tenant(api_key("app", "request", "verify"), api_key("web", "verify", "server")),
+        "idle": tenant(api_key("nothing", "admin")),
+    }
 }
 
 
@@ -134,7 +137,13 @@ async def _forgotten(world: World) -> Call:
 
 async def _others(world: World) -> Call:
     verification_id, code = await world.requested()
-    return Call("POST", VERIFY, {"verification_id": verification_id, "code": code}, key="app")
+    return Call("POST", VERIFY, {"verification_id": verification_id, "code": code}, key="web")
+
+
+async def _limited_guess(world: World) -> Call:
+    call = Call("POST", VERIFY, dict(_GUESS), key="app")
+    await call.send(world, "")
+    return call
 
 
 async def _exhausted(world: World) -> Call:
@@ -252,6 +261,7 @@ CASES: Final = [
     Case("verify-code", "verification_unknown", plain("POST", VERIFY, _GUESS), {}),
     Case("verify-code", "verification_unknown no id", plain("POST", VERIFY, {**_GUESS, "verification_id": "x"}), {}),
     Case("verify-code", "verification_unknown another tenant's", _others, APP),
+    Case("verify-code", "rate_limited verify_ip", _limited_guess, {**APP, "limits": {"verify_ip": ["1/3600"]}}),
     Case("verify-code", "verification_unknown forgotten", _forgotten, {}),
     Case("verify-code", "verification_used", _used, {}),
     Case("verify-code", "verification_superseded", _superseded, {}),

@@ -191,9 +191,9 @@ async def test_a_caller_who_hangs_up_while_the_code_is_hashed(
     world = await make_world(LIMITS | SLOW)
     hashing, original = Counter[str](), HashPool.hash
 
-    async def counted(pool: HashPool, secret: bytes) -> str:
+    async def counted(pool: HashPool, secret: bytes, *caller: Any) -> str:
         hashing["begun"] += 1
-        return await original(pool, secret)
+        return await original(pool, secret, *caller)
 
     monkeypatch.setattr(HashPool, "hash", counted)
     first = asyncio.create_task(ask(world, headers))
@@ -220,9 +220,9 @@ async def test_a_request_that_pauses_for_too_long_is_dropped(
     world = await make_world(LIMITS)
     original = HashPool.hash
 
-    async def paused(pool: HashPool, secret: bytes) -> str:
+    async def paused(pool: HashPool, secret: bytes, *caller: Any) -> str:
         await world.advance(15.5)
-        return await original(pool, secret)
+        return await original(pool, secret, *caller)
 
     with monkeypatch.context() as slow:
         slow.setattr(HashPool, "hash", paused)

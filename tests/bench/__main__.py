@@ -19,11 +19,13 @@ from otp_service.store.keys import limit_key
 from otp_service.store.link import Call
 from otp_service.store.scripts import script
 from otp_service.store.topology import connect
+from tests.bench.flood import measure
 from tests.world import World, WorldMaker
 
 ROUNDS = 5
 CALLS = 200
 REQUESTS = 40
+FLOOD_SECONDS = 8.0
 WINDOWS = Window(1_000_000, 3600)
 
 
@@ -102,3 +104,5 @@ async def main() -> None:
 
 
 asyncio.run(main())
+for line in measure(FLOOD_SECONDS, ("unknown id",)):
+    sys.stdout.write(line + "\n")
