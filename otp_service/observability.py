@@ -145,6 +145,7 @@ class Metrics:
         self._of_requests(registry)
         self._of_gateways(registry)
         self._of_this_process(registry)
+        self._of_connections(registry)
 
     def _of_requests(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -230,6 +231,17 @@ class Metrics:
         )
         self.unreadable = Counter(
             "otp_records_unreadable", "Messages set aside because their record cannot be read.", registry=registry
+        )
+
+    def _of_connections(self, registry: CollectorRegistry) -> None:
+        self.connections = Gauge(
+            "otp_connections", "Open HTTP connections.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.connections_dropped = Counter(
+            "otp_connections_dropped",
+            "HTTP connections that the server ended: too late, too slow, or too many.",
+            ["reason"],
+            registry=registry,
         )
 
 

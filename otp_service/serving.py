@@ -1,7 +1,7 @@
 """How the application is served: uvicorn on uvloop and httptools, one process or several.
 
-SIGTERM and SIGINT: no new connections, running requests finish, exit status 0. Workers end with the process that
-started them, however that dies, so that none of them keeps the port.
+SIGTERM and SIGINT: no new connections, requests that have arrived completely are answered, others are dropped, exit
+status 0. Workers end with the process that started them, however that dies, so that none of them keeps the port.
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
 from otp_service.app import from_environment
-from otp_service.bounded import BoundedHttp
 from otp_service.observability import LOG
+from otp_service.server.descriptors import raise_limit, report, share
+from otp_service.server.http import HttpConnections
+from otp_service.server.limits import MAX_CONNECTIONS, ServerLimits
+from otp_service.settings import Inbox, Settings
 
-__all__ = ["serve_app", "serve_workers", "worker"]
+__all__ = ["serve_app", "serve_workers", "server_limits", "worker"]
 
 GRACE_SECONDS: Final = 25
 """Below the 30 s after which Kubernetes kills a pod, less its preStop pause."""
 
-KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than the idle timeout of common load balancers (60 s), so that we are not the one who closes."""
+RECEIVE_BUFFER: Final = 64 * 1024
+SEND_BUFFER: Final = 128 * 1024
+"""What the kernel may hold for a connection in each direction (Linux doubles these), instead of up to 6 MiB."""
 
 _GC_THRESHOLDS: Final = (50_000, 50, 50)
 """A full collection of what the imports made takes 18 ms (measured); after a freeze it has little left to do."""
@@ -43,15 +47,31 @@ _PR_SET_PDEATHSIG: Final = 1
 
 _OPTIONS: Final[dict[str, Any]] = {
     "loop": "uvloop",
-    "http": BoundedHttp,
+    "ws": "none",
     "lifespan": "on",
     "log_config": None,
     "access_log": False,
     "server_header": False,
     "proxy_headers": False,
-    "timeout_keep_alive": KEEP_ALIVE_SECONDS,
     "timeout_graceful_shutdown": GRACE_SECONDS,
 }
+
+
+def server_limits(settings: Settings) -> ServerLimits:
+    """Return what each process allows its connections; raises the limit of file descriptors as far as that helps."""
+    server = settings.server
+    wanted = server.max_connections or MAX_CONNECTIONS
+    calls = sum(provider.max_concurrent for provider in settings.providers.values() if not isinstance(provider, Inbox))
+    descriptors = share(raise_limit(wanted, calls), wanted, calls)
+    report(descriptors, wanted, calls)
+    return ServerLimits(
+        head_seconds=server.head_timeout_seconds,
+        body_seconds=server.body_timeout_seconds,
+        write_seconds=server.write_timeout_seconds,
+        keep_alive_seconds=server.keep_alive_seconds,
+        max_connections=descriptors.connections,
+        backlog=descriptors.backlog,
+    )
 
 
 def serve_app(
@@ -59,6 +79,7 @@ def serve_app(
     host: str,
     port: int,
     *,
+    limits: ServerLimits,
     ready: Callable[[int], None] | None = None,
     listener: socket.socket | None = None,
     beside: AbstractAsyncContextManager[object] | None = None,
@@ -69,7 +90,8 @@ def serve_app(
     left when all is done.
     """
     _settle()
-    server = _Server(uvicorn.Config(app, host=host, port=port, **_OPTIONS), ready, beside or contextlib.nullcontext())
+    config = uvicorn.Config(app, host=host, port=port, **_options(limits))
+    server = _Server(config, ready, beside or contextlib.nullcontext())
     # uvicorn raises the signal again when it is done: with a handler of ours that is a quiet end. One that comes
     # before it listens ends it as well.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -79,12 +101,13 @@ def serve_app(
         raise SystemExit(_FAILED_TO_START)
 
 
-def serve_workers(workers: int, host: str, port: int) -> None:
-    """Serve in `workers` processes, each composed from the environment."""
+def serve_workers(workers: int, host: str, port: int, limits: ServerLimits) -> None:
+    """Serve in `workers` processes, each composed from the environment and with `limits` of its own."""
     config = uvicorn.Config(
-        "otp_service.serving:worker", factory=True, host=host, port=port, workers=workers, **_OPTIONS
+        "otp_service.serving:worker", factory=True, host=host, port=port, workers=workers, **_options(limits)
     )
     listener = config.bind_socket()
+    _bound_buffers(listener)
     _tell(listener)
     supervisor = _Workers(config, [listener])
     supervisor.run()
@@ -98,6 +121,16 @@ def worker() -> ASGIApp:
     app = from_environment()
     _settle()
     return app
+
+
+def _options(limits: ServerLimits) -> dict[str, Any]:
+    return {**_OPTIONS, "http": HttpConnections(limits), "backlog": limits.backlog}
+
+
+def _bound_buffers(listener: Any) -> None:
+    """Bound what the kernel holds for each connection that will be accepted."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
 
 def _settle() -> None:
@@ -123,6 +156,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             listener = self.servers[0].sockets[0]
+            _bound_buffers(listener)
             _tell(listener)
             if self._ready is not None:
                 self._ready(listener.getsockname()[1])

@@ -21,7 +21,7 @@ from otp_service.dev.pages import pages_around
 from otp_service.dev.sandbox import call_back_to, sandbox_config, sandbox_gateways
 from otp_service.dev.written import write_config
 from otp_service.observability import configure_logging
-from otp_service.serving import serve_app
+from otp_service.serving import serve_app, server_limits
 from otp_service.settings import Settings
 
 __all__ = ["sandbox"]
@@ -73,7 +73,8 @@ def sandbox(config: str | None, host: str | None, port: int | None, write_to: st
         def ready(_: int) -> None:
             click.echo("\n".join(_described(_url(listener), settings, gateways)), err=True)
 
-        serve_app(app, *listener.getsockname()[:2], ready=ready, listener=listener, beside=gateways)
+        limits = server_limits(settings)
+        serve_app(app, *listener.getsockname()[:2], limits=limits, ready=ready, listener=listener, beside=gateways)
 
 
 def _at(listener: socket.socket, document: dict[str, Any]) -> dict[str, Any]:

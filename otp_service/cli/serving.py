@@ -15,7 +15,7 @@ from otp_service.dev.defaults import dev_config, merged
 from otp_service.dev.pages import pages_around
 from otp_service.observability import LOG, configure_logging
 from otp_service.providers.inbox import Inbox
-from otp_service.serving import serve_app, serve_workers
+from otp_service.serving import serve_app, serve_workers, server_limits
 from otp_service.settings import Settings, cautions, unused_keys
 from otp_service.store.readiness import StoreStatus, persists, probe
 
@@ -39,7 +39,7 @@ def dev(config: str | None, host: str | None, port: int | None) -> None:
         def ready(port: int) -> None:
             click.echo(f"http://{at[0]}:{port}  {CALLER}, inbox at /dev/messages", err=True)
 
-        serve_app(app, *at, ready=ready)
+        serve_app(app, *at, limits=server_limits(settings), ready=ready)
 
 
 @click.command()
@@ -58,12 +58,13 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
         LOG.warning("config_caution", caution=caution)
     os.environ[CONFIG_VARIABLE] = path
     at = address(settings, host, port)
+    limits = server_limits(settings)
     if settings.server.workers == 1:
-        serve_app(compose(settings), *at)
+        serve_app(compose(settings), *at, limits=limits)
     else:
         with tempfile.TemporaryDirectory(prefix="otp-metrics-") as folder:
             os.environ[METRICS_VARIABLE] = folder
-            serve_workers(settings.server.workers, *at)
+            serve_workers(settings.server.workers, *at, limits)
 
 
 def _look_at_store(settings: Settings) -> None:

@@ -21,6 +21,8 @@ class Reason(StrEnum):
     COUNTRY_NOT_ALLOWED = "country_not_allowed"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    REQUEST_TIMEOUT = "request_timeout"
+    HEADERS_TOO_LARGE = "headers_too_large"
     VERIFICATION_UNKNOWN = "verification_unknown"
     VERIFICATION_USED = "verification_used"
     VERIFICATION_SUPERSEDED = "verification_superseded"

@@ -60,7 +60,13 @@ _LIMITS: Final = limits.Limits()
 
 
 class Server(Table, frozen=True, kw_only=True):
-    """Where it listens (`port` 0: any that is free), and whose `X-Forwarded-For` is believed: none, as it stands."""
+    """Where it listens (`port` 0: any that is free), and whose `X-Forwarded-For` is believed: none, as it stands.
+
+    A head and a body are due within their timeouts, whole; a response has to be read within its own; a connection may
+    be idle for `keep_alive_seconds`, which is longer than the idle timeout of common load balancers (60 s), so that we
+    are not the one who closes. `max_connections` is for one process; None: as many as its file descriptors allow, at
+    most 4096.
+    """
 
     host: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._:-]{1,253}\Z", description="a host name or an address")] = (
         "127.0.0.1"
@@ -69,6 +75,11 @@ class Server(Table, frozen=True, kw_only=True):
     public_url: BaseUrl | None = None
     trusted_proxies: tuple[Network, ...] = ()
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    head_timeout_seconds: Annotated[float, Meta(ge=0.5, le=120)] = 10.0
+    body_timeout_seconds: Annotated[float, Meta(ge=0.5, le=120)] = 10.0
+    write_timeout_seconds: Annotated[float, Meta(ge=0.5, le=120)] = 10.0
+    keep_alive_seconds: Annotated[float, Meta(ge=0.5, le=3600)] = 75.0
+    max_connections: Annotated[int, Meta(ge=8, le=65_536)] | None = None
 
 
 class Redis(Table, frozen=True, kw_only=True):

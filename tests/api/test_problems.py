@@ -37,8 +37,14 @@ CONTRACT = {
     429: {"resend_too_soon", "rate_limited", "attempts_exhausted", "recipient_locked", "spend_cap_reached"},
     503: {"store_unavailable", "overloaded", "no_route"},
 }
-BEYOND = {404: {"not_found"}, 405: {"method_not_allowed"}, 500: {"internal_error"}}
-"""What the table does not name: there is no such path, no such method, or we have a bug."""
+BEYOND = {
+    404: {"not_found"},
+    405: {"method_not_allowed"},
+    408: {"request_timeout"},
+    431: {"headers_too_large"},
+    500: {"internal_error"},
+}
+"""What the table does not name: no such path or method, a head or body that is late or too large, or we have a bug."""
 
 CONFIG: dict[str, Any] = {
     "tenants": {
