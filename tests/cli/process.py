@@ -22,13 +22,18 @@ class Service:
     """A running command. `log` is all it wrote; `stop` and `kill` end it, and `end` makes sure that nothing is left."""
 
     def __init__(
-        self, folder: Path, *words: str, environ: Mapping[str, str] | None = None, module: str = "otp_service"
+        self,
+        folder: Path,
+        *words: str,
+        environ: Mapping[str, str] | None = None,
+        module: str = "otp_service",
+        descriptors: int | None = None,
     ) -> None:
         self._path = folder / f"log-{time.monotonic_ns()}"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OTP_")}
         with self._path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, *words],
+                [*_limited(descriptors), sys.executable, "-m", module, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -95,6 +100,11 @@ class Service:
             if not self.ended or pid != self.pid:
                 os.kill(pid, signal.SIGKILL)
         self._process.wait(10)
+
+
+def _limited(descriptors: int | None) -> list[str]:
+    """Begin a command that may have so many file descriptors, and not allow itself more."""
+    return [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
 
 
 def lives(pid: int) -> bool:

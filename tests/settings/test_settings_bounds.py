@@ -16,6 +16,7 @@ POLICY = "tenants.acme.policy"
     [
         ("server.port", 0, 65535),
         ("server.workers", 1, 64),
+        ("server.max_connections", 8, 65_536),
         ("hashing.time_cost", 3, 10),
         ("hashing.memory_kib", 12288, 1_048_576),
         ("hashing.parallelism", 1, 16),
@@ -47,6 +48,13 @@ def test_bounds(mistakes: Mistakes, path: str, lowest: int, highest: int) -> Non
 def test_timeout_bounds(mistakes: Mistakes, value: float, good: bool) -> None:
     """A gateway is given half a second to 30 seconds."""
     assert (mistakes(("providers.box.timeout_seconds", value)) == ()) is good
+
+
+@pytest.mark.parametrize(("value", "good"), [(0.5, True), (120, True), (0.49, False), (120.1, False)])
+@pytest.mark.parametrize("key", ["head_timeout_seconds", "body_timeout_seconds", "write_timeout_seconds"])
+def test_deadline_bounds(mistakes: Mistakes, key: str, value: float, good: bool) -> None:
+    """A caller is given half a second to two minutes."""
+    assert (mistakes((f"server.{key}", value)) == ()) is good
 
 
 @pytest.mark.parametrize(("length", "good"), [(3, False), (4, True), (5, True)])

@@ -1,0 +1,129 @@
+"""A caller that writes bytes: sends what no HTTP client would, and reads what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: otp\r\n\r\n"
+CLOSING = b"GET /livez HTTP/1.1\r\nHost: otp\r\nConnection: close\r\n\r\n"
+CHUNKED = (
+    b"POST /v1/normalize-phone HTTP/1.1\r\nHost: otp\r\nAuthorization: Bearer dev-key\r\n"
+    b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+PHONE = b'{"phone": "081210100055"}'
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Read the body."""
+        return json.loads(self.body)
+
+
+class Wire:
+    """A connection of one's own."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> bool:
+        """Send, as far as it is taken; False when the other side has gone."""
+        try:
+            self.writer.write(data)
+            await self.writer.drain()
+        except ConnectionError:
+            return False
+        return not self.writer.is_closing()
+
+    async def answer(self, seconds: float = 5.0) -> Answer:
+        """Read the next response, interim ones left out."""
+        async with asyncio.timeout(seconds):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            status = int(head.split(" ", 2)[1])
+            if status == 100:
+                return await self.answer(seconds)
+            lines = [line.split(": ", 1) for line in head.split("\r\n")[1:] if line]
+            headers = {name.lower(): value for name, value in lines}
+            assert len(headers) == len(lines), head
+            return Answer(status, headers, await self.reader.readexactly(int(headers["content-length"])))
+
+    async def rest(self, seconds: float = 5.0) -> bytes:
+        """Read until the other side closes; what a reset leaves of it."""
+        found = b""
+        async with asyncio.timeout(seconds):
+            with contextlib.suppress(ConnectionError):
+                while data := await self.reader.read(65536):
+                    found += data
+        return found
+
+    async def flood(self, block: bytes, most: int) -> tuple[int, bytes]:
+        """Send `block` again and again until the other side closes: how many bytes, and what was answered."""
+        reading = asyncio.create_task(self.rest(30))
+        sent = 0
+        while sent < most and not reading.done() and await self.send(block):
+            sent += len(block)
+            await asyncio.sleep(0)
+        if sent >= most:
+            self.writer.transport.abort()
+        return sent, await reading
+
+    async def exchange(self, data: bytes) -> Answer:
+        """Send, and read one response."""
+        await self.send(data)
+        return await self.answer()
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Wire]:
+    """Open a connection, and make sure that it ends."""
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        yield Wire(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+def post(body: bytes, *headers: bytes, path: bytes = b"/v1/normalize-phone", key: bytes = b"dev-key") -> bytes:
+    """Write a whole request down."""
+    lines = [
+        b"POST " + path + b" HTTP/1.1",
+        b"Host: otp",
+        b"Content-Type: application/json",
+        b"Authorization: Bearer " + key,
+        b"Content-Length: %d" % len(body),
+        *headers,
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def assert_problem(answer: Answer, status: int, code: str) -> None:
+    """Hold that a server's own answer is a problem like any other, and the last one of its connection."""
+    assert answer.status == status, answer
+    problem = answer.json()
+    assert problem.keys() >= {"type", "title", "status", "detail", "code", "request_id"}
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["connection"] == "close"
+    assert answer.headers["x-request-id"] == problem["request_id"]
+
+
+def rss_kib(pid: int) -> int:
+    """Return how much memory a process has."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
