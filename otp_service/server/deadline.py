@@ -35,10 +35,12 @@ class Deadline:
         self._moment = math.inf
 
     def close(self) -> None:
-        """End for ever."""
+        """End for ever, and let go of `passed`."""
         self.clear()
+        self._passed = _nothing
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -53,3 +55,7 @@ class Deadline:
             self._passed()
         elif self._moment < math.inf:
             self._arm()
+
+
+def _nothing() -> None:
+    pass

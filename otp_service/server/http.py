@@ -67,6 +67,12 @@ class BoundedHttp(TimedConnection):
         self._keeps_alive = True
         self._head_done = self._begun = self._message_done = self._is_followed = False
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Be forgotten, and leave nothing to the garbage collector, which runs seldom."""
+        super().connection_lost(exc)
+        self._responses.connection = None
+        self._data, self._at = b"", 0
+
     # what arrives
 
     def data_received(self, data: bytes) -> None:
@@ -251,21 +257,22 @@ class BoundedHttp(TimedConnection):
 
 
 class _ResponseTransport:
-    """What a response is written to: as a transport, but the connection decides how it is closed."""
+    """What a response is written to: as a transport, but the connection, while there is one, decides how it closes."""
 
     def __init__(self, connection: BoundedHttp) -> None:
-        self._connection = connection
+        self.connection: BoundedHttp | None = connection
 
     def write(self, data: bytes) -> None:
-        self._connection.transport.write(data)
+        if self.connection is not None:
+            self.connection.transport.write(data)
 
     def is_closing(self) -> bool:
-        return self._connection.transport.is_closing()
+        return self.connection is None or self.connection.transport.is_closing()
 
     def close(self) -> None:
         """Leave a complete response to `on_response_complete`; cut off any other."""
-        if not self._connection.cycle.response_complete:
-            self._connection.transport.abort()
+        if self.connection is not None and not self.connection.cycle.response_complete:
+            self.connection.transport.abort()
 
 
 def _malformed() -> Refused:

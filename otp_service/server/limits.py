@@ -8,7 +8,7 @@ from typing import Final
 __all__ = ["MAX_CONNECTIONS", "ServerLimits"]
 
 MAX_CONNECTIONS: Final = 4096
-"""Connections of one process where neither the config nor the descriptor limit says less: about 50 MiB when idle."""
+"""Connections of one process where neither the config nor the descriptor limit says less: about 32 MiB when idle."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from otp_service.server.connections import MAX_KEPT_BYTES
+from otp_service.server.http import BoundedHttp
 from tests.cli.process import Service
 from tests.server.conftest import Served
 from tests.server.wire import CLOSING, LIVEZ, PHONE, Wire, assert_problem, connected, post
@@ -104,3 +106,23 @@ async def test_few_file_descriptors(tmp_path: Path, name: str) -> None:
         assert "Too many open files" not in service.log
     finally:
         service.end()
+
+
+async def test_a_connection_that_has_ended_leaves_nothing(served: Served) -> None:
+    """Its memory is free at once, without the garbage collector, however it ended."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with served(_livez, head_seconds=0.2, body_seconds=0.2) as url:
+            for data in (LIVEZ, LIVEZ * 3, post(b"a" * 100_000)):
+                async with connected(url) as wire:  # ended by the caller
+                    assert (await wire.exchange(data)).status == 200
+            for data in (b"", LIVEZ[:20], post(PHONE)[:-1], CLOSING, b"NOT HTTP\r\n\r\n"):
+                async with connected(url) as wire:  # ended by us
+                    await wire.send(data)
+                    await wire.rest()
+            await asyncio.sleep(0.1)
+            left = [found for found in gc.get_objects() if isinstance(found, BoundedHttp)]
+    finally:
+        gc.enable()
+    assert left == []
