@@ -43,7 +43,7 @@ class TimedConnection(HttpToolsProtocol):
         self._limits = limits
         self._all = connections
         self._deadline = Deadline(self.loop, self._too_late)
-        self._idle_until = 0.0
+        self._idle_since = self._idle_until = 0.0
         self._unread_since = math.inf
         self._drained = 0
         self._sent_all = False
@@ -73,20 +73,22 @@ class TimedConnection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """End because the process does: at once, but for a complete request that is being answered."""
         self._all.ending = True
-        if self.phase is not Phase.ANSWER:
-            self.loop.call_later(SHUTDOWN_SECONDS, self._drop_unless_answering)
+        if self.phase in RECEIVING:
+            self.loop.call_later(SHUTDOWN_SECONDS, self._drop_incomplete)
             return
-        self.cycle.keep_alive = False
-        if self.flow.write_paused:
+        if self.phase is Phase.ANSWER:
+            self.cycle.keep_alive = False
+        if self.phase is Phase.CLOSE or self.flow.write_paused:
             self._deadline.set(self._write_seconds())
 
-    def _drop_unless_answering(self) -> None:
-        if self.phase is not Phase.ANSWER:
+    def _drop_incomplete(self) -> None:
+        if self.phase in RECEIVING:
             self._drop("shutdown")
 
     def evict(self) -> None:
         """End at once (`Connections` has counted it out); who is sending a request is told why."""
-        if self._unread() or self._has_begun_to_answer():
+        has_had_time = self.loop.time() - self._idle_since > SHUTDOWN_SECONDS
+        if (self._unread() and has_had_time) or self._has_begun_to_answer():
             self.transport.abort()
             return
         if self.phase in _INCOMPLETE:
@@ -104,6 +106,8 @@ class TimedConnection(HttpToolsProtocol):
 
     def _refuse(self, refused: Refused) -> None:
         """Answer with a problem instead of the application, and end the connection."""
+        if self.phase is Phase.CLOSE:
+            return
         if self._has_begun_to_answer():
             self._drop(refused.reason.value)
             return
@@ -155,13 +159,14 @@ class TimedConnection(HttpToolsProtocol):
 
     def _wait_idle(self, seconds: float) -> None:
         """Wait for a request for so long, and, before that ends, look whether the last answer is being read."""
-        self._idle_until = self.loop.time() + seconds
+        self._idle_since = self.loop.time()
+        self._idle_until = self._idle_since + seconds
         self._deadline.set(min(seconds, self._limits.write_seconds))
 
     def _too_late(self) -> None:
         """End what has taken too long."""
         if self.phase in _INCOMPLETE:
-            self._refuse(Refused(Reason.REQUEST_TIMEOUT, "Send the whole request at once, and send it again."))
+            self._refuse(Refused(Reason.REQUEST_TIMEOUT, "Send the request again, without a pause in it."))
         elif self._unread():
             self._drop("write_timeout")
         elif self.phase is not Phase.IDLE:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from otp_service.server.connections import MAX_KEPT_BYTES
+from otp_service.server.connections import MAX_KEPT_BYTES, Phase
 from otp_service.server.http import BoundedHttp
 from tests.cli.process import Service
 from tests.server.conftest import Served
@@ -23,6 +23,20 @@ async def _livez(_scope: Any, receive: Any, send: Any) -> None:
         pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"{}"})
+
+
+async def test_an_answer_outlives_its_connection(served: Served) -> None:
+    """An answer that was written the moment before its connection has to go is read all the same."""
+
+    async def and_evicts(scope: Any, receive: Any, send: Any) -> None:
+        await _livez(scope, receive, send)
+        [connection] = [found for found in gc.get_objects() if isinstance(found, BoundedHttp)]
+        assert connection.phase is Phase.IDLE
+        connection.evict()
+
+    async with served(and_evicts) as url, connected(url) as wire:
+        assert (await wire.exchange(LIVEZ)).status == 200
+        assert await wire.rest() == b""
 
 
 @contextlib.asynccontextmanager

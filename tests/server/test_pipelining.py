@@ -3,8 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+from typing import Any, Final
 
+from tests.server.conftest import Served
 from tests.server.wire import CHUNKED, CLOSING, LIVEZ, PHONE, assert_problem, connected, post
+
+SEEN: Final = contextvars.ContextVar("SEEN", default=b"nothing")
+
+
+async def _remembers(_scope: Any, _receive: Any, send: Any) -> None:
+    body = SEEN.get()
+    SEEN.set(b"something")
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def test_requests_have_nothing_in_common(served: Served) -> None:
+    """What one request binds to its log lines is not seen by the next one of its connection."""
+    async with served(_remembers) as url, connected(url) as wire:
+        await wire.send(LIVEZ * 3)
+        assert [(await wire.answer()).body for _ in range(3)] == [b"nothing"] * 3
 
 
 async def test_many_requests_at_once(url: str) -> None:
