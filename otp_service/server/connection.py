@@ -43,7 +43,7 @@ class TimedConnection(HttpToolsProtocol):
         self._limits = limits
         self._all = connections
         self._deadline = Deadline(self.loop, self._too_late)
-        self._idle_since = self._idle_until = 0.0
+        self._idle_until = 0.0
         self._unread_since = math.inf
         self._drained = 0
         self._sent_all = False
@@ -87,8 +87,7 @@ class TimedConnection(HttpToolsProtocol):
 
     def evict(self) -> None:
         """End at once (`Connections` has counted it out); who is sending a request is told why."""
-        has_had_time = self.loop.time() - self._idle_since > SHUTDOWN_SECONDS
-        if (self._unread() and has_had_time) or self._has_begun_to_answer():
+        if self._unread() or self._has_begun_to_answer():
             self.transport.abort()
             return
         if self.phase in _INCOMPLETE:
@@ -159,8 +158,7 @@ class TimedConnection(HttpToolsProtocol):
 
     def _wait_idle(self, seconds: float) -> None:
         """Wait for a request for so long, and, before that ends, look whether the last answer is being read."""
-        self._idle_since = self.loop.time()
-        self._idle_until = self._idle_since + seconds
+        self._idle_until = self.loop.time() + seconds
         self._deadline.set(min(seconds, self._limits.write_seconds))
 
     def _too_late(self) -> None:
@@ -181,6 +179,7 @@ class TimedConnection(HttpToolsProtocol):
         return min(self._limits.write_seconds, LINGER_SECONDS) if self._all.ending else self._limits.write_seconds
 
     def _unread(self) -> bool:
+        """Tell whether the kernel's buffer is full: uvloop writes at once what goes into that."""
         return self.transport.get_write_buffer_size() > 0
 
     def _check_reader(self) -> None:
