@@ -35,7 +35,8 @@ def gateway_policy(provider: gateways.CommonProvider) -> GatewayPolicy:
 
 def budgets(limits: tree.Limits) -> Limits:
     """Give the named budgets."""
-    return Limits(**{name: getattr(limits, name) for name in limits.__struct_fields__})
+    named = {name: getattr(limits, name) for name in limits.__struct_fields__}
+    return Limits(**(named | {"verify_ip": limits.verify_ip_windows()}))
 
 
 def tenant_of(name: str, tenant: tree.Tenant, limits: tree.Limits) -> Tenant:

@@ -57,6 +57,7 @@ Scope = Literal["request", "verify", "read", "server", "admin"]
 
 _TARGET: Final = "a provider's name, or { name, weight }"
 _LIMITS: Final = limits.Limits()
+_MOST_ATTEMPTS: Final = 5
 
 
 class Server(Table, frozen=True, kw_only=True):
@@ -224,14 +225,17 @@ Windows = Annotated[tuple[Windowed, ...], Meta(max_length=8, description='at mos
 
 
 class Limits(Table, frozen=True, kw_only=True):
-    """The budgets. What each counts stands in `domain.limits`; an empty list is no limit."""
+    """The budgets. What each counts stands in `domain.limits`; an empty list is no limit.
+
+    `verify_ip` None: as many codes as the requests that `client_ip` allows have attempts.
+    """
 
     recipient: Windows = _LIMITS.recipient
     recipient_failures: Annotated[
         tuple[Windowed, ...], Meta(min_length=1, max_length=8, description='1 to 8 of "count/seconds"')
     ] = _LIMITS.recipient_failures
     client_ip: Windows = _LIMITS.client_ip
-    verify_ip: Windows = _LIMITS.verify_ip
+    verify_ip: Windows | None = None
     prefix: Windows = _LIMITS.prefix
     country: Windows = _LIMITS.country
     tenant: Windows = _LIMITS.tenant
@@ -240,7 +244,13 @@ class Limits(Table, frozen=True, kw_only=True):
     def named(self) -> Mapping[str, tuple[Window, ...]]:
         """Give the windows by the name that `rate_limited` reports."""
         names = zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True)
-        return {name: getattr(self, attribute) for attribute, name in names}
+        return {name: () if (value := getattr(self, attribute)) is None else value for attribute, name in names}
+
+    def verify_ip_windows(self) -> tuple[Window, ...]:
+        """Give the windows of `verify_ip`, or what follows from `client_ip`."""
+        if self.verify_ip is not None:
+            return self.verify_ip
+        return tuple(Window(window.count * _MOST_ATTEMPTS, window.seconds) for window in self.client_ip)
 
 
 class Settings(Table, frozen=True, kw_only=True):

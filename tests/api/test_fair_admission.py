@@ -11,8 +11,10 @@ import pytest
 from otp_service.api.pacing import BURST_SECONDS, LONGEST_PAUSE_SECONDS, OTHERS, REFUSALS, Pacer
 from otp_service.crypto.fairness import Caller, FairQueue, FairShares
 from otp_service.crypto.hashing import Cost, HashPool
+from otp_service.dev.defaults import dev_config, merged
 from otp_service.domain.errors import Refused
 from otp_service.service.turns import MOST_WAITING, Turns
+from otp_service.settings import load
 from tests.api.kit import NORMALIZE, SLOW, UNKNOWN, VERIFY, api_key, limited, outcome, problem, tenant
 from tests.world import World, WorldMaker
 
@@ -198,6 +200,22 @@ async def test_codes_from_one_address_are_limited(make_world: WorldMaker) -> Non
     assert problem(last, 422, "code_incorrect", "attempts_left")["attempts_left"] == 4 - found["code_incorrect"]
     await world.advance(600)
     assert await guessed(world, "app") == "verification_unknown"
+
+
+@pytest.mark.parametrize(
+    ("limits", "windows"),
+    [
+        ({}, [(100, 3600)]),
+        ({"client_ip": ["3/60", "7/3600"]}, [(15, 60), (35, 3600)]),
+        ({"client_ip": []}, []),
+        ({"client_ip": [], "verify_ip": ["9/60"]}, [(9, 60)]),
+        ({"verify_ip": []}, []),
+    ],
+)
+def test_the_default_follows_the_requests(limits: dict[str, Any], windows: list[tuple[int, int]]) -> None:
+    """As many codes may be checked from an address as the requests that it may make have attempts."""
+    settings = load(merged(dev_config("redis://127.0.0.1"), {"limits": limits}), {}, plain_secrets=True)
+    assert [(one.count, one.seconds) for one in settings.limits.verify_ip_windows()] == windows
 
 
 def test_answers_beyond_the_rate_wait() -> None:
