@@ -193,10 +193,20 @@ class TimedConnection(HttpToolsProtocol):
         """Wait for the reader, but not for ever."""
         super().pause_writing()
         if self.phase is Phase.ANSWER:
-            self._deadline.set(self._write_seconds())
+            self._wait_for_reader()
 
     def resume_writing(self) -> None:
         """Go on."""
         super().resume_writing()
         if self.phase is Phase.ANSWER:
+            self._wait_for_reader()
+
+    def _wait_for_reader(self) -> None:
+        """An answer takes as long as the application does, and no longer than allowed while it is not read.
+
+        Also the answers before it may be unread still: then this one cannot be written.
+        """
+        if self.flow.write_paused:
+            self._deadline.set(self._write_seconds())
+        else:
             self._deadline.clear()

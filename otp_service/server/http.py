@@ -197,7 +197,7 @@ class BoundedHttp(TimedConnection):
         self.cycle.keep_alive = self.cycle.keep_alive and not self._is_followed
         self._framing.next_request()
         self._enter(Phase.ANSWER)
-        self._deadline.clear()
+        self._wait_for_reader()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Run the application in a context of its own: this may be called from within the request before."""

@@ -107,11 +107,11 @@ async def test_memory_of_what_is_not_complete(served: Served) -> None:
 
 @pytest.mark.parametrize("name", ["silent", "half a head", "half a body", "idle"])
 async def test_few_file_descriptors(tmp_path: Path, name: str) -> None:
-    """With `ulimit -n 128` and 300 connections that wait, /livez and honest requests are answered, every one."""
+    """With `ulimit -n 128` and 160 connections that wait, /livez and honest requests are answered, every one."""
     service = Service(tmp_path, "dev", "--port", "0", descriptors=128)
     try:
         url = await service.ready()
-        async with many(url, 300, WAITING[name]):
+        async with many(url, 160, WAITING[name]):
             for _ in range(20):
                 async with connected(url) as wire:
                     assert (await wire.exchange(LIVEZ)).status == 200
