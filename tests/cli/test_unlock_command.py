@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from otp_service.dev.embedded import EmbeddedServer
+from otp_service.dev.simulators.eims import EimsSimulator
 from tests.cli.conftest import SECRETS, ConfigWriter, caller
 from tests.cli.process import Service
 
@@ -55,10 +56,10 @@ async def requested(client: httpx.AsyncClient, purpose: str) -> httpx.Response:
 
 
 async def test_a_number_is_unlocked_from_the_command_line(
-    run: Run, write_config: ConfigWriter, serve: Callable[..., Service]
+    run: Run, write_config: ConfigWriter, serve: Callable[..., Service], gateway: EimsSimulator
 ) -> None:
     """What the service has disabled it serves again; the answer and the audit line name the number masked."""
-    path = write_config(jakarta=DISABLING)
+    path = write_config(jakarta=DISABLING, gateway=gateway.url)
     async with caller(await serve(path).url()) as client:
         verification_id = (await requested(client, "login")).json()["verification_id"]
         for _ in range(2):
