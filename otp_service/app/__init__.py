@@ -69,11 +69,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     tenants = {name: tenant_of(name, tenant, settings.limits) for name, tenant in settings.tenants.items()}
     topology = topology_of(settings)
     keyring = keyring_of(settings)
-    pool = HashPool(
-        Cost(settings.hashing.time_cost, settings.hashing.memory_kib, settings.hashing.parallelism),
-        threads=settings.hashing.threads or max(1, (os.cpu_count() or 1) // settings.server.workers),
-        places=settings.hashing.max_waiting,
-    )
+    pool = _hash_pool(settings)
     vault = Vault(keyring, pool)
     gateways = gateways_of(settings, topology, inbox)
     courier, desk = _delivery(settings, gateways, topology, tenants=tenants, vault=vault, keyring=keyring)
@@ -115,6 +111,16 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
             around=around,
             workers=settings.server.workers,
         )
+    )
+
+
+def _hash_pool(settings: Settings) -> HashPool:
+    """Make the hash pool of one of the workers, which share the cores."""
+    hashing = settings.hashing
+    return HashPool(
+        Cost(hashing.time_cost, hashing.memory_kib, hashing.parallelism),
+        threads=hashing.threads or max(1, (os.cpu_count() or 1) // settings.server.workers),
+        places=hashing.max_waiting,
     )
 
 
