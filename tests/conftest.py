@@ -7,10 +7,14 @@ import gc
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
+import hypothesis
 import pytest
 
 from otp_service.dev.embedded import EmbeddedServer
 from tests.world import World, WorldMaker, move_clock_by_key
+
+hypothesis.settings.register_profile("shared machine", deadline=None)  # no test asserts seconds
+hypothesis.settings.load_profile("shared machine")
 
 
 def pytest_collection_finish() -> None:
