@@ -140,6 +140,20 @@ async def test_only_what_fails_everywhere_shuts_the_provider(
     assert found == open_to
 
 
+async def test_a_country_that_fails_beside_a_busy_one_is_shut_alone(make_world: WorldMaker) -> None:
+    """A few failures of the busiest country, more than the small one ever had, do not make it everybody's trouble."""
+    topology = connect(make_world.url)
+    dispatch = RedisDispatch(topology, {"first": GatewayPolicy(max_concurrent=100)}, {}, {"first": 5_000})
+    for n in range(100):
+        answer = Delivered(Outcome.TRANSIENT if n % 10 == 9 else Outcome.ACCEPTED)
+        assert isinstance(await answered(dispatch, "ID", answer, f"i-{n}"), Go)
+    for n in range(5):
+        assert isinstance(await answered(dispatch, "SG", Delivered(Outcome.TRANSIENT), f"s-{n}"), Go)
+    held = [await answered(dispatch, country, Delivered(Outcome.ACCEPTED)) for country in ("SG", "ID", "MY")]
+    await topology.close()
+    assert [type(one) for one in held] == [Held, Go, Go]
+
+
 async def test_a_trip_shuts_the_provider_for_every_country(make_world: WorldMaker) -> None:
     """A refused password is no matter of a destination; operators see both kinds of circuits."""
     topology = connect(make_world.url)

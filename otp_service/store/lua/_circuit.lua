@@ -63,14 +63,21 @@ local function destinations_of(key)
     local country = string.match(fields[at], '^d:(.+)$')
     if country then
       local calls, failures = string.match(fields[at + 1], '^(%d+) (%d+)$')
-      found[country] = {tonumber(calls), tonumber(failures)}
+      found[country] = {tonumber(calls or 0), tonumber(failures or 0)}
     end
   end
   return found
 end
 
--- Counts a call into the window of the provider itself; opens when too many were bad without those of its worst
--- destination, for which the circuit of that destination is there.
+-- Whether too many calls were bad whichever one destination is left out: no circuit of a destination is enough then.
+local function bad_everywhere(known, calls, failures)
+  for _, one in pairs(known) do
+    if not too_many(calls - one[1], failures - one[2]) then return false end
+  end
+  return true
+end
+
+-- Counts a call into the window of the provider itself; opens when more than one destination is bad.
 local function provider_count(key, country, now, bad, base, longest)
   local from, calls, failures, is_over = circuit_window(key, now)
   local known = destinations_of(key)
@@ -82,11 +89,7 @@ local function provider_count(key, country, now, bad, base, longest)
   local here = known[country] or {0, 0}
   here = {here[1] + 1, here[2] + (bad and 1 or 0)}
   known[country] = here
-  local worst = {0, -1}
-  for _, one in pairs(known) do
-    if one[2] > worst[2] then worst = one end
-  end
-  if too_many(calls - worst[1], failures - worst[2]) then
+  if bad_everywhere(known, calls, failures) then
     circuit_open(key, now, 'transient', base, longest)
     return
   end
