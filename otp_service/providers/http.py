@@ -3,8 +3,9 @@
 Nothing is retried and no redirect is followed: a send that is repeated is a second text. Every call has a fresh
 connection, because a kept one that the gateway closes meanwhile makes an ambiguous outcome out of nothing. What
 failed before the first byte of the request was written is `transient` (the gateway cannot have acted); whatever
-fails later is `ambiguous`. Certificates are checked, bodies are read up to 64 KiB, proxies of the environment are
-not used, and the client's own logging of URLs is off (`observability.py`): they may hold passwords.
+fails later is `ambiguous`, unless a whole answer has come by then: some gateways say that a body is longer than it is
+(they count wrongly), and then close, or wait. Certificates are checked, bodies are read up to 64 KiB, proxies of the
+environment are not used, and the client's own logging of URLs is off (`observability.py`): they may hold passwords.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
+import msgspec
 
 from otp_service.domain.outcomes import Outcome
 from otp_service.observability import LOG
@@ -61,7 +63,7 @@ class GatewayClient:
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, content: bytes | None = None
     ) -> Reply | Outcome:
         """Make one request, once: the reply, or `transient` / `ambiguous` when there is none."""
-        written = False
+        written, response, body = False, None, bytearray()
 
         async def trace(event: str, _info: Mapping[str, Any]) -> None:
             nonlocal written
@@ -73,19 +75,27 @@ class GatewayClient:
             async with asyncio.timeout(self.timeout_seconds):
                 response = await self._client.send(request, stream=True)
                 try:
-                    body = await _read(response)
+                    await _read(response, body)
                 finally:
                     await response.aclose()
         except Exception as problem:  # also what the client does not foresee: a reset while it connects, say
             LOG.info("gateway_unreached", kind=type(problem).__name__, written=written)
-            return Outcome.AMBIGUOUS if written else Outcome.TRANSIENT
-        return Reply(response.status_code, response.headers, body)
+            if response is None or not _is_whole(body):
+                return Outcome.AMBIGUOUS if written else Outcome.TRANSIENT
+        return Reply(response.status_code, response.headers, bytes(body[:MAX_BODY_BYTES]))
 
 
-async def _read(response: httpx.Response) -> bytes:
-    body = bytearray()  # grows in place, however small the pieces are
+async def _read(response: httpx.Response, body: bytearray) -> None:
+    """Read into `body`, which grows in place, however small the pieces are."""
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             break
-    return bytes(body[:MAX_BODY_BYTES])
+
+
+def _is_whole(body: bytearray) -> bool:
+    """Say whether a body that should go on is a whole JSON object or string by itself."""
+    try:
+        return isinstance(msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n\0")), dict | str)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
