@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
@@ -27,7 +27,7 @@ from otp_service.providers.eims_reports import read_report
 from otp_service.providers.http import GatewayClient, Reply
 from otp_service.providers.loose import LONGEST_ID, foreign_answer, integer, json_object, number_of
 
-__all__ = ["OUTCOMES", "SURE", "Eims", "EimsAccount", "read_answer", "sign"]
+__all__ = ["OUTCOMES", "SURE", "SURE_SIGNED", "Eims", "EimsAccount", "read_answer", "sign"]
 
 OUTCOMES: Final[dict[int, Outcome]] = {
     # 0 to -13: three vendors' documents and three clients agree
@@ -69,6 +69,9 @@ OUTCOMES: Final[dict[int, Outcome]] = {
 SURE: Final = frozenset({-1, -2, -13})
 """The statuses of `config_error` that surely concern the account. The others are about one request, or disputed."""
 
+SURE_SIGNED: Final = SURE | {-29, -30, -31, -32}
+"""Of the signed interface, which alone documents them: workspace or key disabled, address not allowed, no right."""
+
 _MOST_ROWS: Final = 16
 """One number was asked for: more rows than this are not looked through."""
 
@@ -109,6 +112,7 @@ class Eims:
         self.tells = account.first_report_seconds > 0
         self.timeout_seconds = client.timeout_seconds
         self._account = account
+        self._sure = SURE if account.variant == "v1" else SURE_SIGNED
         self._client = client
         self._clock = clock
 
@@ -123,12 +127,12 @@ class Eims:
         if self._account.sender_id:
             message = {"sender" if self._account.variant == "v1" else "senderid": self._account.sender_id} | message
         if not self._account.post:
-            return read_answer(await self._get("sendsms", message), to, sending.country)
+            return read_answer(await self._get("sendsms", message), to, sending.country, self._sure)
         query, body = ({}, self._who() | message) if self._account.variant == "v1" else (self._who(), message)
         reply = await self._client.call(
             "POST", self._url("sendsms", query), headers={"Content-Type": JSON}, content=msgspec.json.encode(body)
         )
-        return read_answer(reply, to, sending.country)
+        return read_answer(reply, to, sending.country, self._sure)
 
     async def report(self, message_id: str) -> Report:
         """Ask what became of a message; see the port."""
@@ -171,12 +175,12 @@ def sign(account: str, password: Secret, at: str) -> str:
     return hashlib.md5(f"{account}{password.reveal()}{at}".encode(), usedforsecurity=False).hexdigest()
 
 
-def read_answer(reply: Reply | Outcome, to: str, country: str = "") -> Delivered:
-    """Say what `reply` means for the number `to` (digits) of `country`.
+def read_answer(reply: Reply | Outcome, to: str, country: str = "", sure: Collection[int] = SURE) -> Delivered:
+    """Say what `reply` means for the number `to` (digits) of `country`; `sure`: the statuses that concern the account.
 
     One number was asked for: a single row that is counted as a success is ours, unless it names another number.
     """
-    answer = _answer(reply)
+    answer = _answer(reply, sure)
     if not isinstance(answer, dict):
         return answer
     found = answer.get("array")
@@ -190,7 +194,7 @@ def read_answer(reply: Reply | Outcome, to: str, country: str = "") -> Delivered
     return Delivered(Outcome.TRANSIENT if failed and not taken else Outcome.AMBIGUOUS)
 
 
-def _answer(reply: Reply | Outcome) -> dict[str, Any] | Delivered:
+def _answer(reply: Reply | Outcome, sure: Collection[int] = SURE) -> dict[str, Any] | Delivered:
     """Read an answer with status 0, or what another one, or none, means."""
     if isinstance(reply, Outcome):
         return Delivered(reply)
@@ -201,7 +205,7 @@ def _answer(reply: Reply | Outcome) -> dict[str, Any] | Delivered:
     if status == 0:
         return answer
     outcome = OUTCOMES.get(status, Outcome.CONFIG_ERROR)
-    return Delivered.undocumented() if outcome is Outcome.CONFIG_ERROR and status not in SURE else Delivered(outcome)
+    return Delivered.undocumented() if outcome is Outcome.CONFIG_ERROR and status not in sure else Delivered(outcome)
 
 
 def _decimal(value: object) -> Decimal | None:

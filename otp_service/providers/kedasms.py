@@ -105,7 +105,7 @@ class Kedasms:
                     reply = await self._post(sending, self.offset)
             except TimeoutError:
                 return Delivered(Outcome.AMBIGUOUS)
-        return read_answer(reply, self._clock() + self.offset)
+        return read_answer(reply, self._clock() + self.offset, sending.text)
 
     def receipts(self, call: ReceiptCall) -> Sequence[Receipt]:
         """Read a callback; see the port. Nothing signs it: only the token in its address, so the message, proves it."""
@@ -129,7 +129,7 @@ class Kedasms:
         reply = await self._client.call("GET", url) if message_id else Outcome.TRANSIENT
         answer = json_object(reply.body) if isinstance(reply, Reply) and is_ok(reply.status) else {}
         data = answer.get("data")
-        if answer.get("success") is False or not isinstance(data, dict) or data.get("msgid") != message_id:
+        if answer.get("success") is False or not isinstance(data, dict) or text_of(data.get("msgid")) != message_id:
             return Report(None)
         return Report(status_of(data.get("status")))
 

@@ -12,9 +12,19 @@ from typing import Final
 
 from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome
 from otp_service.providers.http import Reply
-from otp_service.providers.loose import LONGEST_ID, integer, json_object, seconds_to_wait
+from otp_service.providers.loose import (
+    LONGEST_ID,
+    LONGEST_REMARK,
+    integer,
+    json_object,
+    names_destination,
+    seconds_to_wait,
+    text_of_body,
+    without_echo,
+)
 
 __all__ = [
+    "LATER_REASONS",
     "OUTCOMES",
     "REASONS",
     "date_of",
@@ -36,29 +46,34 @@ OUTCOMES: Final[dict[int, Outcome]] = {
 }
 
 SURE: Final = frozenset({401})
-"""The statuses of `config_error` that surely concern the account; words are assumed, so they count and trip nothing."""
+"""The statuses of `config_error` that surely concern the account."""
 
 REASONS: Final[tuple[tuple[str, Outcome], ...]] = (
-    # words of a refusal (any other 4xx, or a `code` that is not "0"), in this order; no list of them is public
+    # words of a refusal (any other 4xx, or a `code` that is not "0"), in this order; no list of them is public. Between
+    # the two tables stands what `names_destination` finds: it is no verdict about the recipient
     (r"\b(timestamp|clock|time window|request expired)\b", Outcome.CONFIG_ERROR),
     (r"\b(decrypt\w*|cipher\w*|encrypt\w*|iv|aad|tag)\b|解密", Outcome.CONFIG_ERROR),
     (r"\b(insufficient|balance|funds?|credits?|recharge)\b|余额", Outcome.FUNDS),
     (r"\b(sensitive|keyword|prohibited|spam|too long|content)\b|敏感|内容", Outcome.CONTENT_REJECTED),
     (r"\b(limits?|caps?|quota|exceed\w*|too (many|frequent)\w*|frequency|throttl\w*)\b|上限|频", Outcome.THROTTLED),
     (r"\b(blacklist\w*|blocklist\w*|unsubscri\w*|opted out|opt out)\b|黑名单|退订", Outcome.RECIPIENT_BLOCKED),
+)
+LATER_REASONS: Final[tuple[tuple[str, Outcome], ...]] = (
+    (r"\bapi ?key\b|\bun ?authori[sz]ed\b|\bauthentication\b|\bcredentials\b|密钥|鉴权", Outcome.CONFIG_ERROR),
     (
-        r"\b(countr(y|ies)|regions?|destinations?|unsupported|coverage|no (route|channel))\b|国家",
-        Outcome.DESTINATION_UNSUPPORTED,
+        r"\b(accounts?|users?|ip)\b.{1,40}\b(locked|suspended|disabled|frozen|whitelist\w*|allowed)\b",
+        Outcome.CONFIG_ERROR,
     ),
     (r"\b(phones?|numbers?|recipients?|mobile|msisdn)\b|手机|号码", Outcome.RECIPIENT_INVALID),
-    (r"\b(sender|signature|callback|api key|permission|whitelist|ip|suspended|disabled)\b|签名", Outcome.CONFIG_ERROR),
+    (r"\b(sender|signature|callback|permission|whitelist|ip|suspended|disabled)\b|签名", Outcome.CONFIG_ERROR),
     (r"\b(payload|parameters?|json|fields?|missing|required)\b|参数", Outcome.CONFIG_ERROR),
 )
-_REASONS: Final = tuple((re.compile(words), outcome) for words, outcome in REASONS)
+_REASONS, _LATER_REASONS = (
+    tuple((re.compile(words), outcome) for words, outcome in table) for table in (REASONS, LATER_REASONS)
+)
 _TIME_DOUBTED: Final = _REASONS[0][0]
-
-LONGEST_REMARK: Final = 1000
-"""Characters of a refusal's words that are looked at: a pattern of ours may take quadratic time."""
+_ACCOUNT: Final = tuple(pattern for pattern, _ in _LATER_REASONS[:2])
+"""Words that surely concern the account: its key is wrong, it is locked, our address is not allowed."""
 
 DAY_SECONDS: Final = 86_400
 _WORD_ENDS: Final = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
@@ -66,8 +81,8 @@ _PER_DAY: Final = re.compile(r"\b(daily|caps?|day)\b")
 _UNDELIVERED: Final = re.compile(r"(UNDELIV|FAIL|REJECT|EXPIRED)")
 
 
-def read_answer(reply: Reply | Outcome, now: float) -> Delivered:
-    """Say what the answer to a send means. `now` tells when a daily cap ends: with the day, in UTC (assumed)."""
+def read_answer(reply: Reply | Outcome, now: float, text: str = "") -> Delivered:
+    """Say what the answer to a send of `text` means. `now` tells when a daily cap ends: with the day (UTC, assumed)."""
     if isinstance(reply, Outcome):
         return Delivered(reply)
     answer = json_object(reply.body)
@@ -77,18 +92,24 @@ def read_answer(reply: Reply | Outcome, now: float) -> Delivered:
         return Delivered(Outcome.ACCEPTED, task_id)
     if success or task_id:  # it contradicts itself, and may have taken the message
         return Delivered(Outcome.AMBIGUOUS)
-    outcome = _refusal(reply)
-    if outcome is Outcome.CONFIG_ERROR and _status_of(reply) not in SURE:
+    words = words_of(reply, text)
+    outcome = _refusal(reply, words)
+    if outcome is Outcome.CONFIG_ERROR and not _is_sure(reply, words):
         return Delivered.undocumented()
     if not outcome.retryable:
         return Delivered(outcome)
     wait = seconds_to_wait(reply.headers)
-    if wait is None and outcome is Outcome.THROTTLED and _PER_DAY.search(words_of(reply)):
+    if wait is None and outcome is Outcome.THROTTLED and _PER_DAY.search(words):
         wait = DAY_SECONDS - now % DAY_SECONDS
     return Delivered(outcome, retry_after=wait)
 
 
-def _refusal(reply: Reply) -> Outcome:
+def _is_sure(reply: Reply, words: str) -> bool:
+    """Say whether a `config_error` surely concerns the account; any other may be about this one request."""
+    return _status_of(reply) in SURE or any(pattern.search(words) for pattern in _ACCOUNT)
+
+
+def _refusal(reply: Reply, words: str) -> Outcome:
     """Judge an answer that is not success; what is not surely a refusal is ambiguous."""
     status = _status_of(reply)
     if status is None:
@@ -97,14 +118,22 @@ def _refusal(reply: Reply) -> Outcome:
         return OUTCOMES[status]
     if status and not 400 <= status < 500:
         return Outcome.AMBIGUOUS
-    words = words_of(reply)
-    reason = next((outcome for pattern, outcome in _REASONS if pattern.search(words)), None)
+    reason = _reason(words)
+    if reason is Outcome.RECIPIENT_INVALID and status == 403:  # forbidden, not malformed: another gateway may send it
+        return Outcome.DESTINATION_UNSUPPORTED
     if reason is not None:
         return reason
     if not status:
         return Outcome.TRANSIENT  # refused under a code of its own that nobody knows: another gateway may take it
     # a page of a proxy has no words, and has not judged the number
     return Outcome.RECIPIENT_INVALID if status in (400, 422) and words else Outcome.CONFIG_ERROR
+
+
+def _reason(words: str) -> Outcome | None:
+    """Find what the words of a refusal are about; None where none of them is known."""
+    first = (outcome for pattern, outcome in _REASONS if pattern.search(words))
+    later = (outcome for pattern, outcome in _LATER_REASONS if pattern.search(words))
+    return next(first, None) or (Outcome.DESTINATION_UNSUPPORTED if names_destination(words) else next(later, None))
 
 
 def _status_of(reply: Reply) -> int | None:
@@ -126,7 +155,7 @@ def read_limits(reply: Reply | Outcome) -> Outcome:
     answer = json_object(reply.body)
     if is_ok(reply.status) and answer.get("success") is not False and text_of(answer.get("code")) in ("", "0", "200"):
         return Outcome.ACCEPTED if answer or not reply.body.strip() else Outcome.AMBIGUOUS
-    outcome = _refusal(reply)
+    outcome = _refusal(reply, words_of(reply))
     return Outcome.CONFIG_ERROR if outcome.about_recipient else outcome
 
 
@@ -138,17 +167,20 @@ def status_of(value: object) -> DeliveryStatus | None:
     return DeliveryStatus.UNDELIVERED if _UNDELIVERED.match(keyword) else None
 
 
-def words_of(reply: Reply) -> str:
-    """Give what the gateway says about a refusal in lower-case words, `dailyCap` and `DAILY_CAP` in two; "": a page."""
+def words_of(reply: Reply, text: str = "") -> str:
+    """Give what the gateway says about a refusal in lower-case words, `dailyCap` and `DAILY_CAP` in two; "": a page.
+
+    The message's own `text` is left out, should it be echoed.
+    """
     if answer := json_object(reply.body):
         data = answer.get("data")
         said = [answer.get(name) for name in ("code", "message", "msg", "error")]
         said.append(data.get("message") if isinstance(data, dict) else None)
         remark = " ".join(str(one) for one in said if one is not None)
     else:
-        remark = reply.body.decode("utf-8", "replace").strip()
+        remark = text_of_body(reply.body)
         remark = "" if remark.startswith("<") else remark
-    return _WORD_ENDS.sub(" ", remark[:LONGEST_REMARK]).lower()
+    return _WORD_ENDS.sub(" ", without_echo(remark, text)[:LONGEST_REMARK]).lower()
 
 
 def text_of(value: object) -> str:

@@ -27,7 +27,16 @@ from otp_service.domain.gateways import Receipt, ReceiptCall, ReceiptForged
 from otp_service.domain.outcomes import Delivered, Outcome, Sending
 from otp_service.domain.secret import Secret
 from otp_service.providers.http import GatewayClient, Reply
-from otp_service.providers.loose import LONGEST_ID, foreign_answer, integer, json_object, number_of, seconds_to_wait
+from otp_service.providers.loose import (
+    LONGEST_ID,
+    LONGEST_REMARK,
+    foreign_answer,
+    integer,
+    json_object,
+    names_destination,
+    number_of,
+    seconds_to_wait,
+)
 from otp_service.providers.sendcloud_hooks import read_hook
 
 __all__ = ["OUTCOMES", "SURE", "Sendcloud", "SendcloudAccount", "read_answer", "signature"]
@@ -74,22 +83,20 @@ SURE: Final = frozenset({40005, 6001, 401, 422, 471, 473, 474, 601})
 """The codes of `config_error` that surely concern the account. The others are about one request."""
 
 SUCCESS, PARTIAL, NONE_SENT, BAD_TIMESTAMP = 200, 311, 312, 461
-_YES: Final = (True, "true", "1")
+_YES: Final = ("true", "1")
 
 REASONS: Final[tuple[tuple[str, Outcome], ...]] = (
     # `items` says why one number of a request was refused, in words only: sendcloud.net's are known, in Chinese; the
-    # English ones are assumed. What is not here is `transient`: another gateway may be asked.
-    ("country", Outcome.DESTINATION_UNSUPPORTED),
-    ("region", Outcome.DESTINATION_UNSUPPORTED),
-    ("unsupported", Outcome.DESTINATION_UNSUPPORTED),
-    ("国家", Outcome.DESTINATION_UNSUPPORTED),
-    ("手机号格式", Outcome.RECIPIENT_INVALID),
-    ("手机号不能为空", Outcome.RECIPIENT_INVALID),
-    ("format", Outcome.RECIPIENT_INVALID),
+    # English ones are assumed. What is not here is judged by `names_destination`, and `transient` in the end: another
+    # gateway may be asked.
     ("取消订阅", Outcome.RECIPIENT_BLOCKED),
     ("unsubscribe", Outcome.RECIPIENT_BLOCKED),
     ("黑名单", Outcome.RECIPIENT_BLOCKED),
     ("blacklist", Outcome.RECIPIENT_BLOCKED),
+    ("unsupported", Outcome.DESTINATION_UNSUPPORTED),
+    ("手机号格式", Outcome.RECIPIENT_INVALID),
+    ("手机号不能为空", Outcome.RECIPIENT_INVALID),
+    ("format", Outcome.RECIPIENT_INVALID),
     ("余额", Outcome.FUNDS),
     ("balance", Outcome.FUNDS),
 )
@@ -159,7 +166,7 @@ class Sendcloud:
         reply = await self._client.call("POST", url, headers={"Content-Type": FORM}, content=body.encode())
         if self._account.auth == "signature" and _code(reply) == BAD_TIMESTAMP:
             self._milliseconds = not self._milliseconds
-        return read_answer(reply, sending.to)
+        return read_answer(reply, sending.to, sending.country)
 
     def receipts(self, call: ReceiptCall) -> Sequence[Receipt]:
         """Read a hook; see the port and `sendcloud_hooks`."""
@@ -209,8 +216,8 @@ def signature(parameters: Mapping[str, str], key: Secret) -> str:
     return hashlib.md5(f"{secret}&{pairs}&{secret}".encode(), usedforsecurity=False).hexdigest()
 
 
-def read_answer(reply: Reply | Outcome, to: str) -> Delivered:
-    """Say what `reply` means for the number `to`: `result`, `statusCode` and the count must agree on success."""
+def read_answer(reply: Reply | Outcome, to: str, country: str = "") -> Delivered:
+    """Say what `reply` means for the number `to` of `country`; success is what `result`, code and count agree on."""
     if isinstance(reply, Outcome):
         return Delivered(reply)
     answer = json_object(reply.body)
@@ -218,19 +225,22 @@ def read_answer(reply: Reply | Outcome, to: str) -> Delivered:
     if code is None:
         return foreign_answer(reply)
     if code in (SUCCESS, PARTIAL, NONE_SENT):
-        said_no = answer.get("result", True) not in _YES  # Aurora's schema does not list `result`
-        info = answer.get("info")
-        return _of_one(code, info if isinstance(info, dict) else {}, to, doubtful=said_no or reply.status >= 300)
+        said_no = str(answer.get("result", True)).strip().lower() not in _YES  # Aurora's schema does not list `result`
+        found = answer.get("info")
+        info = found if isinstance(found, dict) else {}
+        reason = _reason(info.get("items"), to, country)
+        return _of_one(code, info, reason, doubtful=said_no or reply.status >= 300)
     outcome = OUTCOMES.get(code, _unknown(code))
+    if outcome is Outcome.CONFIG_ERROR and names_destination(_words(answer.get("message"))):
+        return Delivered(Outcome.DESTINATION_UNSUPPORTED)
     if outcome is Outcome.CONFIG_ERROR and code not in SURE:
         return Delivered.undocumented()
     return Delivered(outcome, retry_after=seconds_to_wait(reply.headers) if outcome is Outcome.THROTTLED else None)
 
 
-def _of_one(code: int, info: Mapping[str, Any], to: str, *, doubtful: bool) -> Delivered:
-    """Read the counts of a request with one number; `doubtful`: it cannot be acceptance."""
+def _of_one(code: int, info: Mapping[str, Any], reason: Outcome | None, *, doubtful: bool) -> Delivered:
+    """Read the counts of a request with one number, refused for `reason`; `doubtful`: it cannot be acceptance."""
     taken, failed = integer(info.get("successCount")), integer(info.get("failedCount"))
-    reason = _reason(info.get("items"), to)
     ids = info.get("smsIds")
     ids = [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else []
     if code != NONE_SENT and reason is None and (taken == 1 or (taken is None and len(ids) == 1)):
@@ -246,14 +256,19 @@ def without_number(sms_id: str) -> str:
     return sms_id.partition("$")[0][:LONGEST_ID]
 
 
-def _reason(items: object, to: str) -> Outcome | None:
+def _reason(items: object, to: str, country: str) -> Outcome | None:
     """Read why our number was refused; None when it is not among the refused. It is the only one that was asked for."""
     refused = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
     for item in refused[:_MOST_ITEMS]:
-        if number_of(item.get("phone"), to, "") in ((to, None) if len(refused) == 1 else (to,)):
-            words = str(item.get("message", "")).lower()
-            return next((outcome for needle, outcome in REASONS if needle in words), Outcome.TRANSIENT)
+        if number_of(item.get("phone"), to, country) in ((to, None) if len(refused) == 1 else (to,)):
+            words = _words(item.get("message")).lower()
+            unknown = Outcome.DESTINATION_UNSUPPORTED if names_destination(words) else Outcome.TRANSIENT
+            return next((outcome for needle, outcome in REASONS if needle in words), unknown)
     return None
+
+
+def _words(remark: object) -> str:
+    return remark[:LONGEST_REMARK] if isinstance(remark, str) else ""
 
 
 def _unknown(code: int) -> Outcome:

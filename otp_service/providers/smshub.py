@@ -27,7 +27,15 @@ import msgspec
 from otp_service.domain.outcomes import Delivered, Outcome, Sending
 from otp_service.domain.secret import Secret
 from otp_service.providers.http import GatewayClient, Reply
-from otp_service.providers.loose import json_object, json_value, seconds_to_wait
+from otp_service.providers.loose import (
+    is_page,
+    json_object,
+    json_value,
+    names_destination,
+    seconds_to_wait,
+    text_of_body,
+    without_echo,
+)
 
 __all__ = ["OUTCOMES", "REASONS", "Smshub", "SmshubAccount", "Token", "read_answer", "read_token"]
 
@@ -40,13 +48,14 @@ OUTCOMES: Final[dict[int, Outcome]] = {
 
 REASONS: Final[tuple[tuple[str, Outcome], ...]] = (
     # words of a refusal in this order (assumed: ASP.NET names the member that it does not like)
-    (r"program", Outcome.CONFIG_ERROR),
-    (r"countr(y|ies)|region|destination|international", Outcome.DESTINATION_UNSUPPORTED),
+    (r"program|permission|authori[sz]", Outcome.CONFIG_ERROR),
     (r"insufficient|credit|balance|funds", Outcome.FUNDS),
-    (r"unsubscri|opted out|opt-out|blacklist|donottext|do not text", Outcome.RECIPIENT_BLOCKED),
     (r"phone|number|recipient", Outcome.RECIPIENT_INVALID),
     (r"textmessage\.message|message field|message is|too long|length|content|empty", Outcome.CONTENT_REJECTED),
 )
+_BLOCKED: Final = re.compile(r"unsubscri|opted out|opt-out|blacklist|donottext|do not text", re.IGNORECASE)
+"""Looked for first: a recipient who wants no text gets none, whatever else is said."""
+
 _REASONS: Final = tuple((re.compile(words, re.IGNORECASE), outcome) for words, outcome in REASONS)
 
 JSON: Final = "application/json; charset=utf-8"
@@ -55,7 +64,6 @@ _AROUND: Final = " \t\r\n\0\ufeff"
 RENEW_SECONDS: Final = 300
 """A token is not used in its last minutes."""
 
-_PAGE: Final = re.compile(rb"(\xef\xbb\xbf)?[\s\0]*<(!doctype\s+html|html)\b", re.IGNORECASE)
 _JWT: Final = re.compile(r"[A-Za-z0-9_=-]+\.([A-Za-z0-9_=-]+)\.[A-Za-z0-9_=-]+")
 
 
@@ -111,13 +119,13 @@ class Smshub:
             bearer = self._bearer
             reply = await self._text(sending, token, bearer=bearer)
             if not _unauthorized(reply):
-                return read_answer(reply)
+                return read_answer(reply, sending.text)
         fresh = await self._fresh(token, deadline)
         if isinstance(fresh, Delivered):
             return fresh
         try:
             async with asyncio.timeout_at(deadline):
-                return read_answer(await self._text_with_fresh(sending, fresh))
+                return read_answer(await self._text_with_fresh(sending, fresh), sending.text)
         except TimeoutError:
             return Delivered(Outcome.AMBIGUOUS)
 
@@ -188,14 +196,14 @@ class Smshub:
         )
 
 
-def read_answer(reply: Reply | Outcome) -> Delivered:
-    """Say what the answer to a text means; a 2xx is acceptance, whatever it holds but a page."""
+def read_answer(reply: Reply | Outcome, text: str = "") -> Delivered:
+    """Say what the answer to `text` means; a 2xx is acceptance, whatever it holds but a page."""
     if isinstance(reply, Outcome):
         return Delivered(reply)
     if 200 <= reply.status < 300:
-        return Delivered(Outcome.AMBIGUOUS if _PAGE.match(reply.body) else Outcome.ACCEPTED)
+        return Delivered(Outcome.AMBIGUOUS if is_page(text_of_body(reply.body)) else Outcome.ACCEPTED)
     if reply.status in (400, 403):
-        return _refusal(reply)
+        return _refusal(reply, text)
     if 400 <= reply.status < 500 and reply.status not in OUTCOMES:
         return Delivered.undocumented()
     outcome = OUTCOMES.get(reply.status, Outcome.AMBIGUOUS)
@@ -214,32 +222,45 @@ def read_token(reply: Reply | Outcome) -> Token | Delivered:
         return Delivered(Outcome.TRANSIENT)
     if 200 <= reply.status < 300:
         found = _JWT.fullmatch(_unquoted(reply.body))
-        return Token(Secret(found[0]), _end(found[1]) - RENEW_SECONDS) if found else Delivered(Outcome.CONFIG_ERROR)
+        if found:
+            return Token(Secret(found[0]), _end(found[1]) - RENEW_SECONDS)
+        return Delivered.undocumented() if is_page(text_of_body(reply.body)) else Delivered(Outcome.CONFIG_ERROR)
     if reply.status == 429:
         return Delivered(Outcome.THROTTLED, retry_after=seconds_to_wait(reply.headers))
     if reply.status == 408 or reply.status >= 500:
         return Delivered(Outcome.TRANSIENT, retry_after=seconds_to_wait(reply.headers))
-    return Delivered(Outcome.CONFIG_ERROR)
+    return Delivered(Outcome.CONFIG_ERROR) if reply.status == 401 else Delivered.undocumented()
 
 
-def _refusal(reply: Reply) -> Delivered:
+def _refusal(reply: Reply, text: str) -> Delivered:
     """Judge a 400 or a 403 by its words; those about our program are assumed, so they count and trip nothing.
 
     A page is a web server's, which has not judged the number. A 400 without known words is about the number.
     """
-    words = reply.body.decode("utf-8", "replace").strip(_AROUND)
-    unknown = Outcome.RECIPIENT_INVALID if reply.status == 400 else Outcome.CONFIG_ERROR
-    outcome = next((found for pattern, found in _REASONS if pattern.search(words)), unknown)
+    words = without_echo(text_of_body(reply.body), text)
+    outcome = _reason(words, reply.status)
     if words.startswith("<") or outcome is Outcome.CONFIG_ERROR:
         return Delivered.undocumented()
     return Delivered(outcome)
+
+
+def _reason(words: str, status: int) -> Outcome:
+    if _BLOCKED.search(words):
+        return Outcome.RECIPIENT_BLOCKED
+    if names_destination(words):
+        return Outcome.DESTINATION_UNSUPPORTED
+    unknown = Outcome.RECIPIENT_INVALID if status == 400 else Outcome.CONFIG_ERROR
+    outcome = next((found for pattern, found in _REASONS if pattern.search(words)), unknown)
+    if outcome is Outcome.RECIPIENT_INVALID and status == 403:  # forbidden, not malformed: another gateway may send it
+        return Outcome.DESTINATION_UNSUPPORTED
+    return outcome
 
 
 def _unquoted(body: bytes) -> str:
     """Read a JSON string, and be content with quotes and backslashes that are left, as the hub's C# sample is."""
     text = json_value(body)
     if not isinstance(text, str):
-        text = body.decode("ascii", "replace")
+        text = text_of_body(body)
     return text.replace("\\", "").replace('"', "").strip(_AROUND)
 
 

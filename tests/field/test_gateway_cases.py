@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from otp_service.dev.defaults import merged
-from otp_service.dev.simulators.server import Reply, Request, Say, Simulator
+from otp_service.dev.simulators.server import Raw, Reply, Request, Say, Simulator
 from tests.delivery.conftest import arrived, code_in, settled
 from tests.delivery.four import FOUR, Pair, pair
 from tests.world import World, WorldMaker
@@ -63,15 +63,56 @@ async def test_the_label_of_a_body_is_not_believed(make_world: WorldMaker, gatew
         await accepted(await make_world(both.config(hold_seconds=0.2)), both)
 
 
-async def test_a_gateway_that_takes_every_text_is_not_taken_out(make_world: WorldMaker) -> None:
-    """E01: after 20 answers with a mark in front the circuit is closed, and the second gateway has nothing."""
-    async with pair("eims") as both:
-        dress(both.first, DRESSES["E01-bom"])
+@pytest.mark.parametrize("gateway", FOUR)
+@pytest.mark.parametrize("case", ["E01-bom", "E02-nul", "utf-16"])
+async def test_a_gateway_that_takes_every_text_is_not_taken_out(
+    make_world: WorldMaker, gateway: str, case: str
+) -> None:
+    """E01, E02: after 20 such answers no circuit is open, and the second gateway has nothing."""
+    async with pair(gateway) as both:
+        dress(both.first, DRESSES[case])
         world = await make_world(both.config(hold_seconds=0.2))
         for n in range(20):
             verification_id = (await world.request(f"+62812{n:07d}")).json()["verification_id"]
             await settled(world, verification_id, {"first": ("sent", None)})
         assert (len(both.first.messages), len(both.second.messages)) == (20, 0)
+
+
+async def test_a_latin_1_answer_is_read(make_world: WorldMaker) -> None:
+    """Its label says UTF-8; one word of it has an accent."""
+    body = '{"status":0,"array":[[6281210100055,1620443]],"success":1,"fail":0,"remark":"envoyé"}'.encode("latin-1")
+    async with pair("eims") as both:
+        both.first.script(Say(Reply(body, 200, {"Content-Type": "application/json;charset=utf-8"})))
+        world = await make_world(both.config(hold_seconds=0.2))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"first": ("sent", None)})
+        assert both.names == ("first",)
+
+
+WHOLE: Final = b'{"status":0,"array":[[6281210100055,1620443]],"success":1,"fail":0}'
+
+
+@pytest.mark.parametrize(
+    ("body", "first"),
+    [
+        (WHOLE, ("sent", None)),
+        (b"\xef\xbb\xbf" + WHOLE + b"\0", ("sent", None)),
+        (b'{"status":-10}', ("failed", "funds")),
+        (WHOLE[:-1], ("unknown", "ambiguous")),
+        (b"0", ("unknown", "ambiguous")),
+        (b"", ("unknown", "ambiguous")),
+    ],
+)
+async def test_a_body_that_is_shorter_than_was_said(
+    make_world: WorldMaker, body: bytes, first: tuple[str, str | None]
+) -> None:
+    """A whole answer counts although its `Content-Length` is wrong; half a one may have been sent."""
+    async with pair("eims") as both:
+        both.first.script(Raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) + 3) + body))
+        world = await make_world(both.config(hold_seconds=0.2))
+        verification_id = (await world.request()).json()["verification_id"]
+        second = {} if first[0] == "sent" else {"second": ("sent", None)}
+        await settled(world, verification_id, {"first": first, **second})
 
 
 SPELLINGS: Final = (
@@ -83,6 +124,10 @@ SPELLINGS: Final = (
     "6281210100055",
     '"62-812-1010-0055"',
     '"62812****0055"',
+    '"*****10100055"',
+    '"6208 1210100055"',
+    "6281210100055.0",
+    "null",
 )
 
 
