@@ -40,8 +40,8 @@ from otp_service.domain.gateways import (
 )
 from otp_service.domain.outcomes import Delivered, DeliveryStatus, HealthSignal, Outcome, Sending
 from otp_service.domain.secret import Secret
-from otp_service.providers.http import GatewayClient, Reply
-from otp_service.providers.loose import foreign_answer, integer, json_object, seconds_to_wait
+from otp_service.providers.http_client import GatewayClient, Reply
+from otp_service.providers.lenient_json import foreign_answer, integer, json_object, seconds_to_wait
 from otp_service.settings.gateways import CommonProvider
 from otp_service.settings.mistakes import Finding
 from otp_service.settings.plugins import ProviderPlugin

@@ -10,7 +10,7 @@ import httpx
 import hypothesis
 import pytest
 
-from otp_service.dev.embedded import EmbeddedServer
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from tests.world import World, WorldMaker, move_clock_by_key
 
 hypothesis.settings.register_profile("shared machine", deadline=None)  # no test asserts seconds

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from otp_service.api.access import Keys, client_address, counted_address
+from otp_service.api.auth import Keys, client_address, counted_address
 from otp_service.api.headers import check_media, request_id
-from otp_service.api.reading import read_body
+from otp_service.api.request_bodies import read_body
 from otp_service.api.schemas import NormalizePhone, RequestCodeBody, VerifyCodeBody
 from otp_service.crypto.codes import read_code
 from otp_service.crypto.keyring import Keyring
@@ -22,12 +22,17 @@ from otp_service.domain.errors import Refused
 from otp_service.domain.gateways import ReceiptCall, ReceiptForged
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.secret import Secret
+from otp_service.domain.sms_segments import segments
 from otp_service.domain.templates import TemplateInvalid, best_locale, compile_template
-from otp_service.domain.text import segments
 from otp_service.observability import redact
-from otp_service.providers import eims, eims_reports, kedasms_answers, loose, sendcloud, smshub
-from otp_service.providers.http import Reply
-from otp_service.providers.sendcloud_hooks import read_hook
+from otp_service.providers import lenient_json as loose
+from otp_service.providers.eims import adapter as eims
+from otp_service.providers.eims import reports as eims_reports
+from otp_service.providers.http_client import Reply
+from otp_service.providers.kedasms import result_codes as kedasms_answers
+from otp_service.providers.sendcloud import adapter as sendcloud
+from otp_service.providers.sendcloud.webhook import read_hook
+from otp_service.providers.smshub import adapter as smshub
 from otp_service.settings import ConfigInvalid, load
 from tests.api.kit import BY_ID, NORMALIZE
 from tests.world import World

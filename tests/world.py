@@ -16,10 +16,10 @@ import httpx
 from litestar.types import ASGIApp
 from redis.asyncio import Redis
 
-from otp_service.app import compose
-from otp_service.dev.defaults import API_KEY, dev_config, merged
-from otp_service.dev.pages import pages_around
+from otp_service.bootstrap import compose
 from otp_service.providers.inbox import Inbox, InboxMessage
+from otp_service.sandbox.dev_config import API_KEY, dev_config, merged
+from otp_service.sandbox.try_page import pages_around
 from otp_service.settings import load
 from otp_service.store import scripts
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from litestar import Controller, post
 from litestar.params import JSONBody
 
-from otp_service.api import examples
-from otp_service.api.codes import known_country
-from otp_service.api.reading import StrictRequest, reads
+from otp_service.api import openapi_examples
+from otp_service.api.request_bodies import StrictRequest, reads
 from otp_service.api.schemas import UnlockBody, UnlockedRecipient
+from otp_service.api.verification_routes import known_country
 from otp_service.observability import METRICS
 
 __all__ = ["Recipients"]
@@ -20,7 +20,7 @@ class Recipients(Controller):
     path = "/v1/admin/recipients"
     tags = ("admin",)
     request_class = StrictRequest
-    security = examples.BEARER
+    security = openapi_examples.BEARER
 
     @post(
         "/unlock",
@@ -28,7 +28,7 @@ class Recipients(Controller):
         operation_id="unlockRecipient",
         summary="Unlock a number",
         opt=reads(UnlockBody),
-        responses=examples.responses("unlock"),
+        responses=openapi_examples.responses("unlock"),
     )
     async def unlock(self, request: StrictRequest, data: JSONBody[UnlockBody]) -> UnlockedRecipient:
         """Forget the wrong codes of a number at this tenant, and every wait and lock that follows from them.

@@ -13,18 +13,18 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ASGIApp
 
-from otp_service.api.access import Keys, Network
 from otp_service.api.admin import Recipients
-from otp_service.api.codes import Codes, VerificationsById
-from otp_service.api.document import openapi_config
-from otp_service.api.edge import FACTS, MAX_BODY_BYTES, Edge
+from otp_service.api.auth import Keys, Network
 from otp_service.api.headers import header_mistake
 from otp_service.api.methods import PathMethods
+from otp_service.api.middleware import FACTS, MAX_BODY_BYTES, Edge
+from otp_service.api.openapi import openapi_config
 from otp_service.api.operations import jwks, live, metrics, ready
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
-from otp_service.api.reading import StrictRequest
-from otp_service.api.receipts import ReceiptCalls
+from otp_service.api.receipt_routes import ReceiptCalls
+from otp_service.api.request_bodies import StrictRequest
 from otp_service.api.schemas import Jwks
+from otp_service.api.verification_routes import Codes, VerificationsById
 from otp_service.delivery.receipts import ReceiptDesk
 from otp_service.domain.errors import FieldMistake, Reason, Refused
 from otp_service.observability import LOG

@@ -12,7 +12,7 @@ from typing import Final
 from litestar.routes import BaseRoute
 from litestar.types.internal_types import PathParameterDefinition
 
-from otp_service.api.document import SCHEMA
+from otp_service.api.openapi import SCHEMA
 from otp_service.delivery.receipts import PATH as RECEIPTS
 
 __all__ = ["PathMethods"]

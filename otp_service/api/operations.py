@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import Request, get
 
-from otp_service.api import examples
+from otp_service.api import openapi_examples
 from otp_service.api.schemas import Jwks, State
 
 __all__ = ["jwks", "live", "metrics", "ready"]
@@ -17,7 +17,7 @@ __all__ = ["jwks", "live", "metrics", "ready"]
     operation_id="live",
     summary="Whether this process lives",
     tags=["operations"],
-    responses=examples.responses("live"),
+    responses=openapi_examples.responses("live"),
 )
 async def live() -> State:
     """Answer as long as the event loop turns, whatever the store does."""
@@ -29,7 +29,7 @@ async def live() -> State:
     operation_id="ready",
     summary="Whether it can serve",
     tags=["operations"],
-    responses=examples.responses("ready"),
+    responses=openapi_examples.responses("ready"),
 )
 async def ready(request: Request[Any, Any, Any]) -> State:
     """Answer 200 while the store answers, and 503 otherwise."""
@@ -42,7 +42,7 @@ async def ready(request: Request[Any, Any, Any]) -> State:
     operation_id="jwks",
     summary="The keys of proof tokens",
     tags=["operations"],
-    responses=examples.responses("jwks"),
+    responses=openapi_examples.responses("jwks"),
 )
 async def jwks(request: Request[Any, Any, Any]) -> Jwks:
     """List the public keys, those of retired keys too while they are configured."""
@@ -54,8 +54,8 @@ async def jwks(request: Request[Any, Any, Any]) -> Jwks:
     operation_id="metrics",
     summary="Prometheus metrics",
     tags=["operations"],
-    media_type=examples.METRICS_TYPE,
-    responses=examples.responses("metrics"),
+    media_type=openapi_examples.METRICS_TYPE,
+    responses=openapi_examples.responses("metrics"),
 )
 async def metrics(request: Request[Any, Any, Any]) -> bytes:
     """Give the metrics of all workers in Prometheus' text format."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from otp_service import __version__
-from otp_service.cli.asking import check_config, new_key, normalize
-from otp_service.cli.gateways import providers, send_test
-from otp_service.cli.sandbox import sandbox
-from otp_service.cli.serving import dev, serve
-from otp_service.cli.unlocking import unlock
+from otp_service.cli.config_commands import check_config, new_key, normalize
+from otp_service.cli.provider_commands import providers, send_test
+from otp_service.cli.sandbox_command import sandbox
+from otp_service.cli.serve_command import dev, serve
+from otp_service.cli.unlock_command import unlock
 
 __all__ = ["main"]
 

@@ -10,8 +10,8 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from otp_service.app import CONFIG_VARIABLE
-from otp_service.app.providers import plugin_mistakes
+from otp_service.bootstrap import CONFIG_VARIABLE
+from otp_service.bootstrap.provider_factory import plugin_mistakes
 from otp_service.settings import ConfigInvalid, Settings, load, load_file, parse_file
 
 __all__ = [

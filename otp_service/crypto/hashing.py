@@ -25,7 +25,7 @@ from argon2 import Type
 from argon2.exceptions import VerificationError, VerifyMismatchError
 from argon2.low_level import hash_secret, verify_secret
 
-from otp_service.crypto.fairness import ANYBODY, Caller, FairQueue, FairShares
+from otp_service.crypto.fair_queue import ANYBODY, Caller, FairQueue, FairShares
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import METRICS
 

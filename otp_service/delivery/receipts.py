@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.gateways import Provider, Receipt, ReceiptCall, ReceiptForged, Receipts
 from otp_service.domain.ports import Receiving
-from otp_service.domain.transitions import Noted
+from otp_service.domain.results import Noted
 from otp_service.observability import LOG, METRICS
 
 __all__ = ["PATH", "ReceiptDesk", "ReceiptTokens"]

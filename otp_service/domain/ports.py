@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from otp_service.domain.gateways import Receipt
-from otp_service.domain.transitions import (
+from otp_service.domain.results import (
     Admission,
     Admitted,
     Begun,

@@ -15,10 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import METRICS
-from otp_service.server.answers import problem_response
+from otp_service.server.connection_limits import ServerLimits
 from otp_service.server.connections import Connections, Phase
 from otp_service.server.deadline import Deadline
-from otp_service.server.limits import ServerLimits
+from otp_service.server.error_responses import problem_response
 
 __all__ = ["RECEIVING", "TimedConnection"]
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
-from otp_service.domain.policy import Tenant
 from otp_service.domain.ports import SealBroken
-from otp_service.domain.transitions import IdempotentCall, Unknown, Unreadable
+from otp_service.domain.results import IdempotentCall, Unknown, Unreadable
+from otp_service.domain.tenant import Tenant
 from otp_service.domain.verification import Snapshot
 from otp_service.domain.views import VerificationView, view_of
 from otp_service.service.cleanup import Cleanup
-from otp_service.service.parts import CodeRequest, Guess, Parts, unreadable
+from otp_service.service.dependencies import CodeRequest, Guess, Parts, unreadable
 from otp_service.service.request_code import RequestCode
 from otp_service.service.unlock import UnlockNumber
 from otp_service.service.verify_code import VerifyCode

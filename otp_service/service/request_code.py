@@ -9,11 +9,11 @@ from functools import partial
 from typing import Final
 
 from otp_service.crypto.codes import new_code
-from otp_service.domain.dispatch import Availability
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.ports import SealBroken
-from otp_service.domain.transitions import (
+from otp_service.domain.provider_policy import Availability
+from otp_service.domain.results import (
     Admission,
     Admitted,
     Claimed,
@@ -29,9 +29,9 @@ from otp_service.domain.transitions import (
 )
 from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery, Record, Snapshot
 from otp_service.domain.views import VerificationView, view_of
-from otp_service.service.answers import DISABLED, Answers
 from otp_service.service.cleanup import Cleanup
-from otp_service.service.parts import CodeRequest, Parts
+from otp_service.service.dependencies import CodeRequest, Parts
+from otp_service.service.idempotency import DISABLED, Answers
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id
 
 __all__ = ["RequestCode"]

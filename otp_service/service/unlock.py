@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
-from otp_service.domain.policy import Tenant
 from otp_service.domain.ports import Lockouts
+from otp_service.domain.tenant import Tenant
 from otp_service.observability import LOG
 from otp_service.store.keys import PARTITIONS
 

@@ -12,7 +12,7 @@ from typing import Final
 from otp_service.crypto.tokens import Proof
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import parse
-from otp_service.domain.transitions import (
+from otp_service.domain.results import (
     Ended,
     IdempotentCall,
     InFlight,
@@ -29,10 +29,10 @@ from otp_service.domain.transitions import (
 from otp_service.domain.verification import Snapshot, Status
 from otp_service.domain.views import Success
 from otp_service.observability import METRICS
-from otp_service.service.answers import DISABLED, Answers
+from otp_service.service.attempt_queue import Turns
 from otp_service.service.cleanup import Cleanup
-from otp_service.service.parts import Guess, Parts, unreadable
-from otp_service.service.turns import Turns
+from otp_service.service.dependencies import Guess, Parts, unreadable
+from otp_service.service.idempotency import DISABLED, Answers
 
 __all__ = ["VerifyCode"]
 

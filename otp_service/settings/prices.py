@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from otp_service.domain.dispatch import DEFAULT_AREA
 from otp_service.domain.numbering import has_prefix, may_have_prefix
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
-from otp_service.domain.policy import ALL_COUNTRIES
+from otp_service.domain.provider_policy import DEFAULT_AREA
+from otp_service.domain.tenant import ALL_COUNTRIES
 from otp_service.settings.gateways import CommonProvider
 from otp_service.settings.mistakes import Finding, dotted
 from otp_service.settings.tree import Route, Settings, Tenant

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from otp_service.domain.sms_segments import outside_gsm7, segments
 from otp_service.domain.templates import BUILT_IN, Template, Templates, whole_minutes
-from otp_service.domain.text import outside_gsm7, segments
 from otp_service.settings.mistakes import dotted, quoted
 from otp_service.settings.tree import Settings, Tenant
 

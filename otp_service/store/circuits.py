@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from otp_service.domain.dispatch import GatewayPolicy
 from otp_service.domain.outcomes import Outcome
-from otp_service.store.dispatch import state_call, state_of
+from otp_service.domain.provider_policy import GatewayPolicy
 from otp_service.store.keys import GatewayKeys
-from otp_service.store.link import Call
+from otp_service.store.pipelined_connection import Call
+from otp_service.store.provider_limits import state_call, state_of
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 

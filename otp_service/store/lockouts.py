@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from otp_service.domain.transitions import SendPolicy, Unlocked
+from otp_service.domain.results import SendPolicy, Unlocked
 from otp_service.store.keys import Partition
-from otp_service.store.link import Call
+from otp_service.store.pipelined_connection import Call
+from otp_service.store.script_arguments import lockout_text, windows_text
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
-from otp_service.store.windows import lockout_text, windows_text
 
 __all__ = ["RedisLockouts"]
 

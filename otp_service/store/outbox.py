@@ -7,11 +7,11 @@ from typing import Final
 
 from otp_service.domain.errors import Refused
 from otp_service.domain.gateways import Receipt
-from otp_service.domain.transitions import Begun, Claimed, Noted, Settlement
+from otp_service.domain.results import Begun, Claimed, Noted, Settlement
 from otp_service.observability import LOG, METRICS
+from otp_service.store.excluded_messages import LeftToOthers
 from otp_service.store.keys import PARTITIONS, Partition, once_key, partition_of_id
-from otp_service.store.left_to_others import LeftToOthers
-from otp_service.store.link import Call, Reply
+from otp_service.store.pipelined_connection import Call, Reply
 from otp_service.store.records import pack, unpack
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from otp_service.domain.errors import Refused
-from otp_service.domain.transitions import Admission, IdempotentCall, Take
+from otp_service.domain.results import Admission, IdempotentCall, Take
 from otp_service.store.keys import Partition, limit_key
-from otp_service.store.link import Call, Reply
+from otp_service.store.pipelined_connection import Call, Reply
 from otp_service.store.scripts import script
 
 __all__ = ["release_call", "start_keys", "undo_calls", "untake_calls"]

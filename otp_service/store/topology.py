@@ -19,9 +19,9 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, ResponseError, TryAgainError
 
 from otp_service.domain.errors import Reason, Refused
-from otp_service.store.connections import CONNECT_SECONDS, Access, addresses, cluster_options, pool_of
+from otp_service.store.connection import CONNECT_SECONDS, Access, addresses, cluster_options, pool_of
 from otp_service.store.keys import probe_key
-from otp_service.store.link import DEADLINE_SECONDS, Call, Lanes, Reply, unavailable
+from otp_service.store.pipelined_connection import DEADLINE_SECONDS, Call, Lanes, Reply, unavailable
 from otp_service.store.scripts import script
 
 __all__ = ["Topology", "connect"]

@@ -7,10 +7,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from otp_service.domain.dispatch import Caps, GatewayPolicy, GatewayState
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import DISABLED_RETRY_MS, Window
-from otp_service.domain.transitions import (
+from otp_service.domain.provider_policy import Caps, GatewayPolicy, GatewayState
+from otp_service.domain.results import (
     Admission,
     Admitted,
     Denied,
@@ -25,15 +25,15 @@ from otp_service.domain.transitions import (
     Unreadable,
 )
 from otp_service.domain.verification import Record, Snapshot
-from otp_service.store import idempotency
-from otp_service.store.dispatch import day_state_call, passing_caps, state_call, state_of
+from otp_service.store import idempotency_keys
 from otp_service.store.keys import Partition, limit_key, partition_of_id
-from otp_service.store.link import Call, Reply
+from otp_service.store.pipelined_connection import Call, Reply
+from otp_service.store.provider_limits import day_state_call, passing_caps, state_call, state_of
 from otp_service.store.records import pack, unpack
 from otp_service.store.reservation import release_call, start_keys, undo_calls, untake_calls
+from otp_service.store.script_arguments import lockout_text, windows_text
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
-from otp_service.store.windows import lockout_text, windows_text
 
 __all__ = ["RedisVerifications"]
 
@@ -81,13 +81,13 @@ class RedisVerifications:
         looks = self._looks(admission)
         calls = [_reserve(admission), *(_take(t.limit, t.subject, t.windows) for t in admission.takes), *looks]
         if admission.idempotent:
-            calls.append(idempotency.claim_call(admission.idempotent))
+            calls.append(idempotency_keys.claim_call(admission.idempotent))
         answers = await self._topology.attempt(calls)
         replies = await self._all_or_nothing(admission, answers)
         reserved, takes = replies[0], replies[1 : 1 + len(admission.takes)]
         looked = replies[1 + len(takes) : 1 + len(takes) + len(looks)]
         admitted = _admitted(admission, reserved, takes, looked)
-        claim = idempotency.claimed(replies[-1]) if admission.idempotent else New()
+        claim = idempotency_keys.claimed(replies[-1]) if admission.idempotent else New()
         stopped = Replay(reserved[2]) if reserved[0] == b"replay" else claim
         if not isinstance(stopped, New):
             await self._give_back(admitted, reserved, free_key=False)
@@ -124,7 +124,7 @@ class RedisVerifications:
         key = Partition(admission.partition).recipients + admission.recipient
         calls = [Call(script("unreserve"), (key,), (admission.tenant, admission.purpose, admission.token))]
         if admission.idempotent:
-            calls.append(idempotency.release_call(admission.idempotent))
+            calls.append(idempotency_keys.release_call(admission.idempotent))
         await self._topology.send(calls)
 
     async def release(self, admitted: Admitted) -> None:
@@ -137,7 +137,7 @@ class RedisVerifications:
         if reserved[0] == b"reserved":
             calls.append(release_call(admission, admitted.now_ms, admitted.chain_before))
         if free_key and admission.idempotent:
-            calls.append(idempotency.release_call(admission.idempotent))
+            calls.append(idempotency_keys.release_call(admission.idempotent))
         if calls:
             await self._topology.send(calls)
 
@@ -158,7 +158,7 @@ class RedisVerifications:
             admitted.now_ms + START_WITHIN_MS,
         )
         if call and answer is not None:
-            args = (*args, *idempotency.answer_args(call, answer))
+            args = (*args, *idempotency_keys.answer_args(call, answer))
         [reply] = await self._topology.send([Call(script("start"), keys, args)])
         match reply[0]:
             case b"started":

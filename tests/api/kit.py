@@ -15,8 +15,8 @@ import pytest
 
 from otp_service.observability import configure_logging
 from otp_service.service.cleanup import Cleanup
-from otp_service.store.idempotency import RedisIdempotency
-from otp_service.store.link import unavailable
+from otp_service.store.idempotency_keys import RedisIdempotency
+from otp_service.store.pipelined_connection import unavailable
 from otp_service.store.verifications import RedisVerifications
 from tests.world import NUMBER, World
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-from otp_service.dev.embedded import EmbeddedServer
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from tests.api.refusal_cases import CASES, Case
 from tests.delivery.conftest import shared_keys
 from tests.world import World, WorldMaker, move_clock_by_key

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otp_service.api.reading import read_body
+from otp_service.api.request_bodies import read_body
 from otp_service.api.schemas import WANTED, NormalizePhone, RequestCodeBody, VerifyCodeBody
 from otp_service.domain.errors import Refused
 from tests.api.kit import BODY, JSON, REQUEST, problem

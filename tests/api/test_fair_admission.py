@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from otp_service.api.pacing import BURST_SECONDS, LONGEST_PAUSE_SECONDS, OTHERS, REFUSALS, Pacer
-from otp_service.crypto.fairness import Caller, FairQueue, FairShares
+from otp_service.api.response_pacing import BURST_SECONDS, LONGEST_PAUSE_SECONDS, OTHERS, REFUSALS, Pacer
+from otp_service.crypto.fair_queue import Caller, FairQueue, FairShares
 from otp_service.crypto.hashing import Cost, HashPool
-from otp_service.dev.defaults import dev_config, merged
 from otp_service.domain.errors import Refused
-from otp_service.service.turns import MOST_WAITING, Turns
+from otp_service.sandbox.dev_config import dev_config, merged
+from otp_service.service.attempt_queue import MOST_WAITING, Turns
 from otp_service.settings import load
 from tests.api.kit import NORMALIZE, SLOW, UNKNOWN, VERIFY, api_key, limited, outcome, problem, tenant
 from tests.world import World, WorldMaker

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from otp_service.store.guesses import RedisGuesses
-from otp_service.store.link import unavailable
+from otp_service.store.attempts import RedisGuesses
+from otp_service.store.pipelined_connection import unavailable
 from tests.api.kit import (
     BODY,
     REQUEST,

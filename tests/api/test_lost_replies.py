@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from otp_service.crypto.hashing import HashPool
-from otp_service.dev.embedded import EmbeddedServer
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.scripts import script
 from tests.api.kit import BODY, BY_ID, REQUEST, SLOW, VERIFY, problem
 from tests.world import World, WorldMaker

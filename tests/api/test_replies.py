@@ -8,9 +8,9 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from otp_service.api.access import Keys
-from otp_service.api.edge import Edge
+from otp_service.api.auth import Keys
 from otp_service.api.methods import PathMethods
+from otp_service.api.middleware import Edge
 from otp_service.service import OtpService
 from tests.api.kit import BODY, BY_ID, NORMALIZE, REQUEST, UNKNOWN, VERIFY, api_key, common, problem, tenant
 from tests.world import E164, World, WorldMaker

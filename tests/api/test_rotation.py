@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 
-from otp_service.dev.defaults import dev_config
+from otp_service.sandbox.dev_config import dev_config
 from tests.api.kit import BODY, BY_ID, REQUEST, VERIFY, problem
 from tests.world import E164, World, WorldMaker
 

@@ -10,7 +10,7 @@ import jwt
 import msgspec
 import pytest
 
-from otp_service.dev.defaults import dev_config
+from otp_service.sandbox.dev_config import dev_config
 from tests.api.kit import BODY, BY_ID, REQUEST, VERIFY, dumped, problem
 from tests.api.test_rotation import AFTER, BEFORE, KEY
 from tests.world import World, WorldMaker

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from otp_service.dev.defaults import merged
+from otp_service.sandbox.dev_config import merged
 from otp_service.store.keys import GatewayKeys
 from tests.api.kit import demo, problem
 from tests.api.test_caps import refused_until_tomorrow, sent

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from otp_service.dev.embedded import EmbeddedServer
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from tests.api.kit import problem
 from tests.world import World, WorldMaker
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from otp_service.app import compose
-from otp_service.dev.defaults import dev_config, merged
-from otp_service.dev.embedded import EmbeddedServer
+from otp_service.bootstrap import compose
+from otp_service.sandbox.dev_config import dev_config, merged
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.settings import load
 from tests.api.kit import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY, bearer, common, problem
 from tests.world import CHEAP_HASH, World, WorldMaker, lifespan

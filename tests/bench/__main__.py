@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from otp_service.dev.embedded import EmbeddedServer
 from otp_service.domain.limits import Window
 from otp_service.observability import configure_logging
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.keys import limit_key
-from otp_service.store.link import Call
+from otp_service.store.pipelined_connection import Call
 from otp_service.store.scripts import script
 from otp_service.store.topology import connect
 from tests.bench.flood import measure

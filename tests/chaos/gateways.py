@@ -16,11 +16,11 @@ from typing import Any, ClassVar, Final
 
 import httpx
 
-from otp_service.dev.simulators import eims, kedasms, sendcloud
-from otp_service.dev.simulators.eims import EimsMessage, EimsSimulator, EimsState
-from otp_service.dev.simulators.kedasms import KedasmsMessage, KedasmsSimulator
-from otp_service.dev.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
-from otp_service.dev.simulators.server import Behaviour, Cut, Hang, Reply, Request, Say, Simulator, Slow
+from otp_service.sandbox.simulators import eims, kedasms, sendcloud
+from otp_service.sandbox.simulators.eims import EimsMessage, EimsSimulator, EimsState
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Reply, Request, Say, Simulator, Slow
+from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimulator
+from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
 from tests.chaos.moods import LIES, REFUSALS, Fate, Mood, Moods, Text
 
 __all__ = ["ACCOUNT", "Aurora", "Jakarta", "Keda", "Moody", "Wrong"]

@@ -9,22 +9,22 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any, Final
 
-from otp_service.delivery import balances, carrier, courier
+from otp_service.delivery import balances, dispatcher, outbox_worker
 from otp_service.domain.outcomes import Outcome
-from otp_service.store import dispatch, idempotency, outbox, verifications
+from otp_service.store import idempotency_keys, outbox, provider_limits, verifications
 
 __all__ = ["TIMES", "shorten"]
 
 TIMES: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
-    (carrier, "SETTLE_MARGIN_MS", 1_000),
-    (carrier, "LEASE_ON_MS", 1_500),
-    (carrier, "PLACE_SECONDS", 0.5),
-    (courier, "LOOK_EVERY_SECONDS", 0.25),
+    (dispatcher, "SETTLE_MARGIN_MS", 1_000),
+    (dispatcher, "LEASE_ON_MS", 1_500),
+    (dispatcher, "PLACE_SECONDS", 0.5),
+    (outbox_worker, "LOOK_EVERY_SECONDS", 0.25),
     (balances, "LOOK_EVERY_SECONDS", 0.5),
     (outbox, "LEASE_MS", 1_500),
     (verifications, "FIRST_LEASE_MS", 1_500),
-    (idempotency, "SILENT_MS", 2_000),
-    (dispatch, "OPEN_MS", {Outcome.CONFIG_ERROR: (400, 800), Outcome.FUNDS: (800, 1_600), None: (300, 600)}),
+    (idempotency_keys, "SILENT_MS", 2_000),
+    (provider_limits, "OPEN_MS", {Outcome.CONFIG_ERROR: (400, 800), Outcome.FUNDS: (800, 1_600), None: (300, 600)}),
 )
 
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 import msgspec
 from redis.asyncio import Redis
 
-from otp_service.dev.embedded import EmbeddedServer
 from otp_service.domain.verification import Record
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.keys import PARTITIONS, Partition
 from tests.chaos.callers import Ask, Callers
 from tests.chaos.gateways import Aurora, Jakarta, Keda, Moody

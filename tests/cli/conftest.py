@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from redis import Redis
 
-from otp_service.dev.embedded import EmbeddedServer
-from otp_service.dev.simulators.eims import EimsSimulator
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.cli.process import Service
 
 KEY = "a-key-of-acme"

@@ -11,8 +11,8 @@ from http.client import HTTPConnection, HTTPException
 
 import httpx
 
-from otp_service.dev.simulators.eims import EimsSimulator
-from otp_service.dev.simulators.server import Hang
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Hang
 from tests.cli.conftest import KEY, ConfigWriter, caller
 from tests.cli.process import Service, until_true
 from tests.delivery.conftest import arrived, code_in

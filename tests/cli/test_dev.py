@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from otp_service.dev.defaults import API_KEY
+from otp_service.sandbox.dev_config import API_KEY
 from tests.cli.conftest import Starter, caller
 from tests.cli.process import free_port, lives, until_true
 

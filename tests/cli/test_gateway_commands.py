@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from otp_service.dev.embedded import EmbeddedServer
-from otp_service.dev.simulators.eims import EimsSimulator, refusing
-from otp_service.dev.simulators.kedasms import KedasmsSimulator
-from otp_service.dev.simulators.server import Hang, Reply, Say
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.http_server import Hang, Reply, Say
+from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from tests.cli.conftest import PASSWORD, SECRETS, ConfigWriter
 from tests.cli.test_commands import ran
 from tests.delivery.conftest import code_in

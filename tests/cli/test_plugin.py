@@ -16,7 +16,7 @@ import pytest
 from otp_service.domain.gateways import ReceiptCall, ReceiptForged, Receipts
 from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome, Sending
 from otp_service.domain.secret import Secret
-from otp_service.providers.http import GatewayClient
+from otp_service.providers.http_client import GatewayClient
 from otp_service.settings import ProviderPlugin
 from tests.cli.conftest import ConfigWriter, Starter, caller
 from tests.cli.process import Service, until_true

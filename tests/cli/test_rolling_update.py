@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from otp_service.dev.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.cli.conftest import ConfigWriter, caller
 from tests.cli.process import Service
 from tests.delivery.conftest import code_in

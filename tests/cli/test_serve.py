@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from otp_service.dev.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.cli.conftest import KEY, ConfigWriter, caller
 from tests.cli.process import Service, lives, until_true
 from tests.delivery.conftest import arrived, code_in

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from redis import Redis
 
-from otp_service.dev.embedded import EmbeddedServer
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from tests.cli.conftest import ConfigWriter, caller
 from tests.cli.process import Service, answers, free_port, until_true
 from tests.store.cluster import HOST, cluster

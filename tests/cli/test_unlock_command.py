@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from otp_service.dev.embedded import EmbeddedServer
-from otp_service.dev.simulators.eims import EimsSimulator
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.cli.conftest import SECRETS, ConfigWriter, caller
 from tests.cli.process import Service
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from otp_service.dev.simulators.eims import EimsSimulator
 from otp_service.domain.outcomes import Sending
 from otp_service.domain.secret import Secret
-from otp_service.providers.eims import Eims, EimsAccount
-from otp_service.providers.http import GatewayClient
+from otp_service.providers.eims.adapter import Eims, EimsAccount
+from otp_service.providers.http_client import GatewayClient
+from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.delivery.conftest import ACCOUNT, PASSWORD
 
 DIGITS = "6281210100055"

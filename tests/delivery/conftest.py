@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from otp_service.delivery import courier
-from otp_service.dev.simulators.eims import EimsMessage, EimsSimulator
-from otp_service.dev.simulators.server import Request
+from otp_service.delivery import outbox_worker
+from otp_service.sandbox.simulators.eims import EimsMessage, EimsSimulator
+from otp_service.sandbox.simulators.http_server import Request
 from otp_service.store.keys import partition_of_id
 from tests.world import World
 
@@ -31,7 +31,7 @@ GatewayMaker = Callable[..., Awaitable[EimsSimulator]]
 @pytest.fixture(autouse=True)
 def _quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look through the outbox more often than in real life, so that tests wait less."""
-    monkeypatch.setattr(courier, "LOOK_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(outbox_worker, "LOOK_EVERY_SECONDS", 0.05)
 
 
 @pytest.fixture

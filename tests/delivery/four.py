@@ -16,12 +16,12 @@ from urllib.parse import parse_qs
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from otp_service.dev.gateways import AnySimulator
-from otp_service.dev.simulators.eims import EimsSimulator
-from otp_service.dev.simulators.kedasms import KedasmsSimulator
-from otp_service.dev.simulators.sendcloud import SendcloudSimulator
-from otp_service.dev.simulators.server import Request
-from otp_service.dev.simulators.smshub import SmshubSimulator
+from otp_service.sandbox.simulated_gateways import AnySimulator
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Request
+from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
+from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from tests.delivery.conftest import ACCOUNT, PASSWORD, TIMEOUT_SECONDS, code_in, text_in
 
 PUBLIC: Final = "https://otp.example.com"

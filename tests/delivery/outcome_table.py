@@ -17,11 +17,11 @@ from typing import Final
 import pytest
 from structlog.testing import capture_logs
 
-from otp_service.delivery import courier
-from otp_service.dev.embedded import EmbeddedServer
-from otp_service.dev.simulators import eims, kedasms, sendcloud, smshub
-from otp_service.dev.simulators.server import Cut, Down, Hang, Reply, Say, Step
+from otp_service.delivery import outbox_worker
 from otp_service.domain.outcomes import Outcome
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub
+from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Reply, Say, Step
 from tests.delivery.conftest import LOOK_SECONDS, deliveries
 from tests.delivery.four import FOUR, Pair, pair
 from tests.world import World, WorldMaker, move_clock_by_key
@@ -273,7 +273,7 @@ async def _show() -> bool:
 def main() -> int:
     """Print the table; 1: a row is not as expected."""
     with capture_logs(), move_clock_by_key(), pytest.MonkeyPatch.context() as patched:
-        patched.setattr(courier, "LOOK_EVERY_SECONDS", 0.05)  # as in the tests
+        patched.setattr(outbox_worker, "LOOK_EVERY_SECONDS", 0.05)  # as in the tests
         return 0 if asyncio.run(_show()) else 1
 
 

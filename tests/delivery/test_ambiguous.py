@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from otp_service.dev.simulators.eims import EimsSimulator, refusing
-from otp_service.dev.simulators.server import Behaviour, Cut, Hang, Slow
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Slow
 from tests.delivery.conftest import LOOK_SECONDS, GatewayMaker, arrived, code_in, keeps_message, settled, through, until
 from tests.world import WorldMaker
 

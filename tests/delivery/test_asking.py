@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from otp_service.delivery.asking import ask, send
+from otp_service.delivery.provider_calls import ask, send
 from otp_service.domain.outcomes import Delivered, Outcome
 from otp_service.providers.inbox import Inbox
 from tests.delivery.adapter import sending

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from otp_service.dev.simulators.eims import EimsSimulator
-from otp_service.dev.simulators.sendcloud import SendcloudSimulator
-from otp_service.dev.simulators.server import Hang, Slow
 from otp_service.providers.inbox import Inbox
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Hang, Slow
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from tests.delivery.conftest import GatewayMaker, settled, through, until
 from tests.world import WorldMaker
 

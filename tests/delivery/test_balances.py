@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from otp_service.delivery import balances
-from otp_service.dev.embedded import EmbeddedServer
-from otp_service.dev.simulators.eims import EimsSimulator, refusing
-from otp_service.dev.simulators.server import Hang
-from otp_service.domain.dispatch import GatewayPolicy, Go
 from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.provider_policy import GatewayPolicy, Go
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.store.circuits import RedisCircuits
-from otp_service.store.dispatch import RedisDispatch
+from otp_service.store.provider_limits import RedisDispatch
 from otp_service.store.topology import connect
 from tests.delivery.conftest import GatewayMaker, arrived, settled, through, until
 from tests.world import World, WorldMaker

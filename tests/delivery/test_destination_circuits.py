@@ -7,12 +7,12 @@ from collections import Counter
 
 import pytest
 
-from otp_service.dev.simulators.eims import EimsSimulator, refusing
-from otp_service.dev.simulators.server import Reply, Request, Say
-from otp_service.domain.dispatch import Availability, GatewayPolicy, Go, Held, Hindrance
 from otp_service.domain.outcomes import Delivered, HealthSignal, Outcome
-from otp_service.store.dispatch import RedisDispatch
-from otp_service.store.standing import standings
+from otp_service.domain.provider_policy import Availability, GatewayPolicy, Go, Held, Hindrance
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.http_server import Reply, Request, Say
+from otp_service.store.provider_limits import RedisDispatch
+from otp_service.store.provider_status import standings
 from otp_service.store.topology import connect
 from tests.delivery.conftest import arrived, settled, through
 from tests.world import World, WorldMaker

@@ -7,8 +7,8 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-from otp_service.dev.defaults import merged
-from otp_service.dev.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.dev_config import merged
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
 from tests.delivery.conftest import shared_keys, through
 from tests.world import World, WorldMaker
 

@@ -6,9 +6,9 @@ import gzip
 
 import pytest
 
-from otp_service.dev.simulators.eims import EimsSimulator, refusing
-from otp_service.dev.simulators.server import Behaviour, Raw, Reply, Say
 from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.http_server import Behaviour, Raw, Reply, Say
 from tests.delivery.adapter import DIGITS, eims, sending
 from tests.delivery.conftest import GatewayMaker
 

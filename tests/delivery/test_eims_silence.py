@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from otp_service.dev.simulators.eims import EimsSimulator
-from otp_service.dev.simulators.server import Behaviour, Cut, Hang, Raw, Reply, Say, Slow
 from otp_service.domain.outcomes import Outcome
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Reply, Say, Slow
 from tests.delivery.adapter import eims, sending
 
 

@@ -8,10 +8,10 @@ import httpx
 import msgspec
 import pytest
 
-from otp_service.dev.simulators.eims import EimsSimulator
-from otp_service.dev.simulators.server import Hang, Say
-from otp_service.dev.simulators.server import Reply as Scripted
 from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Hang, Say
+from otp_service.sandbox.simulators.http_server import Reply as Scripted
 from tests.delivery.adapter import DIGITS, TEXT, eims, sending
 from tests.delivery.conftest import PASSWORD
 

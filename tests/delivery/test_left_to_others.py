@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from otp_service.delivery.courier import Courier
-from otp_service.dev.embedded import EmbeddedServer
-from otp_service.dev.simulators.eims import EimsSimulator
+from otp_service.delivery.outbox_worker import Courier
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.store.keys import partition_of_id
 from tests.api.kit import api_key, tenant
 from tests.delivery.conftest import LOOK_SECONDS, arrived, code_in, deliveries, keeps_message, settled, through, until

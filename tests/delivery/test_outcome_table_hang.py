@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from otp_service.dev.simulators.server import Hang
+from otp_service.sandbox.simulators.http_server import Hang
 from tests.delivery.conftest import LOOK_SECONDS, arrived, keeps_message, settled, until
 from tests.delivery.four import Pair, form_of, pair
 from tests.world import World, WorldMaker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
-from otp_service.dev.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.delivery.conftest import arrived, through, until
 from tests.world import WorldMaker
 

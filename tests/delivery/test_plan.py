@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otp_service.delivery.plan import Life, Rules, Stop, Try, Wait, next_report_ms, next_step
+from otp_service.delivery.retry_policy import Life, Rules, Stop, Try, Wait, next_report_ms, next_step
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.verification import Delivery
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otp_service.delivery.plan import Life as Moment
-from otp_service.delivery.plan import Rules, Stop, Try, Wait, next_step
+from otp_service.delivery.retry_policy import Life as Moment
+from otp_service.delivery.retry_policy import Rules, Stop, Try, Wait, next_step
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.verification import Delivery
 

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from otp_service.delivery import courier as courier_module
-from otp_service.delivery.courier import Courier
+from otp_service.delivery import outbox_worker as courier_module
+from otp_service.delivery.outbox_worker import Courier
 from otp_service.store import verifications
 from otp_service.store.keys import partition_of_id
 from tests.world import World

@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from otp_service.dev.defaults import merged
-from otp_service.dev.simulators.eims import EimsSimulator
-from otp_service.dev.simulators.kedasms import KedasmsMessage, KedasmsSimulator
-from otp_service.dev.simulators.sendcloud import SendcloudSimulator
-from otp_service.dev.simulators.server import Hang
+from otp_service.sandbox.dev_config import merged
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Hang
+from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimulator
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from tests.delivery.conftest import LOOK_SECONDS, arrived, code_in, keeps_message, settled, shared_keys, through, until
 from tests.world import World, WorldMaker
 

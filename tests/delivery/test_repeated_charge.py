@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from otp_service.dev.simulators.sendcloud import SendcloudSimulator, refusing
-from otp_service.dev.simulators.server import Hang
-from otp_service.domain.dispatch import GatewayPolicy
-from otp_service.store.standing import standings
+from otp_service.domain.provider_policy import GatewayPolicy
+from otp_service.sandbox.simulators.http_server import Hang
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusing
+from otp_service.store.provider_status import standings
 from otp_service.store.topology import connect
 from tests.delivery.conftest import settled, until
 from tests.world import World, WorldMaker

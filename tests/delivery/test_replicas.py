@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from otp_service.delivery.courier import Courier
-from otp_service.dev.embedded import EmbeddedServer
-from otp_service.dev.simulators.eims import EimsSimulator
-from otp_service.dev.simulators.server import Slow
-from otp_service.domain.transitions import Begun
-from otp_service.store.link import unavailable
+from otp_service.delivery.outbox_worker import Courier
+from otp_service.domain.results import Begun
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Slow
 from otp_service.store.outbox import RedisOutbox
+from otp_service.store.pipelined_connection import unavailable
 from tests.delivery.conftest import LOOK_SECONDS, arrived, code_in, settled, shared_keys, through, until
 from tests.world import NUMBER, World, WorldMaker
 

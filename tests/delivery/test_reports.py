@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from otp_service.dev.simulators.eims import EimsSimulator, EimsState
-from otp_service.dev.simulators.server import Hang, Say
-from otp_service.dev.simulators.server import Reply as Answer
+from otp_service.sandbox.simulators.eims import EimsSimulator, EimsState
+from otp_service.sandbox.simulators.http_server import Hang, Say
+from otp_service.sandbox.simulators.http_server import Reply as Answer
 from tests.delivery.conftest import (
     LOOK_SECONDS,
     GatewayMaker,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from otp_service.dev.simulators.eims import EimsSimulator
-from otp_service.dev.simulators.server import Reply, Say
-from otp_service.domain.dispatch import Availability, GatewayPolicy
-from otp_service.store.standing import standings
+from otp_service.domain.provider_policy import Availability, GatewayPolicy
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Reply, Say
+from otp_service.store.provider_status import standings
 from otp_service.store.topology import connect
 from tests.delivery.conftest import LOOK_SECONDS, arrived, settled, through, until
 from tests.world import World, WorldMaker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otp_service.delivery.routes import Route, Routes
+from otp_service.delivery.routing import Route, Routes
 
 ROUTES = [
     Route(("default",)),

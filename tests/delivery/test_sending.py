@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from otp_service.dev.simulators.eims import EimsSimulator, refusing
-from otp_service.dev.simulators.server import Slow
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.http_server import Slow
 from tests.delivery.conftest import (
     LOOK_SECONDS,
     arrived,

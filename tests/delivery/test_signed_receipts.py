@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from otp_service.dev.defaults import merged
-from otp_service.dev.simulators.eims import EimsSimulator
-from otp_service.dev.simulators.sendcloud import SendcloudSimulator
+from otp_service.sandbox.dev_config import merged
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from tests.delivery.conftest import settled, through
 from tests.delivery.test_receipts import PUBLIC, record_of
 from tests.world import WorldMaker

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from otp_service.delivery.courier import Courier
-from otp_service.dev.simulators.eims import EimsSimulator, refusing
-from otp_service.dev.simulators.server import Reply, Say
+from otp_service.delivery.outbox_worker import Courier
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.http_server import Reply, Say
 from tests.delivery.conftest import LOOK_SECONDS, arrived, code_in, keeps_message, settled, through, until
 from tests.world import World, WorldMaker
 

@@ -8,8 +8,8 @@ from itertools import permutations
 
 import pytest
 
-from otp_service.delivery.routes import Route, Routes, Weighted
-from otp_service.dev.simulators.eims import EimsSimulator, refusing
+from otp_service.delivery.routing import Route, Routes, Weighted
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
 from otp_service.store.keys import Partition, new_verification_id
 from tests.delivery.conftest import code_in, deliveries, settled, shared_keys, text_in, through
 from tests.world import WorldMaker

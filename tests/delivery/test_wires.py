@@ -17,8 +17,8 @@ import jwt
 import msgspec
 import pytest
 
-from otp_service.dev.defaults import merged
-from otp_service.dev.simulators.server import Request
+from otp_service.sandbox.dev_config import merged
+from otp_service.sandbox.simulators.http_server import Request
 from tests.delivery.conftest import ACCOUNT, PASSWORD, settled
 from tests.delivery.four import PUBLIC, form_of, opened, pair
 from tests.world import NUMBER, WorldMaker

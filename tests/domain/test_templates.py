@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otp_service.domain.sms_segments import gsm7_length, segments
 from otp_service.domain.templates import (
     BUILT_IN,
     Template,
@@ -15,7 +16,6 @@ from otp_service.domain.templates import (
     compile_template,
     whole_minutes,
 )
-from otp_service.domain.text import gsm7_length, segments
 
 LONGEST_BRAND = "Perusahaan Telekomunikasi Raya"
 ALL = [(locale, purpose) for locale, texts in BUILT_IN.items() for purpose in texts]

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from otp_service.dev.defaults import merged
-from otp_service.dev.simulators.server import Raw, Reply, Request, Say, Simulator
+from otp_service.sandbox.dev_config import merged
+from otp_service.sandbox.simulators.http_server import Raw, Reply, Request, Say, Simulator
 from tests.delivery.conftest import arrived, code_in, settled
 from tests.delivery.four import FOUR, Pair, pair
 from tests.world import World, WorldMaker

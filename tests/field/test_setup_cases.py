@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from otp_service.cli import main
-from otp_service.dev.defaults import API_KEY
+from otp_service.sandbox.dev_config import API_KEY
 from otp_service.settings import Eims, load
 from tests.cli.conftest import caller
 from tests.cli.process import Service

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from otp_service.dev.embedded import EmbeddedServer
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from tests.api.kit import UNKNOWN, problem
 from tests.world import World, WorldMaker
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from otp_service.dev.simulators.server import Reply, Request, Say, Simulator
+from otp_service.sandbox.simulators.http_server import Reply, Request, Say, Simulator
 
 __all__ = ["AcmesmsSimulator", "refusing"]
 

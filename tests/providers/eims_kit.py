@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from otp_service.dev.simulators.eims import EimsSimulator
-from otp_service.dev.simulators.server import Reply, Say
 from otp_service.domain.outcomes import Sending
 from otp_service.domain.secret import Secret
-from otp_service.providers.eims import Eims, EimsAccount
-from otp_service.providers.http import GatewayClient
+from otp_service.providers.eims.adapter import Eims, EimsAccount
+from otp_service.providers.http_client import GatewayClient
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Reply, Say
 
 ACCOUNT = "acme & sons"
 PASSWORD = "p%s+w&rd=100% ü"

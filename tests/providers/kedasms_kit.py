@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from otp_service.dev.simulators.kedasms import KedasmsSimulator
 from otp_service.domain.outcomes import Sending
 from otp_service.domain.secret import Secret
-from otp_service.providers.http import GatewayClient
-from otp_service.providers.kedasms import Kedasms, KedasmsAccount
+from otp_service.providers.http_client import GatewayClient
+from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
+from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 
 KEY, API_KEY = bytes(range(32)), "kedasms-key"
 NOW = 1_712_123_456

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from otp_service.dev.simulators.sendcloud import SendcloudSimulator
-from otp_service.dev.simulators.server import Reply, Say
 from otp_service.domain.outcomes import Sending
 from otp_service.domain.secret import Secret
-from otp_service.providers.http import GatewayClient
-from otp_service.providers.sendcloud import Sendcloud, SendcloudAccount
+from otp_service.providers.http_client import GatewayClient
+from otp_service.providers.sendcloud.adapter import Sendcloud, SendcloudAccount
+from otp_service.sandbox.simulators.http_server import Reply, Say
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 
 KEY = "k%y&+ü"
 TO = "+6281210100055"

@@ -7,11 +7,11 @@ from typing import Any
 
 import jwt
 
-from otp_service.dev.simulators.smshub import SmshubSimulator
 from otp_service.domain.outcomes import Delivered, Outcome, Sending
 from otp_service.domain.secret import Secret
-from otp_service.providers.http import GatewayClient
-from otp_service.providers.smshub import Smshub, SmshubAccount
+from otp_service.providers.http_client import GatewayClient
+from otp_service.providers.smshub.adapter import Smshub, SmshubAccount
+from otp_service.sandbox.simulators.smshub import SmshubSimulator
 
 SID, KEY = "hub-sid", "hub-key"
 SENDING = Sending("m-1", "+19706904544", "US", "9706904544", "Acme: code 739251 \u2713", "739251", 300)

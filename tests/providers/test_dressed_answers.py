@@ -7,15 +7,18 @@ from typing import Final
 
 import pytest
 
-from otp_service.dev.simulators.server import Reply as Answer
-from otp_service.dev.simulators.server import Say
 from otp_service.domain.gateways import Balance
 from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers import eims, kedasms_answers, sendcloud, smshub
-from otp_service.providers.http import Reply
-from otp_service.providers.loose import json_value, number_of
-from otp_service.providers.sendcloud_hooks import read_hook
+from otp_service.providers.eims import adapter as eims
+from otp_service.providers.http_client import Reply
+from otp_service.providers.kedasms import result_codes as kedasms_answers
+from otp_service.providers.lenient_json import json_value, number_of
+from otp_service.providers.sendcloud import adapter as sendcloud
+from otp_service.providers.sendcloud.webhook import read_hook
+from otp_service.providers.smshub import adapter as smshub
+from otp_service.sandbox.simulators.http_server import Reply as Answer
+from otp_service.sandbox.simulators.http_server import Say
 from tests.providers import eims_kit
 from tests.providers.test_sendcloud_hooks import APP_KEY, call, write
 

@@ -7,11 +7,11 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from otp_service.dev.simulators.eims import EimsState, refusing
-from otp_service.dev.simulators.server import Behaviour, Cut, Hang
 from otp_service.domain.gateways import Report
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.providers.eims_reports import DELIVERY_OUTCOMES, SEND_OUTCOMES, read_report
+from otp_service.providers.eims.reports import DELIVERY_OUTCOMES, SEND_OUTCOMES, read_report
+from otp_service.sandbox.simulators.eims import EimsState, refusing
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
 from tests.providers.eims_kit import DIGITS, eims, ejoin, said, sending
 
 NOTHING = Report(None)

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from otp_service.dev.simulators.eims import refusing
-from otp_service.dev.simulators.server import Behaviour, Cut, Hang
 from otp_service.domain.gateways import Balance, Balances, Reports
 from otp_service.domain.outcomes import Delivered, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.eims import EimsAccount, sign
+from otp_service.providers.eims.adapter import EimsAccount, sign
+from otp_service.sandbox.simulators.eims import refusing
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
 from tests.providers.eims_kit import ACCOUNT, DIGITS, NOW, PASSWORD, TEXT, eims, ejoin, said, sending
 
 AT = "20261130000000"

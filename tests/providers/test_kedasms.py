@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from otp_service.dev.simulators.kedasms import refusing
-from otp_service.dev.simulators.server import Behaviour, Cut, Hang, Raw, Say, Slow
-from otp_service.dev.simulators.server import Reply as Answer
 from otp_service.domain.gateways import LimitsAccount, Provider, Receipts, Reports
 from otp_service.domain.outcomes import Delivered, Outcome, Sending
 from otp_service.domain.secret import Secret
-from otp_service.providers.http import GatewayClient, Reply
-from otp_service.providers.kedasms import Kedasms, KedasmsAccount
-from otp_service.providers.kedasms_answers import read_answer
+from otp_service.providers.http_client import GatewayClient, Reply
+from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
+from otp_service.providers.kedasms.result_codes import read_answer
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Say, Slow
+from otp_service.sandbox.simulators.http_server import Reply as Answer
+from otp_service.sandbox.simulators.kedasms import refusing
 from tests.providers.kedasms_kit import API_KEY, KEY, NOW, SENDING, gateway, on_time
 
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from otp_service.dev.simulators.kedasms import KedasmsSimulator, refusing
-from otp_service.dev.simulators.receipts import Told
-from otp_service.dev.simulators.server import Cut, Hang, Say, Simulator
-from otp_service.dev.simulators.server import Reply as Answer
-from otp_service.dev.simulators.server import Request as Call
 from otp_service.domain.gateways import AccountLimits, Receipt, ReceiptCall, ReceiptForged, Report
 from otp_service.domain.outcomes import DeliveryStatus, Outcome, Sending
 from otp_service.domain.secret import Secret
-from otp_service.providers.http import GatewayClient
-from otp_service.providers.kedasms import Kedasms, KedasmsAccount
+from otp_service.providers.http_client import GatewayClient
+from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
+from otp_service.sandbox.simulators.http_server import Cut, Hang, Say, Simulator
+from otp_service.sandbox.simulators.http_server import Reply as Answer
+from otp_service.sandbox.simulators.http_server import Request as Call
+from otp_service.sandbox.simulators.kedasms import KedasmsSimulator, refusing
+from otp_service.sandbox.simulators.receipt_sender import Told
 from tests.providers.kedasms_kit import API_KEY, KEY, NOW, gateway, on_time
 
 DELIVERED, UNDELIVERED = DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED

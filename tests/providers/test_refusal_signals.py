@@ -9,9 +9,12 @@ from typing import Any, Final
 import pytest
 
 from otp_service.domain.outcomes import Delivered, HealthSignal, Outcome
-from otp_service.providers import eims, kedasms_answers, sendcloud, smshub
-from otp_service.providers.http import Reply
-from otp_service.providers.loose import foreign_answer, names_destination
+from otp_service.providers.eims import adapter as eims
+from otp_service.providers.http_client import Reply
+from otp_service.providers.kedasms import result_codes as kedasms_answers
+from otp_service.providers.lenient_json import foreign_answer, names_destination
+from otp_service.providers.sendcloud import adapter as sendcloud
+from otp_service.providers.smshub import adapter as smshub
 
 TRIP, FAILURE, SUCCESS = HealthSignal.TRIP, HealthSignal.FAILURE, HealthSignal.SUCCESS
 NONE: Final = HealthSignal.NONE

@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 
-from otp_service.dev.simulators.sendcloud import SendcloudSimulator
-from otp_service.dev.simulators.server import Cut, Hang
 from otp_service.domain.gateways import Receipts
 from otp_service.domain.outcomes import Delivered, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.sendcloud import SendcloudAccount, signature
+from otp_service.providers.sendcloud.adapter import SendcloudAccount, signature
+from otp_service.sandbox.simulators.http_server import Cut, Hang
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from tests.providers.sendcloud_kit import KEY, NOW, TEXT, TO, aurora, said, sendcloud, sending
 
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from otp_service.dev.simulators.sendcloud import SendcloudSimulator, refusing
-from otp_service.dev.simulators.server import Behaviour, Cut, Hang, Raw, Slow
 from otp_service.domain.outcomes import Delivered, Outcome
-from otp_service.providers.sendcloud import OUTCOMES
+from otp_service.providers.sendcloud.adapter import OUTCOMES
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Slow
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusing
 from tests.providers.sendcloud_kit import TO, aurora, said, sendcloud, sending
 
 

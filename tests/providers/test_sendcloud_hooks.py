@@ -10,14 +10,14 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from otp_service.dev.simulators import sendcloud_hooks
-from otp_service.dev.simulators.sendcloud_hooks import RETRIES_AFTER_SECONDS, Hook, HookWriter
 from otp_service.domain.gateways import Receipt, ReceiptCall, ReceiptForged
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.http import GatewayClient
-from otp_service.providers.sendcloud import Sendcloud, SendcloudAccount
-from otp_service.providers.sendcloud_hooks import EVENT_OUTCOMES, hook_signature, read_hook
+from otp_service.providers.http_client import GatewayClient
+from otp_service.providers.sendcloud.adapter import Sendcloud, SendcloudAccount
+from otp_service.providers.sendcloud.webhook import EVENT_OUTCOMES, hook_signature, read_hook
+from otp_service.sandbox.simulators import sendcloud_hooks
+from otp_service.sandbox.simulators.sendcloud_hooks import RETRIES_AFTER_SECONDS, Hook, HookWriter
 from tests.providers.sendcloud_kit import NOW
 
 APP_KEY = "app key ü"

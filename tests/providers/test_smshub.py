@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from otp_service.dev.simulators.server import Behaviour, Cut, Hang, Raw, Say, Slow
-from otp_service.dev.simulators.server import Reply as Answer
-from otp_service.dev.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing
 from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Say, Slow
+from otp_service.sandbox.simulators.http_server import Reply as Answer
+from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing
 from tests.providers.smshub_kit import ACCEPTED, NOW, SENDING, Clock, count, hub, paths
 
 PROGRAM = "D2B67BE0-79A2-49DD-9476-7C793FDC3297"

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import pytest
 
-from otp_service.dev.simulators.server import Hang
-from otp_service.dev.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing
 from otp_service.domain.gateways import Balances, LimitsAccount, Provider, Receipts, Reports
 from otp_service.domain.outcomes import Delivered, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.http import GatewayClient, Reply
-from otp_service.providers.smshub import Smshub, SmshubAccount, Token, read_answer, read_token
+from otp_service.providers.http_client import GatewayClient, Reply
+from otp_service.providers.smshub.adapter import Smshub, SmshubAccount, Token, read_answer, read_token
+from otp_service.sandbox.simulators.http_server import Hang
+from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing
 from tests.providers.smshub_kit import ACCEPTED, KEY, NOW, SENDING, SID, count, hub, jwt_of
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from otp_service.server.http import HttpConnections
-from otp_service.server.limits import ServerLimits
+from otp_service.server.connection_limits import ServerLimits
+from otp_service.server.http_protocol import HttpConnections
 from tests.cli.process import START_SECONDS, Service
 
 SECONDS = 1.0

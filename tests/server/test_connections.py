@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from otp_service.server.connections import MAX_KEPT_BYTES, Phase
-from otp_service.server.http import BoundedHttp
+from otp_service.server.http_protocol import BoundedHttp
 from tests.cli.process import Service
 from tests.server.conftest import Served
 from tests.server.wire import CLOSING, LIVEZ, PHONE, Wire, assert_problem, connected, post

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otp_service.dev.defaults import dev_config, merged
+from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.settings import cautions, load
 
 BENT = "\u2019"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from otp_service.app import topology_of
+from otp_service.bootstrap import topology_of
 from otp_service.settings import Mistake, Settings
 from tests.settings.conftest import PASSWORD
 from tests.store.tls import Authority

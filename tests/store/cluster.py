@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from otp_service.dev.embedded import _die_with_parent, server_binary
+from otp_service.sandbox.embedded_server import _die_with_parent, server_binary
 
 HOST: Final = "127.0.0.1"
 SLOTS: Final = 16384

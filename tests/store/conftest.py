@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from otp_service.dev.embedded import EmbeddedServer
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from tests.store.kit import Store, still_clock
 
 Replicas = Callable[[int], list[Store]]

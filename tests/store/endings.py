@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from otp_service.domain.transitions import Spent
+from otp_service.domain.results import Spent
 from tests.store.kit import POLICY, TENANT, Store
 
 Ending = Callable[[Store, str], Awaitable[None]]

@@ -13,7 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from otp_service.domain.limits import Window
-from otp_service.domain.transitions import (
+from otp_service.domain.results import (
     Admission,
     Admitted,
     Claimed,
@@ -27,16 +27,16 @@ from otp_service.domain.transitions import (
 )
 from otp_service.domain.verification import Delivery, Record, Snapshot
 from otp_service.store import scripts
-from otp_service.store.guesses import RedisGuesses
-from otp_service.store.idempotency import RedisIdempotency
+from otp_service.store.attempts import RedisGuesses
+from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.keys import Partition, limit_key, new_verification_id
-from otp_service.store.link import Call
 from otp_service.store.lockouts import RedisLockouts
 from otp_service.store.outbox import RedisOutbox
+from otp_service.store.pipelined_connection import Call
+from otp_service.store.script_arguments import windows_text
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology, connect
 from otp_service.store.verifications import RedisVerifications
-from otp_service.store.windows import windows_text
 
 NOW_KEY: Final = "test:now"
 PARTITION: Final = 7

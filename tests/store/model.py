@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import DISABLED_RETRY_MS, Window
-from otp_service.domain.transitions import Denied, Ended, Locked, SendPolicy, Unknown, Unlocked, WaitForSend
+from otp_service.domain.results import Denied, Ended, Locked, SendPolicy, Unknown, Unlocked, WaitForSend
 from otp_service.domain.verification import READABLE_AFTER_END_MS, Status
 
 Chain = tuple[str, str]

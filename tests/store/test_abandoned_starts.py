@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from otp_service.domain.limits import Window
-from otp_service.domain.transitions import IdempotentCall, Replay, Started, Take, TooLate, Unknown
+from otp_service.domain.results import IdempotentCall, Replay, Started, Take, TooLate, Unknown
 from tests.store.kit import CODE, TENANT, Store, admission, policy, record_of
 
 FIRST = IdempotentCall("key", "body", "first")

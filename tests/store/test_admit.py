@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window
-from otp_service.domain.transitions import Denied, Locked, Spent, Take
+from otp_service.domain.results import Denied, Locked, Spent, Take
 from tests.store.kit import POLICY, TENANT, Store, policy
 
 

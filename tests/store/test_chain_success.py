@@ -7,7 +7,7 @@ from itertools import permutations, product
 
 import pytest
 
-from otp_service.domain.transitions import Ended, Verified
+from otp_service.domain.results import Ended, Verified
 from otp_service.domain.verification import Status
 from otp_service.store.keys import Partition, new_verification_id
 from tests.store.conftest import Replicas

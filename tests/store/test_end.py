@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otp_service.domain.transitions import Unknown
+from otp_service.domain.results import Unknown
 from otp_service.domain.verification import Snapshot, Status
 from tests.store.endings import Ending, canceled, over_endings
 from tests.store.kit import POLICY, TENANT, Store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from otp_service.domain.limits import Window
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.transitions import Ended, Locked, Settlement, Spent, Unknown, Verified, WaitForSend
+from otp_service.domain.results import Ended, Locked, Settlement, Spent, Unknown, Verified, WaitForSend
 from otp_service.domain.verification import Status
 from otp_service.store.keys import Partition, new_verification_id
 from tests.store.kit import POLICY, RECIPIENT, TENANT, Store, policy

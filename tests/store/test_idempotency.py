@@ -8,7 +8,7 @@ import pytest
 
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window
-from otp_service.domain.transitions import (
+from otp_service.domain.results import (
     Admitted,
     Denied,
     IdempotentCall,

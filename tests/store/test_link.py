@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from otp_service.dev.embedded import EmbeddedServer
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import Window
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.keys import limit_key
-from otp_service.store.link import LANES, MAX_WAITING, Call
+from otp_service.store.pipelined_connection import LANES, MAX_WAITING, Call
 from otp_service.store.scripts import script
 from tests.store.cluster import Server, folders
 from tests.store.conftest import Replicas

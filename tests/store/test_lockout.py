@@ -6,7 +6,7 @@ import pytest
 
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import DISABLED_RETRY_MS, Lockout, Window
-from otp_service.domain.transitions import (
+from otp_service.domain.results import (
     Denied,
     Locked,
     LockKind,

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from otp_service.domain.limits import Lockout, Window
-from otp_service.domain.transitions import Admitted, SendPolicy, Spent, Verified
+from otp_service.domain.results import Admitted, SendPolicy, Spent, Verified
 from otp_service.domain.verification import Snapshot
 from tests.store.kit import NOW_KEY, Store
 from tests.store.model import Chain, Model, Send

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.transitions import Begun, Settlement
+from otp_service.domain.results import Begun, Settlement
 from otp_service.store.outbox import CLAIM_PER_PARTITION, LEASE_MS
 from otp_service.store.verifications import FIRST_LEASE_MS
 from tests.store.kit import CODE, Store, policy

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.transitions import Settlement
+from otp_service.domain.results import Settlement
 from tests.store.endings import Ending, canceled, over_endings
 from tests.store.kit import POLICY, TENANT, Store
 

@@ -11,7 +11,7 @@ from redis.crc import key_slot
 
 from otp_service.domain.errors import Refused
 from otp_service.domain.limits import Window
-from otp_service.domain.transitions import Admission, IdempotentCall, Take
+from otp_service.domain.results import Admission, IdempotentCall, Take
 from otp_service.store.keys import Partition, idempotency_key, limit_key
 from tests.store.cluster import HOST, Server, cluster
 from tests.store.kit import Store, admission, servers_clock

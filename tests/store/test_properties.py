@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from otp_service.domain.limits import Window
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.transitions import Unknown
+from otp_service.domain.results import Unknown
 from otp_service.domain.verification import READABLE_AFTER_END_MS, Delivery, Record, Snapshot, Status
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id, partition_of_id
 from tests.store.kit import KEY_ID, NOW_KEY, TENANT, Store, admission

@@ -12,7 +12,7 @@ import pytest
 
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import DISABLED_RETRY_MS, Lockout, Window
-from otp_service.domain.transitions import (
+from otp_service.domain.results import (
     Admitted,
     Denied,
     Ended,

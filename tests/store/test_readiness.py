@@ -12,7 +12,7 @@ import pytest
 from otp_service.domain.errors import Refused
 from otp_service.domain.limits import Window
 from otp_service.store import readiness as readiness_module
-from otp_service.store.connections import Access
+from otp_service.store.connection import Access
 from otp_service.store.readiness import StoreReadiness, probe
 from otp_service.store.topology import Topology, connect
 from tests.store.cluster import HOST, MASTER, Server, cluster, folders, sentinels, wait_until

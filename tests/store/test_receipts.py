@@ -9,7 +9,7 @@ import pytest
 
 from otp_service.domain.gateways import Receipt
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.domain.transitions import Noted, Settlement
+from otp_service.domain.results import Noted, Settlement
 from tests.store.endings import Ending, over_endings
 from tests.store.kit import RECIPIENT, Store, policy
 

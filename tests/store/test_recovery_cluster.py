@@ -14,11 +14,11 @@ from litestar.types import ASGIApp
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
-from otp_service.app import compose
-from otp_service.delivery.courier import Courier
-from otp_service.dev.defaults import API_KEY, dev_config, merged
+from otp_service.bootstrap import compose
+from otp_service.delivery.outbox_worker import Courier
 from otp_service.observability import METRICS
 from otp_service.providers.inbox import Inbox
+from otp_service.sandbox.dev_config import API_KEY, dev_config, merged
 from otp_service.settings import Settings, load
 from otp_service.store import verifications
 from otp_service.store.keys import GatewayKeys, Partition, partition_of_id

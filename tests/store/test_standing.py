@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from otp_service.dev.embedded import EmbeddedServer
-from otp_service.domain.dispatch import Availability, Caps, GatewayPolicy, Go, Held, Hindrance
 from otp_service.domain.outcomes import Delivered, Outcome
-from otp_service.store.dispatch import RedisDispatch
-from otp_service.store.standing import Standing, standings
+from otp_service.domain.provider_policy import Availability, Caps, GatewayPolicy, Go, Held, Hindrance
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.store.provider_limits import RedisDispatch
+from otp_service.store.provider_status import Standing, standings
 from otp_service.store.topology import Topology, connect
 from tests.world import CLOCK_KEY, WorldMaker
 

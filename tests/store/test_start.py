@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otp_service.domain.transitions import Ended, Spent, Verified
+from otp_service.domain.results import Ended, Spent, Verified
 from otp_service.domain.verification import READABLE_AFTER_END_MS, Status
 from tests.store.kit import CODE, PURPOSE, RECIPIENT, TENANT, Store, policy, record_of
 

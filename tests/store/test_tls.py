@@ -12,7 +12,7 @@ import pytest
 
 from otp_service.domain.errors import Refused
 from otp_service.domain.secret import Secret
-from otp_service.store.connections import Access
+from otp_service.store.connection import Access
 from otp_service.store.topology import connect
 from tests.store.cluster import HOST, MASTER, Sentinel, Server, folder_of, folders, free_ports
 from tests.store.tls import Authority, TlsProxy

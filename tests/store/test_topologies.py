@@ -15,7 +15,7 @@ from redis.crc import key_slot
 from otp_service.domain.errors import Refused
 from otp_service.domain.limits import Window
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.transitions import (
+from otp_service.domain.results import (
     Admitted,
     Denied,
     Ended,

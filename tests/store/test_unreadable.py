@@ -11,7 +11,7 @@ import pytest
 from otp_service.domain.errors import Reason
 from otp_service.domain.gateways import Receipt
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.transitions import Admitted, Denied, IdempotentCall, Mismatch, Noted, Settlement, Spent, Unknown
+from otp_service.domain.results import Admitted, Denied, IdempotentCall, Mismatch, Noted, Settlement, Spent, Unknown
 from otp_service.observability import METRICS
 from otp_service.store import outbox as outbox_module
 from otp_service.store.keys import Partition, idempotency_key

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from otp_service.domain.transitions import Settlement, Spent, Unreadable
+from otp_service.domain.results import Settlement, Spent, Unreadable
 from tests.store.kit import KEY_ID, POLICY, TENANT, Store
 
 NEW = "k2"

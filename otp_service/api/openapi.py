@@ -1,0 +1,99 @@
+"""The OpenAPI document at `/schema`: as JSON, and as one page that needs nothing from anywhere else."""
+
+from __future__ import annotations
+
+import html
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Router
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from otp_service import __version__
+from otp_service.api.openapi_examples import REQUESTS
+
+__all__ = ["SCHEMA", "openapi_config"]
+
+SCHEMA: Final = "/schema"
+
+_STYLE: Final = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c2430}"
+    "h2{margin-top:2.5rem;border-top:1px solid #d7dde5;padding-top:1.5rem}"
+    "code,pre{font:14px/1.45 ui-monospace,monospace}"
+    "pre{background:#f4f6f9;padding:.8rem;overflow:auto;border-radius:6px}summary{cursor:pointer;padding:.15rem 0}"
+    ".m{color:#0b5cad;font-weight:600}"
+    "@media(prefers-color-scheme:dark){body{background:#12161c;color:#dfe5ec}pre{background:#1b2129}.m{color:#7cc0ff}}"
+)
+
+
+class _Page(OpenAPIRenderPlugin):
+    """One plain page, made here: no script, nothing fetched from another host."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/")
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        del request  # the page is the same for everybody
+        info = openapi_schema["info"]
+        parts = [
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
+            f"<title>{html.escape(info['title'])}</title><style>{_STYLE}</style>",
+            f"<h1>{html.escape(info['title'])} {html.escape(info['version'])}</h1>",
+            f"<p>{html.escape(info.get('description', ''))} <a href='openapi.json'>openapi.json</a></p>",
+        ]
+        for path, item in openapi_schema["paths"].items():
+            for method, operation in item.items():
+                parts += _operation(path, method, operation)
+        return "".join(parts).encode()
+
+
+class _Document(JsonRenderPlugin):
+    """The document itself; it is made when it is first asked for, not at every start."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Add what the framework leaves out: an example of each body, and that unknown members are refused."""
+        schemas = openapi_schema["components"]["schemas"]
+        for body, example in REQUESTS.items():
+            schemas[body.__name__].update(additionalProperties=False, examples=[example])
+            for member in schemas[body.__name__]["properties"].values():
+                if "pattern" in member:
+                    member["pattern"] = _ecma(member["pattern"])
+        return super().render(request, openapi_schema)
+
+
+def _ecma(pattern: str) -> str:
+    r"""Write a pattern of ours as JSON Schema has them (ECMA-262), where `$` is the very end and `\Z` is unknown."""
+    return pattern.replace(r"\A", "^").replace(r"\Z", "$")
+
+
+def _operation(path: str, method: str, operation: dict[str, Any]) -> list[str]:
+    parts = [
+        f"<h2><code><span class=m>{method.upper()}</span> {html.escape(path)}</code></h2>",
+        f"<p>{html.escape(operation.get('summary', ''))}. {html.escape(operation.get('description', ''))}</p>",
+    ]
+    for status, reply in operation.get("responses", {}).items():
+        for media in reply.get("content", {}).values():
+            for name, example in media.get("examples", {}).items():
+                shown = msgspec.json.format(msgspec.json.encode(example.get("value")), indent=2).decode()
+                label = html.escape(str(example.get("summary", name)))
+                parts.append(f"<details><summary>{status} <code>{label}</code></summary>")
+                parts.append(f"<pre>{html.escape(shown)}</pre></details>")
+    return parts
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Describe the contract."""
+    return OpenAPIConfig(
+        title="OTP service",
+        version=__version__,
+        description="Proves that a person holds a phone number.",
+        path=SCHEMA,
+        use_handler_docstrings=True,
+        render_plugins=[_Page(), _Document()],
+        components=Components(
+            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", description="An API key.")}
+        ),
+        openapi_router=Router(SCHEMA, route_handlers=[], include_in_schema=False),
+    )

@@ -1,0 +1,47 @@
+"""The configured gateways together with what all replicas share of them: for the service, and for the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from otp_service.bootstrap.provider_factory import providers_of
+from otp_service.bootstrap.settings_mapping import day_caps, gateway_policy
+from otp_service.delivery.dispatcher import SETTLE_MARGIN_MS
+from otp_service.domain.gateways import Provider
+from otp_service.domain.provider_policy import Caps, GatewayPolicy
+from otp_service.providers.inbox import Inbox
+from otp_service.settings import Settings
+from otp_service.store.provider_limits import RedisDispatch
+from otp_service.store.topology import Topology
+
+__all__ = ["Gateways", "gateways_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gateways:
+    """Providers and their policies by name, caps by tenant, and the right to call."""
+
+    providers: Mapping[str, Provider]
+    policies: Mapping[str, GatewayPolicy]
+    caps: Mapping[str, Caps]
+    dispatch: RedisDispatch
+
+    @property
+    def counted_tenants(self) -> Mapping[str, Caps]:
+        """The caps of those tenants that have any: a request is judged by them before it is taken."""
+        return {name: caps for name, caps in self.caps.items() if caps.any}
+
+    async def close(self) -> None:
+        """Let go of every provider's connections."""
+        for provider in self.providers.values():
+            await provider.close()
+
+
+def gateways_of(settings: Settings, topology: Topology, inbox: Inbox | None = None) -> Gateways:
+    """Make what has an adapter; `inbox`, if given, is every inbox."""
+    providers = providers_of(settings, inbox)
+    policies = {name: gateway_policy(settings.providers[name]) for name in providers}
+    caps = {name: day_caps(tenant.policy) for name, tenant in settings.tenants.items()}
+    call_ms = {name: int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS for name, provider in providers.items()}
+    return Gateways(providers, policies, caps, RedisDispatch(topology, policies, caps, call_ms))

@@ -1,0 +1,279 @@
+"""KedaSMS, front proxy and back end in one: sealed sends, callbacks, the status by `msgid`, and the account's limits.
+
+The envelope is judged as the document has it: AES-256-GCM with the timestamp as associated data, at most five minutes
+off, and an iv that is new. Nothing documents what refusals look like: here an HTTP status that says what it is, the
+same number as `code`, and English words. A callback's address is the one that the send gave; nothing signs it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Meta, Struct
+
+from otp_service.domain.phone import PhoneInvalid, parse
+from otp_service.sandbox.simulators.http_server import Reply, Request, Say
+from otp_service.sandbox.simulators.receipt_sender import Hook, Telling, Told
+
+__all__ = ["KedasmsMessage", "KedasmsSimulator", "refusing"]
+
+JSON: Final = "application/json"
+WINDOW_SECONDS: Final = 300
+IV_BYTES, TAG_BYTES = 12, 16
+PRICE: Final = 0.048
+SENT: Final = "SENT"
+KEYWORDS: Final[Mapping[str, str]] = {"sent": SENT, "delivered": "DELIVERED", "undelivered": "UNDELIVERED"}
+"""Only DELIVERED is documented."""
+
+_URL: Final = re.compile(r"https?://[!-~]+")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class KedasmsMessage:
+    """A text that the gateway took. A send is answered with `task_id`; callbacks and the status speak of `msgid`."""
+
+    task_id: str
+    msgid: str
+    to: str
+    text: str
+    sender: str
+    callback_url: str
+    at: datetime
+
+
+class _Envelope(Struct, rename="camel", forbid_unknown_fields=True):
+    """What travels in clear."""
+
+    api_key: str
+    timestamp: int
+    iv: str
+    cipher_text: str
+
+
+class _Message(Struct, rename="camel", forbid_unknown_fields=True):
+    """What is sealed."""
+
+    country_code: Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z")]
+    phone_numbers: Annotated[list[str], Meta(min_length=1)]
+    content: Annotated[str, Meta(min_length=1)]
+    sender_id: Annotated[str, Meta(min_length=1)] = "KedaSMS"
+    track_click: bool = True
+    callback_url: str = ""
+
+
+class _Limits(Struct, rename="camel", forbid_unknown_fields=True):
+    """What PUT limits takes; money is a number."""
+
+    api_key: str
+    alert_threshold: Annotated[float, Meta(ge=0, le=1)]
+    block_on_limit: bool
+    daily_sms_cap: Annotated[int, Meta(ge=0)] | None = None
+    daily_spend_cap: Annotated[float, Meta(ge=0)] | None = None
+
+
+class _Refused(Exception):
+    """The request is refused: an HTTP status, and words."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+
+
+def refusing(status: int, message: str, *, code: str | None = None, headers: dict[str, str] | None = None) -> Say:
+    """Make the behaviour of a gateway that answers so and sends nothing; `code` is else the status."""
+    body = msgspec.json.encode({"code": str(status) if code is None else code, "message": message})
+    return Say(Reply(body, status, {"Content-Type": JSON} | (headers or {})))
+
+
+class KedasmsSimulator(Telling[KedasmsMessage]):
+    """One account. `messages` is what was taken, oldest first; `plaintexts` what was in the envelopes, as bytes.
+
+    `receipts` are told at the address that the message came with, once: no document has a repetition for a callback
+    that failed. A reason is the keyword itself. `statuses` is what was told last, by `msgid`. `limits` is what was put
+    last. `funds` is the balance in USD; None: endless. `reuses_iv`: an iv that came before is taken again.
+    """
+
+    def __init__(
+        self,
+        api_key: str = "kedasms-key",
+        encryption_key: bytes = bytes(range(32)),
+        *,
+        clock: Callable[[], float] = time.time,
+        funds: float | None = None,
+        reuses_iv: bool = False,
+    ) -> None:
+        """Answer to `api_key` and `encryption_key`; `clock` is the gateway's, in Unix seconds."""
+        super().__init__()
+        self.messages: list[KedasmsMessage] = []
+        self.plaintexts: list[bytes] = []
+        self.statuses: dict[str, str] = {}
+        self.limits: _Limits | None = None
+        self.funds = funds
+        self._api_key = api_key
+        self._cipher = AESGCM(encryption_key)
+        self._clock = clock
+        self._reuses_iv = reuses_iv
+        self._ivs: set[bytes] = set()
+        self._told_at: dict[str, datetime] = {}
+
+    def answer(self, request: Request) -> Reply:
+        """Take a message, tell a status or set the limits, or say why not; every answer has the gateway's time."""
+        try:
+            match request.method, request.path:
+                case "POST", "/api/sms/send":
+                    members = self._send(request)
+                case "GET", "/api/sms/status":
+                    members = self._status(request)
+                case "PUT", "/api/external/accounts/limits":
+                    members = self._set_limits(request)
+                case _:
+                    raise _Refused(404, "Not found")
+            status = 200
+        except _Refused as refused:
+            members, status = {"code": str(refused.status), "message": refused.why}, refused.status
+        headers = {"Content-Type": JSON, "Date": formatdate(self._clock(), usegmt=True)}
+        return Reply(msgspec.json.encode(members), status, headers)
+
+    def receiver(self, message: KedasmsMessage) -> str:
+        """Give the address that the send named."""
+        return message.callback_url
+
+    def hook(self, message: KedasmsMessage, told: Told) -> Hook:
+        """Write the callback, and let the status by `msgid` say the same from now on."""
+        status = KEYWORDS[told.say] if told.reason is None else str(told.reason)
+        self.statuses[message.msgid] = status
+        self._told_at[message.msgid] = datetime.fromtimestamp(self._clock(), UTC)
+        return Hook(self.callback(message, status), JSON)
+
+    def callback(self, message: KedasmsMessage, status: str) -> bytes:
+        """Write the body of a callback as the document shows it."""
+        return msgspec.json.encode(self._known(message, status) | {"cost": "0.05"})
+
+    def _known(self, message: KedasmsMessage, status: str) -> dict[str, str]:
+        """Say what is known of a message; only of a delivered one the document shows when."""
+        known = {"msgid": message.msgid, "status": status, "recipient": message.to, "sender": message.sender}
+        known["sent_time"] = _time(message.at)
+        if status == KEYWORDS["delivered"]:
+            known["delivered_time"] = _time(self._told_at.get(message.msgid, message.at))
+        return known
+
+    def _send(self, request: Request) -> dict[str, Any]:
+        envelope = _read(request, _Envelope)
+        self._check_key(envelope.api_key)
+        if abs(self._clock() - envelope.timestamp) > WINDOW_SECONDS:
+            raise _Refused(400, "Timestamp is outside the allowed window")
+        plaintext = self._opened(envelope)
+        try:
+            message = msgspec.json.decode(plaintext, type=_Message)
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            raise _Refused(400, f"Invalid payload: {problem}") from None
+        if message.callback_url and not _URL.fullmatch(message.callback_url):
+            raise _Refused(400, "callbackUrl is not a URL")
+        numbers = [_e164(number, message.country_code) for number in message.phone_numbers]
+        self._charge(len(numbers))
+        self.plaintexts.append(plaintext)
+        return self._taken(numbers, message)
+
+    def _opened(self, envelope: _Envelope) -> bytes:
+        try:
+            iv = base64.b64decode(envelope.iv, validate=True)
+            cipher_text = base64.b64decode(envelope.cipher_text, validate=True)
+        except (binascii.Error, ValueError):
+            raise _Refused(400, "iv and cipherText have to be base64") from None
+        if len(iv) != IV_BYTES or len(cipher_text) <= TAG_BYTES:
+            raise _Refused(400, "iv or cipherText has a wrong length")
+        try:
+            plaintext = self._cipher.decrypt(iv, cipher_text, envelope.timestamp.to_bytes(8, "big"))
+        except (InvalidTag, OverflowError):
+            raise _Refused(400, "Decryption failed") from None
+        if iv in self._ivs and not self._reuses_iv:
+            raise _Refused(400, "iv was used before")
+        self._ivs.add(iv)
+        return plaintext
+
+    def _charge(self, count: int) -> None:
+        limits = self.limits
+        if limits is not None and limits.block_on_limit:
+            sent = self._sent_today() + count
+            if limits.daily_sms_cap is not None and sent > limits.daily_sms_cap:
+                raise _Refused(403, "Daily SMS cap reached")
+            if limits.daily_spend_cap is not None and sent * PRICE > limits.daily_spend_cap:
+                raise _Refused(403, "Daily spend cap reached")
+        if self.funds is not None:
+            if self.funds < count * PRICE:
+                raise _Refused(402, "Insufficient balance")
+            self.funds -= count * PRICE
+
+    def _sent_today(self) -> int:
+        today = datetime.fromtimestamp(self._clock(), UTC).date()
+        return sum(message.at.date() == today for message in self.messages)
+
+    def _taken(self, numbers: Sequence[str], wanted: _Message) -> dict[str, Any]:
+        at = datetime.fromtimestamp(self._clock(), UTC)
+        task_id = f"{at:%Y%m%d}-{len(self.plaintexts):04}"
+        for number in numbers:
+            msgid = f"msg_{len(self.messages) + 1:012x}"
+            message = KedasmsMessage(task_id, msgid, number, wanted.content, wanted.sender_id, wanted.callback_url, at)
+            self.messages.append(message)
+            self.statuses[msgid] = SENT
+            self.promise(message)
+        debited = round(PRICE * len(numbers), 3)
+        data = {"taskId": task_id, "message": "SMS task created", "debitedAmount": debited, "currency": "USD"}
+        return {"code": "0", "message": "Success", "data": data}
+
+    def _status(self, request: Request) -> dict[str, Any]:
+        asked = parse_qs(request.query).get("msgid", [])
+        message = next((one for one in self.messages if [one.msgid] == asked), None)
+        if message is None:
+            raise _Refused(404, "Message not found")
+        known = self._known(message, self.statuses[message.msgid])
+        return {"success": True, "data": known | {"message": message.text}, "code": 200}
+
+    def _set_limits(self, request: Request) -> dict[str, Any]:
+        limits = _read(request, _Limits)
+        self._check_key(limits.api_key)
+        self.limits = limits
+        return {"success": True, "code": 200}
+
+    def _check_key(self, api_key: str) -> None:
+        if api_key != self._api_key:
+            raise _Refused(401, "Invalid API key")
+
+
+def _read(request: Request, kind: type[_T]) -> _T:
+    media_type = request.headers.get("content-type", "")
+    if media_type.partition(";")[0].strip().lower() != JSON:
+        raise _Refused(415, f"Content-Type has to be {JSON}")
+    try:
+        return msgspec.json.decode(request.body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise _Refused(400, f"Invalid payload: {problem}") from None
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _e164(number: str, country: str) -> str:
+    """Read a national number: digits as they follow the country code, of that very country."""
+    try:
+        found = parse(number, country)
+    except PhoneInvalid:
+        raise _Refused(400, "Invalid phone number") from None
+    if (found.national_digits, found.country) != (number, country):
+        raise _Refused(400, "Invalid phone number: not national, or of another country")
+    return found.e164

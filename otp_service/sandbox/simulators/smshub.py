@@ -1,0 +1,194 @@
+"""CSU SMS Hub: `/Login` gives a token as a JSON string, `/TextMessages` takes a text for it.
+
+What the hub's own samples leave open is an option here: the form of the login, the form of the header, and the queue
+that holds texts back. A text that waits for its turn is sent also when its caller has gone, as with the real one.
+Errors look as ASP.NET writes them; no document has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import parse_qsl
+
+import jwt
+import msgspec
+from msgspec import Meta, Struct
+
+from otp_service.sandbox.simulators.http_server import Reply, Request, Say, Simulator
+
+__all__ = ["LIFETIME_SECONDS", "SmshubMessage", "SmshubSimulator", "refusing"]
+
+LIFETIME_SECONDS: Final = 15_724_800
+"""182 days, as in the token that the hub's page shows."""
+
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+SIGNING_KEY: Final = "only the hub knows what it signs with"
+ISSUER: Final = "http://localhost:50191"
+_NUMBER: Final = re.compile(r"[1-9][0-9]{7,14}")
+
+
+@dataclass(frozen=True, slots=True)
+class SmshubMessage:
+    """A text that the hub took: digits with the country code, and when it was its turn."""
+
+    to: str
+    text: str
+    program_id: str
+    at: datetime
+
+
+class _Credentials(Struct, forbid_unknown_fields=True):
+    """What a login says."""
+
+    sid: str = msgspec.field(name="ProgramSID")
+    key: str = msgspec.field(name="ProgramKey")
+
+
+class _Text(Struct, forbid_unknown_fields=True):
+    """What is to be sent."""
+
+    message: Annotated[str, Meta(min_length=1)] = msgspec.field(name="Message")
+    phone: str = msgspec.field(name="PhoneNumber")
+    program_id: str = msgspec.field(name="ProgramId", default="")
+    date_sent: str = msgspec.field(name="DateSent", default="")
+
+
+def refusing(status: int, message: str = "An error has occurred.", headers: dict[str, str] | None = None) -> Say:
+    """Make the behaviour of a hub that answers so and sends nothing."""
+    body = msgspec.json.encode({"Message": message})
+    return Say(Reply(body, status, {"Content-Type": JSON} | (headers or {})))
+
+
+class SmshubSimulator(Simulator):
+    """One program. `messages` is what was taken, oldest first; `logins` counts the tokens that were given.
+
+    `scheme`: which form of the Authorization header is believed. `login_as`: which form of a login is read, the other
+    one gets `login_status`. `per_second`: texts wait in a queue. `lifetime`: seconds until a token ends by `clock`.
+    """
+
+    def __init__(
+        self,
+        program_sid: str = "hub-sid",
+        program_key: str = "hub-key",
+        *,
+        program_id: str = "",
+        scheme: Literal["either", "bearer", "raw"] = "either",
+        login_as: Literal["either", "json", "form"] = "either",
+        login_status: int = 415,
+        per_second: float | None = None,
+        lifetime: float = LIFETIME_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Answer to `program_sid` and `program_key`."""
+        super().__init__()
+        self.messages: list[SmshubMessage] = []
+        self.logins = 0
+        self.lifetime = lifetime
+        self.scheme = scheme
+        self._credentials = (program_sid, program_key)
+        self._program_id = program_id.lower()
+        self._login_as = login_as
+        self._login_status = login_status
+        self._per_second = per_second
+        self._clock = clock
+        self._tokens: set[str] = set()
+        self._free_at = 0.0
+
+    def expire_tokens(self) -> None:
+        """Believe no token that was given until now."""
+        self._tokens.clear()
+
+    def answer(self, request: Request) -> Reply:
+        """Give a token or take a text, or say why not."""
+        match request.method, request.path:
+            case "POST", "/Login":
+                return self._log_in(request)
+            case "POST", "/TextMessages":
+                return self._take(request)
+            case _:
+                return _error(404, "No HTTP resource was found that matches the request URI.")
+
+    async def _behave(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Let a text wait for its turn first."""
+        if self._per_second is not None and request.path == "/TextMessages":
+            await asyncio.sleep(self._seconds_to_turn(self._per_second))
+        await super()._behave(request, reader, writer)
+
+    def _seconds_to_turn(self, per_second: float) -> float:
+        now = asyncio.get_running_loop().time()
+        turn = max(now, self._free_at)
+        self._free_at = turn + 1 / per_second
+        return turn - now
+
+    def _log_in(self, request: Request) -> Reply:
+        media_type = _media_type(request)
+        if media_type not in (JSON, FORM):
+            return _error(415, "The request entity's media type is not supported for this resource.")
+        if self._login_as != "either" and media_type != {"json": JSON, "form": FORM}[self._login_as]:
+            return _error(self._login_status, "The request is invalid.")
+        try:
+            if media_type == JSON:
+                given = msgspec.json.decode(request.body, type=_Credentials)
+            else:
+                given = msgspec.convert(dict(parse_qsl(request.body.decode(), strict_parsing=True)), type=_Credentials)
+        except (msgspec.DecodeError, ValueError):
+            return _error(400, "The request is invalid.")
+        if (given.sid, given.key) != self._credentials:
+            return _error(401, "You are unauthorized")
+        self.logins += 1
+        return _json(200, self._new_token())
+
+    def _new_token(self) -> str:
+        now = int(self._clock())
+        claims = {"unique_name": self._credentials[0], "nbf": now, "exp": now + int(self.lifetime), "iat": now}
+        token = jwt.encode(claims | {"iss": ISSUER, "aud": ISSUER}, SIGNING_KEY, algorithm="HS256")
+        self._tokens.add(token)
+        return token
+
+    def _take(self, request: Request) -> Reply:
+        if not self._believes(request.headers.get("authorization", "")):
+            return _error(401, "Authorization has been denied for this request.")
+        if _media_type(request) != JSON:
+            return _error(415, "The request entity's media type is not supported for this resource.")
+        try:
+            text = msgspec.json.decode(request.body, type=_Text)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _invalid("textMessage.Message", "The Message field is required.")
+        if not _NUMBER.fullmatch(text.phone):
+            return _invalid("textMessage.PhoneNumber", "The PhoneNumber field has to be digits with the country code.")
+        if text.program_id.lower() not in ("", self._program_id):
+            return _invalid("textMessage.ProgramId", "The ProgramId is unknown.")
+        self.messages.append(SmshubMessage(text.phone, text.message, text.program_id, datetime.now(UTC)))
+        return _json(200, "Message sent")
+
+    def _believes(self, authorization: str) -> bool:
+        bearer = authorization.startswith("Bearer ")
+        if self.scheme != "either" and bearer != (self.scheme == "bearer"):
+            return False
+        token = authorization.removeprefix("Bearer ")
+        if token not in self._tokens:
+            return False
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return bool(self._clock() < claims["exp"])
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _invalid(member: str, why: str) -> Reply:
+    return _json(400, {"Message": "The request is invalid.", "ModelState": {member: [why]}})
+
+
+def _error(status: int, message: str) -> Reply:
+    return _json(status, {"Message": message})
+
+
+def _json(status: int, value: Any) -> Reply:
+    return Reply(msgspec.json.encode(value), status, {"Content-Type": f"{JSON}; charset=utf-8"})

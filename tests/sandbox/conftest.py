@@ -1,0 +1,51 @@
+"""A sandbox of these tests' own, as a process on free ports, which most of them look at together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.process import Service
+from tests.sandbox.kit import Sandbox, caller
+
+OVERLAY = """
+[hashing]
+time_cost = 1
+memory_kib = 8
+allow_weak = true
+[delivery]
+hold_seconds = 0.3
+[providers.jakarta]
+timeout_seconds = 0.5
+[providers.keda]
+timeout_seconds = 0.5
+[providers.surabaya]
+timeout_seconds = 0.5
+report_poll_seconds = 0.1
+"""
+
+
+@pytest.fixture(scope="package")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Path]]:
+    """Run `otp-service sandbox` with quick hashes and short waits; it writes its config down."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    over, written = folder / "over.toml", folder / "otp.toml"
+    over.write_text(OVERLAY)
+    service = Service(folder, "sandbox", "--port", "0", "--config", str(over), "--write-config", str(written))
+    try:
+        yield service, written
+    finally:
+        service.end()
+
+
+@pytest.fixture
+async def sandbox(running: tuple[Service, Path]) -> AsyncIterator[Sandbox]:
+    """The same, ready to be called, and without a script at the end."""
+    service, written = running
+    async with caller(await service.ready()) as client:
+        found = Sandbox(service, client, written)
+        yield found
+        for name in await found.gateways():
+            await found.script(name, {"next": [], "always": None})

@@ -1,0 +1,138 @@
+"""`otp-service sandbox` as a process: what it prints and writes, which ports it takes, and what it leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from otp_service.cli import main
+from otp_service.cli.options import bound
+from otp_service.sandbox.dev_config import API_KEY
+from otp_service.sandbox.sandbox_config import sandbox_gateways
+from tests.cli.process import Service, free_port, lives, until_true
+from tests.sandbox.conftest import OVERLAY
+from tests.sandbox.kit import Sandbox, caller
+
+PORTS = {"jakarta": 20003, "keda": 20004, "aurora": 20005, "hub": 20006, "surabaya": 20007}
+
+
+async def test_what_it_prints_tells_how_to_reach_everything(sandbox: Sandbox) -> None:
+    """A line for each gateway: address, numbers and credentials; the key of the tenant above it."""
+    shown = await sandbox.gateways()
+    lines = sandbox.service.log.splitlines()
+    assert any(line.startswith(sandbox.url) and API_KEY in line for line in lines)
+    for name, gateway in sandbox_gateways()[0].by_name.items():
+        [line] = [line for line in lines if line.startswith(name + " ")]
+        assert shown[name]["address"] in line
+        assert gateway.prefix in line
+        assert all(str(gateway.table[key]) in line for key in gateway.credentials)
+
+
+async def test_the_config_that_it_writes_can_be_served(sandbox: Sandbox) -> None:
+    """No secret stands in it, its files are for this user alone, and `serve` sends through the same gateways."""
+    text = sandbox.written.read_text()
+    config, folder = tomllib.loads(text), sandbox.written.with_name("otp.toml.secrets")
+    checked = CliRunner().invoke(main, ["check-config", "--config", str(sandbox.written)])
+    assert checked.exit_code == 0, checked.output
+    assert "password" not in text.replace('password = "file:', "").replace(".password", "").replace(
+        "password_reset", ""
+    )
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert config["server"]["public_url"] == sandbox.url
+    for file in folder.iterdir():
+        assert file.read_text().strip() not in text
+
+    served = Service(sandbox.written.parent, "serve", "--config", str(sandbox.written), "--port", "0")
+    try:
+        async with caller(await served.ready()) as client:
+            there = Sandbox(served, client, sandbox.written)
+            await there.request("+6281210100095")
+            assert (await sandbox.texts("+6281210100095"))[0][0] == "keda"
+            assert [(await client.get(path)).status_code for path in ("/dev/gateways", "/dev/messages", "/")] == [
+                404
+            ] * 3
+    finally:
+        served.end()
+
+
+def store_of(written: Path) -> Path:
+    """Read where the store keeps its things out of a config that was written."""
+    url = written.with_name("otp.toml.secrets").joinpath("redis.url").read_text().strip()
+    folder = Path(url.removeprefix("unix://")).parent
+    assert folder.is_dir()
+    return folder
+
+
+async def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    """SIGTERM while a gateway hangs and a receipt waits: status 0, no process, no port, no folder, no complaint."""
+    over = tmp_path / "over.toml"
+    over.write_text(OVERLAY)
+    written = tmp_path / "otp.toml"
+    service = Service(tmp_path, "sandbox", "--port", "0", "--config", str(over), "--write-config", str(written))
+    try:
+        async with caller(await service.ready()) as client:
+            sandbox = Sandbox(service, client, tmp_path)
+            shown = await sandbox.gateways()
+            await sandbox.script("jakarta", {"next": ["hang"]})
+            await sandbox.script("aurora", {"receipts": {"say": "delivered", "after": 600}})
+            await sandbox.request("+6281310100055")
+            await sandbox.texts("+6281310100055")
+            await sandbox.request("+6281110100055")
+            await sandbox.texts("+6281110100055")
+        [server] = service.family()
+        folder = store_of(written)
+        assert lives(server)
+        service.send(signal.SIGTERM)
+        assert await service.status() == 0
+        await until_true(lambda: not lives(server))
+    finally:
+        service.end()
+    for gateway in shown.values():
+        with socket.create_server(("127.0.0.1", int(gateway["address"].rpartition(":")[2]))):
+            pass
+    assert not any(path.exists() for path in (folder / "s", folder))
+    assert "Traceback" not in service.log
+    assert '"level":"error"' not in service.log
+
+
+def test_its_ports_are_always_the_same() -> None:
+    """EIMS has its own; an integrator's config goes on working."""
+    assert {name: gateway.port for name, gateway in sandbox_gateways()[0].by_name.items()} == PORTS
+
+
+def test_a_gateways_port_that_is_taken_is_an_error() -> None:
+    """A line that says which, and what to do; whoever else has it, nothing is started."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # somebody else has it, which is as good
+            held.bind(("127.0.0.1", PORTS["jakarta"]))
+            held.listen()
+        result = CliRunner().invoke(main, ["sandbox"])
+
+    expected = "jakarta: port 20003 of this machine is taken; --port 0 takes any that are free\n"
+    assert (result.exit_code, result.stderr) == (2, expected)
+
+
+def test_the_services_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line and status 2, as for a mistake in a config."""
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(SystemExit) as ended:
+        bound("127.0.0.1", port)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"127.0.0.1:{port}: Address already in use; --port takes another one\n"
+
+
+def test_its_help_has_the_format_of_scripts() -> None:
+    """Word for word, so that nobody has to look elsewhere."""
+    shown = CliRunner().invoke(main, ["sandbox", "--help"]).stdout
+    for words in ('"hang-unsent"', '{"say": -10}', '{"status": 503}', '{"say": "delivered", "after": 1.0, "times": 2}'):
+        assert words in shown
+    assert "20003" in shown
