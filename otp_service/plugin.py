@@ -27,19 +27,10 @@ An entry is imported only when a configured provider has its type. One that is b
 `tests/plugin_example` is a whole package.
 """
 
-from otp_service.domain.gateways import (
-    Balance,
-    Balances,
-    Provider,
-    Receipt,
-    ReceiptCall,
-    ReceiptForged,
-    Receipts,
-    Report,
-    Reports,
-)
-from otp_service.domain.outcomes import Delivered, DeliveryStatus, HealthSignal, Outcome, Sending
+from otp_service.domain.message import Balance, Delivered, Receipt, ReceiptCall, ReceiptForged, Report, Sending
+from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
 from otp_service.domain.secret import Secret
+from otp_service.providers.base import Balances, Provider, Receipts, Reports
 from otp_service.providers.http_client import GatewayClient, Reply
 from otp_service.providers.lenient_json import foreign_answer, integer, json_object, seconds_to_wait
 from otp_service.settings.gateways import CommonProvider

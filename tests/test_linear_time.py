@@ -19,7 +19,7 @@ from otp_service.crypto.codes import read_code
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.receipts import ReceiptTokens
 from otp_service.domain.errors import Refused
-from otp_service.domain.gateways import ReceiptCall, ReceiptForged
+from otp_service.domain.message import ReceiptCall, ReceiptForged
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.secret import Secret
 from otp_service.domain.sms_segments import segments

@@ -16,7 +16,7 @@ from otp_service.api import openapi_examples
 from otp_service.api.request_bodies import StrictRequest
 from otp_service.api.schemas import Taken
 from otp_service.delivery.receipts import PATH
-from otp_service.domain.gateways import ReceiptCall
+from otp_service.domain.message import ReceiptCall
 
 __all__ = ["ReceiptCalls"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otp_service.domain.gateways import Provider
+from otp_service.providers.base import Provider
 from otp_service.providers.eims.adapter import Eims, EimsAccount
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.inbox import Inbox

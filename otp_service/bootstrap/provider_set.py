@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from otp_service.bootstrap.provider_factory import providers_of
 from otp_service.bootstrap.settings_mapping import day_caps, gateway_policy
 from otp_service.delivery.dispatcher import SETTLE_MARGIN_MS
-from otp_service.domain.gateways import Provider
 from otp_service.domain.provider_policy import Caps, GatewayPolicy
+from otp_service.providers.base import Provider
 from otp_service.providers.inbox import Inbox
 from otp_service.settings import Settings
 from otp_service.store.provider_limits import RedisDispatch

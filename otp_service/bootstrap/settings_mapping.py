@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from otp_service.api.auth import ApiKey
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.routing import Route, Routes, Weighted
-from otp_service.domain.gateways import Provider
 from otp_service.domain.limits import Limits, Lockout
 from otp_service.domain.provider_policy import Caps, GatewayPolicy, millionths
 from otp_service.domain.results import SendPolicy
 from otp_service.domain.tenant import Tenant
+from otp_service.providers.base import Provider
 from otp_service.settings import Settings, gateways, tree
 
 __all__ = ["api_keys", "budgets", "day_caps", "gateway_policy", "keyring_of", "routes_of", "tenant_of"]

@@ -19,12 +19,13 @@ from otp_service.cli.provider_table import Row, money, row_of, table
 from otp_service.delivery.balances import ask_balance
 from otp_service.delivery.send_test import Tried, trial_text, try_out
 from otp_service.domain.errors import Refused
-from otp_service.domain.gateways import AccountLimits, LimitsAccount
-from otp_service.domain.outcomes import Outcome, Sending
+from otp_service.domain.message import AccountLimits, Sending
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.provider_policy import Held, Hindrance
 from otp_service.domain.tenant import Tenant
 from otp_service.observability import configure_logging
+from otp_service.providers.base import LimitsAccount
 from otp_service.settings import NOT_SERVED, CommonProvider, Settings
 from otp_service.settings.mistakes import quoted
 from otp_service.store.provider_status import standings

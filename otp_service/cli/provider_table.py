@@ -9,7 +9,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from otp_service.domain import gateways
+from otp_service.domain import message
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Availability, GatewayState, millionths
 from otp_service.settings import CommonProvider
@@ -73,7 +73,7 @@ def money(amount: int) -> str:
 
 
 def row_of(
-    name: str, config: CommonProvider, standing: Standing | None, balance: gateways.Balance | Outcome | None
+    name: str, config: CommonProvider, standing: Standing | None, balance: message.Balance | Outcome | None
 ) -> Row:
     """Put together what is configured, what the store knows (None: nothing acts on this provider) and the balance."""
     row = Row(
@@ -110,11 +110,11 @@ def _today(config: CommonProvider, state: GatewayState) -> Today:
     return Today(state.messages, money(state.spend), config.currency, config.daily_message_cap, spend_cap)
 
 
-def _balance(found: gateways.Balance | Outcome | None) -> Balance | None:
+def _balance(found: message.Balance | Outcome | None) -> Balance | None:
     match found:
         case None:
             return None
-        case gateways.Balance(amount, currency):
+        case message.Balance(amount, currency):
             return Balance(_plain(amount), currency)
         case outcome:
             return Balance(error=outcome.value)

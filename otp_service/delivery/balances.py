@@ -14,10 +14,11 @@ from typing import Final
 
 from otp_service.delivery.provider_calls import ask
 from otp_service.domain.errors import Refused
-from otp_service.domain.gateways import Balance, Balances, Provider
+from otp_service.domain.message import Balance
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Circuits
 from otp_service.observability import LOG, METRICS
+from otp_service.providers.base import Balances, Provider
 
 __all__ = ["LOOK_EVERY_SECONDS", "BalanceWatch", "ask_balance"]
 

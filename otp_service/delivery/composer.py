@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from otp_service.domain.outcomes import Sending
+from otp_service.domain.message import Sending
 from otp_service.domain.phone import parse
 from otp_service.domain.ports import Sealed
 from otp_service.domain.results import Claimed

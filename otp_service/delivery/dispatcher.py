@@ -20,14 +20,15 @@ from otp_service.delivery.provider_calls import ask, send
 from otp_service.delivery.retry_policy import Rules, Stop, Try, Wait, next_report_ms, next_step
 from otp_service.delivery.routing import Routes
 from otp_service.domain.errors import Refused
-from otp_service.domain.gateways import Provider, Report, Reports
-from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome, Sending
+from otp_service.domain.message import Delivered, Report, Sending
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.ports import Outbox, SealBroken
 from otp_service.domain.provider_policy import Dispatch, Go, Held, Hindrance
 from otp_service.domain.results import Claimed, Noted, Settlement
 from otp_service.domain.sms_segments import segments
 from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery
 from otp_service.observability import LOG, METRICS
+from otp_service.providers.base import Provider, Reports
 
 __all__ = ["SETTLE_MARGIN_MS", "Carrier"]
 

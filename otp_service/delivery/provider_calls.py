@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from otp_service.domain.gateways import Provider
-from otp_service.domain.outcomes import Delivered, Outcome, Sending
+from otp_service.domain.message import Delivered, Sending
+from otp_service.domain.outcomes import Outcome
 from otp_service.observability import LOG
+from otp_service.providers.base import Provider
 
 __all__ = ["ask", "send"]
 

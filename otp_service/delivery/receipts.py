@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.gateways import Provider, Receipt, ReceiptCall, ReceiptForged, Receipts
+from otp_service.domain.message import Receipt, ReceiptCall, ReceiptForged
 from otp_service.domain.ports import Receiving
 from otp_service.domain.results import Noted
 from otp_service.observability import LOG, METRICS
+from otp_service.providers.base import Provider, Receipts
 
 __all__ = ["PATH", "ReceiptDesk", "ReceiptTokens"]
 

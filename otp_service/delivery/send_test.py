@@ -16,13 +16,13 @@ from typing import Final
 from otp_service.crypto.codes import new_code
 from otp_service.delivery.provider_calls import send
 from otp_service.domain.errors import Refused
-from otp_service.domain.gateways import Provider
-from otp_service.domain.outcomes import Delivered, Sending
+from otp_service.domain.message import Delivered, Sending
 from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.provider_policy import Dispatch, Go, Held, Hindrance
 from otp_service.domain.sms_segments import segments
 from otp_service.domain.templates import DEFAULT_PURPOSE, choose, whole_minutes
 from otp_service.domain.tenant import Tenant
+from otp_service.providers.base import Provider
 
 __all__ = ["Tried", "trial_text", "try_out"]
 

@@ -6,10 +6,9 @@ acceptance: a provider reads the gateway's own answer and names one of these.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Delivered", "DeliveryStatus", "HealthSignal", "Outcome", "Sending"]
+__all__ = ["DeliveryStatus", "HealthSignal", "Outcome"]
 
 
 class Outcome(StrEnum):
@@ -79,52 +78,3 @@ class DeliveryStatus(StrEnum):
     UNDELIVERED = "undelivered"
     FAILED = "failed"
     UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """One message as a provider gets it. `code` and `text` are the secret: they stand in no `repr`.
-
-    `message_id` is ours and stable over retries, `expires_in` the seconds that the code still lives. `brand` and
-    `minutes` are for gateways that have the text as a template of their own; `receipt_url` is where this message's
-    receipts go, "" when there is no public address.
-    """
-
-    message_id: str
-    to: str
-    country: str
-    national_digits: str
-    text: str
-    code: str
-    expires_in: int
-    brand: str = ""
-    minutes: int = 0
-    receipt_url: str = ""
-
-    def __repr__(self) -> str:
-        """Name the message, not what it says."""
-        return f"Sending({self.message_id})"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """A gateway's answer: the outcome, its own id for the message, and after how many seconds it would be asked again.
-
-    `signal` says what the answer tells of the provider's health where the outcome alone does not: a refusal that nobody
-    has documented is `config_error`, and is counted (FAILURE) where a refused password opens the circuit at once.
-    """
-
-    outcome: Outcome
-    message_id: str = ""
-    retry_after: float | None = None
-    signal: HealthSignal | None = None
-
-    @property
-    def health(self) -> HealthSignal:
-        """What the answer says about the provider itself."""
-        return self.signal or HealthSignal.of(self.outcome)
-
-    @classmethod
-    def undocumented(cls, retry_after: float | None = None) -> Delivered:
-        """Make the answer for a refusal of unknown meaning: surely not sent, another provider is asked, it counts."""
-        return cls(Outcome.CONFIG_ERROR, retry_after=retry_after, signal=HealthSignal.FAILURE)

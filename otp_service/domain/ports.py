@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from otp_service.domain.gateways import Receipt
+from otp_service.domain.message import Receipt
 from otp_service.domain.results import (
     Admission,
     Admitted,

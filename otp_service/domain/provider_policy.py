@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 from typing import Final, Protocol
 
-from otp_service.domain.outcomes import Delivered
+from otp_service.domain.message import Delivered
 
 __all__ = [
     "Availability",

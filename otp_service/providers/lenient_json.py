@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.providers.http_client import Reply
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 
-from otp_service.domain.gateways import Provider
+from otp_service.providers.base import Provider
 from otp_service.providers.http_client import GatewayClient
 from otp_service.settings.forms import OneOf
 from otp_service.settings.gateways import BUILT_IN, CommonProvider

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from otp_service.domain.errors import Refused
-from otp_service.domain.gateways import Receipt
+from otp_service.domain.message import Receipt
 from otp_service.domain.results import Begun, Claimed, Noted, Settlement
 from otp_service.observability import LOG, METRICS
 from otp_service.store.excluded_messages import LeftToOthers

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from otp_service.domain.outcomes import Delivered, HealthSignal, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import HealthSignal, Outcome
 from otp_service.domain.provider_policy import (
     Availability,
     Caps,

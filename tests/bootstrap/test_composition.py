@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from otp_service.bootstrap.provider_factory import providers_of
-from otp_service.domain.gateways import Provider, Report, Reports
-from otp_service.domain.outcomes import DeliveryStatus, Sending
+from otp_service.domain.message import Report, Sending
+from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.providers.base import Provider, Reports
 from otp_service.providers.inbox import Inbox
 from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.sandbox.simulators.eims import EimsSimulator, EimsState

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from otp_service.domain.gateways import ReceiptCall, ReceiptForged, Receipts
-from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome, Sending
+from otp_service.domain.message import Delivered, ReceiptCall, ReceiptForged, Sending
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
+from otp_service.providers.base import Receipts
 from otp_service.providers.http_client import GatewayClient
 from otp_service.settings import ProviderPlugin
 from tests.cli.conftest import ConfigWriter, Starter, caller

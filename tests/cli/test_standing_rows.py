@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from otp_service.cli.provider_table import money, row_of, table
-from otp_service.domain.gateways import Balance
+from otp_service.domain.message import Balance
 from otp_service.domain.provider_policy import Availability, GatewayState
 from otp_service.settings import Inbox
 from otp_service.store.provider_status import Standing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from otp_service.domain.outcomes import Sending
+from otp_service.domain.message import Sending
 from otp_service.domain.secret import Secret
 from otp_service.providers.eims.adapter import Eims, EimsAccount
 from otp_service.providers.http_client import GatewayClient

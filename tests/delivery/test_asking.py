@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from otp_service.delivery.provider_calls import ask, send
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.providers.inbox import Inbox
 from tests.delivery.adapter import sending
 

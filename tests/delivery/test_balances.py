@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from otp_service.delivery import balances
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import GatewayPolicy, Go
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusing

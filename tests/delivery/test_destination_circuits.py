@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from otp_service.domain.outcomes import Delivered, HealthSignal, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import HealthSignal, Outcome
 from otp_service.domain.provider_policy import Availability, GatewayPolicy, Go, Held, Hindrance
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
 from otp_service.sandbox.simulators.http_server import Reply, Request, Say

@@ -6,7 +6,8 @@ import gzip
 
 import pytest
 
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
 from otp_service.sandbox.simulators.http_server import Behaviour, Raw, Reply, Say
 from tests.delivery.adapter import DIGITS, eims, sending

@@ -8,7 +8,8 @@ import httpx
 import msgspec
 import pytest
 
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Hang, Say
 from otp_service.sandbox.simulators.http_server import Reply as Scripted

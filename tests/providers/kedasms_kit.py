@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from otp_service.domain.outcomes import Sending
+from otp_service.domain.message import Sending
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from otp_service.domain.outcomes import Sending
+from otp_service.domain.message import Sending
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.sendcloud.adapter import Sendcloud, SendcloudAccount

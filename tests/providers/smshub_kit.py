@@ -7,7 +7,8 @@ from typing import Any
 
 import jwt
 
-from otp_service.domain.outcomes import Delivered, Outcome, Sending
+from otp_service.domain.message import Delivered, Sending
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.smshub.adapter import Smshub, SmshubAccount

@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from otp_service.domain.gateways import Balance
-from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome
+from otp_service.domain.message import Balance, Delivered
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.eims import adapter as eims
 from otp_service.providers.http_client import Reply

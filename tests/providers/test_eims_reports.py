@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from otp_service.domain.gateways import Report
+from otp_service.domain.message import Report
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.eims.reports import DELIVERY_OUTCOMES, SEND_OUTCOMES, read_report
 from otp_service.sandbox.simulators.eims import EimsState, refusing

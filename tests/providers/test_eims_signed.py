@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from otp_service.domain.gateways import Balance, Balances, Reports
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Balance, Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
+from otp_service.providers.base import Balances, Reports
 from otp_service.providers.eims.adapter import EimsAccount, sign
 from otp_service.sandbox.simulators.eims import refusing
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from otp_service.domain.gateways import LimitsAccount, Provider, Receipts, Reports
-from otp_service.domain.outcomes import Delivered, Outcome, Sending
+from otp_service.domain.message import Delivered, Sending
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
+from otp_service.providers.base import LimitsAccount, Provider, Receipts, Reports
 from otp_service.providers.http_client import GatewayClient, Reply
 from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
 from otp_service.providers.kedasms.result_codes import read_answer

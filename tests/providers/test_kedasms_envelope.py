@@ -8,7 +8,8 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from otp_service.domain.outcomes import Delivered, Outcome, Sending
+from otp_service.domain.message import Delivered, Sending
+from otp_service.domain.outcomes import Outcome
 from otp_service.providers.kedasms.adapter import sealed
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from tests.providers.kedasms_kit import API_KEY, KEY, NOW, SENDING, gateway, on_time

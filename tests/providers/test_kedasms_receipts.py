@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from otp_service.domain.gateways import AccountLimits, Receipt, ReceiptCall, ReceiptForged, Report
-from otp_service.domain.outcomes import DeliveryStatus, Outcome, Sending
+from otp_service.domain.message import AccountLimits, Receipt, ReceiptCall, ReceiptForged, Report, Sending
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount

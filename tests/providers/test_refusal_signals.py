@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from otp_service.domain.outcomes import Delivered, HealthSignal, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import HealthSignal, Outcome
 from otp_service.providers.eims import adapter as eims
 from otp_service.providers.http_client import Reply
 from otp_service.providers.kedasms import result_codes as kedasms_answers

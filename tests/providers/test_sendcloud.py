@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 
-from otp_service.domain.gateways import Receipts
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
+from otp_service.providers.base import Receipts
 from otp_service.providers.sendcloud.adapter import SendcloudAccount, signature
 from otp_service.sandbox.simulators.http_server import Cut, Hang
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.providers.sendcloud.adapter import OUTCOMES
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Slow
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusing

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from otp_service.domain.gateways import Receipt, ReceiptCall, ReceiptForged
+from otp_service.domain.message import Receipt, ReceiptCall, ReceiptForged
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient

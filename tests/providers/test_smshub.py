@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Say, Slow
 from otp_service.sandbox.simulators.http_server import Reply as Answer
 from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing

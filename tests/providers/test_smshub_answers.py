@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import pytest
 
-from otp_service.domain.gateways import Balances, LimitsAccount, Provider, Receipts, Reports
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
+from otp_service.providers.base import Balances, LimitsAccount, Provider, Receipts, Reports
 from otp_service.providers.http_client import GatewayClient, Reply
 from otp_service.providers.smshub.adapter import Smshub, SmshubAccount, Token, read_answer, read_token
 from otp_service.sandbox.simulators.http_server import Hang

@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 
-from otp_service.domain.outcomes import Outcome, Sending
+from otp_service.domain.message import Sending
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from otp_service.domain.gateways import Receipt, ReceiptCall
+from otp_service.domain.message import Receipt, ReceiptCall
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.sendcloud.webhook import read_hook

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from otp_service.domain.gateways import ReceiptCall
+from otp_service.domain.message import ReceiptCall
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.sendcloud.webhook import read_hook

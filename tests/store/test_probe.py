@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import GatewayPolicy, Go, Held
 from otp_service.store.provider_limits import RedisDispatch
 from tests.store.kit import Store

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from otp_service.domain.gateways import Receipt
+from otp_service.domain.message import Receipt
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.results import Noted, Settlement
 from tests.store.endings import Ending, over_endings

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from otp_service.domain.outcomes import Delivered, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Availability, Caps, GatewayPolicy, Go, Held, Hindrance
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.provider_limits import RedisDispatch

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from otp_service.domain.errors import Reason
-from otp_service.domain.gateways import Receipt
+from otp_service.domain.message import Receipt
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.results import Admitted, Denied, IdempotentCall, Mismatch, Noted, Settlement, Spent, Unknown
 from otp_service.observability import METRICS

@@ -20,8 +20,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from otp_service.domain.gateways import Balance, Report
-from otp_service.domain.outcomes import Delivered, Outcome, Sending
+from otp_service.domain.message import Balance, Delivered, Report, Sending
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.eims.reports import read_report
 from otp_service.providers.http_client import GatewayClient, Reply

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from otp_service.domain.gateways import Report
+from otp_service.domain.message import Report
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.lenient_json import integer
 

@@ -24,8 +24,8 @@ from urllib.parse import quote
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from otp_service.domain.gateways import AccountLimits, Receipt, ReceiptCall, ReceiptForged, Report
-from otp_service.domain.outcomes import Delivered, Outcome, Sending
+from otp_service.domain.message import AccountLimits, Delivered, Receipt, ReceiptCall, ReceiptForged, Report, Sending
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.observability import LOG
 from otp_service.providers.http_client import GatewayClient, Reply

@@ -10,7 +10,8 @@ import re
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from otp_service.domain.outcomes import Delivered, DeliveryStatus, Outcome
+from otp_service.domain.message import Delivered
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.http_client import Reply
 from otp_service.providers.lenient_json import (
     LONGEST_ID,

@@ -23,8 +23,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from otp_service.domain.gateways import Receipt, ReceiptCall, ReceiptForged
-from otp_service.domain.outcomes import Delivered, Outcome, Sending
+from otp_service.domain.message import Delivered, Receipt, ReceiptCall, ReceiptForged, Sending
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient, Reply
 from otp_service.providers.lenient_json import (

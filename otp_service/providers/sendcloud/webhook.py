@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from otp_service.domain.gateways import Receipt, ReceiptCall, ReceiptForged
+from otp_service.domain.message import Receipt, ReceiptCall, ReceiptForged
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.lenient_json import LONGEST_ID, integer, json_object, json_value

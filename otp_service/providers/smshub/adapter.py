@@ -24,7 +24,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from otp_service.domain.outcomes import Delivered, Outcome, Sending
+from otp_service.domain.message import Delivered, Sending
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient, Reply
 from otp_service.providers.lenient_json import (
