@@ -20,18 +20,26 @@ The entry refers to a `ProviderPlugin`: the struct of its table in the config, a
 - **The provider** is a `Provider`: it hands a message over once, within its timeout, and says an `Outcome` whatever
   happens; it never retries, waits or chooses. It calls its gateway through the `GatewayClient` that it is given, which
   says `transient` or `ambiguous` for every call without a reply, and it closes that client. What else its gateway can
-  do are capabilities: it has the methods of `Receipts`, `Reports` or `Balances`, or it has them not. Texts, codes,
-  numbers and secrets go into no log, error or `repr`.
+  do are capabilities: it has the methods of `ReceiptProvider`, `PollingProvider` or `BalanceProvider`, or it does not.
+  Texts, codes, numbers and secrets go into no log, error or `repr`.
 
 An entry is imported only when a configured provider has its type. One that is broken is a mistake of the config then.
 `tests/plugin_example` is a whole package.
 """
 
-from otp_service.domain.message import Balance, Delivered, Receipt, ReceiptCall, ReceiptForged, Report, Sending
+from otp_service.domain.message import (
+    Balance,
+    DeliveryReport,
+    OutboundMessage,
+    Receipt,
+    ReceiptForged,
+    ReceiptRequest,
+    SendResult,
+)
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.base import Balances, Provider, Receipts, Reports
-from otp_service.providers.http_client import GatewayClient, Reply
+from otp_service.providers.base import BalanceProvider, PollingProvider, Provider, ReceiptProvider
+from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.lenient_json import foreign_answer, integer, json_object, seconds_to_wait
 from otp_service.settings.gateways import CommonProvider
 from otp_service.settings.mistakes import Finding
@@ -42,27 +50,27 @@ from otp_service.settings.values import Account, BaseUrl, Text
 __all__ = [
     "Account",
     "Balance",
-    "Balances",
+    "BalanceProvider",
     "BaseUrl",
     "CommonProvider",
-    "Delivered",
+    "DeliveryReport",
     "DeliveryStatus",
     "Finding",
     "GatewayClient",
+    "GatewayResponse",
     "HealthSignal",
+    "OutboundMessage",
     "Outcome",
+    "PollingProvider",
     "Provider",
     "ProviderPlugin",
     "Receipt",
-    "ReceiptCall",
     "ReceiptForged",
-    "Receipts",
-    "Reply",
-    "Report",
-    "Reports",
+    "ReceiptProvider",
+    "ReceiptRequest",
     "Secret",
     "SecretText",
-    "Sending",
+    "SendResult",
     "Text",
     "foreign_answer",
     "integer",

@@ -19,7 +19,7 @@ from otp_service.crypto.codes import read_code
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.receipts import ReceiptTokens
 from otp_service.domain.errors import Refused
-from otp_service.domain.message import ReceiptCall, ReceiptForged
+from otp_service.domain.message import ReceiptForged, ReceiptRequest
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.secret import Secret
 from otp_service.domain.sms_segments import segments
@@ -28,7 +28,7 @@ from otp_service.observability import redact
 from otp_service.providers import lenient_json as loose
 from otp_service.providers.eims import adapter as eims
 from otp_service.providers.eims import reports as eims_reports
-from otp_service.providers.http_client import Reply
+from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.kedasms import result_codes as kedasms_answers
 from otp_service.providers.sendcloud import adapter as sendcloud
 from otp_service.providers.sendcloud.webhook import read_hook
@@ -84,9 +84,9 @@ def ratio(parser: Parser, piece: str) -> float:
     return found
 
 
-def reply(body: str, status: int = 400) -> Reply:
+def reply(body: str, status: int = 400) -> GatewayResponse:
     """Make a gateway's reply."""
-    return Reply(status, {"date": body[:1000]}, body.encode())
+    return GatewayResponse(status, {"date": body[:1000]}, body.encode())
 
 
 def scope(name: str, value: str) -> Any:
@@ -99,9 +99,9 @@ def headers(name: str, value: str) -> dict[bytes, bytes]:
     return {name.encode(): value.encode()}
 
 
-def call(body: str) -> ReceiptCall:
+def call(body: str) -> ReceiptRequest:
     """Make a gateway's call to us."""
-    return ReceiptCall("POST", "/", None, 0.0, "", {}, [], body.encode())
+    return ReceiptRequest("POST", "/", None, 0.0, "", {}, [], body.encode())
 
 
 def quoted(text: str) -> str:

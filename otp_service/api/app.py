@@ -25,16 +25,16 @@ from otp_service.api.receipt_routes import ReceiptCalls
 from otp_service.api.request_bodies import StrictRequest
 from otp_service.api.schemas import Jwks
 from otp_service.api.verification_routes import Codes, VerificationsById
-from otp_service.delivery.receipts import ReceiptDesk
-from otp_service.domain.errors import FieldMistake, Reason, Refused
+from otp_service.delivery.receipts import ReceiptHandler
+from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.observability import LOG
 from otp_service.service import OtpService
 
-__all__ = ["EdgeParts", "make_app"]
+__all__ = ["ApiDependencies", "make_app"]
 
 
 @dataclass(frozen=True, slots=True)
-class EdgeParts:
+class ApiDependencies:
     """What the edge stands on; the composition root puts it together. `gate` and `ready` raise `Refused`."""
 
     service: OtpService
@@ -43,14 +43,14 @@ class EdgeParts:
     jwks: Jwks
     gate: Callable[[], None]
     ready: Callable[[], Awaitable[None]]
-    receipts: ReceiptDesk
+    receipts: ReceiptHandler
     metrics: Callable[[], bytes]
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     around: Callable[[ASGIApp], ASGIApp] | None = None
     workers: int = 1
 
 
-def make_app(parts: EdgeParts) -> ASGIApp:
+def make_app(parts: ApiDependencies) -> ASGIApp:
     """Make the application."""
 
     @contextlib.asynccontextmanager
@@ -98,7 +98,7 @@ def _framework(request: Request[Any, Any, Any], problem: HTTPException) -> Respo
     if problem.status_code >= 500:
         return _unforeseen(request, problem)
     reason = _FRAMEWORK.get(problem.status_code, Reason.REQUEST_MALFORMED)
-    mistakes: tuple[FieldMistake, ...] = ()
+    mistakes: tuple[FieldError, ...] = ()
     if isinstance(problem, ValidationException):
         mistakes = tuple(_mistake(extra) for extra in problem.extra or [] if isinstance(extra, dict))
     response = _refused(request, Refused(reason, mistakes=mistakes))
@@ -107,7 +107,7 @@ def _framework(request: Request[Any, Any, Any], problem: HTTPException) -> Respo
     return response
 
 
-def _mistake(extra: dict[str, Any]) -> FieldMistake:
+def _mistake(extra: dict[str, Any]) -> FieldError:
     """Name the header or parameter and say what to send; the framework's words are not passed on."""
     name = str(extra.get("key", "the request")).replace("_", "-")
     return header_mistake(name, _WANTED.get(name, "Send what the document at /schema says."))

@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from otp_service.domain.errors import FieldMistake, Reason, Refused
+from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.tenant import Tenant
 
 __all__ = [
@@ -101,7 +101,7 @@ def counted_address(address: str, pointer: str | None = None) -> str:
     """
     parsed = _parsed(address)
     if parsed is None:
-        mistakes = (FieldMistake(pointer or "", "Send an IP address, such as 203.0.113.9 or 2001:db8::1."),)
+        mistakes = (FieldError(pointer or "", "Send an IP address, such as 203.0.113.9 or 2001:db8::1."),)
         raise Refused(Reason.REQUEST_MALFORMED, "Send an IP address.", mistakes=mistakes)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(parsed), _IPV6_PREFIX), strict=False))

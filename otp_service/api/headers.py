@@ -10,7 +10,7 @@ from typing import Final, cast
 from litestar.types import HTTPScope
 
 from otp_service.api.problems import RefusedWith
-from otp_service.domain.errors import FieldMistake, Reason, Refused
+from otp_service.domain.errors import FieldError, Reason, Refused
 
 __all__ = ["AUTHORIZATION", "IDEMPOTENCY_KEY", "Headers", "check_media", "header_mistake", "request_id", "single"]
 
@@ -46,9 +46,9 @@ def single(scope: HTTPScope, headers: Headers, name: bytes) -> bytes:
     return headers.get(name, b"")
 
 
-def header_mistake(name: str, detail: str) -> FieldMistake:
+def header_mistake(name: str, detail: str) -> FieldError:
     """Name a header with what is wrong: no pointer reaches it."""
-    return FieldMistake("", f"{name}: {detail}")
+    return FieldError("", f"{name}: {detail}")
 
 
 def request_id(scope: HTTPScope, headers: Headers) -> str:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from otp_service.api.schemas import DeliveryBody, RequestedCode, VerificationBody, VerifiedCode
-from otp_service.domain.verification import Status
-from otp_service.domain.views import Success, VerificationView
+from otp_service.domain.verification import VerificationStatus
+from otp_service.domain.views import VerificationProof, VerificationView
 
 __all__ = ["requested", "verification", "verified"]
 
@@ -30,7 +30,7 @@ def verification(view: VerificationView) -> VerificationBody:
     )
 
 
-def verified(success: Success) -> VerifiedCode:
+def verified(success: VerificationProof) -> VerifiedCode:
     """Write the 200 of verify-code."""
     return VerifiedCode(
         verification_id=success.verification_id,
@@ -46,7 +46,7 @@ def verified(success: Success) -> VerifiedCode:
 def _common(view: VerificationView) -> dict[str, Any]:
     return {
         "verification_id": view.verification_id,
-        "status": Status(view.status),
+        "status": VerificationStatus(view.status),
         "purpose": view.purpose,
         "channel": view.channel,
         "phone": view.masked,

@@ -16,7 +16,7 @@ from otp_service.api import openapi_examples
 from otp_service.api.request_bodies import StrictRequest
 from otp_service.api.schemas import Taken
 from otp_service.delivery.receipts import PATH
-from otp_service.domain.message import ReceiptCall
+from otp_service.domain.message import ReceiptRequest
 
 __all__ = ["ReceiptCalls"]
 
@@ -67,10 +67,10 @@ async def _received(request: StrictRequest, provider: str, token: str | None) ->
     await desk.receive(provider, token, _call(request))
 
 
-def _call(request: StrictRequest) -> ReceiptCall:
+def _call(request: StrictRequest) -> ReceiptRequest:
     scope = request.scope
     query = scope["query_string"].decode("latin-1")
-    return ReceiptCall(
+    return ReceiptRequest(
         method=scope["method"],
         url=scope["path"] + (f"?{query}" if query else ""),
         message_id=None,

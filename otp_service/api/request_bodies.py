@@ -18,7 +18,7 @@ from msgspec.structs import FieldInfo
 from otp_service.api.auth import Principal
 from otp_service.api.middleware import FACTS
 from otp_service.api.schemas import WANTED
-from otp_service.domain.errors import FieldMistake, Reason, Refused
+from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.service import OtpService
 
 __all__ = ["StrictRequest", "read_body", "reads"]
@@ -166,7 +166,7 @@ def _malformed(pointer: str, detail: str) -> Refused:
     return Refused(
         Reason.REQUEST_MALFORMED,
         "Correct the body: `errors` says what to send.",
-        mistakes=(FieldMistake(pointer, detail),),
+        mistakes=(FieldError(pointer, detail),),
     )
 
 

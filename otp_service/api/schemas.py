@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from otp_service.domain.errors import Reason
-from otp_service.domain.verification import Status
+from otp_service.domain.verification import VerificationStatus
 
 __all__ = [
     "WANTED",
@@ -120,7 +120,7 @@ class RequestedCode(Struct, frozen=True, kw_only=True):
     """A verification that is pending."""
 
     verification_id: str
-    status: Status
+    status: VerificationStatus
     purpose: str
     channel: str
     phone: str

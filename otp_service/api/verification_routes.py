@@ -22,16 +22,16 @@ from otp_service.api.schemas import (
     VerifiedCode,
     VerifyCodeBody,
 )
-from otp_service.domain.errors import FieldMistake, Reason, Refused
+from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
 from otp_service.domain.templates import best_locale
-from otp_service.domain.views import Success, VerificationView
+from otp_service.domain.views import VerificationProof, VerificationView
 from otp_service.observability import METRICS
-from otp_service.service import CodeRequest, Guess
+from otp_service.service import Attempt, CodeRequest
 
 __all__ = ["Codes", "VerificationsById", "known_country"]
 
-Result = TypeVar("Result", VerificationView, Success)
+Result = TypeVar("Result", VerificationView, VerificationProof)
 
 _FOUND: Final = frozenset(
     {
@@ -80,7 +80,7 @@ class Codes(Controller):
         """Make a one-time code and have it delivered by SMS; the delivery goes on after the answer."""
         caller = request.principal
         wanted = _wanted(caller, data, request.client_address)
-        key = idempotency_key and request.service.idempotent(
+        key = idempotency_key and request.service.idempotency_claim(
             caller.tenant, "request-code", idempotency_key, _canonical(data)
         )
         work = request.service.request_code(wanted, key or None)
@@ -101,12 +101,12 @@ class Codes(Controller):
         """Say yes exactly once, no at most a few times, and hand back a signed proof."""
         caller = request.principal
         client = None if "server" in caller.scopes else _own_address(request)
-        guess = Guess.typed(caller.tenant, data.verification_id, data.code, key_id=caller.key_id, client=client)
+        attempt = Attempt.typed(caller.tenant, data.verification_id, data.code, key_id=caller.key_id, client=client)
         caller.need("verify")
-        key = idempotency_key and request.service.idempotent(
+        key = idempotency_key and request.service.idempotency_claim(
             caller.tenant, "verify-code", idempotency_key, _canonical(data)
         )
-        work = request.service.verify_code(guess, key or None)
+        work = request.service.verify_code(attempt, key or None)
         return mapping.verified(await _told("verify_code", request, work, verification_id=data.verification_id))
 
     @post(
@@ -194,7 +194,7 @@ def _own_address(request: StrictRequest) -> str | None:
 def known_country(country: str | None) -> str | None:
     """Judge the country that national forms are read by."""
     if country is not None and country not in SUPPORTED_COUNTRIES:
-        mistakes = (FieldMistake("/country", WANTED["country"]),)
+        mistakes = (FieldError("/country", WANTED["country"]),)
         raise Refused(Reason.REQUEST_MALFORMED, "Send a country whose numbers can be read.", mistakes=mistakes)
     return country
 

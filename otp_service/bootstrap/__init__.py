@@ -13,27 +13,27 @@ from typing import Final
 
 from litestar.types import ASGIApp
 
-from otp_service.api.app import EdgeParts, make_app
+from otp_service.api.app import ApiDependencies, make_app
 from otp_service.api.auth import Keys
 from otp_service.api.schemas import Jwk, Jwks
-from otp_service.bootstrap.provider_set import Gateways, gateways_of
+from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
 from otp_service.bootstrap.settings_mapping import api_keys, budgets, keyring_of, routes_of, tenant_of
 from otp_service.crypto.hashing import Cost, HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
-from otp_service.crypto.verification_cipher import Vault
+from otp_service.crypto.verification_cipher import VerificationCipher
 from otp_service.delivery import balances
 from otp_service.delivery.composer import Composer
-from otp_service.delivery.dispatcher import Carrier
-from otp_service.delivery.outbox_worker import Courier
-from otp_service.delivery.receipts import ReceiptDesk, ReceiptTokens
+from otp_service.delivery.dispatcher import Dispatcher
+from otp_service.delivery.outbox_worker import OutboxWorker
+from otp_service.delivery.receipts import ReceiptHandler, ReceiptTokens
 from otp_service.delivery.retry_policy import Rules
 from otp_service.domain.tenant import Tenant
 from otp_service.observability import configure_logging, metrics_page
 from otp_service.providers.inbox import Inbox
-from otp_service.service import OtpService, Parts
+from otp_service.service import Dependencies, OtpService
 from otp_service.settings import Settings, load_file
-from otp_service.store.attempts import RedisGuesses
+from otp_service.store.attempts import RedisAttempts
 from otp_service.store.circuits import RedisCircuits
 from otp_service.store.connection import Access
 from otp_service.store.idempotency_keys import RedisIdempotency
@@ -70,9 +70,11 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     topology = topology_of(settings)
     keyring = keyring_of(settings)
     pool = _hash_pool(settings)
-    vault = Vault(keyring, pool)
-    gateways = gateways_of(settings, topology, inbox)
-    courier, desk = _delivery(settings, gateways, topology, tenants=tenants, vault=vault, keyring=keyring)
+    cipher = VerificationCipher(keyring, pool)
+    gateways = build_provider_set(settings, topology, inbox)
+    outbox_worker, receipt_handler = _delivery(
+        settings, gateways, topology, tenants=tenants, cipher=cipher, keyring=keyring
+    )
     signer = TokenSigner(
         {name: pem.reveal() for name, pem in settings.tokens.ring.items()},
         current=settings.tokens.current,
@@ -81,31 +83,31 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
     readiness = StoreReadiness(topology, allow_eviction=settings.redis.allow_eviction)
     watch = balances.BalanceWatch(RedisCircuits(topology), gateways.providers, balances.LOOK_EVERY_SECONDS)
     service = OtpService(
-        Parts(
+        Dependencies(
             verifications=RedisVerifications(
                 topology, gateways.policies, gateways.counted_tenants, key_ids=keyring.ids
             ),
-            guesses=RedisGuesses(topology, keyring.ids),
+            attempts=RedisAttempts(topology, keyring.ids),
             lockouts=RedisLockouts(topology),
             idempotency=RedisIdempotency(topology),
             keyring=keyring,
-            vault=vault,
+            cipher=cipher,
             pool=pool,
             signer=signer,
-            outlet=courier,
+            message_queue=outbox_worker,
             limits=budgets(settings.limits),
         )
     )
-    running = _Running(topology, readiness, courier, watch, pool, gateways, service)
+    running = _Running(topology, readiness, outbox_worker, watch, pool, gateways, service)
     return make_app(
-        EdgeParts(
+        ApiDependencies(
             service=service,
             keys=Keys(api_keys(settings, tenants)),
             trusted_proxies=settings.server.trusted_proxies,
             jwks=Jwks([Jwk(**key) for key in signer.jwks()["keys"]]),
             gate=readiness.check,
             ready=readiness.ready,
-            receipts=desk,
+            receipts=receipt_handler,
             metrics=lambda: metrics_page(os.environ.get(METRICS_VARIABLE)),
             lifespan=running.lifespan,
             around=around,
@@ -126,33 +128,33 @@ def _hash_pool(settings: Settings) -> HashPool:
 
 def _delivery(
     settings: Settings,
-    gateways: Gateways,
+    gateways: ProviderSet,
     topology: Topology,
     *,
     tenants: Mapping[str, Tenant],
-    vault: Vault,
+    cipher: VerificationCipher,
     keyring: Keyring,
-) -> tuple[Courier, ReceiptDesk]:
+) -> tuple[OutboxWorker, ReceiptHandler]:
     """Put together the way out, and the way back of what gateways tell."""
     providers = gateways.providers
     rules = Rules(
         int(settings.delivery.hold_seconds * 1000),
         settings.delivery.max_texts,
-        frozenset(name for name, provider in providers.items() if provider.repeatable),
+        frozenset(name for name, provider in providers.items() if provider.idempotent_send),
     )
     outbox = RedisOutbox(topology, rules.max_texts, keyring.ids)
     tokens = ReceiptTokens(keyring, settings.server.public_url)
     routes = routes_of(settings, providers)
-    carrier = Carrier(
+    dispatcher = Dispatcher(
         outbox,
-        gateways.dispatch,
+        gateways.limiter,
         routes=routes,
         providers=providers,
-        composer=Composer(tenants, vault, tokens.url),
+        composer=Composer(tenants, cipher, tokens.url),
         rules=rules,
         places={name: policy.max_concurrent for name, policy in gateways.policies.items()},
     )
-    return Courier(outbox, carrier, routes), ReceiptDesk(outbox, providers, tokens, keyring)
+    return OutboxWorker(outbox, dispatcher, routes), ReceiptHandler(outbox, providers, tokens, keyring)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,23 +163,23 @@ class _Running:
 
     topology: Topology
     readiness: StoreReadiness
-    courier: Courier
+    outbox_worker: OutboxWorker
     watch: balances.BalanceWatch
     pool: HashPool
-    gateways: Gateways
+    gateways: ProviderSet
     service: OtpService
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Run while the application serves; on the way out, deliveries under way are written down first."""
         await self.readiness.start()
-        self.courier.start()
+        self.outbox_worker.start()
         self.watch.start()
         try:
             yield
         finally:
             await self.watch.stop()
-            await self.courier.stop()
+            await self.outbox_worker.stop()
             await self.service.stop()
             await self.readiness.stop()
             await self.gateways.close()

@@ -16,7 +16,7 @@ from otp_service.settings.mistakes import dotted
 
 __all__ = ["plugin_mistakes", "providers_of"]
 
-MEMBERS: Final = ("name", "repeatable", "tells", "timeout_seconds", "send", "close")
+MEMBERS: Final = ("name", "idempotent_send", "reports_delivery", "timeout_seconds", "send", "close")
 """What the port `Provider` asks for."""
 
 

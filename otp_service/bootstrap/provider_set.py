@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from otp_service.bootstrap.provider_factory import providers_of
 from otp_service.bootstrap.settings_mapping import day_caps, gateway_policy
 from otp_service.delivery.dispatcher import SETTLE_MARGIN_MS
-from otp_service.domain.provider_policy import Caps, GatewayPolicy
+from otp_service.domain.provider_policy import Caps, ProviderPolicy
 from otp_service.providers.base import Provider
 from otp_service.providers.inbox import Inbox
 from otp_service.settings import Settings
-from otp_service.store.provider_limits import RedisDispatch
+from otp_service.store.provider_limits import RedisProviderLimiter
 from otp_service.store.topology import Topology
 
-__all__ = ["Gateways", "gateways_of"]
+__all__ = ["ProviderSet", "build_provider_set"]
 
 
 @dataclass(frozen=True, slots=True)
-class Gateways:
+class ProviderSet:
     """Providers and their policies by name, caps by tenant, and the right to call."""
 
     providers: Mapping[str, Provider]
-    policies: Mapping[str, GatewayPolicy]
+    policies: Mapping[str, ProviderPolicy]
     caps: Mapping[str, Caps]
-    dispatch: RedisDispatch
+    limiter: RedisProviderLimiter
 
     @property
     def counted_tenants(self) -> Mapping[str, Caps]:
@@ -38,10 +38,10 @@ class Gateways:
             await provider.close()
 
 
-def gateways_of(settings: Settings, topology: Topology, inbox: Inbox | None = None) -> Gateways:
+def build_provider_set(settings: Settings, topology: Topology, inbox: Inbox | None = None) -> ProviderSet:
     """Make what has an adapter; `inbox`, if given, is every inbox."""
     providers = providers_of(settings, inbox)
     policies = {name: gateway_policy(settings.providers[name]) for name in providers}
     caps = {name: day_caps(tenant.policy) for name, tenant in settings.tenants.items()}
     call_ms = {name: int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS for name, provider in providers.items()}
-    return Gateways(providers, policies, caps, RedisDispatch(topology, policies, caps, call_ms))
+    return ProviderSet(providers, policies, caps, RedisProviderLimiter(topology, policies, caps, call_ms))

@@ -8,7 +8,7 @@ from otp_service.api.auth import ApiKey
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.routing import Route, Routes, Weighted
 from otp_service.domain.limits import Limits, Lockout
-from otp_service.domain.provider_policy import Caps, GatewayPolicy, millionths
+from otp_service.domain.provider_policy import Caps, ProviderPolicy, millionths
 from otp_service.domain.results import SendPolicy
 from otp_service.domain.tenant import Tenant
 from otp_service.providers.base import Provider
@@ -23,9 +23,9 @@ def day_caps(caps: gateways.Caps) -> Caps:
     return Caps(caps.daily_message_cap, spend, caps.alert_threshold, caps.block_on_limit)
 
 
-def gateway_policy(provider: gateways.CommonProvider) -> GatewayPolicy:
+def gateway_policy(provider: gateways.CommonProvider) -> ProviderPolicy:
     """Say what the config allows of a provider."""
-    return GatewayPolicy(
+    return ProviderPolicy(
         max_per_second=provider.max_per_second,
         max_concurrent=provider.max_concurrent,
         price={area: millionths(price, up=True) for area, price in provider.price.items()},

@@ -12,35 +12,35 @@ import click
 import msgspec
 
 from otp_service.bootstrap import topology_of
-from otp_service.bootstrap.provider_set import Gateways, gateways_of
+from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
 from otp_service.bootstrap.settings_mapping import tenant_of
 from otp_service.cli.options import checked, config_option, named, stop
 from otp_service.cli.provider_table import Row, money, row_of, table
 from otp_service.delivery.balances import ask_balance
-from otp_service.delivery.send_test import Tried, trial_text, try_out
+from otp_service.delivery.send_test import TestSendResult, compose_test_message, send_test_message
 from otp_service.domain.errors import Refused
-from otp_service.domain.message import AccountLimits, Sending
+from otp_service.domain.message import AccountLimits, OutboundMessage
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
-from otp_service.domain.provider_policy import Held, Hindrance
+from otp_service.domain.provider_policy import DeferReason, Deferred
 from otp_service.domain.tenant import Tenant
 from otp_service.observability import configure_logging
-from otp_service.providers.base import LimitsAccount
+from otp_service.providers.base import AccountLimitsProvider
 from otp_service.settings import NOT_SERVED, CommonProvider, Settings
 from otp_service.settings.mistakes import quoted
-from otp_service.store.provider_status import standings
+from otp_service.store.provider_status import provider_statuses
 from otp_service.store.topology import Topology
 
 __all__ = ["providers", "send_test"]
 
 T = TypeVar("T")
 
-_HINDRANCES: Final[Mapping[Hindrance, str]] = {
-    Hindrance.WAIT: "its turn did not come",
-    Hindrance.SLOW: "too many messages wait for their turn",
-    Hindrance.OPEN: "its circuit is open",
-    Hindrance.CAPPED: "the provider's cap for today is reached",
-    Hindrance.TENANT_CAPPED: "the tenant's cap for today is reached",
+_DEFER_REASONS: Final[Mapping[DeferReason, str]] = {
+    DeferReason.WAIT: "its turn did not come",
+    DeferReason.SLOW: "too many messages wait for their turn",
+    DeferReason.OPEN: "its circuit is open",
+    DeferReason.CAPPED: "the provider's cap for today is reached",
+    DeferReason.TENANT_CAPPED: "the tenant's cap for today is reached",
 }
 
 
@@ -59,10 +59,10 @@ def send_test(config: str | None, to: str, provider: str, tenant: str | None, lo
     number = _number(to, sender)
     click.echo(f"provider    {provider} ({settings.providers[provider].type})")
     click.echo(f"to          {number.masked}")
-    tried = _run(_tried(settings, provider, sender, trial_text(sender, number, locale)))
+    tried = _run(_tried(settings, provider, sender, compose_test_message(sender, number, locale)))
     for name, value in _told(tried, number, settings.providers[provider].currency).items():
         click.echo(f"{name:<12}{value}")
-    sys.exit(not (isinstance(tried, Tried) and tried.answer.outcome is Outcome.ACCEPTED))
+    sys.exit(not (isinstance(tried, TestSendResult) and tried.answer.outcome is Outcome.ACCEPTED))
 
 
 @click.command()
@@ -101,7 +101,7 @@ def _number(text: str, tenant: Tenant) -> PhoneNumber:
     """Read a number that the tenant may send to."""
     try:
         number = parse(text, tenant.country)
-        tenant.judge_number(number)
+        tenant.check_number(number)
     except PhoneInvalid as invalid:
         stop(f"--to: {invalid}")
     except Refused as refused:
@@ -109,15 +109,17 @@ def _number(text: str, tenant: Tenant) -> PhoneNumber:
     return number
 
 
-async def _tried(settings: Settings, provider: str, tenant: Tenant, sending: Sending) -> Tried | Held:
+async def _tried(
+    settings: Settings, provider: str, tenant: Tenant, outbound: OutboundMessage
+) -> TestSendResult | Deferred:
     async with _opened(settings) as (_, gateways):
-        return await try_out(gateways.providers[provider], gateways.dispatch, tenant.name, sending)
+        return await send_test_message(gateways.providers[provider], gateways.limiter, tenant.name, outbound)
 
 
 async def _limits_not_set(settings: Settings) -> dict[str, Outcome]:
     """Set the account's own caps where a gateway has such; name those that did not take them, and why."""
     async with _opened(settings) as (_, gateways):
-        accounts = {name: one for name, one in gateways.providers.items() if isinstance(one, LimitsAccount)}
+        accounts = {name: one for name, one in gateways.providers.items() if isinstance(one, AccountLimitsProvider)}
         asked = (account.set_limits(_limits_of(settings.providers[name])) for name, account in accounts.items())
         answers = zip(accounts, await asyncio.gather(*asked), strict=True)
         return {name: outcome for name, outcome in answers if outcome is not Outcome.ACCEPTED}
@@ -132,7 +134,7 @@ def _limits_of(provider: CommonProvider) -> AccountLimits:
 async def _rows(settings: Settings) -> list[Row]:
     """Look at the store, then ask every gateway at once."""
     async with _opened(settings) as (topology, gateways):
-        found = await standings(topology, gateways.policies)
+        found = await provider_statuses(topology, gateways.policies)
         balances = await asyncio.gather(*map(ask_balance, gateways.providers.values()))
         balance_of = dict(zip(gateways.providers, balances, strict=True))
         return [
@@ -141,9 +143,9 @@ async def _rows(settings: Settings) -> list[Row]:
 
 
 @contextlib.asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[Topology, Gateways]]:
+async def _opened(settings: Settings) -> AsyncIterator[tuple[Topology, ProviderSet]]:
     topology = topology_of(settings)
-    gateways = gateways_of(settings, topology)
+    gateways = build_provider_set(settings, topology)
     try:
         yield topology, gateways
     finally:
@@ -159,12 +161,12 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         raise click.ClickException(refused.detail) from None
 
 
-def _told(tried: Tried | Held, number: PhoneNumber, currency: str) -> dict[str, str]:
+def _told(tried: TestSendResult | Deferred, number: PhoneNumber, currency: str) -> dict[str, str]:
     """Say what came of it. A gateway's id may hold the number."""
-    if isinstance(tried, Held):
-        seconds = -(-tried.ms // 1000)
-        return {"not sent": f"{_HINDRANCES[tried.why]}; again in {seconds} s"}
-    identity = tried.answer.message_id.replace(number.national_digits, "***")
+    if isinstance(tried, Deferred):
+        seconds = -(-tried.retry_in_ms // 1000)
+        return {"not sent": f"{_DEFER_REASONS[tried.reason]}; again in {seconds} s"}
+    identity = tried.answer.provider_message_id.replace(number.national_digits, "***")
     return {
         "outcome": tried.answer.outcome.value,
         "gateway id": identity or "-",

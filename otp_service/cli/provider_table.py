@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from otp_service.domain import message
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.provider_policy import Availability, GatewayState, millionths
+from otp_service.domain.provider_policy import Availability, ProviderState, millionths
 from otp_service.settings import CommonProvider
-from otp_service.store.provider_status import Standing
+from otp_service.store.provider_status import ProviderStatus
 
 __all__ = ["Balance", "Circuit", "Row", "Today", "money", "row_of", "table"]
 
@@ -73,7 +73,7 @@ def money(amount: int) -> str:
 
 
 def row_of(
-    name: str, config: CommonProvider, standing: Standing | None, balance: message.Balance | Outcome | None
+    name: str, config: CommonProvider, standing: ProviderStatus | None, balance: message.Balance | Outcome | None
 ) -> Row:
     """Put together what is configured, what the store knows (None: nothing acts on this provider) and the balance."""
     row = Row(
@@ -98,13 +98,13 @@ def row_of(
     )
 
 
-def _circuit(state: GatewayState) -> Circuit:
+def _circuit(state: ProviderState) -> Circuit:
     if state.availability is Availability.OPEN:
         return Circuit("open", state.why, -(-state.ms // 1000))
     return Circuit("half_open", state.why) if state.why else Circuit("closed")
 
 
-def _today(config: CommonProvider, state: GatewayState) -> Today:
+def _today(config: CommonProvider, state: ProviderState) -> Today:
     cap = config.daily_spend_cap
     spend_cap = None if cap is None else money(millionths(cap))
     return Today(state.messages, money(state.spend), config.currency, config.daily_message_cap, spend_cap)

@@ -58,11 +58,11 @@ class Keyring:
         """The ids of all listed keys."""
         return tuple(self._masters)
 
-    def subject(self, kind: str, *parts: str) -> str:
+    def keyed_hash(self, kind: str, *parts: str) -> str:
         """Name something private by a keyed hash: 22 characters of base64url."""
         return _text(self._index_mac(kind, *parts)[:SUBJECT_BYTES])
 
-    def spread(self, kind: str, text: str, over: int) -> int:
+    def partition_for(self, kind: str, text: str, over: int) -> int:
         """Spread `text` evenly over `over` places, the same for ever."""
         return int.from_bytes(self._index_mac(kind, text)[:8], "big") % over
 

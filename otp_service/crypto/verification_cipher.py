@@ -11,12 +11,12 @@ from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.phone import parse
 from otp_service.domain.ports import SealBroken
-from otp_service.domain.verification import Record, Snapshot
+from otp_service.domain.verification import VerificationRecord, VerificationSnapshot
 
-__all__ = ["Vault"]
+__all__ = ["VerificationCipher"]
 
 
-class Vault:
+class VerificationCipher:
     """Seals, hashes and compares for the use cases and the delivery."""
 
     def __init__(self, keyring: Keyring, pool: HashPool) -> None:
@@ -45,7 +45,7 @@ class Vault:
             raise KeyError(self.key_id)
         return await self._pool.hash(peppered, caller)
 
-    async def is_code(self, snapshot: Snapshot, code: str, *, caller: Caller = ANYBODY) -> bool:
+    async def is_code(self, snapshot: VerificationSnapshot, code: str, *, caller: Caller = ANYBODY) -> bool:
         """Compare a guess, in the turn of `caller`.
 
         Raises `SealBroken` when the key of the hash is not listed: no guess can be told right.
@@ -62,11 +62,11 @@ class Vault:
         """Seal the number for the record."""
         return self._keyring.seal_text("phone", verification_id, e164)
 
-    def open_phone(self, verification_id: str, record: Record) -> str:
+    def open_phone(self, verification_id: str, record: VerificationRecord) -> str:
         """Read the number; raises `SealBroken`."""
         return self._keyring.open_text("phone", verification_id, record.phone, record.key_id)
 
-    def masked_phone(self, snapshot: Snapshot) -> str:
+    def masked_phone(self, snapshot: VerificationSnapshot) -> str:
         """Read as much of the number as may be shown before it is proved."""
         return parse(self.open_phone(snapshot.id, snapshot.record), snapshot.record.country).masked
 
@@ -74,6 +74,6 @@ class Vault:
         """Seal the code for the outbox."""
         return self._keyring.seal("message", verification_id, code.encode())
 
-    def open_code(self, verification_id: str, sealed: bytes, record: Record) -> str:
+    def open_code(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> str:
         """Read the code; raises `SealBroken`."""
         return self._keyring.open("message", verification_id, sealed, record.key_id).decode()

@@ -18,7 +18,7 @@ from otp_service.domain.message import Balance
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Circuits
 from otp_service.observability import LOG, METRICS
-from otp_service.providers.base import Balances, Provider
+from otp_service.providers.base import BalanceProvider, Provider
 
 __all__ = ["LOOK_EVERY_SECONDS", "BalanceWatch", "ask_balance"]
 
@@ -27,9 +27,9 @@ LOOK_EVERY_SECONDS: Final = 30.0
 
 async def ask_balance(provider: Provider) -> Balance | Outcome | None:
     """Ask a gateway for its balance, within its timeout: the outcome where it does not say; None: it never does."""
-    if not isinstance(provider, Balances):
+    if not isinstance(provider, BalanceProvider):
         return None
-    balance = await ask(provider, provider.balance, Outcome.AMBIGUOUS)
+    balance = await ask(provider, provider.fetch_balance, Outcome.AMBIGUOUS)
     if isinstance(balance, Balance):
         METRICS.provider_balance.labels(provider.name).set(float(balance.amount))
     return balance
@@ -43,7 +43,9 @@ class BalanceWatch:
     ) -> None:
         """Look at `circuits` every so many seconds."""
         self._circuits = circuits
-        self._providers = {name: provider for name, provider in providers.items() if isinstance(provider, Balances)}
+        self._providers = {
+            name: provider for name, provider in providers.items() if isinstance(provider, BalanceProvider)
+        }
         self._every_seconds = every_seconds
         self._task: asyncio.Task[None] | None = None
 

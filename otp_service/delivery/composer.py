@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from otp_service.domain.message import Sending
+from otp_service.domain.message import OutboundMessage
 from otp_service.domain.phone import parse
 from otp_service.domain.ports import Sealed
-from otp_service.domain.results import Claimed
+from otp_service.domain.results import ClaimedMessage
 from otp_service.domain.templates import choose, whole_minutes
 from otp_service.domain.tenant import Tenant
 
@@ -32,11 +32,11 @@ class Composer:
         self._sealed = sealed
         self._receipt_url = receipt_url
 
-    def knows(self, message: Claimed) -> bool:
+    def knows(self, message: ClaimedMessage) -> bool:
         """Say whether the message is of a tenant that is configured here."""
         return message.record.tenant in self._tenants
 
-    def compose(self, message: Claimed, provider: str, now_ms: int) -> Sending:
+    def compose(self, message: ClaimedMessage, provider: str, now_ms: int) -> OutboundMessage:
         """Make what `provider` gets. Raises `SealBroken`; the tenant is one that it `knows`."""
         record = message.record
         tenant = self._tenants[record.tenant]
@@ -44,7 +44,7 @@ class Composer:
         code = self._sealed.open_code(message.id, message.sealed_code, record)
         template = choose(tenant.templates, record.locale or None, record.country, record.purpose)
         minutes = whole_minutes((record.expires_ms - record.created_ms) // _MS)
-        return Sending(
+        return OutboundMessage(
             message_id=message.id,
             to=number.e164,
             country=number.country,
@@ -57,6 +57,6 @@ class Composer:
             receipt_url=self._receipt_url(provider, message.id),
         )
 
-    def number(self, message: Claimed) -> str:
+    def number(self, message: ClaimedMessage) -> str:
         """Read the number; raises `SealBroken`."""
         return self._sealed.open_phone(message.id, message.record)

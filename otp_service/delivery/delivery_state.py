@@ -7,22 +7,22 @@ from collections.abc import Mapping
 
 from otp_service.delivery.retry_policy import Life
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.domain.provider_policy import Held, Hindrance
-from otp_service.domain.results import Claimed, Settlement
+from otp_service.domain.provider_policy import DeferReason, Deferred
+from otp_service.domain.results import ClaimedMessage, DeliveryUpdate
 from otp_service.domain.verification import Delivery
 
-__all__ = ["Way"]
+__all__ = ["DeliveryState"]
 
 
-class Way:
+class DeliveryState:
     """A claimed message, its route, and what its providers said so far. Times are ms of the store's clock."""
 
-    def __init__(self, message: Claimed, route: tuple[str, ...]) -> None:
+    def __init__(self, message: ClaimedMessage, route: tuple[str, ...]) -> None:
         """Start with what the record says."""
         self.message = message
         self.route = route
         self._by_provider = {delivery.provider: delivery for delivery in message.record.deliveries}
-        self._shut: dict[str, tuple[int, Hindrance]] = {}
+        self._shut: dict[str, tuple[int, DeferReason]] = {}
         self.set_clock(message.now_ms)
 
     @property
@@ -56,7 +56,7 @@ class Way:
         """Why nobody was asked: no route any more, open circuits, or a cap or a queue."""
         if not self.route:
             return Outcome.CONFIG_ERROR
-        only_open = all(why is Hindrance.OPEN for _, why in self._shut.values())
+        only_open = all(why is DeferReason.OPEN for _, why in self._shut.values())
         return Outcome.TRANSIENT if only_open else Outcome.THROTTLED
 
     def set_clock(self, now_ms: int) -> None:
@@ -68,16 +68,16 @@ class Way:
         found = [delivery for delivery in self.deliveries if delivery.status == status]
         return found[-1] if found else None
 
-    def shut_out(self, provider: str, held: Held) -> None:
+    def exclude(self, provider: str, held: Deferred) -> None:
         """Note that a provider takes nothing for a while."""
-        self._shut[provider] = (self.now_ms + held.ms, held.why)
+        self._shut[provider] = (self.now_ms + held.retry_in_ms, held.reason)
 
     def repeats(self, provider: str) -> bool:
         """Say whether a call to a provider repeats one that is in doubt."""
         before = self._by_provider.get(provider)
         return before is not None and (before.repeats or before.status == DeliveryStatus.UNKNOWN)
 
-    def learn(self, news: Settlement) -> Delivery:
+    def learn(self, news: DeliveryUpdate) -> Delivery:
         """Note what became of a call, as the store will write it down."""
         now = self.now_ms
         before = self._by_provider.get(news.provider) or Delivery(news.provider, DeliveryStatus.QUEUED, now)
@@ -90,10 +90,10 @@ class Way:
             status,
             now,
             error,
-            before.message_id or news.message_id,
+            before.provider_message_id or news.provider_message_id,
             news.call,
             now + news.again_in_ms if news.again_in_ms else 0,
-            (before.doubtful_ms if repeats else 0) or (now if status is DeliveryStatus.UNKNOWN else 0),
+            (before.ambiguous_since_ms if repeats else 0) or (now if status is DeliveryStatus.UNKNOWN else 0),
             repeats,
         )
         return self._by_provider[news.provider]

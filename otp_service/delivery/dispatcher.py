@@ -1,8 +1,8 @@
 """The carrier takes one message as far as it goes now: the plan says to whom, the store says whether, a provider sends.
 
 `begin` is written down right before the call, so a lease that lapsed before it is simply taken again, and one that
-lapsed after it is an ambiguous outcome. A call's deadline ends well before its lease. `begin` and `settle` are said
-again while the store does not answer: what they say is true however often it is said, and a fact that is lost would
+lapsed after it is an ambiguous outcome. A call's deadline ends well before its lease. `begin` and `record_result` are
+repeated while the store does not answer: both may be repeated without harm, and a result that is lost would
 make a second text, or none. A message that has to wait, for its turn, a pause or a report, waits in the outbox.
 """
 
@@ -15,22 +15,22 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from otp_service.delivery.composer import Composer
-from otp_service.delivery.delivery_state import Way
+from otp_service.delivery.delivery_state import DeliveryState
 from otp_service.delivery.provider_calls import ask, send
 from otp_service.delivery.retry_policy import Rules, Stop, Try, Wait, next_report_ms, next_step
 from otp_service.delivery.routing import Routes
 from otp_service.domain.errors import Refused
-from otp_service.domain.message import Delivered, Report, Sending
+from otp_service.domain.message import DeliveryReport, OutboundMessage, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.ports import Outbox, SealBroken
-from otp_service.domain.provider_policy import Dispatch, Go, Held, Hindrance
-from otp_service.domain.results import Claimed, Noted, Settlement
+from otp_service.domain.provider_policy import DeferReason, Deferred, Permit, ProviderLimiter
+from otp_service.domain.results import ClaimedMessage, DeliveryUpdate, ReceiptEffect
 from otp_service.domain.sms_segments import segments
 from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery
 from otp_service.observability import LOG, METRICS
-from otp_service.providers.base import Provider, Reports
+from otp_service.providers.base import PollingProvider, Provider
 
-__all__ = ["SETTLE_MARGIN_MS", "Carrier"]
+__all__ = ["SETTLE_MARGIN_MS", "Dispatcher"]
 
 SETTLE_MARGIN_MS: Final = 5_000
 """From the end of a call's deadline to the end of its lease: time to write the outcome down."""
@@ -52,13 +52,13 @@ T = TypeVar("T")
 Step = Try | Wait | Stop
 
 
-class Carrier:
+class Dispatcher:
     """Asks providers in the order that the plan says, and writes down what they said."""
 
     def __init__(
         self,
         outbox: Outbox,
-        dispatch: Dispatch,
+        limiter: ProviderLimiter,
         *,
         routes: Routes,
         providers: Mapping[str, Provider],
@@ -66,10 +66,10 @@ class Carrier:
         rules: Rules,
         places: Mapping[str, int],
     ) -> None:
-        """Work on messages of `outbox`, as `dispatch` lets it; `places`: how many calls a provider has at a time."""
+        """Work on messages of `outbox`, as `limiter` lets it; `places`: how many calls a provider has at a time."""
         self._places = {name: asyncio.Semaphore(count) for name, count in places.items()}
         self._outbox = outbox
-        self._dispatch = dispatch
+        self._limiter = limiter
         self._routes = routes
         self._providers = providers
         self._composer = composer
@@ -80,9 +80,9 @@ class Carrier:
         """Insist on nothing any more: what the store does not take now, another replica finds out."""
         self._ending = True
 
-    async def carry(self, message: Claimed) -> int | None:
+    async def carry(self, message: ClaimedMessage) -> int | None:
         """Take a message as far as it goes now: in how many ms it is due again, None when it is done."""
-        way = Way(message, self._route_of(message))
+        way = DeliveryState(message, self._route_of(message))
         if not self._can_carry(way):
             await self._leave(way)
             return None
@@ -91,35 +91,35 @@ class Carrier:
             step = await self._try(way, step.provider)
         return step.ms if isinstance(step, Wait) else None
 
-    def _can_carry(self, way: Way) -> bool:
+    def _can_carry(self, way: DeliveryState) -> bool:
         """Say whether the config has all that the message needs. While one is rolled out, another replica's may."""
         asked = {delivery.provider for delivery in way.deliveries if delivery.status == DeliveryStatus.SENT}
         return bool(way.route) and asked <= set(self._providers) and self._composer.knows(way.message)
 
-    async def _leave(self, way: Way) -> None:
+    async def _leave(self, way: DeliveryState) -> None:
         """Let another replica have the message; when there is none that can carry it, it fails as its code expires."""
         LOG.warning("message_left_to_others", verification_id=way.message.id, tenant=way.message.record.tenant)
         await self._insist(lambda: self._outbox.leave(way.message.id, way.lease))
 
-    def _route_of(self, message: Claimed) -> tuple[str, ...]:
+    def _route_of(self, message: ClaimedMessage) -> tuple[str, ...]:
         try:
             return self._routes.providers(message.record.country, self._composer.number(message), message.id)
         except SealBroken:
             return ()
 
-    async def _pick_up(self, way: Way) -> Step:
+    async def _pick_up(self, way: DeliveryState) -> Step:
         """Begin with what was left open: a call of which nothing was heard, or a report that is due."""
         if lost := way.at(DeliveryStatus.SENDING):
-            return await self._conclude(way, lost.provider, lost.call, Delivered(Outcome.AMBIGUOUS))
+            return await self._conclude(way, lost.provider, lost.call, SendResult(Outcome.AMBIGUOUS))
         sent = way.at(DeliveryStatus.SENT)
         if sent and self._report_in(sent, way.now_ms) is not None:
             return await self._ask_report(way, sent)
         return await self._rest(way, self._next(way))
 
-    async def _try(self, way: Way, name: str) -> Step:
+    async def _try(self, way: DeliveryState, name: str) -> Step:
         """Hand the message over to a provider, if it may be called now."""
         try:
-            sending = self._composer.compose(way.message, name, way.now_ms)
+            outbound = self._composer.compose(way.message, name, way.now_ms)
         except SealBroken:
             await self._leave(way)
             return Stop()
@@ -130,80 +130,80 @@ class Carrier:
         except TimeoutError:
             return await self._rest(way, Wait(PLACE_AGAIN_MS))
         try:
-            leave = await self._ask_leave(way, name, sending)
-            answer = leave if isinstance(leave, Held) else await self._call(way, sending, leave)
+            leave = await self._ask_leave(way, name, outbound)
+            answer = leave if isinstance(leave, Deferred) else await self._call(way, outbound, leave)
         finally:
             place.release()
-        if isinstance(answer, Held):
+        if isinstance(answer, Deferred):
             return await self._held(way, name, answer)
         return Stop() if answer is None else await self._conclude(way, name, way.lease, answer)
 
-    async def _ask_leave(self, way: Way, name: str, sending: Sending) -> Go | Held:
+    async def _ask_leave(self, way: DeliveryState, name: str, outbound: OutboundMessage) -> Permit | Deferred:
         """Ask for a call to a provider: circuit, pace, calls at a time, caps."""
         record = way.message.record
-        return await self._dispatch.take(
+        return await self._limiter.acquire(
             name,
             record.tenant,
             way.message.id,
-            country=sending.country,
-            segments=segments(sending.text),
+            country=outbound.country,
+            segments=segments(outbound.text),
             patience_ms=max(0, record.expires_ms - way.now_ms - SETTLE_MARGIN_MS),
             repeats=way.repeats(name),
         )
 
-    async def _held(self, way: Way, name: str, held: Held) -> Step:
+    async def _held(self, way: DeliveryState, name: str, held: Deferred) -> Step:
         """Wait for the provider's turn; when it takes nothing, or too late, ask the next one."""
-        if held.why is Hindrance.WAIT:
-            return await self._rest(way, Wait(held.ms))
-        way.shut_out(name, held)  # also at the tenant's cap: another provider may cost less
+        if held.reason is DeferReason.WAIT:
+            return await self._rest(way, Wait(held.retry_in_ms))
+        way.exclude(name, held)  # also at the tenant's cap: another provider may cost less
         return await self._rest(way, self._next(way))
 
-    def _next(self, way: Way) -> Step:
+    def _next(self, way: DeliveryState) -> Step:
         return next_step(way.deliveries, way.route, self._rules, way.life, way.shut)
 
-    async def _call(self, way: Way, sending: Sending, go: Go) -> Delivered | None:
+    async def _call(self, way: DeliveryState, outbound: OutboundMessage, permit: Permit) -> SendResult | None:
         """Mark, call, and say what came of it; None: the message is somebody else's or must not be sent."""
-        provider = self._providers[go.provider]
+        provider = self._providers[permit.provider]
         deadline_ms = int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS
         begun = None
         try:
             begun = await self._insist(
                 lambda: self._outbox.begin(
-                    way.message.id, way.lease, go.provider, deadline_ms, repeatable=provider.repeatable
+                    way.message.id, way.lease, permit.provider, deadline_ms, idempotent_send=provider.idempotent_send
                 )
             )
         finally:
             if begun is None:  # no call is made: it costs nothing
-                await self._done(go, None)
+                await self._done(permit, None)
         if begun is None:
             return None
         way.set_clock(begun.now_ms)
-        answer = await send(provider, sending)
-        await self._done(go, answer)
-        METRICS.deliveries.labels(go.provider, answer.outcome.value).inc()
+        answer = await send(provider, outbound)
+        await self._done(permit, answer)
+        METRICS.deliveries.labels(permit.provider, answer.outcome.value).inc()
         LOG.info(
             "delivery",
             verification_id=way.message.id,
             tenant=way.message.record.tenant,
-            provider=go.provider,
+            provider=permit.provider,
             outcome=answer.outcome.value,
             duration_ms=way.now_ms - begun.now_ms,
         )
         return answer
 
-    async def _done(self, go: Go, answer: Delivered | None) -> None:
+    async def _done(self, permit: Permit, answer: SendResult | None) -> None:
         with contextlib.suppress(Refused):  # the store is away: the call's place lapses by itself
-            await self._dispatch.done(go, answer)
+            await self._limiter.release(permit, answer)
 
-    async def _conclude(self, way: Way, name: str, call: int, answer: Delivered) -> Step:
+    async def _conclude(self, way: DeliveryState, name: str, call: int, answer: SendResult) -> Step:
         """Write down what a provider said together with what follows from it."""
         outcome = answer.outcome
-        news = Settlement(
+        news = DeliveryUpdate(
             provider=name,
             call=call,
             status=_status(outcome),
             error="" if outcome is Outcome.ACCEPTED else outcome.value,
-            message_id=answer.message_id,
+            provider_message_id=answer.provider_message_id,
             again_in_ms=int(min((answer.retry_after or 0) * 1000, MAX_CODE_LIFE_MS)) if outcome.retryable else 0,
         )
         report_in = self._report_in(way.learn(news), way.now_ms)
@@ -217,45 +217,51 @@ class Carrier:
     def _report_in(self, delivery: Delivery, now_ms: int) -> int | None:
         """Say in how many ms a message's report is asked for; None where there is none to ask for."""
         provider = self._providers.get(delivery.provider)
-        if delivery.status != DeliveryStatus.SENT or not delivery.message_id or not isinstance(provider, Reports):
+        if (
+            delivery.status != DeliveryStatus.SENT
+            or not delivery.provider_message_id
+            or not isinstance(provider, PollingProvider)
+        ):
             return None
         first_ms = int(provider.first_report_seconds * 1000)
         return next_report_ms(delivery.at_ms, now_ms, first_ms) if first_ms else None
 
-    async def _ask_report(self, way: Way, sent: Delivery) -> Step:
+    async def _ask_report(self, way: DeliveryState, sent: Delivery) -> Step:
         """Ask what became of a message; what was not delivered goes to the next provider."""
         provider = self._providers[sent.provider]
-        assert isinstance(provider, Reports)  # noqa: S101 - `_report_in` found one
+        assert isinstance(provider, PollingProvider)  # noqa: S101 - `_report_in` found one
         deadline_ms = int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS
         await self._rest(way, Wait(deadline_ms))  # nobody else asks meanwhile
-        report = await ask(provider, lambda: provider.report(sent.message_id), Report(None))
+        report = await ask(provider, lambda: provider.fetch_report(sent.provider_message_id), DeliveryReport(None))
         if report.status not in (DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED):
             return await self._rest(way, Wait(self._report_in(sent, way.now_ms) or LEASE_ON_MS))
         error = report.error.value if report.error else ""
-        news = Settlement(provider=sent.provider, call=sent.call, status=report.status, error=error)
+        news = DeliveryUpdate(provider=sent.provider, call=sent.call, status=report.status, error=error)
         way.learn(news)
-        METRICS.receipts.labels(sent.provider, report.status.value, Noted.NOTED.value).inc()
+        METRICS.receipts.labels(sent.provider, report.status.value, ReceiptEffect.NOTED.value).inc()
         LOG.info(
             "report", verification_id=way.message.id, provider=sent.provider, status=report.status.value, error=error
         )
         return await self._settle(way, self._next(way), news)
 
-    async def _rest(self, way: Way, step: Step) -> Step:
+    async def _rest(self, way: DeliveryState, step: Step) -> Step:
         """Put the message back for later, or take it out when nobody can be asked any more; nothing is news."""
-        return step if isinstance(step, Try) else await self._settle(way, step, Settlement())
+        return step if isinstance(step, Try) else await self._settle(way, step, DeliveryUpdate())
 
-    async def _settle(self, way: Way, step: Step, news: Settlement) -> Step:
+    async def _settle(self, way: DeliveryState, step: Step, news: DeliveryUpdate) -> Step:
         """Write down news, and when the message is due by `step`."""
         forget = not any(self._may_be_told(delivery) for delivery in way.deliveries)
         whole = replace(news, due_in_ms=_due(step), unasked=way.hindrance, forget=forget)
-        await self._insist(lambda: self._outbox.settle(way.message.id, way.lease, whole))
+        await self._insist(lambda: self._outbox.record_result(way.message.id, way.lease, whole))
         return step
 
     def _may_be_told(self, delivery: Delivery) -> bool:
         """Say whether a receipt may still bring the message back: it was not delivered after all."""
         provider = self._providers.get(delivery.provider)
         doubtful = delivery.status in (DeliveryStatus.SENT, DeliveryStatus.UNKNOWN)
-        return doubtful and (provider is None or provider.tells)  # one that is not configured here may be elsewhere
+        return doubtful and (
+            provider is None or provider.reports_delivery
+        )  # one that is not configured here may be elsewhere
 
     async def _insist(self, say: Callable[[], Awaitable[T]]) -> T:
         """Say something to the store until it answers, for a while; it must bear to be told twice."""

@@ -13,25 +13,25 @@ import heapq
 from collections.abc import Sequence
 from typing import Final
 
-from otp_service.delivery.dispatcher import Carrier
+from otp_service.delivery.dispatcher import Dispatcher
 from otp_service.delivery.routing import Routes
 from otp_service.domain.errors import Refused
 from otp_service.domain.ports import Outbox
-from otp_service.domain.results import Claimed
+from otp_service.domain.results import ClaimedMessage
 from otp_service.observability import LOG, METRICS
 
-__all__ = ["Courier"]
+__all__ = ["OutboxWorker"]
 
 LOOK_EVERY_SECONDS: Final = 0.5
 
 
-class Courier:
-    """Picks messages up and has them carried (port `Outlet`)."""
+class OutboxWorker:
+    """Picks messages up and has them carried (port `MessageQueue`)."""
 
-    def __init__(self, outbox: Outbox, carrier: Carrier, routes: Routes) -> None:
-        """Look into `outbox`; hand to `carrier` what is due."""
+    def __init__(self, outbox: Outbox, dispatcher: Dispatcher, routes: Routes) -> None:
+        """Look into `outbox`; hand to `dispatcher` what is due."""
         self._outbox = outbox
-        self._carrier = carrier
+        self._carrier = dispatcher
         self._routes = routes
         self._carrying: set[asyncio.Task[None]] = set()
         self._due: list[tuple[float, str]] = []
@@ -40,11 +40,11 @@ class Courier:
         self._ending = False
 
     def route(self, country: str, e164: str, message_id: str) -> tuple[str, ...]:
-        """Name the providers for a message to a number (port `Outlet`)."""
+        """Name the providers for a message to a number (port `MessageQueue`)."""
         return self._routes.providers(country, e164, message_id)
 
-    def deliver(self, message: Claimed) -> None:
-        """Carry a message in the background (port `Outlet`)."""
+    def deliver(self, message: ClaimedMessage) -> None:
+        """Carry a message in the background (port `MessageQueue`)."""
         task = asyncio.create_task(self._carry(message))
         self._carrying.add(task)
         task.add_done_callback(self._carrying.discard)
@@ -86,7 +86,7 @@ class Courier:
         METRICS.outbox_waiting.set(waiting)
         self._deliver_all(claimed)
 
-    def _deliver_all(self, claimed: Sequence[Claimed]) -> None:
+    def _deliver_all(self, claimed: Sequence[ClaimedMessage]) -> None:
         for message in claimed:
             self.deliver(message)
 
@@ -108,7 +108,7 @@ class Courier:
         except TimeoutError:
             return
 
-    async def _carry(self, message: Claimed) -> None:
+    async def _carry(self, message: ClaimedMessage) -> None:
         try:
             due_in_ms = await self._carrier.carry(message)
             if due_in_ms is not None and not self._ending:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from otp_service.domain.message import Delivered, Sending
+from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.observability import LOG
 from otp_service.providers.base import Provider
@@ -33,6 +33,6 @@ async def ask(provider: Provider, call: Callable[[], Awaitable[T]], otherwise: O
         return otherwise
 
 
-async def send(provider: Provider, sending: Sending) -> Delivered:
+async def send(provider: Provider, outbound: OutboundMessage) -> SendResult:
     """Hand a message over; a provider that breaks may have sent it."""
-    return await ask(provider, lambda: provider.send(sending), Delivered(Outcome.AMBIGUOUS))
+    return await ask(provider, lambda: provider.send(outbound), SendResult(Outcome.AMBIGUOUS))

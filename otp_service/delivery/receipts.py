@@ -15,13 +15,13 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.message import Receipt, ReceiptCall, ReceiptForged
-from otp_service.domain.ports import Receiving
-from otp_service.domain.results import Noted
+from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
+from otp_service.domain.ports import ReceiptStore
+from otp_service.domain.results import ReceiptEffect
 from otp_service.observability import LOG, METRICS
-from otp_service.providers.base import Provider, Receipts
+from otp_service.providers.base import Provider, ReceiptProvider
 
-__all__ = ["PATH", "ReceiptDesk", "ReceiptTokens"]
+__all__ = ["PATH", "ReceiptHandler", "ReceiptTokens"]
 
 PATH: Final = "/v1/receipts/"
 ONCE_SECONDS: Final = 49 * 3600
@@ -30,17 +30,17 @@ ONCE_SECONDS: Final = 49 * 3600
 _DOT: Final = "."
 
 
-class Marks(Protocol):
+class KeyedHasher(Protocol):
     """Makes keyed hashes."""
 
-    def subject(self, kind: str, *parts: str) -> str:
+    def keyed_hash(self, kind: str, *parts: str) -> str:
         """Name something private by a keyed hash."""
 
 
 class ReceiptTokens:
     """Makes and reads the tokens in receipts' addresses."""
 
-    def __init__(self, marks: Marks, public_url: str | None) -> None:
+    def __init__(self, marks: KeyedHasher, public_url: str | None) -> None:
         """Sign by `marks`; `public_url` is where gateways reach us, None: nowhere."""
         self._marks = marks
         self._public_url = (public_url or "").rstrip("/")
@@ -62,28 +62,28 @@ class ReceiptTokens:
         return message_id if hmac.compare_digest(right.encode(), mac.encode()) else None
 
     def _mac(self, provider: str, message_id: str) -> str:
-        return self._marks.subject("receipt", provider, message_id)
+        return self._marks.keyed_hash("receipt", provider, message_id)
 
 
-class ReceiptDesk:
+class ReceiptHandler:
     """Takes receipts in."""
 
     def __init__(
         self,
-        receiving: Receiving,
+        receipt_store: ReceiptStore,
         providers: Mapping[str, Provider],
         tokens: ReceiptTokens,
-        marks: Marks,
+        marks: KeyedHasher,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Note in `receiving` what `providers` read; `clock` gives Unix seconds, for the age of a signature."""
-        self._receiving = receiving
+        """Note in `receipt_store` what `providers` read; `clock` gives Unix seconds, for the age of a signature."""
+        self._receiving = receipt_store
         self._providers = providers
         self._tokens = tokens
         self._marks = marks
         self._clock = clock
 
-    async def receive(self, name: str, token: str | None, call: ReceiptCall) -> None:
+    async def receive(self, name: str, token: str | None, call: ReceiptRequest) -> None:
         """Take a call to the provider `name`; raises `Refused` (`key_invalid`) for one that is not authentic.
 
         `call.url` is path and query as they were called. Also raises `Refused` when the store does not answer: the
@@ -91,24 +91,26 @@ class ReceiptDesk:
         """
         provider = self._providers.get(name)
         message_id = None if token is None else self._tokens.message_id(name, token)
-        if not isinstance(provider, Receipts) or (token is not None and message_id is None):
+        if not isinstance(provider, ReceiptProvider) or (token is not None and message_id is None):
             raise _forged()
         whole = replace(call, message_id=message_id, url=self._tokens.public(call.url), now=self._clock())
         try:
-            receipts = provider.receipts(whole)
+            receipts = provider.parse_receipts(whole)
         except ReceiptForged:
             raise _forged() from None
         for receipt in receipts:
             await self._note(name, receipt)
 
     async def _note(self, name: str, receipt: Receipt) -> None:
-        noted = Noted.KNOWN
+        noted = ReceiptEffect.KNOWN
         if await self._usable(name, receipt):
-            recipient = self._marks.subject("recipient", "+" + receipt.to.lstrip("+")) if receipt.to else ""
-            noted = await self._receiving.note(name, receipt, recipient)
+            recipient = self._marks.keyed_hash("recipient", "+" + receipt.to.lstrip("+")) if receipt.to else ""
+            noted = await self._receiving.record_receipt(name, receipt, recipient)
         status = receipt.status.value if receipt.status else "underway"
         METRICS.receipts.labels(name, status, noted.value).inc()
-        known = {} if noted is Noted.UNKNOWN else {"verification_id": receipt.message_id}  # else it is anybody's word
+        known = (
+            {} if noted is ReceiptEffect.UNKNOWN else {"verification_id": receipt.message_id}
+        )  # else it is anybody's word
         error = receipt.error.value if receipt.error else None
         LOG.info("receipt", provider=name, status=status, error=error, noted=noted.value, **known)
 
@@ -116,9 +118,9 @@ class ReceiptDesk:
         """Say whether what may be used once was used for nothing else."""
         if not receipt.once:
             return True
-        subject = self._marks.subject("once", name, receipt.once)
-        use = self._marks.subject("use", receipt.message_id, receipt.status or "", receipt.error or "")
-        return await self._receiving.once(subject, use, ONCE_SECONDS)
+        keyed_hash = self._marks.keyed_hash("once", name, receipt.once)
+        use = self._marks.keyed_hash("use", receipt.message_id, receipt.status or "", receipt.error or "")
+        return await self._receiving.mark_used(keyed_hash, use, ONCE_SECONDS)
 
 
 def _forged() -> Refused:

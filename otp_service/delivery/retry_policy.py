@@ -37,12 +37,12 @@ _NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
 class Rules:
     """`hold_ms` 0: an ambiguous outcome never fails over. `max_texts` gateways may have accepted, at most.
 
-    `repeatable` are the providers that send a message once, however often they are asked for it.
+    `idempotent_send` are the providers that send a message once, however often they are asked for it.
     """
 
     hold_ms: int
     max_texts: int
-    repeatable: Collection[str] = frozenset()
+    idempotent_send: Collection[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _others(
     """Say when the providers may be asked that surely have no text: the unasked in order, then those that rested."""
     if sum(d.status in _MAYBE_THERE for d in deliveries) >= rules.max_texts:
         return
-    doubtful = [d.doubtful_ms or d.at_ms for d in deliveries if d.status == DeliveryStatus.UNKNOWN]
+    doubtful = [d.ambiguous_since_ms or d.at_ms for d in deliveries if d.status == DeliveryStatus.UNKNOWN]
     if doubtful and rules.hold_ms == 0:
         return
     held_ms = max(doubtful) + rules.hold_ms if doubtful else 0
@@ -124,7 +124,7 @@ def _repeats(
     deliveries: Sequence[Delivery], route: Sequence[str], rules: Rules, life: Life
 ) -> Iterator[tuple[int, str]]:
     """Say when the providers may be asked again that may have the text, and would send it once."""
-    askable = set(route) & set(rules.repeatable)
+    askable = set(route) & set(rules.idempotent_send)
     for delivery in deliveries:
         if delivery.status == DeliveryStatus.UNKNOWN and delivery.provider in askable:
             yield _after_pause(delivery, life), delivery.provider

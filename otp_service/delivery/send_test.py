@@ -16,15 +16,15 @@ from typing import Final
 from otp_service.crypto.codes import new_code
 from otp_service.delivery.provider_calls import send
 from otp_service.domain.errors import Refused
-from otp_service.domain.message import Delivered, Sending
+from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.phone import PhoneNumber
-from otp_service.domain.provider_policy import Dispatch, Go, Held, Hindrance
+from otp_service.domain.provider_policy import DeferReason, Deferred, Permit, ProviderLimiter
 from otp_service.domain.sms_segments import segments
 from otp_service.domain.templates import DEFAULT_PURPOSE, choose, whole_minutes
 from otp_service.domain.tenant import Tenant
 from otp_service.providers.base import Provider
 
-__all__ = ["Tried", "trial_text", "try_out"]
+__all__ = ["TestSendResult", "compose_test_message", "send_test_message"]
 
 PATIENCE_SECONDS: Final = 30.0
 """For how long a trial waits for its turn, as a message would."""
@@ -33,20 +33,20 @@ _ID_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TestSendResult:
     """What the gateway said and when, and what the text costs, in millionths."""
 
-    answer: Delivered
+    answer: SendResult
     took_ms: int
     segments: int
     cost: int
 
 
-def trial_text(tenant: Tenant, number: PhoneNumber, locale: str) -> Sending:
+def compose_test_message(tenant: Tenant, number: PhoneNumber, locale: str) -> OutboundMessage:
     """Write what a tenant's recipient would read in `locale`, with a fresh code that opens nothing."""
     code, minutes = new_code(tenant.code_length), whole_minutes(tenant.sends.ttl_seconds)
     template = choose(tenant.templates, locale or None, number.country, DEFAULT_PURPOSE)
-    return Sending(
+    return OutboundMessage(
         message_id=f"try-{secrets.token_urlsafe(_ID_BYTES)}",
         to=number.e164,
         country=number.country,
@@ -59,34 +59,38 @@ def trial_text(tenant: Tenant, number: PhoneNumber, locale: str) -> Sending:
     )
 
 
-async def try_out(provider: Provider, dispatch: Dispatch, tenant: str, sending: Sending) -> Tried | Held:
-    """Send it once; `Held` when the gateway may not be asked now. Raises `Refused` when the store is away."""
-    parts = segments(sending.text)
-    go = await _turn(provider, dispatch, tenant, sending, parts)
-    if isinstance(go, Held):
-        return go
+async def send_test_message(
+    provider: Provider, limiter: ProviderLimiter, tenant: str, outbound: OutboundMessage
+) -> TestSendResult | Deferred:
+    """Send it once; `Deferred` when the gateway may not be asked now. Raises `Refused` when the store is away."""
+    parts = segments(outbound.text)
+    permit = await _turn(provider, limiter, tenant, outbound, parts)
+    if isinstance(permit, Deferred):
+        return permit
     loop = asyncio.get_running_loop()
     started = loop.time()
-    answer = await send(provider, sending)
+    answer = await send(provider, outbound)
     took_ms = int((loop.time() - started) * 1000)
     with contextlib.suppress(Refused):  # the store is away by now: the call's place lapses by itself
-        await dispatch.done(go, answer)
-    return Tried(answer, took_ms, parts, go.cost)
+        await limiter.release(permit, answer)
+    return TestSendResult(answer, took_ms, parts, permit.cost)
 
 
-async def _turn(provider: Provider, dispatch: Dispatch, tenant: str, sending: Sending, parts: int) -> Go | Held:
+async def _turn(
+    provider: Provider, limiter: ProviderLimiter, tenant: str, outbound: OutboundMessage, parts: int
+) -> Permit | Deferred:
     """Wait for the gateway's pace and places; whatever else is in the way is told at once."""
     loop = asyncio.get_running_loop()
     until = loop.time() + PATIENCE_SECONDS
     while True:
-        go = await dispatch.take(
+        permit = await limiter.acquire(
             provider.name,
             tenant,
-            sending.message_id,
-            country=sending.country,
+            outbound.message_id,
+            country=outbound.country,
             segments=parts,
             patience_ms=max(0, int((until - loop.time()) * 1000)),
         )
-        if isinstance(go, Go) or go.why is not Hindrance.WAIT:
-            return go
-        await asyncio.sleep(go.ms / 1000)
+        if isinstance(permit, Permit) or permit.reason is not DeferReason.WAIT:
+            return permit
+        await asyncio.sleep(permit.retry_in_ms / 1000)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["FieldMistake", "Reason", "Refused"]
+__all__ = ["FieldError", "Reason", "Refused"]
 
 
 class Reason(StrEnum):
@@ -46,12 +46,12 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
-class FieldMistake(tuple[str, str]):
+class FieldError(tuple[str, str]):
     """A JSON pointer into the body and what is wrong there; never the value that was found."""
 
     __slots__ = ()
 
-    def __new__(cls, pointer: str, detail: str) -> FieldMistake:
+    def __new__(cls, pointer: str, detail: str) -> FieldError:
         """Pair `pointer` (RFC 6901) with `detail`."""
         return super().__new__(cls, (pointer, detail))
 
@@ -71,7 +71,7 @@ class Refused(Exception):
         retry_after_ms: int | None = None,
         attempts_left: int | None = None,
         limit: str | None = None,
-        mistakes: tuple[FieldMistake, ...] = (),
+        mistakes: tuple[FieldError, ...] = (),
     ) -> None:
         """Say why; `detail` is one sentence for a person, without digits of a number or a code."""
         super().__init__(reason.value)

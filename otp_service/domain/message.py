@@ -8,11 +8,20 @@ from decimal import Decimal
 
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
 
-__all__ = ["AccountLimits", "Balance", "Delivered", "Receipt", "ReceiptCall", "ReceiptForged", "Report", "Sending"]
+__all__ = [
+    "AccountLimits",
+    "Balance",
+    "DeliveryReport",
+    "OutboundMessage",
+    "Receipt",
+    "ReceiptForged",
+    "ReceiptRequest",
+    "SendResult",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class OutboundMessage:
     """One message as a provider gets it. `code` and `text` are the secret: they stand in no `repr`.
 
     `message_id` is ours and stable over retries, `expires_in` the seconds that the code still lives. `brand` and
@@ -33,11 +42,11 @@ class Sending:
 
     def __repr__(self) -> str:
         """Name the message, not what it says."""
-        return f"Sending({self.message_id})"
+        return f"OutboundMessage({self.message_id})"
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class SendResult:
     """A gateway's answer: the outcome, its own id for the message, and after how many seconds it would be asked again.
 
     `signal` says what the answer tells of the provider's health where the outcome alone does not: a refusal that nobody
@@ -45,7 +54,7 @@ class Delivered:
     """
 
     outcome: Outcome
-    message_id: str = ""
+    provider_message_id: str = ""
     retry_after: float | None = None
     signal: HealthSignal | None = None
 
@@ -55,13 +64,13 @@ class Delivered:
         return self.signal or HealthSignal.of(self.outcome)
 
     @classmethod
-    def undocumented(cls, retry_after: float | None = None) -> Delivered:
+    def undocumented(cls, retry_after: float | None = None) -> SendResult:
         """Make the answer for a refusal of unknown meaning: surely not sent, another provider is asked, it counts."""
         return cls(Outcome.CONFIG_ERROR, retry_after=retry_after, signal=HealthSignal.FAILURE)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DeliveryReport:
     """What a gateway knows of a message by now; `error` says why it is undelivered. No status: it is under way."""
 
     status: DeliveryStatus | None
@@ -69,7 +78,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiptCall:
+class ReceiptRequest:
     """A call of a gateway to `/v1/receipts/{provider}[/{token}]`.
 
     `message_id` is ours, out of a token whose MAC was right; None when there was no token, and the call has to prove
@@ -88,7 +97,7 @@ class ReceiptCall:
 
     def __repr__(self) -> str:
         """Leave the body out: it may hold a number."""
-        return f"ReceiptCall({self.method}, {self.message_id})"
+        return f"ReceiptRequest({self.method}, {self.message_id})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,7 @@ class Receipt:
     message_id: str
     status: DeliveryStatus | None
     error: Outcome | None = None
-    gateway_id: str = ""
+    provider_message_id: str = ""
     to: str = ""
     once: str = ""
 

@@ -13,38 +13,38 @@ from otp_service.domain.message import Receipt
 from otp_service.domain.results import (
     Admission,
     Admitted,
-    Begun,
-    Claimed,
+    AlreadyEnded,
+    AttemptReserved,
+    AttemptsExhausted,
+    CallStarted,
+    ClaimedMessage,
+    DeliveryUpdate,
     Denied,
-    Ended,
-    IdempotentCall,
+    IdempotencyClaim,
     InFlight,
-    Locked,
+    KeyClaimed,
     Mismatch,
-    New,
-    Noted,
+    NotFound,
+    RateLimit,
+    ReceiptEffect,
+    RecipientLocked,
     Replay,
+    ReservationExpired,
     SendPolicy,
-    Settlement,
-    Spent,
     Started,
-    Take,
-    TooLate,
-    Unknown,
     Unlocked,
     Unreadable,
     Verified,
-    WaitForSend,
 )
-from otp_service.domain.verification import Record, Snapshot
+from otp_service.domain.verification import VerificationRecord, VerificationSnapshot
 
 __all__ = [
-    "Guesses",
+    "Attempts",
     "Idempotency",
     "Lockouts",
+    "MessageQueue",
     "Outbox",
-    "Outlet",
-    "Receiving",
+    "ReceiptStore",
     "SealBroken",
     "Sealed",
     "Verifications",
@@ -68,11 +68,17 @@ class Verifications(Protocol):
         """Give everything back; the idempotency key is free again."""
 
     async def start(
-        self, admitted: Admitted, verification_id: str, record: Record, sealed_code: bytes | None, answer: bytes | None
-    ) -> Started | TooLate | Replay:
+        self,
+        admitted: Admitted,
+        verification_id: str,
+        record: VerificationRecord,
+        sealed_code: bytes | None,
+        answer: bytes | None,
+    ) -> Started | ReservationExpired | Replay:
         """Store it, end the one before it, put the code (None: a decoy) into the outbox, and keep the answer.
 
-        `TooLate` and `Replay` (another call under the same key has started one): nothing was done; `release` it.
+        `ReservationExpired` and `Replay` (another call under the same key has started one): nothing was done;
+        `release` it.
         """
 
     async def abandon(self, admitted: Admitted, verification_id: str) -> None:
@@ -81,30 +87,30 @@ class Verifications(Protocol):
         Where a gateway may have the text by now, everything stays as it is.
         """
 
-    async def cancel(self, verification_id: str, tenant: str) -> Snapshot | Unknown | Unreadable:
+    async def cancel(self, verification_id: str, tenant: str) -> VerificationSnapshot | NotFound | Unreadable:
         """End it if it is pending; say how it stands now."""
 
-    async def read(self, verification_id: str, tenant: str) -> Snapshot | Unknown | Unreadable:
+    async def read(self, verification_id: str, tenant: str) -> VerificationSnapshot | NotFound | Unreadable:
         """Say how it stands."""
 
 
-class Guesses(Protocol):
+class Attempts(Protocol):
     """Guesses at a verification's code."""
 
-    async def spend_attempt(
+    async def reserve_attempt(
         self, verification_id: str, tenant: str, policies: SendPolicy
-    ) -> Spent | Unknown | Locked | WaitForSend | Ended | Unreadable:
+    ) -> AttemptReserved | NotFound | RecipientLocked | AttemptsExhausted | AlreadyEnded | Unreadable:
         """Take one attempt and count one failure for the recipient, before anything is compared.
 
-        On anything but `Spent` nothing is taken.
+        On anything but `AttemptReserved` nothing is taken.
         """
 
-    async def count(self, take: Take) -> int:
+    async def count(self, take: RateLimit) -> int:
         """Count one event of a limit: 0, or in how many ms there is room for one (then nothing was taken)."""
 
     async def consume(
-        self, verification_id: str, at_ms: int | None = None, call: IdempotentCall | None = None, answer: bytes = b""
-    ) -> Verified | Unknown | Ended:
+        self, verification_id: str, at_ms: int | None = None, call: IdempotencyClaim | None = None, answer: bytes = b""
+    ) -> Verified | NotFound | AlreadyEnded:
         """Turn a right guess into the one success, at `at_ms` (None: now); clears the recipient's failures.
 
         With `call`, the idempotency key of the guess, `answer` is kept for who asks again, in the same step.
@@ -124,57 +130,57 @@ class Lockouts(Protocol):
 class Idempotency(Protocol):
     """Callers' keys of guesses; those of requests for a code are a part of `Verifications.admit` and `start`."""
 
-    async def claim(self, call: IdempotentCall, verification_id: str) -> New | Replay | InFlight | Mismatch:
-        """Claim the key for a guess at `verification_id`, before anything is spent. `New`: the work is the caller's."""
+    async def claim(self, call: IdempotencyClaim, verification_id: str) -> KeyClaimed | Replay | InFlight | Mismatch:
+        """Claim the key for an attempt at `verification_id`, before anything is spent. `KeyClaimed`: go on."""
 
-    async def keep(self, call: IdempotentCall, verification_id: str, answer: bytes) -> None:
+    async def keep(self, call: IdempotencyClaim, verification_id: str, answer: bytes) -> None:
         """Keep the sealed answer of a guess that cost an attempt and was no success; the first one stays."""
 
-    async def release(self, call: IdempotentCall) -> None:
+    async def release(self, call: IdempotencyClaim) -> None:
         """Free the key if it is still this caller's: the answer is not one to keep."""
 
 
 class Outbox(Protocol):
     """The messages that wait to be handed over, leased to whoever works on them."""
 
-    async def claim(self) -> tuple[Sequence[Claimed], int, int]:
+    async def claim(self) -> tuple[Sequence[ClaimedMessage], int, int]:
         """Lease what is due. Also: for how many ms the oldest due message has waited, and how many there are."""
 
-    async def claim_near(self, verification_ids: Collection[str]) -> Sequence[Claimed]:
+    async def claim_near(self, verification_ids: Collection[str]) -> Sequence[ClaimedMessage]:
         """Lease what is due where these messages are: cheaper than to look everywhere."""
 
     async def leave(self, verification_id: str, lease: int) -> None:
         """Let other replicas have a message that this one cannot work on; it is not claimed here again."""
 
     async def begin(
-        self, verification_id: str, lease: int, provider: str, deadline_ms: int, *, repeatable: bool = False
-    ) -> Begun | None:
+        self, verification_id: str, lease: int, provider: str, deadline_ms: int, *, idempotent_send: bool = False
+    ) -> CallStarted | None:
         """Look once more whether the message may be sent, and mark it as being sent. None: leave it alone.
 
-        `repeatable`: the provider sends a message once, so it may be asked again when it may have the text.
+        `idempotent_send`: the provider sends a message once, so it may be asked again when it may have the text.
         """
 
-    async def settle(self, verification_id: str, lease: int, settlement: Settlement) -> None:
+    async def record_result(self, verification_id: str, lease: int, settlement: DeliveryUpdate) -> None:
         """Write down the outcome; one that comes after its lease only adds the fact."""
 
 
-class Receiving(Protocol):
+class ReceiptStore(Protocol):
     """Where the gateways' own words are written down."""
 
-    async def note(self, provider: str, receipt: Receipt, recipient: str) -> Noted:
+    async def record_receipt(self, provider: str, receipt: Receipt, recipient: str) -> ReceiptEffect:
         """Write one down; `recipient` (a keyed hash, "" for none) is whom it speaks of."""
 
-    async def once(self, subject: str, use: str, seconds: int) -> bool:
-        """Say whether `subject` may be used: for the first time within `seconds`, or again for the same `use`."""
+    async def mark_used(self, keyed_hash: str, use: str, seconds: int) -> bool:
+        """Say whether `keyed_hash` may be used: for the first time within `seconds`, or again for the same `use`."""
 
 
-class Outlet(Protocol):
+class MessageQueue(Protocol):
     """The way out, as the use cases see it."""
 
     def route(self, country: str, e164: str, message_id: str) -> tuple[str, ...]:
         """Name the providers for a message to a number, in its order; empty: nobody serves it."""
 
-    def deliver(self, message: Claimed) -> None:
+    def deliver(self, message: ClaimedMessage) -> None:
         """Pick a message up at once, in the background; the caller has its first lease."""
 
 
@@ -185,8 +191,8 @@ class SealBroken(Exception):
 class Sealed(Protocol):
     """Opens what a record holds sealed. Both raise `SealBroken`."""
 
-    def open_phone(self, verification_id: str, record: Record) -> str:
+    def open_phone(self, verification_id: str, record: VerificationRecord) -> str:
         """Read the number."""
 
-    def open_code(self, verification_id: str, sealed: bytes, record: Record) -> str:
+    def open_code(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> str:
         """Read the code."""

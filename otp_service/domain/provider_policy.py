@@ -11,18 +11,18 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 from typing import Final, Protocol
 
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 
 __all__ = [
     "Availability",
     "Caps",
     "Circuits",
-    "Dispatch",
-    "GatewayPolicy",
-    "GatewayState",
-    "Go",
-    "Held",
-    "Hindrance",
+    "DeferReason",
+    "Deferred",
+    "Permit",
+    "ProviderLimiter",
+    "ProviderPolicy",
+    "ProviderState",
     "millionths",
 ]
 
@@ -50,7 +50,7 @@ class Caps:
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayPolicy:
+class ProviderPolicy:
     """What the config allows of one provider. `price` is per segment, in millionths, by country or `default`."""
 
     max_per_second: float | None = None
@@ -63,7 +63,7 @@ class GatewayPolicy:
         return self.price.get(country, self.price.get(DEFAULT_AREA, 0)) * segments
 
 
-class Hindrance(StrEnum):
+class DeferReason(StrEnum):
     """Why a gateway is not asked now."""
 
     WAIT = "wait"
@@ -74,7 +74,7 @@ class Hindrance(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Go:
+class Permit:
     """The gateway may be called; everything is charged, unless it `repeats` what was. Give `done` the outcome.
 
     `country` is the number's, ISO 3166 alpha-2: the call counts in the provider's circuit for it.
@@ -90,11 +90,11 @@ class Go:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """Nothing was taken; ask again in `ms` at the earliest."""
+class Deferred:
+    """Nothing was taken; ask again in `retry_in_ms` at the earliest."""
 
-    why: Hindrance
-    ms: int
+    reason: DeferReason
+    retry_in_ms: int
 
 
 class Availability(StrEnum):
@@ -106,8 +106,8 @@ class Availability(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayState:
-    """A look at a gateway: `ms` until it may be otherwise, what was handed over today, in millionths.
+class ProviderState:
+    """A look at a gateway: `retry_in_ms` until it may be otherwise, what was handed over today, in millionths.
 
     `capped_ms`: until when its caps, or the tenant's, have no room for the message; 0: they have.
     """
@@ -121,10 +121,10 @@ class GatewayState:
     capped_ms: int = 0
 
 
-class Dispatch(Protocol):
+class ProviderLimiter(Protocol):
     """The right to call a gateway, shared by all replicas."""
 
-    async def take(
+    async def acquire(
         self,
         provider: str,
         tenant: str,
@@ -134,13 +134,13 @@ class Dispatch(Protocol):
         segments: int,
         patience_ms: int,
         repeats: bool = False,
-    ) -> Go | Held:
+    ) -> Permit | Deferred:
         """Ask for one call: `patience_ms` is how long the message may still wait.
 
         `repeats`: the gateway is asked again for a text that it sends once, and that was charged before.
         """
 
-    async def done(self, go: Go, answer: Delivered | None) -> None:
+    async def release(self, permit: Permit, answer: SendResult | None) -> None:
         """End it; None: the call was not made. What was surely not sent is not charged."""
 
 

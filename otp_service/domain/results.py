@@ -8,36 +8,36 @@ from enum import StrEnum
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import DEFAULT_LOCKOUT, Lockout, Window
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.domain.provider_policy import GatewayState
-from otp_service.domain.verification import Record, Snapshot, Status
+from otp_service.domain.provider_policy import ProviderState
+from otp_service.domain.verification import VerificationRecord, VerificationSnapshot, VerificationStatus
 
 __all__ = [
+    "ActiveVerification",
     "Admission",
     "Admitted",
-    "Begun",
-    "Claimed",
+    "AlreadyEnded",
+    "AttemptReserved",
+    "AttemptsExhausted",
+    "CallStarted",
+    "ClaimedMessage",
+    "DeliveryUpdate",
     "Denied",
-    "Ended",
-    "IdempotentCall",
+    "IdempotencyClaim",
     "InFlight",
-    "Living",
+    "KeyClaimed",
     "LockKind",
-    "Locked",
     "Mismatch",
-    "New",
-    "Noted",
+    "NotFound",
+    "RateLimit",
+    "ReceiptEffect",
+    "RecipientLocked",
     "Replay",
+    "ReservationExpired",
     "SendPolicy",
-    "Settlement",
-    "Spent",
     "Started",
-    "Take",
-    "TooLate",
-    "Unknown",
     "Unlocked",
     "Unreadable",
     "Verified",
-    "WaitForSend",
 ]
 
 
@@ -55,21 +55,21 @@ class SendPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """One event of the limit named `limit` for `subject` (a keyed hash)."""
+class RateLimit:
+    """One event of the limit named `limit` for `keyed_hash` (a keyed hash)."""
 
     limit: str
-    subject: str
+    keyed_hash: str
     windows: tuple[Window, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class IdempotentCall:
+class IdempotencyClaim:
     """A caller's idempotency key (hashed with its tenant and endpoint), what it asks for, and this call's own token."""
 
-    subject: str
+    keyed_hash: str
     fingerprint: str
-    mark: str
+    owner_token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +84,20 @@ class Admission:
     tenant: str
     purpose: str
     policy: SendPolicy
-    takes: tuple[Take, ...]
+    rate_limits: tuple[RateLimit, ...]
     route: tuple[str, ...] = ()
     country: str = ""
     segments: int = 1
-    idempotent: IdempotentCall | None = None
+    idempotency: IdempotencyClaim | None = None
     token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Living:
+class ActiveVerification:
     """The verification before, while it still lives: its code may be sent again (policy `reuse`); b"" of a decoy."""
 
     id: str
-    record: Record
+    record: VerificationRecord
     sealed_code: bytes
 
 
@@ -112,10 +112,10 @@ class Admitted:
     admission: Admission
     now_ms: int
     sends_left: int
-    living: Living | None
+    active: ActiveVerification | None
     chain_before: bytes
-    taken: tuple[tuple[Take, int], ...]
-    gateways: tuple[tuple[str, GatewayState], ...] = ()
+    acquired: tuple[tuple[RateLimit, int], ...]
+    gateways: tuple[tuple[str, ProviderState], ...] = ()
     tenant_capped_ms: int = 0
 
 
@@ -152,7 +152,7 @@ class Mismatch:
 
 
 @dataclass(frozen=True, slots=True)
-class New:
+class KeyClaimed:
     """The work is the caller's."""
 
 
@@ -162,7 +162,7 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class TooLate:
+class ReservationExpired:
     """The reservation is too old to start, or was given back: nothing was done."""
 
 
@@ -195,24 +195,24 @@ class Unlocked:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class AttemptReserved:
     """The guess is paid for: compare it with `snapshot.record.phc`, then `consume` if it is right.
 
     `locks` is what the guess does to the recipient unless it is right; None: nothing yet.
     """
 
-    snapshot: Snapshot
+    snapshot: VerificationSnapshot
     attempts_left: int
     locks: LockKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class NotFound:
     """No such verification, or another tenant's, or its end is more than ten minutes ago."""
 
 
 @dataclass(frozen=True, slots=True)
-class Locked:
+class RecipientLocked:
     """The recipient's failures are at the limit for `wait_ms` more; `disabled`: until an operator unlocks it."""
 
     wait_ms: int
@@ -220,17 +220,17 @@ class Locked:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitForSend:
+class AttemptsExhausted:
     """No attempts are left; a new code may be requested in `wait_ms`."""
 
     wait_ms: int
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class AlreadyEnded:
     """It had ended before: how."""
 
-    status: Status
+    status: VerificationStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,24 +241,24 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedMessage:
     """One message that this replica may work on, until its lease lapses."""
 
     id: str
-    record: Record
+    record: VerificationRecord
     sealed_code: bytes
     now_ms: int
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class CallStarted:
     """The gateway may be called now."""
 
     now_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class DeliveryUpdate:
     """What became of a call, and when the message is due again (None: it is done).
 
     `provider` "": there is no news, only another moment. `call` is the lease that the call was begun under, and
@@ -270,14 +270,14 @@ class Settlement:
     call: int = 0
     status: DeliveryStatus = DeliveryStatus.QUEUED
     error: str = ""
-    message_id: str = ""
+    provider_message_id: str = ""
     again_in_ms: int = 0
     due_in_ms: int | None = None
     unasked: Outcome = Outcome.TRANSIENT
     forget: bool = False
 
 
-class Noted(StrEnum):
+class ReceiptEffect(StrEnum):
     """What a receipt changed."""
 
     NOTED = "noted"

@@ -36,12 +36,12 @@ class Tenant:
         text = template.render(self.brand, "0" * self.code_length, whole_minutes(self.sends.ttl_seconds))
         return segments(text)
 
-    def judge_purpose(self, purpose: str) -> None:
+    def check_purpose(self, purpose: str) -> None:
         """Raise `Refused` for a purpose that is not this tenant's."""
         if purpose not in self.purposes:
             raise Refused(Reason.PURPOSE_NOT_ALLOWED, "This purpose is not one of the tenant's.")
 
-    def judge_number(self, number: PhoneNumber) -> None:
+    def check_number(self, number: PhoneNumber) -> None:
         """Raise `Refused` for a number that gets no text: not mobile, or a country that is not allowed."""
         if not number.mobile:
             raise Refused(Reason.PHONE_NOT_MOBILE, f"The number is of type {number.type}, not mobile.")

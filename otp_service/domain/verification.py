@@ -11,7 +11,14 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["MAX_CODE_LIFE_MS", "READABLE_AFTER_END_MS", "Delivery", "Record", "Snapshot", "Status"]
+__all__ = [
+    "MAX_CODE_LIFE_MS",
+    "READABLE_AFTER_END_MS",
+    "Delivery",
+    "VerificationRecord",
+    "VerificationSnapshot",
+    "VerificationStatus",
+]
 
 READABLE_AFTER_END_MS = 600_000
 """An ended verification tells its state for 10 minutes (design.md section 3), then it is unknown."""
@@ -20,7 +27,7 @@ MAX_CODE_LIFE_MS = 600_000
 """No code lives longer than 10 minutes, also not one that is sent again (NIST SP 800-63B-4, 3.1.3.2)."""
 
 
-class Status(StrEnum):
+class VerificationStatus(StrEnum):
     """The states of a verification; all but the first are ends, and the first end wins."""
 
     PENDING = "pending"
@@ -34,8 +41,9 @@ class Status(StrEnum):
 class Delivery(msgspec.Struct, array_like=True, frozen=True):
     """The life of the message at one provider: a status, since when, and the outcome's name when it went wrong.
 
-    `message_id` is the gateway's. `call` is the lease that the last call was begun under (0: none was), `again_ms` when
-    the provider may be asked again at the earliest (0: no matter), `doubtful_ms` since when its outcome is ambiguous.
+    `provider_message_id` is the gateway's. `call` is the lease that the last call was begun under (0: none was),
+    `again_ms` when the provider may be asked again at the earliest (0: no matter), `ambiguous_since_ms` since when its outcome is
+    ambiguous.
     `repeats`: the last call repeats one in doubt, of which its refusal says nothing.
     """
 
@@ -43,14 +51,14 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
     status: str
     at_ms: int
     error: str = ""
-    message_id: str = ""
+    provider_message_id: str = ""
     call: int = 0
     again_ms: int = 0
-    doubtful_ms: int = 0
+    ambiguous_since_ms: int = 0
     repeats: bool = False
 
 
-class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """What the store keeps. Times are milliseconds of the store's clock; `ended_ms` 0 means not ended.
 
     `phone` is sealed, `phc` the Argon2id hash of the code, `key_id` names the key that both derive from.
@@ -81,25 +89,25 @@ class Record(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     sends_left: int
     born_ms: int
 
-    def status_at(self, now_ms: int) -> Status:
+    def status_at(self, now_ms: int) -> VerificationStatus:
         """Say the state: expiry and exhaustion are not stored, they come by themselves."""
-        if self.status != Status.PENDING:
-            return Status(self.status)
+        if self.status != VerificationStatus.PENDING:
+            return VerificationStatus(self.status)
         if self.attempts_left == 0:
-            return Status.EXHAUSTED
-        return Status.EXPIRED if now_ms >= self.expires_ms else Status.PENDING
+            return VerificationStatus.EXHAUSTED
+        return VerificationStatus.EXPIRED if now_ms >= self.expires_ms else VerificationStatus.PENDING
 
     def ended_at(self, now_ms: int) -> int | None:
         """Say when it ended, in milliseconds; None while it is pending."""
-        if self.status_at(now_ms) is Status.PENDING:
+        if self.status_at(now_ms) is VerificationStatus.PENDING:
             return None
         return self.ended_ms or self.expires_ms
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class VerificationSnapshot:
     """A record as it stood at `now_ms` of the store's clock."""
 
     id: str
-    record: Record
+    record: VerificationRecord
     now_ms: int

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from otp_service.domain.verification import Delivery, Snapshot
+from otp_service.domain.verification import Delivery, VerificationSnapshot
 
-__all__ = ["Success", "VerificationView", "view_of"]
+__all__ = ["VerificationProof", "VerificationView", "view_of"]
 
 
 class VerificationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class VerificationView(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: tuple[Delivery, ...] = ()
 
 
-class Success(msgspec.Struct, frozen=True, kw_only=True):
+class VerificationProof(msgspec.Struct, frozen=True, kw_only=True):
     """A proof: the number, whole, and the token that carries it home. `token_ends` in Unix seconds."""
 
     verification_id: str
@@ -41,7 +41,7 @@ class Success(msgspec.Struct, frozen=True, kw_only=True):
     token_ends: int
 
 
-def view_of(snapshot: Snapshot, masked: str) -> VerificationView:
+def view_of(snapshot: VerificationSnapshot, masked: str) -> VerificationView:
     """Show `snapshot`; `masked` is as much of the number as the caller may see."""
     record, now = snapshot.record, snapshot.now_ms
     return VerificationView(

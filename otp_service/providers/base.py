@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from otp_service.domain.message import AccountLimits, Balance, Delivered, Receipt, ReceiptCall, Report, Sending
+from otp_service.domain.message import (
+    AccountLimits,
+    Balance,
+    DeliveryReport,
+    OutboundMessage,
+    Receipt,
+    ReceiptRequest,
+    SendResult,
+)
 from otp_service.domain.outcomes import Outcome
 
-__all__ = ["Balances", "LimitsAccount", "Provider", "Receipts", "Reports"]
+__all__ = ["AccountLimitsProvider", "BalanceProvider", "PollingProvider", "Provider", "ReceiptProvider"]
 
 
 class Provider(Protocol):
@@ -20,12 +28,12 @@ class Provider(Protocol):
 
     name: str
     timeout_seconds: float
-    repeatable: bool
+    idempotent_send: bool
     """The gateway knows a message by our id and sends it once: an ambiguous outcome may be asked for again."""
-    tells: bool
+    reports_delivery: bool
     """It tells later what became of a message, by reports or receipts: `sent` is not the last word."""
 
-    async def send(self, sending: Sending) -> Delivered:
+    async def send(self, outbound: OutboundMessage) -> SendResult:
         """Hand one message over, once, within `timeout_seconds`; whatever goes wrong is an outcome, not an error."""
 
     async def close(self) -> None:
@@ -33,34 +41,37 @@ class Provider(Protocol):
 
 
 @runtime_checkable
-class Reports(Provider, Protocol):
+class PollingProvider(Provider, Protocol):
     """A gateway that can be asked what became of a message."""
 
     first_report_seconds: float
     """How long after a message was sent it is asked for first; 0: never."""
 
-    async def report(self, message_id: str) -> Report:
-        """Ask for the message that the gateway named `message_id`; whatever goes wrong is a report without a status."""
+    async def fetch_report(self, provider_message_id: str) -> DeliveryReport:
+        """Ask what became of a message that the gateway accepted as `provider_message_id`.
+
+        Whatever goes wrong is a report without a status.
+        """
 
 
 @runtime_checkable
-class Receipts(Provider, Protocol):
+class ReceiptProvider(Provider, Protocol):
     """A gateway that calls us."""
 
-    def receipts(self, call: ReceiptCall) -> Sequence[Receipt]:
+    def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
         """Read a call; raises `ReceiptForged`. A body that cannot be read is no receipt: an empty list."""
 
 
 @runtime_checkable
-class Balances(Provider, Protocol):
+class BalanceProvider(Provider, Protocol):
     """A gateway that tells the account's balance."""
 
-    async def balance(self) -> Balance | Outcome:
+    async def fetch_balance(self) -> Balance | Outcome:
         """Ask; the outcome that a send would have when there is no answer."""
 
 
 @runtime_checkable
-class LimitsAccount(Provider, Protocol):
+class AccountLimitsProvider(Provider, Protocol):
     """A gateway whose account takes caps of its own."""
 
     async def set_limits(self, limits: AccountLimits) -> Outcome:

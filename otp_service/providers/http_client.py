@@ -21,7 +21,7 @@ import msgspec
 from otp_service.domain.outcomes import Outcome
 from otp_service.observability import LOG
 
-__all__ = ["GatewayClient", "Reply"]
+__all__ = ["GatewayClient", "GatewayResponse"]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_CONNECTIONS: Final = 256
@@ -29,7 +29,7 @@ _WRITING: Final = (".send_request_headers.started", ".send_connection_init.start
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class GatewayResponse:
     """A gateway's answer. The body may echo the message: it is read, never logged."""
 
     status: int
@@ -61,7 +61,7 @@ class GatewayClient:
 
     async def call(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, content: bytes | None = None
-    ) -> Reply | Outcome:
+    ) -> GatewayResponse | Outcome:
         """Make one request, once: the reply, or `transient` / `ambiguous` when there is none."""
         written, response, body = False, None, bytearray()
 
@@ -82,7 +82,7 @@ class GatewayClient:
             LOG.info("gateway_unreached", kind=type(problem).__name__, written=written)
             if response is None or not _is_whole(body):
                 return Outcome.AMBIGUOUS if written else Outcome.TRANSIENT
-        return Reply(response.status_code, response.headers, bytes(body[:MAX_BODY_BYTES]))
+        return GatewayResponse(response.status_code, response.headers, bytes(body[:MAX_BODY_BYTES]))
 
 
 async def _read(response: httpx.Response, body: bytearray) -> None:

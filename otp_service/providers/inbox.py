@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from otp_service.domain.message import Delivered, Sending
+from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 
 __all__ = ["Inbox", "InboxMessage"]
@@ -32,16 +32,16 @@ class Inbox:
     def __init__(self, name: str) -> None:
         """Be called `name`."""
         self.name = name
-        self.repeatable = False
-        self.tells = False
+        self.idempotent_send = False
+        self.reports_delivery = False
         self.timeout_seconds = 1.0
         self._messages: deque[InboxMessage] = deque(maxlen=KEPT)
 
-    async def send(self, sending: Sending) -> Delivered:
+    async def send(self, outbound: OutboundMessage) -> SendResult:
         """Keep the text."""
-        message = InboxMessage(sending.message_id, sending.to, sending.text, self.name, datetime.now(UTC))
+        message = InboxMessage(outbound.message_id, outbound.to, outbound.text, self.name, datetime.now(UTC))
         self._messages.appendleft(message)
-        return Delivered(Outcome.ACCEPTED, sending.message_id)
+        return SendResult(Outcome.ACCEPTED, outbound.message_id)
 
     async def close(self) -> None:
         """Hold nothing."""

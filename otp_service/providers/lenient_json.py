@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.phone import PhoneInvalid, parse
-from otp_service.providers.http_client import Reply
+from otp_service.providers.http_client import GatewayResponse
 
 __all__ = [
     "LONGEST_ID",
@@ -173,17 +173,17 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     return float(seconds) if seconds is not None and seconds >= 0 else None
 
 
-def foreign_answer(reply: Reply) -> Delivered:
+def foreign_answer(reply: GatewayResponse) -> SendResult:
     """Judge an answer that is not the gateway's own: a proxy's, a login page, a crash.
 
     Only 401 surely concerns the account. A 403 or 404 may be about this one request: it counts, and trips nothing.
     """
     if reply.status == 401:
-        return Delivered(Outcome.CONFIG_ERROR)
+        return SendResult(Outcome.CONFIG_ERROR)
     if reply.status in (403, 404):
-        return Delivered.undocumented()
+        return SendResult.undocumented()
     if reply.status == 429:
-        return Delivered(Outcome.THROTTLED, retry_after=seconds_to_wait(reply.headers))
+        return SendResult(Outcome.THROTTLED, retry_after=seconds_to_wait(reply.headers))
     if reply.status == 503 and "retry-after" in reply.headers:  # who says this did not pass the request on
-        return Delivered(Outcome.TRANSIENT, retry_after=seconds_to_wait(reply.headers))
-    return Delivered(Outcome.AMBIGUOUS)
+        return SendResult(Outcome.TRANSIENT, retry_after=seconds_to_wait(reply.headers))
+    return SendResult(Outcome.AMBIGUOUS)

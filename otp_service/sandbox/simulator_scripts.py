@@ -46,11 +46,11 @@ from typing import Annotated, Any, Final, Literal, NoReturn
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from otp_service.domain.errors import FieldMistake, Reason, Refused
+from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.sandbox.simulated_gateways import Gateway
 from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Reply, Say, Slow, Step
+from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Say, SimulatorResponse, Slow, Step
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.receipt_sender import Told, Word
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
@@ -185,7 +185,7 @@ def _step(told: NamedStep | _Step | None, dialect: _Dialect, at: str) -> Step:
     if told.say is not UNSET:
         return dialect.refusing(told.say, told.message or "Refused by the script")
     if told.status is not UNSET:
-        return Say(Reply((told.body or "").encode(), told.status, told.headers or {}))
+        return Say(SimulatorResponse((told.body or "").encode(), told.status, told.headers or {}))
     return Slow(told.slow) if told.slow is not UNSET else Down(told.down or 0.0)
 
 
@@ -224,10 +224,10 @@ def _malformed(problem: Exception) -> Refused:
     detail = said or str(problem)
     if named := re.search(r"(?:missing required|unknown) field `([a-z_]+)`", detail):
         pointer, detail = f"{pointer}/{named[1]}", "is required" if "required" in detail else "is not known here"
-    mistakes = (FieldMistake(pointer, detail),)
+    mistakes = (FieldError(pointer, detail),)
     return Refused(Reason.REQUEST_MALFORMED, "The body is not as it should be.", mistakes=mistakes)
 
 
 def _refuse(pointer: str, detail: str) -> NoReturn:
-    mistakes = (FieldMistake(pointer, detail),)
+    mistakes = (FieldError(pointer, detail),)
     raise Refused(Reason.REQUEST_MALFORMED, "The body is not as it should be.", mistakes=mistakes)

@@ -123,5 +123,5 @@ class Connections:
         return None
 
     def _largest(self) -> Member | None:
-        receiving = (member for phase in _RECEIVING for member in self._by_phase[phase])
-        return max(receiving, key=lambda member: member.kept_bytes, default=None)
+        receipt_store = (member for phase in _RECEIVING for member in self._by_phase[phase])
+        return max(receipt_store, key=lambda member: member.kept_bytes, default=None)

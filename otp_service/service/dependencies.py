@@ -10,18 +10,18 @@ from otp_service.crypto.fair_queue import Caller
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
-from otp_service.crypto.verification_cipher import Vault
-from otp_service.domain.errors import FieldMistake, Reason, Refused
+from otp_service.crypto.verification_cipher import VerificationCipher
+from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.limits import Limits
-from otp_service.domain.ports import Guesses, Idempotency, Lockouts, Outlet, Verifications
+from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQueue, Verifications
 from otp_service.domain.tenant import Tenant
 
-__all__ = ["CodeRequest", "Guess", "Parts", "unreadable"]
+__all__ = ["Attempt", "CodeRequest", "Dependencies", "key_unavailable"]
 
 UNREADABLE_RETRY_MS: Final = 1_000
 
 
-def unreadable() -> Refused:
+def key_unavailable() -> Refused:
     """Make the refusal for what was made under a key that other replicas have: come again, and one of them answers."""
     detail = "This replica does not have the key of this record (yet). Send the request again."
     return Refused(Reason.STORE_UNAVAILABLE, detail, retry_after_ms=UNREADABLE_RETRY_MS)
@@ -55,7 +55,7 @@ class CodeRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class Attempt:
     """One attempt at a verification's code; `code` is digits only.
 
     `key_id` names the API key that asks, `client` the address (IPv6: its /64) that the `verify_ip` limit counts.
@@ -79,7 +79,7 @@ class Guess:
         """Read what a person typed; raises `Refused` (`request_malformed`) for what cannot be a code."""
         code = read_code(typed)
         if code is None:
-            mistake = FieldMistake("/code", "The code must be 4-10 digits; spaces and dashes may stand between them.")
+            mistake = FieldError("/code", "The code must be 4-10 digits; spaces and dashes may stand between them.")
             raise Refused(Reason.REQUEST_MALFORMED, "Send the code of the text message.", mistakes=(mistake,))
         return cls(tenant, verification_id, code, key_id, client)
 
@@ -89,16 +89,16 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Dependencies:
     """What the use cases stand on; the composition root puts them together."""
 
     verifications: Verifications
-    guesses: Guesses
+    attempts: Attempts
     lockouts: Lockouts
     idempotency: Idempotency
     keyring: Keyring
-    vault: Vault
+    cipher: VerificationCipher
     pool: HashPool
     signer: TokenSigner
-    outlet: Outlet
+    message_queue: MessageQueue
     limits: Limits

@@ -13,9 +13,9 @@ import msgspec
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.ports import SealBroken
-from otp_service.domain.results import IdempotentCall, InFlight, Mismatch, Replay
-from otp_service.domain.views import Success, VerificationView
-from otp_service.service.dependencies import unreadable
+from otp_service.domain.results import IdempotencyClaim, InFlight, Mismatch, Replay
+from otp_service.domain.views import VerificationProof, VerificationView
+from otp_service.service.dependencies import key_unavailable
 
 __all__ = ["DISABLED", "Answers"]
 
@@ -43,7 +43,7 @@ class _Requested(msgspec.Struct, tag="requested"):
 
 
 class _Proved(msgspec.Struct, tag="verified"):
-    success: Success
+    success: VerificationProof
 
 
 class _Refused(msgspec.Struct, tag="refused"):
@@ -53,7 +53,7 @@ class _Refused(msgspec.Struct, tag="refused"):
 
 
 _Answer = _Requested | _Proved | _Refused
-Kept = TypeVar("Kept", VerificationView, Success)
+Kept = TypeVar("Kept", VerificationView, VerificationProof)
 _DECODER: Final = msgspec.msgpack.Decoder(_Answer)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -65,20 +65,20 @@ class Answers:
         """Seal under the keys of `keyring`."""
         self._keyring = keyring
 
-    def seal(self, call: IdempotentCall, answer: VerificationView | Success | Refused) -> bytes | None:
+    def seal(self, call: IdempotencyClaim, answer: VerificationView | VerificationProof | Refused) -> bytes | None:
         """Seal an answer under the current key, whose id stands in front; None for one that is not kept."""
         if isinstance(answer, Refused):
             if answer.reason in _PASSING:
                 return None
             plain = _encode(_Refused(answer.reason, answer.detail, answer.attempts_left))
-        elif isinstance(answer, Success):
+        elif isinstance(answer, VerificationProof):
             plain = _encode(_Proved(answer))
         else:
             plain = _encode(_Requested(answer))
         key_id = self._keyring.current
-        return key_id.encode() + b"\n" + self._keyring.seal(_KIND, call.subject, plain)
+        return key_id.encode() + b"\n" + self._keyring.seal(_KIND, call.keyed_hash, plain)
 
-    def again(self, call: IdempotentCall, found: Replay | InFlight | Mismatch, kind: type[Kept]) -> Kept:
+    def again(self, call: IdempotencyClaim, found: Replay | InFlight | Mismatch, kind: type[Kept]) -> Kept:
         """Give the kept answer again, or raise `Refused`: the kept refusal, in flight, or another request's key."""
         match found:
             case InFlight(wait_ms):
@@ -89,12 +89,12 @@ class Answers:
             case _:
                 raise Refused(Reason.IDEMPOTENCY_MISMATCH, "This key was used for another request.")
 
-    def _opened(self, call: IdempotentCall, sealed: bytes) -> VerificationView | Success:
+    def _opened(self, call: IdempotencyClaim, sealed: bytes) -> VerificationView | VerificationProof:
         key_id, _, body = sealed.partition(b"\n")
         try:
-            answer = _DECODER.decode(self._keyring.open(_KIND, call.subject, body, key_id.decode(errors="replace")))
+            answer = _DECODER.decode(self._keyring.open(_KIND, call.keyed_hash, body, key_id.decode(errors="replace")))
         except (SealBroken, msgspec.ValidationError):
-            raise unreadable() from None
+            raise key_unavailable() from None
         if isinstance(answer, _Refused):
             raise Refused(Reason(answer.reason), answer.detail, attempts_left=answer.attempts_left)
         return answer.view if isinstance(answer, _Requested) else answer.success

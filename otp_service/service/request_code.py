@@ -14,23 +14,23 @@ from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.ports import SealBroken
 from otp_service.domain.provider_policy import Availability
 from otp_service.domain.results import (
+    ActiveVerification,
     Admission,
     Admitted,
-    Claimed,
+    ClaimedMessage,
     Denied,
-    IdempotentCall,
+    IdempotencyClaim,
     InFlight,
-    Living,
     Mismatch,
+    RateLimit,
     Replay,
+    ReservationExpired,
     Started,
-    Take,
-    TooLate,
 )
-from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery, Record, Snapshot
+from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery, VerificationRecord, VerificationSnapshot
 from otp_service.domain.views import VerificationView, view_of
 from otp_service.service.cleanup import Cleanup
-from otp_service.service.dependencies import CodeRequest, Parts
+from otp_service.service.dependencies import CodeRequest, Dependencies
 from otp_service.service.idempotency import DISABLED, Answers
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id
 
@@ -56,21 +56,21 @@ _DENIALS: Final = {
 class RequestCode:
     """The use case; call it."""
 
-    def __init__(self, parts: Parts, cleanup: Cleanup) -> None:
-        """Work with `parts`; what comes to nothing is given back by `cleanup`."""
-        self._parts = parts
+    def __init__(self, dependencies: Dependencies, cleanup: Cleanup) -> None:
+        """Work with `dependencies`; what comes to nothing is given back by `cleanup`."""
+        self._dependencies = dependencies
         self._cleanup = cleanup
-        self._answers = Answers(parts.keyring)
+        self._answers = Answers(dependencies.keyring)
 
-    async def __call__(self, wanted: CodeRequest, key: IdempotentCall | None = None) -> VerificationView:
+    async def __call__(self, wanted: CodeRequest, key: IdempotencyClaim | None = None) -> VerificationView:
         """Make a code and have it sent. Under `key`, ask again for the same answer without a second text."""
-        wanted.tenant.judge_purpose(wanted.purpose)
+        wanted.tenant.check_purpose(wanted.purpose)
         number = _number(wanted)
-        partition = self._parts.keyring.spread("partition", number.e164, PARTITIONS)
+        partition = self._dependencies.keyring.partition_for("partition", number.e164, PARTITIONS)
         verification_id = new_verification_id(Partition(partition))
         if key is not None:
-            key = replace(key, mark=verification_id)
-        with self._parts.pool.place(wanted.caller):
+            key = replace(key, owner_token=verification_id)
+        with self._dependencies.pool.place(wanted.caller):
             admitted = await self._admit(self._admission(wanted, number, partition, verification_id, key))
             if isinstance(admitted, VerificationView):
                 return admitted
@@ -82,9 +82,9 @@ class RequestCode:
         number: PhoneNumber,
         partition: int,
         verification_id: str,
-        key: IdempotentCall | None,
+        key: IdempotencyClaim | None,
     ) -> Admission:
-        subject, limits = self._parts.keyring.subject, self._parts.limits
+        keyed_hash, limits = self._dependencies.keyring.keyed_hash, self._dependencies.limits
         counted = (
             ("client_ip", wanted.client, limits.client_ip),
             ("prefix", number.block, limits.prefix),
@@ -94,17 +94,19 @@ class RequestCode:
         )
         return Admission(
             partition=partition,
-            recipient=subject("recipient", number.e164),
+            recipient=keyed_hash("recipient", number.e164),
             tenant=wanted.tenant.name,
             purpose=wanted.purpose,
             policy=wanted.tenant.sends,
-            takes=tuple(
-                Take(limit, subject(limit, counts), windows) for limit, counts, windows in counted if counts and windows
+            rate_limits=tuple(
+                RateLimit(limit, keyed_hash(limit, counts), windows)
+                for limit, counts, windows in counted
+                if counts and windows
             ),
-            route=self._parts.outlet.route(number.country, number.e164, verification_id),
+            route=self._dependencies.message_queue.route(number.country, number.e164, verification_id),
             country=number.country,
             segments=wanted.tenant.segments_of(number.country, wanted.locale, wanted.purpose),
-            idempotent=key,
+            idempotency=key,
             token=verification_id[1 : 1 + TOKEN_LENGTH],
         )
 
@@ -121,15 +123,15 @@ class RequestCode:
 
     async def _take(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
         try:
-            return await self._parts.verifications.admit(admission)
+            return await self._dependencies.verifications.admit(admission)
         except (Refused, asyncio.CancelledError) as problem:  # nobody knows what was taken
-            await self._cleanup.after(problem, partial(self._parts.verifications.withdraw, admission))
+            await self._cleanup.after(problem, partial(self._dependencies.verifications.withdraw, admission))
             raise
 
     def _again(self, admission: Admission, found: Replay | InFlight | Mismatch) -> VerificationView:
-        if admission.idempotent is None:
+        if admission.idempotency is None:
             raise AssertionError(f"{found} without an idempotency key")
-        return self._answers.again(admission.idempotent, found, VerificationView)
+        return self._answers.again(admission.idempotency, found, VerificationView)
 
     async def _start_or_release(
         self, wanted: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str
@@ -138,26 +140,31 @@ class RequestCode:
         try:
             record, sealed = await self._made(wanted, number, admitted, verification_id, _first_usable(admitted))
         except BaseException as problem:
-            await self._cleanup.after(problem, partial(self._parts.verifications.release, admitted))
+            await self._cleanup.after(problem, partial(self._dependencies.verifications.release, admitted))
             raise
-        view = view_of(Snapshot(verification_id, record, admitted.now_ms), number.masked)
+        view = view_of(VerificationSnapshot(verification_id, record, admitted.now_ms), number.masked)
         found = await self._started(admitted, verification_id, record, sealed, view)
         if not isinstance(found, Started):
             detail = "The request took too long, and was dropped."
             late = Refused(Reason.OVERLOADED, detail, retry_after_ms=LATE_RETRY_MS)
-            await self._cleanup.after(late, partial(self._parts.verifications.release, admitted))
+            await self._cleanup.after(late, partial(self._dependencies.verifications.release, admitted))
             if isinstance(found, Replay):
                 return self._again(admitted.admission, found)
             raise late
         if sealed is not None:
-            self._parts.outlet.deliver(Claimed(verification_id, record, sealed, admitted.now_ms))
+            self._dependencies.message_queue.deliver(ClaimedMessage(verification_id, record, sealed, admitted.now_ms))
         return view
 
     async def _started(
-        self, admitted: Admitted, verification_id: str, record: Record, sealed: bytes | None, view: VerificationView
-    ) -> Started | TooLate | Replay:
+        self,
+        admitted: Admitted,
+        verification_id: str,
+        record: VerificationRecord,
+        sealed: bytes | None,
+        view: VerificationView,
+    ) -> Started | ReservationExpired | Replay:
         """Start it; when the store falls silent nobody knows whether it has, so nothing may come of it."""
-        verifications, key = self._parts.verifications, admitted.admission.idempotent
+        verifications, key = self._dependencies.verifications, admitted.admission.idempotency
         answer = self._answers.seal(key, view) if key else None
         try:
             return await verifications.start(admitted, verification_id, record, sealed, answer)
@@ -167,11 +174,11 @@ class RequestCode:
 
     async def _made(
         self, wanted: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str, provider: str
-    ) -> tuple[Record, bytes | None]:
+    ) -> tuple[VerificationRecord, bytes | None]:
         """Make the code: the record with its hash, and the code sealed for the outbox (None: a decoy)."""
-        vault = self._parts.vault
+        cipher = self._dependencies.cipher
         code, born_ms, expires_ms = self._code(wanted, admitted)
-        phc = await vault.hash_code(
+        phc = await cipher.hash_code(
             verification_id,
             wanted.tenant.name,
             admitted.admission.recipient,
@@ -179,7 +186,7 @@ class RequestCode:
             code,
             caller=wanted.caller,
         )
-        record = Record(
+        record = VerificationRecord(
             tenant=wanted.tenant.name,
             purpose=wanted.purpose,
             recipient=admitted.admission.recipient,
@@ -188,9 +195,9 @@ class RequestCode:
             attempts_left=wanted.tenant.max_attempts,
             keeps_code=wanted.tenant.sends.reuse,
             deliveries=() if wanted.decoy else (Delivery(provider, "queued", admitted.now_ms),),
-            key_id=vault.key_id,
+            key_id=cipher.key_id,
             phc=phc,
-            phone=vault.seal_phone(verification_id, number.e164),
+            phone=cipher.seal_phone(verification_id, number.e164),
             channel=wanted.channel,
             country=number.country,
             locale=wanted.locale,
@@ -199,26 +206,26 @@ class RequestCode:
             sends_left=admitted.sends_left,
             born_ms=born_ms,
         )
-        return record, None if wanted.decoy else vault.seal_code(verification_id, code)
+        return record, None if wanted.decoy else cipher.seal_code(verification_id, code)
 
     def _code(self, wanted: CodeRequest, admitted: Admitted) -> tuple[str, int, int]:
         """A code, when it was born and when it ends: the living one again by policy, if enough of its life is left."""
         now, ttl_ms = admitted.now_ms, wanted.tenant.sends.ttl_seconds * 1000
-        if (living := admitted.living) is not None:
-            ends = min(now + ttl_ms, living.record.born_ms + MAX_CODE_LIFE_MS)
+        if (active := admitted.active) is not None:
+            ends = min(now + ttl_ms, active.record.born_ms + MAX_CODE_LIFE_MS)
             if ends - now >= min(ttl_ms // 2, LEAST_LIFE_MS):
                 with contextlib.suppress(SealBroken):  # made under a key that this replica does not have: a new code
-                    return self._code_again(living, decoy=wanted.decoy), living.record.born_ms, ends
+                    return self._code_again(active, decoy=wanted.decoy), active.record.born_ms, ends
         return new_code(wanted.tenant.code_length), now, now + ttl_ms
 
-    def _code_again(self, living: Living, *, decoy: bool) -> str:
+    def _code_again(self, active: ActiveVerification, *, decoy: bool) -> str:
         """Give the living code, but one like it to a decoy or after one, so that nothing tells the two apart.
 
         What was sent before must not open what sends nothing.
         """
-        if decoy or not living.sealed_code:
-            return new_code(living.record.code_length)
-        return self._parts.vault.open_code(living.id, living.sealed_code, living.record)
+        if decoy or not active.sealed_code:
+            return new_code(active.record.code_length)
+        return self._dependencies.cipher.open_code(active.id, active.sealed_code, active.record)
 
 
 def _number(wanted: CodeRequest) -> PhoneNumber:
@@ -226,7 +233,7 @@ def _number(wanted: CodeRequest) -> PhoneNumber:
         number = parse(wanted.phone, wanted.country or wanted.tenant.country)
     except PhoneInvalid as invalid:
         raise Refused(Reason.PHONE_INVALID, str(invalid)) from None
-    wanted.tenant.judge_number(number)
+    wanted.tenant.check_number(number)
     return number
 
 

@@ -59,7 +59,7 @@ class UnlockNumber:
             LOG.info("audit", action="unlock", tenant=tenant.name, actor=actor, phone=number.masked, result=result)
 
     async def _unlock(self, tenant: Tenant, number: PhoneNumber) -> UnlockedNumber:
-        partition = self._keyring.spread("partition", number.e164, PARTITIONS)
-        recipient = self._keyring.subject("recipient", number.e164)
+        partition = self._keyring.partition_for("partition", number.e164, PARTITIONS)
+        recipient = self._keyring.keyed_hash("recipient", number.e164)
         done = await self._lockouts.unlock(partition, recipient, tenant.name, tenant.sends)
         return UnlockedNumber(number, done.was_locked, done.failures)

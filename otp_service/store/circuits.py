@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.provider_policy import GatewayPolicy
-from otp_service.store.keys import GatewayKeys
-from otp_service.store.pipelined_connection import Call
+from otp_service.domain.provider_policy import ProviderPolicy
+from otp_service.store.keys import ProviderKeys
+from otp_service.store.pipelined_connection import ScriptCall
 from otp_service.store.provider_limits import state_call, state_of
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
@@ -24,13 +24,13 @@ class RedisCircuits:
 
     async def out_of_funds(self, providers: Sequence[str]) -> list[str]:
         """Look at all of them in one batch."""
-        replies = await self._topology.send([state_call(name, GatewayPolicy()) for name in providers])
+        replies = await self._topology.send([state_call(name, ProviderPolicy()) for name in providers])
         return [
             name for name, reply in zip(providers, replies, strict=True) if state_of(reply).why == Outcome.FUNDS.value
         ]
 
     async def funded(self, provider: str) -> bool:
         """Close the circuit unless it is open for another reason by now."""
-        call = Call(script("gateway_close"), (GatewayKeys(provider).circuit,), (Outcome.FUNDS.value,))
+        call = ScriptCall(script("provider_close_circuit"), (ProviderKeys(provider).circuit,), (Outcome.FUNDS.value,))
         [reply] = await self._topology.send([call])
         return bool(reply[0] == b"closed")

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from otp_service.domain.results import IdempotentCall, InFlight, Mismatch, New, Replay
+from otp_service.domain.results import IdempotencyClaim, InFlight, KeyClaimed, Mismatch, Replay
 from otp_service.store.keys import idempotency_key, partition_of_id
-from otp_service.store.pipelined_connection import Call, Reply
+from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 
@@ -39,49 +39,49 @@ class RedisIdempotency:
         """Work through `topology`."""
         self._topology = topology
 
-    async def claim(self, call: IdempotentCall, verification_id: str) -> New | Replay | InFlight | Mismatch:
+    async def claim(self, call: IdempotencyClaim, verification_id: str) -> KeyClaimed | Replay | InFlight | Mismatch:
         """Claim the key, and look for the answer, in one batch; see the port."""
         calls = [claim_call(call)]
         if partition := partition_of_id(verification_id):
-            calls.append(Call(script("answer_read"), (partition.answers + call.subject,), (call.fingerprint,)))
+            calls.append(ScriptCall(script("answer_read"), (partition.answers + call.keyed_hash,), (call.fingerprint,)))
         found, *answers = await self._topology.send(calls)
         claim = claimed(found)
         if answers and answers[0][0] == b"replay" and not isinstance(claim, Mismatch):
             return Replay(answers[0][1])
         return claim
 
-    async def keep(self, call: IdempotentCall, verification_id: str, answer: bytes) -> None:
+    async def keep(self, call: IdempotencyClaim, verification_id: str, answer: bytes) -> None:
         """Keep an answer; see the port."""
         if partition := partition_of_id(verification_id):
-            keep = Call(script("answer_keep"), (partition.answers + call.subject,), answer_args(call, answer))
+            keep = ScriptCall(script("answer_keep"), (partition.answers + call.keyed_hash,), answer_args(call, answer))
             await self._topology.send([keep])
 
-    async def release(self, call: IdempotentCall) -> None:
+    async def release(self, call: IdempotencyClaim) -> None:
         """Free the key; see the port."""
         await self._topology.send([release_call(call)])
 
 
-def claim_call(call: IdempotentCall) -> Call:
+def claim_call(call: IdempotencyClaim) -> ScriptCall:
     """Make the call that claims a caller's key, for a batch."""
-    args = (call.fingerprint, call.mark, SILENT_MS, KEPT_MS)
-    return Call(script("idempotency_claim"), (idempotency_key(call.subject),), args)
+    args = (call.fingerprint, call.owner_token, SILENT_MS, KEPT_MS)
+    return ScriptCall(script("idempotency_claim"), (idempotency_key(call.keyed_hash),), args)
 
 
-def release_call(call: IdempotentCall) -> Call:
+def release_call(call: IdempotencyClaim) -> ScriptCall:
     """Make the call that frees a caller's key if it is still this owner's, for a batch."""
-    return Call(script("idempotency_release"), (idempotency_key(call.subject),), (call.mark,))
+    return ScriptCall(script("idempotency_release"), (idempotency_key(call.keyed_hash),), (call.owner_token,))
 
 
-def answer_args(call: IdempotentCall, answer: bytes) -> tuple[str | bytes | int, ...]:
+def answer_args(call: IdempotencyClaim, answer: bytes) -> tuple[str | bytes | int, ...]:
     """Say what every script says that keeps an answer: of which request, what, and for how long."""
     return (call.fingerprint, answer, KEPT_MS)
 
 
-def claimed(reply: Reply) -> New | InFlight | Mismatch:
+def claimed(reply: ScriptReply) -> KeyClaimed | InFlight | Mismatch:
     """Read the answer of `idempotency_claim`."""
     match reply[0]:
         case b"claimed":
-            return New()
+            return KeyClaimed()
         case b"in_flight":
             return InFlight(int(reply[1]))
         case _:

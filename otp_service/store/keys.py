@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 __all__ = [
     "PARTITIONS",
-    "GatewayKeys",
     "Partition",
+    "ProviderKeys",
     "idempotency_key",
     "limit_key",
     "new_verification_id",
@@ -99,18 +99,18 @@ def partition_of_id(verification_id: str) -> Partition | None:
     return Partition(_DIGITS.index(verification_id[0]))
 
 
-def limit_key(limit: str, subject: str) -> str:
+def limit_key(limit: str, keyed_hash: str) -> str:
     """Name the windows of a limit's subject (a keyed hash)."""
-    return f"otp:w:{limit}:{subject}"
+    return f"otp:w:{limit}:{keyed_hash}"
 
 
-def idempotency_key(subject: str) -> str:
+def idempotency_key(keyed_hash: str) -> str:
     """Name the claim of a caller's idempotency key (a keyed hash of it, its tenant and the endpoint)."""
-    return f"otp:i:{subject}"
+    return f"otp:i:{keyed_hash}"
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayKeys:
+class ProviderKeys:
     """What all replicas share of one provider, in one slot."""
 
     provider: str
@@ -145,9 +145,9 @@ class GatewayKeys:
         return f"otp:{{g:{self.provider}}}:d"
 
 
-def once_key(subject: str) -> str:
+def once_key(keyed_hash: str) -> str:
     """Name what remembers that something was used (a keyed hash)."""
-    return f"otp:u:{subject}"
+    return f"otp:u:{keyed_hash}"
 
 
 def probe_key(number: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from otp_service.domain.results import SendPolicy, Unlocked
 from otp_service.store.keys import Partition
-from otp_service.store.pipelined_connection import Call
+from otp_service.store.pipelined_connection import ScriptCall
 from otp_service.store.script_arguments import lockout_text, windows_text
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
@@ -24,5 +24,5 @@ class RedisLockouts:
         slot = Partition(partition)
         keys = (slot.recipients + recipient, slot.lockout(tenant, recipient))
         args = (tenant, windows_text(policy.recipient_failures), lockout_text(policy.lockout))
-        [reply] = await self._topology.send([Call(script("unlock"), keys, args)])
+        [reply] = await self._topology.send([ScriptCall(script("unlock"), keys, args)])
         return Unlocked(was_locked=reply[2] == b"1", failures=int(reply[1]))

@@ -7,11 +7,11 @@ from typing import Final
 
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import Receipt
-from otp_service.domain.results import Begun, Claimed, Noted, Settlement
+from otp_service.domain.results import CallStarted, ClaimedMessage, DeliveryUpdate, ReceiptEffect
 from otp_service.observability import LOG, METRICS
 from otp_service.store.excluded_messages import LeftToOthers
 from otp_service.store.keys import PARTITIONS, Partition, once_key, partition_of_id
-from otp_service.store.pipelined_connection import Call, Reply
+from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
 from otp_service.store.records import pack, unpack
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
@@ -35,7 +35,7 @@ class RedisOutbox:
         self._left = LeftToOthers()
         self._away = 0
 
-    async def claim(self) -> tuple[list[Claimed], int, int]:
+    async def claim(self) -> tuple[list[ClaimedMessage], int, int]:
         """Lease what is due in every partition that can be reached, in one batch."""
         replies = await self._claim([Partition(number) for number in range(PARTITIONS)])
         self._tell_away(PARTITIONS - len(replies))
@@ -43,12 +43,12 @@ class RedisOutbox:
         waiting = sum(int(reply[2]) for reply in replies)
         return await self._read(replies), oldest, waiting
 
-    async def claim_near(self, verification_ids: Collection[str]) -> list[Claimed]:
+    async def claim_near(self, verification_ids: Collection[str]) -> list[ClaimedMessage]:
         """Lease what is due in the partitions of some messages, as far as they can be reached."""
         partitions = {partition.number: partition for one in verification_ids if (partition := partition_of_id(one))}
         return await self._read(await self._claim(list(partitions.values())))
 
-    async def _claim(self, partitions: Sequence[Partition]) -> list[Reply]:
+    async def _claim(self, partitions: Sequence[Partition]) -> list[ScriptReply]:
         """Ask each partition for itself; raises `Refused` when none of them answers."""
         calls = [_claim(partition, self._key_ids, self._left.within(partition)) for partition in partitions]
         answers = await self._topology.attempt(calls)
@@ -68,7 +68,7 @@ class RedisOutbox:
             self._away = partitions
             LOG.warning("outbox_partly_unreachable", partitions=partitions, of=PARTITIONS)
 
-    async def _read(self, replies: Sequence[Reply]) -> list[Claimed]:
+    async def _read(self, replies: Sequence[ScriptReply]) -> list[ClaimedMessage]:
         """Read what was leased; what only the script could read is set aside, so that it does not come again."""
         claimed, unreadable = [], []
         for now, _, _, _, *entries in replies:
@@ -76,7 +76,7 @@ class RedisOutbox:
                 if (record := unpack(packed)) is None:
                     unreadable.append(name.decode(errors="replace"))
                 else:
-                    claimed.append(Claimed(name.decode(), record, code, int(now)))
+                    claimed.append(ClaimedMessage(name.decode(), record, code, int(now)))
         if unreadable:
             await self._set_aside(unreadable)
         return claimed
@@ -85,7 +85,7 @@ class RedisOutbox:
         calls = []
         for verification_id in verification_ids:
             _, message, outbox = _keys(verification_id)
-            calls.append(Call(script("set_aside"), (message, outbox), (verification_id,)))
+            calls.append(ScriptCall(script("set_aside"), (message, outbox), (verification_id,)))
         for verification_id, answer in zip(verification_ids, await self._topology.attempt(calls), strict=True):
             if not isinstance(answer, Refused) and answer[0] == b"set_aside":
                 _tell_unreadable(verification_id)
@@ -93,17 +93,17 @@ class RedisOutbox:
     async def leave(self, verification_id: str, lease: int) -> None:
         """Let others have a message that this replica cannot work on: due at once, and not claimed here again."""
         self._left.add(verification_id)
-        await self.settle(verification_id, lease, Settlement(due_in_ms=0))
+        await self.record_result(verification_id, lease, DeliveryUpdate(due_in_ms=0))
 
     async def begin(
-        self, verification_id: str, lease: int, provider: str, deadline_ms: int, *, repeatable: bool = False
-    ) -> Begun | None:
+        self, verification_id: str, lease: int, provider: str, deadline_ms: int, *, idempotent_send: bool = False
+    ) -> CallStarted | None:
         """Mark it as being sent, if it still may be."""
-        args = (verification_id, lease, provider, self._max_texts, deadline_ms, int(repeatable))
-        [reply] = await self._topology.send([Call(script("begin"), _keys(verification_id), args)])
-        return Begun(int(reply[1])) if reply[0] == b"go" else None
+        args = (verification_id, lease, provider, self._max_texts, deadline_ms, int(idempotent_send))
+        [reply] = await self._topology.send([ScriptCall(script("begin"), _keys(verification_id), args)])
+        return CallStarted(int(reply[1])) if reply[0] == b"go" else None
 
-    async def settle(self, verification_id: str, lease: int, settlement: Settlement) -> None:
+    async def record_result(self, verification_id: str, lease: int, settlement: DeliveryUpdate) -> None:
         """Write down the outcome."""
         args = (
             verification_id,
@@ -112,37 +112,39 @@ class RedisOutbox:
             settlement.call,
             settlement.status,
             settlement.error,
-            settlement.message_id,
+            settlement.provider_message_id,
             settlement.again_in_ms,
             "" if settlement.due_in_ms is None else settlement.due_in_ms,
             settlement.unasked,
             int(settlement.forget),
         )
-        await self._topology.send([Call(script("settle"), _keys(verification_id), args)])
+        await self._topology.send([ScriptCall(script("record_result"), _keys(verification_id), args)])
 
-    async def note(self, provider: str, receipt: Receipt, recipient: str) -> Noted:
+    async def record_receipt(self, provider: str, receipt: Receipt, recipient: str) -> ReceiptEffect:
         """Write down a gateway's own word."""
         if partition_of_id(receipt.message_id) is None:
-            return Noted.UNKNOWN
+            return ReceiptEffect.UNKNOWN
         keys = _keys(receipt.message_id)
         args = (
             receipt.message_id,
             provider,
             receipt.status or "",
             receipt.error or "",
-            receipt.gateway_id,
+            receipt.provider_message_id,
             recipient,
         )
-        [reply] = await self._topology.send([Call(script("receipt"), keys, args)])
-        return Noted(reply[0].decode())
+        [reply] = await self._topology.send([ScriptCall(script("receipt"), keys, args)])
+        return ReceiptEffect(reply[0].decode())
 
-    async def once(self, subject: str, use: str, seconds: int) -> bool:
+    async def mark_used(self, keyed_hash: str, use: str, seconds: int) -> bool:
         """Say whether something may be used now: for the first time, or again for the same."""
-        [reply] = await self._topology.send([Call(script("mark_used"), (once_key(subject),), (use, seconds * 1000))])
+        [reply] = await self._topology.send(
+            [ScriptCall(script("mark_used"), (once_key(keyed_hash),), (use, seconds * 1000))]
+        )
         return bool(reply[0] != b"other")
 
 
-def _claim(partition: Partition, key_ids: Iterable[str], left: Iterable[str]) -> Call:
+def _claim(partition: Partition, key_ids: Iterable[str], left: Iterable[str]) -> ScriptCall:
     args = (
         CLAIM_PER_PARTITION,
         LEASE_MS,
@@ -151,7 +153,7 @@ def _claim(partition: Partition, key_ids: Iterable[str], left: Iterable[str]) ->
         pack(tuple(key_ids)),
         pack(tuple(left)),
     )
-    return Call(script("claim"), (partition.outbox,), args)
+    return ScriptCall(script("claim"), (partition.outbox,), args)
 
 
 def _tell_set_aside(partition: Partition, names: Sequence[bytes]) -> None:

@@ -26,9 +26,9 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
 from otp_service.store.scripts import Script, all_scripts
 
-__all__ = ["SAFE_POLICY", "Call", "EvictionRefused", "Lanes", "Reply", "unavailable"]
+__all__ = ["SAFE_POLICY", "EvictionRefused", "PipelinedConnections", "ScriptCall", "ScriptReply", "unavailable"]
 
-Reply = Any
+ScriptReply = Any
 """What a script returns: numbers, bytes and lists of them. The typed methods of this room are its only readers."""
 
 LANES = 4
@@ -42,7 +42,7 @@ _POLICY = re.compile(rb"^maxmemory_policy:([\w-]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ScriptCall:
     """One script, the keys it may touch and its arguments."""
 
     script: Script
@@ -77,11 +77,11 @@ def unavailable(cause: BaseException | None = None) -> Refused:
 
 @dataclass(slots=True)
 class _Waiting:
-    call: Call
-    reply: asyncio.Future[Reply | ResponseError]
+    call: ScriptCall
+    reply: asyncio.Future[ScriptReply | ResponseError]
 
 
-class Lanes:
+class PipelinedConnections:
     """A few connections to one server, fed from one queue."""
 
     def __init__(
@@ -107,7 +107,7 @@ class Lanes:
             _refuse(waiting)
         await self._pool.aclose()
 
-    async def send(self, calls: Sequence[Call]) -> list[Reply | ResponseError]:
+    async def send(self, calls: Sequence[ScriptCall]) -> list[ScriptReply | ResponseError]:
         """Send `calls` in order in one batch; each answer is a reply or the server's own error.
 
         Raises `Refused`: `store_unavailable` past the deadline or without a connection, `overloaded` when too many
@@ -204,9 +204,9 @@ async def _drop(connection: AbstractConnection | None) -> None:
 
 async def _round_trip(
     connection: AbstractConnection, commands: list[tuple[str | bytes | int, ...]]
-) -> list[Reply | ResponseError]:
+) -> list[ScriptReply | ResponseError]:
     await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-    answers: list[Reply | ResponseError] = []
+    answers: list[ScriptReply | ResponseError] = []
     for _ in commands:
         try:
             answers.append(await connection.read_response(timeout=math.inf, disconnect_on_error=False))
@@ -215,7 +215,9 @@ async def _round_trip(
     return answers
 
 
-async def _teach(connection: AbstractConnection, batch: list[_Waiting], answers: list[Reply | ResponseError]) -> None:
+async def _teach(
+    connection: AbstractConnection, batch: list[_Waiting], answers: list[ScriptReply | ResponseError]
+) -> None:
     """Send in full what the server did not know (after its restart, say): it ran none of those."""
     unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
     if unknown:

@@ -20,7 +20,7 @@ from redis import exceptions as redis_errors
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
-from otp_service.store.pipelined_connection import RETRY_AFTER_MS, SAFE_POLICY, EvictionRefused, Reply
+from otp_service.store.pipelined_connection import RETRY_AFTER_MS, SAFE_POLICY, EvictionRefused, ScriptReply
 from otp_service.store.topology import Topology
 
 __all__ = ["StoreReadiness", "StoreStatus", "persists", "probe"]
@@ -192,7 +192,7 @@ class StoreReadiness:
             LOG.info("store_ready")
 
 
-def _status(answers: Sequence[Reply | Refused], *, allow_eviction: bool) -> StoreStatus:
+def _status(answers: Sequence[ScriptReply | Refused], *, allow_eviction: bool) -> StoreStatus:
     problems, policies = [], set[str]()
     for answer in answers:
         policy = _policy(answer)
@@ -205,7 +205,7 @@ def _status(answers: Sequence[Reply | Refused], *, allow_eviction: bool) -> Stor
     return StoreStatus(tuple(sorted(set(problems))), tuple(sorted(policies)), reached)
 
 
-def _policy(answer: Reply | Refused) -> str | None:
+def _policy(answer: ScriptReply | Refused) -> str | None:
     """Read the eviction policy; None: the server did not get so far."""
     if not isinstance(answer, Refused):
         return str(answer[0].decode())
@@ -231,7 +231,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _lost(answer: Reply | Refused) -> bool:
+def _lost(answer: ScriptReply | Refused) -> bool:
     cause = answer.__cause__ if isinstance(answer, Refused) else None
     return isinstance(cause, redis_errors.ConnectionError | OSError) and not isinstance(
         cause, redis_errors.BusyLoadingError | redis_errors.AuthenticationError | TimeoutError

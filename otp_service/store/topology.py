@@ -21,7 +21,13 @@ from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError,
 from otp_service.domain.errors import Reason, Refused
 from otp_service.store.connection import CONNECT_SECONDS, Access, addresses, cluster_options, pool_of
 from otp_service.store.keys import probe_key
-from otp_service.store.pipelined_connection import DEADLINE_SECONDS, Call, Lanes, Reply, unavailable
+from otp_service.store.pipelined_connection import (
+    DEADLINE_SECONDS,
+    PipelinedConnections,
+    ScriptCall,
+    ScriptReply,
+    unavailable,
+)
 from otp_service.store.scripts import script
 
 __all__ = ["Topology", "connect"]
@@ -37,17 +43,17 @@ _Map = list[tuple[int, int, _Node]]
 class Topology(Protocol):
     """Sends calls to where their keys live."""
 
-    async def send(self, calls: Sequence[Call]) -> list[Reply]:
+    async def send(self, calls: Sequence[ScriptCall]) -> list[ScriptReply]:
         """Answer `calls` in order. Raises `Refused` (`store_unavailable`, `overloaded`) if any of them failed."""
 
-    async def attempt(self, calls: Sequence[Call]) -> list[Reply | Refused]:
+    async def attempt(self, calls: Sequence[ScriptCall]) -> list[ScriptReply | Refused]:
         """Answer `calls` in order: each with its reply, or with the `Refused` that `send` would have raised for it.
 
         For calls that stand for themselves: one server of a cluster that is away takes nothing from the others. What a
         call did that is answered by `store_unavailable` is not known.
         """
 
-    async def probe(self) -> list[Reply | Refused]:
+    async def probe(self) -> list[ScriptReply | Refused]:
         """Try every primary with the script `probe`: its reply, or why that server cannot be used."""
 
     async def command(self, *words: str) -> Any:
@@ -72,22 +78,22 @@ class SingleServer:
         """Send through `pool`."""
         self._pool = pool
         self._access = access
-        self._lanes: Lanes | None = None
+        self._lanes: PipelinedConnections | None = None
 
-    async def send(self, calls: Sequence[Call]) -> list[Reply]:
+    async def send(self, calls: Sequence[ScriptCall]) -> list[ScriptReply]:
         """Send one batch; see `Topology`."""
         return _all_good(await self.attempt(calls))
 
-    async def attempt(self, calls: Sequence[Call]) -> list[Reply | Refused]:
+    async def attempt(self, calls: Sequence[ScriptCall]) -> list[ScriptReply | Refused]:
         """Send one batch; see `Topology`. One server fails for all calls alike, unless a script itself does."""
         if self._lanes is None:
-            self._lanes = Lanes(self._pool, allow_eviction=self._access.allow_eviction)
+            self._lanes = PipelinedConnections(self._pool, allow_eviction=self._access.allow_eviction)
         try:
             return [_judged(answer) for answer in await self._lanes.send(calls)]
         except Refused as refused:
             return [refused] * len(calls)
 
-    async def probe(self) -> list[Reply | Refused]:
+    async def probe(self) -> list[ScriptReply | Refused]:
         """Try the server; see `Topology`."""
         return await self.attempt([_probe_call(probe_key(0))])
 
@@ -116,17 +122,17 @@ class Cluster:
         self._access = access
         self._options = options
         self._askable = list(seeds)
-        self._nodes: dict[_Node, Lanes] = {}
+        self._nodes: dict[_Node, PipelinedConnections] = {}
         self._slots: _Map = []
         self._doubtful = False
         self._learning = asyncio.Lock()
         self._learnt_at = -math.inf
 
-    async def send(self, calls: Sequence[Call]) -> list[Reply]:
+    async def send(self, calls: Sequence[ScriptCall]) -> list[ScriptReply]:
         """Send one batch a node; see `Topology`."""
         return _all_good(await self.attempt(calls))
 
-    async def attempt(self, calls: Sequence[Call]) -> list[Reply | Refused]:
+    async def attempt(self, calls: Sequence[ScriptCall]) -> list[ScriptReply | Refused]:
         """Send one batch a node, all at once; what a node says it does not have goes to the one it names."""
         answers: list[Any] = [unavailable() for _ in calls]
         with contextlib.suppress(TimeoutError, Refused):  # what was answered until then stays
@@ -137,7 +143,7 @@ class Cluster:
             self._doubtful = True
         return judged
 
-    async def _attempt(self, calls: Sequence[Call], answers: list[Any]) -> None:
+    async def _attempt(self, calls: Sequence[ScriptCall], answers: list[Any]) -> None:
         """Put into `answers` what the nodes say, as they say it."""
         if not self._slots or (self._doubtful and self._age() > LEARN_AGAIN_SECONDS):
             await self._learn(self._slots)
@@ -149,7 +155,7 @@ class Cluster:
             await self._send_by_node(self._slots, calls, moved, answers)
 
     async def _send_by_node(
-        self, slots: _Map, calls: Sequence[Call], places: Iterable[int], answers: list[Any]
+        self, slots: _Map, calls: Sequence[ScriptCall], places: Iterable[int], answers: list[Any]
     ) -> None:
         by_node: dict[_Node, list[int]] = {}
         for n in places:
@@ -168,7 +174,7 @@ class Cluster:
 
         await asyncio.gather(*(ask(node, places) for node, places in by_node.items()))
 
-    async def probe(self) -> list[Reply | Refused]:
+    async def probe(self) -> list[ScriptReply | Refused]:
         """Try the node of every part of the map; a part without a node cannot be used; see `Topology`."""
         if not self._slots:
             first = await self.attempt([_probe_call(probe_key(0))])  # learns the map
@@ -198,9 +204,9 @@ class Cluster:
         """Close the lanes to every node."""
         await asyncio.gather(*(lanes.close() for lanes in self._nodes.values()))
 
-    def _lanes(self, node: _Node) -> Lanes:
+    def _lanes(self, node: _Node) -> PipelinedConnections:
         if node not in self._nodes:
-            self._nodes[node] = Lanes(self._pool(*node), allow_eviction=self._access.allow_eviction)
+            self._nodes[node] = PipelinedConnections(self._pool(*node), allow_eviction=self._access.allow_eviction)
         return self._nodes[node]
 
     def _pool(self, host: str, port: int) -> ConnectionPool:
@@ -227,13 +233,13 @@ class Cluster:
         return (primary[0].decode() if primary[0] else self._seeds[0][0], int(primary[1]))
 
 
-def _node_of(slots: _Map, call: Call) -> _Node | None:
+def _node_of(slots: _Map, call: ScriptCall) -> _Node | None:
     slot = key_slot(call.keys[0].encode())
     return next((node for first, last, node in slots if first <= slot <= last), None)
 
 
-def _probe_call(key: str) -> Call:
-    return Call(script("probe"), (key,))
+def _probe_call(key: str) -> ScriptCall:
+    return ScriptCall(script("probe"), (key,))
 
 
 def _probe_keys(slots: _Map) -> list[str]:
@@ -253,14 +259,14 @@ def _covers_all(slots: _Map) -> bool:
     return sum(last - first + 1 for first, last, _ in slots) == REDIS_CLUSTER_HASH_SLOTS
 
 
-def _judged(answer: Any) -> Reply | Refused:
+def _judged(answer: Any) -> ScriptReply | Refused:
     """Pass a reply on; any error of the server means that the call did not do its work."""
     if isinstance(answer, AskError | TryAgainError | ResponseError):
         return unavailable(answer)
     return answer
 
 
-def _all_good(answers: list[Reply | Refused]) -> list[Reply]:
+def _all_good(answers: list[ScriptReply | Refused]) -> list[ScriptReply]:
     """Raise the first refusal among `answers`."""
     for answer in answers:
         if isinstance(answer, Refused):

@@ -9,25 +9,25 @@ from typing import Any, Final
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import DISABLED_RETRY_MS, Window
-from otp_service.domain.provider_policy import Caps, GatewayPolicy, GatewayState
+from otp_service.domain.provider_policy import Caps, ProviderPolicy, ProviderState
 from otp_service.domain.results import (
+    ActiveVerification,
     Admission,
     Admitted,
     Denied,
     InFlight,
-    Living,
+    KeyClaimed,
     Mismatch,
-    New,
+    NotFound,
     Replay,
+    ReservationExpired,
     Started,
-    TooLate,
-    Unknown,
     Unreadable,
 )
-from otp_service.domain.verification import Record, Snapshot
+from otp_service.domain.verification import VerificationRecord, VerificationSnapshot
 from otp_service.store import idempotency_keys
 from otp_service.store.keys import Partition, limit_key, partition_of_id
-from otp_service.store.pipelined_connection import Call, Reply
+from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
 from otp_service.store.provider_limits import day_state_call, passing_caps, state_call, state_of
 from otp_service.store.records import pack, unpack
 from otp_service.store.reservation import release_call, start_keys, undo_calls, untake_calls
@@ -62,7 +62,7 @@ class RedisVerifications:
     def __init__(
         self,
         topology: Topology,
-        policies: Mapping[str, GatewayPolicy] = _NOTHING,
+        policies: Mapping[str, ProviderPolicy] = _NOTHING,
         tenants: Mapping[str, Caps] = _NOTHING,
         *,
         key_ids: Collection[str],
@@ -79,26 +79,26 @@ class RedisVerifications:
     async def admit(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
         """Take from every budget in one batch; see the port."""
         looks = self._looks(admission)
-        calls = [_reserve(admission), *(_take(t.limit, t.subject, t.windows) for t in admission.takes), *looks]
-        if admission.idempotent:
-            calls.append(idempotency_keys.claim_call(admission.idempotent))
+        calls = [_reserve(admission), *(_take(t.limit, t.keyed_hash, t.windows) for t in admission.rate_limits), *looks]
+        if admission.idempotency:
+            calls.append(idempotency_keys.claim_call(admission.idempotency))
         answers = await self._topology.attempt(calls)
         replies = await self._all_or_nothing(admission, answers)
-        reserved, takes = replies[0], replies[1 : 1 + len(admission.takes)]
-        looked = replies[1 + len(takes) : 1 + len(takes) + len(looks)]
-        admitted = _admitted(admission, reserved, takes, looked)
-        claim = idempotency_keys.claimed(replies[-1]) if admission.idempotent else New()
+        reserved, rate_limits = replies[0], replies[1 : 1 + len(admission.rate_limits)]
+        looked = replies[1 + len(rate_limits) : 1 + len(rate_limits) + len(looks)]
+        admitted = _admitted(admission, reserved, rate_limits, looked)
+        claim = idempotency_keys.claimed(replies[-1]) if admission.idempotency else KeyClaimed()
         stopped = Replay(reserved[2]) if reserved[0] == b"replay" else claim
-        if not isinstance(stopped, New):
+        if not isinstance(stopped, KeyClaimed):
             await self._give_back(admitted, reserved, free_key=False)
             return claim if isinstance(claim, Mismatch) else stopped
-        denied = _longest_denial(admission, reserved, takes)
+        denied = _longest_denial(admission, reserved, rate_limits)
         if denied:
             await self._give_back(admitted, reserved, free_key=True)
             return denied
         return admitted
 
-    def _looks(self, admission: Admission) -> list[Call]:
+    def _looks(self, admission: Admission) -> list[ScriptCall]:
         """Look at every gateway of the route, and at the tenant's day, with what this message costs there."""
         policies = [self._policies[name] for name in admission.route]
         prices = [policy.cost(admission.country, admission.segments) for policy in policies]
@@ -110,7 +110,9 @@ class RedisVerifications:
             looks.append(day_state_call(admission.tenant, caps, [0, *prices]))
         return looks
 
-    async def _all_or_nothing(self, admission: Admission, answers: Sequence[Reply | Refused]) -> list[Reply]:
+    async def _all_or_nothing(
+        self, admission: Admission, answers: Sequence[ScriptReply | Refused]
+    ) -> list[ScriptReply]:
         """Read the answers, or give back what the answered ones took, and raise what kept the others."""
         refused = next((answer for answer in answers if isinstance(answer, Refused)), None)
         if refused is None:
@@ -122,31 +124,36 @@ class RedisVerifications:
     async def withdraw(self, admission: Admission) -> None:
         """Take back what can be found of an admission; see the port."""
         key = Partition(admission.partition).recipients + admission.recipient
-        calls = [Call(script("unreserve"), (key,), (admission.tenant, admission.purpose, admission.token))]
-        if admission.idempotent:
-            calls.append(idempotency_keys.release_call(admission.idempotent))
+        calls = [ScriptCall(script("unreserve"), (key,), (admission.tenant, admission.purpose, admission.token))]
+        if admission.idempotency:
+            calls.append(idempotency_keys.release_call(admission.idempotency))
         await self._topology.send(calls)
 
     async def release(self, admitted: Admitted) -> None:
         """Give everything back."""
         await self._give_back(admitted, [b"reserved"], free_key=True)
 
-    async def _give_back(self, admitted: Admitted, reserved: Reply, *, free_key: bool) -> None:
+    async def _give_back(self, admitted: Admitted, reserved: ScriptReply, *, free_key: bool) -> None:
         admission = admitted.admission
-        calls = untake_calls(admitted.taken)
+        calls = untake_calls(admitted.acquired)
         if reserved[0] == b"reserved":
             calls.append(release_call(admission, admitted.now_ms, admitted.chain_before))
-        if free_key and admission.idempotent:
-            calls.append(idempotency_keys.release_call(admission.idempotent))
+        if free_key and admission.idempotency:
+            calls.append(idempotency_keys.release_call(admission.idempotency))
         if calls:
             await self._topology.send(calls)
 
     async def start(
-        self, admitted: Admitted, verification_id: str, record: Record, sealed_code: bytes | None, answer: bytes | None
-    ) -> Started | TooLate | Replay:
+        self,
+        admitted: Admitted,
+        verification_id: str,
+        record: VerificationRecord,
+        sealed_code: bytes | None,
+        answer: bytes | None,
+    ) -> Started | ReservationExpired | Replay:
         """Store the verification; see the port."""
         partition = Partition(admitted.admission.partition)
-        call = admitted.admission.idempotent if answer is not None else None
+        call = admitted.admission.idempotency if answer is not None else None
         keys = start_keys(admitted.admission, verification_id, call)
         args: tuple[str | bytes | int, ...] = (
             verification_id,
@@ -159,50 +166,50 @@ class RedisVerifications:
         )
         if call and answer is not None:
             args = (*args, *idempotency_keys.answer_args(call, answer))
-        [reply] = await self._topology.send([Call(script("start"), keys, args)])
+        [reply] = await self._topology.send([ScriptCall(script("start"), keys, args)])
         match reply[0]:
             case b"started":
                 return Started()
             case b"replay":
                 return Replay(reply[1])
             case _:
-                return TooLate()
+                return ReservationExpired()
 
     async def abandon(self, admitted: Admitted, verification_id: str) -> None:
         """Make sure that nothing comes of a start, and give everything back; see the port."""
-        keys = start_keys(admitted.admission, verification_id, admitted.admission.idempotent)
-        [reply] = await self._topology.send([Call(script("abandon"), keys, (verification_id, ABANDONED_MS))])
+        keys = start_keys(admitted.admission, verification_id, admitted.admission.idempotency)
+        [reply] = await self._topology.send([ScriptCall(script("abandon"), keys, (verification_id, ABANDONED_MS))])
         if reply[0] != b"begun":
             await self.release(admitted)
 
-    async def cancel(self, verification_id: str, tenant: str) -> Snapshot | Unknown | Unreadable:
+    async def cancel(self, verification_id: str, tenant: str) -> VerificationSnapshot | NotFound | Unreadable:
         """End it if it is pending; see the port."""
         partition = partition_of_id(verification_id)
         if partition is None:
-            return Unknown()
-        call = Call(script("cancel"), partition.of(verification_id), (verification_id, tenant, self._key_ids))
+            return NotFound()
+        call = ScriptCall(script("cancel"), partition.of(verification_id), (verification_id, tenant, self._key_ids))
         return await self._snapshot(verification_id, call)
 
-    async def read(self, verification_id: str, tenant: str) -> Snapshot | Unknown | Unreadable:
+    async def read(self, verification_id: str, tenant: str) -> VerificationSnapshot | NotFound | Unreadable:
         """Say how it stands; see the port."""
         partition = partition_of_id(verification_id)
         if partition is None:
-            return Unknown()
-        call = Call(script("read"), (partition.verifications + verification_id,), (tenant,))
+            return NotFound()
+        call = ScriptCall(script("read"), (partition.verifications + verification_id,), (tenant,))
         return await self._snapshot(verification_id, call)
 
-    async def _snapshot(self, verification_id: str, call: Call) -> Snapshot | Unknown | Unreadable:
+    async def _snapshot(self, verification_id: str, call: ScriptCall) -> VerificationSnapshot | NotFound | Unreadable:
         [reply] = await self._topology.send([call])
         match reply[0]:
             case b"unknown":
-                return Unknown()
+                return NotFound()
             case b"unreadable":
                 return Unreadable()
         record = unpack(reply[2])
-        return Unknown() if record is None else Snapshot(verification_id, record, int(reply[1]))
+        return NotFound() if record is None else VerificationSnapshot(verification_id, record, int(reply[1]))
 
 
-def _reserve(admission: Admission) -> Call:
+def _reserve(admission: Admission) -> ScriptCall:
     partition, policy = Partition(admission.partition), admission.policy
     args: tuple[str | bytes | int, ...] = (
         admission.tenant,
@@ -220,37 +227,41 @@ def _reserve(admission: Admission) -> Call:
     )
     lockout = partition.lockout(admission.tenant, admission.recipient)
     keys: tuple[str, ...] = (partition.recipients + admission.recipient, lockout)
-    if call := admission.idempotent:
-        keys, args = (*keys, partition.answers + call.subject), (*args, call.fingerprint)
-    return Call(script("reserve"), keys, args)
+    if call := admission.idempotency:
+        keys, args = (*keys, partition.answers + call.keyed_hash), (*args, call.fingerprint)
+    return ScriptCall(script("reserve"), keys, args)
 
 
-def _take(limit: str, subject: str, windows: tuple[Window, ...]) -> Call:
-    return Call(script("take"), (limit_key(limit, subject),), (windows_text(windows),))
+def _take(limit: str, keyed_hash: str, windows: tuple[Window, ...]) -> ScriptCall:
+    return ScriptCall(script("rate_limit_acquire"), (limit_key(limit, keyed_hash),), (windows_text(windows),))
 
 
-def _admitted(admission: Admission, reserved: Reply, takes: list[Reply], looked: list[Reply]) -> Admitted:
+def _admitted(
+    admission: Admission, reserved: ScriptReply, rate_limits: list[ScriptReply], looked: list[ScriptReply]
+) -> Admitted:
     """Note everything that was taken, also when the whole is denied: it has to be given back."""
     passed = reserved[0] == b"reserved"
-    living = None
+    active = None
     if passed and reserved[4] and (record := unpack(reserved[5])):
-        living = Living(reserved[4].decode(), record, reserved[6])
+        active = ActiveVerification(reserved[4].decode(), record, reserved[6])
     gateways, tenant_capped_ms = _standing(admission.route, looked)
     return Admitted(
         admission=admission,
         now_ms=int(reserved[1]),
         sends_left=admission.policy.max_sends - int(reserved[2]) - 1 if passed else 0,
-        living=living,
+        active=active,
         chain_before=reserved[3] if passed else b"",
-        taken=tuple(
-            (take, int(reply[1])) for take, reply in zip(admission.takes, takes, strict=True) if reply[0] == b"taken"
+        acquired=tuple(
+            (take, int(reply[1]))
+            for take, reply in zip(admission.rate_limits, rate_limits, strict=True)
+            if reply[0] == b"taken"
         ),
         gateways=gateways,
         tenant_capped_ms=tenant_capped_ms,
     )
 
 
-def _standing(route: tuple[str, ...], looked: list[Reply]) -> tuple[tuple[tuple[str, GatewayState], ...], int]:
+def _standing(route: tuple[str, ...], looked: list[ScriptReply]) -> tuple[tuple[tuple[str, ProviderState], ...], int]:
     """Say how each gateway stands for the message, by all caps, and for how long the tenant's block every message."""
     states = [state_of(reply) for reply in looked[: len(route)]]
     if len(looked) == len(route):
@@ -263,7 +274,7 @@ def _standing(route: tuple[str, ...], looked: list[Reply]) -> tuple[tuple[tuple[
     return tuple(zip(route, judged, strict=True)), until_tomorrow_ms if passes_free else 0
 
 
-def _longest_denial(admission: Admission, reserved: Reply, takes: list[Reply]) -> Denied | None:
+def _longest_denial(admission: Admission, reserved: ScriptReply, rate_limits: list[ScriptReply]) -> Denied | None:
     """Tell the lock first, and otherwise what keeps the caller waiting longest: an honest Retry-After."""
     denials = []
     if reserved[0] == b"disabled":
@@ -273,7 +284,7 @@ def _longest_denial(admission: Admission, reserved: Reply, takes: list[Reply]) -
         denials.append(Denied(reason, int(reserved[2]), limit))
         if reason is Reason.RECIPIENT_LOCKED:
             return denials[0]
-    for take, reply in zip(admission.takes, takes, strict=True):
+    for take, reply in zip(admission.rate_limits, rate_limits, strict=True):
         if reply[0] == b"denied":
             denials.append(Denied(Reason.RATE_LIMITED, int(reply[1]), take.limit))
     return max(denials, key=lambda denied: denied.wait_ms, default=None)

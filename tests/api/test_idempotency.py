@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from otp_service.store.attempts import RedisGuesses
+from otp_service.store.attempts import RedisAttempts
 from otp_service.store.pipelined_connection import unavailable
 from tests.api.kit import (
     BODY,
@@ -270,14 +270,14 @@ async def test_a_crash_in_verify_code(world: World) -> None:
 async def test_a_success_whose_answer_was_lost_is_told_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store made the success and its reply was lost: the caller gets 503, and with its key the same proof."""
     verification_id, code = await world.requested()
-    consume = RedisGuesses.consume
+    consume = RedisAttempts.consume
 
     async def unheard(*args: Any) -> Any:
         await consume(*args)
         raise unavailable()
 
     with monkeypatch.context() as lossy:
-        lossy.setattr(RedisGuesses, "consume", unheard)
+        lossy.setattr(RedisAttempts, "consume", unheard)
         problem(await guess(world, verification_id, code), 503, "store_unavailable")
     again = await guess(world, verification_id, code)
     assert again.status_code == 200

@@ -175,7 +175,7 @@ async def test_a_call_to_spend_that_never_arrives_costs_no_attempt(far: World, w
     """The key is free, and all attempts are left."""
     verification_id, code = await far.requested()
     guess = {"verification_id": verification_id, "code": far.wrong(code)}
-    way.lose("spend_attempt", before=True)
+    way.lose("reserve_attempt", before=True)
     problem(await far.client.post(VERIFY, json=guess, headers=KEY), 503, "store_unavailable")
 
     assert (await far.client.get(BY_ID + verification_id)).json()["attempts_left"] == 5

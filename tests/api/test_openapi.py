@@ -139,7 +139,7 @@ async def test_stable_words_are_listed(document: dict[str, Any]) -> None:
     """Codes and states are enumerated, so that a generated client knows them."""
     schemas = document["components"]["schemas"]
     assert set(schemas["Reason"]["enum"]) >= set().union(*CONTRACT.values())
-    assert set(schemas["Status"]["enum"]) == STATUSES
+    assert set(schemas["VerificationStatus"]["enum"]) == STATUSES
 
 
 async def test_who_needs_a_key(document: dict[str, Any]) -> None:

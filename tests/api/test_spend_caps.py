@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from otp_service.sandbox.dev_config import merged
-from otp_service.store.keys import GatewayKeys
+from otp_service.store.keys import ProviderKeys
 from tests.api.kit import demo, problem
 from tests.api.test_caps import refused_until_tomorrow, sent
 from tests.world import World, WorldMaker
@@ -92,7 +92,7 @@ async def test_at_a_cap_and_out_of_order_is_at_a_cap(make_world: WorldMaker) -> 
     cap = {"daily_spend_cap": "0.5"}
     world = await make_world(through("one", "two", one=inbox("1", **cap), two=inbox("1", **cap)))
     now = (await world.store.time())[0] * 1000
-    await world.store.hset(GatewayKeys("one").circuit, mapping={"open": now + 60_000, "why": "funds", "trips": 1})
+    await world.store.hset(ProviderKeys("one").circuit, mapping={"open": now + 60_000, "why": "funds", "trips": 1})
     await refused_until_tomorrow(world, "0812-1010-0011")
 
 
@@ -116,7 +116,7 @@ async def test_a_cap_is_exact_under_parallel_requests(make_world: WorldMaker, ow
     codes = Counter(response.json().get("code", "202") for response in responses)
     assert set(codes) <= {"202", "spend_cap_reached"}
     await texts(world, 100)
-    key = GatewayKeys("one").day if owner == "provider" else "otp:t:demo:d"
+    key = ProviderKeys("one").day if owner == "provider" else "otp:t:demo:d"
     assert await world.store.hget(key, "spend") == b"200000000"
     problem(await world.request("+628129999999"), 429, "spend_cap_reached")
 
@@ -134,12 +134,12 @@ async def texts(world: World, count: int) -> None:
 async def test_a_day_that_cannot_be_read(make_world: WorldMaker, damage: str) -> None:
     """Money that may have been spent is not spent again: capped until tomorrow; without a cap it stops nobody."""
     world = await make_world(through("one", one=inbox("1", daily_spend_cap="100")))
-    await spoil(world, GatewayKeys("one").day, damage)
+    await spoil(world, ProviderKeys("one").day, damage)
     await refused_until_tomorrow(world, "0812-1010-0011")
-    assert await world.store.pttl(GatewayKeys("one").day) > 0
+    assert await world.store.pttl(ProviderKeys("one").day) > 0
 
     free = await make_world(through("two", two=inbox("1")))
-    await spoil(free, GatewayKeys("two").day, damage)
+    await spoil(free, ProviderKeys("two").day, damage)
     assert await sent(free, "0812-1010-0012") == "two"
 
 

@@ -16,7 +16,7 @@ from otp_service.domain.limits import Window
 from otp_service.observability import configure_logging
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.keys import limit_key
-from otp_service.store.pipelined_connection import Call
+from otp_service.store.pipelined_connection import ScriptCall
 from otp_service.store.scripts import script
 from otp_service.store.topology import connect
 from tests.bench.flood import measure
@@ -44,8 +44,8 @@ async def calls_together(url: str) -> str:
     topology = connect(url)
     windows = f"{WINDOWS.count} {WINDOWS.seconds * 1000}"
 
-    def call(number: int, n: int) -> Call:
-        return Call(script("take"), (limit_key("bench", f"{number}-{n}"),), (windows,))
+    def call(number: int, n: int) -> ScriptCall:
+        return ScriptCall(script("rate_limit_acquire"), (limit_key("bench", f"{number}-{n}"),), (windows,))
 
     async def alone(number: int) -> None:
         for n in range(CALLS):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from otp_service.bootstrap.provider_factory import providers_of
-from otp_service.domain.message import Report, Sending
+from otp_service.domain.message import DeliveryReport, OutboundMessage
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.providers.base import Provider, Reports
+from otp_service.providers.base import PollingProvider, Provider
 from otp_service.providers.inbox import Inbox
 from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.sandbox.simulators.eims import EimsSimulator, EimsState
@@ -111,19 +111,19 @@ async def test_eims_reports(zero: bool, status: DeliveryStatus | None) -> None:
     async with EimsSimulator("acme", "word") as gateway:
         account = {"type": "eims", "base_url": gateway.url, "account": "acme", "password": "word"}
         provider = made(account | {"zero_is_delivered": zero})
-        assert isinstance(provider, Reports)
-        await provider.send(Sending("v1", E164, "ID", NATIONAL, "kode 123456", "123456", 300))
+        assert isinstance(provider, PollingProvider)
+        await provider.send(OutboundMessage("v1", E164, "ID", NATIONAL, "kode 123456", "123456", 300))
         identity = gateway.messages[0].id
         gateway.states[identity] = EimsState(sent=0)
-        assert await provider.report(str(identity)) == Report(status)
+        assert await provider.fetch_report(str(identity)) == DeliveryReport(status)
         await provider.close()
 
 
-@pytest.mark.parametrize(("seconds", "tells"), [(0, False), (0.5, True), (30, True)])
-def test_eims_is_asked_for_reports_or_not(seconds: float, tells: bool) -> None:
+@pytest.mark.parametrize(("seconds", "reports_delivery"), [(0, False), (0.5, True), (30, True)])
+def test_eims_is_asked_for_reports_or_not(seconds: float, reports_delivery: bool) -> None:
     """With a period of 0 nobody asks, so nothing more is heard of a message."""
     account = {"type": "eims", "base_url": "http://127.0.0.1:9", "account": "acme", "password": "word"}
-    assert made(account | {"report_poll_seconds": seconds}).tells is tells
+    assert made(account | {"report_poll_seconds": seconds}).reports_delivery is reports_delivery
 
 
 def test_an_inbox_that_is_given_is_every_inbox() -> None:

@@ -18,7 +18,16 @@ import httpx
 
 from otp_service.sandbox.simulators import eims, kedasms, sendcloud
 from otp_service.sandbox.simulators.eims import EimsMessage, EimsSimulator, EimsState
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Reply, Request, Say, Simulator, Slow
+from otp_service.sandbox.simulators.http_server import (
+    Behaviour,
+    Cut,
+    Hang,
+    Request,
+    Say,
+    Simulator,
+    SimulatorResponse,
+    Slow,
+)
 from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
 from tests.chaos.moods import LIES, REFUSALS, Fate, Mood, Moods, Text
@@ -33,8 +42,8 @@ TRY_AGAIN_SECONDS: Final = 0.5
 CARRIER_FAILED: Final = 570
 """SMSHook: out of coverage. Another gateway may be asked."""
 
-PAGE: Final = Reply(b"<html><h1>Internal Server Error</h1></html>", 500, {"Content-Type": "text/html"})
-GARBLED: Final = Reply(b'{"status": 0, "arr')
+PAGE: Final = SimulatorResponse(b"<html><h1>Internal Server Error</h1></html>", 500, {"Content-Type": "text/html"})
+GARBLED: Final = SimulatorResponse(b'{"status": 0, "arr')
 
 _SILENCES: Final[Mapping[Mood, Behaviour]] = {
     Mood.HANGS: Hang(),
@@ -86,7 +95,7 @@ class Moody(Simulator):
         """There is something to be told yet."""
         return bool(self._telling)
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> SimulatorResponse:
         """Do what the gateway does, and keep what it took."""
         reply = self._inner.answer(request)
         for message in self.new_messages():

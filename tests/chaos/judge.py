@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from otp_service.domain.verification import Record
+from otp_service.domain.verification import VerificationRecord
 from tests.chaos.callers import LOST, Ask
 from tests.chaos.moods import Mood, Text
 from tests.chaos.plan import MAX_TEXTS, TIMEOUT_SECONDS
@@ -61,7 +61,7 @@ class Case:
     found: Found
     ask: Ask
     state: dict[str, Any]
-    record: Record
+    record: VerificationRecord
     texts: Sequence[Text]
 
     @property
@@ -77,7 +77,8 @@ class Case:
         began = self.record.created_ms
         texts = [f"{text.gateway} {text.mood.value} +{text.at_ms - began:.0f}" for text in self.texts]
         at = [
-            (one.provider, one.status, one.error, one.at_ms - began, one.doubtful_ms) for one in self.record.deliveries
+            (one.provider, one.status, one.error, one.at_ms - began, one.ambiguous_since_ms)
+            for one in self.record.deliveries
         ]
         return f"{self.ask.number} {self.ask.answers} {self.state['status']} {at} texts {texts}"
 
@@ -139,7 +140,7 @@ def _cause(case: Case, before: Sequence[Text], text: Text) -> str:
         return DENIED
     if case.status_at(first.gateway) == "undelivered":
         return "undelivered"
-    doubtful = any(one.provider == first.gateway and one.doubtful_ms for one in case.record.deliveries)
+    doubtful = any(one.provider == first.gateway and one.ambiguous_since_ms for one in case.record.deliveries)
     return _silence(case.found, first) if doubtful else ""
 
 

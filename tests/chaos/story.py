@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from redis.asyncio import Redis
 
-from otp_service.domain.verification import Record
+from otp_service.domain.verification import VerificationRecord
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.keys import PARTITIONS, Partition
 from tests.chaos.callers import Ask, Callers
@@ -38,7 +38,7 @@ LATEST_SECONDS: Final = 8.0
 
 SOON_MS: Final = 3_000
 WATCH_EVERY_SECONDS: Final = 0.02
-_RECORD: Final = msgspec.msgpack.Decoder(Record)
+_RECORD: Final = msgspec.msgpack.Decoder(VerificationRecord)
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Found:
     asks: list[Ask]
     texts: list[Text]
     states: dict[str, dict[str, Any]]
-    records: dict[str, Record]
+    records: dict[str, VerificationRecord]
     strays: set[str]
     settled: bool
     in_flight: int
@@ -277,7 +277,7 @@ class Stage:
             wrong=self._wrong,
         )
 
-    async def _records(self) -> dict[str, Record]:
+    async def _records(self) -> dict[str, VerificationRecord]:
         found = {}
         async for key in self._store.scan_iter(match="*:v:*", count=1000):
             if packed := await self._store.get(key):

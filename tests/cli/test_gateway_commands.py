@@ -16,7 +16,7 @@ import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
-from otp_service.sandbox.simulators.http_server import Hang, Reply, Say
+from otp_service.sandbox.simulators.http_server import Hang, Say, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from tests.cli.conftest import PASSWORD, SECRETS, ConfigWriter
 from tests.cli.test_commands import ran
@@ -317,7 +317,7 @@ price = {{ default = "0.05" }}
         assert (keda.limits.daily_sms_cap, keda.limits.daily_spend_cap, keda.limits.alert_threshold) == (500, 20.5, 0.7)
         assert keda.limits.block_on_limit
 
-        keda.script(Say(Reply(b'{"code": "401", "message": "invalid apiKey"}', 401)))
+        keda.script(Say(SimulatorResponse(b'{"code": "401", "message": "invalid apiKey"}', 401)))
         refused = await run("providers", "--config", path, "--set-limits")
 
         assert (refused.status, refused.err) == (1, "keda: its limits are not set (config_error)\n")

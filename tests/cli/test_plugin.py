@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from otp_service.domain.message import Delivered, ReceiptCall, ReceiptForged, Sending
+from otp_service.domain.message import OutboundMessage, ReceiptForged, ReceiptRequest, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.base import Receipts
+from otp_service.providers.base import ReceiptProvider
 from otp_service.providers.http_client import GatewayClient
 from otp_service.settings import ProviderPlugin
 from tests.cli.conftest import ConfigWriter, Starter, caller
@@ -27,7 +27,7 @@ from tests.world import E164, NUMBER
 
 EXAMPLE = Path(__file__).parents[1] / "plugin_example"
 TOKEN = "acme-token"
-SENDING = Sending("v1", E164, "ID", "81210100055", "kode 123456", "123456", 300, receipt_url="https://otp/r/t")
+SENDING = OutboundMessage("v1", E164, "ID", "81210100055", "kode 123456", "123456", 300, receipt_url="https://otp/r/t")
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +148,11 @@ async def test_its_answers_are_outcomes(acmesms: Any, acme: AcmesmsSimulator) ->
     provider = acmesms.PLUGIN.make(
         "acme", acmesms.AcmesmsTable(base_url=acme.url, token=Secret(TOKEN)), GatewayClient(2)
     )
-    assert await provider.send(SENDING) == Delivered(Outcome.ACCEPTED, "acme-1")
+    assert await provider.send(SENDING) == SendResult(Outcome.ACCEPTED, "acme-1")
     assert acme.messages[0]["callback"] == "https://otp/r/t"
     for error, outcome in acmesms.OUTCOMES.items():
         acme.script(refusing(error))
-        assert await provider.send(SENDING) == Delivered(outcome)
+        assert await provider.send(SENDING) == SendResult(outcome)
     await provider.close()
 
 
@@ -160,14 +160,14 @@ def test_its_receipts_are_read(acmesms: Any) -> None:
     """One that came without our token is forged, one that cannot be read is none, a state nobody knows is no end."""
     table = acmesms.AcmesmsTable(token=Secret(TOKEN))
     provider = acmesms.PLUGIN.make("acme", table, GatewayClient(2))
-    assert isinstance(provider, Receipts)
+    assert isinstance(provider, ReceiptProvider)
 
     def called(body: bytes, message_id: str | None = "v1") -> Any:
-        return provider.receipts(ReceiptCall("POST", "https://otp/r/t", message_id, 0.0, body=body))
+        return provider.parse_receipts(ReceiptRequest("POST", "https://otp/r/t", message_id, 0.0, body=body))
 
     for state, status in [("delivered", "delivered"), ("lost", "undelivered"), ("on its way", None)]:
         [receipt] = called(b'{"id": "acme-1", "state": "%s"}' % state.encode())
-        assert (receipt.message_id, receipt.gateway_id) == ("v1", "acme-1")
+        assert (receipt.message_id, receipt.provider_message_id) == ("v1", "acme-1")
         assert receipt.status == (status and DeliveryStatus(status))
     assert list(called(b"<html>")) == []
     with pytest.raises(ReceiptForged):
@@ -187,7 +187,7 @@ def makes_nothing(*_: Any) -> Any:
     ("make", "said"),
     [
         (raises, "acmesms cannot be made: ValueError"),
-        (makes_nothing, "what acmesms makes has no name, no repeatable"),
+        (makes_nothing, "what acmesms makes has no name, no idempotent_send"),
     ],
 )
 def test_a_package_that_makes_no_provider(

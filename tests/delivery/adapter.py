@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from otp_service.domain.message import Sending
+from otp_service.domain.message import OutboundMessage
 from otp_service.domain.secret import Secret
 from otp_service.providers.eims.adapter import Eims, EimsAccount
 from otp_service.providers.http_client import GatewayClient
@@ -16,9 +16,9 @@ DIGITS = "6281210100055"
 TEXT = "Kopi & Café: kode 123456 + \"~' 100%?#/ ✓"
 
 
-def sending(text: str = TEXT, to: str = "+" + DIGITS) -> Sending:
+def outbound(text: str = TEXT, to: str = "+" + DIGITS) -> OutboundMessage:
     """Make a message."""
-    return Sending("v1", to, "ID", "81210100055", text, "123456", 300)
+    return OutboundMessage("v1", to, "ID", "81210100055", text, "123456", 300)
 
 
 @contextlib.asynccontextmanager

@@ -35,7 +35,7 @@ class Kind:
     start: Callable[..., AnySimulator]
     config: Mapping[str, Any]
     said: Callable[[Request], str]
-    repeatable: bool = False
+    idempotent_send: bool = False
     sends: frozenset[str] = frozenset()
     """The doors for texts, where it has others beside them."""
 
@@ -145,7 +145,7 @@ FOUR: Final[Mapping[str, Kind]] = {
         SendcloudSimulator,
         {"type": "sendcloud", "sms_user": "acme_sms", "sms_key": "secret", "template_id": 1234},
         lambda request: form_of(request).get("vars") or form_of(request)["message"],
-        repeatable=True,
+        idempotent_send=True,
     ),
     "smshub": Kind(
         SmshubSimulator,

@@ -21,7 +21,7 @@ from otp_service.delivery import outbox_worker
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub
-from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Reply, Say, Step
+from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Say, SimulatorResponse, Step
 from tests.delivery.conftest import LOOK_SECONDS, deliveries
 from tests.delivery.four import FOUR, Pair, pair
 from tests.world import World, WorldMaker, move_clock_by_key
@@ -97,11 +97,11 @@ def refusal(outcome: Outcome, times: int = 1) -> Seen:
     return Seen(told, asked, 0, verified=False) if outcome.about_recipient else Seen(told, (*asked, "second"), 1)
 
 
-PAGE: Final = Say(Reply(b"<html><body>It works!</body></html>", 200, {"Content-Type": "text/html"}))
-CRASH: Final = Say(Reply(b"<html><body>Server Error</body></html>", 500, {"Content-Type": "text/html"}))
+PAGE: Final = Say(SimulatorResponse(b"<html><body>It works!</body></html>", 200, {"Content-Type": "text/html"}))
+CRASH: Final = Say(SimulatorResponse(b"<html><body>Server Error</body></html>", 500, {"Content-Type": "text/html"}))
 
 NOT_SERVED: Final = Say(
-    Reply(
+    SimulatorResponse(
         b'{"result":false,"statusCode":312,"message":"failed","info":{"successCount":0,"failedCount":1,'
         b'"items":[{"phone":"","message":"country not supported"}]}}',
         200,
@@ -154,7 +154,7 @@ REFUSALS: Final[Mapping[str, tuple[tuple[Outcome, str, Step], ...]]] = {
 
 
 def _rows(gateway: str) -> Iterator[Row]:
-    repeatable = FOUR[gateway].repeatable
+    idempotent_send = FOUR[gateway].idempotent_send
     ambiguous = Outcome.AMBIGUOUS
     yield Row(gateway, Outcome.ACCEPTED, "taken", (), SENT)
     for outcome, how, step in REFUSALS[gateway]:
@@ -163,10 +163,10 @@ def _rows(gateway: str) -> Iterator[Row]:
         twice = (smshub.refusing(401),) * 2
         yield Row(gateway, Outcome.CONFIG_ERROR, "401 in both forms", twice, refusal(Outcome.CONFIG_ERROR, 2))
     yield Row(gateway, Outcome.TRANSIENT, "connection refused", (Down(30),), REFUSED)
-    yield Row(gateway, ambiguous, "taken, then silence", (Hang(),), REPEATED if repeatable else held(2))
-    yield Row(gateway, ambiguous, "taken, then cut", (Cut(),), REPEATED if repeatable else held(2))
-    yield Row(gateway, ambiguous, "HTTP 500, a page", (CRASH,), REPEATED if repeatable else held(1))
-    yield Row(gateway, ambiguous, "HTTP 200, a page", (PAGE,), REPEATED if repeatable else held(1))
+    yield Row(gateway, ambiguous, "taken, then silence", (Hang(),), REPEATED if idempotent_send else held(2))
+    yield Row(gateway, ambiguous, "taken, then cut", (Cut(),), REPEATED if idempotent_send else held(2))
+    yield Row(gateway, ambiguous, "HTTP 500, a page", (CRASH,), REPEATED if idempotent_send else held(1))
+    yield Row(gateway, ambiguous, "HTTP 200, a page", (PAGE,), REPEATED if idempotent_send else held(1))
 
 
 ROWS: Final = tuple(row for gateway in FOUR for row in _rows(gateway))
@@ -181,7 +181,7 @@ async def play(row: Row, make_world: WorldMaker) -> Played:
         verification_id = (await world.request()).json()["verification_id"]
         told = Told(world, verification_id)
         await told.until(lambda: bool(told.words))
-        waits = row.outcome is Outcome.AMBIGUOUS and not both.kind.repeatable
+        waits = row.outcome is Outcome.AMBIGUOUS and not both.kind.idempotent_send
         early, moved = (await _hold(world, both), HOLD_SECONDS) if waits else (0, 0)
         await told.until(lambda: (tuple(told.words), both.names) == (row.expected.told, row.expected.asked))
         in_all = both.log[-1].at - began + moved

@@ -7,15 +7,15 @@ import asyncio
 import pytest
 
 from otp_service.delivery.provider_calls import ask, send
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.inbox import Inbox
-from tests.delivery.adapter import sending
+from tests.delivery.adapter import outbound
 
 
 async def test_its_answer_is_given_on() -> None:
     """As it is."""
-    assert await send(Inbox("inbox"), sending()) == Delivered(Outcome.ACCEPTED, "v1")
+    assert await send(Inbox("inbox"), outbound()) == SendResult(Outcome.ACCEPTED, "v1")
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
@@ -29,7 +29,7 @@ async def test_one_that_breaks_may_have_sent(monkeypatch: pytest.MonkeyPatch, as
         breaks(_inbox, _sending)
 
     monkeypatch.setattr(Inbox, "send", breaks_later if asynchronous else breaks)
-    assert await send(Inbox("inbox"), sending()) == Delivered(Outcome.AMBIGUOUS)
+    assert await send(Inbox("inbox"), outbound()) == SendResult(Outcome.AMBIGUOUS)
 
 
 async def test_one_that_does_not_end_is_ended() -> None:

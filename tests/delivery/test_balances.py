@@ -7,14 +7,14 @@ import asyncio
 import pytest
 
 from otp_service.delivery import balances
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.provider_policy import GatewayPolicy, Go
+from otp_service.domain.provider_policy import Permit, ProviderPolicy
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
 from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.store.circuits import RedisCircuits
-from otp_service.store.provider_limits import RedisDispatch
+from otp_service.store.provider_limits import RedisProviderLimiter
 from otp_service.store.topology import connect
 from tests.delivery.conftest import GatewayMaker, arrived, settled, through, until
 from tests.world import World, WorldMaker
@@ -106,16 +106,16 @@ async def test_one_of_many_closes_it(server: EmbeddedServer, make_world: WorldMa
     await make_world()
     topology = connect(server.url)
     circuits = RedisCircuits(topology)
-    dispatch = RedisDispatch(topology, {"first": GatewayPolicy(), "second": GatewayPolicy()}, {}, {})
-    go = Go("first", "demo", "v1", "ID", 0, 0)
+    limiter = RedisProviderLimiter(topology, {"first": ProviderPolicy(), "second": ProviderPolicy()}, {}, {})
+    permit = Permit("first", "demo", "v1", "ID", 0, 0)
     assert await circuits.out_of_funds(["first", "second"]) == []
     assert not await circuits.funded("first")
 
-    await dispatch.done(go, Delivered(Outcome.FUNDS))
+    await limiter.release(permit, SendResult(Outcome.FUNDS))
     assert await circuits.out_of_funds(["first", "second"]) == ["first"]
     assert sum(await asyncio.gather(*(circuits.funded("first") for _ in range(50)))) == 1
     assert await circuits.out_of_funds(["first", "second"]) == []
 
-    await dispatch.done(go, Delivered(Outcome.CONFIG_ERROR))
+    await limiter.release(permit, SendResult(Outcome.CONFIG_ERROR))
     assert not await circuits.funded("first")
     await topology.close()

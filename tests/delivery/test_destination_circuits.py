@@ -7,13 +7,13 @@ from collections import Counter
 
 import pytest
 
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import HealthSignal, Outcome
-from otp_service.domain.provider_policy import Availability, GatewayPolicy, Go, Held, Hindrance
+from otp_service.domain.provider_policy import Availability, DeferReason, Deferred, Permit, ProviderPolicy
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
-from otp_service.sandbox.simulators.http_server import Reply, Request, Say
-from otp_service.store.provider_limits import RedisDispatch
-from otp_service.store.provider_status import standings
+from otp_service.sandbox.simulators.http_server import Request, Say, SimulatorResponse
+from otp_service.store.provider_limits import RedisProviderLimiter
+from otp_service.store.provider_status import provider_statuses
 from otp_service.store.topology import connect
 from tests.delivery.conftest import arrived, settled, through
 from tests.world import World, WorldMaker
@@ -28,7 +28,7 @@ def refuses_singapore(gateway: EimsSimulator, status: int) -> None:
     """Have a gateway refuse every number of Singapore with a status."""
     take = gateway.answer
 
-    def answer(request: Request) -> Reply:
+    def answer(request: Request) -> SimulatorResponse:
         return refusing(status).reply if "numbers=65" in request.query else take(request)
 
     gateway.answer = answer  # type: ignore[method-assign]
@@ -66,7 +66,9 @@ async def test_a_destination_that_is_not_served_goes_to_the_next(
     assert (len(gateway.requests), len(second.messages)) == (1, 1)
 
 
-@pytest.mark.parametrize("answer", [refusing(UNDOCUMENTED), Say(Reply(b"Forbidden", 403)), Say(Reply(b"", 404))])
+@pytest.mark.parametrize(
+    "answer", [refusing(UNDOCUMENTED), Say(SimulatorResponse(b"Forbidden", 403)), Say(SimulatorResponse(b"", 404))]
+)
 async def test_a_refusal_of_unknown_meaning_opens_nothing_by_itself(
     make_world: WorldMaker, gateway: EimsSimulator, answer: Say
 ) -> None:
@@ -107,12 +109,14 @@ async def test_a_country_is_served_again_when_its_probe_passes(make_world: World
         await sent(world, SINGAPORE.format(n), ("failed", "recipient_invalid"))  # the simulator takes 62… alone
 
 
-async def answered(dispatch: RedisDispatch, country: str, answer: Delivered, name: str = "m") -> Go | Held:
+async def answered(
+    limiter: RedisProviderLimiter, country: str, answer: SendResult, name: str = "m"
+) -> Permit | Deferred:
     """Ask for a call to a provider for a country, and end it with an answer."""
-    go = await dispatch.take("first", "demo", name, country=country, segments=1, patience_ms=60_000)
-    if isinstance(go, Go):
-        await dispatch.done(go, answer)
-    return go
+    permit = await limiter.acquire("first", "demo", name, country=country, segments=1, patience_ms=60_000)
+    if isinstance(permit, Permit):
+        await limiter.release(permit, answer)
+    return permit
 
 
 @pytest.mark.parametrize(
@@ -129,14 +133,14 @@ async def test_only_what_fails_everywhere_shuts_the_provider(
 ) -> None:
     """The provider's own circuit opens by failures of more than one country, its worst one left aside."""
     topology = connect(make_world.url)
-    dispatch = RedisDispatch(topology, {"first": GatewayPolicy()}, {}, {"first": 5_000})
+    limiter = RedisProviderLimiter(topology, {"first": ProviderPolicy()}, {}, {"first": 5_000})
     for country, times in failing.items():
         for n in range(times):
-            await answered(dispatch, country, Delivered(Outcome.TRANSIENT), f"{country}-{n}")
+            await answered(limiter, country, SendResult(Outcome.TRANSIENT), f"{country}-{n}")
     found = {}
     for country in open_to:
-        held = await dispatch.take("first", "demo", "x", country=country, segments=1, patience_ms=60_000)
-        found[country] = isinstance(held, Held) and held.why is Hindrance.OPEN
+        held = await limiter.acquire("first", "demo", "x", country=country, segments=1, patience_ms=60_000)
+        found[country] = isinstance(held, Deferred) and held.reason is DeferReason.OPEN
     await topology.close()
     assert found == open_to
 
@@ -144,55 +148,55 @@ async def test_only_what_fails_everywhere_shuts_the_provider(
 async def test_a_country_that_fails_beside_a_busy_one_is_shut_alone(make_world: WorldMaker) -> None:
     """A few failures of the busiest country, more than the small one ever had, do not make it everybody's trouble."""
     topology = connect(make_world.url)
-    dispatch = RedisDispatch(topology, {"first": GatewayPolicy(max_concurrent=100)}, {}, {"first": 5_000})
+    limiter = RedisProviderLimiter(topology, {"first": ProviderPolicy(max_concurrent=100)}, {}, {"first": 5_000})
     for n in range(100):
-        answer = Delivered(Outcome.TRANSIENT if n % 10 == 9 else Outcome.ACCEPTED)
-        assert isinstance(await answered(dispatch, "ID", answer, f"i-{n}"), Go)
+        answer = SendResult(Outcome.TRANSIENT if n % 10 == 9 else Outcome.ACCEPTED)
+        assert isinstance(await answered(limiter, "ID", answer, f"i-{n}"), Permit)
     for n in range(5):
-        assert isinstance(await answered(dispatch, "SG", Delivered(Outcome.TRANSIENT), f"s-{n}"), Go)
-    held = [await answered(dispatch, country, Delivered(Outcome.ACCEPTED)) for country in ("SG", "ID", "MY")]
+        assert isinstance(await answered(limiter, "SG", SendResult(Outcome.TRANSIENT), f"s-{n}"), Permit)
+    held = [await answered(limiter, country, SendResult(Outcome.ACCEPTED)) for country in ("SG", "ID", "MY")]
     await topology.close()
-    assert [type(one) for one in held] == [Held, Go, Go]
+    assert [type(one) for one in held] == [Deferred, Permit, Permit]
 
 
 async def test_a_trip_shuts_the_provider_for_every_country(make_world: WorldMaker) -> None:
     """A refused password is no matter of a destination; operators see both kinds of circuits."""
     topology = connect(make_world.url)
-    policies = {"first": GatewayPolicy()}
-    dispatch = RedisDispatch(topology, policies, {}, {"first": 5_000})
+    policies = {"first": ProviderPolicy()}
+    limiter = RedisProviderLimiter(topology, policies, {}, {"first": 5_000})
     for n in range(5):
-        await answered(dispatch, "SG", Delivered.undocumented(), f"s-{n}")
-    before = (await standings(topology, policies))["first"]
-    await answered(dispatch, "ID", Delivered(Outcome.CONFIG_ERROR))
-    after = (await standings(topology, policies))["first"]
-    held = await answered(dispatch, "TH", Delivered(Outcome.ACCEPTED))
+        await answered(limiter, "SG", SendResult.undocumented(), f"s-{n}")
+    before = (await provider_statuses(topology, policies))["first"]
+    await answered(limiter, "ID", SendResult(Outcome.CONFIG_ERROR))
+    after = (await provider_statuses(topology, policies))["first"]
+    held = await answered(limiter, "TH", SendResult(Outcome.ACCEPTED))
     await topology.close()
     assert (before.state.availability, list(before.destinations)) == (Availability.OK, ["SG"])
     assert 0 < before.destinations["SG"] <= 2_000
     assert (after.state.availability, after.state.why) == (Availability.OPEN, "config_error")
-    assert held == Held(Hindrance.OPEN, held.ms if isinstance(held, Held) else 0)
+    assert held == Deferred(DeferReason.OPEN, held.retry_in_ms if isinstance(held, Deferred) else 0)
 
 
 async def test_one_of_many_probes_a_country(make_world: WorldMaker) -> None:
     """Of 30 parallel calls to a country that is tried again exactly one is made; another country's are not held up."""
     topology = connect(make_world.url)
-    dispatch = RedisDispatch(topology, {"first": GatewayPolicy(max_concurrent=100)}, {}, {"first": 5_000})
+    limiter = RedisProviderLimiter(topology, {"first": ProviderPolicy(max_concurrent=100)}, {}, {"first": 5_000})
     for n in range(5):
-        await answered(dispatch, "SG", Delivered(Outcome.TRANSIENT), f"s-{n}")
+        await answered(limiter, "SG", SendResult(Outcome.TRANSIENT), f"s-{n}")
     await make_world.store.incrby("test:clock", 7_000)
 
     async def take(country: str, n: int) -> str:
-        found = await dispatch.take("first", "demo", f"{country}{n}", country=country, segments=1, patience_ms=60_000)
+        found = await limiter.acquire("first", "demo", f"{country}{n}", country=country, segments=1, patience_ms=60_000)
         return f"{country} {type(found).__name__}"
 
     found = Counter(await asyncio.gather(*(take(country, n) for n in range(30) for country in ("SG", "ID"))))
     await topology.close()
-    assert found == {"SG Go": 1, "SG Held": 29, "ID Go": 30}
+    assert found == {"SG Permit": 1, "SG Deferred": 29, "ID Permit": 30}
 
 
 def test_what_an_answer_says_of_the_provider() -> None:
     """Every outcome has its signal, and an answer may say otherwise."""
-    signals = {outcome: Delivered(outcome).health for outcome in Outcome}
+    signals = {outcome: SendResult(outcome).health for outcome in Outcome}
     assert {outcome for outcome, signal in signals.items() if signal is HealthSignal.TRIP} == {
         Outcome.CONFIG_ERROR,
         Outcome.FUNDS,
@@ -203,4 +207,4 @@ def test_what_an_answer_says_of_the_provider() -> None:
     }
     assert signals[Outcome.THROTTLED] is HealthSignal.NONE
     assert signals[Outcome.DESTINATION_UNSUPPORTED] is HealthSignal.SUCCESS
-    assert Delivered.undocumented().health is HealthSignal.FAILURE
+    assert SendResult.undocumented().health is HealthSignal.FAILURE

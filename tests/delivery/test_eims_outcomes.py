@@ -6,11 +6,11 @@ import gzip
 
 import pytest
 
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
-from otp_service.sandbox.simulators.http_server import Behaviour, Raw, Reply, Say
-from tests.delivery.adapter import DIGITS, eims, sending
+from otp_service.sandbox.simulators.http_server import Behaviour, Raw, Say, SimulatorResponse
+from tests.delivery.adapter import DIGITS, eims, outbound
 from tests.delivery.conftest import GatewayMaker
 
 STATUSES = {
@@ -45,7 +45,7 @@ STATUSES = {
 def said(body: str | bytes, status: int = 200, **headers: str) -> Say:
     """Make the behaviour of a gateway that answers just this."""
     raw = body.encode() if isinstance(body, str) else body
-    return Say(Reply(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))
+    return Say(SimulatorResponse(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))
 
 
 def rows(array: str, success: int, fail: int) -> Say:
@@ -58,7 +58,7 @@ async def test_every_status_has_its_outcome(gateway: EimsSimulator, status: int,
     """A status means the same as a number and as a string."""
     gateway.script(refusing(status), refusing(str(status)))
     async with eims(gateway) as provider:
-        delivered = [await provider.send(sending()) for _ in range(2)]
+        delivered = [await provider.send(outbound()) for _ in range(2)]
 
     assert [one.outcome.value for one in delivered] == [outcome, outcome]
 
@@ -78,24 +78,24 @@ async def test_our_number_is_found_however_it_is_written(gateway: EimsSimulator,
     """A row with our number is acceptance, and its second member the gateway's id."""
     gateway.script(rows(array, 1, 0))
     async with eims(gateway) as provider:
-        assert await provider.send(sending()) == Delivered(Outcome.ACCEPTED, "1620443")
+        assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "1620443")
 
 
 async def test_the_status_of_acceptance_may_be_a_string(gateway: EimsSimulator) -> None:
     """`"0"` is 0."""
     gateway.script(said(f'{{"status":"0","array":[[{DIGITS},9]],"success":"1","fail":"0"}}'))
     async with eims(gateway) as provider:
-        assert await provider.send(sending()) == Delivered(Outcome.ACCEPTED, "9")
+        assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "9")
 
 
 async def test_the_simulator_can_write_numbers_as_text(make_gateway: GatewayMaker) -> None:
     """Both ways of the field are there to be tried."""
     gateway = await make_gateway(numbers_as_text=True, refused={"6281210100056"})
     async with eims(gateway) as provider:
-        taken = await provider.send(sending())
-        left_out = await provider.send(sending(to="+6281210100056"))
+        taken = await provider.send(outbound())
+        left_out = await provider.send(outbound(to="+6281210100056"))
 
-    assert (taken, left_out.outcome) == (Delivered(Outcome.ACCEPTED, "1620443"), Outcome.TRANSIENT)
+    assert (taken, left_out.outcome) == (SendResult(Outcome.ACCEPTED, "1620443"), Outcome.TRANSIENT)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ async def test_a_missing_number_is_a_refusal_only_if_the_gateway_says_so(
     """Status 0 without our number: refused when `fail` says it, and otherwise nobody knows."""
     gateway.script(answer)
     async with eims(gateway) as provider:
-        assert (await provider.send(sending())).outcome.value == outcome
+        assert (await provider.send(outbound())).outcome.value == outcome
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ async def test_garbage_is_ambiguous(gateway: EimsSimulator, answer: Behaviour) -
     """What answers like this may have sent."""
     gateway.script(answer)
     async with eims(gateway) as provider:
-        assert (await provider.send(sending())).outcome is Outcome.AMBIGUOUS
+        assert (await provider.send(outbound())).outcome is Outcome.AMBIGUOUS
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ async def test_an_http_error_that_is_not_the_gateways_own(gateway: EimsSimulator
     page = f'{{"timestamp":1,"status":{status},"error":"Internal Server Error","path":"/sendsms"}}'
     gateway.script(said("<html>", status), said(page, status))
     async with eims(gateway) as provider:
-        delivered = [await provider.send(sending()) for _ in range(2)]
+        delivered = [await provider.send(outbound()) for _ in range(2)]
 
     assert [one.outcome.value for one in delivered] == [outcome, outcome]
 
@@ -180,14 +180,14 @@ async def test_unavailable_with_a_time_to_come_back_was_not_taken(gateway: EimsS
     """503 with Retry-After comes from something that did not pass the request on."""
     gateway.script(said("<html>", 503, Retry_After="3"))
     async with eims(gateway) as provider:
-        assert (await provider.send(sending())).outcome is Outcome.TRANSIENT
+        assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
 async def test_a_gateways_own_refusal_counts_under_any_http_status(gateway: EimsSimulator) -> None:
     """Its status says more than the one of HTTP."""
     gateway.script(said('{"status":-9}', 500))
     async with eims(gateway) as provider:
-        assert (await provider.send(sending())).outcome is Outcome.RECIPIENT_INVALID
+        assert (await provider.send(outbound())).outcome is Outcome.RECIPIENT_INVALID
 
 
 async def test_a_body_is_read_up_to_a_limit(gateway: EimsSimulator) -> None:
@@ -196,7 +196,7 @@ async def test_a_body_is_read_up_to_a_limit(gateway: EimsSimulator) -> None:
     packed = gzip.compress(b'{"status":0,"x":"' + b"y" * 50_000_000)
     gateway.script(said(long), said(packed, content_encoding="gzip"))
     async with eims(gateway) as provider:
-        outcomes = [(await provider.send(sending())).outcome for _ in range(2)]
+        outcomes = [(await provider.send(outbound())).outcome for _ in range(2)]
 
     assert outcomes == [Outcome.AMBIGUOUS, Outcome.AMBIGUOUS]
 
@@ -205,21 +205,21 @@ async def test_a_gateways_id_is_kept_short(gateway: EimsSimulator) -> None:
     """What a gateway calls a message takes no more room in the store than an id does."""
     gateway.script(said(f'{{"status":0,"array":[["{DIGITS}","{"9" * 5000}"]]}}'))
     async with eims(gateway) as provider:
-        delivered = await provider.send(sending())
+        delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.ACCEPTED
-    assert len(delivered.message_id) <= 64
+    assert len(delivered.provider_message_id) <= 64
 
 
 async def test_messages_wrong_in_themselves_are_refused_by_the_gateway(gateway: EimsSimulator) -> None:
     """Numbers that are not 62..., an empty text, a text of 1024 bytes: the simulator says so as the gateway does."""
     async with eims(gateway) as provider:
-        abnormal = await provider.send(sending(to="+0812"))
-        empty = await provider.send(sending(text=""))
-        long = await provider.send(sending(text="é" * 512))
-        fits = await provider.send(sending(text="é" * 511 + "x"))
+        abnormal = await provider.send(outbound(to="+0812"))
+        empty = await provider.send(outbound(text=""))
+        long = await provider.send(outbound(text="é" * 512))
+        fits = await provider.send(outbound(text="é" * 511 + "x"))
     async with eims(gateway, password="another") as provider:
-        stranger = await provider.send(sending())
+        stranger = await provider.send(outbound())
 
     outcomes = [one.outcome.value for one in (abnormal, empty, long, fits, stranger)]
     assert outcomes == ["recipient_invalid", "content_rejected", "content_rejected", "accepted", "config_error"]

@@ -10,16 +10,16 @@ import pytest
 
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Reply, Say, Slow
-from tests.delivery.adapter import eims, sending
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Say, SimulatorResponse, Slow
+from tests.delivery.adapter import eims, outbound
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(gateway: EimsSimulator, second: EimsSimulator, status: int) -> None:
     """The message goes to one address, the configured one."""
-    gateway.script(Say(Reply(b"", status, {"Location": f"{second.url}/sendsms"})))
+    gateway.script(Say(SimulatorResponse(b"", status, {"Location": f"{second.url}/sendsms"})))
     async with eims(gateway) as provider:
-        delivered = await provider.send(sending())
+        delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.AMBIGUOUS
     assert (len(gateway.requests), second.requests) == (1, [])
@@ -29,13 +29,13 @@ async def test_nobody_listens(gateway: EimsSimulator) -> None:
     """A refused connection is transient: the gateway cannot have acted."""
     await gateway.close()
     async with eims(gateway) as provider:
-        assert (await provider.send(sending())).outcome is Outcome.TRANSIENT
+        assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
 async def test_no_such_host(gateway: EimsSimulator) -> None:
     """A name without an address is transient."""
     async with eims(gateway, base="http://gateway.invalid:20003") as provider:
-        assert (await provider.send(sending())).outcome is Outcome.TRANSIENT
+        assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def test_a_connection_that_does_not_come_about(gateway: EimsSimulator, dea
     """A time-out before anything was written is transient, within the time."""
     started = time.monotonic()
     async with eims(gateway, base=f"http://127.0.0.1:{deaf_port}", seconds=0.3) as provider:
-        delivered = await provider.send(sending())
+        delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.TRANSIENT
     assert 0.25 < time.monotonic() - started < 0.8
@@ -66,7 +66,7 @@ async def test_a_reset_while_it_connects(gateway: EimsSimulator, monkeypatch: py
 
     monkeypatch.setattr("anyio.connect_tcp", trips)
     async with eims(gateway) as provider:
-        assert (await provider.send(sending())).outcome is Outcome.TRANSIENT
+        assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
 @pytest.mark.parametrize("silence", [Hang(), Hang(acts=False), Slow(1.0), Raw(b"HTTP/1.1 200 OK\r\n\r\n"), Cut()])
@@ -76,7 +76,7 @@ async def test_silence_after_the_request_is_ambiguous(gateway: EimsSimulator, si
     gateway.always = silence
     started = time.monotonic()
     async with eims(gateway, post=post, seconds=0.25) as provider:
-        delivered = await provider.send(sending())
+        delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.AMBIGUOUS
     assert time.monotonic() - started < 0.7
@@ -88,7 +88,7 @@ async def test_a_cut_connection_is_not_tried_again(gateway: EimsSimulator, post:
     """GET is thought safe to repeat; a text is not."""
     gateway.script(Cut())
     async with eims(gateway, post=post) as provider:
-        delivered = await provider.send(sending())
+        delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.AMBIGUOUS
     assert (len(gateway.requests), len(gateway.messages)) == (1, 1)
@@ -99,7 +99,7 @@ async def test_a_drip_of_bytes_does_not_stretch_the_time(gateway: EimsSimulator)
     gateway.script(Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"), Hang())
     started = time.monotonic()
     async with eims(gateway, seconds=0.25) as provider:
-        outcomes = [(await provider.send(sending())).outcome for _ in range(2)]
+        outcomes = [(await provider.send(outbound())).outcome for _ in range(2)]
 
     assert outcomes == [Outcome.AMBIGUOUS, Outcome.AMBIGUOUS]
     assert time.monotonic() - started < 1.0

@@ -8,12 +8,12 @@ import httpx
 import msgspec
 import pytest
 
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Hang, Say
-from otp_service.sandbox.simulators.http_server import Reply as Scripted
-from tests.delivery.adapter import DIGITS, TEXT, eims, sending
+from otp_service.sandbox.simulators.http_server import SimulatorResponse as Scripted
+from tests.delivery.adapter import DIGITS, TEXT, eims, outbound
 from tests.delivery.conftest import PASSWORD
 
 CHARSET = "application/json;charset=utf-8"
@@ -22,9 +22,9 @@ CHARSET = "application/json;charset=utf-8"
 async def test_a_get_is_percent_encoded_throughout(gateway: EimsSimulator) -> None:
     """Every byte that is not unreserved is %XX, a space too, and names come in the document's order."""
     async with eims(gateway) as provider:
-        delivered = await provider.send(sending())
+        delivered = await provider.send(outbound())
 
-    assert delivered == Delivered(Outcome.ACCEPTED, "1620443")
+    assert delivered == SendResult(Outcome.ACCEPTED, "1620443")
     [request] = gateway.requests
     assert request.method == "GET"
     assert request.target == (
@@ -42,7 +42,7 @@ async def test_a_get_is_percent_encoded_throughout(gateway: EimsSimulator) -> No
 async def test_a_post_is_json_with_the_same_names(gateway: EimsSimulator) -> None:
     """The credentials are in the body, not in the URL, and text goes as UTF-8."""
     async with eims(gateway, post=True) as provider:
-        delivered = await provider.send(sending())
+        delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.ACCEPTED
     [request] = gateway.requests
@@ -61,7 +61,7 @@ async def test_a_post_is_json_with_the_same_names(gateway: EimsSimulator) -> Non
 async def test_a_base_url_may_end_with_a_slash_and_have_a_path(gateway: EimsSimulator) -> None:
     """One slash stands between them."""
     async with eims(gateway, base=gateway.url + "/gate/") as provider:
-        await provider.send(sending())
+        await provider.send(outbound())
 
     assert gateway.requests[0].path == "/gate/sendsms"
 
@@ -71,7 +71,7 @@ async def test_a_proxy_of_the_environment_is_not_used(gateway: EimsSimulator, mo
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     async with eims(gateway) as provider:
-        delivered = await provider.send(sending())
+        delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.ACCEPTED
 
@@ -86,8 +86,8 @@ async def test_the_password_is_seen_nowhere_else(
         logging.getLogger(noisy).setLevel(logging.WARNING)
     gateway.script(None, Say(Scripted(b"<html>", 500)), Hang())
     async with eims(gateway, post=post, seconds=0.2) as provider:
-        outcomes = [await provider.send(sending()) for _ in range(3)]
-        seen = f"{outcomes} {provider!r} {vars(provider)!r} {sending()!r} {caplog.text}"
+        outcomes = [await provider.send(outbound()) for _ in range(3)]
+        seen = f"{outcomes} {provider!r} {vars(provider)!r} {outbound()!r} {caplog.text}"
 
     assert [delivered.outcome.value for delivered in outcomes] == ["accepted", "ambiguous", "ambiguous"]
     for secret in (PASSWORD, httpx.QueryParams({"p": PASSWORD}).get("p"), "p%25s", DIGITS, "123456", "Kopi"):

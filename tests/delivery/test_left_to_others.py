@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from otp_service.delivery.outbox_worker import Courier
+from otp_service.delivery.outbox_worker import OutboxWorker
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.store.keys import partition_of_id
@@ -27,8 +27,8 @@ async def left_behind(
 ) -> tuple[World, httpx.AsyncClient, str]:
     """Have a message accepted by a replica that dies at once; then nobody works on it but those who come."""
     with monkeypatch.context() as dead:
-        dead.setattr(Courier, "start", lambda _self: None)
-        dead.setattr(Courier, "deliver", lambda _self, _message: None)
+        dead.setattr(OutboxWorker, "start", lambda _self: None)
+        dead.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
         world = await make_world(config)
         client = world.caller(key)
         response = await client.post("/v1/request-code", json={"phone": NUMBER, "purpose": "login"})
@@ -152,14 +152,14 @@ async def test_messages_that_are_left_hold_up_nothing(
     """Forty messages under an unknown key are due: what this replica accepts and what it retries goes out."""
     numbers = [f"0812-1010-{n:04}" for n in range(40)]
     with monkeypatch.context() as dead:
-        dead.setattr(Courier, "start", lambda _self: None)
-        dead.setattr(Courier, "deliver", lambda _self, _message: None)
-        dead.setattr("otp_service.crypto.keyring.Keyring.spread", lambda *_: 7)
+        dead.setattr(OutboxWorker, "start", lambda _self: None)
+        dead.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
+        dead.setattr("otp_service.crypto.keyring.Keyring.partition_for", lambda *_: 7)
         first = await make_world(through(gateway) | AFTER)
         for number in numbers:
             assert (await first.request(number)).status_code == 202
     await first.advance(6)
-    monkeypatch.setattr("otp_service.crypto.keyring.Keyring.spread", lambda *_: 7)
+    monkeypatch.setattr("otp_service.crypto.keyring.Keyring.partition_for", lambda *_: 7)
     await gateway.close()
     world = await make_world(through(gateway) | BEFORE)
     verification_id = (await world.request("0812-1010-9999")).json()["verification_id"]

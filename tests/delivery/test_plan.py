@@ -29,11 +29,11 @@ def step(
     hold: int = HOLD,
     max_texts: int = 2,
     now: int = NOW,
-    repeatable: tuple[str, ...] = (),
+    idempotent_send: tuple[str, ...] = (),
     **shut: int,
 ) -> Try | Wait | Stop:
     """Ask the plan."""
-    rules = Rules(hold, max_texts, repeatable)
+    rules = Rules(hold, max_texts, idempotent_send)
     return next_step(deliveries, route, rules, Life(CREATED, EXPIRES, now), shut)
 
 
@@ -120,19 +120,19 @@ def test_a_provider_that_sends_once_is_asked_again_after_a_pause() -> None:
     """It knows the message by our id: no hold, no second text, and no text more that counts."""
     unknown = said("a", "unknown", "ambiguous", at=CREATED + 8_000)
 
-    assert step(unknown, route=("a",), repeatable=("a",), now=CREATED + 8_000) == Wait(2_000)
-    assert step(unknown, route=("a",), repeatable=("a",), now=CREATED + 10_000) == Try("a")
-    assert step(unknown, route=("a",), repeatable=("a",), now=CREATED + 10_000, max_texts=1) == Try("a")
-    assert step(unknown, route=("a",), repeatable=("a",), now=CREATED + 10_000, hold=0) == Try("a")
+    assert step(unknown, route=("a",), idempotent_send=("a",), now=CREATED + 8_000) == Wait(2_000)
+    assert step(unknown, route=("a",), idempotent_send=("a",), now=CREATED + 10_000) == Try("a")
+    assert step(unknown, route=("a",), idempotent_send=("a",), now=CREATED + 10_000, max_texts=1) == Try("a")
+    assert step(unknown, route=("a",), idempotent_send=("a",), now=CREATED + 10_000, hold=0) == Try("a")
 
 
 def test_a_hold_is_not_begun_anew_by_asking_again() -> None:
     """It counts from the first ambiguous outcome; when it is over, another provider goes before one more repetition."""
     since = NOW - HOLD
-    unknown = Delivery("a", "unknown", NOW - 100, "ambiguous", doubtful_ms=since)
+    unknown = Delivery("a", "unknown", NOW - 100, "ambiguous", ambiguous_since_ms=since)
 
-    assert step(unknown, repeatable=("a",), now=NOW - 1) == Wait(1)
-    assert step(unknown, repeatable=("a",), now=NOW) == Try("b")
+    assert step(unknown, idempotent_send=("a",), now=NOW - 1) == Wait(1)
+    assert step(unknown, idempotent_send=("a",), now=NOW) == Try("b")
 
 
 def test_what_was_not_delivered_goes_to_another_provider() -> None:

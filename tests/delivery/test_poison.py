@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from otp_service.delivery import outbox_worker as courier_module
-from otp_service.delivery.outbox_worker import Courier
+from otp_service.delivery.outbox_worker import OutboxWorker
 from otp_service.store import verifications
 from otp_service.store.keys import partition_of_id
 from tests.world import World
@@ -20,7 +20,7 @@ DELIVERIES = 11
 async def left_behind(world: World, count: int) -> list[str]:
     """Request codes that nobody hands over yet."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Courier, "deliver", lambda *_: None)
+        patched.setattr(OutboxWorker, "deliver", lambda *_: None)
         patched.setattr(verifications, "FIRST_LEASE_MS", 3_600_000)
         ids = []
         for n in range(count):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from otp_service.domain.provider_policy import GatewayPolicy
+from otp_service.domain.provider_policy import ProviderPolicy
 from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusing
-from otp_service.store.provider_status import standings
+from otp_service.store.provider_status import provider_statuses
 from otp_service.store.topology import connect
 from tests.delivery.conftest import settled, until
 from tests.world import World, WorldMaker
@@ -29,7 +29,7 @@ async def today(world: World) -> tuple[int, int]:
     """Read what was handed over today: messages, and money in millionths."""
     topology = connect(f"unix://{world.store.connection_pool.connection_kwargs['path']}")
     try:
-        state = (await standings(topology, {"aurora": GatewayPolicy()}))["aurora"].state
+        state = (await provider_statuses(topology, {"aurora": ProviderPolicy()}))["aurora"].state
         return state.messages, state.spend
     finally:
         await topology.close()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from otp_service.delivery.outbox_worker import Courier
-from otp_service.domain.results import Begun
+from otp_service.delivery.outbox_worker import OutboxWorker
+from otp_service.domain.results import CallStarted
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Slow
@@ -54,8 +54,8 @@ async def test_another_replica_delivers_what_a_dead_one_left(
 ) -> None:
     """Every replica delivers everything."""
     with monkeypatch.context() as dead:
-        dead.setattr(Courier, "start", lambda _self: None)
-        dead.setattr(Courier, "deliver", lambda _self, _message: None)
+        dead.setattr(OutboxWorker, "start", lambda _self: None)
+        dead.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
         first = await make_world(through(gateway) | shared_keys())
         ids = await requested(first, 3)
     await make_world(through(gateway) | shared_keys())
@@ -88,7 +88,7 @@ async def test_a_lost_answer_to_begin_delays_the_message(
     """The store did what it was told and its answer was lost: nothing was written to the gateway, so it is sent."""
     begin, lost = RedisOutbox.begin, 2
 
-    async def begin_unheard(outbox: RedisOutbox, *args: Any, **kwargs: Any) -> Begun | None:
+    async def begin_unheard(outbox: RedisOutbox, *args: Any, **kwargs: Any) -> CallStarted | None:
         nonlocal lost
         begun = await begin(outbox, *args, **kwargs)
         if lost:

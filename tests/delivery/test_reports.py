@@ -9,7 +9,7 @@ import pytest
 
 from otp_service.sandbox.simulators.eims import EimsSimulator, EimsState
 from otp_service.sandbox.simulators.http_server import Hang, Say
-from otp_service.sandbox.simulators.http_server import Reply as Answer
+from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from tests.delivery.conftest import (
     LOOK_SECONDS,
     GatewayMaker,

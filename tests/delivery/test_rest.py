@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from otp_service.domain.provider_policy import Availability, GatewayPolicy
+from otp_service.domain.provider_policy import Availability, ProviderPolicy
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from otp_service.sandbox.simulators.http_server import Reply, Say
-from otp_service.store.provider_status import standings
+from otp_service.sandbox.simulators.http_server import Say, SimulatorResponse
+from otp_service.store.provider_status import provider_statuses
 from otp_service.store.topology import connect
 from tests.delivery.conftest import LOOK_SECONDS, arrived, settled, through, until
 from tests.world import World, WorldMaker
@@ -17,14 +17,14 @@ NUMBER = "0812-1010-{:04d}"
 
 def slower(seconds: int) -> Say:
     """Make the behaviour of a gateway that is asked too much."""
-    return Say(Reply(b"", 429, {"Retry-After": str(seconds)}))
+    return Say(SimulatorResponse(b"", 429, {"Retry-After": str(seconds)}))
 
 
 async def open_for(world: World, name: str = "first") -> int:
     """Say for how many ms the circuit for Indonesia, or the provider's own, is open; 0: neither is."""
     topology = connect(f"unix://{world.store.connection_pool.connection_kwargs['path']}")
     try:
-        found = (await standings(topology, {name: GatewayPolicy()}))[name]
+        found = (await provider_statuses(topology, {name: ProviderPolicy()}))[name]
         whole = found.state.ms if found.state.availability is Availability.OPEN else 0
         return max(whole, found.destinations.get("ID", 0))
     finally:

@@ -39,7 +39,7 @@ async def test_a_code_arrives_within_a_second_and_verifies(make_world: WorldMake
 
 
 async def test_the_states_along_the_way(make_world: WorldMaker, gateway: EimsSimulator) -> None:
-    """GET shows `sending` while the gateway thinks, and `sent` after."""
+    """GET shows `outbound` while the gateway thinks, and `sent` after."""
     gateway.script(Slow(0.3))
     world = await make_world(through(gateway))
     response = await world.request()

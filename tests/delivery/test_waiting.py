@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from otp_service.delivery.outbox_worker import Courier
+from otp_service.delivery.outbox_worker import OutboxWorker
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
-from otp_service.sandbox.simulators.http_server import Reply, Say
+from otp_service.sandbox.simulators.http_server import Say, SimulatorResponse
 from tests.delivery.conftest import LOOK_SECONDS, arrived, code_in, keeps_message, settled, through, until
 from tests.world import World, WorldMaker
 
@@ -110,7 +110,7 @@ async def test_a_message_whose_process_died_before_the_call_is_sent(
     """Its first lease lapses, and whoever looks around next takes it: nothing was written to a gateway yet."""
     world = await make_world(through(gateway))
     with monkeypatch.context() as dead:
-        dead.setattr(Courier, "deliver", lambda _self, _message: None)
+        dead.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
         verification_id = (await world.request()).json()["verification_id"]
     await settled(world, verification_id, {"first": ("queued", None)})
     await world.advance(6)
@@ -124,7 +124,7 @@ async def test_a_pause_without_end_is_one_that_a_code_can_wait(
     make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """`Retry-After` of the largest long there is: the record stays readable, and with it everybody's outbox."""
-    gateway.always, second.always = Say(Reply(b"", 429, {"Retry-After": str(2**63 - 1)})), refusing(-12)
+    gateway.always, second.always = Say(SimulatorResponse(b"", 429, {"Retry-After": str(2**63 - 1)})), refusing(-12)
     world = await make_world(through(gateway, second))
     verification_id = (await world.request()).json()["verification_id"]
     await settled(world, verification_id, {"first": ("queued", "throttled"), "second": ("queued", "transient")})

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from otp_service.sandbox.dev_config import merged
-from otp_service.sandbox.simulators.http_server import Raw, Reply, Request, Say, Simulator
+from otp_service.sandbox.simulators.http_server import Raw, Request, Say, Simulator, SimulatorResponse
 from tests.delivery.conftest import arrived, code_in, settled
 from tests.delivery.four import FOUR, Pair, pair
 from tests.world import World, WorldMaker
@@ -30,10 +30,10 @@ def dress(simulator: Simulator, change: Dress, label: str | None = None) -> None
     """Have a simulator write the same answers in another dress, its logins too."""
     plain = simulator.answer
 
-    def answer(request: Request) -> Reply:
+    def answer(request: Request) -> SimulatorResponse:
         reply = plain(request)
         headers = dict(reply.headers) if label is None else {**reply.headers, "Content-Type": label}
-        return Reply(change(reply.body), reply.status, headers)
+        return SimulatorResponse(change(reply.body), reply.status, headers)
 
     simulator.answer = answer  # type: ignore[method-assign]
 
@@ -82,7 +82,7 @@ async def test_a_latin_1_answer_is_read(make_world: WorldMaker) -> None:
     """Its label says UTF-8; one word of it has an accent."""
     body = '{"status":0,"array":[[6281210100055,1620443]],"success":1,"fail":0,"remark":"envoyé"}'.encode("latin-1")
     async with pair("eims") as both:
-        both.first.script(Say(Reply(body, 200, {"Content-Type": "application/json;charset=utf-8"})))
+        both.first.script(Say(SimulatorResponse(body, 200, {"Content-Type": "application/json;charset=utf-8"})))
         world = await make_world(both.config(hold_seconds=0.2))
         verification_id = (await world.request()).json()["verification_id"]
         await settled(world, verification_id, {"first": ("sent", None)})
@@ -136,7 +136,7 @@ async def test_the_number_may_come_back_in_another_spelling(make_world: WorldMak
     """E02: one number was asked for, one row is there, and one success is counted."""
     body = f'{{"status":0,"array":[[{spelling},1620443]],"success":1,"fail":0}}'.encode()
     async with pair("eims") as both:
-        both.first.script(Say(Reply(body)))
+        both.first.script(Say(SimulatorResponse(body)))
         world = await make_world(both.config(hold_seconds=0.2))
         verification_id = (await world.request()).json()["verification_id"]
         await settled(world, verification_id, {"first": ("sent", None)})
@@ -154,7 +154,7 @@ async def test_the_number_may_come_back_in_another_spelling(make_world: WorldMak
 async def test_what_is_not_ours_is_not_an_acceptance(make_world: WorldMaker, body: str) -> None:
     """E02: another number, no success, or two rows: nobody knows, and after the hold another gateway is asked."""
     async with pair("eims") as both:
-        both.first.script(Say(Reply(body.encode())))
+        both.first.script(Say(SimulatorResponse(body.encode())))
         world = await make_world(both.config(hold_seconds=0.2))
         verification_id = (await world.request()).json()["verification_id"]
         await settled(world, verification_id, {"first": ("unknown", "ambiguous"), "second": ("sent", None)})
@@ -163,13 +163,15 @@ async def test_what_is_not_ours_is_not_an_acceptance(make_world: WorldMaker, bod
 @pytest.mark.parametrize(
     ("answer", "first"),
     [
-        (Reply(b"<html>Bad Gateway</html>", 502, {"Content-Type": "text/html"}), ("unknown", "ambiguous")),
-        (Reply(b"<html>Busy</html>", 503, {"Retry-After": "30"}), ("failed", "transient")),
-        (Reply(b"It works", 200), ("unknown", "ambiguous")),
-        (Reply(b'\xef\xbb\xbf{"status":"-10"}\0', 200, {"Content-Type": "text/html"}), ("failed", "funds")),
+        (SimulatorResponse(b"<html>Bad Gateway</html>", 502, {"Content-Type": "text/html"}), ("unknown", "ambiguous")),
+        (SimulatorResponse(b"<html>Busy</html>", 503, {"Retry-After": "30"}), ("failed", "transient")),
+        (SimulatorResponse(b"It works", 200), ("unknown", "ambiguous")),
+        (SimulatorResponse(b'\xef\xbb\xbf{"status":"-10"}\0', 200, {"Content-Type": "text/html"}), ("failed", "funds")),
     ],
 )
-async def test_a_refusal_is_one_in_any_dress(make_world: WorldMaker, answer: Reply, first: tuple[str, str]) -> None:
+async def test_a_refusal_is_one_in_any_dress(
+    make_world: WorldMaker, answer: SimulatorResponse, first: tuple[str, str]
+) -> None:
     """E04, E05: pages and dressed refusals; the second gateway gets the same code."""
     async with pair("eims") as both:
         both.first.script(Say(answer))

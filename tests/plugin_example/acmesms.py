@@ -16,18 +16,18 @@ from msgspec import Meta
 from otp_service.plugin import (
     BaseUrl,
     CommonProvider,
-    Delivered,
     DeliveryStatus,
     Finding,
     GatewayClient,
+    GatewayResponse,
+    OutboundMessage,
     Outcome,
     ProviderPlugin,
     Receipt,
-    ReceiptCall,
     ReceiptForged,
-    Reply,
+    ReceiptRequest,
     SecretText,
-    Sending,
+    SendResult,
     Text,
     foreign_answer,
     json_object,
@@ -70,8 +70,8 @@ class Acmesms:
     def __init__(self, name: str, table: AcmesmsTable, client: GatewayClient) -> None:
         """Send through `client` as the account of `table`."""
         self.name = name
-        self.repeatable = False
-        self.tells = True
+        self.idempotent_send = False
+        self.reports_delivery = True
         self.timeout_seconds = client.timeout_seconds
         self._table = table
         self._client = client
@@ -80,37 +80,37 @@ class Acmesms:
         """Close the client."""
         await self._client.close()
 
-    async def send(self, sending: Sending) -> Delivered:
+    async def send(self, outbound: OutboundMessage) -> SendResult:
         """Hand one message over; see the port."""
-        message: dict[str, object] = {"to": sending.to, "text": sending.text, "ref": sending.message_id}
+        message: dict[str, object] = {"to": outbound.to, "text": outbound.text, "ref": outbound.message_id}
         if sender := self._table.sender or self._table.short_code:
             message["from"] = sender
-        if sending.receipt_url:
-            message["callback"] = sending.receipt_url
+        if outbound.receipt_url:
+            message["callback"] = outbound.receipt_url
         headers = {"Content-Type": "application/json", "X-Acme-Token": self._table.token.reveal()}
         url, content = f"{self._table.base_url}/messages", msgspec.json.encode(message)
         return read_answer(await self._client.call("POST", url, headers=headers, content=content))
 
-    def receipts(self, call: ReceiptCall) -> Sequence[Receipt]:
-        """Read a callback; see the port `Receipts`."""
+    def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
+        """Read a callback; see the port `ReceiptProvider`."""
         if call.message_id is None:
             raise ReceiptForged
         body = json_object(call.body)
         state, identity = body.get("state"), body.get("id")
         if not isinstance(state, str) or not isinstance(identity, str):
             return []
-        return [Receipt(call.message_id, STATES.get(state), gateway_id=identity)]
+        return [Receipt(call.message_id, STATES.get(state), provider_message_id=identity)]
 
 
-def read_answer(reply: Reply | Outcome) -> Delivered:
+def read_answer(reply: GatewayResponse | Outcome) -> SendResult:
     """Say what `reply` means."""
     if isinstance(reply, Outcome):
-        return Delivered(reply)
+        return SendResult(reply)
     answer = json_object(reply.body)
     if reply.status == 202 and isinstance(answer.get("id"), str):
-        return Delivered(Outcome.ACCEPTED, answer["id"])
+        return SendResult(Outcome.ACCEPTED, answer["id"])
     error = answer.get("error")
-    return Delivered(OUTCOMES.get(error, Outcome.CONFIG_ERROR)) if isinstance(error, str) else foreign_answer(reply)
+    return SendResult(OUTCOMES.get(error, Outcome.CONFIG_ERROR)) if isinstance(error, str) else foreign_answer(reply)
 
 
 PLUGIN = ProviderPlugin(AcmesmsTable, Acmesms)

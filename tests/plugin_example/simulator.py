@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from otp_service.sandbox.simulators.http_server import Reply, Request, Say, Simulator
+from otp_service.sandbox.simulators.http_server import Request, Say, Simulator, SimulatorResponse
 
 __all__ = ["AcmesmsSimulator", "refusing"]
 
@@ -25,7 +25,7 @@ class AcmesmsSimulator(Simulator):
         self.messages: list[dict[str, Any]] = []
         self._token = token
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> SimulatorResponse:
         """Take a message, or say why not."""
         if (request.method, request.target) != ("POST", "/messages"):
             return _reply({"error": "nothing is here"}, 404)
@@ -35,5 +35,5 @@ class AcmesmsSimulator(Simulator):
         return _reply({"id": f"acme-{len(self.messages)}"}, 202)
 
 
-def _reply(members: dict[str, str], status: int) -> Reply:
-    return Reply(msgspec.json.encode(members), status, {"Content-Type": "application/json"})
+def _reply(members: dict[str, str], status: int) -> SimulatorResponse:
+    return SimulatorResponse(msgspec.json.encode(members), status, {"Content-Type": "application/json"})

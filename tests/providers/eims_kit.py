@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from otp_service.domain.message import Sending
+from otp_service.domain.message import OutboundMessage
 from otp_service.domain.secret import Secret
 from otp_service.providers.eims.adapter import Eims, EimsAccount
 from otp_service.providers.http_client import GatewayClient
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from otp_service.sandbox.simulators.http_server import Reply, Say
+from otp_service.sandbox.simulators.http_server import Say, SimulatorResponse
 
 ACCOUNT = "acme & sons"
 PASSWORD = "p%s+w&rd=100% ü"
@@ -41,11 +41,11 @@ async def ejoin(**options: Any) -> AsyncIterator[EimsSimulator]:
         yield gateway
 
 
-def sending(text: str = TEXT) -> Sending:
+def outbound(text: str = TEXT) -> OutboundMessage:
     """Make a message."""
-    return Sending("v1", "+" + DIGITS, "ID", "81210100055", text, "123456", 300)
+    return OutboundMessage("v1", "+" + DIGITS, "ID", "81210100055", text, "123456", 300)
 
 
 def said(body: str, status: int = 200) -> Say:
     """Make the behaviour of a gateway that answers just this."""
-    return Say(Reply(body.encode(), status))
+    return Say(SimulatorResponse(body.encode(), status))

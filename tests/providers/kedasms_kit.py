@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from otp_service.domain.message import Sending
+from otp_service.domain.message import OutboundMessage
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
@@ -11,7 +11,7 @@ from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 
 KEY, API_KEY = bytes(range(32)), "kedasms-key"
 NOW = 1_712_123_456
-SENDING = Sending("m-1", "+6281210100055", "ID", "81210100055", "Acme: kode 739251 \u2713", "739251", 300)
+SENDING = OutboundMessage("m-1", "+6281210100055", "ID", "81210100055", "Acme: kode 739251 \u2713", "739251", 300)
 
 
 @asynccontextmanager

@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from otp_service.domain.message import Sending
+from otp_service.domain.message import OutboundMessage
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.sendcloud.adapter import Sendcloud, SendcloudAccount
-from otp_service.sandbox.simulators.http_server import Reply, Say
+from otp_service.sandbox.simulators.http_server import Say, SimulatorResponse
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 
 KEY = "k%y&+ü"
@@ -44,12 +44,12 @@ async def aurora(**options: Any) -> AsyncIterator[SendcloudSimulator]:
         yield gateway
 
 
-def sending(message_id: str = "v1-ABC_7", to: str = TO, brand: str = "Acme") -> Sending:
+def outbound(message_id: str = "v1-ABC_7", to: str = TO, brand: str = "Acme") -> OutboundMessage:
     """Make a message."""
-    return Sending(message_id, to, "ID", "81210100055", TEXT, "123456", 300, brand=brand, minutes=5)
+    return OutboundMessage(message_id, to, "ID", "81210100055", TEXT, "123456", 300, brand=brand, minutes=5)
 
 
 def said(body: str | bytes, status: int = 200, **headers: str) -> Say:
     """Make the behaviour of a gateway that answers just this."""
     raw = body.encode() if isinstance(body, str) else body
-    return Say(Reply(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))
+    return Say(SimulatorResponse(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))

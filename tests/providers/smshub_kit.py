@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 
-from otp_service.domain.message import Delivered, Sending
+from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
@@ -15,8 +15,8 @@ from otp_service.providers.smshub.adapter import Smshub, SmshubAccount
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 
 SID, KEY = "hub-sid", "hub-key"
-SENDING = Sending("m-1", "+19706904544", "US", "9706904544", "Acme: code 739251 \u2713", "739251", 300)
-ACCEPTED = Delivered(Outcome.ACCEPTED)
+SENDING = OutboundMessage("m-1", "+19706904544", "US", "9706904544", "Acme: code 739251 \u2713", "739251", 300)
+ACCEPTED = SendResult(Outcome.ACCEPTED)
 NOW = 1_800_000_000
 
 

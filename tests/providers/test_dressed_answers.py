@@ -7,18 +7,18 @@ from typing import Final
 
 import pytest
 
-from otp_service.domain.message import Balance, Delivered
+from otp_service.domain.message import Balance, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.eims import adapter as eims
-from otp_service.providers.http_client import Reply
+from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.kedasms import result_codes as kedasms_answers
 from otp_service.providers.lenient_json import json_value, number_of
 from otp_service.providers.sendcloud import adapter as sendcloud
 from otp_service.providers.sendcloud.webhook import read_hook
 from otp_service.providers.smshub import adapter as smshub
-from otp_service.sandbox.simulators.http_server import Reply as Answer
 from otp_service.sandbox.simulators.http_server import Say
+from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from tests.providers import eims_kit
 from tests.providers.test_sendcloud_hooks import APP_KEY, call, write
 
@@ -34,7 +34,7 @@ DRESSES: Final[dict[str, Callable[[str], bytes]]] = {
 dressed = pytest.mark.parametrize("dress", DRESSES.values(), ids=DRESSES)
 
 NUMBER, DIGITS = "+6281210100055", "6281210100055"
-Read = Callable[[Reply], Delivered]
+Read = Callable[[GatewayResponse], SendResult]
 REFUSALS: Final[list[tuple[Read, int, str, Outcome]]] = [
     (lambda reply: eims.read_answer(reply, DIGITS, "ID"), 200, '{"status":-10}', Outcome.FUNDS),
     (lambda reply: eims.read_answer(reply, DIGITS, "ID"), 200, '{"status":"-9"}', Outcome.RECIPIENT_INVALID),
@@ -60,7 +60,7 @@ def test_a_refusal_is_read_as_the_refusal(
     dress: Callable[[str], bytes], read: Read, status: int, text: str, outcome: Outcome
 ) -> None:
     """Bytes around it and another encoding make no ambiguous outcome of it, and no acceptance."""
-    assert read(Reply(status, {}, dress(text))) == Delivered(outcome)
+    assert read(GatewayResponse(status, {}, dress(text))) == SendResult(outcome)
 
 
 @dressed
@@ -70,8 +70,8 @@ async def test_reports_and_balances(dress: Callable[[str], bytes]) -> None:
     balance = '{"status":0,"balance":"12.50","gift":"0.50"}'
     async with eims_kit.ejoin() as gateway, eims_kit.eims(gateway) as provider:
         gateway.script(*(Say(Answer(dress(text))) for text in (report, balance)))
-        assert (await provider.report("1620443")).status is DeliveryStatus.DELIVERED
-        found = await provider.balance()
+        assert (await provider.fetch_report("1620443")).status is DeliveryStatus.DELIVERED
+        found = await provider.fetch_balance()
     assert isinstance(found, Balance) and found.amount == 13
 
 
@@ -88,7 +88,7 @@ def test_a_hook_is_read_in_any_dress(dress: Callable[[str], bytes]) -> None:
 def test_a_token_is_read_in_any_dress(dress: Callable[[str], bytes]) -> None:
     """The hub's login answers with a JSON string, or with the bare token."""
     for text in ('"a.b.c"', "a.b.c"):
-        token = smshub.read_token(Reply(200, {}, dress(text)))
+        token = smshub.read_token(GatewayResponse(200, {}, dress(text)))
         assert isinstance(token, smshub.Token)
         assert token.text.reveal() == "a.b.c"
 

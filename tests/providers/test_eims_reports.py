@@ -7,22 +7,22 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from otp_service.domain.message import Report
+from otp_service.domain.message import DeliveryReport
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.eims.reports import DELIVERY_OUTCOMES, SEND_OUTCOMES, read_report
 from otp_service.sandbox.simulators.eims import EimsState, refusing
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
-from tests.providers.eims_kit import DIGITS, eims, ejoin, said, sending
+from tests.providers.eims_kit import DIGITS, eims, ejoin, outbound, said
 
-NOTHING = Report(None)
-DELIVERED = Report(DeliveryStatus.DELIVERED)
+NOTHING = DeliveryReport(None)
+DELIVERED = DeliveryReport(DeliveryStatus.DELIVERED)
 ID, TIME = 1620442, 20180619101517
 Length = Literal[4, 5, 7]
 
 
-def undelivered(outcome: str) -> Report:
+def undelivered(outcome: str) -> DeliveryReport:
     """Say that it did not arrive, and why."""
-    return Report(DeliveryStatus.UNDELIVERED, Outcome(outcome))
+    return DeliveryReport(DeliveryStatus.UNDELIVERED, Outcome(outcome))
 
 
 def row(length: int, sent: object, delivery: object = None) -> list[Any]:
@@ -31,7 +31,7 @@ def row(length: int, sent: object, delivery: object = None) -> list[Any]:
     return first + {4: [], 5: [delivery], 7: ["label", TIME, delivery]}[length]
 
 
-def read(*rows: list[Any], zero: bool = False) -> Report:
+def read(*rows: list[Any], zero: bool = False) -> DeliveryReport:
     """Read an answer with these rows."""
     return read_report({"status": 0, "array": list(rows)}, str(ID), zero_is_delivered=zero)
 
@@ -58,7 +58,7 @@ def read(*rows: list[Any], zero: bool = False) -> Report:
         (7, 1011, 3, undelivered("recipient_blocked")),
     ],
 )
-def test_what_a_row_says(length: int, sent: int, delivery: int | None, expected: Report, as_text: bool) -> None:
+def test_what_a_row_says(length: int, sent: int, delivery: int | None, expected: DeliveryReport, as_text: bool) -> None:
     """Four, five and seven fields, as numbers and as text."""
     written = row(length, sent, delivery)
     assert read([None if one is None else str(one) for one in written] if as_text else written) == expected
@@ -105,7 +105,7 @@ def test_any_other_send_status_is_a_failure(sent: int) -> None:
         (5, 1, NOTHING),
     ],
 )
-def test_where_zero_is_delivered(length: int, delivery: int | None, expected: Report) -> None:
+def test_where_zero_is_delivered(length: int, delivery: int | None, expected: DeliveryReport) -> None:
     """By config, where no delivery status can come; a null one may still come."""
     assert read(row(length, 0, delivery), zero=True) == expected
     assert read(row(4, 1), zero=True) == NOTHING
@@ -140,8 +140,8 @@ def test_our_row_is_found_among_others() -> None:
 async def test_a_message_is_asked_for_by_the_gateways_id(variant: str, path: str, post: bool) -> None:
     """By GET in both, the only way that is documented."""
     async with ejoin() as gateway, eims(gateway, variant=variant, post=post, first_report_seconds=30) as provider:
-        message_id = (await provider.send(sending())).message_id
-        assert await provider.report(message_id) == NOTHING
+        message_id = (await provider.send(outbound())).provider_message_id
+        assert await provider.fetch_report(message_id) == NOTHING
 
     request = gateway.requests[1]
     assert (request.method, request.body, len(gateway.requests)) == ("GET", b"", 2)
@@ -159,11 +159,11 @@ async def test_the_life_of_a_message(length: Length, as_text: bool) -> None:
         ejoin(row_length=length, numbers_as_text=as_text) as gateway,
         eims(gateway, first_report_seconds=30) as provider,
     ):
-        message_id = (await provider.send(sending())).message_id
+        message_id = (await provider.send(outbound())).provider_message_id
         seen = []
         for state in life:
             gateway.states[int(message_id)] = state
-            seen.append(await provider.report(message_id))
+            seen.append(await provider.fetch_report(message_id))
 
     assert seen == [NOTHING] * 5 + [NOTHING if length == 4 else DELIVERED]
 
@@ -179,23 +179,23 @@ async def test_a_report_that_is_not_told(answer: Behaviour) -> None:
         eims(gateway, first_report_seconds=30, zero_is_delivered=True, seconds=0.25) as provider,
     ):
         gateway.script(answer)
-        assert await provider.report("1620443") == NOTHING
+        assert await provider.fetch_report("1620443") == NOTHING
     assert len(gateway.requests) == 1
 
 
 async def test_an_id_is_encoded() -> None:
     """What a gateway called a message does not change the question."""
     async with ejoin() as gateway, eims(gateway) as provider:
-        assert await provider.report("1&ids=2,3") == NOTHING
+        assert await provider.fetch_report("1&ids=2,3") == NOTHING
     assert gateway.requests[0].target.endswith("&ids=1%26ids%3D2%2C3")
 
 
 async def test_the_simulator_counts_as_the_document_shows() -> None:
     """The sample of the gateway's own document: one row, one success."""
     async with ejoin() as gateway, eims(gateway) as provider:
-        await provider.send(sending())
+        await provider.send(outbound())
         gateway.states[1620443] = EimsState(0)
-        await provider.report("1620443")
+        await provider.fetch_report("1620443")
         answer = msgspec.json.decode(gateway.answer(gateway.requests[1]).body)
 
     assert answer.pop("array")[0][::3] == [1620443, 0]

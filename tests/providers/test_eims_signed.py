@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from otp_service.domain.message import Balance, Delivered
+from otp_service.domain.message import Balance, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.base import Balances, Reports
+from otp_service.providers.base import BalanceProvider, PollingProvider
 from otp_service.providers.eims.adapter import EimsAccount, sign
 from otp_service.sandbox.simulators.eims import refusing
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
-from tests.providers.eims_kit import ACCOUNT, DIGITS, NOW, PASSWORD, TEXT, eims, ejoin, said, sending
+from tests.providers.eims_kit import ACCOUNT, DIGITS, NOW, PASSWORD, TEXT, eims, ejoin, outbound, said
 
 AT = "20261130000000"
 SIGN = md5(f"{ACCOUNT}{PASSWORD}{AT}".encode(), usedforsecurity=False).hexdigest()
@@ -33,7 +33,7 @@ def test_the_signature_has_its_published_value() -> None:
 async def test_a_signed_get() -> None:
     """Account, signature and time stand in the query; the time is GMT+8's, which is already tomorrow."""
     async with ejoin() as gateway, eims(gateway, variant="v2") as provider:
-        assert await provider.send(sending()) == Delivered(Outcome.ACCEPTED, "1620443")
+        assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "1620443")
 
     [request] = gateway.requests
     content = "Caf%C3%A9%3A%20kode%20123456%20%2B%20100%25"
@@ -46,7 +46,7 @@ async def test_a_signed_get() -> None:
 async def test_a_signed_post() -> None:
     """Who we are stays in the query; the message is JSON, and no password is anywhere."""
     async with ejoin() as gateway, eims(gateway, variant="v2", post=True, sender_id="ACME") as provider:
-        assert await provider.send(sending()) == Delivered(Outcome.ACCEPTED, "1620443")
+        assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "1620443")
 
     [request] = gateway.requests
     assert (request.method, request.target) == ("POST", f"/sendsmsV2?{WHO}")
@@ -60,9 +60,9 @@ async def test_the_sender_has_another_name_in_each_variant(variant: str, name: s
     """And none stands there when none is configured."""
     async with ejoin() as gateway:
         async with eims(gateway, variant=variant, post=post, sender_id="AC ME") as provider:
-            await provider.send(sending())
+            await provider.send(outbound())
         async with eims(gateway, variant=variant, post=post) as provider:
-            await provider.send(sending())
+            await provider.send(outbound())
 
     assert [message.sender for message in gateway.messages] == ["AC ME", ""]
     asked = [f"{request.target} {request.body.decode()}" for request in gateway.requests]
@@ -84,7 +84,7 @@ async def test_the_gateway_refuses_a_wrong_signature_and_a_wrong_time(
 ) -> None:
     """Half an hour of difference is borne; a time in another zone is not."""
     async with ejoin() as gateway, eims(gateway, variant="v2", **changed) as provider:
-        assert (await provider.send(sending())).outcome is outcome
+        assert (await provider.send(outbound())).outcome is outcome
 
 
 @pytest.mark.parametrize("silence", [Hang(), Cut()])
@@ -94,8 +94,8 @@ async def test_silence_is_ambiguous_and_is_not_asked_again(silence: Behaviour, p
     async with ejoin() as gateway:
         gateway.always = silence
         async with eims(gateway, variant="v2", post=post, seconds=0.25) as provider:
-            assert not provider.repeatable
-            assert await provider.send(sending()) == Delivered(Outcome.AMBIGUOUS)
+            assert not provider.idempotent_send
+            assert await provider.send(outbound()) == SendResult(Outcome.AMBIGUOUS)
     assert len(gateway.requests) == 1
 
 
@@ -103,15 +103,15 @@ async def test_the_time_to_wait_of_a_proxy_is_handed_on() -> None:
     """A 429 that is not the gateway's own."""
     async with ejoin() as gateway, eims(gateway) as provider:
         gateway.script(said("", 429))
-        assert await provider.send(sending()) == Delivered(Outcome.THROTTLED)
+        assert await provider.send(outbound()) == SendResult(Outcome.THROTTLED)
 
 
 @pytest.mark.parametrize("variant", ["v1", "v2"])
 async def test_the_balance_is_real_money_and_the_bonus(variant: str) -> None:
     """Decimals as strings, in a currency that nobody names."""
     async with ejoin(balance=("499740.000000", "0.250000")) as gateway, eims(gateway, variant=variant) as provider:
-        assert isinstance(provider, Balances)
-        assert await provider.balance() == Balance(Decimal("499740.25"))
+        assert isinstance(provider, BalanceProvider)
+        assert await provider.fetch_balance() == Balance(Decimal("499740.25"))
 
     [request] = gateway.requests
     plain = "account=acme%20%26%20sons&password=p%25s%2Bw%26rd%3D100%25%20%C3%BC"
@@ -138,7 +138,7 @@ async def test_a_balance_that_is_not_told(answer: Behaviour, expected: Balance |
     """It is the outcome that a send would have."""
     async with ejoin() as gateway, eims(gateway) as provider:
         gateway.script(answer)
-        assert await provider.balance() == expected
+        assert await provider.fetch_balance() == expected
     assert len(gateway.requests) == 1
 
 
@@ -152,8 +152,8 @@ async def test_an_account_is_still_made_as_before() -> None:
         False,
     )
     async with ejoin() as gateway, eims(gateway) as silent, eims(gateway, first_report_seconds=30) as telling:
-        assert (silent.tells, telling.tells) == (False, True)
-        assert isinstance(telling, Reports)
+        assert (silent.reports_delivery, telling.reports_delivery) == (False, True)
+        assert isinstance(telling, PollingProvider)
 
 
 @pytest.mark.parametrize("variant", ["v1", "v2"])
@@ -163,7 +163,11 @@ async def test_secrets_are_seen_nowhere_else(variant: str, caplog: pytest.LogCap
     for noisy in ("httpx", "httpcore"):  # as `configure_logging` leaves them
         logging.getLogger(noisy).setLevel(logging.WARNING)
     async with ejoin() as gateway, eims(gateway, variant=variant, first_report_seconds=30) as provider:
-        answers = [await provider.send(sending()), await provider.report("1620443"), await provider.balance()]
+        answers = [
+            await provider.send(outbound()),
+            await provider.fetch_report("1620443"),
+            await provider.fetch_balance(),
+        ]
         seen = f"{answers} {provider!r} {vars(provider)!r} {caplog.text}"
 
     for secret in (PASSWORD, "p%25s", SIGN, DIGITS, "123456"):

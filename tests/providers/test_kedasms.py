@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from otp_service.domain.message import Delivered, Sending
+from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.base import LimitsAccount, Provider, Receipts, Reports
-from otp_service.providers.http_client import GatewayClient, Reply
+from otp_service.providers.base import AccountLimitsProvider, PollingProvider, Provider, ReceiptProvider
+from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
 from otp_service.providers.kedasms.result_codes import read_answer
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Say, Slow
-from otp_service.sandbox.simulators.http_server import Reply as Answer
+from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.kedasms import refusing
 from tests.providers.kedasms_kit import API_KEY, KEY, NOW, SENDING, gateway, on_time
 
@@ -28,67 +28,67 @@ async def test_a_number_of_no_country_is_not_sent() -> None:
     """The wire names countries by two letters: a satellite number is left to another gateway."""
     simulator = on_time()
     async with gateway(simulator) as provider:
-        satellite = Sending("m-1", "+881612345678", "001", "612345678", "x", "1", 300)
+        satellite = OutboundMessage("m-1", "+881612345678", "001", "612345678", "x", "1", 300)
         assert (await provider.send(satellite)).outcome is Outcome.CONTENT_REJECTED
     assert simulator.requests == []
 
 
 TAKEN = {"code": "0", "message": "Success", "data": {"taskId": "20240408-0001", "debitedAmount": 0.048}}
-ANSWERS: list[tuple[int, Any, Delivered]] = [
-    (200, TAKEN, Delivered(Outcome.ACCEPTED, "20240408-0001")),
-    (200, {"code": 0, "data": {"taskId": 17}}, Delivered(Outcome.ACCEPTED, "17")),
+ANSWERS: list[tuple[int, Any, SendResult]] = [
+    (200, TAKEN, SendResult(Outcome.ACCEPTED, "20240408-0001")),
+    (200, {"code": 0, "data": {"taskId": 17}}, SendResult(Outcome.ACCEPTED, "17")),
     # success by halves
-    (200, {"code": "0", "data": {}}, Delivered(Outcome.AMBIGUOUS)),
-    (200, {"code": "0", "data": None}, Delivered(Outcome.AMBIGUOUS)),
-    (200, {"code": "7", "data": {"taskId": "t"}}, Delivered(Outcome.AMBIGUOUS)),
-    (200, {"success": True, "code": 200}, Delivered(Outcome.AMBIGUOUS)),
-    (400, TAKEN, Delivered(Outcome.AMBIGUOUS)),
-    (500, TAKEN, Delivered(Outcome.AMBIGUOUS)),
-    (200, b"", Delivered(Outcome.AMBIGUOUS)),
-    (200, b"<html>console</html>", Delivered(Outcome.AMBIGUOUS)),
-    (200, [], Delivered(Outcome.AMBIGUOUS)),
-    (200, b"[" * 9000, Delivered(Outcome.AMBIGUOUS)),
-    (302, b"", Delivered(Outcome.AMBIGUOUS)),
+    (200, {"code": "0", "data": {}}, SendResult(Outcome.AMBIGUOUS)),
+    (200, {"code": "0", "data": None}, SendResult(Outcome.AMBIGUOUS)),
+    (200, {"code": "7", "data": {"taskId": "t"}}, SendResult(Outcome.AMBIGUOUS)),
+    (200, {"success": True, "code": 200}, SendResult(Outcome.AMBIGUOUS)),
+    (400, TAKEN, SendResult(Outcome.AMBIGUOUS)),
+    (500, TAKEN, SendResult(Outcome.AMBIGUOUS)),
+    (200, b"", SendResult(Outcome.AMBIGUOUS)),
+    (200, b"<html>console</html>", SendResult(Outcome.AMBIGUOUS)),
+    (200, [], SendResult(Outcome.AMBIGUOUS)),
+    (200, b"[" * 9000, SendResult(Outcome.AMBIGUOUS)),
+    (302, b"", SendResult(Outcome.AMBIGUOUS)),
     # refused under HTTP 200
-    (200, {"code": "1234", "message": "?"}, Delivered(Outcome.TRANSIENT)),
-    (200, {"code": "402"}, Delivered(Outcome.FUNDS)),
-    (200, {"code": 500, "message": "Error"}, Delivered(Outcome.AMBIGUOUS)),
-    (200, {"code": "INSUFFICIENT_BALANCE"}, Delivered(Outcome.FUNDS)),
-    (200, {"success": False, "message": "invalid phoneNumbers"}, Delivered(Outcome.RECIPIENT_INVALID)),
+    (200, {"code": "1234", "message": "?"}, SendResult(Outcome.TRANSIENT)),
+    (200, {"code": "402"}, SendResult(Outcome.FUNDS)),
+    (200, {"code": 500, "message": "Error"}, SendResult(Outcome.AMBIGUOUS)),
+    (200, {"code": "INSUFFICIENT_BALANCE"}, SendResult(Outcome.FUNDS)),
+    (200, {"success": False, "message": "invalid phoneNumbers"}, SendResult(Outcome.RECIPIENT_INVALID)),
     # by HTTP status
-    (400, {"code": "400", "message": "Bad request"}, Delivered(Outcome.RECIPIENT_INVALID)),
-    (422, b"Invalid phone number", Delivered(Outcome.RECIPIENT_INVALID)),
-    (400, b"<html>Bad Request</html>", Delivered.undocumented()),
-    (401, {"message": "Invalid API key"}, Delivered(Outcome.CONFIG_ERROR)),
-    (402, b"", Delivered(Outcome.FUNDS)),
-    (403, b"", Delivered.undocumented()),
-    (404, b"", Delivered.undocumented()),
-    (408, b"", Delivered(Outcome.AMBIGUOUS)),
-    (429, b"", Delivered(Outcome.THROTTLED)),
-    (500, {"code": "500", "message": "Insufficient balance"}, Delivered(Outcome.AMBIGUOUS)),
-    (502, b"<html>", Delivered(Outcome.AMBIGUOUS)),
-    (503, b"", Delivered(Outcome.TRANSIENT)),
-    (504, b"", Delivered(Outcome.AMBIGUOUS)),
+    (400, {"code": "400", "message": "Bad request"}, SendResult(Outcome.RECIPIENT_INVALID)),
+    (422, b"Invalid phone number", SendResult(Outcome.RECIPIENT_INVALID)),
+    (400, b"<html>Bad Request</html>", SendResult.undocumented()),
+    (401, {"message": "Invalid API key"}, SendResult(Outcome.CONFIG_ERROR)),
+    (402, b"", SendResult(Outcome.FUNDS)),
+    (403, b"", SendResult.undocumented()),
+    (404, b"", SendResult.undocumented()),
+    (408, b"", SendResult(Outcome.AMBIGUOUS)),
+    (429, b"", SendResult(Outcome.THROTTLED)),
+    (500, {"code": "500", "message": "Insufficient balance"}, SendResult(Outcome.AMBIGUOUS)),
+    (502, b"<html>", SendResult(Outcome.AMBIGUOUS)),
+    (503, b"", SendResult(Outcome.TRANSIENT)),
+    (504, b"", SendResult(Outcome.AMBIGUOUS)),
     # by words
-    (400, {"message": "Insufficient balance"}, Delivered(Outcome.FUNDS)),
-    (403, {"message": "DAILY_CAP_REACHED"}, Delivered(Outcome.THROTTLED, retry_after=86_400 - NOW % 86_400)),
-    (403, {"message": "dailySmsCap reached"}, Delivered(Outcome.THROTTLED, retry_after=86_400 - NOW % 86_400)),
-    (400, {"message": "Too many requests"}, Delivered(Outcome.THROTTLED)),
-    (400, {"message": "Decryption failed"}, Delivered.undocumented()),
-    (400, {"message": "Timestamp out of range"}, Delivered.undocumented()),
-    (400, {"message": "Sensitive words in content"}, Delivered(Outcome.CONTENT_REJECTED)),
-    (400, {"message": "Recipient is blacklisted"}, Delivered(Outcome.RECIPIENT_BLOCKED)),
-    (400, {"message": "senderId not registered"}, Delivered.undocumented()),
-    (400, {"message": "Country XY is not supported"}, Delivered(Outcome.DESTINATION_UNSUPPORTED)),
-    (400, {"data": {"message": "recipient number is not valid"}}, Delivered(Outcome.RECIPIENT_INVALID)),
+    (400, {"message": "Insufficient balance"}, SendResult(Outcome.FUNDS)),
+    (403, {"message": "DAILY_CAP_REACHED"}, SendResult(Outcome.THROTTLED, retry_after=86_400 - NOW % 86_400)),
+    (403, {"message": "dailySmsCap reached"}, SendResult(Outcome.THROTTLED, retry_after=86_400 - NOW % 86_400)),
+    (400, {"message": "Too many requests"}, SendResult(Outcome.THROTTLED)),
+    (400, {"message": "Decryption failed"}, SendResult.undocumented()),
+    (400, {"message": "Timestamp out of range"}, SendResult.undocumented()),
+    (400, {"message": "Sensitive words in content"}, SendResult(Outcome.CONTENT_REJECTED)),
+    (400, {"message": "Recipient is blacklisted"}, SendResult(Outcome.RECIPIENT_BLOCKED)),
+    (400, {"message": "senderId not registered"}, SendResult.undocumented()),
+    (400, {"message": "Country XY is not supported"}, SendResult(Outcome.DESTINATION_UNSUPPORTED)),
+    (400, {"data": {"message": "recipient number is not valid"}}, SendResult(Outcome.RECIPIENT_INVALID)),
 ]
 
 
 @pytest.mark.parametrize(("status", "body", "expected"), ANSWERS)
-def test_an_answer_has_one_meaning(status: int, body: Any, expected: Delivered) -> None:
+def test_an_answer_has_one_meaning(status: int, body: Any, expected: SendResult) -> None:
     """Only "0" with a task in a 2xx is acceptance; what is not surely a refusal is ambiguous."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    assert read_answer(Reply(status, {}, raw), NOW) == expected
+    assert read_answer(GatewayResponse(status, {}, raw), NOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ async def test_nobody_listening_is_transient() -> None:
     simulator = on_time()
     async with gateway(simulator) as provider:
         await simulator.close()
-        assert await provider.send(SENDING) == Delivered(Outcome.TRANSIENT)
+        assert await provider.send(SENDING) == SendResult(Outcome.TRANSIENT)
 
 
 @pytest.mark.parametrize("wrong_by", [-7200, 301, 900])
@@ -176,7 +176,7 @@ async def test_the_repetition_stays_within_the_time() -> None:
     simulator.script(Slow(0.8), Hang())
     async with gateway(simulator, ours=NOW - 900, seconds=1.0) as provider:
         started = time.monotonic()
-        assert await provider.send(SENDING) == Delivered(Outcome.AMBIGUOUS)
+        assert await provider.send(SENDING) == SendResult(Outcome.AMBIGUOUS)
         assert time.monotonic() - started < 1.5
     assert len(simulator.requests) == 2
 
@@ -216,5 +216,14 @@ def test_it_is_what_the_ports_ask_for() -> None:
     """It sends, is called, can be asked and takes caps; a message that may have gone is never asked for again."""
     account = KedasmsAccount("http://a", "http://b", Secret("k"), KEY)
     provider: Provider = Kedasms("keda", account, GatewayClient(3.0))
-    assert (provider.name, provider.timeout_seconds, provider.repeatable, provider.tells) == ("keda", 3.0, False, True)
-    assert isinstance(provider, Receipts) and isinstance(provider, Reports) and isinstance(provider, LimitsAccount)
+    assert (provider.name, provider.timeout_seconds, provider.idempotent_send, provider.reports_delivery) == (
+        "keda",
+        3.0,
+        False,
+        True,
+    )
+    assert (
+        isinstance(provider, ReceiptProvider)
+        and isinstance(provider, PollingProvider)
+        and isinstance(provider, AccountLimitsProvider)
+    )

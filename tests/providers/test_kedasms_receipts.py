@@ -7,14 +7,21 @@ from typing import Any
 
 import pytest
 
-from otp_service.domain.message import AccountLimits, Receipt, ReceiptCall, ReceiptForged, Report, Sending
+from otp_service.domain.message import (
+    AccountLimits,
+    DeliveryReport,
+    OutboundMessage,
+    Receipt,
+    ReceiptForged,
+    ReceiptRequest,
+)
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
 from otp_service.sandbox.simulators.http_server import Cut, Hang, Say, Simulator
-from otp_service.sandbox.simulators.http_server import Reply as Answer
 from otp_service.sandbox.simulators.http_server import Request as Call
+from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator, refusing
 from otp_service.sandbox.simulators.receipt_sender import Told
 from tests.providers.kedasms_kit import API_KEY, KEY, NOW, gateway, on_time
@@ -58,21 +65,21 @@ class Receiver(Simulator):
         return Answer(b"{}")
 
 
-def called(body: Any, message_id: str | None = "m-1") -> ReceiptCall:
+def called(body: Any, message_id: str | None = "m-1") -> ReceiptRequest:
     """Make a call of the gateway for a message; None: its token was not ours."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return ReceiptCall("POST", "https://otp.example.com/v1/receipts/keda/t", message_id, NOW, body=raw)
+    return ReceiptRequest("POST", "https://otp.example.com/v1/receipts/keda/t", message_id, NOW, body=raw)
 
 
 def receipts(body: Any) -> list[Receipt]:
     """Read a call with a good token."""
     account = KedasmsAccount("http://127.0.0.1:1", "http://127.0.0.1:1", Secret(API_KEY), KEY)
-    return list(Kedasms("keda", account, GatewayClient(1.0)).receipts(called(body)))
+    return list(Kedasms("keda", account, GatewayClient(1.0)).parse_receipts(called(body)))
 
 
 def test_the_documented_callback_is_read() -> None:
     """It is about the message of its token, and names the gateway's `msgid` and the recipient."""
-    assert receipts(SHOWN) == [Receipt("m-1", DELIVERED, gateway_id="msg_abc123def456", to=TO)]
+    assert receipts(SHOWN) == [Receipt("m-1", DELIVERED, provider_message_id="msg_abc123def456", to=TO)]
 
 
 @pytest.mark.parametrize(("keyword", "status"), KEYWORDS)
@@ -85,7 +92,7 @@ def test_a_call_without_our_token_is_forged() -> None:
     """Nothing else proves that the gateway calls: even a perfect body is worth nothing."""
     account = KedasmsAccount("http://127.0.0.1:1", "http://127.0.0.1:1", Secret(API_KEY), KEY)
     with pytest.raises(ReceiptForged):
-        Kedasms("keda", account, GatewayClient(1.0)).receipts(called(SHOWN, None))
+        Kedasms("keda", account, GatewayClient(1.0)).parse_receipts(called(SHOWN, None))
 
 
 @pytest.mark.parametrize(
@@ -110,18 +117,18 @@ async def test_callbacks_come_late_doubled_and_out_of_order() -> None:
     simulator = on_time()
     async with Receiver() as receiver, gateway(simulator) as provider:
         url = receiver.url + "/v1/receipts/keda/t"
-        sent = await provider.send(Sending("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=url))
+        sent = await provider.send(OutboundMessage("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=url))
         message = simulator.messages[0]
         assert await simulator.tell(message, Told(times=2)) == [200, 200]
         assert await simulator.tell(message, Told("sent", after=0.05)) == [200]
         assert {(call.method, call.target) for call in receiver.requests} == {("POST", "/v1/receipts/keda/t")}
-        found = [provider.receipts(called(call.body))[0] for call in receiver.requests]
-    assert [(one.status, one.gateway_id, one.to) for one in found] == [
+        found = [provider.parse_receipts(called(call.body))[0] for call in receiver.requests]
+    assert [(one.status, one.provider_message_id, one.to) for one in found] == [
         (DELIVERED, message.msgid, TO),
         (DELIVERED, message.msgid, TO),
         (None, message.msgid, TO),
     ]
-    assert sent.message_id == message.task_id != message.msgid
+    assert sent.provider_message_id == message.task_id != message.msgid
 
 
 async def test_callbacks_come_by_themselves() -> None:
@@ -130,7 +137,7 @@ async def test_callbacks_come_by_themselves() -> None:
     simulator.receipts = [Told("sent"), Told("undelivered", after=0.05, reason="FAILED")]
     async with Receiver() as receiver, gateway(simulator) as provider:
         for url in ("", receiver.url + "/t", "http://127.0.0.1:1/nobody"):
-            await provider.send(Sending("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=url))
+            await provider.send(OutboundMessage("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=url))
         async with asyncio.timeout(5):
             while len(receiver.requests) < 2 or simulator.statuses[simulator.messages[2].msgid] != "FAILED":
                 await asyncio.sleep(0.01)
@@ -141,13 +148,13 @@ async def test_a_report_is_for_a_msgid() -> None:
     """By the id out of a receipt the gateway tells; by the id out of a send it cannot, and that is no status."""
     simulator = on_time()
     async with Receiver() as receiver, gateway(simulator) as provider:
-        sending = Sending("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=receiver.url + "/t")
-        task_id = (await provider.send(sending)).message_id
+        outbound = OutboundMessage("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=receiver.url + "/t")
+        task_id = (await provider.send(outbound)).provider_message_id
         msgid = simulator.messages[0].msgid
-        assert await provider.report(msgid) == Report(None)
+        assert await provider.fetch_report(msgid) == DeliveryReport(None)
         await simulator.tell(simulator.messages[0], Told())
-        assert await provider.report(msgid) == Report(DELIVERED)
-        assert await provider.report(task_id) == Report(None)
+        assert await provider.fetch_report(msgid) == DeliveryReport(DELIVERED)
+        assert await provider.fetch_report(task_id) == DeliveryReport(None)
         asked = simulator.requests[-1]
         assert (asked.method, asked.target, asked.body) == ("GET", f"/api/sms/status?msgid={task_id}", b"")
 
@@ -159,7 +166,7 @@ async def test_a_status_is_read_like_a_receipt(keyword: Any, status: DeliverySta
     simulator = on_time()
     simulator.always = Say(Answer(json.dumps(body).encode()))
     async with gateway(simulator) as provider:
-        assert await provider.report("msg_abc123def456") == Report(status)
+        assert await provider.fetch_report("msg_abc123def456") == DeliveryReport(status)
 
 
 @pytest.mark.parametrize(
@@ -181,8 +188,8 @@ async def test_a_report_that_fails_tells_nothing(behaviour: Hang | Cut | Say) ->
     simulator = on_time()
     simulator.always = behaviour
     async with gateway(simulator, seconds=0.3) as provider:
-        assert await provider.report("msg_abc123def456") == Report(None)
-        assert await provider.report("") == Report(None)
+        assert await provider.fetch_report("msg_abc123def456") == DeliveryReport(None)
+        assert await provider.fetch_report("") == DeliveryReport(None)
     assert len(simulator.requests) == 1
 
 
@@ -190,7 +197,7 @@ async def test_an_id_is_escaped_in_the_address() -> None:
     """A gateway's id cannot add to the query."""
     simulator = on_time()
     async with gateway(simulator) as provider:
-        await provider.report("a&b=c/../\u2713 d")
+        await provider.fetch_report("a&b=c/../\u2713 d")
     assert simulator.requests[0].target == "/api/sms/status?msgid=a%26b%3Dc%2F..%2F%E2%9C%93%20d"
 
 
@@ -205,8 +212,8 @@ async def test_limits_are_put_as_documented() -> None:
         assert json.loads(request.body) == {
             "apiKey": API_KEY, "dailySmsCap": 1, "dailySpendCap": 199.9, "alertThreshold": 0.8, "blockOnLimit": True
         }  # fmt: skip
-        sending = Sending("m-1", TO, "ID", "81210100055", "x", "1", 300)
-        assert [(await provider.send(sending)).outcome for _ in range(2)] == [Outcome.ACCEPTED, Outcome.THROTTLED]
+        outbound = OutboundMessage("m-1", TO, "ID", "81210100055", "x", "1", 300)
+        assert [(await provider.send(outbound)).outcome for _ in range(2)] == [Outcome.ACCEPTED, Outcome.THROTTLED]
         assert await provider.set_limits(AccountLimits(None, None, 1.0, False)) is Outcome.ACCEPTED
         assert json.loads(simulator.requests[-1].body).keys() == {"apiKey", "alertThreshold", "blockOnLimit"}
 
@@ -240,5 +247,5 @@ async def test_an_account_without_money_is_told_apart() -> None:
     """The simulator's balance runs out, and that is `funds`."""
     simulator = KedasmsSimulator(API_KEY, KEY, clock=lambda: NOW, funds=0.05)
     async with gateway(simulator) as provider:
-        sending = Sending("m-1", TO, "ID", "81210100055", "x", "1", 300)
-        assert [(await provider.send(sending)).outcome for _ in range(2)] == [Outcome.ACCEPTED, Outcome.FUNDS]
+        outbound = OutboundMessage("m-1", TO, "ID", "81210100055", "x", "1", 300)
+        assert [(await provider.send(outbound)).outcome for _ in range(2)] == [Outcome.ACCEPTED, Outcome.FUNDS]

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import pytest
 
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import HealthSignal, Outcome
 from otp_service.providers.eims import adapter as eims
-from otp_service.providers.http_client import Reply
+from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.kedasms import result_codes as kedasms_answers
 from otp_service.providers.lenient_json import foreign_answer, names_destination
 from otp_service.providers.sendcloud import adapter as sendcloud
@@ -23,7 +23,7 @@ CONFIG, NOT_SERVED, FUNDS = Outcome.CONFIG_ERROR, Outcome.DESTINATION_UNSUPPORTE
 INVALID, BLOCKED = Outcome.RECIPIENT_INVALID, Outcome.RECIPIENT_BLOCKED
 
 
-def judged(answer: Delivered) -> tuple[Outcome, HealthSignal]:
+def judged(answer: SendResult) -> tuple[Outcome, HealthSignal]:
     """Give the two things that follow from an answer."""
     return answer.outcome, answer.health
 
@@ -39,7 +39,9 @@ def test_every_status_of_eims(status: int, signed: bool) -> None:
     """A refused password, address or user trips; of the rest what is not known is counted; verdicts are healthy."""
     account = {-1, -2, -13} | ({-29, -30, -31, -32} if signed else set())
     sure = eims.SURE_SIGNED if signed else eims.SURE
-    outcome, signal = judged(eims.read_answer(Reply(200, {}, body_of({"status": status})), "62812", "ID", sure))
+    outcome, signal = judged(
+        eims.read_answer(GatewayResponse(200, {}, body_of({"status": status})), "62812", "ID", sure)
+    )
     assert (signal is TRIP) == (status in account or status == -10)
     if outcome is CONFIG and status not in account:
         assert signal is FAILURE
@@ -77,7 +79,7 @@ KEDASMS: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
 @pytest.mark.parametrize(("status", "body", "outcome", "signal"), KEDASMS)
 def test_refusals_of_kedasms(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
     """By status and words; a page of a proxy is nobody's word."""
-    assert judged(kedasms_answers.read_answer(Reply(status, {}, body_of(body)), 0)) == (outcome, signal)
+    assert judged(kedasms_answers.read_answer(GatewayResponse(status, {}, body_of(body)), 0)) == (outcome, signal)
 
 
 def item(words: str) -> dict[str, Any]:
@@ -103,7 +105,7 @@ SENDCLOUD: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
 @pytest.mark.parametrize(("status", "body", "outcome", "signal"), SENDCLOUD)
 def test_refusals_of_sendcloud(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
     """By code, and by words where the code does not say what is meant."""
-    reply = Reply(status, {}, body_of(body))
+    reply = GatewayResponse(status, {}, body_of(body))
     assert judged(sendcloud.read_answer(reply, "+6281210100055", "ID")) == (outcome, signal)
 
 
@@ -129,7 +131,7 @@ SMSHUB: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
 @pytest.mark.parametrize(("status", "body", "outcome", "signal"), SMSHUB)
 def test_refusals_of_the_hub(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
     """A 403 for a number is not about the program, and no verdict about the recipient: another gateway may reach it."""
-    assert judged(smshub.read_answer(Reply(status, {}, body_of(body)))) == (outcome, signal)
+    assert judged(smshub.read_answer(GatewayResponse(status, {}, body_of(body)))) == (outcome, signal)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +147,8 @@ def test_refusals_of_the_hub(status: int, body: Any, outcome: Outcome, signal: H
 )
 def test_refused_logins_at_the_hub(status: int, body: bytes, signal: HealthSignal) -> None:
     """A 401, and an answer without a token, are how the hub refuses a program; a page or a 404 is somebody else's."""
-    answer = smshub.read_token(Reply(status, {}, body))
-    assert isinstance(answer, Delivered)
+    answer = smshub.read_token(GatewayResponse(status, {}, body))
+    assert isinstance(answer, SendResult)
     assert judged(answer) == (CONFIG, signal)
 
 
@@ -163,10 +165,10 @@ def test_refused_logins_at_the_hub(status: int, body: bytes, signal: HealthSigna
 )
 def test_an_answer_of_somebody_else(status: int, outcome: Outcome, signal: HealthSignal) -> None:
     """A proxy's 403 or 404 may be about one request; a 401 is about who asks."""
-    assert judged(foreign_answer(Reply(status, {}, b"<html>"))) == (outcome, signal)
+    assert judged(foreign_answer(GatewayResponse(status, {}, b"<html>"))) == (outcome, signal)
 
 
-Answer = Callable[[Reply, str], Delivered]
+Answer = Callable[[GatewayResponse, str], SendResult]
 ANSWERS: Final[list[Answer]] = [
     smshub.read_answer,
     lambda reply, text: kedasms_answers.read_answer(reply, 0, text),
@@ -179,7 +181,7 @@ def test_the_text_of_a_message_is_no_word_about_the_account(answer: Answer, bran
     """A refusal that echoes the text, bare or in JSON, is judged without it: the brand opens no circuit."""
     text = f'{brand}: your "code" is 123456'
     for body in (f"Message is too long: {text}", json.dumps({"message": f"Message is too long: {text}"})):
-        assert answer(Reply(400, {}, body.encode()), text) == Delivered(Outcome.CONTENT_REJECTED)
+        assert answer(GatewayResponse(400, {}, body.encode()), text) == SendResult(Outcome.CONTENT_REJECTED)
 
 
 @pytest.mark.parametrize("words", ["Network error", "channel busy", "not supported", "Phone is required", "timeout"])

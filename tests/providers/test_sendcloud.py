@@ -11,14 +11,14 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.base import Receipts
+from otp_service.providers.base import ReceiptProvider
 from otp_service.providers.sendcloud.adapter import SendcloudAccount, signature
 from otp_service.sandbox.simulators.http_server import Cut, Hang
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
-from tests.providers.sendcloud_kit import KEY, NOW, TEXT, TO, aurora, said, sendcloud, sending
+from tests.providers.sendcloud_kit import KEY, NOW, TEXT, TO, aurora, outbound, said, sendcloud
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ async def gateway() -> AsyncIterator[SendcloudSimulator]:
 async def test_a_template_goes_as_a_form(gateway: SendcloudSimulator) -> None:
     """Every byte that is not unreserved is %XX; the request's id and the reference to be echoed are ours."""
     async with sendcloud(gateway) as provider:
-        delivered = await provider.send(sending())
+        delivered = await provider.send(outbound())
 
     [message] = gateway.messages
-    assert delivered == Delivered(Outcome.ACCEPTED, message.sms_id.partition("$")[0])
-    assert "6281210100055" not in delivered.message_id
+    assert delivered == SendResult(Outcome.ACCEPTED, message.sms_id.partition("$")[0])
+    assert "6281210100055" not in delivered.provider_message_id
     [request] = gateway.requests
     assert (request.method, request.target) == ("POST", "/smsapi/send")
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"
@@ -50,7 +50,7 @@ async def test_a_template_goes_as_a_form(gateway: SendcloudSimulator) -> None:
 async def test_a_text_goes_as_the_authentication_page_shows_it(gateway: SendcloudSimulator) -> None:
     """`to` and `message`, and no template; the request's id stays, or a repetition would be a second text."""
     async with sendcloud(gateway, mode="text", template_id=None) as provider:
-        assert (await provider.send(sending())).outcome is Outcome.ACCEPTED
+        assert (await provider.send(outbound())).outcome is Outcome.ACCEPTED
 
     form = dict(parse_qsl(gateway.requests[0].body.decode()))
     assert form == {
@@ -71,7 +71,7 @@ async def test_variables_are_the_templates_own() -> None:
         aurora(templates={9: frozenset({"otp", "who", "for"})}) as gateway,
         sendcloud(gateway, template_id=9, variables=variables, sender_id="ACME") as provider,
     ):
-        assert (await provider.send(sending(brand="{code}"))).outcome is Outcome.ACCEPTED
+        assert (await provider.send(outbound(brand="{code}"))).outcome is Outcome.ACCEPTED
 
     [message] = gateway.messages
     assert message.values == {"otp": "123456", "who": "{code}!", "for": "5 min"}
@@ -84,8 +84,8 @@ async def test_a_variable_that_is_too_long_is_not_even_sent() -> None:
         aurora(templates={1234: frozenset({"b"})}) as gateway,
         sendcloud(gateway, variables={"b": "{brand}"}) as provider,
     ):
-        assert (await provider.send(sending(brand="é" * 32))).outcome is Outcome.ACCEPTED
-        assert await provider.send(sending(brand="é" * 33)) == Delivered(Outcome.CONTENT_REJECTED)
+        assert (await provider.send(outbound(brand="é" * 32))).outcome is Outcome.ACCEPTED
+        assert await provider.send(outbound(brand="é" * 33)) == SendResult(Outcome.CONTENT_REJECTED)
 
     assert len(gateway.requests) == 1
 
@@ -101,7 +101,7 @@ def test_the_signature_has_its_documented_form() -> None:
 async def test_a_signed_request_does_not_hold_the_key() -> None:
     """The signature is over what is sent, before it is encoded; numbers are digits, and international."""
     async with aurora(auth="signature") as gateway, sendcloud(gateway, auth="signature") as provider:
-        assert (await provider.send(sending())).outcome is Outcome.ACCEPTED
+        assert (await provider.send(outbound())).outcome is Outcome.ACCEPTED
 
     form = dict(parse_qsl(gateway.requests[0].body.decode()))
     reference = '{"message_id":"v1-ABC_7"}'
@@ -127,7 +127,7 @@ async def test_a_timestamp_of_the_other_unit_is_learnt_from_a_refusal() -> None:
         aurora(auth="signature", milliseconds=True) as gateway,
         sendcloud(gateway, auth="signature") as provider,
     ):
-        outcomes = [(await provider.send(sending(f"v{number}"))).outcome for number in range(3)]
+        outcomes = [(await provider.send(outbound(f"v{number}"))).outcome for number in range(3)]
 
     assert outcomes == [Outcome.CONFIG_ERROR, Outcome.ACCEPTED, Outcome.ACCEPTED]
     assert len(gateway.requests) == 3
@@ -138,11 +138,11 @@ async def test_a_repetition_is_one_text(gateway: SendcloudSimulator) -> None:
     """After an answer that was lost the same id is asked for again: the same answer, and nothing more is sent."""
     gateway.script(Cut())
     async with sendcloud(gateway) as provider:
-        assert provider.repeatable
-        lost, found = await provider.send(sending()), await provider.send(sending())
+        assert provider.idempotent_send
+        lost, found = await provider.send(outbound()), await provider.send(outbound())
 
     assert lost.outcome is Outcome.AMBIGUOUS
-    assert found == Delivered(Outcome.ACCEPTED, gateway.messages[0].sms_id.partition("$")[0])
+    assert found == SendResult(Outcome.ACCEPTED, gateway.messages[0].sms_id.partition("$")[0])
     assert (len(gateway.requests), len(gateway.messages)) == (2, 1)
 
 
@@ -155,7 +155,7 @@ async def test_a_repetition_is_one_text(gateway: SendcloudSimulator) -> None:
 async def test_the_gateway_refuses_what_is_wrong(auth: str, changed: dict[str, Any], outcome: str) -> None:
     """Unknown user, key, template and variables: the simulator says so as the gateway does."""
     async with aurora(auth=auth) as gateway, sendcloud(gateway, auth=auth, **changed) as provider:
-        assert (await provider.send(sending())).outcome.value == outcome
+        assert (await provider.send(outbound())).outcome.value == outcome
     assert gateway.messages == []
 
 
@@ -202,7 +202,7 @@ async def test_a_request_is_remembered_for_an_hour() -> None:
     async with aurora(clock=lambda: now[0]) as gateway, sendcloud(gateway) as provider:
         for at in (NOW, NOW + 3599, NOW + 3600):
             now[0] = at
-            await provider.send(sending())
+            await provider.send(outbound())
 
     assert (len(gateway.requests), len(gateway.messages)) == (3, 2)
 
@@ -210,7 +210,7 @@ async def test_a_request_is_remembered_for_an_hour() -> None:
 async def test_the_gateway_refuses_a_number_that_is_none(gateway: SendcloudSimulator) -> None:
     """It is the recipient's fault, and nobody else is asked."""
     async with sendcloud(gateway) as provider:
-        assert (await provider.send(sending(to="+0812"))).outcome is Outcome.RECIPIENT_INVALID
+        assert (await provider.send(outbound(to="+0812"))).outcome is Outcome.RECIPIENT_INVALID
 
 
 def test_a_template_needs_its_number() -> None:
@@ -222,8 +222,8 @@ def test_a_template_needs_its_number() -> None:
 async def test_it_tells_only_with_a_key_for_its_hooks(gateway: SendcloudSimulator) -> None:
     """Without one no hook is believed, so nothing is to be waited for."""
     async with sendcloud(gateway) as without, sendcloud(gateway, hook_key=Secret("app key")) as with_key:
-        assert (without.tells, with_key.tells) == (False, True)
-        assert isinstance(with_key, Receipts)
+        assert (without.reports_delivery, with_key.reports_delivery) == (False, True)
+        assert isinstance(with_key, ReceiptProvider)
 
 
 @pytest.mark.parametrize("auth", ["parameters", "signature"])
@@ -235,8 +235,8 @@ async def test_secrets_are_seen_nowhere_else(auth: str, caplog: pytest.LogCaptur
     async with aurora(auth=auth) as gateway:
         gateway.script(None, said(f"<html>{TEXT}", 500), Hang())
         async with sendcloud(gateway, auth=auth, seconds=0.2, hook_key=Secret("app key")) as provider:
-            outcomes = [await provider.send(sending()) for _ in range(3)]
-            seen = f"{outcomes} {provider!r} {vars(provider)!r} {sending()!r} {caplog.text}"
+            outcomes = [await provider.send(outbound()) for _ in range(3)]
+            seen = f"{outcomes} {provider!r} {vars(provider)!r} {outbound()!r} {caplog.text}"
 
     assert [one.outcome.value for one in outcomes] == ["accepted", "ambiguous", "ambiguous"]
     for secret in (KEY, "app key", "k%25y", TO[1:], "123456", "kode"):

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.sendcloud.adapter import OUTCOMES
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Slow
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusing
-from tests.providers.sendcloud_kit import TO, aurora, said, sendcloud, sending
+from tests.providers.sendcloud_kit import TO, aurora, outbound, said, sendcloud
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def test_every_code_has_its_outcome(gateway: SendcloudSimulator, code: int
     """Under any HTTP status, and as a string too; one request for each send."""
     gateway.script(refusing(code), refusing(code, status=400), said(f'{{"statusCode":"{code}"}}'))
     async with sendcloud(gateway) as provider:
-        outcomes = [(await provider.send(sending())).outcome.value for _ in range(3)]
+        outcomes = [(await provider.send(outbound())).outcome.value for _ in range(3)]
 
     assert outcomes == [outcome] * 3
     assert len(gateway.requests) == 3
@@ -53,7 +53,7 @@ async def test_a_code_that_nobody_has_written_down(gateway: SendcloudSimulator, 
     """The server's own trouble may come after it has sent; any other refusal is a refusal."""
     gateway.script(refusing(code))
     async with sendcloud(gateway) as provider:
-        assert (await provider.send(sending())).outcome.value == outcome
+        assert (await provider.send(outbound())).outcome.value == outcome
 
 
 ID = '"smsIds":["1_2_a$6281210100055"]'
@@ -82,17 +82,17 @@ async def test_success_is_what_all_parts_agree_on(gateway: SendcloudSimulator, b
     """`result`, `statusCode` and the count of one; what contradicts itself may have been sent."""
     gateway.script(said(body))
     async with sendcloud(gateway) as provider:
-        delivered = await provider.send(sending())
+        delivered = await provider.send(outbound())
 
     assert delivered.outcome.value == outcome
-    assert delivered.message_id == ("1_2_a" if outcome == "accepted" else "")
+    assert delivered.provider_message_id == ("1_2_a" if outcome == "accepted" else "")
 
 
 async def test_success_under_an_http_error_is_no_success(gateway: SendcloudSimulator) -> None:
     """A proxy's 502 with the gateway's success in it contradicts itself."""
     gateway.script(said(f'{{"result":true,"statusCode":200,"info":{{"successCount":1,{ID}}}}}', 502))
     async with sendcloud(gateway) as provider:
-        assert await provider.send(sending()) == Delivered(Outcome.AMBIGUOUS)
+        assert await provider.send(outbound()) == SendResult(Outcome.AMBIGUOUS)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ async def test_a_number_that_is_refused_alone(words: str, outcome: str) -> None:
     """312 and 311 say why in `items`, in words."""
     partial = {"successCount": 0, "failedCount": 1, "items": [{"phone": TO, "vars": {}, "message": words}]}
     async with aurora(refused={TO[1:]: words}) as gateway, sendcloud(gateway) as provider:
-        none_sent = await provider.send(sending())
+        none_sent = await provider.send(outbound())
         gateway.script(refusing(311, result=True, info=partial))
-        partly = await provider.send(sending("v2"))
+        partly = await provider.send(outbound("v2"))
 
     assert [one.outcome.value for one in (none_sent, partly)] == [outcome, outcome]
 
@@ -126,7 +126,7 @@ async def test_an_answer_that_is_not_the_gateways_own(gateway: SendcloudSimulato
     """Without a statusCode HTTP decides, and a redirect is not followed."""
     gateway.script(said("<html>", status, Location=gateway.url + "/smsapi/send"), said('{"status":500}', status))
     async with sendcloud(gateway) as provider:
-        outcomes = [(await provider.send(sending())).outcome.value for _ in range(2)]
+        outcomes = [(await provider.send(outbound())).outcome.value for _ in range(2)]
 
     assert outcomes == [outcome, outcome]
     assert len(gateway.requests) == 2
@@ -137,10 +137,10 @@ async def test_a_time_to_wait_is_handed_on(gateway: SendcloudSimulator) -> None:
     code = said('{"statusCode":50000}', 200, Retry_After="7")
     gateway.script(code, said("", 429, Retry_After="7"), said("", 503, Retry_After="7"))
     async with sendcloud(gateway) as provider:
-        answers = [await provider.send(sending()) for _ in range(3)]
+        answers = [await provider.send(outbound()) for _ in range(3)]
 
     outcomes = (Outcome.THROTTLED, Outcome.THROTTLED, Outcome.TRANSIENT)
-    assert answers == [Delivered(outcome, retry_after=7.0) for outcome in outcomes]
+    assert answers == [SendResult(outcome, retry_after=7.0) for outcome in outcomes]
 
 
 @pytest.mark.parametrize("silence", [Hang(), Cut(), Slow(1.0), Raw(b"HTTP/1.1 200 OK\r\n\r\n{"), said(b"\xff[")])
@@ -148,7 +148,7 @@ async def test_silence_and_garbage_are_ambiguous(gateway: SendcloudSimulator, si
     """It may have been sent; the adapter itself asks once."""
     gateway.always = silence
     async with sendcloud(gateway, seconds=0.25) as provider:
-        assert await provider.send(sending()) == Delivered(Outcome.AMBIGUOUS)
+        assert await provider.send(outbound()) == SendResult(Outcome.AMBIGUOUS)
 
     assert len(gateway.requests) == 1
 
@@ -157,4 +157,4 @@ async def test_nobody_listens(gateway: SendcloudSimulator) -> None:
     """A refused connection is transient."""
     await gateway.close()
     async with sendcloud(gateway) as provider:
-        assert await provider.send(sending()) == Delivered(Outcome.TRANSIENT)
+        assert await provider.send(outbound()) == SendResult(Outcome.TRANSIENT)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from otp_service.domain.message import Receipt, ReceiptCall, ReceiptForged
+from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
@@ -35,11 +35,11 @@ def write(event: str = "Delivered", **options: Any) -> Hook:
     return HOOKS.write(event, **about | options)
 
 
-def call(hook: Hook | None, *, now: float = NOW, method: str = "POST", **more: Any) -> ReceiptCall:
+def call(hook: Hook | None, *, now: float = NOW, method: str = "POST", **more: Any) -> ReceiptRequest:
     """Make the call that a hook arrives as."""
     url, ours = "https://otp.example.com/v1/receipts/aurora", more.pop("message_id", None)
     body, content_type = (hook.body, hook.content_type) if hook else (b"", "")
-    return ReceiptCall(method, url, ours, now, content_type=content_type, body=body, **more)
+    return ReceiptRequest(method, url, ours, now, content_type=content_type, body=body, **more)
 
 
 def read(hook: Hook | None, **options: Any) -> Sequence[Receipt]:
@@ -75,7 +75,9 @@ def test_an_event_by_either_of_its_names(event: str, status: DeliveryStatus | No
     hook = write(event, form=form)
     token = fields_of(hook)["token"]
 
-    expected = Receipt("v1-ABC_7", status, None, gateway_id="1796000000500_19999_0_29999_qrwnpq", to=NUMBER, once=token)
+    expected = Receipt(
+        "v1-ABC_7", status, None, provider_message_id="1796000000500_19999_0_29999_qrwnpq", to=NUMBER, once=token
+    )
     assert read(hook) == [expected]
 
 
@@ -246,7 +248,7 @@ def test_odd_values_do_not_break_it(odd: object) -> None:
         [receipt] = read(write(event, smsId=odd, smsIds=odd, phone=odd, phones=odd))
         assert receipt.message_id == "v1-ABC_7"
         assert not receipt.to or receipt.to.isdigit()
-        assert "$" not in receipt.gateway_id
+        assert "$" not in receipt.provider_message_id
 
 
 async def test_without_a_key_nothing_is_believed() -> None:
@@ -254,7 +256,7 @@ async def test_without_a_key_nothing_is_believed() -> None:
     provider = Sendcloud("aurora", SendcloudAccount("http://x", "u", Secret("k"), template_id=1), GatewayClient(1.0))
     for hook in (None, write(), write(forged=True)):
         with pytest.raises(ReceiptForged) as refused:
-            provider.receipts(call(hook))
+            provider.parse_receipts(call(hook))
         assert str(refused.value) == ""
     await provider.close()
 
@@ -263,9 +265,9 @@ async def test_the_adapter_reads_with_its_own_key() -> None:
     """The APP KEY, not the key of the sends."""
     account = SendcloudAccount("http://x", "u", Secret("k"), template_id=1, hook_key=Secret(APP_KEY))
     provider = Sendcloud("aurora", account, GatewayClient(1.0))
-    assert len(provider.receipts(call(write()))) == 1
+    assert len(provider.parse_receipts(call(write()))) == 1
     with pytest.raises(ReceiptForged):
-        provider.receipts(call(HookWriter("k").write("Delivered", at=NOW, sms_id=SMS_ID)))
+        provider.parse_receipts(call(HookWriter("k").write("Delivered", at=NOW, sms_id=SMS_ID)))
     await provider.close()
 
 

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Say, Slow
-from otp_service.sandbox.simulators.http_server import Reply as Answer
+from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing
 from tests.providers.smshub_kit import ACCEPTED, NOW, SENDING, Clock, count, hub, paths
 
@@ -187,11 +187,11 @@ async def test_nobody_listening_is_transient() -> None:
     simulator = SmshubSimulator()
     async with hub(simulator) as provider:
         await simulator.close()
-        assert await provider.send(SENDING) == Delivered(Outcome.TRANSIENT)
+        assert await provider.send(SENDING) == SendResult(Outcome.TRANSIENT)
         await simulator.listen()
         assert await provider.send(SENDING) == ACCEPTED
         await simulator.close()
-        assert await provider.send(SENDING) == Delivered(Outcome.TRANSIENT)
+        assert await provider.send(SENDING) == SendResult(Outcome.TRANSIENT)
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -224,10 +224,10 @@ async def test_a_send_takes_no_longer_with_its_login() -> None:
     simulator.script(Slow(0.8), refusing(401), Hang())
     async with hub(simulator, seconds=1.0) as provider:
         started = time.monotonic()
-        assert await provider.send(SENDING) == Delivered(Outcome.AMBIGUOUS)
+        assert await provider.send(SENDING) == SendResult(Outcome.AMBIGUOUS)
         assert time.monotonic() - started < 1.5
         simulator.expire_tokens()
         simulator.script(Slow(0.8), Hang())
         started = time.monotonic()
-        assert await provider.send(SENDING) == Delivered(Outcome.TRANSIENT)
+        assert await provider.send(SENDING) == SendResult(Outcome.TRANSIENT)
         assert time.monotonic() - started < 1.5

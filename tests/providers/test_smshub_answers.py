@@ -10,11 +10,17 @@ from typing import Any, Literal
 
 import pytest
 
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.base import Balances, LimitsAccount, Provider, Receipts, Reports
-from otp_service.providers.http_client import GatewayClient, Reply
+from otp_service.providers.base import (
+    AccountLimitsProvider,
+    BalanceProvider,
+    PollingProvider,
+    Provider,
+    ReceiptProvider,
+)
+from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.smshub.adapter import Smshub, SmshubAccount, Token, read_answer, read_token
 from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing
@@ -56,7 +62,7 @@ def invalid(member: str) -> bytes:
 )
 def test_an_answer_has_one_meaning(status: int, body: bytes, outcome: Outcome) -> None:
     """A 2xx is acceptance unless it is a page of somebody else's; a 5xx may be the hub's trouble after it has sent."""
-    assert read_answer(Reply(status, {}, body)) == Delivered(outcome)
+    assert read_answer(GatewayResponse(status, {}, body)) == SendResult(outcome)
 
 
 @pytest.mark.parametrize(
@@ -71,13 +77,17 @@ def test_an_answer_has_one_meaning(status: int, body: bytes, outcome: Outcome) -
 )
 def test_a_refusal_of_unknown_meaning_is_counted(status: int, body: bytes) -> None:
     """It surely sent nothing, and does not open the circuit by itself."""
-    assert read_answer(Reply(status, {}, body)) == Delivered.undocumented()
+    assert read_answer(GatewayResponse(status, {}, body)) == SendResult.undocumented()
 
 
 def test_a_time_to_wait_is_passed_on() -> None:
     """`Retry-After` counts for a 429, and makes a refusal of a 503."""
-    assert read_answer(Reply(429, {"retry-after": "7"}, b"")) == Delivered(Outcome.THROTTLED, retry_after=7.0)
-    assert read_answer(Reply(503, {"retry-after": "7"}, b"")) == Delivered(Outcome.TRANSIENT, retry_after=7.0)
+    assert read_answer(GatewayResponse(429, {"retry-after": "7"}, b"")) == SendResult(
+        Outcome.THROTTLED, retry_after=7.0
+    )
+    assert read_answer(GatewayResponse(503, {"retry-after": "7"}, b"")) == SendResult(
+        Outcome.TRANSIENT, retry_after=7.0
+    )
 
 
 TOKEN = jwt_of({"unique_name": SID, "exp": NOW})
@@ -95,7 +105,7 @@ TOKEN = jwt_of({"unique_name": SID, "exp": NOW})
 )
 def test_a_token_is_read_with_whatever_quotes(body: str) -> None:
     """A JSON string is documented; bare, doubly quoted and escaped ones are borne."""
-    token = read_token(Reply(200, {}, body.encode()))
+    token = read_token(GatewayResponse(200, {}, body.encode()))
     assert isinstance(token, Token)
     assert (token.text.reveal(), token.until) == (TOKEN, NOW - 300)
 
@@ -105,14 +115,14 @@ def test_a_token_is_read_with_whatever_quotes(body: str) -> None:
 )
 def test_what_is_no_token_is_refused(body: bytes) -> None:
     """An error page, an empty answer or one that would add to a header is not used as a token."""
-    assert read_token(Reply(200, {}, body)) == Delivered(Outcome.CONFIG_ERROR)
+    assert read_token(GatewayResponse(200, {}, body)) == SendResult(Outcome.CONFIG_ERROR)
 
 
 @pytest.mark.parametrize("claims", [b"{}", b'{"exp":"soon"}', b'{"exp":null}', b'{"exp":[1]}', b"[]", b"\xff", b""])
 def test_a_token_without_an_end_is_used_until_it_is_refused(claims: bytes) -> None:
     """The end only saves a refusal: that it cannot be read does not matter."""
     middle = base64.urlsafe_b64encode(claims).rstrip(b"=") if claims else b"b"
-    token = read_token(Reply(200, {}, b'"a.' + middle + b'.c"'))
+    token = read_token(GatewayResponse(200, {}, b'"a.' + middle + b'.c"'))
     assert isinstance(token, Token)
     assert token.until == math.inf
 
@@ -128,7 +138,7 @@ async def test_the_simulator_judges_a_token(scheme: Literal["bearer", "raw"]) ->
         async def status(path: str, body: Any, **headers: str) -> tuple[int, bytes]:
             headers["Content-Type"] = "application/json"
             reply = await client.call("POST", simulator.url + path, headers=headers, content=json.dumps(body).encode())
-            assert isinstance(reply, Reply)
+            assert isinstance(reply, GatewayResponse)
             return reply.status, reply.body
 
         login = {"ProgramSID": SID, "ProgramKey": KEY}
@@ -182,7 +192,7 @@ async def test_nothing_secret_is_shown(caplog: pytest.LogCaptureFixture, capsys:
         await provider.send(SENDING)
         token = simulator.requests[-1].headers["authorization"]
         account = SmshubAccount(simulator.url, Secret(SID), Secret(KEY), "program")
-        held = read_token(Reply(200, {}, token.encode()))
+        held = read_token(GatewayResponse(200, {}, token.encode()))
         printed = capsys.readouterr()
     shown = caplog.text + printed.out + printed.err + repr(account) + repr(vars(provider)) + repr(held)
     shown += "".join(request.target for request in simulator.requests)
@@ -200,12 +210,20 @@ async def test_closing_breaks_a_login_off() -> None:
         while not simulator.requests:
             await asyncio.sleep(0.01)
         await provider.close()
-        assert await waiting == Delivered(Outcome.TRANSIENT)
+        assert await waiting == SendResult(Outcome.TRANSIENT)
 
 
 def test_it_is_what_the_ports_ask_for() -> None:
     """It sends, and that is all: it tells nothing later, and nothing is ever asked for again."""
     account = SmshubAccount("http://a", Secret(SID), Secret(KEY))
     provider: Provider = Smshub("hub", account, GatewayClient(3.0))
-    assert (provider.name, provider.timeout_seconds, provider.repeatable, provider.tells) == ("hub", 3.0, False, False)
-    assert not any(isinstance(provider, port) for port in (Receipts, Reports, Balances, LimitsAccount))
+    assert (provider.name, provider.timeout_seconds, provider.idempotent_send, provider.reports_delivery) == (
+        "hub",
+        3.0,
+        False,
+        False,
+    )
+    assert not any(
+        isinstance(provider, port)
+        for port in (ReceiptProvider, PollingProvider, BalanceProvider, AccountLimitsProvider)
+    )

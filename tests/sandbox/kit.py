@@ -13,14 +13,14 @@ from typing import Any
 
 import httpx
 
-from otp_service.domain.message import Sending
+from otp_service.domain.message import OutboundMessage
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
 from otp_service.providers.sendcloud.adapter import Sendcloud, SendcloudAccount
 from otp_service.sandbox.dev_config import API_KEY
-from otp_service.sandbox.simulators.http_server import Reply, Request, Simulator
+from otp_service.sandbox.simulators.http_server import Request, Simulator, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.receipt_sender import Told
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
@@ -36,9 +36,9 @@ APP_KEY = "app key"
 class Receiver(Simulator):
     """Whoever a gateway calls: it keeps what came."""
 
-    def answer(self, _: Request) -> Reply:
+    def answer(self, _: Request) -> SimulatorResponse:
         """Say that it was read."""
-        return Reply(b"{}")
+        return SimulatorResponse(b"{}")
 
     @property
     def bodies(self) -> list[bytes]:
@@ -46,9 +46,9 @@ class Receiver(Simulator):
         return [request.body for request in self.requests]
 
 
-def sending(message_id: str = "v1-ABC_7", receipt_url: str = "") -> Sending:
+def sending(message_id: str = "v1-ABC_7", receipt_url: str = "") -> OutboundMessage:
     """Make a message."""
-    return Sending(message_id, TO, "ID", "81210100055", "kode 123456", "123456", 300, receipt_url=receipt_url)
+    return OutboundMessage(message_id, TO, "ID", "81210100055", "kode 123456", "123456", 300, receipt_url=receipt_url)
 
 
 @contextlib.asynccontextmanager
@@ -73,7 +73,7 @@ async def aurora(simulator: SendcloudSimulator) -> AsyncIterator[Sendcloud]:
         await provider.close()
 
 
-async def sent(provider: Kedasms | Sendcloud, message: Sending) -> None:
+async def sent(provider: Kedasms | Sendcloud, message: OutboundMessage) -> None:
     """Send a message that has to be taken."""
     assert (await provider.send(message)).outcome is Outcome.ACCEPTED
 

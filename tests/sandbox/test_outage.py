@@ -8,10 +8,10 @@ import socket
 import httpx
 import pytest
 
-from otp_service.sandbox.simulators.http_server import Down, Hang, Reply, Say
+from otp_service.sandbox.simulators.http_server import Down, Hang, Say, SimulatorResponse
 from tests.sandbox.kit import NO_TLS, Receiver, until
 
-BUSY = Say(Reply(b"", 503))
+BUSY = Say(SimulatorResponse(b"", 503))
 
 
 async def asked(gateway: Receiver, path: str = "/") -> int | str:

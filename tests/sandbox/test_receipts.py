@@ -9,11 +9,11 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from otp_service.domain.message import Receipt, ReceiptCall
+from otp_service.domain.message import Receipt, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.sendcloud.webhook import read_hook
-from otp_service.sandbox.simulators.http_server import Cut, Hang, Reply, Say
+from otp_service.sandbox.simulators.http_server import Cut, Hang, Say, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.receipt_sender import Told, Word
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
@@ -22,7 +22,7 @@ from tests.sandbox.kit import APP_KEY, LATE_AND_DOUBLED, OUT_OF_ORDER, TO, Recei
 
 NOW = 1_712_123_456.0
 SMS_ID = "1712123456000_19999_0_29999_qrwnpq"
-NOT_READ = Say(Reply(b"", 500))
+NOT_READ = Say(SimulatorResponse(b"", 500))
 
 
 async def test_kedasms_posts_the_callback_of_its_document() -> None:
@@ -63,7 +63,7 @@ async def test_kedasms_says_a_keyword(told: Told, keyword: str) -> None:
         await sent(provider, sending(receipt_url=receiver.url))
         message = simulator.messages[0]
         assert await simulator.tell(message, told) == [200]
-        await provider.report(message.msgid)
+        await provider.fetch_report(message.msgid)
         asked = json.loads(simulator.answer(simulator.requests[-1]).body)["data"]
 
     body = json.loads(receiver.bodies[0])
@@ -102,11 +102,11 @@ async def test_sendcloud_posts_an_event(form: Form, say: Word, reason: int | Non
     assert (body["event"], int(body["eventType"])) == (event, number)
     assert body.get("smsIds", json.dumps([body.get("smsId")])) == json.dumps([f"{SMS_ID}${TO[1:]}"])
     content_type = request.headers["content-type"]
-    call = ReceiptCall("POST", "https://x", None, NOW, content_type=content_type, body=request.body)
+    call = ReceiptRequest("POST", "https://x", None, NOW, content_type=content_type, body=request.body)
     [receipt] = read_hook(call, Secret(APP_KEY))
     error = {500: Outcome.RECIPIENT_INVALID, 430: Outcome.RECIPIENT_BLOCKED, 410: Outcome.RECIPIENT_BLOCKED}
     wrong = None if say != "undelivered" else error.get(reason or 0, Outcome.TRANSIENT)
-    expected = Receipt("v1-ABC_7", STATUSES[say], wrong, gateway_id=SMS_ID, to=TO[1:], once=receipt.once)
+    expected = Receipt("v1-ABC_7", STATUSES[say], wrong, provider_message_id=SMS_ID, to=TO[1:], once=receipt.once)
     assert receipt == expected
 
 
@@ -115,7 +115,7 @@ async def test_sendcloud_calls_until_it_hears_200() -> None:
     simulator = SendcloudSimulator(app_key=APP_KEY, retry_factor=1e-6)
     simulator.answer_seconds = 0.1
     async with Receiver() as receiver, aurora(simulator) as provider:
-        receiver.script(NOT_READ, Say(Reply(b"", 202)), Cut(), Hang(), None)
+        receiver.script(NOT_READ, Say(SimulatorResponse(b"", 202)), Cut(), Hang(), None)
         await sent(provider, sending())
         told = await simulator.tell(simulator.messages[0], Told(url=receiver.url))
 

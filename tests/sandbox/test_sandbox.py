@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from otp_service.domain.message import ReceiptCall
+from otp_service.domain.message import ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.sendcloud.webhook import read_hook
@@ -107,7 +107,7 @@ async def test_receipts_are_told_as_scripted(sandbox: Sandbox) -> None:
     [first, second] = receiver.bodies
     assert first == second
     form = receiver.requests[0].headers["content-type"]
-    call = ReceiptCall("POST", receiver.url, None, time.time(), content_type=form, body=first)
+    call = ReceiptRequest("POST", receiver.url, None, time.time(), content_type=form, body=first)
     [receipt] = read_hook(call, Secret("sandbox-hook-key"))
     assert (receipt.message_id, receipt.to) == (verification_id, "6281310100090")
     assert (receipt.status, receipt.error) == (DeliveryStatus.UNDELIVERED, Outcome.RECIPIENT_INVALID)

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from otp_service.domain.results import Spent
+from otp_service.domain.results import AttemptReserved
 from tests.store.kit import POLICY, TENANT, Store
 
 Ending = Callable[[Store, str], Awaitable[None]]
@@ -16,7 +16,7 @@ Ending = Callable[[Store, str], Awaitable[None]]
 async def verified(store: Store, verification_id: str) -> None:
     """End it by success, after 50 seconds."""
     await store.advance(50)
-    await store.guesses.consume(verification_id)
+    await store.attempts.consume(verification_id)
 
 
 async def canceled(store: Store, verification_id: str) -> None:
@@ -34,7 +34,7 @@ async def superseded(store: Store, verification_id: str) -> None:
 async def exhausted(store: Store, verification_id: str) -> None:
     """End it by its last attempt, after 50 seconds."""
     await store.advance(50)
-    while isinstance(await store.guesses.spend_attempt(verification_id, TENANT, POLICY), Spent):
+    while isinstance(await store.attempts.reserve_attempt(verification_id, TENANT, POLICY), AttemptReserved):
         pass
 
 

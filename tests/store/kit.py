@@ -16,23 +16,23 @@ from otp_service.domain.limits import Window
 from otp_service.domain.results import (
     Admission,
     Admitted,
-    Claimed,
+    ClaimedMessage,
     Denied,
+    NotFound,
+    RateLimit,
     SendPolicy,
     Started,
-    Take,
-    Unknown,
     Unlocked,
     Unreadable,
 )
-from otp_service.domain.verification import Delivery, Record, Snapshot
+from otp_service.domain.verification import Delivery, VerificationRecord, VerificationSnapshot
 from otp_service.store import scripts
-from otp_service.store.attempts import RedisGuesses
+from otp_service.store.attempts import RedisAttempts
 from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.keys import Partition, limit_key, new_verification_id
 from otp_service.store.lockouts import RedisLockouts
 from otp_service.store.outbox import RedisOutbox
-from otp_service.store.pipelined_connection import Call
+from otp_service.store.pipelined_connection import ScriptCall
 from otp_service.store.script_arguments import windows_text
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology, connect
@@ -94,7 +94,7 @@ class Store:
         self.url = url
         self.topology: Topology = connect(url)
         self.verifications = RedisVerifications(self.topology, {}, {}, key_ids=key_ids)
-        self.guesses = RedisGuesses(self.topology, key_ids)
+        self.attempts = RedisAttempts(self.topology, key_ids)
         self.lockouts = RedisLockouts(self.topology)
         self.idempotency = RedisIdempotency(self.topology)
         self.outbox = RedisOutbox(self.topology, MAX_TEXTS, key_ids)
@@ -143,36 +143,40 @@ class Store:
         assert isinstance(found, Started), found
         return verification_id
 
-    async def snapshot(self, verification_id: str, tenant: str = TENANT) -> Snapshot:
+    async def snapshot(self, verification_id: str, tenant: str = TENANT) -> VerificationSnapshot:
         """Read a verification, which must be there."""
         found = await self.verifications.read(verification_id, tenant)
-        assert isinstance(found, Snapshot), found
+        assert isinstance(found, VerificationSnapshot), found
         return found
 
     async def status(self, verification_id: str) -> str:
         """Name its state, `unknown` when it is gone."""
         found = await self.verifications.read(verification_id, TENANT)
         assert not isinstance(found, Unreadable)
-        return "unknown" if isinstance(found, Unknown) else found.record.status_at(found.now_ms).value
+        return "unknown" if isinstance(found, NotFound) else found.record.status_at(found.now_ms).value
 
     async def delivery(self, verification_id: str, provider: str = "first") -> Delivery | None:
         """Show how the message stands at a provider."""
         deliveries = (await self.snapshot(verification_id)).record.deliveries
         return next((one for one in deliveries if one.provider == provider), None)
 
-    async def claimed(self) -> list[Claimed]:
+    async def claimed(self) -> list[ClaimedMessage]:
         """Lease what is due."""
         entries, _, _ = await self.outbox.claim()
         return entries
 
-    async def take(self, subject: str, *windows: Window) -> Sequence[Any]:
+    async def take(self, keyed_hash: str, *windows: Window) -> Sequence[Any]:
         """Take one event of a limit, by its script."""
-        [reply] = await self.topology.send([Call(script("take"), (limit_key("x", subject),), (windows_text(windows),))])
+        [reply] = await self.topology.send(
+            [ScriptCall(script("rate_limit_acquire"), (limit_key("x", keyed_hash),), (windows_text(windows),))]
+        )
         return list(reply)
 
-    async def untake(self, subject: str, moment: int) -> bytes:
+    async def untake(self, keyed_hash: str, moment: int) -> bytes:
         """Give it back."""
-        [reply] = await self.topology.send([Call(script("untake"), (limit_key("x", subject),), (moment,))])
+        [reply] = await self.topology.send(
+            [ScriptCall(script("rate_limit_release"), (limit_key("x", keyed_hash),), (moment,))]
+        )
         return bytes(reply[0])
 
     async def unlock(self, *, tenant: str = TENANT, policy: SendPolicy = POLICY) -> Unlocked:
@@ -194,18 +198,18 @@ def admission(
     tenant: str = TENANT,
     purpose: str = PURPOSE,
     policy: SendPolicy = POLICY,
-    takes: tuple[Take, ...] = (),
+    rate_limits: tuple[RateLimit, ...] = (),
     partition: int = PARTITION,
     **more: Any,
 ) -> Admission:
     """Ask for one send."""
-    return Admission(partition, recipient, tenant, purpose, policy, takes, **more)
+    return Admission(partition, recipient, tenant, purpose, policy, rate_limits, **more)
 
 
-def record_of(admitted: Admitted, *, max_attempts: int = 5) -> Record:
+def record_of(admitted: Admitted, *, max_attempts: int = 5) -> VerificationRecord:
     """Make the record that the service would make."""
     asked, now = admitted.admission, admitted.now_ms
-    return Record(
+    return VerificationRecord(
         tenant=asked.tenant,
         purpose=asked.purpose,
         recipient=asked.recipient,
@@ -227,7 +231,7 @@ def record_of(admitted: Admitted, *, max_attempts: int = 5) -> Record:
     )
 
 
-def replace_in(record: Record, **members: Any) -> Record:
+def replace_in(record: VerificationRecord, **members: Any) -> VerificationRecord:
     """Make another record with some members changed."""
     return msgspec.structs.replace(record, **members)
 

@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import DISABLED_RETRY_MS, Window
-from otp_service.domain.results import Denied, Ended, Locked, SendPolicy, Unknown, Unlocked, WaitForSend
-from otp_service.domain.verification import READABLE_AFTER_END_MS, Status
+from otp_service.domain.results import (
+    AlreadyEnded,
+    AttemptsExhausted,
+    Denied,
+    NotFound,
+    RecipientLocked,
+    SendPolicy,
+    Unlocked,
+)
+from otp_service.domain.verification import READABLE_AFTER_END_MS, VerificationStatus
 
 Chain = tuple[str, str]
 
@@ -33,18 +41,18 @@ class Proof:
     chain: Chain
     expires: int
     attempts: int
-    status: Status = Status.PENDING
+    status: VerificationStatus = VerificationStatus.PENDING
     ended: int = 0
 
-    def status_at(self, now: int) -> Status | None:
+    def status_at(self, now: int) -> VerificationStatus | None:
         """Say the state; None once it is forgotten."""
         status = self.status
-        if status is Status.PENDING and now >= self.expires:
-            status = Status.EXPIRED
+        if status is VerificationStatus.PENDING and now >= self.expires:
+            status = VerificationStatus.EXPIRED
         ended = self.ended or self.expires
         return None if now >= ended + READABLE_AFTER_END_MS else status
 
-    def end(self, status: Status, now: int) -> None:
+    def end(self, status: VerificationStatus, now: int) -> None:
         """End it."""
         self.status, self.ended = status, now
 
@@ -134,8 +142,8 @@ class Model:
         """Start what was reserved; the one before it is superseded."""
         chain, send.running = send.chain, False
         for proof in self.proofs:
-            if proof.chain == chain and proof.status_at(self.now) is Status.PENDING:
-                proof.end(Status.SUPERSEDED, self.now)
+            if proof.chain == chain and proof.status_at(self.now) is VerificationStatus.PENDING:
+                proof.end(VerificationStatus.SUPERSEDED, self.now)
         expires = send.at + self.policy.ttl_seconds * 1000
         self.ends[chain] = max(self.ends[chain], expires)
         self.proofs.append(Proof(chain[0], chain, expires, self.max_attempts))
@@ -148,22 +156,22 @@ class Model:
         if self.lasts[chain] == send.at:
             self.lasts[chain], self.ends[chain] = send.last_before, send.ends_before
 
-    def spend(self, proof: Proof, tenant: str) -> Unknown | Locked | WaitForSend | Ended | int:
+    def spend(self, proof: Proof, tenant: str) -> NotFound | RecipientLocked | AttemptsExhausted | AlreadyEnded | int:
         """Pay for a guess: why not, or the attempts that are left."""
         status = proof.status_at(self.now)
         if status is None or proof.tenant != tenant:
-            return Unknown()
+            return NotFound()
         if self.disabled(tenant):
-            return Locked(DISABLED_RETRY_MS, disabled=True)
+            return RecipientLocked(DISABLED_RETRY_MS, disabled=True)
         if locked := self.locked(tenant):
-            return Locked(locked)
-        if status is Status.EXHAUSTED:
-            return WaitForSend(max(0, self.send_wait(proof.chain)[0], self.row(tenant).ends - self.now))
-        if status is not Status.PENDING:
-            return Ended(status)
+            return RecipientLocked(locked)
+        if status is VerificationStatus.EXHAUSTED:
+            return AttemptsExhausted(max(0, self.send_wait(proof.chain)[0], self.row(tenant).ends - self.now))
+        if status is not VerificationStatus.PENDING:
+            return AlreadyEnded(status)
         proof.attempts -= 1
         if proof.attempts == 0:
-            proof.end(Status.EXHAUSTED, self.now)
+            proof.end(VerificationStatus.EXHAUSTED, self.now)
         self.count(tenant, exhausted=proof.attempts == 0)
         return proof.attempts
 
@@ -181,7 +189,7 @@ class Model:
 
     def consume(self, proof: Proof) -> None:
         """Make the success of a guess that was just paid for; what runs goes on, in a new chain."""
-        proof.end(Status.VERIFIED, self.now)
+        proof.end(VerificationStatus.VERIFIED, self.now)
         self.forget(proof.tenant)
         if [one for one in self.proofs if one.chain == proof.chain][-1] is proof:
             self.chains[proof.chain] = [send for send in self.chains[proof.chain] if send.running]
@@ -200,12 +208,12 @@ class Model:
         self.forget(tenant)
         return Unlocked(locked, row.failures)
 
-    def cancel(self, proof: Proof, tenant: str) -> Status | None:
+    def cancel(self, proof: Proof, tenant: str) -> VerificationStatus | None:
         """End it if it is pending; say how it stands."""
         status = proof.status_at(self.now)
         if status is None or proof.tenant != tenant:
             return None
-        if status is Status.PENDING:
-            proof.end(Status.CANCELED, self.now)
-            return Status.CANCELED
+        if status is VerificationStatus.PENDING:
+            proof.end(VerificationStatus.CANCELED, self.now)
+            return VerificationStatus.CANCELED
         return status

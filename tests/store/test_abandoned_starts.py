@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from otp_service.domain.limits import Window
-from otp_service.domain.results import IdempotentCall, Replay, Started, Take, TooLate, Unknown
+from otp_service.domain.results import IdempotencyClaim, NotFound, RateLimit, Replay, ReservationExpired, Started
 from tests.store.kit import CODE, TENANT, Store, admission, policy, record_of
 
-FIRST = IdempotentCall("key", "body", "first")
-SECOND = IdempotentCall("key", "body", "second")
+FIRST = IdempotencyClaim("key", "body", "first")
+SECOND = IdempotencyClaim("key", "body", "second")
 ID, OTHER_ID = "H" + "x" * 22, "H" + "y" * 22
-TAKES = (Take("prefix", "block", (Window(9, 3600),)),)
+TAKES = (RateLimit("prefix", "block", (Window(9, 3600),)),)
 REUSE = policy(reuse=True)
 
 
@@ -20,31 +20,31 @@ async def test_a_reservation_starts_within_ten_seconds(store: Store) -> None:
     assert await store.verifications.start(alice, ID, record_of(alice), CODE, None) == Started()
 
     await store.advance(0.001)
-    assert await store.verifications.start(bob, OTHER_ID, record_of(bob), CODE, None) == TooLate()
-    assert await store.verifications.read(OTHER_ID, TENANT) == Unknown()
+    assert await store.verifications.start(bob, OTHER_ID, record_of(bob), CODE, None) == ReservationExpired()
+    assert await store.verifications.read(OTHER_ID, TENANT) == NotFound()
 
 
 async def test_who_was_given_up_does_not_start(store: Store) -> None:
     """A replica that pauses for 15.5 s between its admission and its start makes no second text under one key."""
-    paused = await store.admitted(idempotent=FIRST)
+    paused = await store.admitted(idempotency=FIRST)
     await store.advance(15.5)
-    next_one = await store.admitted(idempotent=SECOND, policy=policy(cooldown_seconds=1))
+    next_one = await store.admitted(idempotency=SECOND, policy=policy(cooldown_seconds=1))
     assert await store.verifications.start(next_one, OTHER_ID, record_of(next_one), CODE, b"second") == Started()
 
     assert await store.verifications.start(paused, ID, record_of(paused), CODE, b"first") == Replay(b"second")
 
     await store.verifications.release(paused)
     assert await store.redis.zrange("otp:{p07}:o", 0, -1) == [OTHER_ID.encode()]
-    assert await store.verifications.admit(admission(idempotent=FIRST)) == Replay(b"second")
+    assert await store.verifications.admit(admission(idempotency=FIRST)) == Replay(b"second")
 
 
 async def test_of_two_starts_under_one_key_one_is_done(store: Store) -> None:
     """Also where the servers' clocks have let both be admitted, the second start finds the answer of the first."""
     quick = policy(cooldown_seconds=1)
-    one = await store.admitted(idempotent=FIRST, policy=quick)
+    one = await store.admitted(idempotency=FIRST, policy=quick)
     await store.redis.delete("otp:i:key")
     await store.advance(1)
-    two = await store.admitted(idempotent=SECOND, policy=quick)
+    two = await store.admitted(idempotency=SECOND, policy=quick)
 
     assert await store.verifications.start(one, ID, record_of(one), CODE, b"first") == Started()
     assert await store.verifications.start(two, OTHER_ID, record_of(two), CODE, b"second") == Replay(b"first")
@@ -52,20 +52,20 @@ async def test_of_two_starts_under_one_key_one_is_done(store: Store) -> None:
 
 async def test_an_abandoned_start_that_had_not_happened_never_does(store: Store) -> None:
     """Everything is given back, and the start that comes after all does nothing; its mark goes by itself."""
-    admitted = await store.admitted(idempotent=FIRST, takes=TAKES)
+    admitted = await store.admitted(idempotency=FIRST, rate_limits=TAKES)
 
     await store.verifications.abandon(admitted, ID)
     assert await store.keys() == {f"otp:{{p07}}:x:{ID}"}
-    assert await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer") == TooLate()
+    assert await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer") == ReservationExpired()
 
     assert await store.keys() == {f"otp:{{p07}}:x:{ID}"}
     assert 10_000 < await store.redis.pttl(f"otp:{{p07}}:x:{ID}") <= 15_000
-    await store.admitted(idempotent=SECOND, takes=TAKES)
+    await store.admitted(idempotency=SECOND, rate_limits=TAKES)
 
 
 async def test_an_abandoned_start_that_had_happened_is_undone(store: Store) -> None:
     """No verification, no message, no answer, no budget taken: the same key is served, with one text in all."""
-    admitted = await store.admitted(idempotent=FIRST, takes=TAKES)
+    admitted = await store.admitted(idempotency=FIRST, rate_limits=TAKES)
     await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer")
 
     for _ in range(2):
@@ -74,14 +74,14 @@ async def test_an_abandoned_start_that_had_happened_is_undone(store: Store) -> N
     assert await store.keys() == {f"otp:{{p07}}:x:{ID}"}
     await store.advance(5)
     assert await store.claimed() == []
-    again = await store.admitted(idempotent=SECOND, takes=TAKES)
+    again = await store.admitted(idempotency=SECOND, rate_limits=TAKES)
     assert again.sends_left == 4
     assert await store.verifications.start(again, OTHER_ID, record_of(again), CODE, b"again") == Started()
 
 
 async def test_what_a_gateway_may_have_is_not_abandoned(store: Store) -> None:
     """Once sending has begun it stays, and counted."""
-    admitted = await store.admitted(idempotent=FIRST, takes=TAKES)
+    admitted = await store.admitted(idempotency=FIRST, rate_limits=TAKES)
     await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer")
     assert await store.outbox.begin(ID, 1, "first", 9_000)
     before = await store.dump()
@@ -106,12 +106,12 @@ async def test_an_abandoned_start_leaves_an_older_chain_as_it_was(store: Store) 
 
 async def test_a_reservation_whose_answer_was_lost_is_taken_back(store: Store) -> None:
     """Found by its token: the first of a chain leaves no key at all, and nothing happens when it is said again."""
-    await store.admitted(idempotent=FIRST, token="mine")
-    await store.verifications.withdraw(admission(idempotent=SECOND, token="others"))
+    await store.admitted(idempotency=FIRST, token="mine")
+    await store.verifications.withdraw(admission(idempotency=SECOND, token="others"))
     assert len(await store.keys()) == 2
 
     for _ in range(2):
-        await store.verifications.withdraw(admission(idempotent=FIRST, token="mine"))
+        await store.verifications.withdraw(admission(idempotency=FIRST, token="mine"))
         assert await store.keys() == set()
 
 
@@ -126,8 +126,8 @@ async def test_a_reservation_is_taken_back_out_of_a_chain(store: Store) -> None:
 
     again = await store.admitted(policy=REUSE)
     assert again.sends_left == 3
-    assert again.living is not None
-    assert again.living.id == older
+    assert again.active is not None
+    assert again.active.id == older
 
 
 async def test_what_came_after_a_reservation_is_left_alone(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window
-from otp_service.domain.results import Denied, Locked, Spent, Take
+from otp_service.domain.results import AttemptReserved, Denied, RateLimit, RecipientLocked
 from tests.store.kit import POLICY, TENANT, Store, policy
 
 
@@ -41,11 +41,11 @@ async def test_the_cooldown_is_per_tenant_recipient_and_purpose(store: Store) ->
 
 async def test_a_denied_request_takes_from_nothing(store: Store) -> None:
     """A denied admission leaves every key as it was, those of other limits too."""
-    takes = (Take("prefix", "block", (Window(9, 3600),)),)
-    await store.admitted(takes=takes)
+    rate_limits = (RateLimit("prefix", "block", (Window(9, 3600),)),)
+    await store.admitted(rate_limits=rate_limits)
     before = await store.dump()
 
-    await store.denied(takes=takes)
+    await store.denied(rate_limits=rate_limits)
 
     assert await store.dump() == before
 
@@ -99,11 +99,15 @@ async def test_the_longer_window_holds_when_the_shorter_has_passed(store: Store)
 async def test_the_longest_wait_is_told(store: Store) -> None:
     """When several budgets are used up, `Retry-After` is honest: the longest of them, by its name."""
     tight = policy(recipient=(Window(1, 60),))
-    takes = (Take("client_ip", "ip", (Window(1, 600),)), Take("prefix", "block", (Window(1, 300),)))
-    await store.admitted(policy=tight, takes=takes)
+    rate_limits = (RateLimit("client_ip", "ip", (Window(1, 600),)), RateLimit("prefix", "block", (Window(1, 300),)))
+    await store.admitted(policy=tight, rate_limits=rate_limits)
 
-    assert await store.denied(policy=tight, takes=takes) == Denied(Reason.RATE_LIMITED, 600_000, "client_ip")
-    assert await store.denied(policy=tight, takes=takes[1:]) == Denied(Reason.RATE_LIMITED, 300_000, "prefix")
+    assert await store.denied(policy=tight, rate_limits=rate_limits) == Denied(
+        Reason.RATE_LIMITED, 600_000, "client_ip"
+    )
+    assert await store.denied(policy=tight, rate_limits=rate_limits[1:]) == Denied(
+        Reason.RATE_LIMITED, 300_000, "prefix"
+    )
     assert await store.denied(policy=tight) == Denied(Reason.RATE_LIMITED, 60_000, "recipient")
     assert await store.denied() == Denied(Reason.RESEND_TOO_SOON, 30_000)
 
@@ -111,29 +115,29 @@ async def test_the_longest_wait_is_told(store: Store) -> None:
 async def test_the_lock_comes_before_every_other_denial(store: Store) -> None:
     """A locked recipient is told so, even if another budget keeps it waiting longer."""
     locking = policy(recipient_failures=(Window(1, 60),))
-    takes = (Take("client_ip", "ip", (Window(1, 86400),)),)
-    verification_id = await store.started(policy=locking, takes=takes)
-    spent = await store.guesses.spend_attempt(verification_id, TENANT, locking)
-    assert isinstance(spent, Spent)
+    rate_limits = (RateLimit("client_ip", "ip", (Window(1, 86400),)),)
+    verification_id = await store.started(policy=locking, rate_limits=rate_limits)
+    spent = await store.attempts.reserve_attempt(verification_id, TENANT, locking)
+    assert isinstance(spent, AttemptReserved)
 
-    assert await store.denied(policy=locking, takes=takes) == Denied(Reason.RECIPIENT_LOCKED, 60_000)
-    assert await store.guesses.spend_attempt(verification_id, TENANT, locking) == Locked(60_000)
+    assert await store.denied(policy=locking, rate_limits=rate_limits) == Denied(Reason.RECIPIENT_LOCKED, 60_000)
+    assert await store.attempts.reserve_attempt(verification_id, TENANT, locking) == RecipientLocked(60_000)
     await store.advance(60)
-    assert (await store.denied(policy=locking, takes=takes)).limit == "client_ip"
+    assert (await store.denied(policy=locking, rate_limits=rate_limits)).limit == "client_ip"
 
 
 async def test_a_lock_is_one_tenants(store: Store) -> None:
     """Wrong codes at one tenant lock the recipient for no other tenant."""
     locking = policy(recipient_failures=(Window(1, 60),))
     verification_id = await store.started(policy=locking)
-    await store.guesses.spend_attempt(verification_id, TENANT, locking)
+    await store.attempts.reserve_attempt(verification_id, TENANT, locking)
 
     await store.admitted(policy=locking, tenant="other")
 
 
 async def test_release_restores_what_was_before_the_first_send(store: Store) -> None:
     """A released first send leaves no key at all: neither the recipient nor the limits."""
-    admitted = await store.admitted(takes=(Take("prefix", "block", (Window(9, 3600),)),))
+    admitted = await store.admitted(rate_limits=(RateLimit("prefix", "block", (Window(9, 3600),)),))
 
     await store.verifications.release(admitted)
 
@@ -146,7 +150,7 @@ async def test_release_restores_a_chain_exactly(store: Store) -> None:
     await store.advance(40)
     before = await store.dump()
 
-    admitted = await store.admitted(takes=(Take("prefix", "block", (Window(9, 3600),)),))
+    admitted = await store.admitted(rate_limits=(RateLimit("prefix", "block", (Window(9, 3600),)),))
     assert await store.dump() != before
     await store.verifications.release(admitted)
 
@@ -205,11 +209,11 @@ async def test_a_recipient_lives_as_long_as_anything_counts(store: Store) -> Non
     await store.advance(40)
     brief = policy(recipient=(), recipient_failures=(Window(3, 60),))
     verification_id = await store.started(policy=brief, tenant="other")
-    await store.guesses.spend_attempt(verification_id, "other", brief)
+    await store.attempts.reserve_attempt(verification_id, "other", brief)
     assert await store.redis.pexpiretime(name) == life
 
     long = policy(recipient=(), recipient_failures=(Window(3, 200_000),))
-    await store.guesses.spend_attempt(verification_id, "other", long)
+    await store.attempts.reserve_attempt(verification_id, "other", long)
     assert await store.redis.pexpiretime(name) == await store.now() + 200_000_000
 
 
@@ -226,16 +230,16 @@ async def test_a_recipient_lives_through_its_chain_and_cooldown(store: Store) ->
 async def test_release_frees_what_the_limits_took(store: Store) -> None:
     """Every limit that was taken from has its place again, in the windows of both sides."""
     once = policy(recipient=(Window(1, 3600),))
-    takes = tuple(Take(name, "subject", (Window(1, 3600),)) for name in ("client_ip", "prefix", "tenant"))
+    rate_limits = tuple(RateLimit(name, "subject", (Window(1, 3600),)) for name in ("client_ip", "prefix", "tenant"))
 
-    await store.verifications.release(await store.admitted(policy=once, takes=takes))
+    await store.verifications.release(await store.admitted(policy=once, rate_limits=rate_limits))
 
-    await store.admitted(policy=once, takes=takes)
+    await store.admitted(policy=once, rate_limits=rate_limits)
 
 
 async def test_release_of_what_is_gone_does_nothing(store: Store) -> None:
     """Once the keys are gone, a release brings none back: there is no key without a life."""
-    admitted = await store.admitted(takes=(Take("prefix", "block", (Window(9, 3600),)),))
+    admitted = await store.admitted(rate_limits=(RateLimit("prefix", "block", (Window(9, 3600),)),))
     for name in await store.keys():
         await store.redis.delete(name)
 
@@ -273,7 +277,7 @@ async def test_a_release_does_not_undo_a_success(store: Store) -> None:
     verification_id = await store.started(policy=quick)
     await store.advance(1)
     reserved = await store.admitted(policy=quick)
-    await store.guesses.consume(verification_id)
+    await store.attempts.consume(verification_id)
     await store.verifications.release(reserved)
     await store.advance(1)
 

@@ -7,8 +7,8 @@ from itertools import permutations, product
 
 import pytest
 
-from otp_service.domain.results import Ended, Verified
-from otp_service.domain.verification import Status
+from otp_service.domain.results import AlreadyEnded, Verified
+from otp_service.domain.verification import VerificationStatus
 from otp_service.store.keys import Partition, new_verification_id
 from tests.store.conftest import Replicas
 from tests.store.kit import PARTITION, Store, policy
@@ -28,7 +28,7 @@ async def test_a_success_during_a_running_resend_leaves_its_send_counted(store: 
     first = await store.started(policy=QUICK)
     await store.advance(1)
     resend = await store.admitted(policy=QUICK)
-    assert isinstance(await store.guesses.consume(first), Verified)
+    assert isinstance(await store.attempts.consume(first), Verified)
     await store.start(resend)
 
     assert await left(store) == 3
@@ -40,7 +40,7 @@ async def test_no_more_than_max_sends_while_one_is_running(store: Store) -> None
     first = await store.started(policy=one)
     await store.advance(1)
     running = await store.admitted(policy=one)
-    await store.guesses.consume(first)
+    await store.attempts.consume(first)
     await store.advance(1)
     await store.started(policy=one)
     await store.advance(1)
@@ -64,7 +64,7 @@ async def test_every_order_of_two_running_requests_and_a_success(
     counted = 0
     for event in order:
         if event == "success":
-            assert isinstance(await store.guesses.consume(current), Verified)
+            assert isinstance(await store.attempts.consume(current), Verified)
             counted = 0
             continue
         admitted, start = running[event]
@@ -83,10 +83,10 @@ async def test_a_release_in_the_new_chain_gives_its_send_back_once(store: Store)
         await store.advance(1)
         resend = await store.admitted(recipient=recipient, policy=QUICK)
         if success_first:
-            await store.guesses.consume(first)
+            await store.attempts.consume(first)
         await store.verifications.release(resend)
         if not success_first:
-            await store.guesses.consume(first)
+            await store.attempts.consume(first)
         assert await left(store, recipient) == QUICK.max_sends
 
 
@@ -96,7 +96,7 @@ async def test_who_died_with_a_reservation_is_forgotten_soon(store: Store) -> No
     await store.advance(1)
     await store.admitted(policy=QUICK)
     await store.advance(15)
-    await store.guesses.consume(first)
+    await store.attempts.consume(first)
 
     assert await left(store) == QUICK.max_sends
 
@@ -118,14 +118,14 @@ async def test_what_is_taken_back_when_an_answer_was_lost_counts_no_more(store: 
         await store.advance(1)
         resend = await store.admitted(recipient=recipient, policy=QUICK, token=f"t-{recipient}")
         if success_first:
-            await store.guesses.consume(first)
+            await store.attempts.consume(first)
         if name == "bob":
             await store.verifications.withdraw(resend.admission)
         else:
             resent = await store.start(resend) if start else new_verification_id(Partition(PARTITION))
             await store.verifications.abandon(resend, resent)
         if not success_first:
-            await store.guesses.consume(first)
+            await store.attempts.consume(first)
         alone = not success_first and name == "alice" and start  # the older one was superseded meanwhile
         assert await left(store, recipient) == QUICK.max_sends - alone
 
@@ -141,7 +141,7 @@ async def test_a_success_and_the_start_of_a_resend_at_once(replicas: Replicas, c
         older = await stores[0].started(recipient=name, policy=QUICK)
         await stores[0].advance(1)
         resend = await stores[0].admitted(recipient=name, policy=QUICK)
-        asked = [stores[-1].guesses.consume(older), stores[0].start(resend)]
+        asked = [stores[-1].attempts.consume(older), stores[0].start(resend)]
         told = (await asyncio.gather(*(asked if round_ % 2 else reversed(asked))))[1 - round_ % 2]
-        assert told == Ended(Status.SUPERSEDED) or isinstance(told, Verified)
+        assert told == AlreadyEnded(VerificationStatus.SUPERSEDED) or isinstance(told, Verified)
         assert await left(stores[0], name) == (3 if isinstance(told, Verified) else 2)

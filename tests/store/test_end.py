@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from otp_service.domain.results import Unknown
-from otp_service.domain.verification import Snapshot, Status
+from otp_service.domain.results import NotFound
+from otp_service.domain.verification import VerificationSnapshot, VerificationStatus
 from tests.store.endings import Ending, canceled, over_endings
 from tests.store.kit import POLICY, TENANT, Store
 
@@ -18,16 +18,16 @@ async def test_an_ended_verification_is_readable_for_ten_minutes(store: Store, e
     ended_ms = await store.now()
 
     snapshot = await store.snapshot(verification_id)
-    assert snapshot.record.status_at(snapshot.now_ms) is Status(end.__name__)
+    assert snapshot.record.status_at(snapshot.now_ms) is VerificationStatus(end.__name__)
     assert snapshot.record.ended_at(snapshot.now_ms) == ended_ms
 
     await store.advance(TEN_MINUTES - 0.001)
     assert await store.status(verification_id) == end.__name__
     await store.advance(0.001)
-    assert await store.verifications.read(verification_id, TENANT) == Unknown()
-    assert await store.verifications.cancel(verification_id, TENANT) == Unknown()
-    assert await store.guesses.spend_attempt(verification_id, TENANT, POLICY) == Unknown()
-    assert await store.guesses.consume(verification_id) == Unknown()
+    assert await store.verifications.read(verification_id, TENANT) == NotFound()
+    assert await store.verifications.cancel(verification_id, TENANT) == NotFound()
+    assert await store.attempts.reserve_attempt(verification_id, TENANT, POLICY) == NotFound()
+    assert await store.attempts.consume(verification_id) == NotFound()
 
 
 @over_endings
@@ -52,7 +52,7 @@ async def test_canceling_ends_a_pending_verification(store: Store) -> None:
 
     answer = await store.verifications.cancel(verification_id, TENANT)
 
-    assert isinstance(answer, Snapshot)
+    assert isinstance(answer, VerificationSnapshot)
     assert (answer.record.status, answer.record.ended_ms) == ("canceled", await store.now())
     assert answer == await store.snapshot(verification_id)
     assert {name.split(":")[2] for name in await store.keys()} == {"r", "v"}
@@ -68,7 +68,7 @@ async def test_canceling_again_changes_nothing(store: Store) -> None:
 
     again = await store.verifications.cancel(verification_id, TENANT)
 
-    assert isinstance(again, Snapshot)
+    assert isinstance(again, VerificationSnapshot)
     assert (again.record, again.now_ms - first.now_ms) == (first.record, 5000)
     assert await store.dump() == before
 
@@ -87,8 +87,8 @@ async def test_another_tenants_verification_is_unknown(store: Store) -> None:
     """Nobody reads or cancels what is not theirs."""
     verification_id = await store.started()
 
-    assert await store.verifications.read(verification_id, "other") == Unknown()
-    assert await store.verifications.cancel(verification_id, "other") == Unknown()
+    assert await store.verifications.read(verification_id, "other") == NotFound()
+    assert await store.verifications.cancel(verification_id, "other") == NotFound()
     assert await store.status(verification_id) == "pending"
 
 

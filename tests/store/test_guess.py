@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from otp_service.domain.limits import Window
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.results import Ended, Locked, Settlement, Spent, Unknown, Verified, WaitForSend
-from otp_service.domain.verification import Status
+from otp_service.domain.results import (
+    AlreadyEnded,
+    AttemptReserved,
+    AttemptsExhausted,
+    DeliveryUpdate,
+    NotFound,
+    RecipientLocked,
+    Verified,
+)
+from otp_service.domain.verification import VerificationStatus
 from otp_service.store.keys import Partition, new_verification_id
 from tests.store.kit import POLICY, RECIPIENT, TENANT, Store, policy
 
@@ -18,8 +26,8 @@ async def test_each_guess_costs_one_attempt(store: Store) -> None:
     verification_id = await store.started()
 
     for left in (4, 3, 2, 1, 0):
-        spent = await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
-        assert isinstance(spent, Spent)
+        spent = await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
+        assert isinstance(spent, AttemptReserved)
         assert (spent.attempts_left, spent.snapshot.record.attempts_left) == (left, left)
         assert spent.snapshot.record.phc.startswith("$argon2id$")
         assert spent.snapshot.now_ms == await store.now()
@@ -28,26 +36,26 @@ async def test_each_guess_costs_one_attempt(store: Store) -> None:
 async def test_after_the_last_attempt_a_guess_waits_for_a_new_code(store: Store) -> None:
     """It costs nothing any more, and tells exactly when request-code would be accepted."""
     verification_id = await store.start(await store.admitted(), attempts_left=1)
-    await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
+    await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
     before = await store.dump()
 
-    assert await store.guesses.spend_attempt(verification_id, TENANT, POLICY) == WaitForSend(30_000)
+    assert await store.attempts.reserve_attempt(verification_id, TENANT, POLICY) == AttemptsExhausted(30_000)
 
     assert await store.dump() == before
     await store.advance(29.999)
-    assert await store.guesses.spend_attempt(verification_id, TENANT, POLICY) == WaitForSend(1)
+    assert await store.attempts.reserve_attempt(verification_id, TENANT, POLICY) == AttemptsExhausted(1)
     await store.advance(0.001)
-    assert await store.guesses.spend_attempt(verification_id, TENANT, POLICY) == WaitForSend(0)
+    assert await store.attempts.reserve_attempt(verification_id, TENANT, POLICY) == AttemptsExhausted(0)
     await store.admitted()
 
 
 async def test_exhausted_stays_exhausted_when_the_code_expires(store: Store) -> None:
     """The first end wins: a guess after both is told of the attempts, which ended it."""
     verification_id = await store.start(await store.admitted(), attempts_left=1)
-    await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
+    await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
     await store.advance(300)
 
-    assert await store.guesses.spend_attempt(verification_id, TENANT, POLICY) == WaitForSend(0)
+    assert await store.attempts.reserve_attempt(verification_id, TENANT, POLICY) == AttemptsExhausted(0)
     assert await store.status(verification_id) == "exhausted"
 
 
@@ -55,10 +63,10 @@ async def test_the_wait_for_a_new_code_counts_the_chain_and_the_windows(store: S
     """The longest of what keeps the next send waiting is what an exhausted verification tells."""
     chain, hour = policy(max_sends=1), policy(recipient=(Window(1, 3600),))
     verification_id = await store.start(await store.admitted(), attempts_left=1)
-    await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
+    await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
 
-    assert await store.guesses.spend_attempt(verification_id, TENANT, chain) == WaitForSend(300_000)
-    assert await store.guesses.spend_attempt(verification_id, TENANT, hour) == WaitForSend(3_600_000)
+    assert await store.attempts.reserve_attempt(verification_id, TENANT, chain) == AttemptsExhausted(300_000)
+    assert await store.attempts.reserve_attempt(verification_id, TENANT, hour) == AttemptsExhausted(3_600_000)
 
 
 async def test_unknown_ids_and_other_tenants_spend_nothing(store: Store) -> None:
@@ -74,11 +82,11 @@ async def test_unknown_ids_and_other_tenants_spend_nothing(store: Store) -> None
         ("", TENANT),
         (verification_id, "other"),
     ):
-        assert await store.guesses.spend_attempt(asked, tenant, POLICY) == Unknown()
-        assert await store.verifications.read(asked, tenant) == Unknown()
-        assert await store.verifications.cancel(asked, tenant) == Unknown()
-    assert await store.guesses.consume("nonsense") == Unknown()
-    assert await store.guesses.consume(new_verification_id(Partition(7))) == Unknown()
+        assert await store.attempts.reserve_attempt(asked, tenant, POLICY) == NotFound()
+        assert await store.verifications.read(asked, tenant) == NotFound()
+        assert await store.verifications.cancel(asked, tenant) == NotFound()
+    assert await store.attempts.consume("nonsense") == NotFound()
+    assert await store.attempts.consume(new_verification_id(Partition(7))) == NotFound()
     assert await store.dump() == before
 
 
@@ -86,15 +94,15 @@ async def test_a_locked_recipient_pays_nothing(store: Store) -> None:
     """At the limit of failures every guess is locked out, over all verifications, until the oldest has its age."""
     locking = policy(recipient_failures=(Window(3, 600),))
     first = await store.started(policy=locking)
-    await store.guesses.spend_attempt(first, TENANT, locking)
+    await store.attempts.reserve_attempt(first, TENANT, locking)
     await store.advance(40)
     second = await store.started(policy=locking, purpose="registration")
     for _ in range(2):
-        await store.guesses.spend_attempt(second, TENANT, locking)
+        await store.attempts.reserve_attempt(second, TENANT, locking)
     before = await store.dump()
 
     for verification_id in (first, second):
-        assert await store.guesses.spend_attempt(verification_id, TENANT, locking) == Locked(560_000)
+        assert await store.attempts.reserve_attempt(verification_id, TENANT, locking) == RecipientLocked(560_000)
     assert await store.dump() == before
 
 
@@ -102,10 +110,12 @@ async def test_a_right_guess_is_verified_once(store: Store) -> None:
     """The first consume makes the success and says when; later ones, and later guesses, find it used."""
     verification_id = await store.started()
 
-    assert await store.guesses.consume(verification_id) == Verified(await store.now())
+    assert await store.attempts.consume(verification_id) == Verified(await store.now())
 
-    assert await store.guesses.consume(verification_id) == Ended(Status.VERIFIED)
-    assert await store.guesses.spend_attempt(verification_id, TENANT, POLICY) == Ended(Status.VERIFIED)
+    assert await store.attempts.consume(verification_id) == AlreadyEnded(VerificationStatus.VERIFIED)
+    assert await store.attempts.reserve_attempt(verification_id, TENANT, POLICY) == AlreadyEnded(
+        VerificationStatus.VERIFIED
+    )
     assert await store.status(verification_id) == "verified"
 
 
@@ -113,7 +123,7 @@ async def test_a_success_ends_the_message(store: Store) -> None:
     """The sealed code and the place in the outbox go with it."""
     verification_id = await store.started()
 
-    await store.guesses.consume(verification_id)
+    await store.attempts.consume(verification_id)
 
     assert {name.split(":")[2] for name in await store.keys()} == {"r", "v"}
 
@@ -122,10 +132,10 @@ async def test_a_success_clears_the_failures_of_its_tenant(store: Store) -> None
     """The count begins anew at this tenant; another tenant's count stays."""
     mine = await store.started()
     other = await store.started(tenant="other")
-    await store.guesses.spend_attempt(mine, TENANT, POLICY)
-    await store.guesses.spend_attempt(other, "other", POLICY)
+    await store.attempts.reserve_attempt(mine, TENANT, POLICY)
+    await store.attempts.reserve_attempt(other, "other", POLICY)
 
-    await store.guesses.consume(mine)
+    await store.attempts.consume(mine)
 
     assert not await store.redis.hexists(KEY, FAILURES)
     assert await store.redis.hstrlen(KEY, "f:other") == 6
@@ -135,9 +145,9 @@ async def test_the_last_attempt_may_be_the_right_one(store: Store) -> None:
     """A guess that was paid for succeeds, even when it took the last attempt or the last failure before the lock."""
     last = policy(recipient_failures=(Window(1, 600),))
     verification_id = await store.start(await store.admitted(policy=last), attempts_left=1)
-    await store.guesses.spend_attempt(verification_id, TENANT, last)
+    await store.attempts.reserve_attempt(verification_id, TENANT, last)
 
-    assert isinstance(await store.guesses.consume(verification_id), Verified)
+    assert isinstance(await store.attempts.consume(verification_id), Verified)
     assert await store.status(verification_id) == "verified"
     await store.advance(30)
     await store.admitted(policy=last)
@@ -146,11 +156,11 @@ async def test_the_last_attempt_may_be_the_right_one(store: Store) -> None:
 async def test_a_success_of_an_older_code_leaves_the_newer_one_alone(store: Store) -> None:
     """The last guess at an older code was paid for, and a newer code came: the newer's chain goes on."""
     older = await store.start(await store.admitted(), attempts_left=1)
-    await store.guesses.spend_attempt(older, TENANT, POLICY)
+    await store.attempts.reserve_attempt(older, TENANT, POLICY)
     await store.advance(30)
     newer = await store.started()
 
-    assert isinstance(await store.guesses.consume(older), Verified)
+    assert isinstance(await store.attempts.consume(older), Verified)
 
     assert await store.status(newer) == "pending"
     await store.advance(30)
@@ -167,14 +177,14 @@ async def test_no_verb_changes_how_long_a_verification_lives(store: Store) -> No
     life = await store.redis.pexpiretime(name)
     await store.advance(20)
 
-    await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
+    await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
     await store.outbox.begin(verification_id, 1, "first", 9000)
-    await store.outbox.settle(
-        verification_id, 1, Settlement(provider="first", call=1, status=DeliveryStatus.UNKNOWN, due_in_ms=0)
+    await store.outbox.record_result(
+        verification_id, 1, DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.UNKNOWN, due_in_ms=0)
     )
     assert len(await store.claimed()) == 1
     assert await store.redis.pexpiretime(name) == life
-    await store.guesses.consume(verification_id)
+    await store.attempts.consume(verification_id)
     assert await store.redis.pexpiretime(name) == life
 
 
@@ -189,12 +199,12 @@ async def test_what_has_ended_is_not_consumed(store: Store) -> None:
     await store.advance(300)
 
     for verification_id, status in (
-        (canceled, Status.CANCELED),
-        (superseded, Status.SUPERSEDED),
-        (expired, Status.EXPIRED),
+        (canceled, VerificationStatus.CANCELED),
+        (superseded, VerificationStatus.SUPERSEDED),
+        (expired, VerificationStatus.EXPIRED),
     ):
-        assert await store.guesses.consume(verification_id) == Ended(status)
-        assert await store.guesses.spend_attempt(verification_id, TENANT, POLICY) == Ended(status)
+        assert await store.attempts.consume(verification_id) == AlreadyEnded(status)
+        assert await store.attempts.reserve_attempt(verification_id, TENANT, POLICY) == AlreadyEnded(status)
 
 
 async def test_a_code_is_good_until_its_last_millisecond(store: Store) -> None:
@@ -202,11 +212,11 @@ async def test_a_code_is_good_until_its_last_millisecond(store: Store) -> None:
     ids = [await store.started(recipient=name) for name in ("alice", "bob")]
 
     await store.advance(299.999)
-    assert isinstance(await store.guesses.spend_attempt(ids[0], TENANT, POLICY), Spent)
-    assert isinstance(await store.guesses.consume(ids[0]), Verified)
+    assert isinstance(await store.attempts.reserve_attempt(ids[0], TENANT, POLICY), AttemptReserved)
+    assert isinstance(await store.attempts.consume(ids[0]), Verified)
     await store.advance(0.001)
-    assert await store.guesses.spend_attempt(ids[1], TENANT, POLICY) == Ended(Status.EXPIRED)
-    assert await store.guesses.consume(ids[1]) == Ended(Status.EXPIRED)
+    assert await store.attempts.reserve_attempt(ids[1], TENANT, POLICY) == AlreadyEnded(VerificationStatus.EXPIRED)
+    assert await store.attempts.consume(ids[1]) == AlreadyEnded(VerificationStatus.EXPIRED)
 
 
 async def test_without_failure_windows_nothing_is_counted(store: Store) -> None:
@@ -215,6 +225,6 @@ async def test_without_failure_windows_nothing_is_counted(store: Store) -> None:
     verification_id = await store.started(policy=free)
 
     for _ in range(5):
-        assert isinstance(await store.guesses.spend_attempt(verification_id, TENANT, free), Spent)
+        assert isinstance(await store.attempts.reserve_attempt(verification_id, TENANT, free), AttemptReserved)
 
     assert not await store.redis.hexists(KEY, FAILURES)

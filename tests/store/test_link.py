@@ -16,7 +16,7 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import Window
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.keys import limit_key
-from otp_service.store.pipelined_connection import LANES, MAX_WAITING, Call
+from otp_service.store.pipelined_connection import LANES, MAX_WAITING, ScriptCall
 from otp_service.store.scripts import script
 from tests.store.cluster import Server, folders
 from tests.store.conftest import Replicas
@@ -26,7 +26,7 @@ from tests.store.proxy import Proxy
 WIDE = Window(10**6, 60)
 PATIENCE = 2.0
 LIST = limit_key("x", "s")
-COUNT = Call(script("take"), (LIST,), ("1000000 60000",))
+COUNT = ScriptCall(script("rate_limit_acquire"), (LIST,), ("1000000 60000",))
 
 
 @contextlib.asynccontextmanager

@@ -7,14 +7,14 @@ import pytest
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import DISABLED_RETRY_MS, Lockout, Window
 from otp_service.domain.results import (
+    AttemptReserved,
+    AttemptsExhausted,
     Denied,
-    Locked,
     LockKind,
+    RecipientLocked,
     SendPolicy,
-    Spent,
     Unlocked,
     Verified,
-    WaitForSend,
 )
 from tests.store.kit import CODE, RECIPIENT, TENANT, Store, policy
 
@@ -26,7 +26,7 @@ FREE = policy(recipient=(), max_sends=20, recipient_failures=(Window(100, DAY),)
 """Nothing but the lock-out keeps a request waiting for longer than the cooldown."""
 
 DISABLED = Denied(Reason.RECIPIENT_LOCKED, DISABLED_RETRY_MS, disabled=True)
-LOCKED = Locked(DISABLED_RETRY_MS, disabled=True)
+LOCKED = RecipientLocked(DISABLED_RETRY_MS, disabled=True)
 
 
 def disabling(max_failures: int, *windows: Window) -> SendPolicy:
@@ -46,9 +46,9 @@ async def exhaust(
 
 async def miss(store: Store, verification_id: str, times: int, allowed: SendPolicy = FREE) -> list[LockKind | None]:
     """Guess wrong so many times; what each guess locked."""
-    spent = [await store.guesses.spend_attempt(verification_id, TENANT, allowed) for _ in range(times)]
-    assert all(isinstance(one, Spent) for one in spent), spent
-    return [one.locks for one in spent if isinstance(one, Spent)]
+    spent = [await store.attempts.reserve_attempt(verification_id, TENANT, allowed) for _ in range(times)]
+    assert all(isinstance(one, AttemptReserved) for one in spent), spent
+    return [one.locks for one in spent if isinstance(one, AttemptReserved)]
 
 
 async def test_the_wait_doubles_with_each_exhausted_verification_up_to_an_hour(store: Store) -> None:
@@ -56,7 +56,7 @@ async def test_the_wait_doubles_with_each_exhausted_verification_up_to_an_hour(s
     for seconds in (30, 60, 120, 240, 480, 960, 1920, 3600, 3600):
         verification_id = await exhaust(store)
         assert await store.denied(policy=FREE) == Denied(Reason.RECIPIENT_LOCKED, seconds * 1000)
-        assert await store.guesses.spend_attempt(verification_id, TENANT, FREE) == WaitForSend(seconds * 1000)
+        assert await store.attempts.reserve_attempt(verification_id, TENANT, FREE) == AttemptsExhausted(seconds * 1000)
         await store.advance(seconds - 0.001)
         assert await store.denied(policy=FREE) == Denied(Reason.RECIPIENT_LOCKED, 1)
         await store.advance(0.001)
@@ -94,8 +94,8 @@ async def test_the_wait_locks_no_other_pending_code(store: Store) -> None:
     other = await store.started(policy=FREE, purpose="registration")
     await exhaust(store)
 
-    assert isinstance(await store.guesses.spend_attempt(other, TENANT, FREE), Spent)
-    assert isinstance(await store.guesses.consume(other), Verified)
+    assert isinstance(await store.attempts.reserve_attempt(other, TENANT, FREE), AttemptReserved)
+    assert isinstance(await store.attempts.consume(other), Verified)
 
     assert await store.denied(policy=FREE) == Denied(Reason.RESEND_TOO_SOON, 30_000)
 
@@ -106,7 +106,7 @@ async def test_a_locked_request_tells_when_the_next_one_is_accepted(store: Store
     verification_id = await exhaust(store, allowed)
 
     assert await store.denied(policy=allowed) == Denied(Reason.RECIPIENT_LOCKED, 300_000)
-    assert await store.guesses.spend_attempt(verification_id, TENANT, allowed) == WaitForSend(300_000)
+    assert await store.attempts.reserve_attempt(verification_id, TENANT, allowed) == AttemptsExhausted(300_000)
 
 
 async def test_a_success_begins_the_waits_anew(store: Store) -> None:
@@ -114,7 +114,7 @@ async def test_a_success_begins_the_waits_anew(store: Store) -> None:
     for seconds in (30, 60):
         await exhaust(store)
         await store.advance(seconds)
-    await store.guesses.consume(await store.started(policy=FREE))
+    await store.attempts.consume(await store.started(policy=FREE))
     await store.advance(30)
 
     await exhaust(store)
@@ -150,7 +150,7 @@ async def test_a_disabled_number_takes_no_code_at_all(store: Store) -> None:
     before = await store.dump()
 
     for verification_id in (pending, canceled, exhausted):
-        assert await store.guesses.spend_attempt(verification_id, TENANT, allowed) == LOCKED
+        assert await store.attempts.reserve_attempt(verification_id, TENANT, allowed) == LOCKED
     assert await store.denied(policy=allowed) == DISABLED
     assert await store.dump() == before
 
@@ -161,7 +161,7 @@ async def test_the_last_wrong_code_may_be_the_right_one(store: Store) -> None:
     verification_id = await store.started(policy=allowed)
     await miss(store, verification_id, 3, allowed)
 
-    assert isinstance(await store.guesses.consume(verification_id), Verified)
+    assert isinstance(await store.attempts.consume(verification_id), Verified)
 
     await store.advance(30)
     assert await miss(store, await store.started(policy=allowed), 2, allowed) == [None, None]
@@ -184,8 +184,8 @@ async def test_a_guess_names_the_lock_that_lasts_longest(store: Store) -> None:
 
     allowed = policy(recipient_failures=(Window(1, DAY),), lockout=Lockout(max_failures=1))
     verification_id = await store.start(await store.admitted(policy=allowed, tenant="b"), attempts_left=1)
-    spent = await store.guesses.spend_attempt(verification_id, "b", allowed)
-    assert isinstance(spent, Spent)
+    spent = await store.attempts.reserve_attempt(verification_id, "b", allowed)
+    assert isinstance(spent, AttemptReserved)
     assert spent.locks is LockKind.DISABLED
 
 
@@ -250,7 +250,7 @@ async def test_wrong_codes_are_remembered_for_400_days_and_nothing_else_is(store
 
     assert await store.redis.pexpiretime(KEY) == await store.now() + 400 * DAY_MS
     assert await store.redis.pexpiretime(RECIPIENT_KEY) == max(life, await store.now() + DAY_MS)
-    await store.guesses.consume(verification_id)
+    await store.attempts.consume(verification_id)
     assert not await store.redis.exists(KEY)
 
 
@@ -284,9 +284,9 @@ async def test_a_damaged_row_locks_until_it_is_unlocked(store: Store, value: byt
     await store.redis.set(KEY, value, ex=DAY)
 
     assert await store.denied(policy=FREE) == DISABLED
-    assert await store.guesses.spend_attempt(pending, TENANT, FREE) == LOCKED
+    assert await store.attempts.reserve_attempt(pending, TENANT, FREE) == LOCKED
     assert await store.unlock(policy=FREE) == Unlocked(was_locked=True, failures=0)
-    assert isinstance(await store.guesses.spend_attempt(pending, TENANT, FREE), Spent)
+    assert isinstance(await store.attempts.reserve_attempt(pending, TENANT, FREE), AttemptReserved)
 
 
 async def test_a_row_of_another_type_and_a_damaged_recipient_are_unlocked(store: Store) -> None:

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from otp_service.domain.limits import Lockout, Window
-from otp_service.domain.results import Admitted, SendPolicy, Spent, Verified
-from otp_service.domain.verification import Snapshot
+from otp_service.domain.results import Admitted, AttemptReserved, SendPolicy, Verified
+from otp_service.domain.verification import VerificationSnapshot
 from tests.store.kit import NOW_KEY, Store
 from tests.store.model import Chain, Model, Send
 
@@ -57,7 +57,7 @@ class Unlock:
 
 
 @dataclass(frozen=True)
-class Guess:
+class Attempt:
     """Guess at the verification `back` steps before the latest."""
 
     back: int
@@ -80,7 +80,7 @@ class Pause:
     ms: int
 
 
-Step = Request | Finish | Guess | Cancel | Unlock | Pause
+Step = Request | Finish | Attempt | Cancel | Unlock | Pause
 
 LOGIN = ("a", "login")
 chains = st.sampled_from([LOGIN, LOGIN, LOGIN, ("a", "reset"), ("b", "login")])
@@ -94,8 +94,8 @@ steps = st.lists(
         st.builds(Request, chains),
         st.builds(Request, chains, st.sampled_from(["start", "release", "run", "run"])),
         st.builds(Finish, st.booleans()),
-        st.builds(Guess, backs, st.booleans()),
-        st.builds(Guess, backs, st.just(False)),
+        st.builds(Attempt, backs, st.booleans()),
+        st.builds(Attempt, backs, st.just(False)),
         st.builds(Cancel, backs, st.sampled_from(["a", "b"]), st.booleans()),
         st.builds(Unlock, st.sampled_from(["a", "a", "b"])),
         st.builds(Pause, pauses),
@@ -122,7 +122,7 @@ class Run:
                 await self.request(chain, then)
             case Finish(start):
                 await self.finish(start=start)
-            case Guess(back, right):
+            case Attempt(back, right):
                 await self.guess(back, right=right)
             case Cancel(back, tenant, reads):
                 await self.cancel(back, tenant, reads=reads)
@@ -165,11 +165,11 @@ class Run:
         if back >= len(self.ids):
             return
         verification_id, proof = self.ids[-1 - back], self.model.proofs[-1 - back]
-        answer = await self.store.guesses.spend_attempt(verification_id, proof.tenant, POLICY)
+        answer = await self.store.attempts.reserve_attempt(verification_id, proof.tenant, POLICY)
         expected = self.model.spend(proof, proof.tenant)
-        assert (answer.attempts_left if isinstance(answer, Spent) else answer) == expected
-        if isinstance(answer, Spent) and right:
-            assert await self.store.guesses.consume(verification_id) == Verified(self.model.now)
+        assert (answer.attempts_left if isinstance(answer, AttemptReserved) else answer) == expected
+        if isinstance(answer, AttemptReserved) and right:
+            assert await self.store.attempts.consume(verification_id) == Verified(self.model.now)
             self.model.consume(proof)
 
     async def cancel(self, back: int, tenant: str, *, reads: bool) -> None:
@@ -181,9 +181,9 @@ class Run:
         answer = await (verbs.read if reads else verbs.cancel)(verification_id, tenant)
         known = proof.status_at(self.model.now) if tenant == proof.tenant else None
         expected = known if reads else self.model.cancel(proof, tenant)
-        shown = answer.record.status_at(answer.now_ms) if isinstance(answer, Snapshot) else None
+        shown = answer.record.status_at(answer.now_ms) if isinstance(answer, VerificationSnapshot) else None
         assert shown == expected
-        if isinstance(answer, Snapshot):
+        if isinstance(answer, VerificationSnapshot):
             assert answer.record.attempts_left == proof.attempts
             assert (answer.record.ended_at(answer.now_ms) or 0) == (
                 0 if expected == "pending" else proof.ended or proof.expires
@@ -193,17 +193,25 @@ class Run:
 @STEADY
 @given(steps)
 @example(
-    [Request(LOGIN), Guess(0, False), Guess(0, False), Guess(0, False), Guess(0, True), Pause(5_000), Request(LOGIN)]
+    [
+        Request(LOGIN),
+        Attempt(0, False),
+        Attempt(0, False),
+        Attempt(0, False),
+        Attempt(0, True),
+        Pause(5_000),
+        Request(LOGIN),
+    ]
 )
-@example([Request(LOGIN), Pause(5_000), Request(LOGIN), Guess(0, True), Request(LOGIN), Pause(5_000), Request(LOGIN)])
+@example([Request(LOGIN), Pause(5_000), Request(LOGIN), Attempt(0, True), Request(LOGIN), Pause(5_000), Request(LOGIN)])
 @example(
-    [Request(LOGIN), Pause(5_000), Request(LOGIN, "run"), Guess(0, True), Finish(True), Pause(5_000), Request(LOGIN)]
+    [Request(LOGIN), Pause(5_000), Request(LOGIN, "run"), Attempt(0, True), Finish(True), Pause(5_000), Request(LOGIN)]
 )
 @example(
-    [Request(LOGIN), Pause(5_000), Request(LOGIN, "run"), Guess(0, True), Finish(False), Pause(5_000), Request(LOGIN)]
+    [Request(LOGIN), Pause(5_000), Request(LOGIN, "run"), Attempt(0, True), Finish(False), Pause(5_000), Request(LOGIN)]
 )
-@example([*[Request(LOGIN), *[Guess(0, False)] * 4, Pause(60_000)] * 4, Unlock("a"), Unlock("a"), Request(LOGIN)])
-@example([*[Request(LOGIN), *[Guess(0, False)] * 3, Pause(300_000)] * 3, Request(LOGIN), Unlock("a"), Request(LOGIN)])
+@example([*[Request(LOGIN), *[Attempt(0, False)] * 4, Pause(60_000)] * 4, Unlock("a"), Unlock("a"), Request(LOGIN)])
+@example([*[Request(LOGIN), *[Attempt(0, False)] * 3, Pause(300_000)] * 3, Request(LOGIN), Unlock("a"), Request(LOGIN)])
 async def test_the_store_does_what_the_model_says(store: Store, steps: list[Step]) -> None:
     """Requests, guesses, cancels, unlocks, pauses: each answer, to the millisecond; at the end every key has a life."""
     await store.stop_clock()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.results import Begun, Settlement
+from otp_service.domain.results import CallStarted, DeliveryUpdate
 from otp_service.store.outbox import CLAIM_PER_PARTITION, LEASE_MS
 from otp_service.store.verifications import FIRST_LEASE_MS
 from tests.store.kit import CODE, Store, policy
@@ -15,8 +15,8 @@ from tests.store.kit import CODE, Store, policy
 FIRST_LEASE = FIRST_LEASE_MS / 1000
 LEASE = LEASE_MS / 1000
 CALL_MS = 13_000
-HELD = Settlement(provider="first", call=1, status=DeliveryStatus.UNKNOWN, error="ambiguous", due_in_ms=15_000)
-SENT = Settlement(provider="first", call=1, status=DeliveryStatus.SENT, message_id="gw-1", forget=True)
+HELD = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.UNKNOWN, error="ambiguous", due_in_ms=15_000)
+SENT = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.SENT, provider_message_id="gw-1", forget=True)
 
 
 async def test_a_fresh_message_is_its_starters(store: Store) -> None:
@@ -48,7 +48,7 @@ async def test_a_lapsed_lease_of_a_queued_message_is_retaken(store: Store) -> No
         assert await store.claimed() == []
 
     assert await store.outbox.begin(verification_id, 3, "first", CALL_MS) is None
-    assert await store.outbox.begin(verification_id, 4, "first", CALL_MS) == Begun(await store.now())
+    assert await store.outbox.begin(verification_id, 4, "first", CALL_MS) == CallStarted(await store.now())
 
 
 async def test_the_oldest_waiting_message_is_told(store: Store) -> None:
@@ -81,7 +81,7 @@ async def test_begin_marks_the_message_as_being_sent(store: Store) -> None:
     verification_id = await store.started()
     await store.advance(1)
 
-    assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) == Begun(await store.now())
+    assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) == CallStarted(await store.now())
 
     delivery = await store.delivery(verification_id)
     assert delivery is not None
@@ -107,11 +107,11 @@ async def test_a_settled_message_leaves_the_outbox(store: Store) -> None:
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
 
-    await store.outbox.settle(verification_id, 1, SENT)
+    await store.outbox.record_result(verification_id, 1, SENT)
 
     delivery = await store.delivery(verification_id)
     assert delivery is not None
-    assert (delivery.status, delivery.error, delivery.message_id) == ("sent", "", "gw-1")
+    assert (delivery.status, delivery.error, delivery.provider_message_id) == ("sent", "", "gw-1")
     assert {name.split(":")[2] for name in await store.keys()} == {"r", "v"}
     await store.advance(60)
     assert await store.outbox.claim() == ([], 0, 0)
@@ -124,16 +124,16 @@ async def test_the_code_stays_where_it_may_be_sent_again(store: Store) -> None:
     verification_id = await store.started(policy=reuse)
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
 
-    await store.outbox.settle(verification_id, 1, SENT)
+    await store.outbox.record_result(verification_id, 1, SENT)
 
     await store.advance(30)
-    living = (await store.admitted(policy=reuse)).living
-    assert living is not None
-    assert living.sealed_code == CODE
+    active = (await store.admitted(policy=reuse)).active
+    assert active is not None
+    assert active.sealed_code == CODE
 
     other = await store.started(recipient="bob")
     await store.outbox.begin(other, 1, "first", CALL_MS)
-    await store.outbox.settle(other, 1, replace(SENT, forget=False))
+    await store.outbox.record_result(other, 1, replace(SENT, forget=False))
     assert f"otp:{{p07}}:m:{other}" in await store.keys()
 
 
@@ -141,8 +141,8 @@ async def test_a_message_is_due_again_when_its_settlement_says_so(store: Store) 
     """A retry waits in the outbox until its moment, and nobody touches it before."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
-    again = Settlement(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=2000)
-    await store.outbox.settle(verification_id, 1, again)
+    again = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=2000)
+    await store.outbox.record_result(verification_id, 1, again)
 
     await store.advance(1.999)
     assert await store.claimed() == []
@@ -158,10 +158,10 @@ async def test_no_more_texts_than_may_be(store: Store) -> None:
     verification_id = await store.started()
     for name in ("first", "second", "third"):
         assert await store.outbox.begin(verification_id, 1, name, CALL_MS) is not None
-        news = Settlement(provider=name, call=1, status=DeliveryStatus.UNKNOWN, error="ambiguous", due_in_ms=100)
+        news = DeliveryUpdate(provider=name, call=1, status=DeliveryStatus.UNKNOWN, error="ambiguous", due_in_ms=100)
         if name == "second":
             news = replace(news, status=DeliveryStatus.FAILED, error="funds")
-        await store.outbox.settle(verification_id, 1, news)
+        await store.outbox.record_result(verification_id, 1, news)
 
     assert await store.outbox.begin(verification_id, 1, "fourth", CALL_MS) is None
 
@@ -188,11 +188,11 @@ async def test_a_gateway_that_may_have_the_text_is_not_asked_again(store: Store,
     """Whatever a replica thinks it knows; the one that sends a message once may be asked while it is in doubt."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
-    news = Settlement(provider="first", call=1, status=DeliveryStatus(status), error="ambiguous", due_in_ms=0)
-    await store.outbox.settle(verification_id, 1, news)
+    news = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus(status), error="ambiguous", due_in_ms=0)
+    await store.outbox.record_result(verification_id, 1, news)
 
     assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) is None
-    repeated = await store.outbox.begin(verification_id, 1, "first", CALL_MS, repeatable=True)
+    repeated = await store.outbox.begin(verification_id, 1, "first", CALL_MS, idempotent_send=True)
     assert (repeated is not None) is (status == "unknown")
 
 
@@ -200,10 +200,10 @@ async def test_a_gateway_that_asked_to_be_left_alone(store: Store) -> None:
     """The moment is kept with its delivery, and gone when it is asked again."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
-    later = Settlement(
+    later = DeliveryUpdate(
         provider="first", call=1, status=DeliveryStatus.QUEUED, error="throttled", again_in_ms=9000, due_in_ms=9000
     )
-    await store.outbox.settle(verification_id, 1, later)
+    await store.outbox.record_result(verification_id, 1, later)
     delivery = await store.delivery(verification_id)
     assert delivery is not None
     assert delivery.again_ms == await store.now() + 9000
@@ -219,13 +219,13 @@ async def test_a_doubt_is_as_old_as_its_first_outcome(store: Store) -> None:
     verification_id = await store.started()
     since = await store.now()
     for _ in range(3):
-        assert await store.outbox.begin(verification_id, 1, "first", CALL_MS, repeatable=True) is not None
-        await store.outbox.settle(verification_id, 1, HELD)
+        assert await store.outbox.begin(verification_id, 1, "first", CALL_MS, idempotent_send=True) is not None
+        await store.outbox.record_result(verification_id, 1, HELD)
         await store.advance(2)
 
     delivery = await store.delivery(verification_id)
     assert delivery is not None
-    assert (delivery.doubtful_ms, delivery.at_ms) == (since, since + 4000)
+    assert (delivery.ambiguous_since_ms, delivery.at_ms) == (since, since + 4000)
 
 
 async def test_a_decoy_is_never_begun(store: Store) -> None:
@@ -239,16 +239,16 @@ async def test_a_refused_repetition_says_nothing_of_the_call_in_doubt(store: Sto
     """A gateway that sends once was in doubt and refuses the repetition: it still may have the text."""
     verification_id = await store.started()
     since = await store.now()
-    await store.outbox.begin(verification_id, 1, "first", CALL_MS, repeatable=True)
-    await store.outbox.settle(verification_id, 1, HELD)
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS, idempotent_send=True)
+    await store.outbox.record_result(verification_id, 1, HELD)
     await store.advance(2)
-    await store.outbox.begin(verification_id, 1, "first", CALL_MS, repeatable=True)
-    refused = Settlement(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=100)
-    await store.outbox.settle(verification_id, 1, refused)
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS, idempotent_send=True)
+    refused = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=100)
+    await store.outbox.record_result(verification_id, 1, refused)
 
     delivery = await store.delivery(verification_id)
     assert delivery is not None
-    assert (delivery.status, delivery.error, delivery.doubtful_ms) == ("unknown", "ambiguous", since)
+    assert (delivery.status, delivery.error, delivery.ambiguous_since_ms) == ("unknown", "ambiguous", since)
     await store.outbox.begin(verification_id, 1, "second", CALL_MS)
-    await store.outbox.settle(verification_id, 1, replace(HELD, provider="second"))
+    await store.outbox.record_result(verification_id, 1, replace(HELD, provider="second"))
     assert await store.outbox.begin(verification_id, 1, "third", CALL_MS) is None

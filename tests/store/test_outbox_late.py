@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.results import Settlement
+from otp_service.domain.results import DeliveryUpdate
 from tests.store.endings import Ending, canceled, over_endings
 from tests.store.kit import POLICY, TENANT, Store
 
 CALL_MS = 13_000
-SENT = Settlement(provider="first", call=1, status=DeliveryStatus.SENT, message_id="gw-1", forget=True)
-AGAIN = Settlement(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=100)
-HELD = Settlement(provider="first", call=1, status=DeliveryStatus.UNKNOWN, error="ambiguous", due_in_ms=15_000)
+SENT = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.SENT, provider_message_id="gw-1", forget=True)
+AGAIN = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=100)
+HELD = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.UNKNOWN, error="ambiguous", due_in_ms=15_000)
 
 
 async def lapsed(store: Store) -> str:
@@ -29,13 +29,13 @@ async def lapsed(store: Store) -> str:
 async def test_a_late_settlement_adds_its_fact_and_schedules_nothing(store: Store) -> None:
     """The delivery is told as sent, while the message stays with whoever has its lease."""
     verification_id = await lapsed(store)
-    await store.outbox.settle(verification_id, 2, HELD)
+    await store.outbox.record_result(verification_id, 2, HELD)
 
-    await store.outbox.settle(verification_id, 1, SENT)
+    await store.outbox.record_result(verification_id, 1, SENT)
 
     delivery = await store.delivery(verification_id)
     assert delivery is not None
-    assert (delivery.status, delivery.message_id) == ("sent", "gw-1")
+    assert (delivery.status, delivery.provider_message_id) == ("sent", "gw-1")
     await store.advance(14.999)
     assert await store.claimed() == []
     await store.advance(0.001)
@@ -47,7 +47,7 @@ async def test_a_late_settlement_does_not_take_a_lease(store: Store) -> None:
     """It neither moves the message forward nor frees its code, whatever it asks for."""
     verification_id = await lapsed(store)
 
-    await store.outbox.settle(verification_id, 1, AGAIN)
+    await store.outbox.record_result(verification_id, 1, AGAIN)
 
     await store.advance(4.999)
     assert await store.claimed() == []
@@ -58,10 +58,10 @@ async def test_a_late_settlement_does_not_take_a_lease(store: Store) -> None:
 async def test_a_late_settlement_takes_back_nothing_that_is_known(store: Store) -> None:
     """Once sent is written down, a slower answer does not undo it."""
     verification_id = await lapsed(store)
-    await store.outbox.settle(verification_id, 2, HELD)
-    await store.outbox.settle(verification_id, 1, SENT)
+    await store.outbox.record_result(verification_id, 2, HELD)
+    await store.outbox.record_result(verification_id, 1, SENT)
 
-    await store.outbox.settle(verification_id, 1, AGAIN)
+    await store.outbox.record_result(verification_id, 1, AGAIN)
 
     delivery = await store.delivery(verification_id)
     assert delivery is not None
@@ -71,26 +71,26 @@ async def test_a_late_settlement_takes_back_nothing_that_is_known(store: Store) 
 async def test_a_refusal_of_an_older_call_does_not_touch_a_newer_one(store: Store) -> None:
     """The same gateway is being asked under another lease by now: it may get the text, and still counts as asked."""
     verification_id = await lapsed(store)
-    await store.outbox.settle(verification_id, 1, AGAIN)
+    await store.outbox.record_result(verification_id, 1, AGAIN)
     assert await store.outbox.begin(verification_id, 2, "first", CALL_MS) is not None
 
-    await store.outbox.settle(verification_id, 1, AGAIN)
+    await store.outbox.record_result(verification_id, 1, AGAIN)
 
     delivery = await store.delivery(verification_id)
     assert delivery is not None
     assert (delivery.status, delivery.call) == ("sending", 2)
-    await store.outbox.settle(verification_id, 1, SENT)
+    await store.outbox.record_result(verification_id, 1, SENT)
     delivery = await store.delivery(verification_id)
     assert delivery is not None
-    assert (delivery.status, delivery.message_id) == ("sent", "gw-1")
+    assert (delivery.status, delivery.provider_message_id) == ("sent", "gw-1")
 
 
 async def test_a_doubt_does_not_take_the_place_of_an_answer(store: Store) -> None:
     """The answer of a lapsed call came in time, after all, before the one who found it lapsed says so."""
     for answer, status in ((SENT, "sent"), (AGAIN, "queued")):
         verification_id = await lapsed(store)
-        await store.outbox.settle(verification_id, 1, answer)
-        await store.outbox.settle(verification_id, 2, HELD)
+        await store.outbox.record_result(verification_id, 1, answer)
+        await store.outbox.record_result(verification_id, 2, HELD)
 
         delivery = await store.delivery(verification_id)
         assert delivery is not None
@@ -103,7 +103,7 @@ async def test_settling_what_is_gone_does_nothing(store: Store) -> None:
     verification_id = await lapsed(store)
     await store.advance(900)
 
-    await store.outbox.settle(verification_id, 2, AGAIN)
+    await store.outbox.record_result(verification_id, 2, AGAIN)
 
     assert await store.claimed() == []
     assert await store.outbox.begin(verification_id, 2, "first", CALL_MS) is None
@@ -173,7 +173,7 @@ async def test_a_lapsed_call_of_an_ended_code_may_have_been_accepted(store: Stor
     ("settlement", "status"), [(SENT, "sent"), (HELD, "unknown"), (AGAIN, "failed")], ids=["sent", "held", "again"]
 )
 async def test_the_answer_to_an_ended_code_is_told(
-    store: Store, settlement: Settlement, status: str, late: bool
+    store: Store, settlement: DeliveryUpdate, status: str, late: bool
 ) -> None:
     """The verification ended during the call: the answer is written down, and nothing is due, retries neither."""
     verification_id = await (lapsed(store) if late else store.started())
@@ -181,7 +181,7 @@ async def test_the_answer_to_an_ended_code_is_told(
         await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     await store.verifications.cancel(verification_id, TENANT)
 
-    await store.outbox.settle(verification_id, 1, settlement)
+    await store.outbox.record_result(verification_id, 1, settlement)
 
     delivery = await store.delivery(verification_id)
     assert delivery is not None
@@ -214,8 +214,8 @@ async def test_the_last_guess_during_a_call_leaves_no_open_delivery(store: Store
     """A retry that was to come is told as failed once the attempts are up."""
     verification_id = await store.start(await store.admitted(), attempts_left=1)
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
-    await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
-    await store.outbox.settle(verification_id, 1, AGAIN)
+    await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
+    await store.outbox.record_result(verification_id, 1, AGAIN)
     await store.advance(1)
 
     assert await store.claimed() == []
@@ -228,10 +228,10 @@ async def test_the_last_guess_during_a_call_leaves_no_open_delivery(store: Store
 async def test_what_is_known_to_be_sent_since_the_claim_stops_the_next_gateway(store: Store) -> None:
     """The first call's answer came while the hold ended: the one that claimed the message asks nobody else."""
     verification_id = await lapsed(store)
-    await store.outbox.settle(verification_id, 2, HELD)
+    await store.outbox.record_result(verification_id, 2, HELD)
     await store.advance(15)
     [claimed] = await store.claimed()
-    await store.outbox.settle(verification_id, 1, SENT)
+    await store.outbox.record_result(verification_id, 1, SENT)
 
     assert await store.outbox.begin(verification_id, claimed.record.lease, "second", CALL_MS) is None
 
@@ -239,9 +239,9 @@ async def test_what_is_known_to_be_sent_since_the_claim_stops_the_next_gateway(s
 async def test_a_late_refusal_of_a_done_message_is_not_left_queued(store: Store) -> None:
     """Given up for lost and done; then it turns out that it was refused: it is due again, while it is wanted."""
     verification_id = await lapsed(store)
-    await store.outbox.settle(verification_id, 2, replace(HELD, due_in_ms=None))
+    await store.outbox.record_result(verification_id, 2, replace(HELD, due_in_ms=None))
 
-    await store.outbox.settle(verification_id, 1, AGAIN)
+    await store.outbox.record_result(verification_id, 1, AGAIN)
 
     assert [one.id for one in await store.claimed()] == [verification_id]
     await store.advance(400)
@@ -254,9 +254,9 @@ async def test_a_late_refusal_of_a_done_message_is_not_left_queued(store: Store)
 async def test_a_late_refusal_of_a_forgotten_message_is_a_failure(store: Store) -> None:
     """The code is gone, so nothing can be sent any more: the delivery says so."""
     verification_id = await lapsed(store)
-    await store.outbox.settle(verification_id, 2, replace(HELD, due_in_ms=None, forget=True))
+    await store.outbox.record_result(verification_id, 2, replace(HELD, due_in_ms=None, forget=True))
 
-    await store.outbox.settle(verification_id, 1, AGAIN)
+    await store.outbox.record_result(verification_id, 1, AGAIN)
 
     assert await store.claimed() == []
     delivery = await store.delivery(verification_id)

@@ -11,7 +11,7 @@ from redis.crc import key_slot
 
 from otp_service.domain.errors import Refused
 from otp_service.domain.limits import Window
-from otp_service.domain.results import Admission, IdempotentCall, Take
+from otp_service.domain.results import Admission, IdempotencyClaim, RateLimit
 from otp_service.store.keys import Partition, idempotency_key, limit_key
 from tests.store.cluster import HOST, Server, cluster
 from tests.store.kit import Store, admission, servers_clock
@@ -31,14 +31,14 @@ def at(node: int, name: str) -> bool:
     return key_slot(name.encode()) // SHARE == node
 
 
-def spread(recipient: int, limit: int, key: int) -> Admission:
+def partition_for(recipient: int, limit: int, key: int) -> Admission:
     """Ask for a send whose recipient, limit and idempotency key live on these nodes."""
     partition = next(n for n in range(64) if at(recipient, Partition(n).outbox))
-    subject = next(f"s{n}" for n in count() if at(limit, limit_key("prefix", f"s{n}")))
+    keyed_hash = next(f"s{n}" for n in count() if at(limit, limit_key("prefix", f"s{n}")))
     name = next(f"k{n}" for n in count() if at(key, idempotency_key(f"k{n}")))
-    call = IdempotentCall(name, "body", "mark")
-    takes = (Take("prefix", subject, (Window(1, 3600),)),)
-    return admission(partition=partition, takes=takes, idempotent=call, token="token")
+    call = IdempotencyClaim(name, "body", "mark")
+    rate_limits = (RateLimit("prefix", keyed_hash, (Window(1, 3600),)),)
+    return admission(partition=partition, rate_limits=rate_limits, idempotency=call, token="token")
 
 
 def left(nodes: list[Server], away: int) -> str:
@@ -50,13 +50,13 @@ async def test_what_the_other_nodes_took_is_given_back() -> None:
     """Whichever part is away, of those that answered nothing keeps a trace."""
     with cluster() as nodes:
         store = Store(f"redis+cluster://{HOST}:{nodes[1].port},{HOST}:{nodes[0].port}")
-        whole = await store.verifications.admit(spread(0, 1, 2))
+        whole = await store.verifications.admit(partition_for(0, 1, 2))
         assert "Admitted" in type(whole).__name__
         for node in nodes[:3]:
             node.ask("FLUSHALL")
         nodes[2].kill()
         for roles in ((2, 1, 0), (0, 2, 1), (1, 0, 2), (1, 2, 0)):
-            asked = spread(*roles)
+            asked = partition_for(*roles)
             with pytest.raises(Refused):
                 await store.verifications.admit(asked)
             with contextlib.suppress(Refused):

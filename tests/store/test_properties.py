@@ -7,8 +7,14 @@ from hypothesis import strategies as st
 
 from otp_service.domain.limits import Window
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.results import Unknown
-from otp_service.domain.verification import READABLE_AFTER_END_MS, Delivery, Record, Snapshot, Status
+from otp_service.domain.results import NotFound
+from otp_service.domain.verification import (
+    READABLE_AFTER_END_MS,
+    Delivery,
+    VerificationRecord,
+    VerificationSnapshot,
+    VerificationStatus,
+)
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id, partition_of_id
 from tests.store.kit import KEY_ID, NOW_KEY, TENANT, Store, admission
 from tests.store.model import fits, wait_of
@@ -23,19 +29,19 @@ STEADY = settings(
 
 windows = st.lists(st.builds(Window, st.integers(1, 6), st.integers(1, 60)), min_size=1, max_size=3).map(tuple)
 pauses = st.one_of(st.sampled_from([0, 1, 999, 1000, 1001]), st.integers(0, 30_000))
-takes = st.lists(st.tuples(pauses, st.one_of(st.none(), st.none(), st.none(), st.integers(0, 5))), max_size=40)
+rate_limits = st.lists(st.tuples(pauses, st.one_of(st.none(), st.none(), st.none(), st.integers(0, 5))), max_size=40)
 
 
 @STEADY
-@given(windows, takes)
+@given(windows, rate_limits)
 async def test_windows_accept_exactly_what_a_naive_model_accepts(
-    store: Store, windows: tuple[Window, ...], takes: list[tuple[int, int | None]]
+    store: Store, windows: tuple[Window, ...], rate_limits: list[tuple[int, int | None]]
 ) -> None:
     """For any windows, pauses and events given back: the same verdicts and waits as counting every event."""
     await store.stop_clock()
     now = await store.now()
     taken: list[int] = []
-    for pause, back in takes:
+    for pause, back in rate_limits:
         now += pause
         await store.redis.set(NOW_KEY, now)
         if back is not None:
@@ -59,14 +65,14 @@ deliveries = st.lists(
 
 
 @st.composite
-def records(draw: st.DrawFn) -> Record:
+def records(draw: st.DrawFn) -> VerificationRecord:
     """Make any record that the service or a script could have written."""
     status = draw(st.sampled_from(["pending", "verified", "superseded", "canceled"]))
     created = draw(moments)
     attempts = draw(st.integers(0, 5))
     expires = created + draw(st.integers(10_000, 600_000))
     over = status != "pending" or attempts == 0
-    return Record(
+    return VerificationRecord(
         status=status,
         tenant=TENANT,
         purpose=draw(texts),
@@ -93,7 +99,9 @@ def records(draw: st.DrawFn) -> Record:
 
 @STEADY
 @given(records(), st.integers(-5, 5), st.sampled_from(["created_ms", "expires_ms", "ended_ms", "forgotten"]))
-async def test_both_languages_agree_on_a_record(store: Store, record: Record, shift: int, near: str) -> None:
+async def test_both_languages_agree_on_a_record(
+    store: Store, record: VerificationRecord, shift: int, near: str
+) -> None:
     """Lua's `status_of` and Python's `status_at` say the same; canceling and reading bring the record back whole."""
     end = record.ended_ms or record.expires_ms
     now = shift + (end + READABLE_AFTER_END_MS if near == "forgotten" else getattr(record, near) or record.expires_ms)
@@ -105,14 +113,14 @@ async def test_both_languages_agree_on_a_record(store: Store, record: Record, sh
 
     read = await store.verifications.read(verification_id, TENANT)
     if now >= end + READABLE_AFTER_END_MS:
-        assert read == Unknown()
+        assert read == NotFound()
         return
-    assert read == Snapshot(verification_id, record, now)
+    assert read == VerificationSnapshot(verification_id, record, now)
 
     canceled = await store.verifications.cancel(verification_id, TENANT)
-    assert isinstance(canceled, Snapshot)
-    if record.status_at(now) is Status.PENDING:
-        assert canceled.record.status_at(now) is Status.CANCELED
+    assert isinstance(canceled, VerificationSnapshot)
+    if record.status_at(now) is VerificationStatus.PENDING:
+        assert canceled.record.status_at(now) is VerificationStatus.CANCELED
         assert canceled.record.ended_ms == now
     else:
         assert canceled.record == record

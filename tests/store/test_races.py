@@ -14,19 +14,19 @@ from otp_service.domain.errors import Reason
 from otp_service.domain.limits import DISABLED_RETRY_MS, Lockout, Window
 from otp_service.domain.results import (
     Admitted,
+    AlreadyEnded,
+    AttemptReserved,
+    AttemptsExhausted,
     Denied,
-    Ended,
-    IdempotentCall,
+    IdempotencyClaim,
     InFlight,
-    Locked,
-    New,
-    Spent,
-    Take,
+    KeyClaimed,
+    RateLimit,
+    RecipientLocked,
     Unlocked,
     Verified,
-    WaitForSend,
 )
-from otp_service.domain.verification import Status
+from otp_service.domain.verification import VerificationStatus
 from tests.store.conftest import Replicas
 from tests.store.kit import POLICY, TENANT, Store, admission, policy
 
@@ -57,11 +57,11 @@ async def test_100_parallel_guesses_spend_five_attempts(stores: list[Store]) -> 
     """Exactly `max_attempts` guesses are paid for, each with another count left; the others spend nothing."""
     verification_id = await stores[0].started()
 
-    answers = await at_once(stores, 100, lambda s: s.guesses.spend_attempt(verification_id, TENANT, POLICY))
+    answers = await at_once(stores, 100, lambda s: s.attempts.reserve_attempt(verification_id, TENANT, POLICY))
 
-    spent = [answer.attempts_left for answer in answers if isinstance(answer, Spent)]
+    spent = [answer.attempts_left for answer in answers if isinstance(answer, AttemptReserved)]
     assert sorted(spent) == [0, 1, 2, 3, 4]
-    assert answers.count(WaitForSend(30_000)) == 95
+    assert answers.count(AttemptsExhausted(30_000)) == 95
     assert await stores[0].redis.hstrlen("otp:{p07}:r:alice", f"f:{TENANT}") == 5 * 6
 
 
@@ -71,9 +71,9 @@ async def test_parallel_guesses_over_many_verifications_stop_at_the_failures(sto
     ids = [await stores[0].started(purpose=f"p{n}", policy=tight) for n in range(25)]
     turns = cycle(ids)
 
-    answers = await at_once(stores, 100, lambda s: s.guesses.spend_attempt(next(turns), TENANT, tight))
+    answers = await at_once(stores, 100, lambda s: s.attempts.reserve_attempt(next(turns), TENANT, tight))
 
-    assert kinds(answers) == {"Spent": 12, "Locked": 88}
+    assert kinds(answers) == {"AttemptReserved": 12, "RecipientLocked": 88}
 
 
 async def test_parallel_guesses_stop_when_the_number_is_disabled(stores: list[Store]) -> None:
@@ -82,10 +82,10 @@ async def test_parallel_guesses_stop_when_the_number_is_disabled(stores: list[St
     ids = [await stores[0].started(purpose=f"p{n}", policy=strict) for n in range(25)]
     turns = cycle(ids)
 
-    answers = await at_once(stores, 100, lambda s: s.guesses.spend_attempt(next(turns), TENANT, strict))
+    answers = await at_once(stores, 100, lambda s: s.attempts.reserve_attempt(next(turns), TENANT, strict))
 
-    assert kinds(answers) == {"Spent": 12, "Locked": 88}
-    assert answers.count(Locked(DISABLED_RETRY_MS, disabled=True)) == 88
+    assert kinds(answers) == {"AttemptReserved": 12, "RecipientLocked": 88}
+    assert answers.count(RecipientLocked(DISABLED_RETRY_MS, disabled=True)) == 88
     assert await stores[0].unlock(policy=strict) == Unlocked(was_locked=True, failures=12)
     attempts = [(await stores[0].snapshot(one)).record.attempts_left for one in ids]
     assert sum(5 - left for left in attempts) == 12
@@ -96,7 +96,7 @@ async def test_parallel_guesses_double_the_wait_once(stores: list[Store]) -> Non
     free = policy(recipient=(), recipient_failures=(Window(100, 600),))
     verification_id = await stores[0].started(policy=free)
 
-    await at_once(stores, 60, lambda s: s.guesses.spend_attempt(verification_id, TENANT, free))
+    await at_once(stores, 60, lambda s: s.attempts.reserve_attempt(verification_id, TENANT, free))
 
     assert await stores[0].denied(policy=free) == Denied(Reason.RECIPIENT_LOCKED, 30_000)
 
@@ -105,10 +105,10 @@ async def test_100_parallel_right_guesses_make_one_success(stores: list[Store]) 
     """Exactly one is told `Verified`; every other that it is used."""
     verification_id = await stores[0].started()
 
-    answers = await at_once(stores, 100, lambda s: s.guesses.consume(verification_id))
+    answers = await at_once(stores, 100, lambda s: s.attempts.consume(verification_id))
 
-    assert kinds(answers) == {"Verified": 1, "Ended": 99}
-    assert answers.count(Ended(Status.VERIFIED)) == 99
+    assert kinds(answers) == {"Verified": 1, "AlreadyEnded": 99}
+    assert answers.count(AlreadyEnded(VerificationStatus.VERIFIED)) == 99
 
 
 async def test_a_right_guess_among_wrong_ones_succeeds_once(stores: list[Store]) -> None:
@@ -116,21 +116,21 @@ async def test_a_right_guess_among_wrong_ones_succeeds_once(stores: list[Store])
     verification_id = await stores[0].started()
 
     async def guess(store: Store) -> object:
-        spent = await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
-        return await store.guesses.consume(verification_id) if isinstance(spent, Spent) else spent
+        spent = await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
+        return await store.attempts.consume(verification_id) if isinstance(spent, AttemptReserved) else spent
 
     answers = kinds(await at_once(stores, 100, guess))
 
     assert answers["Verified"] == 1
     assert sum(answers.values()) == 100
-    assert set(answers) <= {"Verified", "Ended", "WaitForSend"}
+    assert set(answers) <= {"Verified", "AlreadyEnded", "AttemptsExhausted"}
 
 
 async def test_60_parallel_requests_for_one_number_admit_one(stores: list[Store]) -> None:
     """Exactly one is admitted, all others wait for its cooldown; nothing of theirs was taken."""
-    takes = (Take("prefix", "block", (Window(9999, 3600),)),)
+    rate_limits = (RateLimit("prefix", "block", (Window(9999, 3600),)),)
 
-    answers = await at_once(stores, 60, lambda s: s.verifications.admit(admission(takes=takes)))
+    answers = await at_once(stores, 60, lambda s: s.verifications.admit(admission(rate_limits=rate_limits)))
 
     assert kinds(answers) == {"Admitted": 1, "Denied": 59}
     assert answers.count(Denied(Reason.RESEND_TOO_SOON, 30_000)) == 59
@@ -148,10 +148,12 @@ async def test_parallel_requests_of_all_tenants_stop_at_the_recipients_limit(sto
 
 async def test_parallel_requests_stop_at_a_limit_in_another_slot(stores: list[Store]) -> None:
     """60 numbers at once under a limit of 20: exactly 20 pass, and exactly 20 sends stay with recipients."""
-    takes = (Take("client_ip", "ip", (Window(20, 3600),)),)
+    rate_limits = (RateLimit("client_ip", "ip", (Window(20, 3600),)),)
     names: Iterator[str] = (f"r{n}" for n in range(60))
 
-    answers = await at_once(stores, 60, lambda s: s.verifications.admit(admission(next(names), takes=takes)))
+    answers = await at_once(
+        stores, 60, lambda s: s.verifications.admit(admission(next(names), rate_limits=rate_limits))
+    )
 
     assert kinds(answers) == {"Admitted": 20, "Denied": 40}
     assert len([name for name in await stores[0].keys() if ":r:" in name]) == 20
@@ -191,19 +193,19 @@ async def test_parallel_calls_under_one_lease_stop_at_max_texts(stores: list[Sto
 
     answers = await at_once(stores, 30, lambda s: s.outbox.begin(verification_id, 1, next(names), 9000))
 
-    assert kinds(answers) == {"Begun": 2, "NoneType": 28}
+    assert kinds(answers) == {"CallStarted": 2, "NoneType": 28}
 
 
 async def test_50_parallel_requests_under_one_idempotency_key(stores: list[Store]) -> None:
     """Exactly one may work; the others wait for it."""
     marks = iter(range(50))
 
-    def call() -> IdempotentCall:
-        return IdempotentCall("key", "body", f"m{next(marks)}")
+    def call() -> IdempotencyClaim:
+        return IdempotencyClaim("key", "body", f"m{next(marks)}")
 
     answers = await at_once(stores, 50, lambda s: s.idempotency.claim(call(), "H" * 23))
 
-    assert answers.count(New()) == 1
+    assert answers.count(KeyClaimed()) == 1
     assert answers.count(InFlight(15_000)) == 49
 
 
@@ -231,7 +233,7 @@ async def test_a_success_and_a_cancel_and_a_newer_code_at_once(stores: list[Stor
         await stores[0].advance(30)
         newer = await stores[0].admitted(recipient=name)
         told, _, _ = await asyncio.gather(
-            stores[0].guesses.consume(older),
+            stores[0].attempts.consume(older),
             stores[-1].verifications.cancel(older, TENANT),
             stores[len(stores) // 2].start(newer),
         )

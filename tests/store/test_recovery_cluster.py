@@ -15,13 +15,13 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 
 from otp_service.bootstrap import compose
-from otp_service.delivery.outbox_worker import Courier
+from otp_service.delivery.outbox_worker import OutboxWorker
 from otp_service.observability import METRICS
 from otp_service.providers.inbox import Inbox
 from otp_service.sandbox.dev_config import API_KEY, dev_config, merged
 from otp_service.settings import Settings, load
 from otp_service.store import verifications
-from otp_service.store.keys import GatewayKeys, Partition, partition_of_id
+from otp_service.store.keys import Partition, ProviderKeys, partition_of_id
 from tests.store.cluster import HOST, SLOTS, Server, cluster
 from tests.store.kit import servers_clock
 from tests.world import CHEAP_HASH, lifespan
@@ -44,7 +44,7 @@ def node_of(key: str) -> int:
 
 def provider_on(node: int) -> str:
     """Name a provider whose shared state is on that node."""
-    return next(name for name in (f"gw{n}" for n in range(100)) if node_of(GatewayKeys(name).circuit) == node)
+    return next(name for name in (f"gw{n}" for n in range(100)) if node_of(ProviderKeys(name).circuit) == node)
 
 
 def config(nodes: list[Server]) -> Settings:
@@ -70,8 +70,8 @@ async def left_behind(settings: Settings) -> set[str]:
     """Request codes of a service that dies before it hands any message over; their ids."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(verifications, "FIRST_LEASE_MS", 50)
-        patched.setattr(Courier, "deliver", lambda *_: None)
-        patched.setattr(Courier, "start", lambda _: None)
+        patched.setattr(OutboxWorker, "deliver", lambda *_: None)
+        patched.setattr(OutboxWorker, "start", lambda _: None)
         async with service(settings) as (app, _):
             transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
             headers = {"Authorization": f"Bearer {API_KEY}"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from otp_service.domain.results import Ended, Spent, Verified
-from otp_service.domain.verification import READABLE_AFTER_END_MS, Status
+from otp_service.domain.results import AlreadyEnded, AttemptReserved, Verified
+from otp_service.domain.verification import READABLE_AFTER_END_MS, VerificationStatus
 from tests.store.kit import CODE, PURPOSE, RECIPIENT, TENANT, Store, policy, record_of
 
 REUSE = policy(reuse=True)
@@ -21,8 +21,8 @@ async def test_a_started_verification_is_read_as_it_was_made(store: Store) -> No
     assert snapshot.now_ms == admitted.now_ms == made.created_ms
     assert (snapshot.record.phc, snapshot.record.phone, snapshot.record.locale) == (made.phc, made.phone, "id")
     assert snapshot.record.deliveries == ()
-    spent = await store.guesses.spend_attempt(verification_id, TENANT, policy())
-    assert isinstance(spent, Spent)
+    spent = await store.attempts.reserve_attempt(verification_id, TENANT, policy())
+    assert isinstance(spent, AttemptReserved)
     assert spent.snapshot.record == (await store.snapshot(verification_id)).record
 
 
@@ -34,8 +34,8 @@ async def test_a_newer_verification_supersedes_the_older(store: Store) -> None:
 
     assert (await store.status(older), await store.status(newer)) == ("superseded", "pending")
     assert (await store.snapshot(older)).record.ended_ms == await store.now()
-    assert await store.guesses.spend_attempt(older, TENANT, policy()) == Ended(Status.SUPERSEDED)
-    assert await store.guesses.consume(older) == Ended(Status.SUPERSEDED)
+    assert await store.attempts.reserve_attempt(older, TENANT, policy()) == AlreadyEnded(VerificationStatus.SUPERSEDED)
+    assert await store.attempts.consume(older) == AlreadyEnded(VerificationStatus.SUPERSEDED)
     assert await store.redis.zrange("otp:{p07}:o", 0, -1) == [newer.encode()]
     assert {name for name in await store.keys() if ":m:" in name} == {f"otp:{{p07}}:m:{newer}"}
 
@@ -60,7 +60,7 @@ async def test_what_had_ended_before_is_not_superseded(store: Store) -> None:
     await store.verifications.cancel(canceled, TENANT)
     await store.advance(30)
     exhausted = await store.start(await store.admitted(), attempts_left=1)
-    await store.guesses.spend_attempt(exhausted, TENANT, policy())
+    await store.attempts.reserve_attempt(exhausted, TENANT, policy())
     await store.advance(30)
     expired = await store.started()
     await store.advance(300)
@@ -73,7 +73,7 @@ async def test_a_new_code_does_not_refill_the_failures(store: Store) -> None:
     """Wrong codes count over all verifications of the recipient: the log grows through resends."""
     for _ in range(3):
         verification_id = await store.started()
-        await store.guesses.spend_attempt(verification_id, TENANT, policy())
+        await store.attempts.reserve_attempt(verification_id, TENANT, policy())
         await store.advance(30)
 
     assert await store.redis.hstrlen(f"otp:{{p07}}:r:{RECIPIENT}", f"f:{TENANT}") == 3 * 6
@@ -114,11 +114,11 @@ async def test_the_living_code_is_told_for_reuse(store: Store) -> None:
     verification_id = await store.started(policy=REUSE)
     await store.advance(30)
 
-    living = (await store.admitted(policy=REUSE)).living
+    active = (await store.admitted(policy=REUSE)).active
 
-    assert living is not None
-    assert (living.id, living.sealed_code) == (verification_id, CODE)
-    assert living.record == (await store.snapshot(verification_id)).record
+    assert active is not None
+    assert (active.id, active.sealed_code) == (verification_id, CODE)
+    assert active.record == (await store.snapshot(verification_id)).record
 
 
 async def test_no_code_is_told_that_does_not_live(store: Store) -> None:
@@ -126,16 +126,16 @@ async def test_no_code_is_told_that_does_not_live(store: Store) -> None:
     verification_id = await store.started(policy=REUSE)
     await store.advance(30)
     plain = await store.admitted()
-    assert plain.living is None
+    assert plain.active is None
     await store.verifications.release(plain)
 
     await store.verifications.cancel(verification_id, TENANT)
-    assert (await store.admitted(policy=REUSE)).living is None
+    assert (await store.admitted(policy=REUSE)).active is None
 
     await store.advance(30)
     await store.started(policy=REUSE)
     await store.advance(300)
-    assert (await store.admitted(policy=REUSE)).living is None
+    assert (await store.admitted(policy=REUSE)).active is None
 
 
 async def test_a_success_begins_a_new_chain_but_keeps_the_cooldown(store: Store) -> None:
@@ -144,7 +144,7 @@ async def test_a_success_begins_a_new_chain_but_keeps_the_cooldown(store: Store)
     await store.started(policy=few)
     await store.advance(30)
     verification_id = await store.started(policy=few)
-    assert isinstance(await store.guesses.consume(verification_id), Verified)
+    assert isinstance(await store.attempts.consume(verification_id), Verified)
 
     assert (await store.denied(policy=few)).wait_ms == 30_000
     await store.advance(30)

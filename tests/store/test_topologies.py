@@ -17,23 +17,23 @@ from otp_service.domain.limits import Window
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.results import (
     Admitted,
+    AlreadyEnded,
+    AttemptReserved,
+    DeliveryUpdate,
     Denied,
-    Ended,
-    IdempotentCall,
+    IdempotencyClaim,
+    RateLimit,
     Replay,
-    Settlement,
-    Spent,
-    Take,
     Verified,
 )
-from otp_service.domain.verification import Status
+from otp_service.domain.verification import VerificationStatus
 from otp_service.store.keys import Partition, new_verification_id
 from tests.store.cluster import HOST, MASTER, Sentinel, Server, cluster, node_id, sentinels, wait_until
 from tests.store.kit import CODE, POLICY, TENANT, Store, admission, record_of, servers_clock
 
 PARTITIONS = (0, 7, 23, 42, 63)
-AGAIN = Settlement(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=0)
-SENT = Settlement(provider="first", call=2, status=DeliveryStatus.SENT, message_id="gw-1", forget=True)
+AGAIN = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=0)
+SENT = DeliveryUpdate(provider="first", call=2, status=DeliveryStatus.SENT, provider_message_id="gw-1", forget=True)
 
 
 @pytest.fixture(autouse=True)
@@ -55,9 +55,11 @@ async def opened(url: str) -> AsyncIterator[Store]:
 
 async def whole_flow(store: Store, name: str, partition: int) -> None:
     """Admit, start, claim, send, guess wrong and right, repeat, cancel: every script there is for one recipient."""
-    call = IdempotentCall(f"key-{name}-{partition}", "body", "mark")
-    takes = tuple(Take(limit, f"{name}-{partition}", (Window(5, 60),)) for limit in ("client_ip", "prefix", "tenant"))
-    asked = admission(f"{name}-{partition}", partition=partition, takes=takes, idempotent=call)
+    call = IdempotencyClaim(f"key-{name}-{partition}", "body", "mark")
+    rate_limits = tuple(
+        RateLimit(limit, f"{name}-{partition}", (Window(5, 60),)) for limit in ("client_ip", "prefix", "tenant")
+    )
+    asked = admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits, idempotency=call)
     verification_id = new_verification_id(Partition(partition))
     verbs, outbox = store.verifications, store.outbox
 
@@ -65,23 +67,25 @@ async def whole_flow(store: Store, name: str, partition: int) -> None:
     assert isinstance(admitted, Admitted)
     await verbs.start(admitted, verification_id, record_of(admitted), CODE, b"answer")
     assert await verbs.admit(asked) == Replay(b"answer")
-    denied = await verbs.admit(admission(f"{name}-{partition}", partition=partition, takes=takes))
+    denied = await verbs.admit(admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits))
     assert isinstance(denied, Denied)
 
     assert await outbox.begin(verification_id, 1, "first", 9000)
-    await outbox.settle(verification_id, 1, AGAIN)
+    await outbox.record_result(verification_id, 1, AGAIN)
     assert [(one.id, one.record.lease) for one in (await outbox.claim())[0]] == [(verification_id, 2)]
     assert await outbox.begin(verification_id, 2, "first", 9000)
-    await outbox.settle(verification_id, 2, SENT)
+    await outbox.record_result(verification_id, 2, SENT)
 
-    spent = await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
-    assert isinstance(spent, Spent)
+    spent = await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
+    assert isinstance(spent, AttemptReserved)
     assert spent.attempts_left == 4
-    assert isinstance(await store.guesses.consume(verification_id), Verified)
-    assert await store.guesses.consume(verification_id) == Ended(Status.VERIFIED)
-    assert (await store.snapshot(verification_id)).record.deliveries[0].message_id == "gw-1"
+    assert isinstance(await store.attempts.consume(verification_id), Verified)
+    assert await store.attempts.consume(verification_id) == AlreadyEnded(VerificationStatus.VERIFIED)
+    assert (await store.snapshot(verification_id)).record.deliveries[0].provider_message_id == "gw-1"
 
-    other = await verbs.admit(admission(f"{name}-{partition}", partition=partition, takes=takes, purpose="reset"))
+    other = await verbs.admit(
+        admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits, purpose="reset")
+    )
     assert isinstance(other, Admitted)
     await verbs.release(other)
 

@@ -11,7 +11,16 @@ import pytest
 from otp_service.domain.errors import Reason
 from otp_service.domain.message import Receipt
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.results import Admitted, Denied, IdempotentCall, Mismatch, Noted, Settlement, Spent, Unknown
+from otp_service.domain.results import (
+    Admitted,
+    AttemptReserved,
+    DeliveryUpdate,
+    Denied,
+    IdempotencyClaim,
+    Mismatch,
+    NotFound,
+    ReceiptEffect,
+)
 from otp_service.observability import METRICS
 from otp_service.store import outbox as outbox_module
 from otp_service.store.keys import Partition, idempotency_key
@@ -183,15 +192,15 @@ async def test_every_verb_answers_as_for_an_unknown_one(store: Store, how: str) 
     bad = await store.started()
     await damage(store, bad, how)
 
-    assert await store.verifications.read(bad, TENANT) == Unknown()
-    assert await store.guesses.spend_attempt(bad, TENANT, POLICY) == Unknown()
+    assert await store.verifications.read(bad, TENANT) == NotFound()
+    assert await store.attempts.reserve_attempt(bad, TENANT, POLICY) == NotFound()
     if how != "not UTF-8":  # only this side cannot read that one
-        assert await store.guesses.consume(bad) == Unknown()
+        assert await store.attempts.consume(bad) == NotFound()
         receipt = Receipt(bad, DeliveryStatus.DELIVERED)
-        assert await store.outbox.note("first", receipt, "") is Noted.UNKNOWN
+        assert await store.outbox.record_receipt("first", receipt, "") is ReceiptEffect.UNKNOWN
         assert await store.outbox.begin(bad, 1, "first", 9000) is None
-    await store.outbox.settle(bad, 1, Settlement(provider="first", call=1, status=DeliveryStatus.SENT))
-    assert await store.verifications.cancel(bad, TENANT) == Unknown()
+    await store.outbox.record_result(bad, 1, DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.SENT))
+    assert await store.verifications.cancel(bad, TENANT) == NotFound()
 
 
 @pytest.mark.parametrize("reuse", [False, True])
@@ -204,11 +213,11 @@ async def test_a_bad_older_one_does_not_block_the_next(store: Store, how: str, r
     await store.advance(31)
 
     admitted = await store.admitted(policy=mine)
-    assert admitted.living is None
+    assert admitted.active is None
     good = await store.start(admitted)
 
     assert await store.status(good) == "pending"
-    assert isinstance(await store.guesses.spend_attempt(good, TENANT, POLICY), Spent)
+    assert isinstance(await store.attempts.reserve_attempt(good, TENANT, POLICY), AttemptReserved)
 
 
 @pytest.mark.parametrize("value", [b"", b"\xc1", b"\x93\x01\x02\x03", b"\x94\x01\x02\x03\x04", b"\x01"])
@@ -236,7 +245,7 @@ async def test_a_recipient_of_another_type_is_locked_for_a_while(store: Store) -
     assert denied.reason is Reason.RECIPIENT_LOCKED
     assert 86_000_000 < denied.wait_ms <= 86_400_000
     assert await store.redis.pttl(key) > 0
-    assert not isinstance(await store.guesses.spend_attempt(verification_id, TENANT, POLICY), Spent)
+    assert not isinstance(await store.attempts.reserve_attempt(verification_id, TENANT, POLICY), AttemptReserved)
     await store.redis.delete(key)  # its life is over
     assert isinstance(await store.verifications.admit(admission()), Admitted)
 
@@ -259,19 +268,19 @@ async def test_a_sealed_code_of_another_type_is_not_sent_again(store: Store) -> 
     await store.redis.sadd(PLACE.messages + older, "x")
     await store.advance(31)
 
-    living = (await store.admitted(policy=mine)).living
-    assert living is not None
-    assert living.sealed_code == b""
+    active = (await store.admitted(policy=mine)).active
+    assert active is not None
+    assert active.sealed_code == b""
 
 
 @pytest.mark.parametrize("value", [b"", b"\xc1", b"\x93\x01\x02\x03", b"hello", None])
 async def test_a_bad_idempotency_key_is_taken(store: Store, value: bytes | None) -> None:
     """What was done under it is not known, so nothing is done again: the caller is told to take another key."""
-    call = IdempotentCall("key", "body", "mark")
+    call = IdempotencyClaim("key", "body", "mark")
     if value is None:
         await store.redis.rpush(idempotency_key("key"), "x")
     else:
         await store.redis.set(idempotency_key("key"), value, px=60_000)
 
-    assert await store.verifications.admit(admission(idempotent=call)) == Mismatch()
+    assert await store.verifications.admit(admission(idempotency=call)) == Mismatch()
     assert isinstance(await store.verifications.admit(admission()), Admitted)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from otp_service.domain.results import Settlement, Spent, Unreadable
+from otp_service.domain.results import AttemptReserved, DeliveryUpdate, Unreadable
 from tests.store.kit import KEY_ID, POLICY, TENANT, Store
 
 NEW = "k2"
@@ -26,11 +26,11 @@ async def test_a_guess_is_not_paid_for(store: Store, behind: Store) -> None:
     before = await store.dump()
 
     for _ in range(7):
-        assert await behind.guesses.spend_attempt(verification_id, TENANT, POLICY) == Unreadable()
+        assert await behind.attempts.reserve_attempt(verification_id, TENANT, POLICY) == Unreadable()
 
     assert await store.dump() == before
-    spent = await store.guesses.spend_attempt(verification_id, TENANT, POLICY)
-    assert isinstance(spent, Spent)
+    spent = await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
+    assert isinstance(spent, AttemptReserved)
     assert spent.attempts_left == 4
 
 
@@ -100,7 +100,7 @@ async def test_a_message_is_left_to_others(store: Store) -> None:
     assert await store.delivery(verification_id) == before
     [again] = await other.claimed()
     assert (again.id, again.record.lease) == (verification_id, message.record.lease + 1)
-    await other.outbox.settle(verification_id, again.record.lease, Settlement(due_in_ms=0))
+    await other.outbox.record_result(verification_id, again.record.lease, DeliveryUpdate(due_in_ms=0))
     await store.advance(300)
     await store.claimed()
     assert await store.redis.zcard("otp:{p07}:o") == 0

@@ -27,9 +27,9 @@ class Authority:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         self._key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        keyed_hash = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = x509.KeyUsage(*(n in (5, 6) for n in range(9)))  # signs certificates and lists of revoked ones
-        built = _builder(subject, subject, self._key).add_extension(x509.BasicConstraints(True, 0), True)
+        built = _builder(keyed_hash, keyed_hash, self._key).add_extension(x509.BasicConstraints(True, 0), True)
         self._certificate = built.add_extension(usage, True).sign(self._key, hashes.SHA256())
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(self._certificate.public_bytes(Encoding.PEM))
@@ -37,10 +37,10 @@ class Authority:
     def context(self, address: str = HOST) -> ssl.SSLContext:
         """Make what a server at an address needs."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+        keyed_hash = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        built = _builder(subject, self._certificate.subject, key).add_extension(names, False)
+        built = _builder(keyed_hash, self._certificate.subject, key).add_extension(names, False)
         certificate = built.add_extension(issuer, False).sign(self._key, hashes.SHA256())
         path = self._folder / f"{self._name}-{address}.pem"
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -50,11 +50,11 @@ class Authority:
         return context
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(keyed_hash: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
-        .subject_name(subject)
+        .subject_name(keyed_hash)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())

@@ -20,11 +20,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from otp_service.domain.message import Balance, Delivered, Report, Sending
+from otp_service.domain.message import Balance, DeliveryReport, OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.eims.reports import read_report
-from otp_service.providers.http_client import GatewayClient, Reply
+from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.lenient_json import LONGEST_ID, foreign_answer, integer, json_object, number_of
 
 __all__ = ["OUTCOMES", "SURE", "SURE_SIGNED", "Eims", "EimsAccount", "read_answer", "sign"]
@@ -107,9 +107,9 @@ class Eims:
     ) -> None:
         """Send through `client` as `account`; `clock` gives Unix seconds, for signed calls."""
         self.name = name
-        self.repeatable = False
+        self.idempotent_send = False
         self.first_report_seconds = account.first_report_seconds
-        self.tells = account.first_report_seconds > 0
+        self.reports_delivery = account.first_report_seconds > 0
         self.timeout_seconds = client.timeout_seconds
         self._account = account
         self._sure = SURE if account.variant == "v1" else SURE_SIGNED
@@ -120,29 +120,29 @@ class Eims:
         """Close the client."""
         await self._client.close()
 
-    async def send(self, sending: Sending) -> Delivered:
+    async def send(self, outbound: OutboundMessage) -> SendResult:
         """Hand one message over; see the port."""
-        to = sending.to.removeprefix("+")
-        message = {"numbers": to, "content": sending.text}
+        to = outbound.to.removeprefix("+")
+        message = {"numbers": to, "content": outbound.text}
         if self._account.sender_id:
             message = {"sender" if self._account.variant == "v1" else "senderid": self._account.sender_id} | message
         if not self._account.post:
-            return read_answer(await self._get("sendsms", message), to, sending.country, self._sure)
+            return read_answer(await self._get("sendsms", message), to, outbound.country, self._sure)
         query, body = ({}, self._who() | message) if self._account.variant == "v1" else (self._who(), message)
         reply = await self._client.call(
             "POST", self._url("sendsms", query), headers={"Content-Type": JSON}, content=msgspec.json.encode(body)
         )
-        return read_answer(reply, to, sending.country, self._sure)
+        return read_answer(reply, to, outbound.country, self._sure)
 
-    async def report(self, message_id: str) -> Report:
+    async def fetch_report(self, message_id: str) -> DeliveryReport:
         """Ask what became of a message; see the port."""
         reply = await self._get("getreport", {"ids": message_id})
         answer = _answer(reply)
         if not isinstance(answer, dict):
-            return Report(None)
+            return DeliveryReport(None)
         return read_report(answer, message_id, zero_is_delivered=self._account.zero_is_delivered)
 
-    async def balance(self) -> Balance | Outcome:
+    async def fetch_balance(self) -> Balance | Outcome:
         """Ask what is left: real money and the bonus, which is spent as well. The gateway names no currency."""
         answer = _answer(await self._get("getbalance", {}))
         if not isinstance(answer, dict):
@@ -152,7 +152,7 @@ class Eims:
             return Outcome.AMBIGUOUS
         return Balance(sum((amount for amount in amounts if amount is not None), Decimal(0)))
 
-    async def _get(self, verb: str, fields: dict[str, str]) -> Reply | Outcome:
+    async def _get(self, verb: str, fields: dict[str, str]) -> GatewayResponse | Outcome:
         return await self._client.call("GET", self._url(verb, self._who() | fields), headers={"Content-Type": JSON})
 
     def _who(self) -> dict[str, str]:
@@ -175,7 +175,9 @@ def sign(account: str, password: Secret, at: str) -> str:
     return hashlib.md5(f"{account}{password.reveal()}{at}".encode(), usedforsecurity=False).hexdigest()
 
 
-def read_answer(reply: Reply | Outcome, to: str, country: str = "", sure: Collection[int] = SURE) -> Delivered:
+def read_answer(
+    reply: GatewayResponse | Outcome, to: str, country: str = "", sure: Collection[int] = SURE
+) -> SendResult:
     """Say what `reply` means for the number `to` (digits) of `country`; `sure`: the statuses that concern the account.
 
     One number was asked for: a single row that is counted as a success is ours, unless it names another number.
@@ -190,14 +192,14 @@ def read_answer(reply: Reply | Outcome, to: str, country: str = "", sure: Collec
     for row in rows[:_MOST_ROWS]:
         named = number_of(row[0], f"+{to}", country)
         if named == f"+{to}" or (named is None and is_only_one):
-            return Delivered(Outcome.ACCEPTED, str(row[1])[:LONGEST_ID])
-    return Delivered(Outcome.TRANSIENT if failed and not taken else Outcome.AMBIGUOUS)
+            return SendResult(Outcome.ACCEPTED, str(row[1])[:LONGEST_ID])
+    return SendResult(Outcome.TRANSIENT if failed and not taken else Outcome.AMBIGUOUS)
 
 
-def _answer(reply: Reply | Outcome, sure: Collection[int] = SURE) -> dict[str, Any] | Delivered:
+def _answer(reply: GatewayResponse | Outcome, sure: Collection[int] = SURE) -> dict[str, Any] | SendResult:
     """Read an answer with status 0, or what another one, or none, means."""
     if isinstance(reply, Outcome):
-        return Delivered(reply)
+        return SendResult(reply)
     answer = json_object(reply.body)
     status = integer(answer.get("status"))
     if status is None or status > 0:  # the error page of a web framework has a positive `status`
@@ -205,7 +207,7 @@ def _answer(reply: Reply | Outcome, sure: Collection[int] = SURE) -> dict[str, A
     if status == 0:
         return answer
     outcome = OUTCOMES.get(status, Outcome.CONFIG_ERROR)
-    return Delivered.undocumented() if outcome is Outcome.CONFIG_ERROR and status not in sure else Delivered(outcome)
+    return SendResult.undocumented() if outcome is Outcome.CONFIG_ERROR and status not in sure else SendResult(outcome)
 
 
 def _decimal(value: object) -> Decimal | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from otp_service.domain.message import Report
+from otp_service.domain.message import DeliveryReport
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.lenient_json import integer
 
@@ -53,7 +53,7 @@ DELIVERY_OUTCOMES: Final[dict[int, Outcome]] = {
 """Delivery status of what is undelivered. 1 is disputed ("not delivered", "awaiting"), 5 is "unknown": no status."""
 
 
-def read_report(answer: Mapping[str, Any], message_id: str, *, zero_is_delivered: bool) -> Report:
+def read_report(answer: Mapping[str, Any], message_id: str, *, zero_is_delivered: bool) -> DeliveryReport:
     """Find the row of `message_id` in an answer with status 0, and say what it tells.
 
     A message without a row (`nofound`) has no status, however late: in its first 30 seconds the gateway may not have
@@ -63,21 +63,21 @@ def read_report(answer: Mapping[str, Any], message_id: str, *, zero_is_delivered
     for row in rows if isinstance(rows, list) else ():
         if isinstance(row, list) and len(row) >= 4 and str(row[0]) == message_id:
             return _of_row(row, zero_is_delivered=zero_is_delivered)
-    return Report(None)
+    return DeliveryReport(None)
 
 
-def _of_row(row: Sequence[Any], *, zero_is_delivered: bool) -> Report:
+def _of_row(row: Sequence[Any], *, zero_is_delivered: bool) -> DeliveryReport:
     sent = integer(row[3])
     if sent in (None, UNSENT, BEING_SENT):
-        return Report(None)
+        return DeliveryReport(None)
     if sent != SENT:
-        return Report(DeliveryStatus.UNDELIVERED, SEND_OUTCOMES.get(sent, Outcome.TRANSIENT))
+        return DeliveryReport(DeliveryStatus.UNDELIVERED, SEND_OUTCOMES.get(sent, Outcome.TRANSIENT))
     has_delivery = len(row) >= 5
     delivery = integer(row[6] if len(row) >= 7 else row[4]) if has_delivery else NO_DELIVERY_REPORT
     if delivery == NO_DELIVERY_REPORT:
-        return Report(DeliveryStatus.DELIVERED if zero_is_delivered else None)
+        return DeliveryReport(DeliveryStatus.DELIVERED if zero_is_delivered else None)
     if delivery == DELIVERED:
-        return Report(DeliveryStatus.DELIVERED)
+        return DeliveryReport(DeliveryStatus.DELIVERED)
     if delivery in DELIVERY_OUTCOMES:
-        return Report(DeliveryStatus.UNDELIVERED, DELIVERY_OUTCOMES[delivery])
-    return Report(None)
+        return DeliveryReport(DeliveryStatus.UNDELIVERED, DELIVERY_OUTCOMES[delivery])
+    return DeliveryReport(None)

@@ -24,11 +24,19 @@ from urllib.parse import quote
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from otp_service.domain.message import AccountLimits, Delivered, Receipt, ReceiptCall, ReceiptForged, Report, Sending
+from otp_service.domain.message import (
+    AccountLimits,
+    DeliveryReport,
+    OutboundMessage,
+    Receipt,
+    ReceiptForged,
+    ReceiptRequest,
+    SendResult,
+)
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.observability import LOG
-from otp_service.providers.http_client import GatewayClient, Reply
+from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.kedasms.result_codes import (
     date_of,
     doubts_time,
@@ -77,8 +85,8 @@ class Kedasms:
     ) -> None:
         """Send through `client` as `account`; `clock` gives Unix seconds."""
         self.name = name
-        self.repeatable = False
-        self.tells = True
+        self.idempotent_send = False
+        self.reports_delivery = True
         self.first_report_seconds = account.first_report_seconds
         self.timeout_seconds = client.timeout_seconds
         self.offset = 0.0
@@ -90,24 +98,24 @@ class Kedasms:
         """Close the client."""
         await self._client.close()
 
-    async def send(self, sending: Sending) -> Delivered:
+    async def send(self, outbound: OutboundMessage) -> SendResult:
         """Hand one message over; see the port. The id in the answer is the `taskId`."""
         if not _ALPHA_2.fullmatch(
-            sending.country
+            outbound.country
         ):  # satellite networks belong to no country: this wire cannot name them
-            return Delivered(Outcome.CONTENT_REJECTED)
+            return SendResult(Outcome.CONTENT_REJECTED)
         deadline = asyncio.get_running_loop().time() + self.timeout_seconds
         offset = self.offset
-        reply = await self._post(sending, offset)
+        reply = await self._post(outbound, offset)
         if self._finds_clock_wrong(reply, offset):
             try:
                 async with asyncio.timeout_at(deadline):
-                    reply = await self._post(sending, self.offset)
+                    reply = await self._post(outbound, self.offset)
             except TimeoutError:
-                return Delivered(Outcome.AMBIGUOUS)
-        return read_answer(reply, self._clock() + self.offset, sending.text)
+                return SendResult(Outcome.AMBIGUOUS)
+        return read_answer(reply, self._clock() + self.offset, outbound.text)
 
-    def receipts(self, call: ReceiptCall) -> Sequence[Receipt]:
+    def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
         """Read a callback; see the port. Nothing signs it: only the token in its address, so the message, proves it."""
         if call.message_id is None:
             raise ReceiptForged
@@ -117,21 +125,21 @@ class Kedasms:
             return []
         to = text_of(body.get("recipient"))
         to = to if _NUMBER.fullmatch(to) else ""
-        return [Receipt(call.message_id, status_of(body.get("status")), gateway_id=msgid, to=to)]
+        return [Receipt(call.message_id, status_of(body.get("status")), provider_message_id=msgid, to=to)]
 
-    async def report(self, message_id: str) -> Report:
-        """Ask what became of the message with this `msgid`, which a receipt has named as `gateway_id`.
+    async def fetch_report(self, message_id: str) -> DeliveryReport:
+        """Ask what became of the message with this `msgid`, which a receipt has named as `provider_message_id`.
 
         A send gives a `taskId` only, and no document says how to come from it to a `msgid`. So an answer counts only
         when it names the very id that was asked for: for a `taskId` that is no status, not somebody else's.
         """
         url = f"{self._account.status_base_url.rstrip('/')}/api/sms/status?msgid={quote(message_id, safe='')}"
         reply = await self._client.call("GET", url) if message_id else Outcome.TRANSIENT
-        answer = json_object(reply.body) if isinstance(reply, Reply) and is_ok(reply.status) else {}
+        answer = json_object(reply.body) if isinstance(reply, GatewayResponse) and is_ok(reply.status) else {}
         data = answer.get("data")
         if answer.get("success") is False or not isinstance(data, dict) or text_of(data.get("msgid")) != message_id:
-            return Report(None)
-        return Report(status_of(data.get("status")))
+            return DeliveryReport(None)
+        return DeliveryReport(status_of(data.get("status")))
 
     async def set_limits(self, limits: AccountLimits) -> Outcome:
         """Set the account's caps; see the port. A cap that is None is left out: whether that lifts it is not known."""
@@ -145,9 +153,9 @@ class Kedasms:
         content = _limits_json.encode(members)
         return read_limits(await self._client.call("PUT", url, headers={"Content-Type": JSON}, content=content))
 
-    async def _post(self, sending: Sending, offset: float) -> Reply | Outcome:
+    async def _post(self, outbound: OutboundMessage, offset: float) -> GatewayResponse | Outcome:
         iv, timestamp = secrets.token_bytes(IV_BYTES), int(self._clock() + offset)
-        plaintext = msgspec.json.encode(self._message(sending))
+        plaintext = msgspec.json.encode(self._message(outbound))
         envelope = {
             "apiKey": self._account.api_key.reveal(),
             "timestamp": timestamp,
@@ -158,17 +166,17 @@ class Kedasms:
         content = msgspec.json.encode(envelope)
         return await self._client.call("POST", url, headers={"Content-Type": JSON}, content=content)
 
-    def _message(self, sending: Sending) -> dict[str, Any]:
-        message: dict[str, Any] = {"countryCode": sending.country, "phoneNumbers": [sending.national_digits]}
-        message["content"] = sending.text
+    def _message(self, outbound: OutboundMessage) -> dict[str, Any]:
+        message: dict[str, Any] = {"countryCode": outbound.country, "phoneNumbers": [outbound.national_digits]}
+        message["content"] = outbound.text
         if self._account.sender_id:
             message["senderId"] = self._account.sender_id
         message["trackClick"] = False
-        if sending.receipt_url:
-            message["callbackUrl"] = sending.receipt_url
+        if outbound.receipt_url:
+            message["callbackUrl"] = outbound.receipt_url
         return message
 
-    def _finds_clock_wrong(self, reply: Reply | Outcome, offset: float) -> bool:
+    def _finds_clock_wrong(self, reply: GatewayResponse | Outcome, offset: float) -> bool:
         """Learn the gateway's clock from a refusal of what was made with `offset`; True: with this one it may pass."""
         if isinstance(reply, Outcome) or not doubts_time(reply):
             return False

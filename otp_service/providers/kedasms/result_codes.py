@@ -10,9 +10,9 @@ import re
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from otp_service.domain.message import Delivered
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.providers.http_client import Reply
+from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.lenient_json import (
     LONGEST_ID,
     LONGEST_REMARK,
@@ -82,35 +82,35 @@ _PER_DAY: Final = re.compile(r"\b(daily|caps?|day)\b")
 _UNDELIVERED: Final = re.compile(r"(UNDELIV|FAIL|REJECT|EXPIRED)")
 
 
-def read_answer(reply: Reply | Outcome, now: float, text: str = "") -> Delivered:
+def read_answer(reply: GatewayResponse | Outcome, now: float, text: str = "") -> SendResult:
     """Say what the answer to a send of `text` means. `now` tells when a daily cap ends: with the day (UTC, assumed)."""
     if isinstance(reply, Outcome):
-        return Delivered(reply)
+        return SendResult(reply)
     answer = json_object(reply.body)
     data, success = answer.get("data"), text_of(answer.get("code")) == "0"
     task_id = text_of(data.get("taskId")) if isinstance(data, dict) else ""
     if success and task_id and is_ok(reply.status):
-        return Delivered(Outcome.ACCEPTED, task_id)
+        return SendResult(Outcome.ACCEPTED, task_id)
     if success or task_id:  # it contradicts itself, and may have taken the message
-        return Delivered(Outcome.AMBIGUOUS)
+        return SendResult(Outcome.AMBIGUOUS)
     words = words_of(reply, text)
     outcome = _refusal(reply, words)
     if outcome is Outcome.CONFIG_ERROR and not _is_sure(reply, words):
-        return Delivered.undocumented()
+        return SendResult.undocumented()
     if not outcome.retryable:
-        return Delivered(outcome)
+        return SendResult(outcome)
     wait = seconds_to_wait(reply.headers)
     if wait is None and outcome is Outcome.THROTTLED and _PER_DAY.search(words):
         wait = DAY_SECONDS - now % DAY_SECONDS
-    return Delivered(outcome, retry_after=wait)
+    return SendResult(outcome, retry_after=wait)
 
 
-def _is_sure(reply: Reply, words: str) -> bool:
+def _is_sure(reply: GatewayResponse, words: str) -> bool:
     """Say whether a `config_error` surely concerns the account; any other may be about this one request."""
     return _status_of(reply) in SURE or any(pattern.search(words) for pattern in _ACCOUNT)
 
 
-def _refusal(reply: Reply, words: str) -> Outcome:
+def _refusal(reply: GatewayResponse, words: str) -> Outcome:
     """Judge an answer that is not success; what is not surely a refusal is ambiguous."""
     status = _status_of(reply)
     if status is None:
@@ -137,7 +137,7 @@ def _reason(words: str) -> Outcome | None:
     return next(first, None) or (Outcome.DESTINATION_UNSUPPORTED if names_destination(words) else next(later, None))
 
 
-def _status_of(reply: Reply) -> int | None:
+def _status_of(reply: GatewayResponse) -> int | None:
     """Give the HTTP status of a refusal, or the one in `code`; 0: another code, None: not the gateway's own answer."""
     if not is_ok(reply.status):
         return reply.status
@@ -149,7 +149,7 @@ def _status_of(reply: Reply) -> int | None:
     return number if number and 100 <= number < 600 else 0
 
 
-def read_limits(reply: Reply | Outcome) -> Outcome:
+def read_limits(reply: GatewayResponse | Outcome) -> Outcome:
     """Judge the answer to the limits: any 2xx but one that says no, or that is no JSON (the console's page)."""
     if isinstance(reply, Outcome):
         return reply
@@ -168,7 +168,7 @@ def status_of(value: object) -> DeliveryStatus | None:
     return DeliveryStatus.UNDELIVERED if _UNDELIVERED.match(keyword) else None
 
 
-def words_of(reply: Reply, text: str = "") -> str:
+def words_of(reply: GatewayResponse, text: str = "") -> str:
     """Give what the gateway says about a refusal in lower-case words, `dailyCap` and `DAILY_CAP` in two; "": a page.
 
     The message's own `text` is left out, should it be echoed.
@@ -202,6 +202,6 @@ def is_ok(status: int) -> bool:
     return 200 <= status < 300
 
 
-def doubts_time(reply: Reply) -> bool:
+def doubts_time(reply: GatewayResponse) -> bool:
     """Say whether a refusal is for the sake of the timestamp."""
     return 400 <= reply.status < 500 and bool(_TIME_DOUBTED.search(words_of(reply)))

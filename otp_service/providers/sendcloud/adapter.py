@@ -1,7 +1,7 @@
 """Aurora SendCloud: templates by HTTPS, `/smsapi/send`, and hooks that tell what became of a message.
 
 The gateway has an idempotency key: requests with one `sendRequestId` are processed once within an hour. It is always
-sent, and it is our message id, so an outcome that nobody knows may be asked for again (`repeatable`).
+sent, and it is our message id, so an outcome that nobody knows may be asked for again (`idempotent_send`).
 
 `mode` and `auth` stand for what the vendor's pages say in different places. `template` is Aurora's send reference
 (templateId, phone, vars); `text` is the literal example of its authentication page (to, message). `parameters` is
@@ -23,10 +23,10 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from otp_service.domain.message import Delivered, Receipt, ReceiptCall, ReceiptForged, Sending
+from otp_service.domain.message import OutboundMessage, Receipt, ReceiptForged, ReceiptRequest, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.http_client import GatewayClient, Reply
+from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.lenient_json import (
     LONGEST_ID,
     LONGEST_REMARK,
@@ -144,8 +144,8 @@ class Sendcloud:
     ) -> None:
         """Send through `client` as `account`; `clock` gives Unix seconds, for signed requests."""
         self.name = name
-        self.repeatable = True
-        self.tells = account.hook_key is not None
+        self.idempotent_send = True
+        self.reports_delivery = account.hook_key is not None
         self.timeout_seconds = client.timeout_seconds
         self._account = account
         self._client = client
@@ -156,38 +156,38 @@ class Sendcloud:
         """Close the client."""
         await self._client.close()
 
-    async def send(self, sending: Sending) -> Delivered:
+    async def send(self, outbound: OutboundMessage) -> SendResult:
         """Hand one message over; see the port. A variable that is too long is refused here: it would be there."""
-        message = self._message(sending)
+        message = self._message(outbound)
         if message is None:
-            return Delivered(Outcome.CONTENT_REJECTED)
+            return SendResult(Outcome.CONTENT_REJECTED)
         body = urlencode(self._authenticated(message), quote_via=quote, safe="")
         url = self._account.base_url.rstrip("/") + "/smsapi/send"
         reply = await self._client.call("POST", url, headers={"Content-Type": FORM}, content=body.encode())
         if self._account.auth == "signature" and _code(reply) == BAD_TIMESTAMP:
             self._milliseconds = not self._milliseconds
-        return read_answer(reply, sending.to, sending.country)
+        return read_answer(reply, outbound.to, outbound.country)
 
-    def receipts(self, call: ReceiptCall) -> Sequence[Receipt]:
+    def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
         """Read a hook; see the port and `sendcloud_hooks`."""
         if self._account.hook_key is None:
             raise ReceiptForged
         return read_hook(call, self._account.hook_key)
 
-    def _message(self, sending: Sending) -> dict[str, str] | None:
+    def _message(self, outbound: OutboundMessage) -> dict[str, str] | None:
         """Write what is to be sent, without who sends it; None when a variable is too long."""
         account = self._account
-        reference = _json({"message_id": sending.message_id})
+        reference = _json({"message_id": outbound.message_id})
         if account.mode == "text":
-            message = {"to": sending.to, "message": sending.text}
+            message = {"to": outbound.to, "message": outbound.text}
         else:
-            values = _values(account.variables, sending)
+            values = _values(account.variables, outbound)
             if any(len(value) > LONGEST_VALUE for value in values.values()):
                 return None
-            message = {"templateId": str(account.template_id), "phone": sending.to, "vars": _json(values)}
+            message = {"templateId": str(account.template_id), "phone": outbound.to, "vars": _json(values)}
         if account.sender_id:
             message["senderID"] = account.sender_id
-        return message | {"sendRequestId": sending.message_id, "customArgs": reference}
+        return message | {"sendRequestId": outbound.message_id, "customArgs": reference}
 
     def _authenticated(self, message: dict[str, str]) -> dict[str, str]:
         account = self._account
@@ -216,10 +216,10 @@ def signature(parameters: Mapping[str, str], key: Secret) -> str:
     return hashlib.md5(f"{secret}&{pairs}&{secret}".encode(), usedforsecurity=False).hexdigest()
 
 
-def read_answer(reply: Reply | Outcome, to: str, country: str = "") -> Delivered:
+def read_answer(reply: GatewayResponse | Outcome, to: str, country: str = "") -> SendResult:
     """Say what `reply` means for the number `to` of `country`; success is what `result`, code and count agree on."""
     if isinstance(reply, Outcome):
-        return Delivered(reply)
+        return SendResult(reply)
     answer = json_object(reply.body)
     code = integer(answer.get("statusCode"))
     if code is None:
@@ -232,23 +232,23 @@ def read_answer(reply: Reply | Outcome, to: str, country: str = "") -> Delivered
         return _of_one(code, info, reason, doubtful=said_no or reply.status >= 300)
     outcome = OUTCOMES.get(code, _unknown(code))
     if outcome is Outcome.CONFIG_ERROR and names_destination(_words(answer.get("message"))):
-        return Delivered(Outcome.DESTINATION_UNSUPPORTED)
+        return SendResult(Outcome.DESTINATION_UNSUPPORTED)
     if outcome is Outcome.CONFIG_ERROR and code not in SURE:
-        return Delivered.undocumented()
-    return Delivered(outcome, retry_after=seconds_to_wait(reply.headers) if outcome is Outcome.THROTTLED else None)
+        return SendResult.undocumented()
+    return SendResult(outcome, retry_after=seconds_to_wait(reply.headers) if outcome is Outcome.THROTTLED else None)
 
 
-def _of_one(code: int, info: Mapping[str, Any], reason: Outcome | None, *, doubtful: bool) -> Delivered:
+def _of_one(code: int, info: Mapping[str, Any], reason: Outcome | None, *, doubtful: bool) -> SendResult:
     """Read the counts of a request with one number, refused for `reason`; `doubtful`: it cannot be acceptance."""
     taken, failed = integer(info.get("successCount")), integer(info.get("failedCount"))
     ids = info.get("smsIds")
     ids = [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else []
     if code != NONE_SENT and reason is None and (taken == 1 or (taken is None and len(ids) == 1)):
         if doubtful:
-            return Delivered(Outcome.AMBIGUOUS)
-        return Delivered(Outcome.ACCEPTED, without_number(ids[0]) if ids else "")
+            return SendResult(Outcome.AMBIGUOUS)
+        return SendResult(Outcome.ACCEPTED, without_number(ids[0]) if ids else "")
     refused = not taken and not ids and (code == NONE_SENT or bool(failed) or reason is not None)
-    return Delivered((reason or Outcome.TRANSIENT) if refused else Outcome.AMBIGUOUS)
+    return SendResult((reason or Outcome.TRANSIENT) if refused else Outcome.AMBIGUOUS)
 
 
 def without_number(sms_id: str) -> str:
@@ -276,14 +276,14 @@ def _unknown(code: int) -> Outcome:
     return Outcome.AMBIGUOUS if str(code).startswith("5") else Outcome.CONFIG_ERROR
 
 
-def _values(variables: Mapping[str, str], sending: Sending) -> dict[str, str]:
+def _values(variables: Mapping[str, str], outbound: OutboundMessage) -> dict[str, str]:
     """Fill the placeholders, in one pass: a brand that looks like one stays as it is."""
-    known = {"code": sending.code, "brand": sending.brand, "minutes": str(sending.minutes)}
+    known = {"code": outbound.code, "brand": outbound.brand, "minutes": str(outbound.minutes)}
     return {name: _PLACEHOLDER.sub(lambda found: known[found[1]], text) for name, text in variables.items()}
 
 
-def _code(reply: Reply | Outcome) -> int | None:
-    return integer(json_object(reply.body).get("statusCode")) if isinstance(reply, Reply) else None
+def _code(reply: GatewayResponse | Outcome) -> int | None:
+    return integer(json_object(reply.body).get("statusCode")) if isinstance(reply, GatewayResponse) else None
 
 
 def _json(value: dict[str, str]) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from otp_service.domain.message import Receipt, ReceiptCall, ReceiptForged
+from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.lenient_json import LONGEST_ID, integer, json_object, json_value
@@ -75,7 +75,7 @@ def hook_signature(key: Secret, timestamp: str, token: str) -> str:
     return hmac.new(key.reveal().encode(), (timestamp + token).encode(), hashlib.sha256).hexdigest()
 
 
-def read_hook(call: ReceiptCall, key: Secret) -> Sequence[Receipt]:
+def read_hook(call: ReceiptRequest, key: Secret) -> Sequence[Receipt]:
     """Read a call; raises `ReceiptForged`. The empty list: a test, a body that cannot be read, nothing about ours."""
     fields = _fields(call)
     if not fields:
@@ -91,10 +91,10 @@ def read_hook(call: ReceiptCall, key: Secret) -> Sequence[Receipt]:
         error = EVENT_OUTCOMES.get(integer(fields.get("statusCode")) or 0, Outcome.TRANSIENT)
     sms_id, _, number = _first(fields, "smsId", "smsIds").partition("$")
     to = _NOT_DIGITS.sub("", _first(fields, "phone", "phones") or number)  # a failure may have no `phone`
-    return [Receipt(ours, status, error, gateway_id=sms_id[:LONGEST_ID], to=to, once=token)]
+    return [Receipt(ours, status, error, provider_message_id=sms_id[:LONGEST_ID], to=to, once=token)]
 
 
-def _fields(call: ReceiptCall) -> dict[str, Any] | None:
+def _fields(call: ReceiptRequest) -> dict[str, Any] | None:
     """Read what a call carries; None when its body cannot be read."""
     body = call.body.removeprefix(codecs.BOM_UTF8).strip(_AROUND)
     if not body:

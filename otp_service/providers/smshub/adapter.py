@@ -24,10 +24,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from otp_service.domain.message import Delivered, Sending
+from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.http_client import GatewayClient, Reply
+from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.lenient_json import (
     is_page,
     json_object,
@@ -94,14 +94,14 @@ class Smshub:
     ) -> None:
         """Send through `client` as `account`; `clock` gives Unix seconds, for the end of a token."""
         self.name = name
-        self.repeatable = False
-        self.tells = False
+        self.idempotent_send = False
+        self.reports_delivery = False
         self.timeout_seconds = client.timeout_seconds
         self._account = account
         self._client = client
         self._clock = clock
         self._token: Token | None = None
-        self._login: asyncio.Task[Token | Delivered] | None = None
+        self._login: asyncio.Task[Token | SendResult] | None = None
         self._login_by_form = False
         self._bearer = True
 
@@ -112,39 +112,39 @@ class Smshub:
             await asyncio.wait({self._login})
         await self._client.close()
 
-    async def send(self, sending: Sending) -> Delivered:
+    async def send(self, outbound: OutboundMessage) -> SendResult:
         """Hand one message over; see the port. Logins and repetitions stay within the one `timeout_seconds`."""
         deadline = asyncio.get_running_loop().time() + self.timeout_seconds
         token = self._usable(None)
         if token is not None:
             bearer = self._bearer
-            reply = await self._text(sending, token, bearer=bearer)
+            reply = await self._text(outbound, token, bearer=bearer)
             if not _unauthorized(reply):
-                return read_answer(reply, sending.text)
+                return read_answer(reply, outbound.text)
         fresh = await self._fresh(token, deadline)
-        if isinstance(fresh, Delivered):
+        if isinstance(fresh, SendResult):
             return fresh
         try:
             async with asyncio.timeout_at(deadline):
-                return read_answer(await self._text_with_fresh(sending, fresh), sending.text)
+                return read_answer(await self._text_with_fresh(outbound, fresh), outbound.text)
         except TimeoutError:
-            return Delivered(Outcome.AMBIGUOUS)
+            return SendResult(Outcome.AMBIGUOUS)
 
-    async def _text_with_fresh(self, sending: Sending, token: Token) -> Reply | Outcome:
+    async def _text_with_fresh(self, outbound: OutboundMessage, token: Token) -> GatewayResponse | Outcome:
         """Send with a token that cannot be old: when it is not believed, it is written in the other form."""
         bearer = self._bearer
-        reply = await self._text(sending, token, bearer=bearer)
+        reply = await self._text(outbound, token, bearer=bearer)
         if not _unauthorized(reply):
             return reply
-        reply = await self._text(sending, token, bearer=not bearer)
+        reply = await self._text(outbound, token, bearer=not bearer)
         if _unauthorized(reply):
             self._token = None if self._token is token else self._token
-        elif isinstance(reply, Reply) and reply.status < 500:
+        elif isinstance(reply, GatewayResponse) and reply.status < 500:
             self._bearer = not bearer
         return reply
 
-    async def _text(self, sending: Sending, token: Token, *, bearer: bool) -> Reply | Outcome:
-        message = {"Message": sending.text, "PhoneNumber": sending.to.removeprefix("+")}
+    async def _text(self, outbound: OutboundMessage, token: Token, *, bearer: bool) -> GatewayResponse | Outcome:
+        message = {"Message": outbound.text, "PhoneNumber": outbound.to.removeprefix("+")}
         if self._account.program_id:
             message["ProgramId"] = self._account.program_id
         authorization = f"Bearer {token.text.reveal()}" if bearer else token.text.reveal()
@@ -160,7 +160,7 @@ class Smshub:
         token = self._token
         return token if token is not None and token is not refused and self._clock() < token.until else None
 
-    async def _fresh(self, refused: Token | None, deadline: float) -> Token | Delivered:
+    async def _fresh(self, refused: Token | None, deadline: float) -> Token | SendResult:
         """Give a token newer than `refused`: the one that somebody else has got, or that of one login for all.
 
         The login is nobody's own: who gives up waiting does not break it off for the others.
@@ -172,13 +172,13 @@ class Smshub:
             self._login = asyncio.create_task(self._log_in())
         login = self._login
         await asyncio.wait({login}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
-        return login.result() if login.done() and not login.cancelled() else Delivered(Outcome.TRANSIENT)
+        return login.result() if login.done() and not login.cancelled() else SendResult(Outcome.TRANSIENT)
 
-    async def _log_in(self) -> Token | Delivered:
+    async def _log_in(self) -> Token | SendResult:
         """Get a token; what fails here has sent nothing."""
         by_form = self._login_by_form
         reply = await self._ask_for_token(by_form=by_form)
-        if isinstance(reply, Reply) and reply.status in (400, 415):
+        if isinstance(reply, GatewayResponse) and reply.status in (400, 415):
             by_form = not by_form
             reply = await self._ask_for_token(by_form=by_form)
         token = read_token(reply)
@@ -186,7 +186,7 @@ class Smshub:
             self._token, self._login_by_form = token, by_form
         return token
 
-    async def _ask_for_token(self, *, by_form: bool) -> Reply | Outcome:
+    async def _ask_for_token(self, *, by_form: bool) -> GatewayResponse | Outcome:
         account = self._account
         fields = {"ProgramSID": account.program_sid.reveal(), "ProgramKey": account.program_key.reveal()}
         return await self._client.call(
@@ -197,43 +197,43 @@ class Smshub:
         )
 
 
-def read_answer(reply: Reply | Outcome, text: str = "") -> Delivered:
+def read_answer(reply: GatewayResponse | Outcome, text: str = "") -> SendResult:
     """Say what the answer to `text` means; a 2xx is acceptance, whatever it holds but a page."""
     if isinstance(reply, Outcome):
-        return Delivered(reply)
+        return SendResult(reply)
     if 200 <= reply.status < 300:
-        return Delivered(Outcome.AMBIGUOUS if is_page(text_of_body(reply.body)) else Outcome.ACCEPTED)
+        return SendResult(Outcome.AMBIGUOUS if is_page(text_of_body(reply.body)) else Outcome.ACCEPTED)
     if reply.status in (400, 403):
         return _refusal(reply, text)
     if 400 <= reply.status < 500 and reply.status not in OUTCOMES:
-        return Delivered.undocumented()
+        return SendResult.undocumented()
     outcome = OUTCOMES.get(reply.status, Outcome.AMBIGUOUS)
     if reply.status == 503 and "retry-after" in reply.headers:  # who says this did not pass the request on
         outcome = Outcome.TRANSIENT
-    return Delivered(outcome, retry_after=seconds_to_wait(reply.headers) if outcome.retryable else None)
+    return SendResult(outcome, retry_after=seconds_to_wait(reply.headers) if outcome.retryable else None)
 
 
-def read_token(reply: Reply | Outcome) -> Token | Delivered:
+def read_token(reply: GatewayResponse | Outcome) -> Token | SendResult:
     """Read the answer to a login: a JSON string with a token of three parts, and when it ends.
 
     The end (`exp`) is read without checking who signed it: it only tells when to ask again. Without one the token is
     used until it is refused. A 2xx without a token is how the samples know that the program is not known.
     """
     if isinstance(reply, Outcome):
-        return Delivered(Outcome.TRANSIENT)
+        return SendResult(Outcome.TRANSIENT)
     if 200 <= reply.status < 300:
         found = _JWT.fullmatch(_unquoted(reply.body))
         if found:
             return Token(Secret(found[0]), _end(found[1]) - RENEW_SECONDS)
-        return Delivered.undocumented() if is_page(text_of_body(reply.body)) else Delivered(Outcome.CONFIG_ERROR)
+        return SendResult.undocumented() if is_page(text_of_body(reply.body)) else SendResult(Outcome.CONFIG_ERROR)
     if reply.status == 429:
-        return Delivered(Outcome.THROTTLED, retry_after=seconds_to_wait(reply.headers))
+        return SendResult(Outcome.THROTTLED, retry_after=seconds_to_wait(reply.headers))
     if reply.status == 408 or reply.status >= 500:
-        return Delivered(Outcome.TRANSIENT, retry_after=seconds_to_wait(reply.headers))
-    return Delivered(Outcome.CONFIG_ERROR) if reply.status == 401 else Delivered.undocumented()
+        return SendResult(Outcome.TRANSIENT, retry_after=seconds_to_wait(reply.headers))
+    return SendResult(Outcome.CONFIG_ERROR) if reply.status == 401 else SendResult.undocumented()
 
 
-def _refusal(reply: Reply, text: str) -> Delivered:
+def _refusal(reply: GatewayResponse, text: str) -> SendResult:
     """Judge a 400 or a 403 by its words; those about our program are assumed, so they count and trip nothing.
 
     A page is a web server's, which has not judged the number. A 400 without known words is about the number.
@@ -241,8 +241,8 @@ def _refusal(reply: Reply, text: str) -> Delivered:
     words = without_echo(text_of_body(reply.body), text)
     outcome = _reason(words, reply.status)
     if words.startswith("<") or outcome is Outcome.CONFIG_ERROR:
-        return Delivered.undocumented()
-    return Delivered(outcome)
+        return SendResult.undocumented()
+    return SendResult(outcome)
 
 
 def _reason(words: str, status: int) -> Outcome:
@@ -274,5 +274,5 @@ def _end(payload: str) -> float:
         return math.inf
 
 
-def _unauthorized(reply: Reply | Outcome) -> bool:
-    return isinstance(reply, Reply) and reply.status == 401
+def _unauthorized(reply: GatewayResponse | Outcome) -> bool:
+    return isinstance(reply, GatewayResponse) and reply.status == 401

@@ -22,7 +22,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from otp_service.sandbox.simulators.eims_states import EimsState, RowLength, row_of, state_at
-from otp_service.sandbox.simulators.http_server import Reply, Request, Say, Simulator
+from otp_service.sandbox.simulators.http_server import Request, Say, Simulator, SimulatorResponse
 from otp_service.sandbox.simulators.receipt_sender import Told
 
 __all__ = ["EimsInboxMessage", "EimsMessage", "EimsSimulator", "EimsState", "refusing"]
@@ -119,7 +119,7 @@ class EimsSimulator(Simulator):
         self._clock = clock
         self._lives: dict[int, tuple[float, Sequence[Told]]] = {}
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> SimulatorResponse:
         """Take a message, tell of one, tell the balance, or say why not."""
         path = _PATH.fullmatch(request.path)
         if path is None:
@@ -168,7 +168,7 @@ class EimsSimulator(Simulator):
             return CONTENT_EMPTY
         return CONTENT_TOO_LONG if len(fields["content"].encode()) >= CONTENT_BYTES else 0
 
-    def _take(self, numbers: list[str], fields: dict[str, str]) -> Reply:
+    def _take(self, numbers: list[str], fields: dict[str, str]) -> SimulatorResponse:
         taken = [number for number in numbers if _NUMBER.fullmatch(number) and number not in self._refused]
         sender = fields.get("sender", fields.get("senderid", ""))
         rows = []
@@ -184,7 +184,7 @@ class EimsSimulator(Simulator):
             rows.append([self._number(number), identity])
         return _reply({"status": 0, "array": rows, "success": len(taken), "fail": len(numbers) - len(taken)})
 
-    def _report(self, ids: list[str]) -> Reply:
+    def _report(self, ids: list[str]) -> SimulatorResponse:
         """Tell of messages; the counts are of what was asked for."""
         if len(ids) > MOST_IDS or not all(map(_INTEGER.fullmatch, ids)):
             return _reply({"status": BAD_QUERY})
@@ -211,7 +211,7 @@ class EimsSimulator(Simulator):
         message = self.messages[identity - FIRST_ID]
         return row_of((identity, message.to, _time(message.at)), state, self._row_length, self._number)
 
-    def _read_inbox(self, start: str) -> Reply:
+    def _read_inbox(self, start: str) -> SimulatorResponse:
         """Tell what people sent since `start` (Unix seconds); reading takes nothing away."""
         if start and not _INTEGER.fullmatch(start):
             return _reply({"status": BAD_QUERY})
@@ -281,9 +281,9 @@ def _time(at: datetime) -> str:
     return at.astimezone(GMT_PLUS_8).strftime("%Y%m%d%H%M%S")
 
 
-def _reply(members: dict[str, Any]) -> Reply:
-    return Reply(msgspec.json.encode(members), headers={"Content-Type": JSON})
+def _reply(members: dict[str, Any]) -> SimulatorResponse:
+    return SimulatorResponse(msgspec.json.encode(members), headers={"Content-Type": JSON})
 
 
-def _plain(status: int, why: str) -> Reply:
-    return Reply(why.encode(), status, {"Content-Type": "text/plain;charset=utf-8"})
+def _plain(status: int, why: str) -> SimulatorResponse:
+    return SimulatorResponse(why.encode(), status, {"Content-Type": "text/plain;charset=utf-8"})

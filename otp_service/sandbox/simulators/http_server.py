@@ -20,7 +20,19 @@ from typing import Final, Self
 
 from otp_service.sandbox.simulators.listening_port import LOOPBACK, Port
 
-__all__ = ["Behaviour", "Cut", "Down", "Hang", "Raw", "Reply", "Request", "Say", "Simulator", "Slow", "Step"]
+__all__ = [
+    "Behaviour",
+    "Cut",
+    "Down",
+    "Hang",
+    "Raw",
+    "Request",
+    "Say",
+    "Simulator",
+    "SimulatorResponse",
+    "Slow",
+    "Step",
+]
 
 PORT_WANTED_SECONDS: Final = 0.5
 """How often a gateway that comes back tries for its port while somebody else has it."""
@@ -49,7 +61,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class SimulatorResponse:
     """An answer; its length is added."""
 
     body: bytes = b""
@@ -89,7 +101,7 @@ class Slow:
 class Say:
     """Do not act on the request, and answer this."""
 
-    reply: Reply
+    reply: SimulatorResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +141,7 @@ class Simulator(ABC):
         self._serving: set[asyncio.Task[None]] = set()
 
     @abstractmethod
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> SimulatorResponse:
         """Do what the gateway does with a request."""
 
     @property

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Meta, Struct
 
 from otp_service.domain.phone import PhoneInvalid, parse
-from otp_service.sandbox.simulators.http_server import Reply, Request, Say
+from otp_service.sandbox.simulators.http_server import Request, Say, SimulatorResponse
 from otp_service.sandbox.simulators.receipt_sender import Hook, Telling, Told
 
 __all__ = ["KedasmsMessage", "KedasmsSimulator", "refusing"]
@@ -96,7 +96,7 @@ class _Refused(Exception):
 def refusing(status: int, message: str, *, code: str | None = None, headers: dict[str, str] | None = None) -> Say:
     """Make the behaviour of a gateway that answers so and sends nothing; `code` is else the status."""
     body = msgspec.json.encode({"code": str(status) if code is None else code, "message": message})
-    return Say(Reply(body, status, {"Content-Type": JSON} | (headers or {})))
+    return Say(SimulatorResponse(body, status, {"Content-Type": JSON} | (headers or {})))
 
 
 class KedasmsSimulator(Telling[KedasmsMessage]):
@@ -130,7 +130,7 @@ class KedasmsSimulator(Telling[KedasmsMessage]):
         self._ivs: set[bytes] = set()
         self._told_at: dict[str, datetime] = {}
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> SimulatorResponse:
         """Take a message, tell a status or set the limits, or say why not; every answer has the gateway's time."""
         try:
             match request.method, request.path:
@@ -146,7 +146,7 @@ class KedasmsSimulator(Telling[KedasmsMessage]):
         except _Refused as refused:
             members, status = {"code": str(refused.status), "message": refused.why}, refused.status
         headers = {"Content-Type": JSON, "Date": formatdate(self._clock(), usegmt=True)}
-        return Reply(msgspec.json.encode(members), status, headers)
+        return SimulatorResponse(msgspec.json.encode(members), status, headers)
 
     def receiver(self, message: KedasmsMessage) -> str:
         """Give the address that the send named."""

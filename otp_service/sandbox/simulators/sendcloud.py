@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import unquote_to_bytes
 
-from otp_service.sandbox.simulators.http_server import Reply, Request, Say
+from otp_service.sandbox.simulators.http_server import Request, Say, SimulatorResponse
 from otp_service.sandbox.simulators.receipt_sender import Hook, Telling, Told
 from otp_service.sandbox.simulators.sendcloud_hooks import ANSWER_SECONDS, RETRIES_AFTER_SECONDS, Form, HookWriter
 
@@ -123,9 +123,9 @@ class SendcloudSimulator(Telling[SendcloudMessage]):
         self._refused = refused or {}
         self._clock = clock
         self._unit = 1000 if milliseconds else 1
-        self._answered: dict[str, tuple[float, Reply]] = {}
+        self._answered: dict[str, tuple[float, SimulatorResponse]] = {}
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> SimulatorResponse:
         """Take a message, or say why not."""
         if request.path != "/smsapi/send":
             return _plain(404, "only /smsapi/send is here")
@@ -179,7 +179,7 @@ class SendcloudSimulator(Telling[SendcloudMessage]):
         pairs = [f"{name}={fields[name]}" for name in sorted(fields) if name != "signature"]
         return hashlib.md5("&".join([self._key, *pairs, self._key]).encode(), usedforsecurity=False).hexdigest()
 
-    def _once(self, fields: Mapping[str, str]) -> Reply:
+    def _once(self, fields: Mapping[str, str]) -> SimulatorResponse:
         request_id, now = fields.get("sendRequestId", ""), self._clock()
         if len(request_id) > LONGEST_REFERENCE:
             raise _NotARequest("sendRequestId is longer than 128")
@@ -190,7 +190,7 @@ class SendcloudSimulator(Telling[SendcloudMessage]):
         self._answered[request_id] = (now, reply)
         return reply
 
-    def _work(self, fields: Mapping[str, str]) -> Reply:
+    def _work(self, fields: Mapping[str, str]) -> SimulatorResponse:
         template = _mode(fields) == "template"
         values = self._values(fields) if template else {}
         if not template and not fields["message"]:
@@ -230,7 +230,7 @@ class SendcloudSimulator(Telling[SendcloudMessage]):
             raise _Refused(483)
         return values
 
-    def _take(self, numbers: list[str], fields: Mapping[str, str], values: dict[str, str]) -> Reply:
+    def _take(self, numbers: list[str], fields: Mapping[str, str], values: dict[str, str]) -> SimulatorResponse:
         taken, items = [], []
         for number in numbers:
             if reason := self._refused.get(number):
@@ -291,10 +291,10 @@ def _fields(request: Request) -> dict[str, str]:
     return fields
 
 
-def _reply(code: int, info: Mapping[str, Any], *, result: bool = True, status: int = 200) -> Reply:
+def _reply(code: int, info: Mapping[str, Any], *, result: bool = True, status: int = 200) -> SimulatorResponse:
     body = {"result": result, "statusCode": code, "message": "success" if code == 200 else "refused", "info": info}
-    return Reply(json.dumps(body).encode(), status, {"Content-Type": "application/json;charset=UTF-8"})
+    return SimulatorResponse(json.dumps(body).encode(), status, {"Content-Type": "application/json;charset=UTF-8"})
 
 
-def _plain(status: int, why: str) -> Reply:
-    return Reply(why.encode(), status, {"Content-Type": "text/plain;charset=utf-8"})
+def _plain(status: int, why: str) -> SimulatorResponse:
+    return SimulatorResponse(why.encode(), status, {"Content-Type": "text/plain;charset=utf-8"})

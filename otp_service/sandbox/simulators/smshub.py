@@ -20,7 +20,7 @@ import jwt
 import msgspec
 from msgspec import Meta, Struct
 
-from otp_service.sandbox.simulators.http_server import Reply, Request, Say, Simulator
+from otp_service.sandbox.simulators.http_server import Request, Say, Simulator, SimulatorResponse
 
 __all__ = ["LIFETIME_SECONDS", "SmshubMessage", "SmshubSimulator", "refusing"]
 
@@ -62,7 +62,7 @@ class _Text(Struct, forbid_unknown_fields=True):
 def refusing(status: int, message: str = "An error has occurred.", headers: dict[str, str] | None = None) -> Say:
     """Make the behaviour of a hub that answers so and sends nothing."""
     body = msgspec.json.encode({"Message": message})
-    return Say(Reply(body, status, {"Content-Type": JSON} | (headers or {})))
+    return Say(SimulatorResponse(body, status, {"Content-Type": JSON} | (headers or {})))
 
 
 class SmshubSimulator(Simulator):
@@ -104,7 +104,7 @@ class SmshubSimulator(Simulator):
         """Believe no token that was given until now."""
         self._tokens.clear()
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> SimulatorResponse:
         """Give a token or take a text, or say why not."""
         match request.method, request.path:
             case "POST", "/Login":
@@ -126,7 +126,7 @@ class SmshubSimulator(Simulator):
         self._free_at = turn + 1 / per_second
         return turn - now
 
-    def _log_in(self, request: Request) -> Reply:
+    def _log_in(self, request: Request) -> SimulatorResponse:
         media_type = _media_type(request)
         if media_type not in (JSON, FORM):
             return _error(415, "The request entity's media type is not supported for this resource.")
@@ -151,7 +151,7 @@ class SmshubSimulator(Simulator):
         self._tokens.add(token)
         return token
 
-    def _take(self, request: Request) -> Reply:
+    def _take(self, request: Request) -> SimulatorResponse:
         if not self._believes(request.headers.get("authorization", "")):
             return _error(401, "Authorization has been denied for this request.")
         if _media_type(request) != JSON:
@@ -182,13 +182,13 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _invalid(member: str, why: str) -> Reply:
+def _invalid(member: str, why: str) -> SimulatorResponse:
     return _json(400, {"Message": "The request is invalid.", "ModelState": {member: [why]}})
 
 
-def _error(status: int, message: str) -> Reply:
+def _error(status: int, message: str) -> SimulatorResponse:
     return _json(status, {"Message": message})
 
 
-def _json(status: int, value: Any) -> Reply:
-    return Reply(msgspec.json.encode(value), status, {"Content-Type": f"{JSON}; charset=utf-8"})
+def _json(status: int, value: Any) -> SimulatorResponse:
+    return SimulatorResponse(msgspec.json.encode(value), status, {"Content-Type": f"{JSON}; charset=utf-8"})
