@@ -42,9 +42,8 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
     """The life of the message at one provider: a status, since when, and the outcome's name when it went wrong.
 
     `provider_message_id` is the gateway's. `call` is the lease that the last call was begun under (0: none was),
-    `again_ms` when the provider may be asked again at the earliest (0: no matter), `ambiguous_since_ms` since when its outcome is
-    ambiguous.
-    `repeats`: the last call repeats one in doubt, of which its refusal says nothing.
+    `again_ms` when the provider may be asked again at the earliest (0: no matter), `ambiguous_since_ms` since
+    when its outcome is ambiguous. `repeats`: the last call repeats one in doubt, of which its refusal says nothing.
     """
 
     provider: str
