@@ -1,4 +1,4 @@
-# Two commands for a newcomer: `make run` and `make test`. Both set up everything they need in .venv.
+# `make run` and `make test` set up everything they need in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -20,10 +20,10 @@ run: setup  ## start the service on 127.0.0.1:8000, with an embedded Valkey and 
 test: .venv/.ready-test  ## run the whole test suite against a real Valkey server
 	@$(BIN)/python -m pytest $(TEST_OPTIONS)
 
-chaos: .venv/.ready-test  ## kill the service while its gateways are slow, down and lying: CHAOS_SEEDS times (20)
+chaos: .venv/.ready-test  ## kill the service while its gateways are slow, down or give wrong answers: CHAOS_SEEDS times (20)
 	@CHAOS_SEEDS=$(CHAOS_SEEDS) $(BIN)/python -m tests.chaos
 
-lint: .venv/.ready-test  ## ruff, mypy --strict, the import contract
+lint: .venv/.ready-test  ## ruff, mypy --strict, the import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
