@@ -1,1 +1,6 @@
-"""One gateway, one file. What a gateway says becomes an outcome here, and nowhere else."""
+"""Providers: the adapters that send messages through SMS gateways.
+
+Each gateway has a package with the same modules: `adapter` (the methods of the port), `wire` (requests and responses),
+`result_codes` (the gateway's codes, with their source, and the outcome of each) and `config` (its table in the
+configuration). What a gateway answers becomes an `Outcome` here and nowhere else.
+"""

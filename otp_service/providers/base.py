@@ -1,7 +1,8 @@
-"""The port of a provider, and the capabilities that a provider may have beside sending.
+"""The port `Provider`, and the capabilities that a provider may have in addition to sending.
 
-A provider knows its wire and nothing else. It never retries, never waits for its turn and never chooses: that is the
-delivery's. It has its time from `clock`, so that a test can move it.
+A provider speaks one gateway's protocol. It never repeats a send that may have been accepted, never waits for capacity
+and never selects another provider: the dispatcher does. An adapter that needs the time takes a `clock`, so that tests
+control it.
 """
 
 from __future__ import annotations
@@ -29,50 +30,57 @@ class Provider(Protocol):
     name: str
     timeout_seconds: float
     idempotent_send: bool
-    """The gateway knows a message by our id and sends it once: an ambiguous outcome may be asked for again."""
+    """The gateway deduplicates sends by our message id: a send with an ambiguous outcome may be repeated."""
     reports_delivery: bool
-    """It tells later what became of a message, by reports or receipts: `sent` is not the last word."""
+    """Reports or receipts tell later whether a message was delivered, so `sent` is not its final status."""
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
-        """Hand one message over, once, within `timeout_seconds`; whatever goes wrong is an outcome, not an error."""
+        """Send one message within `timeout_seconds`. Every failure is an outcome; the method does not raise."""
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections. The provider is not used afterwards."""
 
 
 @runtime_checkable
 class PollingProvider(Provider, Protocol):
-    """A gateway that can be asked what became of a message."""
+    """A provider whose gateway can be queried for the delivery status of a message."""
 
     first_report_seconds: float
-    """How long after a message was sent it is asked for first; 0: never."""
+    """How long after a send the first query is made; 0 disables queries."""
 
     async def fetch_report(self, provider_message_id: str) -> DeliveryReport:
-        """Ask what became of a message that the gateway accepted as `provider_message_id`.
+        """Query the status of the message that the gateway accepted as `provider_message_id`.
 
-        Whatever goes wrong is a report without a status.
+        Every failure is a report without a status; the method does not raise.
         """
 
 
 @runtime_checkable
 class ReceiptProvider(Provider, Protocol):
-    """A gateway that calls us."""
+    """A provider whose gateway calls us with delivery receipts."""
 
     def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
-        """Read a call; raises `ReceiptForged`. A body that cannot be read is no receipt: an empty list."""
+        """Authenticate and read a call of the gateway.
+
+        Returns:
+            The receipts of the call; none if its body cannot be read.
+
+        Raises:
+            ReceiptForged: The call is not authentic.
+        """
 
 
 @runtime_checkable
 class BalanceProvider(Provider, Protocol):
-    """A gateway that tells the account's balance."""
+    """A provider whose gateway can be queried for the balance of the account."""
 
     async def fetch_balance(self) -> Balance | Outcome:
-        """Ask; the outcome that a send would have when there is no answer."""
+        """Query the balance; on failure, return the outcome that a send would have."""
 
 
 @runtime_checkable
 class AccountLimitsProvider(Provider, Protocol):
-    """A gateway whose account takes caps of its own."""
+    """A provider whose gateway enforces limits that we can set for the account."""
 
     async def set_limits(self, limits: AccountLimits) -> Outcome:
-        """Set them: `accepted`, or why not."""
+        """Set the limits; return `ACCEPTED`, or the outcome of the failure."""

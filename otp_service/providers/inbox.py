@@ -1,4 +1,4 @@
-"""The inbox keeps messages in memory instead of sending them: for trying the service out, never for serving it."""
+"""The inbox: a provider that keeps messages in memory instead of sending them, for development and tests only."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from otp_service.domain.outcomes import Outcome
 
 __all__ = ["Inbox", "InboxMessage"]
 
-KEPT: Final = 1000
+MAX_MESSAGES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class InboxMessage:
-    """A text as its recipient would see it."""
+    """A message as its recipient would see it."""
 
     id: str
     to: str
@@ -27,25 +27,24 @@ class InboxMessage:
 
 
 class Inbox:
-    """A provider whose every message is accepted and kept, the newest 1000 of them."""
+    """A provider that accepts every message and keeps the newest 1,000."""
 
     def __init__(self, name: str) -> None:
-        """Be called `name`."""
         self.name = name
         self.idempotent_send = False
         self.reports_delivery = False
         self.timeout_seconds = 1.0
-        self._messages: deque[InboxMessage] = deque(maxlen=KEPT)
+        self._messages: deque[InboxMessage] = deque(maxlen=MAX_MESSAGES)
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
-        """Keep the text."""
+        """Keep the message; it is always accepted."""
         message = InboxMessage(outbound.message_id, outbound.to, outbound.text, self.name, datetime.now(UTC))
         self._messages.appendleft(message)
         return SendResult(Outcome.ACCEPTED, outbound.message_id)
 
     async def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing: there is no connection."""
 
     def messages(self) -> list[InboxMessage]:
-        """List what was sent, newest first."""
+        """Return the messages that were sent, newest first."""
         return list(self._messages)

@@ -1,4 +1,4 @@
-"""ACME SMS as its adapter sees it; not part of the package, and never installed with it."""
+"""A simulator of the ACME SMS gateway, for tests only: it is not part of the package."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ __all__ = ["AcmesmsSimulator", "refusing"]
 
 
 def refusing(error: str, status: int = 400) -> Say:
-    """Make the behaviour of a gateway that refuses, and sends nothing."""
-    return Say(_reply({"error": error}, status))
+    """Return the behaviour of a gateway that refuses a message with `error`."""
+    return Say(_json_response({"error": error}, status))
 
 
 class AcmesmsSimulator(Simulator):
-    """One account; `messages` is what was taken, oldest first, as it was written."""
+    """A gateway with one account. `messages` holds the accepted messages as they were sent, oldest first."""
 
     def __init__(self, token: str) -> None:
-        """Answer to `token`."""
         super().__init__()
         self.messages: list[dict[str, Any]] = []
         self._token = token
 
     def answer(self, request: Request) -> SimulatorResponse:
-        """Take a message, or say why not."""
+        """Accept a message, or refuse the request."""
         if (request.method, request.target) != ("POST", "/messages"):
-            return _reply({"error": "nothing is here"}, 404)
+            return _json_response({"error": "not_found"}, 404)
         if request.headers.get("x-acme-token") != self._token:
-            return _reply({"error": "bad_token"}, 401)
+            return _json_response({"error": "bad_token"}, 401)
         self.messages.append(msgspec.json.decode(request.body, type=dict[str, Any]))
-        return _reply({"id": f"acme-{len(self.messages)}"}, 202)
+        return _json_response({"id": f"acme-{len(self.messages)}"}, 202)
 
 
-def _reply(members: dict[str, str], status: int) -> SimulatorResponse:
+def _json_response(members: dict[str, str], status: int) -> SimulatorResponse:
     return SimulatorResponse(msgspec.json.encode(members), status, {"Content-Type": "application/json"})
