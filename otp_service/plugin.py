@@ -1,11 +1,12 @@
-"""What a package needs that adds a type of provider; everything public of this module is kept stable.
+"""The public API for packages that add a type of provider. All of its names are kept stable.
 
-Such a package names an entry of the group `otp_service.providers`, which is the `type` that it adds:
+Such a package registers an entry point in the group `otp_service.providers`, named after the `type` that it adds:
 
     [project.entry-points."otp_service.providers"]
     acmesms = "acmesms:PLUGIN"
 
-The entry refers to a `ProviderPlugin`: the struct of its table in the config, and what makes a provider out of one.
+The entry point refers to a `ProviderPlugin`: the struct of the provider's table in the configuration, and a function
+or class that makes the provider.
 
     class AcmesmsTable(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="acmesms"):
         base_url: BaseUrl
@@ -13,18 +14,25 @@ The entry refers to a `ProviderPlugin`: the struct of its table in the config, a
 
     PLUGIN = ProviderPlugin(AcmesmsTable, Acmesms)
 
-- **The table** has every key of `CommonProvider` (timeout, pace, price, caps) beside its own. Keys are checked by
-  their types: plain ones with msgspec's `Meta`, `BaseUrl`, `Account` (an identity, plainly or by reference), `Text`,
-  and `SecretText`, which is only ever written `env:NAME` or `file:/path` and arrives as a `Secret`. Every mistake is
-  named by its path. What several values do together is judged by `mistakes`, which yields a `Finding` for each.
-- **The provider** is a `Provider`: it hands a message over once, within its timeout, and says an `Outcome` whatever
-  happens; it never retries, waits or chooses. It calls its gateway through the `GatewayClient` that it is given, which
-  says `transient` or `ambiguous` for every call without a reply, and it closes that client. What else its gateway can
-  do are capabilities: it has the methods of `ReceiptProvider`, `PollingProvider` or `BalanceProvider`, or it does not.
-  Texts, codes, numbers and secrets go into no log, error or `repr`.
+**The table** inherits the keys of `CommonProvider` (timeout, rate, price, daily caps) and adds its own. A key is
+validated by its type: a plain type with msgspec's `Meta`, or one of these:
 
-An entry is imported only when a configured provider has its type. One that is broken is a mistake of the config then.
-`tests/plugin_example` is a whole package.
+- `BaseUrl`: the address of the gateway;
+- `Text`: text that is not a secret;
+- `Account`: an account name or id, written as text, `env:NAME` or `file:/path`;
+- `SecretText`: always written `env:NAME` or `file:/path`, and delivered as a `Secret`.
+
+An error names the path of its key. Override `mistakes` to validate keys together; it yields a `Finding` for each error.
+
+**The provider** implements `Provider`. It sends a message once, within its timeout, and returns an `Outcome` for every
+failure. It does not repeat a send, wait for capacity or select another provider. It calls its gateway with the
+`GatewayClient` that it is given, which returns `TRANSIENT` or `AMBIGUOUS` when there is no response, and closes that
+client in `close`. To support delivery receipts, delivery reports or balances, it also implements `ReceiptProvider`,
+`PollingProvider` or `BalanceProvider`. Never put message texts, codes, phone numbers or secrets into a log, an error
+or a `repr`.
+
+The entry point is imported only if a configured provider has its type; if it is broken, the configuration is invalid.
+See `tests/plugin_example` for a complete package.
 """
 
 from otp_service.domain.message import (
@@ -40,7 +48,8 @@ from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.base import BalanceProvider, PollingProvider, Provider, ReceiptProvider
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
-from otp_service.providers.lenient_json import foreign_answer, integer, json_object, seconds_to_wait
+from otp_service.providers.lenient_json import json_object, parse_integer
+from otp_service.providers.responses import retry_after_seconds, undocumented_response
 from otp_service.settings.gateways import CommonProvider
 from otp_service.settings.mistakes import Finding
 from otp_service.settings.plugins import ProviderPlugin
@@ -72,8 +81,8 @@ __all__ = [
     "SecretText",
     "SendResult",
     "Text",
-    "foreign_answer",
-    "integer",
     "json_object",
-    "seconds_to_wait",
+    "parse_integer",
+    "retry_after_seconds",
+    "undocumented_response",
 ]

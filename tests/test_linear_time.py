@@ -26,13 +26,12 @@ from otp_service.domain.sms_segments import segments
 from otp_service.domain.templates import TemplateInvalid, best_locale, compile_template
 from otp_service.observability import redact
 from otp_service.providers import lenient_json as loose
-from otp_service.providers.eims import adapter as eims
-from otp_service.providers.eims import reports as eims_reports
+from otp_service.providers.eims import wire as eims
 from otp_service.providers.http_client import GatewayResponse
-from otp_service.providers.kedasms import result_codes as kedasms_answers
-from otp_service.providers.sendcloud import adapter as sendcloud
-from otp_service.providers.sendcloud.webhook import read_hook
-from otp_service.providers.smshub import adapter as smshub
+from otp_service.providers.kedasms import wire as kedasms
+from otp_service.providers.sendcloud import wire as sendcloud
+from otp_service.providers.sendcloud.webhook import parse_webhook
+from otp_service.providers.smshub import wire as smshub
 from otp_service.settings import ConfigInvalid, load
 from tests.api.kit import BY_ID, NORMALIZE
 from tests.world import World
@@ -138,31 +137,31 @@ PARSERS: dict[str, Parser] = {
     "a template": compile_template,
     "a template's length": segments,
     "a receipt's token": lambda text: TOKENS.message_id("jakarta", text),
-    "a hook": lambda text: read_hook(call(text), Secret("key")),
-    "a hook, JSON": lambda text: read_hook(call(f'{{"event": {quoted(text)}}}'), Secret("key")),
+    "a hook": lambda text: parse_webhook(call(text), Secret("key")),
+    "a hook, JSON": lambda text: parse_webhook(call(f'{{"event": {quoted(text)}}}'), Secret("key")),
     "loose JSON": loose.json_object,
-    "a loose number": loose.integer,
-    "kedasms": lambda text: kedasms_answers.read_answer(reply(text), 0.0),
-    "kedasms, a message": lambda text: kedasms_answers.read_answer(
+    "a loose number": loose.parse_integer,
+    "kedasms": lambda text: kedasms.parse_send_response(reply(text), 0.0),
+    "kedasms, a message": lambda text: kedasms.parse_send_response(
         reply(f'{{"code": "1", "message": {quoted(text)}}}'), 0.0
     ),
-    "kedasms, limits": lambda text: kedasms_answers.read_limits(reply(text)),
-    "kedasms, a clock": lambda text: kedasms_answers.doubts_time(reply(text)),
-    "kedasms, a date": kedasms_answers.date_of,
-    "kedasms, a status": kedasms_answers.status_of,
-    "smshub": lambda text: smshub.read_answer(reply(text)),
-    "smshub, a page": lambda text: smshub.read_answer(reply(text, 200)),
-    "smshub, a token": lambda text: smshub.read_token(reply(text, 200)),
-    "smshub, a token in quotes": lambda text: smshub.read_token(reply(f'"a.{text}.c"', 200)),
-    "sendcloud": lambda text: sendcloud.read_answer(reply(text, 200), "+6281210100055"),
-    "sendcloud, a reason": lambda text: sendcloud.read_answer(
+    "kedasms, limits": lambda text: kedasms.parse_limits_response(reply(text)),
+    "kedasms, a clock": lambda text: kedasms.rejects_timestamp(reply(text)),
+    "kedasms, a date": kedasms.parse_date,
+    "kedasms, a status": kedasms.parse_delivery_status,
+    "smshub": lambda text: smshub.parse_send_response(reply(text)),
+    "smshub, a page": lambda text: smshub.parse_send_response(reply(text, 200)),
+    "smshub, a token": lambda text: smshub.parse_login_response(reply(text, 200)),
+    "smshub, a token in quotes": lambda text: smshub.parse_login_response(reply(f'"a.{text}.c"', 200)),
+    "sendcloud": lambda text: sendcloud.parse_send_response(reply(text, 200), "+6281210100055"),
+    "sendcloud, a reason": lambda text: sendcloud.parse_send_response(
         reply(f'{{"statusCode": 312, "info": {{"items": [{{"phone": "1", "message": {quoted(text)}}}]}}}}', 200), "+1"
     ),
-    "eims": lambda text: eims.read_answer(reply(text, 200), "6281210100055"),
-    "eims, rows": lambda text: eims.read_answer(reply(f'{{"status": 0, "array": [{text}1]}}', 200), "6281210100055"),
-    "eims, a report": lambda text: eims_reports.read_report(
-        {"array": [["1", text, "", "0"]]}, "1", zero_is_delivered=False
+    "eims": lambda text: eims.parse_send_response(reply(text, 200), "6281210100055"),
+    "eims, rows": lambda text: eims.parse_send_response(
+        reply(f'{{"status": 0, "array": [{text}1]}}', 200), "6281210100055"
     ),
+    "eims, a report": lambda text: eims.parse_report({"array": [["1", text, "", "0"]]}, "1", zero_is_delivered=False),
     "a config's key": lambda text: load({"server": {text: 1}}, {}),
     "a config's value": lambda text: load({"server": {"host": text, "public_url": text}, "redis": {"url": text}}, {}),
     "a config's lists": lambda text: load({"limits": {"recipient": [text]}, "routes": [{"prefix": text}]}, {}),

@@ -1,11 +1,14 @@
-"""The one place that knows the HTTP client, and the one policy for calling gateways.
+"""The HTTP client for gateways. Only this module imports httpx; one set of rules holds for every gateway.
 
-Nothing is retried and no redirect is followed: a send that is repeated is a second text. Every call has a fresh
-connection, because a kept one that the gateway closes meanwhile makes an ambiguous outcome out of nothing. What
-failed before the first byte of the request was written is `transient` (the gateway cannot have acted); whatever
-fails later is `ambiguous`, unless a whole answer has come by then: some gateways say that a body is longer than it is
-(they count wrongly), and then close, or wait. Certificates are checked, bodies are read up to 64 KiB, proxies of the
-environment are not used, and the client's own logging of URLs is off (`observability.py`): they may hold passwords.
+- A request is sent once. The client never retries and never follows a redirect: repeating a send would send a second
+  SMS.
+- Each request has its own connection. If a kept-alive connection were reused and the gateway closed it meanwhile, the
+  outcome would be ambiguous for no reason.
+- A failure before the first byte of the request is written is `transient`: the gateway cannot have acted on it. A later
+  failure is `ambiguous`, unless a complete JSON body has arrived: some gateways declare a Content-Length that is too
+  large, and then close the connection or keep it open.
+- TLS certificates are verified, at most 64 KiB of a body are read, and proxy settings of the environment are ignored.
+- httpx's own logging is off (see `observability.py`), because URLs may contain passwords.
 """
 
 from __future__ import annotations
@@ -25,27 +28,27 @@ __all__ = ["GatewayClient", "GatewayResponse"]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_CONNECTIONS: Final = 256
-_WRITING: Final = (".send_request_headers.started", ".send_connection_init.started")
+_WRITE_EVENTS: Final = (".send_request_headers.started", ".send_connection_init.started")
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayResponse:
-    """A gateway's answer. The body may echo the message: it is read, never logged."""
+    """An HTTP response of a gateway. Never log the body: it may echo the message with its code."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def __repr__(self) -> str:
-        """Leave the body out."""
-        return f"Reply({self.status}, {len(self.body)} bytes)"
+        """Show the status and the size, without the body."""
+        return f"GatewayResponse({self.status}, {len(self.body)} bytes)"
 
 
 class GatewayClient:
-    """Calls one gateway; every failure of the way there is an outcome."""
+    """Calls one gateway. A call that gets no response returns an outcome instead of raising."""
 
     def __init__(self, timeout_seconds: float) -> None:
-        """Give each call `timeout_seconds` in all, from the look-up of the name to the last byte."""
+        """Limit each call to `timeout_seconds` in total, from the DNS lookup to the last byte of the body."""
         self.timeout_seconds = timeout_seconds
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(timeout_seconds),
@@ -56,18 +59,22 @@ class GatewayClient:
         )
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         await self._client.aclose()
 
     async def call(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, content: bytes | None = None
     ) -> GatewayResponse | Outcome:
-        """Make one request, once: the reply, or `transient` / `ambiguous` when there is none."""
+        """Send one request, once.
+
+        Returns:
+            The response; without one, `TRANSIENT` if the gateway cannot have acted, or else `AMBIGUOUS`.
+        """
         written, response, body = False, None, bytearray()
 
         async def trace(event: str, _info: Mapping[str, Any]) -> None:
             nonlocal written
-            written = written or event.endswith(_WRITING)
+            written = written or event.endswith(_WRITE_EVENTS)
 
         extensions = {"trace": trace}
         try:
@@ -75,26 +82,26 @@ class GatewayClient:
             async with asyncio.timeout(self.timeout_seconds):
                 response = await self._client.send(request, stream=True)
                 try:
-                    await _read(response, body)
+                    await _read_body(response, body)
                 finally:
                     await response.aclose()
-        except Exception as problem:  # also what the client does not foresee: a reset while it connects, say
-            LOG.info("gateway_unreached", kind=type(problem).__name__, written=written)
-            if response is None or not _is_whole(body):
+        except Exception as error:  # httpx does not wrap every error: a reset during connect, for example
+            LOG.info("gateway_call_failed", kind=type(error).__name__, request_written=written)
+            if response is None or not _is_complete_json(body):
                 return Outcome.AMBIGUOUS if written else Outcome.TRANSIENT
         return GatewayResponse(response.status_code, response.headers, bytes(body[:MAX_BODY_BYTES]))
 
 
-async def _read(response: httpx.Response, body: bytearray) -> None:
-    """Read into `body`, which grows in place, however small the pieces are."""
+async def _read_body(response: httpx.Response, body: bytearray) -> None:
+    """Append to `body`, so that the caller keeps what was read when this fails; stop after 64 KiB."""
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             break
 
 
-def _is_whole(body: bytearray) -> bool:
-    """Say whether a body that should go on is a whole JSON object or string by itself."""
+def _is_complete_json(body: bytearray) -> bool:
+    """Whether a body that was cut off is already a complete JSON object or string."""
     try:
         return isinstance(msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n\0")), dict | str)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

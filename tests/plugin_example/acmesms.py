@@ -1,8 +1,8 @@
-"""ACME SMS, a gateway that does not exist: how a package of one's own adds a provider.
+"""ACME SMS, a gateway that does not exist: an example of a package that adds a provider.
 
 A message is `POST {base_url}/messages` with the token in `X-Acme-Token` and `{"to", "text", "ref", "callback"}` as
-JSON. HTTP 202 with `{"id"}` is acceptance; a refusal is any other status with `{"error"}`. The gateway calls `callback`
-with `{"id", "state"}`; nothing signs that call, so only the token in its address proves it.
+JSON. HTTP 202 with `{"id"}` is acceptance; any other status with `{"error"}` is a refusal. The gateway calls `callback`
+with `{"id", "state"}`. That call is not signed: only the token in the callback URL authenticates it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from otp_service.plugin import (
     SecretText,
     SendResult,
     Text,
-    foreign_answer,
     json_object,
+    undocumented_response,
 )
 
 OUTCOMES: Final[dict[str, Outcome]] = {
@@ -51,7 +51,7 @@ STATES: Final[dict[str, DeliveryStatus]] = {
 
 
 class AcmesmsTable(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="acmesms"):
-    """`[providers.<name>]` with `type = "acmesms"`. A short code has no name to show."""
+    """`[providers.<name>]` with `type = "acmesms"`. A message is from a `sender` or from a `short_code`."""
 
     base_url: BaseUrl = "https://sms.acme.example"
     token: SecretText
@@ -59,7 +59,7 @@ class AcmesmsTable(CommonProvider, frozen=True, kw_only=True, tag_field="type", 
     short_code: Annotated[int, Meta(ge=1000, le=999_999)] | None = None
 
     def mistakes(self) -> Iterator[Finding]:
-        """A message has one sender."""
+        """Reject a table with both a sender and a short code."""
         if self.sender is not None and self.short_code is not None:
             yield ("short_code",), "a second sender", "sender or short_code"
 
@@ -68,7 +68,6 @@ class Acmesms:
     """One account at ACME SMS."""
 
     def __init__(self, name: str, table: AcmesmsTable, client: GatewayClient) -> None:
-        """Send through `client` as the account of `table`."""
         self.name = name
         self.idempotent_send = False
         self.reports_delivery = True
@@ -81,7 +80,7 @@ class Acmesms:
         await self._client.close()
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
-        """Hand one message over; see the port."""
+        """Send one message; see `Provider.send`."""
         message: dict[str, object] = {"to": outbound.to, "text": outbound.text, "ref": outbound.message_id}
         if sender := self._table.sender or self._table.short_code:
             message["from"] = sender
@@ -89,28 +88,30 @@ class Acmesms:
             message["callback"] = outbound.receipt_url
         headers = {"Content-Type": "application/json", "X-Acme-Token": self._table.token.reveal()}
         url, content = f"{self._table.base_url}/messages", msgspec.json.encode(message)
-        return read_answer(await self._client.call("POST", url, headers=headers, content=content))
+        return parse_send_response(await self._client.call("POST", url, headers=headers, content=content))
 
     def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
-        """Read a callback; see the port `ReceiptProvider`."""
+        """Read a callback; see `ReceiptProvider.parse_receipts`."""
         if call.message_id is None:
             raise ReceiptForged
         body = json_object(call.body)
-        state, identity = body.get("state"), body.get("id")
-        if not isinstance(state, str) or not isinstance(identity, str):
+        state, provider_message_id = body.get("state"), body.get("id")
+        if not isinstance(state, str) or not isinstance(provider_message_id, str):
             return []
-        return [Receipt(call.message_id, STATES.get(state), provider_message_id=identity)]
+        return [Receipt(call.message_id, STATES.get(state), provider_message_id=provider_message_id)]
 
 
-def read_answer(reply: GatewayResponse | Outcome) -> SendResult:
-    """Say what `reply` means."""
-    if isinstance(reply, Outcome):
-        return SendResult(reply)
-    answer = json_object(reply.body)
-    if reply.status == 202 and isinstance(answer.get("id"), str):
+def parse_send_response(response: GatewayResponse | Outcome) -> SendResult:
+    """Classify the response to a message."""
+    if isinstance(response, Outcome):
+        return SendResult(response)
+    answer = json_object(response.body)
+    if response.status == 202 and isinstance(answer.get("id"), str):
         return SendResult(Outcome.ACCEPTED, answer["id"])
     error = answer.get("error")
-    return SendResult(OUTCOMES.get(error, Outcome.CONFIG_ERROR)) if isinstance(error, str) else foreign_answer(reply)
+    if isinstance(error, str):
+        return SendResult(OUTCOMES.get(error, Outcome.CONFIG_ERROR))
+    return undocumented_response(response)
 
 
 PLUGIN = ProviderPlugin(AcmesmsTable, Acmesms)

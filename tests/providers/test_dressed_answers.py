@@ -10,13 +10,14 @@ import pytest
 from otp_service.domain.message import Balance, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.eims import adapter as eims
+from otp_service.providers.eims import wire as eims
 from otp_service.providers.http_client import GatewayResponse
-from otp_service.providers.kedasms import result_codes as kedasms_answers
-from otp_service.providers.lenient_json import json_value, number_of
-from otp_service.providers.sendcloud import adapter as sendcloud
-from otp_service.providers.sendcloud.webhook import read_hook
-from otp_service.providers.smshub import adapter as smshub
+from otp_service.providers.kedasms import wire as kedasms
+from otp_service.providers.lenient_json import json_value
+from otp_service.providers.responses import parse_echoed_number
+from otp_service.providers.sendcloud import wire as sendcloud
+from otp_service.providers.sendcloud.webhook import parse_webhook
+from otp_service.providers.smshub import wire as smshub
 from otp_service.sandbox.simulators.http_server import Say
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from tests.providers import eims_kit
@@ -36,21 +37,21 @@ dressed = pytest.mark.parametrize("dress", DRESSES.values(), ids=DRESSES)
 NUMBER, DIGITS = "+6281210100055", "6281210100055"
 Read = Callable[[GatewayResponse], SendResult]
 REFUSALS: Final[list[tuple[Read, int, str, Outcome]]] = [
-    (lambda reply: eims.read_answer(reply, DIGITS, "ID"), 200, '{"status":-10}', Outcome.FUNDS),
-    (lambda reply: eims.read_answer(reply, DIGITS, "ID"), 200, '{"status":"-9"}', Outcome.RECIPIENT_INVALID),
-    (lambda reply: eims.read_answer(reply, DIGITS, "ID"), 200, '{"status":-1}', Outcome.CONFIG_ERROR),
-    (lambda reply: kedasms_answers.read_answer(reply, 0), 200, '{"code":"7","message":"余额不足"}', Outcome.FUNDS),
-    (lambda reply: kedasms_answers.read_answer(reply, 0), 400, "Invalid phone number", Outcome.RECIPIENT_INVALID),
-    (lambda reply: sendcloud.read_answer(reply, NUMBER, "ID"), 200, '{"statusCode":499}', Outcome.FUNDS),
+    (lambda reply: eims.parse_send_response(reply, DIGITS, "ID"), 200, '{"status":-10}', Outcome.FUNDS),
+    (lambda reply: eims.parse_send_response(reply, DIGITS, "ID"), 200, '{"status":"-9"}', Outcome.RECIPIENT_INVALID),
+    (lambda reply: eims.parse_send_response(reply, DIGITS, "ID"), 200, '{"status":-1}', Outcome.CONFIG_ERROR),
+    (lambda reply: kedasms.parse_send_response(reply, 0), 200, '{"code":"7","message":"余额不足"}', Outcome.FUNDS),
+    (lambda reply: kedasms.parse_send_response(reply, 0), 400, "Invalid phone number", Outcome.RECIPIENT_INVALID),
+    (lambda reply: sendcloud.parse_send_response(reply, NUMBER, "ID"), 200, '{"statusCode":499}', Outcome.FUNDS),
     (
-        lambda reply: sendcloud.read_answer(reply, NUMBER, "ID"),
+        lambda reply: sendcloud.parse_send_response(reply, NUMBER, "ID"),
         200,
         '{"statusCode":312,"info":{"items":[{"phone":"0812-1010-0055","message":"黑名单"}]}}',
         Outcome.RECIPIENT_BLOCKED,
     ),
-    (smshub.read_answer, 400, "The number has unsubscribed", Outcome.RECIPIENT_BLOCKED),
-    (smshub.read_answer, 400, '{"Message":"Message is too long"}', Outcome.CONTENT_REJECTED),
-    (smshub.read_answer, 200, "<!DOCTYPE html><p>Sign in</p>", Outcome.AMBIGUOUS),
+    (smshub.parse_send_response, 400, "The number has unsubscribed", Outcome.RECIPIENT_BLOCKED),
+    (smshub.parse_send_response, 400, '{"Message":"Message is too long"}', Outcome.CONTENT_REJECTED),
+    (smshub.parse_send_response, 200, "<!DOCTYPE html><p>Sign in</p>", Outcome.AMBIGUOUS),
 ]
 
 
@@ -80,7 +81,7 @@ def test_a_hook_is_read_in_any_dress(dress: Callable[[str], bytes]) -> None:
     """SendCloud's JSON hook, signed as ever."""
     hook = write("Delivered", form="json")
     whole = call(type(hook)(dress(hook.body.decode()), hook.content_type))
-    [receipt] = read_hook(whole, Secret(APP_KEY))
+    [receipt] = parse_webhook(whole, Secret(APP_KEY))
     assert receipt.status is DeliveryStatus.DELIVERED
 
 
@@ -88,9 +89,9 @@ def test_a_hook_is_read_in_any_dress(dress: Callable[[str], bytes]) -> None:
 def test_a_token_is_read_in_any_dress(dress: Callable[[str], bytes]) -> None:
     """The hub's login answers with a JSON string, or with the bare token."""
     for text in ('"a.b.c"', "a.b.c"):
-        token = smshub.read_token(GatewayResponse(200, {}, dress(text)))
+        token = smshub.parse_login_response(GatewayResponse(200, {}, dress(text)))
         assert isinstance(token, smshub.Token)
-        assert token.text.reveal() == "a.b.c"
+        assert token.jwt.reveal() == "a.b.c"
 
 
 @pytest.mark.parametrize(
@@ -134,10 +135,10 @@ def test_what_is_no_json_stays_none(body: bytes, value: object) -> None:
 )
 def test_the_number_that_a_gateway_names(echoed: object, named: str | None) -> None:
     """Every spelling of ours is ours; what cannot be read may be; another number is another."""
-    assert number_of(echoed, NUMBER, "ID") == named
+    assert parse_echoed_number(echoed, NUMBER, "ID") == named
 
 
 @pytest.mark.parametrize("country", ["ID", ""])
 def test_a_spelling_without_its_country_is_not_read_as_another_country(country: str) -> None:
     """`812…` begins with the code of Japan."""
-    assert number_of("81210100055", NUMBER, country) == NUMBER
+    assert parse_echoed_number("81210100055", NUMBER, country) == NUMBER

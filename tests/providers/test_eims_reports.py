@@ -9,7 +9,8 @@ import pytest
 
 from otp_service.domain.message import DeliveryReport
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.providers.eims.reports import DELIVERY_OUTCOMES, SEND_OUTCOMES, read_report
+from otp_service.providers.eims.result_codes import DELIVERY_STATUS_OUTCOMES, SEND_STATUS_OUTCOMES
+from otp_service.providers.eims.wire import parse_report
 from otp_service.sandbox.simulators.eims import EimsState, refusing
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
 from tests.providers.eims_kit import DIGITS, eims, ejoin, outbound, said
@@ -33,7 +34,7 @@ def row(length: int, sent: object, delivery: object = None) -> list[Any]:
 
 def read(*rows: list[Any], zero: bool = False) -> DeliveryReport:
     """Read an answer with these rows."""
-    return read_report({"status": 0, "array": list(rows)}, str(ID), zero_is_delivered=zero)
+    return parse_report({"status": 0, "array": list(rows)}, str(ID), zero_is_delivered=zero)
 
 
 @pytest.mark.parametrize("as_text", [False, True])
@@ -84,8 +85,8 @@ def test_every_reason_has_its_outcome(sent: int, outcome: str) -> None:
 
 def test_the_tables_have_no_other_reasons() -> None:
     """What is in them is tested."""
-    assert SEND_OUTCOMES.keys() == {code for codes in SENT.values() for code in codes}
-    assert DELIVERY_OUTCOMES.keys() == {2, 4}
+    assert SEND_STATUS_OUTCOMES.keys() == {code for codes in SENT.values() for code in codes}
+    assert DELIVERY_STATUS_OUTCOMES.keys() == {2, 4}
 
 
 @pytest.mark.parametrize("sent", [3, 99, -1, 1015, 1999])
@@ -127,7 +128,7 @@ def test_where_zero_is_delivered(length: int, delivery: int | None, expected: De
 )
 def test_what_says_nothing_of_the_message(answer: dict[str, Any]) -> None:
     """Not found, however late, and rows that are none: no status, and no failure."""
-    assert read_report(answer, str(ID), zero_is_delivered=True) == NOTHING
+    assert parse_report(answer, str(ID), zero_is_delivered=True) == NOTHING
 
 
 def test_our_row_is_found_among_others() -> None:

@@ -14,7 +14,8 @@ from otp_service.domain.message import Balance, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.base import BalanceProvider, PollingProvider
-from otp_service.providers.eims.adapter import EimsAccount, sign
+from otp_service.providers.eims.adapter import EimsAccount
+from otp_service.providers.eims.wire import sign
 from otp_service.sandbox.simulators.eims import refusing
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
 from tests.providers.eims_kit import ACCOUNT, DIGITS, NOW, PASSWORD, TEXT, eims, ejoin, outbound, said

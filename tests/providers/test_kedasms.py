@@ -17,7 +17,7 @@ from otp_service.domain.secret import Secret
 from otp_service.providers.base import AccountLimitsProvider, PollingProvider, Provider, ReceiptProvider
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
-from otp_service.providers.kedasms.result_codes import read_answer
+from otp_service.providers.kedasms.wire import parse_send_response
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Say, Slow
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.kedasms import refusing
@@ -88,7 +88,7 @@ ANSWERS: list[tuple[int, Any, SendResult]] = [
 def test_an_answer_has_one_meaning(status: int, body: Any, expected: SendResult) -> None:
     """Only "0" with a task in a 2xx is acceptance; what is not surely a refusal is ambiguous."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    assert read_answer(GatewayResponse(status, {}, raw), NOW) == expected
+    assert parse_send_response(GatewayResponse(status, {}, raw), NOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ async def test_a_wrong_clock_is_set_once(wrong_by: int) -> None:
     simulator = on_time()
     async with gateway(simulator, ours=NOW + wrong_by) as provider:
         outcomes = [(await provider.send(SENDING)).outcome for _ in range(3)]
-        assert provider.offset == -wrong_by
+        assert provider.clock_offset == -wrong_by
     assert outcomes == [Outcome.ACCEPTED] * 3
     assert (len(simulator.requests), len(simulator.messages)) == (4, 3)
 

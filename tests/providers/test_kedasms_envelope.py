@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.providers.kedasms.adapter import sealed
+from otp_service.providers.kedasms.wire import encrypt_message
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from tests.providers.kedasms_kit import API_KEY, KEY, NOW, SENDING, gateway, on_time
 
@@ -45,7 +45,7 @@ JAVA_SAMPLE = encrypted(TIMESTAMP + PLAINTEXT, None)
 
 def test_the_envelope_is_the_one_of_the_vector() -> None:
     """The vector of the fact sheet comes out byte for byte."""
-    assert sealed(KEY, IV, NOW, PLAINTEXT) == SEALED
+    assert encrypt_message(KEY, IV, NOW, PLAINTEXT) == SEALED
     assert len(base64.b64decode(SEALED)) == 86 and len(PLAINTEXT) == 70
     assert TIMESTAMP.hex() == "00000000660cee40"
 
@@ -71,8 +71,8 @@ async def test_the_simulator_takes_the_vector() -> None:
         {"cipherText": SEALED[:-4] + "AAA="},
         {"cipherText": "=" + SEALED},
         {"timestamp": NOW + 1},
-        {"timestamp": NOW - 301, "cipherText": sealed(KEY, IV, NOW - 301, PLAINTEXT)},
-        {"timestamp": NOW + 301, "cipherText": sealed(KEY, IV, NOW + 301, PLAINTEXT)},
+        {"timestamp": NOW - 301, "cipherText": encrypt_message(KEY, IV, NOW - 301, PLAINTEXT)},
+        {"timestamp": NOW + 301, "cipherText": encrypt_message(KEY, IV, NOW + 301, PLAINTEXT)},
         {"timestamp": NOW * 1000},
         {"timestamp": str(NOW)},
         {"iv": base64.b64encode(bytes(12)).decode()},
@@ -102,7 +102,7 @@ async def test_the_simulator_wants_national_numbers(country: str, number: str) -
     """A number with its country code or trunk prefix, or of another country, is refused."""
     message = json.dumps({"countryCode": country, "phoneNumbers": [number], "content": "x"}).encode()
     async with on_time() as simulator:
-        assert await posted(simulator, envelope(cipherText=sealed(KEY, IV, NOW, message))) == [400]
+        assert await posted(simulator, envelope(cipherText=encrypt_message(KEY, IV, NOW, message))) == [400]
 
 
 async def test_the_simulator_refuses_an_iv_twice() -> None:

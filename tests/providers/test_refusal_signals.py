@@ -10,12 +10,13 @@ import pytest
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import HealthSignal, Outcome
-from otp_service.providers.eims import adapter as eims
+from otp_service.providers.eims import wire as eims
+from otp_service.providers.eims.result_codes import ACCOUNT_ERRORS, ACCOUNT_ERRORS_V2
 from otp_service.providers.http_client import GatewayResponse
-from otp_service.providers.kedasms import result_codes as kedasms_answers
-from otp_service.providers.lenient_json import foreign_answer, names_destination
-from otp_service.providers.sendcloud import adapter as sendcloud
-from otp_service.providers.smshub import adapter as smshub
+from otp_service.providers.kedasms import wire as kedasms
+from otp_service.providers.responses import describes_unsupported_destination, undocumented_response
+from otp_service.providers.sendcloud import wire as sendcloud
+from otp_service.providers.smshub import wire as smshub
 
 TRIP, FAILURE, SUCCESS = HealthSignal.TRIP, HealthSignal.FAILURE, HealthSignal.SUCCESS
 NONE: Final = HealthSignal.NONE
@@ -38,9 +39,9 @@ def body_of(value: Any) -> bytes:
 def test_every_status_of_eims(status: int, signed: bool) -> None:
     """A refused password, address or user trips; of the rest what is not known is counted; verdicts are healthy."""
     account = {-1, -2, -13} | ({-29, -30, -31, -32} if signed else set())
-    sure = eims.SURE_SIGNED if signed else eims.SURE
+    sure = ACCOUNT_ERRORS_V2 if signed else ACCOUNT_ERRORS
     outcome, signal = judged(
-        eims.read_answer(GatewayResponse(200, {}, body_of({"status": status})), "62812", "ID", sure)
+        eims.parse_send_response(GatewayResponse(200, {}, body_of({"status": status})), "62812", "ID", sure)
     )
     assert (signal is TRIP) == (status in account or status == -10)
     if outcome is CONFIG and status not in account:
@@ -79,7 +80,7 @@ KEDASMS: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
 @pytest.mark.parametrize(("status", "body", "outcome", "signal"), KEDASMS)
 def test_refusals_of_kedasms(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
     """By status and words; a page of a proxy is nobody's word."""
-    assert judged(kedasms_answers.read_answer(GatewayResponse(status, {}, body_of(body)), 0)) == (outcome, signal)
+    assert judged(kedasms.parse_send_response(GatewayResponse(status, {}, body_of(body)), 0)) == (outcome, signal)
 
 
 def item(words: str) -> dict[str, Any]:
@@ -106,7 +107,7 @@ SENDCLOUD: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
 def test_refusals_of_sendcloud(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
     """By code, and by words where the code does not say what is meant."""
     reply = GatewayResponse(status, {}, body_of(body))
-    assert judged(sendcloud.read_answer(reply, "+6281210100055", "ID")) == (outcome, signal)
+    assert judged(sendcloud.parse_send_response(reply, "+6281210100055", "ID")) == (outcome, signal)
 
 
 SMSHUB: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
@@ -131,7 +132,7 @@ SMSHUB: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
 @pytest.mark.parametrize(("status", "body", "outcome", "signal"), SMSHUB)
 def test_refusals_of_the_hub(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
     """A 403 for a number is not about the program, and no verdict about the recipient: another gateway may reach it."""
-    assert judged(smshub.read_answer(GatewayResponse(status, {}, body_of(body)))) == (outcome, signal)
+    assert judged(smshub.parse_send_response(GatewayResponse(status, {}, body_of(body)))) == (outcome, signal)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_refusals_of_the_hub(status: int, body: Any, outcome: Outcome, signal: H
 )
 def test_refused_logins_at_the_hub(status: int, body: bytes, signal: HealthSignal) -> None:
     """A 401, and an answer without a token, are how the hub refuses a program; a page or a 404 is somebody else's."""
-    answer = smshub.read_token(GatewayResponse(status, {}, body))
+    answer = smshub.parse_login_response(GatewayResponse(status, {}, body))
     assert isinstance(answer, SendResult)
     assert judged(answer) == (CONFIG, signal)
 
@@ -165,13 +166,13 @@ def test_refused_logins_at_the_hub(status: int, body: bytes, signal: HealthSigna
 )
 def test_an_answer_of_somebody_else(status: int, outcome: Outcome, signal: HealthSignal) -> None:
     """A proxy's 403 or 404 may be about one request; a 401 is about who asks."""
-    assert judged(foreign_answer(GatewayResponse(status, {}, b"<html>"))) == (outcome, signal)
+    assert judged(undocumented_response(GatewayResponse(status, {}, b"<html>"))) == (outcome, signal)
 
 
 Answer = Callable[[GatewayResponse, str], SendResult]
 ANSWERS: Final[list[Answer]] = [
-    smshub.read_answer,
-    lambda reply, text: kedasms_answers.read_answer(reply, 0, text),
+    smshub.parse_send_response,
+    lambda reply, text: kedasms.parse_send_response(reply, 0, text),
 ]
 
 
@@ -187,4 +188,4 @@ def test_the_text_of_a_message_is_no_word_about_the_account(answer: Answer, bran
 @pytest.mark.parametrize("words", ["Network error", "channel busy", "not supported", "Phone is required", "timeout"])
 def test_words_that_say_nothing_of_a_destination(words: str) -> None:
     """A platform's trouble is not taken for a number that is not served: it has to count."""
-    assert not names_destination(words)
+    assert not describes_unsupported_destination(words)

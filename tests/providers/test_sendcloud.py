@@ -15,7 +15,8 @@ from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.base import ReceiptProvider
-from otp_service.providers.sendcloud.adapter import SendcloudAccount, signature
+from otp_service.providers.sendcloud.adapter import SendcloudAccount
+from otp_service.providers.sendcloud.wire import signature
 from otp_service.sandbox.simulators.http_server import Cut, Hang
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from tests.providers.sendcloud_kit import KEY, NOW, TEXT, TO, aurora, outbound, said, sendcloud

@@ -8,7 +8,7 @@ import pytest
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.providers.sendcloud.adapter import OUTCOMES
+from otp_service.providers.sendcloud.result_codes import STATUS_OUTCOMES
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Slow
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusing
 from tests.providers.sendcloud_kit import TO, aurora, outbound, said, sendcloud
@@ -45,7 +45,7 @@ async def test_every_code_has_its_outcome(gateway: SendcloudSimulator, code: int
 
 def test_the_table_has_no_other_codes() -> None:
     """What is in the table is tested."""
-    assert OUTCOMES.keys() == {code for codes in CODES.values() for code in codes}
+    assert STATUS_OUTCOMES.keys() == {code for codes in CODES.values() for code in codes}
 
 
 @pytest.mark.parametrize(("code", "outcome"), [(40099, "config_error"), (500, "ambiguous"), (59999, "ambiguous")])

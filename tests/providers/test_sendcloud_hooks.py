@@ -15,7 +15,8 @@ from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.sendcloud.adapter import Sendcloud, SendcloudAccount
-from otp_service.providers.sendcloud.webhook import EVENT_OUTCOMES, hook_signature, read_hook
+from otp_service.providers.sendcloud.result_codes import EVENT_ERRORS
+from otp_service.providers.sendcloud.webhook import parse_webhook, webhook_signature
 from otp_service.sandbox.simulators import sendcloud_hooks
 from otp_service.sandbox.simulators.sendcloud_hooks import RETRIES_AFTER_SECONDS, Hook, HookWriter
 from tests.providers.sendcloud_kit import NOW
@@ -44,7 +45,7 @@ def call(hook: Hook | None, *, now: float = NOW, method: str = "POST", **more: A
 
 def read(hook: Hook | None, **options: Any) -> Sequence[Receipt]:
     """Read a hook with the account's key."""
-    return read_hook(call(hook, **options), Secret(APP_KEY))
+    return parse_webhook(call(hook, **options), Secret(APP_KEY))
 
 
 def fields_of(hook: Hook) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def test_every_reason_has_its_outcome(code: int, error: str) -> None:
 
 def test_the_table_has_no_other_reasons() -> None:
     """What is in the table is tested."""
-    assert EVENT_OUTCOMES.keys() == {code for codes in CODES.values() for code in codes}
+    assert EVENT_ERRORS.keys() == {code for codes in CODES.values() for code in codes}
 
 
 @pytest.mark.parametrize("code", [490, 0, "x", None, [1]])
@@ -171,7 +172,7 @@ def test_time_and_token_cannot_trade_digits() -> None:
     """The signature is over both in one string; a boundary that moved makes a time that is none."""
     token = "7" + "a" * 49
     timestamp = str(int(NOW * 1000))
-    signature = hook_signature(Secret(APP_KEY), timestamp, token)
+    signature = webhook_signature(Secret(APP_KEY), timestamp, token)
     body = {"event": "Delivered", "customArgs": OURS, "signature": signature}
 
     assert len(read(raw(body | {"timestamp": timestamp, "token": token}))) == 1

@@ -21,7 +21,8 @@ from otp_service.providers.base import (
     ReceiptProvider,
 )
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
-from otp_service.providers.smshub.adapter import Smshub, SmshubAccount, Token, read_answer, read_token
+from otp_service.providers.smshub.adapter import Smshub, SmshubAccount
+from otp_service.providers.smshub.wire import Token, parse_login_response, parse_send_response
 from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing
 from tests.providers.smshub_kit import ACCEPTED, KEY, NOW, SENDING, SID, count, hub, jwt_of
@@ -62,7 +63,7 @@ def invalid(member: str) -> bytes:
 )
 def test_an_answer_has_one_meaning(status: int, body: bytes, outcome: Outcome) -> None:
     """A 2xx is acceptance unless it is a page of somebody else's; a 5xx may be the hub's trouble after it has sent."""
-    assert read_answer(GatewayResponse(status, {}, body)) == SendResult(outcome)
+    assert parse_send_response(GatewayResponse(status, {}, body)) == SendResult(outcome)
 
 
 @pytest.mark.parametrize(
@@ -77,15 +78,15 @@ def test_an_answer_has_one_meaning(status: int, body: bytes, outcome: Outcome) -
 )
 def test_a_refusal_of_unknown_meaning_is_counted(status: int, body: bytes) -> None:
     """It surely sent nothing, and does not open the circuit by itself."""
-    assert read_answer(GatewayResponse(status, {}, body)) == SendResult.undocumented()
+    assert parse_send_response(GatewayResponse(status, {}, body)) == SendResult.undocumented()
 
 
 def test_a_time_to_wait_is_passed_on() -> None:
     """`Retry-After` counts for a 429, and makes a refusal of a 503."""
-    assert read_answer(GatewayResponse(429, {"retry-after": "7"}, b"")) == SendResult(
+    assert parse_send_response(GatewayResponse(429, {"retry-after": "7"}, b"")) == SendResult(
         Outcome.THROTTLED, retry_after=7.0
     )
-    assert read_answer(GatewayResponse(503, {"retry-after": "7"}, b"")) == SendResult(
+    assert parse_send_response(GatewayResponse(503, {"retry-after": "7"}, b"")) == SendResult(
         Outcome.TRANSIENT, retry_after=7.0
     )
 
@@ -105,9 +106,9 @@ TOKEN = jwt_of({"unique_name": SID, "exp": NOW})
 )
 def test_a_token_is_read_with_whatever_quotes(body: str) -> None:
     """A JSON string is documented; bare, doubly quoted and escaped ones are borne."""
-    token = read_token(GatewayResponse(200, {}, body.encode()))
+    token = parse_login_response(GatewayResponse(200, {}, body.encode()))
     assert isinstance(token, Token)
-    assert (token.text.reveal(), token.until) == (TOKEN, NOW - 300)
+    assert (token.jwt.reveal(), token.usable_until) == (TOKEN, NOW - 300)
 
 
 @pytest.mark.parametrize(
@@ -115,16 +116,16 @@ def test_a_token_is_read_with_whatever_quotes(body: str) -> None:
 )
 def test_what_is_no_token_is_refused(body: bytes) -> None:
     """An error page, an empty answer or one that would add to a header is not used as a token."""
-    assert read_token(GatewayResponse(200, {}, body)) == SendResult(Outcome.CONFIG_ERROR)
+    assert parse_login_response(GatewayResponse(200, {}, body)) == SendResult(Outcome.CONFIG_ERROR)
 
 
 @pytest.mark.parametrize("claims", [b"{}", b'{"exp":"soon"}', b'{"exp":null}', b'{"exp":[1]}', b"[]", b"\xff", b""])
 def test_a_token_without_an_end_is_used_until_it_is_refused(claims: bytes) -> None:
     """The end only saves a refusal: that it cannot be read does not matter."""
     middle = base64.urlsafe_b64encode(claims).rstrip(b"=") if claims else b"b"
-    token = read_token(GatewayResponse(200, {}, b'"a.' + middle + b'.c"'))
+    token = parse_login_response(GatewayResponse(200, {}, b'"a.' + middle + b'.c"'))
     assert isinstance(token, Token)
-    assert token.until == math.inf
+    assert token.usable_until == math.inf
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "raw"])
@@ -192,7 +193,7 @@ async def test_nothing_secret_is_shown(caplog: pytest.LogCaptureFixture, capsys:
         await provider.send(SENDING)
         token = simulator.requests[-1].headers["authorization"]
         account = SmshubAccount(simulator.url, Secret(SID), Secret(KEY), "program")
-        held = read_token(GatewayResponse(200, {}, token.encode()))
+        held = parse_login_response(GatewayResponse(200, {}, token.encode()))
         printed = capsys.readouterr()
     shown = caplog.text + printed.out + printed.err + repr(account) + repr(vars(provider)) + repr(held)
     shown += "".join(request.target for request in simulator.requests)

@@ -12,7 +12,7 @@ import pytest
 from otp_service.domain.message import Receipt, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.sendcloud.webhook import read_hook
+from otp_service.providers.sendcloud.webhook import parse_webhook
 from otp_service.sandbox.simulators.http_server import Cut, Hang, Say, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.receipt_sender import Told, Word
@@ -103,7 +103,7 @@ async def test_sendcloud_posts_an_event(form: Form, say: Word, reason: int | Non
     assert body.get("smsIds", json.dumps([body.get("smsId")])) == json.dumps([f"{SMS_ID}${TO[1:]}"])
     content_type = request.headers["content-type"]
     call = ReceiptRequest("POST", "https://x", None, NOW, content_type=content_type, body=request.body)
-    [receipt] = read_hook(call, Secret(APP_KEY))
+    [receipt] = parse_webhook(call, Secret(APP_KEY))
     error = {500: Outcome.RECIPIENT_INVALID, 430: Outcome.RECIPIENT_BLOCKED, 410: Outcome.RECIPIENT_BLOCKED}
     wrong = None if say != "undelivered" else error.get(reason or 0, Outcome.TRANSIENT)
     expected = Receipt("v1-ABC_7", STATUSES[say], wrong, provider_message_id=SMS_ID, to=TO[1:], once=receipt.once)

@@ -9,7 +9,7 @@ import pytest
 from otp_service.domain.message import ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.sendcloud.webhook import read_hook
+from otp_service.providers.sendcloud.webhook import parse_webhook
 from tests.sandbox.kit import Receiver, Sandbox, until
 
 NUMBERS = [
@@ -108,7 +108,7 @@ async def test_receipts_are_told_as_scripted(sandbox: Sandbox) -> None:
     assert first == second
     form = receiver.requests[0].headers["content-type"]
     call = ReceiptRequest("POST", receiver.url, None, time.time(), content_type=form, body=first)
-    [receipt] = read_hook(call, Secret("sandbox-hook-key"))
+    [receipt] = parse_webhook(call, Secret("sandbox-hook-key"))
     assert (receipt.message_id, receipt.to) == (verification_id, "6281310100090")
     assert (receipt.status, receipt.error) == (DeliveryStatus.UNDELIVERED, Outcome.RECIPIENT_INVALID)
 

@@ -1,1 +1,1 @@
-"""The provider for EIMS / Ejoin: adapter, result codes and config."""
+"""EIMS / Ejoin, the Indonesian gateway."""

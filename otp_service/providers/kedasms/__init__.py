@@ -1,1 +1,1 @@
-"""The provider for KedaSMS: adapter, result codes and config."""
+"""KedaSMS."""

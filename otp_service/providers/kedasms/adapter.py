@@ -1,28 +1,22 @@
-"""KedaSMS: the message is sealed with AES-256-GCM and posted to a front proxy; callbacks tell what became of it.
+"""KedaSMS: encrypted messages, posted to a proxy; callbacks report what became of them.
 
-Documented: the envelope, the fields, `code` "0" with a `taskId` for success, the shape of a callback, of the status and
-of the limits. Not documented: the answer to the limits, and how a `taskId` becomes the `msgid` that callbacks and the
-status speak of. What answers mean is in `kedasms_answers.py`.
+Documented: the encrypted envelope, the parameters, success as `code` "0" with a `taskId`, and the form of a callback,
+of a status response and of the request that sets limits. Not documented: the response to that request, every error,
+and how a `taskId` relates to the `msgid` of callbacks and status queries.
 
-The proxy forwards to a back end: a timeout and a 5xx may have been forwarded, and are ambiguous. There is no
-idempotency key. The one thing that is asked again is a request that was refused (4xx) for its timestamp: once, with the
-clock of the answer's `Date`. The status and the refusals may echo the text, hence the code: no body is kept or logged.
+The proxy forwards to a back end. A timeout or a 5xx may have been forwarded, and is ambiguous. There is no idempotency
+key. The adapter repeats a request only if it was refused (4xx) for its timestamp: once, with the time of the response's
+`Date` header. Status responses and refusals may echo the text with its code: bodies are never stored or logged.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import re
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
-
-import msgspec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from otp_service.domain.message import (
     AccountLimits,
@@ -37,27 +31,13 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.observability import LOG
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
-from otp_service.providers.kedasms.result_codes import (
-    date_of,
-    doubts_time,
-    is_ok,
-    read_answer,
-    read_limits,
-    status_of,
-    text_of,
-)
-from otp_service.providers.lenient_json import json_object
+from otp_service.providers.kedasms import wire
+from otp_service.providers.kedasms.wire import KEY_BYTES
 
-__all__ = ["Kedasms", "KedasmsAccount", "sealed"]
+__all__ = ["Kedasms", "KedasmsAccount"]
 
-JSON: Final = "application/json"
-KEY_BYTES, IV_BYTES = 32, 12
-SAME_CLOCK_SECONDS: Final = 2.0
-"""`Date` has whole seconds; a clock that is as near as this was not why a request was refused."""
-
-_ALPHA_2: Final = re.compile(r"[A-Z]{2}")
-_NUMBER: Final = re.compile(r"\+?[0-9]{4,15}")
-_limits_json: Final = msgspec.json.Encoder(decimal_format="number")
+CLOCK_TOLERANCE_SECONDS: Final = 2.0
+"""`Date` has whole seconds. A smaller difference is not the reason why a timestamp was refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +58,10 @@ class KedasmsAccount:
 
 
 class Kedasms:
-    """One account at KedaSMS. Its clock is ours, moved by `offset` seconds once the gateway has found ours wrong."""
+    """One account at KedaSMS.
+
+    `clock_offset` is what has to be added to our clock, in seconds, to get the gateway's.
+    """
 
     def __init__(
         self, name: str, account: KedasmsAccount, client: GatewayClient, clock: Callable[[], float] = time.time
@@ -89,7 +72,7 @@ class Kedasms:
         self.reports_delivery = True
         self.first_report_seconds = account.first_report_seconds
         self.timeout_seconds = client.timeout_seconds
-        self.offset = 0.0
+        self.clock_offset = 0.0
         self._account = account
         self._client = client
         self._clock = clock
@@ -99,99 +82,77 @@ class Kedasms:
         await self._client.close()
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
-        """Hand one message over; see the port. The id in the answer is the `taskId`."""
-        if not _ALPHA_2.fullmatch(
-            outbound.country
-        ):  # satellite networks belong to no country: this wire cannot name them
+        """Send one message; see `Provider.send`. The provider's message id is the `taskId`."""
+        if not wire.can_name_country(outbound.country):
             return SendResult(Outcome.CONTENT_REJECTED)
         deadline = asyncio.get_running_loop().time() + self.timeout_seconds
-        offset = self.offset
-        reply = await self._post(outbound, offset)
-        if self._finds_clock_wrong(reply, offset):
+        offset = self.clock_offset
+        response = await self._post(outbound, offset)
+        if self._corrects_clock(response, offset):
             try:
                 async with asyncio.timeout_at(deadline):
-                    reply = await self._post(outbound, self.offset)
+                    response = await self._post(outbound, self.clock_offset)
             except TimeoutError:
                 return SendResult(Outcome.AMBIGUOUS)
-        return read_answer(reply, self._clock() + self.offset, outbound.text)
+        return wire.parse_send_response(response, self._clock() + self.clock_offset, outbound.text)
 
     def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
-        """Read a callback; see the port. Nothing signs it: only the token in its address, so the message, proves it."""
+        """Read a callback; see `ReceiptProvider.parse_receipts`.
+
+        Callbacks are not signed. Only the token in the callback URL, which gives `message_id`, authenticates them.
+        """
         if call.message_id is None:
             raise ReceiptForged
-        body = json_object(call.body)
-        msgid = text_of(body.get("msgid"))
-        if not msgid and "status" not in body:
-            return []
-        to = text_of(body.get("recipient"))
-        to = to if _NUMBER.fullmatch(to) else ""
-        return [Receipt(call.message_id, status_of(body.get("status")), provider_message_id=msgid, to=to)]
+        return wire.parse_callback(call.body, call.message_id)
 
-    async def fetch_report(self, message_id: str) -> DeliveryReport:
-        """Ask what became of the message with this `msgid`, which a receipt has named as `provider_message_id`.
+    async def fetch_report(self, provider_message_id: str) -> DeliveryReport:
+        """Query the status of a message by the `msgid` that one of its callbacks named.
 
-        A send gives a `taskId` only, and no document says how to come from it to a `msgid`. So an answer counts only
-        when it names the very id that was asked for: for a `taskId` that is no status, not somebody else's.
+        A send returns only a `taskId`, and no document tells how to get a `msgid` from it. A query for a `taskId`
+        gives no status, because only a response that names the requested id counts.
         """
-        url = f"{self._account.status_base_url.rstrip('/')}/api/sms/status?msgid={quote(message_id, safe='')}"
-        reply = await self._client.call("GET", url) if message_id else Outcome.TRANSIENT
-        answer = json_object(reply.body) if isinstance(reply, GatewayResponse) and is_ok(reply.status) else {}
-        data = answer.get("data")
-        if answer.get("success") is False or not isinstance(data, dict) or text_of(data.get("msgid")) != message_id:
+        if not provider_message_id:
             return DeliveryReport(None)
-        return DeliveryReport(status_of(data.get("status")))
+        url = self._status_url(f"/api/sms/status?msgid={quote(provider_message_id, safe='')}")
+        return wire.parse_status_response(await self._client.call("GET", url), provider_message_id)
 
     async def set_limits(self, limits: AccountLimits) -> Outcome:
-        """Set the account's caps; see the port. A cap that is None is left out: whether that lifts it is not known."""
-        members: dict[str, Any] = {"alertThreshold": limits.alert_threshold, "blockOnLimit": limits.block_on_limit}
-        if limits.daily_message_cap is not None:
-            members["dailySmsCap"] = limits.daily_message_cap
-        if limits.daily_spend_cap is not None:
-            members["dailySpendCap"] = limits.daily_spend_cap
-        members["apiKey"] = self._account.api_key.reveal()
-        url = self._account.status_base_url.rstrip("/") + "/api/external/accounts/limits"
-        content = _limits_json.encode(members)
-        return read_limits(await self._client.call("PUT", url, headers={"Content-Type": JSON}, content=content))
+        """Set the account's daily limits; see `AccountLimitsProvider.set_limits`."""
+        content = wire.limits_request(limits, api_key=self._account.api_key)
+        url = self._status_url("/api/external/accounts/limits")
+        headers = {"Content-Type": wire.JSON}
+        return wire.parse_limits_response(await self._client.call("PUT", url, headers=headers, content=content))
 
-    async def _post(self, outbound: OutboundMessage, offset: float) -> GatewayResponse | Outcome:
-        iv, timestamp = secrets.token_bytes(IV_BYTES), int(self._clock() + offset)
-        plaintext = msgspec.json.encode(self._message(outbound))
-        envelope = {
-            "apiKey": self._account.api_key.reveal(),
-            "timestamp": timestamp,
-            "iv": base64.b64encode(iv).decode(),
-            "cipherText": sealed(self._account.encryption_key, iv, timestamp, plaintext),
-        }
+    async def _post(self, outbound: OutboundMessage, clock_offset: float) -> GatewayResponse | Outcome:
+        content = wire.send_request(
+            outbound,
+            api_key=self._account.api_key,
+            encryption_key=self._account.encryption_key,
+            sender_id=self._account.sender_id,
+            timestamp=int(self._clock() + clock_offset),
+        )
         url = self._account.base_url.rstrip("/") + "/api/sms/send"
-        content = msgspec.json.encode(envelope)
-        return await self._client.call("POST", url, headers={"Content-Type": JSON}, content=content)
+        return await self._client.call("POST", url, headers={"Content-Type": wire.JSON}, content=content)
 
-    def _message(self, outbound: OutboundMessage) -> dict[str, Any]:
-        message: dict[str, Any] = {"countryCode": outbound.country, "phoneNumbers": [outbound.national_digits]}
-        message["content"] = outbound.text
-        if self._account.sender_id:
-            message["senderId"] = self._account.sender_id
-        message["trackClick"] = False
-        if outbound.receipt_url:
-            message["callbackUrl"] = outbound.receipt_url
-        return message
+    def _status_url(self, path: str) -> str:
+        return self._account.status_base_url.rstrip("/") + path
 
-    def _finds_clock_wrong(self, reply: GatewayResponse | Outcome, offset: float) -> bool:
-        """Learn the gateway's clock from a refusal of what was made with `offset`; True: with this one it may pass."""
-        if isinstance(reply, Outcome) or not doubts_time(reply):
+    def _corrects_clock(self, response: GatewayResponse | Outcome, offset: float) -> bool:
+        """Set `clock_offset` from a response that refuses the timestamp of a request.
+
+        Args:
+            response: The response, or the outcome of a call without one.
+            offset: The clock offset with which the request was made.
+
+        Returns:
+            Whether the offset has changed, so that the request is worth repeating.
+        """
+        if isinstance(response, Outcome) or not wire.rejects_timestamp(response):
             return False
-        date = date_of(reply.headers.get("date", ""))
-        learnt = offset if date is None else date - self._clock()
-        if abs(learnt - offset) <= SAME_CLOCK_SECONDS:
+        date = wire.parse_date(response.headers.get("date", ""))
+        new_offset = offset if date is None else date - self._clock()
+        if abs(new_offset - offset) <= CLOCK_TOLERANCE_SECONDS:
             return False
-        self.offset = learnt
-        LOG.warning("gateway_clock_differs", provider=self.name, seconds=round(learnt))
+        self.clock_offset = new_offset
+        LOG.warning("gateway_clock_differs", provider=self.name, seconds=round(new_offset))
         return True
-
-
-def sealed(key: bytes, iv: bytes, timestamp: int, plaintext: bytes) -> str:
-    """Make `cipherText`: AES-GCM, the tag at the end, over the timestamp in 8 bytes (big-endian) as associated data.
-
-    The document's Java sample encrypts those 8 bytes instead: a mistake. Its Python, Go and PHP samples agree.
-    """
-    return base64.b64encode(AESGCM(key).encrypt(iv, plaintext, timestamp.to_bytes(8, "big"))).decode()

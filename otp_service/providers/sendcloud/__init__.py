@@ -1,1 +1,1 @@
-"""The provider for Aurora SendCloud: adapter, result codes and config."""
+"""Aurora SendCloud."""

@@ -1,1 +1,1 @@
-"""The provider for CSU SMS Hub: adapter, result codes and config."""
+"""CSU SMS Hub."""

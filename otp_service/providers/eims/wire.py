@@ -1,0 +1,184 @@
+"""The EIMS protocol: signatures, URLs, and how responses to a send, a report and a balance query are read.
+
+Documented by the gateway: the names of the parameters, and a response in JSON with HTTP 200, success or not. A number
+that the gateway refuses is missing from `array`, without a reason.
+
+The length of a report's row tells which platform wrote it. Four fields are the gateway's own document: id, number,
+time, send status. Five fields add a delivery status, which may be null. Seven fields have a label of the send status
+and a delivery time in between. Integers arrive as JSON numbers or as strings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+from urllib.parse import quote
+
+from otp_service.domain.message import Balance, DeliveryReport, SendResult
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
+from otp_service.domain.secret import Secret
+from otp_service.providers.eims import result_codes
+from otp_service.providers.eims.result_codes import ACCOUNT_ERRORS
+from otp_service.providers.http_client import GatewayResponse
+from otp_service.providers.lenient_json import json_object, parse_integer
+from otp_service.providers.responses import MAX_ID_CHARS, parse_echoed_number, undocumented_response
+
+__all__ = [
+    "JSON",
+    "credentials",
+    "parse_balance_response",
+    "parse_report",
+    "parse_report_response",
+    "parse_send_response",
+    "request_url",
+    "sign",
+    "signed_credentials",
+]
+
+JSON: Final = "application/json;charset=utf-8"
+
+_GMT_PLUS_8: Final = timezone(timedelta(hours=8))
+"""The time zone of signatures, wherever the gateway is located. It tolerates a difference of 30 minutes."""
+
+_MAX_ROWS: Final = 16
+"""Rows of a send response that are examined: one message was sent."""
+
+
+def credentials(account: str, password: Secret) -> dict[str, str]:
+    """Return the parameters that authenticate a call of variant V1."""
+    return {"account": account, "password": password.reveal()}
+
+
+def signed_credentials(account: str, password: Secret, now: float) -> dict[str, str]:
+    """Return the parameters that authenticate a call of variant V2 at `now`, in Unix seconds."""
+    timestamp = datetime.fromtimestamp(now, _GMT_PLUS_8).strftime("%Y%m%d%H%M%S")
+    return {"account": account, "sign": sign(account, password, timestamp), "datetime": timestamp}
+
+
+def sign(account: str, password: Secret, timestamp: str) -> str:
+    """Sign a call of variant V2: the MD5 of account, password and timestamp in lower-case hex."""
+    return hashlib.md5(f"{account}{password.reveal()}{timestamp}".encode(), usedforsecurity=False).hexdigest()
+
+
+def request_url(base_url: str, operation: str, query: Mapping[str, str]) -> str:
+    """Build a URL. Values are percent-encoded except unreserved characters; a space is `%20`, as in the document."""
+    pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+    return f"{base_url.rstrip('/')}/{operation}" + (f"?{pairs}" if pairs else "")
+
+
+def parse_send_response(
+    response: GatewayResponse | Outcome, to: str, country: str = "", account_errors: Collection[int] = ACCOUNT_ERRORS
+) -> SendResult:
+    """Classify the response to a message for one number.
+
+    Args:
+        response: The response, or the outcome of a call without one.
+        to: The number as it was sent, in digits.
+        country: The country of `to`.
+        account_errors: The statuses that concern the account in the variant in use.
+
+    Returns:
+        `ACCEPTED` if a row names our number, or if there is a single row, counted as a success, whose number cannot be
+        read. Without such a row, the message was refused if the gateway counts a failure and no success; anything else
+        is ambiguous.
+    """
+    answer = _successful_answer(response, account_errors)
+    if isinstance(answer, SendResult):
+        return answer
+    array = answer.get("array")
+    rows = [row for row in array if isinstance(row, list) and len(row) >= 2] if isinstance(array, list) else []
+    accepted, failed = parse_integer(answer.get("success")), parse_integer(answer.get("fail"))
+    is_single_success = len(rows) == 1 and accepted == 1 and not failed
+    for row in rows[:_MAX_ROWS]:
+        number = parse_echoed_number(row[0], f"+{to}", country)
+        if number == f"+{to}" or (number is None and is_single_success):
+            return SendResult(Outcome.ACCEPTED, str(row[1])[:MAX_ID_CHARS])
+    return SendResult(Outcome.TRANSIENT if failed and not accepted else Outcome.AMBIGUOUS)
+
+
+def parse_report_response(
+    response: GatewayResponse | Outcome, provider_message_id: str, *, zero_is_delivered: bool
+) -> DeliveryReport:
+    """Read the response to a report query; a response that cannot be used is a report without a status."""
+    answer = _successful_answer(response)
+    if isinstance(answer, SendResult):
+        return DeliveryReport(None)
+    return parse_report(answer, provider_message_id, zero_is_delivered=zero_is_delivered)
+
+
+def parse_report(answer: Mapping[str, Any], provider_message_id: str, *, zero_is_delivered: bool) -> DeliveryReport:
+    """Find the row of a message and return its status.
+
+    A message without a row (`nofound`) has no status at any time: the gateway indexes a new message only after up to
+    30 seconds, and a later failure to find it does not prove that it was not delivered.
+
+    Args:
+        answer: A report with status 0.
+        provider_message_id: The id that the send response gave.
+        zero_is_delivered: Take "sent" as "delivered", for a gateway that never reports deliveries.
+    """
+    rows = answer.get("array")
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, list) and len(row) >= 4 and str(row[0]) == provider_message_id:
+            return _report_of_row(row, zero_is_delivered=zero_is_delivered)
+    return DeliveryReport(None)
+
+
+def parse_balance_response(response: GatewayResponse | Outcome) -> Balance | Outcome:
+    """Add the balance and the bonus (`gift`), both of which pay for messages. The gateway names no currency."""
+    answer = _successful_answer(response)
+    if isinstance(answer, SendResult):
+        return answer.outcome
+    amounts = [_parse_amount(answer.get(name, "0")) for name in ("balance", "gift")]
+    if "balance" not in answer or None in amounts:
+        return Outcome.AMBIGUOUS
+    return Balance(sum((amount for amount in amounts if amount is not None), Decimal(0)))
+
+
+def _successful_answer(
+    response: GatewayResponse | Outcome, account_errors: Collection[int] = ACCOUNT_ERRORS
+) -> dict[str, Any] | SendResult:
+    """Return the JSON of a response with status 0, or the result of any other response."""
+    if isinstance(response, Outcome):
+        return SendResult(response)
+    answer = json_object(response.body)
+    status = parse_integer(answer.get("status"))
+    if status is None or status > result_codes.STATUS_OK:  # error pages of web frameworks have a positive `status`
+        return undocumented_response(response)
+    if status == result_codes.STATUS_OK:
+        return answer
+    outcome = result_codes.STATUS_OUTCOMES.get(status, Outcome.CONFIG_ERROR)
+    if outcome is Outcome.CONFIG_ERROR and status not in account_errors:
+        return SendResult.undocumented()
+    return SendResult(outcome)
+
+
+def _report_of_row(row: Sequence[Any], *, zero_is_delivered: bool) -> DeliveryReport:
+    send_status = parse_integer(row[3])
+    if send_status is None or send_status in result_codes.WAITING_SEND_STATUSES:
+        return DeliveryReport(None)
+    if send_status != result_codes.SENT:
+        error = result_codes.SEND_STATUS_OUTCOMES.get(send_status, Outcome.TRANSIENT)
+        return DeliveryReport(DeliveryStatus.UNDELIVERED, error)
+    delivery_status: int | None = result_codes.NO_DELIVERY_REPORT
+    if len(row) >= 5:
+        delivery_status = parse_integer(row[6] if len(row) >= 7 else row[4])
+    if delivery_status == result_codes.NO_DELIVERY_REPORT:
+        return DeliveryReport(DeliveryStatus.DELIVERED if zero_is_delivered else None)
+    if delivery_status == result_codes.DELIVERED:
+        return DeliveryReport(DeliveryStatus.DELIVERED)
+    if delivery_status in result_codes.DELIVERY_STATUS_OUTCOMES:
+        return DeliveryReport(DeliveryStatus.UNDELIVERED, result_codes.DELIVERY_STATUS_OUTCOMES[delivery_status])
+    return DeliveryReport(None)
+
+
+def _parse_amount(value: object) -> Decimal | None:
+    """Read an amount of money that arrives as a string or as a JSON number."""
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() else None
