@@ -1,4 +1,4 @@
-"""The EIMS adapter as the tests call it, a simulated gateway for it, and the message that they send."""
+"""Helpers for tests of the EIMS adapter: the provider, a simulated gateway and a message."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PASSWORD = "p%s+w&rd=100% ü"
 DIGITS = "6281210100055"
 TEXT = "Café: kode 123456 + 100%"
 NOW = 1_795_968_000.0
-"""2026-11-29 16:00:00 UTC: in GMT+8 the next day has just begun."""
+"""2026-11-29 16:00:00 UTC, which is midnight of the next day in GMT+8."""
 
 
 @contextlib.asynccontextmanager
 async def eims(
     gateway: EimsSimulator, *, password: str = PASSWORD, seconds: float = 2.0, now: float = NOW, **account: Any
 ) -> AsyncIterator[Eims]:
-    """Make the adapter for a gateway, and close it."""
+    """Run a provider that sends to a simulated gateway."""
     whole = EimsAccount(gateway.url, ACCOUNT, Secret(password), **account)
     provider = Eims("first", whole, GatewayClient(seconds), lambda: now)
     try:
@@ -35,17 +35,17 @@ async def eims(
 
 
 @contextlib.asynccontextmanager
-async def ejoin(**options: Any) -> AsyncIterator[EimsSimulator]:
-    """Start a simulated gateway."""
+async def eims_gateway(**options: Any) -> AsyncIterator[EimsSimulator]:
+    """Run a simulated gateway."""
     async with EimsSimulator(ACCOUNT, PASSWORD, **({"clock": lambda: NOW} | options)) as gateway:
         yield gateway
 
 
 def outbound(text: str = TEXT) -> OutboundMessage:
-    """Make a message."""
+    """Return a message to send."""
     return OutboundMessage("v1", "+" + DIGITS, "ID", "81210100055", text, "123456", 300)
 
 
-def said(body: str, status: int = 200) -> Say:
-    """Make the behaviour of a gateway that answers just this."""
+def responding(body: str, status: int = 200) -> Say:
+    """Return the behaviour of a gateway that responds with this body and status."""
     return Say(SimulatorResponse(body.encode(), status))

@@ -1,4 +1,4 @@
-"""What the tests of KedaSMS share: the fact sheet's vector, and a provider against a simulator."""
+"""Helpers for tests of the KedaSMS adapter: a test vector, the provider and a simulated gateway."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,21 +11,21 @@ from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 
 KEY, API_KEY = bytes(range(32)), "kedasms-key"
 NOW = 1_712_123_456
-SENDING = OutboundMessage("m-1", "+6281210100055", "ID", "81210100055", "Acme: kode 739251 \u2713", "739251", 300)
+MESSAGE = OutboundMessage("m-1", "+6281210100055", "ID", "81210100055", "Acme: kode 739251 \u2713", "739251", 300)
 
 
 @asynccontextmanager
 async def gateway(
-    simulator: KedasmsSimulator, *, ours: float = NOW, seconds: float = 5.0, sender: str | None = None
+    simulator: KedasmsSimulator, *, our_time: float = NOW, seconds: float = 5.0, sender: str | None = None
 ) -> AsyncIterator[Kedasms]:
-    """Run a provider whose clock says `ours` against a simulator."""
+    """Run a provider, whose clock shows `our_time`, against a simulator."""
     async with simulator:
         account = KedasmsAccount(simulator.url + "/", simulator.url, Secret(API_KEY), KEY, sender)
-        provider = Kedasms("keda", account, GatewayClient(seconds), clock=lambda: ours)
+        provider = Kedasms("keda", account, GatewayClient(seconds), clock=lambda: our_time)
         yield provider
         await provider.close()
 
 
-def on_time() -> KedasmsSimulator:
-    """Make a simulator whose clock is that of the vector."""
+def new_simulator() -> KedasmsSimulator:
+    """Return a simulator whose clock shows the time of the test vector."""
     return KedasmsSimulator(API_KEY, KEY, clock=lambda: NOW)

@@ -69,7 +69,7 @@ async def test_reports_and_balances(dress: Callable[[str], bytes]) -> None:
     """EIMS tells both as JSON, which its gateways dress as they dress their answers."""
     report = '{"status":0,"success":1,"array":[["1620443","6281210100055","20261126120000",0,3]]}'
     balance = '{"status":0,"balance":"12.50","gift":"0.50"}'
-    async with eims_kit.ejoin() as gateway, eims_kit.eims(gateway) as provider:
+    async with eims_kit.eims_gateway() as gateway, eims_kit.eims(gateway) as provider:
         gateway.script(*(Say(Answer(dress(text))) for text in (report, balance)))
         assert (await provider.fetch_report("1620443")).status is DeliveryStatus.DELIVERED
         found = await provider.fetch_balance()

@@ -1,4 +1,4 @@
-"""What an EIMS gateway reports of a message, in each of the rows that are seen in the field."""
+"""EIMS reports: the statuses in rows of every known length, and the report queries of the adapter."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from otp_service.providers.eims.result_codes import DELIVERY_STATUS_OUTCOMES, SE
 from otp_service.providers.eims.wire import parse_report
 from otp_service.sandbox.simulators.eims import EimsState, refusing
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
-from tests.providers.eims_kit import DIGITS, eims, ejoin, outbound, said
+from tests.providers.eims_kit import DIGITS, eims, eims_gateway, outbound, responding
 
-NOTHING = DeliveryReport(None)
+NO_STATUS = DeliveryReport(None)
 DELIVERED = DeliveryReport(DeliveryStatus.DELIVERED)
 ID, TIME = 1620442, 20180619101517
 Length = Literal[4, 5, 7]
 
 
 def undelivered(outcome: str) -> DeliveryReport:
-    """Say that it did not arrive, and why."""
+    """Return the report of a message that was not delivered, with its reason."""
     return DeliveryReport(DeliveryStatus.UNDELIVERED, Outcome(outcome))
 
 
 def row(length: int, sent: object, delivery: object = None) -> list[Any]:
-    """Write a row as one of the platforms does."""
+    """Return a report row in the format of one of the platforms."""
     first = [ID, int(DIGITS), TIME, sent]
     return first + {4: [], 5: [delivery], 7: ["label", TIME, delivery]}[length]
 
 
-def read(*rows: list[Any], zero: bool = False) -> DeliveryReport:
-    """Read an answer with these rows."""
+def parsed(*rows: list[Any], zero: bool = False) -> DeliveryReport:
+    """Parse a report with these rows."""
     return parse_report({"status": 0, "array": list(rows)}, str(ID), zero_is_delivered=zero)
 
 
@@ -41,28 +41,30 @@ def read(*rows: list[Any], zero: bool = False) -> DeliveryReport:
 @pytest.mark.parametrize(
     ("length", "sent", "delivery", "expected"),
     [
-        (4, 0, None, NOTHING),  # sent: the best that this row can say
-        (4, 1, None, NOTHING),
-        (4, 2, None, NOTHING),
-        (5, 0, None, NOTHING),
-        (5, 0, 0, NOTHING),  # no report required
-        (5, 0, 1, NOTHING),  # disputed: awaited, or not delivered
+        (4, 0, None, NO_STATUS),  # sent: the best status of a row without delivery status
+        (4, 1, None, NO_STATUS),
+        (4, 2, None, NO_STATUS),
+        (5, 0, None, NO_STATUS),
+        (5, 0, 0, NO_STATUS),  # no report required
+        (5, 0, 1, NO_STATUS),  # disputed: awaiting delivery, or not delivered
         (5, 0, 2, undelivered("transient")),
         (5, 0, 3, DELIVERED),
         (5, 0, 4, undelivered("ambiguous")),
-        (5, 0, 5, NOTHING),
-        (5, 0, 9, NOTHING),
-        (5, 1, 3, NOTHING),  # not sent yet, whatever else stands there
-        (7, 0, None, NOTHING),
+        (5, 0, 5, NO_STATUS),
+        (5, 0, 9, NO_STATUS),
+        (5, 1, 3, NO_STATUS),  # not sent yet, regardless of the delivery status
+        (7, 0, None, NO_STATUS),
         (7, 0, 3, DELIVERED),
         (7, 0, 2, undelivered("transient")),
         (7, 1011, 3, undelivered("recipient_blocked")),
     ],
 )
-def test_what_a_row_says(length: int, sent: int, delivery: int | None, expected: DeliveryReport, as_text: bool) -> None:
-    """Four, five and seven fields, as numbers and as text."""
+def test_row_is_read_by_its_length(
+    length: int, sent: int, delivery: int | None, expected: DeliveryReport, as_text: bool
+) -> None:
+    """Rows of four, five and seven fields have the same statuses, as numbers and as strings."""
     written = row(length, sent, delivery)
-    assert read([None if one is None else str(one) for one in written] if as_text else written) == expected
+    assert parsed([None if one is None else str(one) for one in written] if as_text else written) == expected
 
 
 SENT = {
@@ -78,21 +80,21 @@ SENT = {
 
 
 @pytest.mark.parametrize(("sent", "outcome"), [(code, name) for name, codes in SENT.items() for code in codes])
-def test_every_reason_has_its_outcome(sent: int, outcome: str) -> None:
-    """In each kind of row."""
-    assert [read(row(length, sent)) for length in (4, 5, 7)] == [undelivered(outcome)] * 3
+def test_each_send_failure_has_its_outcome(sent: int, outcome: str) -> None:
+    """The outcome of a failed send status is the same in rows of every length."""
+    assert [parsed(row(length, sent)) for length in (4, 5, 7)] == [undelivered(outcome)] * 3
 
 
-def test_the_tables_have_no_other_reasons() -> None:
-    """What is in them is tested."""
+def test_result_code_tables_have_no_untested_codes() -> None:
+    """Every code in the tables is covered by a test."""
     assert SEND_STATUS_OUTCOMES.keys() == {code for codes in SENT.values() for code in codes}
     assert DELIVERY_STATUS_OUTCOMES.keys() == {2, 4}
 
 
 @pytest.mark.parametrize("sent", [3, 99, -1, 1015, 1999])
 def test_any_other_send_status_is_a_failure(sent: int) -> None:
-    """Only 0, 1 and 2 are not."""
-    assert read(row(4, sent)) == undelivered("transient")
+    """Every send status except 0, 1 and 2 means undelivered."""
+    assert parsed(row(4, sent)) == undelivered("transient")
 
 
 @pytest.mark.parametrize(
@@ -101,15 +103,15 @@ def test_any_other_send_status_is_a_failure(sent: int) -> None:
         (4, None, DELIVERED),
         (5, 0, DELIVERED),
         (7, 0, DELIVERED),
-        (5, None, NOTHING),
-        (7, None, NOTHING),
-        (5, 1, NOTHING),
+        (5, None, NO_STATUS),
+        (7, None, NO_STATUS),
+        (5, 1, NO_STATUS),
     ],
 )
-def test_where_zero_is_delivered(length: int, delivery: int | None, expected: DeliveryReport) -> None:
-    """By config, where no delivery status can come; a null one may still come."""
-    assert read(row(length, 0, delivery), zero=True) == expected
-    assert read(row(4, 1), zero=True) == NOTHING
+def test_zero_is_delivered_setting(length: int, delivery: int | None, expected: DeliveryReport) -> None:
+    """With `zero_is_delivered`, "sent" is delivered only if no delivery status can follow; null means one may."""
+    assert parsed(row(length, 0, delivery), zero=True) == expected
+    assert parsed(row(4, 1), zero=True) == NO_STATUS
 
 
 @pytest.mark.parametrize(
@@ -126,23 +128,26 @@ def test_where_zero_is_delivered(length: int, delivery: int | None, expected: De
         {"array": [[ID, 1, 2, 0.0, 3]]},
     ],
 )
-def test_what_says_nothing_of_the_message(answer: dict[str, Any]) -> None:
-    """Not found, however late, and rows that are none: no status, and no failure."""
-    assert parse_report(answer, str(ID), zero_is_delivered=True) == NOTHING
+def test_report_without_a_usable_row_has_no_status(answer: dict[str, Any]) -> None:
+    """A message that is not found and malformed rows give no status, and are not a failure."""
+    assert parse_report(answer, str(ID), zero_is_delivered=True) == NO_STATUS
 
 
-def test_our_row_is_found_among_others() -> None:
-    """By the gateway's id."""
-    assert read(["x"], [ID + 1, 1, 2, 1011], row(5, 0, 3)) == DELIVERED
+def test_row_is_found_by_message_id() -> None:
+    """The row of our message is found among other rows by the provider's message id."""
+    assert parsed(["x"], [ID + 1, 1, 2, 1011], row(5, 0, 3)) == DELIVERED
 
 
 @pytest.mark.parametrize(("variant", "path"), [("v1", "/getreport?"), ("v2", "/getreportV2?")])
 @pytest.mark.parametrize("post", [False, True])
-async def test_a_message_is_asked_for_by_the_gateways_id(variant: str, path: str, post: bool) -> None:
-    """By GET in both, the only way that is documented."""
-    async with ejoin() as gateway, eims(gateway, variant=variant, post=post, first_report_seconds=30) as provider:
+async def test_report_query_is_a_get_with_the_provider_message_id(variant: str, path: str, post: bool) -> None:
+    """Both variants query a report by GET, the only documented method, regardless of how they send."""
+    async with (
+        eims_gateway() as gateway,
+        eims(gateway, variant=variant, post=post, first_report_seconds=30) as provider,
+    ):
         message_id = (await provider.send(outbound())).provider_message_id
-        assert await provider.fetch_report(message_id) == NOTHING
+        assert await provider.fetch_report(message_id) == NO_STATUS
 
     request = gateway.requests[1]
     assert (request.method, request.body, len(gateway.requests)) == ("GET", b"", 2)
@@ -153,47 +158,56 @@ async def test_a_message_is_asked_for_by_the_gateways_id(variant: str, path: str
 
 @pytest.mark.parametrize("length", [4, 5, 7])
 @pytest.mark.parametrize("as_text", [False, True])
-async def test_the_life_of_a_message(length: Length, as_text: bool) -> None:
-    """Not yet indexed, unsent, sending, sent, and, where the gateway knows it, delivered."""
-    life = [EimsState(found=False), EimsState(1), EimsState(2), EimsState(0), EimsState(0, 1), EimsState(0, 3)]
+async def test_reports_follow_a_message_until_it_is_delivered(length: Length, as_text: bool) -> None:
+    """There is no status until the message is delivered; rows of four fields never report a delivery."""
+    states = [EimsState(found=False), EimsState(1), EimsState(2), EimsState(0), EimsState(0, 1), EimsState(0, 3)]
     async with (
-        ejoin(row_length=length, numbers_as_text=as_text) as gateway,
+        eims_gateway(row_length=length, numbers_as_text=as_text) as gateway,
         eims(gateway, first_report_seconds=30) as provider,
     ):
         message_id = (await provider.send(outbound())).provider_message_id
-        seen = []
-        for state in life:
+        reports = []
+        for state in states:
             gateway.states[int(message_id)] = state
-            seen.append(await provider.fetch_report(message_id))
+            reports.append(await provider.fetch_report(message_id))
 
-    assert seen == [NOTHING] * 5 + [NOTHING if length == 4 else DELIVERED]
+    assert reports == [NO_STATUS] * 5 + [NO_STATUS if length == 4 else DELIVERED]
 
 
 @pytest.mark.parametrize(
     "answer",
-    [refusing(-1), refusing(-15), said(""), said("[]"), said('{"status":500}', 500), said("", 404), Cut(), Hang()],
+    [
+        refusing(-1),
+        refusing(-15),
+        responding(""),
+        responding("[]"),
+        responding('{"status":500}', 500),
+        responding("", 404),
+        Cut(),
+        Hang(),
+    ],
 )
-async def test_a_report_that_is_not_told(answer: Behaviour) -> None:
-    """Whatever goes wrong is a report without a status, and is asked for once."""
+async def test_failed_report_query_has_no_status(answer: Behaviour) -> None:
+    """A query that fails returns a report without a status, after a single request."""
     async with (
-        ejoin() as gateway,
+        eims_gateway() as gateway,
         eims(gateway, first_report_seconds=30, zero_is_delivered=True, seconds=0.25) as provider,
     ):
         gateway.script(answer)
-        assert await provider.fetch_report("1620443") == NOTHING
+        assert await provider.fetch_report("1620443") == NO_STATUS
     assert len(gateway.requests) == 1
 
 
-async def test_an_id_is_encoded() -> None:
-    """What a gateway called a message does not change the question."""
-    async with ejoin() as gateway, eims(gateway) as provider:
-        assert await provider.fetch_report("1&ids=2,3") == NOTHING
+async def test_message_id_is_encoded_in_the_query() -> None:
+    """An id with reserved characters cannot add parameters to the query."""
+    async with eims_gateway() as gateway, eims(gateway) as provider:
+        assert await provider.fetch_report("1&ids=2,3") == NO_STATUS
     assert gateway.requests[0].target.endswith("&ids=1%26ids%3D2%2C3")
 
 
-async def test_the_simulator_counts_as_the_document_shows() -> None:
-    """The sample of the gateway's own document: one row, one success."""
-    async with ejoin() as gateway, eims(gateway) as provider:
+async def test_simulated_report_has_the_documented_counts() -> None:
+    """The simulator reports one row and one success, as in the sample of the gateway's document."""
+    async with eims_gateway() as gateway, eims(gateway) as provider:
         await provider.send(outbound())
         gateway.states[1620443] = EimsState(0)
         await provider.fetch_report("1620443")

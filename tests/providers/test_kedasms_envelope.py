@@ -1,4 +1,4 @@
-"""The envelope of KedaSMS, byte for byte; and a simulator that takes no other."""
+"""The encrypted envelope of KedaSMS, byte for byte, and a simulator that accepts no other."""
 
 import base64
 import json
@@ -12,11 +12,11 @@ from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.kedasms.wire import encrypt_message
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from tests.providers.kedasms_kit import API_KEY, KEY, NOW, SENDING, gateway, on_time
+from tests.providers.kedasms_kit import API_KEY, KEY, MESSAGE, NOW, gateway, new_simulator
 
 IV = bytes(range(0xA0, 0xAC))
 PLAINTEXT = b'{"countryCode":"ID","phoneNumbers":["81210100055"],"content":"123456"}'
-SEALED = (
+CIPHER_TEXT = (
     "nTofQjClds0bJui3Ylj6/DnoezywxyoD8mto8xLJEHOhVH2kjRpiD26sNfg5SrbMZUZqagG/"
     "dAokMH98nlK0goeIsFkS2F+apIgKQTuakAmsHQr2jdg="
 )
@@ -24,18 +24,23 @@ TIMESTAMP = NOW.to_bytes(8, "big")
 
 
 def envelope(**changes: Any) -> dict[str, Any]:
-    """Write the vector's envelope, with changes."""
-    return {"apiKey": API_KEY, "timestamp": NOW, "iv": base64.b64encode(IV).decode(), "cipherText": SEALED} | changes
+    """Return the envelope of the test vector, with changes."""
+    return {
+        "apiKey": API_KEY,
+        "timestamp": NOW,
+        "iv": base64.b64encode(IV).decode(),
+        "cipherText": CIPHER_TEXT,
+    } | changes
 
 
 async def posted(simulator: KedasmsSimulator, *bodies: Any) -> list[int]:
-    """Post bodies to the simulator as they are."""
+    """Post bodies to the simulator and return the HTTP statuses."""
     async with httpx.AsyncClient() as client:
         return [(await client.post(simulator.url + "/api/sms/send", json=body)).status_code for body in bodies]
 
 
 def encrypted(plaintext: bytes, associated: bytes | None, key: bytes = KEY) -> str:
-    """Encrypt as one likes, also wrongly."""
+    """Encrypt with any associated data and key, to make wrong envelopes."""
     return base64.b64encode(AESGCM(key).encrypt(IV, plaintext, associated)).decode()
 
 
@@ -43,15 +48,15 @@ NO_ASSOCIATED_DATA = encrypted(PLAINTEXT, None)
 JAVA_SAMPLE = encrypted(TIMESTAMP + PLAINTEXT, None)
 
 
-def test_the_envelope_is_the_one_of_the_vector() -> None:
-    """The vector of the fact sheet comes out byte for byte."""
-    assert encrypt_message(KEY, IV, NOW, PLAINTEXT) == SEALED
-    assert len(base64.b64decode(SEALED)) == 86 and len(PLAINTEXT) == 70
+def test_cipher_text_matches_the_test_vector() -> None:
+    """The cipher text equals that of the test vector, byte for byte."""
+    assert encrypt_message(KEY, IV, NOW, PLAINTEXT) == CIPHER_TEXT
+    assert len(base64.b64decode(CIPHER_TEXT)) == 86 and len(PLAINTEXT) == 70
     assert TIMESTAMP.hex() == "00000000660cee40"
 
 
-async def test_the_simulator_takes_the_vector() -> None:
-    """What a right client sends is taken, five minutes early and late as well."""
+async def test_simulator_accepts_the_test_vector() -> None:
+    """The simulator accepts a correct envelope, also five minutes early or late."""
     for clock in (NOW, NOW - 300, NOW + 300):
         async with KedasmsSimulator(API_KEY, KEY, clock=lambda at=clock: at) as simulator:  # type: ignore[misc]
             assert await posted(simulator, envelope()) == [200]
@@ -61,15 +66,15 @@ async def test_the_simulator_takes_the_vector() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "changes",
     [
         {"cipherText": NO_ASSOCIATED_DATA},
         {"cipherText": JAVA_SAMPLE},
         {"cipherText": encrypted(PLAINTEXT, TIMESTAMP, bytes(32))},
         {"cipherText": encrypted(PLAINTEXT, NOW.to_bytes(8, "little"))},
         {"cipherText": encrypted(PLAINTEXT, str(NOW).encode())},
-        {"cipherText": SEALED[:-4] + "AAA="},
-        {"cipherText": "=" + SEALED},
+        {"cipherText": CIPHER_TEXT[:-4] + "AAA="},
+        {"cipherText": "=" + CIPHER_TEXT},
         {"timestamp": NOW + 1},
         {"timestamp": NOW - 301, "cipherText": encrypt_message(KEY, IV, NOW - 301, PLAINTEXT)},
         {"timestamp": NOW + 301, "cipherText": encrypt_message(KEY, IV, NOW + 301, PLAINTEXT)},
@@ -81,15 +86,15 @@ async def test_the_simulator_takes_the_vector() -> None:
         {"more": 1},
     ],
 )
-async def test_the_simulator_refuses_a_wrong_envelope(wrong: dict[str, Any]) -> None:
-    """No associated data, the Java sample's mistake, a wrong key, time, iv, tag or member: nothing is taken."""
-    async with on_time() as simulator:
-        assert (await posted(simulator, envelope(**wrong)))[0] in (400, 401)
+async def test_simulator_refuses_a_wrong_envelope(changes: dict[str, Any]) -> None:
+    """No associated data, the Java sample's error, a wrong key, time, IV, tag or member: all are refused."""
+    async with new_simulator() as simulator:
+        assert (await posted(simulator, envelope(**changes)))[0] in (400, 401)
         assert simulator.messages == []
 
 
-def test_the_wrong_envelopes_are_the_ones_of_the_fact_sheet() -> None:
-    """The two mistakes that are refused above are those that were measured."""
+def test_wrong_cipher_texts_match_the_measured_ones() -> None:
+    """The two wrong cipher texts above are those that other clients were measured to produce."""
     assert NO_ASSOCIATED_DATA.endswith("S2J2lvQMHxzaEgMSHoDi0e3M=")
     assert JAVA_SAMPLE.startswith("5hh8LSPH7P8ZR+")
 
@@ -98,24 +103,24 @@ def test_the_wrong_envelopes_are_the_ones_of_the_fact_sheet() -> None:
     ("country", "number"),
     [("ID", "6281210100055"), ("ID", "081210100055"), ("ID", "+6281210100055"), ("SG", "81210100055"), ("id", "8121")],
 )
-async def test_the_simulator_wants_national_numbers(country: str, number: str) -> None:
-    """A number with its country code or trunk prefix, or of another country, is refused."""
+async def test_simulator_requires_national_numbers(country: str, number: str) -> None:
+    """The simulator refuses a number with country code or trunk prefix, or of another country."""
     message = json.dumps({"countryCode": country, "phoneNumbers": [number], "content": "x"}).encode()
-    async with on_time() as simulator:
+    async with new_simulator() as simulator:
         assert await posted(simulator, envelope(cipherText=encrypt_message(KEY, IV, NOW, message))) == [400]
 
 
-async def test_the_simulator_refuses_an_iv_twice() -> None:
-    """A nonce is for one message."""
-    async with on_time() as simulator:
+async def test_simulator_refuses_a_repeated_iv() -> None:
+    """The simulator accepts each nonce once."""
+    async with new_simulator() as simulator:
         assert await posted(simulator, envelope(), envelope()) == [200, 400]
 
 
-async def test_a_send_is_exactly_these_bytes() -> None:
-    """The request has four members, a fresh iv of 12 bytes, and the documented fields in the envelope."""
-    simulator = on_time()
+async def test_send_request_byte_for_byte() -> None:
+    """A request has four members, a new IV of 12 bytes, and the documented fields inside the envelope."""
+    simulator = new_simulator()
     async with gateway(simulator, sender="Acme") as provider:
-        first = await provider.send(SENDING)
+        first = await provider.send(MESSAGE)
         url = "https://otp.example.com/v1/receipts/keda/t"
         await provider.send(OutboundMessage("m-2", "+390612345678", "IT", "0612345678", "x", "1", 9, receipt_url=url))
     assert first == SendResult(Outcome.ACCEPTED, simulator.messages[0].task_id)

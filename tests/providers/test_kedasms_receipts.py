@@ -1,4 +1,4 @@
-"""KedaSMS: callbacks, the status by `msgid`, and the account's limits."""
+"""KedaSMS callbacks, status queries by `msgid`, and the limits of the account."""
 
 import asyncio
 import json
@@ -24,11 +24,11 @@ from otp_service.sandbox.simulators.http_server import Request as Call
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator, refusing
 from otp_service.sandbox.simulators.receipt_sender import Told
-from tests.providers.kedasms_kit import API_KEY, KEY, NOW, gateway, on_time
+from tests.providers.kedasms_kit import API_KEY, KEY, NOW, gateway, new_simulator
 
 DELIVERED, UNDELIVERED = DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED
 TO = "+6281210100055"
-SHOWN = {
+CALLBACK = {
     "msgid": "msg_abc123def456",
     "status": "DELIVERED",
     "recipient": TO,
@@ -37,7 +37,7 @@ SHOWN = {
     "delivered_time": "2024-01-01T12:00:05Z",
     "cost": "0.05",
 }
-KEYWORDS: list[tuple[Any, DeliveryStatus | None]] = [
+STATES: list[tuple[Any, DeliveryStatus | None]] = [
     ("DELIVERED", DELIVERED),
     (" delivered ", DELIVERED),
     ("UNDELIVERED", UNDELIVERED),
@@ -58,63 +58,63 @@ KEYWORDS: list[tuple[Any, DeliveryStatus | None]] = [
 
 
 class Receiver(Simulator):
-    """Our side of a callback: it keeps what came."""
+    """Our callback endpoint: it keeps the requests."""
 
     def answer(self, _: Call) -> Answer:
-        """Say that it was read."""
+        """Accept every callback."""
         return Answer(b"{}")
 
 
-def called(body: Any, message_id: str | None = "m-1") -> ReceiptRequest:
-    """Make a call of the gateway for a message; None: its token was not ours."""
+def callback(body: Any, message_id: str | None = "m-1") -> ReceiptRequest:
+    """Return a callback for a message; None: the URL had no valid token."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return ReceiptRequest("POST", "https://otp.example.com/v1/receipts/keda/t", message_id, NOW, body=raw)
 
 
-def receipts(body: Any) -> list[Receipt]:
-    """Read a call with a good token."""
+def parsed(body: Any) -> list[Receipt]:
+    """Parse a callback whose URL had a valid token."""
     account = KedasmsAccount("http://127.0.0.1:1", "http://127.0.0.1:1", Secret(API_KEY), KEY)
-    return list(Kedasms("keda", account, GatewayClient(1.0)).parse_receipts(called(body)))
+    return list(Kedasms("keda", account, GatewayClient(1.0)).parse_receipts(callback(body)))
 
 
-def test_the_documented_callback_is_read() -> None:
-    """It is about the message of its token, and names the gateway's `msgid` and the recipient."""
-    assert receipts(SHOWN) == [Receipt("m-1", DELIVERED, provider_message_id="msg_abc123def456", to=TO)]
+def test_documented_callback_is_parsed() -> None:
+    """The receipt is for the message of the token, with the gateway's `msgid` and the recipient."""
+    assert parsed(CALLBACK) == [Receipt("m-1", DELIVERED, provider_message_id="msg_abc123def456", to=TO)]
 
 
-@pytest.mark.parametrize(("keyword", "status"), KEYWORDS)
-def test_a_keyword_has_one_meaning(keyword: Any, status: DeliveryStatus | None) -> None:
-    """DELIVERED is the only success, failures are told by how they begin, and nothing is made of the rest."""
-    assert [receipt.status for receipt in receipts(SHOWN | {"status": keyword})] == [status]
+@pytest.mark.parametrize(("state", "status"), STATES)
+def test_delivery_state_has_its_status(state: Any, status: DeliveryStatus | None) -> None:
+    """DELIVERED is the only success, failures are recognized by their prefix, and other states have no status."""
+    assert [receipt.status for receipt in parsed(CALLBACK | {"status": state})] == [status]
 
 
-def test_a_call_without_our_token_is_forged() -> None:
-    """Nothing else proves that the gateway calls: even a perfect body is worth nothing."""
+def test_callback_without_a_valid_token_is_forged() -> None:
+    """Only the token authenticates a callback: a correct body does not."""
     account = KedasmsAccount("http://127.0.0.1:1", "http://127.0.0.1:1", Secret(API_KEY), KEY)
     with pytest.raises(ReceiptForged):
-        Kedasms("keda", account, GatewayClient(1.0)).parse_receipts(called(SHOWN, None))
+        Kedasms("keda", account, GatewayClient(1.0)).parse_receipts(callback(CALLBACK, None))
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff", b"[]", b"[" * 9000, b'"DELIVERED"', {}, {"url": "https://x.test"}]
 )
-def test_what_cannot_be_read_is_no_receipt(body: Any) -> None:
-    """A click, a test call or rubbish changes nothing, and is no mistake."""
-    assert receipts(body) == []
+def test_unreadable_callback_gives_no_receipt(body: Any) -> None:
+    """A click callback, a test call or garbage gives no receipt and no error."""
+    assert parsed(body) == []
 
 
 @pytest.mark.parametrize(
     ("recipient", "to"),
     [("6281210100055", "6281210100055"), ("+62812*****055", ""), (None, ""), (6281210100055, "6281210100055")],
 )
-def test_a_recipient_is_passed_on_when_it_is_a_number(recipient: Any, to: str) -> None:
-    """Digits are compared by the caller; a masked number is none."""
-    assert [receipt.to for receipt in receipts(SHOWN | {"recipient": recipient})] == [to]
+def test_recipient_is_kept_if_it_is_a_number(recipient: Any, to: str) -> None:
+    """The receipt has the recipient's number; a masked number is dropped."""
+    assert [receipt.to for receipt in parsed(CALLBACK | {"recipient": recipient})] == [to]
 
 
-async def test_callbacks_come_late_doubled_and_out_of_order() -> None:
-    """What the simulator calls back is what the provider reads: about our message, under a `msgid` new to us."""
-    simulator = on_time()
+async def test_duplicate_and_out_of_order_callbacks_are_parsed() -> None:
+    """Each callback of the simulator gives a receipt for our message, with a `msgid` that the send did not return."""
+    simulator = new_simulator()
     async with Receiver() as receiver, gateway(simulator) as provider:
         url = receiver.url + "/v1/receipts/keda/t"
         sent = await provider.send(OutboundMessage("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=url))
@@ -122,7 +122,7 @@ async def test_callbacks_come_late_doubled_and_out_of_order() -> None:
         assert await simulator.tell(message, Told(times=2)) == [200, 200]
         assert await simulator.tell(message, Told("sent", after=0.05)) == [200]
         assert {(call.method, call.target) for call in receiver.requests} == {("POST", "/v1/receipts/keda/t")}
-        found = [provider.parse_receipts(called(call.body))[0] for call in receiver.requests]
+        found = [provider.parse_receipts(callback(call.body))[0] for call in receiver.requests]
     assert [(one.status, one.provider_message_id, one.to) for one in found] == [
         (DELIVERED, message.msgid, TO),
         (DELIVERED, message.msgid, TO),
@@ -131,9 +131,9 @@ async def test_callbacks_come_late_doubled_and_out_of_order() -> None:
     assert sent.provider_message_id == message.task_id != message.msgid
 
 
-async def test_callbacks_come_by_themselves() -> None:
-    """A simulator that is told to reports every message that has an address, and bears that nobody answers."""
-    simulator = on_time()
+async def test_simulator_calls_back_automatically() -> None:
+    """The simulator reports every message that has a callback URL, and tolerates an unreachable one."""
+    simulator = new_simulator()
     simulator.receipts = [Told("sent"), Told("undelivered", after=0.05, reason="FAILED")]
     async with Receiver() as receiver, gateway(simulator) as provider:
         for url in ("", receiver.url + "/t", "http://127.0.0.1:1/nobody"):
@@ -144,9 +144,9 @@ async def test_callbacks_come_by_themselves() -> None:
         assert {json.loads(call.body)["status"] for call in receiver.requests} == {"SENT", "FAILED"}
 
 
-async def test_a_report_is_for_a_msgid() -> None:
-    """By the id out of a receipt the gateway tells; by the id out of a send it cannot, and that is no status."""
-    simulator = on_time()
+async def test_status_query_needs_a_msgid() -> None:
+    """A query by the `msgid` of a receipt returns the status; one by the `taskId` of a send returns none."""
+    simulator = new_simulator()
     async with Receiver() as receiver, gateway(simulator) as provider:
         outbound = OutboundMessage("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=receiver.url + "/t")
         task_id = (await provider.send(outbound)).provider_message_id
@@ -155,15 +155,15 @@ async def test_a_report_is_for_a_msgid() -> None:
         await simulator.tell(simulator.messages[0], Told())
         assert await provider.fetch_report(msgid) == DeliveryReport(DELIVERED)
         assert await provider.fetch_report(task_id) == DeliveryReport(None)
-        asked = simulator.requests[-1]
-        assert (asked.method, asked.target, asked.body) == ("GET", f"/api/sms/status?msgid={task_id}", b"")
+        query = simulator.requests[-1]
+        assert (query.method, query.target, query.body) == ("GET", f"/api/sms/status?msgid={task_id}", b"")
 
 
-@pytest.mark.parametrize(("keyword", "status"), KEYWORDS)
-async def test_a_status_is_read_like_a_receipt(keyword: Any, status: DeliveryStatus | None) -> None:
-    """One table of keywords serves both."""
-    body = {"success": True, "code": 200, "data": SHOWN | {"status": keyword, "message": "the code"}}
-    simulator = on_time()
+@pytest.mark.parametrize(("state", "status"), STATES)
+async def test_status_response_uses_the_same_delivery_states(state: Any, status: DeliveryStatus | None) -> None:
+    """A status response has the same delivery states as a callback."""
+    body = {"success": True, "code": 200, "data": CALLBACK | {"status": state, "message": "the code"}}
+    simulator = new_simulator()
     simulator.always = Say(Answer(json.dumps(body).encode()))
     async with gateway(simulator) as provider:
         assert await provider.fetch_report("msg_abc123def456") == DeliveryReport(status)
@@ -177,15 +177,15 @@ async def test_a_status_is_read_like_a_receipt(keyword: Any, status: DeliverySta
         refusing(404, "Message not found"),
         refusing(500, "Error"),
         Say(Answer(b"")),
-        Say(Answer(json.dumps({"success": True, "code": 200, "data": SHOWN | {"msgid": "msg_other"}}).encode())),
-        Say(Answer(json.dumps({"success": False, "code": 200, "data": SHOWN}).encode())),
-        Say(Answer(json.dumps({"success": True, "code": 200, "data": [SHOWN]}).encode())),
-        Say(Answer(json.dumps({"success": True, "code": 200, "data": SHOWN}).encode(), 500)),
+        Say(Answer(json.dumps({"success": True, "code": 200, "data": CALLBACK | {"msgid": "msg_other"}}).encode())),
+        Say(Answer(json.dumps({"success": False, "code": 200, "data": CALLBACK}).encode())),
+        Say(Answer(json.dumps({"success": True, "code": 200, "data": [CALLBACK]}).encode())),
+        Say(Answer(json.dumps({"success": True, "code": 200, "data": CALLBACK}).encode(), 500)),
     ],
 )
-async def test_a_report_that_fails_tells_nothing(behaviour: Hang | Cut | Say) -> None:
-    """No answer, a refusal, or an answer about another message is no status, after one request."""
-    simulator = on_time()
+async def test_failed_status_query_has_no_status(behaviour: Hang | Cut | Say) -> None:
+    """No response, a refusal, or a response about another message gives no status, after one request."""
+    simulator = new_simulator()
     simulator.always = behaviour
     async with gateway(simulator, seconds=0.3) as provider:
         assert await provider.fetch_report("msg_abc123def456") == DeliveryReport(None)
@@ -193,17 +193,17 @@ async def test_a_report_that_fails_tells_nothing(behaviour: Hang | Cut | Say) ->
     assert len(simulator.requests) == 1
 
 
-async def test_an_id_is_escaped_in_the_address() -> None:
-    """A gateway's id cannot add to the query."""
-    simulator = on_time()
+async def test_msgid_is_encoded_in_the_query() -> None:
+    """A `msgid` with reserved characters cannot add parameters to the query."""
+    simulator = new_simulator()
     async with gateway(simulator) as provider:
         await provider.fetch_report("a&b=c/../\u2713 d")
     assert simulator.requests[0].target == "/api/sms/status?msgid=a%26b%3Dc%2F..%2F%E2%9C%93%20d"
 
 
-async def test_limits_are_put_as_documented() -> None:
-    """Money is a number, a cap that is None is left out, and the gateway then holds the cap."""
-    simulator = on_time()
+async def test_limits_request_is_as_documented() -> None:
+    """The spend cap is a JSON number, a cap of None is omitted, and the gateway then enforces the caps."""
+    simulator = new_simulator()
     async with gateway(simulator) as provider:
         assert await provider.set_limits(AccountLimits(1, Decimal("199.90"), 0.8, True)) is Outcome.ACCEPTED
         request = simulator.requests[0]
@@ -234,17 +234,17 @@ async def test_limits_are_put_as_documented() -> None:
         (500, b"", Outcome.AMBIGUOUS),
     ],
 )
-async def test_the_answer_to_limits_has_one_meaning(status: int, body: bytes, outcome: Outcome) -> None:
-    """No document shows it: a 2xx that does not say no is yes; nothing in it is about a recipient."""
-    simulator = on_time()
+async def test_limits_response_has_its_outcome(status: int, body: bytes, outcome: Outcome) -> None:
+    """A 2xx without an error is acceptance; no response to the limits is about a recipient."""
+    simulator = new_simulator()
     simulator.always = Say(Answer(body, status))
     async with gateway(simulator) as provider:
         assert await provider.set_limits(AccountLimits(1, None, 0.8, True)) is outcome
     assert len(simulator.requests) == 1
 
 
-async def test_an_account_without_money_is_told_apart() -> None:
-    """The simulator's balance runs out, and that is `funds`."""
+async def test_empty_account_is_funds() -> None:
+    """A send is refused with `funds` when the balance of the simulated account is used up."""
     simulator = KedasmsSimulator(API_KEY, KEY, clock=lambda: NOW, funds=0.05)
     async with gateway(simulator) as provider:
         outbound = OutboundMessage("m-1", TO, "ID", "81210100055", "x", "1", 300)
