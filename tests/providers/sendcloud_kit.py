@@ -1,4 +1,4 @@
-"""The SendCloud adapter as the tests call it, a simulated gateway for it, and the message that they send."""
+"""Helpers for tests of the SendCloud adapter: the provider, a simulated gateway and a message."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TEXT = "Acme & Söhne: kode 123456 + 100%"
 async def sendcloud(
     gateway: SendcloudSimulator, *, key: str = KEY, seconds: float = 2.0, **account: Any
 ) -> AsyncIterator[Sendcloud]:
-    """Make the adapter for a gateway, and close it."""
-    whole: dict[str, Any] = {
+    """Run a provider that sends to a simulated gateway."""
+    defaults: dict[str, Any] = {
         "base_url": gateway.url,
         "sms_user": "acme_sms",
         "sms_key": Secret(key),
         "template_id": 1234,
     }
-    provider = Sendcloud("aurora", SendcloudAccount(**whole | account), GatewayClient(seconds), lambda: NOW)
+    provider = Sendcloud("aurora", SendcloudAccount(**defaults | account), GatewayClient(seconds), lambda: NOW)
     try:
         yield provider
     finally:
@@ -38,18 +38,18 @@ async def sendcloud(
 
 
 @contextlib.asynccontextmanager
-async def aurora(**options: Any) -> AsyncIterator[SendcloudSimulator]:
-    """Start a simulated gateway."""
+async def sendcloud_gateway(**options: Any) -> AsyncIterator[SendcloudSimulator]:
+    """Run a simulated gateway."""
     async with SendcloudSimulator("acme_sms", KEY, **({"clock": lambda: NOW} | options)) as gateway:
         yield gateway
 
 
 def outbound(message_id: str = "v1-ABC_7", to: str = TO, brand: str = "Acme") -> OutboundMessage:
-    """Make a message."""
+    """Return a message to send."""
     return OutboundMessage(message_id, to, "ID", "81210100055", TEXT, "123456", 300, brand=brand, minutes=5)
 
 
-def said(body: str | bytes, status: int = 200, **headers: str) -> Say:
-    """Make the behaviour of a gateway that answers just this."""
+def responding(body: str | bytes, status: int = 200, **headers: str) -> Say:
+    """Return the behaviour of a gateway that responds with this body, status and headers."""
     raw = body.encode() if isinstance(body, str) else body
     return Say(SimulatorResponse(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))

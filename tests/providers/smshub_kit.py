@@ -1,4 +1,4 @@
-"""What the tests of the hub share: a provider against a simulator, and what was asked of it."""
+"""Helpers for tests of the SMS Hub adapter: the provider, and the requests that a simulator received."""
 
 import time
 from collections.abc import AsyncIterator
@@ -15,18 +15,18 @@ from otp_service.providers.smshub.adapter import Smshub, SmshubAccount
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 
 SID, KEY = "hub-sid", "hub-key"
-SENDING = OutboundMessage("m-1", "+19706904544", "US", "9706904544", "Acme: code 739251 \u2713", "739251", 300)
+MESSAGE = OutboundMessage("m-1", "+19706904544", "US", "9706904544", "Acme: code 739251 \u2713", "739251", 300)
 ACCEPTED = SendResult(Outcome.ACCEPTED)
 NOW = 1_800_000_000
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that shows a fixed time until a test changes it."""
 
     now: float = NOW
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time in Unix seconds."""
         return self.now
 
 
@@ -35,29 +35,29 @@ async def hub(
     simulator: SmshubSimulator,
     *,
     seconds: float = 5.0,
-    program: str | None = None,
+    program_id: str | None = None,
     key: str = KEY,
-    ours: Clock | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Smshub]:
-    """Run a provider against a simulator."""
+    """Run a provider that sends to a simulator."""
     async with simulator:
-        account = SmshubAccount(simulator.url + "/", Secret(SID), Secret(key), program)
-        provider = Smshub("hub", account, GatewayClient(seconds), clock=ours or time.time)
+        account = SmshubAccount(simulator.url + "/", Secret(SID), Secret(key), program_id)
+        provider = Smshub("hub", account, GatewayClient(seconds), clock=clock or time.time)
         yield provider
         await provider.close()
 
 
-def paths(simulator: SmshubSimulator) -> list[str]:
-    """Name what was asked, in order: L for a login, T for a text."""
+def request_kinds(simulator: SmshubSimulator) -> list[str]:
+    """Return the kind of each request in order: L for a login, T for a text message."""
     return [request.path[1] for request in simulator.requests]
 
 
-def count(simulator: SmshubSimulator) -> tuple[int, int, int]:
-    """Count logins that were asked for, texts that were asked for, and texts that were taken."""
-    asked = paths(simulator)
-    return asked.count("L"), asked.count("T"), len(simulator.messages)
+def request_counts(simulator: SmshubSimulator) -> tuple[int, int, int]:
+    """Return the numbers of login requests, of message requests and of accepted messages."""
+    kinds = request_kinds(simulator)
+    return kinds.count("L"), kinds.count("T"), len(simulator.messages)
 
 
 def jwt_of(claims: dict[str, Any]) -> str:
-    """Make a token that somebody else signed."""
-    return jwt.encode(claims, "a key of somebody else, long enough", algorithm="HS256")
+    """Return a token that is signed with a key other than the simulator's."""
+    return jwt.encode(claims, "another key, of at least 32 bytes", algorithm="HS256")

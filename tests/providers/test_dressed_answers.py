@@ -1,4 +1,4 @@
-"""Whatever is around a gateway's words, and however they are encoded, they mean the same: refusals, reports, hooks."""
+"""Responses with stray bytes around them, or in another encoding, have the same outcome."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from otp_service.providers.smshub import wire as smshub
 from otp_service.sandbox.simulators.http_server import Say
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from tests.providers import eims_kit
-from tests.providers.test_sendcloud_hooks import APP_KEY, call, write
+from tests.providers.test_sendcloud_hooks import APP_KEY, call, signed_webhook
 
-DRESSES: Final[dict[str, Callable[[str], bytes]]] = {
-    "mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
-    "nuls": lambda text: text.encode() + b"\0\0\0",
-    "space": lambda text: b" \r\n\t" + text.encode() + b"\r\n \0",
+ENCODINGS: Final[dict[str, Callable[[str], bytes]]] = {
+    "byte order mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "NUL bytes": lambda text: text.encode() + b"\0\0\0",
+    "white space": lambda text: b" \r\n\t" + text.encode() + b"\r\n \0",
     "utf-16": lambda text: text.encode("utf-16"),
     "utf-16-le": lambda text: text.encode("utf-16-le"),
     "utf-16-be": lambda text: text.encode("utf-16-be"),
-    "utf-16-be-mark": lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
+    "utf-16-be with byte order mark": lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
 }
-dressed = pytest.mark.parametrize("dress", DRESSES.values(), ids=DRESSES)
+each_encoding = pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
 
 NUMBER, DIGITS = "+6281210100055", "6281210100055"
 Read = Callable[[GatewayResponse], SendResult]
 REFUSALS: Final[list[tuple[Read, int, str, Outcome]]] = [
-    (lambda reply: eims.parse_send_response(reply, DIGITS, "ID"), 200, '{"status":-10}', Outcome.FUNDS),
-    (lambda reply: eims.parse_send_response(reply, DIGITS, "ID"), 200, '{"status":"-9"}', Outcome.RECIPIENT_INVALID),
-    (lambda reply: eims.parse_send_response(reply, DIGITS, "ID"), 200, '{"status":-1}', Outcome.CONFIG_ERROR),
-    (lambda reply: kedasms.parse_send_response(reply, 0), 200, '{"code":"7","message":"余额不足"}', Outcome.FUNDS),
-    (lambda reply: kedasms.parse_send_response(reply, 0), 400, "Invalid phone number", Outcome.RECIPIENT_INVALID),
-    (lambda reply: sendcloud.parse_send_response(reply, NUMBER, "ID"), 200, '{"statusCode":499}', Outcome.FUNDS),
+    (lambda response: eims.parse_send_response(response, DIGITS, "ID"), 200, '{"status":-10}', Outcome.FUNDS),
+    (lambda response: eims.parse_send_response(response, DIGITS), 200, '{"status":"-9"}', Outcome.RECIPIENT_INVALID),
+    (lambda response: eims.parse_send_response(response, DIGITS, "ID"), 200, '{"status":-1}', Outcome.CONFIG_ERROR),
+    (lambda response: kedasms.parse_send_response(response, 0), 200, '{"code":7,"message":"余额不足"}', Outcome.FUNDS),
+    (lambda response: kedasms.parse_send_response(response, 0), 400, "Invalid phone number", Outcome.RECIPIENT_INVALID),
+    (lambda response: sendcloud.parse_send_response(response, NUMBER, "ID"), 200, '{"statusCode":499}', Outcome.FUNDS),
     (
-        lambda reply: sendcloud.parse_send_response(reply, NUMBER, "ID"),
+        lambda response: sendcloud.parse_send_response(response, NUMBER, "ID"),
         200,
         '{"statusCode":312,"info":{"items":[{"phone":"0812-1010-0055","message":"黑名单"}]}}',
         Outcome.RECIPIENT_BLOCKED,
@@ -55,41 +55,41 @@ REFUSALS: Final[list[tuple[Read, int, str, Outcome]]] = [
 ]
 
 
-@dressed
+@each_encoding
 @pytest.mark.parametrize(("read", "status", "text", "outcome"), REFUSALS)
-def test_a_refusal_is_read_as_the_refusal(
-    dress: Callable[[str], bytes], read: Read, status: int, text: str, outcome: Outcome
+def test_refusal_has_the_same_outcome(
+    encode: Callable[[str], bytes], read: Read, status: int, text: str, outcome: Outcome
 ) -> None:
-    """Bytes around it and another encoding make no ambiguous outcome of it, and no acceptance."""
-    assert read(GatewayResponse(status, {}, dress(text))) == SendResult(outcome)
+    """Stray bytes and another encoding do not make a refusal ambiguous or accepted."""
+    assert read(GatewayResponse(status, {}, encode(text))) == SendResult(outcome)
 
 
-@dressed
-async def test_reports_and_balances(dress: Callable[[str], bytes]) -> None:
-    """EIMS tells both as JSON, which its gateways dress as they dress their answers."""
+@each_encoding
+async def test_eims_report_and_balance_have_the_same_values(encode: Callable[[str], bytes]) -> None:
+    """A report and a balance of EIMS are read in any encoding."""
     report = '{"status":0,"success":1,"array":[["1620443","6281210100055","20261126120000",0,3]]}'
     balance = '{"status":0,"balance":"12.50","gift":"0.50"}'
     async with eims_kit.eims_gateway() as gateway, eims_kit.eims(gateway) as provider:
-        gateway.script(*(Say(Answer(dress(text))) for text in (report, balance)))
+        gateway.script(*(Say(Answer(encode(text))) for text in (report, balance)))
         assert (await provider.fetch_report("1620443")).status is DeliveryStatus.DELIVERED
         found = await provider.fetch_balance()
     assert isinstance(found, Balance) and found.amount == 13
 
 
-@dressed
-def test_a_hook_is_read_in_any_dress(dress: Callable[[str], bytes]) -> None:
-    """SendCloud's JSON hook, signed as ever."""
-    hook = write("Delivered", form="json")
-    whole = call(type(hook)(dress(hook.body.decode()), hook.content_type))
-    [receipt] = parse_webhook(whole, Secret(APP_KEY))
+@each_encoding
+def test_sendcloud_webhook_has_the_same_receipt(encode: Callable[[str], bytes]) -> None:
+    """A signed JSON webhook of SendCloud is read in any encoding."""
+    hook = signed_webhook("Delivered", form="json")
+    request = call(type(hook)(encode(hook.body.decode()), hook.content_type))
+    [receipt] = parse_webhook(request, Secret(APP_KEY))
     assert receipt.status is DeliveryStatus.DELIVERED
 
 
-@dressed
-def test_a_token_is_read_in_any_dress(dress: Callable[[str], bytes]) -> None:
-    """The hub's login answers with a JSON string, or with the bare token."""
+@each_encoding
+def test_smshub_token_is_the_same(encode: Callable[[str], bytes]) -> None:
+    """A token is read in any encoding, as a JSON string or bare."""
     for text in ('"a.b.c"', "a.b.c"):
-        token = smshub.parse_login_response(GatewayResponse(200, {}, dress(text)))
+        token = smshub.parse_login_response(GatewayResponse(200, {}, encode(text)))
         assert isinstance(token, smshub.Token)
         assert token.jwt.reveal() == "a.b.c"
 
@@ -109,8 +109,8 @@ def test_a_token_is_read_in_any_dress(dress: Callable[[str], bytes]) -> None:
         (b'{"a":' * 12_000, None),
     ],
 )
-def test_what_is_no_json_stays_none(body: bytes, value: object) -> None:
-    """Two values, a call around one, depth without end: nothing is read into it."""
+def test_other_bodies_are_not_json(body: bytes, value: object) -> None:
+    """Two values, a JSONP call and excessive depth are not JSON."""
     assert json_value(body) == value
 
 
@@ -133,12 +133,12 @@ def test_what_is_no_json_stays_none(body: bytes, value: object) -> None:
         ("9" * 10_000, None),
     ],
 )
-def test_the_number_that_a_gateway_names(echoed: object, named: str | None) -> None:
-    """Every spelling of ours is ours; what cannot be read may be; another number is another."""
+def test_echoed_number(echoed: object, named: str | None) -> None:
+    """Every spelling of our number is recognized; an unreadable one gives None; another number is returned."""
     assert parse_echoed_number(echoed, NUMBER, "ID") == named
 
 
 @pytest.mark.parametrize("country", ["ID", ""])
-def test_a_spelling_without_its_country_is_not_read_as_another_country(country: str) -> None:
-    """`812…` begins with the code of Japan."""
+def test_national_number_is_not_read_as_international(country: str) -> None:
+    """`812…` starts with the calling code of Japan, and is still our number."""
     assert parse_echoed_number("81210100055", NUMBER, country) == NUMBER

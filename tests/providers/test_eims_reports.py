@@ -115,7 +115,7 @@ def test_zero_is_delivered_setting(length: int, delivery: int | None, expected: 
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "report",
     [
         {},
         {"array": None},
@@ -128,9 +128,9 @@ def test_zero_is_delivered_setting(length: int, delivery: int | None, expected: 
         {"array": [[ID, 1, 2, 0.0, 3]]},
     ],
 )
-def test_report_without_a_usable_row_has_no_status(answer: dict[str, Any]) -> None:
+def test_report_without_a_usable_row_has_no_status(report: dict[str, Any]) -> None:
     """A message that is not found and malformed rows give no status, and are not a failure."""
-    assert parse_report(answer, str(ID), zero_is_delivered=True) == NO_STATUS
+    assert parse_report(report, str(ID), zero_is_delivered=True) == NO_STATUS
 
 
 def test_row_is_found_by_message_id() -> None:
@@ -175,7 +175,7 @@ async def test_reports_follow_a_message_until_it_is_delivered(length: Length, as
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "behaviour",
     [
         refusing(-1),
         refusing(-15),
@@ -187,13 +187,13 @@ async def test_reports_follow_a_message_until_it_is_delivered(length: Length, as
         Hang(),
     ],
 )
-async def test_failed_report_query_has_no_status(answer: Behaviour) -> None:
+async def test_failed_report_query_has_no_status(behaviour: Behaviour) -> None:
     """A query that fails returns a report without a status, after a single request."""
     async with (
         eims_gateway() as gateway,
         eims(gateway, first_report_seconds=30, zero_is_delivered=True, seconds=0.25) as provider,
     ):
-        gateway.script(answer)
+        gateway.script(behaviour)
         assert await provider.fetch_report("1620443") == NO_STATUS
     assert len(gateway.requests) == 1
 
@@ -211,7 +211,7 @@ async def test_simulated_report_has_the_documented_counts() -> None:
         await provider.send(outbound())
         gateway.states[1620443] = EimsState(0)
         await provider.fetch_report("1620443")
-        answer = msgspec.json.decode(gateway.answer(gateway.requests[1]).body)
+        report = msgspec.json.decode(gateway.answer(gateway.requests[1]).body)
 
-    assert answer.pop("array")[0][::3] == [1620443, 0]
-    assert answer == {"status": 0, "success": 1, "fail": 0, "unsent": 0, "sending": 0, "nofound": 0}
+    assert report.pop("array")[0][::3] == [1620443, 0]
+    assert report == {"status": 0, "success": 1, "fail": 0, "unsent": 0, "sending": 0, "nofound": 0}

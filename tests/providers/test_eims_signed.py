@@ -122,7 +122,7 @@ async def test_balance_includes_the_bonus(variant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("behaviour", "expected"),
     [
         (responding('{"status":0,"balance":"1.5"}'), Balance(Decimal("1.5"))),
         (responding('{"status":"0","balance":2,"gift":"-0.5"}'), Balance(Decimal("1.5"))),
@@ -136,10 +136,10 @@ async def test_balance_includes_the_bonus(variant: str) -> None:
         (Cut(), Outcome.AMBIGUOUS),
     ],
 )
-async def test_response_to_a_balance_query(answer: Behaviour, expected: Balance | Outcome) -> None:
+async def test_response_to_a_balance_query(behaviour: Behaviour, expected: Balance | Outcome) -> None:
     """A response without a readable balance has the outcome that a send would have, after a single request."""
     async with eims_gateway() as gateway, eims(gateway) as provider:
-        gateway.script(answer)
+        gateway.script(behaviour)
         assert await provider.fetch_balance() == expected
     assert len(gateway.requests) == 1
 

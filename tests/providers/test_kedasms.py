@@ -108,9 +108,9 @@ async def test_failed_send_is_not_repeated(behaviour: Behaviour, outcome: Outcom
     simulator = new_simulator()
     simulator.always = behaviour
     async with gateway(simulator, seconds=0.3) as provider:
-        answer = await provider.send(MESSAGE)
-    assert (answer.outcome, len(simulator.requests), len(simulator.messages)) == (outcome, 1, accepted)
-    assert answer.retry_after == (7.0 if outcome is Outcome.THROTTLED else None)
+        result = await provider.send(MESSAGE)
+    assert (result.outcome, len(simulator.requests), len(simulator.messages)) == (outcome, 1, accepted)
+    assert result.retry_after == (7.0 if outcome is Outcome.THROTTLED else None)
 
 
 async def test_refused_connection_is_transient() -> None:
@@ -136,8 +136,8 @@ async def test_parallel_sends_each_correct_the_clock_once() -> None:
     """50 sends with a wrong clock make 100 requests and send 50 messages; the next send is one request."""
     simulator = new_simulator()
     async with gateway(simulator, our_time=NOW - 900) as provider:
-        answers = await asyncio.gather(*(provider.send(MESSAGE) for _ in range(50)))
-        assert {answer.outcome for answer in answers} == {Outcome.ACCEPTED}
+        results = await asyncio.gather(*(provider.send(MESSAGE) for _ in range(50)))
+        assert {result.outcome for result in results} == {Outcome.ACCEPTED}
         assert (len(simulator.requests), len(simulator.messages)) == (100, 50)
         await provider.send(MESSAGE)
         assert len(simulator.requests) == 101

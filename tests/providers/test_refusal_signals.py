@@ -1,4 +1,4 @@
-"""What a refusal says of the provider: only what surely concerns the account opens its circuit at once."""
+"""The health signal of a refusal: only one that certainly concerns the account opens the circuit at once."""
 
 from __future__ import annotations
 
@@ -24,27 +24,26 @@ CONFIG, NOT_SERVED, FUNDS = Outcome.CONFIG_ERROR, Outcome.DESTINATION_UNSUPPORTE
 INVALID, BLOCKED = Outcome.RECIPIENT_INVALID, Outcome.RECIPIENT_BLOCKED
 
 
-def judged(answer: SendResult) -> tuple[Outcome, HealthSignal]:
-    """Give the two things that follow from an answer."""
-    return answer.outcome, answer.health
+def classified(result: SendResult) -> tuple[Outcome, HealthSignal]:
+    """Return the outcome and the health signal of a result."""
+    return result.outcome, result.health
 
 
 def body_of(value: Any) -> bytes:
-    """Write text as it is, and anything else as JSON."""
+    """Encode a string as it is, and anything else as JSON."""
     return value.encode() if isinstance(value, str) else json.dumps(value).encode()
 
 
 @pytest.mark.parametrize("status", [*range(-45, 0), -99, -1000])
 @pytest.mark.parametrize("signed", [False, True])
-def test_every_status_of_eims(status: int, signed: bool) -> None:
-    """A refused password, address or user trips; of the rest what is not known is counted; verdicts are healthy."""
-    account = {-1, -2, -13} | ({-29, -30, -31, -32} if signed else set())
-    sure = ACCOUNT_ERRORS_V2 if signed else ACCOUNT_ERRORS
-    outcome, signal = judged(
-        eims.parse_send_response(GatewayResponse(200, {}, body_of({"status": status})), "62812", "ID", sure)
-    )
-    assert (signal is TRIP) == (status in account or status == -10)
-    if outcome is CONFIG and status not in account:
+def test_eims_refusals(status: int, signed: bool) -> None:
+    """Errors of the account open the circuit; other configuration errors are counted as failures."""
+    expected = {-1, -2, -13} | ({-29, -30, -31, -32} if signed else set())
+    account_errors = ACCOUNT_ERRORS_V2 if signed else ACCOUNT_ERRORS
+    response = GatewayResponse(200, {}, body_of({"status": status}))
+    outcome, signal = classified(eims.parse_send_response(response, "62812", "ID", account_errors))
+    assert (signal is TRIP) == (status in expected or status == -10)
+    if outcome is CONFIG and status not in expected:
         assert signal is FAILURE
     assert (outcome is NOT_SERVED) == (status == -19)
 
@@ -78,14 +77,15 @@ KEDASMS: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
 
 
 @pytest.mark.parametrize(("status", "body", "outcome", "signal"), KEDASMS)
-def test_refusals_of_kedasms(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
-    """By status and words; a page of a proxy is nobody's word."""
-    assert judged(kedasms.parse_send_response(GatewayResponse(status, {}, body_of(body)), 0)) == (outcome, signal)
+def test_kedasms_refusals(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
+    """The signal follows from the status and the error text; a page of a proxy is only counted."""
+    response = GatewayResponse(status, {}, body_of(body))
+    assert classified(kedasms.parse_send_response(response, 0)) == (outcome, signal)
 
 
-def item(words: str) -> dict[str, Any]:
-    """Write the refusal of one number."""
-    return {"statusCode": 312, "info": {"failedCount": 1, "items": [{"phone": "+6281210100055", "message": words}]}}
+def refused_number(reason: str) -> dict[str, Any]:
+    """Return a response that refuses our number for `reason`."""
+    return {"statusCode": 312, "info": {"failedCount": 1, "items": [{"phone": "+6281210100055", "message": reason}]}}
 
 
 SENDCLOUD: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
@@ -94,20 +94,20 @@ SENDCLOUD: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
     *[(200, {"statusCode": code}, FUNDS, TRIP) for code in (499, 40912)],
     (200, {"statusCode": 601, "message": "no permission for this country"}, NOT_SERVED, SUCCESS),
     (200, {"statusCode": 40777, "message": "The region of the number is not supported"}, NOT_SERVED, SUCCESS),
-    (200, item("country not supported"), NOT_SERVED, SUCCESS),
-    (200, item("unsupported"), NOT_SERVED, SUCCESS),
-    (200, item("不支持的手机号段"), NOT_SERVED, SUCCESS),
-    (200, item("unsubscribed in this country"), BLOCKED, SUCCESS),
-    (200, item("手机号格式错误"), INVALID, SUCCESS),
-    (200, item("?"), Outcome.TRANSIENT, FAILURE),
+    (200, refused_number("country not supported"), NOT_SERVED, SUCCESS),
+    (200, refused_number("unsupported"), NOT_SERVED, SUCCESS),
+    (200, refused_number("不支持的手机号段"), NOT_SERVED, SUCCESS),
+    (200, refused_number("unsubscribed in this country"), BLOCKED, SUCCESS),
+    (200, refused_number("手机号格式错误"), INVALID, SUCCESS),
+    (200, refused_number("?"), Outcome.TRANSIENT, FAILURE),
 ]
 
 
 @pytest.mark.parametrize(("status", "body", "outcome", "signal"), SENDCLOUD)
-def test_refusals_of_sendcloud(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
-    """By code, and by words where the code does not say what is meant."""
-    reply = GatewayResponse(status, {}, body_of(body))
-    assert judged(sendcloud.parse_send_response(reply, "+6281210100055", "ID")) == (outcome, signal)
+def test_sendcloud_refusals(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
+    """The signal follows from the code, and from the error text if the code is general."""
+    response = GatewayResponse(status, {}, body_of(body))
+    assert classified(sendcloud.parse_send_response(response, "+6281210100055", "ID")) == (outcome, signal)
 
 
 SMSHUB: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
@@ -130,9 +130,10 @@ SMSHUB: Final[list[tuple[int, Any, Outcome, HealthSignal]]] = [
 
 
 @pytest.mark.parametrize(("status", "body", "outcome", "signal"), SMSHUB)
-def test_refusals_of_the_hub(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
-    """A 403 for a number is not about the program, and no verdict about the recipient: another gateway may reach it."""
-    assert judged(smshub.parse_send_response(GatewayResponse(status, {}, body_of(body)))) == (outcome, signal)
+def test_smshub_refusals(status: int, body: Any, outcome: Outcome, signal: HealthSignal) -> None:
+    """A 403 about a number concerns neither the program nor the recipient: another gateway may reach it."""
+    response = GatewayResponse(status, {}, body_of(body))
+    assert classified(smshub.parse_send_response(response)) == (outcome, signal)
 
 
 @pytest.mark.parametrize(
@@ -146,11 +147,11 @@ def test_refusals_of_the_hub(status: int, body: Any, outcome: Outcome, signal: H
         (400, b"", FAILURE),
     ],
 )
-def test_refused_logins_at_the_hub(status: int, body: bytes, signal: HealthSignal) -> None:
-    """A 401, and an answer without a token, are how the hub refuses a program; a page or a 404 is somebody else's."""
-    answer = smshub.parse_login_response(GatewayResponse(status, {}, body))
-    assert isinstance(answer, SendResult)
-    assert judged(answer) == (CONFIG, signal)
+def test_smshub_login_refusals(status: int, body: bytes, signal: HealthSignal) -> None:
+    """The hub refuses a program with a 401 or without a token; a page or a 404 is only counted."""
+    result = smshub.parse_login_response(GatewayResponse(status, {}, body))
+    assert isinstance(result, SendResult)
+    assert classified(result) == (CONFIG, signal)
 
 
 @pytest.mark.parametrize(
@@ -164,28 +165,30 @@ def test_refused_logins_at_the_hub(status: int, body: bytes, signal: HealthSigna
         (500, Outcome.AMBIGUOUS, FAILURE),
     ],
 )
-def test_an_answer_of_somebody_else(status: int, outcome: Outcome, signal: HealthSignal) -> None:
-    """A proxy's 403 or 404 may be about one request; a 401 is about who asks."""
-    assert judged(undocumented_response(GatewayResponse(status, {}, b"<html>"))) == (outcome, signal)
+def test_undocumented_response(status: int, outcome: Outcome, signal: HealthSignal) -> None:
+    """A 401 of a proxy concerns the account; a 403 or 404 may concern one request."""
+    assert classified(undocumented_response(GatewayResponse(status, {}, b"<html>"))) == (outcome, signal)
 
 
-Answer = Callable[[GatewayResponse, str], SendResult]
-ANSWERS: Final[list[Answer]] = [
+Parse = Callable[[GatewayResponse, str], SendResult]
+PARSERS: Final[list[Parse]] = [
     smshub.parse_send_response,
-    lambda reply, text: kedasms.parse_send_response(reply, 0, text),
+    lambda response, text: kedasms.parse_send_response(response, 0, text),
 ]
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("parse", PARSERS)
 @pytest.mark.parametrize("brand", ["Credit Union", "Country Bank", "Balance Funds", "API key's"])
-def test_the_text_of_a_message_is_no_word_about_the_account(answer: Answer, brand: str) -> None:
-    """A refusal that echoes the text, bare or in JSON, is judged without it: the brand opens no circuit."""
+def test_echoed_message_is_not_matched(parse: Parse, brand: str) -> None:
+    """A refusal that echoes the message text is classified without it, so a brand cannot open the circuit."""
     text = f'{brand}: your "code" is 123456'
     for body in (f"Message is too long: {text}", json.dumps({"message": f"Message is too long: {text}"})):
-        assert answer(GatewayResponse(400, {}, body.encode()), text) == SendResult(Outcome.CONTENT_REJECTED)
+        assert parse(GatewayResponse(400, {}, body.encode()), text) == SendResult(Outcome.CONTENT_REJECTED)
 
 
-@pytest.mark.parametrize("words", ["Network error", "channel busy", "not supported", "Phone is required", "timeout"])
-def test_words_that_say_nothing_of_a_destination(words: str) -> None:
-    """A platform's trouble is not taken for a number that is not served: it has to count."""
-    assert not describes_unsupported_destination(words)
+@pytest.mark.parametrize(
+    "error_text", ["Network error", "channel busy", "not supported", "Phone is required", "timeout"]
+)
+def test_error_texts_that_do_not_name_a_destination(error_text: str) -> None:
+    """A failure of the platform is not taken for an unsupported number: it must count as a failure."""
+    assert not describes_unsupported_destination(error_text)

@@ -1,4 +1,4 @@
-"""What goes out to Aurora SendCloud, byte for byte, and that its secrets stay where they belong."""
+"""Requests to Aurora SendCloud, byte for byte, and that secrets do not leak."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from otp_service.providers.sendcloud.adapter import SendcloudAccount
 from otp_service.providers.sendcloud.wire import signature
 from otp_service.sandbox.simulators.http_server import Cut, Hang
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
-from tests.providers.sendcloud_kit import KEY, NOW, TEXT, TO, aurora, outbound, said, sendcloud
+from tests.providers.sendcloud_kit import KEY, NOW, TEXT, TO, outbound, responding, sendcloud, sendcloud_gateway
 
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[SendcloudSimulator]:
-    """One that takes everything that it may."""
-    async with aurora() as running:
+    """A simulated gateway with default options."""
+    async with sendcloud_gateway() as running:
         yield running
 
 
-async def test_a_template_goes_as_a_form(gateway: SendcloudSimulator) -> None:
-    """Every byte that is not unreserved is %XX; the request's id and the reference to be echoed are ours."""
+async def test_template_request_byte_for_byte(gateway: SendcloudSimulator) -> None:
+    """A template message is a percent-encoded form, with our message id as idempotency key and custom argument."""
     async with sendcloud(gateway) as provider:
-        delivered = await provider.send(outbound())
+        result = await provider.send(outbound())
 
     [message] = gateway.messages
-    assert delivered == SendResult(Outcome.ACCEPTED, message.sms_id.partition("$")[0])
-    assert "6281210100055" not in delivered.provider_message_id
+    assert result == SendResult(Outcome.ACCEPTED, message.sms_id.partition("$")[0])
+    assert "6281210100055" not in result.provider_message_id
     [request] = gateway.requests
     assert (request.method, request.target) == ("POST", "/smsapi/send")
     assert request.headers["content-type"] == "application/x-www-form-urlencoded"
@@ -48,8 +48,8 @@ async def test_a_template_goes_as_a_form(gateway: SendcloudSimulator) -> None:
     assert (message.to, message.values, message.text) == ("6281210100055", {"code": "123456"}, "")
 
 
-async def test_a_text_goes_as_the_authentication_page_shows_it(gateway: SendcloudSimulator) -> None:
-    """`to` and `message`, and no template; the request's id stays, or a repetition would be a second text."""
+async def test_text_request_is_as_the_authentication_page_shows(gateway: SendcloudSimulator) -> None:
+    """A text message has `to`, `message` and the idempotency key, and no template."""
     async with sendcloud(gateway, mode="text", template_id=None) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.ACCEPTED
 
@@ -65,11 +65,11 @@ async def test_a_text_goes_as_the_authentication_page_shows_it(gateway: Sendclou
     assert gateway.messages[0].text == TEXT
 
 
-async def test_variables_are_the_templates_own() -> None:
-    """Placeholders are filled in one pass: a brand that looks like one stays as it is."""
+async def test_template_variables_are_filled() -> None:
+    """Placeholders are replaced in one pass: a brand that looks like one stays as it is."""
     variables = {"%otp%": "{code}", "who": "{brand}!", "for": "{minutes} min"}
     async with (
-        aurora(templates={9: frozenset({"otp", "who", "for"})}) as gateway,
+        sendcloud_gateway(templates={9: frozenset({"otp", "who", "for"})}) as gateway,
         sendcloud(gateway, template_id=9, variables=variables, sender_id="ACME") as provider,
     ):
         assert (await provider.send(outbound(brand="{code}"))).outcome is Outcome.ACCEPTED
@@ -79,10 +79,10 @@ async def test_variables_are_the_templates_own() -> None:
     assert message.sender == "ACME"
 
 
-async def test_a_variable_that_is_too_long_is_not_even_sent() -> None:
-    """32 characters fit; 33 are refused without a request, as the gateway would refuse them."""
+async def test_too_long_variable_is_not_sent() -> None:
+    """A variable of 32 characters is sent; one of 33 is refused without a request."""
     async with (
-        aurora(templates={1234: frozenset({"b"})}) as gateway,
+        sendcloud_gateway(templates={1234: frozenset({"b"})}) as gateway,
         sendcloud(gateway, variables={"b": "{brand}"}) as provider,
     ):
         assert (await provider.send(outbound(brand="é" * 32))).outcome is Outcome.ACCEPTED
@@ -91,17 +91,17 @@ async def test_a_variable_that_is_too_long_is_not_even_sent() -> None:
     assert len(gateway.requests) == 1
 
 
-def test_the_signature_has_its_documented_form() -> None:
-    """md5(key & sorted name=value & key), parameters as they are, and a value of md5sum(1)."""
+def test_signature_has_the_documented_form() -> None:
+    """The signature is md5(key & sorted name=value & key), over values that are not encoded."""
     parameters = {"smsUser": "testuser", "templateId": "1", "phone": "18888888888", "vars": "{}"}
     plain = "KEY&phone=18888888888&smsUser=testuser&templateId=1&vars={}&KEY"
     assert signature(parameters, Secret("KEY")) == hashlib.md5(plain.encode(), usedforsecurity=False).hexdigest()
     assert signature(parameters, Secret("KEY")) == "ced4de12712670b5dd2611e2f02f5191"
 
 
-async def test_a_signed_request_does_not_hold_the_key() -> None:
-    """The signature is over what is sent, before it is encoded; numbers are digits, and international."""
-    async with aurora(auth="signature") as gateway, sendcloud(gateway, auth="signature") as provider:
+async def test_signed_request_does_not_contain_the_key() -> None:
+    """The signature covers all other parameters; the number is digits, with the international message type."""
+    async with sendcloud_gateway(auth="signature") as gateway, sendcloud(gateway, auth="signature") as provider:
         assert (await provider.send(outbound())).outcome is Outcome.ACCEPTED
 
     form = dict(parse_qsl(gateway.requests[0].body.decode()))
@@ -122,10 +122,10 @@ async def test_a_signed_request_does_not_hold_the_key() -> None:
     assert KEY not in str(form)
 
 
-async def test_a_timestamp_of_the_other_unit_is_learnt_from_a_refusal() -> None:
-    """Seconds are refused with 461 where milliseconds are meant; the next request, not a repetition, has them."""
+async def test_unit_of_the_timestamp_changes_after_a_refusal() -> None:
+    """After a 461 the next send has a timestamp in milliseconds; the refused send is not repeated."""
     async with (
-        aurora(auth="signature", milliseconds=True) as gateway,
+        sendcloud_gateway(auth="signature", milliseconds=True) as gateway,
         sendcloud(gateway, auth="signature") as provider,
     ):
         outcomes = [(await provider.send(outbound(f"v{number}"))).outcome for number in range(3)]
@@ -135,15 +135,15 @@ async def test_a_timestamp_of_the_other_unit_is_learnt_from_a_refusal() -> None:
     assert b"timestamp=1796000000500" in gateway.requests[1].body
 
 
-async def test_a_repetition_is_one_text(gateway: SendcloudSimulator) -> None:
-    """After an answer that was lost the same id is asked for again: the same answer, and nothing more is sent."""
+async def test_repeated_send_is_one_message(gateway: SendcloudSimulator) -> None:
+    """After a lost response, a send with the same id returns the same result and sends nothing more."""
     gateway.script(Cut())
     async with sendcloud(gateway) as provider:
         assert provider.idempotent_send
-        lost, found = await provider.send(outbound()), await provider.send(outbound())
+        lost, repeated = await provider.send(outbound()), await provider.send(outbound())
 
     assert lost.outcome is Outcome.AMBIGUOUS
-    assert found == SendResult(Outcome.ACCEPTED, gateway.messages[0].sms_id.partition("$")[0])
+    assert repeated == SendResult(Outcome.ACCEPTED, gateway.messages[0].sms_id.partition("$")[0])
     assert (len(gateway.requests), len(gateway.messages)) == (2, 1)
 
 
@@ -153,14 +153,14 @@ async def test_a_repetition_is_one_text(gateway: SendcloudSimulator) -> None:
     [({"key": "another"}, "config_error"), ({"sms_user": ""}, "config_error"), ({"sms_user": "x"}, "config_error"),
      ({"template_id": 7}, "content_rejected"), ({"variables": {"x": "{code}"}}, "content_rejected")],
 )  # fmt: skip
-async def test_the_gateway_refuses_what_is_wrong(auth: str, changed: dict[str, Any], outcome: str) -> None:
-    """Unknown user, key, template and variables: the simulator says so as the gateway does."""
-    async with aurora(auth=auth) as gateway, sendcloud(gateway, auth=auth, **changed) as provider:
+async def test_wrong_credentials_and_templates_are_refused(auth: str, changed: dict[str, Any], outcome: str) -> None:
+    """An unknown user, key, template or variable has the outcome of the gateway's code for it."""
+    async with sendcloud_gateway(auth=auth) as gateway, sendcloud(gateway, auth=auth, **changed) as provider:
         assert (await provider.send(outbound())).outcome.value == outcome
     assert gateway.messages == []
 
 
-STRICT = {
+REFUSED_FORMS = {
     "smsUser=&smsKey=K": 472,
     "smsUser=acme_sms": 40005,
     "smsUser=acme_sms&smsKey=K&phone=6281210100055": 433,
@@ -173,34 +173,34 @@ STRICT = {
 }
 
 
-@pytest.mark.parametrize(("form", "code"), STRICT.items())
-async def test_the_simulator_refuses_what_the_gateway_would(form: str, code: int) -> None:
-    """Whatever an integration forgets, it hears the gateway's own code."""
+@pytest.mark.parametrize(("form", "code"), REFUSED_FORMS.items())
+async def test_simulator_refuses_with_the_gateways_code(form: str, code: int) -> None:
+    """The simulator refuses an incomplete or wrong form with the code that the gateway uses."""
     async with SendcloudSimulator(sms_key="K") as gateway, httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"{gateway.url}/smsapi/send?{form}")
+        response = await client.get(f"{gateway.url}/smsapi/send?{form}")
 
-    assert (answer.json()["result"], answer.json()["statusCode"]) == (False, code)
+    assert (response.json()["result"], response.json()["statusCode"]) == (False, code)
     assert gateway.messages == []
 
 
 @pytest.mark.parametrize(
     "form", ["smsUser=a b", "smsUser=a&smsUser=b", "smsUser=a&phones=1", "smsUser=%FF", "smsUser=a&"]
 )
-async def test_the_simulator_refuses_what_is_no_request(form: str) -> None:
-    """An unknown or doubled parameter and a form that is none: 400, and a line that says why."""
+async def test_simulator_refuses_a_malformed_form(form: str) -> None:
+    """An unknown or duplicate parameter or a malformed form is a 400 with an explanation."""
     async with SendcloudSimulator() as gateway, httpx.AsyncClient(trust_env=False) as client:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        answer = await client.post(f"{gateway.url}/smsapi/send", content=form, headers=headers)
-        posted_json = await client.post(f"{gateway.url}/smsapi/send", json={})
+        response = await client.post(f"{gateway.url}/smsapi/send", content=form, headers=headers)
+        json_response = await client.post(f"{gateway.url}/smsapi/send", json={})
 
-    assert (answer.status_code, posted_json.status_code) == (400, 400)
-    assert answer.text
+    assert (response.status_code, json_response.status_code) == (400, 400)
+    assert response.text
 
 
-async def test_a_request_is_remembered_for_an_hour() -> None:
-    """After it, the same id is another text: a code does not live as long."""
+async def test_idempotency_key_is_valid_for_an_hour() -> None:
+    """After an hour, a send with the same id is a second message; a code expires before that."""
     now = [NOW]
-    async with aurora(clock=lambda: now[0]) as gateway, sendcloud(gateway) as provider:
+    async with sendcloud_gateway(clock=lambda: now[0]) as gateway, sendcloud(gateway) as provider:
         for at in (NOW, NOW + 3599, NOW + 3600):
             now[0] = at
             await provider.send(outbound())
@@ -208,37 +208,37 @@ async def test_a_request_is_remembered_for_an_hour() -> None:
     assert (len(gateway.requests), len(gateway.messages)) == (3, 2)
 
 
-async def test_the_gateway_refuses_a_number_that_is_none(gateway: SendcloudSimulator) -> None:
-    """It is the recipient's fault, and nobody else is asked."""
+async def test_invalid_number_is_recipient_invalid(gateway: SendcloudSimulator) -> None:
+    """A number that the gateway refuses as malformed makes the recipient invalid."""
     async with sendcloud(gateway) as provider:
         assert (await provider.send(outbound(to="+0812"))).outcome is Outcome.RECIPIENT_INVALID
 
 
-def test_a_template_needs_its_number() -> None:
-    """An account that cannot send is not made."""
+def test_template_mode_needs_a_template_id() -> None:
+    """An account in template mode without a template id is refused."""
     with pytest.raises(ValueError, match="template_id"):
         SendcloudAccount("http://x", "u", Secret("k"))
 
 
-async def test_it_tells_only_with_a_key_for_its_hooks(gateway: SendcloudSimulator) -> None:
-    """Without one no hook is believed, so nothing is to be waited for."""
+async def test_delivery_is_reported_only_with_a_webhook_key(gateway: SendcloudSimulator) -> None:
+    """Without a webhook key no webhook is accepted, so the provider does not report deliveries."""
     async with sendcloud(gateway) as without, sendcloud(gateway, hook_key=Secret("app key")) as with_key:
         assert (without.reports_delivery, with_key.reports_delivery) == (False, True)
         assert isinstance(with_key, ReceiptProvider)
 
 
 @pytest.mark.parametrize("auth", ["parameters", "signature"])
-async def test_secrets_are_seen_nowhere_else(auth: str, caplog: pytest.LogCaptureFixture) -> None:
-    """No log line, no repr and no outcome holds the keys, the text, the code or the number."""
+async def test_secrets_do_not_appear_in_logs_or_reprs(auth: str, caplog: pytest.LogCaptureFixture) -> None:
+    """No log line, repr or result contains the keys, the text, the code or the number."""
     caplog.set_level(logging.DEBUG)
-    for noisy in ("httpx", "httpcore"):  # as `configure_logging` leaves them
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    async with aurora(auth=auth) as gateway:
-        gateway.script(None, said(f"<html>{TEXT}", 500), Hang())
+    for library in ("httpx", "httpcore"):  # as `configure_logging` sets them
+        logging.getLogger(library).setLevel(logging.WARNING)
+    async with sendcloud_gateway(auth=auth) as gateway:
+        gateway.script(None, responding(f"<html>{TEXT}", 500), Hang())
         async with sendcloud(gateway, auth=auth, seconds=0.2, hook_key=Secret("app key")) as provider:
-            outcomes = [await provider.send(outbound()) for _ in range(3)]
-            seen = f"{outcomes} {provider!r} {vars(provider)!r} {outbound()!r} {caplog.text}"
+            results = [await provider.send(outbound()) for _ in range(3)]
+            shown = f"{results} {provider!r} {vars(provider)!r} {outbound()!r} {caplog.text}"
 
-    assert [one.outcome.value for one in outcomes] == ["accepted", "ambiguous", "ambiguous"]
+    assert [one.outcome.value for one in results] == ["accepted", "ambiguous", "ambiguous"]
     for secret in (KEY, "app key", "k%25y", TO[1:], "123456", "kode"):
-        assert secret not in seen
+        assert secret not in shown

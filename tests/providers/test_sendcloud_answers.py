@@ -1,4 +1,4 @@
-"""What Aurora SendCloud's answers, and its silences, mean; and that one send is one request."""
+"""Aurora SendCloud: the outcome of each response, and of none; a send is a single request."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.providers.sendcloud.result_codes import STATUS_OUTCOMES
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Slow
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusing
-from tests.providers.sendcloud_kit import TO, aurora, outbound, said, sendcloud
+from tests.providers.sendcloud_kit import TO, outbound, responding, sendcloud, sendcloud_gateway
 
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[SendcloudSimulator]:
-    """One that takes everything that it may."""
-    async with aurora() as running:
+    """A simulated gateway with default options."""
+    async with sendcloud_gateway() as running:
         yield running
 
 
@@ -33,9 +33,9 @@ CODES = {
 
 
 @pytest.mark.parametrize(("code", "outcome"), [(code, name) for name, codes in CODES.items() for code in codes])
-async def test_every_code_has_its_outcome(gateway: SendcloudSimulator, code: int, outcome: str) -> None:
-    """Under any HTTP status, and as a string too; one request for each send."""
-    gateway.script(refusing(code), refusing(code, status=400), said(f'{{"statusCode":"{code}"}}'))
+async def test_each_code_has_its_outcome(gateway: SendcloudSimulator, code: int, outcome: str) -> None:
+    """A code has one outcome, whatever the HTTP status, and also if it is a string."""
+    gateway.script(refusing(code), refusing(code, status=400), responding(f'{{"statusCode":"{code}"}}'))
     async with sendcloud(gateway) as provider:
         outcomes = [(await provider.send(outbound())).outcome.value for _ in range(3)]
 
@@ -43,14 +43,14 @@ async def test_every_code_has_its_outcome(gateway: SendcloudSimulator, code: int
     assert len(gateway.requests) == 3
 
 
-def test_the_table_has_no_other_codes() -> None:
-    """What is in the table is tested."""
+def test_result_code_table_has_no_untested_codes() -> None:
+    """Every code in the table is covered by a test."""
     assert STATUS_OUTCOMES.keys() == {code for codes in CODES.values() for code in codes}
 
 
 @pytest.mark.parametrize(("code", "outcome"), [(40099, "config_error"), (500, "ambiguous"), (59999, "ambiguous")])
-async def test_a_code_that_nobody_has_written_down(gateway: SendcloudSimulator, code: int, outcome: str) -> None:
-    """The server's own trouble may come after it has sent; any other refusal is a refusal."""
+async def test_unlisted_code(gateway: SendcloudSimulator, code: int, outcome: str) -> None:
+    """An unlisted server error may follow the send and is ambiguous; any other code is a refusal."""
     gateway.script(refusing(code))
     async with sendcloud(gateway) as provider:
         assert (await provider.send(outbound())).outcome.value == outcome
@@ -78,25 +78,25 @@ ID = '"smsIds":["1_2_a$6281210100055"]'
         (f'{{"result":false,"statusCode":312,"info":{{"successCount":1,{ID}}}}}', "ambiguous"),
     ],
 )
-async def test_success_is_what_all_parts_agree_on(gateway: SendcloudSimulator, body: str, outcome: str) -> None:
-    """`result`, `statusCode` and the count of one; what contradicts itself may have been sent."""
-    gateway.script(said(body))
+async def test_success_needs_all_parts_to_agree(gateway: SendcloudSimulator, body: str, outcome: str) -> None:
+    """`result`, `statusCode` and a count of one mean success; a contradiction is ambiguous."""
+    gateway.script(responding(body))
     async with sendcloud(gateway) as provider:
-        delivered = await provider.send(outbound())
+        result = await provider.send(outbound())
 
-    assert delivered.outcome.value == outcome
-    assert delivered.provider_message_id == ("1_2_a" if outcome == "accepted" else "")
+    assert result.outcome.value == outcome
+    assert result.provider_message_id == ("1_2_a" if outcome == "accepted" else "")
 
 
-async def test_success_under_an_http_error_is_no_success(gateway: SendcloudSimulator) -> None:
-    """A proxy's 502 with the gateway's success in it contradicts itself."""
-    gateway.script(said(f'{{"result":true,"statusCode":200,"info":{{"successCount":1,{ID}}}}}', 502))
+async def test_success_with_an_http_error_is_ambiguous(gateway: SendcloudSimulator) -> None:
+    """A success in the body of a 502 is a contradiction."""
+    gateway.script(responding(f'{{"result":true,"statusCode":200,"info":{{"successCount":1,{ID}}}}}', 502))
     async with sendcloud(gateway) as provider:
         assert await provider.send(outbound()) == SendResult(Outcome.AMBIGUOUS)
 
 
 @pytest.mark.parametrize(
-    ("words", "outcome"),
+    ("reason", "outcome"),
     [
         ("手机号格式错误", "recipient_invalid"),
         ("Phone format error", "recipient_invalid"),
@@ -106,10 +106,10 @@ async def test_success_under_an_http_error_is_no_success(gateway: SendcloudSimul
         ("something else", "transient"),
     ],
 )
-async def test_a_number_that_is_refused_alone(words: str, outcome: str) -> None:
-    """312 and 311 say why in `items`, in words."""
-    partial = {"successCount": 0, "failedCount": 1, "items": [{"phone": TO, "vars": {}, "message": words}]}
-    async with aurora(refused={TO[1:]: words}) as gateway, sendcloud(gateway) as provider:
+async def test_refusal_of_one_number_has_its_outcome(reason: str, outcome: str) -> None:
+    """`items` of a 312 and a 311 give the reason as text."""
+    partial = {"successCount": 0, "failedCount": 1, "items": [{"phone": TO, "vars": {}, "message": reason}]}
+    async with sendcloud_gateway(refused={TO[1:]: reason}) as gateway, sendcloud(gateway) as provider:
         none_sent = await provider.send(outbound())
         gateway.script(refusing(311, result=True, info=partial))
         partly = await provider.send(outbound("v2"))
@@ -122,9 +122,11 @@ async def test_a_number_that_is_refused_alone(words: str, outcome: str) -> None:
     [(401, "config_error"), (403, "config_error"), (404, "config_error"), (429, "throttled"), (302, "ambiguous"),
      (500, "ambiguous"), (502, "ambiguous"), (503, "ambiguous"), (504, "ambiguous")],
 )  # fmt: skip
-async def test_an_answer_that_is_not_the_gateways_own(gateway: SendcloudSimulator, status: int, outcome: str) -> None:
-    """Without a statusCode HTTP decides, and a redirect is not followed."""
-    gateway.script(said("<html>", status, Location=gateway.url + "/smsapi/send"), said('{"status":500}', status))
+async def test_response_without_a_code(gateway: SendcloudSimulator, status: int, outcome: str) -> None:
+    """Without a `statusCode` the HTTP status decides, and a redirect is not followed."""
+    gateway.script(
+        responding("<html>", status, Location=gateway.url + "/smsapi/send"), responding('{"status":500}', status)
+    )
     async with sendcloud(gateway) as provider:
         outcomes = [(await provider.send(outbound())).outcome.value for _ in range(2)]
 
@@ -132,28 +134,30 @@ async def test_an_answer_that_is_not_the_gateways_own(gateway: SendcloudSimulato
     assert len(gateway.requests) == 2
 
 
-async def test_a_time_to_wait_is_handed_on(gateway: SendcloudSimulator) -> None:
-    """Retry-After in seconds, with the gateway's code for too frequent, a bare 429 and a 503."""
-    code = said('{"statusCode":50000}', 200, Retry_After="7")
-    gateway.script(code, said("", 429, Retry_After="7"), said("", 503, Retry_After="7"))
+async def test_retry_after_is_returned(gateway: SendcloudSimulator) -> None:
+    """`Retry-After` is returned for the gateway's code for too frequent sends, for a 429 and for a 503."""
+    code = responding('{"statusCode":50000}', 200, Retry_After="7")
+    gateway.script(code, responding("", 429, Retry_After="7"), responding("", 503, Retry_After="7"))
     async with sendcloud(gateway) as provider:
-        answers = [await provider.send(outbound()) for _ in range(3)]
+        results = [await provider.send(outbound()) for _ in range(3)]
 
     outcomes = (Outcome.THROTTLED, Outcome.THROTTLED, Outcome.TRANSIENT)
-    assert answers == [SendResult(outcome, retry_after=7.0) for outcome in outcomes]
+    assert results == [SendResult(outcome, retry_after=7.0) for outcome in outcomes]
 
 
-@pytest.mark.parametrize("silence", [Hang(), Cut(), Slow(1.0), Raw(b"HTTP/1.1 200 OK\r\n\r\n{"), said(b"\xff[")])
-async def test_silence_and_garbage_are_ambiguous(gateway: SendcloudSimulator, silence: Behaviour) -> None:
-    """It may have been sent; the adapter itself asks once."""
-    gateway.always = silence
+@pytest.mark.parametrize(
+    "behaviour", [Hang(), Cut(), Slow(1.0), Raw(b"HTTP/1.1 200 OK\r\n\r\n{"), responding(b"\xff[")]
+)
+async def test_missing_or_unreadable_response_is_ambiguous(gateway: SendcloudSimulator, behaviour: Behaviour) -> None:
+    """The message may have been sent, so the adapter sends a single request."""
+    gateway.always = behaviour
     async with sendcloud(gateway, seconds=0.25) as provider:
         assert await provider.send(outbound()) == SendResult(Outcome.AMBIGUOUS)
 
     assert len(gateway.requests) == 1
 
 
-async def test_nobody_listens(gateway: SendcloudSimulator) -> None:
+async def test_refused_connection_is_transient(gateway: SendcloudSimulator) -> None:
     """A refused connection is transient."""
     await gateway.close()
     async with sendcloud(gateway) as provider:

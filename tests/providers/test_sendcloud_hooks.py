@@ -1,4 +1,4 @@
-"""Hooks of Aurora SendCloud: which are believed, and what they say of a message."""
+"""SendCloud webhooks: which calls are accepted, and the receipts that they give."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ from otp_service.sandbox.simulators.sendcloud_hooks import RETRIES_AFTER_SECONDS
 from tests.providers.sendcloud_kit import NOW
 
 APP_KEY = "app key ü"
-HOOKS = HookWriter(APP_KEY)
+WEBHOOKS = HookWriter(APP_KEY)
 NUMBER = "6281210100055"
 SMS_ID = f"1796000000500_19999_0_29999_qrwnpq${NUMBER}"
-OURS = '{"message_id":"v1-ABC_7"}'
+CUSTOM_ARGS = '{"message_id":"v1-ABC_7"}'
 Form = Literal["json", "form"]
 FORMS: list[Form] = ["json", "form"]
 
 
-def write(event: str = "Delivered", **options: Any) -> Hook:
-    """Write a hook of now about our message."""
-    about: dict[str, Any] = {"at": NOW, "sms_id": SMS_ID, "custom_args": OURS}
-    return HOOKS.write(event, **about | options)
+def signed_webhook(event: str = "Delivered", **options: Any) -> Hook:
+    """Return a webhook about our message, signed now."""
+    about: dict[str, Any] = {"at": NOW, "sms_id": SMS_ID, "custom_args": CUSTOM_ARGS}
+    return WEBHOOKS.write(event, **about | options)
 
 
 def call(hook: Hook | None, *, now: float = NOW, method: str = "POST", **more: Any) -> ReceiptRequest:
-    """Make the call that a hook arrives as."""
-    url, ours = "https://otp.example.com/v1/receipts/aurora", more.pop("message_id", None)
+    """Return the request that delivers a webhook."""
+    url, message_id = "https://otp.example.com/v1/receipts/aurora", more.pop("message_id", None)
     body, content_type = (hook.body, hook.content_type) if hook else (b"", "")
-    return ReceiptRequest(method, url, ours, now, content_type=content_type, body=body, **more)
+    return ReceiptRequest(method, url, message_id, now, content_type=content_type, body=body, **more)
 
 
-def read(hook: Hook | None, **options: Any) -> Sequence[Receipt]:
-    """Read a hook with the account's key."""
+def parsed(hook: Hook | None, **options: Any) -> Sequence[Receipt]:
+    """Parse a webhook with the key of the account."""
     return parse_webhook(call(hook, **options), Secret(APP_KEY))
 
 
 def fields_of(hook: Hook) -> dict[str, Any]:
-    """Read what a hook carries."""
+    """Return the fields of a webhook."""
     if hook.content_type == "application/json":
         decoded: dict[str, Any] = json.loads(hook.body)
         return decoded
     return dict(parse_qsl(hook.body.decode()))
 
 
-def raw(fields: dict[str, Any]) -> Hook:
-    """Write fields as they are."""
+def json_webhook(fields: dict[str, Any]) -> Hook:
+    """Return a webhook with these fields, as JSON."""
     return Hook(json.dumps(fields).encode(), "application/json")
 
 
@@ -71,15 +71,15 @@ EVENTS = [
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("event", "status"), EVENTS)
-def test_an_event_by_either_of_its_names(event: str, status: DeliveryStatus | None, form: Form) -> None:
-    """JSON and form, values plain or as JSON in strings: our id, the gateway's without the number, the token once."""
-    hook = write(event, form=form)
+def test_event_is_recognized_by_either_name(event: str, status: DeliveryStatus | None, form: Form) -> None:
+    """JSON and forms give a receipt with our id, the gateway's id without the number, and the token."""
+    hook = signed_webhook(event, form=form)
     token = fields_of(hook)["token"]
 
     expected = Receipt(
         "v1-ABC_7", status, None, provider_message_id="1796000000500_19999_0_29999_qrwnpq", to=NUMBER, once=token
     )
-    assert read(hook) == [expected]
+    assert parsed(hook) == [expected]
 
 
 CODES = {
@@ -91,60 +91,60 @@ CODES = {
 
 
 @pytest.mark.parametrize(("code", "error"), [(code, name) for name, codes in CODES.items() for code in codes])
-def test_every_reason_has_its_outcome(code: int, error: str) -> None:
-    """Under each name of a failure, as a number and as text; the number is that of the id where none stands."""
+def test_each_failure_code_has_its_outcome(code: int, error: str) -> None:
+    """A code has one outcome for every failure event; without `phone` the number comes from the message id."""
     for event, form in (("workererror", "json"), ("Suppressed", "form"), ("delivererror", "form"), ("Failed", "json")):
-        [receipt] = read(write(event, status_code=code, form=form))
+        [receipt] = parsed(signed_webhook(event, status_code=code, form=form))
         assert (receipt.status, receipt.error) == (DeliveryStatus.UNDELIVERED, Outcome(error))
         assert receipt.to == NUMBER
 
 
-def test_the_table_has_no_other_reasons() -> None:
-    """What is in the table is tested."""
+def test_result_code_table_has_no_untested_codes() -> None:
+    """Every code in the table is covered by a test."""
     assert EVENT_ERRORS.keys() == {code for codes in CODES.values() for code in codes}
 
 
 @pytest.mark.parametrize("code", [490, 0, "x", None, [1]])
-def test_a_reason_that_nobody_has_written_down(code: object) -> None:
-    """It is undelivered, and another gateway may be asked."""
-    [receipt] = read(write("Failed", status_code=590, statusCode=code))
+def test_unlisted_failure_code_is_transient(code: object) -> None:
+    """An unlisted code is undelivered and transient: another gateway may be used."""
+    [receipt] = parsed(signed_webhook("Failed", status_code=590, statusCode=code))
     assert (receipt.status, receipt.error) == (DeliveryStatus.UNDELIVERED, Outcome.TRANSIENT)
 
 
-def test_the_name_decides_and_not_the_number_of_the_event() -> None:
-    """The two pages number them differently."""
-    [receipt] = read(write("Failed", status_code=500, eventType=20))
+def test_event_number_is_ignored() -> None:
+    """The event is recognized by its name, because the two editions of the page number events differently."""
+    [receipt] = parsed(signed_webhook("Failed", status_code=500, eventType=20))
     assert receipt.status is DeliveryStatus.UNDELIVERED
 
 
 @pytest.mark.parametrize("event", ["reply", "templateVerify", "Template Verify"])
-def test_what_is_not_about_a_message_of_ours(event: str) -> None:
-    """It is authentic, and says nothing; forged it is refused all the same."""
-    assert read(write(event)) == []
+def test_other_events_give_no_receipt(event: str) -> None:
+    """An authentic event of another kind gives no receipt; a forged one is refused."""
+    assert parsed(signed_webhook(event)) == []
     with pytest.raises(ReceiptForged):
-        read(write(event, forged=True))
+        parsed(signed_webhook(event, forged=True))
 
 
 @pytest.mark.parametrize(
     "custom", [{}, None, "", "{", '{"message_id":7}', {"message_id": "a b"}, {"message_id": "x" * 37}]
 )
-def test_a_message_that_is_not_ours(custom: object) -> None:
-    """Without our id among the custom arguments there is nothing to note, unless the address proves one."""
-    hook = write(customArgs=custom)
-    assert read(hook) == []
-    assert [receipt.message_id for receipt in read(hook, message_id="v1-ABC_7")] == ["v1-ABC_7"]
+def test_webhook_without_our_message_id(custom: object) -> None:
+    """A webhook without our id in its custom arguments gives no receipt, unless the token of the URL names one."""
+    hook = signed_webhook(customArgs=custom)
+    assert parsed(hook) == []
+    assert [receipt.message_id for receipt in parsed(hook, message_id="v1-ABC_7")] == ["v1-ABC_7"]
 
 
-def test_an_address_and_a_body_that_disagree() -> None:
-    """A hook at the address of one message about another says nothing."""
-    assert read(write(), message_id="v2") == []
-    assert len(read(write(), message_id="v1-ABC_7")) == 1
+def test_url_and_body_must_name_the_same_message() -> None:
+    """A webhook about another message than the URL's gives no receipt."""
+    assert parsed(signed_webhook(), message_id="v2") == []
+    assert len(parsed(signed_webhook(), message_id="v1-ABC_7")) == 1
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_forged_hooks(form: Form) -> None:
-    """Another's key, no signature, no token, no time, or any of them changed: all are refused."""
-    fields = fields_of(write(form=form))
+def test_forged_webhook_is_refused(form: Form) -> None:
+    """A wrong key, or a missing or changed signature, token or timestamp, is refused."""
+    fields = fields_of(signed_webhook(form=form))
     changes: list[dict[str, Any]] = [
         {"signature": None},
         {"signature": ""},
@@ -163,129 +163,129 @@ def test_forged_hooks(form: Form) -> None:
         changed = {name: value for name, value in (fields | change).items() if value is not None}
         body = urlencode(changed).encode() if form == "form" else json.dumps(changed).encode()
         with pytest.raises(ReceiptForged):
-            read(Hook(body, ""))
+            parsed(Hook(body, ""))
     with pytest.raises(ReceiptForged):
-        read(write(form=form, forged=True))
+        parsed(signed_webhook(form=form, forged=True))
 
 
-def test_time_and_token_cannot_trade_digits() -> None:
-    """The signature is over both in one string; a boundary that moved makes a time that is none."""
+def test_digits_cannot_move_between_timestamp_and_token() -> None:
+    """The signature covers both as one string, so a moved boundary must give an invalid timestamp."""
     token = "7" + "a" * 49
     timestamp = str(int(NOW * 1000))
     signature = webhook_signature(Secret(APP_KEY), timestamp, token)
-    body = {"event": "Delivered", "customArgs": OURS, "signature": signature}
+    body = {"event": "Delivered", "customArgs": CUSTOM_ARGS, "signature": signature}
 
-    assert len(read(raw(body | {"timestamp": timestamp, "token": token}))) == 1
+    assert len(parsed(json_webhook(body | {"timestamp": timestamp, "token": token}))) == 1
     for moved in (
         {"timestamp": timestamp + "7", "token": "a" * 49},
         {"timestamp": timestamp[:-1], "token": "0" + token},
     ):
         with pytest.raises(ReceiptForged):
-            read(raw(body | moved))
+            parsed(json_webhook(body | moved))
 
 
 @pytest.mark.parametrize(
-    ("age", "believed"), [(0, True), (48 * 3600, True), (48 * 3600 + 1, False), (-300, True), (-301, False)]
+    ("age", "accepted"), [(0, True), (48 * 3600, True), (48 * 3600 + 1, False), (-300, True), (-301, False)]
 )
-def test_how_old_a_hook_may_be(age: float, believed: bool) -> None:
-    """48 hours back, for the retries, and 5 minutes ahead, for the clocks."""
-    if believed:
-        assert len(read(write(), now=NOW + age)) == 1
+def test_age_limits_of_a_webhook(age: float, accepted: bool) -> None:
+    """A webhook may be 48 hours old, for retries, and 5 minutes ahead, for clock skew."""
+    if accepted:
+        assert len(parsed(signed_webhook(), now=NOW + age)) == 1
     else:
         with pytest.raises(ReceiptForged):
-            read(write(), now=NOW + age)
+            parsed(signed_webhook(), now=NOW + age)
 
 
-def test_the_last_retry_is_still_believed() -> None:
-    """Seven of them, the same bytes each time."""
-    assert len(read(write(), now=NOW + sum(RETRIES_AFTER_SECONDS) + len(RETRIES_AFTER_SECONDS) * 3)) == 1
+def test_last_retry_is_accepted() -> None:
+    """The last of seven retries, with the same bytes, is accepted."""
+    assert len(parsed(signed_webhook(), now=NOW + sum(RETRIES_AFTER_SECONDS) + len(RETRIES_AFTER_SECONDS) * 3)) == 1
 
 
-def test_a_doubled_hook_carries_its_token_again() -> None:
-    """That is how whoever writes receipts down knows it; a retry of another event has another token."""
-    hook, other = write("Failed", status_code=590), write()
-    [first], [again], [another] = read(hook), read(hook), read(other)
+def test_duplicate_webhook_has_the_same_token() -> None:
+    """A duplicate is recognized by its token; another event has another token."""
+    hook, other = signed_webhook("Failed", status_code=590), signed_webhook()
+    [first], [again], [another] = parsed(hook), parsed(hook), parsed(other)
     assert first == again
     assert first.once == again.once != another.once
 
 
-def test_hooks_out_of_order_are_read_one_by_one() -> None:
-    """A request's own event may come after its delivery; it says nothing then either."""
-    late, early = write("Delivered"), write("Requested", at=NOW - 20)
-    assert [receipt.status for hook in (late, early) for receipt in read(hook)] == [DeliveryStatus.DELIVERED, None]
+def test_out_of_order_webhooks_are_parsed_separately() -> None:
+    """A "requested" event after the delivery has no status."""
+    late, early = signed_webhook("Delivered"), signed_webhook("Requested", at=NOW - 20)
+    assert [receipt.status for hook in (late, early) for receipt in parsed(hook)] == [DeliveryStatus.DELIVERED, None]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "HEAD"])
 @pytest.mark.parametrize("body", [b"", b" \r\n", b"{}", b"{ }"])
-def test_the_pages_test_calls(method: str, body: bytes) -> None:
-    """What carries nothing is a test of the address, and wants a 200."""
-    assert read(Hook(body, ""), method=method) == []
+def test_call_without_fields_is_accepted(method: str, body: bytes) -> None:
+    """A call without fields is a test of the URL, and is not refused."""
+    assert parsed(Hook(body, ""), method=method) == []
 
 
-def test_a_call_that_carries_anything_is_signed() -> None:
-    """In its query as in its body; a query that is signed is read."""
+def test_call_with_fields_must_be_signed() -> None:
+    """Fields in the query or the body must be signed; a signed query is accepted."""
     with pytest.raises(ReceiptForged):
-        read(None, method="GET", query=[("event", "Delivered")])
+        parsed(None, method="GET", query=[("event", "Delivered")])
     with pytest.raises(ReceiptForged):
-        read(Hook(b"test", ""))
+        parsed(Hook(b"test", ""))
     with pytest.raises(ReceiptForged):
-        read(raw({"event": "test"}))
-    signed = fields_of(write(form="form"))
-    assert len(read(None, method="GET", query=list(signed.items()))) == 1
+        parsed(json_webhook({"event": "test"}))
+    signed = fields_of(signed_webhook(form="form"))
+    assert len(parsed(None, method="GET", query=list(signed.items()))) == 1
 
 
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b"[1]", b"\xff\xfe", b'{"a":' + b"[" * 9000, b'{"timestamp":' + b"9" * 9000 + b"}"]
 )
-def test_a_body_that_cannot_be_read(body: bytes) -> None:
-    """It is no receipt."""
-    assert read(Hook(body, "application/json")) == []
+def test_unreadable_body_gives_no_receipt(body: bytes) -> None:
+    """A body that cannot be read gives no receipt."""
+    assert parsed(Hook(body, "application/json")) == []
 
 
 @pytest.mark.parametrize("odd", [7, 1.5, None, [], {}, [[]], "[", "[]", '{"a":1}', "+62 812-1010-0055"])
-def test_odd_values_do_not_break_it(odd: object) -> None:
-    """Whatever stands where an id or a number is expected."""
+def test_malformed_ids_and_numbers_are_ignored(odd: object) -> None:
+    """A malformed id or number still gives a receipt, without it."""
     for event in ("Requested", "Delivered"):
-        [receipt] = read(write(event, smsId=odd, smsIds=odd, phone=odd, phones=odd))
+        [receipt] = parsed(signed_webhook(event, smsId=odd, smsIds=odd, phone=odd, phones=odd))
         assert receipt.message_id == "v1-ABC_7"
         assert not receipt.to or receipt.to.isdigit()
         assert "$" not in receipt.provider_message_id
 
 
-async def test_without_a_key_nothing_is_believed() -> None:
-    """Not even a test call."""
+async def test_every_webhook_is_refused_without_a_key() -> None:
+    """Without a webhook key every call is refused, also the test of the URL."""
     provider = Sendcloud("aurora", SendcloudAccount("http://x", "u", Secret("k"), template_id=1), GatewayClient(1.0))
-    for hook in (None, write(), write(forged=True)):
+    for hook in (None, signed_webhook(), signed_webhook(forged=True)):
         with pytest.raises(ReceiptForged) as refused:
             provider.parse_receipts(call(hook))
         assert str(refused.value) == ""
     await provider.close()
 
 
-async def test_the_adapter_reads_with_its_own_key() -> None:
-    """The APP KEY, not the key of the sends."""
+async def test_adapter_uses_the_webhook_key() -> None:
+    """Webhooks are verified with the APP KEY, not with the key for sends."""
     account = SendcloudAccount("http://x", "u", Secret("k"), template_id=1, hook_key=Secret(APP_KEY))
     provider = Sendcloud("aurora", account, GatewayClient(1.0))
-    assert len(provider.parse_receipts(call(write()))) == 1
+    assert len(provider.parse_receipts(call(signed_webhook()))) == 1
     with pytest.raises(ReceiptForged):
         provider.parse_receipts(call(HookWriter("k").write("Delivered", at=NOW, sms_id=SMS_ID)))
     await provider.close()
 
 
-async def test_the_simulator_calls_a_receiver() -> None:
-    """What it sends arrives as it was written, and the receiver's status comes back."""
-    seen: list[bytes] = []
+async def test_simulator_delivers_a_webhook() -> None:
+    """A webhook arrives byte for byte, and the simulator sees the status of the receiver."""
+    received: list[bytes] = []
 
     async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        seen.append(head.split(b" ")[0] + b" " + await reader.readexactly(length))
+        received.append(head.split(b" ")[0] + b" " + await reader.readexactly(length))
         writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
         writer.close()
 
-    hook = write(form="form")
+    hook = signed_webhook(form="form")
     async with await asyncio.start_server(receive, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/receipts/aurora"
         assert [await sendcloud_hooks.call(url, hook), await sendcloud_hooks.call(url, method="GET")] == [401, 401]
-    assert seen == [b"POST " + hook.body, b"GET "]
+    assert received == [b"POST " + hook.body, b"GET "]

@@ -1,4 +1,4 @@
-"""CSU SMS Hub: one login for all, the two forms of its header, and never a text twice."""
+"""SMS Hub: shared logins, the two forms of the header, and that no message is sent twice."""
 
 import asyncio
 import json
@@ -11,146 +11,146 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Say, Slow
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing
-from tests.providers.smshub_kit import ACCEPTED, NOW, SENDING, Clock, count, hub, paths
+from tests.providers.smshub_kit import ACCEPTED, MESSAGE, NOW, Clock, hub, request_counts, request_kinds
 
 PROGRAM = "D2B67BE0-79A2-49DD-9476-7C793FDC3297"
 
 
-async def test_the_two_requests_are_exactly_these_bytes() -> None:
-    """A login and a text by JSON, digits without a plus, a Bearer token, and nothing in an address."""
+async def test_login_and_message_requests_byte_for_byte() -> None:
+    """Login and message are JSON, with the number in digits, a Bearer token and no query."""
     simulator = SmshubSimulator(program_id=PROGRAM)
-    async with hub(simulator, program=PROGRAM) as provider:
-        assert await provider.send(SENDING) == ACCEPTED
-    login, text = simulator.requests
+    async with hub(simulator, program_id=PROGRAM) as provider:
+        assert await provider.send(MESSAGE) == ACCEPTED
+    login, message = simulator.requests
     assert (login.method, login.target, login.body) == (
         "POST", "/Login", b'{"ProgramSID":"hub-sid","ProgramKey":"hub-key"}'
     )  # fmt: skip
-    assert (text.method, text.target) == ("POST", "/TextMessages")
-    assert text.body == (
+    assert (message.method, message.target) == ("POST", "/TextMessages")
+    assert message.body == (
         b'{"Message":"Acme: code 739251 \xe2\x9c\x93","PhoneNumber":"19706904544",'
         b'"ProgramId":"D2B67BE0-79A2-49DD-9476-7C793FDC3297"}'
     )
-    assert {r.headers["content-type"] for r in (login, text)} == {"application/json; charset=utf-8"}
+    assert {r.headers["content-type"] for r in (login, message)} == {"application/json; charset=utf-8"}
     assert "authorization" not in login.headers
-    scheme, token = text.headers["authorization"].split(" ")
+    scheme, token = message.headers["authorization"].split(" ")
     assert scheme == "Bearer" and token.count(".") == 2
-    assert [(m.to, m.text) for m in simulator.messages] == [("19706904544", SENDING.text)]
+    assert [(m.to, m.text) for m in simulator.messages] == [("19706904544", MESSAGE.text)]
 
 
-async def test_a_token_serves_many_texts_and_no_program_is_named_unasked() -> None:
-    """Without a program id there is no such member; the second text needs no login."""
+async def test_token_is_reused_and_program_id_is_optional() -> None:
+    """Later messages need no login; without a program id the request has no such member."""
     simulator = SmshubSimulator()
     async with hub(simulator) as provider:
-        assert [await provider.send(SENDING) for _ in range(3)] == [ACCEPTED] * 3
-    assert paths(simulator) == ["L", "T", "T", "T"]
+        assert [await provider.send(MESSAGE) for _ in range(3)] == [ACCEPTED] * 3
+    assert request_kinds(simulator) == ["L", "T", "T", "T"]
     assert json.loads(simulator.requests[1].body).keys() == {"Message", "PhoneNumber"}
 
 
 async def test_parallel_sends_share_one_login() -> None:
-    """50 sends without a token: one login, 50 texts."""
+    """50 parallel sends without a token make one login and 50 messages."""
     simulator = SmshubSimulator()
     async with hub(simulator) as provider:
-        assert await asyncio.gather(*(provider.send(SENDING) for _ in range(50))) == [ACCEPTED] * 50
-    assert count(simulator) == (1, 50, 50)
+        assert await asyncio.gather(*(provider.send(MESSAGE) for _ in range(50))) == [ACCEPTED] * 50
+    assert request_counts(simulator) == (1, 50, 50)
 
 
-async def test_parallel_sends_share_one_new_login() -> None:
-    """50 sends with a token that the hub does not believe any more: 50 refusals, one login, 50 texts."""
+async def test_parallel_sends_share_one_renewal() -> None:
+    """50 parallel sends with an expired token make 50 refusals, one login and 50 messages."""
     simulator = SmshubSimulator()
     async with hub(simulator) as provider:
-        await provider.send(SENDING)
+        await provider.send(MESSAGE)
         simulator.expire_tokens()
-        assert await asyncio.gather(*(provider.send(SENDING) for _ in range(50))) == [ACCEPTED] * 50
-    assert count(simulator) == (2, 101, 51)
+        assert await asyncio.gather(*(provider.send(MESSAGE) for _ in range(50))) == [ACCEPTED] * 50
+    assert request_counts(simulator) == (2, 101, 51)
 
 
 async def test_parallel_sends_share_one_refused_login() -> None:
-    """50 sends with a wrong key: one login, no text."""
+    """50 parallel sends with a wrong key make one login and no message."""
     simulator = SmshubSimulator()
     async with hub(simulator, key="wrong") as provider:
-        answers = await asyncio.gather(*(provider.send(SENDING) for _ in range(50)))
-    assert {answer.outcome for answer in answers} == {Outcome.CONFIG_ERROR}
-    assert count(simulator) == (1, 0, 0)
+        results = await asyncio.gather(*(provider.send(MESSAGE) for _ in range(50)))
+    assert {result.outcome for result in results} == {Outcome.CONFIG_ERROR}
+    assert request_counts(simulator) == (1, 0, 0)
 
 
-async def test_parallel_sends_find_the_raw_form() -> None:
-    """50 sends to a hub that wants the bare token: each is refused once, none logs in again; then it is known."""
+async def test_parallel_sends_find_the_bare_token_form() -> None:
+    """50 sends to a hub that requires the bare token are each refused once, without a login; the form is kept."""
     simulator = SmshubSimulator(scheme="raw")
     async with hub(simulator) as provider:
-        assert await asyncio.gather(*(provider.send(SENDING) for _ in range(50))) == [ACCEPTED] * 50
-        assert count(simulator) == (1, 100, 50)
-        assert await provider.send(SENDING) == ACCEPTED
-        assert count(simulator) == (1, 101, 51)
+        assert await asyncio.gather(*(provider.send(MESSAGE) for _ in range(50))) == [ACCEPTED] * 50
+        assert request_counts(simulator) == (1, 100, 50)
+        assert await provider.send(MESSAGE) == ACCEPTED
+        assert request_counts(simulator) == (1, 101, 51)
 
 
-async def test_one_who_gives_up_leaves_the_login_to_the_others() -> None:
-    """A cancelled send does not break off the login that another waits for."""
+async def test_cancelled_send_does_not_cancel_the_shared_login() -> None:
+    """Cancelling a send does not cancel the login that another send waits for."""
     simulator = SmshubSimulator()
     simulator.script(Slow(0.2))
     async with hub(simulator) as provider:
-        impatient = asyncio.create_task(provider.send(SENDING))
-        patient = asyncio.create_task(provider.send(SENDING))
+        cancelled = asyncio.create_task(provider.send(MESSAGE))
+        waiting = asyncio.create_task(provider.send(MESSAGE))
         while not simulator.requests:
             await asyncio.sleep(0.01)
-        impatient.cancel()
-        assert await patient == ACCEPTED
-        assert impatient.cancelled()
-    assert count(simulator) == (1, 1, 1)
+        cancelled.cancel()
+        assert await waiting == ACCEPTED
+        assert cancelled.cancelled()
+    assert request_counts(simulator) == (1, 1, 1)
 
 
-async def test_a_token_is_renewed_before_it_ends() -> None:
-    """Five minutes before `exp` it is used no more, though the hub would still take it."""
+async def test_token_is_renewed_before_it_expires() -> None:
+    """A token is not used in the last five minutes before `exp`, although the hub would accept it."""
     clock = Clock()
     simulator = SmshubSimulator(clock=clock)
-    async with hub(simulator, ours=clock) as provider:
-        await provider.send(SENDING)
+    async with hub(simulator, clock=clock) as provider:
+        await provider.send(MESSAGE)
         clock.now = NOW + LIFETIME_SECONDS - 301
-        await provider.send(SENDING)
-        assert paths(simulator) == ["L", "T", "T"]
+        await provider.send(MESSAGE)
+        assert request_kinds(simulator) == ["L", "T", "T"]
         clock.now += 1
-        await provider.send(SENDING)
-    assert paths(simulator) == ["L", "T", "T", "L", "T"]
+        await provider.send(MESSAGE)
+    assert request_kinds(simulator) == ["L", "T", "T", "L", "T"]
 
 
-async def test_a_token_that_is_short_lived_is_used_once() -> None:
-    """Where every token ends within five minutes, each send logs in, and is sent."""
+async def test_short_lived_token_is_used_once() -> None:
+    """If tokens are valid for less than five minutes, each send logs in first."""
     simulator = SmshubSimulator(lifetime=60)
     async with hub(simulator) as provider:
-        assert [await provider.send(SENDING) for _ in range(2)] == [ACCEPTED] * 2
-    assert paths(simulator) == ["L", "T", "L", "T"]
+        assert [await provider.send(MESSAGE) for _ in range(2)] == [ACCEPTED] * 2
+    assert request_kinds(simulator) == ["L", "T", "L", "T"]
 
 
-async def test_what_a_hub_wants_may_change() -> None:
-    """A form that worked is given up when the hub, asked with a fresh token, wants the other one."""
+async def test_header_form_follows_the_hub() -> None:
+    """A header form that worked is replaced when the hub refuses it with a new token."""
     simulator = SmshubSimulator(scheme="raw")
     async with hub(simulator) as provider:
-        assert await provider.send(SENDING) == ACCEPTED
+        assert await provider.send(MESSAGE) == ACCEPTED
         simulator.scheme = "bearer"
-        assert [await provider.send(SENDING) for _ in range(2)] == [ACCEPTED] * 2
-    assert paths(simulator) == ["L", "T", "T", "T", "L", "T", "T", "T"]
+        assert [await provider.send(MESSAGE) for _ in range(2)] == [ACCEPTED] * 2
+    assert request_kinds(simulator) == ["L", "T", "T", "T", "L", "T", "T", "T"]
 
 
-async def test_a_hub_that_believes_nothing_is_asked_three_times_at_most() -> None:
-    """The old token, one new login, and the fresh one in both forms: then it is the account's fault."""
+async def test_message_is_posted_at_most_three_times() -> None:
+    """After the stored token and a new token in both forms are refused, the outcome is `config_error`."""
     simulator = SmshubSimulator()
     async with hub(simulator) as provider:
-        await provider.send(SENDING)
+        await provider.send(MESSAGE)
         simulator.script(*[refusing(401)], None, *[refusing(401)] * 2)
-        assert (await provider.send(SENDING)).outcome is Outcome.CONFIG_ERROR
-        assert paths(simulator) == ["L", "T", "T", "L", "T", "T"]
-        assert await provider.send(SENDING) == ACCEPTED  # the refused token was forgotten
-    assert paths(simulator)[6:] == ["L", "T"]
+        assert (await provider.send(MESSAGE)).outcome is Outcome.CONFIG_ERROR
+        assert request_kinds(simulator) == ["L", "T", "T", "L", "T", "T"]
+        assert await provider.send(MESSAGE) == ACCEPTED  # the refused token was forgotten
+    assert request_kinds(simulator)[6:] == ["L", "T"]
 
 
 @pytest.mark.parametrize("status", [400, 415])
-async def test_a_login_by_form_is_found_and_kept(status: int) -> None:
-    """A hub that reads forms only is asked by form after JSON once; the next login is by form at once."""
+async def test_login_as_form_is_found_and_kept(status: int) -> None:
+    """A login that is refused as JSON is repeated as a form; the next login is a form at once."""
     simulator = SmshubSimulator(login_as="form", login_status=status)
     async with hub(simulator) as provider:
-        assert await provider.send(SENDING) == ACCEPTED
+        assert await provider.send(MESSAGE) == ACCEPTED
         simulator.expire_tokens()
-        assert await provider.send(SENDING) == ACCEPTED
-    assert paths(simulator) == ["L", "L", "T", "T", "L", "T"]
+        assert await provider.send(MESSAGE) == ACCEPTED
+    assert request_kinds(simulator) == ["L", "L", "T", "T", "L", "T"]
     assert simulator.requests[4].body == b"ProgramSID=hub-sid&ProgramKey=hub-key"
     assert simulator.requests[4].headers["content-type"] == "application/x-www-form-urlencoded"
 
@@ -172,31 +172,31 @@ async def test_a_login_by_form_is_found_and_kept(status: int) -> None:
         (Raw(b"?\r\n"), Outcome.TRANSIENT, 1),
     ],
 )
-async def test_a_login_that_fails_has_sent_nothing(behaviour: Behaviour, outcome: Outcome, logins: int) -> None:
-    """No text is tried without a token, so no outcome of a login is ambiguous."""
+async def test_failed_login_is_never_ambiguous(behaviour: Behaviour, outcome: Outcome, logins: int) -> None:
+    """No message is sent without a token, so no outcome of a login is ambiguous."""
     simulator = SmshubSimulator()
     simulator.always = behaviour
     async with hub(simulator, seconds=0.3) as provider:
-        answer = await provider.send(SENDING)
-    assert (answer.outcome, count(simulator)) == (outcome, (logins, 0, 0))
-    assert answer.retry_after == (9.0 if outcome is Outcome.THROTTLED else None)
+        result = await provider.send(MESSAGE)
+    assert (result.outcome, request_counts(simulator)) == (outcome, (logins, 0, 0))
+    assert result.retry_after == (9.0 if outcome is Outcome.THROTTLED else None)
 
 
-async def test_nobody_listening_is_transient() -> None:
-    """Without a token the login cannot be made, with one the text cannot: neither was taken."""
+async def test_refused_connection_is_transient() -> None:
+    """A refused connection of the login, or of the message, is transient."""
     simulator = SmshubSimulator()
     async with hub(simulator) as provider:
         await simulator.close()
-        assert await provider.send(SENDING) == SendResult(Outcome.TRANSIENT)
+        assert await provider.send(MESSAGE) == SendResult(Outcome.TRANSIENT)
         await simulator.listen()
-        assert await provider.send(SENDING) == ACCEPTED
+        assert await provider.send(MESSAGE) == ACCEPTED
         await simulator.close()
-        assert await provider.send(SENDING) == SendResult(Outcome.TRANSIENT)
+        assert await provider.send(MESSAGE) == SendResult(Outcome.TRANSIENT)
 
 
-@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("has_token", [False, True])
 @pytest.mark.parametrize(
-    ("behaviour", "outcome", "taken"),
+    ("behaviour", "outcome", "accepted"),
     [
         (Hang(), Outcome.AMBIGUOUS, 1),
         (Cut(), Outcome.AMBIGUOUS, 1),
@@ -206,28 +206,31 @@ async def test_nobody_listening_is_transient() -> None:
         (refusing(403), Outcome.CONFIG_ERROR, 0),
     ],
 )
-async def test_a_text_is_never_sent_twice(behaviour: Behaviour, outcome: Outcome, taken: int, known: bool) -> None:
-    """Whatever goes wrong but a 401, a send is one text, with a token from before and with a fresh one."""
+async def test_failed_message_is_not_repeated(
+    behaviour: Behaviour, outcome: Outcome, accepted: int, has_token: bool
+) -> None:
+    """After any failure except a 401, a send is one message request, with a stored or a new token."""
     simulator = SmshubSimulator()
     async with hub(simulator, seconds=0.5) as provider:
-        if known:
-            await provider.send(SENDING)
-        before = count(simulator)
-        simulator.script(*[None] * (not known), behaviour)
-        assert (await provider.send(SENDING)).outcome is outcome
-    assert [after - was for after, was in zip(count(simulator), before, strict=True)] == [int(not known), 1, taken]
+        if has_token:
+            await provider.send(MESSAGE)
+        before = request_counts(simulator)
+        simulator.script(*[None] * (not has_token), behaviour)
+        assert (await provider.send(MESSAGE)).outcome is outcome
+    added = [after - earlier for after, earlier in zip(request_counts(simulator), before, strict=True)]
+    assert added == [int(not has_token), 1, accepted]
 
 
-async def test_a_send_takes_no_longer_with_its_login() -> None:
-    """Login, text and repetition share one time."""
+async def test_login_and_repetition_share_the_timeout() -> None:
+    """Login, message and repetition together take no longer than the timeout."""
     simulator = SmshubSimulator()
     simulator.script(Slow(0.8), refusing(401), Hang())
     async with hub(simulator, seconds=1.0) as provider:
         started = time.monotonic()
-        assert await provider.send(SENDING) == SendResult(Outcome.AMBIGUOUS)
+        assert await provider.send(MESSAGE) == SendResult(Outcome.AMBIGUOUS)
         assert time.monotonic() - started < 1.5
         simulator.expire_tokens()
         simulator.script(Slow(0.8), Hang())
         started = time.monotonic()
-        assert await provider.send(SENDING) == SendResult(Outcome.TRANSIENT)
+        assert await provider.send(MESSAGE) == SendResult(Outcome.TRANSIENT)
         assert time.monotonic() - started < 1.5

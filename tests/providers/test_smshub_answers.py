@@ -1,4 +1,4 @@
-"""CSU SMS Hub: what its answers mean, what is shown of it, and the queue that holds texts back."""
+"""SMS Hub: the outcome of each response, secrets in logs, and the queue of the hub."""
 
 import asyncio
 import base64
@@ -25,11 +25,11 @@ from otp_service.providers.smshub.adapter import Smshub, SmshubAccount
 from otp_service.providers.smshub.wire import Token, parse_login_response, parse_send_response
 from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing
-from tests.providers.smshub_kit import ACCEPTED, KEY, NOW, SENDING, SID, count, hub, jwt_of
+from tests.providers.smshub_kit import ACCEPTED, KEY, MESSAGE, NOW, SID, hub, jwt_of, request_counts
 
 
 def invalid(member: str) -> bytes:
-    """Write a 400 as ASP.NET does."""
+    """Return the body of a 400 as ASP.NET writes it."""
     return json.dumps({"Message": "The request is invalid.", "ModelState": {member: ["It is wrong."]}}).encode()
 
 
@@ -61,8 +61,8 @@ def invalid(member: str) -> bytes:
         (504, b"", Outcome.AMBIGUOUS),
     ],
 )
-def test_an_answer_has_one_meaning(status: int, body: bytes, outcome: Outcome) -> None:
-    """A 2xx is acceptance unless it is a page of somebody else's; a 5xx may be the hub's trouble after it has sent."""
+def test_response_has_its_outcome(status: int, body: bytes, outcome: Outcome) -> None:
+    """A 2xx is acceptance unless it is an HTML page; a 5xx may follow the send and is ambiguous."""
     assert parse_send_response(GatewayResponse(status, {}, body)) == SendResult(outcome)
 
 
@@ -76,13 +76,13 @@ def test_an_answer_has_one_meaning(status: int, body: bytes, outcome: Outcome) -
         (415, b""),
     ],
 )
-def test_a_refusal_of_unknown_meaning_is_counted(status: int, body: bytes) -> None:
-    """It surely sent nothing, and does not open the circuit by itself."""
+def test_refusal_with_unknown_meaning(status: int, body: bytes) -> None:
+    """A refusal with an unknown meaning has sent nothing, and does not open the circuit at once."""
     assert parse_send_response(GatewayResponse(status, {}, body)) == SendResult.undocumented()
 
 
-def test_a_time_to_wait_is_passed_on() -> None:
-    """`Retry-After` counts for a 429, and makes a refusal of a 503."""
+def test_retry_after_is_returned() -> None:
+    """`Retry-After` is returned for a 429, and makes a 503 transient."""
     assert parse_send_response(GatewayResponse(429, {"retry-after": "7"}, b"")) == SendResult(
         Outcome.THROTTLED, retry_after=7.0
     )
@@ -104,8 +104,8 @@ TOKEN = jwt_of({"unique_name": SID, "exp": NOW})
         f'\\"{TOKEN}\\"',
     ],
 )
-def test_a_token_is_read_with_whatever_quotes(body: str) -> None:
-    """A JSON string is documented; bare, doubly quoted and escaped ones are borne."""
+def test_token_is_read_with_any_quotes(body: str) -> None:
+    """A JSON string is documented; a bare, doubly quoted or escaped token is read as well."""
     token = parse_login_response(GatewayResponse(200, {}, body.encode()))
     assert isinstance(token, Token)
     assert (token.jwt.reveal(), token.usable_until) == (TOKEN, NOW - 300)
@@ -114,14 +114,14 @@ def test_a_token_is_read_with_whatever_quotes(body: str) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b'""', b"null", b'"a.b"', b'"a.b.c.d"', b'"a. b.c"', b'"a.b\\r\\nX: 1.c"', b"\xff", b"{}"]
 )
-def test_what_is_no_token_is_refused(body: bytes) -> None:
-    """An error page, an empty answer or one that would add to a header is not used as a token."""
+def test_response_without_a_token_is_refused(body: bytes) -> None:
+    """An empty response, or one that would add a header, is not used as a token."""
     assert parse_login_response(GatewayResponse(200, {}, body)) == SendResult(Outcome.CONFIG_ERROR)
 
 
 @pytest.mark.parametrize("claims", [b"{}", b'{"exp":"soon"}', b'{"exp":null}', b'{"exp":[1]}', b"[]", b"\xff", b""])
-def test_a_token_without_an_end_is_used_until_it_is_refused(claims: bytes) -> None:
-    """The end only saves a refusal: that it cannot be read does not matter."""
+def test_token_without_expiry_is_used_until_refused(claims: bytes) -> None:
+    """A token whose expiry cannot be read has no end of use."""
     middle = base64.urlsafe_b64encode(claims).rstrip(b"=") if claims else b"b"
     token = parse_login_response(GatewayResponse(200, {}, b'"a.' + middle + b'.c"'))
     assert isinstance(token, Token)
@@ -129,8 +129,8 @@ def test_a_token_without_an_end_is_used_until_it_is_refused(claims: bytes) -> No
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "raw"])
-async def test_the_simulator_judges_a_token(scheme: Literal["bearer", "raw"]) -> None:
-    """A missing, foreign or ended token, or one in the wrong form, sends nothing."""
+async def test_simulator_checks_tokens(scheme: Literal["bearer", "raw"]) -> None:
+    """The simulator refuses a missing, foreign or expired token, and one in the wrong form."""
     clock = [float(NOW)]
     simulator = SmshubSimulator(scheme=scheme, clock=lambda: clock[0])
     async with simulator:
@@ -138,9 +138,11 @@ async def test_the_simulator_judges_a_token(scheme: Literal["bearer", "raw"]) ->
 
         async def status(path: str, body: Any, **headers: str) -> tuple[int, bytes]:
             headers["Content-Type"] = "application/json"
-            reply = await client.call("POST", simulator.url + path, headers=headers, content=json.dumps(body).encode())
-            assert isinstance(reply, GatewayResponse)
-            return reply.status, reply.body
+            response = await client.call(
+                "POST", simulator.url + path, headers=headers, content=json.dumps(body).encode()
+            )
+            assert isinstance(response, GatewayResponse)
+            return response.status, response.body
 
         login = {"ProgramSID": SID, "ProgramKey": KEY}
         token = json.loads((await status("/Login", login))[1])
@@ -159,63 +161,65 @@ async def test_the_simulator_judges_a_token(scheme: Literal["bearer", "raw"]) ->
     assert len(simulator.messages) == 1
 
 
-async def test_texts_wait_for_their_turn() -> None:
-    """Five texts to a hub that sends twenty a second take at least four turns; all are taken."""
+async def test_simulator_queues_messages() -> None:
+    """Five messages to a hub that sends 20 a second take at least 0.2 seconds, and all are accepted."""
     simulator = SmshubSimulator(per_second=20)
     async with hub(simulator) as provider:
         started = time.monotonic()
-        assert await asyncio.gather(*(provider.send(SENDING) for _ in range(5))) == [ACCEPTED] * 5
+        assert await asyncio.gather(*(provider.send(MESSAGE) for _ in range(5))) == [ACCEPTED] * 5
         assert time.monotonic() - started >= 4 / 20
-    assert count(simulator) == (1, 5, 5)
+    assert request_counts(simulator) == (1, 5, 5)
 
 
-async def test_a_text_in_the_queue_is_sent_though_nobody_waits() -> None:
-    """That is why a timeout is ambiguous here, and never repeated."""
+async def test_queued_message_is_sent_after_the_timeout() -> None:
+    """The hub sends a queued message after the client's timeout, so a timeout is ambiguous."""
     simulator = SmshubSimulator(per_second=2)
     async with hub(simulator, seconds=0.3) as provider:
-        answers = await asyncio.gather(*(provider.send(SENDING) for _ in range(2)))
-        assert sorted(answer.outcome for answer in answers) == [Outcome.ACCEPTED, Outcome.AMBIGUOUS]
-        assert count(simulator) == (1, 2, 1)
+        results = await asyncio.gather(*(provider.send(MESSAGE) for _ in range(2)))
+        assert sorted(result.outcome for result in results) == [Outcome.ACCEPTED, Outcome.AMBIGUOUS]
+        assert request_counts(simulator) == (1, 2, 1)
         async with asyncio.timeout(5):
             while len(simulator.messages) < 2:
                 await asyncio.sleep(0.01)
-    assert count(simulator) == (1, 2, 2)
+    assert request_counts(simulator) == (1, 2, 2)
 
 
-async def test_nothing_secret_is_shown(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
-    """No key, token, text or number stands in a `repr`, an address, a log line of any library or on the screen."""
+async def test_secrets_do_not_appear_in_logs_or_reprs(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No key, token, text or number appears in a `repr`, a URL, a log line of any library or the output."""
     for library in ("", "httpx", "httpcore"):
         caplog.set_level(logging.DEBUG, library)
     simulator = SmshubSimulator(login_as="form", scheme="raw")
     async with hub(simulator) as provider:
-        await provider.send(SENDING)
-        simulator.script(refusing(500, SENDING.text))
-        await provider.send(SENDING)
+        await provider.send(MESSAGE)
+        simulator.script(refusing(500, MESSAGE.text))
+        await provider.send(MESSAGE)
         token = simulator.requests[-1].headers["authorization"]
         account = SmshubAccount(simulator.url, Secret(SID), Secret(KEY), "program")
-        held = parse_login_response(GatewayResponse(200, {}, token.encode()))
+        parsed = parse_login_response(GatewayResponse(200, {}, token.encode()))
         printed = capsys.readouterr()
-    shown = caplog.text + printed.out + printed.err + repr(account) + repr(vars(provider)) + repr(held)
+    shown = caplog.text + printed.out + printed.err + repr(account) + repr(vars(provider)) + repr(parsed)
     shown += "".join(request.target for request in simulator.requests)
-    for secret in (SID, KEY, token, token.rpartition(".")[2], SENDING.text, SENDING.code, SENDING.national_digits):
+    for secret in (SID, KEY, token, token.rpartition(".")[2], MESSAGE.text, MESSAGE.code, MESSAGE.national_digits):
         assert secret not in shown
 
 
-async def test_closing_breaks_a_login_off() -> None:
-    """What waits for it is told that nothing was sent."""
+async def test_close_cancels_a_login() -> None:
+    """A send that waits for a cancelled login is transient."""
     simulator = SmshubSimulator()
     async with simulator:
         simulator.always = Hang()
         provider = Smshub("hub", SmshubAccount(simulator.url, Secret(SID), Secret(KEY)), GatewayClient(5.0))
-        waiting = asyncio.create_task(provider.send(SENDING))
+        waiting = asyncio.create_task(provider.send(MESSAGE))
         while not simulator.requests:
             await asyncio.sleep(0.01)
         await provider.close()
         assert await waiting == SendResult(Outcome.TRANSIENT)
 
 
-def test_it_is_what_the_ports_ask_for() -> None:
-    """It sends, and that is all: it tells nothing later, and nothing is ever asked for again."""
+def test_capabilities_of_the_provider() -> None:
+    """The provider only sends: it has no other capability and no idempotent send."""
     account = SmshubAccount("http://a", Secret(SID), Secret(KEY))
     provider: Provider = Smshub("hub", account, GatewayClient(3.0))
     assert (provider.name, provider.timeout_seconds, provider.idempotent_send, provider.reports_delivery) == (
