@@ -16,10 +16,10 @@ import httpx
 from litestar.types import ASGIApp
 from redis.asyncio import Redis
 
-from otp_service.bootstrap import compose
+from otp_service.bootstrap import build_app
 from otp_service.providers.inbox import Inbox, InboxMessage
 from otp_service.sandbox.dev_config import API_KEY, dev_config, merged
-from otp_service.sandbox.try_page import pages_around
+from otp_service.sandbox.try_page import try_page_layer
 from otp_service.settings import load
 from otp_service.store import scripts
 
@@ -133,7 +133,7 @@ class WorldMaker:
         base = merged(dev_config(self.url), {"hashing": CHEAP_HASH})
         settings = load(merged(base, config or {}), {}, plain_secrets=True)
         inbox = Inbox("inbox")
-        app = compose(settings, around=pages_around(inbox), inbox=inbox)
+        app = build_app(settings, inner_middleware=try_page_layer(inbox), inbox=inbox)
         await self._stack.enter_async_context(lifespan(app))
         world = World(app, self.store, inbox)
         async with asyncio.timeout(5):

@@ -46,7 +46,7 @@ class ApiDependencies:
     receipts: ReceiptHandler
     metrics: Callable[[], bytes]
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
-    around: Callable[[ASGIApp], ASGIApp] | None = None
+    inner_middleware: Callable[[ASGIApp], ASGIApp] | None = None
     workers: int = 1
 
 
@@ -68,7 +68,7 @@ def make_app(parts: ApiDependencies) -> ASGIApp:
         logging_config=None,
         state=State({name: getattr(parts, name) for name in ("service", "receipts", "jwks", "ready", "metrics")}),
     )
-    inner = parts.around(app) if parts.around else app
+    inner = parts.inner_middleware(app) if parts.inner_middleware else app
     return Edge(inner, parts.keys, parts.trusted_proxies, parts.gate, PathMethods(app.routes), workers=parts.workers)
 
 

@@ -43,31 +43,31 @@ from otp_service.store.readiness import StoreReadiness
 from otp_service.store.topology import Topology, connect
 from otp_service.store.verifications import RedisVerifications
 
-__all__ = ["Around", "compose", "from_environment", "topology_of"]
+__all__ = ["Middleware", "build_app", "build_app_from_environment", "build_topology"]
 
-Around = Callable[[ASGIApp], ASGIApp]
+Middleware = Callable[[ASGIApp], ASGIApp]
 
 CONFIG_VARIABLE: Final = "OTP_CONFIG"
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def from_environment() -> ASGIApp:
+def build_app_from_environment() -> ASGIApp:
     """Make a worker's application from the file that `OTP_CONFIG` names, which `serve` has checked before."""
     configure_logging()
-    return compose(load_file(os.environ[CONFIG_VARIABLE], os.environ))
+    return build_app(load_file(os.environ[CONFIG_VARIABLE], os.environ))
 
 
-def topology_of(settings: Settings) -> Topology:
+def build_topology(settings: Settings) -> Topology:
     """Make the way to the configured store; nothing is connected yet."""
     redis = settings.redis
     access = Access(redis.allow_eviction, redis.ca_file, redis.sentinel_username, redis.sentinel_password)
     return connect(redis.url.reveal(), access)
 
 
-def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | None = None) -> ASGIApp:
+def build_app(settings: Settings, *, inner_middleware: Middleware | None = None, inbox: Inbox | None = None) -> ASGIApp:
     """Put the application together; `around` may stand between the edge and the routes, `inbox` be every inbox."""
     tenants = {name: tenant_of(name, tenant, settings.limits) for name, tenant in settings.tenants.items()}
-    topology = topology_of(settings)
+    topology = build_topology(settings)
     keyring = keyring_of(settings)
     pool = _hash_pool(settings)
     cipher = VerificationCipher(keyring, pool)
@@ -110,7 +110,7 @@ def compose(settings: Settings, *, around: Around | None = None, inbox: Inbox | 
             receipts=receipt_handler,
             metrics=lambda: metrics_page(os.environ.get(METRICS_VARIABLE)),
             lifespan=running.lifespan,
-            around=around,
+            inner_middleware=inner_middleware,
             workers=settings.server.workers,
         )
     )

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
-from otp_service.bootstrap import topology_of
+from otp_service.bootstrap import build_topology
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
 from otp_service.bootstrap.settings_mapping import tenant_of
 from otp_service.cli.options import checked, config_option, named, stop
@@ -144,7 +144,7 @@ async def _rows(settings: Settings) -> list[Row]:
 
 @contextlib.asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[tuple[Topology, ProviderSet]]:
-    topology = topology_of(settings)
+    topology = build_topology(settings)
     gateways = build_provider_set(settings, topology)
     try:
         yield topology, gateways

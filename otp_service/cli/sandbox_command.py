@@ -10,17 +10,17 @@ from typing import Any, Final
 
 import click
 
-from otp_service.bootstrap import compose
+from otp_service.bootstrap import build_app
 from otp_service.cli.embedded_store import CALLER, own_store
 from otp_service.cli.options import address, bound, config_option, host_option, loaded, port_option, read, stop
 from otp_service.observability import configure_logging
 from otp_service.sandbox import simulator_scripts
 from otp_service.sandbox.config_writer import write_config
-from otp_service.sandbox.control_api import desk_around
+from otp_service.sandbox.control_api import control_api_layer
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.sandbox_config import call_back_to, sandbox_config, sandbox_gateways
-from otp_service.sandbox.simulated_gateways import Gateway, Gateways, PortTaken
-from otp_service.sandbox.try_page import pages_around
+from otp_service.sandbox.simulated_gateways import PortInUse, SimulatedGateway, SimulatedGateways
+from otp_service.sandbox.try_page import try_page_layer
 from otp_service.server.run import serve_app, server_limits
 from otp_service.settings import Settings
 
@@ -56,7 +56,7 @@ def sandbox(config: str | None, host: str | None, port: int | None, write_to: st
     gateways, scripts = sandbox_gateways()
     try:
         gateways.bind(free=port == 0)
-    except PortTaken as taken:
+    except PortInUse as taken:
         stop(f"{taken}; --port 0 takes any that are free")
     configure_logging()
     with own_store() as url:
@@ -67,8 +67,8 @@ def sandbox(config: str | None, host: str | None, port: int | None, write_to: st
         if write_to:
             _write(Path(write_to), document, settings)
         call_back_to(gateways, settings.server.public_url or "")
-        desk, pages = desk_around(gateways, scripts), pages_around(gateways)
-        app = compose(settings, around=lambda app: desk(pages(app)))
+        desk, pages = control_api_layer(gateways, scripts), try_page_layer(gateways)
+        app = build_app(settings, inner_middleware=lambda app: desk(pages(app)))
 
         def ready(_: int) -> None:
             click.echo("\n".join(_described(_url(listener), settings, gateways)), err=True)
@@ -99,7 +99,7 @@ def _write(path: Path, document: dict[str, Any], settings: Settings) -> None:
     click.echo(f"config written to {path}, its secrets to {folder}", err=True)
 
 
-def _described(url: str, settings: Settings, gateways: Gateways) -> Iterator[str]:
+def _described(url: str, settings: Settings, gateways: SimulatedGateways) -> Iterator[str]:
     """Say, a line each, what there is and how it is reached."""
     yield f"{url}  {CALLER}, messages at /dev/messages, gateways at /dev/gateways"
     yield ""
@@ -110,7 +110,7 @@ def _described(url: str, settings: Settings, gateways: Gateways) -> Iterator[str
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _row(settings: Settings, gateway: Gateway) -> tuple[str, str, str, str, str]:
+def _row(settings: Settings, gateway: SimulatedGateway) -> tuple[str, str, str, str, str]:
     numbers = [
         (route.prefix or route.country or "all others") + (f" ({place}.)" if len(route.providers) > 1 else "")
         for route in settings.routes

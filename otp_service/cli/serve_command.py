@@ -8,13 +8,13 @@ import tempfile
 
 import click
 
-from otp_service.bootstrap import CONFIG_VARIABLE, METRICS_VARIABLE, compose, topology_of
+from otp_service.bootstrap import CONFIG_VARIABLE, METRICS_VARIABLE, build_app, build_topology
 from otp_service.cli.embedded_store import CALLER, own_store
 from otp_service.cli.options import address, checked, config_option, host_option, loaded, named, port_option, read, stop
 from otp_service.observability import LOG, configure_logging
 from otp_service.providers.inbox import Inbox
 from otp_service.sandbox.dev_config import dev_config, merged
-from otp_service.sandbox.try_page import pages_around
+from otp_service.sandbox.try_page import try_page_layer
 from otp_service.server.run import serve_app, serve_workers, server_limits
 from otp_service.settings import Settings, cautions, unused_keys
 from otp_service.store.readiness import StoreStatus, persists, probe
@@ -33,7 +33,7 @@ def dev(config: str | None, host: str | None, port: int | None) -> None:
     with own_store() as url:
         settings = loaded(merged(dev_config(url), over))
         inbox = Inbox("inbox")
-        app = compose(settings, around=pages_around(inbox), inbox=inbox)
+        app = build_app(settings, inner_middleware=try_page_layer(inbox), inbox=inbox)
         at = address(settings, host, port)
 
         def ready(port: int) -> None:
@@ -60,7 +60,7 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     at = address(settings, host, port)
     limits = server_limits(settings)
     if settings.server.workers == 1:
-        serve_app(compose(settings), *at, limits=limits)
+        serve_app(build_app(settings), *at, limits=limits)
     else:
         with tempfile.TemporaryDirectory(prefix="otp-metrics-") as folder:
             os.environ[METRICS_VARIABLE] = folder
@@ -84,7 +84,7 @@ def _look_at_store(settings: Settings) -> None:
 
 async def _found(settings: Settings) -> tuple[StoreStatus, bool]:
     """Try every server, and ask whether anything is persisted."""
-    topology = topology_of(settings)
+    topology = build_topology(settings)
     try:
         status = await probe(topology, allow_eviction=settings.redis.allow_eviction)
         return status, bool(status.problems) or await persists(topology)

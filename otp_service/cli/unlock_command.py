@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from otp_service.bootstrap import topology_of
+from otp_service.bootstrap import build_topology
 from otp_service.bootstrap.settings_mapping import keyring_of, tenant_of
 from otp_service.cli.options import checked, config_option, named, stop
 from otp_service.domain.errors import Reason, Refused
@@ -55,7 +55,7 @@ def _done(settings: Settings, tenant: Tenant, phone: str, country: str | None) -
 
 
 async def _unlocked(settings: Settings, tenant: Tenant, phone: str, country: str | None) -> UnlockedNumber:
-    topology = topology_of(settings)
+    topology = build_topology(settings)
     try:
         work = UnlockNumber(RedisLockouts(topology), keyring_of(settings))
         return await work(tenant, phone, country, actor=ACTOR)

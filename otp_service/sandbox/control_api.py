@@ -15,12 +15,12 @@ import msgspec
 
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body
 from otp_service.domain.errors import Reason, Refused
-from otp_service.sandbox.simulated_gateways import Gateway, Gateways
+from otp_service.sandbox.simulated_gateways import SimulatedGateway, SimulatedGateways
 from otp_service.sandbox.simulator_scripts import Scripts
-from otp_service.sandbox.simulators.receipt_sender import Telling
+from otp_service.sandbox.simulators.receipt_sender import ReceiptSender
 from otp_service.sandbox.try_page import App, Layer, message_members, other_method, reply
 
-__all__ = ["desk_around"]
+__all__ = ["control_api_layer"]
 
 PATH: Final = "/dev/gateways"
 JSON: Final = "application/json"
@@ -28,7 +28,7 @@ SHOWN: Final = 20
 """Messages and calls of one gateway, the newest ones."""
 
 
-def desk_around(gateways: Gateways, scripts: Scripts) -> Layer:
+def control_api_layer(gateways: SimulatedGateways, scripts: Scripts) -> Layer:
     """Make the layer that serves the desk and passes everything else on."""
 
     def around(app: App) -> App:
@@ -60,7 +60,9 @@ def _named(scope: Mapping[str, Any]) -> str:
     return name
 
 
-async def _answer(scope: Mapping[str, Any], receive: Any, gateways: Gateways, scripts: Scripts) -> dict[str, Any]:
+async def _answer(
+    scope: Mapping[str, Any], receive: Any, gateways: SimulatedGateways, scripts: Scripts
+) -> dict[str, Any]:
     name = _named(scope)
     if not name:
         return {"gateways": [_shown(gateway, scripts) for gateway in gateways.by_name.values()]}
@@ -70,13 +72,13 @@ async def _answer(scope: Mapping[str, Any], receive: Any, gateways: Gateways, sc
     if scope["method"] == "POST":
         if dict(scope["headers"]).get(b"content-type", b"").split(b";")[0].strip().lower() != JSON.encode():
             raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, f"Send {JSON}.")
-        scripts.tell(gateway, await _body(receive))
+        scripts.apply(gateway, await _body(receive))
     return _shown(gateway, scripts)
 
 
-def _shown(gateway: Gateway, scripts: Scripts) -> dict[str, Any]:
+def _shown(gateway: SimulatedGateway, scripts: Scripts) -> dict[str, Any]:
     simulator = gateway.simulator
-    calls = simulator.sent_receipts[-SHOWN:][::-1] if isinstance(simulator, Telling) else []
+    calls = simulator.sent_receipts[-SHOWN:][::-1] if isinstance(simulator, ReceiptSender) else []
     return {
         "name": gateway.name,
         "type": gateway.kind,

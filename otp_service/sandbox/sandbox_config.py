@@ -12,7 +12,7 @@ import base64
 from typing import Any, Final
 
 from otp_service.sandbox.dev_config import dev_config
-from otp_service.sandbox.simulated_gateways import Gateway, Gateways
+from otp_service.sandbox.simulated_gateways import SimulatedGateway, SimulatedGateways
 from otp_service.sandbox.simulator_scripts import Scripts
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
@@ -40,16 +40,16 @@ RECEIPTS: Final = {
 """What is told of messages until a script says otherwise."""
 
 
-def sandbox_gateways() -> tuple[Gateways, Scripts]:
+def sandbox_gateways() -> tuple[SimulatedGateways, Scripts]:
     """Make one gateway of every type and both variants of EIMS, each with its first script."""
-    gateways, scripts = Gateways([_jakarta(), _keda(), _aurora(), _hub(), _surabaya()]), Scripts()
+    gateways, scripts = SimulatedGateways([_jakarta(), _keda(), _aurora(), _hub(), _surabaya()]), Scripts()
     for name, gateway in gateways.by_name.items():
-        gateway.simulator.only = frozenset(gateway.sends)
-        scripts.tell(gateway, RECEIPTS.get(name, b"{}"))
+        gateway.simulator.scripted_paths = frozenset(gateway.sends)
+        scripts.apply(gateway, RECEIPTS.get(name, b"{}"))
     return gateways, scripts
 
 
-def sandbox_config(redis_url: str, gateways: Gateways) -> dict[str, Any]:
+def sandbox_config(redis_url: str, gateways: SimulatedGateways) -> dict[str, Any]:
     """Make the config around an embedded server: as `dev` has it, but for what sends."""
     every = gateways.by_name.values()
     by_prefix = [
@@ -63,14 +63,14 @@ def sandbox_config(redis_url: str, gateways: Gateways) -> dict[str, Any]:
     }
 
 
-def call_back_to(gateways: Gateways, public_url: str) -> None:
+def call_back_to(gateways: SimulatedGateways, public_url: str) -> None:
     """Tell gateways that have one address for all their calls where the service takes them."""
     for gateway in gateways.by_name.values():
         if isinstance(gateway.simulator, SendcloudSimulator):
             gateway.simulator.hook_url = f"{public_url}/v1/receipts/{gateway.name}"
 
 
-def _jakarta() -> Gateway:
+def _jakarta() -> SimulatedGateway:
     """EIMS as its document has it: GET, and rows of four fields, in which "sent" is the last word."""
     simulator = EimsSimulator("sandbox", "jakarta-password")
     table = {
@@ -81,10 +81,10 @@ def _jakarta() -> Gateway:
         "zero_is_delivered": True,
         "report_poll_seconds": POLL_SECONDS,
     }
-    return Gateway("jakarta", 20003, "+62811", simulator, table, ("account", "password"), ("/sendsms",))
+    return SimulatedGateway("jakarta", 20003, "+62811", simulator, table, ("account", "password"), ("/sendsms",))
 
 
-def _keda() -> Gateway:
+def _keda() -> SimulatedGateway:
     simulator = KedasmsSimulator("sandbox-keda-key", ENCRYPTION_KEY)
     table = {
         "type": "kedasms",
@@ -93,10 +93,10 @@ def _keda() -> Gateway:
         "sender_id": "Demo",
     }
     credentials, addresses = ("api_key", "encryption_key"), ("base_url", "status_base_url")
-    return Gateway("keda", 20004, "+62812", simulator, table, credentials, ("/api/sms/send",), addresses)
+    return SimulatedGateway("keda", 20004, "+62812", simulator, table, credentials, ("/api/sms/send",), addresses)
 
 
-def _aurora() -> Gateway:
+def _aurora() -> SimulatedGateway:
     """SendCloud by template; its events are signed, and come to one address."""
     simulator = SendcloudSimulator(
         "sandbox_sms", "sandbox-aurora-key", app_key="sandbox-hook-key", retry_factor=RETRY_FACTOR
@@ -109,10 +109,10 @@ def _aurora() -> Gateway:
         "template_id": 1234,
     }
     credentials = ("sms_user", "sms_key", "hook_key")
-    return Gateway("aurora", 20005, "+62813", simulator, table, credentials, ("/smsapi/send",))
+    return SimulatedGateway("aurora", 20005, "+62813", simulator, table, credentials, ("/smsapi/send",))
 
 
-def _hub() -> Gateway:
+def _hub() -> SimulatedGateway:
     """SMS Hub, which holds texts back to one a second."""
     simulator = SmshubSimulator("sandbox-hub-sid", "sandbox-hub-key", per_second=1.0)
     table = {
@@ -121,10 +121,12 @@ def _hub() -> Gateway:
         "program_key": "sandbox-hub-key",
         "max_per_second": 1,
     }
-    return Gateway("hub", 20006, "+62814", simulator, table, ("program_sid", "program_key"), ("/TextMessages",))
+    return SimulatedGateway(
+        "hub", 20006, "+62814", simulator, table, ("program_sid", "program_key"), ("/TextMessages",)
+    )
 
 
-def _surabaya() -> Gateway:
+def _surabaya() -> SimulatedGateway:
     """EIMS of the signed kind: POST, numbers as text, and rows of seven fields."""
     simulator = EimsSimulator("sandbox", "surabaya-password", numbers_as_text=True, row_length=7)
     table = {
@@ -135,4 +137,4 @@ def _surabaya() -> Gateway:
         "password": "surabaya-password",
         "report_poll_seconds": POLL_SECONDS,
     }
-    return Gateway("surabaya", 20007, "+62815", simulator, table, ("account", "password"), ("/sendsmsV2",))
+    return SimulatedGateway("surabaya", 20007, "+62815", simulator, table, ("account", "password"), ("/sendsmsV2",))

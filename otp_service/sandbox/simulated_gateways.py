@@ -14,7 +14,7 @@ from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimula
 from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubMessage, SmshubSimulator
 
-__all__ = ["TEMPLATE", "AnySimulator", "Gateway", "Gateways", "PortTaken"]
+__all__ = ["TEMPLATE", "AnySimulator", "PortInUse", "SimulatedGateway", "SimulatedGateways"]
 
 Message = EimsMessage | KedasmsMessage | SendcloudMessage | SmshubMessage
 AnySimulator = EimsSimulator | KedasmsSimulator | SendcloudSimulator | SmshubSimulator
@@ -26,7 +26,7 @@ TEMPLATE: Final = "Demo: kode verifikasi Anda %code%. Jangan berikan kepada siap
 """What an approved template says at SendCloud, which alone knows its text."""
 
 
-class PortTaken(Exception):
+class PortInUse(Exception):
     """Somebody else listens where a gateway would."""
 
     def __init__(self, name: str, port: int) -> None:
@@ -34,7 +34,7 @@ class PortTaken(Exception):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gateway:
+class SimulatedGateway:
     """One gateway. `table` is the config's, but for the `addresses` in it; `credentials` are keys there.
 
     `sends` are the paths at which it takes messages: scripts are for those.
@@ -65,10 +65,10 @@ class Gateway:
         return [_seen(self.name, number, one) for number, one in enumerate(messages[first:], first + 1)][::-1]
 
 
-class Gateways:
+class SimulatedGateways:
     """All of them: as a context they listen, and are closed."""
 
-    def __init__(self, every: Iterable[Gateway]) -> None:
+    def __init__(self, every: Iterable[SimulatedGateway]) -> None:
         """Be these."""
         self.by_name = {gateway.name: gateway for gateway in every}
 
@@ -78,7 +78,7 @@ class Gateways:
             try:
                 gateway.simulator.bind(0 if free else gateway.port)
             except OSError:
-                raise PortTaken(gateway.name, gateway.port) from None
+                raise PortInUse(gateway.name, gateway.port) from None
 
     def messages(self) -> list[InboxMessage]:
         """List what all of them took, newest first."""

@@ -47,12 +47,12 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from otp_service.domain.errors import FieldError, Reason, Refused
-from otp_service.sandbox.simulated_gateways import Gateway
+from otp_service.sandbox.simulated_gateways import SimulatedGateway
 from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Say, SimulatorResponse, Slow, Step
+from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse, Slow
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from otp_service.sandbox.simulators.receipt_sender import Told, Word
+from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt, Word
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 
@@ -60,11 +60,11 @@ __all__ = ["Scripts"]
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 NamedStep = Literal["hang", "hang-unsent", "cut", "cut-unsent", "down"]
-_NAMED: Final[Mapping[NamedStep, Step]] = {
+_NAMED: Final[Mapping[NamedStep, ScriptStep]] = {
     "hang": Hang(),
-    "hang-unsent": Hang(acts=False),
+    "hang-unsent": Hang(processed=False),
     "cut": Cut(),
-    "cut-unsent": Cut(acts=False),
+    "cut-unsent": Cut(processed=False),
     "down": Down(),
 }
 HeaderName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9-]{1,64}\Z")]
@@ -107,7 +107,7 @@ class _Dialect:
     """What may be scripted of one type of gateway."""
 
     codes: range
-    refusing: Callable[[int, str], Say]
+    refusal: Callable[[int, str], Respond]
     has_words: bool = False
     may_be_reason: Callable[[int | str], bool] | None = None
     calls: bool = False
@@ -124,19 +124,19 @@ def _is_keyword(reason: int | str) -> bool:
 _DIALECTS: Final[Mapping[type[Any], _Dialect]] = {
     EimsSimulator: _Dialect(
         codes=range(-99, 0),
-        refusing=lambda code, _: eims.refusing(code),
+        refusal=lambda code, _: eims.refusal(code),
         may_be_reason=_among(range(2, 5, 2), range(1001, 1100)),
     ),
     KedasmsSimulator: _Dialect(
-        codes=range(400, 600), refusing=kedasms.refusing, has_words=True, may_be_reason=_is_keyword, calls=True
+        codes=range(400, 600), refusal=kedasms.refusal, has_words=True, may_be_reason=_is_keyword, calls=True
     ),
     SendcloudSimulator: _Dialect(
         codes=range(201, 100_000),
-        refusing=lambda code, _: sendcloud.refusing(code),
+        refusal=lambda code, _: sendcloud.refusal(code),
         may_be_reason=_among(range(410, 600)),
         calls=True,
     ),
-    SmshubSimulator: _Dialect(codes=range(400, 600), refusing=smshub.refusing, has_words=True),
+    SmshubSimulator: _Dialect(codes=range(400, 600), refusal=smshub.refusal, has_words=True),
 }
 
 
@@ -147,7 +147,7 @@ class Scripts:
         """Know of none yet."""
         self._words: dict[str, dict[str, Any]] = {}
 
-    def tell(self, gateway: Gateway, body: bytes) -> None:
+    def apply(self, gateway: SimulatedGateway, body: bytes) -> None:
         """Script a gateway; raises `Refused` (`request_malformed`), and changes nothing then."""
         try:
             script, words = msgspec.json.decode(body, type=_Script), msgspec.json.decode(body)
@@ -160,7 +160,7 @@ class Scripts:
         if script.form and not isinstance(simulator, SendcloudSimulator):
             _refuse("/form", "is for sendcloud alone")
         if script.next is not UNSET:
-            simulator.script(*steps, anew=True)
+            simulator.script(*steps, replace_pending=True)
         if script.always is not UNSET:
             simulator.always = always
         if script.receipts is not UNSET and not isinstance(simulator, SmshubSimulator):
@@ -169,23 +169,23 @@ class Scripts:
             simulator.form = script.form
         self._words[gateway.name] = self._words.get(gateway.name, {}) | words
 
-    def shown(self, gateway: Gateway) -> dict[str, Any]:
+    def shown(self, gateway: SimulatedGateway) -> dict[str, Any]:
         """Show what a gateway still has of its script."""
         words = {"next": [], "always": None, "receipts": None} | self._words.get(gateway.name, {})
-        done = len(words["next"]) - len(gateway.simulator.scripted)
+        done = len(words["next"]) - len(gateway.simulator.pending_steps)
         return words | {"next": words["next"][done:]}
 
 
-def _step(told: NamedStep | _Step | None, dialect: _Dialect, at: str) -> Step:
+def _step(told: NamedStep | _Step | None, dialect: _Dialect, at: str) -> ScriptStep:
     if told is None:
         return None
     if isinstance(told, str):
         return _NAMED[told]
     _check_step(told, dialect, at)
     if told.say is not UNSET:
-        return dialect.refusing(told.say, told.message or "Refused by the script")
+        return dialect.refusal(told.say, told.message or "Refused by the script")
     if told.status is not UNSET:
-        return Say(SimulatorResponse((told.body or "").encode(), told.status, told.headers or {}))
+        return Respond(SimulatorResponse((told.body or "").encode(), told.status, told.headers or {}))
     return Slow(told.slow) if told.slow is not UNSET else Down(told.down or 0.0)
 
 
@@ -202,7 +202,7 @@ def _check_step(told: _Step, dialect: _Dialect, at: str) -> None:
         _refuse(f"{at}/say", f"is not one of {dialect.codes.start} to {dialect.codes.stop - 1}")
 
 
-def _receipts(told: _Told | list[_Told] | UnsetType | None, dialect: _Dialect) -> list[Told]:
+def _receipts(told: _Told | list[_Told] | UnsetType | None, dialect: _Dialect) -> list[ScriptedReceipt]:
     if not told:
         return []
     if dialect.may_be_reason is None:
@@ -214,7 +214,7 @@ def _receipts(told: _Told | list[_Told] | UnsetType | None, dialect: _Dialect) -
             _refuse(f"{where}/reason", "is none of this type of gateway for this word")
         if not dialect.calls and (one.times != 1 or one.url):
             _refuse(f"{where}/{'url' if one.url else 'times'}", "is for gateways that call, and this one is asked")
-    return [Told(one.say, one.after, one.times, one.reason, one.url) for one in row]
+    return [ScriptedReceipt(one.say, one.after, one.times, one.reason, one.url) for one in row]
 
 
 def _malformed(problem: Exception) -> Refused:

@@ -12,7 +12,7 @@ from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body
 from otp_service.domain.errors import Reason, Refused
 from otp_service.providers.inbox import InboxMessage
 
-__all__ = ["App", "Layer", "Messages", "message_members", "other_method", "pages_around", "reply"]
+__all__ = ["App", "Layer", "Messages", "message_members", "other_method", "reply", "try_page_layer"]
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 Layer = Callable[[App], App]
@@ -27,7 +27,7 @@ class Messages(Protocol):
         """List them, newest first."""
 
 
-def pages_around(sent: Messages) -> Layer:
+def try_page_layer(sent: Messages) -> Layer:
     """Make the layer that serves both and passes everything else on."""
     page = files(__package__).joinpath("page.html").read_bytes()
 

@@ -23,7 +23,7 @@ from litestar.types import ASGIApp
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
-from otp_service.bootstrap import from_environment
+from otp_service.bootstrap import build_app_from_environment
 from otp_service.observability import LOG
 from otp_service.server.connection_limits import MAX_CONNECTIONS, ServerLimits
 from otp_service.server.descriptors import raise_limit, report, share
@@ -118,7 +118,7 @@ def serve_workers(workers: int, host: str, port: int, limits: ServerLimits) -> N
 def worker() -> ASGIApp:
     """Make the application of one worker (called by uvicorn in its process)."""
     _end_with_parent()
-    app = from_environment()
+    app = build_app_from_environment()
     _settle()
     return app
 

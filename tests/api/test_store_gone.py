@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from otp_service.bootstrap import compose
+from otp_service.bootstrap import build_app
 from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.settings import load
@@ -108,7 +108,7 @@ async def test_a_store_that_is_gone_and_a_new_one_in_its_place(socket: Socket) -
 async def test_a_store_that_comes_after_the_service(socket: Socket) -> None:
     """A service starts without its store, is alive but not ready, and serves as soon as the store is there."""
     settings = load(merged(dev_config(socket.url), {"hashing": CHEAP_HASH}), {}, plain_secrets=True)
-    app = compose(settings)
+    app = build_app(settings)
     async with lifespan(app):
         transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
         async with httpx.AsyncClient(
@@ -127,7 +127,7 @@ async def test_a_store_that_may_forget_is_not_used(socket: Socket) -> None:
     maker = WorldMaker(socket.url)
     await maker.store.config_set("maxmemory-policy", "allkeys-lru")
     settings = load(merged(dev_config(socket.url), {"hashing": CHEAP_HASH}), {}, plain_secrets=True)
-    app = compose(settings)
+    app = build_app(settings)
     async with lifespan(app):
         transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
         async with httpx.AsyncClient(

@@ -23,7 +23,7 @@ from otp_service.sandbox.simulators.http_server import (
     Cut,
     Hang,
     Request,
-    Say,
+    Respond,
     Simulator,
     SimulatorResponse,
     Slow,
@@ -47,9 +47,9 @@ GARBLED: Final = SimulatorResponse(b'{"status": 0, "arr')
 
 _SILENCES: Final[Mapping[Mood, Behaviour]] = {
     Mood.HANGS: Hang(),
-    Mood.SILENT: Hang(acts=False),
+    Mood.SILENT: Hang(processed=False),
     Mood.CUTS: Cut(),
-    Mood.DROPS: Cut(acts=False),
+    Mood.DROPS: Cut(processed=False),
 }
 
 Wrong = Callable[[str], None]
@@ -61,7 +61,7 @@ class Moody(Simulator):
 
     name: ClassVar[str]
     path: ClassVar[str]
-    refusals: ClassVar[Mapping[Mood, Say]]
+    refusals: ClassVar[Mapping[Mood, Respond]]
 
     def __init__(self, inner: Simulator, moods: Moods, beat: Callable[[], None], wrong: Wrong) -> None:
         """Behave by `moods`; `beat` is called for every request to send, `wrong` for a receipt that is not taken."""
@@ -133,7 +133,7 @@ class Moody(Simulator):
             self.answer(request)
             if mood is Mood.DENIES:
                 return self.refusals[Mood.TRANSIENT]
-            return Say(PAGE if mood is Mood.PAGE else GARBLED)
+            return Respond(PAGE if mood is Mood.PAGE else GARBLED)
         if mood in REFUSALS:
             return self.refusals[mood]
         if mood in (Mood.SLOW, Mood.LATE):
@@ -170,12 +170,12 @@ class Jakarta(Moody):
 
     name = "jakarta"
     path = "/sendsms"
-    refusals: ClassVar[Mapping[Mood, Say]] = {
-        Mood.TRANSIENT: eims.refusing(-12),
-        Mood.THROTTLED: eims.refusing(-15),
-        Mood.FUNDS: eims.refusing(-10),
-        Mood.CONFIG: eims.refusing(-1),
-        Mood.RECIPIENT: eims.refusing(-9),
+    refusals: ClassVar[Mapping[Mood, Respond]] = {
+        Mood.TRANSIENT: eims.refusal(-12),
+        Mood.THROTTLED: eims.refusal(-15),
+        Mood.FUNDS: eims.refusal(-10),
+        Mood.CONFIG: eims.refusal(-1),
+        Mood.RECIPIENT: eims.refusal(-9),
     }
 
     def __init__(self, moods: Moods, beat: Callable[[], None], wrong: Wrong) -> None:
@@ -201,12 +201,12 @@ class Keda(Moody):
 
     name = "keda"
     path = "/api/sms/send"
-    refusals: ClassVar[Mapping[Mood, Say]] = {
-        Mood.TRANSIENT: kedasms.refusing(503, "Service unavailable"),
-        Mood.THROTTLED: kedasms.refusing(429, "Too many requests", headers={"Retry-After": "1"}),
-        Mood.FUNDS: kedasms.refusing(402, "Insufficient balance"),
-        Mood.CONFIG: kedasms.refusing(401, "Invalid API key"),
-        Mood.RECIPIENT: kedasms.refusing(400, "Invalid phone number"),
+    refusals: ClassVar[Mapping[Mood, Respond]] = {
+        Mood.TRANSIENT: kedasms.refusal(503, "Service unavailable"),
+        Mood.THROTTLED: kedasms.refusal(429, "Too many requests", headers={"Retry-After": "1"}),
+        Mood.FUNDS: kedasms.refusal(402, "Insufficient balance"),
+        Mood.CONFIG: kedasms.refusal(401, "Invalid API key"),
+        Mood.RECIPIENT: kedasms.refusal(400, "Invalid phone number"),
     }
 
     def __init__(self, moods: Moods, beat: Callable[[], None], wrong: Wrong) -> None:
@@ -235,12 +235,12 @@ class Aurora(Moody):
 
     name = "aurora"
     path = "/smsapi/send"
-    refusals: ClassVar[Mapping[Mood, Say]] = {
-        Mood.TRANSIENT: sendcloud.refusing(501),
-        Mood.THROTTLED: sendcloud.refusing(50000),
-        Mood.FUNDS: sendcloud.refusing(40912),
-        Mood.CONFIG: sendcloud.refusing(40005, status=401),
-        Mood.RECIPIENT: sendcloud.refusing(412),
+    refusals: ClassVar[Mapping[Mood, Respond]] = {
+        Mood.TRANSIENT: sendcloud.refusal(501),
+        Mood.THROTTLED: sendcloud.refusal(50000),
+        Mood.FUNDS: sendcloud.refusal(40912),
+        Mood.CONFIG: sendcloud.refusal(40005, status=401),
+        Mood.RECIPIENT: sendcloud.refusal(412),
     }
 
     def __init__(self, moods: Moods, beat: Callable[[], None], wrong: Wrong) -> None:

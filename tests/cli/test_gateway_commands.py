@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
-from otp_service.sandbox.simulators.http_server import Hang, Say, SimulatorResponse
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
+from otp_service.sandbox.simulators.http_server import Hang, Respond, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from tests.cli.conftest import PASSWORD, SECRETS, ConfigWriter
 from tests.cli.test_commands import ran
@@ -141,7 +141,7 @@ async def test_a_text_has_a_language_and_a_tenant(
 
 async def test_a_refusal_is_told(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
     """Status 1 and the outcome's name; what was not sent is not counted."""
-    gateway.script(refusing(ABNORMAL_NUMBER))
+    gateway.script(refusal(ABNORMAL_NUMBER))
     path = config()
     result = await run(*to(path))
 
@@ -165,7 +165,7 @@ async def test_silence_is_ambiguous(run: Run, config: Callable[..., Path], gatew
 
 async def test_an_open_circuit_is_told_and_shown(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
     """A test opens it as a message does, and the next one is not sent; `providers` says why, and for how long."""
-    gateway.script(refusing(AUTHENTICATION_ERROR))
+    gateway.script(refusal(AUTHENTICATION_ERROR))
     path = config()
     first, second = await run(*to(path)), await run(*to(path))
 
@@ -246,7 +246,7 @@ async def test_providers_are_shown(run: Run, config: Callable[..., Path], gatewa
 
 async def test_providers_for_machines(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
     """The same as JSON, with nulls for what cannot be said, and money as decimal text."""
-    gateway.script(refusing(NO_FUNDS))
+    gateway.script(refusal(NO_FUNDS))
     path = config('daily_spend_cap = "20"', more=KEDA_AND_TWILIO)
     await run(*to(path))
     result = await run("providers", "--json", "--config", str(path))
@@ -272,7 +272,7 @@ async def test_providers_for_machines(run: Run, config: Callable[..., Path], gat
 async def test_a_gateway_that_does_not_tell(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
     """In the place of the balance stands the outcome that a send would have had; the others are shown all the same."""
     path = config(more=KEDA_AND_TWILIO)
-    gateway.script(refusing(AUTHENTICATION_ERROR))
+    gateway.script(refusal(AUTHENTICATION_ERROR))
     refused = await run("providers", "--config", str(path))
     await gateway.close()
     away = await run("providers", "--config", str(path))
@@ -317,7 +317,7 @@ price = {{ default = "0.05" }}
         assert (keda.limits.daily_sms_cap, keda.limits.daily_spend_cap, keda.limits.alert_threshold) == (500, 20.5, 0.7)
         assert keda.limits.block_on_limit
 
-        keda.script(Say(SimulatorResponse(b'{"code": "401", "message": "invalid apiKey"}', 401)))
+        keda.script(Respond(SimulatorResponse(b'{"code": "401", "message": "invalid apiKey"}', 401)))
         refused = await run("providers", "--config", path, "--set-limits")
 
         assert (refused.status, refused.err) == (1, "keda: its limits are not set (config_error)\n")

@@ -22,7 +22,7 @@ from otp_service.settings import ProviderPlugin
 from tests.cli.conftest import ConfigWriter, Starter, caller
 from tests.cli.process import Service, until_true
 from tests.cli.test_commands import ENVIRON, ran
-from tests.plugin_example.simulator import AcmesmsSimulator, refusing
+from tests.plugin_example.simulator import AcmesmsSimulator, refusal
 from tests.world import E164, NUMBER
 
 EXAMPLE = Path(__file__).parents[1] / "plugin_example"
@@ -151,7 +151,7 @@ async def test_its_answers_are_outcomes(acmesms: Any, acme: AcmesmsSimulator) ->
     assert await provider.send(SENDING) == SendResult(Outcome.ACCEPTED, "acme-1")
     assert acme.messages[0]["callback"] == "https://otp/r/t"
     for error, outcome in acmesms.OUTCOMES.items():
-        acme.script(refusing(error))
+        acme.script(refusal(error))
         assert await provider.send(SENDING) == SendResult(outcome)
     await provider.close()
 

@@ -113,7 +113,7 @@ async def pair(gateway: str, **options: Any) -> AsyncIterator[Pair]:
     kind = FOUR[gateway]
     async with kind.start(**options) as first, EimsSimulator(ACCOUNT, PASSWORD) as second:
         both = Pair(kind, first, second)
-        first.only = kind.sends  # what is scripted is how it sends
+        first.scripted_paths = kind.sends  # what is scripted is how it sends
         first.requests, second.requests = Door("first", both.log), Door("second", both.log)
         yield both
 

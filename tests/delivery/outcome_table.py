@@ -21,7 +21,7 @@ from otp_service.delivery import outbox_worker
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub
-from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Say, SimulatorResponse, Step
+from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse
 from tests.delivery.conftest import LOOK_SECONDS, deliveries
 from tests.delivery.four import FOUR, Pair, pair
 from tests.world import World, WorldMaker, move_clock_by_key
@@ -56,7 +56,7 @@ class Row:
     gateway: str
     outcome: Outcome
     how: str
-    steps: tuple[Step, ...]
+    steps: tuple[ScriptStep, ...]
     expected: Seen
 
     @property
@@ -97,10 +97,10 @@ def refusal(outcome: Outcome, times: int = 1) -> Seen:
     return Seen(told, asked, 0, verified=False) if outcome.about_recipient else Seen(told, (*asked, "second"), 1)
 
 
-PAGE: Final = Say(SimulatorResponse(b"<html><body>It works!</body></html>", 200, {"Content-Type": "text/html"}))
-CRASH: Final = Say(SimulatorResponse(b"<html><body>Server Error</body></html>", 500, {"Content-Type": "text/html"}))
+PAGE: Final = Respond(SimulatorResponse(b"<html><body>It works!</body></html>", 200, {"Content-Type": "text/html"}))
+CRASH: Final = Respond(SimulatorResponse(b"<html><body>Server Error</body></html>", 500, {"Content-Type": "text/html"}))
 
-NOT_SERVED: Final = Say(
+NOT_SERVED: Final = Respond(
     SimulatorResponse(
         b'{"result":false,"statusCode":312,"message":"failed","info":{"successCount":0,"failedCount":1,'
         b'"items":[{"phone":"","message":"country not supported"}]}}',
@@ -109,46 +109,46 @@ NOT_SERVED: Final = Say(
     )
 )
 
-REFUSALS: Final[Mapping[str, tuple[tuple[Outcome, str, Step], ...]]] = {
+REFUSALS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
     "kedasms": (
-        (Outcome.RECIPIENT_INVALID, "400 Invalid phone number", kedasms.refusing(400, "Invalid phone number")),
-        (Outcome.RECIPIENT_BLOCKED, "400 in blacklist", kedasms.refusing(400, "Recipient is in blacklist")),
-        (Outcome.DESTINATION_UNSUPPORTED, "400 country", kedasms.refusing(400, "Country ID is not supported")),
-        (Outcome.CONTENT_REJECTED, "400 sensitive word", kedasms.refusing(400, "Content has a sensitive word")),
-        (Outcome.CONFIG_ERROR, "401 Invalid API key", kedasms.refusing(401, "Invalid API key")),
-        (Outcome.FUNDS, "402 Insufficient balance", kedasms.refusing(402, "Insufficient balance")),
-        (Outcome.THROTTLED, "429", kedasms.refusing(429, "Too many requests")),
-        (Outcome.TRANSIENT, "503", kedasms.refusing(503, "Service unavailable")),
+        (Outcome.RECIPIENT_INVALID, "400 Invalid phone number", kedasms.refusal(400, "Invalid phone number")),
+        (Outcome.RECIPIENT_BLOCKED, "400 in blacklist", kedasms.refusal(400, "Recipient is in blacklist")),
+        (Outcome.DESTINATION_UNSUPPORTED, "400 country", kedasms.refusal(400, "Country ID is not supported")),
+        (Outcome.CONTENT_REJECTED, "400 sensitive word", kedasms.refusal(400, "Content has a sensitive word")),
+        (Outcome.CONFIG_ERROR, "401 Invalid API key", kedasms.refusal(401, "Invalid API key")),
+        (Outcome.FUNDS, "402 Insufficient balance", kedasms.refusal(402, "Insufficient balance")),
+        (Outcome.THROTTLED, "429", kedasms.refusal(429, "Too many requests")),
+        (Outcome.TRANSIENT, "503", kedasms.refusal(503, "Service unavailable")),
     ),
     "eims": (
-        (Outcome.RECIPIENT_INVALID, "-9 abnormal number", eims.refusing(-9)),
-        (Outcome.RECIPIENT_BLOCKED, "-28 limit of the phone", eims.refusing(-28)),
-        (Outcome.DESTINATION_UNSUPPORTED, "-19 pricing not agreed", eims.refusing(-19)),
-        (Outcome.CONTENT_REJECTED, "-3 sensitive words", eims.refusing(-3)),
-        (Outcome.CONFIG_ERROR, "-1 authentication", eims.refusing(-1)),
-        (Outcome.FUNDS, "-10 balance", eims.refusing(-10)),
-        (Outcome.THROTTLED, "-15 too frequent", eims.refusing(-15)),
-        (Outcome.TRANSIENT, "-12 not committed", eims.refusing(-12)),
+        (Outcome.RECIPIENT_INVALID, "-9 abnormal number", eims.refusal(-9)),
+        (Outcome.RECIPIENT_BLOCKED, "-28 limit of the phone", eims.refusal(-28)),
+        (Outcome.DESTINATION_UNSUPPORTED, "-19 pricing not agreed", eims.refusal(-19)),
+        (Outcome.CONTENT_REJECTED, "-3 sensitive words", eims.refusal(-3)),
+        (Outcome.CONFIG_ERROR, "-1 authentication", eims.refusal(-1)),
+        (Outcome.FUNDS, "-10 balance", eims.refusal(-10)),
+        (Outcome.THROTTLED, "-15 too frequent", eims.refusal(-15)),
+        (Outcome.TRANSIENT, "-12 not committed", eims.refusal(-12)),
     ),
     "sendcloud": (
-        (Outcome.RECIPIENT_INVALID, "412 malformed number", sendcloud.refusing(412)),
-        (Outcome.RECIPIENT_BLOCKED, "496 limit of the number", sendcloud.refusing(496)),
+        (Outcome.RECIPIENT_INVALID, "412 malformed number", sendcloud.refusal(412)),
+        (Outcome.RECIPIENT_BLOCKED, "496 limit of the number", sendcloud.refusal(496)),
         (Outcome.DESTINATION_UNSUPPORTED, "312 country", NOT_SERVED),
-        (Outcome.CONTENT_REJECTED, "432 template", sendcloud.refusing(432)),
-        (Outcome.CONFIG_ERROR, "40005 in HTTP 401", sendcloud.refusing(40005, status=401)),
-        (Outcome.FUNDS, "499 quota", sendcloud.refusing(499)),
-        (Outcome.THROTTLED, "50000 too frequent", sendcloud.refusing(50000)),
-        (Outcome.TRANSIENT, "501 server exception", sendcloud.refusing(501)),
+        (Outcome.CONTENT_REJECTED, "432 template", sendcloud.refusal(432)),
+        (Outcome.CONFIG_ERROR, "40005 in HTTP 401", sendcloud.refusal(40005, status=401)),
+        (Outcome.FUNDS, "499 quota", sendcloud.refusal(499)),
+        (Outcome.THROTTLED, "50000 too frequent", sendcloud.refusal(50000)),
+        (Outcome.TRANSIENT, "501 server exception", sendcloud.refusal(501)),
     ),
     "smshub": (
-        (Outcome.RECIPIENT_INVALID, "400 PhoneNumber", smshub.refusing(400, "textMessage.PhoneNumber is invalid")),
-        (Outcome.RECIPIENT_BLOCKED, "400 unsubscribed", smshub.refusing(400, "The recipient has unsubscribed")),
-        (Outcome.DESTINATION_UNSUPPORTED, "403 region", smshub.refusing(403, "Not enabled for the region")),
-        (Outcome.CONTENT_REJECTED, "400 Message", smshub.refusing(400, "The Message field is too long")),
-        (Outcome.CONFIG_ERROR, "403", smshub.refusing(403)),
-        (Outcome.FUNDS, "400 insufficient credit", smshub.refusing(400, "Insufficient credit")),
-        (Outcome.THROTTLED, "429", smshub.refusing(429)),
-        (Outcome.TRANSIENT, "503 with Retry-After", smshub.refusing(503, headers={"Retry-After": "1"})),
+        (Outcome.RECIPIENT_INVALID, "400 PhoneNumber", smshub.refusal(400, "textMessage.PhoneNumber is invalid")),
+        (Outcome.RECIPIENT_BLOCKED, "400 unsubscribed", smshub.refusal(400, "The recipient has unsubscribed")),
+        (Outcome.DESTINATION_UNSUPPORTED, "403 region", smshub.refusal(403, "Not enabled for the region")),
+        (Outcome.CONTENT_REJECTED, "400 Message", smshub.refusal(400, "The Message field is too long")),
+        (Outcome.CONFIG_ERROR, "403", smshub.refusal(403)),
+        (Outcome.FUNDS, "400 insufficient credit", smshub.refusal(400, "Insufficient credit")),
+        (Outcome.THROTTLED, "429", smshub.refusal(429)),
+        (Outcome.TRANSIENT, "503 with Retry-After", smshub.refusal(503, headers={"Retry-After": "1"})),
     ),
 }
 
@@ -160,7 +160,7 @@ def _rows(gateway: str) -> Iterator[Row]:
     for outcome, how, step in REFUSALS[gateway]:
         yield Row(gateway, outcome, how, (step,), refusal(outcome))
     if gateway == "smshub":  # a 401 may be about the form of its header, so it is asked once more in the other form
-        twice = (smshub.refusing(401),) * 2
+        twice = (smshub.refusal(401),) * 2
         yield Row(gateway, Outcome.CONFIG_ERROR, "401 in both forms", twice, refusal(Outcome.CONFIG_ERROR, 2))
     yield Row(gateway, Outcome.TRANSIENT, "connection refused", (Down(30),), REFUSED)
     yield Row(gateway, ambiguous, "taken, then silence", (Hang(),), REPEATED if idempotent_send else held(2))
@@ -179,7 +179,7 @@ async def play(row: Row, make_world: WorldMaker) -> Played:
         world = await make_world(both.config(hold_seconds=HOLD_SECONDS))
         began = time.monotonic()
         verification_id = (await world.request()).json()["verification_id"]
-        told = Told(world, verification_id)
+        told = ScriptedReceipt(world, verification_id)
         await told.until(lambda: bool(told.words))
         waits = row.outcome is Outcome.AMBIGUOUS and not both.kind.idempotent_send
         early, moved = (await _hold(world, both), HOLD_SECONDS) if waits else (0, 0)
@@ -196,7 +196,7 @@ async def play(row: Row, make_world: WorldMaker) -> Played:
         return Played(seen, _to_next(both, began, moved), in_all)
 
 
-class Told:
+class ScriptedReceipt:
     """What GET says of the first delivery, each word once; what is on its way is no word."""
 
     def __init__(self, world: World, verification_id: str) -> None:

@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Slow
 from tests.delivery.conftest import LOOK_SECONDS, GatewayMaker, arrived, code_in, keeps_message, settled, through, until
 from tests.world import WorldMaker
 
 
-@pytest.mark.parametrize("silence", [Hang(), Cut(), Hang(acts=False)])
+@pytest.mark.parametrize("silence", [Hang(), Cut(), Hang(processed=False)])
 async def test_it_is_held_and_then_goes_to_the_next_with_the_same_code(
     make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator, silence: Behaviour
 ) -> None:
@@ -99,7 +99,7 @@ async def test_a_refusal_at_the_next_leads_on_to_the_third(
 ) -> None:
     """Who surely has no text does not count."""
     third = await make_gateway()
-    gateway.always, second.always = Hang(), refusing(-13)
+    gateway.always, second.always = Hang(), refusal(-13)
     world = await make_world(through(gateway, second, third, hold_seconds=15))
     verification_id = (await world.request()).json()["verification_id"]
     await settled(world, verification_id, {"first": ("unknown", "ambiguous")})

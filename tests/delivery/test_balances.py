@@ -11,7 +11,7 @@ from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Permit, ProviderPolicy
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.store.circuits import RedisCircuits
 from otp_service.store.provider_limits import RedisProviderLimiter
@@ -38,7 +38,7 @@ def asked(gateway: EimsSimulator, path: str) -> int:
 
 async def refused_for(world: World, gateway: EimsSimulator, status: int, error: str) -> None:
     """Have the gateway refuse a message, which opens its circuit: nobody serves the next one."""
-    gateway.script(refusing(status))
+    gateway.script(refusal(status))
     verification_id = (await world.request("0812-1010-0001")).json()["verification_id"]
     await settled(world, verification_id, {"first": ("failed", error)})
     assert (await world.request("0812-1010-0002")).json()["code"] == "no_route"
@@ -88,11 +88,11 @@ async def test_a_silent_gateway_does_not_end_the_watch(make_world: WorldMaker, m
     gateway, silent = await make_gateway(balance=EMPTY), await make_gateway(balance=EMPTY)
     world = await make_world(through(silent, gateway))
     for one in (silent, gateway):
-        one.script(refusing(NO_FUNDS))
+        one.script(refusal(NO_FUNDS))
     verification_id = (await world.request("0812-1010-0001")).json()["verification_id"]
     await settled(world, verification_id, {"first": ("failed", "funds"), "second": ("failed", "funds")})
     silent.always = Hang()
-    gateway.script(refusing("broken"), refusing(NO_FUNDS))
+    gateway.script(refusal("broken"), refusal(NO_FUNDS))
     gateway.balance = FULL
 
     await closed(world)

@@ -10,8 +10,8 @@ import pytest
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import HealthSignal, Outcome
 from otp_service.domain.provider_policy import Availability, DeferReason, Deferred, Permit, ProviderPolicy
-from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
-from otp_service.sandbox.simulators.http_server import Request, Say, SimulatorResponse
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
+from otp_service.sandbox.simulators.http_server import Request, Respond, SimulatorResponse
 from otp_service.store.provider_limits import RedisProviderLimiter
 from otp_service.store.provider_status import provider_statuses
 from otp_service.store.topology import connect
@@ -29,7 +29,7 @@ def refuses_singapore(gateway: EimsSimulator, status: int) -> None:
     take = gateway.answer
 
     def answer(request: Request) -> SimulatorResponse:
-        return refusing(status).reply if "numbers=65" in request.query else take(request)
+        return refusal(status).reply if "numbers=65" in request.query else take(request)
 
     gateway.answer = answer  # type: ignore[method-assign]
 
@@ -57,7 +57,7 @@ async def test_a_destination_that_is_not_served_goes_to_the_next(
     make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """At once, with one text, and the first gateway is not asked for it again."""
-    gateway.script(refusing(NOT_SERVED))
+    gateway.script(refusal(NOT_SERVED))
     world = await make_world(through(gateway, second))
     verification_id = (await world.request()).json()["verification_id"]
     await arrived(second)
@@ -67,10 +67,11 @@ async def test_a_destination_that_is_not_served_goes_to_the_next(
 
 
 @pytest.mark.parametrize(
-    "answer", [refusing(UNDOCUMENTED), Say(SimulatorResponse(b"Forbidden", 403)), Say(SimulatorResponse(b"", 404))]
+    "answer",
+    [refusal(UNDOCUMENTED), Respond(SimulatorResponse(b"Forbidden", 403)), Respond(SimulatorResponse(b"", 404))],
 )
 async def test_a_refusal_of_unknown_meaning_opens_nothing_by_itself(
-    make_world: WorldMaker, gateway: EimsSimulator, answer: Say
+    make_world: WorldMaker, gateway: EimsSimulator, answer: Respond
 ) -> None:
     """Two among ten good messages are two that failed."""
     world = await make_world(through(gateway))
@@ -99,7 +100,7 @@ async def test_a_country_that_fails_is_shut_alone(make_world: WorldMaker, gatewa
 
 async def test_a_country_is_served_again_when_its_probe_passes(make_world: WorldMaker, gateway: EimsSimulator) -> None:
     """One message tries it; then all are sent."""
-    gateway.script(*[refusing(UNDOCUMENTED)] * 5)
+    gateway.script(*[refusal(UNDOCUMENTED)] * 5)
     world = await make_world(through(gateway))
     for n in range(5):
         await sent(world, SINGAPORE.format(n), ("failed", "config_error"))

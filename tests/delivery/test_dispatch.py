@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from otp_service.sandbox.dev_config import merged
-from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from tests.delivery.conftest import shared_keys, through
 from tests.world import World, WorldMaker
 
@@ -51,7 +51,7 @@ async def test_a_spend_cap_counts_segments_by_country(make_world: WorldMaker, ga
     """At 0.3 a segment a cap of 1 lets three messages pass; a refused number costs nothing."""
     config = with_keys(through(gateway, timeout=5), daily_spend_cap="1", price={"ID": "0.3", "default": "9"})
     world = await make_world(config)
-    gateway.script(refusing(ABNORMAL_NUMBER))
+    gateway.script(refusal(ABNORMAL_NUMBER))
     responses = []
     for n in range(6):
         responses.append((await world.request(number(n))).status_code)
@@ -99,7 +99,7 @@ async def test_a_config_error_opens_the_circuit_for_all(
     """One refused password: fail over at once, and the next message goes straight to the other gateway."""
     config = through(gateway, second, timeout=5) | shared_keys()
     world, replica = await make_world(config), await make_world(config)
-    gateway.script(*[refusing(AUTHENTICATION_ERROR)] * 10)
+    gateway.script(*[refusal(AUTHENTICATION_ERROR)] * 10)
     assert (await world.request(number(1))).status_code == 202
     await texts(second, 1)
     assert len(gateway.requests) == 1
@@ -111,7 +111,7 @@ async def test_a_config_error_opens_the_circuit_for_all(
 async def test_no_route_while_every_circuit_is_open(make_world: WorldMaker, gateway: EimsSimulator) -> None:
     """When the only gateway is shut the caller is told, with an honest Retry-After, and it is tried again later."""
     world = await make_world(through(gateway, timeout=5))
-    gateway.script(refusing(AUTHENTICATION_ERROR))
+    gateway.script(refusal(AUTHENTICATION_ERROR))
     first = (await world.request(number(1))).json()["verification_id"]
     await _settled(world, first)
     refused = await world.request(number(2))

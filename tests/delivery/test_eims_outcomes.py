@@ -8,8 +8,8 @@ import pytest
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
-from otp_service.sandbox.simulators.http_server import Behaviour, Raw, Say, SimulatorResponse
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
+from otp_service.sandbox.simulators.http_server import Behaviour, Raw, Respond, SimulatorResponse
 from tests.delivery.adapter import DIGITS, eims, outbound
 from tests.delivery.conftest import GatewayMaker
 
@@ -42,13 +42,13 @@ STATUSES = {
 }
 
 
-def said(body: str | bytes, status: int = 200, **headers: str) -> Say:
+def said(body: str | bytes, status: int = 200, **headers: str) -> Respond:
     """Make the behaviour of a gateway that answers just this."""
     raw = body.encode() if isinstance(body, str) else body
-    return Say(SimulatorResponse(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))
+    return Respond(SimulatorResponse(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))
 
 
-def rows(array: str, success: int, fail: int) -> Say:
+def rows(array: str, success: int, fail: int) -> Respond:
     """Make an answer with status 0."""
     return said(f'{{"status":0,"array":{array},"success":{success},"fail":{fail}}}')
 
@@ -56,7 +56,7 @@ def rows(array: str, success: int, fail: int) -> Say:
 @pytest.mark.parametrize(("status", "outcome"), STATUSES.items())
 async def test_every_status_has_its_outcome(gateway: EimsSimulator, status: int, outcome: str) -> None:
     """A status means the same as a number and as a string."""
-    gateway.script(refusing(status), refusing(str(status)))
+    gateway.script(refusal(status), refusal(str(status)))
     async with eims(gateway) as provider:
         delivered = [await provider.send(outbound()) for _ in range(2)]
 

@@ -10,14 +10,14 @@ import pytest
 
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Say, SimulatorResponse, Slow
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Respond, SimulatorResponse, Slow
 from tests.delivery.adapter import eims, outbound
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(gateway: EimsSimulator, second: EimsSimulator, status: int) -> None:
     """The message goes to one address, the configured one."""
-    gateway.script(Say(SimulatorResponse(b"", status, {"Location": f"{second.url}/sendsms"})))
+    gateway.script(Respond(SimulatorResponse(b"", status, {"Location": f"{second.url}/sendsms"})))
     async with eims(gateway) as provider:
         delivered = await provider.send(outbound())
 
@@ -69,7 +69,7 @@ async def test_a_reset_while_it_connects(gateway: EimsSimulator, monkeypatch: py
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
-@pytest.mark.parametrize("silence", [Hang(), Hang(acts=False), Slow(1.0), Raw(b"HTTP/1.1 200 OK\r\n\r\n"), Cut()])
+@pytest.mark.parametrize("silence", [Hang(), Hang(processed=False), Slow(1.0), Raw(b"HTTP/1.1 200 OK\r\n\r\n"), Cut()])
 @pytest.mark.parametrize("post", [False, True])
 async def test_silence_after_the_request_is_ambiguous(gateway: EimsSimulator, silence: Behaviour, post: bool) -> None:
     """Whatever was not answered in time may have been sent; it is asked for once, and the time is kept."""

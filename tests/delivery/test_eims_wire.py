@@ -11,7 +11,7 @@ import pytest
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from otp_service.sandbox.simulators.http_server import Hang, Say
+from otp_service.sandbox.simulators.http_server import Hang, Respond
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Scripted
 from tests.delivery.adapter import DIGITS, TEXT, eims, outbound
 from tests.delivery.conftest import PASSWORD
@@ -84,7 +84,7 @@ async def test_the_password_is_seen_nowhere_else(
     caplog.set_level(logging.DEBUG)
     for noisy in ("httpx", "httpcore"):  # as `configure_logging` leaves them
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    gateway.script(None, Say(Scripted(b"<html>", 500)), Hang())
+    gateway.script(None, Respond(Scripted(b"<html>", 500)), Hang())
     async with eims(gateway, post=post, seconds=0.2) as provider:
         outcomes = [await provider.send(outbound()) for _ in range(3)]
         seen = f"{outcomes} {provider!r} {vars(provider)!r} {outbound()!r} {caplog.text}"

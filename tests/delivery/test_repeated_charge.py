@@ -6,7 +6,7 @@ from typing import Any
 
 from otp_service.domain.provider_policy import ProviderPolicy
 from otp_service.sandbox.simulators.http_server import Hang
-from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusing
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusal
 from otp_service.store.provider_status import provider_statuses
 from otp_service.store.topology import connect
 from tests.delivery.conftest import settled, until
@@ -50,7 +50,7 @@ async def test_silence_twice_and_then_an_answer_is_one_text(make_world: WorldMak
 async def test_a_refused_repetition_does_not_give_the_doubtful_text_back(make_world: WorldMaker) -> None:
     """The first call may have sent: its price stays, whatever the repetition is told."""
     async with SendcloudSimulator("acme_sms", "k") as gateway:
-        gateway.script(Hang(), refusing(50000))
+        gateway.script(Hang(), refusal(50000))
         world = await make_world(config(gateway))
         verification_id = (await world.request()).json()["verification_id"]
         await until(lambda: len(gateway.requests) == 2)

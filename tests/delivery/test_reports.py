@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from otp_service.sandbox.simulators.eims import EimsSimulator, EimsState
-from otp_service.sandbox.simulators.http_server import Hang, Say
+from otp_service.sandbox.simulators.http_server import Hang, Respond
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from tests.delivery.conftest import (
     LOOK_SECONDS,
@@ -130,7 +130,7 @@ async def test_sent_counts_as_delivered_where_the_config_says_so(
     await settled(world, verification_id, {"first": ("delivered", None)})
 
 
-@pytest.mark.parametrize("answer", [Hang(), Say(Answer(b"<html>", 502)), Say(Answer(b'{"status": -15}'))])
+@pytest.mark.parametrize("answer", [Hang(), Respond(Answer(b"<html>", 502)), Respond(Answer(b'{"status": -15}'))])
 async def test_no_report_is_no_news(make_world: WorldMaker, gateway: EimsSimulator, answer: Any) -> None:
     """A gateway that does not answer is asked again later, and nothing is sent anew."""
     world = await make_world(asked(gateway))

@@ -6,7 +6,7 @@ import asyncio
 
 from otp_service.domain.provider_policy import Availability, ProviderPolicy
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from otp_service.sandbox.simulators.http_server import Say, SimulatorResponse
+from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 from otp_service.store.provider_status import provider_statuses
 from otp_service.store.topology import connect
 from tests.delivery.conftest import LOOK_SECONDS, arrived, settled, through, until
@@ -15,9 +15,9 @@ from tests.world import World, WorldMaker
 NUMBER = "0812-1010-{:04d}"
 
 
-def slower(seconds: int) -> Say:
+def slower(seconds: int) -> Respond:
     """Make the behaviour of a gateway that is asked too much."""
-    return Say(SimulatorResponse(b"", 429, {"Retry-After": str(seconds)}))
+    return Respond(SimulatorResponse(b"", 429, {"Retry-After": str(seconds)}))
 
 
 async def open_for(world: World, name: str = "first") -> int:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Slow
 from tests.delivery.conftest import (
     LOOK_SECONDS,
@@ -66,7 +66,7 @@ async def test_a_refusal_fails_over_with_the_same_code_at_once(
     make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator, status: int
 ) -> None:
     """The second gateway has the text in under a second, with the code that the first one did not take."""
-    gateway.always = refusing(status)
+    gateway.always = refusal(status)
     world = await make_world(through(gateway, second))
     started = time.monotonic()
     response = await world.request()
@@ -97,7 +97,7 @@ async def test_a_verdict_about_the_recipient_does_not_fail_over(
     make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator, status: int, error: str
 ) -> None:
     """It is told as it is, nobody else is asked, and the code is forgotten."""
-    gateway.always = refusing(status)
+    gateway.always = refusal(status)
     world = await make_world(through(gateway, second))
     verification_id = (await world.request()).json()["verification_id"]
 
@@ -112,7 +112,7 @@ async def test_when_everybody_refuses_for_good_it_has_failed(
     make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """Each with its own reason, and nobody is asked twice."""
-    gateway.always, second.always = refusing(-1), refusing(-10)
+    gateway.always, second.always = refusal(-1), refusal(-10)
     world = await make_world(through(gateway, second))
     verification_id = (await world.request()).json()["verification_id"]
 

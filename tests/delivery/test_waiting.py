@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from otp_service.delivery.outbox_worker import OutboxWorker
-from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
-from otp_service.sandbox.simulators.http_server import Say, SimulatorResponse
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
+from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 from tests.delivery.conftest import LOOK_SECONDS, arrived, code_in, keeps_message, settled, through, until
 from tests.world import World, WorldMaker
 
@@ -39,7 +39,7 @@ async def test_it_arrives_once_when_the_gateway_is_back(make_world: WorldMaker, 
 
 async def test_pauses_grow_with_the_age_of_the_message(make_world: WorldMaker, gateway: EimsSimulator) -> None:
     """A gateway that says "later" for 100 s is asked again after 15 s, not before."""
-    gateway.always = refusing(-12)
+    gateway.always = refusal(-12)
     world = await make_world(through(gateway))
     verification_id = (await world.request()).json()["verification_id"]
     await until(lambda: len(gateway.requests) >= 2)
@@ -124,7 +124,7 @@ async def test_a_pause_without_end_is_one_that_a_code_can_wait(
     make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """`Retry-After` of the largest long there is: the record stays readable, and with it everybody's outbox."""
-    gateway.always, second.always = Say(SimulatorResponse(b"", 429, {"Retry-After": str(2**63 - 1)})), refusing(-12)
+    gateway.always, second.always = Respond(SimulatorResponse(b"", 429, {"Retry-After": str(2**63 - 1)})), refusal(-12)
     world = await make_world(through(gateway, second))
     verification_id = (await world.request()).json()["verification_id"]
     await settled(world, verification_id, {"first": ("queued", "throttled"), "second": ("queued", "transient")})

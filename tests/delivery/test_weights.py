@@ -9,7 +9,7 @@ from itertools import permutations
 import pytest
 
 from otp_service.delivery.routing import Route, Routes, Weighted
-from otp_service.sandbox.simulators.eims import EimsSimulator, refusing
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.store.keys import Partition, new_verification_id
 from tests.delivery.conftest import code_in, deliveries, settled, shared_keys, text_in, through
 from tests.world import WorldMaker
@@ -90,7 +90,7 @@ async def test_fail_over_goes_on_in_the_same_order(
     """Both refuse once: the other one takes over, then it is the first one's turn again, with the same code."""
     gateways = {"first": gateway, "second": second}
     for one in gateways.values():
-        one.script(refusing(-12))
+        one.script(refusal(-12))
     config = through(gateway, second)
     config["routes"] = [{"providers": [{"name": "first", "weight": 5}, {"name": "second", "weight": 1}]}]
     world = await make_world(config)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from otp_service.sandbox.dev_config import merged
-from otp_service.sandbox.simulators.http_server import Raw, Request, Say, Simulator, SimulatorResponse
+from otp_service.sandbox.simulators.http_server import Raw, Request, Respond, Simulator, SimulatorResponse
 from tests.delivery.conftest import arrived, code_in, settled
 from tests.delivery.four import FOUR, Pair, pair
 from tests.world import World, WorldMaker
@@ -82,7 +82,7 @@ async def test_a_latin_1_answer_is_read(make_world: WorldMaker) -> None:
     """Its label says UTF-8; one word of it has an accent."""
     body = '{"status":0,"array":[[6281210100055,1620443]],"success":1,"fail":0,"remark":"envoyé"}'.encode("latin-1")
     async with pair("eims") as both:
-        both.first.script(Say(SimulatorResponse(body, 200, {"Content-Type": "application/json;charset=utf-8"})))
+        both.first.script(Respond(SimulatorResponse(body, 200, {"Content-Type": "application/json;charset=utf-8"})))
         world = await make_world(both.config(hold_seconds=0.2))
         verification_id = (await world.request()).json()["verification_id"]
         await settled(world, verification_id, {"first": ("sent", None)})
@@ -136,7 +136,7 @@ async def test_the_number_may_come_back_in_another_spelling(make_world: WorldMak
     """E02: one number was asked for, one row is there, and one success is counted."""
     body = f'{{"status":0,"array":[[{spelling},1620443]],"success":1,"fail":0}}'.encode()
     async with pair("eims") as both:
-        both.first.script(Say(SimulatorResponse(body)))
+        both.first.script(Respond(SimulatorResponse(body)))
         world = await make_world(both.config(hold_seconds=0.2))
         verification_id = (await world.request()).json()["verification_id"]
         await settled(world, verification_id, {"first": ("sent", None)})
@@ -154,7 +154,7 @@ async def test_the_number_may_come_back_in_another_spelling(make_world: WorldMak
 async def test_what_is_not_ours_is_not_an_acceptance(make_world: WorldMaker, body: str) -> None:
     """E02: another number, no success, or two rows: nobody knows, and after the hold another gateway is asked."""
     async with pair("eims") as both:
-        both.first.script(Say(SimulatorResponse(body.encode())))
+        both.first.script(Respond(SimulatorResponse(body.encode())))
         world = await make_world(both.config(hold_seconds=0.2))
         verification_id = (await world.request()).json()["verification_id"]
         await settled(world, verification_id, {"first": ("unknown", "ambiguous"), "second": ("sent", None)})
@@ -174,7 +174,7 @@ async def test_a_refusal_is_one_in_any_dress(
 ) -> None:
     """E04, E05: pages and dressed refusals; the second gateway gets the same code."""
     async with pair("eims") as both:
-        both.first.script(Say(answer))
+        both.first.script(Respond(answer))
         world = await make_world(both.config(hold_seconds=0.2))
         verification_id = (await world.request()).json()["verification_id"]
         found = code_in((await arrived(both.second)).text)

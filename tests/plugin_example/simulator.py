@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from otp_service.sandbox.simulators.http_server import Request, Say, Simulator, SimulatorResponse
+from otp_service.sandbox.simulators.http_server import Request, Respond, Simulator, SimulatorResponse
 
-__all__ = ["AcmesmsSimulator", "refusing"]
+__all__ = ["AcmesmsSimulator", "refusal"]
 
 
-def refusing(error: str, status: int = 400) -> Say:
+def refusal(error: str, status: int = 400) -> Respond:
     """Return the behaviour of a gateway that refuses a message with `error`."""
-    return Say(_json_response({"error": error}, status))
+    return Respond(_json_response({"error": error}, status))
 
 
 class AcmesmsSimulator(Simulator):

@@ -11,7 +11,7 @@ from otp_service.domain.secret import Secret
 from otp_service.providers.eims.adapter import Eims, EimsAccount
 from otp_service.providers.http_client import GatewayClient
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from otp_service.sandbox.simulators.http_server import Say, SimulatorResponse
+from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 
 ACCOUNT = "acme & sons"
 PASSWORD = "p%s+w&rd=100% ü"
@@ -46,6 +46,6 @@ def outbound(text: str = TEXT) -> OutboundMessage:
     return OutboundMessage("v1", "+" + DIGITS, "ID", "81210100055", text, "123456", 300)
 
 
-def responding(body: str, status: int = 200) -> Say:
+def responding(body: str, status: int = 200) -> Respond:
     """Return the behaviour of a gateway that responds with this body and status."""
-    return Say(SimulatorResponse(body.encode(), status))
+    return Respond(SimulatorResponse(body.encode(), status))

@@ -10,7 +10,7 @@ from otp_service.domain.message import OutboundMessage
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.sendcloud.adapter import Sendcloud, SendcloudAccount
-from otp_service.sandbox.simulators.http_server import Say, SimulatorResponse
+from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 
 KEY = "k%y&+ü"
@@ -49,7 +49,7 @@ def outbound(message_id: str = "v1-ABC_7", to: str = TO, brand: str = "Acme") ->
     return OutboundMessage(message_id, to, "ID", "81210100055", TEXT, "123456", 300, brand=brand, minutes=5)
 
 
-def responding(body: str | bytes, status: int = 200, **headers: str) -> Say:
+def responding(body: str | bytes, status: int = 200, **headers: str) -> Respond:
     """Return the behaviour of a gateway that responds with this body, status and headers."""
     raw = body.encode() if isinstance(body, str) else body
-    return Say(SimulatorResponse(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))
+    return Respond(SimulatorResponse(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))

@@ -18,7 +18,7 @@ from otp_service.providers.responses import parse_echoed_number
 from otp_service.providers.sendcloud import wire as sendcloud
 from otp_service.providers.sendcloud.webhook import parse_webhook
 from otp_service.providers.smshub import wire as smshub
-from otp_service.sandbox.simulators.http_server import Say
+from otp_service.sandbox.simulators.http_server import Respond
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from tests.providers import eims_kit
 from tests.providers.test_sendcloud_hooks import APP_KEY, call, signed_webhook
@@ -70,7 +70,7 @@ async def test_eims_report_and_balance_have_the_same_values(encode: Callable[[st
     report = '{"status":0,"success":1,"array":[["1620443","6281210100055","20261126120000",0,3]]}'
     balance = '{"status":0,"balance":"12.50","gift":"0.50"}'
     async with eims_kit.eims_gateway() as gateway, eims_kit.eims(gateway) as provider:
-        gateway.script(*(Say(Answer(encode(text))) for text in (report, balance)))
+        gateway.script(*(Respond(Answer(encode(text))) for text in (report, balance)))
         assert (await provider.fetch_report("1620443")).status is DeliveryStatus.DELIVERED
         found = await provider.fetch_balance()
     assert isinstance(found, Balance) and found.amount == 13

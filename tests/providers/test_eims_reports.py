@@ -11,7 +11,7 @@ from otp_service.domain.message import DeliveryReport
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.eims.result_codes import DELIVERY_STATUS_OUTCOMES, SEND_STATUS_OUTCOMES
 from otp_service.providers.eims.wire import parse_report
-from otp_service.sandbox.simulators.eims import EimsState, refusing
+from otp_service.sandbox.simulators.eims import EimsState, refusal
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
 from tests.providers.eims_kit import DIGITS, eims, eims_gateway, outbound, responding
 
@@ -177,8 +177,8 @@ async def test_reports_follow_a_message_until_it_is_delivered(length: Length, as
 @pytest.mark.parametrize(
     "behaviour",
     [
-        refusing(-1),
-        refusing(-15),
+        refusal(-1),
+        refusal(-15),
         responding(""),
         responding("[]"),
         responding('{"status":500}', 500),

@@ -16,7 +16,7 @@ from otp_service.domain.secret import Secret
 from otp_service.providers.base import BalanceProvider, PollingProvider
 from otp_service.providers.eims.adapter import EimsAccount
 from otp_service.providers.eims.wire import sign
-from otp_service.sandbox.simulators.eims import refusing
+from otp_service.sandbox.simulators.eims import refusal
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
 from tests.providers.eims_kit import ACCOUNT, DIGITS, NOW, PASSWORD, TEXT, eims, eims_gateway, outbound, responding
 
@@ -130,8 +130,8 @@ async def test_balance_includes_the_bonus(variant: str) -> None:
         (responding('{"status":0,"balance":"much"}'), Outcome.AMBIGUOUS),
         (responding('{"status":0,"balance":"NaN"}'), Outcome.AMBIGUOUS),
         (responding('{"status":0,"balance":"1","gift":null}'), Outcome.AMBIGUOUS),
-        (refusing(-1), Outcome.CONFIG_ERROR),
-        (refusing(-15), Outcome.THROTTLED),
+        (refusal(-1), Outcome.CONFIG_ERROR),
+        (refusal(-15), Outcome.THROTTLED),
         (responding("<html>", 404), Outcome.CONFIG_ERROR),
         (Cut(), Outcome.AMBIGUOUS),
     ],

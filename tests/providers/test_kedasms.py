@@ -18,9 +18,9 @@ from otp_service.providers.base import AccountLimitsProvider, PollingProvider, P
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
 from otp_service.providers.kedasms.wire import parse_send_response
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Say, Slow
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Respond, Slow
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
-from otp_service.sandbox.simulators.kedasms import refusing
+from otp_service.sandbox.simulators.kedasms import refusal
 from tests.providers.kedasms_kit import API_KEY, KEY, MESSAGE, NOW, gateway, new_simulator
 
 
@@ -97,10 +97,10 @@ def test_response_has_its_outcome(status: int, body: Any, expected: SendResult) 
         (Hang(), Outcome.AMBIGUOUS, 1),
         (Cut(), Outcome.AMBIGUOUS, 1),
         (Raw(b"SMTP\r\n"), Outcome.AMBIGUOUS, 0),
-        (refusing(500, "Timestamp out of window"), Outcome.AMBIGUOUS, 0),
-        (refusing(400, "Decryption failed"), Outcome.CONFIG_ERROR, 0),
-        (refusing(429, "Slow down", headers={"Retry-After": "7"}), Outcome.THROTTLED, 0),
-        (Say(Answer(b"", 307, {"Location": "/elsewhere"})), Outcome.AMBIGUOUS, 0),
+        (refusal(500, "Timestamp out of window"), Outcome.AMBIGUOUS, 0),
+        (refusal(400, "Decryption failed"), Outcome.CONFIG_ERROR, 0),
+        (refusal(429, "Slow down", headers={"Retry-After": "7"}), Outcome.THROTTLED, 0),
+        (Respond(Answer(b"", 307, {"Location": "/elsewhere"})), Outcome.AMBIGUOUS, 0),
     ],
 )
 async def test_failed_send_is_not_repeated(behaviour: Behaviour, outcome: Outcome, accepted: int) -> None:
@@ -143,10 +143,10 @@ async def test_parallel_sends_each_correct_the_clock_once() -> None:
         assert len(simulator.requests) == 101
 
 
-def out_of_window(status: int = 400, date: str | None = None) -> Say:
+def out_of_window(status: int = 400, date: str | None = None) -> Respond:
     """Return the behaviour that refuses the timestamp; the default `Date` is an hour ahead."""
     stamp = formatdate(NOW + 3600, usegmt=True) if date is None else date
-    return refusing(status, "Timestamp out of window", headers={"Date": stamp} if stamp else {})
+    return refusal(status, "Timestamp out of window", headers={"Date": stamp} if stamp else {})
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ async def test_secrets_do_not_appear_in_logs_or_reprs(
     for library in ("", "httpx", "httpcore"):
         caplog.set_level(logging.DEBUG, library)
     simulator = new_simulator()
-    simulator.script(None, None, Cut(), refusing(400, MESSAGE.text))
+    simulator.script(None, None, Cut(), refusal(400, MESSAGE.text))
     async with gateway(simulator, our_time=NOW - 900) as provider:
         for _ in range(3):
             await provider.send(MESSAGE)

@@ -19,11 +19,11 @@ from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
-from otp_service.sandbox.simulators.http_server import Cut, Hang, Say, Simulator
+from otp_service.sandbox.simulators.http_server import Cut, Hang, Respond, Simulator
 from otp_service.sandbox.simulators.http_server import Request as Call
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
-from otp_service.sandbox.simulators.kedasms import KedasmsSimulator, refusing
-from otp_service.sandbox.simulators.receipt_sender import Told
+from otp_service.sandbox.simulators.kedasms import KedasmsSimulator, refusal
+from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
 from tests.providers.kedasms_kit import API_KEY, KEY, NOW, gateway, new_simulator
 
 DELIVERED, UNDELIVERED = DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED
@@ -119,8 +119,8 @@ async def test_duplicate_and_out_of_order_callbacks_are_parsed() -> None:
         url = receiver.url + "/v1/receipts/keda/t"
         sent = await provider.send(OutboundMessage("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=url))
         message = simulator.messages[0]
-        assert await simulator.tell(message, Told(times=2)) == [200, 200]
-        assert await simulator.tell(message, Told("sent", after=0.05)) == [200]
+        assert await simulator.send_receipt(message, ScriptedReceipt(times=2)) == [200, 200]
+        assert await simulator.send_receipt(message, ScriptedReceipt("sent", after=0.05)) == [200]
         assert {(call.method, call.target) for call in receiver.requests} == {("POST", "/v1/receipts/keda/t")}
         found = [provider.parse_receipts(callback(call.body))[0] for call in receiver.requests]
     assert [(one.status, one.provider_message_id, one.to) for one in found] == [
@@ -134,7 +134,7 @@ async def test_duplicate_and_out_of_order_callbacks_are_parsed() -> None:
 async def test_simulator_calls_back_automatically() -> None:
     """The simulator reports every message that has a callback URL, and tolerates an unreachable one."""
     simulator = new_simulator()
-    simulator.receipts = [Told("sent"), Told("undelivered", after=0.05, reason="FAILED")]
+    simulator.receipts = [ScriptedReceipt("sent"), ScriptedReceipt("undelivered", after=0.05, reason="FAILED")]
     async with Receiver() as receiver, gateway(simulator) as provider:
         for url in ("", receiver.url + "/t", "http://127.0.0.1:1/nobody"):
             await provider.send(OutboundMessage("m-1", TO, "ID", "81210100055", "x", "1", 300, receipt_url=url))
@@ -152,7 +152,7 @@ async def test_status_query_needs_a_msgid() -> None:
         task_id = (await provider.send(outbound)).provider_message_id
         msgid = simulator.messages[0].msgid
         assert await provider.fetch_report(msgid) == DeliveryReport(None)
-        await simulator.tell(simulator.messages[0], Told())
+        await simulator.send_receipt(simulator.messages[0], ScriptedReceipt())
         assert await provider.fetch_report(msgid) == DeliveryReport(DELIVERED)
         assert await provider.fetch_report(task_id) == DeliveryReport(None)
         query = simulator.requests[-1]
@@ -164,7 +164,7 @@ async def test_status_response_uses_the_same_delivery_states(state: Any, status:
     """A status response has the same delivery states as a callback."""
     body = {"success": True, "code": 200, "data": CALLBACK | {"status": state, "message": "the code"}}
     simulator = new_simulator()
-    simulator.always = Say(Answer(json.dumps(body).encode()))
+    simulator.always = Respond(Answer(json.dumps(body).encode()))
     async with gateway(simulator) as provider:
         assert await provider.fetch_report("msg_abc123def456") == DeliveryReport(status)
 
@@ -174,16 +174,16 @@ async def test_status_response_uses_the_same_delivery_states(state: Any, status:
     [
         Hang(),
         Cut(),
-        refusing(404, "Message not found"),
-        refusing(500, "Error"),
-        Say(Answer(b"")),
-        Say(Answer(json.dumps({"success": True, "code": 200, "data": CALLBACK | {"msgid": "msg_other"}}).encode())),
-        Say(Answer(json.dumps({"success": False, "code": 200, "data": CALLBACK}).encode())),
-        Say(Answer(json.dumps({"success": True, "code": 200, "data": [CALLBACK]}).encode())),
-        Say(Answer(json.dumps({"success": True, "code": 200, "data": CALLBACK}).encode(), 500)),
+        refusal(404, "Message not found"),
+        refusal(500, "Error"),
+        Respond(Answer(b"")),
+        Respond(Answer(json.dumps({"success": True, "code": 200, "data": CALLBACK | {"msgid": "msg_other"}}).encode())),
+        Respond(Answer(json.dumps({"success": False, "code": 200, "data": CALLBACK}).encode())),
+        Respond(Answer(json.dumps({"success": True, "code": 200, "data": [CALLBACK]}).encode())),
+        Respond(Answer(json.dumps({"success": True, "code": 200, "data": CALLBACK}).encode(), 500)),
     ],
 )
-async def test_failed_status_query_has_no_status(behaviour: Hang | Cut | Say) -> None:
+async def test_failed_status_query_has_no_status(behaviour: Hang | Cut | Respond) -> None:
     """No response, a refusal, or a response about another message gives no status, after one request."""
     simulator = new_simulator()
     simulator.always = behaviour
@@ -237,7 +237,7 @@ async def test_limits_request_is_as_documented() -> None:
 async def test_limits_response_has_its_outcome(status: int, body: bytes, outcome: Outcome) -> None:
     """A 2xx without an error is acceptance; no response to the limits is about a recipient."""
     simulator = new_simulator()
-    simulator.always = Say(Answer(body, status))
+    simulator.always = Respond(Answer(body, status))
     async with gateway(simulator) as provider:
         assert await provider.set_limits(AccountLimits(1, None, 0.8, True)) is outcome
     assert len(simulator.requests) == 1

@@ -10,7 +10,7 @@ from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.sendcloud.result_codes import STATUS_OUTCOMES
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Slow
-from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusing
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusal
 from tests.providers.sendcloud_kit import TO, outbound, responding, sendcloud, sendcloud_gateway
 
 
@@ -35,7 +35,7 @@ CODES = {
 @pytest.mark.parametrize(("code", "outcome"), [(code, name) for name, codes in CODES.items() for code in codes])
 async def test_each_code_has_its_outcome(gateway: SendcloudSimulator, code: int, outcome: str) -> None:
     """A code has one outcome, whatever the HTTP status, and also if it is a string."""
-    gateway.script(refusing(code), refusing(code, status=400), responding(f'{{"statusCode":"{code}"}}'))
+    gateway.script(refusal(code), refusal(code, status=400), responding(f'{{"statusCode":"{code}"}}'))
     async with sendcloud(gateway) as provider:
         outcomes = [(await provider.send(outbound())).outcome.value for _ in range(3)]
 
@@ -51,7 +51,7 @@ def test_result_code_table_has_no_untested_codes() -> None:
 @pytest.mark.parametrize(("code", "outcome"), [(40099, "config_error"), (500, "ambiguous"), (59999, "ambiguous")])
 async def test_unlisted_code(gateway: SendcloudSimulator, code: int, outcome: str) -> None:
     """An unlisted server error may follow the send and is ambiguous; any other code is a refusal."""
-    gateway.script(refusing(code))
+    gateway.script(refusal(code))
     async with sendcloud(gateway) as provider:
         assert (await provider.send(outbound())).outcome.value == outcome
 
@@ -111,7 +111,7 @@ async def test_refusal_of_one_number_has_its_outcome(reason: str, outcome: str) 
     partial = {"successCount": 0, "failedCount": 1, "items": [{"phone": TO, "vars": {}, "message": reason}]}
     async with sendcloud_gateway(refused={TO[1:]: reason}) as gateway, sendcloud(gateway) as provider:
         none_sent = await provider.send(outbound())
-        gateway.script(refusing(311, result=True, info=partial))
+        gateway.script(refusal(311, result=True, info=partial))
         partly = await provider.send(outbound("v2"))
 
     assert [one.outcome.value for one in (none_sent, partly)] == [outcome, outcome]

@@ -17,12 +17,12 @@ from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.sendcloud.adapter import Sendcloud, SendcloudAccount
 from otp_service.providers.sendcloud.result_codes import EVENT_ERRORS
 from otp_service.providers.sendcloud.webhook import parse_webhook, webhook_signature
-from otp_service.sandbox.simulators import sendcloud_hooks
-from otp_service.sandbox.simulators.sendcloud_hooks import RETRIES_AFTER_SECONDS, Hook, HookWriter
+from otp_service.sandbox.simulators import sendcloud_webhooks
+from otp_service.sandbox.simulators.sendcloud_webhooks import RETRIES_AFTER_SECONDS, Webhook, WebhookWriter
 from tests.providers.sendcloud_kit import NOW
 
 APP_KEY = "app key ü"
-WEBHOOKS = HookWriter(APP_KEY)
+WEBHOOKS = WebhookWriter(APP_KEY)
 NUMBER = "6281210100055"
 SMS_ID = f"1796000000500_19999_0_29999_qrwnpq${NUMBER}"
 CUSTOM_ARGS = '{"message_id":"v1-ABC_7"}'
@@ -30,25 +30,25 @@ Form = Literal["json", "form"]
 FORMS: list[Form] = ["json", "form"]
 
 
-def signed_webhook(event: str = "Delivered", **options: Any) -> Hook:
+def signed_webhook(event: str = "Delivered", **options: Any) -> Webhook:
     """Return a webhook about our message, signed now."""
     about: dict[str, Any] = {"at": NOW, "sms_id": SMS_ID, "custom_args": CUSTOM_ARGS}
     return WEBHOOKS.write(event, **about | options)
 
 
-def call(hook: Hook | None, *, now: float = NOW, method: str = "POST", **more: Any) -> ReceiptRequest:
+def call(hook: Webhook | None, *, now: float = NOW, method: str = "POST", **more: Any) -> ReceiptRequest:
     """Return the request that delivers a webhook."""
     url, message_id = "https://otp.example.com/v1/receipts/aurora", more.pop("message_id", None)
     body, content_type = (hook.body, hook.content_type) if hook else (b"", "")
     return ReceiptRequest(method, url, message_id, now, content_type=content_type, body=body, **more)
 
 
-def parsed(hook: Hook | None, **options: Any) -> Sequence[Receipt]:
+def parsed(hook: Webhook | None, **options: Any) -> Sequence[Receipt]:
     """Parse a webhook with the key of the account."""
     return parse_webhook(call(hook, **options), Secret(APP_KEY))
 
 
-def fields_of(hook: Hook) -> dict[str, Any]:
+def fields_of(hook: Webhook) -> dict[str, Any]:
     """Return the fields of a webhook."""
     if hook.content_type == "application/json":
         decoded: dict[str, Any] = json.loads(hook.body)
@@ -56,9 +56,9 @@ def fields_of(hook: Hook) -> dict[str, Any]:
     return dict(parse_qsl(hook.body.decode()))
 
 
-def json_webhook(fields: dict[str, Any]) -> Hook:
+def json_webhook(fields: dict[str, Any]) -> Webhook:
     """Return a webhook with these fields, as JSON."""
-    return Hook(json.dumps(fields).encode(), "application/json")
+    return Webhook(json.dumps(fields).encode(), "application/json")
 
 
 EVENTS = [
@@ -163,7 +163,7 @@ def test_forged_webhook_is_refused(form: Form) -> None:
         changed = {name: value for name, value in (fields | change).items() if value is not None}
         body = urlencode(changed).encode() if form == "form" else json.dumps(changed).encode()
         with pytest.raises(ReceiptForged):
-            parsed(Hook(body, ""))
+            parsed(Webhook(body, ""))
     with pytest.raises(ReceiptForged):
         parsed(signed_webhook(form=form, forged=True))
 
@@ -219,7 +219,7 @@ def test_out_of_order_webhooks_are_parsed_separately() -> None:
 @pytest.mark.parametrize("body", [b"", b" \r\n", b"{}", b"{ }"])
 def test_call_without_fields_is_accepted(method: str, body: bytes) -> None:
     """A call without fields is a test of the URL, and is not refused."""
-    assert parsed(Hook(body, ""), method=method) == []
+    assert parsed(Webhook(body, ""), method=method) == []
 
 
 def test_call_with_fields_must_be_signed() -> None:
@@ -227,7 +227,7 @@ def test_call_with_fields_must_be_signed() -> None:
     with pytest.raises(ReceiptForged):
         parsed(None, method="GET", query=[("event", "Delivered")])
     with pytest.raises(ReceiptForged):
-        parsed(Hook(b"test", ""))
+        parsed(Webhook(b"test", ""))
     with pytest.raises(ReceiptForged):
         parsed(json_webhook({"event": "test"}))
     signed = fields_of(signed_webhook(form="form"))
@@ -239,7 +239,7 @@ def test_call_with_fields_must_be_signed() -> None:
 )
 def test_unreadable_body_gives_no_receipt(body: bytes) -> None:
     """A body that cannot be read gives no receipt."""
-    assert parsed(Hook(body, "application/json")) == []
+    assert parsed(Webhook(body, "application/json")) == []
 
 
 @pytest.mark.parametrize("odd", [7, 1.5, None, [], {}, [[]], "[", "[]", '{"a":1}', "+62 812-1010-0055"])
@@ -268,7 +268,7 @@ async def test_adapter_uses_the_webhook_key() -> None:
     provider = Sendcloud("aurora", account, GatewayClient(1.0))
     assert len(provider.parse_receipts(call(signed_webhook()))) == 1
     with pytest.raises(ReceiptForged):
-        provider.parse_receipts(call(HookWriter("k").write("Delivered", at=NOW, sms_id=SMS_ID)))
+        provider.parse_receipts(call(WebhookWriter("k").write("Delivered", at=NOW, sms_id=SMS_ID)))
     await provider.close()
 
 
@@ -287,5 +287,8 @@ async def test_simulator_delivers_a_webhook() -> None:
     hook = signed_webhook(form="form")
     async with await asyncio.start_server(receive, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/receipts/aurora"
-        assert [await sendcloud_hooks.call(url, hook), await sendcloud_hooks.call(url, method="GET")] == [401, 401]
+        assert [
+            await sendcloud_webhooks.send_webhook(url, hook),
+            await sendcloud_webhooks.send_webhook(url, method="GET"),
+        ] == [401, 401]
     assert received == [b"POST " + hook.body, b"GET "]

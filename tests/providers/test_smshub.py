@@ -8,9 +8,9 @@ import pytest
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Say, Slow
+from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Respond, Slow
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
-from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing
+from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusal
 from tests.providers.smshub_kit import ACCEPTED, MESSAGE, NOW, Clock, hub, request_counts, request_kinds
 
 PROGRAM = "D2B67BE0-79A2-49DD-9476-7C793FDC3297"
@@ -135,7 +135,7 @@ async def test_message_is_posted_at_most_three_times() -> None:
     simulator = SmshubSimulator()
     async with hub(simulator) as provider:
         await provider.send(MESSAGE)
-        simulator.script(*[refusing(401)], None, *[refusing(401)] * 2)
+        simulator.script(*[refusal(401)], None, *[refusal(401)] * 2)
         assert (await provider.send(MESSAGE)).outcome is Outcome.CONFIG_ERROR
         assert request_kinds(simulator) == ["L", "T", "T", "L", "T", "T"]
         assert await provider.send(MESSAGE) == ACCEPTED  # the refused token was forgotten
@@ -158,15 +158,15 @@ async def test_login_as_form_is_found_and_kept(status: int) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "outcome", "logins"),
     [
-        (refusing(400), Outcome.CONFIG_ERROR, 2),
-        (refusing(401), Outcome.CONFIG_ERROR, 1),
-        (refusing(403), Outcome.CONFIG_ERROR, 1),
-        (refusing(404), Outcome.CONFIG_ERROR, 1),
-        (refusing(429, headers={"Retry-After": "9"}), Outcome.THROTTLED, 1),
-        (refusing(500), Outcome.TRANSIENT, 1),
-        (refusing(200), Outcome.CONFIG_ERROR, 1),
-        (Say(Answer(b"<html>a.b.c</html>")), Outcome.CONFIG_ERROR, 1),
-        (Say(Answer(b'""')), Outcome.CONFIG_ERROR, 1),
+        (refusal(400), Outcome.CONFIG_ERROR, 2),
+        (refusal(401), Outcome.CONFIG_ERROR, 1),
+        (refusal(403), Outcome.CONFIG_ERROR, 1),
+        (refusal(404), Outcome.CONFIG_ERROR, 1),
+        (refusal(429, headers={"Retry-After": "9"}), Outcome.THROTTLED, 1),
+        (refusal(500), Outcome.TRANSIENT, 1),
+        (refusal(200), Outcome.CONFIG_ERROR, 1),
+        (Respond(Answer(b"<html>a.b.c</html>")), Outcome.CONFIG_ERROR, 1),
+        (Respond(Answer(b'""')), Outcome.CONFIG_ERROR, 1),
         (Hang(), Outcome.TRANSIENT, 1),
         (Cut(), Outcome.TRANSIENT, 1),
         (Raw(b"?\r\n"), Outcome.TRANSIENT, 1),
@@ -201,9 +201,9 @@ async def test_refused_connection_is_transient() -> None:
         (Hang(), Outcome.AMBIGUOUS, 1),
         (Cut(), Outcome.AMBIGUOUS, 1),
         (Raw(b"?\r\n"), Outcome.AMBIGUOUS, 0),
-        (refusing(500), Outcome.AMBIGUOUS, 0),
-        (refusing(429), Outcome.THROTTLED, 0),
-        (refusing(403), Outcome.CONFIG_ERROR, 0),
+        (refusal(500), Outcome.AMBIGUOUS, 0),
+        (refusal(429), Outcome.THROTTLED, 0),
+        (refusal(403), Outcome.CONFIG_ERROR, 0),
     ],
 )
 async def test_failed_message_is_not_repeated(
@@ -224,7 +224,7 @@ async def test_failed_message_is_not_repeated(
 async def test_login_and_repetition_share_the_timeout() -> None:
     """Login, message and repetition together take no longer than the timeout."""
     simulator = SmshubSimulator()
-    simulator.script(Slow(0.8), refusing(401), Hang())
+    simulator.script(Slow(0.8), refusal(401), Hang())
     async with hub(simulator, seconds=1.0) as provider:
         started = time.monotonic()
         assert await provider.send(MESSAGE) == SendResult(Outcome.AMBIGUOUS)

@@ -24,7 +24,7 @@ from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.smshub.adapter import Smshub, SmshubAccount
 from otp_service.providers.smshub.wire import Token, parse_login_response, parse_send_response
 from otp_service.sandbox.simulators.http_server import Hang
-from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusing
+from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusal
 from tests.providers.smshub_kit import ACCEPTED, KEY, MESSAGE, NOW, SID, hub, jwt_of, request_counts
 
 
@@ -193,7 +193,7 @@ async def test_secrets_do_not_appear_in_logs_or_reprs(
     simulator = SmshubSimulator(login_as="form", scheme="raw")
     async with hub(simulator) as provider:
         await provider.send(MESSAGE)
-        simulator.script(refusing(500, MESSAGE.text))
+        simulator.script(refusal(500, MESSAGE.text))
         await provider.send(MESSAGE)
         token = simulator.requests[-1].headers["authorization"]
         account = SmshubAccount(simulator.url, Secret(SID), Secret(KEY), "program")

@@ -22,7 +22,7 @@ from otp_service.providers.sendcloud.adapter import Sendcloud, SendcloudAccount
 from otp_service.sandbox.dev_config import API_KEY
 from otp_service.sandbox.simulators.http_server import Request, Simulator, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from otp_service.sandbox.simulators.receipt_sender import Told
+from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from tests.cli.process import Service
 
@@ -85,8 +85,8 @@ async def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
             await asyncio.sleep(0.005)
 
 
-LATE_AND_DOUBLED = (Told("sent"), Told("delivered", after=0.05, times=2))
-OUT_OF_ORDER = (Told("delivered"), Told("sent", after=0.05))
+LATE_AND_DOUBLED = (ScriptedReceipt("sent"), ScriptedReceipt("delivered", after=0.05, times=2))
+OUT_OF_ORDER = (ScriptedReceipt("delivered"), ScriptedReceipt("sent", after=0.05))
 
 
 def caller(url: str = "") -> httpx.AsyncClient:

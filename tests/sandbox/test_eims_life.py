@@ -11,7 +11,7 @@ import pytest
 from otp_service.sandbox.simulators.eims import EimsInboxMessage, EimsSimulator, EimsState
 from otp_service.sandbox.simulators.eims_states import RowLength
 from otp_service.sandbox.simulators.http_server import Request
-from otp_service.sandbox.simulators.receipt_sender import Told
+from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
 
 NOW = 1_795_968_000.0
 WHO = "account=acme&password=secret"
@@ -53,7 +53,7 @@ def test_a_message_advances_by_itself() -> None:
     """Unsent, at half of the time to its first word being sent, sent, delivered; the counts go with it."""
     clock = Clock()
     gateway = EimsSimulator(row_length=5, clock=clock)
-    gateway.receipts = [Told("sent", after=2), Told("delivered", after=5)]
+    gateway.receipts = [ScriptedReceipt("sent", after=2), ScriptedReceipt("delivered", after=5)]
     identity = taken(gateway)
     gateway.receipts = ()
 
@@ -82,7 +82,7 @@ def test_a_message_fails_by_itself(length: RowLength, reason: int | None, known:
     """For a reason of the send, or of the delivery where the row has one."""
     clock = Clock()
     gateway = EimsSimulator(row_length=length, clock=clock)
-    gateway.receipts = [Told("undelivered", after=1, reason=reason)]
+    gateway.receipts = [ScriptedReceipt("undelivered", after=1, reason=reason)]
     assert life(gateway, clock, taken(gateway), [1.0]) == [known]
 
 
@@ -91,7 +91,7 @@ def test_what_is_set_goes_before_the_script() -> None:
     clock = Clock()
     gateway = EimsSimulator(clock=clock)
     plain = taken(gateway)
-    gateway.receipts = [Told(after=0)]
+    gateway.receipts = [ScriptedReceipt(after=0)]
     told = taken(gateway)
     assert [life(gateway, clock, one, [0.0]) for one in (plain, told)] == [[[1]], [[0]]]
     gateway.states[told] = EimsState(1011)

@@ -8,10 +8,10 @@ import socket
 import httpx
 import pytest
 
-from otp_service.sandbox.simulators.http_server import Down, Hang, Say, SimulatorResponse
+from otp_service.sandbox.simulators.http_server import Down, Hang, Respond, SimulatorResponse
 from tests.sandbox.kit import NO_TLS, Receiver, until
 
-BUSY = Say(SimulatorResponse(b"", 503))
+BUSY = Respond(SimulatorResponse(b"", 503))
 
 
 async def asked(gateway: Receiver, path: str = "/") -> int | str:
@@ -54,12 +54,12 @@ async def test_two_outages_follow_each_other() -> None:
     async with Receiver() as gateway:
         gateway.script(Down(0.05), Down(0.05), BUSY)
         assert await asked(gateway) == "ConnectError"
-        await until(lambda: gateway.scripted == (BUSY,))
+        await until(lambda: gateway.pending_steps == (BUSY,))
         await until(lambda: gateway.listening)
         assert await asked(gateway) == 503
         gateway.script(Down(60), BUSY)
         assert await asked(gateway) == "ConnectError"
-        gateway.script(BUSY, anew=True)
+        gateway.script(BUSY, replace_pending=True)
         await until(lambda: gateway.listening)
         assert [await asked(gateway) for _ in range(2)] == [503, 200]
 
@@ -85,7 +85,7 @@ async def test_closing_in_the_middle_leaves_nothing_behind(step: Down | None) ->
     gateway = Receiver()
     async with gateway:
         gateway.script(Down(60))
-        gateway.script(*[] if step is None else [step], anew=True)
+        gateway.script(*[] if step is None else [step], replace_pending=True)
     assert asyncio.all_tasks() == before
     assert not gateway.listening
     with socket.create_server(("127.0.0.1", int(gateway.url.rpartition(":")[2]))):
@@ -110,7 +110,7 @@ async def test_a_bound_port_is_known_before_it_listens() -> None:
 async def test_a_script_may_be_for_some_requests_only() -> None:
     """Logins and reports do not use up what was meant for sends."""
     async with Receiver() as gateway:
-        gateway.only = frozenset({"/send"})
+        gateway.scripted_paths = frozenset({"/send"})
         gateway.script(BUSY, Hang())
         assert [await asked(gateway, path) for path in ("/login", "/send?a", "/report", "/login", "/send")] == [
             200, 503, 200, 200, "ReadTimeout"

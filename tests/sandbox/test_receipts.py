@@ -13,22 +13,22 @@ from otp_service.domain.message import Receipt, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.sendcloud.webhook import parse_webhook
-from otp_service.sandbox.simulators.http_server import Cut, Hang, Say, SimulatorResponse
+from otp_service.sandbox.simulators.http_server import Cut, Hang, Respond, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from otp_service.sandbox.simulators.receipt_sender import Told, Word
+from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt, Word
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
-from otp_service.sandbox.simulators.sendcloud_hooks import RETRIES_AFTER_SECONDS, Form
+from otp_service.sandbox.simulators.sendcloud_webhooks import RETRIES_AFTER_SECONDS, Form
 from tests.sandbox.kit import APP_KEY, LATE_AND_DOUBLED, OUT_OF_ORDER, TO, Receiver, aurora, keda, sending, sent, until
 
 NOW = 1_712_123_456.0
 SMS_ID = "1712123456000_19999_0_29999_qrwnpq"
-NOT_READ = Say(SimulatorResponse(b"", 500))
+NOT_READ = Respond(SimulatorResponse(b"", 500))
 
 
 async def test_kedasms_posts_the_callback_of_its_document() -> None:
     """To the address that the message came with, under a `msgid` of its own, with these members and no other."""
     simulator = KedasmsSimulator(clock=lambda: NOW)
-    simulator.receipts = [Told()]
+    simulator.receipts = [ScriptedReceipt()]
     async with Receiver() as receiver, keda(simulator, clock=lambda: NOW) as provider:
         await sent(provider, sending(receipt_url=receiver.url + "/v1/receipts/keda/t"))
         await until(lambda: len(simulator.sent_receipts) == 1)
@@ -51,18 +51,18 @@ async def test_kedasms_posts_the_callback_of_its_document() -> None:
 @pytest.mark.parametrize(
     ("told", "keyword"),
     [
-        (Told("sent"), "SENT"),
-        (Told("undelivered"), "UNDELIVERED"),
-        (Told("undelivered", reason="REJECTED"), "REJECTED"),
+        (ScriptedReceipt("sent"), "SENT"),
+        (ScriptedReceipt("undelivered"), "UNDELIVERED"),
+        (ScriptedReceipt("undelivered", reason="REJECTED"), "REJECTED"),
     ],
 )
-async def test_kedasms_says_a_keyword(told: Told, keyword: str) -> None:
+async def test_kedasms_says_a_keyword(told: ScriptedReceipt, keyword: str) -> None:
     """The callback and the status by `msgid` agree, and only what was delivered has the time of it."""
     simulator = KedasmsSimulator()
     async with Receiver() as receiver, keda(simulator) as provider:
         await sent(provider, sending(receipt_url=receiver.url))
         message = simulator.messages[0]
-        assert await simulator.tell(message, told) == [200]
+        assert await simulator.send_receipt(message, told) == [200]
         await provider.fetch_report(message.msgid)
         asked = json.loads(simulator.answer(simulator.requests[-1]).body)["data"]
 
@@ -90,7 +90,7 @@ STATUSES = {"sent": None, "delivered": DeliveryStatus.DELIVERED, "undelivered": 
 async def test_sendcloud_posts_an_event(form: Form, say: Word, reason: int | None, event: str, number: int) -> None:
     """As either page writes it, signed, with our arguments echoed: the adapter believes and understands it."""
     simulator = SendcloudSimulator(app_key=APP_KEY, form=form, clock=lambda: NOW)
-    simulator.receipts = [Told(say, reason=reason)]
+    simulator.receipts = [ScriptedReceipt(say, reason=reason)]
     async with Receiver() as receiver, aurora(simulator) as provider:
         simulator.hook_url = receiver.url + "/v1/receipts/aurora"
         await sent(provider, sending())
@@ -115,9 +115,9 @@ async def test_sendcloud_calls_until_it_hears_200() -> None:
     simulator = SendcloudSimulator(app_key=APP_KEY, retry_factor=1e-6)
     simulator.answer_seconds = 0.1
     async with Receiver() as receiver, aurora(simulator) as provider:
-        receiver.script(NOT_READ, Say(SimulatorResponse(b"", 202)), Cut(), Hang(), None)
+        receiver.script(NOT_READ, Respond(SimulatorResponse(b"", 202)), Cut(), Hang(), None)
         await sent(provider, sending())
-        told = await simulator.tell(simulator.messages[0], Told(url=receiver.url))
+        told = await simulator.send_receipt(simulator.messages[0], ScriptedReceipt(url=receiver.url))
 
     assert told == [200]
     assert [one.status for one in simulator.sent_receipts] == [500, 202, 0, 0, 200]
@@ -132,7 +132,7 @@ async def test_sendcloud_gives_up_after_seven_retries() -> None:
         receiver.always = NOT_READ
         await sent(provider, sending())
         began = asyncio.get_running_loop().time()
-        assert await simulator.tell(simulator.messages[0], Told(url=receiver.url)) == [500]
+        assert await simulator.send_receipt(simulator.messages[0], ScriptedReceipt(url=receiver.url)) == [500]
         took = asyncio.get_running_loop().time() - began
 
     assert [one.status for one in simulator.sent_receipts] == [500] * 8
@@ -143,7 +143,7 @@ async def test_sendcloud_gives_up_after_seven_retries() -> None:
     ("script", "said"),
     [(LATE_AND_DOUBLED, ["SENT", "DELIVERED", "DELIVERED"]), (OUT_OF_ORDER, ["DELIVERED", "SENT"])],
 )
-async def test_a_script_is_told_in_its_order(script: Sequence[Told], said: list[str]) -> None:
+async def test_a_script_is_told_in_its_order(script: Sequence[ScriptedReceipt], said: list[str]) -> None:
     """Late, doubled and out of order; a script that is changed is for later messages."""
     simulator = KedasmsSimulator()
     simulator.receipts = script
@@ -166,9 +166,11 @@ async def test_a_script_may_name_another_address() -> None:
     async with Receiver() as receiver, keda(simulator) as provider:
         await sent(provider, sending())
         message = simulator.messages[0]
-        assert await simulator.tell(message, Told()) == []
+        assert await simulator.send_receipt(message, ScriptedReceipt()) == []
         assert simulator.statuses == {message.msgid: "DELIVERED"}
-        assert await simulator.tell(message, Told("sent", url=receiver.url + "/elsewhere?a=b")) == [200]
+        assert await simulator.send_receipt(message, ScriptedReceipt("sent", url=receiver.url + "/elsewhere?a=b")) == [
+            200
+        ]
 
     assert [request.target for request in receiver.requests] == ["/elsewhere?a=b"]
 
@@ -179,7 +181,7 @@ async def test_a_call_that_nobody_answers_is_kept_with_status_0(url: str) -> Non
     simulator = KedasmsSimulator()
     async with keda(simulator) as provider:
         await sent(provider, sending())
-        assert await simulator.tell(simulator.messages[0], Told(url=url)) == [0]
+        assert await simulator.send_receipt(simulator.messages[0], ScriptedReceipt(url=url)) == [0]
     assert [(one.url, one.status) for one in simulator.sent_receipts] == [(url, 0)]
 
 
@@ -190,7 +192,7 @@ async def test_a_simulator_that_closes_leaves_nothing_behind() -> None:
         receiver.script(Hang(), NOT_READ)
         simulator = SendcloudSimulator(app_key=APP_KEY, hook_url=receiver.url)
         async with aurora(simulator) as provider:
-            for script in ([Told()], [Told()], [Told(after=60)]):
+            for script in ([ScriptedReceipt()], [ScriptedReceipt()], [ScriptedReceipt(after=60)]):
                 simulator.receipts = script
                 await sent(provider, sending(f"v{len(simulator.messages)}"))
             await until(lambda: len(receiver.requests) == 2 and len(simulator.sent_receipts) == 1)

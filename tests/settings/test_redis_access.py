@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from otp_service.bootstrap import topology_of
+from otp_service.bootstrap import build_topology
 from otp_service.settings import Mistake, Settings
 from tests.settings.conftest import PASSWORD
 from tests.store.tls import Authority
@@ -63,5 +63,5 @@ def test_a_file_of_authorities(mistakes: Mistakes, tmp_path: Path) -> None:
 )
 async def test_every_kind_of_url_makes_a_topology(loaded: Callable[..., Settings], url: str) -> None:
     """Nothing is connected yet, and no option is one that the client does not know."""
-    topology = topology_of(loaded(REDIS_URL=url))
+    topology = build_topology(loaded(REDIS_URL=url))
     await topology.close()

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
-from otp_service.bootstrap import compose
+from otp_service.bootstrap import build_app
 from otp_service.delivery.outbox_worker import OutboxWorker
 from otp_service.observability import METRICS
 from otp_service.providers.inbox import Inbox
@@ -61,7 +61,7 @@ def config(nodes: list[Server]) -> Settings:
 async def service(settings: Settings) -> AsyncIterator[tuple[ASGIApp, Inbox]]:
     """Run a replica, and its inbox."""
     inbox = Inbox(next(iter(settings.providers)))
-    app = compose(settings, inbox=inbox)
+    app = build_app(settings, inbox=inbox)
     async with lifespan(app):
         yield app, inbox
 

@@ -22,10 +22,10 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from otp_service.sandbox.simulators.eims_states import EimsState, RowLength, row_of, state_at
-from otp_service.sandbox.simulators.http_server import Request, Say, Simulator, SimulatorResponse
-from otp_service.sandbox.simulators.receipt_sender import Told
+from otp_service.sandbox.simulators.http_server import Request, Respond, Simulator, SimulatorResponse
+from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
 
-__all__ = ["EimsInboxMessage", "EimsMessage", "EimsSimulator", "EimsState", "refusing"]
+__all__ = ["EimsInboxMessage", "EimsMessage", "EimsSimulator", "EimsState", "refusal"]
 
 FIRST_ID: Final = 1620443
 MOST_NUMBERS: Final = {"GET": 100, "POST": 10_000}
@@ -79,9 +79,9 @@ class _NotARequest(Exception):
     """It is none of this interface's; says why."""
 
 
-def refusing(status: int | str) -> Say:
+def refusal(status: int | str) -> Respond:
     """Make the behaviour of a gateway that answers with `status` and sends nothing."""
-    return Say(_reply({"status": status}))
+    return Respond(_reply({"status": status}))
 
 
 class EimsSimulator(Simulator):
@@ -109,7 +109,7 @@ class EimsSimulator(Simulator):
         super().__init__()
         self.messages: list[EimsMessage] = []
         self.states: dict[int, EimsState] = {}
-        self.receipts: Sequence[Told] = ()
+        self.receipts: Sequence[ScriptedReceipt] = ()
         self.inbox: list[EimsInboxMessage] = []
         self.balance = balance
         self._credentials = (account, password)
@@ -117,7 +117,7 @@ class EimsSimulator(Simulator):
         self._refused = frozenset(refused)
         self._row_length = row_length
         self._clock = clock
-        self._lives: dict[int, tuple[float, Sequence[Told]]] = {}
+        self._lives: dict[int, tuple[float, Sequence[ScriptedReceipt]]] = {}
 
     def answer(self, request: Request) -> SimulatorResponse:
         """Take a message, tell of one, tell the balance, or say why not."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from otp_service.sandbox.simulators.receipt_sender import Told
+from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
 
 __all__ = ["DELIVERY_FAILURES", "EimsState", "RowLength", "row_of", "state_at"]
 
@@ -30,7 +30,7 @@ class EimsState:
     found: bool = True
 
 
-def state_at(age: float, script: Sequence[Told], length: RowLength) -> EimsState:
+def state_at(age: float, script: Sequence[ScriptedReceipt], length: RowLength) -> EimsState:
     """Say what is known of a message that was taken `age` seconds ago."""
     heard = sorted((told for told in script if told.after <= age), key=lambda told: told.after)
     if heard:
@@ -38,7 +38,7 @@ def state_at(age: float, script: Sequence[Told], length: RowLength) -> EimsState
     return EimsState(UNSENT if age < min(told.after for told in script) / 2 else SENDING)
 
 
-def _state(told: Told, length: RowLength) -> EimsState:
+def _state(told: ScriptedReceipt, length: RowLength) -> EimsState:
     if told.say != "undelivered":
         return EimsState(SENT, DELIVERED if told.say == "delivered" else None)
     reason = int(told.reason or (UNKNOWN_FAILURE if length == 4 else DELIVERY_FAILED))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from otp_service.sandbox.simulators.listening_port import LOOPBACK, Port
+from otp_service.sandbox.simulators.listening_port import LOOPBACK, ListeningPort
 
 __all__ = [
     "Behaviour",
@@ -27,11 +27,11 @@ __all__ = [
     "Hang",
     "Raw",
     "Request",
-    "Say",
+    "Respond",
+    "ScriptStep",
     "Simulator",
     "SimulatorResponse",
     "Slow",
-    "Step",
 ]
 
 PORT_WANTED_SECONDS: Final = 0.5
@@ -80,14 +80,14 @@ class SimulatorResponse:
 class Hang:
     """Act on the request, and never answer; `acts` False: do not even act."""
 
-    acts: bool = True
+    processed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
     """Act on the request, and close the connection instead of answering; `acts` False: do not even act."""
 
-    acts: bool = True
+    processed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Slow:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class Respond:
     """Do not act on the request, and answer this."""
 
     reply: SimulatorResponse
@@ -118,8 +118,8 @@ class Down:
     seconds: float = 1.0
 
 
-Behaviour = Hang | Cut | Slow | Say | Raw
-Step = Behaviour | Down | None
+Behaviour = Hang | Cut | Slow | Respond | Raw
+ScriptStep = Behaviour | Down | None
 
 
 class Simulator(ABC):
@@ -132,10 +132,10 @@ class Simulator(ABC):
     def __init__(self) -> None:
         """Answer every request as the gateway does, until told otherwise."""
         self.requests: list[Request] = []
-        self.only: frozenset[str] = frozenset()
-        self._always: Step = None
-        self._next: deque[Step] = deque()
-        self._port = Port(self._connected)
+        self.scripted_paths: frozenset[str] = frozenset()
+        self._always: ScriptStep = None
+        self._next: deque[ScriptStep] = deque()
+        self._port = ListeningPort(self._connected)
         self._open = False
         self._waiting: asyncio.TimerHandle | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -155,26 +155,26 @@ class Simulator(ABC):
         return self._port.listening
 
     @property
-    def always(self) -> Step:
+    def always(self) -> ScriptStep:
         """What it does when the script is at its end."""
         return self._always
 
     @always.setter
-    def always(self, step: Step) -> None:
+    def always(self, step: ScriptStep) -> None:
         self._always = step
         self._take_turn()
 
     @property
-    def scripted(self) -> tuple[Step, ...]:
+    def pending_steps(self) -> tuple[ScriptStep, ...]:
         """What is still to come."""
         return tuple(self._next)
 
-    def script(self, *steps: Step, anew: bool = False) -> None:
+    def script(self, *steps: ScriptStep, replace_pending: bool = False) -> None:
         """Behave like this for the next requests, one each (None: as the gateway does); then as `always` says.
 
         `anew`: forget what was still to come.
         """
-        if anew:
+        if replace_pending:
             self._next.clear()
             self._stop_waiting()
         self._next.extend(steps)
@@ -260,19 +260,19 @@ class Simulator(ABC):
                 reply = self.answer(request)
                 await asyncio.sleep(seconds)
                 await _write(writer, reply.encoded())
-            case Hang(acts) | Cut(acts):
-                if acts:
+            case Hang(processed) | Cut(processed):
+                if processed:
                     self.answer(request)
                 if isinstance(behaviour, Hang):
                     await reader.read()  # until the client has had enough
-            case Say(reply):
+            case Respond(reply):
                 await _write(writer, reply.encoded())
             case Raw(data):
                 await _write(writer, data)
 
     def _behaviour(self, request: Request) -> Behaviour | None:
         """Take the next step of the script; who got in before an outage is served."""
-        if self.only and request.path not in self.only:
+        if self.scripted_paths and request.path not in self.scripted_paths:
             return None
         step = self._always
         if self._next:

@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Meta, Struct
 
 from otp_service.domain.phone import PhoneInvalid, parse
-from otp_service.sandbox.simulators.http_server import Request, Say, SimulatorResponse
-from otp_service.sandbox.simulators.receipt_sender import Hook, Telling, Told
+from otp_service.sandbox.simulators.http_server import Request, Respond, SimulatorResponse
+from otp_service.sandbox.simulators.receipt_sender import ReceiptSender, ScriptedReceipt, Webhook
 
-__all__ = ["KedasmsMessage", "KedasmsSimulator", "refusing"]
+__all__ = ["KedasmsMessage", "KedasmsSimulator", "refusal"]
 
 JSON: Final = "application/json"
 WINDOW_SECONDS: Final = 300
@@ -93,13 +93,13 @@ class _Refused(Exception):
         self.why = why
 
 
-def refusing(status: int, message: str, *, code: str | None = None, headers: dict[str, str] | None = None) -> Say:
+def refusal(status: int, message: str, *, code: str | None = None, headers: dict[str, str] | None = None) -> Respond:
     """Make the behaviour of a gateway that answers so and sends nothing; `code` is else the status."""
     body = msgspec.json.encode({"code": str(status) if code is None else code, "message": message})
-    return Say(SimulatorResponse(body, status, {"Content-Type": JSON} | (headers or {})))
+    return Respond(SimulatorResponse(body, status, {"Content-Type": JSON} | (headers or {})))
 
 
-class KedasmsSimulator(Telling[KedasmsMessage]):
+class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
     """One account. `messages` is what was taken, oldest first; `plaintexts` what was in the envelopes, as bytes.
 
     `receipts` are told at the address that the message came with, once: no document has a repetition for a callback
@@ -148,16 +148,16 @@ class KedasmsSimulator(Telling[KedasmsMessage]):
         headers = {"Content-Type": JSON, "Date": formatdate(self._clock(), usegmt=True)}
         return SimulatorResponse(msgspec.json.encode(members), status, headers)
 
-    def receiver(self, message: KedasmsMessage) -> str:
+    def receipt_url(self, message: KedasmsMessage) -> str:
         """Give the address that the send named."""
         return message.callback_url
 
-    def hook(self, message: KedasmsMessage, told: Told) -> Hook:
+    def build_webhook(self, message: KedasmsMessage, told: ScriptedReceipt) -> Webhook:
         """Write the callback, and let the status by `msgid` say the same from now on."""
         status = KEYWORDS[told.say] if told.reason is None else str(told.reason)
         self.statuses[message.msgid] = status
         self._told_at[message.msgid] = datetime.fromtimestamp(self._clock(), UTC)
-        return Hook(self.callback(message, status), JSON)
+        return Webhook(self.callback(message, status), JSON)
 
     def callback(self, message: KedasmsMessage, status: str) -> bytes:
         """Write the body of a callback as the document shows it."""
@@ -230,7 +230,7 @@ class KedasmsSimulator(Telling[KedasmsMessage]):
             message = KedasmsMessage(task_id, msgid, number, wanted.content, wanted.sender_id, wanted.callback_url, at)
             self.messages.append(message)
             self.statuses[msgid] = SENT
-            self.promise(message)
+            self.schedule_receipts(message)
         debited = round(PRICE * len(numbers), 3)
         data = {"taskId": task_id, "message": "SMS task created", "debitedAmount": debited, "currency": "USD"}
         return {"code": "0", "message": "Success", "data": data}

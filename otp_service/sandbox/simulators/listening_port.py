@@ -11,14 +11,14 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["LOOPBACK", "MAX_HEAD_BYTES", "Port"]
+__all__ = ["LOOPBACK", "MAX_HEAD_BYTES", "ListeningPort"]
 
 LOOPBACK: Final = "127.0.0.1"
 MAX_HEAD_BYTES: Final = 64 * 1024
 BACKLOG: Final = 1024
 
 
-class Port:
+class ListeningPort:
     """Where one server listens; `number` is 0 until it has a port, which it keeps."""
 
     def __init__(self, connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]) -> None:

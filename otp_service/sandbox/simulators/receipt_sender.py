@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from otp_service.sandbox.simulators.http_server import Simulator
 
-__all__ = ["Hook", "SentReceipt", "Telling", "Told", "Word", "call"]
+__all__ = ["ReceiptSender", "ScriptedReceipt", "SentReceipt", "Webhook", "Word", "send_webhook"]
 
 Word = Literal["sent", "delivered", "undelivered"]
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -29,7 +29,7 @@ _Message = TypeVar("_Message")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ScriptedReceipt:
     """One word about a message, `after` so many seconds since it was taken, `times` over.
 
     `reason` is the gateway's own way of saying why it did not arrive; None: what it says of most. `url` goes before
@@ -44,7 +44,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class Webhook:
     """One call: what stands in its body, and how it is written."""
 
     body: bytes
@@ -56,12 +56,12 @@ class SentReceipt:
     """A call that was made, and the HTTP status that it was answered with; 0: with none."""
 
     url: str
-    hook: Hook
+    hook: Webhook
     status: int
     at: datetime
 
 
-class Telling(Simulator, Generic[_Message]):
+class ReceiptSender(Simulator, Generic[_Message]):
     """A simulator that calls back: `receipts` says what it will tell of each message that it takes from now on."""
 
     answer_seconds: float = 5.0
@@ -70,29 +70,29 @@ class Telling(Simulator, Generic[_Message]):
     def __init__(self, retries_after: Sequence[float] = ()) -> None:
         """Call again, so many seconds after each call whose answer is not 200."""
         super().__init__()
-        self.receipts: Sequence[Told] = ()
+        self.receipts: Sequence[ScriptedReceipt] = ()
         self.sent_receipts: list[SentReceipt] = []
         self._retries_after = tuple(retries_after)
         self._telling: set[asyncio.Task[list[int]]] = set()
 
     @abstractmethod
-    def receiver(self, message: _Message) -> str:
+    def receipt_url(self, message: _Message) -> str:
         """Give the address to call about a message, "" if there is none."""
 
     @abstractmethod
-    def hook(self, message: _Message, told: Told) -> Hook:
+    def build_webhook(self, message: _Message, told: ScriptedReceipt) -> Webhook:
         """Write the call that tells a word, and remember it as told."""
 
-    async def tell(self, message: _Message, told: Told) -> list[int]:
+    async def send_receipt(self, message: _Message, told: ScriptedReceipt) -> list[int]:
         """Tell a word when its time has come: the HTTP status that each of its `times` got in the end."""
         await asyncio.sleep(told.after)
-        hook, url = self.hook(message, told), told.url or self.receiver(message)
+        hook, url = self.build_webhook(message, told), told.url or self.receipt_url(message)
         return [await self._call(url, hook) for _ in range(told.times)] if url else []
 
-    def promise(self, message: _Message) -> None:
+    def schedule_receipts(self, message: _Message) -> None:
         """Tell of a message by itself, whatever the script says now."""
         for told in self.receipts:
-            task = asyncio.get_running_loop().create_task(self.tell(message, told))
+            task = asyncio.get_running_loop().create_task(self.send_receipt(message, told))
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 
@@ -103,18 +103,18 @@ class Telling(Simulator, Generic[_Message]):
         await asyncio.gather(*self._telling, return_exceptions=True)
         await super().close()
 
-    async def _call(self, url: str, hook: Hook) -> int:
+    async def _call(self, url: str, hook: Webhook) -> int:
         status = 0
         for wait in (0.0, *self._retries_after):
             await asyncio.sleep(wait)
-            status = await call(url, hook, seconds=self.answer_seconds)
+            status = await send_webhook(url, hook, seconds=self.answer_seconds)
             self.sent_receipts.append(SentReceipt(url, hook, status, datetime.now(UTC)))
             if status == 200:
                 break
         return status
 
 
-async def call(url: str, hook: Hook | None = None, method: str = "POST", *, seconds: float = 5.0) -> int:
+async def send_webhook(url: str, hook: Webhook | None = None, method: str = "POST", *, seconds: float = 5.0) -> int:
     """Call a receiver once: the HTTP status of its answer, 0 for none. Without a hook it is a call without a body."""
     try:
         async with asyncio.timeout(seconds):
@@ -123,7 +123,7 @@ async def call(url: str, hook: Hook | None = None, method: str = "POST", *, seco
         return 0
 
 
-async def _exchange(url: str, hook: Hook | None, method: str) -> int:
+async def _exchange(url: str, hook: Webhook | None, method: str) -> int:
     there, body = urlsplit(url), hook.body if hook else b""
     path = (there.path or "/") + (f"?{there.query}" if there.query else "")
     lines = [f"{method} {path} HTTP/1.1", f"Host: {there.netloc}", f"Content-Length: {len(body)}"]

@@ -22,11 +22,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import unquote_to_bytes
 
-from otp_service.sandbox.simulators.http_server import Request, Say, SimulatorResponse
-from otp_service.sandbox.simulators.receipt_sender import Hook, Telling, Told
-from otp_service.sandbox.simulators.sendcloud_hooks import ANSWER_SECONDS, RETRIES_AFTER_SECONDS, Form, HookWriter
+from otp_service.sandbox.simulators.http_server import Request, Respond, SimulatorResponse
+from otp_service.sandbox.simulators.receipt_sender import ReceiptSender, ScriptedReceipt, Webhook
+from otp_service.sandbox.simulators.sendcloud_webhooks import ANSWER_SECONDS, RETRIES_AFTER_SECONDS, Form, WebhookWriter
 
-__all__ = ["SendcloudMessage", "SendcloudSimulator", "refusing"]
+__all__ = ["SendcloudMessage", "SendcloudSimulator", "refusal"]
 
 FORM: Final = "application/x-www-form-urlencoded"
 REMEMBERED_SECONDS: Final = 3600
@@ -82,12 +82,12 @@ class _Refused(Exception):
         self.status = status
 
 
-def refusing(code: int, *, result: bool = False, status: int = 200, info: Mapping[str, Any] | None = None) -> Say:
+def refusal(code: int, *, result: bool = False, status: int = 200, info: Mapping[str, Any] | None = None) -> Respond:
     """Make the behaviour of a gateway that answers with `code` and sends nothing."""
-    return Say(_reply(code, info or {}, result=result, status=status))
+    return Respond(_reply(code, info or {}, result=result, status=status))
 
 
-class SendcloudSimulator(Telling[SendcloudMessage]):
+class SendcloudSimulator(ReceiptSender[SendcloudMessage]):
     """One account, with `templates`: approved numbers and the variables that each of them has.
 
     `messages` is what was taken, oldest first. Numbers (digits) in `refused` are refused one by one, with these words
@@ -117,7 +117,7 @@ class SendcloudSimulator(Telling[SendcloudMessage]):
         self.messages: list[SendcloudMessage] = []
         self.hook_url = hook_url
         self.form = form
-        self.hooks = HookWriter(app_key, sms_user)
+        self.hooks = WebhookWriter(app_key, sms_user)
         self._user, self._key, self._auth = sms_user, sms_key, auth
         self._templates = {1234: frozenset({"code"})} if templates is None else templates
         self._refused = refused or {}
@@ -140,12 +140,12 @@ class SendcloudSimulator(Telling[SendcloudMessage]):
         except _Refused as refused:
             return _reply(refused.code, {}, result=False, status=refused.status)
 
-    def receiver(self, message: SendcloudMessage) -> str:
+    def receipt_url(self, message: SendcloudMessage) -> str:
         """Give the account's address: a send names none."""
         del message
         return self.hook_url
 
-    def hook(self, message: SendcloudMessage, told: Told) -> Hook:
+    def build_webhook(self, message: SendcloudMessage, told: ScriptedReceipt) -> Webhook:
         """Write an event; what the platform itself held back has another name than what a carrier refused."""
         reason = int(told.reason or OTHER_REASON) if told.say == "undelivered" else None
         event = _EVENTS[self.form]["held" if reason in OWN_REASONS else told.say]
@@ -247,7 +247,7 @@ class SendcloudSimulator(Telling[SendcloudMessage]):
                 at=datetime.fromtimestamp(self._clock(), UTC),
             )
             self.messages.append(message)
-            self.promise(message)
+            self.schedule_receipts(message)
             taken.append(message.sms_id)
         if not items:
             return _reply(200, {"successCount": len(taken), "smsIds": taken})

@@ -20,9 +20,9 @@ import jwt
 import msgspec
 from msgspec import Meta, Struct
 
-from otp_service.sandbox.simulators.http_server import Request, Say, Simulator, SimulatorResponse
+from otp_service.sandbox.simulators.http_server import Request, Respond, Simulator, SimulatorResponse
 
-__all__ = ["LIFETIME_SECONDS", "SmshubMessage", "SmshubSimulator", "refusing"]
+__all__ = ["LIFETIME_SECONDS", "SmshubMessage", "SmshubSimulator", "refusal"]
 
 LIFETIME_SECONDS: Final = 15_724_800
 """182 days, as in the token that the hub's page shows."""
@@ -59,10 +59,10 @@ class _Text(Struct, forbid_unknown_fields=True):
     date_sent: str = msgspec.field(name="DateSent", default="")
 
 
-def refusing(status: int, message: str = "An error has occurred.", headers: dict[str, str] | None = None) -> Say:
+def refusal(status: int, message: str = "An error has occurred.", headers: dict[str, str] | None = None) -> Respond:
     """Make the behaviour of a hub that answers so and sends nothing."""
     body = msgspec.json.encode({"Message": message})
-    return Say(SimulatorResponse(body, status, {"Content-Type": JSON} | (headers or {})))
+    return Respond(SimulatorResponse(body, status, {"Content-Type": JSON} | (headers or {})))
 
 
 class SmshubSimulator(Simulator):

@@ -16,9 +16,9 @@ import string
 from typing import Any, Final, Literal
 from urllib.parse import urlencode
 
-from otp_service.sandbox.simulators.receipt_sender import Hook, call
+from otp_service.sandbox.simulators.receipt_sender import Webhook, send_webhook
 
-__all__ = ["ANSWER_SECONDS", "RETRIES_AFTER_SECONDS", "Form", "Hook", "HookWriter", "call"]
+__all__ = ["ANSWER_SECONDS", "RETRIES_AFTER_SECONDS", "Form", "Webhook", "WebhookWriter", "send_webhook"]
 
 Form = Literal["json", "form"]
 
@@ -38,7 +38,7 @@ EVENT_TYPES: Final = {
 _ALPHABET: Final = string.ascii_letters + string.digits
 
 
-class HookWriter:
+class WebhookWriter:
     """Writes hooks of one account."""
 
     def __init__(self, app_key: str, sms_user: str = "acme_sms") -> None:
@@ -57,7 +57,7 @@ class HookWriter:
         form: Form = "json",
         forged: bool = False,
         **changed: Any,
-    ) -> Hook:
+    ) -> Webhook:
         """Write one event of `at` (Unix seconds); `changed` replaces fields, and takes out those that are None.
 
         `sms_id` ends with `$<number>`, as the gateway writes it; `custom_args` is echoed: as an object in JSON, as
@@ -80,7 +80,7 @@ class HookWriter:
             **self._about(event, sms_id, status_code),
         }
         kept = {name: value for name, value in {**fields, **changed}.items() if value is not None}
-        return _form(kept) if form == "form" else Hook(json.dumps(kept).encode(), "application/json")
+        return _form(kept) if form == "form" else Webhook(json.dumps(kept).encode(), "application/json")
 
     @staticmethod
     def _about(event: str, sms_id: str, status_code: int | None) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def sign(app_key: str, timestamp: int, token: str) -> str:
     return hmac.new(app_key.encode(), f"{timestamp}{token}".encode(), hashlib.sha256).hexdigest()
 
 
-def _form(fields: dict[str, Any]) -> Hook:
+def _form(fields: dict[str, Any]) -> Webhook:
     """Write a form: what is not text or a number goes as JSON in a string."""
     plain = {name: json.dumps(value) if isinstance(value, dict | list) else value for name, value in fields.items()}
-    return Hook(urlencode(plain).encode(), "application/x-www-form-urlencoded")
+    return Webhook(urlencode(plain).encode(), "application/x-www-form-urlencoded")
