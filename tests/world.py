@@ -21,7 +21,7 @@ from otp_service.providers.inbox import Inbox, InboxMessage
 from otp_service.sandbox.dev_config import API_KEY, dev_config, merged
 from otp_service.sandbox.try_page import try_page_layer
 from otp_service.settings import load
-from otp_service.store import scripts
+from otp_service.store.scripts import override_clock
 
 CLOCK_KEY = "test:clock"
 CHEAP_HASH = {"time_cost": 1, "memory_kib": 8, "allow_weak": True, "max_waiting": 4096}
@@ -32,20 +32,14 @@ E164 = "+6281210100055"
 @contextlib.contextmanager
 def move_clock_by_key() -> Iterator[None]:
     """Make scripts add the milliseconds under `test:clock` to the server's time."""
-    source = scripts._source  # the seam: where a script's text comes from
-    moved = f"return time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(redis.call('GET', '{CLOCK_KEY}') or 0)"
-
-    def with_movable_clock(name: str) -> str:
-        text = source(name)
-        return re.sub(r"return time\[1\] .*", moved, text) if name == "_clock" else text
-
-    scripts._source = with_movable_clock
-    scripts.script.cache_clear()
-    try:
+    lua = f"""
+    local function now_ms()
+      local time = redis.call('TIME')
+      return time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(redis.call('GET', '{CLOCK_KEY}') or 0)
+    end
+    """
+    with override_clock(lua):
         yield
-    finally:
-        scripts._source = source
-        scripts.script.cache_clear()
 
 
 @contextlib.asynccontextmanager

@@ -1,20 +1,31 @@
-"""The Lua files, read once, with what they include put in front, and the digest by which the server knows each."""
+"""The Lua scripts: one file per transition, with the files that it includes, and the digest that Redis knows it by.
+
+`lua/<name>.lua` is a script; its header documents KEYS, ARGV, the reply and the invariant that it holds. A file with a
+leading underscore holds functions and constants; a script gets them with the line `--@include _clock _record`.
+
+`override_clock` is the seam for tests: it replaces the clock of every script.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Final
 
-__all__ = ["Script", "all_scripts", "script"]
+__all__ = ["Script", "all_scripts", "override_clock", "script"]
 
-_INCLUDE = "--@include "
+_INCLUDE: Final = "--@include "
+_CLOCK: Final = "_clock"
+_clock_override: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One transition: its name, its whole text and the SHA-1 that EVALSHA wants."""
+    """A script's name, its full text with the included files, and the SHA-1 digest for EVALSHA."""
 
     name: str
     text: str
@@ -23,27 +34,58 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """Read `lua/<name>.lua`; the line `--@include a b` puts `a.lua` and `b.lua` in its place."""
-    text = "\n".join(_expanded(_source(name)))
+    """Load `lua/<name>.lua` with its included files. The result is cached.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    text = "\n".join(_expand_includes(_read_source(name)))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 def all_scripts() -> list[Script]:
-    """Read every transition there is; files with a leading `_` are parts of them."""
+    """Load every script, sorted by name."""
     names = (entry.name.removesuffix(".lua") for entry in files(__package__).joinpath("lua").iterdir())
     return [script(name) for name in sorted(names) if not name.startswith("_")]
 
 
-def _expanded(source: str) -> list[str]:
+@contextlib.contextmanager
+def override_clock(lua: str | None) -> Iterator[None]:
+    """Replace the clock of every script in this process within the block, so that tests move time instead of waiting.
+
+    Blocks can be nested; the innermost one counts. A changed script has another digest, so a server that knows the
+    real scripts does not confuse them.
+
+    Args:
+        lua: Lua source that defines `local function now_ms()`, in place of `lua/_clock.lua`. None restores the Redis
+            server's own clock within an outer block.
+    """
+    outer = _clock_override
+    _set_clock(lua)
+    try:
+        yield
+    finally:
+        _set_clock(outer)
+
+
+def _set_clock(lua: str | None) -> None:
+    global _clock_override  # noqa: PLW0603
+    _clock_override = lua
+    script.cache_clear()
+
+
+def _expand_includes(source: str) -> list[str]:
     lines: list[str] = []
     for line in source.splitlines():
         if line.startswith(_INCLUDE):
             for part in line.removeprefix(_INCLUDE).split():
-                lines += _source(part).splitlines()
+                lines += _read_source(part).splitlines()
         else:
             lines.append(line)
     return lines
 
 
-def _source(name: str) -> str:
+def _read_source(name: str) -> str:
+    if name == _CLOCK and _clock_override is not None:
+        return _clock_override
     return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")

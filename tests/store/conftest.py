@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from tests.store.kit import Store, still_clock
+from otp_service.store.scripts import override_clock
+from tests.store.kit import STILL_CLOCK, Store
 
 Replicas = Callable[[int], list[Store]]
 
@@ -16,7 +17,7 @@ Replicas = Callable[[int], list[Store]]
 @pytest.fixture
 def _still_clock() -> Iterator[None]:
     """Let the scripts' clock stand still."""
-    with still_clock():
+    with override_clock(STILL_CLOCK):
         yield
 
 

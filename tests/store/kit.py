@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
@@ -26,7 +23,6 @@ from otp_service.domain.results import (
     Unreadable,
 )
 from otp_service.domain.verification import Delivery, VerificationRecord, VerificationSnapshot
-from otp_service.store import scripts
 from otp_service.store.attempts import RedisAttempts
 from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.keys import Partition, limit_key, new_verification_id
@@ -55,36 +51,15 @@ POLICY: Final = SendPolicy(
 )
 
 
-@contextlib.contextmanager
-def still_clock() -> Iterator[None]:
-    """Make scripts read the time from `test:now` while it is there, so that every wait can be told to the ms."""
-    source = scripts._source
-    read = f"local now = redis.call('GET', '{NOW_KEY}')\n  if now then return tonumber(now) end\n  "
-
-    def with_still_clock(name: str) -> str:
-        text = source(name)
-        return re.sub(r"(return time\[1\])", rf"{read}\1", text) if name == "_clock" else text
-
-    scripts._source = with_still_clock
-    scripts.script.cache_clear()
-    try:
-        yield
-    finally:
-        scripts._source = source
-        scripts.script.cache_clear()
-
-
-@contextlib.contextmanager
-def servers_clock() -> Iterator[None]:
-    """Make scripts read their server's own clock, as they do outside of tests: a cluster has no key for all slots."""
-    source = scripts._source
-    scripts._source = lambda name: files(scripts.__package__ or "").joinpath("lua", f"{name}.lua").read_text("utf-8")
-    scripts.script.cache_clear()
-    try:
-        yield
-    finally:
-        scripts._source = source
-        scripts.script.cache_clear()
+STILL_CLOCK: Final = f"""
+local function now_ms()
+  local now = redis.call('GET', '{NOW_KEY}')
+  if now then return tonumber(now) end
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+"""
+"""The clock of scripts under test: the moment under `test:now`, so that tests expect exact milliseconds."""
 
 
 class Store:

@@ -13,8 +13,9 @@ from otp_service.domain.errors import Refused
 from otp_service.domain.limits import Window
 from otp_service.domain.results import Admission, IdempotencyClaim, RateLimit
 from otp_service.store.keys import Partition, idempotency_key, limit_key
+from otp_service.store.scripts import override_clock
 from tests.store.cluster import HOST, Server, cluster
-from tests.store.kit import Store, admission, servers_clock
+from tests.store.kit import Store, admission
 
 SHARE = 16384 // 3 + 1
 
@@ -22,7 +23,7 @@ SHARE = 16384 // 3 + 1
 @pytest.fixture(autouse=True)
 def _servers_clock() -> Iterator[None]:
     """Read the servers' own clocks."""
-    with servers_clock():
+    with override_clock(None):
         yield
 
 

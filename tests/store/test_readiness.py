@@ -14,10 +14,11 @@ from otp_service.domain.limits import Window
 from otp_service.store import readiness as readiness_module
 from otp_service.store.connection import Access
 from otp_service.store.readiness import StoreReadiness, probe
+from otp_service.store.scripts import override_clock
 from otp_service.store.topology import Topology, connect
 from tests.store.cluster import HOST, MASTER, Server, cluster, folders, sentinels, wait_until
 from tests.store.conftest import Replicas
-from tests.store.kit import Store, servers_clock
+from tests.store.kit import Store
 
 WIDE = Window(10**6, 60)
 
@@ -86,7 +87,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 async def test_every_primary_of_a_cluster_is_asked(logged: list[tuple[str, str]]) -> None:
     """One of three that may evict shuts the store, from the start or later; one that is away is told."""
-    with servers_clock(), cluster() as nodes:
+    with override_clock(None), cluster() as nodes:
         url = f"redis+cluster://{HOST}:{nodes[0].port}"
         nodes[2].ask("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
         async with watched(url) as (_, watch):
@@ -109,7 +110,7 @@ async def test_every_primary_of_a_cluster_is_asked(logged: list[tuple[str, str]]
 
 async def test_a_primary_that_comes_by_a_fail_over_and_evicts_is_not_used() -> None:
     """The replica that takes over has another policy: no call of any connection gets through until it is set right."""
-    with servers_clock(), sentinels() as (servers, watchers):
+    with override_clock(None), sentinels() as (servers, watchers):
         addresses = ",".join(f"{HOST}:{watcher.port}" for watcher in watchers)
         servers[1].ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
         store = Store(f"redis+sentinel://{addresses}/{MASTER}")

@@ -22,8 +22,8 @@ from otp_service.sandbox.dev_config import API_KEY, dev_config, merged
 from otp_service.settings import Settings, load
 from otp_service.store import verifications
 from otp_service.store.keys import Partition, ProviderKeys, partition_of_id
+from otp_service.store.scripts import override_clock
 from tests.store.cluster import HOST, SLOTS, Server, cluster
-from tests.store.kit import servers_clock
 from tests.world import CHEAP_HASH, lifespan
 
 REQUESTS = 36
@@ -33,7 +33,7 @@ SHARE = SLOTS // 3 + 1
 @pytest.fixture(autouse=True)
 def _servers_clock() -> Iterator[None]:
     """Read the servers' own clocks."""
-    with servers_clock():
+    with override_clock(None):
         yield
 
 

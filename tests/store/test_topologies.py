@@ -28,8 +28,9 @@ from otp_service.domain.results import (
 )
 from otp_service.domain.verification import VerificationStatus
 from otp_service.store.keys import Partition, new_verification_id
+from otp_service.store.scripts import override_clock
 from tests.store.cluster import HOST, MASTER, Sentinel, Server, cluster, node_id, sentinels, wait_until
-from tests.store.kit import CODE, POLICY, TENANT, Store, admission, record_of, servers_clock
+from tests.store.kit import CODE, POLICY, TENANT, Store, admission, record_of
 
 PARTITIONS = (0, 7, 23, 42, 63)
 AGAIN = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=0)
@@ -39,7 +40,7 @@ SENT = DeliveryUpdate(provider="first", call=2, status=DeliveryStatus.SENT, prov
 @pytest.fixture(autouse=True)
 def _servers_clock() -> Iterator[None]:
     """Read the servers' own clocks."""
-    with servers_clock():
+    with override_clock(None):
         yield
 
 

@@ -24,7 +24,7 @@ local function circuit_open(key, now, why, base, longest)
   local ms = math.min(base * 2 ^ math.min(trips, 30), longest)
   redis.call('HSET', key, 'open', string.format('%.0f', now + ms), 'why', why, 'trips', trips + 1)
   redis.call('HDEL', key, 'probe', 'by', 'from', 'calls', 'bad')
-  live_until(key, now + 2 * ms + WINDOW_MS, now)
+  extend_ttl(key, now + 2 * ms + WINDOW_MS, now)
 end
 
 local function circuit_close(key)
@@ -52,7 +52,7 @@ local function circuit_count(key, now, bad, base, longest)
     return
   end
   redis.call('HSET', key, 'from', string.format('%.0f', from), 'calls', calls, 'bad', failures)
-  live_until(key, now + 2 * WINDOW_MS, now)
+  extend_ttl(key, now + 2 * WINDOW_MS, now)
 end
 
 -- What the window has of each destination: {country = {calls, bad}}.
@@ -95,5 +95,5 @@ local function provider_count(key, country, now, bad, base, longest)
   end
   redis.call('HSET', key, 'from', string.format('%.0f', from), 'calls', calls, 'bad', failures,
     'd:' .. country, string.format('%d %d', here[1], here[2]))
-  live_until(key, now + 2 * WINDOW_MS, now)
+  extend_ttl(key, now + 2 * WINDOW_MS, now)
 end

@@ -38,5 +38,5 @@ local function lockout_count(key, lockout, exhausted, policy, now)
     lockout.ends = math.max(lockout.ends, now + wait)
   end
   redis.call('SET', key, cmsgpack.pack({lockout.failures, lockout.exhausted, lockout.ends}), 'KEEPTTL')
-  live_until(key, now + LOCKOUT_LIFE_MS, now)
+  extend_ttl(key, now + LOCKOUT_LIFE_MS, now)
 end

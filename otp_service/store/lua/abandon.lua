@@ -5,7 +5,7 @@
 -- returns {'absent'}: it had not started, and never will  {'removed'}: it had, and is gone; nothing was sent
 --         {'begun'}: a gateway may have its text; everything stays as it is
 -- Invariant: after 'absent' and 'removed' no text goes out for this id, and its send is one that is to be released.
---@include _clock _record _delivery _window _recipient
+--@include _clock _ttl _record _delivery _window _recipient
 local now = now_ms()
 local record = record_of(KEYS[2], now)
 if record and texts_elsewhere(record, '') > 0 then return {'begun'} end
@@ -20,5 +20,5 @@ local chain = chain_of(KEYS[1], field)
 chain.running = chain.running + 1  -- it is a reservation again, which is to be released
 if chain.id == ARGV[1] then chain.id = '' end
 chain_store(KEYS[1], field, chain)
-live_until(KEYS[1], now + STALLED_MS, now)
+extend_ttl(KEYS[1], now + STALLED_MS, now)
 return {'removed'}

@@ -5,7 +5,7 @@
 -- returns {'charged', now, messages, spend, '1' if this charge crossed the threshold}
 --         {'capped', now, ms until tomorrow}: nothing was counted
 -- Invariant: N parallel charges at a cap of C that blocks: exactly C are charged.
---@include _clock _day
+--@include _clock _ttl _day
 local now = now_ms()
 local price, message_cap, spend_cap = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local day, messages, spend = today(KEYS[1], now)
@@ -21,5 +21,5 @@ end
 local alert = crossed(message_cap, messages, messages + 1) or crossed(spend_cap, spend, spend + price)
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 redis.call('HSET', KEYS[1], 'day', day, 'messages', messages + 1, 'spend', string.format('%.0f', spend + price))
-live_until(KEYS[1], now + 2 * DAY_MS, now)
+extend_ttl(KEYS[1], now + 2 * DAY_MS, now)
 return {'charged', now, messages + 1, spend + price, alert and '1' or ''}

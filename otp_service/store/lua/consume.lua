@@ -11,7 +11,7 @@
 -- Invariant: of N right guesses exactly one is told 'verified'. A success clears the recipient's failures
 --            and its lock-out, and begins a new chain, in which only the sends count that are still running.
 --            Its answer is kept in the same step: who lost it may ask again, whoever died when.
---@include _clock _record _window _recipient _lockout _answer
+--@include _clock _ttl _record _window _recipient _lockout _answer
 local now = now_ms()
 local record = record_of(KEYS[1], now)
 if not record then return {'unknown'} end

@@ -4,7 +4,7 @@
 -- returns {'claimed'}: the work is yours
 --         {'in_flight', wait ms}: somebody is at it  {'mismatch'}: the key is of another request, or its claim is damaged
 -- Invariant: a key is of one request until it is released. What its answer is stands with what the answer tells of.
---@include _clock
+--@include _clock _ttl
 local now = now_ms()
 local packed = redis.pcall('GET', KEYS[1])
 if packed then
@@ -13,5 +13,5 @@ if packed then
   if (tonumber(claim[3]) or 0) > now then return {'in_flight', claim[3] - now} end
 end
 redis.call('SET', KEYS[1], cmsgpack.pack({ARGV[1], ARGV[2], now + tonumber(ARGV[3])}), 'KEEPTTL')
-live_until(KEYS[1], now + tonumber(ARGV[4]), now)
+extend_ttl(KEYS[1], now + tonumber(ARGV[4]), now)
 return {'claimed'}

@@ -8,7 +8,7 @@
 -- Invariant: two texts are never closer than nine tenths of the pace, and in the long run not more than it allows; who
 --            came first has the first turn; never more than so many calls are under way; a circuit that is tried again
 --            is tried by one call.
---@include _clock _circuit _queue
+--@include _clock _ttl _circuit _queue
 local ASK_AGAIN_MS = 1000
 local PLACE_LOOK_MS = 100  -- a call is soon over: look again for its place
 local LATE_SHARE = 0.1  -- of the pace
@@ -30,8 +30,8 @@ local function wait_for_turn(wait, ahead)
   if pace > 0 then
     redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', now), id)
     redis.call('ZADD', KEYS[3], string.format('%.0f', now + again), id)
-    live_until(KEYS[2], now + 600000, now)
-    live_until(KEYS[3], now + 600000, now)
+    extend_ttl(KEYS[2], now + 600000, now)
+    extend_ttl(KEYS[3], now + 600000, now)
   end
   return {'wait', now, again}
 end
@@ -63,15 +63,15 @@ if pace > 0 then
   if ahead > 0 or last + pace > now then return wait_for_turn(math.max(last + pace - now, 0), ahead) end
   -- Who comes a little late does not slow down those behind: what counts is when its turn was.
   redis.call('HSET', KEYS[1], 'last', string.format('%.0f', math.max(last + pace, now - pace * LATE_SHARE)))
-  live_until(KEYS[1], now + pace + 1000, now)
+  extend_ttl(KEYS[1], now + pace + 1000, now)
 end
 for key, state in pairs(states) do
   if state == 'half' then
     redis.call('HSET', key, 'probe', string.format('%.0f', now + tonumber(ARGV[4])), 'by', id)
-    live_until(key, now + tonumber(ARGV[4]) + WINDOW_MS, now)
+    extend_ttl(key, now + tonumber(ARGV[4]) + WINDOW_MS, now)
   end
 end
 leave_queue({id})
 redis.call('ZADD', KEYS[4], string.format('%.0f', now + tonumber(ARGV[4])), id)
-live_until(KEYS[4], now + tonumber(ARGV[4]), now)
+extend_ttl(KEYS[4], now + tonumber(ARGV[4]), now)
 return {'go', now}

@@ -7,7 +7,7 @@
 -- returns {'closed' | 'open', '1' if this call opened it, 'closed' | 'open' and the same for the destination's circuit}
 -- Invariant: a probe that succeeds closes the circuit, one that fails opens it for longer. What a call says of one
 --            destination alone opens no circuit but that destination's.
---@include _clock _circuit
+--@include _clock _ttl _circuit
 local now = now_ms()
 local id, signal, why, country = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
 local base, longest, rest = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -37,14 +37,14 @@ end
 
 if rest > 0 then
   redis.call('HSET', KEYS[1], 'rest', string.format('%.0f', now + rest))
-  live_until(KEYS[1], now + rest + WINDOW_MS, now)
+  extend_ttl(KEYS[1], now + rest + WINDOW_MS, now)
 end
 local after, left_there = circuit_of(KEYS[1], now), 0
 local after_there
 after_there, left_there = circuit_of(KEYS[3], now)
 if after_there == 'open' then
   redis.call('HSET', KEYS[1], 'o:' .. country, string.format('%.0f', now + left_there))
-  live_until(KEYS[1], now + left_there + WINDOW_MS, now)
+  extend_ttl(KEYS[1], now + left_there + WINDOW_MS, now)
 elseif after_there == 'closed' and there ~= 'closed' then
   redis.call('HDEL', KEYS[1], 'o:' .. country)
 end

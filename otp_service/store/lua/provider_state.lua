@@ -3,7 +3,7 @@
 -- ARGV  1 price in millionths  2 message cap, ''  3 spend cap in millionths, ''  4 '1': a cap blocks
 -- returns {'ok' | 'open' | 'capped', ms until it may be otherwise, why it is open or '', calls under way,
 --          messages today, spend today, ms until its caps have room for one more message at this price, 0: they have}
---@include _clock _circuit _day
+--@include _clock _ttl _circuit _day
 local now = now_ms()
 local state, left = circuit_of(KEYS[1], now)
 local judged = KEYS[1]

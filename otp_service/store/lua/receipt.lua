@@ -5,7 +5,7 @@
 -- returns {'noted'}, {'known'}: the last word was said before, {'unknown'}: no such message, or that gateway was not
 --         asked, {'other'}: it speaks of somebody else
 -- Invariant: the last word is never undone. What was not delivered, while it is wanted, is due at once.
---@include _clock _record _delivery
+--@include _clock _ttl _record _delivery
 local now = now_ms()
 local record = record_of(KEYS[1], now)
 local delivery = record and delivery_at(record, ARGV[2])
@@ -22,7 +22,7 @@ if ARGV[3] ~= '' then
     if not record[KEEPS_CODE] then redis.call('DEL', KEYS[2]) end
   elseif status_of(record, now) == 'pending' and redis.call('EXISTS', KEYS[2]) == 1 and not has(record, 'sending') then
     redis.call('ZADD', KEYS[3], string.format('%d', now), ARGV[1])
-    live_until(KEYS[3], record[EXPIRES] + READABLE_AFTER_END, now)
+    extend_ttl(KEYS[3], record[EXPIRES] + READABLE_AFTER_END, now)
   end
 end
 record_store(KEYS[1], record)

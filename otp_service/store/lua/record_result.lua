@@ -10,7 +10,7 @@
 --         {'gone'}
 -- Invariant: a late settle moves nothing that waits, and no settle takes back a fact that is better known. Of what has ended
 --            no delivery stays queued.
---@include _clock _record _delivery
+--@include _clock _ttl _record _delivery
 local now = now_ms()
 local record = record_of(KEYS[1], now)
 if not record then
@@ -41,7 +41,7 @@ if ended or not mine or not waiting then
   if not ended and not waiting and has(record, 'queued') then  -- given up for lost, and now it is known that it was not sent
     if redis.call('EXISTS', KEYS[2]) == 1 then
       redis.call('ZADD', KEYS[3], string.format('%d', now), ARGV[1])
-      live_until(KEYS[3], record[EXPIRES] + READABLE_AFTER_END, now)
+      extend_ttl(KEYS[3], record[EXPIRES] + READABLE_AFTER_END, now)
     else
       close_queued(record, 'transient')
     end

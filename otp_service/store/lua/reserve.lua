@@ -11,7 +11,7 @@
 --         {'replay', now, the sealed answer}: it was answered before, and nothing was taken
 --         {'locked' | 'cooldown' | 'max_sends' | 'recipient', now, wait ms} {'disabled', now}: nothing was taken
 -- Invariant: of N parallel calls at most one passes per cooldown, and never more than the windows allow.
---@include _clock _record _window _recipient _lockout _answer
+--@include _clock _ttl _record _window _recipient _lockout _answer
 local tenant, purpose = ARGV[1], ARGV[2]
 local now = now_ms()
 local answer = KEYS[3] and answer_of(KEYS[3], ARGV[13])
@@ -39,7 +39,7 @@ if most > 0 then
 end
 local reserved = {last = now, sends = sends + 1, ends = now + ttl, id = chain.id, token = ARGV[11], running = running + 1}
 chain_store(KEYS[1], field, reserved)
-live_until(KEYS[1], now + math.max(longest, cooldown, ttl), now)
+extend_ttl(KEYS[1], now + math.max(longest, cooldown, ttl), now)
 
 local reply = {'reserved', now, sends, before, '', '', ''}
 if ARGV[10] == '1' and chain.id ~= '' then

@@ -13,7 +13,7 @@
 --         {'unreadable'}: it was made under another key, or in another form: nothing was spent
 -- Invariant: N parallel guesses: never more than the attempts pass, nor more in a row than disable the recipient, and
 --            each counts for the recipient first.
---@include _clock _record _window _recipient _lockout
+--@include _clock _ttl _record _window _recipient _lockout
 local tenant = ARGV[1]
 local now = now_ms()
 local record = record_of(KEYS[1], now)
@@ -43,7 +43,7 @@ record_store(KEYS[1], record)
 if most > 0 then
   local failures = 'f:' .. tenant
   redis.call('HSET', recipient, failures, log_append(redis.call('HGET', recipient, failures) or '', now, most))
-  live_until(recipient, now + longest, now)
+  extend_ttl(recipient, now + longest, now)
 end
 lockout_count(lockout_name, lockout, record[ATTEMPTS_LEFT] == 0, rules, now)
 

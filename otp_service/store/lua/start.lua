@@ -12,7 +12,7 @@
 -- Invariant: of one tenant, recipient and purpose at most one verification is pending. Its send counts in the chain, also
 --            when a success, or the loss of the reservation, began a new chain since it was reserved. Of all calls under
 --            one idempotency key one starts: its answer is kept in the same step.
---@include _clock _record _window _recipient _answer
+--@include _clock _ttl _record _window _recipient _answer
 local id = ARGV[1]
 local now = now_ms()
 local record = cmsgpack.unpack(ARGV[2])
@@ -40,13 +40,13 @@ end
 chain.id = id
 chain.ends = math.max(chain.ends, expires)
 chain_store(KEYS[1], field, chain)
-live_until(KEYS[1], expires, now)
+extend_ttl(KEYS[1], expires, now)
 
 redis.call('SET', KEYS[2], ARGV[2], 'PXAT', string.format('%d', expires + READABLE_AFTER_END))
 if ARGV[3] ~= '' then
   redis.call('SET', KEYS[3], ARGV[3], 'PXAT', string.format('%d', expires))
   redis.call('ZADD', KEYS[4], string.format('%d', now + tonumber(ARGV[4])), id)
-  live_until(KEYS[4], expires + READABLE_AFTER_END, now)
+  extend_ttl(KEYS[4], expires + READABLE_AFTER_END, now)
 end
 if KEYS[6] then answer_store(KEYS[6], ARGV[8], ARGV[9], ARGV[10]) end
 return {'started', now}

@@ -3,7 +3,7 @@
 -- ARGV  1 tenant  2 failure windows  3 lock-out policy
 -- returns {'unlocked', the wrong codes in a row before, '1' if the recipient was locked}
 -- Invariant: the sends, their cooldown and their chain stay as they are; a repeated call changes nothing.
---@include _clock _window _recipient _lockout
+--@include _clock _ttl _window _recipient _lockout
 local now = now_ms()
 local lockout = lockout_of(KEYS[2])
 local locked = locked_for(KEYS[1], ARGV[1], windows_of(ARGV[2]), now) > 0
