@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from otp_service.api.auth import Keys, client_address, counted_address
-from otp_service.api.headers import check_media, request_id
-from otp_service.api.request_bodies import read_body
+from otp_service.api.auth import ApiKeys, client_address, rate_limit_address
+from otp_service.api.headers import check_content_type, request_id
+from otp_service.api.request_bodies import decode_body
 from otp_service.api.schemas import NormalizePhone, RequestCodeBody, VerifyCodeBody
 from otp_service.crypto.codes import read_code
 from otp_service.crypto.keyring import Keyring
@@ -109,27 +109,29 @@ def quoted(text: str) -> str:
 
 
 PARSERS: dict[str, Parser] = {
-    "request-code": lambda text: read_body(RequestCodeBody, text.encode()),
-    "request-code, a member's name": lambda text: read_body(RequestCodeBody, f"{{{quoted(text)}: 1}}".encode()),
-    "request-code, a member": lambda text: read_body(RequestCodeBody, f'{{"phone": {quoted(text)}}}'.encode()),
-    "request-code, a bare member": lambda text: read_body(RequestCodeBody, f'{{"phone": {text}}}'.encode()),
-    "request-code, members": lambda text: read_body(RequestCodeBody, f'{{{text}"decoy": true}}'.encode()),
-    "request-code, good": lambda text: read_body(
+    "request-code": lambda text: decode_body(RequestCodeBody, text.encode()),
+    "request-code, a member's name": lambda text: decode_body(RequestCodeBody, f"{{{quoted(text)}: 1}}".encode()),
+    "request-code, a member": lambda text: decode_body(RequestCodeBody, f'{{"phone": {quoted(text)}}}'.encode()),
+    "request-code, a bare member": lambda text: decode_body(RequestCodeBody, f'{{"phone": {text}}}'.encode()),
+    "request-code, members": lambda text: decode_body(RequestCodeBody, f'{{{text}"decoy": true}}'.encode()),
+    "request-code, good": lambda text: decode_body(
         RequestCodeBody, f'{{"phone":"1","purpose":"a"{" " * len(text)}}}'.encode()
     ),
-    "verify-code": lambda text: read_body(
+    "verify-code": lambda text: decode_body(
         VerifyCodeBody, f'{{"code": {quoted(text)}, "verification_id": "\\n"}}'.encode()
     ),
-    "normalize-phone": lambda text: read_body(NormalizePhone, f'{{"country": {quoted(text)}, "phone": "1"}}'.encode()),
+    "normalize-phone": lambda text: decode_body(
+        NormalizePhone, f'{{"country": {quoted(text)}, "phone": "1"}}'.encode()
+    ),
     "X-Request-Id": lambda text: request_id(scope("x-request-id", text), headers("x-request-id", text)),
-    "Content-Type": lambda text: check_media(scope("content-type", text), headers("content-type", text)),
-    "Content-Type, parameters": lambda text: check_media(
+    "Content-Type": lambda text: check_content_type(scope("content-type", text), headers("content-type", text)),
+    "Content-Type, parameters": lambda text: check_content_type(
         scope("content-type", "application/json" + text), headers("content-type", "application/json" + text)
     ),
-    "Authorization": lambda text: Keys(()).principal(text.encode()),
-    "Authorization, the key": lambda text: Keys(()).principal(f"Bearer {text}".encode()),
+    "Authorization": lambda text: ApiKeys(()).authenticate(text.encode()),
+    "Authorization, the key": lambda text: ApiKeys(()).authenticate(f"Bearer {text}".encode()),
     "X-Forwarded-For": lambda text: client_address("10.0.0.1", text, TRUSTED_ALL),
-    "client_ip": counted_address,
+    "client_ip": rate_limit_address,
     "a number": lambda text: parse(text, "ID"),
     "a code": read_code,
     "a locale": lambda text: best_locale({}, text, "login"),

@@ -1,1 +1,4 @@
-"""The HTTP edge: the only room that knows Litestar. It reads, judges form, and writes answers down; rules are below."""
+"""The HTTP API: Litestar routes, the ASGI middleware around them, request decoding and problem responses.
+
+Only this package and `bootstrap` import Litestar. Business rules are in `service`.
+"""

@@ -1,4 +1,4 @@
-"""The routes for operators, by keys with the scope `admin`: each acts on the key's own tenant only."""
+"""Routes for operators. They need an API key with the scope `admin`, and act on the tenant of that key only."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from litestar import Controller, post
 from litestar.params import JSONBody
 
 from otp_service.api import openapi_examples
-from otp_service.api.request_bodies import StrictRequest, reads
+from otp_service.api.endpoints import endpoint_rules
+from otp_service.api.request_context import ApiRequest
 from otp_service.api.schemas import UnlockBody, UnlockedRecipient
-from otp_service.api.verification_routes import known_country
+from otp_service.api.verification_routes import check_country
 from otp_service.observability import METRICS
 
-__all__ = ["Recipients"]
+__all__ = ["RecipientAdminRoutes"]
 
 
-class Recipients(Controller):
-    """Numbers, as an operator deals with them."""
+class RecipientAdminRoutes(Controller):
+    """What an operator may do with a phone number."""
 
     path = "/v1/admin/recipients"
     tags = ("admin",)
-    request_class = StrictRequest
+    request_class = ApiRequest
     security = openapi_examples.BEARER
 
     @post(
@@ -27,19 +28,20 @@ class Recipients(Controller):
         status_code=200,
         operation_id="unlockRecipient",
         summary="Unlock a number",
-        opt=reads(UnlockBody),
+        opt=endpoint_rules(body=UnlockBody, needs_api_key=True, needs_store=True),
         responses=openapi_examples.responses("unlock"),
     )
-    async def unlock(self, request: StrictRequest, data: JSONBody[UnlockBody]) -> UnlockedRecipient:
-        """Forget the wrong codes of a number at this tenant, and every wait and lock that follows from them.
+    async def unlock(self, request: ApiRequest, data: JSONBody[UnlockBody]) -> UnlockedRecipient:
+        """Clear the wrong codes of a number at this tenant, and the waits and locks that follow from them.
 
-        Sends still count. The answer has the same form whether or not the number was locked; a repeated call changes
-        nothing. Each call leaves an audit line in the log.
+        The limits on sends are not cleared. The response has the same form whether or not the number was locked; a
+        repeated call changes nothing. Each call writes an audit line to the log.
         """
         caller = request.principal
-        country = known_country(data.country)
-        caller.need("admin")
-        done = await request.service.unlock(caller.tenant, data.phone, country, actor=caller.key_id)
-        request.facts["phone"] = done.number.masked
-        METRICS.unlocks.labels(caller.tenant.name, str(done.was_locked).lower()).inc()
-        return UnlockedRecipient(phone=done.number.masked, unlocked=done.was_locked, failures_cleared=done.failures)
+        country = check_country(data.country)
+        caller.require_scope("admin")
+        unlocked = await request.service.unlock(caller.tenant, data.phone, country, actor=caller.key_id)
+        masked = unlocked.number.masked
+        request.context.log_fields["phone"] = masked
+        METRICS.unlocks.labels(caller.tenant.name, str(unlocked.was_locked).lower()).inc()
+        return UnlockedRecipient(phone=masked, unlocked=unlocked.was_locked, failures_cleared=unlocked.failures)

@@ -1,4 +1,4 @@
-"""Puts the edge, the routes and the problems together into one ASGI application."""
+"""Build the ASGI application from the routes, the error handlers and the middleware."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from litestar import Litestar, Request, Response
+from litestar import Controller, Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ASGIApp
 
-from otp_service.api.admin import Recipients
-from otp_service.api.auth import Keys, Network
-from otp_service.api.headers import header_mistake
-from otp_service.api.methods import PathMethods
-from otp_service.api.middleware import FACTS, MAX_BODY_BYTES, Edge
+from otp_service.api.admin import RecipientAdminRoutes
+from otp_service.api.asgi_messages import MAX_BODY_BYTES
+from otp_service.api.auth import ApiKeys, Network
+from otp_service.api.endpoints import EndpointIndex
+from otp_service.api.headers import header_error
+from otp_service.api.middleware import ApiMiddleware
 from otp_service.api.openapi import openapi_config
 from otp_service.api.operations import jwks, live, metrics, ready
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
-from otp_service.api.receipt_routes import ReceiptCalls
-from otp_service.api.request_bodies import StrictRequest
+from otp_service.api.receipt_routes import ReceiptRoutes
+from otp_service.api.request_context import ApiRequest, context_of
 from otp_service.api.schemas import Jwks
-from otp_service.api.verification_routes import Codes, VerificationsById
+from otp_service.api.verification_routes import CodeRoutes, VerificationRoutes
 from otp_service.delivery.receipts import ReceiptHandler
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.observability import LOG
@@ -35,14 +36,28 @@ __all__ = ["ApiDependencies", "make_app"]
 
 @dataclass(frozen=True, slots=True)
 class ApiDependencies:
-    """What the edge stands on; the composition root puts it together. `gate` and `ready` raise `Refused`."""
+    """What the API is built from.
+
+    Attributes:
+        service: The use cases.
+        api_keys: The configured API keys.
+        trusted_proxies: The networks whose `X-Forwarded-For` is believed.
+        jwks: The public keys of proof tokens.
+        check_store: Raises `Refused` while the store may not be used, by what is already known of it.
+        check_ready: Asks the store, and raises `Refused` if the service cannot answer requests.
+        receipts: The handler of delivery receipts.
+        metrics: Returns the metrics in the Prometheus text format.
+        lifespan: Entered before the first request, and left after the last one.
+        inner_middleware: An ASGI layer between the API's own middleware and the routes, or None.
+        workers: How many worker processes serve the API.
+    """
 
     service: OtpService
-    keys: Keys
+    api_keys: ApiKeys
     trusted_proxies: Sequence[Network]
     jwks: Jwks
-    gate: Callable[[], None]
-    ready: Callable[[], Awaitable[None]]
+    check_store: Callable[[], None]
+    check_ready: Callable[[], Awaitable[None]]
     receipts: ReceiptHandler
     metrics: Callable[[], bytes]
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
@@ -50,69 +65,78 @@ class ApiDependencies:
     workers: int = 1
 
 
-def make_app(parts: ApiDependencies) -> ASGIApp:
-    """Make the application."""
+def make_app(dependencies: ApiDependencies) -> ASGIApp:
+    """Return the application: the middleware, the optional inner layer, and Litestar with all routes."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        async with parts.lifespan():
+        async with dependencies.lifespan():
             yield
 
-    app = Litestar(
-        route_handlers=[Codes, VerificationsById, Recipients, ReceiptCalls, live, ready, jwks, metrics],
-        exception_handlers={Refused: _refused, HTTPException: _framework, Exception: _unforeseen},
+    controllers: list[type[Controller]] = [CodeRoutes, VerificationRoutes, RecipientAdminRoutes, ReceiptRoutes]
+    in_state = ("service", "receipts", "jwks", "check_ready", "metrics")
+    litestar = Litestar(
+        route_handlers=[*controllers, live, ready, jwks, metrics],
+        exception_handlers={Refused: _on_refused, HTTPException: _on_http_exception, Exception: _on_unhandled},
         openapi_config=openapi_config(),
-        request_class=StrictRequest,
+        request_class=ApiRequest,
         request_max_body_size=MAX_BODY_BYTES,
         lifespan=[lifespan],
         logging_config=None,
-        state=State({name: getattr(parts, name) for name in ("service", "receipts", "jwks", "ready", "metrics")}),
+        state=State({name: getattr(dependencies, name) for name in in_state}),
     )
-    inner = parts.inner_middleware(app) if parts.inner_middleware else app
-    return Edge(inner, parts.keys, parts.trusted_proxies, parts.gate, PathMethods(app.routes), workers=parts.workers)
+    return ApiMiddleware(
+        dependencies.inner_middleware(litestar) if dependencies.inner_middleware else litestar,
+        dependencies.api_keys,
+        EndpointIndex(litestar.routes),
+        trusted_proxies=dependencies.trusted_proxies,
+        check_store=dependencies.check_store,
+        workers=dependencies.workers,
+    )
 
 
-_FRAMEWORK: Final = {
+_REASON_BY_STATUS: Final = {
     404: Reason.NOT_FOUND,
     405: Reason.METHOD_NOT_ALLOWED,
     413: Reason.BODY_TOO_LARGE,
     415: Reason.MEDIA_TYPE_UNSUPPORTED,
 }
-_WANTED: Final = {"idempotency-key": "Send 1-255 characters, or leave this header out."}
+"""The reasons for what Litestar refuses; any other status below 500 is `request_malformed`."""
+
+_EXPECTED_HEADERS: Final = {"idempotency-key": "Send 1-255 characters, or leave this header out."}
 
 
-def _refused(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes]:
-    request_id = request.scope.get("otp.request_id", "")
-    facts = cast("dict[str, Any]", request.scope).get(FACTS, {})
-    facts["outcome"] = refused.reason.value
+def _on_refused(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes]:
+    context = context_of(request.scope)
+    context.log_fields["outcome"] = refused.reason.value
     return Response(
-        problem_body(refused, str(request_id)),
+        problem_body(refused, context.request_id),
         status_code=PROBLEMS[refused.reason][0],
         headers=problem_headers(refused),
         media_type=MEDIA_TYPE,
     )
 
 
-def _framework(request: Request[Any, Any, Any], problem: HTTPException) -> Response[bytes]:
-    """Tell what the framework refuses by itself as a problem of ours."""
-    if problem.status_code >= 500:
-        return _unforeseen(request, problem)
-    reason = _FRAMEWORK.get(problem.status_code, Reason.REQUEST_MALFORMED)
+def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Answer what Litestar refuses with a problem of the API."""
+    if error.status_code >= 500:
+        return _on_unhandled(request, error)
+    reason = _REASON_BY_STATUS.get(error.status_code, Reason.REQUEST_MALFORMED)
     mistakes: tuple[FieldError, ...] = ()
-    if isinstance(problem, ValidationException):
-        mistakes = tuple(_mistake(extra) for extra in problem.extra or [] if isinstance(extra, dict))
-    response = _refused(request, Refused(reason, mistakes=mistakes))
-    for name, value in (problem.headers or {}).items():
+    if isinstance(error, ValidationException):
+        mistakes = tuple(_parameter_error(extra) for extra in error.extra or [] if isinstance(extra, dict))
+    response = _on_refused(request, Refused(reason, mistakes=mistakes))
+    for name, value in (error.headers or {}).items():
         response.headers[name] = value
     return response
 
 
-def _mistake(extra: dict[str, Any]) -> FieldError:
-    """Name the header or parameter and say what to send; the framework's words are not passed on."""
+def _parameter_error(extra: dict[str, Any]) -> FieldError:
+    """Return what to send in a header or parameter. Litestar's own text is left out, as it may repeat the value."""
     name = str(extra.get("key", "the request")).replace("_", "-")
-    return header_mistake(name, _WANTED.get(name, "Send what the document at /schema says."))
+    return header_error(name, _EXPECTED_HEADERS.get(name, "Send what the document at /schema describes."))
 
 
-def _unforeseen(request: Request[Any, Any, Any], problem: Exception) -> Response[bytes]:
-    LOG.error("unforeseen", kind=type(problem).__name__, exc_info=problem)
-    return _refused(request, Refused(Reason.INTERNAL_ERROR))
+def _on_unhandled(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    LOG.error("unhandled_exception", kind=type(error).__name__, exc_info=error)
+    return _on_refused(request, Refused(Reason.INTERNAL_ERROR))

@@ -1,4 +1,4 @@
-"""Who calls: API keys, their scopes, and the address behind trusted proxies."""
+"""Identify the caller: API keys and their scopes, and the client address behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from otp_service.domain.tenant import Tenant
 
 __all__ = [
     "ApiKey",
-    "Keys",
+    "ApiKeys",
     "Network",
     "Principal",
     "client_address",
-    "counted_address",
-    "is_trusted",
+    "is_trusted_proxy",
     "network_of",
+    "rate_limit_address",
 ]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_IPV6_PREFIX = 64
-_ADDRESS_CHARACTERS = 128
-"""The longest text that is read as an address; the longest address of use is well below."""
-_FORWARDED_CHARACTERS = 2048
-"""The end of X-Forwarded-For that is looked at: more proxies than stand in it are not behind one another."""
-_PORT_DIGITS = 5
-_IPV6_COLONS = 7
+_IPV6_PREFIX_BITS = 64
+_MAX_ADDRESS_CHARACTERS = 128
+"""Longer text is not parsed as an address."""
+_MAX_FORWARDED_CHARACTERS = 2048
+"""Only this many characters at the end of `X-Forwarded-For` are read: more addresses than any real chain of proxies."""
+_MAX_PORT_DIGITS = 5
+_COLONS_IN_FULL_IPV6 = 7
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A configured key: only its SHA-256 is known. `digest` in lower-case hex."""
+    """A configured API key. `digest` is its SHA-256 in lower-case hex; the key itself is not stored."""
 
     id: str
     digest: str
@@ -44,84 +44,104 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller of one request."""
+    """The API key of one request: its id, its scopes and its tenant."""
 
     key_id: str
     scopes: frozenset[str]
     tenant: Tenant
 
-    def need(self, scope: str) -> None:
-        """Raise `Refused` when the key lacks `scope`."""
+    def require_scope(self, scope: str) -> None:
+        """Raise `Refused` (`scope_missing`) if the key lacks `scope`."""
         if scope not in self.scopes:
-            raise Refused(Reason.SCOPE_MISSING, f"This needs a key with the scope {scope}.")
+            raise Refused(Reason.SCOPE_MISSING, f"Use an API key with the scope `{scope}`.")
 
 
-class Keys:
-    """All keys, found by their digest: the time of a look-up says nothing about a key that is close."""
+class ApiKeys:
+    """All configured API keys, found by their digest.
+
+    The time of a lookup does not depend on how similar the sent key is to a configured one.
+    """
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
-        """Index `keys`."""
+        """Index `keys` by digest."""
         self._by_digest = {key.digest: key for key in keys}
 
-    def principal(self, authorization: bytes) -> Principal:
-        """Read `Authorization: Bearer <key>` as it was sent; raises `Refused` (`key_missing`, `key_invalid`)."""
+    def authenticate(self, authorization: bytes) -> Principal:
+        """Return the principal of an `Authorization: Bearer <key>` header.
+
+        Args:
+            authorization: The value of the header, empty if there is none.
+
+        Raises:
+            Refused: `key_missing` or `key_invalid`.
+        """
         scheme, _, presented = authorization.strip().partition(b" ")
         if scheme.lower() != b"bearer" or not presented.strip():
             raise Refused(Reason.KEY_MISSING, "Send `Authorization: Bearer <key>`.")
         digest = hashlib.sha256(presented.strip()).hexdigest()
         key = self._by_digest.get(digest)
         if key is None or not hmac.compare_digest(key.digest, digest):
-            raise Refused(Reason.KEY_INVALID, "Send a key that is configured.")
+            raise Refused(Reason.KEY_INVALID, "Send an API key that is configured.")
         return Principal(key.id, key.scopes, key.tenant)
 
 
 def client_address(peer: str | None, forwarded: str, trusted: Sequence[Network]) -> str | None:
-    """Find who called: the last address of `X-Forwarded-For` that a trusted proxy did not add itself.
+    """Return the address of the client: the last one in `X-Forwarded-For` that is not a trusted proxy.
 
-    The header counts only as far as the chain of trusted proxies reaches from `peer` inwards; whatever a client
-    wrote into it stands before that. Only its last `_FORWARDED_CHARACTERS` are looked at. A hop that is no address ends
-    the chain: the proxy that told of it is who called, and all behind it share one budget.
+    The header is read from its end, for as long as the address that added an entry is a trusted proxy. So a client
+    cannot choose its address: what it sends is further left in the header. An entry that is not an IP address ends the
+    search: then the client is the proxy that added it, and all clients behind that proxy share one rate limit.
+
+    Args:
+        peer: The address of the TCP connection; None on a Unix socket.
+        forwarded: The value of `X-Forwarded-For`; its last `_MAX_FORWARDED_CHARACTERS` are read.
+        trusted: The networks of trusted proxies.
     """
     address = peer
-    hops = [hop for hop in forwarded[-_FORWARDED_CHARACTERS:].split(",") if hop and not hop.isspace()]
-    if len(forwarded) > _FORWARDED_CHARACTERS:
-        del hops[:1]  # cut in two, perhaps
-    while address is not None and hops and is_trusted(address, trusted):
-        hop = _parsed(hops.pop())
+    hops = [hop for hop in forwarded[-_MAX_FORWARDED_CHARACTERS:].split(",") if hop and not hop.isspace()]
+    if len(forwarded) > _MAX_FORWARDED_CHARACTERS:
+        del hops[:1]  # it may be cut in two
+    while address is not None and hops and is_trusted_proxy(address, trusted):
+        hop = _parse_address(hops.pop())
         if hop is None:
             break
         address = str(hop)
     return address
 
 
-def counted_address(address: str, pointer: str | None = None) -> str:
-    """Name the subject of the `client_ip` limit: an IPv4 address, or the /64 of an IPv6 one.
+def rate_limit_address(address: str, pointer: str | None = None) -> str:
+    """Return what the `client_ip` limit counts: an IPv4 address, or the /64 network of an IPv6 address.
 
-    Raises `Refused` (`request_malformed`, at `pointer`) for what is no address.
+    Args:
+        address: An address as a proxy or a caller writes it.
+        pointer: The JSON pointer of the address in the body, if it comes from there.
+
+    Raises:
+        Refused: `request_malformed`, if `address` is not an IP address.
     """
-    parsed = _parsed(address)
+    parsed = _parse_address(address)
     if parsed is None:
         mistakes = (FieldError(pointer or "", "Send an IP address, such as 203.0.113.9 or 2001:db8::1."),)
         raise Refused(Reason.REQUEST_MALFORMED, "Send an IP address.", mistakes=mistakes)
     if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.IPv6Network((int(parsed), _IPV6_PREFIX), strict=False))
+        return str(ipaddress.IPv6Network((int(parsed), _IPV6_PREFIX_BITS), strict=False))
     return str(parsed)
 
 
 def network_of(address: str | None) -> str:
-    """Name the network of a peer, which tells an operator enough and nobody's address; "" for none."""
-    parsed = _parsed(address or "")
+    """Return the /16 (IPv4) or /32 (IPv6) of an address, to log it without the address itself; "" for none."""
+    parsed = _parse_address(address or "")
     if parsed is None:
         return ""
     return str(ipaddress.ip_network((int(parsed), 16 if parsed.version == 4 else 32), strict=False))
 
 
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an address as proxies write it: in quotes, in brackets, with a port, with a zone; None for anything else.
+def _parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Parse an address as proxies write it: with quotes, brackets, port or zone. Return None for anything else.
 
-    An IPv4 one that a dual-stack socket tells as `::ffff:a.b.c.d` is an IPv4 one.
+    `::ffff:a.b.c.d`, which is how a dual-stack socket reports an IPv4 address, becomes that IPv4 address.
     """
-    if len(address) > _ADDRESS_CHARACTERS:
+    if len(address) > _MAX_ADDRESS_CHARACTERS:
         return None
     host = _without_port(address.strip().strip('"').strip())
     try:
@@ -132,22 +152,22 @@ def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
 
 
 def _without_port(address: str) -> str:
-    """Take a port off, and brackets; what is not written like either stays, and is no address then."""
+    """Remove the port and the brackets of an address; return any other text unchanged."""
     if address.startswith("["):
         host, closed, rest = address[1:].partition("]")
         return host if closed and ":" in host and (not rest or _is_port(rest)) else address
     host, colon, port = address.rpartition(":")
-    # a shortened IPv6 address without brackets has no port: its last group would read like one
-    whole = "." in host.rpartition(":")[2] or (host.count(":") == _IPV6_COLONS and "::" not in host)
-    return host if whole and _is_port(colon + port) else address
+    # A shortened IPv6 address without brackets has no port: its last group would look like one.
+    may_have_port = "." in host.rpartition(":")[2] or (host.count(":") == _COLONS_IN_FULL_IPV6 and "::" not in host)
+    return host if may_have_port and _is_port(colon + port) else address
 
 
 def _is_port(text: str) -> bool:
     digits = text[1:]
-    return text[0] == ":" and 0 < len(digits) <= _PORT_DIGITS and digits.isascii() and digits.isdecimal()
+    return text[0] == ":" and 0 < len(digits) <= _MAX_PORT_DIGITS and digits.isascii() and digits.isdecimal()
 
 
-def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    """Say whether an address is one of a trusted proxy."""
-    parsed = _parsed(address)
+def is_trusted_proxy(address: str, trusted: Sequence[Network]) -> bool:
+    """Return whether an address is in one of the `trusted` networks."""
+    parsed = _parse_address(address)
     return parsed is not None and any(parsed in network for network in trusted)

@@ -1,4 +1,4 @@
-"""The headers that the edge reads: bounded, in linear time, and without a regular expression on the way."""
+"""Read request headers, in time proportional to their length and without regular expressions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from typing import Final, cast
 
 from litestar.types import HTTPScope
 
-from otp_service.api.problems import RefusedWith
+from otp_service.api.problems import RefusedWithHeaders
 from otp_service.domain.errors import FieldError, Reason, Refused
 
-__all__ = ["AUTHORIZATION", "IDEMPOTENCY_KEY", "Headers", "check_media", "header_mistake", "request_id", "single"]
+__all__ = [
+    "AUTHORIZATION",
+    "IDEMPOTENCY_KEY",
+    "Headers",
+    "check_content_type",
+    "header_error",
+    "request_id",
+    "single_header",
+]
 
 Headers = Mapping[bytes, bytes]
 
@@ -27,47 +35,56 @@ _DIGITS: Final = string.digits.encode()
 _ID_CHARACTERS: Final = (string.ascii_letters + string.digits + "._-").encode()
 _MAX_ID_CHARACTERS: Final = 64
 _MAX_ID_DIGITS: Final = 5
-"""One digit more, and the log masks all of them: it may be a number."""
+"""The log masks all digits of a text with more of them, because it may be a phone number."""
 
 _LETTERS_FOR_DIGITS: Final = str.maketrans(string.digits, "bcdfghjkmn")
 
 
 def is_repeated(scope: HTTPScope, headers: Headers, name: bytes) -> bool:
-    """Say whether a header came more than once; `headers` are those of `scope`, by name."""
+    """Return whether a header was sent more than once. `headers` are the headers of `scope`, by name."""
     lines = cast("Sequence[tuple[bytes, bytes]]", scope["headers"])
     return len(lines) != len(headers) and sum(found == name for found, _ in lines) > 1
 
 
-def single(scope: HTTPScope, headers: Headers, name: bytes) -> bytes:
-    """Give a header that must not come twice, because two readers might choose differently; raises `Refused`."""
+def single_header(scope: HTTPScope, headers: Headers, name: bytes) -> bytes:
+    """Return a header that may be sent once only, or b"" if it was not sent.
+
+    Two readers of a repeated header might each use another value.
+
+    Raises:
+        Refused: `request_malformed`, if the header was sent more than once.
+    """
     if is_repeated(scope, headers, name):
-        mistakes = (header_mistake(name.decode(), "Send this header once."),)
+        mistakes = (header_error(name.decode(), "Send this header once."),)
         raise Refused(Reason.REQUEST_MALFORMED, "Correct the headers: `errors` says what to send.", mistakes=mistakes)
     return headers.get(name, b"")
 
 
-def header_mistake(name: str, detail: str) -> FieldError:
-    """Name a header with what is wrong: no pointer reaches it."""
+def header_error(name: str, detail: str) -> FieldError:
+    """Describe an error in a header. Its pointer is empty, because a JSON pointer refers to the body."""
     return FieldError("", f"{name}: {detail}")
 
 
 def request_id(scope: HTTPScope, headers: Headers) -> str:
-    """Keep the caller's id when it cannot hold a number, so that its log and ours can be read side by side.
+    """Return the caller's `X-Request-Id`, or a new one if the caller's might contain a phone number.
 
-    Ours have no digits: an id goes through the log's redaction like any other text.
+    A new id has no digits, because the log masks the digits of a text with six or more of them.
     """
-    given = headers.get(_REQUEST_ID, b"")
-    if 0 < len(given) <= _MAX_ID_CHARACTERS and not given.translate(None, _ID_CHARACTERS):
-        digits = len(given) - len(given.translate(None, _DIGITS))
+    sent = headers.get(_REQUEST_ID, b"")
+    if 0 < len(sent) <= _MAX_ID_CHARACTERS and not sent.translate(None, _ID_CHARACTERS):
+        digits = len(sent) - len(sent.translate(None, _DIGITS))
         if digits <= _MAX_ID_DIGITS and not is_repeated(scope, headers, _REQUEST_ID):
-            return given.decode()
+            return sent.decode()
     return secrets.token_urlsafe(12).translate(_LETTERS_FOR_DIGITS)
 
 
-def check_media(scope: HTTPScope, headers: Headers) -> None:
-    """Raise `Refused` for a body that is not plain JSON. Parameters mean nothing (RFC 8259): the body decides."""
-    if single(scope, headers, _CONTENT_TYPE).partition(b";")[0].strip().lower() != _JSON:
+def check_content_type(scope: HTTPScope, headers: Headers) -> None:
+    """Raise `Refused` (`media_type_unsupported`) unless the body is declared as JSON without a content encoding.
+
+    Parameters of the media type are ignored: RFC 8259 defines none.
+    """
+    if single_header(scope, headers, _CONTENT_TYPE).partition(b";")[0].strip().lower() != _JSON:
         raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, "Send `Content-Type: application/json`.")
-    if single(scope, headers, _CONTENT_ENCODING).strip().lower() not in (b"", b"identity"):
-        detail = "Send the body as it is, without Content-Encoding."
-        raise RefusedWith({"Accept-Encoding": "identity"}, Reason.MEDIA_TYPE_UNSUPPORTED, detail)
+    if single_header(scope, headers, _CONTENT_ENCODING).strip().lower() not in (b"", b"identity"):
+        detail = "Send the body without Content-Encoding."
+        raise RefusedWithHeaders({"Accept-Encoding": "identity"}, Reason.MEDIA_TYPE_UNSUPPORTED, detail)

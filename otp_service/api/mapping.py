@@ -1,4 +1,4 @@
-"""From the views of the domain, in milliseconds, to the bodies of the contract, in UTC."""
+"""Map domain values, with times in milliseconds, to response bodies, with times in UTC."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from otp_service.api.schemas import DeliveryBody, RequestedCode, VerificationBod
 from otp_service.domain.verification import VerificationStatus
 from otp_service.domain.views import VerificationProof, VerificationView
 
-__all__ = ["requested", "verification", "verified"]
+__all__ = ["request_code_response", "verification_response", "verify_code_response"]
 
 
-def requested(view: VerificationView) -> RequestedCode:
-    """Write the 202 of request-code."""
-    return RequestedCode(**_common(view))
+def request_code_response(view: VerificationView) -> RequestedCode:
+    """Return the body of the 202 response of request-code."""
+    return RequestedCode(**_common_members(view))
 
 
-def verification(view: VerificationView) -> VerificationBody:
-    """Write the 200 of GET and DELETE."""
+def verification_response(view: VerificationView) -> VerificationBody:
+    """Return the body of the 200 responses of GET and DELETE `/v1/verifications/{id}`."""
     return VerificationBody(
-        **_common(view),
-        created_at=_time(view.created_ms),
-        ended_at=None if view.ended_ms is None else _time(view.ended_ms),
+        **_common_members(view),
+        created_at=_rfc3339(view.created_ms),
+        ended_at=None if view.ended_ms is None else _rfc3339(view.ended_ms),
         deliveries=[
-            DeliveryBody(provider=d.provider, status=cast("Any", d.status), at=_time(d.at_ms), error=d.error or None)
+            DeliveryBody(provider=d.provider, status=cast("Any", d.status), at=_rfc3339(d.at_ms), error=d.error or None)
             for d in view.deliveries
         ],
     )
 
 
-def verified(success: VerificationProof) -> VerifiedCode:
-    """Write the 200 of verify-code."""
+def verify_code_response(proof: VerificationProof) -> VerifiedCode:
+    """Return the body of the 200 response of verify-code."""
     return VerifiedCode(
-        verification_id=success.verification_id,
+        verification_id=proof.verification_id,
         status="verified",
-        purpose=success.purpose,
-        phone=success.phone,
-        verified_at=_time(success.verified_ms),
-        token=success.token,
-        token_expires_at=_time(success.token_ends * 1000),
+        purpose=proof.purpose,
+        phone=proof.phone,
+        verified_at=_rfc3339(proof.verified_ms),
+        token=proof.token,
+        token_expires_at=_rfc3339(proof.token_ends * 1000),
     )
 
 
-def _common(view: VerificationView) -> dict[str, Any]:
+def _common_members(view: VerificationView) -> dict[str, Any]:
     return {
         "verification_id": view.verification_id,
         "status": VerificationStatus(view.status),
@@ -52,23 +52,23 @@ def _common(view: VerificationView) -> dict[str, Any]:
         "phone": view.masked,
         "country": view.country,
         "code_length": view.code_length,
-        "expires_at": _time(view.expires_ms),
-        "expires_in": _left(view.expires_ms, view.now_ms),
-        "resend_at": _time(_whole_second(view.resend_ms)),
-        "resend_in": _left(view.resend_ms, view.now_ms),
+        "expires_at": _rfc3339(view.expires_ms),
+        "expires_in": _seconds_until(view.expires_ms, view.now_ms),
+        "resend_at": _rfc3339(_round_up_to_second(view.resend_ms)),
+        "resend_in": _seconds_until(view.resend_ms, view.now_ms),
         "attempts_left": view.attempts_left,
         "sends_left": view.sends_left,
     }
 
 
-def _left(at_ms: int, now_ms: int) -> int:
+def _seconds_until(at_ms: int, now_ms: int) -> int:
     return max(0, -(-(at_ms - now_ms) // 1000))
 
 
-def _whole_second(ms: int) -> int:
-    """Round up: who comes at that second is not too early."""
+def _round_up_to_second(ms: int) -> int:
+    """Round up, so that a request in that second is not too early."""
     return -(-ms // 1000) * 1000
 
 
-def _time(ms: int) -> str:
+def _rfc3339(ms: int) -> str:
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,279 +1,189 @@
-"""What happens to every request before and after its handler: a plain ASGI layer around the framework.
+"""Check every request before Litestar routes it, and complete every response: a plain ASGI middleware.
 
-Judged here, in the contract's order: size, path and method, media type, then the key. OPTIONS is answered here, and
-HEAD is served as GET without its body. Added to every reply, whoever made it: `Cache-Control: no-store`,
-`X-Content-Type-Options: nosniff` and `X-Request-Id`. Written once per request: a metric and, outside of probes, a log
-line.
+It checks in the order of the contract: body size, path and method, media type, API key, store. It answers OPTIONS, and
+serves HEAD as GET without the body. Each response, whoever made it, gets `Cache-Control: no-store`,
+`X-Content-Type-Options: nosniff` and `X-Request-Id`. Each request is counted once and, except for probes, logged once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
 import structlog
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils import normalize_path
 
-from otp_service.api.auth import Keys, Network, Principal, client_address, is_trusted, network_of
-from otp_service.api.headers import AUTHORIZATION, IDEMPOTENCY_KEY, Headers, check_media, request_id, single
-from otp_service.api.methods import PathMethods
-from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, RefusedWith, problem_body, problem_headers
+from otp_service.api.asgi_messages import ClientDisconnected, ResponseWriter, allow_header, read_body, replay_body
+from otp_service.api.auth import ApiKeys, Network, client_address, is_trusted_proxy, network_of
+from otp_service.api.endpoints import Endpoint, EndpointIndex, EndpointRules
+from otp_service.api.headers import (
+    AUTHORIZATION,
+    IDEMPOTENCY_KEY,
+    Headers,
+    check_content_type,
+    request_id,
+    single_header,
+)
+from otp_service.api.problems import RefusedWithHeaders
+from otp_service.api.request_context import RequestContext, set_context
 from otp_service.api.response_pacing import Pacer
-from otp_service.delivery.receipts import PATH as RECEIPTS
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG, METRICS
 
-__all__ = ["FACTS", "MAX_BODY_BYTES", "Edge"]
+__all__ = ["ApiMiddleware"]
 
-MAX_BODY_BYTES: Final = 64 * 1024
-_DECLARED_DIGITS: Final = 18
-"""A Content-Length of more digits is not read as a number, which would take its time."""
-_ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-_FORWARDED: Final = b"x-forwarded-for"
-
-FACTS: Final = "otp.facts"
-"""Where a handler leaves what the request's one log line is to say."""
-
-_JSON_ROUTES: Final = frozenset(
-    {"/v1/request-code", "/v1/verify-code", "/v1/normalize-phone", "/v1/admin/recipients/unlock"}
-)
-_VERIFICATIONS: Final = "/v1/verifications/"
-_REFUSED: Final = 400
-_STORELESS: Final = "/v1/normalize-phone"
-_HASHED: Final[Mapping[str, frozenset[int]]] = {
-    "/v1/request-code": frozenset({202}),
-    "/v1/verify-code": frozenset({200, 422}),
-}
-"""The answers that have taken a hash, by route; all others are paced (`pacing.py`)."""
-_QUIET: Final = frozenset({"/livez", "/readyz", "/metrics", "/dev/messages"})
-"""What is asked for again and again by machines and pages: counted, and not logged."""
-
-_KNOWN: Final = _JSON_ROUTES | _QUIET | {"/.well-known/jwks.json"}
+_FORWARDED_FOR: Final = b"x-forwarded-for"
+_FIRST_ERROR_STATUS: Final = 400
+_UNKNOWN_ENDPOINT: Final = Endpoint("other", frozenset(), EndpointRules())
 _MAX_PATH_CHARACTERS: Final = 1024
-"""What is longer names nothing of ours, cut or not; and the framework keeps the last 1024 paths that it has seen."""
+"""No path of the API is longer. Longer ones are cut, because Litestar caches the last 1024 paths that it has seen."""
 
 
-class Edge:
-    """The outermost layer."""
+class ApiMiddleware:
+    """The outermost ASGI layer of the application."""
 
     def __init__(
         self,
         app: ASGIApp,
-        keys: Keys,
-        trusted_proxies: Sequence[Network],
-        gate: Callable[[], None],
-        methods: PathMethods,
+        api_keys: ApiKeys,
+        endpoints: EndpointIndex,
         *,
+        trusted_proxies: Sequence[Network],
+        check_store: Callable[[], None],
         workers: int = 1,
     ) -> None:
-        """Stand around `app`, one of `workers` processes; `gate` raises `Refused` while the store may not be used."""
+        """Wrap `app`.
+
+        Args:
+            app: The application that gets the requests that pass all checks.
+            api_keys: The configured keys.
+            endpoints: The endpoints of `app`.
+            trusted_proxies: The networks whose `X-Forwarded-For` is believed.
+            check_store: Raises `Refused` while the store may not be used.
+            workers: How many processes share the CPU cores, this one included.
+        """
         self._app = app
-        self._keys = keys
-        self._trusted = trusted_proxies
-        self._gate = gate
-        self._methods = methods
-        self._pacer = Pacer(alone=workers == 1)
-        self._warned = False
+        self._api_keys = api_keys
+        self._endpoints = endpoints
+        self._trusted_proxies = trusted_proxies
+        self._check_store = check_store
+        self._pacer = Pacer(single_process=workers == 1)
+        self._has_warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
+        """Serve one ASGI connection: a request, or the lifespan."""
         if scope["type"] == ScopeType.HTTP:
-            await self._http(scope, receive, send)
+            await self._serve_request(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _http(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def _serve_request(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         method = scope["method"]
-        scope = scope.copy()  # the server's own is left as it is: it reads the method there
+        scope = scope.copy()  # the server reads the method from its own scope, so that one is not changed
         headers = dict(scope["headers"])
-        own_id = request_id(scope, headers)
-        facts = cast("dict[str, Any]", scope)  # for members of our own
-        reply = _Reply(send, own_id, partial(self._wait, scope, facts), bodiless=method == "HEAD")
-        # as the router reads it: what is judged is what is served
-        facts["path"] = normalize_path(scope["path"][:_MAX_PATH_CHARACTERS])
-        facts["otp.request_id"] = own_id
-        facts[FACTS] = {}
+        scope["path"] = normalize_path(scope["path"][:_MAX_PATH_CHARACTERS])  # as Litestar's router does
+        context = RequestContext(request_id(scope, headers), self._endpoints.match(scope["path"]))
+        set_context(scope, context)
+        pace = partial(self._pace, scope, context)
+        response = ResponseWriter(send, context.request_id, pace, omit_body=method == "HEAD")
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=own_id):
+        with structlog.contextvars.bound_contextvars(request_id=context.request_id):
             try:
-                await self._serve(scope, facts, headers, receive, reply)
+                await self._check_and_forward(scope, context, headers, receive, response)
             finally:
-                _record(method, scope["path"], facts.get(FACTS, {}), reply.status, time.perf_counter() - started)
+                _record(method, context, response.status, time.perf_counter() - started)
 
-    async def _serve(
-        self, scope: HTTPScope, facts: dict[str, Any], headers: Headers, receive: Receive, reply: _Reply
+    async def _check_and_forward(
+        self, scope: HTTPScope, context: RequestContext, headers: Headers, receive: Receive, response: ResponseWriter
     ) -> None:
         try:
-            body = await _read_body(headers, receive)
-            methods = self._check_method(scope, facts)
-            if methods is not None and scope["method"] == "OPTIONS":
-                await reply.allow(methods)
-                return
-            self._judge(scope, facts, headers)
+            context.body = await read_body(headers, receive)
+            if (endpoint := context.endpoint) is not None:
+                _check_method(scope["method"], endpoint)
+                if scope["method"] == "OPTIONS":
+                    await response.send_options(endpoint.methods)
+                    return
+                self._check_access(scope, context, headers, endpoint.rules)
         except Refused as refused:
-            facts[FACTS]["outcome"] = refused.reason.value
-            await reply.refuse(refused)
+            context.log_fields["outcome"] = refused.reason.value
+            await response.send_problem(refused)
             return
-        except _Gone:
+        except ClientDisconnected:
             return
-        facts["otp.body"] = body
-        await self._app(scope, _replay(body, receive), reply.send)
-
-    async def _wait(self, scope: HTTPScope, facts: dict[str, Any], status: int) -> None:
-        """Hold an answer that cost no hash back while its caller has had more than its share of them."""
-        path, now = scope["path"], time.monotonic()
-        principal: Principal | None = facts.get("otp.principal")
-        client = scope.get("client")
-        caller: tuple[object, object] = (client and client[0], path in _QUIET)
-        if principal is not None:
-            caller = (principal.tenant.name, principal.key_id)
-        if status in _HASHED.get(path, ()):
-            self._pacer.note(caller, now)
-        elif pause := self._pacer.pause(caller, now, refused=status >= _REFUSED):
-            await asyncio.sleep(pause)
-
-    def _check_method(self, scope: HTTPScope, facts: dict[str, Any]) -> frozenset[str] | None:
-        """Give the methods of a path, None for one that only the layers below may know; raise `Refused`: 404, 405."""
-        methods = self._methods.of(scope["path"])
-        if methods is not None and scope["method"] not in methods:
-            if not methods:
-                raise Refused(Reason.NOT_FOUND)
-            raise RefusedWith({"Allow": _listed(methods)}, Reason.METHOD_NOT_ALLOWED, "Use a method that Allow names.")
         if scope["method"] == "HEAD":
-            facts["method"] = "GET"
-        return methods
+            scope["method"] = cast("Any", "GET")
+        await self._app(scope, replay_body(context.body, receive), response.send)
 
-    def _judge(self, scope: HTTPScope, facts: dict[str, Any], headers: Headers) -> None:
-        path, method = scope["path"], scope["method"]
-        if path in _JSON_ROUTES:
-            check_media(scope, headers)
-        elif path.startswith(RECEIPTS):  # what proves such a call is its gateway's affair
-            self._gate()
-            return
-        elif not (path.startswith(_VERIFICATIONS) and method in ("GET", "DELETE")):
-            return
-        facts["otp.principal"] = principal = self._keys.principal(single(scope, headers, AUTHORIZATION))
-        facts[FACTS].update(tenant=principal.tenant.name, api_key=principal.key_id)
-        single(scope, headers, IDEMPOTENCY_KEY)
-        if path != _STORELESS:
-            self._gate()
-        facts["otp.client"] = self._client(scope, headers)
+    def _check_access(self, scope: HTTPScope, context: RequestContext, headers: Headers, rules: EndpointRules) -> None:
+        """Check what the endpoint requires besides the method. Raises `Refused`."""
+        if rules.body is not None:
+            check_content_type(scope, headers)
+        if rules.needs_api_key:
+            context.principal = self._api_keys.authenticate(single_header(scope, headers, AUTHORIZATION))
+            context.log_fields.update(tenant=context.principal.tenant.name, api_key=context.principal.key_id)
+            single_header(scope, headers, IDEMPOTENCY_KEY)
+        if rules.needs_store:
+            self._check_store()
+        if rules.needs_api_key:
+            context.client_address = self._client_address(scope, headers)
 
-    def _client(self, scope: HTTPScope, headers: Headers) -> str | None:
-        """Find who called, behind trusted proxies."""
-        client = scope.get("client")
-        peer = client[0] if client else None
-        if _FORWARDED not in headers:
+    def _client_address(self, scope: HTTPScope, headers: Headers) -> str | None:
+        """Return the address of the caller, behind trusted proxies; None on a Unix socket."""
+        peer = _peer_address(scope)
+        if _FORWARDED_FOR not in headers:
             return peer
-        forwarded = b",".join(value for name, value in scope["headers"] if name == _FORWARDED).decode("latin-1")
-        if not self._warned and not (peer and is_trusted(peer, self._trusted)):
-            self._warned = True
-            hint = "X-Forwarded-For of this peer is not believed; if it is a proxy of yours, name it in trusted_proxies"
+        forwarded = b",".join(value for name, value in scope["headers"] if name == _FORWARDED_FOR).decode("latin-1")
+        if not self._has_warned and not (peer and is_trusted_proxy(peer, self._trusted_proxies)):
+            self._has_warned = True
+            hint = "X-Forwarded-For of this peer is ignored; if the peer is your proxy, add it to trusted_proxies"
             LOG.warning("forwarded_for_ignored", peer_network=network_of(peer), hint=hint)
-        return client_address(peer, forwarded, self._trusted)
+        return client_address(peer, forwarded, self._trusted_proxies)
+
+    async def _pace(self, scope: HTTPScope, context: RequestContext, status: int) -> None:
+        """Delay a response for which no hash was computed while its caller exceeds the rate of such responses."""
+        now = time.monotonic()
+        rules = (context.endpoint or _UNKNOWN_ENDPOINT).rules
+        caller: tuple[object, object] = (_peer_address(scope), rules.logged)
+        if context.principal is not None:
+            caller = (context.principal.tenant.name, context.principal.key_id)
+        if status in rules.hashed_statuses:
+            self._pacer.record_response(caller, now)
+        elif delay := self._pacer.delay_seconds(caller, now, is_error=status >= _FIRST_ERROR_STATUS):
+            await asyncio.sleep(delay)
 
 
-class _Gone(Exception):
-    """The client went away before its body was complete."""
+def _check_method(method: str, endpoint: Endpoint) -> None:
+    """Raise `Refused` if the endpoint does not exist (404) or does not have the method (405)."""
+    if not endpoint.methods:
+        raise Refused(Reason.NOT_FOUND)
+    if method not in endpoint.methods:
+        headers = {"Allow": allow_header(endpoint.methods)}
+        raise RefusedWithHeaders(headers, Reason.METHOD_NOT_ALLOWED, "Use a method that the Allow header lists.")
 
 
-class _Reply:
-    """Passes messages on with our headers added, and remembers the status."""
-
-    def __init__(
-        self, send: Send, request_id: str, before: Callable[[int], Awaitable[None]], *, bodiless: bool
-    ) -> None:
-        self._send = send
-        self._request_id = request_id
-        self._before = before
-        self._bodiless = bodiless
-        self.status = 0
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            await self._before(self.status)
-            own = [*_ALWAYS, (b"x-request-id", self._request_id.encode())]
-            kept = [(name, value) for name, value in message["headers"] if name.lower() != b"cache-control"]
-            message["headers"] = [*kept, *own]
-        elif self._bodiless and message["type"] == "http.response.body":
-            message["body"] = b""
-        await self._send(message)
-
-    async def refuse(self, refused: Refused) -> None:
-        body = problem_body(refused, self._request_id)
-        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem_headers(refused)}
-        await self._answer(PROBLEMS[refused.reason][0], headers, body)
-
-    async def allow(self, methods: frozenset[str]) -> None:
-        """Answer OPTIONS."""
-        await self._answer(204, {"allow": _listed(methods)}, b"")
-
-    async def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await self.send({"type": "http.response.start", "status": status, "headers": raw})
-        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+def _peer_address(scope: HTTPScope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
 
 
-def _listed(methods: frozenset[str]) -> str:
-    return ", ".join(sorted(methods))
-
-
-async def _read_body(headers: Headers, receive: Receive) -> bytes:
-    """Read the whole body, or refuse it as soon as it is known to be too large."""
-    declared = headers.get(b"content-length", b"0")
-    too_large = Refused(Reason.BODY_TOO_LARGE, f"At most {MAX_BODY_BYTES} bytes.")
-    if declared.isdigit() and (len(declared) > _DECLARED_DIGITS or int(declared) > MAX_BODY_BYTES):
-        raise too_large
-    if declared == b"0" and b"transfer-encoding" not in headers:
-        return b""
-    parts, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise _Gone
-        part = message.get("body", b"")
-        parts.append(part)
-        size += len(part)
-        more = message.get("more_body", False)
-        if size > MAX_BODY_BYTES:
-            raise too_large
-    return b"".join(parts)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give the body once more to whoever reads below; after it, what comes from the client."""
-    given = False
-
-    async def replayed() -> Any:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replayed
-
-
-def _record(method: str, path: str, facts: dict[str, Any], status: int, seconds: float) -> None:
-    """Count the request and write its one line: what was asked, what became of it."""
-    route = _route(path)
-    METRICS.requests.labels(route, str(status)).inc()
-    METRICS.request_seconds.labels(route).observe(seconds)
-    if path not in _QUIET:
-        facts.setdefault("outcome", "ok" if status else "client_gone")
+def _record(method: str, context: RequestContext, status: int, seconds: float) -> None:
+    """Count the request, and write its log line if the endpoint is logged. `status` is 0 if there was no response."""
+    endpoint = context.endpoint or _UNKNOWN_ENDPOINT
+    METRICS.requests.labels(endpoint.label, str(status)).inc()
+    METRICS.request_seconds.labels(endpoint.label).observe(seconds)
+    if endpoint.rules.logged:
+        context.log_fields.setdefault("outcome", "ok" if status else "client_gone")
         duration_ms = round(seconds * 1000, 1)
-        LOG.info("request", method=method, route=route, status=status, duration_ms=duration_ms, **facts)
-
-
-def _route(path: str) -> str:
-    """Name a route without what a caller put into its path."""
-    if path in _KNOWN:
-        return path
-    templates = {_VERIFICATIONS: _VERIFICATIONS + "{id}", RECEIPTS: RECEIPTS + "{provider}"}
-    return next((template for start, template in templates.items() if path.startswith(start)), "other")
+        LOG.info(
+            "request",
+            method=method,
+            route=endpoint.label,
+            status=status,
+            duration_ms=duration_ms,
+            **context.log_fields,
+        )

@@ -1,4 +1,4 @@
-"""The OpenAPI document at `/schema`: as JSON, and as one page that needs nothing from anywhere else."""
+"""The OpenAPI document at `/schema`: as JSON, and as one HTML page without external resources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from otp_service import __version__
-from otp_service.api.openapi_examples import REQUESTS
+from otp_service.api.openapi_examples import REQUEST_EXAMPLES
 
 __all__ = ["SCHEMA", "openapi_config"]
 
@@ -28,14 +28,14 @@ _STYLE: Final = (
 )
 
 
-class _Page(OpenAPIRenderPlugin):
-    """One plain page, made here: no script, nothing fetched from another host."""
+class _HtmlPlugin(OpenAPIRenderPlugin):
+    """Renders one HTML page without scripts and without resources from other hosts."""
 
     def __init__(self) -> None:
         super().__init__(path="/")
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        del request  # the page is the same for everybody
+        del request  # the page does not depend on it
         info = openapi_schema["info"]
         parts = [
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
@@ -45,30 +45,30 @@ class _Page(OpenAPIRenderPlugin):
         ]
         for path, item in openapi_schema["paths"].items():
             for method, operation in item.items():
-                parts += _operation(path, method, operation)
+                parts += _operation_html(path, method, operation)
         return "".join(parts).encode()
 
 
-class _Document(JsonRenderPlugin):
-    """The document itself; it is made when it is first asked for, not at every start."""
+class _JsonPlugin(JsonRenderPlugin):
+    """Renders the document as JSON. Litestar builds it at the first request, not at startup."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Add what the framework leaves out: an example of each body, and that unknown members are refused."""
+        """Add what Litestar leaves out: an example of each body, and that unknown members are refused."""
         schemas = openapi_schema["components"]["schemas"]
-        for body, example in REQUESTS.items():
+        for body, example in REQUEST_EXAMPLES.items():
             schemas[body.__name__].update(additionalProperties=False, examples=[example])
             for member in schemas[body.__name__]["properties"].values():
                 if "pattern" in member:
-                    member["pattern"] = _ecma(member["pattern"])
+                    member["pattern"] = _ecma_pattern(member["pattern"])
         return super().render(request, openapi_schema)
 
 
-def _ecma(pattern: str) -> str:
-    r"""Write a pattern of ours as JSON Schema has them (ECMA-262), where `$` is the very end and `\Z` is unknown."""
+def _ecma_pattern(pattern: str) -> str:
+    r"""Convert a Python pattern to ECMA-262, as JSON Schema requires: there `$` is the end, and `\Z` is unknown."""
     return pattern.replace(r"\A", "^").replace(r"\Z", "$")
 
 
-def _operation(path: str, method: str, operation: dict[str, Any]) -> list[str]:
+def _operation_html(path: str, method: str, operation: dict[str, Any]) -> list[str]:
     parts = [
         f"<h2><code><span class=m>{method.upper()}</span> {html.escape(path)}</code></h2>",
         f"<p>{html.escape(operation.get('summary', ''))}. {html.escape(operation.get('description', ''))}</p>",
@@ -76,22 +76,22 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> list[str]:
     for status, reply in operation.get("responses", {}).items():
         for media in reply.get("content", {}).values():
             for name, example in media.get("examples", {}).items():
-                shown = msgspec.json.format(msgspec.json.encode(example.get("value")), indent=2).decode()
+                value = msgspec.json.format(msgspec.json.encode(example.get("value")), indent=2).decode()
                 label = html.escape(str(example.get("summary", name)))
                 parts.append(f"<details><summary>{status} <code>{label}</code></summary>")
-                parts.append(f"<pre>{html.escape(shown)}</pre></details>")
+                parts.append(f"<pre>{html.escape(value)}</pre></details>")
     return parts
 
 
 def openapi_config() -> OpenAPIConfig:
-    """Describe the contract."""
+    """Return how Litestar builds and serves the OpenAPI document."""
     return OpenAPIConfig(
         title="OTP service",
         version=__version__,
         description="Proves that a person holds a phone number.",
         path=SCHEMA,
         use_handler_docstrings=True,
-        render_plugins=[_Page(), _Document()],
+        render_plugins=[_HtmlPlugin(), _JsonPlugin()],
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", description="An API key.")}
         ),

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of every reply, with an example of each that a reader can copy."""
+"""Every response in the OpenAPI document, each with an example."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from litestar.openapi.spec import Example
 
 from otp_service.api.problems import PROBLEMS, TYPE_PREFIX
 from otp_service.api.schemas import (
+    HealthStatus,
     Jwks,
     NormalizedPhone,
     NormalizePhone,
     Problem,
+    ReceiptAccepted,
     RequestCodeBody,
     RequestedCode,
-    State,
-    Taken,
     UnlockBody,
     UnlockedRecipient,
     VerificationBody,
@@ -26,21 +26,21 @@ from otp_service.api.schemas import (
 )
 from otp_service.domain.errors import Reason
 
-__all__ = ["BEARER", "METRICS_TYPE", "REQUESTS", "responses"]
+__all__ = ["BEARER", "METRICS_TYPE", "REQUEST_EXAMPLES", "responses"]
 
 BEARER: Final = [{"bearer": list[str]()}]
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-REQUESTS: Final[dict[type[Any], dict[str, Any]]] = {
+REQUEST_EXAMPLES: Final[dict[type[Any], dict[str, Any]]] = {
     RequestCodeBody: {"phone": "0812-1010-0055", "purpose": "login", "country": "ID", "locale": "id"},
     VerifyCodeBody: {"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456"},
     NormalizePhone: {"phone": "0812-1010-0055", "country": "ID"},
     UnlockBody: {"phone": "0812-1010-0055", "country": "ID"},
 }
-"""What may be sent, body by body."""
+"""An example of each request body."""
 
-_REQUESTED: Final[dict[str, Any]] = {
+_PENDING: Final[dict[str, Any]] = {
     "verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw",
     "status": "pending",
     "purpose": "login",
@@ -56,8 +56,8 @@ _REQUESTED: Final[dict[str, Any]] = {
     "sends_left": 4,
 }
 _DELIVERY: Final = {"provider": "jakarta", "status": "sent", "at": "2026-11-22T10:00:00Z", "error": None}
-_SUCCESSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
-    "request_code": (202, RequestedCode, _REQUESTED),
+_SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
+    "request_code": (202, RequestedCode, _PENDING),
     "verify_code": (
         200,
         VerifiedCode,
@@ -74,13 +74,13 @@ _SUCCESSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
     "read": (
         200,
         VerificationBody,
-        {**_REQUESTED, "created_at": "2026-11-22T10:00:00Z", "ended_at": None, "deliveries": [_DELIVERY]},
+        {**_PENDING, "created_at": "2026-11-22T10:00:00Z", "ended_at": None, "deliveries": [_DELIVERY]},
     ),
     "cancel": (
         200,
         VerificationBody,
         {
-            **_REQUESTED,
+            **_PENDING,
             "status": "canceled",
             "created_at": "2026-11-22T10:00:00Z",
             "ended_at": "2026-11-22T10:00:20Z",
@@ -93,9 +93,9 @@ _SUCCESSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
         {"e164": "+6281210100055", "national": "0812-1010-0055", "country": "ID", "type": "mobile", "mobile": True},
     ),
     "unlock": (200, UnlockedRecipient, {"phone": "+62812*****055", "unlocked": True, "failures_cleared": 100}),
-    "receipt": (200, Taken, {}),
-    "live": (200, State, {"status": "live"}),
-    "ready": (200, State, {"status": "ready"}),
+    "receipt": (200, ReceiptAccepted, {}),
+    "live": (200, HealthStatus, {"status": "live"}),
+    "ready": (200, HealthStatus, {"status": "ready"}),
     "metrics": (200, str, '# TYPE otp_requests_total counter\notp_requests_total{route="/livez",status="200"} 1.0\n'),
     "jwks": (
         200,
@@ -119,7 +119,7 @@ _KEY: Final = (Reason.KEY_MISSING, Reason.KEY_INVALID)
 _JSON: Final = (Reason.REQUEST_MALFORMED, *_KEY, Reason.BODY_TOO_LARGE, Reason.MEDIA_TYPE_UNSUPPORTED)
 _IDEMPOTENT: Final = (Reason.IDEMPOTENCY_IN_FLIGHT, Reason.IDEMPOTENCY_MISMATCH)
 _STORE: Final = (Reason.STORE_UNAVAILABLE, Reason.OVERLOADED)
-_PROBLEMS: Final[dict[str, tuple[Reason, ...]]] = {
+_REASONS: Final[dict[str, tuple[Reason, ...]]] = {
     "request_code": (
         *_JSON,
         *_IDEMPOTENT,
@@ -159,49 +159,55 @@ _PROBLEMS: Final[dict[str, tuple[Reason, ...]]] = {
     "jwks": (),
     "metrics": (),
 }
-_EXTRAS: Final[dict[Reason, dict[str, Any]]] = {
+_EXTRA_MEMBERS: Final[dict[Reason, dict[str, Any]]] = {
     Reason.REQUEST_MALFORMED: {"errors": [{"pointer": "/phone", "detail": "is required"}]},
     Reason.CODE_INCORRECT: {"attempts_left": 4},
     Reason.RATE_LIMITED: {"limit": "recipient"},
 }
-_WITH_RETRY: Final = (429, 503)
+_RETRY_STATUSES: Final = (429, 503)
 
 
 @dataclass
-class _Shown(Example):
-    """An example as it is: the framework would write its key into it, and leave nulls out of it."""
+class _Example(Example):
+    """An example that is rendered unchanged: Litestar would add its id and remove null members."""
 
     def to_schema(self) -> dict[str, Any]:
         return {"summary": self.summary, "value": self.value}
 
 
 def responses(action: str) -> dict[int, ResponseSpec]:
-    """Document every reply of `action`: its success, and each problem under its status."""
-    status, body, example = _SUCCESSES[action]
+    """Return the documentation of all responses of an action, by status.
+
+    Args:
+        action: A key of `_SUCCESS_RESPONSES`, such as `request_code`.
+    """
+    status, body, example = _SUCCESS_RESPONSES[action]
     specs = {
         status: ResponseSpec(
             data_container=body,
-            description="Done.",
-            examples=[_Shown(summary=action, value=example)],
+            description="Success.",
+            examples=[_Example(summary=action, value=example)],
             generate_examples=False,
             media_type=METRICS_TYPE if body is str else "application/json",
         )
     }
     by_status: dict[int, list[Reason]] = {}
-    for reason in _PROBLEMS[action]:
+    for reason in _REASONS[action]:
         by_status.setdefault(PROBLEMS[reason][0], []).append(reason)
     for problem_status, reasons in sorted(by_status.items()):
         specs[problem_status] = ResponseSpec(
             data_container=Problem,
             media_type="application/problem+json",
             description=" or ".join(f"`{reason.value}`" for reason in reasons),
-            examples=[_Shown(id=reason.value, summary=reason.value, value=_problem(reason)) for reason in reasons],
+            examples=[
+                _Example(id=reason.value, summary=reason.value, value=_problem_example(reason)) for reason in reasons
+            ],
             generate_examples=False,
         )
     return specs
 
 
-def _problem(reason: Reason) -> dict[str, Any]:
+def _problem_example(reason: Reason) -> dict[str, Any]:
     status, title = PROBLEMS[reason]
     body: dict[str, Any] = {
         "type": TYPE_PREFIX + reason.value,
@@ -210,8 +216,8 @@ def _problem(reason: Reason) -> dict[str, Any]:
         "detail": title + ".",
         "code": reason.value,
         "request_id": "b6Zr0mTq4vXw1yAa",
-        **_EXTRAS.get(reason, {}),
+        **_EXTRA_MEMBERS.get(reason, {}),
     }
-    if status in _WITH_RETRY:
+    if status in _RETRY_STATUSES:
         body["retry_after"] = 30
     return body

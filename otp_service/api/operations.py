@@ -1,4 +1,4 @@
-"""The routes for machines: probes, metrics and the keys that proofs are checked with."""
+"""Routes for operations: probes, metrics, and the public keys of proof tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from litestar import Request, get
 
 from otp_service.api import openapi_examples
-from otp_service.api.schemas import Jwks, State
+from otp_service.api.endpoints import endpoint_rules
+from otp_service.api.schemas import HealthStatus, Jwks
 
 __all__ = ["jwks", "live", "metrics", "ready"]
 
@@ -15,48 +16,52 @@ __all__ = ["jwks", "live", "metrics", "ready"]
 @get(
     "/livez",
     operation_id="live",
-    summary="Whether this process lives",
+    summary="Check that the process is alive",
     tags=["operations"],
+    opt=endpoint_rules(logged=False),
     responses=openapi_examples.responses("live"),
 )
-async def live() -> State:
-    """Answer as long as the event loop turns, whatever the store does."""
-    return State("live")
+async def live() -> HealthStatus:
+    """Answer 200 as long as the event loop runs, whatever the state of the store."""
+    return HealthStatus("live")
 
 
 @get(
     "/readyz",
     operation_id="ready",
-    summary="Whether it can serve",
+    summary="Check that the service can answer requests",
     tags=["operations"],
+    opt=endpoint_rules(logged=False),
     responses=openapi_examples.responses("ready"),
 )
-async def ready(request: Request[Any, Any, Any]) -> State:
-    """Answer 200 while the store answers, and 503 otherwise."""
-    await request.app.state.ready()
-    return State("ready")
+async def ready(request: Request[Any, Any, Any]) -> HealthStatus:
+    """Answer 200 while the store can be used, and 503 otherwise."""
+    await request.app.state.check_ready()
+    return HealthStatus("ready")
 
 
 @get(
     "/.well-known/jwks.json",
     operation_id="jwks",
-    summary="The keys of proof tokens",
+    summary="Get the public keys of proof tokens",
     tags=["operations"],
+    opt=endpoint_rules(),
     responses=openapi_examples.responses("jwks"),
 )
 async def jwks(request: Request[Any, Any, Any]) -> Jwks:
-    """List the public keys, those of retired keys too while they are configured."""
-    return request.app.state.jwks  # type: ignore[no-any-return]  # the composition root's
+    """Return all configured public keys, also those that no longer sign."""
+    return request.app.state.jwks  # type: ignore[no-any-return]  # set in `make_app`
 
 
 @get(
     "/metrics",
     operation_id="metrics",
-    summary="Prometheus metrics",
+    summary="Get Prometheus metrics",
     tags=["operations"],
     media_type=openapi_examples.METRICS_TYPE,
+    opt=endpoint_rules(logged=False),
     responses=openapi_examples.responses("metrics"),
 )
 async def metrics(request: Request[Any, Any, Any]) -> bytes:
-    """Give the metrics of all workers in Prometheus' text format."""
-    return request.app.state.metrics()  # type: ignore[no-any-return]  # the composition root's
+    """Return the metrics of all workers in the Prometheus text format."""
+    return request.app.state.metrics()  # type: ignore[no-any-return]  # set in `make_app`

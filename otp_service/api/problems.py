@@ -1,4 +1,4 @@
-"""Refusals as RFC 9457 problems: one table from a reason to its status and title."""
+"""Turn refusals into RFC 9457 problem responses. `PROBLEMS` gives each reason its status and title."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = [
     "MEDIA_TYPE",
     "PROBLEMS",
     "TYPE_PREFIX",
-    "RefusedWith",
+    "RefusedWithHeaders",
     "problem_body",
     "problem_headers",
     "retry_after_seconds",
@@ -24,50 +24,50 @@ TYPE_PREFIX: Final = "urn:otp-service:problem:"
 
 PROBLEMS: Final[dict[Reason, tuple[int, str]]] = {
     Reason.REQUEST_MALFORMED: (400, "The request is malformed"),
-    Reason.KEY_MISSING: (401, "An API key is needed"),
+    Reason.KEY_MISSING: (401, "An API key is required"),
     Reason.KEY_INVALID: (401, "The API key is not valid"),
     Reason.SCOPE_MISSING: (403, "The API key lacks a scope"),
     Reason.PURPOSE_NOT_ALLOWED: (403, "The purpose is not allowed"),
     Reason.COUNTRY_NOT_ALLOWED: (403, "The country is not allowed"),
-    Reason.NOT_FOUND: (404, "There is nothing here"),
+    Reason.NOT_FOUND: (404, "The path does not exist"),
     Reason.VERIFICATION_UNKNOWN: (404, "The verification is unknown"),
-    Reason.METHOD_NOT_ALLOWED: (405, "The method is not allowed here"),
+    Reason.METHOD_NOT_ALLOWED: (405, "The method is not allowed"),
     Reason.REQUEST_TIMEOUT: (408, "The request took too long to arrive"),
-    Reason.VERIFICATION_USED: (409, "The verification was used already"),
-    Reason.VERIFICATION_SUPERSEDED: (409, "A newer verification took its place"),
+    Reason.VERIFICATION_USED: (409, "The verification has already been used"),
+    Reason.VERIFICATION_SUPERSEDED: (409, "A newer verification has replaced this one"),
     Reason.VERIFICATION_CANCELED: (409, "The verification was canceled"),
-    Reason.IDEMPOTENCY_IN_FLIGHT: (409, "The same request is being answered"),
+    Reason.IDEMPOTENCY_IN_FLIGHT: (409, "A request with this idempotency key is in progress"),
     Reason.VERIFICATION_EXPIRED: (410, "The verification has expired"),
     Reason.BODY_TOO_LARGE: (413, "The body is too large"),
     Reason.MEDIA_TYPE_UNSUPPORTED: (415, "The media type is not supported"),
     Reason.PHONE_INVALID: (422, "The phone number is not valid"),
     Reason.PHONE_NOT_MOBILE: (422, "The phone number is not mobile"),
-    Reason.IDEMPOTENCY_MISMATCH: (422, "The idempotency key belongs to another request"),
+    Reason.IDEMPOTENCY_MISMATCH: (422, "The idempotency key was used for another request"),
     Reason.CODE_INCORRECT: (422, "The code is incorrect"),
     Reason.RESEND_TOO_SOON: (429, "It is too soon for another code"),
-    Reason.RATE_LIMITED: (429, "A limit is reached"),
+    Reason.RATE_LIMITED: (429, "A rate limit is reached"),
     Reason.ATTEMPTS_EXHAUSTED: (429, "No attempts are left"),
     Reason.RECIPIENT_LOCKED: (429, "The number is locked"),
     Reason.SPEND_CAP_REACHED: (429, "A spending cap is reached"),
     Reason.HEADERS_TOO_LARGE: (431, "The request head is too large"),
-    Reason.INTERNAL_ERROR: (500, "Something went wrong here"),
+    Reason.INTERNAL_ERROR: (500, "The service failed"),
     Reason.STORE_UNAVAILABLE: (503, "The store is unavailable"),
     Reason.OVERLOADED: (503, "The service is overloaded"),
     Reason.NO_ROUTE: (503, "No provider serves this number"),
 }
 
 
-class RefusedWith(Refused):
-    """A refusal whose reply has more headers than its reason asks for."""
+class RefusedWithHeaders(Refused):
+    """A refusal whose response has additional headers."""
 
     def __init__(self, headers: Mapping[str, str], reason: Reason, detail: str = "") -> None:
-        """Refuse for `reason`, and add `headers`."""
+        """Refuse for `reason`, and add `headers` to the response."""
         super().__init__(reason, detail)
         self.headers = headers
 
 
 def retry_after_seconds(refused: Refused) -> int | None:
-    """Whole seconds, at least 1, for every 429 and 503; None where coming again is of no use."""
+    """Return whole seconds, at least 1, for every 429 and 503; None if a retry cannot succeed."""
     status, _ = PROBLEMS[refused.reason]
     if refused.retry_after_ms is None and status not in (429, 503):
         return None
@@ -75,7 +75,7 @@ def retry_after_seconds(refused: Refused) -> int | None:
 
 
 def problem_body(refused: Refused, request_id: str) -> bytes:
-    """Write a refusal down; it says nothing of the number, the code or a gateway."""
+    """Return the JSON body of a refusal. It never contains the phone number, the code or a gateway's answer."""
     status, title = PROBLEMS[refused.reason]
     body: dict[str, Any] = {
         "type": TYPE_PREFIX + refused.reason.value,
@@ -97,8 +97,8 @@ def problem_body(refused: Refused, request_id: str) -> bytes:
 
 
 def problem_headers(refused: Refused) -> dict[str, str]:
-    """The headers that go with a refusal."""
-    headers = dict(refused.headers) if isinstance(refused, RefusedWith) else {}
+    """Return the headers of a refusal: `Retry-After`, `WWW-Authenticate` and those of `RefusedWithHeaders`."""
+    headers = dict(refused.headers) if isinstance(refused, RefusedWithHeaders) else {}
     if (retry_after := retry_after_seconds(refused)) is not None:
         headers["Retry-After"] = str(retry_after)
     if PROBLEMS[refused.reason][0] == 401:

@@ -1,9 +1,9 @@
-"""Where gateways call us. What a call says is the desk's to judge; here it is only unwrapped."""
+"""Routes that gateways call with delivery receipts. `ReceiptHandler` checks and parses them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 from urllib.parse import parse_qsl
 
 from litestar import Controller, HttpMethod, route
@@ -13,61 +13,62 @@ from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
 from otp_service.api import openapi_examples
-from otp_service.api.request_bodies import StrictRequest
-from otp_service.api.schemas import Taken
-from otp_service.delivery.receipts import PATH
+from otp_service.api.endpoints import endpoint_rules
+from otp_service.api.request_context import ApiRequest
+from otp_service.api.schemas import ReceiptAccepted
+from otp_service.delivery.receipts import PATH, ReceiptHandler
 from otp_service.domain.message import ReceiptRequest
 
-__all__ = ["ReceiptCalls"]
+__all__ = ["ReceiptRoutes"]
 
 _METHODS = [HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT]
 
 
-def _named(what: str) -> Callable[[HTTPRouteHandler, Method, list[str | PathParameterDefinition]], str]:
-    """Name the operation of each method apart, as OpenAPI wants it."""
-    return lambda _handler, method, _path: f"{method.lower()}{what}"
+def _operation_ids(suffix: str) -> Callable[[HTTPRouteHandler, Method, list[str | PathParameterDefinition]], str]:
+    """Return a function that makes a unique OpenAPI operation id for each method of a route."""
+    return lambda _handler, method, _path: f"{method.lower()}{suffix}"
 
 
-class ReceiptCalls(Controller):
-    """Delivery receipts, in whatever form their gateway has."""
+class ReceiptRoutes(Controller):
+    """Delivery receipts, in the form of each gateway. HEAD is not served, because GET changes the delivery."""
 
     path = PATH
     tags = ("receipts",)
-    request_class = StrictRequest
+    request_class = ApiRequest
+    opt = endpoint_rules(label=f"{PATH}{{provider}}", needs_store=True, serves_head=False)
 
     @route(
         "/{provider:str}/{token:str}",
         http_method=_METHODS,
         status_code=200,
-        operation_id=_named("Receipt"),
-        summary="Take a receipt by its token",
+        operation_id=_operation_ids("Receipt"),
+        summary="Deliver a receipt with the token of its message",
         responses=openapi_examples.responses("receipt"),
     )
-    async def by_token(self, request: StrictRequest, provider: FromPath[str], token: FromPath[str]) -> Taken:
-        """Take a gateway's word about the message that the token names; also when nobody knows it any more."""
-        await _received(request, provider, token)
-        return Taken()
+    async def by_token(self, request: ApiRequest, provider: FromPath[str], token: FromPath[str]) -> ReceiptAccepted:
+        """Record what a gateway reports of the message with this token. An unknown message gets 200, too."""
+        return await _receive(request, provider, token)
 
     @route(
         "/{provider:str}",
         http_method=_METHODS,
         status_code=200,
-        operation_id=_named("SignedReceipt"),
-        summary="Take a receipt that its gateway signed",
+        operation_id=_operation_ids("SignedReceipt"),
+        summary="Deliver a receipt that the gateway has signed",
         responses=openapi_examples.responses("receipt"),
     )
-    async def signed(self, request: StrictRequest, provider: FromPath[str]) -> Taken:
-        """Take a gateway's word that is proved by its own signature."""
-        await _received(request, provider, None)
-        return Taken()
+    async def signed(self, request: ApiRequest, provider: FromPath[str]) -> ReceiptAccepted:
+        """Record what a gateway reports under its own signature. An unknown message gets 200, too."""
+        return await _receive(request, provider, None)
 
 
-async def _received(request: StrictRequest, provider: str, token: str | None) -> None:
-    desk: Any = request.app.state.receipts
-    await desk.receive(provider, token, _call(request))
+async def _receive(request: ApiRequest, provider: str, token: str | None) -> ReceiptAccepted:
+    handler = cast("ReceiptHandler", request.app.state.receipts)
+    await handler.receive(provider, token, _receipt_request(request))
+    return ReceiptAccepted()
 
 
-def _call(request: StrictRequest) -> ReceiptRequest:
+def _receipt_request(request: ApiRequest) -> ReceiptRequest:
     scope = request.scope
     query = scope["query_string"].decode("latin-1")
     return ReceiptRequest(
@@ -78,5 +79,5 @@ def _call(request: StrictRequest) -> ReceiptRequest:
         content_type=request.headers.get("content-type", ""),
         headers=dict(request.headers.items()),
         query=parse_qsl(query, keep_blank_values=True),
-        body=request.raw_body,
+        body=request.context.body,
     )

@@ -1,11 +1,13 @@
-"""How fast one caller gets answers that cost no hash: so many a second in a process, and later ones after a pause.
+"""Limit how fast one caller gets responses for which no hash was computed.
 
-Answers that hash are held back by the hash pool. All others (refusals, looks at a verification) cost about a
-millisecond of the event loop, and a caller who sends the next request as soon as it has its answer could take the whole
-loop, and with it the time of everybody's hashes. So while others call too, answers beyond a rate that no flow of codes
-needs wait: a flood over many connections slows itself, holds nothing but its connections, and nobody is refused who was
-not refused anyway. Where the process is the only one, a caller who is alone is never held back; with several workers
-nobody can see whether the others are busy.
+The hash pool limits responses that need a hash. All others (refusals, reads of a verification) take about a millisecond
+of the event loop each. A caller that sends its next request as soon as it has a response could use the whole event
+loop, and delay the hashes of all other callers. So responses above a rate that no honest client needs are delayed while
+other callers are active. A flood over many connections is slowed down, it costs nothing but its connections, and no
+request is refused for it.
+
+With one process, a caller is not delayed while it is the only one. With several workers the others may be busy and this
+process cannot know, so the rate always applies.
 """
 
 from __future__ import annotations
@@ -14,55 +16,57 @@ import math
 from collections.abc import Hashable
 from typing import Final
 
-__all__ = ["BURST_SECONDS", "LONGEST_PAUSE_SECONDS", "OTHERS", "REFUSALS", "Pacer"]
+__all__ = ["BURST_SECONDS", "ERRORS_PER_SECOND", "MAX_DELAY_SECONDS", "OTHER_RESPONSES_PER_SECOND", "Pacer"]
 
-REFUSALS: Final = 50.0
-OTHERS: Final = 100.0
-"""Answers a second that one caller gets from one process without a pause. A core makes some 45 hashes a second, so no
-flow of codes needs more; a core could answer about 1,000 (measured: 1 ms each), and then had no time for hashes."""
+ERRORS_PER_SECOND: Final = 50.0
+OTHER_RESPONSES_PER_SECOND: Final = 100.0
+"""What one caller gets from one process without a delay. A core computes about 45 hashes a second, so no client needs
+more; a core could send about 1,000 such responses (measured: 1 ms each), and would have no time left for hashes."""
 
 BURST_SECONDS: Final = 1.0
-"""So much of the rate may come at once."""
+"""The responses of this many seconds may be sent at once."""
 
-LONGEST_PAUSE_SECONDS: Final = 3.0
-"""Over 150 connections this holds a flood at the rate; nobody who reads `Retry-After` comes near it."""
+MAX_DELAY_SECONDS: Final = 3.0
+"""With 150 connections this keeps a flood at the rate. A client that obeys `Retry-After` is never delayed so long."""
 
 SHARED_SECONDS: Final = 10.0
-"""For so long after another caller's last answer the loop counts as shared."""
+"""For this long after a response to another caller, the event loop counts as shared."""
 
-MOST_CALLERS: Final = 10_000
+MAX_CALLERS: Final = 10_000
+"""How many callers are remembered."""
 
 
 class Pacer:
-    """The virtual time of each caller (GCRA): when all that it was answered would be due at the rate."""
+    """Delays responses by the generic cell rate algorithm: for each caller, the time when its responses are due."""
 
-    def __init__(self, *, alone: bool) -> None:
-        """Begin with nobody; `alone`: no other process shares the cores."""
-        self._alone = alone
+    def __init__(self, *, single_process: bool) -> None:
+        """Start without callers; `single_process` means that no other worker shares the CPU cores."""
+        self._single_process = single_process
         self._due: dict[Hashable, float] = {}
-        self._latest: Hashable = None
+        self._latest_caller: Hashable = None
         self._shared_until = -math.inf
 
-    def note(self, caller: Hashable, now: float) -> None:
-        """Note that a caller is answered, whatever the answer costs."""
-        if caller != self._latest:
-            if self._latest is not None:
+    def record_response(self, caller: Hashable, now: float) -> None:
+        """Record that a caller gets a response of any kind. `now` is in seconds of a monotonic clock."""
+        if caller != self._latest_caller:
+            if self._latest_caller is not None:
                 self._shared_until = now + SHARED_SECONDS
-            self._latest = caller
+            self._latest_caller = caller
 
-    def pause(self, caller: Hashable, now: float, *, refused: bool) -> float:
-        """Count one answer without a hash; say after how many seconds it is given, at most `LONGEST_PAUSE_SECONDS`."""
-        self.note(caller, now)
-        if len(self._due) >= MOST_CALLERS:
-            self._forget(now)
-        latest = now + BURST_SECONDS + LONGEST_PAUSE_SECONDS
-        due = min(max(self._due.get(caller, now), now) + 1 / (REFUSALS if refused else OTHERS), latest)
+    def delay_seconds(self, caller: Hashable, now: float, *, is_error: bool) -> float:
+        """Count a response without a hash, and return how long to delay it, at most `MAX_DELAY_SECONDS`."""
+        self.record_response(caller, now)
+        if len(self._due) >= MAX_CALLERS:
+            self._prune(now)
+        latest = now + BURST_SECONDS + MAX_DELAY_SECONDS
+        rate = ERRORS_PER_SECOND if is_error else OTHER_RESPONSES_PER_SECOND
+        due = min(max(self._due.get(caller, now), now) + 1 / rate, latest)
         self._due[caller] = due
-        is_shared = not self._alone or now < self._shared_until
+        is_shared = not self._single_process or now < self._shared_until
         return max(0.0, due - now - BURST_SECONDS) if is_shared else 0.0
 
-    def _forget(self, now: float) -> None:
-        """Drop who has nothing due any more, and everybody if that makes no room."""
+    def _prune(self, now: float) -> None:
+        """Forget callers without a due response, and all callers if that frees nothing."""
         self._due = {caller: due for caller, due in self._due.items() if due > now}
-        if len(self._due) >= MOST_CALLERS:
+        if len(self._due) >= MAX_CALLERS:
             self._due.clear()

@@ -1,4 +1,4 @@
-"""The bodies of the public contract (design.md section 3), member by member."""
+"""The request and response bodies of the HTTP API."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from otp_service.domain.errors import Reason
 from otp_service.domain.verification import VerificationStatus
 
 __all__ = [
-    "WANTED",
+    "EXPECTED_VALUES",
     "DeliveryBody",
+    "HealthStatus",
     "Jwks",
     "NormalizePhone",
     "NormalizedPhone",
     "Problem",
+    "ReceiptAccepted",
     "RequestCodeBody",
     "RequestedCode",
-    "State",
-    "Taken",
     "UnlockBody",
     "UnlockedRecipient",
     "VerificationBody",
@@ -30,15 +30,17 @@ __all__ = [
     "VerifyCodeBody",
 ]
 
-# A pattern ends with \Z here, because Python's `$` admits a newline behind it; the document shows it as `^...$`.
+# A pattern ends with \Z, because Python's `$` also matches before a final newline; the OpenAPI document shows `^...$`.
 Phone = Annotated[str, Meta(min_length=1, max_length=64, description="A phone number in any spelling.")]
-Country = Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z", description="ISO 3166 alpha-2; how national forms are read.")]
+Country = Annotated[
+    str, Meta(pattern=r"\A[A-Z]{2}\Z", description="ISO 3166-1 alpha-2; the country of numbers in national format.")
+]
 Purpose = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_]{0,31}\Z")]
 Locale = Annotated[
     str,
     Meta(
         max_length=256,
-        description="A hint: a BCP 47 tag, or what a browser or phone says; what fits no text is passed over.",
+        description="A hint: a BCP 47 tag or an Accept-Language value; ignored if no template matches.",
     ),
 ]
 ClientIp = Annotated[
@@ -48,7 +50,7 @@ Time = Annotated[str, Meta(description="UTC, RFC 3339 with Z.", extra_json_schem
 
 
 class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """Where a code is to go, and what for."""
+    """The number that gets a code, and the purpose of the verification."""
 
     phone: Phone
     purpose: Purpose
@@ -56,39 +58,39 @@ class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     locale: Locale | None = None
     channel: Literal["sms"] = "sms"
     client_ip: ClientIp | None = None
-    reference: Annotated[str, Meta(max_length=128, description="Your own note; it stands in our log.")] | None = None
-    decoy: Annotated[bool, Meta(description="Answer the same and send nothing; scope `server`.")] = False
+    reference: Annotated[str, Meta(max_length=128, description="Your own reference; written to the log.")] | None = None
+    decoy: Annotated[bool, Meta(description="Answer as usual, but send no message; scope `server`.")] = False
 
 
 class VerifyCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """A guess."""
+    """An attempt: the code that the user has entered."""
 
     verification_id: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,36}\Z")]
     code: Annotated[str, Meta(min_length=4, max_length=64, description="4-10 digits; spaces and dashes are dropped.")]
 
 
 class NormalizePhone(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """A number to read."""
+    """A number to parse."""
 
     phone: Phone
     country: Country | None = None
 
 
-WANTED: Final[Mapping[str, str]] = MappingProxyType(
+EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "phone": "Send the phone number as a string of 1-64 characters.",
         "purpose": "Send a purpose of 1-32 characters a-z, 0-9 and _ that starts with a letter.",
         "country": "Send an ISO 3166 country code of two capital letters, such as ID.",
         "locale": "Send a language tag as a string of at most 256 characters, such as id or en-GB.",
-        "channel": "Send sms, or leave it out.",
+        "channel": "Send `sms`, or leave it out.",
         "client_ip": "Send the end user's IP address as a string, such as 203.0.113.9 or 2001:db8::1.",
         "reference": "Send a string of at most 128 characters.",
         "decoy": "Send true or false.",
-        "verification_id": "Send the verification_id that request-code has answered.",
+        "verification_id": "Send the verification_id that request-code has returned.",
         "code": "The code must be 4-10 digits, sent as a string.",
     }
 )
-"""What to send as a member that is wrong. Nothing that was sent is repeated."""
+"""What to send, for each member of a request body. Errors never repeat the value that was sent."""
 
 
 class UnlockBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -99,15 +101,17 @@ class UnlockBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
 
 
 class UnlockedRecipient(Struct, frozen=True, kw_only=True):
-    """A number that nothing locks any more at this tenant."""
+    """A number that is no longer locked at this tenant."""
 
     phone: str
-    unlocked: Annotated[bool, Meta(description="It was locked: waiting, at its limit of wrong codes, or disabled.")]
-    failures_cleared: Annotated[int, Meta(description="Wrong codes in a row that are forgotten.", ge=0)]
+    unlocked: Annotated[
+        bool, Meta(description="Whether it was locked: in a waiting time, at its limit of wrong codes, or disabled.")
+    ]
+    failures_cleared: Annotated[int, Meta(description="How many consecutive wrong codes were cleared.", ge=0)]
 
 
 class NormalizedPhone(Struct, frozen=True, kw_only=True):
-    """A number, read; `mobile` says whether it would get a code."""
+    """A parsed number; `mobile` tells whether request-code accepts it."""
 
     e164: str
     national: str
@@ -135,7 +139,7 @@ class RequestedCode(Struct, frozen=True, kw_only=True):
 
 
 class DeliveryBody(Struct, frozen=True, kw_only=True):
-    """One provider that was asked to deliver the message; `error` names the outcome when it went wrong."""
+    """One provider that was given the message; `error` is the outcome if the delivery failed, else null."""
 
     provider: str
     status: Literal["queued", "sending", "sent", "delivered", "undelivered", "failed", "unknown"]
@@ -163,18 +167,18 @@ class VerifiedCode(Struct, frozen=True, kw_only=True):
     token_expires_at: Time
 
 
-class Taken(Struct, frozen=True):
-    """A receipt was taken: there is nothing to say."""
+class ReceiptAccepted(Struct, frozen=True):
+    """A receipt was accepted; the response has no members."""
 
 
-class State(Struct, frozen=True):
-    """The state of this process."""
+class HealthStatus(Struct, frozen=True):
+    """The result of a probe."""
 
     status: Literal["live", "ready"]
 
 
 class Jwk(Struct, frozen=True, kw_only=True):
-    """The public half of a token key."""
+    """The public key of a token signing key (RFC 7517, RFC 8037)."""
 
     kty: str
     crv: str
@@ -185,20 +189,20 @@ class Jwk(Struct, frozen=True, kw_only=True):
 
 
 class Jwks(Struct, frozen=True):
-    """The keys that proof tokens are checked with (RFC 7517)."""
+    """The public keys that verify proof tokens (RFC 7517)."""
 
     keys: list[Jwk]
 
 
 class FieldError(Struct, frozen=True):
-    """One mistake in a body."""
+    """One error in a request."""
 
     pointer: str
     detail: str
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """RFC 9457. `code` is stable; the members after `request_id` stand where they apply."""
+    """An RFC 9457 problem. `code` is stable; the members after `request_id` are present where they apply."""
 
     type: str
     title: str

@@ -1,4 +1,4 @@
-"""The routes about codes. A handler reads, asks the use case and writes; one log line tells the outcome."""
+"""Routes to request and verify codes, to read and cancel verifications, and to normalize phone numbers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from litestar import Controller, delete, get, post
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from otp_service.api import mapping, openapi_examples
-from otp_service.api.auth import Principal, counted_address
-from otp_service.api.request_bodies import StrictRequest, reads
+from otp_service.api.auth import Principal, rate_limit_address
+from otp_service.api.endpoints import endpoint_rules
+from otp_service.api.request_context import ApiRequest
 from otp_service.api.schemas import (
-    WANTED,
+    EXPECTED_VALUES,
     NormalizedPhone,
     NormalizePhone,
     RequestCodeBody,
@@ -29,11 +30,11 @@ from otp_service.domain.views import VerificationProof, VerificationView
 from otp_service.observability import METRICS
 from otp_service.service import Attempt, CodeRequest
 
-__all__ = ["Codes", "VerificationsById", "known_country"]
+__all__ = ["CodeRoutes", "VerificationRoutes", "check_country"]
 
 Result = TypeVar("Result", VerificationView, VerificationProof)
 
-_FOUND: Final = frozenset(
+_REASONS_FOR_KNOWN_VERIFICATIONS: Final = frozenset(
     {
         Reason.VERIFICATION_USED,
         Reason.VERIFICATION_SUPERSEDED,
@@ -44,7 +45,7 @@ _FOUND: Final = frozenset(
         Reason.RECIPIENT_LOCKED,
     }
 )
-"""What is only said of a verification that there is."""
+"""The reasons that are given only if the verification exists."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -53,73 +54,74 @@ IdempotencyKey = Annotated[
         required=False,
         min_length=1,
         max_length=255,
-        description="The same key and body: the same answer, and one message. Kept for 24 hours.",
+        description="The same key with the same body gets the same response, and one message. Kept for 24 hours.",
     ),
 ]
 
 
-class Codes(Controller):
-    """Request a code, check a code, read a number."""
+class CodeRoutes(Controller):
+    """Request a code, verify a code, normalize a phone number."""
 
     path = "/v1"
     tags = ("codes",)
-    request_class = StrictRequest
+    request_class = ApiRequest
     security = openapi_examples.BEARER
 
     @post(
         "/request-code",
         status_code=202,
         operation_id="requestCode",
-        summary="Have a code sent",
-        opt=reads(RequestCodeBody),
+        summary="Send a code",
+        opt=endpoint_rules(body=RequestCodeBody, needs_api_key=True, needs_store=True, hashed_statuses=[202]),
         responses=openapi_examples.responses("request_code"),
     )
     async def request_code(
-        self, request: StrictRequest, data: JSONBody[RequestCodeBody], idempotency_key: IdempotencyKey = None
+        self, request: ApiRequest, data: JSONBody[RequestCodeBody], idempotency_key: IdempotencyKey = None
     ) -> RequestedCode:
-        """Make a one-time code and have it delivered by SMS; the delivery goes on after the answer."""
+        """Create a verification and send its code by SMS. The delivery continues after the response."""
         caller = request.principal
-        wanted = _wanted(caller, data, request.client_address)
+        code_request = _code_request(caller, data, request.context.client_address)
         key = idempotency_key and request.service.idempotency_claim(
-            caller.tenant, "request-code", idempotency_key, _canonical(data)
+            caller.tenant, "request-code", idempotency_key, _canonical_body(data)
         )
-        work = request.service.request_code(wanted, key or None)
-        view = await _told("request_code", request, work, purpose=data.purpose, reference=data.reference)
-        return mapping.requested(view)
+        call = request.service.request_code(code_request, key or None)
+        view = await _recorded("request_code", request, call, purpose=data.purpose, reference=data.reference)
+        return mapping.request_code_response(view)
 
     @post(
         "/verify-code",
         status_code=200,
         operation_id="verifyCode",
-        summary="Check a code",
-        opt=reads(VerifyCodeBody),
+        summary="Verify a code",
+        opt=endpoint_rules(body=VerifyCodeBody, needs_api_key=True, needs_store=True, hashed_statuses=[200, 422]),
         responses=openapi_examples.responses("verify_code"),
     )
     async def verify_code(
-        self, request: StrictRequest, data: JSONBody[VerifyCodeBody], idempotency_key: IdempotencyKey = None
+        self, request: ApiRequest, data: JSONBody[VerifyCodeBody], idempotency_key: IdempotencyKey = None
     ) -> VerifiedCode:
-        """Say yes exactly once, no at most a few times, and hand back a signed proof."""
+        """Compare the code with the one that was sent. The right code succeeds once and gets a signed proof."""
         caller = request.principal
-        client = None if "server" in caller.scopes else _own_address(request)
+        client = None if "server" in caller.scopes else _caller_address(request)
         attempt = Attempt.typed(caller.tenant, data.verification_id, data.code, key_id=caller.key_id, client=client)
-        caller.need("verify")
+        caller.require_scope("verify")
         key = idempotency_key and request.service.idempotency_claim(
-            caller.tenant, "verify-code", idempotency_key, _canonical(data)
+            caller.tenant, "verify-code", idempotency_key, _canonical_body(data)
         )
-        work = request.service.verify_code(attempt, key or None)
-        return mapping.verified(await _told("verify_code", request, work, verification_id=data.verification_id))
+        call = request.service.verify_code(attempt, key or None)
+        proof = await _recorded("verify_code", request, call, verification_id=data.verification_id)
+        return mapping.verify_code_response(proof)
 
     @post(
         "/normalize-phone",
         status_code=200,
         operation_id="normalizePhone",
-        summary="Read a phone number",
-        opt=reads(NormalizePhone),
+        summary="Normalize a phone number",
+        opt=endpoint_rules(body=NormalizePhone, needs_api_key=True),
         responses=openapi_examples.responses("normalize_phone"),
     )
-    async def normalize_phone(self, request: StrictRequest, data: JSONBody[NormalizePhone]) -> NormalizedPhone:
-        """Read a number in any spelling; nothing is sent and nothing is counted."""
-        number = request.service.normalize(request.principal.tenant, data.phone, known_country(data.country))
+    async def normalize_phone(self, request: ApiRequest, data: JSONBody[NormalizePhone]) -> NormalizedPhone:
+        """Parse a number in any spelling. Nothing is sent, and no limit is charged."""
+        number = request.service.normalize(request.principal.tenant, data.phone, check_country(data.country))
         return NormalizedPhone(
             e164=number.e164,
             national=number.national,
@@ -129,24 +131,26 @@ class Codes(Controller):
         )
 
 
-class VerificationsById(Controller):
-    """A verification as it stands."""
+class VerificationRoutes(Controller):
+    """Read and cancel a verification."""
 
     path = "/v1/verifications"
     tags = ("verifications",)
-    request_class = StrictRequest
+    request_class = ApiRequest
     security = openapi_examples.BEARER
+    opt = endpoint_rules(label="/v1/verifications/{id}", needs_api_key=True, needs_store=True)
 
     @get(
         "/{verification_id:str}",
         operation_id="readVerification",
-        summary="Look at a verification",
+        summary="Read a verification",
         responses=openapi_examples.responses("read"),
     )
-    async def read(self, request: StrictRequest, verification_id: FromPath[str]) -> VerificationBody:
-        """Say how a verification and its deliveries stand, until 10 minutes after its end."""
-        request.principal.need("read")
-        return mapping.verification(await request.service.read(request.principal.tenant, verification_id))
+    async def read(self, request: ApiRequest, verification_id: FromPath[str]) -> VerificationBody:
+        """Return the status of a verification and its deliveries, until 10 minutes after its end."""
+        caller = request.principal
+        caller.require_scope("read")
+        return mapping.verification_response(await request.service.read(caller.tenant, verification_id))
 
     @delete(
         "/{verification_id:str}",
@@ -155,23 +159,31 @@ class VerificationsById(Controller):
         summary="Cancel a verification",
         responses=openapi_examples.responses("cancel"),
     )
-    async def cancel(self, request: StrictRequest, verification_id: FromPath[str]) -> VerificationBody:
-        """End a pending verification; also when it is repeated, say how it stands."""
+    async def cancel(self, request: ApiRequest, verification_id: FromPath[str]) -> VerificationBody:
+        """Cancel a pending verification, and return its status. A repeated call changes nothing."""
         caller = request.principal
-        caller.need("request")
-        work = request.service.cancel(caller.tenant, verification_id)
-        return mapping.verification(await _told("cancel", request, work, verification_id=verification_id))
+        caller.require_scope("request")
+        call = request.service.cancel(caller.tenant, verification_id)
+        view = await _recorded("cancel", request, call, verification_id=verification_id)
+        return mapping.verification_response(view)
 
 
-def _wanted(caller: Principal, data: RequestCodeBody, address: str | None) -> CodeRequest:
-    """Judge the members, then the scopes; say whose address counts: the one that was said, or a mobile app's own."""
-    country = known_country(data.country)
-    client = counted_address(data.client_ip, "/client_ip") if data.client_ip is not None else None
-    caller.need("request")
+def _code_request(caller: Principal, data: RequestCodeBody, address: str | None) -> CodeRequest:
+    """Check the members, then the scopes, and return the input of the use case.
+
+    Args:
+        caller: The API key. With the scope `server`, only `client_ip` counts as the user's address; without it, as
+            in a mobile app, the caller's own address does.
+        data: The request body.
+        address: The address that the request comes from.
+    """
+    country = check_country(data.country)
+    client = rate_limit_address(data.client_ip, "/client_ip") if data.client_ip is not None else None
+    caller.require_scope("request")
     if data.client_ip is not None or data.decoy:
-        caller.need("server")
+        caller.require_scope("server")
     if client is None and address is not None and "server" not in caller.scopes:
-        client = counted_address(address)
+        client = rate_limit_address(address)
     return CodeRequest(
         tenant=caller.tenant,
         phone=data.phone,
@@ -185,39 +197,48 @@ def _wanted(caller: Principal, data: RequestCodeBody, address: str | None) -> Co
     )
 
 
-def _own_address(request: StrictRequest) -> str | None:
-    """Say whose address counts when a mobile app calls by itself; None where there is none (a Unix socket)."""
-    address = request.client_address
-    return None if address is None else counted_address(address)
+def _caller_address(request: ApiRequest) -> str | None:
+    """Return the caller's address as the `client_ip` limit counts it; None on a Unix socket."""
+    address = request.context.client_address
+    return None if address is None else rate_limit_address(address)
 
 
-def known_country(country: str | None) -> str | None:
-    """Judge the country that national forms are read by."""
+def check_country(country: str | None) -> str | None:
+    """Return the country of a request, if numbers of that country can be parsed. Raises `Refused`."""
     if country is not None and country not in SUPPORTED_COUNTRIES:
-        mistakes = (FieldError("/country", WANTED["country"]),)
-        raise Refused(Reason.REQUEST_MALFORMED, "Send a country whose numbers can be read.", mistakes=mistakes)
+        mistakes = (FieldError("/country", EXPECTED_VALUES["country"]),)
+        raise Refused(Reason.REQUEST_MALFORMED, "Send the code of a country that has phone numbers.", mistakes=mistakes)
     return country
 
 
-def _canonical(data: RequestCodeBody | VerifyCodeBody) -> str:
-    """Write a body down the same way whatever its spacing and order were."""
+def _canonical_body(data: RequestCodeBody | VerifyCodeBody) -> str:
+    """Serialize a body in a form that does not depend on its spacing and the order of its members."""
     return msgspec.json.encode(data, order="sorted").decode()
 
 
-async def _told(action: str, request: StrictRequest, work: Awaitable[Result], **known: str | None) -> Result:
-    """Do `work` and note what is known of it, whatever its outcome, for the request's log line and the metrics."""
+async def _recorded(action: str, request: ApiRequest, call: Awaitable[Result], **fields: str | None) -> Result:
+    """Await a use case, count its outcome, and add what is known of it to the log line of the request.
+
+    Args:
+        action: The value of the metric's label `action`.
+        request: The request that is answered.
+        call: The use case.
+        fields: More fields for the log line; None is left out. `verification_id` is logged only if it exists,
+            because a caller may send anything in its place, even a phone number.
+    """
     outcome = Reason.INTERNAL_ERROR.value
-    said_id = known.pop("verification_id", None)
-    request.facts.update({name: value for name, value in known.items() if value is not None})
+    sent_id = fields.pop("verification_id", None)
+    log_fields = request.context.log_fields
+    log_fields.update({name: value for name, value in fields.items() if value is not None})
     try:
-        result = await work
+        result = await call
         outcome = "ok"
-        request.facts.update(verification_id=result.verification_id, phone=result.masked)
+        log_fields.update(verification_id=result.verification_id, phone=result.masked)
         return result
     except Refused as refused:
         outcome = refused.reason.value
-        if said_id is not None and refused.reason in _FOUND:  # else it may be anything: a number, too
-            request.facts["verification_id"] = said_id
+        if sent_id is not None and refused.reason in _REASONS_FOR_KNOWN_VERIFICATIONS:
+            log_fields["verification_id"] = sent_id
         raise
     finally:
         METRICS.outcomes.labels(request.principal.tenant.name, action, outcome).inc()

@@ -14,7 +14,7 @@ from typing import Final
 from litestar.types import ASGIApp
 
 from otp_service.api.app import ApiDependencies, make_app
-from otp_service.api.auth import Keys
+from otp_service.api.auth import ApiKeys
 from otp_service.api.schemas import Jwk, Jwks
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
 from otp_service.bootstrap.settings_mapping import api_keys, budgets, keyring_of, routes_of, tenant_of
@@ -102,11 +102,11 @@ def build_app(settings: Settings, *, inner_middleware: Middleware | None = None,
     return make_app(
         ApiDependencies(
             service=service,
-            keys=Keys(api_keys(settings, tenants)),
+            api_keys=ApiKeys(api_keys(settings, tenants)),
             trusted_proxies=settings.server.trusted_proxies,
             jwks=Jwks([Jwk(**key) for key in signer.jwks()["keys"]]),
-            gate=readiness.check,
-            ready=readiness.ready,
+            check_store=readiness.check,
+            check_ready=readiness.ready,
             receipts=receipt_handler,
             metrics=lambda: metrics_page(os.environ.get(METRICS_VARIABLE)),
             lifespan=running.lifespan,

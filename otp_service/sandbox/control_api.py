@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body
+from otp_service.api.request_context import context_of
 from otp_service.domain.errors import Reason, Refused
 from otp_service.sandbox.simulated_gateways import SimulatedGateway, SimulatedGateways
 from otp_service.sandbox.simulator_scripts import Scripts
@@ -44,7 +45,7 @@ def control_api_layer(gateways: SimulatedGateways, scripts: Scripts) -> Layer:
             try:
                 answer = await _answer(scope, receive, gateways, scripts)
             except Refused as refused:
-                body = problem_body(refused, str(scope.get("otp.request_id", "")))
+                body = problem_body(refused, context_of(scope).request_id)
                 await reply(send, MEDIA_TYPE, body, PROBLEMS[refused.reason][0])
             else:
                 await reply(send, JSON, msgspec.json.encode(answer))

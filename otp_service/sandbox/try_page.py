@@ -8,7 +8,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from otp_service.api.endpoints import Endpoint, EndpointRules
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body
+from otp_service.api.request_context import context_of
 from otp_service.domain.errors import Reason, Refused
 from otp_service.providers.inbox import InboxMessage
 
@@ -18,6 +20,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 Layer = Callable[[App], App]
 _PAGE: Final = "/"
 _MESSAGES: Final = "/dev/messages"
+_MESSAGES_ENDPOINT: Final = Endpoint(_MESSAGES, frozenset(), EndpointRules(logged=False))
 
 
 class Messages(Protocol):
@@ -35,7 +38,10 @@ def try_page_layer(sent: Messages) -> Layer:
         async def serve(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] != "http" or scope["path"] not in (_PAGE, _MESSAGES):
                 await app(scope, receive, send)
-            elif scope["method"] != "GET":
+                return
+            if scope["path"] == _MESSAGES:
+                context_of(scope).endpoint = _MESSAGES_ENDPOINT  # the page polls it: counted, and not logged
+            if scope["method"] != "GET":
                 await other_method(scope, send, ("GET",))
             elif scope["path"] == _MESSAGES:
                 messages = [message_members(message) for message in sent.messages()]
@@ -67,7 +73,7 @@ async def other_method(scope: Any, send: Any, served: Iterable[str]) -> None:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return
     refused = Refused(Reason.METHOD_NOT_ALLOWED, "Use a method that Allow names.")
-    body = problem_body(refused, str(scope.get("otp.request_id", "")))
+    body = problem_body(refused, context_of(scope).request_id)
     await reply(send, MEDIA_TYPE, body, PROBLEMS[refused.reason][0], (b"allow", allow.encode()))
 
 

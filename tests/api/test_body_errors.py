@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otp_service.api.request_bodies import read_body
-from otp_service.api.schemas import WANTED, NormalizePhone, RequestCodeBody, VerifyCodeBody
+from otp_service.api.request_bodies import decode_body
+from otp_service.api.schemas import EXPECTED_VALUES, NormalizePhone, RequestCodeBody, VerifyCodeBody
 from otp_service.domain.errors import Refused
 from tests.api.kit import BODY, JSON, REQUEST, problem
 from tests.world import World
@@ -24,7 +24,7 @@ LEAVE = f"Leave it out: the members are {MEMBERS}."
 def told(kind: type[msgspec.Struct], raw: bytes) -> tuple[str, str]:
     """Hold a body to be refused for one mistake; give it."""
     with pytest.raises(Refused) as refused:
-        read_body(kind, raw)
+        decode_body(kind, raw)
     [mistake] = refused.value.mistakes
     return mistake[0], mistake[1]
 
@@ -82,14 +82,17 @@ WRONG: dict[str, list[Any]] = {
 def test_each_member_says_what_to_send(name: str) -> None:
     """In words, and always the same ones, whatever was wrong."""
     for value in WRONG[name]:
-        assert told(RequestCodeBody, json.dumps({**BODY, name: value}).encode()) == ("/" + name, WANTED[name]), value
+        assert told(RequestCodeBody, json.dumps({**BODY, name: value}).encode()) == (
+            "/" + name,
+            EXPECTED_VALUES[name],
+        ), value
 
 
 @pytest.mark.parametrize("body", BODIES)
 def test_every_member_has_its_words(body: type[msgspec.Struct]) -> None:
     """No member of a body is left without, and none of them shows a regular expression."""
-    assert {field.encode_name for field in msgspec.structs.fields(body)} <= WANTED.keys()
-    assert not [words for words in WANTED.values() if set(words) & set("^$\\{}")]
+    assert {field.encode_name for field in msgspec.structs.fields(body)} <= EXPECTED_VALUES.keys()
+    assert not [words for words in EXPECTED_VALUES.values() if set(words) & set("^$\\{}")]
 
 
 def test_the_first_mistake_is_told() -> None:
@@ -135,7 +138,7 @@ def test_a_body_is_taken_when_each_member_stands_once(
     raw = ("{" + (" , " if spaced else ",").join(f"{name}:{value}" for name, value in written) + "}").encode()
     names = [name for name, _ in pairs]
     try:
-        body = read_body(RequestCodeBody, raw)
+        body = decode_body(RequestCodeBody, raw)
     except Refused:
         return
     assert len(set(names)) == len(names)

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from otp_service.api.response_pacing import BURST_SECONDS, LONGEST_PAUSE_SECONDS, OTHERS, REFUSALS, Pacer
+from otp_service.api.response_pacing import (
+    BURST_SECONDS,
+    ERRORS_PER_SECOND,
+    MAX_DELAY_SECONDS,
+    OTHER_RESPONSES_PER_SECOND,
+    Pacer,
+)
 from otp_service.crypto.fair_queue import Caller, FairQueue, FairShares
 from otp_service.crypto.hashing import Cost, HashPool
 from otp_service.domain.errors import Refused
@@ -220,26 +226,26 @@ def test_the_default_follows_the_requests(limits: dict[str, Any], windows: list[
 
 def test_answers_beyond_the_rate_wait() -> None:
     """A second's share comes at once; then each waits a step longer, up to the longest pause; time gives it back."""
-    pacer = Pacer(alone=False)
-    pauses = [pacer.pause(FLOOD, 100.0, refused=True) for _ in range(1000)]
-    burst = int(REFUSALS * BURST_SECONDS)
+    pacer = Pacer(single_process=False)
+    pauses = [pacer.delay_seconds(FLOOD, 100.0, is_error=True) for _ in range(1000)]
+    burst = int(ERRORS_PER_SECOND * BURST_SECONDS)
     assert pauses[:burst] == [0.0] * burst
-    assert pauses[burst] == pytest.approx(1 / REFUSALS)
-    assert max(pauses) == pauses[-1] == pytest.approx(LONGEST_PAUSE_SECONDS)
-    assert pacer.pause(HONEST, 100.0, refused=True) == 0.0
-    assert pacer.pause(FLOOD, 100.0 + BURST_SECONDS + LONGEST_PAUSE_SECONDS, refused=True) == 0.0
-    pacer = Pacer(alone=False)
-    others = [pacer.pause(FLOOD, 100.0, refused=False) for _ in range(int(OTHERS) + 1)]
+    assert pauses[burst] == pytest.approx(1 / ERRORS_PER_SECOND)
+    assert max(pauses) == pauses[-1] == pytest.approx(MAX_DELAY_SECONDS)
+    assert pacer.delay_seconds(HONEST, 100.0, is_error=True) == 0.0
+    assert pacer.delay_seconds(FLOOD, 100.0 + BURST_SECONDS + MAX_DELAY_SECONDS, is_error=True) == 0.0
+    pacer = Pacer(single_process=False)
+    others = [pacer.delay_seconds(FLOOD, 100.0, is_error=False) for _ in range(int(OTHER_RESPONSES_PER_SECOND) + 1)]
     assert (others[-2] < 1e-9, others[-1] > 1e-3) == (True, True)
 
 
 def test_a_caller_who_is_alone_never_waits() -> None:
     """As long as nobody else calls this only process, and again some seconds after."""
-    pacer = Pacer(alone=True)
-    assert {pacer.pause(FLOOD, 100.0, refused=True) for _ in range(1000)} == {0.0}
-    pacer.note(HONEST, 100.0)
-    assert pacer.pause(FLOOD, 100.0, refused=True) > 0
-    assert pacer.pause(FLOOD, 111.0, refused=True) == 0.0
+    pacer = Pacer(single_process=True)
+    assert {pacer.delay_seconds(FLOOD, 100.0, is_error=True) for _ in range(1000)} == {0.0}
+    pacer.record_response(HONEST, 100.0)
+    assert pacer.delay_seconds(FLOOD, 100.0, is_error=True) > 0
+    assert pacer.delay_seconds(FLOOD, 111.0, is_error=True) == 0.0
 
 
 async def test_a_flood_of_refusals_waits_and_is_not_refused_more(make_world: WorldMaker) -> None:
@@ -250,4 +256,4 @@ async def test_a_flood_of_refusals_waits_and_is_not_refused_more(make_world: Wor
     started = loop.time()
     answers = await asyncio.gather(*(world.caller("app").post(NORMALIZE, json={}) for _ in range(60)))
     assert {outcome(answer) for answer in answers} == {"request_malformed"}
-    assert loop.time() - started >= 9 / REFUSALS
+    assert loop.time() - started >= 9 / ERRORS_PER_SECOND

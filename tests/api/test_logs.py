@@ -127,7 +127,7 @@ async def test_a_bug_of_ours_is_logged_without_its_words(
     answer = await world.client.get(BY_ID + UNKNOWN)
     text = logged.getvalue()
     assert answer.status_code == 500
-    assert '"unforeseen"' in text
+    assert '"unhandled_exception"' in text
     assert "RuntimeError" in text
     assert "914273" not in text
     assert "1010" not in text

@@ -8,9 +8,9 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from otp_service.api.auth import Keys
-from otp_service.api.methods import PathMethods
-from otp_service.api.middleware import Edge
+from otp_service.api.auth import ApiKeys
+from otp_service.api.endpoints import EndpointIndex
+from otp_service.api.middleware import ApiMiddleware
 from otp_service.service import OtpService
 from tests.api.kit import BODY, BY_ID, NORMALIZE, REQUEST, UNKNOWN, VERIFY, api_key, common, problem, tenant
 from tests.world import E164, World, WorldMaker
@@ -114,9 +114,9 @@ async def test_an_endless_path_does_not_reach_the_framework() -> None:
     async def send(_message: Any) -> None:
         raise AssertionError
 
-    edge = Edge(inner, Keys(()), [], lambda: None, PathMethods([]))
+    middleware = ApiMiddleware(inner, ApiKeys(()), EndpointIndex([]), trusted_proxies=[], check_store=lambda: None)
     for path in ("/v1/receipts/inbox/" + "a" * 60_000, "/" * 60_000, "/a" * 30_000):
-        await edge({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)  # type: ignore[arg-type]
+        await middleware({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)  # type: ignore[arg-type]
     assert [len(path) <= 1024 for path in seen] == [True] * 3
 
 

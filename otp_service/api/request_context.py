@@ -1,0 +1,81 @@
+"""What the middleware knows of a request, and the request as the route handlers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from litestar import Request
+from litestar.types import HTTPScope
+
+from otp_service.api.auth import Principal
+from otp_service.api.endpoints import Endpoint, rules_in
+from otp_service.api.request_bodies import decode_body
+from otp_service.service import OtpService
+
+__all__ = ["ApiRequest", "RequestContext", "context_of", "set_context"]
+
+_CONTEXT: Final = "otp.context"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """What is known of a request. The middleware creates it and keeps it in the ASGI scope.
+
+    Attributes:
+        request_id: The value of `X-Request-Id` in the response.
+        endpoint: The endpoint that the path matches, or None.
+        body: The whole request body, within the size limit.
+        principal: The API key that was checked, or None for an endpoint that needs none.
+        client_address: The address of the caller, behind trusted proxies; None on a Unix socket.
+        log_fields: What the log line of the request contains besides method, route, status and duration.
+    """
+
+    request_id: str
+    endpoint: Endpoint | None
+    body: bytes = b""
+    principal: Principal | None = None
+    client_address: str | None = None
+    log_fields: dict[str, Any] = field(default_factory=dict)
+
+
+def set_context(scope: HTTPScope, context: RequestContext) -> None:
+    """Keep `context` in the ASGI scope of its request."""
+    cast("dict[str, Any]", scope)[_CONTEXT] = context
+
+
+def context_of(scope: Mapping[str, Any]) -> RequestContext:
+    """Return the context of the request with this ASGI scope."""
+    context: RequestContext = scope[_CONTEXT]
+    return context
+
+
+class ApiRequest(Request[Any, Any, Any]):
+    """A request that the middleware has checked: its body is in memory, its API key is valid."""
+
+    @property
+    def context(self) -> RequestContext:
+        """What the middleware knows of the request."""
+        return context_of(self.scope)
+
+    @property
+    def service(self) -> OtpService:
+        """The use cases."""
+        return cast("OtpService", self.app.state.service)
+
+    @property
+    def principal(self) -> Principal:
+        """The API key of the request, for endpoints that need one."""
+        return cast("Principal", self.context.principal)
+
+    async def body(self) -> bytes:
+        """Return the body that the middleware has read; a space if it is empty, or Litestar would not decode it."""
+        return self.context.body or b" "
+
+    async def json(self) -> Any:
+        """Decode the body to the struct that the route declares. Raises `Refused` (`request_malformed`)."""
+        body = rules_in(self.route_handler.opt).body
+        if body is None:
+            raise TypeError(f"the route {self.scope['path']} declares no body")
+        return decode_body(body, self.context.body)
