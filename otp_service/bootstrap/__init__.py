@@ -27,7 +27,7 @@ from otp_service.delivery.composer import Composer
 from otp_service.delivery.dispatcher import Dispatcher
 from otp_service.delivery.outbox_worker import OutboxWorker
 from otp_service.delivery.receipts import ReceiptHandler, ReceiptTokens
-from otp_service.delivery.retry_policy import Rules
+from otp_service.delivery.retry_policy import RetryRules
 from otp_service.domain.tenant import Tenant
 from otp_service.observability import configure_logging, metrics_page
 from otp_service.providers.inbox import Inbox
@@ -81,7 +81,7 @@ def build_app(settings: Settings, *, inner_middleware: Middleware | None = None,
         issuer=settings.tokens.issuer,
     )
     readiness = StoreReadiness(topology, allow_eviction=settings.redis.allow_eviction)
-    watch = balances.BalanceWatch(RedisCircuits(topology), gateways.providers, balances.LOOK_EVERY_SECONDS)
+    watch = balances.BalanceMonitor(RedisCircuits(topology), gateways.providers, balances.POLL_INTERVAL_SECONDS)
     service = OtpService(
         Dependencies(
             verifications=RedisVerifications(
@@ -137,7 +137,7 @@ def _delivery(
 ) -> tuple[OutboxWorker, ReceiptHandler]:
     """Put together the way out, and the way back of what gateways tell."""
     providers = gateways.providers
-    rules = Rules(
+    rules = RetryRules(
         int(settings.delivery.hold_seconds * 1000),
         settings.delivery.max_texts,
         frozenset(name for name, provider in providers.items() if provider.idempotent_send),
@@ -152,7 +152,7 @@ def _delivery(
         providers=providers,
         composer=Composer(tenants, cipher, tokens.url),
         rules=rules,
-        places={name: policy.max_concurrent for name, policy in gateways.policies.items()},
+        concurrency={name: policy.max_concurrent for name, policy in gateways.policies.items()},
     )
     return OutboxWorker(outbox, dispatcher, routes), ReceiptHandler(outbox, providers, tokens, keyring)
 
@@ -164,7 +164,7 @@ class _Running:
     topology: Topology
     readiness: StoreReadiness
     outbox_worker: OutboxWorker
-    watch: balances.BalanceWatch
+    watch: balances.BalanceMonitor
     pool: HashPool
     gateways: ProviderSet
     service: OtpService

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from otp_service.bootstrap.provider_factory import providers_of
 from otp_service.bootstrap.settings_mapping import day_caps, gateway_policy
-from otp_service.delivery.dispatcher import SETTLE_MARGIN_MS
+from otp_service.delivery.dispatcher import RECORD_MARGIN_MS
 from otp_service.domain.provider_policy import Caps, ProviderPolicy
 from otp_service.providers.base import Provider
 from otp_service.providers.inbox import Inbox
@@ -30,7 +30,7 @@ class ProviderSet:
     @property
     def counted_tenants(self) -> Mapping[str, Caps]:
         """The caps of those tenants that have any: a request is judged by them before it is taken."""
-        return {name: caps for name, caps in self.caps.items() if caps.any}
+        return {name: caps for name, caps in self.caps.items() if caps.is_limited}
 
     async def close(self) -> None:
         """Let go of every provider's connections."""
@@ -43,5 +43,5 @@ def build_provider_set(settings: Settings, topology: Topology, inbox: Inbox | No
     providers = providers_of(settings, inbox)
     policies = {name: gateway_policy(settings.providers[name]) for name in providers}
     caps = {name: day_caps(tenant.policy) for name, tenant in settings.tenants.items()}
-    call_ms = {name: int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS for name, provider in providers.items()}
+    call_ms = {name: int(provider.timeout_seconds * 1000) + RECORD_MARGIN_MS for name, provider in providers.items()}
     return ProviderSet(providers, policies, caps, RedisProviderLimiter(topology, policies, caps, call_ms))

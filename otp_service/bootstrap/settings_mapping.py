@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from otp_service.api.auth import ApiKey
 from otp_service.crypto.keyring import Keyring
-from otp_service.delivery.routing import Route, Routes, Weighted
+from otp_service.delivery.routing import Route, Routes, WeightedProvider
 from otp_service.domain.limits import Limits, Lockout
 from otp_service.domain.provider_policy import Caps, ProviderPolicy, millionths
 from otp_service.domain.results import SendPolicy
@@ -95,5 +95,5 @@ def routes_of(settings: Settings, providers: Mapping[str, Provider]) -> Routes:
     )
 
 
-def _turn(target: tree.Target) -> str | Weighted:
-    return target.name if target.weight is None else Weighted(target.name, target.weight)
+def _turn(target: tree.Target) -> str | WeightedProvider:
+    return target.name if target.weight is None else WeightedProvider(target.name, target.weight)

@@ -16,7 +16,7 @@ from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
 from otp_service.bootstrap.settings_mapping import tenant_of
 from otp_service.cli.options import checked, config_option, named, stop
 from otp_service.cli.provider_table import Row, money, row_of, table
-from otp_service.delivery.balances import ask_balance
+from otp_service.delivery.balances import fetch_balance
 from otp_service.delivery.send_test import TestSendResult, compose_test_message, send_test_message
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import AccountLimits, OutboundMessage
@@ -62,7 +62,7 @@ def send_test(config: str | None, to: str, provider: str, tenant: str | None, lo
     tried = _run(_tried(settings, provider, sender, compose_test_message(sender, number, locale)))
     for name, value in _told(tried, number, settings.providers[provider].currency).items():
         click.echo(f"{name:<12}{value}")
-    sys.exit(not (isinstance(tried, TestSendResult) and tried.answer.outcome is Outcome.ACCEPTED))
+    sys.exit(not (isinstance(tried, TestSendResult) and tried.result.outcome is Outcome.ACCEPTED))
 
 
 @click.command()
@@ -135,7 +135,7 @@ async def _rows(settings: Settings) -> list[Row]:
     """Look at the store, then ask every gateway at once."""
     async with _opened(settings) as (topology, gateways):
         found = await provider_statuses(topology, gateways.policies)
-        balances = await asyncio.gather(*map(ask_balance, gateways.providers.values()))
+        balances = await asyncio.gather(*map(fetch_balance, gateways.providers.values()))
         balance_of = dict(zip(gateways.providers, balances, strict=True))
         return [
             row_of(name, config, found.get(name), balance_of.get(name)) for name, config in settings.providers.items()
@@ -166,11 +166,11 @@ def _told(tried: TestSendResult | Deferred, number: PhoneNumber, currency: str) 
     if isinstance(tried, Deferred):
         seconds = -(-tried.retry_in_ms // 1000)
         return {"not sent": f"{_DEFER_REASONS[tried.reason]}; again in {seconds} s"}
-    identity = tried.answer.provider_message_id.replace(number.national_digits, "***")
+    identity = tried.result.provider_message_id.replace(number.national_digits, "***")
     return {
-        "outcome": tried.answer.outcome.value,
+        "outcome": tried.result.outcome.value,
         "gateway id": identity or "-",
-        "took": f"{tried.took_ms} ms",
+        "took": f"{tried.duration_ms} ms",
         "segments": str(tried.segments),
         "cost": f"{money(tried.cost)} {currency}" if tried.cost else "-",
     }

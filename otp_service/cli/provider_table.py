@@ -91,7 +91,7 @@ def row_of(
             _circuit(standing.state),
             destinations={country: -(-ms // 1000) for country, ms in sorted(standing.destinations.items())},
         ),
-        calls=standing.state.calls,
+        calls=standing.state.active_calls,
         waiting=standing.waiting,
         today=_today(config, standing.state),
         balance=_balance(balance),
@@ -100,8 +100,8 @@ def row_of(
 
 def _circuit(state: ProviderState) -> Circuit:
     if state.availability is Availability.OPEN:
-        return Circuit("open", state.why, -(-state.ms // 1000))
-    return Circuit("half_open", state.why) if state.why else Circuit("closed")
+        return Circuit("open", state.open_reason, -(-state.retry_in_ms // 1000))
+    return Circuit("half_open", state.open_reason) if state.open_reason else Circuit("closed")
 
 
 def _today(config: CommonProvider, state: ProviderState) -> Today:

@@ -20,12 +20,12 @@ from otp_service.domain.provider_policy import Circuits
 from otp_service.observability import LOG, METRICS
 from otp_service.providers.base import BalanceProvider, Provider
 
-__all__ = ["LOOK_EVERY_SECONDS", "BalanceWatch", "ask_balance"]
+__all__ = ["POLL_INTERVAL_SECONDS", "BalanceMonitor", "fetch_balance"]
 
-LOOK_EVERY_SECONDS: Final = 30.0
+POLL_INTERVAL_SECONDS: Final = 30.0
 
 
-async def ask_balance(provider: Provider) -> Balance | Outcome | None:
+async def fetch_balance(provider: Provider) -> Balance | Outcome | None:
     """Ask a gateway for its balance, within its timeout: the outcome where it does not say; None: it never does."""
     if not isinstance(provider, BalanceProvider):
         return None
@@ -35,11 +35,11 @@ async def ask_balance(provider: Provider) -> Balance | Outcome | None:
     return balance
 
 
-class BalanceWatch:
+class BalanceMonitor:
     """Looks after the providers that tell their balance, from `start` to `stop`."""
 
     def __init__(
-        self, circuits: Circuits, providers: Mapping[str, Provider], every_seconds: float = LOOK_EVERY_SECONDS
+        self, circuits: Circuits, providers: Mapping[str, Provider], every_seconds: float = POLL_INTERVAL_SECONDS
     ) -> None:
         """Look at `circuits` every so many seconds."""
         self._circuits = circuits
@@ -73,7 +73,7 @@ class BalanceWatch:
 
     async def _look_at(self, name: str) -> None:
         """Ask for the balance, and close the circuit if there is one."""
-        balance = await ask_balance(self._providers[name])
-        if isinstance(balance, Balance) and balance.amount > 0 and await self._circuits.funded(name):
+        balance = await fetch_balance(self._providers[name])
+        if isinstance(balance, Balance) and balance.amount > 0 and await self._circuits.close_after_top_up(name):
             METRICS.circuit_open.labels(name).set(0)
             LOG.info("circuit_closed", provider=name, why=Outcome.FUNDS.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from otp_service.delivery.retry_policy import Life
+from otp_service.delivery.retry_policy import CodeLifetime
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.provider_policy import DeferReason, Deferred
 from otp_service.domain.results import ClaimedMessage, DeliveryUpdate
@@ -46,10 +46,10 @@ class DeliveryState:
         return self._clock_ms + int((asyncio.get_running_loop().time() - self._clock_set) * 1000)
 
     @property
-    def life(self) -> Life:
+    def life(self) -> CodeLifetime:
         """The code's life, as the plan wants it."""
         record = self.message.record
-        return Life(record.created_ms, record.expires_ms, self.now_ms)
+        return CodeLifetime(record.created_ms, record.expires_ms, self.now_ms)
 
     @property
     def hindrance(self) -> Outcome:

@@ -17,7 +17,14 @@ from typing import Final, TypeVar
 from otp_service.delivery.composer import Composer
 from otp_service.delivery.delivery_state import DeliveryState
 from otp_service.delivery.provider_calls import ask, send
-from otp_service.delivery.retry_policy import Rules, Stop, Try, Wait, next_report_ms, next_step
+from otp_service.delivery.retry_policy import (
+    CallProvider,
+    Finish,
+    RetryRules,
+    WaitFor,
+    next_step,
+    report_query_delay_ms,
+)
 from otp_service.delivery.routing import Routes
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import DeliveryReport, OutboundMessage, SendResult
@@ -30,18 +37,18 @@ from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery
 from otp_service.observability import LOG, METRICS
 from otp_service.providers.base import PollingProvider, Provider
 
-__all__ = ["SETTLE_MARGIN_MS", "Dispatcher"]
+__all__ = ["RECORD_MARGIN_MS", "Dispatcher"]
 
-SETTLE_MARGIN_MS: Final = 5_000
+RECORD_MARGIN_MS: Final = 5_000
 """From the end of a call's deadline to the end of its lease: time to write the outcome down."""
 
-LEASE_ON_MS: Final = 5_000
+CONTINUE_LEASE_MS: Final = 5_000
 """The lease while this replica goes on with the next provider at once."""
 
-PLACE_SECONDS: Final = 2.0
+SLOT_WAIT_SECONDS: Final = 2.0
 """For how long a message waits here for one of our own calls to end; then in the outbox, before its lease lapses."""
 
-PLACE_AGAIN_MS: Final = 250
+SLOT_RETRY_MS: Final = 250
 
 INSIST_SECONDS: Final = 30.0
 """For how long a store that is away is told again; past its lease a fact is still added, before a hold is over."""
@@ -49,7 +56,7 @@ INSIST_SECONDS: Final = 30.0
 INSIST_EVERY_SECONDS: Final = 0.25
 
 T = TypeVar("T")
-Step = Try | Wait | Stop
+Step = CallProvider | WaitFor | Finish
 
 
 class Dispatcher:
@@ -63,11 +70,11 @@ class Dispatcher:
         routes: Routes,
         providers: Mapping[str, Provider],
         composer: Composer,
-        rules: Rules,
-        places: Mapping[str, int],
+        rules: RetryRules,
+        concurrency: Mapping[str, int],
     ) -> None:
         """Work on messages of `outbox`, as `limiter` lets it; `places`: how many calls a provider has at a time."""
-        self._places = {name: asyncio.Semaphore(count) for name, count in places.items()}
+        self._places = {name: asyncio.Semaphore(count) for name, count in concurrency.items()}
         self._outbox = outbox
         self._limiter = limiter
         self._routes = routes
@@ -87,9 +94,9 @@ class Dispatcher:
             await self._leave(way)
             return None
         step = await self._pick_up(way)
-        while isinstance(step, Try):
+        while isinstance(step, CallProvider):
             step = await self._try(way, step.provider)
-        return step.ms if isinstance(step, Wait) else None
+        return step.ms if isinstance(step, WaitFor) else None
 
     def _can_carry(self, way: DeliveryState) -> bool:
         """Say whether the config has all that the message needs. While one is rolled out, another replica's may."""
@@ -99,7 +106,7 @@ class Dispatcher:
     async def _leave(self, way: DeliveryState) -> None:
         """Let another replica have the message; when there is none that can carry it, it fails as its code expires."""
         LOG.warning("message_left_to_others", verification_id=way.message.id, tenant=way.message.record.tenant)
-        await self._insist(lambda: self._outbox.leave(way.message.id, way.lease))
+        await self._insist(lambda: self._outbox.release_to_others(way.message.id, way.lease))
 
     def _route_of(self, message: ClaimedMessage) -> tuple[str, ...]:
         try:
@@ -122,13 +129,13 @@ class Dispatcher:
             outbound = self._composer.compose(way.message, name, way.now_ms)
         except SealBroken:
             await self._leave(way)
-            return Stop()
+            return Finish()
         place = self._places[name]  # of our own calls, so that the shared places are not fought for
         try:
-            async with asyncio.timeout(PLACE_SECONDS):
+            async with asyncio.timeout(SLOT_WAIT_SECONDS):
                 await place.acquire()
         except TimeoutError:
-            return await self._rest(way, Wait(PLACE_AGAIN_MS))
+            return await self._rest(way, WaitFor(SLOT_RETRY_MS))
         try:
             leave = await self._ask_leave(way, name, outbound)
             answer = leave if isinstance(leave, Deferred) else await self._call(way, outbound, leave)
@@ -136,7 +143,7 @@ class Dispatcher:
             place.release()
         if isinstance(answer, Deferred):
             return await self._held(way, name, answer)
-        return Stop() if answer is None else await self._conclude(way, name, way.lease, answer)
+        return Finish() if answer is None else await self._conclude(way, name, way.lease, answer)
 
     async def _ask_leave(self, way: DeliveryState, name: str, outbound: OutboundMessage) -> Permit | Deferred:
         """Ask for a call to a provider: circuit, pace, calls at a time, caps."""
@@ -147,14 +154,14 @@ class Dispatcher:
             way.message.id,
             country=outbound.country,
             segments=segments(outbound.text),
-            patience_ms=max(0, record.expires_ms - way.now_ms - SETTLE_MARGIN_MS),
+            max_wait_ms=max(0, record.expires_ms - way.now_ms - RECORD_MARGIN_MS),
             repeats=way.repeats(name),
         )
 
     async def _held(self, way: DeliveryState, name: str, held: Deferred) -> Step:
         """Wait for the provider's turn; when it takes nothing, or too late, ask the next one."""
         if held.reason is DeferReason.WAIT:
-            return await self._rest(way, Wait(held.retry_in_ms))
+            return await self._rest(way, WaitFor(held.retry_in_ms))
         way.exclude(name, held)  # also at the tenant's cap: another provider may cost less
         return await self._rest(way, self._next(way))
 
@@ -164,7 +171,7 @@ class Dispatcher:
     async def _call(self, way: DeliveryState, outbound: OutboundMessage, permit: Permit) -> SendResult | None:
         """Mark, call, and say what came of it; None: the message is somebody else's or must not be sent."""
         provider = self._providers[permit.provider]
-        deadline_ms = int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS
+        deadline_ms = int(provider.timeout_seconds * 1000) + RECORD_MARGIN_MS
         begun = None
         try:
             begun = await self._insist(
@@ -208,10 +215,10 @@ class Dispatcher:
         )
         report_in = self._report_in(way.learn(news), way.now_ms)
         step = self._next(way)
-        if outcome.retryable and not isinstance(step, Stop):
+        if outcome.retryable and not isinstance(step, Finish):
             news = replace(news, status=DeliveryStatus.QUEUED)
-        if isinstance(step, Stop) and report_in is not None:
-            step = Wait(report_in)
+        if isinstance(step, Finish) and report_in is not None:
+            step = WaitFor(report_in)
         return await self._settle(way, step, news)
 
     def _report_in(self, delivery: Delivery, now_ms: int) -> int | None:
@@ -224,17 +231,17 @@ class Dispatcher:
         ):
             return None
         first_ms = int(provider.first_report_seconds * 1000)
-        return next_report_ms(delivery.at_ms, now_ms, first_ms) if first_ms else None
+        return report_query_delay_ms(delivery.at_ms, now_ms, first_ms) if first_ms else None
 
     async def _ask_report(self, way: DeliveryState, sent: Delivery) -> Step:
         """Ask what became of a message; what was not delivered goes to the next provider."""
         provider = self._providers[sent.provider]
         assert isinstance(provider, PollingProvider)  # noqa: S101 - `_report_in` found one
-        deadline_ms = int(provider.timeout_seconds * 1000) + SETTLE_MARGIN_MS
-        await self._rest(way, Wait(deadline_ms))  # nobody else asks meanwhile
+        deadline_ms = int(provider.timeout_seconds * 1000) + RECORD_MARGIN_MS
+        await self._rest(way, WaitFor(deadline_ms))  # nobody else asks meanwhile
         report = await ask(provider, lambda: provider.fetch_report(sent.provider_message_id), DeliveryReport(None))
         if report.status not in (DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED):
-            return await self._rest(way, Wait(self._report_in(sent, way.now_ms) or LEASE_ON_MS))
+            return await self._rest(way, WaitFor(self._report_in(sent, way.now_ms) or CONTINUE_LEASE_MS))
         error = report.error.value if report.error else ""
         news = DeliveryUpdate(provider=sent.provider, call=sent.call, status=report.status, error=error)
         way.learn(news)
@@ -246,7 +253,7 @@ class Dispatcher:
 
     async def _rest(self, way: DeliveryState, step: Step) -> Step:
         """Put the message back for later, or take it out when nobody can be asked any more; nothing is news."""
-        return step if isinstance(step, Try) else await self._settle(way, step, DeliveryUpdate())
+        return step if isinstance(step, CallProvider) else await self._settle(way, step, DeliveryUpdate())
 
     async def _settle(self, way: DeliveryState, step: Step, news: DeliveryUpdate) -> Step:
         """Write down news, and when the message is due by `step`."""
@@ -288,9 +295,9 @@ def _status(outcome: Outcome) -> DeliveryStatus:
 
 def _due(step: Step) -> int | None:
     match step:
-        case Try():
-            return LEASE_ON_MS
-        case Wait(ms):
+        case CallProvider():
+            return CONTINUE_LEASE_MS
+        case WaitFor(ms):
             return ms
-        case Stop():
+        case Finish():
             return None

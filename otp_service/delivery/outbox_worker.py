@@ -22,7 +22,7 @@ from otp_service.observability import LOG, METRICS
 
 __all__ = ["OutboxWorker"]
 
-LOOK_EVERY_SECONDS: Final = 0.5
+POLL_INTERVAL_SECONDS: Final = 0.5
 
 
 class OutboxWorker:
@@ -70,7 +70,7 @@ class OutboxWorker:
         while True:
             try:
                 if loop.time() >= everywhere_at:
-                    everywhere_at = loop.time() + LOOK_EVERY_SECONDS
+                    everywhere_at = loop.time() + POLL_INTERVAL_SECONDS
                     await self._look_everywhere()
                 elif ids := self._due_by(loop.time()):
                     self._deliver_all(await self._outbox.claim_near(ids))

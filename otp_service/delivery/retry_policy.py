@@ -16,7 +16,7 @@ from typing import Final
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.verification import Delivery
 
-__all__ = ["Life", "Rules", "Stop", "Try", "Wait", "next_report_ms", "next_step"]
+__all__ = ["CallProvider", "CodeLifetime", "Finish", "RetryRules", "WaitFor", "next_step", "report_query_delay_ms"]
 
 SHORTEST_PAUSE_MS: Final = 500
 LONGEST_PAUSE_MS: Final = 15_000
@@ -34,7 +34,7 @@ _NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RetryRules:
     """`hold_ms` 0: an ambiguous outcome never fails over. `max_texts` gateways may have accepted, at most.
 
     `idempotent_send` are the providers that send a message once, however often they are asked for it.
@@ -46,7 +46,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class CodeLifetime:
     """The code's life and the present moment, in ms of the store's clock."""
 
     created_ms: int
@@ -55,56 +55,56 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class CallProvider:
     """Ask this provider now."""
 
     provider: str
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class WaitFor:
     """Look again in so many milliseconds."""
 
     ms: int
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Finish:
     """Nothing more is to be done."""
 
 
 def next_step(
     deliveries: Sequence[Delivery],
     route: Sequence[str],
-    rules: Rules,
-    life: Life,
+    rules: RetryRules,
+    life: CodeLifetime,
     shut: Mapping[str, int] = _NOBODY,
-) -> Try | Wait | Stop:
+) -> CallProvider | WaitFor | Finish:
     """Decide from `deliveries`, one per provider; `shut` says until when a provider of the route takes nothing."""
     if any(d.status in _WITH_GATEWAY for d in deliveries) or _is_final(deliveries):
-        return Stop()
+        return Finish()
     moments = [
         (max(at_ms, shut.get(provider, 0)), provider)
         for at_ms, provider in (*_others(deliveries, route, rules, life), *_repeats(deliveries, route, rules, life))
     ]
     for at_ms, provider in moments:
         if at_ms <= life.now_ms:
-            return Try(provider)
+            return CallProvider(provider)
     soonest = min((at_ms for at_ms, _ in moments), default=life.expires_ms)
-    return Wait(soonest - life.now_ms) if soonest < life.expires_ms else Stop()
+    return WaitFor(soonest - life.now_ms) if soonest < life.expires_ms else Finish()
 
 
-def next_report_ms(sent_ms: int, now_ms: int, first_ms: int) -> int:
+def report_query_delay_ms(sent_ms: int, now_ms: int, first_ms: int) -> int:
     """Say in how many ms a message that was sent at `sent_ms` is asked for: after `first_ms`, then ever later."""
     return max(first_ms, (now_ms - sent_ms) // REPORT_SHARE)
 
 
 def _is_final(deliveries: Sequence[Delivery]) -> bool:
-    return any(d.error and Outcome(d.error).about_recipient for d in deliveries)
+    return any(d.error and Outcome(d.error).rejects_recipient for d in deliveries)
 
 
 def _others(
-    deliveries: Sequence[Delivery], route: Sequence[str], rules: Rules, life: Life
+    deliveries: Sequence[Delivery], route: Sequence[str], rules: RetryRules, life: CodeLifetime
 ) -> Iterator[tuple[int, str]]:
     """Say when the providers may be asked that surely have no text: the unasked in order, then those that rested."""
     if sum(d.status in _MAYBE_THERE for d in deliveries) >= rules.max_texts:
@@ -121,7 +121,7 @@ def _others(
 
 
 def _repeats(
-    deliveries: Sequence[Delivery], route: Sequence[str], rules: Rules, life: Life
+    deliveries: Sequence[Delivery], route: Sequence[str], rules: RetryRules, life: CodeLifetime
 ) -> Iterator[tuple[int, str]]:
     """Say when the providers may be asked again that may have the text, and would send it once."""
     askable = set(route) & set(rules.idempotent_send)
@@ -134,6 +134,6 @@ def _retryable(delivery: Delivery) -> bool:
     return bool(delivery.error) and Outcome(delivery.error).retryable
 
 
-def _after_pause(delivery: Delivery, life: Life) -> int:
+def _after_pause(delivery: Delivery, life: CodeLifetime) -> int:
     pause = min(max((delivery.at_ms - life.created_ms) // PAUSE_SHARE, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS)
     return max(delivery.at_ms + pause, delivery.again_ms)

@@ -13,13 +13,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Route", "Routes", "Weighted"]
+__all__ = ["Route", "Routes", "WeightedProvider"]
 
 _HASH_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Weighted:
+class WeightedProvider:
     """A provider whose place among the weighted ones of its route is drawn for each message."""
 
     name: str
@@ -40,15 +40,15 @@ class Weighted:
 class Route:
     """Numbers of `country` (None: of any) that start with `prefix` ("" : any) go to `providers`."""
 
-    providers: tuple[str | Weighted, ...]
+    providers: tuple[str | WeightedProvider, ...]
     country: str | None = None
     prefix: str = ""
 
     def order(self, message_id: str) -> tuple[str, ...]:
         """Name the providers as this message asks them."""
-        weighted = [one for one in self.providers if isinstance(one, Weighted)]
+        weighted = [one for one in self.providers if isinstance(one, WeightedProvider)]
         drawn = iter(sorted(weighted, key=lambda one: one.draw(message_id)))
-        return tuple(next(drawn).name if isinstance(one, Weighted) else one for one in self.providers)
+        return tuple(next(drawn).name if isinstance(one, WeightedProvider) else one for one in self.providers)
 
 
 class Routes:

@@ -36,8 +36,8 @@ _ID_BYTES: Final = 16
 class TestSendResult:
     """What the gateway said and when, and what the text costs, in millionths."""
 
-    answer: SendResult
-    took_ms: int
+    result: SendResult
+    duration_ms: int
     segments: int
     cost: int
 
@@ -70,10 +70,10 @@ async def send_test_message(
     loop = asyncio.get_running_loop()
     started = loop.time()
     answer = await send(provider, outbound)
-    took_ms = int((loop.time() - started) * 1000)
+    duration_ms = int((loop.time() - started) * 1000)
     with contextlib.suppress(Refused):  # the store is away by now: the call's place lapses by itself
         await limiter.release(permit, answer)
-    return TestSendResult(answer, took_ms, parts, permit.cost)
+    return TestSendResult(answer, duration_ms, parts, permit.cost)
 
 
 async def _turn(
@@ -89,7 +89,7 @@ async def _turn(
             outbound.message_id,
             country=outbound.country,
             segments=parts,
-            patience_ms=max(0, int((until - loop.time()) * 1000)),
+            max_wait_ms=max(0, int((until - loop.time()) * 1000)),
         )
         if isinstance(permit, Permit) or permit.reason is not DeferReason.WAIT:
             return permit

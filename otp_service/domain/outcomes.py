@@ -27,12 +27,12 @@ class Outcome(StrEnum):
     AMBIGUOUS = "ambiguous"
 
     @property
-    def surely_unsent(self) -> bool:
+    def definitely_not_sent(self) -> bool:
         """The gateway has no text of ours: asking another cannot double it."""
         return self not in (Outcome.ACCEPTED, Outcome.AMBIGUOUS)
 
     @property
-    def about_recipient(self) -> bool:
+    def rejects_recipient(self) -> bool:
         """Every gateway would say the same: no fail-over."""
         return self in (Outcome.RECIPIENT_INVALID, Outcome.RECIPIENT_BLOCKED)
 

@@ -149,7 +149,7 @@ class Outbox(Protocol):
     async def claim_near(self, verification_ids: Collection[str]) -> Sequence[ClaimedMessage]:
         """Lease what is due where these messages are: cheaper than to look everywhere."""
 
-    async def leave(self, verification_id: str, lease: int) -> None:
+    async def release_to_others(self, verification_id: str, lease: int) -> None:
         """Let other replicas have a message that this one cannot work on; it is not claimed here again."""
 
     async def begin(

@@ -44,7 +44,7 @@ class Caps:
     block: bool = True
 
     @property
-    def any(self) -> bool:
+    def is_limited(self) -> bool:
         """There is something to count."""
         return self.messages is not None or self.spend is not None
 
@@ -113,9 +113,9 @@ class ProviderState:
     """
 
     availability: Availability
-    ms: int
-    why: str
-    calls: int
+    retry_in_ms: int
+    open_reason: str
+    active_calls: int
     messages: int
     spend: int
     capped_ms: int = 0
@@ -132,10 +132,10 @@ class ProviderLimiter(Protocol):
         *,
         country: str,
         segments: int,
-        patience_ms: int,
+        max_wait_ms: int,
         repeats: bool = False,
     ) -> Permit | Deferred:
-        """Ask for one call: `patience_ms` is how long the message may still wait.
+        """Ask for one call: `max_wait_ms` is how long the message may still wait.
 
         `repeats`: the gateway is asked again for a text that it sends once, and that was charged before.
         """
@@ -150,5 +150,5 @@ class Circuits(Protocol):
     async def out_of_funds(self, providers: Sequence[str]) -> Sequence[str]:
         """Name those of `providers` that are not asked, or only to try them, because their account was empty."""
 
-    async def funded(self, provider: str) -> bool:
+    async def close_after_top_up(self, provider: str) -> bool:
         """Close its circuit if it is still open for want of money; True: this call did it."""

@@ -250,5 +250,5 @@ def _first_usable(admitted: Admitted) -> str:
         wait_ms = min(state.capped_ms for _, state in admitted.gateways)
         raise Refused(Reason.SPEND_CAP_REACHED, detail, retry_after_ms=wait_ms)
     detail = "No provider serves this number now."
-    waits = (max(state.ms, state.capped_ms) for _, state in admitted.gateways)
+    waits = (max(state.retry_in_ms, state.capped_ms) for _, state in admitted.gateways)
     raise Refused(Reason.NO_ROUTE, detail, retry_after_ms=min(waits, default=NO_ROUTE_RETRY_MS))

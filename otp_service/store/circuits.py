@@ -26,10 +26,12 @@ class RedisCircuits:
         """Look at all of them in one batch."""
         replies = await self._topology.send([state_call(name, ProviderPolicy()) for name in providers])
         return [
-            name for name, reply in zip(providers, replies, strict=True) if state_of(reply).why == Outcome.FUNDS.value
+            name
+            for name, reply in zip(providers, replies, strict=True)
+            if state_of(reply).open_reason == Outcome.FUNDS.value
         ]
 
-    async def funded(self, provider: str) -> bool:
+    async def close_after_top_up(self, provider: str) -> bool:
         """Close the circuit unless it is open for another reason by now."""
         call = ScriptCall(script("provider_close_circuit"), (ProviderKeys(provider).circuit,), (Outcome.FUNDS.value,))
         [reply] = await self._topology.send([call])

@@ -90,7 +90,7 @@ class RedisOutbox:
             if not isinstance(answer, Refused) and answer[0] == b"set_aside":
                 _tell_unreadable(verification_id)
 
-    async def leave(self, verification_id: str, lease: int) -> None:
+    async def release_to_others(self, verification_id: str, lease: int) -> None:
         """Let others have a message that this replica cannot work on: due at once, and not claimed here again."""
         self._left.add(verification_id)
         await self.record_result(verification_id, lease, DeliveryUpdate(due_in_ms=0))

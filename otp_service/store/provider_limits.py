@@ -65,14 +65,14 @@ class RedisProviderLimiter:
         *,
         country: str,
         segments: int,
-        patience_ms: int,
+        max_wait_ms: int,
         repeats: bool = False,
     ) -> Permit | Deferred:
         """Ask the gateway and charge both accounts in one batch; what was taken in vain is given back."""
         policy, keys = self._policies[provider], ProviderKeys(provider)
         cost = policy.cost(country, segments)
         pace = 1000 / policy.max_per_second if policy.max_per_second else 0
-        args = (message_id, f"{pace:.0f}", policy.max_concurrent, self._call_ms[provider], patience_ms)
+        args = (message_id, f"{pace:.0f}", policy.max_concurrent, self._call_ms[provider], max_wait_ms)
         taking = (keys.circuit, keys.queue, keys.comebacks, keys.calls, keys.destination(country))
         calls = [ScriptCall(script("provider_acquire"), taking, args)]
         accounts = [] if repeats else self._accounts(provider, tenant)
@@ -98,7 +98,7 @@ class RedisProviderLimiter:
     async def release(self, permit: Permit, answer: SendResult | None) -> None:
         """Tell the circuit, and give back what was not spent."""
         calls = [_done_call(permit, answer)]
-        if not permit.repeats and (answer is None or answer.outcome.surely_unsent):
+        if not permit.repeats and (answer is None or answer.outcome.definitely_not_sent):
             calls += [_refund(key, permit) for key, _, _ in self._accounts(permit.provider, permit.tenant)]
         _tell(permit, answer, (await self._topology.send(calls))[0])
 
@@ -106,7 +106,7 @@ class RedisProviderLimiter:
         """Name the days that a message counts in: the provider's always, the tenant's if it has caps."""
         accounts = [(ProviderKeys(provider).day, self._policies[provider].caps, DeferReason.CAPPED)]
         tenant_caps = self._tenants.get(tenant)
-        if tenant_caps is not None and tenant_caps.any:
+        if tenant_caps is not None and tenant_caps.is_limited:
             accounts.append((tenant_day_key(tenant), tenant_caps, DeferReason.TENANT_CAPPED))
         return accounts
 

@@ -16,11 +16,11 @@ from otp_service.store import idempotency_keys, outbox, provider_limits, verific
 __all__ = ["TIMES", "shorten"]
 
 TIMES: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
-    (dispatcher, "SETTLE_MARGIN_MS", 1_000),
-    (dispatcher, "LEASE_ON_MS", 1_500),
-    (dispatcher, "PLACE_SECONDS", 0.5),
-    (outbox_worker, "LOOK_EVERY_SECONDS", 0.25),
-    (balances, "LOOK_EVERY_SECONDS", 0.5),
+    (dispatcher, "RECORD_MARGIN_MS", 1_000),
+    (dispatcher, "CONTINUE_LEASE_MS", 1_500),
+    (dispatcher, "SLOT_WAIT_SECONDS", 0.5),
+    (outbox_worker, "POLL_INTERVAL_SECONDS", 0.25),
+    (balances, "POLL_INTERVAL_SECONDS", 0.5),
     (outbox, "LEASE_MS", 1_500),
     (verifications, "FIRST_LEASE_MS", 1_500),
     (idempotency_keys, "SILENT_MS", 2_000),

@@ -26,7 +26,7 @@ def test_money_is_written_without_zeros(amount: int, text: str) -> None:
 def test_a_circuit_to_be_tried_is_shown() -> None:
     """Its time is over, and the next message tries it: it is neither open nor closed."""
     config = Inbox(daily_message_cap=7)
-    state = ProviderState(Availability.OK, 0, "funds", calls=3, messages=7, spend=0)
+    state = ProviderState(Availability.OK, 0, "funds", active_calls=3, messages=7, spend=0)
     row = row_of("box", config, ProviderStatus(state, waiting=4), Balance(Decimal(100), "EUR"))
 
     assert re.split(r" {2,}", table([row]).splitlines()[1]) == [

@@ -31,7 +31,7 @@ GatewayMaker = Callable[..., Awaitable[EimsSimulator]]
 @pytest.fixture(autouse=True)
 def _quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look through the outbox more often than in real life, so that tests wait less."""
-    monkeypatch.setattr(outbox_worker, "LOOK_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(outbox_worker, "POLL_INTERVAL_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ class Row:
     @property
     def sure(self) -> bool:
         """Whether the gateway surely has no text and another one is asked: at once."""
-        return self.outcome.surely_unsent and not self.outcome.about_recipient
+        return self.outcome.definitely_not_sent and not self.outcome.rejects_recipient
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def held(texts: int) -> Seen:
 def refusal(outcome: Outcome, times: int = 1) -> Seen:
     """Expect the next gateway to be asked after `times` refusals, unless it would say the same."""
     told, asked = (f"failed {outcome}",), ("first",) * times
-    return Seen(told, asked, 0, verified=False) if outcome.about_recipient else Seen(told, (*asked, "second"), 1)
+    return Seen(told, asked, 0, verified=False) if outcome.rejects_recipient else Seen(told, (*asked, "second"), 1)
 
 
 PAGE: Final = Respond(SimulatorResponse(b"<html><body>It works!</body></html>", 200, {"Content-Type": "text/html"}))
@@ -273,7 +273,7 @@ async def _show() -> bool:
 def main() -> int:
     """Print the table; 1: a row is not as expected."""
     with capture_logs(), move_clock_by_key(), pytest.MonkeyPatch.context() as patched:
-        patched.setattr(outbox_worker, "LOOK_EVERY_SECONDS", 0.05)  # as in the tests
+        patched.setattr(outbox_worker, "POLL_INTERVAL_SECONDS", 0.05)  # as in the tests
         return 0 if asyncio.run(_show()) else 1
 
 

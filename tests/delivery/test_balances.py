@@ -28,7 +28,7 @@ ROUNDS_SECONDS = 0.3
 @pytest.fixture(autouse=True)
 def _quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look more often than in real life."""
-    monkeypatch.setattr(balances, "LOOK_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(balances, "POLL_INTERVAL_SECONDS", 0.05)
 
 
 def asked(gateway: EimsSimulator, path: str) -> int:
@@ -109,13 +109,13 @@ async def test_one_of_many_closes_it(server: EmbeddedServer, make_world: WorldMa
     limiter = RedisProviderLimiter(topology, {"first": ProviderPolicy(), "second": ProviderPolicy()}, {}, {})
     permit = Permit("first", "demo", "v1", "ID", 0, 0)
     assert await circuits.out_of_funds(["first", "second"]) == []
-    assert not await circuits.funded("first")
+    assert not await circuits.close_after_top_up("first")
 
     await limiter.release(permit, SendResult(Outcome.FUNDS))
     assert await circuits.out_of_funds(["first", "second"]) == ["first"]
-    assert sum(await asyncio.gather(*(circuits.funded("first") for _ in range(50)))) == 1
+    assert sum(await asyncio.gather(*(circuits.close_after_top_up("first") for _ in range(50)))) == 1
     assert await circuits.out_of_funds(["first", "second"]) == []
 
     await limiter.release(permit, SendResult(Outcome.CONFIG_ERROR))
-    assert not await circuits.funded("first")
+    assert not await circuits.close_after_top_up("first")
     await topology.close()

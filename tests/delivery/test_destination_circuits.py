@@ -114,7 +114,7 @@ async def answered(
     limiter: RedisProviderLimiter, country: str, answer: SendResult, name: str = "m"
 ) -> Permit | Deferred:
     """Ask for a call to a provider for a country, and end it with an answer."""
-    permit = await limiter.acquire("first", "demo", name, country=country, segments=1, patience_ms=60_000)
+    permit = await limiter.acquire("first", "demo", name, country=country, segments=1, max_wait_ms=60_000)
     if isinstance(permit, Permit):
         await limiter.release(permit, answer)
     return permit
@@ -140,7 +140,7 @@ async def test_only_what_fails_everywhere_shuts_the_provider(
             await answered(limiter, country, SendResult(Outcome.TRANSIENT), f"{country}-{n}")
     found = {}
     for country in open_to:
-        held = await limiter.acquire("first", "demo", "x", country=country, segments=1, patience_ms=60_000)
+        held = await limiter.acquire("first", "demo", "x", country=country, segments=1, max_wait_ms=60_000)
         found[country] = isinstance(held, Deferred) and held.reason is DeferReason.OPEN
     await topology.close()
     assert found == open_to
@@ -174,7 +174,7 @@ async def test_a_trip_shuts_the_provider_for_every_country(make_world: WorldMake
     await topology.close()
     assert (before.state.availability, list(before.destinations)) == (Availability.OK, ["SG"])
     assert 0 < before.destinations["SG"] <= 2_000
-    assert (after.state.availability, after.state.why) == (Availability.OPEN, "config_error")
+    assert (after.state.availability, after.state.open_reason) == (Availability.OPEN, "config_error")
     assert held == Deferred(DeferReason.OPEN, held.retry_in_ms if isinstance(held, Deferred) else 0)
 
 
@@ -187,7 +187,7 @@ async def test_one_of_many_probes_a_country(make_world: WorldMaker) -> None:
     await make_world.store.incrby("test:clock", 7_000)
 
     async def take(country: str, n: int) -> str:
-        found = await limiter.acquire("first", "demo", f"{country}{n}", country=country, segments=1, patience_ms=60_000)
+        found = await limiter.acquire("first", "demo", f"{country}{n}", country=country, segments=1, max_wait_ms=60_000)
         return f"{country} {type(found).__name__}"
 
     found = Counter(await asyncio.gather(*(take(country, n) for n in range(30) for country in ("SG", "ID"))))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otp_service.delivery.retry_policy import Life as Moment
-from otp_service.delivery.retry_policy import Rules, Stop, Try, Wait, next_step
+from otp_service.delivery.retry_policy import CallProvider, Finish, RetryRules, WaitFor, next_step
+from otp_service.delivery.retry_policy import CodeLifetime as Moment
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.verification import Delivery
 
@@ -17,22 +17,22 @@ TTL_MS = 300_000
 STEPS = 1_000
 
 routes = st.integers(0, 4).map(lambda count: NAMES[:count])
-rules = st.builds(Rules, hold_ms=st.sampled_from([0, 1, 1_000, 15_000, 120_000]), max_texts=st.integers(1, 4))
+rules = st.builds(RetryRules, hold_ms=st.sampled_from([0, 1, 1_000, 15_000, 120_000]), max_texts=st.integers(1, 4))
 outcomes = st.sampled_from(list(Outcome))
 took = st.sampled_from([0, 1, 50, 8_000, 30_000])
 
 
-class Life:
+class CodeLifetime:
     """A message on its way: gateways say what `scripted` says, and time passes as the plan and they want it."""
 
-    def __init__(self, route: tuple[str, ...], rules: Rules, scripted: list[tuple[Outcome, int]]) -> None:
+    def __init__(self, route: tuple[str, ...], rules: RetryRules, scripted: list[tuple[Outcome, int]]) -> None:
         self.route, self.rules = route, rules
         self.told: list[tuple[str, Outcome]] = []
         self.now = 0
         self._scripted = iter(scripted)
         self._deliveries: dict[str, Delivery] = {}
 
-    def steps(self) -> Iterator[tuple[int, Try | Wait | Stop]]:
+    def steps(self) -> Iterator[tuple[int, CallProvider | WaitFor | Finish]]:
         """Give every step and its moment, until the plan stops or the code is over."""
         for _ in range(STEPS):
             if self.now >= TTL_MS:
@@ -45,11 +45,11 @@ class Life:
             )
             yield self.now, step
             match step:
-                case Try(provider):
+                case CallProvider(provider):
                     self._tell(provider)
-                case Wait(ms):
+                case WaitFor(ms):
                     self.now += ms
-                case Stop():
+                case Finish():
                     return
         raise AssertionError("it does not end")
 
@@ -64,61 +64,61 @@ class Life:
         self._deliveries[provider] = Delivery(provider, status, self.now, error)
 
 
-lives = st.builds(Life, routes, rules, st.lists(st.tuples(outcomes, took), max_size=12))
+lives = st.builds(CodeLifetime, routes, rules, st.lists(st.tuples(outcomes, took), max_size=12))
 
 
 @given(lives)
 @settings(max_examples=100, deadline=None)
-def test_who_may_have_the_text_is_never_asked_again(life: Life) -> None:
+def test_who_may_have_the_text_is_never_asked_again(life: CodeLifetime) -> None:
     """Neither after an acceptance nor after an ambiguous outcome; a provider of the route is asked, and no other."""
     for _, step in life.steps():
-        if isinstance(step, Try):
+        if isinstance(step, CallProvider):
             assert step.provider in life.route
-            assert not any(p == step.provider and not o.surely_unsent for p, o in life.told)
+            assert not any(p == step.provider and not o.definitely_not_sent for p, o in life.told)
 
 
 @given(lives)
 @settings(max_examples=100, deadline=None)
-def test_no_more_gateways_may_have_the_text_than_is_allowed(life: Life) -> None:
+def test_no_more_gateways_may_have_the_text_than_is_allowed(life: CodeLifetime) -> None:
     """`max_texts` holds over the whole life."""
     for _ in life.steps():
         pass
-    assert sum(not outcome.surely_unsent for _, outcome in life.told) <= life.rules.max_texts
+    assert sum(not outcome.definitely_not_sent for _, outcome in life.told) <= life.rules.max_texts
 
 
 @given(lives)
 @settings(max_examples=100, deadline=None)
-def test_nothing_is_tried_after_a_last_word(life: Life) -> None:
+def test_nothing_is_tried_after_a_last_word(life: CodeLifetime) -> None:
     """An acceptance, or a verdict about the recipient, is the last that is heard."""
     for _ in life.steps():
         pass
-    assert not any(o is Outcome.ACCEPTED or o.about_recipient for _, o in life.told[:-1])
+    assert not any(o is Outcome.ACCEPTED or o.rejects_recipient for _, o in life.told[:-1])
 
 
 @given(lives)
 @settings(max_examples=100, deadline=None)
-def test_an_ambiguous_outcome_is_held(life: Life) -> None:
+def test_an_ambiguous_outcome_is_held(life: CodeLifetime) -> None:
     """Nobody is asked before the hold is over, and with hold 0 nobody at all."""
     for now, step in life.steps():
-        if isinstance(step, Try):
-            assert all(o.surely_unsent or life.rules.hold_ms > 0 for _, o in life.told)
+        if isinstance(step, CallProvider):
+            assert all(o.definitely_not_sent or life.rules.hold_ms > 0 for _, o in life.told)
             held = [d.at_ms for d in life._deliveries.values() if d.status == "unknown"]
             assert all(now >= at + life.rules.hold_ms for at in held)
 
 
 @given(lives)
 @settings(max_examples=100, deadline=None)
-def test_waits_are_for_something_and_end_before_the_code(life: Life) -> None:
+def test_waits_are_for_something_and_end_before_the_code(life: CodeLifetime) -> None:
     """A wait is at least a millisecond and ends while the code lives; so every life ends."""
     for now, step in life.steps():
-        if isinstance(step, Wait):
+        if isinstance(step, WaitFor):
             assert step.ms > 0
             assert now + step.ms < TTL_MS
 
 
 @given(lives)
 @settings(max_examples=100, deadline=None)
-def test_everybody_is_asked_before_anybody_is_asked_again(life: Life) -> None:
+def test_everybody_is_asked_before_anybody_is_asked_again(life: CodeLifetime) -> None:
     """Fail over first."""
     for _ in life.steps():
         pass

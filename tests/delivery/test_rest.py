@@ -25,7 +25,7 @@ async def open_for(world: World, name: str = "first") -> int:
     topology = connect(f"unix://{world.store.connection_pool.connection_kwargs['path']}")
     try:
         found = (await provider_statuses(topology, {name: ProviderPolicy()}))[name]
-        whole = found.state.ms if found.state.availability is Availability.OPEN else 0
+        whole = found.state.retry_in_ms if found.state.availability is Availability.OPEN else 0
         return max(whole, found.destinations.get("ID", 0))
     finally:
         await topology.close()

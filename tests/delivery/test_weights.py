@@ -8,7 +8,7 @@ from itertools import permutations
 
 import pytest
 
-from otp_service.delivery.routing import Route, Routes, Weighted
+from otp_service.delivery.routing import Route, Routes, WeightedProvider
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.store.keys import Partition, new_verification_id
 from tests.delivery.conftest import code_in, deliveries, settled, shared_keys, text_in, through
@@ -19,13 +19,13 @@ ONE_IN_A_THOUSAND = {1: 10.83, 2: 13.82, 5: 20.52, 23: 49.73}
 """Chi-square by degrees of freedom: what is above it is no chance."""
 
 
-def chance(order: tuple[Weighted, ...]) -> float:
+def chance(order: tuple[WeightedProvider, ...]) -> float:
     """Say how likely an order is when each next one is drawn by weight among those that are left."""
     left = [one.weight for one in order]
     return math.prod(weight / sum(left[place:]) for place, weight in enumerate(left))
 
 
-def orders(*providers: str | Weighted) -> Counter[tuple[str, ...]]:
+def orders(*providers: str | WeightedProvider) -> Counter[tuple[str, ...]]:
     """Count the orders of all ids."""
     route = Route(providers)
     return Counter(route.order(one) for one in IDS)
@@ -34,7 +34,7 @@ def orders(*providers: str | Weighted) -> Counter[tuple[str, ...]]:
 @pytest.mark.parametrize("weights", [(1, 1), (3, 1), (1000, 1), (1, 2, 3), (5, 5, 5), (1, 2, 3, 4)])
 def test_orders_come_by_weight(weights: tuple[int, ...]) -> None:
     """Over 10,000 messages every order is as frequent as drawing by weight without putting back makes it."""
-    providers = [Weighted(f"p{place}", weight) for place, weight in enumerate(weights)]
+    providers = [WeightedProvider(f"p{place}", weight) for place, weight in enumerate(weights)]
     found = orders(*providers)
     expected = {tuple(one.name for one in order): chance(order) * len(IDS) for order in permutations(providers)}
 
@@ -45,7 +45,7 @@ def test_orders_come_by_weight(weights: tuple[int, ...]) -> None:
 
 def test_plain_names_keep_their_places() -> None:
     """In a mixed route the weighted ones are shuffled among the places that they hold."""
-    found = orders("first", Weighted("a", 1), "third", Weighted("b", 1))
+    found = orders("first", WeightedProvider("a", 1), "third", WeightedProvider("b", 1))
 
     assert set(found) == {("first", "a", "third", "b"), ("first", "b", "third", "a")}
     assert abs(found["first", "a", "third", "b"] - 5000) < math.sqrt(ONE_IN_A_THOUSAND[1] * 10_000) / 2
@@ -53,7 +53,7 @@ def test_plain_names_keep_their_places() -> None:
 
 def test_an_order_is_the_same_each_time() -> None:
     """Whoever asks: another object, another process (these are written down), another provider in the route."""
-    three = (Weighted("a", 1), Weighted("b", 2), Weighted("c", 3))
+    three = (WeightedProvider("a", 1), WeightedProvider("b", 2), WeightedProvider("c", 3))
     written = [("c", "a", "b"), ("b", "c", "a"), ("c", "b", "a"), ("b", "c", "a")]
 
     for message_id in (new_verification_id(Partition(7)) for _ in range(100)):

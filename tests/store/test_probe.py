@@ -14,7 +14,7 @@ async def test_an_answer_to_an_older_call_does_not_let_a_second_probe_in(store: 
     limiter = RedisProviderLimiter(store.topology, {"gw": ProviderPolicy()}, {}, {"gw": 13_000})
 
     async def take(n: int) -> Permit:
-        permit = await limiter.acquire("gw", "acme", f"m{n}", country="ID", segments=1, patience_ms=100_000)
+        permit = await limiter.acquire("gw", "acme", f"m{n}", country="ID", segments=1, max_wait_ms=100_000)
         assert isinstance(permit, Permit)
         return permit
 
@@ -25,5 +25,5 @@ async def test_an_answer_to_an_older_call_does_not_let_a_second_probe_in(store: 
     await take(6)
     await limiter.release(old, SendResult(Outcome.THROTTLED, retry_after=0.0))
 
-    held = await limiter.acquire("gw", "acme", "m7", country="ID", segments=1, patience_ms=100_000)
+    held = await limiter.acquire("gw", "acme", "m7", country="ID", segments=1, max_wait_ms=100_000)
     assert isinstance(held, Deferred)

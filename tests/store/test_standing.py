@@ -38,7 +38,7 @@ def limiter(topology: Topology) -> RedisProviderLimiter:
 
 async def taken(limiter: RedisProviderLimiter, provider: str, message_id: str) -> Permit | Deferred:
     """Ask for a call for a message that has a minute."""
-    return await limiter.acquire(provider, "demo", message_id, country="ID", segments=2, patience_ms=60_000)
+    return await limiter.acquire(provider, "demo", message_id, country="ID", segments=2, max_wait_ms=60_000)
 
 
 async def test_nothing_has_happened(topology: Topology) -> None:
@@ -46,7 +46,12 @@ async def test_nothing_has_happened(topology: Topology) -> None:
     found = await provider_statuses(topology, POLICIES)
     assert list(found) == ["slow", "free"]
     for one in found.values():
-        assert (one.state.availability, one.state.why, one.state.calls, one.waiting) == (Availability.OK, "", 0, 0)
+        assert (one.state.availability, one.state.open_reason, one.state.active_calls, one.waiting) == (
+            Availability.OK,
+            "",
+            0,
+            0,
+        )
     assert await provider_statuses(topology, {}) == {}
 
 
@@ -60,10 +65,10 @@ async def test_calls_and_spend_and_who_waits(topology: Topology, limiter: RedisP
         assert held.reason is DeferReason.WAIT
     slow, free = (await provider_statuses(topology, POLICIES)).values()
 
-    assert (slow.state.calls, slow.state.messages, slow.state.spend, slow.waiting) == (1, 1, 30_000, 2)
-    assert (free.state.calls, free.state.messages, free.waiting) == (0, 0, 0)
+    assert (slow.state.active_calls, slow.state.messages, slow.state.spend, slow.waiting) == (1, 1, 30_000, 2)
+    assert (free.state.active_calls, free.state.messages, free.waiting) == (0, 0, 0)
     await limiter.release(permit, SendResult(Outcome.ACCEPTED))
-    assert (await provider_statuses(topology, POLICIES))["slow"].state.calls == 0
+    assert (await provider_statuses(topology, POLICIES))["slow"].state.active_calls == 0
 
 
 async def test_who_asks_no_more_does_not_wait(
@@ -89,10 +94,10 @@ async def test_a_circuit_that_is_to_be_tried(
         return (await provider_statuses(topology, POLICIES))["free"]
 
     opened = (await free()).state
-    assert (opened.availability, opened.why) == (Availability.OPEN, "funds")
-    assert 59_000 <= opened.ms <= 60_000
+    assert (opened.availability, opened.open_reason) == (Availability.OPEN, "funds")
+    assert 59_000 <= opened.retry_in_ms <= 60_000
     await make_world.store.incrby(CLOCK_KEY, 61_000)
-    assert ((await free()).state.availability, (await free()).state.why) == (Availability.OK, "funds")
+    assert ((await free()).state.availability, (await free()).state.open_reason) == (Availability.OK, "funds")
 
 
 async def test_refusals_of_calls_under_way_are_one_trip(limiter: RedisProviderLimiter, topology: Topology) -> None:
@@ -104,4 +109,4 @@ async def test_refusals_of_calls_under_way_are_one_trip(limiter: RedisProviderLi
 
     state = (await provider_statuses(topology, POLICIES))["free"].state
     assert state.availability is Availability.OPEN
-    assert 29_000 < state.ms <= 30_000
+    assert 29_000 < state.retry_in_ms <= 30_000

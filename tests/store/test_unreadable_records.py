@@ -94,7 +94,7 @@ async def test_a_message_is_left_to_others(store: Store) -> None:
     [message] = await store.claimed()
     before = await store.delivery(verification_id)
 
-    await store.outbox.leave(verification_id, message.record.lease)
+    await store.outbox.release_to_others(verification_id, message.record.lease)
 
     assert await store.claimed() == []
     assert await store.delivery(verification_id) == before

@@ -141,7 +141,7 @@ def parse_limits_response(response: GatewayResponse | Outcome) -> Outcome:
     ):
         return Outcome.ACCEPTED if answer or not response.body.strip() else Outcome.AMBIGUOUS
     outcome = result_codes.refusal(_error_status(response), _error_text(response))
-    return Outcome.CONFIG_ERROR if outcome.about_recipient else outcome
+    return Outcome.CONFIG_ERROR if outcome.rejects_recipient else outcome
 
 
 def parse_status_response(response: GatewayResponse | Outcome, msgid: str) -> DeliveryReport:
