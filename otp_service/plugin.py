@@ -47,14 +47,12 @@ from otp_service.domain.message import (
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.base import BalanceProvider, PollingProvider, Provider, ReceiptProvider
+from otp_service.providers.config_fields import Account, BaseUrl, CommonProvider, SecretText, Text
+from otp_service.providers.config_parsing import Finding
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.lenient_json import json_object, parse_integer
+from otp_service.providers.registry import ProviderPlugin
 from otp_service.providers.responses import retry_after_seconds, undocumented_response
-from otp_service.settings.gateways import CommonProvider
-from otp_service.settings.mistakes import Finding
-from otp_service.settings.plugins import ProviderPlugin
-from otp_service.settings.secrets import SecretText
-from otp_service.settings.values import Account, BaseUrl, Text
 
 __all__ = [
     "Account",

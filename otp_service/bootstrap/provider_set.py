@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from otp_service.bootstrap.provider_factory import providers_of
-from otp_service.bootstrap.settings_mapping import day_caps, gateway_policy
+from otp_service.bootstrap.settings_mapping import day_caps, provider_policy, providers_of
 from otp_service.delivery.dispatcher import RECORD_MARGIN_MS
 from otp_service.domain.provider_policy import Caps, ProviderPolicy
 from otp_service.providers.base import Provider
@@ -41,7 +40,7 @@ class ProviderSet:
 def build_provider_set(settings: Settings, topology: Topology, inbox: Inbox | None = None) -> ProviderSet:
     """Make what has an adapter; `inbox`, if given, is every inbox."""
     providers = providers_of(settings, inbox)
-    policies = {name: gateway_policy(settings.providers[name]) for name in providers}
+    policies = {name: provider_policy(settings.providers[name]) for name in providers}
     caps = {name: day_caps(tenant.policy) for name, tenant in settings.tenants.items()}
     call_ms = {name: int(provider.timeout_seconds * 1000) + RECORD_MARGIN_MS for name, provider in providers.items()}
     return ProviderSet(providers, policies, caps, RedisProviderLimiter(topology, policies, caps, call_ms))

@@ -1,4 +1,4 @@
-"""From the settings, which say what a config is, to the values that the rooms work with."""
+"""Conversion of the settings to the values and objects that the other packages take."""
 
 from __future__ import annotations
 
@@ -11,20 +11,73 @@ from otp_service.domain.limits import Limits, Lockout
 from otp_service.domain.provider_policy import Caps, ProviderPolicy, millionths
 from otp_service.domain.results import SendPolicy
 from otp_service.domain.tenant import Tenant
+from otp_service.providers import config_fields
 from otp_service.providers.base import Provider
-from otp_service.settings import Settings, gateways, tree
+from otp_service.providers.config_fields import CommonProvider
+from otp_service.providers.config_parsing import InvalidValue, dotted_path
+from otp_service.providers.inbox import Inbox, InboxConfig
+from otp_service.providers.registry import BUILT_IN, make_provider
+from otp_service.settings import ConfigError, ConfigInvalid, Settings, model
 
-__all__ = ["api_keys", "budgets", "day_caps", "gateway_policy", "keyring_of", "routes_of", "tenant_of"]
+__all__ = [
+    "api_keys",
+    "budgets",
+    "day_caps",
+    "keyring_of",
+    "plugin_errors",
+    "provider_policy",
+    "providers_of",
+    "routes_of",
+    "tenant_of",
+]
 
 
-def day_caps(caps: gateways.Caps) -> Caps:
-    """Say what a day may hold, money in millionths."""
+def providers_of(settings: Settings, inbox: Inbox | None = None) -> dict[str, Provider]:
+    """Make every provider whose type sends.
+
+    Args:
+        settings: The settings.
+        inbox: Used for every provider of type `inbox`, if given.
+
+    Raises:
+        ConfigInvalid: A package does not make the provider of its type.
+    """
+    providers: dict[str, Provider] = {}
+    for name, config in settings.providers.items():
+        provider = inbox if inbox and isinstance(config, InboxConfig) else _made(name, config)
+        if provider is not None:
+            providers[name] = provider
+    return providers
+
+
+def _made(name: str, config: CommonProvider) -> Provider | None:
+    try:
+        return make_provider(name, config)
+    except InvalidValue as error:
+        allowed = error.allowed or ""
+        raise ConfigInvalid((ConfigError(dotted_path(("providers", name)), error.found, allowed),)) from None
+
+
+def plugin_errors(settings: Settings) -> tuple[ConfigError, ...]:
+    """Return an error for each package that does not make its provider, before a worker needs it."""
+    errors: list[ConfigError] = []
+    for name, config in settings.providers.items():
+        if config.type not in BUILT_IN:
+            try:
+                _made(name, config)
+            except ConfigInvalid as invalid:
+                errors += invalid.errors
+    return tuple(errors)
+
+
+def day_caps(caps: config_fields.Caps) -> Caps:
+    """Return the daily caps, with money in millionths."""
     spend = None if caps.daily_spend_cap is None else millionths(caps.daily_spend_cap)
     return Caps(caps.daily_message_cap, spend, caps.alert_threshold, caps.block_on_limit)
 
 
-def gateway_policy(provider: gateways.CommonProvider) -> ProviderPolicy:
-    """Say what the config allows of a provider."""
+def provider_policy(provider: CommonProvider) -> ProviderPolicy:
+    """Return the limits and prices of a provider."""
     return ProviderPolicy(
         max_per_second=provider.max_per_second,
         max_concurrent=provider.max_concurrent,
@@ -33,14 +86,14 @@ def gateway_policy(provider: gateways.CommonProvider) -> ProviderPolicy:
     )
 
 
-def budgets(limits: tree.Limits) -> Limits:
-    """Give the named budgets."""
+def budgets(limits: model.Limits) -> Limits:
+    """Return the rate limits."""
     named = {name: getattr(limits, name) for name in limits.__struct_fields__}
     return Limits(**(named | {"verify_ip": limits.verify_ip_windows()}))
 
 
-def tenant_of(name: str, tenant: tree.Tenant, limits: tree.Limits) -> Tenant:
-    """Make a tenant, with the budgets that its sends are held to."""
+def tenant_of(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenant:
+    """Return a tenant, with the rate limits of its sends."""
     policy = tenant.policy
     return Tenant(
         name=name,
@@ -68,12 +121,12 @@ def tenant_of(name: str, tenant: tree.Tenant, limits: tree.Limits) -> Tenant:
 
 
 def keyring_of(settings: Settings) -> Keyring:
-    """Make the keys that seal, pepper and name."""
+    """Return the keys that seal, pepper and hash recipients."""
     return Keyring(settings.keys.material(), current=settings.keys.current, index=settings.keys.index)
 
 
 def api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[ApiKey]:
-    """List every key of every tenant."""
+    """Return the API keys of all tenants."""
     return [
         ApiKey(key.id, key.sha256, frozenset(key.scopes), tenants[name])
         for name, tenant in settings.tenants.items()
@@ -82,11 +135,11 @@ def api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[ApiKey]:
 
 
 def routes_of(settings: Settings, providers: Mapping[str, Provider]) -> Routes:
-    """Keep of every route what can be served; a route without any stays, and answers `no_route`."""
+    """Return the routes with the providers that can send; one without any remains, and answers `no_route`."""
     return Routes(
         [
             Route(
-                tuple(_turn(target) for target in route.providers if target.name in providers),
+                tuple(_route_target(target) for target in route.providers if target.name in providers),
                 route.country,
                 route.prefix or "",
             )
@@ -95,5 +148,5 @@ def routes_of(settings: Settings, providers: Mapping[str, Provider]) -> Routes:
     )
 
 
-def _turn(target: tree.Target) -> str | WeightedProvider:
+def _route_target(target: model.Target) -> str | WeightedProvider:
     return target.name if target.weight is None else WeightedProvider(target.name, target.weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from otp_service import __version__
-from otp_service.cli.config_commands import check_config, new_key, normalize
+from otp_service.cli.config_commands import check_config, config_schema, new_key, normalize
 from otp_service.cli.provider_commands import providers, send_test
 from otp_service.cli.sandbox_command import sandbox
 from otp_service.cli.serve_command import dev, serve
@@ -20,5 +20,5 @@ def main() -> None:
     """Prove that a person holds a phone number."""
 
 
-for _command in (dev, sandbox, serve, check_config, new_key, send_test, providers, normalize, unlock):
+for _command in (dev, sandbox, serve, check_config, config_schema, new_key, send_test, providers, normalize, unlock):
     main.add_command(_command)

@@ -1,19 +1,21 @@
-"""The commands that answer and end: `check-config`, `new-key`, `normalize`."""
+"""The commands that need no running service: `check-config`, `config-schema`, `new-key`, `normalize`."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from typing import Final
 
 import click
 import msgspec
 
+from otp_service.cli.limit_proposals import proposed_limits
 from otp_service.cli.options import checked, config_option, named, read
 from otp_service.domain.phone import PhoneInvalid, parse
-from otp_service.settings import cautions, proposed_limits, unused_keys
+from otp_service.settings import build_json_schema, config_warnings, unused_keys
 
-__all__ = ["check_config", "new_key", "normalize"]
+__all__ = ["check_config", "config_schema", "new_key", "normalize"]
 
 KEY_BYTES: Final = 32
 
@@ -21,22 +23,28 @@ KEY_BYTES: Final = 32
 @click.command("check-config")
 @config_option
 def check_config(config: str | None) -> None:
-    """Check a config: a line per mistake and status 2, or what it configures."""
+    """Check a config: print a line for each error and exit with status 2, or print what it configures."""
     path = named(config)
     settings = checked(path)
     for key in unused_keys(read(path)):
         click.echo(f"{key}: nothing acts on this yet", err=True)
-    for caution in cautions(settings):
-        click.echo(caution, err=True)
+    for warning in config_warnings(settings):
+        click.echo(warning, err=True)
     for proposal in proposed_limits(settings):
         click.echo(proposal, err=True)
     counts = f"{len(settings.tenants)} tenants, {len(settings.providers)} providers, {len(settings.routes)} routes"
     click.echo(f"{path}: good ({counts})")
 
 
+@click.command("config-schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the config, with which editors complete and check it."""
+    click.echo(json.dumps(build_json_schema(), indent=2))
+
+
 @click.command("new-key")
 def new_key() -> None:
-    """Make an API key: it is shown this once; its hash goes into the config."""
+    """Make an API key. It is printed only this once; write its hash into the config."""
     key = "otp_" + secrets.token_urlsafe(KEY_BYTES)
     click.echo(f"key     {key}")
     click.echo(f"sha256  {hashlib.sha256(key.encode()).hexdigest()}")
@@ -44,9 +52,9 @@ def new_key() -> None:
 
 @click.command()
 @click.argument("number")
-@click.option("--country", default="ID", show_default=True, help="How national forms are read.")
+@click.option("--country", default="ID", show_default=True, help="The country of national numbers.")
 def normalize(number: str, country: str) -> None:
-    """Read a phone number in any spelling."""
+    """Print a phone number, written in any form, as the service reads it."""
     try:
         found = parse(number, country.upper())
     except PhoneInvalid as invalid:

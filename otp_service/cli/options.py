@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from otp_service.bootstrap import CONFIG_VARIABLE
-from otp_service.bootstrap.provider_factory import plugin_mistakes
+from otp_service.bootstrap.settings_mapping import plugin_errors
 from otp_service.settings import ConfigInvalid, Settings, load, load_file, parse_file
 
 __all__ = [
@@ -68,9 +68,9 @@ def _good(read: Callable[[], Settings]) -> Settings:
     try:
         settings = read()
     except ConfigInvalid as invalid:
-        stop(*map(str, invalid.mistakes))
-    if mistakes := plugin_mistakes(settings):
-        stop(*map(str, mistakes))
+        stop(*map(str, invalid.errors))
+    if errors := plugin_errors(settings):
+        stop(*map(str, errors))
     return settings
 
 
@@ -79,7 +79,7 @@ def read(path: str) -> dict[str, Any]:
     try:
         return parse_file(path)
     except ConfigInvalid as invalid:
-        stop(*map(str, invalid.mistakes))
+        stop(*map(str, invalid.errors))
 
 
 def stop(*lines: str) -> NoReturn:

@@ -26,8 +26,10 @@ from otp_service.domain.provider_policy import DeferReason, Deferred
 from otp_service.domain.tenant import Tenant
 from otp_service.observability import configure_logging
 from otp_service.providers.base import AccountLimitsProvider
-from otp_service.settings import NOT_SERVED, CommonProvider, Settings
-from otp_service.settings.mistakes import quoted
+from otp_service.providers.config_fields import CommonProvider
+from otp_service.providers.config_parsing import quoted
+from otp_service.providers.registry import UNSERVED
+from otp_service.settings import Settings
 from otp_service.store.provider_status import provider_statuses
 from otp_service.store.topology import Topology
 
@@ -86,7 +88,7 @@ def providers(config: str | None, *, as_json: bool, set_limits: bool) -> None:
 def _judge_provider(settings: Settings, name: str) -> None:
     if name not in settings.providers:
         stop(f"--provider: {quoted(name)} is not a provider; allowed: {', '.join(settings.providers) or 'none is'}")
-    if settings.providers[name].type in NOT_SERVED:
+    if settings.providers[name].type in UNSERVED:
         stop(f"--provider: nothing acts on the type {settings.providers[name].type} yet")
 
 

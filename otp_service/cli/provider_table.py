@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from otp_service.domain import message
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Availability, ProviderState, millionths
-from otp_service.settings import CommonProvider
+from otp_service.providers.config_fields import CommonProvider
 from otp_service.store.provider_status import ProviderStatus
 
 __all__ = ["Balance", "Circuit", "Row", "Today", "money", "row_of", "table"]

@@ -16,7 +16,7 @@ from otp_service.providers.inbox import Inbox
 from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.sandbox.try_page import try_page_layer
 from otp_service.server.run import serve_app, serve_workers, server_limits
-from otp_service.settings import Settings, cautions, unused_keys
+from otp_service.settings import Settings, config_warnings, unused_keys
 from otp_service.store.readiness import StoreStatus, persists, probe
 
 __all__ = ["dev", "serve"]
@@ -54,7 +54,7 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     _look_at_store(settings)
     for key in unused_keys(read(path)):
         LOG.warning("config_key_without_effect", key=key)
-    for caution in cautions(settings):
+    for caution in config_warnings(settings):
         LOG.warning("config_caution", caution=caution)
     os.environ[CONFIG_VARIABLE] = path
     at = address(settings, host, port)

@@ -13,9 +13,9 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
 from otp_service.domain.tenant import Tenant
 from otp_service.observability import configure_logging
+from otp_service.providers.config_parsing import quoted
 from otp_service.service.unlock import UnlockedNumber, UnlockNumber
 from otp_service.settings import Settings
-from otp_service.settings.mistakes import quoted
 from otp_service.store.lockouts import RedisLockouts
 
 __all__ = ["unlock"]

@@ -9,10 +9,17 @@ from typing import Final
 
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
+from otp_service.providers.config_fields import BaseUrl, CommonProvider
 
-__all__ = ["Inbox", "InboxMessage"]
+__all__ = ["Inbox", "InboxConfig", "InboxMessage"]
 
 MAX_MESSAGES: Final = 1000
+
+
+class InboxConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="inbox"):
+    """The table of an inbox. `base_url` is accepted and not used."""
+
+    base_url: BaseUrl | None = None
 
 
 @dataclass(frozen=True, slots=True)

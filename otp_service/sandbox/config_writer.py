@@ -18,8 +18,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from otp_service.domain.secret import Secret
+from otp_service.providers.config_parsing import is_reference
 from otp_service.settings import Settings
-from otp_service.settings.secrets import is_reference
 
 __all__ = ["toml", "write_config"]
 

@@ -25,10 +25,11 @@ from uvicorn.supervisors import Multiprocess
 
 from otp_service.bootstrap import build_app_from_environment
 from otp_service.observability import LOG
+from otp_service.providers.inbox import InboxConfig
 from otp_service.server.connection_limits import MAX_CONNECTIONS, ServerLimits
 from otp_service.server.descriptors import raise_limit, report, share
 from otp_service.server.http_protocol import HttpConnections
-from otp_service.settings import Inbox, Settings
+from otp_service.settings import Settings
 
 __all__ = ["serve_app", "serve_workers", "server_limits", "worker"]
 
@@ -61,7 +62,9 @@ def server_limits(settings: Settings) -> ServerLimits:
     """Return what each process allows its connections; raises the limit of file descriptors as far as that helps."""
     server = settings.server
     wanted = server.max_connections or MAX_CONNECTIONS
-    calls = sum(provider.max_concurrent for provider in settings.providers.values() if not isinstance(provider, Inbox))
+    calls = sum(
+        provider.max_concurrent for provider in settings.providers.values() if not isinstance(provider, InboxConfig)
+    )
     descriptors = share(raise_limit(wanted, calls), wanted, calls)
     report(descriptors, wanted, calls)
     return ServerLimits(

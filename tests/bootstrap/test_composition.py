@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otp_service.bootstrap.provider_factory import providers_of
+from otp_service.bootstrap.settings_mapping import providers_of
 from otp_service.domain.message import DeliveryReport, OutboundMessage
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.providers.base import PollingProvider, Provider

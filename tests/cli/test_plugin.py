@@ -18,7 +18,7 @@ from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.base import ReceiptProvider
 from otp_service.providers.http_client import GatewayClient
-from otp_service.settings import ProviderPlugin
+from otp_service.providers.registry import ProviderPlugin
 from tests.cli.conftest import ConfigWriter, Starter, caller
 from tests.cli.process import Service, until_true
 from tests.cli.test_commands import ENVIRON, ran

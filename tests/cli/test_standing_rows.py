@@ -10,7 +10,7 @@ import pytest
 from otp_service.cli.provider_table import money, row_of, table
 from otp_service.domain.message import Balance
 from otp_service.domain.provider_policy import Availability, ProviderState
-from otp_service.settings import Inbox
+from otp_service.providers.inbox import InboxConfig
 from otp_service.store.provider_status import ProviderStatus
 
 
@@ -25,7 +25,7 @@ def test_money_is_written_without_zeros(amount: int, text: str) -> None:
 
 def test_a_circuit_to_be_tried_is_shown() -> None:
     """Its time is over, and the next message tries it: it is neither open nor closed."""
-    config = Inbox(daily_message_cap=7)
+    config = InboxConfig(daily_message_cap=7)
     state = ProviderState(Availability.OK, 0, "funds", active_calls=3, messages=7, spend=0)
     row = row_of("box", config, ProviderStatus(state, waiting=4), Balance(Decimal(100), "EUR"))
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 from otp_service.domain.message import OutboundMessage
 from otp_service.domain.secret import Secret
-from otp_service.providers.eims.adapter import Eims, EimsAccount
+from otp_service.providers.eims.adapter import Eims
+from otp_service.providers.eims.config import EimsConfig
 from otp_service.providers.http_client import GatewayClient
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.delivery.conftest import ACCOUNT, PASSWORD
@@ -26,8 +27,14 @@ async def eims(
     gateway: EimsSimulator, *, post: bool = False, base: str = "", password: str = PASSWORD, seconds: float = 2.0
 ) -> AsyncIterator[Eims]:
     """Make the adapter for a gateway, and close it."""
-    account = EimsAccount(base or gateway.url, ACCOUNT, Secret(password), post=post)
-    provider = Eims("first", account, GatewayClient(seconds))
+    config = EimsConfig(
+        base_url=base or gateway.url,
+        account=ACCOUNT,
+        password=Secret(password),
+        method="post" if post else "get",
+        report_poll_seconds=0.0,
+    )
+    provider = Eims("first", config, GatewayClient(seconds))
     try:
         yield provider
     finally:

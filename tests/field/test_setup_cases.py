@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from otp_service.cli import main
+from otp_service.providers.eims.config import EimsConfig
 from otp_service.sandbox.dev_config import API_KEY
-from otp_service.settings import Eims, load
+from otp_service.settings import load
 from tests.cli.conftest import caller
 from tests.cli.process import Service
 
@@ -131,7 +132,7 @@ def test_a_gateway_gets_its_password_alone() -> None:
     """F02: the line end behind a variable's value is not sent to the gateway."""
     settings = load(CONFIG, {**ENVIRON, "PASSWORD": f"{PASSWORD}\r\n"})
     jakarta = settings.providers["jakarta"]
-    assert isinstance(jakarta, Eims)
+    assert isinstance(jakarta, EimsConfig)
     assert jakarta.password.reveal() == PASSWORD
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from otp_service.domain.message import OutboundMessage
 from otp_service.domain.secret import Secret
-from otp_service.providers.eims.adapter import Eims, EimsAccount
+from otp_service.providers.eims.adapter import Eims
+from otp_service.providers.eims.config import EimsConfig
 from otp_service.providers.http_client import GatewayClient
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
@@ -23,11 +24,18 @@ NOW = 1_795_968_000.0
 
 @contextlib.asynccontextmanager
 async def eims(
-    gateway: EimsSimulator, *, password: str = PASSWORD, seconds: float = 2.0, now: float = NOW, **account: Any
+    gateway: EimsSimulator,
+    *,
+    password: str = PASSWORD,
+    seconds: float = 2.0,
+    now: float = NOW,
+    post: bool = False,
+    **account: Any,
 ) -> AsyncIterator[Eims]:
     """Run a provider that sends to a simulated gateway."""
-    whole = EimsAccount(gateway.url, ACCOUNT, Secret(password), **account)
-    provider = Eims("first", whole, GatewayClient(seconds), lambda: now)
+    table: dict[str, Any] = {"base_url": gateway.url, "account": ACCOUNT, "password": Secret(password)}
+    config = EimsConfig(**table | {"report_poll_seconds": 0.0, "method": "post" if post else "get"} | account)
+    provider = Eims("first", config, GatewayClient(seconds), lambda: now)
     try:
         yield provider
     finally:

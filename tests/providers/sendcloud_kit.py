@@ -9,7 +9,8 @@ from typing import Any
 from otp_service.domain.message import OutboundMessage
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
-from otp_service.providers.sendcloud.adapter import Sendcloud, SendcloudAccount
+from otp_service.providers.sendcloud.adapter import Sendcloud
+from otp_service.providers.sendcloud.config import SendcloudConfig
 from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 
@@ -30,7 +31,7 @@ async def sendcloud(
         "sms_key": Secret(key),
         "template_id": 1234,
     }
-    provider = Sendcloud("aurora", SendcloudAccount(**defaults | account), GatewayClient(seconds), lambda: NOW)
+    provider = Sendcloud("aurora", SendcloudConfig(**defaults | account), GatewayClient(seconds), lambda: NOW)
     try:
         yield provider
     finally:

@@ -11,7 +11,8 @@ from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
-from otp_service.providers.smshub.adapter import Smshub, SmshubAccount
+from otp_service.providers.smshub.adapter import Smshub
+from otp_service.providers.smshub.config import SmshubConfig
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 
 SID, KEY = "hub-sid", "hub-key"
@@ -30,6 +31,11 @@ class Clock:
         return self.now
 
 
+def new_config(base_url: str, key: str = KEY, program_id: str | None = None) -> SmshubConfig:
+    """Return the table of a provider."""
+    return SmshubConfig(base_url=base_url, program_sid=Secret(SID), program_key=Secret(key), program_id=program_id)
+
+
 @asynccontextmanager
 async def hub(
     simulator: SmshubSimulator,
@@ -41,8 +47,8 @@ async def hub(
 ) -> AsyncIterator[Smshub]:
     """Run a provider that sends to a simulator."""
     async with simulator:
-        account = SmshubAccount(simulator.url + "/", Secret(SID), Secret(key), program_id)
-        provider = Smshub("hub", account, GatewayClient(seconds), clock=clock or time.time)
+        config = new_config(simulator.url + "/", key, program_id)
+        provider = Smshub("hub", config, GatewayClient(seconds), clock=clock or time.time)
         yield provider
         await provider.close()
 

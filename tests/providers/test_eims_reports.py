@@ -144,7 +144,7 @@ async def test_report_query_is_a_get_with_the_provider_message_id(variant: str, 
     """Both variants query a report by GET, the only documented method, regardless of how they send."""
     async with (
         eims_gateway() as gateway,
-        eims(gateway, variant=variant, post=post, first_report_seconds=30) as provider,
+        eims(gateway, variant=variant, post=post, report_poll_seconds=30) as provider,
     ):
         message_id = (await provider.send(outbound())).provider_message_id
         assert await provider.fetch_report(message_id) == NO_STATUS
@@ -163,7 +163,7 @@ async def test_reports_follow_a_message_until_it_is_delivered(length: Length, as
     states = [EimsState(found=False), EimsState(1), EimsState(2), EimsState(0), EimsState(0, 1), EimsState(0, 3)]
     async with (
         eims_gateway(row_length=length, numbers_as_text=as_text) as gateway,
-        eims(gateway, first_report_seconds=30) as provider,
+        eims(gateway, report_poll_seconds=30) as provider,
     ):
         message_id = (await provider.send(outbound())).provider_message_id
         reports = []
@@ -191,7 +191,7 @@ async def test_failed_report_query_has_no_status(behaviour: Behaviour) -> None:
     """A query that fails returns a report without a status, after a single request."""
     async with (
         eims_gateway() as gateway,
-        eims(gateway, first_report_seconds=30, zero_is_delivered=True, seconds=0.25) as provider,
+        eims(gateway, report_poll_seconds=30, zero_is_delivered=True, seconds=0.25) as provider,
     ):
         gateway.script(behaviour)
         assert await provider.fetch_report("1620443") == NO_STATUS

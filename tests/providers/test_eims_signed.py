@@ -14,7 +14,7 @@ from otp_service.domain.message import Balance, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.base import BalanceProvider, PollingProvider
-from otp_service.providers.eims.adapter import EimsAccount
+from otp_service.providers.eims.config import EimsConfig
 from otp_service.providers.eims.wire import sign
 from otp_service.sandbox.simulators.eims import refusal
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
@@ -145,18 +145,18 @@ async def test_response_to_a_balance_query(behaviour: Behaviour, expected: Balan
 
 
 async def test_defaults_of_an_account() -> None:
-    """An account uses V1 without reports unless configured otherwise."""
-    account = EimsAccount("http://x", "a", Secret("p"), post=True)
-    assert (account.variant, account.sender_id, account.first_report_seconds, account.zero_is_delivered) == (
+    """An account uses V1 and GET, and queries reports after 30 seconds, unless configured otherwise."""
+    config = EimsConfig(base_url="http://x", account="a", password=Secret("p"))
+    assert (config.variant, config.sender_id, config.report_poll_seconds, config.zero_is_delivered) == (
         "v1",
         None,
-        0,
+        30,
         False,
     )
     async with (
         eims_gateway() as gateway,
         eims(gateway) as without_reports,
-        eims(gateway, first_report_seconds=30) as with_reports,
+        eims(gateway, report_poll_seconds=30) as with_reports,
     ):
         assert (without_reports.reports_delivery, with_reports.reports_delivery) == (False, True)
         assert isinstance(with_reports, PollingProvider)
@@ -168,7 +168,7 @@ async def test_secrets_do_not_appear_in_logs_or_reprs(variant: str, caplog: pyte
     caplog.set_level(logging.DEBUG)
     for library in ("httpx", "httpcore"):  # as `configure_logging` sets them
         logging.getLogger(library).setLevel(logging.WARNING)
-    async with eims_gateway() as gateway, eims(gateway, variant=variant, first_report_seconds=30) as provider:
+    async with eims_gateway() as gateway, eims(gateway, variant=variant, report_poll_seconds=30) as provider:
         results = [
             await provider.send(outbound()),
             await provider.fetch_report("1620443"),

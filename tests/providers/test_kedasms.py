@@ -13,15 +13,14 @@ import pytest
 
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.secret import Secret
 from otp_service.providers.base import AccountLimitsProvider, PollingProvider, Provider, ReceiptProvider
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
-from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
+from otp_service.providers.kedasms.adapter import Kedasms
 from otp_service.providers.kedasms.wire import parse_send_response
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Respond, Slow
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.kedasms import refusal
-from tests.providers.kedasms_kit import API_KEY, KEY, MESSAGE, NOW, gateway, new_simulator
+from tests.providers.kedasms_kit import API_KEY, KEY, MESSAGE, NOW, gateway, new_config, new_simulator
 
 
 async def test_number_without_a_country_is_not_sent() -> None:
@@ -192,15 +191,10 @@ async def test_secrets_do_not_appear_in_logs_or_reprs(
     async with gateway(simulator, our_time=NOW - 900) as provider:
         for _ in range(3):
             await provider.send(MESSAGE)
-        account = KedasmsAccount(simulator.url, simulator.url, Secret(API_KEY), KEY)
+        config = new_config(simulator.url, simulator.url)
         printed = capsys.readouterr()
         shown = (
-            caplog.text
-            + printed.out
-            + printed.err
-            + repr(account)
-            + repr(provider)
-            + repr(simulator.requests[0].target)
+            caplog.text + printed.out + printed.err + repr(config) + repr(provider) + repr(simulator.requests[0].target)
         )
     assert "gateway_clock_differs" in shown
     for secret in (API_KEY, repr(KEY), KEY.hex(), base64.b64encode(KEY).decode(), MESSAGE.text, "739251", "1210100055"):
@@ -210,14 +204,14 @@ async def test_secrets_do_not_appear_in_logs_or_reprs(
 def test_key_of_wrong_length_is_refused_without_showing_it() -> None:
     """Only a key of AES-256 is accepted, and the error does not show the key."""
     with pytest.raises(ValueError, match="32 bytes") as caught:
-        KedasmsAccount("http://a", "http://b", Secret("k"), b"sixteen bytes!!!")
+        new_config("http://a", "http://b", key=b"sixteen bytes!!!")
     assert "sixteen" not in str(caught.value)
 
 
 def test_capabilities_of_the_provider() -> None:
     """The provider supports receipts, status queries and account limits, and no idempotent send."""
-    account = KedasmsAccount("http://a", "http://b", Secret("k"), KEY)
-    provider: Provider = Kedasms("keda", account, GatewayClient(3.0))
+    config = new_config("http://a", "http://b")
+    provider: Provider = Kedasms("keda", config, GatewayClient(3.0))
     assert (provider.name, provider.timeout_seconds, provider.idempotent_send, provider.reports_delivery) == (
         "keda",
         3.0,

@@ -16,15 +16,14 @@ from otp_service.domain.message import (
     ReceiptRequest,
 )
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
-from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
+from otp_service.providers.kedasms.adapter import Kedasms
 from otp_service.sandbox.simulators.http_server import Cut, Hang, Respond, Simulator
 from otp_service.sandbox.simulators.http_server import Request as Call
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator, refusal
 from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
-from tests.providers.kedasms_kit import API_KEY, KEY, NOW, gateway, new_simulator
+from tests.providers.kedasms_kit import API_KEY, KEY, NOW, gateway, new_config, new_simulator
 
 DELIVERED, UNDELIVERED = DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED
 TO = "+6281210100055"
@@ -73,8 +72,8 @@ def callback(body: Any, message_id: str | None = "m-1") -> ReceiptRequest:
 
 def parsed(body: Any) -> list[Receipt]:
     """Parse a callback whose URL had a valid token."""
-    account = KedasmsAccount("http://127.0.0.1:1", "http://127.0.0.1:1", Secret(API_KEY), KEY)
-    return list(Kedasms("keda", account, GatewayClient(1.0)).parse_receipts(callback(body)))
+    config = new_config("http://127.0.0.1:1", "http://127.0.0.1:1")
+    return list(Kedasms("keda", config, GatewayClient(1.0)).parse_receipts(callback(body)))
 
 
 def test_documented_callback_is_parsed() -> None:
@@ -90,9 +89,9 @@ def test_delivery_state_has_its_status(state: Any, status: DeliveryStatus | None
 
 def test_callback_without_a_valid_token_is_forged() -> None:
     """Only the token authenticates a callback: a correct body does not."""
-    account = KedasmsAccount("http://127.0.0.1:1", "http://127.0.0.1:1", Secret(API_KEY), KEY)
+    config = new_config("http://127.0.0.1:1", "http://127.0.0.1:1")
     with pytest.raises(ReceiptForged):
-        Kedasms("keda", account, GatewayClient(1.0)).parse_receipts(callback(CALLBACK, None))
+        Kedasms("keda", config, GatewayClient(1.0)).parse_receipts(callback(CALLBACK, None))
 
 
 @pytest.mark.parametrize(

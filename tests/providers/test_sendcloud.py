@@ -15,7 +15,7 @@ from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.base import ReceiptProvider
-from otp_service.providers.sendcloud.adapter import SendcloudAccount
+from otp_service.providers.sendcloud.config import SendcloudConfig
 from otp_service.providers.sendcloud.wire import signature
 from otp_service.sandbox.simulators.http_server import Cut, Hang
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
@@ -216,8 +216,8 @@ async def test_invalid_number_is_recipient_invalid(gateway: SendcloudSimulator) 
 
 def test_template_mode_needs_a_template_id() -> None:
     """An account in template mode without a template id is refused."""
-    with pytest.raises(ValueError, match="template_id"):
-        SendcloudAccount("http://x", "u", Secret("k"))
+    config = SendcloudConfig(base_url="http://x", sms_user="u", sms_key=Secret("k"))
+    assert [path for path, _, _ in config.mistakes()] == [("template_id",)]
 
 
 async def test_delivery_is_reported_only_with_a_webhook_key(gateway: SendcloudSimulator) -> None:

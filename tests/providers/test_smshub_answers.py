@@ -12,7 +12,6 @@ import pytest
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.secret import Secret
 from otp_service.providers.base import (
     AccountLimitsProvider,
     BalanceProvider,
@@ -21,11 +20,11 @@ from otp_service.providers.base import (
     ReceiptProvider,
 )
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
-from otp_service.providers.smshub.adapter import Smshub, SmshubAccount
+from otp_service.providers.smshub.adapter import Smshub
 from otp_service.providers.smshub.wire import Token, parse_login_response, parse_send_response
 from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusal
-from tests.providers.smshub_kit import ACCEPTED, KEY, MESSAGE, NOW, SID, hub, jwt_of, request_counts
+from tests.providers.smshub_kit import ACCEPTED, KEY, MESSAGE, NOW, SID, hub, jwt_of, new_config, request_counts
 
 
 def invalid(member: str) -> bytes:
@@ -196,10 +195,10 @@ async def test_secrets_do_not_appear_in_logs_or_reprs(
         simulator.script(refusal(500, MESSAGE.text))
         await provider.send(MESSAGE)
         token = simulator.requests[-1].headers["authorization"]
-        account = SmshubAccount(simulator.url, Secret(SID), Secret(KEY), "program")
+        config = new_config(simulator.url, program_id="program")
         parsed = parse_login_response(GatewayResponse(200, {}, token.encode()))
         printed = capsys.readouterr()
-    shown = caplog.text + printed.out + printed.err + repr(account) + repr(vars(provider)) + repr(parsed)
+    shown = caplog.text + printed.out + printed.err + repr(config) + repr(vars(provider)) + repr(parsed)
     shown += "".join(request.target for request in simulator.requests)
     for secret in (SID, KEY, token, token.rpartition(".")[2], MESSAGE.text, MESSAGE.code, MESSAGE.national_digits):
         assert secret not in shown
@@ -210,7 +209,7 @@ async def test_close_cancels_a_login() -> None:
     simulator = SmshubSimulator()
     async with simulator:
         simulator.always = Hang()
-        provider = Smshub("hub", SmshubAccount(simulator.url, Secret(SID), Secret(KEY)), GatewayClient(5.0))
+        provider = Smshub("hub", new_config(simulator.url), GatewayClient(5.0))
         waiting = asyncio.create_task(provider.send(MESSAGE))
         while not simulator.requests:
             await asyncio.sleep(0.01)
@@ -220,8 +219,8 @@ async def test_close_cancels_a_login() -> None:
 
 def test_capabilities_of_the_provider() -> None:
     """The provider only sends: it has no other capability and no idempotent send."""
-    account = SmshubAccount("http://a", Secret(SID), Secret(KEY))
-    provider: Provider = Smshub("hub", account, GatewayClient(3.0))
+    config = new_config("http://a")
+    provider: Provider = Smshub("hub", config, GatewayClient(3.0))
     assert (provider.name, provider.timeout_seconds, provider.idempotent_send, provider.reports_delivery) == (
         "hub",
         3.0,

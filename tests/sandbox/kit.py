@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import re
 import ssl
@@ -16,9 +17,12 @@ import httpx
 from otp_service.domain.message import OutboundMessage
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
+from otp_service.providers.config_fields import Base64Key
 from otp_service.providers.http_client import GatewayClient
-from otp_service.providers.kedasms.adapter import Kedasms, KedasmsAccount
-from otp_service.providers.sendcloud.adapter import Sendcloud, SendcloudAccount
+from otp_service.providers.kedasms.adapter import Kedasms
+from otp_service.providers.kedasms.config import KedasmsConfig
+from otp_service.providers.sendcloud.adapter import Sendcloud
+from otp_service.providers.sendcloud.config import SendcloudConfig
 from otp_service.sandbox.dev_config import API_KEY
 from otp_service.sandbox.simulators.http_server import Request, Simulator, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
@@ -55,8 +59,13 @@ def sending(message_id: str = "v1-ABC_7", receipt_url: str = "") -> OutboundMess
 async def keda(simulator: KedasmsSimulator, clock: Callable[[], float] = time.time) -> AsyncIterator[Kedasms]:
     """Run a simulator, and the adapter for it, whose clock it is."""
     async with simulator:
-        account = KedasmsAccount(simulator.url, simulator.url, Secret("kedasms-key"), bytes(range(32)))
-        provider = Kedasms("keda", account, GatewayClient(2.0), clock)
+        config = KedasmsConfig(
+            base_url=simulator.url,
+            status_base_url=simulator.url,
+            api_key=Secret("kedasms-key"),
+            encryption_key=Base64Key(base64.b64encode(bytes(range(32))).decode()),
+        )
+        provider = Kedasms("keda", config, GatewayClient(2.0), clock)
         yield provider
         await provider.close()
 
@@ -65,10 +74,14 @@ async def keda(simulator: KedasmsSimulator, clock: Callable[[], float] = time.ti
 async def aurora(simulator: SendcloudSimulator) -> AsyncIterator[Sendcloud]:
     """Run a simulator, and the adapter for it."""
     async with simulator:
-        account = SendcloudAccount(
-            simulator.url, "acme_sms", Secret("secret"), template_id=1234, hook_key=Secret(APP_KEY)
+        config = SendcloudConfig(
+            base_url=simulator.url,
+            sms_user="acme_sms",
+            sms_key=Secret("secret"),
+            template_id=1234,
+            hook_key=Secret(APP_KEY),
         )
-        provider = Sendcloud("aurora", account, GatewayClient(2.0))
+        provider = Sendcloud("aurora", config, GatewayClient(2.0))
         yield provider
         await provider.close()
 

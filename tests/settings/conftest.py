@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from otp_service.settings import ConfigInvalid, Mistake, Settings, load, parse
+from otp_service.settings import ConfigError, ConfigInvalid, Settings, load, parse
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 
@@ -122,14 +122,14 @@ def edit(*edits: Edit) -> dict[str, Any]:
 
 
 @pytest.fixture
-def mistakes(environ: dict[str, str]) -> Callable[..., tuple[Mistake, ...]]:
+def mistakes(environ: dict[str, str]) -> Callable[..., tuple[ConfigError, ...]]:
     """Every mistake of the config with some edits."""
 
-    def found(*edits: Edit, **more: str) -> tuple[Mistake, ...]:
+    def found(*edits: Edit, **more: str) -> tuple[ConfigError, ...]:
         try:
             load(edit(*edits), environ | more)
         except ConfigInvalid as refusal:
-            return refusal.mistakes
+            return refusal.errors
         return ()
 
     return found

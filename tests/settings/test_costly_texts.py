@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otp_service.sandbox.dev_config import dev_config, merged
-from otp_service.settings import cautions, load
+from otp_service.settings import config_warnings, load
 
 BENT = "\u2019"
 
@@ -13,7 +13,7 @@ BENT = "\u2019"
 def said(**tenant: object) -> list[str]:
     """Check a config with one tenant, and keep what is said of its texts."""
     document = merged(dev_config("redis://127.0.0.1"), {"tenants": {"demo": tenant}})
-    return [line for line in cautions(load(document, {}, plain_secrets=True)) if "tenants" in line]
+    return [line for line in config_warnings(load(document, {}, plain_secrets=True)) if "tenants" in line]
 
 
 def test_the_built_in_texts_cost_one_message() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from otp_service.cli.limit_proposals import hourly_window, proposed_limits
 from otp_service.domain.limits import Window
-from otp_service.settings import Settings, proposed_limits
-from otp_service.settings.proposals import hourly_window
+from otp_service.settings import Settings
 
 Loaded = Callable[..., Settings]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from otp_service.bootstrap import build_topology
-from otp_service.settings import Mistake, Settings
+from otp_service.settings import ConfigError, Settings
 from tests.settings.conftest import PASSWORD
 from tests.store.tls import Authority
 
-Mistakes = Callable[..., tuple[Mistake, ...]]
+Mistakes = Callable[..., tuple[ConfigError, ...]]
 SENTINEL = "rediss+sentinel://:server-pw@one:26379,two/mymaster"
 USER = ("redis.sentinel_username", "watcher")
 SECRET = ("redis.sentinel_password", "env:PASSWORD")

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from otp_service.settings import Mistake
+from otp_service.settings import ConfigError
 
-Mistakes = Callable[..., tuple[Mistake, ...]]
+Mistakes = Callable[..., tuple[ConfigError, ...]]
 
 POLICY = "tenants.acme.policy"
 

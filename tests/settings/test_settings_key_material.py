@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from otp_service.crypto.tokens import TokenSigner
-from otp_service.settings import ConfigInvalid, Eims, Mistake, Settings, load_file
+from otp_service.providers.eims.config import EimsConfig
+from otp_service.settings import ConfigError, ConfigInvalid, Settings, load_file
 from tests.settings.conftest import DOCUMENT
 
-Mistakes = Callable[..., tuple[Mistake, ...]]
+Mistakes = Callable[..., tuple[ConfigError, ...]]
 Loaded = Callable[..., Settings]
 
 RAW = bytes([0xFB, 0xEF, 0xFF, 0x3E, *range(28)])
@@ -46,7 +47,7 @@ def test_what_nobody_sees_at_the_ends_is_dropped(loaded: Loaded, tmp_path: Path,
         KEY=ends.format(KEY),
     )
     jakarta = settings.providers["jakarta"]
-    assert isinstance(jakarta, Eims)
+    assert isinstance(jakarta, EimsConfig)
     assert (jakarta.password.reveal(), jakarta.account) == (PASSWORD, PASSWORD)
     assert settings.keys.material() == {"k1": RAW}
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from otp_service.settings import ConfigInvalid, Mistake, Settings, load, load_file
+from otp_service.settings import ConfigError, ConfigInvalid, Settings, load, load_file
 
 Edit = tuple[str, Any]
-Mistakes = Callable[..., tuple[Mistake, ...]]
+Mistakes = Callable[..., tuple[ConfigError, ...]]
 
 POLICY = "tenants.acme.policy"
 KEY = {"id": "third", "sha256": "c" * 64}
@@ -105,6 +105,7 @@ ONE_MISTAKE: list[tuple[Edit, str, str]] = [
     (("providers.jakarta.account", None), "providers.jakarta.account", "missing"),
     (("providers.jakarta.password", None), "providers.jakarta.password", "missing"),
     (("providers.jakarta.variant", "v3"), "providers.jakarta.variant", '"v1" or "v2"'),
+    (("providers.jakarta.method", 5), "providers.jakarta.method", '5 is not allowed; allowed: "get" or "post"'),
     (("providers.jakarta.method", "put"), "providers.jakarta.method", '"get" or "post"'),
     (("providers.keda.encryption_key", "env:PASSWORD"), "providers.keda.encryption_key", "32 bytes in base64"),
     (("providers.keda.api_key", None), "providers.keda.api_key", "missing"),
@@ -234,7 +235,7 @@ def test_no_toml(environ: dict[str, str], text: str, line: str) -> None:
     """What is no TOML is one mistake, with the line."""
     with pytest.raises(ConfigInvalid) as refusal:
         load(text, environ)
-    assert len(refusal.value.mistakes) == 1
+    assert len(refusal.value.errors) == 1
     assert line in str(refusal.value)
 
 
@@ -244,7 +245,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, environ: dict[str, str]) -> N
     for name, reason in (("absent.toml", "No such file"), ("binary.toml", "not text in UTF-8"), ("", "directory")):
         with pytest.raises(ConfigInvalid) as refusal:
             load_file(tmp_path / name, environ)
-        (mistake,) = refusal.value.mistakes
+        (mistake,) = refusal.value.errors
         assert mistake.path == str(tmp_path / name)
         assert reason in mistake.found
 
@@ -253,7 +254,7 @@ def test_text_of_the_exception(environ: dict[str, str]) -> None:
     """The exception's text is its lines."""
     with pytest.raises(ConfigInvalid) as refusal:
         load("", environ)
-    assert str(refusal.value).splitlines() == [str(mistake) for mistake in refusal.value.mistakes]
+    assert str(refusal.value).splitlines() == [str(mistake) for mistake in refusal.value.errors]
 
 
 def test_a_path_with_base_url(loaded: Callable[..., Settings]) -> None:

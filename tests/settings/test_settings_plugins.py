@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from otp_service.settings import CommonProvider, Mistake, Settings, plugin_of
+from otp_service.providers.config_fields import CommonProvider
+from otp_service.providers.registry import plugin_of
+from otp_service.settings import ConfigError, Settings
 from tests.settings.conftest import PASSWORD
 
-Mistakes = Callable[..., tuple[Mistake, ...]]
+Mistakes = Callable[..., tuple[ConfigError, ...]]
 Packager = Callable[..., str]
 
 GOOD = """

@@ -6,9 +6,9 @@ from urllib.parse import quote
 import pytest
 from redis.asyncio import ConnectionPool
 
-from otp_service.settings import Mistake, Settings
+from otp_service.settings import ConfigError, Settings
 
-Mistakes = Callable[..., tuple[Mistake, ...]]
+Mistakes = Callable[..., tuple[ConfigError, ...]]
 
 HIDDEN = ("p4ss", "w0rd", "redis.invalid")
 """Parts of the URLs below that no line may show."""

@@ -8,18 +8,18 @@ import pytest
 
 from otp_service.domain.limits import Limits as Defaults
 from otp_service.domain.limits import Window
+from otp_service.providers.eims.config import EimsConfig
+from otp_service.providers.sendcloud.config import SendcloudConfig
 from otp_service.settings import (
     ConfigInvalid,
-    Eims,
-    Policy,
-    Sendcloud,
     Settings,
-    cautions,
+    config_warnings,
     load,
     load_file,
     parse,
     unused_keys,
 )
+from otp_service.settings.model import Policy
 
 SAMPLE = """
 [server]
@@ -179,12 +179,12 @@ def test_sample_providers(settings: Settings) -> None:
     """Each provider has the struct of its type, and money is decimal."""
     assert [provider.type for provider in settings.providers.values()] == ["eims", "kedasms", "sendcloud", "smshub"]
     jakarta = settings.providers["jakarta"]
-    assert isinstance(jakarta, Eims)
+    assert isinstance(jakarta, EimsConfig)
     assert (jakarta.base_url, jakarta.account, jakarta.method) == ("http://127.0.0.1:20003", "acme", "get")
     assert dict(jakarta.price) == {"ID": Decimal("0.015"), "default": Decimal("0.05")}
     assert (jakarta.daily_spend_cap, jakarta.max_per_second) == (Decimal(200), 10.0)
     aurora = settings.providers["aurora"]
-    assert isinstance(aurora, Sendcloud)
+    assert isinstance(aurora, SendcloudConfig)
     assert (aurora.mode, aurora.template_id, dict(aurora.variables)) == ("template", 1234, {"code": "{code}"})
 
 
@@ -251,10 +251,10 @@ def test_the_sample_acts(sample: str) -> None:
 
 def test_cautions(settings: Settings, environ: dict[str, str]) -> None:
     """What is allowed but looks forgotten is said."""
-    assert cautions(load(MINIMAL, environ)) == [
+    assert config_warnings(load(MINIMAL, environ)) == [
         "routes: there is none, so every request will be answered with no_route"
     ]
-    assert cautions(settings) == ["providers.hub: no route names it"]
+    assert config_warnings(settings) == ["providers.hub: no route names it"]
 
 
 def test_plain_secrets(environ: dict[str, str]) -> None:

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from otp_service.domain.secret import Secret
-from otp_service.settings import Eims, Mistake, Settings
+from otp_service.providers.eims.config import EimsConfig
+from otp_service.settings import ConfigError, Settings
 
-Mistakes = Callable[..., tuple[Mistake, ...]]
+Mistakes = Callable[..., tuple[ConfigError, ...]]
 
 HIDDEN = "hunter2-hunter2"
 PASSWORD_AT = "providers.jakarta.password"
@@ -85,7 +86,7 @@ def test_settings_hide_every_secret(loaded: Callable[..., Settings], environ: di
 def test_a_file_ends_without_its_newline(loaded: Callable[..., Settings], secret_file: Path) -> None:
     """The newline that ends a file is no part of the secret."""
     jakarta = loaded((PASSWORD_AT, f"file:{secret_file}")).providers["jakarta"]
-    assert isinstance(jakarta, Eims)
+    assert isinstance(jakarta, EimsConfig)
     assert jakarta.password.reveal() == HIDDEN
 
 
@@ -111,7 +112,7 @@ def test_an_empty_variable(mistakes: Mistakes) -> None:
 def test_an_account_may_be_a_reference(loaded: Callable[..., Settings]) -> None:
     """What identifies an account may stand beside its password."""
     jakarta = loaded(("providers.jakarta.account", "env:ACCOUNT"), ACCOUNT="acme-2").providers["jakarta"]
-    assert isinstance(jakarta, Eims)
+    assert isinstance(jakarta, EimsConfig)
     assert jakarta.account == "acme-2"
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from otp_service.settings import Eims, Http, Settings, Vonage, unused_keys
+from otp_service.providers.eims.config import EimsConfig
+from otp_service.providers.unserved_types import HttpConfig, VonageConfig
+from otp_service.settings import Settings, unused_keys
 
 
 def test_default_provider(loaded: Callable[..., Settings]) -> None:
@@ -19,7 +21,7 @@ def test_default_provider(loaded: Callable[..., Settings]) -> None:
 def test_from_is_the_sender(loaded: Callable[..., Settings]) -> None:
     """`from`, a word of Python's, is the attribute `sender`."""
     vonage = loaded().providers["vonage"]
-    assert isinstance(vonage, Vonage)
+    assert isinstance(vonage, VonageConfig)
     assert (vonage.sender, vonage.base_url) == ("Acme", "https://rest.nexmo.com")
 
 
@@ -42,7 +44,7 @@ def test_all_countries(loaded: Callable[..., Settings]) -> None:
 def test_accepted_when(loaded: Callable[..., Settings], written: Any, read: list[tuple[str, str | None]]) -> None:
     """What a reply must hold is a pointer, a pointer and a value, a list or a table of them."""
     own = loaded(("providers.own.accepted_when", written)).providers["own"]
-    assert isinstance(own, Http)
+    assert isinstance(own, HttpConfig)
     assert [(one.pointer, one.equals) for one in own.accepted_when or ()] == read
 
 
@@ -50,15 +52,15 @@ def test_http_method_in_any_case(loaded: Callable[..., Settings]) -> None:
     """Methods are written as one likes, and read as their gateways write them."""
     providers = loaded(("providers.own.method", "put"), ("providers.jakarta.method", "POST")).providers
     own, jakarta = providers["own"], providers["jakarta"]
-    assert isinstance(own, Http)
-    assert isinstance(jakarta, Eims)
+    assert isinstance(own, HttpConfig)
+    assert isinstance(jakarta, EimsConfig)
     assert (own.method, jakarta.method) == ("PUT", "post")
 
 
 def test_base_url_has_no_slash_at_its_end(loaded: Callable[..., Settings]) -> None:
     """Paths are put behind a base URL, whichever way it was written."""
     jakarta = loaded(("providers.jakarta.base_url", "http://host:1/api/")).providers["jakarta"]
-    assert isinstance(jakarta, Eims)
+    assert isinstance(jakarta, EimsConfig)
     assert jakarta.base_url == "http://host:1/api"
 
 

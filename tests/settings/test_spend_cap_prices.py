@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from otp_service.settings import Mistake, Settings
+from otp_service.settings import ConfigError, Settings
 from tests.settings.conftest import Edit
 
-Mistakes = Callable[..., tuple[Mistake, ...]]
+Mistakes = Callable[..., tuple[ConfigError, ...]]
 
 ID_SG: Edit = ("tenants.acme.countries", ["ID", "SG"])
 CAP = "daily_spend_cap"
@@ -133,7 +133,7 @@ def test_two_caps_are_two_lines(mistakes: Mistakes) -> None:
 
 def test_a_price_too_small_to_count_is_rounded_up(loaded: Callable[..., Settings]) -> None:
     """Below a millionth a price still counts as one, so that no number of messages is free."""
-    from otp_service.bootstrap.settings_mapping import gateway_policy
+    from otp_service.bootstrap.settings_mapping import provider_policy
 
     settings = loaded(("providers.box.price", {"ID": "0.0000001", "SG": "0.0000011", "default": "0.015"}))
-    assert gateway_policy(settings.providers["box"]).price == {"ID": 1, "SG": 2, "default": 15_000}
+    assert provider_policy(settings.providers["box"]).price == {"ID": 1, "SG": 2, "default": 15_000}

@@ -14,54 +14,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 
 from otp_service.domain.message import Balance, DeliveryReport, OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.secret import Secret
 from otp_service.providers.eims import wire
+from otp_service.providers.eims.config import EimsConfig
 from otp_service.providers.eims.result_codes import ACCOUNT_ERRORS, ACCOUNT_ERRORS_V2
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 
-__all__ = ["Eims", "EimsAccount"]
-
-
-@dataclass(frozen=True, slots=True)
-class EimsAccount:
-    """How to reach the gateway and who we are there.
-
-    `post`: send JSON by POST instead of a query by GET. `first_report_seconds`: when the gateway is first asked what
-    became of a message, 0: never. `zero_is_delivered`: it has no delivery status of its own, and "sent" is the best
-    that it ever says.
-    """
-
-    base_url: str
-    account: str
-    password: Secret
-    post: bool = False
-    variant: Literal["v1", "v2"] = "v1"
-    sender_id: str | None = None
-    first_report_seconds: float = 0.0
-    zero_is_delivered: bool = False
+__all__ = ["Eims"]
 
 
 class Eims:
     """One account at one EIMS gateway."""
 
     def __init__(
-        self, name: str, account: EimsAccount, client: GatewayClient, clock: Callable[[], float] = time.time
+        self, name: str, config: EimsConfig, client: GatewayClient, clock: Callable[[], float] = time.time
     ) -> None:
-        """Send through `client` as `account`; `clock` gives Unix seconds, for signed calls."""
+        """Send through `client`; `clock` returns Unix seconds, for signed calls."""
         self.name = name
         self.idempotent_send = False
-        self.first_report_seconds = account.first_report_seconds
-        self.reports_delivery = account.first_report_seconds > 0
+        self.first_report_seconds = config.report_poll_seconds
+        self.reports_delivery = config.report_poll_seconds > 0
         self.timeout_seconds = client.timeout_seconds
-        self._account = account
-        self._account_errors = ACCOUNT_ERRORS if account.variant == "v1" else ACCOUNT_ERRORS_V2
+        self._config = config
+        self._account_errors = ACCOUNT_ERRORS if config.variant == "v1" else ACCOUNT_ERRORS_V2
         self._client = client
         self._clock = clock
 
@@ -73,16 +52,18 @@ class Eims:
         """Send one message; see `Provider.send`."""
         to = outbound.to.removeprefix("+")
         message = {"numbers": to, "content": outbound.text}
-        if self._account.sender_id:
-            message = {"sender" if self._is_v1 else "senderid": self._account.sender_id} | message
-        response = await (self._post("sendsms", message) if self._account.post else self._get("sendsms", message))
+        if self._config.sender_id:
+            message = {"sender" if self._is_v1 else "senderid": self._config.sender_id} | message
+        response = await (
+            self._post("sendsms", message) if self._config.method == "post" else self._get("sendsms", message)
+        )
         return wire.parse_send_response(response, to, outbound.country, self._account_errors)
 
     async def fetch_report(self, provider_message_id: str) -> DeliveryReport:
         """Query the status of a message; see `PollingProvider.fetch_report`."""
         response = await self._get("getreport", {"ids": provider_message_id})
         return wire.parse_report_response(
-            response, provider_message_id, zero_is_delivered=self._account.zero_is_delivered
+            response, provider_message_id, zero_is_delivered=self._config.zero_is_delivered
         )
 
     async def fetch_balance(self) -> Balance | Outcome:
@@ -101,13 +82,13 @@ class Eims:
 
     @property
     def _is_v1(self) -> bool:
-        return self._account.variant == "v1"
+        return self._config.variant == "v1"
 
     def _credentials(self) -> dict[str, str]:
-        account, password = self._account.account, self._account.password
+        account, password = self._config.account, self._config.password
         if self._is_v1:
             return wire.credentials(account, password)
         return wire.signed_credentials(account, password, self._clock())
 
     def _url(self, operation: str, query: dict[str, str]) -> str:
-        return wire.request_url(self._account.base_url, operation if self._is_v1 else f"{operation}V2", query)
+        return wire.request_url(self._config.base_url, operation if self._is_v1 else f"{operation}V2", query)

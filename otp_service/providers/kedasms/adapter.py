@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
@@ -28,33 +27,15 @@ from otp_service.domain.message import (
     SendResult,
 )
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.secret import Secret
 from otp_service.observability import LOG
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.kedasms import wire
-from otp_service.providers.kedasms.wire import KEY_BYTES
+from otp_service.providers.kedasms.config import KedasmsConfig
 
-__all__ = ["Kedasms", "KedasmsAccount"]
+__all__ = ["Kedasms"]
 
 CLOCK_TOLERANCE_SECONDS: Final = 2.0
 """`Date` has whole seconds. A smaller difference is not the reason why a timestamp was refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class KedasmsAccount:
-    """How to reach the gateway and who we are there. `encryption_key` is the 32 bytes, out of their base64."""
-
-    base_url: str
-    status_base_url: str
-    api_key: Secret
-    encryption_key: bytes = field(repr=False)
-    sender_id: str | None = None
-    first_report_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse a key that is not AES-256's: raises ValueError. Most of the samples take what they get."""
-        if len(self.encryption_key) != KEY_BYTES:
-            raise ValueError(f"the encryption key has to be {KEY_BYTES} bytes")
 
 
 class Kedasms:
@@ -64,16 +45,16 @@ class Kedasms:
     """
 
     def __init__(
-        self, name: str, account: KedasmsAccount, client: GatewayClient, clock: Callable[[], float] = time.time
+        self, name: str, config: KedasmsConfig, client: GatewayClient, clock: Callable[[], float] = time.time
     ) -> None:
-        """Send through `client` as `account`; `clock` gives Unix seconds."""
+        """Send through `client`; `clock` returns Unix seconds."""
         self.name = name
         self.idempotent_send = False
         self.reports_delivery = True
-        self.first_report_seconds = account.first_report_seconds
+        self.first_report_seconds = config.report_poll_seconds
         self.timeout_seconds = client.timeout_seconds
         self.clock_offset = 0.0
-        self._account = account
+        self._config = config
         self._client = client
         self._clock = clock
 
@@ -118,7 +99,7 @@ class Kedasms:
 
     async def set_limits(self, limits: AccountLimits) -> Outcome:
         """Set the account's daily limits; see `AccountLimitsProvider.set_limits`."""
-        content = wire.limits_request(limits, api_key=self._account.api_key)
+        content = wire.limits_request(limits, api_key=self._config.api_key)
         url = self._status_url("/api/external/accounts/limits")
         headers = {"Content-Type": wire.JSON}
         return wire.parse_limits_response(await self._client.call("PUT", url, headers=headers, content=content))
@@ -126,16 +107,16 @@ class Kedasms:
     async def _post(self, outbound: OutboundMessage, clock_offset: float) -> GatewayResponse | Outcome:
         content = wire.send_request(
             outbound,
-            api_key=self._account.api_key,
-            encryption_key=self._account.encryption_key,
-            sender_id=self._account.sender_id,
+            api_key=self._config.api_key,
+            encryption_key=self._config.encryption_key.decoded(),
+            sender_id=self._config.sender_id,
             timestamp=int(self._clock() + clock_offset),
         )
-        url = self._account.base_url.rstrip("/") + "/api/sms/send"
+        url = self._config.base_url.rstrip("/") + "/api/sms/send"
         return await self._client.call("POST", url, headers={"Content-Type": wire.JSON}, content=content)
 
     def _status_url(self, path: str) -> str:
-        return self._account.status_base_url.rstrip("/") + path
+        return self._config.status_base_url.rstrip("/") + path
 
     def _corrects_clock(self, response: GatewayResponse | Outcome, offset: float) -> bool:
         """Set `clock_offset` from a response that refuses the timestamp of a request.

@@ -16,57 +16,30 @@ The vendor's pages disagree. The settings `mode` and `auth` select one of the va
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 from otp_service.domain.message import OutboundMessage, Receipt, ReceiptForged, ReceiptRequest, SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.sendcloud import wire
+from otp_service.providers.sendcloud.config import SendcloudConfig
 from otp_service.providers.sendcloud.webhook import parse_webhook
 
-__all__ = ["Sendcloud", "SendcloudAccount"]
-
-
-@dataclass(frozen=True, slots=True)
-class SendcloudAccount:
-    """How to reach the gateway and who we are there.
-
-    `variables` are the template's own names (also written `%code%`) with text that may hold `{code}`, `{brand}` and
-    `{minutes}`. `hook_key` is the APP KEY of the SMSHook page; without it no hook is believed.
-    """
-
-    base_url: str
-    sms_user: str
-    sms_key: Secret
-    mode: Literal["template", "text"] = "template"
-    template_id: int | None = None
-    variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({"code": "{code}"}))
-    auth: Literal["parameters", "signature"] = "parameters"
-    hook_key: Secret | None = None
-    sender_id: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a mode that cannot be: raises ValueError."""
-        if self.mode == "template" and self.template_id is None:
-            raise ValueError("mode template needs a template_id")
+__all__ = ["Sendcloud"]
 
 
 class Sendcloud:
     """One account at Aurora SendCloud."""
 
     def __init__(
-        self, name: str, account: SendcloudAccount, client: GatewayClient, clock: Callable[[], float] = time.time
+        self, name: str, config: SendcloudConfig, client: GatewayClient, clock: Callable[[], float] = time.time
     ) -> None:
-        """Send through `client` as `account`; `clock` gives Unix seconds, for signed requests."""
+        """Send through `client`; `clock` returns Unix seconds, for signed requests."""
         self.name = name
         self.idempotent_send = True
-        self.reports_delivery = account.hook_key is not None
+        self.reports_delivery = config.hook_key is not None
         self.timeout_seconds = client.timeout_seconds
-        self._account = account
+        self._config = config
         self._client = client
         self._clock = clock
         self._timestamp_in_ms = False
@@ -80,39 +53,39 @@ class Sendcloud:
         message = self._message(outbound)
         if message is None:
             return SendResult(Outcome.CONTENT_REJECTED)
-        url = self._account.base_url.rstrip("/") + "/smsapi/send"
+        url = self._config.base_url.rstrip("/") + "/smsapi/send"
         content = wire.form_body(self._authenticated(message))
         response = await self._client.call("POST", url, headers={"Content-Type": wire.FORM}, content=content)
-        if self._account.auth == "signature" and wire.rejects_timestamp(response):
+        if self._config.auth == "signature" and wire.rejects_timestamp(response):
             self._timestamp_in_ms = not self._timestamp_in_ms
         return wire.parse_send_response(response, outbound.to, outbound.country)
 
     def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
         """Read a webhook call; see `ReceiptProvider.parse_receipts`. Without `hook_key` none is accepted."""
-        if self._account.hook_key is None:
+        if self._config.hook_key is None:
             raise ReceiptForged
-        return parse_webhook(call, self._account.hook_key)
+        return parse_webhook(call, self._config.hook_key)
 
     def _message(self, outbound: OutboundMessage) -> dict[str, str] | None:
         """Return the parameters of the message itself; None if a template variable is too long."""
-        account = self._account
-        if account.mode == "text":
+        config = self._config
+        if config.mode == "text":
             message: dict[str, str] | None = {"to": outbound.to, "message": outbound.text}
         else:
-            message = wire.template_parameters(outbound, account.template_id, account.variables)
+            message = wire.template_parameters(outbound, config.template_id, config.variables)
         if message is None:
             return None
-        if account.sender_id:
-            message["senderID"] = account.sender_id
+        if config.sender_id:
+            message["senderID"] = config.sender_id
         return message | wire.reference_parameters(outbound.message_id)
 
     def _authenticated(self, message: dict[str, str]) -> dict[str, str]:
         """Add the parameters that authenticate the request."""
-        account = self._account
-        if account.auth == "parameters":
-            return {"smsUser": account.sms_user, "smsKey": account.sms_key.reveal(), **message}
+        config = self._config
+        if config.auth == "parameters":
+            return {"smsUser": config.sms_user, "smsKey": config.sms_key.reveal(), **message}
         return wire.signed_parameters(
-            {"smsUser": account.sms_user, **message}, account.sms_key, timestamp=self._timestamp()
+            {"smsUser": config.sms_user, **message}, config.sms_key, timestamp=self._timestamp()
         )
 
     def _timestamp(self) -> str:

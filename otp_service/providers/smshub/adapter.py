@@ -17,40 +17,29 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.smshub import wire
+from otp_service.providers.smshub.config import SmshubConfig
 from otp_service.providers.smshub.wire import Token, parse_send_response
 
-__all__ = ["Smshub", "SmshubAccount"]
-
-
-@dataclass(frozen=True, slots=True)
-class SmshubAccount:
-    """How to reach the hub (`base_url` ends before `/Login`) and which program we are there."""
-
-    base_url: str
-    program_sid: Secret
-    program_key: Secret
-    program_id: str | None = None
+__all__ = ["Smshub"]
 
 
 class Smshub:
     """One program at one hub."""
 
     def __init__(
-        self, name: str, account: SmshubAccount, client: GatewayClient, clock: Callable[[], float] = time.time
+        self, name: str, config: SmshubConfig, client: GatewayClient, clock: Callable[[], float] = time.time
     ) -> None:
-        """Send through `client` as `account`; `clock` gives Unix seconds, for the end of a token."""
+        """Send through `client`; `clock` returns Unix seconds, for the expiry of a token."""
         self.name = name
         self.idempotent_send = False
         self.reports_delivery = False
         self.timeout_seconds = client.timeout_seconds
-        self._account = account
+        self._config = config
         self._client = client
         self._clock = clock
         self._token: Token | None = None
@@ -101,9 +90,9 @@ class Smshub:
         jwt = token.jwt.reveal()
         return await self._client.call(
             "POST",
-            self._account.base_url.rstrip("/") + "/TextMessages",
+            self._config.base_url.rstrip("/") + "/TextMessages",
             headers={"Content-Type": wire.JSON, "Authorization": f"Bearer {jwt}" if bearer_prefix else jwt},
-            content=wire.message_body(outbound, self._account.program_id),
+            content=wire.message_body(outbound, self._config.program_id),
         )
 
     def _usable_token(self, refused: Token | None) -> Token | None:
@@ -138,12 +127,12 @@ class Smshub:
         return token
 
     async def _post_login(self, *, as_form: bool) -> GatewayResponse | Outcome:
-        account = self._account
+        config = self._config
         return await self._client.call(
             "POST",
-            account.base_url.rstrip("/") + "/Login",
+            config.base_url.rstrip("/") + "/Login",
             headers={"Content-Type": wire.FORM if as_form else wire.JSON},
-            content=wire.login_body(account.program_sid, account.program_key, as_form=as_form),
+            content=wire.login_body(config.program_sid, config.program_key, as_form=as_form),
         )
 
 

@@ -1,10 +1,10 @@
-"""Limits that a config does not have and its daily caps suggest: what `check-config` proposes to an operator.
+"""Rate limits that `check-config` proposes, from the daily caps of a configuration that has no such limits.
 
-A cap stops a flood only when the day's money is gone; a limit by the hour stops it within the hour. The rule: a peak
-hour takes at most twice the hourly mean of the messages that the caps allow in a day (`hourly_window`). How many those
-are for one country, for one tenant and for all tenants together is the least that the caps of the tenants and those of
-the routed providers each say; a spend cap counts as so many messages of its lowest price. Where somebody has no cap,
-the line names it: the proposal leaves its messages out.
+A cap stops a flood when the money of the day is spent; an hourly limit stops it within the hour. The rule: an hour has
+at most twice the hourly mean of the messages that the caps allow in a day (`hourly_window`). That number, for one
+country, for one tenant and for all tenants, is the smaller of what the caps of the tenants and those of the routed
+providers allow; a spend cap counts as messages at its lowest price. Tenants and providers without a cap are named: the
+proposal does not count their messages.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from decimal import Decimal
 from typing import Final
 
 from otp_service.domain.limits import Window
-from otp_service.settings.gateways import Caps
-from otp_service.settings.mistakes import dotted
-from otp_service.settings.tree import Settings
-from otp_service.settings.values import HIGHEST_COUNT
+from otp_service.providers.config_fields import Caps
+from otp_service.providers.config_parsing import dotted_path
+from otp_service.settings import Settings
+from otp_service.settings.field_types import MAX_WINDOW_COUNT
 
 __all__ = ["hourly_window", "proposed_limits"]
 
 HOUR: Final = 3600
 HOURS_A_DAY: Final = 24
-PEAK: Final = 2
-"""An honest peak hour over the mean one."""
-LEAST: Final = 10
-"""Messages an hour: below it a limit would hit a handful of honest people who come at once."""
-NAMED: Final = 3
-"""So many names stand in a line; the others are counted."""
+PEAK_FACTOR: Final = 2
+"""A legitimate peak hour, compared with the mean hour."""
+MIN_PER_HOUR: Final = 10
+"""A lower limit would refuse a few legitimate users who come at the same time."""
+MAX_NAMES: Final = 3
+"""Names in one line; the others are counted."""
 _ALL: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """So many messages a day, by the caps of `of`; `without` have no cap."""
+    """The messages a day that the caps of `of` allow; `without` have no cap."""
 
     messages: int
     of: tuple[str, ...]
@@ -43,13 +43,13 @@ class _Bound:
 
 
 def hourly_window(messages: int) -> Window:
-    """Say what an hour may take where a day may take `messages`: twice the mean, and at least 10 or the whole day's."""
-    peak = -(-messages * PEAK // HOURS_A_DAY)
-    return Window(min(max(peak, min(messages, LEAST)), HIGHEST_COUNT), HOUR)
+    """Return the window for `messages` a day: twice the hourly mean, but at least 10 or all of the day's."""
+    peak = -(-messages * PEAK_FACTOR // HOURS_A_DAY)
+    return Window(min(max(peak, min(messages, MIN_PER_HOUR)), MAX_WINDOW_COUNT), HOUR)
 
 
 def proposed_limits(settings: Settings) -> list[str]:
-    """Propose, a line each, windows for `country`, `tenant` and `global` where they are empty and caps exist."""
+    """Return a line for each of `country`, `tenant` and `global` that is empty and that the caps suggest."""
     tenants, providers = _tenant_caps(settings), _provider_caps(settings)
     bounds = {
         "country": _tightest(_busiest_country(settings, tenants), _total(providers)),
@@ -62,7 +62,7 @@ def proposed_limits(settings: Settings) -> list[str]:
 
 def _tenant_caps(settings: Settings) -> dict[str, int | None]:
     return {
-        dotted(("tenants", name)): _messages(tenant.policy, _prices(settings, tenant.policy.currency))
+        dotted_path(("tenants", name)): _messages(tenant.policy, _prices(settings, tenant.policy.currency))
         for name, tenant in settings.tenants.items()
     }
 
@@ -76,14 +76,14 @@ def _prices(settings: Settings, currency: str) -> Iterator[Decimal]:
 def _provider_caps(settings: Settings) -> dict[str, int | None]:
     routed = {target.name for route in settings.routes for target in route.providers}
     return {
-        dotted(("providers", name)): _messages(provider, provider.price.values())
+        dotted_path(("providers", name)): _messages(provider, provider.price.values())
         for name, provider in settings.providers.items()
         if name in routed
     }
 
 
 def _messages(caps: Caps, prices: Iterable[Decimal]) -> int | None:
-    """Say how many messages a day caps allow at most; None: they say nothing."""
+    """Return the messages a day that caps allow; None if they set no bound."""
     allowed = [] if caps.daily_message_cap is None else [caps.daily_message_cap]
     lowest = min((price for price in prices if price), default=None)
     if caps.daily_spend_cap is not None and lowest is not None:
@@ -92,8 +92,8 @@ def _messages(caps: Caps, prices: Iterable[Decimal]) -> int | None:
 
 
 def _busiest_country(settings: Settings, caps: Mapping[str, int | None]) -> _Bound | None:
-    """Find the country that the caps of the tenants who may send there allow the most messages."""
-    allowed = {dotted(("tenants", name)): frozenset(tenant.countries) for name, tenant in settings.tenants.items()}
+    """Return the bound of the country with the highest one, from the caps of the tenants that may send there."""
+    allowed = {dotted_path(("tenants", name)): frozenset(tenant.countries) for name, tenant in settings.tenants.items()}
     totals = (
         _total({name: caps[name] for name, countries in allowed.items() if countries & {country, _ALL}})
         for country in frozenset().union(*allowed.values())
@@ -112,7 +112,7 @@ def _largest(caps: Mapping[str, int | None]) -> _Bound | None:
 
 
 def _tightest(*bounds: _Bound | None) -> _Bound | None:
-    """Take the least, but one that leaves nobody out before one that does."""
+    """Return the lowest bound; one that counts every message goes before one that does not."""
     return min(_found(bounds), key=lambda bound: (bool(bound.without), bound.messages), default=None)
 
 
@@ -132,9 +132,9 @@ def _line(name: str, bound: _Bound) -> str:
     window = hourly_window(bound.messages)
     caps = f"the caps of {_listed(bound.of)} ({bound.messages} messages a day)"
     rest = f"; without a cap: {_listed(bound.without)}" if bound.without else ""
-    return f'{dotted(("limits", name))}: none; {caps} suggest "{window.count}/{window.seconds}"{rest}'
+    return f'{dotted_path(("limits", name))}: none; {caps} suggest "{window.count}/{window.seconds}"{rest}'
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more

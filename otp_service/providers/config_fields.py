@@ -1,0 +1,222 @@
+"""The field types and the common keys of `[providers.*]`; `settings` uses the same types for the other tables.
+
+A field is declared by its type and msgspec's `Meta` (bounds, pattern, description), with a `Parse` where TOML does not
+have the type. `settings` reads a document along these declarations, and describes them as a JSON Schema.
+
+The module stands beside the providers, below `settings`, because providers and plug-ins declare their tables with it.
+It is not in `domain`, because secrets are read from files and environment variables.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Meta, Struct, field
+
+from otp_service.domain.phone import SUPPORTED_COUNTRIES
+from otp_service.domain.provider_policy import DEFAULT_AREA
+from otp_service.domain.secret import Secret
+from otp_service.providers.config_parsing import (
+    REFERENCE_SYNTAX,
+    FieldContext,
+    Finding,
+    InvalidValue,
+    Parse,
+    invalid,
+    invalid_secret,
+    is_reference,
+    resolve_secret,
+    unquoted,
+)
+
+__all__ = [
+    "Account",
+    "Base64Key",
+    "BaseUrl",
+    "Caps",
+    "CommonProvider",
+    "PollSeconds",
+    "SealingKey",
+    "SecretText",
+    "Table",
+    "Text",
+    "country_code",
+    "is_web_url",
+    "secret",
+]
+
+KEY_BYTES: Final = 32
+
+_BASE64: Final = re.compile(r"([A-Za-z0-9+/_-]*)={0,2}")
+_HEXADECIMAL: Final = re.compile(rf"[0-9A-Fa-f]{{{2 * KEY_BYTES}}}")
+_MONEY: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+_SPACE: Final = re.compile(r"[\s\x00-\x1f\x7f]")
+
+
+class Base64Key(Secret):
+    """A key of 32 bytes, kept as base64."""
+
+    __slots__ = ()
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        if len(self.decoded()) != KEY_BYTES:
+            raise ValueError(f"the key must have {KEY_BYTES} bytes")
+
+    def decoded(self) -> bytes:
+        """Return the bytes."""
+        return base64.b64decode(self.reveal(), validate=True)
+
+
+def _base64_key(text: str) -> Base64Key:
+    """Read base64 or base64url, with or without padding."""
+    match = _BASE64.fullmatch(unquoted(text))
+    if not match:
+        raise invalid_secret("is not base64: it has a character outside the alphabet")
+    body = match[1].replace("-", "+").replace("_", "/")
+    if _HEXADECIMAL.fullmatch(body):
+        raise invalid_secret("is hexadecimal, not base64")
+    if len(body) % 4 == 1:
+        raise invalid_secret("is not base64: it is cut off, or has a character too many")
+    body += "=" * (-len(body) % 4)
+    if (size := len(base64.b64decode(body))) != KEY_BYTES:
+        raise invalid_secret(f"is {size} bytes instead of {KEY_BYTES}")
+    return Base64Key(body)
+
+
+def secret(make: Callable[[str], Secret]) -> Parse:
+    """Return the mark of a secret: the text behind its reference, validated and wrapped by `make`."""
+    return Parse(
+        lambda raw, context: make(resolve_secret(raw, context)), {"type": "string", "pattern": "^(env:|file:/).+"}
+    )
+
+
+def country_code(*others: str) -> Parse:
+    """Return the mark of a country code; `others` are allowed, too."""
+
+    def parse(raw: Any, _: FieldContext) -> str:
+        if isinstance(raw, str) and (raw in SUPPORTED_COUNTRIES or raw in others):
+            return raw
+        raise invalid(raw)
+
+    return Parse(parse, {"enum": [*others, *sorted(SUPPORTED_COUNTRIES)]})
+
+
+def _price(raw: Any, _: FieldContext) -> Decimal:
+    """Read money. TOML numbers are refused, because binary floating point has already changed them."""
+    if isinstance(raw, str) and _MONEY.fullmatch(raw):
+        return Decimal(raw)
+    raise invalid(raw)
+
+
+def _spend_cap(raw: Any, context: FieldContext) -> Decimal:
+    if cap := _price(raw, context):
+        return cap
+    raise invalid(raw)
+
+
+def is_web_url(text: str) -> bool:
+    """Whether `text` is an http(s) URL with a host, and without user, password, white space and fragment."""
+    parts = _split(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        return False
+    return "@" not in parts.netloc and not parts.fragment and not _SPACE.search(text)
+
+
+def _split(text: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(text)
+        return parts if parts.port != 0 else None  # reading the port validates it
+    except ValueError:
+        return None
+
+
+def _base_url(raw: Any, _: FieldContext) -> str:
+    if isinstance(raw, str) and is_web_url(raw) and "?" not in raw:
+        return raw.rstrip("/")
+    if isinstance(raw, str) and ("@" in raw or "?" in raw):
+        raise InvalidValue("a URL with a user, a password or a query (not shown) is not allowed")
+    raise invalid(raw)
+
+
+def _account(raw: Any, context: FieldContext) -> str:
+    if is_reference(raw):
+        return resolve_secret(raw, context)
+    if not isinstance(raw, str) or not raw.strip():
+        raise invalid(raw)
+    return raw
+
+
+SecretText = Annotated[Secret, secret(Secret), Meta(description=REFERENCE_SYNTAX)]
+"""A password or token. The configuration contains a reference to it, never the value."""
+
+SealingKey = Annotated[
+    Base64Key, secret(_base64_key), Meta(description=f"{REFERENCE_SYNTAX}, with {KEY_BYTES} bytes in base64")
+]
+
+Account = Annotated[str, Parse(_account), Meta(description="text, or env:NAME or file:/path")]
+"""An account name or id: not a secret, so it may be written as text or as a reference."""
+
+Text = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=r"\A[^\x00-\x1f\x7f]+\Z", description="1 to 255 characters")
+]
+BaseUrl = Annotated[
+    str,
+    Parse(_base_url, {"type": "string", "pattern": "^https?://[^?#@]+$"}),
+    Meta(description="http://host or https://host, with or without a port and a path"),
+]
+Currency = Annotated[str, Meta(pattern=r"\A[A-Z]{3}\Z", description="an ISO 4217 code, such as USD")]
+PriceArea = Annotated[
+    str, country_code(DEFAULT_AREA), Meta(description="an ISO 3166 alpha-2 code in capitals, such as ID, or default")
+]
+_MONEY_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?$"}
+Price = Annotated[Decimal, Parse(_price, _MONEY_SCHEMA), Meta(description='a decimal in quotes, such as "0.015"')]
+SpendCap = Annotated[
+    Decimal, Parse(_spend_cap, _MONEY_SCHEMA), Meta(description='a decimal above 0 in quotes, such as "200"')
+]
+PollSeconds = Annotated[float, Meta(ge=0, le=3600, description="0 to 3600; 0 disables it")]
+"""When a delivery status is first queried."""
+
+
+class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration. `mistakes` validates fields together."""
+
+    def mistakes(self) -> Iterator[Finding]:
+        """Yield a `Finding` for each error of fields that are valid by themselves.
+
+        It ends at the first use of a field that is invalid by itself, which has been reported already.
+        """
+        yield from ()
+
+
+class Caps(Table, frozen=True, kw_only=True):
+    """Most messages and most money of one UTC day, and the share of them that raises an alert. None: no cap."""
+
+    daily_message_cap: Annotated[int, Meta(ge=1, le=100_000_000)] | None = None
+    daily_spend_cap: SpendCap | None = None
+    alert_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.8
+    block_on_limit: bool = True
+    currency: Currency = "USD"
+
+
+class CommonProvider(Caps, frozen=True, kw_only=True):
+    """The keys that every provider has.
+
+    `price` is that of one segment, by country or `default`; all replicas share `max_per_second` and `max_concurrent`.
+    """
+
+    timeout_seconds: Annotated[float, Meta(ge=0.5, le=30)] = 8.0
+    max_per_second: Annotated[float, Meta(gt=0, le=10_000)] | None = None
+    max_concurrent: Annotated[int, Meta(ge=1, le=1000)] = 16
+    price: Mapping[PriceArea, Price] = field(default_factory=lambda: MappingProxyType[str, Decimal]({}))
+
+    @property
+    def type(self) -> str:
+        """The provider's type, as in the configuration."""
+        return str(self.__struct_config__.tag)

@@ -1,0 +1,277 @@
+"""Cross-checks: errors of values that are valid by themselves and do not fit together.
+
+A check is a generator of `Finding`s for one struct. It is written as if every value were valid: it ends at the first
+use of a value that was refused (`Invalid`), because that error is reported already. Only a check of several items skips
+invalid ones (`valid_items`). The checks of `[providers.*]` are the `mistakes` methods of their structs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+from otp_service.domain.limits import Window
+from otp_service.domain.numbering import has_prefix, may_have_prefix
+from otp_service.domain.phone import SUPPORTED_COUNTRIES
+from otp_service.domain.provider_policy import DEFAULT_AREA
+from otp_service.domain.tenant import ALL_COUNTRIES
+from otp_service.providers.config_fields import CommonProvider
+from otp_service.providers.config_parsing import Finding, Path, dotted_path, quoted
+from otp_service.settings.model import Hashing, Keys, Limits, Policy, Redis, Route, Settings, Tenant, Tokens
+
+T = TypeVar("T")
+Check = Callable[[Any], Iterator[Finding]]
+
+MIN_CODE_LENGTH: Final = 6
+MAX_FAILURES_PER_DAY: Final = 100
+"""NIST SP 800-63B-4, 3.2.2 allows 100 consecutive failed attempts; ours count by the day."""
+SECONDS_PER_DAY: Final = 86400
+MIN_HASH_COSTS: Final = ((47104, 1), (19456, 2), (12288, 3), (9216, 4), (7168, 5))
+"""OWASP Password Storage Cheat Sheet, Argon2id: equally strong pairs of memory in KiB and passes, with one lane."""
+KIB_PER_LANE: Final = 8
+"""Argon2's own minimum (RFC 9106, 3.1)."""
+MAX_NAMED_COUNTRIES: Final = 8
+
+
+class InvalidUsed(Exception):
+    """A check used a value that was refused."""
+
+
+class Invalid:
+    """Stands for a value that was refused. Any use of it raises `InvalidUsed`."""
+
+    def _raise(self, *_: object) -> NoReturn:
+        raise InvalidUsed
+
+    __getattr__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _raise
+    __hash__ = __iter__ = __len__ = __bool__ = __getitem__ = _raise
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __floordiv__ = __rfloordiv__ = _raise
+
+
+def is_valid(*values: object) -> bool:
+    """Whether none of the values was refused."""
+    return not any(isinstance(value, Invalid) for value in values)
+
+
+def valid_items(items: Iterable[T]) -> Iterator[tuple[int, T]]:
+    """Yield the valid items of a list with their indexes; nothing if the list itself was refused."""
+    if is_valid(items):
+        yield from ((index, item) for index, item in enumerate(items) if is_valid(item))
+
+
+def _duplicates(keyed: Iterable[tuple[Path, tuple[Hashable, ...]]]) -> Iterator[tuple[Path, Path]]:
+    """Yield the path of each item whose key an earlier item has, with the path of that item."""
+    first: dict[tuple[Hashable, ...], Path] = {}
+    for path, key in keyed:
+        if is_valid(*key) and first.setdefault(key, path) is not path:
+            yield path, first[key]
+
+
+def hash_is_strong(hashing: Hashing) -> Iterator[Finding]:
+    """A hash costs at least what OWASP recommends, unless `allow_weak` is set."""
+    if hashing.allow_weak:
+        return
+    memory, passes = hashing.memory_kib, hashing.time_cost
+    if not any(memory >= least and passes >= times for least, times in MIN_HASH_COSTS):
+        enough = ", ".join(f"{least} with time_cost {times}" for least, times in MIN_HASH_COSTS)
+        found = f"{memory} with time_cost {passes} is too weak"
+        yield ("memory_kib",), found, f"at least one of {enough}; or allow_weak = true"
+
+
+def lanes_have_memory(hashing: Hashing) -> Iterator[Finding]:
+    """Every lane has the memory that Argon2 requires."""
+    least = KIB_PER_LANE * hashing.parallelism
+    if hashing.memory_kib < least:
+        found = f"{hashing.memory_kib} is too little for parallelism {hashing.parallelism}"
+        yield ("memory_kib",), found, f"at least {least}"
+
+
+def current_exists(keys: Keys | Tokens) -> Iterator[Finding]:
+    """`current` names a key of the table."""
+    if keys.current not in keys.ring:
+        yield ("current",), f"{quoted(keys.current)} is not listed", ", ".join(keys.ring)
+
+
+def index_exists(keys: Keys) -> Iterator[Finding]:
+    """`index` names a key of the table."""
+    if keys.index not in keys.ring:
+        yield ("index",), f"{quoted(keys.index)} is not listed", ", ".join(keys.ring)
+
+
+def access_matches_url(redis: Redis) -> Iterator[Finding]:
+    """Keys for Sentinel and TLS are set only if the URL uses them."""
+    scheme = urlsplit(redis.url.reveal()).scheme
+    for name in ("sentinel_username", "sentinel_password"):
+        if getattr(redis, name) is not None and not scheme.endswith("+sentinel"):
+            yield (name,), "not allowed without Sentinels", "a url of redis+sentinel:// or rediss+sentinel://"
+    if redis.sentinel_username is not None and redis.sentinel_password is None:
+        yield ("sentinel_password",), "missing beside sentinel_username", "env:NAME or file:/path"
+    if redis.ca_file is not None and not scheme.startswith("rediss"):
+        yield ("ca_file",), "not allowed without TLS", "a url of rediss://, rediss+sentinel:// or rediss+cluster://"
+
+
+def short_codes_are_allowed(policy: Policy) -> Iterator[Finding]:
+    """A code of fewer than 6 digits needs `allow_short_codes`."""
+    if policy.code_length < MIN_CODE_LENGTH and not policy.allow_short_codes:
+        found = f"{policy.code_length} is not allowed without allow_short_codes = true"
+        yield ("code_length",), found, f"{MIN_CODE_LENGTH} to 10"
+
+
+def lockouts_grow(policy: Policy) -> Iterator[Finding]:
+    """The first lockout is not longer than the longest."""
+    first, longest = policy.lockout_seconds, policy.max_lockout_seconds
+    if first is not None and first > longest:
+        yield ("lockout_seconds",), f"{first} is more than max_lockout_seconds", f"at most {longest}"
+
+
+def tenant_has_country(tenant: Tenant) -> Iterator[Finding]:
+    """At least one country is allowed."""
+    if tenant.country is None and not tenant.countries:
+        yield ("country",), "missing", "an ISO 3166 alpha-2 code in capitals, such as ID; or a list of countries"
+
+
+def key_ids_are_unique(tenant: Tenant) -> Iterator[Finding]:
+    """An id names one API key of a tenant."""
+    ids = ((("api_keys", index, "id"), (key.id,)) for index, key in valid_items(tenant.api_keys))
+    for path, _ in _duplicates(ids):
+        key_id = tenant.api_keys[int(path[1])].id
+        yield path, f"{quoted(key_id)} stands twice", "an id of its own"
+
+
+def templates_have_purposes(tenant: Tenant) -> Iterator[Finding]:
+    """A template is for a purpose that the tenant has."""
+    allowed = tenant.text_keys()
+    for locale, texts in tenant.templates.items():
+        for purpose in texts if is_valid(texts) and is_valid(*allowed) else ():
+            if purpose not in allowed:
+                found = f"{quoted(purpose)} is no purpose of this tenant"
+                yield ("templates", locale, purpose), found, ", ".join(allowed)
+
+
+def route_names_provider_once(route: Route) -> Iterator[Finding]:
+    """A route does not name a provider twice."""
+    names = ((("providers", index), (target.name,)) for index, target in valid_items(route.providers))
+    for path, _ in _duplicates(names):
+        name = route.providers[int(path[1])].name
+        yield path, f"{quoted(name)} stands twice in the route", "each provider once"
+
+
+def windows_are_unique(limits: Limits) -> Iterator[Finding]:
+    """A limit has one count for each number of seconds."""
+    for name, windows in limits.named().items():
+        seconds = (((name, index), (window.seconds,)) for index, window in valid_items(windows))
+        for path, _ in _duplicates(seconds):
+            found = f"a second window of {windows[int(path[1])].seconds} seconds"
+            yield path, found, "one count for each span"
+
+
+def failures_are_bounded(limits: Limits) -> Iterator[Finding]:
+    """One number can have at most 100 failed attempts a day."""
+    if not is_valid(*limits.recipient_failures):
+        return
+    if (most := max_events_per_day(limits.recipient_failures)) > MAX_FAILURES_PER_DAY:
+        yield ("recipient_failures",), f"{most} failures a day are not allowed", f"at most {MAX_FAILURES_PER_DAY} a day"
+
+
+def max_events_per_day(windows: Sequence[Window]) -> int:
+    """Return an upper bound of the events that sliding windows together allow in any 86400 seconds.
+
+    A day has at most ceil(86400 / seconds) consecutive spans of a window, each with at most `count` events; a window
+    longer than a day may be used up in one. All windows apply at once, so the smallest bound holds.
+    """
+    return min(window.count * -(-SECONDS_PER_DAY // window.seconds) for window in windows)
+
+
+def api_keys_are_unique(settings: Settings) -> Iterator[Finding]:
+    """A key belongs to one tenant, because it is found by its hash alone."""
+    hashes = (
+        (("tenants", name, "api_keys", index, "sha256"), (key.sha256,))
+        for name, tenant in settings.tenants.items()
+        if is_valid(tenant)
+        for index, key in valid_items(tenant.api_keys)
+    )
+    for path, first in _duplicates(hashes):
+        yield path, f"the same hash as that of {dotted_path(first[:-1])}", "a key of its own"
+
+
+def routes_are_unique(settings: Settings) -> Iterator[Finding]:
+    """One route decides for a country and prefix."""
+    areas = ((("routes", index), (route.country, route.prefix)) for index, route in valid_items(settings.routes))
+    for path, first in _duplicates(areas):
+        yield path, f"the same country and prefix as {dotted_path(first)}", "one route for each country and prefix"
+
+
+def route_providers_exist(settings: Settings) -> Iterator[Finding]:
+    """A route names configured providers; a provider whose table has errors counts."""
+    names = ", ".join(settings.providers) or "none is configured"
+    for place, route in valid_items(settings.routes):
+        for index, target in valid_items(route.providers):
+            if is_valid(target.name) and target.name not in settings.providers:
+                yield ("routes", place, "providers", index), f"{quoted(target.name)} is not a provider", names
+
+
+def spend_caps_have_prices(settings: Settings) -> Iterator[Finding]:
+    """Each spend cap has a price for every message that it must count: one without a price would count as nothing.
+
+    A provider's cap needs those of the countries that the routes send there for any tenant; a tenant's cap those of the
+    providers to which its countries are sent.
+    """
+    routed = {name: _routed_countries(tenant, settings.routes) for name, tenant in settings.tenants.items()}
+    for name, provider in settings.providers.items():
+        if not is_valid(provider):
+            continue
+        if _is_set(provider.daily_spend_cap):
+            of_any_tenant = (countries.get(name, set()) for countries in routed.values())
+            yield from _missing_prices(name, provider, set().union(*of_any_tenant), ("providers", name))
+        for tenant, countries in routed.items():
+            if _is_set(settings.tenants[tenant].policy.daily_spend_cap):
+                yield from _missing_prices(name, provider, countries.get(name, set()), ("tenants", tenant, "policy"))
+
+
+def _is_set(cap: Decimal | None) -> bool:
+    return is_valid(cap) and cap is not None
+
+
+def _missing_prices(name: str, provider: CommonProvider, countries: set[str], capped: Path) -> Iterator[Finding]:
+    missing = sorted(countries - set(provider.price)) if DEFAULT_AREA not in provider.price else []
+    if missing:
+        more = len(missing) - MAX_NAMED_COUNTRIES
+        named = ", ".join(missing[:MAX_NAMED_COUNTRIES]) + (f" and {more} more countries" if more > 0 else "")
+        found = f"no price for {named}, which {dotted_path((*capped, 'daily_spend_cap'))} needs"
+        yield ("providers", name, "price"), found, f"a price for each of them, or {DEFAULT_AREA}"
+
+
+def _routed_countries(tenant: Tenant, routes: Sequence[Route]) -> Mapping[str, set[str]]:
+    """Return the countries that the routes send to each provider for a tenant."""
+    countries = tenant.countries or (() if tenant.country is None else (tenant.country,))
+    routed: dict[str, set[str]] = {}
+    for country in SUPPORTED_COUNTRIES if ALL_COUNTRIES in countries else countries:
+        for route in _routes_of_country(country, routes):
+            for target in route.providers:
+                routed.setdefault(target.name, set()).add(country)
+    return routed
+
+
+def _routes_of_country(country: str, routes: Sequence[Route]) -> Iterator[Route]:
+    """Yield the routes that apply to some number of a country: the most specific first, until one applies to all."""
+    for route in sorted(routes, key=lambda one: (-len(one.prefix or ""), one.country is None)):
+        prefix = route.prefix or ""
+        if route.country in (None, country) and may_have_prefix(country, prefix):
+            yield route
+            if has_prefix(country, prefix):
+                return
+
+
+CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
+    Hashing: (hash_is_strong, lanes_have_memory),
+    Keys: (current_exists, index_exists),
+    Tokens: (current_exists,),
+    Redis: (access_matches_url,),
+    Policy: (short_codes_are_allowed, lockouts_grow),
+    Tenant: (tenant_has_country, key_ids_are_unique, templates_have_purposes),
+    Route: (route_names_provider_once,),
+    Limits: (windows_are_unique, failures_are_bounded),
+    Settings: (api_keys_are_unique, routes_are_unique, route_providers_exist, spend_caps_have_prices),
+}

@@ -1,0 +1,161 @@
+"""The field types that only tables outside `[providers.*]` use: names, limits, networks, templates, keys, URLs.
+
+A value that another layer understands (a template, a store URL, a signing key) is validated by that layer, so that a
+configuration that loads also works.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
+
+from otp_service.crypto.pem import InvalidPem, ed25519_pem
+from otp_service.domain.limits import Window
+from otp_service.domain.secret import Secret
+from otp_service.domain.templates import Template, TemplateInvalid, compile_template
+from otp_service.providers.config_fields import country_code, secret
+from otp_service.providers.config_parsing import (
+    REFERENCE_SYNTAX,
+    FieldContext,
+    InvalidValue,
+    Parse,
+    invalid,
+    invalid_secret,
+    shown,
+    unquoted,
+)
+from otp_service.store.redis_url import InvalidRedisUrl, validate_redis_url
+
+ALL_COUNTRIES: Final = "*"
+MAX_WINDOW_SECONDS: Final = 30 * 86400
+MAX_WINDOW_COUNT: Final = 1_000_000
+MAX_TEMPLATE_CHARS: Final = 480
+"""More than three segments of GSM-7 are not a message that contains a code."""
+
+_WINDOW: Final = re.compile(r"(?P<count>[1-9]\d{0,6})/(?P<seconds>[1-9]\d{0,6})", re.ASCII)
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _window(raw: Any, _: FieldContext) -> Window:
+    match = _WINDOW.fullmatch(raw) if isinstance(raw, str) else None
+    window = match and Window(int(match["count"]), int(match["seconds"]))
+    if window is None or window.count > MAX_WINDOW_COUNT or window.seconds > MAX_WINDOW_SECONDS:
+        raise invalid(raw)
+    return window
+
+
+def _network(raw: Any, _: FieldContext) -> AnyNetwork:
+    if not isinstance(raw, str):
+        raise invalid(raw)
+    try:
+        return ipaddress.ip_network(raw)
+    except ValueError as error:
+        hint = " (it has host bits set)" if "host bits" in str(error) else ""
+        raise InvalidValue(f"{shown(raw)} is not allowed{hint}") from None
+
+
+def _template(raw: Any, _: FieldContext) -> Template:
+    if not isinstance(raw, str) or len(raw) > MAX_TEMPLATE_CHARS:
+        raise invalid(raw)
+    try:
+        return compile_template(raw)
+    except TemplateInvalid as error:
+        raise InvalidValue(str(error).partition("; allowed")[0]) from None
+
+
+def _ca_file(raw: Any, _: FieldContext) -> str:
+    """Accept a file only if TLS can use its certificates."""
+    if not isinstance(raw, str) or not raw.startswith("/"):
+        raise invalid(raw)
+    try:
+        ssl.create_default_context(cafile=raw)
+    except OSError as error:  # ssl.SSLError is a subclass: the file has no certificate
+        reason = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror or "unreadable"
+        raise InvalidValue(f"the file {shown(raw)} cannot be used: {reason}") from None
+    return raw
+
+
+def _sha256(raw: Any, _: FieldContext) -> str:
+    """Read a hash in either case. It is not shown, because the key itself may have been written by mistake."""
+    if isinstance(raw, str) and _SHA256.fullmatch(raw.lower()):
+        return raw.lower()
+    raise invalid_secret("is not allowed")
+
+
+def _redis_url(text: str) -> Secret:
+    try:
+        return Secret(validate_redis_url(unquoted(text)))
+    except InvalidRedisUrl as error:
+        raise invalid_secret(str(error)) from None
+
+
+def _ed25519_pem(text: str) -> Secret:
+    try:
+        return Secret(ed25519_pem(unquoted(text)))
+    except InvalidPem as error:
+        raise invalid_secret(str(error)) from None
+
+
+def _name(pattern: str, description: str) -> Meta:
+    return Meta(pattern=rf"\A{pattern}\Z", description=description)
+
+
+Name = Annotated[
+    str, _name(r"[a-z0-9][a-z0-9_-]{0,31}", "a name of 1 to 32 of a-z 0-9 _ -, the first a letter or digit")
+]
+KeyName = Annotated[
+    str, _name(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "a name of 1 to 32 of A-Z a-z 0-9 _ -, the first a letter or digit")
+]
+Purpose = Annotated[str, _name(r"[a-z][a-z0-9_]{0,31}", "a name of 1 to 32 of a-z 0-9 _, the first a letter")]
+Locale = Annotated[str, _name(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}", "a locale, such as id or en-GB")]
+Prefix = Annotated[str, _name(r"\+[1-9][0-9]{0,14}", "+ and 1 to 15 digits")]
+Host = Annotated[str, _name(r"[A-Za-z0-9._:-]{1,253}", "a host name or an address")]
+Brand = Annotated[
+    str, Meta(min_length=1, max_length=30, pattern=r"\A[^\x00-\x1f\x7f]+\Z", description="1 to 30 characters")
+]
+
+_COUNTRY: Final = "an ISO 3166 alpha-2 code in capitals, such as ID"
+Country = Annotated[str, country_code(), Meta(description=_COUNTRY)]
+AllowedCountry = Annotated[
+    str, country_code(ALL_COUNTRIES), Meta(description=f'{_COUNTRY}, or "{ALL_COUNTRIES}" for all')
+]
+Sha256 = Annotated[
+    str,
+    Parse(_sha256, {"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"}),
+    Meta(description="the SHA-256 of the key, 64 hexadecimal digits"),
+]
+Network = Annotated[AnyNetwork, Parse(_network), Meta(description="a network, such as 10.0.0.0/8 or 2001:db8::/32")]
+TemplateText = Annotated[
+    Template,
+    Parse(_template, {"type": "string", "maxLength": MAX_TEMPLATE_CHARS, "pattern": r"\{code\}"}),
+    Meta(description=f"text with {{code}}, and {{brand}} or {{minutes}}, of at most {MAX_TEMPLATE_CHARS} characters"),
+]
+CaFile = Annotated[
+    str,
+    Parse(_ca_file, {"type": "string", "pattern": "^/"}),
+    Meta(description="the absolute path of a file with certificates in PEM"),
+]
+RateWindow = Annotated[
+    Window,
+    Parse(_window, {"type": "string", "pattern": "^[1-9][0-9]{0,6}/[1-9][0-9]{0,6}$"}),
+    Meta(description=f'"count/seconds" with a count of 1 to {MAX_WINDOW_COUNT} and 1 to {MAX_WINDOW_SECONDS} seconds'),
+]
+Ed25519Pem = Annotated[
+    Secret,
+    secret(_ed25519_pem),
+    Meta(description=f"{REFERENCE_SYNTAX}, with an unencrypted Ed25519 private key in PEM"),
+]
+RedisUrl = Annotated[
+    Secret,
+    secret(_redis_url),
+    Meta(
+        description=f"{REFERENCE_SYNTAX}, with redis://host:port, redis+cluster://host:port, "
+        "redis+sentinel://host:port/master (rediss for TLS) or unix:///path; user and password percent-encoded"
+    ),
+]

@@ -1,0 +1,262 @@
+"""The configuration as one frozen tree, with the names, bounds and defaults of every key.
+
+Every key of the configuration is an attribute with the same name, except the keys of `[keys]` and `[tokens]` (in
+`ring`) and `global` (`global_`). Durations are in seconds. Lists are tuples, tables read-only mappings. The tables of
+`[providers.*]` are declared beside their adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, field
+
+from otp_service.domain import limits
+from otp_service.domain.limits import DEFAULT_LOCKOUT, Window
+from otp_service.domain.templates import DEFAULT_PURPOSE
+from otp_service.providers.config_fields import (
+    Account,
+    BaseUrl,
+    Caps,
+    CommonProvider,
+    SealingKey,
+    SecretText,
+    Table,
+    Text,
+)
+from otp_service.providers.config_parsing import FieldContext, Parse
+from otp_service.settings.field_types import (
+    AllowedCountry,
+    Brand,
+    CaFile,
+    Country,
+    Ed25519Pem,
+    Host,
+    KeyName,
+    Locale,
+    Name,
+    Network,
+    Prefix,
+    Purpose,
+    RateWindow,
+    RedisUrl,
+    Sha256,
+    TemplateText,
+)
+
+OTHER_KEYS = "other keys"
+"""Marks the field that contains every key of its table that no other field has."""
+
+Scope = Literal["request", "verify", "read", "server", "admin"]
+
+_TARGET = "a provider's name, or { name, weight }"
+_DEFAULT_LIMITS = limits.Limits()
+_MAX_ATTEMPTS = 5
+
+
+class Server(Table, frozen=True, kw_only=True):
+    """The HTTP server. `port` 0 is any free port; `X-Forwarded-For` is trusted from `trusted_proxies` only.
+
+    Request head, request body and response each have a timeout for the whole of it. `keep_alive_seconds` is longer than
+    the idle timeout of common load balancers (60 s), so that they close idle connections first. `max_connections` is
+    for one process; by default, what its file descriptors allow, at most 4096.
+    """
+
+    host: Host = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    public_url: BaseUrl | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    head_timeout_seconds: Annotated[float, Meta(ge=0.5, le=120)] = 10.0
+    body_timeout_seconds: Annotated[float, Meta(ge=0.5, le=120)] = 10.0
+    write_timeout_seconds: Annotated[float, Meta(ge=0.5, le=120)] = 10.0
+    keep_alive_seconds: Annotated[float, Meta(ge=0.5, le=3600)] = 75.0
+    max_connections: Annotated[int, Meta(ge=8, le=65_536)] | None = None
+
+
+class Redis(Table, frozen=True, kw_only=True):
+    """The store. `allow_eviction` accepts a server that may evict keys, and so may forget failed attempts.
+
+    `ca_file` has the certificate authorities (PEM) that TLS trusts instead of the system's. The Sentinels' user and
+    password are separate from those of the URL.
+    """
+
+    url: RedisUrl
+    allow_eviction: bool = False
+    ca_file: CaFile | None = None
+    sentinel_username: Account | None = None
+    sentinel_password: SecretText | None = None
+
+
+class Keys(Table, frozen=True, kw_only=True):
+    """The keys that pepper and seal: `current` is used for new data, `index` permanently for hashes of recipients."""
+
+    current: KeyName
+    index: KeyName
+    ring: Annotated[
+        Mapping[KeyName, SealingKey], OTHER_KEYS, Meta(min_length=1, description='at least one key: k1 = "env:NAME"')
+    ]
+
+    def material(self) -> Mapping[str, bytes]:
+        """Return the bytes of every key, by name."""
+        return {name: key.decoded() for name, key in self.ring.items()}
+
+
+class Tokens(Table, frozen=True, kw_only=True):
+    """The keys of proof tokens: `current` signs, and all of them are published in the JWKS."""
+
+    issuer: Text
+    current: KeyName
+    ring: Annotated[
+        Mapping[KeyName, Ed25519Pem], OTHER_KEYS, Meta(min_length=1, description='at least one key: t1 = "file:/path"')
+    ]
+
+
+class Hashing(Table, frozen=True, kw_only=True):
+    """The cost of one Argon2id hash, and the pool: `threads` (0: one for each CPU) and `max_waiting` calls in line."""
+
+    time_cost: Annotated[int, Meta(ge=1, le=10)] = 3
+    memory_kib: Annotated[int, Meta(ge=8, le=1_048_576)] = 12288
+    parallelism: Annotated[int, Meta(ge=1, le=16)] = 1
+    allow_weak: bool = False
+    threads: Annotated[int, Meta(ge=0, le=64)] = 0
+    max_waiting: Annotated[int, Meta(ge=1, le=10_000)] = 256
+
+
+class ApiKey(Table, frozen=True, kw_only=True):
+    """An API key, stored as its hash. The default scopes are those of a login flow, without any privilege."""
+
+    id: KeyName
+    sha256: Sha256
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, description="at least one scope")] = (
+        "request",
+        "verify",
+        "read",
+    )
+
+
+class Policy(Caps, frozen=True, kw_only=True):
+    """The rules of a tenant's verifications. The caps count the tenant's messages at all providers.
+
+    After a verification that ended `exhausted`, request-code is refused for `lockout_seconds` (default: the resend
+    cooldown); each further one doubles it, up to `max_lockout_seconds`. After `max_consecutive_failures` wrong codes in
+    a row, without a limit of time, the number is disabled until an operator unlocks it.
+    """
+
+    code_length: Annotated[int, Meta(ge=4, le=10)] = 6
+    ttl_seconds: Annotated[int, Meta(ge=10, le=600)] = 300
+    max_attempts: Annotated[int, Meta(ge=1, le=5)] = 5
+    resend_cooldown_seconds: Annotated[int, Meta(ge=1, le=3600)] = 30
+    resend: Literal["rotate", "reuse"] = "rotate"
+    max_sends: Annotated[int, Meta(ge=1, le=20)] = 5
+    lockout_seconds: Annotated[int, Meta(ge=1, le=3600)] | None = None
+    max_lockout_seconds: Annotated[int, Meta(ge=1, le=86400)] = DEFAULT_LOCKOUT.longest_seconds
+    max_consecutive_failures: Annotated[int, Meta(ge=1, le=100)] = DEFAULT_LOCKOUT.max_failures
+    allow_short_codes: bool = False
+
+
+class Tenant(Table, frozen=True, kw_only=True):
+    """An account of a caller. `*` in `countries` means all.
+
+    After loading, `brand` (default: the tenant's name) and `countries` (default: `country`) are not empty.
+    """
+
+    brand: Brand = ""
+    country: Country | None = None
+    countries: Annotated[tuple[AllowedCountry, ...], Meta(min_length=1, description="at least one country")] = ()
+    purposes: Annotated[tuple[Purpose, ...], Meta(min_length=1, description="at least one purpose")] = (
+        "login",
+        "registration",
+        "password_reset",
+    )
+    api_keys: Annotated[tuple[ApiKey, ...], Meta(min_length=1, description="at least one key: { id, sha256, scopes }")]
+    policy: Policy = field(default_factory=Policy)
+    templates: Mapping[Locale, Annotated[Mapping[str, TemplateText], Meta(description="a table")]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+    def text_keys(self) -> tuple[str, ...]:
+        """Return the keys that a table of templates may have."""
+        return (DEFAULT_PURPOSE, *self.purposes)
+
+
+class Target(Table, frozen=True, kw_only=True):
+    """A provider of a route. Providers with a `weight` are ordered by chance, in proportion to it."""
+
+    name: str
+    weight: Annotated[int, Meta(ge=1, le=1000)] | None = None
+
+
+def _target(raw: Any, _: FieldContext) -> Any:
+    return {"name": raw} if isinstance(raw, str) else raw
+
+
+TargetOrName = Annotated[
+    Target,
+    Parse(_target, {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Target"}]}),
+    Meta(description=_TARGET),
+]
+
+
+class Route(Table, frozen=True, kw_only=True):
+    """The providers of a prefix, of a country, or (with neither) of all other numbers."""
+
+    country: Country | None = None
+    prefix: Prefix | None = None
+    providers: Annotated[tuple[TargetOrName, ...], Meta(min_length=1, description=f"at least one of: {_TARGET}")]
+
+
+class Delivery(Table, frozen=True, kw_only=True):
+    """Fail-over after an ambiguous outcome: when (0: never), and how many gateways may have accepted a message."""
+
+    hold_seconds: Annotated[float, Meta(ge=0, le=120)] = 15.0
+    max_texts: Annotated[int, Meta(ge=1, le=10)] = 2
+
+
+Windows = Annotated[tuple[RateWindow, ...], Meta(max_length=8, description='at most 8 of "count/seconds"')]
+
+
+class Limits(Table, frozen=True, kw_only=True):
+    """The rate limits; `domain.limits` says what each one counts. An empty list is no limit.
+
+    By default, `verify_ip` allows as many codes as the requests that `client_ip` allows have attempts.
+    """
+
+    recipient: Windows = _DEFAULT_LIMITS.recipient
+    recipient_failures: Annotated[
+        tuple[RateWindow, ...], Meta(min_length=1, max_length=8, description='1 to 8 of "count/seconds"')
+    ] = _DEFAULT_LIMITS.recipient_failures
+    client_ip: Windows = _DEFAULT_LIMITS.client_ip
+    verify_ip: Windows | None = None
+    prefix: Windows = _DEFAULT_LIMITS.prefix
+    country: Windows = _DEFAULT_LIMITS.country
+    tenant: Windows = _DEFAULT_LIMITS.tenant
+    global_: Windows = field(name="global", default=_DEFAULT_LIMITS.global_)
+
+    def named(self) -> Mapping[str, tuple[Window, ...]]:
+        """Return the windows by the name that `rate_limited` reports."""
+        names = zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True)
+        return {name: () if (value := getattr(self, attribute)) is None else value for attribute, name in names}
+
+    def verify_ip_windows(self) -> tuple[Window, ...]:
+        """Return the windows of `verify_ip`, or those that follow from `client_ip`."""
+        if self.verify_ip is not None:
+            return self.verify_ip
+        return tuple(Window(window.count * _MAX_ATTEMPTS, window.seconds) for window in self.client_ip)
+
+
+class Settings(Table, frozen=True, kw_only=True):
+    """The whole configuration."""
+
+    server: Server = field(default_factory=Server)
+    redis: Redis
+    keys: Keys
+    tokens: Tokens
+    hashing: Hashing = field(default_factory=Hashing)
+    tenants: Annotated[Mapping[Name, Tenant], Meta(min_length=1, description="at least one tenant: [tenants.<name>]")]
+    providers: Mapping[Name, CommonProvider] = field(default_factory=lambda: MappingProxyType({}))
+    routes: tuple[Route, ...] = ()
+    delivery: Delivery = field(default_factory=Delivery)
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,83 @@
+"""Warnings about a valid configuration: keys without effect, and what may not be meant as it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from otp_service.domain.sms_segments import outside_gsm7, segments
+from otp_service.domain.templates import BUILT_IN, Template, whole_minutes
+from otp_service.providers.config_parsing import dotted_path, quoted
+from otp_service.providers.kedasms.config import KedasmsConfig
+from otp_service.providers.registry import TYPE_KEY, UNSERVED
+from otp_service.settings.model import Settings, Tenant
+
+
+def unused_keys(document: Mapping[str, Any]) -> list[str]:
+    """Return the paths of the keys of a raw document that have no effect yet; it need not be valid."""
+    tenants, providers = _table(document.get("tenants")), _table(document.get("providers"))
+    return [
+        *(
+            dotted_path(("tenants", name, "policy", "currency"))
+            for name, tenant in tenants.items()
+            if "currency" in _table(_table(tenant).get("policy"))
+        ),
+        *(
+            dotted_path(("providers", name))
+            for name, provider in providers.items()
+            if _table(provider).get(TYPE_KEY) in UNSERVED
+        ),
+    ]
+
+
+def _table(raw: Any) -> Mapping[str, Any]:
+    return raw if isinstance(raw, Mapping) else {}
+
+
+def config_warnings(settings: Settings) -> list[str]:
+    """Return a line for everything that is allowed and may not be meant."""
+    return [*_unrouted(settings), *_without_receipts(settings), *_expensive_texts(settings)]
+
+
+def _unrouted(settings: Settings) -> Iterator[str]:
+    if not settings.routes:
+        yield "routes: there is none, so every request will be answered with no_route"
+        return
+    routed = {target.name for route in settings.routes for target in route.providers}
+    for name in settings.providers:
+        if name not in routed:
+            yield f"{dotted_path(('providers', name))}: no route names it"
+
+
+def _without_receipts(settings: Settings) -> Iterator[str]:
+    for name, provider in settings.providers.items():
+        if isinstance(provider, KedasmsConfig) and settings.server.public_url is None:
+            path = dotted_path(("providers", name))
+            yield f"{path}: without server.public_url no receipt can come: sent is its last word"
+
+
+def _expensive_texts(settings: Settings) -> Iterator[str]:
+    """Name each template that is billed as several messages, or as UCS-2, with the longest code and time to live.
+
+    A typographic apostrophe alone makes a text UCS-2, with 70 characters for a segment, and the bill shows it first.
+    The built-in texts are named once for a tenant: only its brand can make them expensive.
+    """
+    for name, tenant in settings.tenants.items():
+        path = ("tenants", name)
+        for locale, texts in tenant.templates.items():
+            for purpose, template in texts.items():
+                if cost := _cost(tenant, template):
+                    yield f"{dotted_path((*path, 'templates', locale, purpose))}: {cost}"
+        built_in = (_cost(tenant, template) for texts in BUILT_IN.values() for template in texts.values())
+        if cost := next(filter(None, built_in), ""):
+            yield f"{dotted_path((*path, 'brand'))}: with it a built-in text {cost.removeprefix('the text ')}"
+
+
+def _cost(tenant: Tenant, template: Template) -> str:
+    """Describe the cost of a text; "" for one segment of GSM-7."""
+    policy = tenant.policy
+    text = template.render(tenant.brand, "8" * policy.code_length, whole_minutes(policy.ttl_seconds))
+    count, character = segments(text), outside_gsm7(text)
+    if character:
+        return f"the text is UCS-2 because of {quoted(character)}, and is billed as {count} message{'s' * (count > 1)}"
+    return f"the text is billed as {count} messages" if count > 1 else ""
