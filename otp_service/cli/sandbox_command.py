@@ -74,7 +74,9 @@ def sandbox(config: str | None, host: str | None, port: int | None, write_to: st
             click.echo("\n".join(_described(_url(listener), settings, gateways)), err=True)
 
         limits = server_limits(settings)
-        serve_app(app, *listener.getsockname()[:2], limits=limits, ready=ready, listener=listener, beside=gateways)
+        serve_app(
+            app, *listener.getsockname()[:2], limits=limits, on_listening=ready, listener=listener, companion=gateways
+        )
 
 
 def _at(listener: socket.socket, document: dict[str, Any]) -> dict[str, Any]:

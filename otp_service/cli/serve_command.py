@@ -39,7 +39,7 @@ def dev(config: str | None, host: str | None, port: int | None) -> None:
         def ready(port: int) -> None:
             click.echo(f"http://{at[0]}:{port}  {CALLER}, inbox at /dev/messages", err=True)
 
-        serve_app(app, *at, limits=server_limits(settings), ready=ready)
+        serve_app(app, *at, limits=server_limits(settings), on_listening=ready)
 
 
 @click.command()

@@ -1,6 +1,7 @@
-"""The HTTP server: uvicorn with bounds on everything that a connection may send before it is authorized.
+"""The HTTP server: uvicorn, with limits on everything that a connection may send before it is authorized.
 
-`connection` is one connection and its deadlines, `framing` counts what it sends, `connections` are all of a process
-and who has to go when there are too many, `descriptors` derives how many there may be, `answers` writes the problems
-that the server gives by itself. It serves any ASGI application and knows nothing of ours but the form of a problem.
+`connection` is one connection and its deadlines, `http_protocol` reads its requests, `framing` counts their bytes.
+`connections` counts all connections of a process and chooses which to close when there are too many, `descriptors`
+computes how many there may be. `error_responses` writes the problem responses of the server itself. The server runs any
+ASGI application; of the API it only uses the format of problems.
 """

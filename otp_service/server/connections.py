@@ -1,23 +1,51 @@
-"""All connections of a process: how many there are, what they keep in memory, and who has to go when that is too much.
+"""The limits of connections, and all connections of a process: how many they are and how much memory they use.
 
-A new connection is worth more than one that waits: when there are too many, the one that has waited longest goes, first
-of those that are being closed, then of the idle ones, then of those whose request is not complete. A connection whose
-request is being answered never goes. So a flood of idle or half-sent requests takes nothing from honest callers, who
-send their request within milliseconds.
+When there are too many, a new connection replaces the one that has waited longest: first among those that are being
+closed, then among the idle ones, then among those whose request is incomplete. A connection whose request is being
+answered is never closed. So a flood of idle connections or incomplete requests does not harm honest clients, which send
+their request within milliseconds.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
 from otp_service.observability import METRICS
 
-__all__ = ["MAX_KEPT_BYTES", "Connections", "Member", "Phase"]
+__all__ = ["DEFAULT_MAX_CONNECTIONS", "MAX_BUFFERED_BYTES", "Connection", "Connections", "Phase", "ServerLimits"]
 
-MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
-"""What the unanswered requests of a process may keep in memory, all together. An honest one is about 1 KiB."""
+DEFAULT_MAX_CONNECTIONS: Final = 4096
+"""Connections of one process if neither the config nor the descriptor limit allows less: about 32 MiB when idle."""
+
+MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
+"""The memory for unanswered requests of all connections of a process. An honest request has about 1 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """Limits of the connections of one process; times are in seconds.
+
+    `head_seconds` and `body_seconds` are until the last byte, so slow sending does not extend them.
+
+    Attributes:
+        head_seconds: From the opening of the connection, or from the first byte of a later request, to the end of the
+            head.
+        body_seconds: From the end of the head to the end of the body.
+        write_seconds: How long a response may wait until the client reads it.
+        keep_alive_seconds: How long a connection may be idle between requests.
+        max_connections: How many connections may be open.
+        backlog: How many connections the kernel may hold that are not accepted yet.
+    """
+
+    head_seconds: float = 10.0
+    body_seconds: float = 10.0
+    write_seconds: float = 10.0
+    keep_alive_seconds: float = 75.0
+    max_connections: int = DEFAULT_MAX_CONNECTIONS
+    backlog: int = 1024
 
 
 class Phase(Enum):
@@ -26,102 +54,105 @@ class Phase(Enum):
     IDLE = auto()
     """The first byte of a request."""
     HEAD = auto()
-    """The rest of a head."""
+    """The rest of a request head."""
     BODY = auto()
-    """The rest of a body."""
-    ANSWER = auto()
-    """The response of the application to a complete request."""
+    """The rest of a request body."""
+    RESPONSE = auto()
+    """The application's response to a complete request."""
     CLOSE = auto()
-    """Its end: whatever still comes is thrown away."""
+    """The end of the connection; incoming bytes are discarded."""
 
 
-_EXPENDABLE: Final = (Phase.CLOSE, Phase.IDLE, Phase.HEAD, Phase.BODY)
+_EVICTION_ORDER: Final = (Phase.CLOSE, Phase.IDLE, Phase.HEAD, Phase.BODY)
 _RECEIVING: Final = (Phase.HEAD, Phase.BODY)
 
 
-class Member(Protocol):
-    """A connection, as those who count it see it."""
+class Connection(Protocol):
+    """What `Connections` needs of a connection."""
 
     phase: Phase
-    kept_bytes: int
+    buffered_bytes: int
 
     def evict(self) -> None:
-        """End at once, because there are too many connections, or too much is kept."""
+        """Close at once, because there are too many connections or too many buffered bytes."""
 
 
 class Connections:
-    """Counts connections by phase, each phase in the order of its beginning."""
+    """Counts the connections of a process by phase. In each phase they are ordered by when they entered it."""
 
     def __init__(self, max_connections: int) -> None:
         """Allow `max_connections` at a time."""
         self._max = max_connections
-        self._by_phase: dict[Phase, OrderedDict[Member, None]] = {phase: OrderedDict() for phase in Phase}
+        self._by_phase: dict[Phase, OrderedDict[Connection, None]] = {phase: OrderedDict() for phase in Phase}
         self._count = 0
-        self._kept_bytes = 0
-        self._uvicorns: set[Any] = set()
-        self.ending = False
+        self._buffered_bytes = 0
+        self._uvicorn_connections: set[Any] = set()
+        self.is_shutting_down = False
 
-    def told_by(self, connections: set[Any]) -> None:
-        """Be among those whom uvicorn tells of the end of the process, for connections that it does not know yet."""
-        self._uvicorns = connections
-        connections.add(self)
+    def subscribe_to_shutdown(self, uvicorn_connections: set[Any]) -> None:
+        """Join the set whose members uvicorn calls `shutdown` on.
+
+        A connection that is accepted later is not in the set yet, so this object has to remember the shutdown.
+        """
+        self._uvicorn_connections = uvicorn_connections
+        uvicorn_connections.add(self)
 
     def shutdown(self) -> None:
-        """Let every connection that is made from now on end at once (called by uvicorn)."""
-        self.ending = True
-        self._uvicorns.discard(self)
+        """Close every connection that is made from now on (called by uvicorn)."""
+        self.is_shutting_down = True
+        self._uvicorn_connections.discard(self)
 
-    def admit(self, member: Member) -> bool:
-        """Count a new connection and make room for it; False if all others are being answered."""
-        self._by_phase[member.phase][member] = None
+    def admit(self, connection: Connection) -> bool:
+        """Count a new connection, and close others if there are too many. Return False if none may be closed."""
+        self._by_phase[connection.phase][connection] = None
         self._count += 1
         METRICS.connections.set(self._count)
         while self._count > self._max:
-            if (victim := self._longest_waiting(member)) is None:
+            if (victim := self._longest_waiting(connection)) is None:
                 return False
             self._evict(victim, "too_many")
         return True
 
-    def move(self, member: Member, phase: Phase) -> None:
-        """Note that a connection now waits for something else."""
+    def move(self, connection: Connection, phase: Phase) -> None:
+        """Record that a connection has entered `phase`."""
         phases = self._by_phase
-        if member in phases[member.phase]:
-            del phases[member.phase][member]
-            phases[phase][member] = None
-        member.phase = phase
+        if connection in phases[connection.phase]:
+            del phases[connection.phase][connection]
+            phases[phase][connection] = None
+        connection.phase = phase
 
-    def keep(self, member: Member, size: int) -> None:
-        """Count `size` more bytes that a connection keeps; when all keep too much, the one with most goes."""
-        member.kept_bytes += size
-        self._kept_bytes += size
-        while self._kept_bytes > MAX_KEPT_BYTES and (victim := self._largest()) is not None:
+    def add_buffered(self, connection: Connection, size: int) -> None:
+        """Count `size` more buffered bytes. If all connections buffer too much, close the one with the most."""
+        connection.buffered_bytes += size
+        self._buffered_bytes += size
+        while self._buffered_bytes > MAX_BUFFERED_BYTES and (victim := self._largest()) is not None:
             self._evict(victim, "too_much_kept")
 
-    def release(self, member: Member) -> None:
-        """Note that a connection keeps nothing any more."""
-        self._kept_bytes -= member.kept_bytes
-        member.kept_bytes = 0
+    def release_buffered(self, connection: Connection) -> None:
+        """Record that a connection buffers nothing any more."""
+        self._buffered_bytes -= connection.buffered_bytes
+        connection.buffered_bytes = 0
 
-    def leave(self, member: Member) -> None:
-        """Count a connection no more."""
-        self.release(member)
-        if member in self._by_phase[member.phase]:
-            del self._by_phase[member.phase][member]
+    def remove(self, connection: Connection) -> None:
+        """Stop counting a connection."""
+        self.release_buffered(connection)
+        if connection in self._by_phase[connection.phase]:
+            del self._by_phase[connection.phase][connection]
             self._count -= 1
             METRICS.connections.set(self._count)
 
-    def _evict(self, victim: Member, reason: str) -> None:
+    def _evict(self, victim: Connection, reason: str) -> None:
         METRICS.connections_dropped.labels(reason).inc()
-        self.leave(victim)
+        self.remove(victim)
         victim.evict()
 
-    def _longest_waiting(self, newest: Member) -> Member | None:
-        for phase in _EXPENDABLE:
+    def _longest_waiting(self, newest: Connection) -> Connection | None:
+        for phase in _EVICTION_ORDER:
             found = next(iter(self._by_phase[phase]), newest)
             if found is not newest:
                 return found
         return None
 
-    def _largest(self) -> Member | None:
-        receipt_store = (member for phase in _RECEIVING for member in self._by_phase[phase])
-        return max(receipt_store, key=lambda member: member.kept_bytes, default=None)
+    def _largest(self) -> Connection | None:
+        receiving = (connection for phase in _RECEIVING for connection in self._by_phase[phase])
+        return max(receiving, key=lambda connection: connection.buffered_bytes, default=None)

@@ -1,4 +1,4 @@
-"""A deadline that moves often and passes seldom."""
+"""A deadline that is moved often and rarely reached."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ __all__ = ["Deadline"]
 
 
 class Deadline:
-    """Calls `passed` when the moment that was set last has come; before anything is set, never.
+    """Calls `on_reached` at the time that was set last.
 
-    A timer that turns out too early is let run and then set again: on a busy connection that is one timer in many
-    requests, instead of several for each.
+    A timer that is too early is not canceled: when it fires, it is set again. So a busy connection needs one timer for
+    many requests instead of several for each.
     """
 
-    __slots__ = ("_loop", "_moment", "_passed", "_timer", "_timer_at")
+    __slots__ = ("_loop", "_moment", "_on_reached", "_timer", "_timer_at")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, passed: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_reached: Callable[[], None]) -> None:
         self._loop = loop
-        self._passed = passed
+        self._on_reached = on_reached
         self._moment = self._timer_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, seconds: float) -> None:
-        """Let it pass in `seconds` from now."""
+        """Set the deadline to `seconds` from now."""
         self._moment = self._loop.time() + seconds
         if self._moment < self._timer_at:
             self._arm()
 
     def clear(self) -> None:
-        """Let it not pass; it may be set again."""
+        """Unset the deadline; it may be set again."""
         self._moment = math.inf
 
     def close(self) -> None:
-        """End for ever, and let go of `passed`."""
+        """Unset the deadline for good, and drop the reference to `on_reached`."""
         self.clear()
-        self._passed = _nothing
+        self._on_reached = _do_nothing
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -52,10 +52,10 @@ class Deadline:
         self._timer, self._timer_at = None, math.inf
         if self._moment <= self._loop.time():
             self._moment = math.inf
-            self._passed()
+            self._on_reached()
         elif self._moment < math.inf:
             self._arm()
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     pass

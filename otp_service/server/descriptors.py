@@ -1,8 +1,8 @@
-"""How many connections the process may have, so that file descriptors are left for the store and the gateways.
+"""Divide the file descriptors of a process among HTTP connections, the store and the calls to gateways.
 
-A process that has no descriptor left cannot accept, and uvloop then closes the listening socket for ever. So the limit
-stands below: what the process needs besides is set aside first, and of the rest a fifth is room for connections that
-are accepted together before one of them can be refused (the backlog).
+A process without a free descriptor cannot accept connections, and uvloop then closes the listening socket for good. So
+the limit of connections is lower than the limit of descriptors: first the descriptors for everything else are reserved,
+and a fifth of the rest is for the backlog, whose connections are accepted together before one of them can be refused.
 """
 
 from __future__ import annotations
@@ -13,32 +13,39 @@ from typing import Final
 
 from otp_service.observability import LOG
 
-__all__ = ["Descriptors", "raise_limit", "report", "share"]
+__all__ = ["Descriptors", "divide", "raise_limit", "warn_if_short"]
 
 OWN_DESCRIPTORS: Final = 48
-"""Standard streams, event loop, listener, pipes, metrics files (about 20 in all), and connections to the store: 4 for
-each server, so 7 servers of a cluster."""
+"""Standard streams, event loop, listener, pipes and metrics files (about 20), and 4 connections to each server of the
+store, enough for a cluster of 7."""
 
-PER_CALL: Final = 2
-"""A call to a gateway has a connection, and before that another one for the look-up of its name."""
+DESCRIPTORS_PER_CALL: Final = 2
+"""A call to a gateway needs a socket for the DNS lookup and one for the connection."""
 
 MAX_BACKLOG: Final = 1024
-_FEWEST: Final = 8
-_BACKLOG_SHARE: Final = 5
+_MIN_CONNECTIONS: Final = 8
+_BACKLOG_DIVISOR: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Descriptors:
-    """Of `limit` descriptors: most connections, the backlog, and what is set aside (less than needed if `short`)."""
+    """How the descriptors of a process are divided.
+
+    Attributes:
+        limit: The soft limit of descriptors.
+        connections: How many HTTP connections may be open.
+        backlog: How many connections the kernel may hold that are not accepted yet.
+        is_short: Whether this is fewer connections than wanted.
+    """
 
     limit: int
     connections: int
     backlog: int
-    short: bool
+    is_short: bool
 
 
 def raise_limit(wanted_connections: int, gateway_calls: int) -> int:
-    """Raise the soft limit of descriptors as far as it is of use and allowed; return what it is then."""
+    """Raise the soft limit of descriptors as far as needed and allowed, and return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _needed(gateway_calls) + wanted_connections + MAX_BACKLOG
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -46,22 +53,22 @@ def raise_limit(wanted_connections: int, gateway_calls: int) -> int:
         return wanted if soft == resource.RLIM_INFINITY else soft
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    except (OSError, ValueError):  # macOS allows less than it says
+    except (OSError, ValueError):  # macOS allows less than the hard limit that it reports
         return soft
     return allowed
 
 
-def share(limit: int, wanted_connections: int, gateway_calls: int) -> Descriptors:
-    """Divide `limit` descriptors. With too few for all, connections get a third and gateways what is left."""
-    room = max(limit - _needed(gateway_calls), limit // 3)
-    backlog = min(MAX_BACKLOG, max(room // _BACKLOG_SHARE, _FEWEST))
-    connections = max(_FEWEST, min(wanted_connections, room - backlog))
-    return Descriptors(limit, connections, backlog, short=connections < wanted_connections)
+def divide(limit: int, wanted_connections: int, gateway_calls: int) -> Descriptors:
+    """Divide `limit` descriptors. If they are too few for all, connections get at least a third."""
+    available = max(limit - _needed(gateway_calls), limit // 3)
+    backlog = min(MAX_BACKLOG, max(available // _BACKLOG_DIVISOR, _MIN_CONNECTIONS))
+    connections = max(_MIN_CONNECTIONS, min(wanted_connections, available - backlog))
+    return Descriptors(limit, connections, backlog, is_short=connections < wanted_connections)
 
 
-def report(descriptors: Descriptors, wanted_connections: int, gateway_calls: int) -> None:
-    """Warn if there are fewer connections than were wanted."""
-    if descriptors.short:
+def warn_if_short(descriptors: Descriptors, wanted_connections: int, gateway_calls: int) -> None:
+    """Log a warning if fewer connections are possible than wanted."""
+    if descriptors.is_short:
         LOG.warning(
             "few_file_descriptors",
             limit=descriptors.limit,
@@ -71,4 +78,4 @@ def report(descriptors: Descriptors, wanted_connections: int, gateway_calls: int
 
 
 def _needed(gateway_calls: int) -> int:
-    return OWN_DESCRIPTORS + PER_CALL * gateway_calls
+    return OWN_DESCRIPTORS + DESCRIPTORS_PER_CALL * gateway_calls

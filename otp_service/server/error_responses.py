@@ -1,4 +1,4 @@
-"""Problems that the server gives by itself, without the application: whole responses that end a connection."""
+"""Problem responses that the server sends without the application. Each ends its connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["problem_parts", "problem_response"]
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-_ALWAYS: Final[RawHeaders] = [
+_COMMON_HEADERS: Final[RawHeaders] = [
     (b"content-type", MEDIA_TYPE.encode()),
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -24,16 +24,21 @@ _ALWAYS: Final[RawHeaders] = [
 
 
 def problem_parts(refused: Refused) -> tuple[int, RawHeaders, bytes]:
-    """Return status, headers and body of the problem, under a request id of its own."""
+    """Return status, headers and body of a problem response, with a new request id."""
     request_id = secrets.token_urlsafe(12)
     body = problem_body(refused, request_id)
-    own = [(b"content-length", str(len(body)).encode()), (b"x-request-id", request_id.encode())]
+    generated = [(b"content-length", str(len(body)).encode()), (b"x-request-id", request_id.encode())]
     more = [(name.lower().encode(), value.encode()) for name, value in problem_headers(refused).items()]
-    return PROBLEMS[refused.reason][0], [*_ALWAYS, *own, *more], body
+    return PROBLEMS[refused.reason][0], [*_COMMON_HEADERS, *generated, *more], body
 
 
 def problem_response(refused: Refused, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the problem as the bytes of a response; `default_headers` are those of every response, such as `Date`."""
+    """Return the bytes of a problem response.
+
+    Args:
+        refused: What is wrong with the request.
+        default_headers: The headers of every response, such as `Date`.
+    """
     status, headers, body = problem_parts(refused)
     lines = [name + b": " + value + b"\r\n" for name, value in [*default_headers, *headers]]
     return b"".join([STATUS_LINE[status], *lines, b"\r\n", body])

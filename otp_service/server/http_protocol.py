@@ -1,8 +1,8 @@
-"""The requests of a connection: read one at a time, bounded before they are read, answered in order.
+"""Read the requests of a connection one at a time, within limits, and answer them in order.
 
-A request is read only when the one before it is answered: what arrives meanwhile stays where it is, at most one
-buffer of it with us, the rest in the kernel and with the sender. So pipelining costs no memory, and a mistake in a
-later request cannot get between the lines of an earlier response.
+A request is read only after the one before it has been answered. Until then at most one buffer of received data is in
+memory; the rest waits in the kernel and at the client. So pipelining costs no memory, and the error response to a
+later request cannot be mixed into an earlier response.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from uvicorn.server import ServerState
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
 from otp_service.server.connection import RECEIVING, TimedConnection
-from otp_service.server.connection_limits import ServerLimits
-from otp_service.server.connections import Connections, Phase
+from otp_service.server.connections import Connections, Phase, ServerLimits
 from otp_service.server.error_responses import problem_parts
 from otp_service.server.framing import MAX_HEADERS, MAX_TRAILERS, RequestFraming
 
-__all__ = ["BoundedHttp", "HttpConnections"]
+__all__ = ["HttpConnection", "HttpConnectionFactory"]
 
 _VERSIONS: Final = ("1.0", "1.1")
 
 
-class HttpConnections:
-    """Makes the connections of one process, for uvicorn's `http` option. May be pickled before it has made one."""
+class HttpConnectionFactory:
+    """Makes the connections of one process (uvicorn's `http` option). It can be pickled before it has made one."""
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
-        self._all: Connections | None = None
+        self._connections: Connections | None = None
 
     def __call__(
         self,
@@ -43,86 +42,88 @@ class HttpConnections:
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> BoundedHttp:
-        """Make a connection that was accepted."""
-        if self._all is None:
-            self._all = Connections(self._limits.max_connections)
-            self._all.told_by(server_state.connections)
-        return BoundedHttp(config, server_state, app_state, _loop, limits=self._limits, connections=self._all)
+    ) -> HttpConnection:
+        """Return the protocol of an accepted connection (called by asyncio)."""
+        if self._connections is None:
+            self._connections = Connections(self._limits.max_connections)
+            self._connections.subscribe_to_shutdown(server_state.connections)
+        return HttpConnection(
+            config, server_state, app_state, _loop, limits=self._limits, connections=self._connections
+        )
 
 
-class BoundedHttp(TimedConnection):
+class HttpConnection(TimedConnection):
     """A connection that speaks HTTP/1.1 (or 1.0)."""
 
     def __init__(self, *arguments: Any, limits: ServerLimits, connections: Connections, **named: Any) -> None:
         super().__init__(*arguments, limits=limits, connections=connections, **named)
         self._framing = RequestFraming()
         self._responses = _ResponseTransport(self)
-        self._data, self._at = b"", 0  # what has arrived, and where that begins which is not parsed
-        self._answered = False
+        self._data, self._parsed_until = b"", 0  # received bytes, and how many of them are parsed
+        self._has_answered = False
         self._next_request()
 
     def _next_request(self) -> None:
         self._headers_seen = 0
         self._keeps_alive = True
-        self._head_done = self._begun = self._message_done = self._is_followed = False
+        self._head_complete = self._request_started = self._message_complete = self._has_data_after_end = False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Be forgotten, and leave nothing to the garbage collector, which runs seldom."""
+        """Free all memory at once: the garbage collector runs rarely."""
         super().connection_lost(exc)
         self._responses.connection = None
-        self._data, self._at = b"", 0
+        self._data, self._parsed_until = b"", 0
 
-    # what arrives
+    # received bytes
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has arrived, up to the end of a request; keep the rest until that is answered."""
+        """Parse received bytes up to the end of a request, and keep the rest until that request is answered."""
         if self.phase is Phase.CLOSE:
-            self._drain(len(data))
+            self._discard(len(data))
             return
-        self._data, self._at = self._data[self._at :] + data, 0
-        self._go_on()
+        self._data, self._parsed_until = self._data[self._parsed_until :] + data, 0
+        self._parse_received()
 
-    def _go_on(self) -> None:
+    def _parse_received(self) -> None:
         try:
-            while self._at < len(self._data) and self.phase in RECEIVING:
-                self._take_slice()
+            while self._parsed_until < len(self._data) and self.phase in RECEIVING:
+                self._parse_next_slice()
         except Refused as refused:
             self._refuse(refused)
         if self.phase is Phase.CLOSE:
             self._data, self.headers = b"", []
-        elif self._at < len(self._data):
+        elif self._parsed_until < len(self._data):
             self.flow.pause_reading()
         elif self._data:
-            self._data, self._at = b"", 0
+            self._data, self._parsed_until = b"", 0
 
-    def _take_slice(self) -> None:
-        start, end = self._at, self._framing.slice_end(self._data, self._at)
-        self._at = end
-        of_head = not self._begun or self.phase is Phase.IDLE
+    def _parse_next_slice(self) -> None:
+        start, end = self._parsed_until, self._framing.slice_end(self._data, self._parsed_until)
+        self._parsed_until = end
+        is_head = not self._request_started or self.phase is Phase.IDLE
         self._parse(memoryview(self._data)[start:end])
-        if of_head and self.phase in (Phase.HEAD, Phase.BODY):
-            self._all.keep(self, end - start)
-        if self.phase in RECEIVING and not (of_head and self.phase is Phase.BODY):
-            self._framing.slice_parsed(self._data, start, end)
+        if is_head and self.phase in (Phase.HEAD, Phase.BODY):
+            self._connections.add_buffered(self, end - start)
+        if self.phase in RECEIVING and not (is_head and self.phase is Phase.BODY):
+            self._framing.count_slice(self._data, start, end)
 
     def _parse(self, data: bytes | memoryview) -> None:
-        """Let the parser take a slice, and do what it completes. Raises `Refused`."""
+        """Parse a slice, and start or complete a request if it ends there. Raises `Refused`."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._parse_without_upgrade()
             return
         except httptools.HttpParserError as error:
-            if not self._is_followed:
+            if not self._has_data_after_end:
                 raise error.__context__ if isinstance(error.__context__, Refused) else _malformed() from None
-        if self._head_done and not self._begun:
-            self._begin_request()
-        if self._message_done and self.phase is Phase.BODY:
-            self._request_complete()
+        if self._head_complete and not self._request_started:
+            self._start_request()
+        if self._message_complete and self.phase is Phase.BODY:
+            self._complete_request()
 
     def _parse_without_upgrade(self) -> None:
-        """Let a new parser take the head once more without `Upgrade`: none is offered, and it would hide the body."""
+        """Parse the head again without `Upgrade`, which is not supported and would make the parser skip the body."""
         method = self.parser.get_method()
         if method == b"CONNECT":
             raise _malformed()
@@ -132,25 +133,25 @@ class BoundedHttp(TimedConnection):
         self.parser = httptools.HttpRequestParser(self)
         self._parse(head)
 
-    # what the parser says
+    # callbacks of the parser
 
     def on_message_begin(self) -> None:
-        """Begin a head. What follows a request in its last slice (of a chunked body) is not read, and none after it."""
-        if self._message_done and self.phase is not Phase.IDLE:
-            self._is_followed = True
+        """Start a head. Data after a chunked body in the same slice is not read, and the connection is closed then."""
+        if self._message_complete and self.phase is not Phase.IDLE:
+            self._has_data_after_end = True
             raise _malformed()
         self._next_request()
         if self.phase is Phase.IDLE:
             self._enter(Phase.HEAD)
-            # the first head has been due since the connection was opened
-            left = self._limits.head_seconds if self._answered else self._idle_until - self.loop.time()
+            # the deadline of the first head runs since the connection was opened
+            left = self._limits.head_seconds if self._has_answered else self._idle_until - self.loop.time()
             self._deadline.set(left)
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; count a trailer, and throw it away."""
+        """Add a header; count and discard a trailer."""
         self._headers_seen += 1
-        if self._begun:
+        if self._request_started:
             if self._headers_seen > MAX_TRAILERS:
                 raise Refused(Reason.REQUEST_MALFORMED, f"Send at most {MAX_TRAILERS} trailers.")
         elif self._headers_seen > MAX_HEADERS:
@@ -159,48 +160,48 @@ class BoundedHttp(TimedConnection):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Note it: the request begins when the parser has found nothing wrong with the whole head."""
-        self._head_done = True
+        """Record it. The request starts later, when the parser has accepted the whole head."""
+        self._head_complete = True
         self._keeps_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
-        """Hand a part of the body on."""
-        self._framing.content(len(body))
-        self._all.keep(self, len(body))
+        """Count a part of the body, and pass it to the application."""
+        self._framing.count_content(len(body))
+        self._connections.add_buffered(self, len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note it."""
-        self._message_done = True
+        """Record it."""
+        self._message_complete = True
 
-    # the request
+    # requests and responses
 
-    def _begin_request(self) -> None:
-        """Have the application begin with a request whose head is complete. Raises `Refused`."""
+    def _start_request(self) -> None:
+        """Start the application for a request whose head is complete. Raises `Refused`."""
         version = self.parser.get_http_version()
         if version not in _VERSIONS:
             raise _malformed()
         self.expect_100_continue = self.expect_100_continue and version == "1.1"
-        self._begun, self._headers_seen = True, 0
+        self._request_started, self._headers_seen = True, 0
         try:
             super().on_headers_complete()
         except (httptools.HttpParserError, UnicodeDecodeError, AttributeError):  # the target has no path
             raise _malformed() from None
-        self.cycle.keep_alive = self._keeps_alive and not self._all.ending
+        self.cycle.keep_alive = self._keeps_alive and not self._connections.is_shutting_down
         self.cycle.transport = self._responses  # type: ignore[assignment]
         self._framing.head_complete(self.headers)
         self._enter(Phase.BODY)
         self._deadline.set(self._limits.body_seconds)
 
-    def _request_complete(self) -> None:
+    def _complete_request(self) -> None:
         super().on_message_complete()
-        self.cycle.keep_alive = self.cycle.keep_alive and not self._is_followed
+        self.cycle.keep_alive = self.cycle.keep_alive and not self._has_data_after_end
         self._framing.next_request()
-        self._enter(Phase.ANSWER)
-        self._wait_for_reader()
+        self._enter(Phase.RESPONSE)
+        self._set_response_deadline()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Run the application in a context of its own: this may be called from within the request before."""
+        """Run the application in a new context: this may be called from the context of the previous request."""
 
         async def answer(_: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
             await self._answer(cycle, app, receive, send)
@@ -210,18 +211,18 @@ class BoundedHttp(TimedConnection):
     async def _answer(
         self, cycle: RequestResponseCycle, app: ASGI3Application, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        """Run the application, and answer in its place if it fails."""
+        """Run the application, and send a problem response if it fails."""
 
         async def checked(message: ASGISendEvent) -> None:
             if message["type"] == "http.response.start":
-                self._check_reader()
-                cycle.keep_alive = cycle.keep_alive and not cycle.more_body  # what would follow is not a request
+                self._check_client_reads()
+                cycle.keep_alive = cycle.keep_alive and not cycle.more_body  # the rest of the body is not a request
             await send(message)
 
         reason = Reason.INTERNAL_ERROR
         try:
             await app(cycle.scope, receive, checked)
-        except asyncio.CancelledError:  # the process ends, and has waited long enough
+        except asyncio.CancelledError:  # the grace period of the shutdown is over
             reason = Reason.OVERLOADED
         except Exception:
             LOG.exception("request_failed")
@@ -235,32 +236,32 @@ class BoundedHttp(TimedConnection):
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or end the connection."""
+        """Continue with the next request, or close the connection."""
         self.server_state.total_requests += 1
-        self._all.release(self)
+        self._connections.release_buffered(self)
         if self.transport.is_closing():
             return
-        if self.phase is not Phase.ANSWER or not self.cycle.keep_alive or self._all.ending:
-            self._finish(more_may_come=self.phase is not Phase.ANSWER or self._at < len(self._data))
+        if self.phase is not Phase.RESPONSE or not self.cycle.keep_alive or self._connections.is_shutting_down:
+            self._finish(expects_data=self.phase is not Phase.RESPONSE or self._parsed_until < len(self._data))
             return
-        self._answered = True
+        self._has_answered = True
         self._enter(Phase.IDLE)
         self._wait_idle(self._limits.keep_alive_seconds)
-        self._go_on()
-        if self._sent_all and self._receives():
+        self._parse_received()
+        if self._peer_finished and self._is_receiving():
             self._close_soon()
         elif not self._data:
             self.flow.resume_reading()
 
-    def _receives(self) -> bool:
+    def _is_receiving(self) -> bool:
         return self.phase in RECEIVING
 
 
 class _ResponseTransport:
-    """What a response is written to: as a transport, but the connection, while there is one, decides how it closes."""
+    """The transport that uvicorn writes a response to. The connection decides how it is closed."""
 
-    def __init__(self, connection: BoundedHttp) -> None:
-        self.connection: BoundedHttp | None = connection
+    def __init__(self, connection: HttpConnection) -> None:
+        self.connection: HttpConnection | None = connection
 
     def write(self, data: bytes) -> None:
         if self.connection is not None:
@@ -270,7 +271,7 @@ class _ResponseTransport:
         return self.connection is None or self.connection.transport.is_closing()
 
     def close(self) -> None:
-        """Leave a complete response to `on_response_complete`; cut off any other."""
+        """Abort an incomplete response; `on_response_complete` handles a complete one."""
         if self.connection is not None and not self.connection.cycle.response_complete:
             self.connection.transport.abort()
 

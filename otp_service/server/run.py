@@ -1,7 +1,8 @@
-"""How the application is served: uvicorn on uvloop and httptools, one process or several.
+"""Serve the application: uvicorn with uvloop and httptools, in one process or several.
 
-SIGTERM and SIGINT: no new connections, requests that have arrived completely are answered, others are dropped, exit
-status 0. Workers end with the process that started them, however that dies, so that none of them keeps the port.
+After SIGTERM or SIGINT the server accepts no connections, answers the requests that have arrived completely, drops the
+others, and exits with status 0. Workers exit with the process that started them, even if it is killed, so that no
+worker keeps the port.
 """
 
 from __future__ import annotations
@@ -13,37 +14,39 @@ import os
 import platform
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from multiprocessing import parent_process
 from typing import Any, Final
 
 import uvicorn
-from litestar.types import ASGIApp
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
 from otp_service.bootstrap import build_app_from_environment
 from otp_service.observability import LOG
 from otp_service.providers.inbox import InboxConfig
-from otp_service.server.connection_limits import MAX_CONNECTIONS, ServerLimits
-from otp_service.server.descriptors import raise_limit, report, share
-from otp_service.server.http_protocol import HttpConnections
+from otp_service.server.connections import DEFAULT_MAX_CONNECTIONS, ServerLimits
+from otp_service.server.descriptors import divide, raise_limit, warn_if_short
+from otp_service.server.http_protocol import HttpConnectionFactory
 from otp_service.settings import Settings
 
-__all__ = ["serve_app", "serve_workers", "server_limits", "worker"]
+__all__ = ["AsgiApp", "serve_app", "serve_workers", "server_limits", "worker"]
 
-GRACE_SECONDS: Final = 25
-"""Below the 30 s after which Kubernetes kills a pod, less its preStop pause."""
+AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI application, of any framework."""
 
-RECEIVE_BUFFER: Final = 64 * 1024
-SEND_BUFFER: Final = 128 * 1024
-"""What the kernel may hold for a connection in each direction (Linux doubles these), instead of up to 6 MiB."""
+SHUTDOWN_GRACE_SECONDS: Final = 25
+"""Less than the 30 s after which Kubernetes kills a pod, minus the pause of its preStop hook."""
+
+RECEIVE_BUFFER_BYTES: Final = 64 * 1024
+SEND_BUFFER_BYTES: Final = 128 * 1024
+"""The kernel buffers of a connection (Linux doubles these values); without a limit they grow to 6 MiB."""
 
 _GC_THRESHOLDS: Final = (50_000, 50, 50)
-"""A full collection of what the imports made takes 18 ms (measured); after a freeze it has little left to do."""
+"""A full garbage collection of all imported modules takes 18 ms (measured); after `gc.freeze` it skips them."""
 
-_FAILED_TO_START: Final = 3
+_EXIT_FAILED_TO_START: Final = 3
 _PR_SET_PDEATHSIG: Final = 1
 
 _OPTIONS: Final[dict[str, Any]] = {
@@ -54,19 +57,19 @@ _OPTIONS: Final[dict[str, Any]] = {
     "access_log": False,
     "server_header": False,
     "proxy_headers": False,
-    "timeout_graceful_shutdown": GRACE_SECONDS,
+    "timeout_graceful_shutdown": SHUTDOWN_GRACE_SECONDS,
 }
 
 
 def server_limits(settings: Settings) -> ServerLimits:
-    """Return what each process allows its connections; raises the limit of file descriptors as far as that helps."""
+    """Return the connection limits of each process. Also raises the limit of file descriptors as far as needed."""
     server = settings.server
-    wanted = server.max_connections or MAX_CONNECTIONS
+    wanted = server.max_connections or DEFAULT_MAX_CONNECTIONS
     calls = sum(
         provider.max_concurrent for provider in settings.providers.values() if not isinstance(provider, InboxConfig)
     )
-    descriptors = share(raise_limit(wanted, calls), wanted, calls)
-    report(descriptors, wanted, calls)
+    descriptors = divide(raise_limit(wanted, calls), wanted, calls)
+    warn_if_short(descriptors, wanted, calls)
     return ServerLimits(
         head_seconds=server.head_timeout_seconds,
         body_seconds=server.body_timeout_seconds,
@@ -83,61 +86,74 @@ def serve_app(
     port: int,
     *,
     limits: ServerLimits,
-    ready: Callable[[int], None] | None = None,
+    on_listening: Callable[[int], None] | None = None,
     listener: socket.socket | None = None,
-    beside: AbstractAsyncContextManager[object] | None = None,
+    companion: AbstractAsyncContextManager[object] | None = None,
 ) -> None:
-    """Serve `app` in this process until a signal; `ready` is told the port once it listens.
+    """Serve `app` in this process until a signal arrives.
 
-    With a `listener`, that is where it listens. `beside` is entered in the same loop before anything is served, and
-    left when all is done.
+    Args:
+        app: The ASGI application.
+        host: The address to listen on.
+        port: The port to listen on; 0 means any free port.
+        limits: The limits of connections.
+        on_listening: Called with the port once the server listens.
+        listener: A bound socket to use instead of `host` and `port`.
+        companion: Entered in the same event loop before the server starts, and left after it has stopped.
+
+    Raises:
+        SystemExit: The server could not start.
     """
-    _settle()
+    _freeze_garbage_collection()
     config = uvicorn.Config(app, host=host, port=port, **_options(limits))
-    server = _Server(config, ready, beside or contextlib.nullcontext())
-    # uvicorn raises the signal again when it is done: with a handler of ours that is a quiet end. One that comes
-    # before it listens ends it as well.
+    server = _Server(config, on_listening, companion or contextlib.nullcontext())
+    # uvicorn raises the signal again at its end; with this handler that has no effect. A signal before the server
+    # listens ends it, too.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     server.run(None if listener is None else [listener])
     if not server.started:
-        raise SystemExit(_FAILED_TO_START)
+        raise SystemExit(_EXIT_FAILED_TO_START)
 
 
 def serve_workers(workers: int, host: str, port: int, limits: ServerLimits) -> None:
-    """Serve in `workers` processes, each composed from the environment and with `limits` of its own."""
+    """Serve in `workers` processes. Each builds its application from the environment, and has its own `limits`.
+
+    Raises:
+        SystemExit: A worker could not start.
+    """
     config = uvicorn.Config(
         "otp_service.server.run:worker", factory=True, host=host, port=port, workers=workers, **_options(limits)
     )
     listener = config.bind_socket()
-    _bound_buffers(listener)
-    _tell(listener)
-    supervisor = _Workers(config, [listener])
+    _limit_buffers(listener)
+    _log_address(listener)
+    supervisor = _Supervisor(config, [listener])
     supervisor.run()
     if supervisor.failed:
-        raise SystemExit(_FAILED_TO_START)
+        raise SystemExit(_EXIT_FAILED_TO_START)
 
 
-def worker() -> ASGIApp:
-    """Make the application of one worker (called by uvicorn in its process)."""
-    _end_with_parent()
+def worker() -> AsgiApp:
+    """Return the application of one worker (called by uvicorn in the worker process)."""
+    _exit_with_parent()
     app = build_app_from_environment()
-    _settle()
+    _freeze_garbage_collection()
     return app
 
 
 def _options(limits: ServerLimits) -> dict[str, Any]:
-    return {**_OPTIONS, "http": HttpConnections(limits), "backlog": limits.backlog}
+    return {**_OPTIONS, "http": HttpConnectionFactory(limits), "backlog": limits.backlog}
 
 
-def _bound_buffers(listener: Any) -> None:
-    """Bound what the kernel holds for each connection that will be accepted."""
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+def _limit_buffers(listener: Any) -> None:
+    """Limit the kernel buffers of each connection that is accepted."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
 
-def _settle() -> None:
-    """Leave everything that was made so far, which stays as long as the process, out of what is collected later."""
+def _freeze_garbage_collection() -> None:
+    """Exclude all existing objects, which live as long as the process, from later garbage collections."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -145,62 +161,65 @@ def _settle() -> None:
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, ready: Callable[[int], None] | None, beside: AbstractAsyncContextManager[object]
+        self,
+        config: uvicorn.Config,
+        on_listening: Callable[[int], None] | None,
+        companion: AbstractAsyncContextManager[object],
     ) -> None:
         super().__init__(config)
-        self._ready = ready
-        self._beside = beside
+        self._on_listening = on_listening
+        self._companion = companion
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        async with self._beside:
+        async with self._companion:
             await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             listener = self.servers[0].sockets[0]
-            _bound_buffers(listener)
-            _tell(listener)
-            if self._ready is not None:
-                self._ready(listener.getsockname()[1])
+            _limit_buffers(listener)
+            _log_address(listener)
+            if self._on_listening is not None:
+                self._on_listening(listener.getsockname()[1])
 
 
-class _Workers(Multiprocess):
-    """Uvicorn's supervisor, which starts a worker again that died."""
+class _Supervisor(Multiprocess):
+    """Uvicorn's supervisor, which restarts workers that have died."""
 
-    _counted: frozenset[int | None] = frozenset()
+    _known_pids: frozenset[int | None] = frozenset()
 
     @property
     def failed(self) -> bool:
-        """A worker could not start."""
-        return any(process.exitcode == _FAILED_TO_START for process in self.processes)
+        """Whether a worker could not start."""
+        return any(process.exitcode == _EXIT_FAILED_TO_START for process in self.processes)
 
     def terminate_all(self) -> None:
-        """Let go of the port first: what connects while workers finish is refused, not left waiting."""
+        """Close the port first, so that new connections are refused at once while the workers finish."""
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
 
     def keep_subprocess_alive(self) -> None:
-        """Also take the gauges of a worker that died out of the metrics."""
+        """Also remove the gauges of dead workers from the metrics."""
         super().keep_subprocess_alive()
         alive = frozenset(process.pid for process in self.processes)
-        for pid in self._counted - alive:
+        for pid in self._known_pids - alive:
             mark_process_dead(pid)
-        self._counted = alive
+        self._known_pids = alive
 
 
-def _tell(listener: Any) -> None:
-    """Log the address, which uvicorn's own line does too, but redacted: four bytes look like a phone number."""
+def _log_address(listener: Any) -> None:
+    """Log the address. In uvicorn's own line it is redacted, because an IP address looks like a phone number."""
     host, port = listener.getsockname()[:2]
     LOG.info("listening", address=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
 
-def _end_with_parent() -> None:
-    """Be told to end when the supervisor dies without telling anybody (Linux)."""
+def _exit_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when the supervisor dies (Linux only)."""
     supervisor = parent_process()
     if supervisor is None or platform.system() != "Linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != supervisor.pid:  # it died before we asked
-        raise SystemExit(_FAILED_TO_START)
+    if os.getppid() != supervisor.pid:  # it died before the call
+        raise SystemExit(_EXIT_FAILED_TO_START)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from otp_service.server.connection_limits import ServerLimits
-from otp_service.server.http_protocol import HttpConnections
+from otp_service.server.connections import ServerLimits
+from otp_service.server.http_protocol import HttpConnectionFactory
 from tests.cli.process import START_SECONDS, Service
 
 SECONDS = 1.0
@@ -73,7 +73,7 @@ def served() -> Served:
 
 @contextlib.asynccontextmanager
 async def _served(app: Any, **limits: Any) -> AsyncIterator[str]:
-    connections: Any = HttpConnections(ServerLimits(**limits))
+    connections: Any = HttpConnectionFactory(ServerLimits(**limits))
     config = uvicorn.Config(app, port=0, http=connections, lifespan="off", ws="none", log_config=None)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from otp_service.server.connections import MAX_KEPT_BYTES, Phase
-from otp_service.server.http_protocol import BoundedHttp
+from otp_service.server.connections import MAX_BUFFERED_BYTES, Phase
+from otp_service.server.http_protocol import HttpConnection
 from tests.cli.process import Service
 from tests.server.conftest import Served
 from tests.server.wire import CLOSING, LIVEZ, PHONE, Wire, assert_problem, connected, post
@@ -30,7 +30,7 @@ async def test_an_answer_outlives_its_connection(served: Served) -> None:
 
     async def and_evicts(scope: Any, receive: Any, send: Any) -> None:
         await _livez(scope, receive, send)
-        [connection] = [found for found in gc.get_objects() if isinstance(found, BoundedHttp)]
+        [connection] = [found for found in gc.get_objects() if isinstance(found, HttpConnection)]
         assert connection.phase is Phase.IDLE
         connection.evict()
 
@@ -90,7 +90,7 @@ async def test_who_is_being_answered_stays(served: Served) -> None:
 async def test_memory_of_what_is_not_complete(served: Served) -> None:
     """Those who have sent most of a request and not its end go when all together keep too much; a small one stays."""
     size = 60_000
-    most = MAX_KEPT_BYTES // size
+    most = MAX_BUFFERED_BYTES // size
     body = post(b" " * size)[:-1]
     async with served(_livez) as url, connected(url) as small:
         await small.send(LIVEZ[:-1])
@@ -136,7 +136,7 @@ async def test_a_connection_that_has_ended_leaves_nothing(served: Served) -> Non
                     await wire.send(data)
                     await wire.rest()
             await asyncio.sleep(0.1)
-            left = [found for found in gc.get_objects() if isinstance(found, BoundedHttp)]
+            left = [found for found in gc.get_objects() if isinstance(found, HttpConnection)]
     finally:
         gc.enable()
     assert left == []

@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from otp_service.server.descriptors import OWN_DESCRIPTORS, raise_limit, share
+from otp_service.server.descriptors import OWN_DESCRIPTORS, divide, raise_limit
 
 
 @pytest.mark.parametrize("limit", [64, 128, 256, 1024, 4096, 20_000, 1_000_000])
@@ -14,16 +14,16 @@ from otp_service.server.descriptors import OWN_DESCRIPTORS, raise_limit, share
 @pytest.mark.parametrize("wanted", [8, 4096, 65_536])
 def test_nothing_is_given_twice(limit: int, calls: int, wanted: int) -> None:
     """Connections, backlog and what is set aside are within the limit; connections are some, and as many as wanted."""
-    found = share(limit, wanted, calls)
+    found = divide(limit, wanted, calls)
     assert found.connections + found.backlog <= max(limit - OWN_DESCRIPTORS - 2 * calls, limit // 3, 16)
     assert 8 <= found.connections <= wanted
     assert found.backlog >= 8
-    assert found.short is (found.connections < wanted)
+    assert found.is_short is (found.connections < wanted)
 
 
 def test_enough_descriptors_are_enough() -> None:
     """With the limit that is asked for, there are as many connections as wanted."""
-    assert share(OWN_DESCRIPTORS + 2 * 16 + 4096 + 1024, 4096, 16).connections == 4096
+    assert divide(OWN_DESCRIPTORS + 2 * 16 + 4096 + 1024, 4096, 16).connections == 4096
 
 
 def test_the_soft_limit_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:

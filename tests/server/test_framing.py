@@ -18,7 +18,7 @@ def slices(framing: RequestFraming, pieces: list[bytes]) -> list[bytes]:
         while start < len(piece):
             end = framing.slice_end(piece, start)
             found.append(piece[start:end])
-            framing.slice_parsed(piece, start, end)
+            framing.count_slice(piece, start, end)
             start = end
     return found
 
@@ -49,5 +49,5 @@ def test_a_declared_body_is_one_slice_of_each_piece(length: int, size: int) -> N
     while left:
         end = framing.slice_end(piece, 0)
         assert end == min(size, left)
-        framing.content(end)
+        framing.count_content(end)
         left -= end
