@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from otp_service.api.schemas import DeliveryBody, RequestedCode, VerificationBody, VerifiedCode
-from otp_service.domain.verification import VerificationStatus
 from otp_service.domain.views import VerificationProof, VerificationView
 
 __all__ = ["request_code_response", "verification_response", "verify_code_response"]
@@ -24,7 +23,7 @@ def verification_response(view: VerificationView) -> VerificationBody:
         created_at=_rfc3339(view.created_ms),
         ended_at=None if view.ended_ms is None else _rfc3339(view.ended_ms),
         deliveries=[
-            DeliveryBody(provider=d.provider, status=cast("Any", d.status), at=_rfc3339(d.at_ms), error=d.error or None)
+            DeliveryBody(provider=d.provider, status=d.status, at=_rfc3339(d.at_ms), error=d.error or None)
             for d in view.deliveries
         ],
     )
@@ -46,7 +45,7 @@ def verify_code_response(proof: VerificationProof) -> VerifiedCode:
 def _common_members(view: VerificationView) -> dict[str, Any]:
     return {
         "verification_id": view.verification_id,
-        "status": VerificationStatus(view.status),
+        "status": view.status,
         "purpose": view.purpose,
         "channel": view.channel,
         "phone": view.masked,

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from otp_service.domain.errors import Reason
+from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.verification import VerificationStatus
 
 __all__ = [
@@ -142,7 +143,7 @@ class DeliveryBody(Struct, frozen=True, kw_only=True):
     """One provider that was given the message; `error` is the outcome if the delivery failed, else null."""
 
     provider: str
-    status: Literal["queued", "sending", "sent", "delivered", "undelivered", "failed", "unknown"]
+    status: DeliveryStatus
     at: Time
     error: str | None
 

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 import msgspec
 
+from otp_service.domain.outcomes import DeliveryStatus
+
 __all__ = [
     "MAX_CODE_LIFE_MS",
     "READABLE_AFTER_END_MS",
@@ -47,7 +49,7 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
     """
 
     provider: str
-    status: str
+    status: DeliveryStatus
     at_ms: int
     error: str = ""
     provider_message_id: str = ""
@@ -66,7 +68,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
     """
 
     version: int = 1
-    status: str = "pending"
+    status: VerificationStatus = VerificationStatus.PENDING
     tenant: str
     purpose: str
     recipient: str
@@ -90,8 +92,8 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
 
     def status_at(self, now_ms: int) -> VerificationStatus:
         """Say the state: expiry and exhaustion are not stored, they come by themselves."""
-        if self.status != VerificationStatus.PENDING:
-            return VerificationStatus(self.status)
+        if self.status is not VerificationStatus.PENDING:
+            return self.status
         if self.attempts_left == 0:
             return VerificationStatus.EXHAUSTED
         return VerificationStatus.EXPIRED if now_ms >= self.expires_ms else VerificationStatus.PENDING

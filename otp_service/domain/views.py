@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from otp_service.domain.verification import Delivery, VerificationSnapshot
+from otp_service.domain.verification import Delivery, VerificationSnapshot, VerificationStatus
 
 __all__ = ["VerificationProof", "VerificationView", "view_of"]
 
@@ -13,7 +13,7 @@ class VerificationView(msgspec.Struct, frozen=True, kw_only=True):
     """A verification as it stood at `now_ms`, with its number masked."""
 
     verification_id: str
-    status: str
+    status: VerificationStatus
     purpose: str
     channel: str
     masked: str
@@ -46,7 +46,7 @@ def view_of(snapshot: VerificationSnapshot, masked: str) -> VerificationView:
     record, now = snapshot.record, snapshot.now_ms
     return VerificationView(
         verification_id=snapshot.id,
-        status=record.status_at(now).value,
+        status=record.status_at(now),
         purpose=record.purpose,
         channel=record.channel,
         masked=masked,

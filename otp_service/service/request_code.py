@@ -10,6 +10,7 @@ from typing import Final
 
 from otp_service.crypto.codes import new_code
 from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.ports import SealBroken
 from otp_service.domain.provider_policy import Availability
@@ -194,7 +195,7 @@ class RequestCode:
             expires_ms=expires_ms,
             attempts_left=wanted.tenant.max_attempts,
             keeps_code=wanted.tenant.sends.reuse,
-            deliveries=() if wanted.decoy else (Delivery(provider, "queued", admitted.now_ms),),
+            deliveries=() if wanted.decoy else (Delivery(provider, DeliveryStatus.QUEUED, admitted.now_ms),),
             key_id=cipher.key_id,
             phc=phc,
             phone=cipher.seal_phone(verification_id, number.e164),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.verification import Delivery, VerificationRecord
 from tests.chaos.callers import LOST, Ask
 from tests.chaos.judge import DENIED, judge
@@ -29,7 +30,9 @@ def story(*texts: Text, deliveries: str = "jakarta sent", **other: Any) -> Found
         tenant="acme", purpose="login", recipient="r", created_ms=0, expires_ms=EXPIRES_MS, attempts_left=5,
         ended_ms=other.get("ended_ms", 0), key_id="k1", phc="", phone="", channel="sms", country="ID", locale="",
         code_length=6, resend_ms=0, sends_left=1, born_ms=0,
-        deliveries=tuple(Delivery(one[0], one[1], 0, ambiguous_since_ms=500 if one[-1] == "?" else 0) for one in told),
+        deliveries=tuple(
+            Delivery(one[0], DeliveryStatus(one[1]), 0, ambiguous_since_ms=500 if one[-1] == "?" else 0) for one in told
+        ),
     )  # fmt: skip
     states = [{"provider": one[0], "status": one[1], "error": one[2] if one[2:] else None} for one in told]
     return Found(

@@ -13,7 +13,7 @@ from otp_service.delivery.retry_policy import (
     next_step,
     report_query_delay_ms,
 )
-from otp_service.domain.outcomes import Outcome
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.verification import Delivery
 
 ROUTE = ("a", "b", "c")
@@ -28,7 +28,7 @@ RETRYABLE = [Outcome.TRANSIENT.value, Outcome.THROTTLED.value]
 
 def said(provider: str, status: str, error: str = "", at: int = NOW) -> Delivery:
     """Make a delivery."""
-    return Delivery(provider, status, at, error)
+    return Delivery(provider, DeliveryStatus(status), at, error)
 
 
 def step(
@@ -137,7 +137,7 @@ def test_a_provider_that_sends_once_is_asked_again_after_a_pause() -> None:
 def test_a_hold_is_not_begun_anew_by_asking_again() -> None:
     """It counts from the first ambiguous outcome; when it is over, another provider goes before one more repetition."""
     since = NOW - HOLD
-    unknown = Delivery("a", "unknown", NOW - 100, "ambiguous", ambiguous_since_ms=since)
+    unknown = Delivery("a", DeliveryStatus.UNKNOWN, NOW - 100, "ambiguous", ambiguous_since_ms=since)
 
     assert step(unknown, idempotent_send=("a",), now=NOW - 1) == WaitFor(1)
     assert step(unknown, idempotent_send=("a",), now=NOW) == CallProvider("b")
@@ -155,7 +155,7 @@ def test_what_was_not_delivered_goes_to_another_provider() -> None:
 
 def test_a_gateway_is_left_alone_for_as_long_as_it_said() -> None:
     """Its `Retry-After` goes before our pause, when it is longer."""
-    asked_to_wait = Delivery("a", "queued", NOW, "throttled", again_ms=NOW + 20_000)
+    asked_to_wait = Delivery("a", DeliveryStatus.QUEUED, NOW, "throttled", again_ms=NOW + 20_000)
 
     assert step(asked_to_wait, route=("a",)) == WaitFor(20_000)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from otp_service.delivery.retry_policy import CallProvider, Finish, RetryRules, WaitFor, next_step
 from otp_service.delivery.retry_policy import CodeLifetime as Moment
-from otp_service.domain.outcomes import Outcome
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.verification import Delivery
 
 NAMES = ("a", "b", "c", "d")
@@ -57,8 +57,8 @@ class CodeLifetime:
         outcome, ms = next(self._scripted, (Outcome.TRANSIENT, 0))
         self.now += ms
         self.told.append((provider, outcome))
-        status = {Outcome.ACCEPTED: "sent", Outcome.AMBIGUOUS: "unknown"}.get(
-            outcome, "queued" if outcome.retryable else "failed"
+        status = {Outcome.ACCEPTED: DeliveryStatus.SENT, Outcome.AMBIGUOUS: DeliveryStatus.UNKNOWN}.get(
+            outcome, DeliveryStatus.QUEUED if outcome.retryable else DeliveryStatus.FAILED
         )
         error = "" if outcome is Outcome.ACCEPTED else outcome.value
         self._deliveries[provider] = Delivery(provider, status, self.now, error)

@@ -10,6 +10,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from otp_service.domain.limits import Window
+from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.results import (
     Admission,
     Admitted,
@@ -192,7 +193,7 @@ def record_of(admitted: Admitted, *, max_attempts: int = 5) -> VerificationRecor
         expires_ms=now + asked.policy.ttl_seconds * 1000,
         attempts_left=max_attempts,
         keeps_code=asked.policy.reuse,
-        deliveries=(Delivery("first", "queued", now),),
+        deliveries=(Delivery("first", DeliveryStatus.QUEUED, now),),
         key_id=KEY_ID,
         phc="$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA",
         phone="sealed-phone",
