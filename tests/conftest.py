@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from tests.world import World, WorldMaker, move_clock_by_key
+from tests.running_service import World, WorldMaker, move_clock_by_key
 
 hypothesis.settings.register_profile("shared machine", deadline=None)  # no test asserts seconds
 hypothesis.settings.load_profile("shared machine")

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import httpx
 
-from tests.api.kit import BODY, BY_ID, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY, api_key, demo, tenant
-from tests.api.test_rotation import AFTER, BEFORE
-from tests.world import NUMBER, World
+from tests.api.api_requests import BODY, BY_ID, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY
+from tests.api.test_key_rotation import AFTER, BEFORE
+from tests.config_parts import api_key, demo, tenant
+from tests.running_service import NUMBER, World
 
 OTHER: Final = "0812-1010-0077"
 APP: Final[dict[str, Any]] = {

@@ -7,8 +7,9 @@ from litestar import Litestar, delete, get, post
 from litestar.params import FromPath
 
 from otp_service.api.endpoints import EndpointIndex, endpoint_rules
-from tests.api.kit import BY_ID, caught_logs
-from tests.world import World
+from tests.api.api_requests import BY_ID
+from tests.log_capture import caught_logs
+from tests.running_service import World
 
 
 @get("/fixed", opt=endpoint_rules(logged=False))

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.kit import BODY, MEMBERS, REQUEST, TIME, api_key, common, demo, problem, tenant
-from tests.world import E164, NUMBER, World, WorldMaker
+from tests.api.api_requests import BODY, REQUEST
+from tests.config_parts import api_key, demo, tenant
+from tests.problem_assertions import MEMBERS, TIME, common, problem
+from tests.running_service import E164, NUMBER, World, WorldMaker
 
 CONTRACT_EXAMPLE = {
     "phone": "0812-1010-0055",

@@ -16,20 +16,10 @@ import jwt
 import pytest
 
 from otp_service.crypto.hashing import HashPool
-from tests.api.kit import (
-    BY_ID,
-    SLOW,
-    TIME,
-    UNKNOWN,
-    VERIFY,
-    api_key,
-    common,
-    demo,
-    outcome,
-    problem,
-    tenant,
-)
-from tests.world import E164, World, WorldMaker
+from tests.api.api_requests import BY_ID, UNKNOWN, VERIFY
+from tests.config_parts import SLOW, api_key, demo, tenant
+from tests.problem_assertions import TIME, common, outcome, problem
+from tests.running_service import E164, World, WorldMaker
 
 CLAIMS = {"iss", "aud", "sub", "jti", "iat", "exp", "phone", "purpose"}
 

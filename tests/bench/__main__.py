@@ -20,7 +20,7 @@ from otp_service.store.pipelined_connection import ScriptCall
 from otp_service.store.scripts import script
 from otp_service.store.topology import connect
 from tests.bench.flood import measure
-from tests.world import World, WorldMaker
+from tests.running_service import World, WorldMaker
 
 ROUNDS = 5
 CALLS = 200

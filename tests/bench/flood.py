@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from tests.cli.process import Service
+from tests.service_process import Service
 
 CONNECTIONS: Final = 300
 CALLS_A_SECOND: Final = 10

@@ -15,10 +15,10 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.chaos.judge import Verdict, judge
-from tests.chaos.plan import Plan
-from tests.chaos.story import live
-from tests.chaos.tally import line, table
+from tests.chaos.invariants import Verdict, judge
+from tests.chaos.scenario import Plan
+from tests.chaos.scenario_run import live
+from tests.chaos.seed_summary import line, table
 
 DEFAULT_SEEDS = "20"
 

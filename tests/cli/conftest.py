@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -16,48 +14,8 @@ from redis import Redis
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from tests.cli.process import Service
-
-KEY = "a-key-of-acme"
-PASSWORD = "gateway-password"
-SECRETS = {"KEY_K1": base64.b64encode(b"k" * 32).decode(), "GATEWAY_PASSWORD": PASSWORD}
-
-CONFIG = """
-[server]
-port = 0
-{server}
-[redis]
-url = "env:REDIS_URL"
-{redis}
-[keys]
-current = "k1"
-index = "k1"
-k1 = "env:KEY_K1"
-[tokens]
-issuer = "https://otp.example.com"
-current = "t1"
-t1 = "file:{pem}"
-[hashing]
-time_cost = 1
-memory_kib = {memory_kib}
-allow_weak = true
-[tenants.acme]
-brand = "Acme"
-country = "ID"
-api_keys = [{{ id = "web", sha256 = "{sha256}" }}]
-[providers.jakarta]
-type = "eims"
-base_url = "{gateway}"
-account = "acme"
-password = "env:GATEWAY_PASSWORD"
-timeout_seconds = 0.5
-{jakarta}
-[[routes]]
-providers = ["jakarta"]
-"""
-
-Starter = Callable[..., Service]
-ConfigWriter = Callable[..., Path]
+from tests.cli.service_config import CONFIG, KEY, PASSWORD, SECRETS, ConfigWriter, Starter
+from tests.service_process import Service
 
 
 @pytest.fixture(scope="package")
@@ -128,8 +86,3 @@ def serve(start: Starter, store: EmbeddedServer) -> Callable[..., Service]:
         return start("serve", "--config", str(config), environ={**SECRETS, "REDIS_URL": store.url, **environ})
 
     return begin
-
-
-def caller(url: str, key: str = KEY) -> httpx.AsyncClient:
-    """Make a client with a key."""
-    return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=10)

@@ -15,8 +15,8 @@ import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from tests.cli.conftest import SECRETS, ConfigWriter, caller
-from tests.cli.process import Service
+from tests.cli.service_config import SECRETS, ConfigWriter, caller
+from tests.service_process import Service
 
 NUMBER, MASKED, DIGITS = "0812-1010-0055", "+62812*****055", "81210100055"
 DISABLING = "[tenants.acme.policy]\nmax_consecutive_failures = 2"

@@ -22,9 +22,9 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub
 from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse
-from tests.delivery.conftest import LOOK_SECONDS, deliveries
-from tests.delivery.four import FOUR, Pair, pair
-from tests.world import World, WorldMaker, move_clock_by_key
+from tests.delivery.gateway_pairs import FOUR, Pair, pair
+from tests.message_waits import LOOK_SECONDS, deliveries
+from tests.running_service import World, WorldMaker, move_clock_by_key
 
 HOLD_SECONDS: Final = 15
 SHORT_OF_HOLD_SECONDS: Final = 13

@@ -15,8 +15,9 @@ from otp_service.sandbox.simulators.http_server import Request, Respond, Simulat
 from otp_service.store.provider_limits import RedisProviderLimiter
 from otp_service.store.provider_status import provider_statuses
 from otp_service.store.topology import connect
-from tests.delivery.conftest import arrived, settled, through
-from tests.world import World, WorldMaker
+from tests.delivery.gateway_config import through
+from tests.message_waits import arrived, settled
+from tests.running_service import World, WorldMaker
 
 INDONESIA = "+62812{:07d}"
 SINGAPORE = "+658234{:04d}"

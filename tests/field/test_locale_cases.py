@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.field.kit import pointed
-from tests.world import World, WorldMaker
+from tests.problem_assertions import pointed
+from tests.running_service import World, WorldMaker
 
 LOCALES = {
     "C27": [

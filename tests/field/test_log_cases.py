@@ -7,19 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.kit import (
-    BODY,
-    BY_ID,
-    JSON,
-    NORMALIZE,
-    REQUEST,
-    UNKNOWN,
-    VERIFY,
-    caught_logs,
-    common,
-    digits_in,
-)
-from tests.world import World
+from tests.api.api_requests import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, VERIFY
+from tests.log_capture import caught_logs, digits_in
+from tests.problem_assertions import common
+from tests.running_service import World
 
 SUBSCRIBER = "81210100055"
 SPELLINGS = {

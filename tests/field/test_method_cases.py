@@ -5,8 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.api.kit import BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, VERIFY, common, problem
-from tests.world import World
+from tests.api.api_requests import BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, VERIFY
+from tests.problem_assertions import common, problem
+from tests.running_service import World
 
 GETS = [
     "/livez",

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from tests.api.kit import UNKNOWN, problem
-from tests.world import World, WorldMaker
+from tests.api.api_requests import UNKNOWN
+from tests.problem_assertions import problem
+from tests.running_service import World, WorldMaker
 
 Set = Callable[[Any], Awaitable[Any]]
 

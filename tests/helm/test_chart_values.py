@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 import otp_service
-
-from .cases import BAD, CHART, CONFIG, FULL, GOOD, MINIMAL, TOP, Bad, Values, merged
+from tests.helm.chart_value_cases import BAD, CHART, CONFIG, FULL, GOOD, MINIMAL, TOP, Bad, Values, merged
 
 DEFAULTS: Values = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: Values = json.loads((CHART / "values.schema.json").read_text())

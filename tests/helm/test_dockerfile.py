@@ -8,7 +8,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 
-from .cases import TOP
+from tests.helm.chart_value_cases import TOP
 
 
 @dataclass(frozen=True)

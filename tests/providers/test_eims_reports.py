@@ -13,7 +13,7 @@ from otp_service.providers.eims.result_codes import DELIVERY_STATUS_OUTCOMES, SE
 from otp_service.providers.eims.wire import parse_report
 from otp_service.sandbox.simulators.eims import EimsState, refusal
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
-from tests.providers.eims_kit import DIGITS, eims, eims_gateway, outbound, responding
+from tests.providers.eims_provider import DIGITS, eims, eims_gateway, outbound, responding
 
 NO_STATUS = DeliveryReport(None)
 DELIVERED = DeliveryReport(DeliveryStatus.DELIVERED)

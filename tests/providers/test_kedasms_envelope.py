@@ -12,7 +12,7 @@ from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.kedasms.wire import encrypt_message
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from tests.providers.kedasms_kit import API_KEY, KEY, MESSAGE, NOW, gateway, new_simulator
+from tests.providers.kedasms_provider import API_KEY, KEY, MESSAGE, NOW, gateway, new_simulator
 
 IV = bytes(range(0xA0, 0xAC))
 PLAINTEXT = b'{"countryCode":"ID","phoneNumbers":["81210100055"],"content":"123456"}'

@@ -23,7 +23,7 @@ from otp_service.sandbox.simulators.http_server import Request as Call
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator, refusal
 from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
-from tests.providers.kedasms_kit import API_KEY, KEY, NOW, gateway, new_config, new_simulator
+from tests.providers.kedasms_provider import API_KEY, KEY, NOW, gateway, new_config, new_simulator
 
 DELIVERED, UNDELIVERED = DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED
 TO = "+6281210100055"

@@ -7,24 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.process import Service
-from tests.sandbox.kit import Sandbox, caller
-
-OVERLAY = """
-[hashing]
-time_cost = 1
-memory_kib = 8
-allow_weak = true
-[delivery]
-hold_seconds = 0.3
-[providers.jakarta]
-timeout_seconds = 0.5
-[providers.keda]
-timeout_seconds = 0.5
-[providers.surabaya]
-timeout_seconds = 0.5
-report_poll_seconds = 0.1
-"""
+from tests.sandbox.sandbox_client import OVERLAY, Sandbox, caller
+from tests.service_process import Service
 
 
 @pytest.fixture(scope="package")

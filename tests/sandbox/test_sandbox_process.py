@@ -16,9 +16,8 @@ from otp_service.cli import main
 from otp_service.cli.options import bound
 from otp_service.sandbox.dev_config import API_KEY
 from otp_service.sandbox.sandbox_config import sandbox_gateways
-from tests.cli.process import Service, free_port, lives, until_true
-from tests.sandbox.conftest import OVERLAY
-from tests.sandbox.kit import Sandbox, caller
+from tests.sandbox.sandbox_client import OVERLAY, Sandbox, caller
+from tests.service_process import Service, free_port, lives, until_true
 
 PORTS = {"jakarta": 20003, "keda": 20004, "aurora": 20005, "hub": 20006, "surabaya": 20007}
 

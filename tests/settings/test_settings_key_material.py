@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.providers.eims.config import EimsConfig
 from otp_service.settings import ConfigError, ConfigInvalid, Settings, load_file
-from tests.settings.conftest import DOCUMENT
+from tests.settings.complete_config import DOCUMENT
 
 Mistakes = Callable[..., tuple[ConfigError, ...]]
 Loaded = Callable[..., Settings]

@@ -13,7 +13,7 @@ import pytest
 from otp_service.providers.config_fields import CommonProvider
 from otp_service.providers.registry import plugin_of
 from otp_service.settings import ConfigError, Settings
-from tests.settings.conftest import PASSWORD
+from tests.settings.complete_config import PASSWORD
 
 Mistakes = Callable[..., tuple[ConfigError, ...]]
 Packager = Callable[..., str]

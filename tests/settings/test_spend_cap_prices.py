@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from otp_service.settings import ConfigError, Settings
-from tests.settings.conftest import Edit
+from tests.settings.complete_config import Edit
 
 Mistakes = Callable[..., tuple[ConfigError, ...]]
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.scripts import override_clock
-from tests.store.kit import STILL_CLOCK, Store
-
-Replicas = Callable[[int], list[Store]]
+from tests.store.replica_store import STILL_CLOCK, Replicas, Store
 
 
 @pytest.fixture

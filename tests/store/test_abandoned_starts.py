@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from otp_service.domain.limits import Window
 from otp_service.domain.results import IdempotencyClaim, NotFound, RateLimit, Replay, ReservationExpired, Started
-from tests.store.kit import CODE, TENANT, Store, admission, policy, record_of
+from tests.store.replica_store import CODE, TENANT, Store, admission, policy, record_of
 
 FIRST = IdempotencyClaim("key", "body", "first")
 SECOND = IdempotencyClaim("key", "body", "second")

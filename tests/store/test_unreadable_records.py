@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from otp_service.domain.results import AttemptReserved, DeliveryUpdate, Unreadable
-from tests.store.kit import KEY_ID, POLICY, TENANT, Store
+from tests.store.replica_store import KEY_ID, POLICY, TENANT, Store
 
 NEW = "k2"
 

@@ -1,0 +1,261 @@
+"""One caller's flood leaves the others their places, their turns and their answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from otp_service.api.response_pacing import (
+    BURST_SECONDS,
+    ERRORS_PER_SECOND,
+    MAX_DELAY_SECONDS,
+    OTHER_RESPONSES_PER_SECOND,
+    Pacer,
+)
+from otp_service.crypto.fair_queue import Caller, FairQueue, FairShares
+from otp_service.crypto.hashing import Cost, HashPool
+from otp_service.domain.errors import Refused
+from otp_service.sandbox.dev_config import dev_config, merged
+from otp_service.service.attempt_queue import MOST_WAITING, Turns
+from otp_service.settings import load
+from tests.api.api_requests import NORMALIZE, UNKNOWN, VERIFY
+from tests.config_parts import SLOW, api_key, tenant
+from tests.problem_assertions import limited, outcome, problem
+from tests.running_service import World, WorldMaker
+
+FLOOD = ("flooding", "app")
+HONEST = ("honest", "web")
+TWO: dict[str, Any] = {
+    "tenants": {
+        "flooding": tenant(api_key("app", "request", "verify", "server")),
+        "honest": tenant(api_key("web", "request", "verify", "server")),
+    }
+}
+
+
+async def guessed(world: World, key: str, verification_id: str = UNKNOWN, address: str = "198.51.100.7") -> str:
+    """Check a code as a key, from an address; what came of it."""
+    body = {"verification_id": verification_id, "code": "123456"}
+    return outcome(await world.caller(key, address).post(VERIFY, json=body))
+
+
+async def test_a_flood_at_one_unknown_id_refuses_nobody_else(make_world: WorldMaker) -> None:
+    """Of 300 checks at once those beyond the waiting ones are 503; another tenant's 12 requests are all served."""
+    world = await make_world(TWO | {"hashing": {"max_waiting": 256}})
+    flood = [asyncio.create_task(guessed(world, "app")) for _ in range(300)]
+    await asyncio.sleep(0)
+    honest = world.caller("web")
+    asked = [honest.post("/v1/request-code", json={"phone": f"+62812{n:07d}", "purpose": "login"}) for n in range(12)]
+    answers = await asyncio.gather(*asked)
+    found = Counter(await asyncio.gather(*flood))
+    assert [answer.status_code for answer in answers] == [202] * 12
+    assert found == {"verification_unknown": MOST_WAITING + 1, "overloaded": 300 - MOST_WAITING - 1}
+
+
+async def places_held(world: World) -> float:
+    """Read how many places of the hash pool are held."""
+    page = (await world.client.get("/metrics")).text
+    [line] = [line for line in page.splitlines() if line.startswith("otp_hash_places_taken ")]
+    return float(line.split()[1])
+
+
+async def test_no_place_is_left_behind(make_world: WorldMaker) -> None:
+    """Whatever came of them, and also where the caller hangs up, places and turns are all free again."""
+    world = await make_world(TWO | SLOW | {"hashing": {**SLOW["hashing"], "max_waiting": 4}})
+    verification_id, _ = await world.requested()
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(guessed(world, "app")) for _ in range(20)]
+    tasks += [asyncio.create_task(world.verify(verification_id, "000000")) for _ in range(6)]
+    tasks += [asyncio.create_task(world.request(f"+62813{n:07d}")) for n in range(8)]
+    await asyncio.sleep(0.05)
+    for task in tasks[::3]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(5):
+        while await places_held(world):
+            await asyncio.sleep(0.01)
+    assert await guessed(world, "app") == "verification_unknown"
+
+
+def test_places_are_shared_by_what_is_free() -> None:
+    """One caller alone has 256; two tenants with two greedy keys each end evenly; a newcomer always finds room."""
+    shares = FairShares(256)
+
+    def greedy(caller: Caller) -> int:
+        held = 0
+        while shares.take(caller):
+            held += 1
+        return held
+
+    assert greedy(FLOOD) == 256
+    assert not shares.take(FLOOD)
+    assert [shares.take(HONEST) for _ in range(12)] == [True] * 12
+    more = {(tenant, key): 0 for tenant in "abcdefgh" for key in "12"}
+    for _ in range(1024):
+        for caller in more:
+            more[caller] += shares.take(caller)
+    assert shares.taken < 1024
+    assert max(more.values()) - min(more.values()) <= 1
+    assert shares.take(("newcomer", "web"))
+
+
+def test_places_come_back() -> None:
+    """What was taken and given back leaves no trace."""
+    shares = FairShares(4)
+    for _ in range(3):
+        assert shares.take(FLOOD)
+    for _ in range(3):
+        shares.give_back(FLOOD)
+    assert (shares.taken, [shares.take(FLOOD) for _ in range(5)]) == (0, [True] * 4 + [False])
+
+
+async def served(arrivals: list[Caller], active: int = 1) -> list[Caller]:
+    """Have callers arrive while one is at work; in which order they are served."""
+    queue, order = FairQueue(active), list[Caller]()
+
+    async def work(caller: Caller) -> None:
+        await queue.acquire(caller)
+        order.append(caller)
+        await asyncio.sleep(0)
+        queue.release()
+
+    await asyncio.gather(*(work(caller) for caller in arrivals))
+    return order
+
+
+async def test_tenants_and_their_keys_take_turns() -> None:
+    """Behind 60 of one key another tenant is second; within a tenant a second key is next but one."""
+    order = await served([FLOOD] * 60 + [HONEST])
+    assert order.index(HONEST) <= 2
+    order = await served([FLOOD] * 60 + [("flooding", "web"), HONEST])
+    assert (order.index(HONEST) <= 3, order.index(("flooding", "web")) <= 4) == (True, True)
+    assert len(order) == 62
+
+
+async def test_who_hangs_up_while_it_waits_takes_no_turn() -> None:
+    """Its turn goes to the next one, and none is lost."""
+    queue = FairQueue(1)
+    await queue.acquire(FLOOD)
+    waiting = [asyncio.create_task(queue.acquire(FLOOD)) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    queue.release()
+    waiting[1].cancel()  # its turn has come in this very moment
+    await asyncio.sleep(0)
+    await asyncio.wait_for(waiting[2], 1)
+    queue.release()
+    await asyncio.wait_for(queue.acquire(HONEST), 1)
+
+
+async def test_a_hash_waits_behind_one_of_each_caller() -> None:
+    """60 hashes of a tenant wait; another tenant's hash is done after at most two of them."""
+    pool = HashPool(Cost(1, 8192, 1), threads=1)
+    done: list[str] = []
+
+    async def hashed(caller: Caller) -> None:
+        await pool.hash(b"secret", caller)
+        done.append(caller[0])
+
+    flood = [asyncio.create_task(hashed(FLOOD)) for _ in range(60)]
+    await asyncio.sleep(0)
+    await hashed(HONEST)
+    position = done.index("honest")
+    await asyncio.gather(*flood)
+    pool.close()
+    assert position <= 2
+
+
+async def test_only_so_many_wait_at_one_verification() -> None:
+    """The next one is refused at once; one at another verification is not; and nothing is left of them."""
+    turns, go = Turns(), asyncio.Event()
+
+    async def guess(name: str) -> str:
+        try:
+            async with turns.turn(name):
+                await go.wait()
+        except Refused as refused:
+            return refused.reason.value
+        return "served"
+
+    first = [asyncio.create_task(guess("a")) for _ in range(MOST_WAITING + 5)]
+    await asyncio.sleep(0)
+    other = asyncio.create_task(guess("b"))
+    await asyncio.sleep(0)
+    go.set()
+    found = Counter(await asyncio.gather(*first))
+    assert (found, await other) == ({"served": MOST_WAITING + 1, "overloaded": 4}, "served")
+    assert not turns.waiting
+
+
+async def test_codes_from_one_address_are_limited(make_world: WorldMaker) -> None:
+    """Of 10 checks of an app at once 3 are judged, at known and unknown ids alike; nothing is spent for the others."""
+    config = {"tenants": {"acme": tenant(api_key("app", "request", "verify"), api_key("web", "verify", "server"))}}
+    world = await make_world(config | {"limits": {"verify_ip": ["3/600"]}})
+    asked = await world.caller("app").post("/v1/request-code", json={"phone": "+6281210100055", "purpose": "login"})
+    verification_id = asked.json()["verification_id"]
+    ids = [verification_id if n % 2 else UNKNOWN for n in range(10)]
+    found = Counter(await asyncio.gather(*(guessed(world, "app", one) for one in ids)))
+    assert found["rate_limited"] == 7
+    response = await world.caller("app", "198.51.100.7").post(
+        VERIFY, json={"verification_id": verification_id, "code": "123456"}
+    )
+    limited(response, "verify_ip", 600)
+    assert await guessed(world, "app", address="198.51.100.8") == "verification_unknown"
+    assert await guessed(world, "web") == "verification_unknown"  # a server's own address does not count
+    last = await world.caller("web").post(VERIFY, json={"verification_id": verification_id, "code": "1234567"})
+    assert problem(last, 422, "code_incorrect", "attempts_left")["attempts_left"] == 4 - found["code_incorrect"]
+    await world.advance(600)
+    assert await guessed(world, "app") == "verification_unknown"
+
+
+@pytest.mark.parametrize(
+    ("limits", "windows"),
+    [
+        ({}, [(100, 3600)]),
+        ({"client_ip": ["3/60", "7/3600"]}, [(15, 60), (35, 3600)]),
+        ({"client_ip": []}, []),
+        ({"client_ip": [], "verify_ip": ["9/60"]}, [(9, 60)]),
+        ({"verify_ip": []}, []),
+    ],
+)
+def test_the_default_follows_the_requests(limits: dict[str, Any], windows: list[tuple[int, int]]) -> None:
+    """As many codes may be checked from an address as the requests that it may make have attempts."""
+    settings = load(merged(dev_config("redis://127.0.0.1"), {"limits": limits}), {}, plain_secrets=True)
+    assert [(one.count, one.seconds) for one in settings.limits.verify_ip_windows()] == windows
+
+
+def test_answers_beyond_the_rate_wait() -> None:
+    """A second's share comes at once; then each waits a step longer, up to the longest pause; time gives it back."""
+    pacer = Pacer(single_process=False)
+    pauses = [pacer.delay_seconds(FLOOD, 100.0, is_error=True) for _ in range(1000)]
+    burst = int(ERRORS_PER_SECOND * BURST_SECONDS)
+    assert pauses[:burst] == [0.0] * burst
+    assert pauses[burst] == pytest.approx(1 / ERRORS_PER_SECOND)
+    assert max(pauses) == pauses[-1] == pytest.approx(MAX_DELAY_SECONDS)
+    assert pacer.delay_seconds(HONEST, 100.0, is_error=True) == 0.0
+    assert pacer.delay_seconds(FLOOD, 100.0 + BURST_SECONDS + MAX_DELAY_SECONDS, is_error=True) == 0.0
+    pacer = Pacer(single_process=False)
+    others = [pacer.delay_seconds(FLOOD, 100.0, is_error=False) for _ in range(int(OTHER_RESPONSES_PER_SECOND) + 1)]
+    assert (others[-2] < 1e-9, others[-1] > 1e-3) == (True, True)
+
+
+def test_a_caller_who_is_alone_never_waits() -> None:
+    """As long as nobody else calls this only process, and again some seconds after."""
+    pacer = Pacer(single_process=True)
+    assert {pacer.delay_seconds(FLOOD, 100.0, is_error=True) for _ in range(1000)} == {0.0}
+    pacer.record_response(HONEST, 100.0)
+    assert pacer.delay_seconds(FLOOD, 100.0, is_error=True) > 0
+    assert pacer.delay_seconds(FLOOD, 111.0, is_error=True) == 0.0
+
+
+async def test_a_flood_of_refusals_waits_and_is_not_refused_more(make_world: WorldMaker) -> None:
+    """Beside another caller 60 malformed bodies are answered as such, the last of them after a pause."""
+    world = await make_world(TWO)
+    await world.request()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    answers = await asyncio.gather(*(world.caller("app").post(NORMALIZE, json={}) for _ in range(60)))
+    assert {outcome(answer) for answer in answers} == {"request_malformed"}
+    assert loop.time() - started >= 9 / ERRORS_PER_SECOND

@@ -1,0 +1,163 @@
+"""Logs and metrics of a day with good, wrong, malformed and exotic input: one line per request, and no secret."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from otp_service.service import OtpService
+from otp_service.service.verify_code import VerifyCode
+from tests.api.api_requests import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, VERIFY
+from tests.config_parts import api_key, tenant
+from tests.log_capture import caught_logs, digits_in
+from tests.running_service import World, WorldMaker
+
+SUBSCRIBER = "81210100055"
+SPELLINGS = [
+    "0812-1010-0055",
+    "+6281210100055",
+    "0812 1010 0055",
+    "0812.1010.0055",
+    "(0812) 1010/0055",
+    "+62 (0) 812 1010 0055",
+    "0812\u20131010\u20130055",
+    "\uff10\uff18\uff11\uff12\uff11\uff10\uff11\uff10\uff10\uff10\uff15\uff15",
+    "\u0660\u0668\u0661\u0662-\u0661\u0660\u0661\u0660-\u0660\u0660\u0665\u0665",
+    "tel:+62-812-1010-0055",
+]
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """Catch everything that is logged, by us and by the libraries, as it would be written."""
+    with caught_logs() as stream:
+        yield stream
+
+
+def held(logged: io.StringIO, answers: list[httpx.Response], secrets: set[str]) -> list[dict[str, Any]]:
+    """Hold that each answer has one line with its id and outcome, and that no value of any line holds a secret."""
+    lines = [json.loads(line) for line in logged.getvalue().splitlines()]
+    by_id = {line["request_id"]: line for line in lines if line["event"] == "request"}
+    assert len(by_id) == len([line for line in lines if line["event"] == "request"])
+    assert set(by_id) == {answer.headers["x-request-id"] for answer in answers}
+    for answer in answers:
+        line = by_id[answer.headers["x-request-id"]]
+        code = answer.json().get("code", "ok") if "json" in answer.headers["content-type"] else "ok"
+        assert (line["status"], line["outcome"]) == (answer.status_code, code)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*Z", line["timestamp"])
+    for line in lines:
+        for name, value in line.items():
+            assert name in ("timestamp", "duration_ms") or SUBSCRIBER not in digits_in(str(value)), line
+    for secret in secrets:
+        assert secret not in logged.getvalue()
+    return [by_id[answer.headers["x-request-id"]] for answer in answers]
+
+
+async def test_a_day_in_the_logs(logged: io.StringIO, make_world: WorldMaker) -> None:
+    """Nothing of a code, a number in any spelling or a key is logged, whatever came in and wherever it stood."""
+    key = {**api_key("acme-secret-key", "read"), "id": "app"}
+    world = await make_world({"tenants": {"acme": tenant(key)}})
+    logged.truncate(0)
+    logged.seek(0)
+    answers: list[httpx.Response] = []
+    secrets = {"dev-key", "acme-secret-key", "another-secret-key"}
+
+    answers.append(await world.request())
+    verification_id = answers[0].json()["verification_id"]
+    code = await world.code_of(verification_id)
+    for spelling in SPELLINGS:
+        answers.append(await world.request(spelling, reference=f"call {spelling} back"))
+        answers.append(await world.request(spelling + "x", reference=f"x\r\n{spelling}\ny"))
+        answers.append(await world.client.post(NORMALIZE, json={"phone": spelling}))
+        answers.append(await world.client.post(REQUEST, json={"phone": spelling, "purpose": "login", spelling: 1}))
+        answers.append(await world.client.post(REQUEST, json={**BODY, "channel": spelling, "purpose": "login"}))
+        answers.append(await world.client.post(REQUEST, content=f'{{"phone": "{spelling}'.encode(), headers=JSON))
+        answers.append(await world.client.post(VERIFY, json={"verification_id": spelling, "code": "914273"}))
+        answers.append(await world.client.get(BY_ID + spelling.replace("/", "")))
+        answers.append(await world.client.delete(BY_ID + spelling.replace("/", "")))
+        answers.append(await world.client.get("/nothing/" + spelling, params={"phone": spelling}))
+        headers = {"Idempotency-Key": spelling.encode()}
+        answers.append(await world.client.post(REQUEST, json=BODY, headers=headers))  # type: ignore[arg-type]
+    bare = {"verification_id": "6281210100055", "code": "914273"}
+    answers.append(await world.client.post(VERIFY, json=bare))
+    answers.append(await world.request(purpose="a81210100055"))
+    answers.append(await world.client.post(VERIFY, json={"verification_id": UNKNOWN, "code": "12"}))
+    answers.append(await world.caller("acme-secret-key").post(REQUEST, json=BODY))
+    answers.append(await world.caller("another-secret-key").post(REQUEST, json=BODY))
+    answers.append(await world.caller(None).post(REQUEST, json=BODY))
+    answers.append(await world.client.post(REQUEST, content=b"x" * 70_000))
+    answers.append(await world.client.get(BY_ID + verification_id))
+    answers.append(await world.client.get("/schema"))
+    for typed in (world.wrong(code), code, code):
+        answers.append(await world.verify(verification_id, typed))
+        secrets |= {typed}
+    assert {answer.status_code for answer in answers} == {200, 202, 400, 401, 403, 404, 409, 413, 422, 429}
+    lines = held(logged, answers, secrets)
+    assert [line.get("verification_id") for line in lines[-3:]] == [verification_id] * 3
+    assert (lines[0]["phone"], lines[-2]["phone"]) == ("+62812*****055", "+62812*****055")
+    assert {line["api_key"] for line in lines if "api_key" in line} == {"dev", "app"}
+
+
+async def test_a_bug_of_ours_is_logged_without_its_words(
+    logged: io.StringIO, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an unforeseen exception says is masked; its kind and its place are told."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("no luck with 0812.1010.0055 and 914273")
+
+    monkeypatch.setattr(OtpService, "read", broken)
+    answer = await world.client.get(BY_ID + UNKNOWN)
+    text = logged.getvalue()
+    assert answer.status_code == 500
+    assert '"unhandled_exception"' in text
+    assert "RuntimeError" in text
+    assert "914273" not in text
+    assert "1010" not in text
+
+
+async def test_an_id_that_was_only_said_is_not_logged(
+    logged: io.StringIO, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when we fail on the way: until a verification is found, its id may be a number."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(VerifyCode, "__call__", broken)
+    answer = await world.client.post(VERIFY, json={"verification_id": "6281210100055", "code": "914273"})
+    assert answer.status_code == 500
+    assert SUBSCRIBER not in logged.getvalue()
+
+
+async def test_the_metrics_page(world: World) -> None:
+    """It parses, counts requests by route and status, and names nobody: no number, code or id in any label."""
+    verification_id, code = await world.requested()
+    await world.verify(verification_id, world.wrong(code))
+    await world.verify(verification_id, code)
+    await world.client.get(BY_ID + "6281210100055")
+    await world.client.get("/6281210100055")
+    await world.request("6281210100055", purpose="p81210100055")
+    response = await world.caller(None).get("/metrics")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = {family.name: family for family in text_string_to_metric_families(response.text)}
+    expected = {"otp_requests", "otp_request_seconds", "otp_outcomes", "otp_deliveries", "otp_hash_seconds"}
+    assert expected | {"otp_outbox_oldest_due_seconds"} <= set(families)
+    labels = {
+        (name, value) for family in families.values() for one in family.samples for name, value in one.labels.items()
+    }
+    routes = {value for name, value in labels if name == "route"}
+    assert {REQUEST, VERIFY, "/v1/verifications/{id}", "other"} <= routes
+    assert all(len(digits_in(value)) < 4 for name, value in labels if name != "le")
+    verified = {"action": "verify_code", "outcome": "ok", "tenant": "demo"}
+    assert [one.value for one in families["otp_outcomes"].samples if one.labels == verified and "total" in one.name]
+    assert ("outcome", "code_incorrect") in labels
+    assert verification_id not in response.text

@@ -1,0 +1,235 @@
+"""The OpenAPI document: valid, whole, true to what the service does, and a page that needs nobody else."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.transport import Response
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
+
+from tests.api.api_requests import BODY, BY_ID, NORMALIZE, UNLOCK
+from tests.api.test_problem_responses import CONTRACT
+from tests.api.test_read_and_cancel_verification import STATUSES
+from tests.problem_assertions import common
+from tests.running_service import World
+
+OPERATIONS = {
+    ("/v1/request-code", "post"): {202, 400, 401, 403, 409, 413, 415, 422, 429, 503},
+    ("/v1/verify-code", "post"): {200, 400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503},
+    ("/v1/normalize-phone", "post"): {200, 400, 401, 413, 415, 422},
+    ("/v1/admin/recipients/unlock", "post"): {200, 400, 401, 403, 413, 415, 422, 503},
+    ("/v1/verifications/{verification_id}", "get"): {200, 400, 401, 403, 404, 503},
+    ("/v1/verifications/{verification_id}", "delete"): {200, 400, 401, 403, 404, 503},
+    ("/livez", "get"): {200},
+    ("/readyz", "get"): {200, 503},
+    ("/metrics", "get"): {200},
+    ("/.well-known/jwks.json", "get"): {200},
+}
+
+
+@pytest.fixture
+async def document(world: World) -> dict[str, Any]:
+    """Fetch the document as a reader would."""
+    response = await world.caller(None).get("/schema/openapi.json")
+    assert response.status_code == 200
+    common(response)
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """List the operations by path and method."""
+    return {(path, method): it for path, item in document["paths"].items() for method, it in item.items()}
+
+
+def errors(document: dict[str, Any], schema: dict[str, Any], value: Any) -> list[str]:
+    """Judge a value by a schema of the document."""
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "components": document["components"]}
+    validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+    return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(value)]
+
+
+async def test_the_document_is_openapi_3_1(document: dict[str, Any]) -> None:
+    """It holds by the specification's own schema."""
+    assert document["openapi"].startswith("3.1")
+    assert [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(document)] == []
+
+
+async def test_every_operation_and_reply_is_there(document: dict[str, Any]) -> None:
+    """Each operation tells each reply it may give, and has an id of its own."""
+    found = operations(document)
+    assert {key: {int(status) for status in it["responses"]} for key, it in found.items()} == OPERATIONS | {
+        key: {int(status) for status in it["responses"]} for key, it in found.items() if key not in OPERATIONS
+    }
+    ids = [it["operationId"] for it in found.values()]
+    assert len(set(ids)) == len(ids)
+    assert all(it["summary"] for it in found.values())
+
+
+async def test_every_reply_has_examples_that_hold(document: dict[str, Any]) -> None:
+    """Each documented reply has an example for each of its codes, and each example holds by its schema."""
+    for (path, _), operation in operations(document).items():
+        for status, reply in operation["responses"].items():
+            [(media_type, content)] = reply["content"].items()
+            values = [example["value"] for example in content["examples"].values()]
+            assert values, (path, status)
+            for value in values:
+                assert errors(document, content["schema"], value) == [], (path, status)
+            if int(status) >= 400:
+                assert media_type == "application/problem+json"
+                assert {value["status"] for value in values} == {int(status)}
+                assert {value["code"] for value in values} <= CONTRACT[int(status)]
+                assert all(("retry_after" in value) is (int(status) in (429, 503)) for value in values)
+
+
+async def test_every_code_of_the_contract_has_an_example(document: dict[str, Any]) -> None:
+    """No code of the table is left without an example somewhere."""
+    shown = {
+        name
+        for operation in operations(document).values()
+        for status, reply in operation["responses"].items()
+        if int(status) >= 400
+        for name in next(iter(reply["content"].values()))["examples"]
+    }
+    assert shown == set().union(*CONTRACT.values())
+
+
+async def test_bodies_are_closed_and_shown(document: dict[str, Any]) -> None:
+    """Request bodies refuse unknown members, name what is required, and have an example that holds."""
+    for operation in operations(document).values():
+        if "requestBody" not in operation:
+            continue
+        assert operation["requestBody"]["required"] is True
+        [(media_type, content)] = operation["requestBody"]["content"].items()
+        assert media_type == "application/json"
+        name = content["schema"]["$ref"].rpartition("/")[2]
+        schema = document["components"]["schemas"][name]
+        assert schema["additionalProperties"] is False
+        assert schema["required"]
+        for example in schema["examples"]:
+            assert errors(document, content["schema"], example) == []
+            assert errors(document, content["schema"], {**example, "stranger": 1}) != []
+
+
+async def test_patterns_are_those_of_json_schema(document: dict[str, Any]) -> None:
+    """ECMA-262, which every validator has; the service itself is stricter about a newline at the end."""
+    schemas = document["components"]["schemas"]
+    patterns = {
+        name: member["pattern"]
+        for schema in schemas.values()
+        for name, member in schema.get("properties", {}).items()
+        if "pattern" in member
+    }
+    assert patterns == {
+        "purpose": "^[a-z][a-z0-9_]{0,31}$",
+        "country": "^[A-Z]{2}$",
+        "verification_id": "^[A-Za-z0-9_-]{1,36}$",
+    }
+
+
+async def test_stable_words_are_listed(document: dict[str, Any]) -> None:
+    """Codes and states are enumerated, so that a generated client knows them."""
+    schemas = document["components"]["schemas"]
+    assert set(schemas["Reason"]["enum"]) >= set().union(*CONTRACT.values())
+    assert set(schemas["VerificationStatus"]["enum"]) == STATUSES
+
+
+async def test_who_needs_a_key(document: dict[str, Any]) -> None:
+    """Everything under /v1 needs a bearer key, but for gateways' receipts; the rest needs none."""
+    assert document["components"]["securitySchemes"] == {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."}
+    }
+    for (path, _), operation in operations(document).items():
+        keyed = path.startswith("/v1/") and not path.startswith("/v1/receipts")
+        assert operation.get("security", []) == ([{"bearer": []}] if keyed else [])
+
+
+async def test_replies_are_as_documented(world: World, document: dict[str, Any]) -> None:
+    """What the service answers holds by the schema that the document has for it."""
+    first = await world.client.post("/v1/request-code", json=BODY)
+    verification_id = first.json()["verification_id"]
+    code = await world.code_of(verification_id)
+    by_id = "/v1/verifications/{verification_id}"
+    answers: list[tuple[str, httpx.Response]] = [
+        ("/v1/request-code", first),
+        ("/v1/request-code", await world.client.post("/v1/request-code", json=BODY)),
+        ("/v1/request-code", await world.client.post("/v1/request-code", json={})),
+        ("/v1/verify-code", await world.verify(verification_id, world.wrong(code))),
+        (by_id, await world.client.get(BY_ID + verification_id)),
+        ("/v1/verify-code", await world.verify(verification_id, code)),
+        (by_id, await world.client.delete(BY_ID + verification_id)),
+        (by_id, await world.client.get(BY_ID + "nothing")),
+        (NORMALIZE, await world.client.post(NORMALIZE, json={"phone": "081210100055"})),
+        (UNLOCK, await world.client.post(UNLOCK, json={"phone": "081210100055"})),
+        (UNLOCK, await world.client.post(UNLOCK, json={"phone": "1"})),
+        ("/livez", await world.client.get("/livez")),
+        ("/readyz", await world.client.get("/readyz")),
+        ("/.well-known/jwks.json", await world.client.get("/.well-known/jwks.json")),
+    ]
+    for path, answer in answers:
+        reply = document["paths"][path][answer.request.method.lower()]["responses"][str(answer.status_code)]
+        content = reply["content"][answer.headers["content-type"]]
+        assert errors(document, content["schema"], answer.json()) == [], path
+        closed = {**document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]}
+        assert set(answer.json()) <= set(closed["properties"])
+
+
+async def test_the_page_needs_nobody(world: World) -> None:
+    """/schema is one page without a script and without a reference to any other host."""
+    response = await world.caller(None).get("/schema")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    page = response.text
+    assert not re.findall(r"""(?:src|href|action|url|@import)\s*[=(]?\s*["']?\s*(?:https?:)?//""", page)
+    assert not re.search(r"<(script|link|iframe|img|object|embed|base)\b", page)
+    for path, _ in OPERATIONS:
+        assert path in page
+
+
+@pytest.mark.parametrize("path", ["request-code", "verify-code", "normalize-phone"])
+async def test_schemathesis_finds_nothing(world: World, document: dict[str, Any], path: str) -> None:
+    """Requests made from the document, right and wrong, are answered as the document says."""
+    for keyed in operations(document).values():
+        keyed.pop("security", None)  # the key is put in below
+    schema = schemathesis.openapi.from_dict(document)
+    operation = schema[f"/v1/{path}"]["POST"]
+    modes = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
+    cases = [operation.as_strategy(generation_mode=mode) for mode in modes]
+    made: list[schemathesis.Case[Any]] = []
+
+    @settings(
+        max_examples=40,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=st.one_of(cases))
+    def collect(case: schemathesis.Case[Any]) -> None:
+        made.append(case)
+
+    collect()
+    assert len(made) >= 40
+    failures: list[str] = []
+    for case in made:
+        sent = case.as_transport_kwargs(base_url="http://service")
+        headers = {**sent.pop("headers", {}), "Authorization": "Bearer dev-key"}
+        request = {name: sent[name] for name in ("method", "url", "json", "params", "content") if name in sent}
+        if "data" in sent:
+            request["content"] = sent["data"]
+        answer = await world.client.request(**request, headers=dict(headers))
+        try:
+            # not every text of the right form is a number, a country or a code
+            case.validate_response(Response.from_any(answer), excluded_checks=[positive_data_acceptance])
+        except FailureGroup as found:  # a BaseExceptionGroup, which would end the loop of all tests
+            failures.append(f"{answer.request.content!r} -> {answer.status_code}: {found.exceptions}")
+    assert failures == []

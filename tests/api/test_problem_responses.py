@@ -1,0 +1,252 @@
+"""Every row of the problem table of design.md section 3: status, code, members, headers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from otp_service.api.problems import PROBLEMS
+from otp_service.domain.errors import Reason
+from tests.api.api_requests import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN
+from tests.config_parts import api_key, tenant
+from tests.problem_assertions import problem
+from tests.running_service import World, WorldMaker
+from tests.store_contents import dying_before_the_answer_is_kept
+
+CONTRACT = {
+    400: {"request_malformed"},
+    401: {"key_missing", "key_invalid"},
+    403: {"scope_missing", "purpose_not_allowed", "country_not_allowed"},
+    404: {"verification_unknown"},
+    409: {"verification_used", "verification_superseded", "verification_canceled", "idempotency_in_flight"},
+    410: {"verification_expired"},
+    413: {"body_too_large"},
+    415: {"media_type_unsupported"},
+    422: {"phone_invalid", "phone_not_mobile", "idempotency_mismatch", "code_incorrect"},
+    429: {"resend_too_soon", "rate_limited", "attempts_exhausted", "recipient_locked", "spend_cap_reached"},
+    503: {"store_unavailable", "overloaded", "no_route"},
+}
+BEYOND = {
+    404: {"not_found"},
+    405: {"method_not_allowed"},
+    408: {"request_timeout"},
+    431: {"headers_too_large"},
+    500: {"internal_error"},
+}
+"""What the table does not name: no such path or method, a head or body that is late or too large, or we have a bug."""
+
+CONFIG: dict[str, Any] = {
+    "tenants": {
+        "demo": {"countries": ["ID", "SG"], "policy": {"resend_cooldown_seconds": 1, "max_sends": 2}},
+        "acme": tenant(api_key("app", "request", "verify")),
+        "idle": tenant(api_key("nothing", "admin")),
+    },
+    "limits": {"recipient_failures": ["6/86400"]},
+    "routes": [{"country": "ID", "providers": ["inbox"]}],
+}
+
+
+def test_the_table_is_whole() -> None:
+    """Every code of the contract has its status, and no code is in the service that is in neither list."""
+    found: dict[int, set[str]] = {}
+    for reason, (status, _) in PROBLEMS.items():
+        found.setdefault(status, set()).add(reason.value)
+    assert found == {
+        status: CONTRACT.get(status, set()) | BEYOND.get(status, set()) for status in CONTRACT.keys() | BEYOND.keys()
+    }
+    assert set(PROBLEMS) == set(Reason)
+
+
+async def _malformed(world: World) -> httpx.Response:
+    return await world.client.post(REQUEST, json={"purpose": "login"})
+
+
+async def _no_key(world: World) -> httpx.Response:
+    return await world.caller(None).post(REQUEST, json=BODY)
+
+
+async def _other_scheme(world: World) -> httpx.Response:
+    return await world.caller(None).post(REQUEST, json=BODY, headers={"Authorization": "Basic ZGV2LWtleQ=="})
+
+
+async def _bad_key(world: World) -> httpx.Response:
+    return await world.caller("dev-keys").post(REQUEST, json=BODY)
+
+
+async def _no_scope(world: World) -> httpx.Response:
+    return await world.caller("nothing").post(REQUEST, json=BODY)
+
+
+async def _no_server_scope(world: World) -> httpx.Response:
+    return await world.caller("app").post(REQUEST, json={**BODY, "client_ip": "203.0.113.9"})
+
+
+async def _bad_purpose(world: World) -> httpx.Response:
+    return await world.request(purpose="payment")
+
+
+async def _bad_country(world: World) -> httpx.Response:
+    return await world.request("+447912345678")
+
+
+async def _unknown(world: World) -> httpx.Response:
+    return await world.verify(UNKNOWN, "123456")
+
+
+async def _unknown_to_read(world: World) -> httpx.Response:
+    return await world.client.get(BY_ID + UNKNOWN)
+
+
+async def _nowhere(world: World) -> httpx.Response:
+    return await world.client.get("/v1/request-codes")
+
+
+async def _wrong_method(world: World) -> httpx.Response:
+    return await world.client.put(REQUEST, json=BODY)
+
+
+async def _used(world: World) -> httpx.Response:
+    verification_id, code = await world.requested()
+    await world.verify(verification_id, code)
+    return await world.verify(verification_id, code)
+
+
+async def _superseded(world: World) -> httpx.Response:
+    verification_id, code = await world.requested()
+    await world.advance(1)
+    await world.requested()
+    return await world.verify(verification_id, code)
+
+
+async def _canceled(world: World) -> httpx.Response:
+    verification_id, code = await world.requested()
+    await world.client.delete(BY_ID + verification_id)
+    return await world.verify(verification_id, code)
+
+
+async def _expired(world: World) -> httpx.Response:
+    verification_id, code = await world.requested()
+    await world.advance(300)
+    return await world.verify(verification_id, code)
+
+
+async def _too_large(world: World) -> httpx.Response:
+    return await world.client.post(NORMALIZE, content=b" " * 65_537, headers=JSON)
+
+
+async def _plain_text(world: World) -> httpx.Response:
+    return await world.client.post(
+        REQUEST, content=b'{"phone": "081210100055"}', headers={"Content-Type": "text/plain"}
+    )
+
+
+async def _invalid_number(world: World) -> httpx.Response:
+    return await world.request("08123456")
+
+
+async def _landline(world: World) -> httpx.Response:
+    return await world.request("0215551234")
+
+
+async def _mismatch(world: World) -> httpx.Response:
+    key = {"Idempotency-Key": "one"}
+    await world.client.post(REQUEST, json=BODY, headers=key)
+    return await world.client.post(REQUEST, json={**BODY, "purpose": "registration"}, headers=key)
+
+
+async def _in_flight(world: World) -> httpx.Response:
+    key = {"Idempotency-Key": "one"}
+    with dying_before_the_answer_is_kept():
+        await world.client.post(REQUEST, json=BODY, headers=key)
+    return await world.client.post(REQUEST, json=BODY, headers=key)
+
+
+async def _wrong_code(world: World) -> httpx.Response:
+    verification_id, code = await world.requested()
+    return await world.verify(verification_id, world.wrong(code))
+
+
+async def _too_soon(world: World) -> httpx.Response:
+    await world.requested()
+    return await world.request()
+
+
+async def _chain_used_up(world: World) -> httpx.Response:
+    for _ in range(2):
+        await world.requested()
+        await world.advance(1)
+    return await world.request()
+
+
+async def _exhausted(world: World) -> httpx.Response:
+    verification_id, code = await world.requested()
+    for _ in range(5):
+        await world.verify(verification_id, world.wrong(code))
+    return await world.verify(verification_id, code)
+
+
+async def _locked(world: World) -> httpx.Response:
+    for _ in range(2):
+        verification_id, code = await world.requested()
+        for _ in range(5):
+            await world.verify(verification_id, world.wrong(code))
+        await world.advance(1)
+    return await world.verify(verification_id, code)
+
+
+async def _no_route(world: World) -> httpx.Response:
+    return await world.request("+6591234567")
+
+
+ROWS: list[tuple[int, str, tuple[str, ...], Callable[[World], Awaitable[httpx.Response]]]] = [
+    (400, "request_malformed", ("errors",), _malformed),
+    (401, "key_missing", (), _no_key),
+    (401, "key_missing", (), _other_scheme),
+    (401, "key_invalid", (), _bad_key),
+    (403, "scope_missing", (), _no_scope),
+    (403, "scope_missing", (), _no_server_scope),
+    (403, "purpose_not_allowed", (), _bad_purpose),
+    (403, "country_not_allowed", (), _bad_country),
+    (404, "verification_unknown", (), _unknown),
+    (404, "verification_unknown", (), _unknown_to_read),
+    (404, "not_found", (), _nowhere),
+    (405, "method_not_allowed", (), _wrong_method),
+    (409, "verification_used", (), _used),
+    (409, "verification_superseded", (), _superseded),
+    (409, "verification_canceled", (), _canceled),
+    (409, "idempotency_in_flight", (), _in_flight),
+    (410, "verification_expired", (), _expired),
+    (413, "body_too_large", (), _too_large),
+    (415, "media_type_unsupported", (), _plain_text),
+    (422, "phone_invalid", (), _invalid_number),
+    (422, "phone_not_mobile", (), _landline),
+    (422, "idempotency_mismatch", (), _mismatch),
+    (422, "code_incorrect", ("attempts_left",), _wrong_code),
+    (429, "resend_too_soon", (), _too_soon),
+    (429, "rate_limited", ("limit",), _chain_used_up),
+    (429, "attempts_exhausted", (), _exhausted),
+    (429, "recipient_locked", (), _locked),
+    (503, "no_route", (), _no_route),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "members", "provoke"), ROWS)
+async def test_a_row(
+    make_world: WorldMaker,
+    status: int,
+    code: str,
+    members: tuple[str, ...],
+    provoke: Callable[[World], Awaitable[httpx.Response]],
+) -> None:
+    """A problem has its status and exactly the members of its row, in a form that RFC 9457 readers know."""
+    body = problem(await provoke(await make_world(CONFIG)), status, code, *members)
+    assert body["type"].endswith(code)
+    if "errors" in members:
+        assert body["errors"] == [{"pointer": "/phone", "detail": "is required"}]
+    if "attempts_left" in members:
+        assert body["attempts_left"] == 4
+    if "limit" in members:
+        assert body["limit"] == "max_sends"

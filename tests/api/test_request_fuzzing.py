@@ -1,0 +1,119 @@
+"""Bodies that nobody thought of: any JSON, almost right JSON, and bytes. Never a 500, never the number back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.api.api_requests import JSON, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY
+from tests.problem_assertions import PROBLEM, common
+from tests.running_service import World
+
+PATHS = st.sampled_from([REQUEST, VERIFY, NORMALIZE, UNLOCK])
+
+ATOMS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=80)
+    | st.sampled_from(
+        ["login", "ID", "id", "sms", "203.0.113.9", "::1", "0812-1010-0055", "914273", UNKNOWN, "\x00", "٣"]
+    )
+)
+VALUES = st.recursive(ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner))
+NAMES = st.sampled_from(
+    ["phone", "purpose", "country", "locale", "channel", "client_ip", "reference", "decoy", "verification_id", "code"]
+)
+ALMOST = st.dictionaries(NAMES | st.text(max_size=8), ATOMS | VALUES, max_size=6)
+GOOD = {"phone": "0812-1010-0055", "purpose": "login"}
+
+few = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    derandomize=True,
+)
+
+
+def held(response: httpx.Response) -> None:
+    """Hold a reply to be the success or a problem of the caller's making."""
+    assert response.status_code in {200, 202, 400, 403, 404, 413, 422, 429}, response.text
+    common(response)
+    if response.status_code >= 400:
+        assert set(response.json()) >= PROBLEM
+
+
+def bodies() -> st.SearchStrategy[bytes]:
+    """Make what a client may send as JSON, right or not."""
+    written: st.SearchStrategy[Any] = VALUES | ALMOST | ALMOST.map(lambda members: GOOD | members)
+    return st.binary(max_size=200) | written.map(lambda value: json.dumps(value).encode())
+
+
+@few
+@given(path=PATHS, body=bodies())
+async def test_no_body_is_a_500(world: World, path: str, body: bytes) -> None:
+    """Any JSON and any bytes are answered by design."""
+    held(await world.client.post(path, content=body, headers=JSON))
+
+
+@few
+@given(phone=st.text(alphabet=st.characters(categories=("N", "P", "Z", "C", "S", "L")), max_size=64))
+async def test_no_text_for_a_number_is_a_500(world: World, phone: str) -> None:
+    """Any text as a number is answered by design, and a refusal does not repeat it."""
+    response = await world.client.post(NORMALIZE, content=json.dumps({"phone": phone}).encode(), headers=JSON)
+    held(response)
+    if response.status_code != 200 and len(phone) > 12:
+        assert phone not in response.json()["detail"]
+
+
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        [
+            "idempotency-key",
+            "x-request-id",
+            "x-forwarded-for",
+            "content-type",
+            "authorization",
+            "accept",
+            "content-length",
+        ]
+    ),
+    st.binary(max_size=40),
+    max_size=4,
+)
+
+
+@few
+@given(path=PATHS | st.text(max_size=20).map(lambda text: "/v1/verifications/" + text), headers=HEADERS)
+async def test_no_header_is_a_500(world: World, path: str, headers: dict[str, bytes]) -> None:
+    """Any header is answered by design; the app sees them as they come, also what a server would not let through."""
+    status = 0
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST" if "verifications" not in path else "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": b"/",
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(name.encode(), value) for name, value in ({"authorization": b"Bearer dev-key"} | headers).items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8000),
+    }
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": json.dumps(GOOD).encode()}
+
+    async def send(message: Any) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    await world.app(scope, receive, send)  # type: ignore[arg-type]
+    assert 200 <= status < 500

@@ -1,0 +1,73 @@
+"""What a thief of the store would find."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator
+
+from tests.running_service import WorldMaker
+from tests.store_contents import dumped
+
+VERIFICATIONS = 1000
+GOAL_BYTES = 1024
+
+
+def forms(number: str) -> Iterator[bytes]:
+    """Spell a number (digits with country code) in every way that would give it away without a key."""
+    for digits in (number, "+" + number, "0" + number[2:], number[2:]):
+        raw = digits.encode()
+        yield raw
+        yield base64.b64encode(raw).rstrip(b"=")
+        yield raw.hex().encode()
+        for algorithm in ("md5", "sha1", "sha256"):
+            digest = hashlib.new(algorithm, raw)
+            yield digest.digest()
+            yield digest.hexdigest().encode()
+
+
+def given_away(wanted: Iterable[bytes], text: bytes) -> list[bytes]:
+    """Find all that stands in a text, in one pass: by its first eight bytes, then whole."""
+    by_start: dict[bytes, list[bytes]] = {}
+    for one in wanted:
+        by_start.setdefault(one[:8], []).append(one)
+    starts = ((at, by_start.get(text[at : at + 8], ())) for at in range(len(text)))
+    return [one for at, ones in starts for one in ones if text.startswith(one, at)]
+
+
+async def test_a_dump_gives_nothing_away(make_world: WorldMaker) -> None:
+    """After 1,000 requests: no code, no number in any spelling, a TTL on each key, less than a KiB for each."""
+    world = await make_world({"limits": {"client_ip": ["5000/3600"]}})
+    numbers = [f"62812{n:07d}" for n in range(1_000_000, 1_000_000 + VERIFICATIONS * 977, 977)]
+    responses = []
+    for start in range(0, VERIFICATIONS, 100):
+        batch = numbers[start : start + 100]
+        responses += await asyncio.gather(*(world.request(f"+{number}", client_ip="203.0.113.9") for number in batch))
+    assert {response.status_code for response in responses} == {202}
+    sent = [await world.code_of(response.json()["verification_id"]) for response in responses]
+
+    async with asyncio.timeout(30):  # until every delivery is written down
+        while [key async for key in world.store.scan_iter("otp:{p*}:o", count=1000)]:
+            await asyncio.sleep(0.05)
+    store = await dumped(world.store)
+    everything = b"\n".join([*store, *store.values()])
+    assert everything.count(b"$argon2id$") == VERIFICATIONS
+    wanted = {form for number in numbers for form in forms(number)}
+    assert given_away(wanted, everything) == []
+    seen = given_away(wanted, everything + b"".join(forms(numbers[-1])))
+    assert set(forms(numbers[-1])) <= set(seen)  # so it would not have been missed
+    by_id = {
+        response.json()["verification_id"].encode(): code.encode()
+        for response, code in zip(responses, sent, strict=True)
+    }
+    for key, value in store.items():
+        own = by_id.get(key.rpartition(b":")[2])
+        assert own is None or own not in value
+    asked = world.store.pipeline(transaction=False)
+    for key in store:
+        asked.pttl(key).memory_usage(key, samples=0)
+    told = await asked.execute()
+    assert [key for key, left in zip(store, told[::2], strict=True) if left <= 0] == []
+    sizes = [size or 0 for size in told[1::2]]
+    assert sum(sizes) / VERIFICATIONS < GOAL_BYTES

@@ -1,0 +1,158 @@
+"""The store is gone, not just silent: what still answers, what nothing is accepted by, and how it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from otp_service.bootstrap import build_app
+from otp_service.sandbox.dev_config import dev_config, merged
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.settings import load
+from tests.api.api_requests import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY, bearer
+from tests.problem_assertions import common, problem
+from tests.running_service import CHEAP_HASH, World, WorldMaker, lifespan
+
+GUESS = {"verification_id": UNKNOWN, "code": "123456"}
+
+
+class Socket:
+    """A path at which one server listens after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.server: EmbeddedServer | None = None
+
+    @property
+    def url(self) -> str:
+        """The address for the config."""
+        return f"unix://{self.path}"
+
+    def listen(self) -> None:
+        """Let a new and empty server listen."""
+        self.server = EmbeddedServer()
+        self.path.unlink(missing_ok=True)
+        self.path.symlink_to(self.server.socket)
+
+    def stop(self) -> None:
+        """End the server, and everything that it knew."""
+        if self.server is not None:
+            self.server.stop()
+            self.server = None
+
+
+@pytest.fixture
+async def socket(tmp_path: Path) -> AsyncIterator[Socket]:
+    """A path at which nobody listens yet."""
+    made = Socket(tmp_path / "s")
+    yield made
+    made.stop()
+
+
+async def ready(client: httpx.AsyncClient, seconds: float = 5) -> None:
+    """Wait until the service says that it can serve."""
+    async with asyncio.timeout(seconds):
+        while (await client.get("/readyz")).status_code != 200:
+            await asyncio.sleep(0.02)
+
+
+async def refused_in_time(client: httpx.AsyncClient) -> None:
+    """Hold that whatever needs the store is a 503 within two seconds, and what does not need it is served."""
+    for method, path, body in (
+        ("POST", REQUEST, BODY),
+        ("POST", VERIFY, GUESS),
+        ("POST", UNLOCK, {"phone": "081210100055"}),
+        ("GET", BY_ID + UNKNOWN, None),
+        ("DELETE", BY_ID + UNKNOWN, None),
+        ("GET", "/readyz", None),
+    ):
+        for headers in ({}, {"Idempotency-Key": "k"}):
+            started = time.monotonic()
+            problem(await client.request(method, path, json=body, headers=headers), 503, "store_unavailable")
+            assert time.monotonic() - started < 2
+    for path in ("/livez", "/metrics", "/.well-known/jwks.json", "/schema", "/schema/openapi.json"):
+        response = await client.get(path)
+        assert response.status_code == 200
+        common(response)
+    assert (await client.post(NORMALIZE, json={"phone": "081210100055"})).status_code == 200
+    problem(await client.post(REQUEST, content=b"x" * 70_000, headers=JSON), 413, "body_too_large")
+    problem(await client.post(REQUEST, json=BODY, headers=bearer("nobody")), 401, "key_invalid")
+
+
+async def test_a_store_that_is_gone_and_a_new_one_in_its_place(socket: Socket) -> None:
+    """503 while it is away, nothing sent; with an empty server at the same place it serves by itself again."""
+    socket.listen()
+    maker = WorldMaker(socket.url)
+    try:
+        world: World = await maker()
+        verification_id, code = await world.requested()
+        socket.stop()
+        await refused_in_time(world.client)
+        assert len(world.inbox.messages()) == 1
+
+        socket.listen()
+        await ready(world.client)
+        problem(await world.verify(verification_id, code), 404, "verification_unknown")
+        verification_id, code = await world.requested()
+        assert (await world.verify(verification_id, code)).status_code == 200
+    finally:
+        await maker.close()
+
+
+async def test_a_store_that_comes_after_the_service(socket: Socket) -> None:
+    """A service starts without its store, is alive but not ready, and serves as soon as the store is there."""
+    settings = load(merged(dev_config(socket.url), {"hashing": CHEAP_HASH}), {}, plain_secrets=True)
+    app = build_app(settings)
+    async with lifespan(app):
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://service", headers=bearer("dev-key")
+        ) as client:
+            await refused_in_time(client)
+            socket.listen()
+            await ready(client)
+            assert (await client.post(REQUEST, json=BODY)).status_code == 202
+
+
+async def test_a_store_that_may_forget_is_not_used(socket: Socket) -> None:
+    """A server that evicts would forget wrong guesses: nothing is served on it until it is set right."""
+    socket.listen()
+    assert socket.server is not None
+    maker = WorldMaker(socket.url)
+    await maker.store.config_set("maxmemory-policy", "allkeys-lru")
+    settings = load(merged(dev_config(socket.url), {"hashing": CHEAP_HASH}), {}, plain_secrets=True)
+    app = build_app(settings)
+    async with lifespan(app):
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://service", headers=bearer("dev-key")
+        ) as client:
+            await refused_in_time(client)
+            await maker.store.config_set("maxmemory-policy", "noeviction")
+            await ready(client)
+            assert (await client.post(REQUEST, json=BODY)).status_code == 202
+    await maker.close()
+
+
+async def test_guesses_behind_a_hanging_store_are_refused_together(socket: Socket) -> None:
+    """Ten guesses at one verification while the store is stopped: each gets its 503, none waits for the others'."""
+    socket.listen()
+    assert socket.server is not None
+    maker = WorldMaker(socket.url)
+    world = await maker()
+    verification_id, code = await world.requested()
+    os.kill(socket.server.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(2.5):
+            replies = await asyncio.gather(*(world.verify(verification_id, world.wrong(code)) for _ in range(10)))
+    finally:
+        os.kill(socket.server.pid, signal.SIGCONT)
+    assert {reply.status_code for reply in replies} == {503}
+    await maker.close()

@@ -1,0 +1,42 @@
+"""`otp-service` with short leases: `python -m tests.chaos.serve_with_short_leases serve --config ...`.
+
+A lease, a rest or an open circuit of the real length would make a story of ten seconds last for minutes. They keep
+their order: a message waits for a place within its lease, and a call ends well before its own.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Final
+
+from otp_service.delivery import balances, dispatcher, outbox_worker
+from otp_service.domain.outcomes import Outcome
+from otp_service.store import idempotency_keys, outbox, provider_limits, verifications
+
+__all__ = ["TIMES", "shorten"]
+
+TIMES: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
+    (dispatcher, "RECORD_MARGIN_MS", 1_000),
+    (dispatcher, "CONTINUE_LEASE_MS", 1_500),
+    (dispatcher, "SLOT_WAIT_SECONDS", 0.5),
+    (outbox_worker, "POLL_INTERVAL_SECONDS", 0.25),
+    (balances, "POLL_INTERVAL_SECONDS", 0.5),
+    (outbox, "LEASE_MS", 1_500),
+    (verifications, "FIRST_LEASE_MS", 1_500),
+    (idempotency_keys, "SILENT_MS", 2_000),
+    (provider_limits, "OPEN_MS", {Outcome.CONFIG_ERROR: (400, 800), Outcome.FUNDS: (800, 1_600), None: (300, 600)}),
+)
+
+
+def shorten() -> None:
+    """Set the times; raises AttributeError for one that has another name by now."""
+    for module, name, value in TIMES:
+        getattr(module, name)
+        setattr(module, name, value)
+
+
+if __name__ == "__main__":
+    shorten()
+    from otp_service.cli import main  # only now: who imports a time by its name gets the short one
+
+    main()

@@ -1,0 +1,162 @@
+"""The commands that answer and end: `check-config`, `new-key`, `normalize`; and where options come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from otp_service.cli import main
+from tests.cli.service_config import SECRETS, ConfigWriter, Starter
+from tests.running_service import WorldMaker
+
+ROOT = Path(__file__).parents[2]
+ENVIRON = {**SECRETS, "REDIS_URL": "redis://127.0.0.1:6379/0"}
+
+
+def ran(*words: str, **environ: str | None) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(main, words, env={"OTP_CONFIG": None, **ENVIRON, **environ})
+
+
+def test_a_good_config_is_described(write_config: ConfigWriter) -> None:
+    """Status 0, and what it configures; the option stands after the verb, or `OTP_CONFIG` names the file."""
+    path = str(write_config())
+    by_option, by_variable = ran("check-config", "--config", path), ran("check-config", OTP_CONFIG=path)
+
+    for result in (by_option, by_variable):
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout == f"{path}: good (1 tenants, 1 providers, 1 routes)\n"
+
+
+def test_a_config_has_its_keys_without_effect_named(write_config: ConfigWriter) -> None:
+    """It is good, and says what nothing acts on, and what may be a slip."""
+    path = write_config(jakarta='[tenants.acme.policy]\ncurrency = "IDR"')
+    path.write_text(path.read_text() + '[providers.idle]\ntype = "inbox"\n')
+    result = ran("check-config", "--config", str(path))
+
+    assert result.exit_code == 0
+    assert "tenants.acme.policy.currency: nothing acts on this yet" in result.stderr
+    assert "providers.idle: no route names it" in result.stderr
+
+
+def test_limits_are_proposed_from_the_caps(write_config: ConfigWriter) -> None:
+    """A cap without limits by the hour is good, and what would suit it is said."""
+    path = write_config(jakarta="[tenants.acme.policy]\ndaily_message_cap = 5000")
+    result = ran("check-config", "--config", str(path))
+
+    assert (result.exit_code, result.stdout) == (0, f"{path}: good (1 tenants, 1 providers, 1 routes)\n")
+    assert result.stderr.splitlines() == [
+        f'limits.{name}: none; the caps of tenants.acme (5000 messages a day) suggest "417/3600"'
+        for name in ("country", "tenant", "global")
+    ]
+
+
+def test_a_bad_config_has_a_line_for_each_mistake(write_config: ConfigWriter) -> None:
+    """Path, what was found, what is allowed; status 2, nothing on standard output, and no secret anywhere."""
+    path = write_config(server="workers = 0\nhots = 1", jakarta='daily_spend_cap = "much"')
+    result = ran("check-config", "--config", str(path), GATEWAY_PASSWORD=None, KEY_K1="not-a-key")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    lines = result.stderr.splitlines()
+    assert sorted(line.split(":")[0] for line in lines) == [
+        "keys.k1",
+        "providers.jakarta.daily_spend_cap",
+        "providers.jakarta.password",
+        "server.hots",
+        "server.workers",
+    ]
+    assert "not-a-key" not in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["check-config", "serve"])
+def test_without_a_config_nothing_is_done(verb: str) -> None:
+    """It says how to name one, and names one that cannot be read."""
+    nameless, missing = ran(verb), ran(verb, "--config", "/nowhere/otp.toml")
+
+    assert (nameless.exit_code, missing.exit_code) == (2, 2)
+    assert "--config" in nameless.stderr
+    assert "OTP_CONFIG" in nameless.stderr
+    assert "/nowhere/otp.toml" in missing.stderr
+
+
+async def test_serve_refuses_a_bad_config(start: Starter, write_config: ConfigWriter) -> None:
+    """As `check-config` does: a line per mistake and status 2, before anything is opened."""
+    path = write_config(server="workers = 0\nhots = 1")
+    service = start("serve", "--config", str(path), environ=ENVIRON)
+
+    assert await service.status() == 2
+    assert sorted(line.split(":")[0] for line in service.log.splitlines()) == ["server.hots", "server.workers"]
+
+
+def test_a_plain_secret_is_refused(write_config: ConfigWriter) -> None:
+    """There are no secrets in files, and the mistake does not repeat it."""
+    path = write_config()
+    path.write_text(path.read_text().replace("env:GATEWAY_PASSWORD", "hunter2"))
+    result = ran("check-config", "--config", str(path))
+
+    assert result.exit_code == 2
+    assert "hunter2" not in result.stderr
+
+
+async def test_a_new_key_works_in_a_config(make_world: WorldMaker) -> None:
+    """It is shown with its hash; the hash goes into the config, and the key opens the door. No two are the same."""
+    result = ran("new-key")
+    found = re.fullmatch(r"key +(\S+)\nsha256 +([0-9a-f]{64})\n", result.stdout)
+    assert found, result.stdout
+    key, digest = found.groups()
+    assert digest == hashlib.sha256(key.encode()).hexdigest()
+    assert ran("new-key").stdout != result.stdout
+
+    world = await make_world({"tenants": {"demo": {"api_keys": [{"id": "new", "sha256": digest}]}}})
+    response = await world.caller(key).post("/v1/normalize-phone", json={"phone": "081210100055"})
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("number", ["0812-1010-0055", "+62 812 1010 0055", "6281210100055", "00628 1210100055"])
+def test_a_number_is_normalized(number: str) -> None:
+    """Every spelling is one number; the country is an option after the verb."""
+    result = ran("normalize", number, "--country", "id")
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {
+        "e164": "+6281210100055",
+        "national": "0812-1010-0055",
+        "country": "ID",
+        "type": "mobile",
+        "mobile": True,
+    }
+
+
+def test_a_bad_number_is_an_error() -> None:
+    """With a reason, and without the number."""
+    result = ran("normalize", "+62123")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "62123" not in result.stderr
+
+
+def test_help_names_every_verb() -> None:
+    """With a line for each."""
+    result = ran("--help")
+
+    for verb in ("dev", "serve", "check-config", "new-key", "send-test", "providers", "normalize"):
+        assert re.search(rf"^  {verb} +\S", result.stdout, re.MULTILINE)
+
+
+def test_make_names_its_targets() -> None:
+    """`make help` lists them; `make -n run` would set up and start `otp-service dev`."""
+    own = {name: value for name, value in os.environ.items() if "MAKE" not in name}  # we may run under make ourselves
+    options: Any = {"cwd": ROOT, "env": own, "capture_output": True, "text": True}
+    shown = subprocess.run(["make", "help"], check=True, **options).stdout
+    planned = subprocess.run(["make", "-n", "run"], check=True, **options).stdout
+
+    assert {line.split()[1] for line in shown.splitlines()} >= {"setup", "run", "test", "lint", "fmt", "lock", "clean"}
+    assert planned.rstrip().endswith(".venv/bin/otp-service dev")

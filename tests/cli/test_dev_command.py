@@ -1,0 +1,117 @@
+"""`otp-service dev`: what a newcomer starts, tries, and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from otp_service.sandbox.dev_config import API_KEY
+from tests.cli.service_config import Starter, caller
+from tests.service_process import free_port, lives, until_true
+
+
+async def inbox(client: httpx.AsyncClient, count: int) -> list[dict[str, Any]]:
+    """Wait for `count` messages: what the inbox shows then."""
+    async with asyncio.timeout(5):
+        while True:
+            messages: list[dict[str, Any]] = (await client.get("/dev/messages")).json()["messages"]
+            if len(messages) >= count:
+                return messages
+            await asyncio.sleep(0.01)
+
+
+async def test_the_flow_of_the_readme(start: Starter) -> None:
+    """Request, read the inbox, verify; then SIGTERM ends it with status 0, and its server with it."""
+    service = start("dev", "--port", "0")
+    async with caller(await service.ready(), API_KEY) as client:
+        ids = []
+        for phone in ("0812-1010-0055", "0812-1010-0056"):
+            response = await client.post("/v1/request-code", json={"phone": phone, "purpose": "login"})
+            assert response.status_code == 202, response.text
+            ids.append(response.json()["verification_id"])
+            await inbox(client, len(ids))
+        messages = await inbox(client, len(ids))
+        page = await client.get("/")
+        newest = messages[0]
+        code = re.search(r"\d{6}", newest["text"])
+        assert code
+        verified = await client.post("/v1/verify-code", json={"verification_id": ids[1], "code": code[0]})
+
+    assert [message["id"] for message in messages] == ids[::-1]
+    assert newest.keys() == {"id", "to", "text", "provider", "sent_at"}
+    assert (newest["to"], newest["provider"]) == ("+6281210100056", "inbox")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert verified.status_code == 200
+    family = service.family()
+    assert family
+    service.send(signal.SIGTERM)
+    assert await service.status() == 0
+    await until_true(lambda: not any(map(lives, family)))
+
+
+async def test_a_config_lies_over_the_defaults(start: Starter, tmp_path: Path) -> None:
+    """Its tenant is added, its port and its texts are used, and `dev-key` still works; kill -9 leaves no server."""
+    port = free_port()
+    config = tmp_path / "over.toml"
+    config.write_text(
+        f"""
+        [server]
+        port = {port}
+        [tenants.demo]
+        brand = "Kopi"
+        [tenants.demo.policy]
+        code_length = 8
+        """
+    )
+    service = start("dev", "--config", str(config))
+    url = await service.ready()
+    async with caller(url, API_KEY) as client:
+        response = await client.post("/v1/request-code", json={"phone": "081210100055", "purpose": "login"})
+        text = (await inbox(client, 1))[0]["text"]
+
+    assert url == f"http://127.0.0.1:{port}"
+    assert response.json()["code_length"] == 8
+    assert re.search(r"Kopi.*\b\d{8}\b", text)
+    family = service.family()
+    assert family
+    await service.kill()
+    await until_true(lambda: not any(map(lives, family)))
+
+
+async def test_ctrl_c_ends_it_quietly(start: Starter) -> None:
+    """The terminal tells the whole group: the service ends before its server does, without a complaint."""
+    service = start("dev", "--port", "0")
+    await service.ready()
+    family = service.family()
+    os.killpg(service.pid, signal.SIGINT)
+
+    assert await service.status() == 0
+    await until_true(lambda: not any(map(lives, family)))
+    assert not re.search('"level":"(warning|error)"|Traceback', service.log)
+
+
+async def test_a_bad_config_is_refused(start: Starter, tmp_path: Path) -> None:
+    """With a line per mistake and status 2, as `serve` does."""
+    config = tmp_path / "bad.toml"
+    config.write_text("[server]\nport = 70000\nhots = 1\n")
+    service = start("dev", "--config", str(config))
+
+    assert await service.status() == 2
+    assert sorted(line.split(":")[0] for line in service.log.splitlines()) == ["server.hots", "server.port"]
+
+
+async def test_a_taken_port_is_an_error(start: Starter) -> None:
+    """It says so and ends, with no server left."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        service = start("dev", "--port", str(taken.getsockname()[1]))
+        assert await service.status() not in (0, None)
+
+    assert "address already in use" in service.log
+    assert service.family() == []

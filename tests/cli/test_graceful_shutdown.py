@@ -1,0 +1,90 @@
+"""SIGTERM: what has arrived is answered, what has not is dropped, and nothing that waits is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.service_config import KEY, ConfigWriter, caller
+from tests.server.raw_http_client import LIVEZ, PHONE, connected, post, rss_kib
+from tests.server.test_connection_limits import WAITING, many
+from tests.service_process import Service, until_true
+
+Serve = Callable[..., Service]
+REQUEST = b'{"phone": "0812101%05d", "purpose": "login"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "workers"), [*((name, 1) for name in (*WAITING, "answers that are not read")), ("half a body", 2)]
+)
+async def test_what_is_not_complete_is_dropped(
+    serve: Serve, write_config: ConfigWriter, workers: int, name: str
+) -> None:
+    """Idle connections and halves of requests end with status 0 in under 5 s, with one worker and with two."""
+    service = serve(write_config(server=f"workers = {workers}"))
+    data = WAITING.get(name, b"GET /metrics HTTP/1.1\r\n\r\n" * 300)
+    url = await service.ready()
+    async with many(url, 20, data):
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        service.send(signal.SIGTERM)
+        assert await service.status() == 0
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_f09_requests_under_way_are_answered(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
+    """F09: SIGTERM with 12 requests in flight, beside what only waits: 12 answers of 202, and the end."""
+    service = serve(write_config(server=f"workers = {workers}", memory_kib=65_536))
+    url = await service.ready()
+    async with caller(url) as client, many(url, 20, b"GET /livez HTTP/1.1\r\n"):
+        bodies = [{"phone": "0812101%05d" % number, "purpose": "login"} for number in range(12)]
+        requests = [asyncio.create_task(client.post("/v1/request-code", json=body)) for body in bodies]
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        service.send(signal.SIGTERM)
+        answers = await asyncio.gather(*requests)
+        assert [answer.status_code for answer in answers] == [202] * 12
+        assert await service.status() == 0
+    assert time.monotonic() - began < 5
+
+
+async def test_the_end_of_a_body_that_is_on_its_way(serve: Serve, write_config: ConfigWriter) -> None:
+    """A body that arrives completely within moments of the signal is answered, and the connection ends with that."""
+    service = serve(write_config())
+    data = post(REQUEST % 1, path=b"/v1/request-code", key=KEY.encode())
+    async with connected(await service.ready()) as wire:
+        await wire.send(data[:-5])
+        service.send(signal.SIGTERM)
+        answer = await wire.exchange(data[-5:])
+        assert answer.status == 202
+        assert await wire.rest() == b""
+    assert await service.status() == 0
+
+
+@pytest.mark.parametrize("workers", [2])
+async def test_1000_halves_of_heads(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
+    """1,000 connections with half a head: 400 honest requests are answered, memory stays, SIGTERM ends it in 5 s."""
+    service = serve(write_config(server=f"workers = {workers}"))
+    url = await service.ready()
+    if workers == 2:
+        await until_true(lambda: service.log.count("Started server process") == 2)
+    pids = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", service.log)]
+    before = sum(map(rss_kib, pids))
+    async with many(url, 1000, LIVEZ[:-2]):
+        for _ in range(200):
+            async with connected(url) as wire:
+                assert (await wire.exchange(LIVEZ)).status == 200
+                assert (await wire.exchange(post(PHONE, key=KEY.encode()))).status == 200
+        grown = sum(map(rss_kib, pids)) - before
+        began = time.monotonic()
+        service.send(signal.SIGTERM)
+        assert await service.status() == 0
+        took = time.monotonic() - began
+    assert grown < 30_000
+    assert took < 5

@@ -1,0 +1,205 @@
+"""A whole package that adds a type of provider: installed as a user does it, checked, and served through."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from otp_service.domain.message import OutboundMessage, ReceiptForged, ReceiptRequest, SendResult
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
+from otp_service.domain.secret import Secret
+from otp_service.providers.base import ReceiptProvider
+from otp_service.providers.http_client import GatewayClient
+from otp_service.providers.registry import ProviderPlugin
+from tests.cli.service_config import ConfigWriter, Starter, caller
+from tests.cli.test_config_commands import ENVIRON, ran
+from tests.plugin_example.acmesms_simulator import AcmesmsSimulator, refusal
+from tests.running_service import E164, NUMBER
+from tests.service_process import Service, until_true
+
+EXAMPLE = Path(__file__).parents[1] / "plugin_example"
+TOKEN = "acme-token"
+SENDING = OutboundMessage("v1", E164, "ID", "81210100055", "kode 123456", "123456", 300, receipt_url="https://otp/r/t")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example, built and installed into a folder of its own, without a network."""
+    folder = tmp_path_factory.mktemp("installed")
+    options = (
+        "--quiet",
+        "--isolated",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-index",
+        "--no-build-isolation",
+    )
+    words = [sys.executable, "-m", "pip", "install", *options, "--target", str(folder), str(EXAMPLE)]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture
+def acmesms(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The installed module, in this process."""
+    monkeypatch.syspath_prepend(str(installed))
+    yield importlib.import_module("acmesms")
+    del sys.modules["acmesms"]
+
+
+@pytest.fixture
+async def acme() -> AsyncIterator[AcmesmsSimulator]:
+    """The gateway that the example speaks to."""
+    async with AcmesmsSimulator(TOKEN) as running:
+        yield running
+
+
+@pytest.fixture
+def write(write_config: ConfigWriter) -> Callable[..., Path]:
+    """Write a config whose only route leads to a provider of the added type."""
+
+    def written(base_url: str = "http://127.0.0.1:9", *lines: str, reference: str = "env:ACME_TOKEN") -> Path:
+        path = write_config(server='public_url = "https://otp.example.com"')
+        text = path.read_text().replace('providers = ["jakarta"]', 'providers = ["acme"]')
+        table = ["[providers.acme]", 'type = "acmesms"', f'base_url = "{base_url}"', f'token = "{reference}"', *lines]
+        path.write_text(text + "\n".join([*table, ""]))
+        return path
+
+    return written
+
+
+async def checked(start: Starter, path: Path, **environ: str) -> tuple[int, str]:
+    """Run `check-config` in a process of its own: its status, and what it said."""
+    service = start("check-config", "--config", str(path), environ={"ACME_TOKEN": TOKEN, **ENVIRON, **environ})
+    return await service.status(), service.log
+
+
+async def test_an_installed_type_is_good(installed: Path, start: Starter, write: Callable[..., Path]) -> None:
+    """Its table is checked, and nothing of it is called unused."""
+    path = write("http://127.0.0.1:9", 'sender = "Acme"', 'price = { ID = "0.02" }')
+    status, log = await checked(start, path, PYTHONPATH=str(installed))
+
+    assert (status, log) == (
+        0,
+        f"providers.jakarta: no route names it\n{path}: good (1 tenants, 2 providers, 1 routes)\n",
+    )
+
+
+async def test_its_mistakes_are_named(installed: Path, start: Starter, write: Callable[..., Path]) -> None:
+    """All of them, by their paths, and the secret is not repeated."""
+    path = write(
+        "ftp://h", 'sender = "Acme"', "short_code = 1234", "price = { ID = 0.02 }", "x = 1", reference="hunter2"
+    )
+    status, log = await checked(start, path, PYTHONPATH=str(installed))
+
+    assert status == 2
+    assert [line.split(": ")[0] for line in log.splitlines()] == [
+        "providers.acme.price.ID",
+        "providers.acme.base_url",
+        "providers.acme.token",
+        "providers.acme.x",
+        "providers.acme.short_code",
+    ]
+    assert "hunter2" not in log
+
+
+async def test_without_the_package_the_type_is_unknown(start: Starter, write: Callable[..., Path]) -> None:
+    """It is refused as any other word is."""
+    status, log = await checked(start, write())
+
+    assert status == 2
+    assert log.startswith('providers.acme.type: "acmesms" is not allowed; allowed: "kedasms" or ')
+
+
+async def test_a_code_is_delivered_through_it(
+    installed: Path, acme: AcmesmsSimulator, serve: Callable[..., Service], write: Callable[..., Path]
+) -> None:
+    """Served as any other provider: requested over HTTP, handed to the gateway, reported by it, and verified."""
+    service = serve(write(acme.url, 'sender = "Acme"'), PYTHONPATH=str(installed), ACME_TOKEN=TOKEN)
+    async with caller(await service.ready()) as client:
+        requested = (await client.post("/v1/request-code", json={"phone": NUMBER, "purpose": "login"})).json()
+        await until_true(lambda: len(acme.messages) == 1)
+        [message] = acme.messages
+        code = re.search(r"\d{6}", message["text"])
+        assert code
+        called = urlsplit(message["callback"]).path
+        assert (await client.post(called, json={"id": "acme-1", "state": "delivered"})).status_code == 200
+        read = (await client.get(f"/v1/verifications/{requested['verification_id']}")).json()
+        assert [(one["provider"], one["status"]) for one in read["deliveries"]] == [("acme", "delivered")]
+        guess = {"verification_id": requested["verification_id"], "code": code[0]}
+        assert (await client.post("/v1/verify-code", json=guess)).status_code == 200
+
+    assert (message["to"], message["from"], message["ref"]) == (E164, "Acme", requested["verification_id"])
+    assert code[0] not in service.log
+    assert TOKEN not in service.log
+
+
+async def test_its_answers_are_outcomes(acmesms: Any, acme: AcmesmsSimulator) -> None:
+    """Each refusal of its table is an outcome; nothing else is acceptance."""
+    provider = acmesms.PLUGIN.make(
+        "acme", acmesms.AcmesmsTable(base_url=acme.url, token=Secret(TOKEN)), GatewayClient(2)
+    )
+    assert await provider.send(SENDING) == SendResult(Outcome.ACCEPTED, "acme-1")
+    assert acme.messages[0]["callback"] == "https://otp/r/t"
+    for error, outcome in acmesms.OUTCOMES.items():
+        acme.script(refusal(error))
+        assert await provider.send(SENDING) == SendResult(outcome)
+    await provider.close()
+
+
+def test_its_receipts_are_read(acmesms: Any) -> None:
+    """One that came without our token is forged, one that cannot be read is none, a state nobody knows is no end."""
+    table = acmesms.AcmesmsTable(token=Secret(TOKEN))
+    provider = acmesms.PLUGIN.make("acme", table, GatewayClient(2))
+    assert isinstance(provider, ReceiptProvider)
+
+    def called(body: bytes, message_id: str | None = "v1") -> Any:
+        return provider.parse_receipts(ReceiptRequest("POST", "https://otp/r/t", message_id, 0.0, body=body))
+
+    for state, status in [("delivered", "delivered"), ("lost", "undelivered"), ("on its way", None)]:
+        [receipt] = called(b'{"id": "acme-1", "state": "%s"}' % state.encode())
+        assert (receipt.message_id, receipt.provider_message_id) == ("v1", "acme-1")
+        assert receipt.status == (status and DeliveryStatus(status))
+    assert list(called(b"<html>")) == []
+    with pytest.raises(ReceiptForged):
+        called(b'{"id": "acme-1", "state": "delivered"}', None)
+
+
+def raises(_name: str, table: Any, _client: GatewayClient) -> Any:
+    """Fail with a secret in the error."""
+    raise ValueError(table.token.reveal())
+
+
+def makes_nothing(*_: Any) -> Any:
+    """Forget to return a provider."""
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (raises, "acmesms cannot be made: ValueError"),
+        (makes_nothing, "what acmesms makes has no name, no idempotent_send"),
+    ],
+)
+def test_a_package_that_makes_no_provider(
+    acmesms: Any, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, make: Any, said: str
+) -> None:
+    """One line and status 2 before anything is served, without what it had in its hands."""
+    monkeypatch.setattr(acmesms, "PLUGIN", ProviderPlugin(acmesms.AcmesmsTable, make))
+    path = write()
+    for verb in ("check-config", "serve"):
+        result = ran(verb, "--config", str(path), ACME_TOKEN=TOKEN)
+
+        assert result.exit_code == 2
+        [line] = result.stderr.splitlines()
+        assert line.startswith(f"providers.acme: {said}")
+        assert TOKEN not in line

@@ -1,0 +1,94 @@
+"""What `serve` says of the store that it is given: it refuses one that forgets, and waits for one that is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from redis import Redis
+
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from tests.cli.service_config import ConfigWriter, caller
+from tests.service_process import Service, answers, free_port, until_true
+from tests.store.redis_servers import HOST, cluster
+
+Serve = Callable[..., Service]
+ASKED = {"phone": "081210100055", "purpose": "login"}
+
+
+async def test_a_store_that_may_evict_is_refused(serve: Serve, write_config: ConfigWriter) -> None:
+    """One line, status 2; with `allow_eviction` it is taken."""
+    with EmbeddedServer("--maxmemory-policy", "allkeys-lru") as forgetful:
+        strict = serve(write_config(), REDIS_URL=forgetful.url)
+        assert await strict.status() == 2
+        assert len(strict.log.splitlines()) == 1
+        assert "allkeys-lru" in strict.log
+        assert "noeviction" in strict.log
+
+        lenient = serve(write_config(redis="allow_eviction = true"), REDIS_URL=forgetful.url)
+        await lenient.ready()
+
+
+async def test_a_store_that_does_not_tell_its_policy_is_refused(serve: Serve, write_config: ConfigWriter) -> None:
+    """A user that may not ask, as managed servers have it: one line, status 2; with `allow_eviction` it is taken."""
+    with EmbeddedServer() as silent:
+        with Redis.from_url(silent.url) as admin:
+            admin.acl_setuser("otp", enabled=True, passwords=["+pw"], keys="*", commands=["+@all", "-info"])
+        url = silent.url.replace("unix://", "unix://otp:pw@")
+        strict = serve(write_config(), REDIS_URL=url)
+        assert await strict.status() == 2
+        assert len(strict.log.splitlines()) == 1
+        assert "maxmemory-policy is unknown" in strict.log
+
+        lenient = serve(write_config(redis="allow_eviction = true"), REDIS_URL=url)
+        await lenient.ready()
+
+
+async def test_one_primary_of_a_cluster_that_may_evict_is_refused(serve: Serve, write_config: ConfigWriter) -> None:
+    """Whichever of them it is."""
+    with cluster() as nodes:
+        for node in nodes[:3]:
+            node.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+            service = serve(write_config(), REDIS_URL=f"redis+cluster://{HOST}:{nodes[0].port}")
+            assert await service.status() == 2
+            assert "allkeys-lru" in service.log
+            node.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+async def test_what_nothing_is_persisted_or_acted_on_is_said(serve: Serve, write_config: ConfigWriter) -> None:
+    """A warning for a store that keeps nothing, one for each key without effect, one for what may be a slip."""
+    config = write_config(jakarta='max_per_second = 5\n[tenants.acme.policy]\ncurrency = "IDR"')
+    config.write_text(config.read_text() + '[providers.idle]\ntype = "inbox"\n')
+    with EmbeddedServer() as keeps_nothing:
+        service = serve(config, REDIS_URL=keeps_nothing.url)
+        await service.ready()
+
+    warnings = [line for line in service.log.splitlines() if '"level":"warning"' in line]
+    for said in ("store_keeps_nothing", "tenants.acme.policy.currency", "providers.idle"):
+        assert any(said in line for line in warnings), service.log
+
+
+async def test_it_waits_for_a_store_that_is_away(serve: Serve, write_config: ConfigWriter) -> None:
+    """It starts, is live and not ready, refuses with 503, and serves as soon as the store comes."""
+    port = free_port()
+    service = serve(write_config(), REDIS_URL=f"redis://127.0.0.1:{port}/0")
+    url = await service.url()
+    await answers(url, "/livez", 200)
+    await answers(url, "/readyz", 503)
+    async with caller(url) as client:
+        response = await client.post("/v1/request-code", json=ASKED)
+        assert (response.status_code, response.json()["code"]) == (503, "store_unavailable")
+        assert int(response.headers["retry-after"]) >= 1
+        with EmbeddedServer("--port", str(port), "--bind", "127.0.0.1"):
+            await answers(url, "/readyz", 200, seconds=3)
+            assert (await client.post("/v1/request-code", json=ASKED)).status_code == 202
+        await answers(url, "/readyz", 503)
+
+
+async def test_a_store_that_comes_late_and_evicts_is_not_used(serve: Serve, write_config: ConfigWriter) -> None:
+    """What would have been refused at the start stays shut, and the log says why."""
+    port = free_port()
+    service = serve(write_config(), REDIS_URL=f"redis://127.0.0.1:{port}/0")
+    url = await service.url()
+    with EmbeddedServer("--port", str(port), "--bind", "127.0.0.1", "--maxmemory-policy", "volatile-ttl"):
+        await until_true(lambda: "volatile-ttl" in service.log)
+        await answers(url, "/readyz", 503)

@@ -1,0 +1,229 @@
+"""A code that is requested over HTTP arrives at each gateway in exactly its wire form, and verifies.
+
+The text is one that shows every mistake of encoding: letters beyond ASCII and beyond GSM-7, `&`, `+`, `%` and spaces.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import jwt
+import msgspec
+import pytest
+
+from otp_service.sandbox.dev_config import merged
+from otp_service.sandbox.simulators.http_server import Request
+from tests.delivery.gateway_config import ACCOUNT, PASSWORD
+from tests.delivery.gateway_pairs import PUBLIC, form_of, opened, pair
+from tests.message_waits import settled
+from tests.running_service import NUMBER, WorldMaker
+
+TEXT = "Kopi & Café: kode {code} + 100% ✓"
+QUOTED = "Kopi%20%26%20Caf%C3%A9%3A%20kode%20{code}%20%2B%20100%25%20%E2%9C%93"
+DIGITS, NATIONAL, E164 = "6281210100055", "81210100055", "+6281210100055"
+WHO = "account=acme%20%26%20sons&password=p%25s%2Bw%26rd%3D100%25%20%C3%BC"
+CHARSET = "application/json;charset=utf-8"
+GMT_PLUS_8 = timezone(timedelta(hours=8))
+PROGRAM = "D2B67BE0-79A2-49DD-9476-7C793FDC3297"
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A code that was requested and came: its verification's id, itself, and all that the gateway was asked."""
+
+    id: str
+    code: str
+    requests: tuple[Request, ...]
+
+    @property
+    def text(self) -> str:
+        """The text as its recipient reads it."""
+        return TEXT.replace("{code}", self.code)
+
+    @property
+    def quoted(self) -> str:
+        """The text, percent-encoded: every byte that is not unreserved."""
+        return QUOTED.replace("{code}", self.code)
+
+
+async def arrived_over(
+    make_world: WorldMaker,
+    gateway: str,
+    phone: str = NUMBER,
+    *,
+    simulator: dict[str, Any] | None = None,
+    **options: Any,
+) -> Arrived:
+    """Request a code over HTTP, through one of the four as `options` configure it, and verify the one that came."""
+    texts = {"demo": {"templates": {language: {"default": TEXT} for language in ("id", "en")}}}
+    async with pair(gateway, **(simulator or {})) as both:
+        world = await make_world(merged(both.config(options=options), {"tenants": texts}))
+        response = await world.request(phone)
+        assert response.status_code == 202, response.text
+        verification_id = response.json()["verification_id"]
+        await settled(world, verification_id, {"first": ("sent", None)})
+        [visit] = both.asked()
+        assert both.texts == 1
+        code = both.code(visit)
+        assert (await world.verify(verification_id, code)).status_code == 200
+        return Arrived(verification_id, code, tuple(both.first.requests))
+
+
+@pytest.mark.parametrize("sender", [None, "Acme"])
+async def test_kedasms(make_world: WorldMaker, sender: str | None) -> None:
+    """A sealed envelope: the national number and the country, no tracking of clicks, and where the callback goes."""
+    options: dict[str, Any] = {"sender_id": sender} if sender else {}
+    one = await arrived_over(make_world, "kedasms", **options)
+
+    [request] = one.requests
+    assert (request.method, request.target) == ("POST", "/api/sms/send")
+    assert request.headers["content-type"] == "application/json"
+    envelope = msgspec.json.decode(request.body)
+    assert list(envelope) == ["apiKey", "timestamp", "iv", "cipherText"]
+    assert envelope["apiKey"] == "kedasms-key"
+    assert type(envelope["timestamp"]) is int and abs(envelope["timestamp"] - time.time()) < 60
+    assert len(base64.b64decode(envelope["iv"], validate=True)) == 12
+    before, callback = opened(request).decode().split('"callbackUrl":')
+    own = f'"senderId":"{sender}",' if sender else ""
+    assert before == (
+        f'{{"countryCode":"ID","phoneNumbers":["{NATIONAL}"],"content":"{one.text}",{own}"trackClick":false,'
+    )
+    address = rf'"{re.escape(PUBLIC)}/v1/receipts/first/{re.escape(one.id)}\.[A-Za-z0-9_-]{{22,}}"}}'
+    assert re.fullmatch(address, callback)
+    for hidden in (one.code, NATIONAL, "Kopi"):
+        assert hidden not in f"{request.target} {request.headers} {request.body.decode()}"
+
+
+async def test_eims_v1_by_get(make_world: WorldMaker) -> None:
+    """A query in the document's order, in which every space is %20, and digits without a plus."""
+    one = await arrived_over(make_world, "eims")
+
+    [request] = one.requests
+    assert (request.method, request.body) == ("GET", b"")
+    assert request.target == f"/sendsms?{WHO}&numbers={DIGITS}&content={one.quoted}"
+    assert request.headers["content-type"] == CHARSET
+
+
+async def test_eims_v1_by_post(make_world: WorldMaker) -> None:
+    """The same names in JSON, as UTF-8, and nothing in the URL."""
+    one = await arrived_over(make_world, "eims", method="post")
+
+    [request] = one.requests
+    assert (request.method, request.target) == ("POST", "/sendsms")
+    assert request.headers["content-type"] == CHARSET
+    assert request.body.decode() == (
+        f'{{"account":"{ACCOUNT}","password":"{PASSWORD}","numbers":"{DIGITS}","content":"{one.text}"}}'
+    )
+
+
+def signed(request: Request) -> str:
+    """Check who a signed call says it is, and when, in GMT+8: the rest of its query."""
+    assert request.headers["content-type"] == CHARSET
+    found = re.fullmatch(
+        r"/sendsmsV2\?account=acme%20%26%20sons&sign=([0-9a-f]{32})&datetime=(\d{14})(.*)", request.target
+    )
+    assert found, request.target
+    sign, at, rest = found.groups()
+    assert sign == hashlib.md5(f"{ACCOUNT}{PASSWORD}{at}".encode(), usedforsecurity=False).hexdigest()
+    moment = datetime.strptime(at, "%Y%m%d%H%M%S").replace(tzinfo=GMT_PLUS_8)
+    assert abs(moment.timestamp() - time.time()) < 60
+    return rest
+
+
+async def test_eims_v2_by_get(make_world: WorldMaker) -> None:
+    """A signature over account, password and time instead of the password."""
+    one = await arrived_over(make_world, "eims", variant="v2")
+
+    [request] = one.requests
+    assert (request.method, request.body) == ("GET", b"")
+    assert signed(request) == f"&numbers={DIGITS}&content={one.quoted}"
+
+
+async def test_eims_v2_by_post(make_world: WorldMaker) -> None:
+    """Who we are stands in the query, the message in JSON."""
+    one = await arrived_over(make_world, "eims", variant="v2", method="post")
+
+    [request] = one.requests
+    assert (request.method, signed(request)) == ("POST", "")
+    assert request.body.decode() == f'{{"numbers":"{DIGITS}","content":"{one.text}"}}'
+
+
+@pytest.mark.parametrize("auth", ["parameters", "signature"])
+@pytest.mark.parametrize("mode", ["template", "text"])
+async def test_sendcloud(make_world: WorldMaker, mode: str, auth: str) -> None:
+    """A form of exactly these fields: the message in one mode or the other, our id, and who we are, or a signature.
+
+    A signed call has digits without a plus, says "international" and the time, and not the key.
+    """
+    one = await arrived_over(make_world, "sendcloud", simulator={"auth": auth}, mode=mode, auth=auth)
+
+    [request] = one.requests
+    assert (request.method, request.target) == ("POST", "/smsapi/send")
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    to = E164 if auth == "parameters" else DIGITS
+    template = {"templateId": "1234", "phone": to, "vars": f'{{"code":"{one.code}"}}'}
+    message = template if mode == "template" else {"to": to, "message": one.text}
+    reference = f'{{"message_id":"{one.id}"}}'
+    expected = {"smsUser": "acme_sms", **message, "sendRequestId": one.id, "customArgs": reference}
+    fields = form_of(request)
+    if auth == "parameters":
+        expected["smsKey"] = "secret"
+    else:
+        expected |= {"tag": reference} | ({"msgType": "2"} if mode == "template" else {})
+        assert fields.pop("signature") == signature(fields)
+        assert abs(int(fields.pop("timestamp")) - time.time()) < 60
+    assert fields == expected
+    if mode == "text":
+        assert f"&message={one.quoted}&" in request.body.decode()
+
+
+def signature(fields: dict[str, str]) -> str:
+    """Sign as the document does: MD5 of the key, the fields by name, not encoded, and the key again."""
+    pairs = "&".join(f"{name}={value}" for name, value in sorted(fields.items()))
+    return hashlib.md5(f"secret&{pairs}&secret".encode(), usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize("program", [None, PROGRAM])
+async def test_smshub(make_world: WorldMaker, program: str | None) -> None:
+    """A login for a token, then a text for it, as `Bearer`: digits with the country code."""
+    options = {"program_id": program} if program else {}
+    one = await arrived_over(make_world, "smshub", simulator=options, **options)
+
+    login, text = one.requests
+    assert (login.method, login.target) == ("POST", "/Login")
+    assert login.headers["content-type"] == "application/json; charset=utf-8"
+    assert login.body.decode() == '{"ProgramSID":"hub-sid","ProgramKey":"hub-key"}'
+    assert "authorization" not in login.headers
+    assert (text.method, text.target) == ("POST", "/TextMessages")
+    assert text.headers["content-type"] == "application/json; charset=utf-8"
+    scheme, token = text.headers["authorization"].split(" ")
+    assert scheme == "Bearer"
+    assert jwt.decode(token, options={"verify_signature": False})["unique_name"] == "hub-sid"
+    own = f',"ProgramId":"{program}"' if program else ""
+    assert text.body.decode() == f'{{"Message":"{one.text}","PhoneNumber":"{DIGITS}"{own}}}'
+
+
+@pytest.mark.parametrize(
+    ("phone", "country", "national", "digits"),
+    [
+        ("+65 8123 4567", "SG", "81234567", "6581234567"),
+        ("+225 07 07 12 34 56", "CI", "0707123456", "2250707123456"),
+        ("+1 204 234 5678", "CA", "2042345678", "12042345678"),
+    ],
+)
+async def test_a_number_from_elsewhere(
+    make_world: WorldMaker, phone: str, country: str, national: str, digits: str
+) -> None:
+    """KedaSMS gets country and national number, with its own zero; the hub and SendCloud get all digits."""
+    sealed = opened((await arrived_over(make_world, "kedasms", phone)).requests[-1])
+    assert f'"countryCode":"{country}","phoneNumbers":["{national}"]'.encode() in sealed
+    text = (await arrived_over(make_world, "smshub", phone)).requests[-1]
+    assert f'"PhoneNumber":"{digits}"'.encode() in text.body
+    form = form_of((await arrived_over(make_world, "sendcloud", phone)).requests[-1])
+    assert form["phone"] == f"+{digits}"

@@ -1,0 +1,107 @@
+"""What goes out to an EIMS gateway, byte for byte, and that the password stays where it belongs."""
+
+from __future__ import annotations
+
+import logging
+
+import httpx
+import msgspec
+import pytest
+
+from otp_service.domain.message import SendResult
+from otp_service.domain.outcomes import Outcome
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Hang, Respond
+from otp_service.sandbox.simulators.http_server import SimulatorResponse as Scripted
+from tests.delivery.eims_adapter import DIGITS, TEXT, eims, outbound
+from tests.delivery.gateway_config import PASSWORD
+
+CHARSET = "application/json;charset=utf-8"
+
+
+async def test_a_get_is_percent_encoded_throughout(gateway: EimsSimulator) -> None:
+    """Every byte that is not unreserved is %XX, a space too, and names come in the document's order."""
+    async with eims(gateway) as provider:
+        delivered = await provider.send(outbound())
+
+    assert delivered == SendResult(Outcome.ACCEPTED, "1620443")
+    [request] = gateway.requests
+    assert request.method == "GET"
+    assert request.target == (
+        "/sendsms?account=acme%20%26%20sons&password=p%25s%2Bw%26rd%3D100%25%20%C3%BC&numbers=6281210100055"
+        "&content=Kopi%20%26%20Caf%C3%A9%3A%20kode%20123456%20%2B%20%22%7E%27%20100%25%3F%23%2F%20%E2%9C%93".replace(
+            "%7E", "~"
+        )
+    )
+    assert request.body == b""
+    assert request.headers["content-type"] == CHARSET
+    assert gateway.messages[0].text == TEXT
+    assert gateway.messages[0].to == DIGITS
+
+
+async def test_a_post_is_json_with_the_same_names(gateway: EimsSimulator) -> None:
+    """The credentials are in the body, not in the URL, and text goes as UTF-8."""
+    async with eims(gateway, post=True) as provider:
+        delivered = await provider.send(outbound())
+
+    assert delivered.outcome is Outcome.ACCEPTED
+    [request] = gateway.requests
+    assert (request.method, request.target) == ("POST", "/sendsms")
+    assert request.headers["content-type"] == CHARSET
+    assert msgspec.json.decode(request.body) == {
+        "account": "acme & sons",
+        "password": PASSWORD,
+        "numbers": DIGITS,
+        "content": TEXT,
+    }
+    assert "Café".encode() in request.body
+    assert gateway.messages[0].text == TEXT
+
+
+async def test_a_base_url_may_end_with_a_slash_and_have_a_path(gateway: EimsSimulator) -> None:
+    """One slash stands between them."""
+    async with eims(gateway, base=gateway.url + "/gate/") as provider:
+        await provider.send(outbound())
+
+    assert gateway.requests[0].path == "/gate/sendsms"
+
+
+async def test_a_proxy_of_the_environment_is_not_used(gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URL holds the password: it goes to the gateway and to nobody else."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    async with eims(gateway) as provider:
+        delivered = await provider.send(outbound())
+
+    assert delivered.outcome is Outcome.ACCEPTED
+
+
+@pytest.mark.parametrize("post", [False, True])
+async def test_the_password_is_seen_nowhere_else(
+    gateway: EimsSimulator, caplog: pytest.LogCaptureFixture, post: bool
+) -> None:
+    """No log line at any level, no repr and no outcome holds the password, the text or the number."""
+    caplog.set_level(logging.DEBUG)
+    for noisy in ("httpx", "httpcore"):  # as `configure_logging` leaves them
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    gateway.script(None, Respond(Scripted(b"<html>", 500)), Hang())
+    async with eims(gateway, post=post, seconds=0.2) as provider:
+        outcomes = [await provider.send(outbound()) for _ in range(3)]
+        seen = f"{outcomes} {provider!r} {vars(provider)!r} {outbound()!r} {caplog.text}"
+
+    assert [delivered.outcome.value for delivered in outcomes] == ["accepted", "ambiguous", "ambiguous"]
+    for secret in (PASSWORD, httpx.QueryParams({"p": PASSWORD}).get("p"), "p%25s", DIGITS, "123456", "Kopi"):
+        assert secret not in seen
+
+
+async def test_the_simulator_refuses_a_plus_for_a_space(gateway: EimsSimulator) -> None:
+    """An integration that encodes spaces as a form does not pass."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        form = {"account": "acme & sons", "password": PASSWORD, "numbers": DIGITS, "content": "a b"}
+        plus = await client.get(f"{gateway.url}/sendsms?account=a&password=b&numbers=62&content=a+b")
+        posted = await client.post(f"{gateway.url}/sendsms", data=form)
+        wrong = await client.get(f"{gateway.url}/sendsms?account=a&password=b&numbers={DIGITS}&content=a")
+
+    assert (plus.status_code, posted.status_code) == (400, 400)
+    assert wrong.json() == {"status": -1}
+    assert gateway.messages == []

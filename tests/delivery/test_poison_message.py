@@ -1,0 +1,80 @@
+"""A message that breaks whoever works on it stops no other one, and ends with its code."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from otp_service.delivery import outbox_worker as courier_module
+from otp_service.delivery.outbox_worker import OutboxWorker
+from otp_service.store import verifications
+from otp_service.store.keys import partition_of_id
+from tests.running_service import World
+
+DELIVERIES = 11
+
+
+async def left_behind(world: World, count: int) -> list[str]:
+    """Request codes that nobody hands over yet."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(OutboxWorker, "deliver", lambda *_: None)
+        patched.setattr(verifications, "FIRST_LEASE_MS", 3_600_000)
+        ids = []
+        for n in range(count):
+            response = await world.request(f"0812-1010-00{n:02d}")
+            ids.append(response.json()["verification_id"])
+        return ids
+
+
+async def poison(world: World, verification_id: str) -> None:
+    """Write an outcome into its record that no code knows: readable, and not to be worked on."""
+    key = places(verification_id)[0]
+    record = msgspec.msgpack.decode(await world.store.get(key))
+    record[DELIVERIES] = [["ghost", "failed", 1, "from_the_future", "", 0, 0, 0, False]]
+    await world.store.set(key, msgspec.msgpack.encode(record), keepttl=True)
+
+
+def places(verification_id: str) -> tuple[str, str, str]:
+    """Name the keys of a verification, its message and its outbox."""
+    partition = partition_of_id(verification_id)
+    assert partition is not None
+    return partition.of(verification_id)
+
+
+async def test_a_poisoned_message_stops_no_other_and_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of eight left behind two break their worker: six are sent, and after the codes' life nobody tries any more."""
+    broken: list[str] = []
+
+    class Log:
+        def exception(self, _event: str, verification_id: str = "", **_: Any) -> None:
+            broken.append(verification_id)
+
+        warning = exception
+
+    monkeypatch.setattr(courier_module, "LOG", Log())
+    ids = await left_behind(world, 8)
+    bad, good = ids[:2], ids[2:]
+    for verification_id in bad:
+        await poison(world, verification_id)
+    for verification_id in ids:
+        await world.store.zadd(places(verification_id)[2], {verification_id: 0})
+
+    for verification_id in good:
+        await world.message_of(verification_id)
+    async with asyncio.timeout(5):
+        while set(broken) != set(bad):
+            await asyncio.sleep(0.01)
+    await world.advance(301)
+    async with asyncio.timeout(5):
+        while any([await world.store.exists(places(one)[2]) for one in ids]):
+            await asyncio.sleep(0.01)
+    tries = len(broken)
+    await world.advance(6)
+    await asyncio.sleep(0.3)
+    assert len(broken) == tries
+    assert len(world.inbox.messages()) == len(good)
+    for verification_id in bad:
+        assert await world.store.exists(places(verification_id)[1]) == 0

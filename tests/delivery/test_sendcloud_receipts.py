@@ -1,0 +1,105 @@
+"""What a gateway tells that signs its receipts: SendCloud, whose signature covers no body."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+
+from otp_service.sandbox.dev_config import merged
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
+from tests.delivery.gateway_config import through
+from tests.delivery.test_delivery_receipts import PUBLIC, record_of
+from tests.message_waits import settled
+from tests.running_service import WorldMaker
+
+HOOK_KEY = "hook key"
+
+
+def aurora_first(aurora: SendcloudSimulator, second: EimsSimulator) -> dict[str, Any]:
+    """Configure SendCloud before an EIMS gateway."""
+    config = through(second)
+    config["providers"] = {
+        "aurora": {
+            "type": "sendcloud",
+            "base_url": aurora.url,
+            "sms_user": "acme_sms",
+            "sms_key": "secret",
+            "hook_key": HOOK_KEY,
+            "template_id": 1234,
+            "timeout_seconds": 0.5,
+        },
+        "second": config["providers"]["first"],
+    }
+    return merged(config, {"server": {"public_url": PUBLIC}, "routes": [{"providers": ["aurora", "second"]}]})
+
+
+def hook(aurora: SendcloudSimulator, event: str = "deliver", **changes: Any) -> tuple[bytes, dict[str, str]]:
+    """Write a hook about the last message."""
+    message = aurora.messages[-1]
+    facts: dict[str, Any] = {"at": time.time(), "sms_id": message.sms_id, "custom_args": message.custom_args}
+    written = aurora.hooks.write(event, **facts | changes)
+    return written.body, {"Content-Type": written.content_type}
+
+
+@pytest.mark.parametrize("form", ["json", "form"])
+async def test_signed_hooks(make_world: WorldMaker, second: EimsSimulator, form: str) -> None:
+    """Both forms of a hook: undelivered fails over; the same hook again, and an older one, change nothing."""
+    async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
+        world = await make_world(aurora_first(aurora, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"aurora": ("sent", None)})
+        failed, headers = hook(aurora, "delivererror", status_code=580, form=form)
+        delivered, _ = hook(aurora, "deliver", form=form)
+
+        for body in (failed, failed, delivered):
+            reply = await world.caller(None).post("/v1/receipts/aurora", content=body, headers=headers)
+            assert reply.status_code == 200, reply.text
+
+        await settled(world, verification_id, {"aurora": ("undelivered", "transient"), "second": ("sent", None)})
+        assert len(second.messages) == 1
+        assert re.findall(r"\d{6}", second.messages[0].text) == [aurora.messages[0].values["code"]]
+
+
+async def test_a_wrong_signature_changes_nothing(make_world: WorldMaker, second: EimsSimulator) -> None:
+    """401 for a foreign key, an old timestamp and no signature at all; the tests of the gateway's page get 200."""
+    async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
+        world = await make_world(aurora_first(aurora, second))
+        verification_id = (await world.request()).json()["verification_id"]
+        await settled(world, verification_id, {"aurora": ("sent", None)})
+        before = await record_of(world, verification_id)
+        anybody = world.caller(None)
+        stranger = SendcloudSimulator(app_key="another key")
+        stranger.messages = aurora.messages
+
+        for body, headers in (hook(stranger), hook(aurora, at=time.time() - 49 * 3600), (b'{"event": "deliver"}', {})):
+            reply = await anybody.post("/v1/receipts/aurora", content=body, headers=headers)
+            assert (reply.status_code, reply.json()["code"]) == (401, "key_invalid")
+        assert (await anybody.get("/v1/receipts/aurora")).status_code == 200
+        assert (await anybody.post("/v1/receipts/aurora")).status_code == 200
+
+        assert await record_of(world, verification_id) == before
+
+
+async def test_a_captured_signature_is_worth_nothing_for_another_body(
+    make_world: WorldMaker, second: EimsSimulator
+) -> None:
+    """It covers a timestamp and a token only: used once for one fact, it is taken for that fact and for no other."""
+    async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
+        world = await make_world(aurora_first(aurora, second))
+        first = (await world.request()).json()["verification_id"]
+        await settled(world, first, {"aurora": ("sent", None)})
+        body, headers = hook(aurora)
+        await world.caller(None).post("/v1/receipts/aurora", content=body, headers=headers)
+        other = (await world.request("0812-1010-0056")).json()["verification_id"]
+        await settled(world, other, {"aurora": ("sent", None)})
+
+        forged = body.replace(first.encode(), other.encode()).replace(b"6281210100055", b"6281210100056")
+        reply = await world.caller(None).post("/v1/receipts/aurora", content=forged, headers=headers)
+
+        assert reply.status_code == 200
+        await settled(world, first, {"aurora": ("delivered", None)})
+        await settled(world, other, {"aurora": ("sent", None)})

@@ -1,0 +1,147 @@
+"""Whose address counts, as people in the field ran into it; a test's id is the case's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from tests.api.api_requests import ask
+from tests.config_parts import api_key, tenant
+from tests.log_capture import caught_logs
+from tests.problem_assertions import limited, pointed
+from tests.running_service import World, WorldMaker
+
+PROXY = "10.0.0.1"
+PROXIED: dict[str, Any] = {
+    "server": {"trusted_proxies": ["10.0.0.0/8"]},
+    "tenants": {"acme": tenant(api_key("app", "request"))},
+    "limits": {"client_ip": ["1/3600"]},
+}
+
+
+@pytest.fixture
+def numbers() -> Iterator[str]:
+    """Give numbers of Indonesia, each of a block of its own."""
+    return (f"0812{n:04d}0001" for n in count(1000))
+
+
+SPELLINGS = [
+    ("198.51.100.7:4711", "198.51.100.7:4712", "198.51.100.8:4711"),
+    ("198.51.100.7", " 198.51.100.7:80 ", "198.51.100.8"),
+    ('"198.51.100.7:1"', "::ffff:198.51.100.7", "198.51.100.8"),
+    ("[::ffff:198.51.100.7]:443", "::ffff:198.51.100.7:443", "198.51.100.8"),
+    ("[2001:db8::1]:443", "2001:db8::2", "[2001:db8:0:1::1]:443"),
+    ("[2001:db8::1]", '"[2001:db8::3]"', "2001:db8:0:1::1"),
+    ("2001:db8:0:0:0:0:0:1:443", "[2001:DB8::1]:5", "2001:db8:0:1::1"),
+    ("fe80::1%eth0", "[fe80::2%25en0]:99", "fe80:0:0:1::1"),
+]
+
+
+@pytest.mark.parametrize("spelled", SPELLINGS, ids=[f"C01-{n}" for n in range(len(SPELLINGS))])
+async def test_a_proxy_may_write_ports(
+    make_world: WorldMaker, numbers: Iterator[str], spelled: tuple[str, str, str]
+) -> None:
+    """Each client behind a proxy has its own budget, with ports, brackets, quotes, spaces or zones around it."""
+    world = await make_world(PROXIED)
+    first, again, other = spelled
+    assert (await ask(world, next(numbers), PROXY, forwarded=first)).status_code == 202
+    limited(await ask(world, next(numbers), PROXY, forwarded=again), "client_ip")
+    assert (await ask(world, next(numbers), PROXY, forwarded=other)).status_code == 202
+
+
+@pytest.mark.parametrize("spelled", SPELLINGS, ids=[f"C03-{n}" for n in range(len(SPELLINGS))])
+async def test_a_server_may_name_a_port(
+    make_world: WorldMaker, numbers: Iterator[str], spelled: tuple[str, str, str]
+) -> None:
+    """`client_ip` is read like a hop of a proxy: a port, brackets or a space in front stop no login."""
+    world = await make_world(PROXIED)
+    first, again, other = spelled
+    assert (await world.request(next(numbers), client_ip=first)).status_code == 202
+    limited(await world.request(next(numbers), client_ip=again), "client_ip")
+    assert (await world.request(next(numbers), client_ip=other)).status_code == 202
+
+
+NO_ADDRESSES = [
+    "",
+    " ",
+    "nowhere",
+    "203.0.113.9:",
+    "203.0.113.9:x",
+    "203.0.113.9:123456",
+    "[203.0.113.9]",
+    "[::1",
+    "::1]",
+    "[::1]x",
+    "203.0.113.9/32",
+    "203.0.113.9, 203.0.113.8",
+    ":80",
+    "[]:80",
+    "2001:db8:0:0:0:0:0:0:1:443",
+]
+
+
+@pytest.mark.parametrize("text", NO_ADDRESSES, ids=[f"C03-no-{n}" for n in range(len(NO_ADDRESSES))])
+async def test_what_is_no_address_says_so(world: World, text: str) -> None:
+    """A `client_ip` that is no address is 400 at the member."""
+    assert pointed(await world.request(client_ip=text))[0] == "/client_ip"
+
+
+@pytest.mark.parametrize(
+    "hop", ["unknown", "_hidden", "", "x" * 3000, "1.2.3.4:x", "1.2.3"], ids=lambda hop: f"C01-{hop[:9]}"
+)
+async def test_a_hop_that_cannot_be_read_escapes_no_limit(
+    make_world: WorldMaker, numbers: Iterator[str], hop: str
+) -> None:
+    """Whatever stands in front of it, the proxy that told of it is counted."""
+    world = await make_world(PROXIED)
+    assert (await ask(world, next(numbers), PROXY, forwarded=f"203.0.113.1, {hop or 'a b'}")).status_code == 202
+    limited(await ask(world, next(numbers), PROXY, forwarded=f"203.0.113.2, {hop or 'a b'}"), "client_ip")
+    limited(await ask(world, next(numbers), PROXY), "client_ip")
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "counted"),
+    [
+        pytest.param("1.1.1.1, 203.0.113.9", "203.0.113.9", id="C04-forged"),
+        pytest.param("203.0.113.9, 10.0.0.7:443", "203.0.113.9", id="C04-chain"),
+        pytest.param("::ffff:203.0.113.9", "203.0.113.9", id="C04-mapped"),
+        pytest.param("2001:db8::7", "2001:db8::9", id="C04-64"),
+        pytest.param("9.9.9.9, " * 6000 + "203.0.113.9", "203.0.113.9", id="C04-many"),
+    ],
+)
+async def test_the_last_hop_that_is_not_trusted_counts(
+    make_world: WorldMaker, numbers: Iterator[str], forwarded: str, counted: str
+) -> None:
+    """Forged hops in front change nothing; an IPv4 address in IPv6 is the same one, and a /64 is one client."""
+    world = await make_world(PROXIED)
+    assert (await world.request(next(numbers), client_ip=counted)).status_code == 202
+    limited(await ask(world, next(numbers), PROXY, forwarded=forwarded), "client_ip")
+
+
+@pytest.mark.parametrize("trusted", [[], ["10.0.0.0/8"]], ids=["C05-none", "C05-others"])
+async def test_a_forwarded_address_of_nobody_we_trust_is_told_once(
+    make_world: WorldMaker, numbers: Iterator[str], trusted: list[str]
+) -> None:
+    """The peer counts, and one line says so with its network: at 20 an hour an app behind such a proxy is dead."""
+    world = await make_world(PROXIED | {"server": {"trusted_proxies": trusted}})
+    with caught_logs() as logged:
+        assert (await ask(world, next(numbers), "172.16.5.9", forwarded="203.0.113.9")).status_code == 202
+        limited(await ask(world, next(numbers), "172.16.5.9", forwarded="203.0.113.8"), "client_ip")
+        assert (await ask(world, next(numbers), "198.51.100.7", forwarded="203.0.113.9")).status_code == 202
+    lines = [json.loads(line) for line in logged.getvalue().splitlines()]
+    [warning] = [line for line in lines if line["event"] == "forwarded_for_ignored"]
+    assert (warning["level"], warning["peer_network"]) == ("warning", "172.16.0.0/16")
+    assert "172.16.5.9" not in logged.getvalue() and "203.0.113" not in logged.getvalue()
+
+
+async def test_what_a_trusted_proxy_forwards_is_no_warning(make_world: WorldMaker, numbers: Iterator[str]) -> None:
+    """Nor is a call without the header."""
+    world = await make_world(PROXIED)
+    with caught_logs() as logged:
+        await ask(world, next(numbers), PROXY, forwarded="203.0.113.9")
+        await ask(world, next(numbers), "198.51.100.7")
+    assert "forwarded_for_ignored" not in logged.getvalue()

@@ -1,0 +1,95 @@
+"""A listener for receipts, and providers whose simulators send them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+from otp_service.domain.message import OutboundMessage
+from otp_service.domain.outcomes import Outcome
+from otp_service.domain.secret import Secret
+from otp_service.providers.config_fields import Base64Key
+from otp_service.providers.http_client import GatewayClient
+from otp_service.providers.kedasms.adapter import Kedasms
+from otp_service.providers.kedasms.config import KedasmsConfig
+from otp_service.providers.sendcloud.adapter import Sendcloud
+from otp_service.providers.sendcloud.config import SendcloudConfig
+from otp_service.sandbox.simulators.http_server import Request, Simulator, SimulatorResponse
+from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
+from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
+
+TO = "+6281210100055"
+
+
+APP_KEY = "app key"
+
+
+class Receiver(Simulator):
+    """Whoever a gateway calls: it keeps what came."""
+
+    def answer(self, _: Request) -> SimulatorResponse:
+        """Say that it was read."""
+        return SimulatorResponse(b"{}")
+
+    @property
+    def bodies(self) -> list[bytes]:
+        """What came, in the order in which it came."""
+        return [request.body for request in self.requests]
+
+
+def sending(message_id: str = "v1-ABC_7", receipt_url: str = "") -> OutboundMessage:
+    """Make a message."""
+    return OutboundMessage(message_id, TO, "ID", "81210100055", "kode 123456", "123456", 300, receipt_url=receipt_url)
+
+
+@contextlib.asynccontextmanager
+async def keda(simulator: KedasmsSimulator, clock: Callable[[], float] = time.time) -> AsyncIterator[Kedasms]:
+    """Run a simulator, and the adapter for it, whose clock it is."""
+    async with simulator:
+        config = KedasmsConfig(
+            base_url=simulator.url,
+            status_base_url=simulator.url,
+            api_key=Secret("kedasms-key"),
+            encryption_key=Base64Key(base64.b64encode(bytes(range(32))).decode()),
+        )
+        provider = Kedasms("keda", config, GatewayClient(2.0), clock)
+        yield provider
+        await provider.close()
+
+
+@contextlib.asynccontextmanager
+async def aurora(simulator: SendcloudSimulator) -> AsyncIterator[Sendcloud]:
+    """Run a simulator, and the adapter for it."""
+    async with simulator:
+        config = SendcloudConfig(
+            base_url=simulator.url,
+            sms_user="acme_sms",
+            sms_key=Secret("secret"),
+            template_id=1234,
+            hook_key=Secret(APP_KEY),
+        )
+        provider = Sendcloud("aurora", config, GatewayClient(2.0))
+        yield provider
+        await provider.close()
+
+
+async def sent(provider: Kedasms | Sendcloud, message: OutboundMessage) -> None:
+    """Send a message that has to be taken."""
+    assert (await provider.send(message)).outcome is Outcome.ACCEPTED
+
+
+async def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
+    """Wait for something that comes by itself."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+LATE_AND_DOUBLED = (ScriptedReceipt("sent"), ScriptedReceipt("delivered", after=0.05, times=2))
+
+
+OUT_OF_ORDER = (ScriptedReceipt("delivered"), ScriptedReceipt("sent", after=0.05))

@@ -1,0 +1,108 @@
+"""A client of a running sandbox, and the configuration that makes it quick."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from otp_service.sandbox.dev_config import API_KEY
+from tests.service_process import Service
+
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Nothing here speaks TLS, and to read every root certificate takes longer than most of these tests."""
+
+
+def caller(url: str = "") -> httpx.AsyncClient:
+    """Make a client that has the key of `dev`, for a service at `url`."""
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    return httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, verify=NO_TLS)
+
+
+class Sandbox:
+    """A running sandbox and a caller that has its key."""
+
+    def __init__(self, service: Service, client: httpx.AsyncClient, written: Path) -> None:
+        self.service = service
+        self.client = client
+        self.written = written
+        self.url = str(client.base_url).rstrip("/")
+
+    async def gateways(self) -> dict[str, dict[str, Any]]:
+        """Look at the gateways, by name."""
+        shown = (await self.client.get("/dev/gateways")).json()["gateways"]
+        return {gateway["name"]: gateway for gateway in shown}
+
+    async def gateway(self, name: str, *, listening: bool, seconds: float = 3.0) -> dict[str, Any]:
+        """Wait until a gateway listens, or does not."""
+        async with asyncio.timeout(seconds):
+            while (shown := (await self.gateways())[name])["listening"] is not listening:
+                await asyncio.sleep(0.02)
+        return shown
+
+    async def script(self, name: str, script: Any) -> httpx.Response:
+        """Script a gateway."""
+        return await self.client.post(f"/dev/gateways/{name}", json=script)
+
+    async def request(self, phone: str) -> str:
+        """Request a code: the verification's id."""
+        response = await self.client.post("/v1/request-code", json={"phone": phone, "purpose": "login"})
+        assert response.status_code == 202, response.text
+        verification_id: str = response.json()["verification_id"]
+        return verification_id
+
+    async def texts(self, phone: str, count: int = 1, seconds: float = 5.0) -> list[tuple[str, str]]:
+        """Wait for texts to a number, newest first: who took each, and the code in it."""
+        async with asyncio.timeout(seconds):
+            while True:
+                messages = (await self.client.get("/dev/messages")).json()["messages"]
+                found = [(one["provider"], one["text"]) for one in messages if one["to"] == phone]
+                if len(found) >= count:
+                    return [(provider, _code_in(text)) for provider, text in found]
+                await asyncio.sleep(0.01)
+
+    async def verify(self, verification_id: str, code: str) -> int:
+        """Verify a code: the status."""
+        body = {"verification_id": verification_id, "code": code}
+        return (await self.client.post("/v1/verify-code", json=body)).status_code
+
+    async def deliveries(self, verification_id: str) -> list[tuple[str, str, str | None]]:
+        """Read what became of a message: each provider tried, how it stands there, and what went wrong."""
+        response = await self.client.get(f"/v1/verifications/{verification_id}")
+        return [(one["provider"], one["status"], one["error"]) for one in response.json()["deliveries"]]
+
+    async def delivered(
+        self, verification_id: str, expected: tuple[str, str, str | None], seconds: float = 5.0
+    ) -> list[tuple[str, str, str | None]]:
+        """Wait until a message stands as expected at its last provider; how it stands with all of them then."""
+        async with asyncio.timeout(seconds):
+            while not (found := await self.deliveries(verification_id)) or found[-1] != expected:
+                await asyncio.sleep(0.02)
+        return found
+
+
+def _code_in(text: str) -> str:
+    found = re.search(r"\b\d{6}\b", text)
+    assert found, text
+    return found[0]
+
+
+OVERLAY = """
+[hashing]
+time_cost = 1
+memory_kib = 8
+allow_weak = true
+[delivery]
+hold_seconds = 0.3
+[providers.jakarta]
+timeout_seconds = 0.5
+[providers.keda]
+timeout_seconds = 0.5
+[providers.surabaya]
+timeout_seconds = 0.5
+report_poll_seconds = 0.1
+"""

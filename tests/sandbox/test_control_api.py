@@ -1,0 +1,127 @@
+"""The desk of the sandbox: which scripts it takes, what it shows of them, and how it refuses the rest."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from tests.sandbox.sandbox_client import Sandbox, caller
+
+
+async def test_a_gateway_may_stay_down(sandbox: Sandbox) -> None:
+    """Until it is told otherwise; that is shown, and its port is refused meanwhile."""
+    shown = (await sandbox.script("hub", {"always": "down"})).json()
+    assert (shown["listening"], shown["script"]["always"]) == (False, "down")
+    async with caller() as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.post(shown["address"] + "/Login")
+        await sandbox.script("hub", {"always": None})
+        await sandbox.gateway("hub", listening=True)
+        assert (await client.post(shown["address"] + "/Login")).status_code == 415
+
+
+STEP = "/next/0"
+REFUSED: list[tuple[str, object, str]] = [
+    ("keda", b"", ""),
+    ("keda", b"[" * 9000, ""),
+    ("keda", [], ""),
+    ("keda", {"net": []}, "/net"),
+    ("keda", {"next": None}, "/next"),
+    ("keda", {"next": "hang"}, "/next"),
+    ("keda", {"next": ["sleep"]}, STEP),
+    ("keda", {"next": [True]}, STEP),
+    ("keda", {"next": [{}]}, STEP),
+    ("keda", {"next": ["hang", {"say": 402, "status": 503}]}, "/next/1"),
+    ("keda", {"next": [{"say": 200}]}, STEP + "/say"),
+    ("keda", {"next": [{"say": "402"}]}, STEP + "/say"),
+    ("keda", {"next": [{"message": "x"}]}, STEP),
+    ("keda", {"next": [{"status": 503, "message": "x"}]}, STEP + "/message"),
+    ("keda", {"next": [{"status": 99}]}, STEP + "/status"),
+    ("keda", {"next": [{"status": 503, "headers": {"A": "b\r\nC: d"}}]}, STEP + "/headers"),
+    ("keda", {"next": [{"slow": 0}]}, STEP + "/slow"),
+    ("keda", {"next": [{"down": 1, "more": 1}]}, STEP + "/more"),
+    ("keda", {"always": ["hang"]}, "/always"),
+    ("jakarta", {"always": {"say": 0}}, "/always/say"),
+    ("jakarta", {"always": {"say": -1, "message": "x"}}, "/always/message"),
+    ("aurora", {"always": {"say": 200}}, "/always/say"),
+    ("hub", {"always": {"say": -1}}, "/always/say"),
+    ("keda", {"receipts": {}}, "/receipts/say"),
+    ("keda", {"receipts": "delivered"}, "/receipts"),
+    ("keda", {"receipts": {"say": "read"}}, "/receipts/say"),
+    ("keda", {"receipts": [{"say": "sent"}, {"say": "sent", "times": 0}]}, "/receipts/1/times"),
+    ("keda", {"receipts": {"say": "delivered", "after": -1}}, "/receipts/after"),
+    ("keda", {"receipts": {"say": "delivered", "url": "ftp://x"}}, "/receipts/url"),
+    ("keda", {"receipts": {"say": "delivered", "reason": "REJECTED"}}, "/receipts/reason"),
+    ("keda", {"receipts": {"say": "undelivered", "reason": 500}}, "/receipts/reason"),
+    ("aurora", {"receipts": [{"say": "undelivered", "reason": 700}]}, "/receipts/0/reason"),
+    ("aurora", {"receipts": [{"say": "undelivered", "reason": "REJECTED"}]}, "/receipts/0/reason"),
+    ("jakarta", {"receipts": {"say": "delivered", "times": 2}}, "/receipts/times"),
+    ("jakarta", {"receipts": {"say": "delivered", "url": "http://127.0.0.1:1/"}}, "/receipts/url"),
+    ("hub", {"receipts": {"say": "delivered"}}, "/receipts"),
+    ("aurora", {"form": "xml"}, "/form"),
+    ("keda", {"form": "json"}, "/form"),
+]
+
+
+async def test_a_script_is_read_strictly(sandbox: Sandbox) -> None:
+    """A problem with the place of the mistake, and nothing changes, also what was right beside it."""
+    before = await sandbox.gateways()
+    for name, script, pointer in REFUSED:
+        beside = {"next": ["cut"], "always": "hang"} if isinstance(script, dict) else {}
+        body = script if isinstance(script, bytes) else json.dumps(beside | script if beside else script).encode()  # type: ignore[operator]
+        headers = {"Content-Type": "application/json"}
+        response = await sandbox.client.post(f"/dev/gateways/{name}", content=body, headers=headers)
+        problem = response.json()
+        assert (response.status_code, response.headers["content-type"]) == (400, "application/problem+json"), script
+        assert problem["code"] == "request_malformed"
+        assert [mistake["pointer"] for mistake in problem["errors"]] == [pointer], (script, problem)
+    assert {name: one["script"] for name, one in (await sandbox.gateways()).items()} == {
+        name: one["script"] for name, one in before.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "media_type", "status", "code"),
+    [
+        ("POST", "/dev/gateways/nobody", "application/json", 404, "not_found"),
+        ("GET", "/dev/gateways/nobody", "", 404, "not_found"),
+        ("POST", "/dev/gateways", "application/json", 405, "method_not_allowed"),
+        ("DELETE", "/dev/gateways/keda", "", 405, "method_not_allowed"),
+        ("POST", "/dev/gateways/keda", "text/plain", 415, "media_type_unsupported"),
+        ("PUT", "/dev/gateways", "", 405, "method_not_allowed"),
+        ("GET", "/dev/gatewaysandmore", "", 404, "not_found"),
+    ],
+)
+async def test_what_else_is_asked_is_refused(
+    sandbox: Sandbox, *, method: str, path: str, media_type: str, status: int, code: str
+) -> None:
+    """With a problem of the service's own kind; a page of another origin cannot send JSON."""
+    response = await sandbox.client.request(method, path, content=b"{}", headers={"Content-Type": media_type})
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert (status != 405) or response.headers["allow"].startswith("GET, HEAD, OPTIONS")
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"), [("/dev/gateways", "GET, HEAD, OPTIONS"), ("/dev/gateways/keda", "GET, HEAD, OPTIONS, POST")]
+)
+async def test_options_and_head(sandbox: Sandbox, path: str, allow: str) -> None:
+    """OPTIONS names the methods, and HEAD is GET without a body, as on the service's own paths."""
+    options = await sandbox.client.options(path)
+    assert (options.status_code, options.headers["allow"]) == (204, allow)
+    head = await sandbox.client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_every_kind_of_step_can_be_scripted(sandbox: Sandbox) -> None:
+    """What is left of a script is shown in the words that it came in."""
+    script = {
+        "next": [None, "hang", "hang-unsent", "cut", "cut-unsent", "down", {"slow": 0.1}, {"down": 9},
+                 {"say": 402, "message": "Insufficient balance"}, {"status": 502, "body": "x", "headers": {"A": "b"}}],
+        "always": {"say": 599},
+    }  # fmt: skip
+    shown = (await sandbox.script("keda", script)).json()["script"]
+    assert {key: shown[key] for key in script} == script
+    again = (await sandbox.client.get("/dev/gateways/keda")).json()
+    assert again["script"] == shown

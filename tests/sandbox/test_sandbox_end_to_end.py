@@ -1,0 +1,138 @@
+"""`otp-service sandbox` as an integrator has it: a number for each gateway, failures and receipts as scripted."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from otp_service.domain.message import ReceiptRequest
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
+from otp_service.domain.secret import Secret
+from otp_service.providers.sendcloud.webhook import parse_webhook
+from tests.sandbox.receipt_listener import Receiver, until
+from tests.sandbox.sandbox_client import Sandbox
+
+NUMBERS = [
+    ("+6281110100055", "jakarta"),
+    ("+6281210100055", "keda"),
+    ("+6281310100055", "aurora"),
+    ("+6281410100055", "hub"),
+    ("+6281510100055", "surabaya"),
+    ("+6281710100055", "keda"),
+    ("+6591234567", "keda"),
+]
+
+
+@pytest.mark.parametrize(("phone", "gateway"), NUMBERS)
+async def test_a_number_leads_to_its_gateway(sandbox: Sandbox, phone: str, gateway: str) -> None:
+    """The text arrives in that simulator and in no other, and its code verifies."""
+    verification_id = await sandbox.request(phone)
+    [(provider, code)] = await sandbox.texts(phone)
+
+    assert provider == gateway
+    assert await sandbox.verify(verification_id, code) == 200
+    shown = (await sandbox.gateways())[gateway]
+    assert phone in [message["to"] for message in shown["messages"]]
+    assert shown["taken"] >= 1
+
+
+async def test_messages_look_as_those_of_dev(sandbox: Sandbox) -> None:
+    """Newest first, with the same members; the page is there too."""
+    for phone in ("+6281110100060", "+6281510100060"):
+        await sandbox.request(phone)
+        await sandbox.texts(phone)
+    messages = (await sandbox.client.get("/dev/messages")).json()["messages"]
+    page = await sandbox.client.get("/")
+
+    assert [message["to"] for message in messages[:2]] == ["+6281510100060", "+6281110100060"]
+    assert all(message.keys() == {"id", "to", "text", "provider", "sent_at"} for message in messages)
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("phone", "first", "step", "error", "second"),
+    [
+        ("+6281510100071", "surabaya", {"say": -12}, "transient", "keda"),
+        ("+6281510100072", "surabaya", {"down": 0.3}, "transient", "keda"),
+        (
+            "+6281710100074",
+            "keda",
+            {"status": 503, "headers": {"Retry-After": "1"}, "body": "<"},
+            "transient",
+            "aurora",
+        ),
+        ("+6281710100075", "keda", "cut-unsent", "ambiguous", "aurora"),
+    ],
+)
+async def test_a_scripted_failure_fails_over(
+    sandbox: Sandbox, *, phone: str, first: str, step: object, error: str, second: str
+) -> None:
+    """The next gateway of the route takes it; what may have been taken only after it was held."""
+    assert (await sandbox.script(first, {"next": [step]})).json()["script"]["next"] == [step]
+    verification_id = await sandbox.request(phone)
+    [(provider, code)] = await sandbox.texts(phone)
+
+    assert provider == second
+    tried = await sandbox.deliveries(verification_id)
+    assert [one[::2] for one in tried[:1]] == [(first, error)]
+    assert await sandbox.verify(verification_id, code) == 200
+    assert (await sandbox.gateway(first, listening=True))["script"]["next"] == []
+
+
+async def test_a_text_that_hangs_comes_twice_with_one_code(sandbox: Sandbox) -> None:
+    """It was taken and nobody knew: after the hold the other gateway sends the same code."""
+    phone = "+6281710100080"
+    await sandbox.script("keda", {"next": ["hang"]})
+    verification_id = await sandbox.request(phone)
+    texts = await sandbox.texts(phone, 2)
+
+    assert sorted(provider for provider, _ in texts) == ["aurora", "keda"]
+    [code] = {code for _, code in texts}
+    assert await sandbox.verify(verification_id, code) == 200
+
+
+async def test_receipts_are_told_as_scripted(sandbox: Sandbox) -> None:
+    """Doubled, signed, as a form, to another address: the adapter believes them, and what was answered is shown."""
+    before = (await sandbox.gateways())["aurora"]["script"]
+    async with Receiver() as receiver:
+        told = {"say": "undelivered", "reason": 500, "times": 2, "url": receiver.url + "/hook"}
+        assert (await sandbox.script("aurora", {"receipts": told, "form": "form"})).status_code == 200
+        verification_id = await sandbox.request("+6281310100090")
+        await until(lambda: len(receiver.requests) == 2)
+        restored = await sandbox.script("aurora", {"receipts": before["receipts"], "form": "json"})
+
+    assert restored.json()["script"] == before
+    calls = restored.json()["receipts"][:2]
+    assert [(call["url"], call["status"]) for call in calls] == [(receiver.url + "/hook", 200)] * 2
+    [first, second] = receiver.bodies
+    assert first == second
+    form = receiver.requests[0].headers["content-type"]
+    call = ReceiptRequest("POST", receiver.url, None, time.time(), content_type=form, body=first)
+    [receipt] = parse_webhook(call, Secret("sandbox-hook-key"))
+    assert (receipt.message_id, receipt.to) == (verification_id, "6281310100090")
+    assert (receipt.status, receipt.error) == (DeliveryStatus.UNDELIVERED, Outcome.RECIPIENT_INVALID)
+
+
+@pytest.mark.parametrize(
+    ("phone", "gateway", "receipts", "expected"),
+    [
+        ("+6281210100091", "keda", {"say": "delivered", "times": 2}, ("delivered", None)),
+        ("+6281310100092", "aurora", [{"say": "delivered"}, {"say": "sent", "after": 0.05}], ("delivered", None)),
+        ("+6281310100093", "aurora", {"say": "undelivered", "reason": 510}, ("undelivered", "transient")),
+        ("+6281510100094", "surabaya", {"say": "delivered"}, ("delivered", None)),
+    ],
+)
+async def test_what_is_told_reaches_the_service(
+    sandbox: Sandbox, *, phone: str, gateway: str, receipts: object, expected: tuple[str, str | None]
+) -> None:
+    """A callback, events and a report are believed, whatever their order and number, and stand in the verification."""
+    before = (await sandbox.gateways())[gateway]["script"]["receipts"]
+    assert (await sandbox.script(gateway, {"receipts": receipts})).status_code == 200
+    verification_id = await sandbox.request(phone)
+    await sandbox.delivered(verification_id, (gateway, *expected))
+    told = (await sandbox.script(gateway, {"receipts": before})).json()["receipts"]
+
+    assert {call["status"] for call in told} <= {200}
+    assert bool(told) is (gateway != "surabaya")
+    assert all(call["url"].startswith(f"{sandbox.url}/v1/receipts/{gateway}") for call in told[:1])

@@ -1,0 +1,212 @@
+"""What simulated gateways tell of their messages: by themselves, as scripted, and as their documents write it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from urllib.parse import parse_qsl
+
+import pytest
+
+from otp_service.domain.message import Receipt, ReceiptRequest
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
+from otp_service.domain.secret import Secret
+from otp_service.providers.sendcloud.webhook import parse_webhook
+from otp_service.sandbox.simulators.http_server import Cut, Hang, Respond, SimulatorResponse
+from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
+from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt, Word
+from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
+from otp_service.sandbox.simulators.sendcloud_webhooks import RETRIES_AFTER_SECONDS, Form
+from tests.sandbox.receipt_listener import (
+    APP_KEY,
+    LATE_AND_DOUBLED,
+    OUT_OF_ORDER,
+    TO,
+    Receiver,
+    aurora,
+    keda,
+    sending,
+    sent,
+    until,
+)
+
+NOW = 1_712_123_456.0
+SMS_ID = "1712123456000_19999_0_29999_qrwnpq"
+NOT_READ = Respond(SimulatorResponse(b"", 500))
+
+
+async def test_kedasms_posts_the_callback_of_its_document() -> None:
+    """To the address that the message came with, under a `msgid` of its own, with these members and no other."""
+    simulator = KedasmsSimulator(clock=lambda: NOW)
+    simulator.receipts = [ScriptedReceipt()]
+    async with Receiver() as receiver, keda(simulator, clock=lambda: NOW) as provider:
+        await sent(provider, sending(receipt_url=receiver.url + "/v1/receipts/keda/t"))
+        await until(lambda: len(simulator.sent_receipts) == 1)
+
+    [request], [receipt], [message] = receiver.requests, simulator.sent_receipts, simulator.messages
+    assert (request.method, request.target) == ("POST", "/v1/receipts/keda/t")
+    assert request.headers["content-type"] == "application/json"
+    assert list(json.loads(request.body).items()) == [
+        ("msgid", message.msgid),
+        ("status", "DELIVERED"),
+        ("recipient", TO),
+        ("sender", "KedaSMS"),
+        ("sent_time", "2024-04-03T05:50:56Z"),
+        ("delivered_time", "2024-04-03T05:50:56Z"),
+        ("cost", "0.05"),
+    ]
+    assert (receipt.url, receipt.status, receipt.hook.body) == (message.callback_url, 200, request.body)
+
+
+@pytest.mark.parametrize(
+    ("told", "keyword"),
+    [
+        (ScriptedReceipt("sent"), "SENT"),
+        (ScriptedReceipt("undelivered"), "UNDELIVERED"),
+        (ScriptedReceipt("undelivered", reason="REJECTED"), "REJECTED"),
+    ],
+)
+async def test_kedasms_says_a_keyword(told: ScriptedReceipt, keyword: str) -> None:
+    """The callback and the status by `msgid` agree, and only what was delivered has the time of it."""
+    simulator = KedasmsSimulator()
+    async with Receiver() as receiver, keda(simulator) as provider:
+        await sent(provider, sending(receipt_url=receiver.url))
+        message = simulator.messages[0]
+        assert await simulator.send_receipt(message, told) == [200]
+        await provider.fetch_report(message.msgid)
+        asked = json.loads(simulator.answer(simulator.requests[-1]).body)["data"]
+
+    body = json.loads(receiver.bodies[0])
+    assert (body["status"], asked["status"]) == (keyword, keyword)
+    assert "delivered_time" not in body | asked
+    assert asked["message"] == "kode 123456"
+
+
+EVENTS: list[tuple[Form, Word, int | None, str, int]] = [
+    ("json", "sent", None, "Requested", 1),
+    ("json", "delivered", None, "Delivered", 20),
+    ("json", "undelivered", None, "Failed", 5),
+    ("json", "undelivered", 500, "Failed", 5),
+    ("json", "undelivered", 430, "Suppressed", 4),
+    ("form", "sent", None, "request", 1),
+    ("form", "delivered", None, "deliver", 2),
+    ("form", "undelivered", 580, "delivererror", 5),
+    ("form", "undelivered", 410, "workererror", 4),
+]
+STATUSES = {"sent": None, "delivered": DeliveryStatus.DELIVERED, "undelivered": DeliveryStatus.UNDELIVERED}
+
+
+@pytest.mark.parametrize(("form", "say", "reason", "event", "number"), EVENTS)
+async def test_sendcloud_posts_an_event(form: Form, say: Word, reason: int | None, event: str, number: int) -> None:
+    """As either page writes it, signed, with our arguments echoed: the adapter believes and understands it."""
+    simulator = SendcloudSimulator(app_key=APP_KEY, form=form, clock=lambda: NOW)
+    simulator.receipts = [ScriptedReceipt(say, reason=reason)]
+    async with Receiver() as receiver, aurora(simulator) as provider:
+        simulator.hook_url = receiver.url + "/v1/receipts/aurora"
+        await sent(provider, sending())
+        await until(lambda: len(simulator.sent_receipts) == 1)
+
+    [request] = receiver.requests
+    body = json.loads(request.body) if form == "json" else dict(parse_qsl(request.body.decode()))
+    assert (request.method, request.target) == ("POST", "/v1/receipts/aurora")
+    assert (body["event"], int(body["eventType"])) == (event, number)
+    assert body.get("smsIds", json.dumps([body.get("smsId")])) == json.dumps([f"{SMS_ID}${TO[1:]}"])
+    content_type = request.headers["content-type"]
+    call = ReceiptRequest("POST", "https://x", None, NOW, content_type=content_type, body=request.body)
+    [receipt] = parse_webhook(call, Secret(APP_KEY))
+    error = {500: Outcome.RECIPIENT_INVALID, 430: Outcome.RECIPIENT_BLOCKED, 410: Outcome.RECIPIENT_BLOCKED}
+    wrong = None if say != "undelivered" else error.get(reason or 0, Outcome.TRANSIENT)
+    expected = Receipt("v1-ABC_7", STATUSES[say], wrong, provider_message_id=SMS_ID, to=TO[1:], once=receipt.once)
+    assert receipt == expected
+
+
+async def test_sendcloud_calls_until_it_hears_200() -> None:
+    """Other answers, a cut and a silence of more than its time are tried again, with the same bytes."""
+    simulator = SendcloudSimulator(app_key=APP_KEY, retry_factor=1e-6)
+    simulator.answer_seconds = 0.1
+    async with Receiver() as receiver, aurora(simulator) as provider:
+        receiver.script(NOT_READ, Respond(SimulatorResponse(b"", 202)), Cut(), Hang(), None)
+        await sent(provider, sending())
+        told = await simulator.send_receipt(simulator.messages[0], ScriptedReceipt(url=receiver.url))
+
+    assert told == [200]
+    assert [one.status for one in simulator.sent_receipts] == [500, 202, 0, 0, 200]
+    assert len(set(receiver.bodies)) == 1
+
+
+async def test_sendcloud_gives_up_after_seven_retries() -> None:
+    """The documented schedule, scaled: eight calls, and no more."""
+    assert RETRIES_AFTER_SECONDS == (180, 600, 1800, 3600, 21600, 43200, 86400)
+    simulator = SendcloudSimulator(app_key=APP_KEY, retry_factor=1e-6)
+    async with Receiver() as receiver, aurora(simulator) as provider:
+        receiver.always = NOT_READ
+        await sent(provider, sending())
+        began = asyncio.get_running_loop().time()
+        assert await simulator.send_receipt(simulator.messages[0], ScriptedReceipt(url=receiver.url)) == [500]
+        took = asyncio.get_running_loop().time() - began
+
+    assert [one.status for one in simulator.sent_receipts] == [500] * 8
+    assert took >= sum(RETRIES_AFTER_SECONDS) * 1e-6
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [(LATE_AND_DOUBLED, ["SENT", "DELIVERED", "DELIVERED"]), (OUT_OF_ORDER, ["DELIVERED", "SENT"])],
+)
+async def test_a_script_is_told_in_its_order(script: Sequence[ScriptedReceipt], said: list[str]) -> None:
+    """Late, doubled and out of order; a script that is changed is for later messages."""
+    simulator = KedasmsSimulator()
+    simulator.receipts = script
+    async with Receiver() as receiver, keda(simulator) as provider:
+        await sent(provider, sending(receipt_url=receiver.url))
+        simulator.receipts = ()
+        await sent(provider, sending("v2", receiver.url))
+        await until(lambda: len(receiver.requests) >= len(said))
+        await asyncio.sleep(0.02)
+        first = simulator.messages[0].msgid
+
+    told = [json.loads(body) for body in receiver.bodies]
+    assert [one["status"] for one in told] == said
+    assert {one["msgid"] for one in told} == {first}
+
+
+async def test_a_script_may_name_another_address() -> None:
+    """A message without one of its own is told of there; without any, it is only remembered."""
+    simulator = KedasmsSimulator()
+    async with Receiver() as receiver, keda(simulator) as provider:
+        await sent(provider, sending())
+        message = simulator.messages[0]
+        assert await simulator.send_receipt(message, ScriptedReceipt()) == []
+        assert simulator.statuses == {message.msgid: "DELIVERED"}
+        assert await simulator.send_receipt(message, ScriptedReceipt("sent", url=receiver.url + "/elsewhere?a=b")) == [
+            200
+        ]
+
+    assert [request.target for request in receiver.requests] == ["/elsewhere?a=b"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/nobody", "nothing", "http://[", "http://127.0.0.1:99999/"])
+async def test_a_call_that_nobody_answers_is_kept_with_status_0(url: str) -> None:
+    """And is not tried again where no document says so."""
+    simulator = KedasmsSimulator()
+    async with keda(simulator) as provider:
+        await sent(provider, sending())
+        assert await simulator.send_receipt(simulator.messages[0], ScriptedReceipt(url=url)) == [0]
+    assert [(one.url, one.status) for one in simulator.sent_receipts] == [(url, 0)]
+
+
+async def test_a_simulator_that_closes_leaves_nothing_behind() -> None:
+    """What waits for its time, for an answer or for its next try ends: no task is left, and nothing is told later."""
+    before = asyncio.all_tasks()
+    async with Receiver() as receiver:
+        receiver.script(Hang(), NOT_READ)
+        simulator = SendcloudSimulator(app_key=APP_KEY, hook_url=receiver.url)
+        async with aurora(simulator) as provider:
+            for script in ([ScriptedReceipt()], [ScriptedReceipt()], [ScriptedReceipt(after=60)]):
+                simulator.receipts = script
+                await sent(provider, sending(f"v{len(simulator.messages)}"))
+            await until(lambda: len(receiver.requests) == 2 and len(simulator.sent_receipts) == 1)
+            assert len(asyncio.all_tasks() - before) > 3
+    assert asyncio.all_tasks() == before
+    assert [one.status for one in simulator.sent_receipts] == [500]

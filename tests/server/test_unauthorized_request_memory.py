@@ -1,0 +1,63 @@
+"""What cannot be authorized costs no memory, however much of it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.server.raw_http_client import CHUNKED, CLOSING, LIVEZ, connected, rss_kib
+from tests.service_process import Service
+
+MOST = 120_000_000
+GROWTH_KIB = 12_000
+
+STREAMS = {
+    "trailers": (CHUNKED + b"0\r\n", b"X-Trailer: aaaaaaaaaaaaaaaa\r\n"),
+    "one trailer": (CHUNKED + b"0\r\nX: ", b"a" * 64),
+    "extensions": (CHUNKED + b"1;", b"a" * 64),
+    "tiny chunks": (CHUNKED, b"1\r\na\r\n"),
+    "headers": (b"GET /livez HTTP/1.1\r\n", b"X: a\r\n"),
+    "a body that is too large": (
+        CHUNKED.replace(b"Transfer-Encoding: chunked", b"Content-Length: 999999999"),
+        b"a" * 64,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+async def test_streams_without_an_end(service: Service, url: str, name: str) -> None:
+    """120 MB of anything that is no request, over as many connections as that takes, leave the memory as it was."""
+    start, block = STREAMS[name]
+    before, sent = rss_kib(service.pid), 0
+    while sent < MOST:
+        async with connected(url) as wire:
+            await wire.send(start)
+            sent += (await wire.flood(block * (65_536 // len(block)), MOST))[0]
+    assert rss_kib(service.pid) - before < GROWTH_KIB
+
+
+async def test_requests_that_nobody_waits_for(service: Service, url: str) -> None:
+    """Requests that are sent without reading an answer are taken no faster than answers are: the sender waits."""
+    before, sent = rss_kib(service.pid), 0
+    async with connected(url) as wire:
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        while sent < MOST and await wire.send(LIVEZ * 2000):
+            sent += 2000 * len(LIVEZ)
+    assert rss_kib(service.pid) - before < GROWTH_KIB
+    assert sent < MOST
+
+
+async def test_requests_in_many_pieces(service: Service, url: str) -> None:
+    """Ten connections that each send 3 MB of requests at once are answered, and the memory stays as it was."""
+    before = rss_kib(service.pid)
+
+    async def one() -> int:
+        async with connected(url) as wire:
+            sending = asyncio.create_task(wire.send(LIVEZ * 3000 + CLOSING))
+            answered = await wire.rest(60)
+            await sending
+            return answered.count(b"HTTP/1.1 200")
+
+    assert await asyncio.gather(*(one() for _ in range(10))) == [3001] * 10
+    assert rss_kib(service.pid) - before < GROWTH_KIB

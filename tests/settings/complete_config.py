@@ -1,0 +1,107 @@
+"""A configuration with a provider of every type, and the values of its secrets."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from typing import Any
+
+from otp_service.settings import parse
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+
+
+DOCUMENT = """
+[server]
+port = 8000
+trusted_proxies = ["10.0.0.0/8"]
+[redis]
+url = "env:REDIS_URL"
+[keys]
+current = "k1"
+index = "k1"
+k1 = "env:KEY"
+[tokens]
+issuer = "https://otp.example.com"
+current = "t1"
+t1 = "env:PEM"
+[hashing]
+[tenants.acme]
+brand = "Acme"
+country = "ID"
+countries = ["ID", "SG"]
+purposes = ["login"]
+api_keys = [{ id = "web", sha256 = "%(a)s", scopes = ["request"] }, { id = "app", sha256 = "%(b)s" }]
+[tenants.acme.policy]
+[tenants.acme.templates.id]
+default = "{brand}: {code}"
+[providers.jakarta]
+type = "eims"
+base_url = "http://127.0.0.1:20003"
+account = "acme"
+password = "env:PASSWORD"
+price = { ID = "0.015", default = "0.05" }
+[providers.keda]
+type = "kedasms"
+api_key = "env:PASSWORD"
+encryption_key = "env:KEY"
+[providers.aurora]
+type = "sendcloud"
+sms_user = "acme"
+sms_key = "env:PASSWORD"
+template_id = 1234
+[providers.hub]
+type = "smshub"
+base_url = "https://hub.example.edu/api"
+program_sid = "env:PASSWORD"
+program_key = "env:PASSWORD"
+[providers.twilio]
+type = "twilio"
+account_sid = "AC1"
+auth_token = "env:PASSWORD"
+from = "+15005550006"
+[providers.vonage]
+type = "vonage"
+api_key = "a1b2c3d4"
+api_secret = "env:PASSWORD"
+from = "Acme"
+[providers.own]
+type = "http"
+url = "https://sms.example.com/send?to={to}"
+headers = { Authorization = "env:PASSWORD", Idempotency-Key = "{message_id}" }
+body = '{"text": "{text}"}'
+[providers.box]
+type = "inbox"
+[[routes]]
+country = "ID"
+prefix = "+62811"
+providers = ["jakarta", { name = "keda", weight = 3 }]
+[[routes]]
+providers = ["aurora"]
+[delivery]
+[limits]
+""" % {"a": "a" * 64, "b": "b" * 64}
+
+
+PASSWORD = "hunter2-hunter2"
+
+
+Edit = tuple[str, Any]
+"""Where, and what is put there; None takes the key out (TOML has no null)."""
+
+
+def edit(*edits: Edit) -> dict[str, Any]:
+    """The config with these values put in (`("routes.0.providers", [])`), or taken out."""
+    document: Any = copy.deepcopy(parse(DOCUMENT))
+    for path, value in edits:
+        *way, last = (int(part) if part.isdigit() else part for part in path.split("."))
+        table = document
+        for part in way:
+            table = table.setdefault(part, {}) if isinstance(table, dict) else table[part]
+        if value is None:
+            del table[last]
+        elif isinstance(table, list) and last == len(table):
+            table.append(value)
+        else:
+            table[last] = value
+    return dict(document)

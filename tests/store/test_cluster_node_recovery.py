@@ -1,0 +1,129 @@
+"""A cluster with a node that is away: what is left behind on the others is claimed and sent all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+from litestar.types import ASGIApp
+from redis.asyncio import Redis
+from redis.crc import key_slot
+
+from otp_service.bootstrap import build_app
+from otp_service.delivery.outbox_worker import OutboxWorker
+from otp_service.observability import METRICS
+from otp_service.providers.inbox import Inbox
+from otp_service.sandbox.dev_config import API_KEY, dev_config, merged
+from otp_service.settings import Settings, load
+from otp_service.store import verifications
+from otp_service.store.keys import Partition, ProviderKeys, partition_of_id
+from otp_service.store.scripts import override_clock
+from tests.running_service import CHEAP_HASH, lifespan
+from tests.store.redis_servers import HOST, SLOTS, Server, cluster
+
+REQUESTS = 36
+SHARE = SLOTS // 3 + 1
+
+
+@pytest.fixture(autouse=True)
+def _servers_clock() -> Iterator[None]:
+    """Read the servers' own clocks."""
+    with override_clock(None):
+        yield
+
+
+def node_of(key: str) -> int:
+    """Say which of the three primaries has a key."""
+    return key_slot(key.encode()) // SHARE
+
+
+def provider_on(node: int) -> str:
+    """Name a provider whose shared state is on that node."""
+    return next(name for name in (f"gw{n}" for n in range(100)) if node_of(ProviderKeys(name).circuit) == node)
+
+
+def config(nodes: list[Server]) -> Settings:
+    """Configure a service on the cluster, whose only provider's state is on the first node."""
+    seeds = ",".join(f"{HOST}:{nodes[n].port}" for n in (0, 2))
+    name = provider_on(0)
+    base = dev_config(f"redis+cluster://{seeds}")
+    base["providers"] = {name: {"type": "inbox"}}
+    base["routes"] = [{"providers": [name]}]
+    return load(merged(base, {"hashing": CHEAP_HASH}), {}, plain_secrets=True)
+
+
+@contextlib.asynccontextmanager
+async def service(settings: Settings) -> AsyncIterator[tuple[ASGIApp, Inbox]]:
+    """Run a replica, and its inbox."""
+    inbox = Inbox(next(iter(settings.providers)))
+    app = build_app(settings, inbox=inbox)
+    async with lifespan(app):
+        yield app, inbox
+
+
+async def left_behind(settings: Settings) -> set[str]:
+    """Request codes of a service that dies before it hands any message over; their ids."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(verifications, "FIRST_LEASE_MS", 50)
+        patched.setattr(OutboxWorker, "deliver", lambda *_: None)
+        patched.setattr(OutboxWorker, "start", lambda _: None)
+        async with service(settings) as (app, _):
+            transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+            headers = {"Authorization": f"Bearer {API_KEY}"}
+            async with httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as client:
+                ids = set()
+                for n in range(REQUESTS):
+                    body = {"phone": f"0812{n:02d}100055", "purpose": "login"}
+                    response = await client.post("/v1/request-code", json=body)
+                    assert response.status_code == 202, response.text
+                    ids.add(response.json()["verification_id"])
+    return ids
+
+
+def place(verification_id: str) -> Partition:
+    """Say in which partition an id is."""
+    found = partition_of_id(verification_id)
+    assert found is not None
+    return found
+
+
+async def arrived(inbox: Inbox, ids: set[str], seconds: float = 15) -> None:
+    """Wait until the texts of just these ids have come, each once."""
+    async with asyncio.timeout(seconds):
+        while len(inbox.messages()) < len(ids):
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)
+    assert sorted(message.id for message in inbox.messages()) == sorted(ids)
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["a node is dead", "a node hangs"])
+async def test_a_node_that_is_away_stops_only_its_own(hangs: bool) -> None:
+    """Beside it, and beside a damaged record, every message is sent once; when it answers again, so are its own."""
+    with cluster() as nodes:
+        settings = config(nodes)
+        ids = await left_behind(settings)
+        away = {one for one in ids if node_of(place(one).outbox) == 1}
+        bad = next(one for one in sorted(ids - away))
+        assert away
+        async with Redis(port=nodes[node_of(place(bad).outbox)].port) as node:
+            await node.set(place(bad).verifications + bad, b"\xc1", keepttl=True)
+        before = METRICS.unreadable._value.get()
+        if hangs:
+            os.kill(nodes[1].process.pid, signal.SIGSTOP)
+        else:
+            nodes[1].kill()
+        try:
+            async with service(settings) as (_, inbox):
+                await arrived(inbox, ids - away - {bad})
+                assert METRICS.unreadable._value.get() == before + 1
+                if hangs:
+                    os.kill(nodes[1].process.pid, signal.SIGCONT)
+                    await arrived(inbox, ids - {bad})
+        finally:
+            if hangs:
+                os.kill(nodes[1].process.pid, signal.SIGCONT)

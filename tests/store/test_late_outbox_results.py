@@ -1,0 +1,264 @@
+"""The port's contract: what comes too late for a message adds what it knows, and sends nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.results import DeliveryUpdate
+from tests.store.replica_store import POLICY, TENANT, Store
+from tests.store.verification_endings import Ending, canceled, over_endings
+
+CALL_MS = 13_000
+SENT = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.SENT, provider_message_id="gw-1", forget=True)
+AGAIN = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=100)
+HELD = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.UNKNOWN, error="ambiguous", due_in_ms=15_000)
+
+
+async def lapsed(store: Store) -> str:
+    """Begin a call whose lease lapses: another replica holds the message out for ambiguity, under lease 2."""
+    verification_id = await store.started()
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+    await store.advance(CALL_MS / 1000)
+    assert [one.record.lease for one in await store.claimed()] == [2]
+    return verification_id
+
+
+async def test_a_late_settlement_adds_its_fact_and_schedules_nothing(store: Store) -> None:
+    """The delivery is told as sent, while the message stays with whoever has its lease."""
+    verification_id = await lapsed(store)
+    await store.outbox.record_result(verification_id, 2, HELD)
+
+    await store.outbox.record_result(verification_id, 1, SENT)
+
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.provider_message_id) == ("sent", "gw-1")
+    await store.advance(14.999)
+    assert await store.claimed() == []
+    await store.advance(0.001)
+    [claimed] = await store.claimed()
+    assert claimed.record.lease == 3
+
+
+async def test_a_late_settlement_does_not_take_a_lease(store: Store) -> None:
+    """It neither moves the message forward nor frees its code, whatever it asks for."""
+    verification_id = await lapsed(store)
+
+    await store.outbox.record_result(verification_id, 1, AGAIN)
+
+    await store.advance(4.999)
+    assert await store.claimed() == []
+    await store.advance(0.001)
+    assert [one.record.lease for one in await store.claimed()] == [3]
+
+
+async def test_a_late_settlement_takes_back_nothing_that_is_known(store: Store) -> None:
+    """Once sent is written down, a slower answer does not undo it."""
+    verification_id = await lapsed(store)
+    await store.outbox.record_result(verification_id, 2, HELD)
+    await store.outbox.record_result(verification_id, 1, SENT)
+
+    await store.outbox.record_result(verification_id, 1, AGAIN)
+
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error) == ("sent", "")
+
+
+async def test_a_refusal_of_an_older_call_does_not_touch_a_newer_one(store: Store) -> None:
+    """The same gateway is being asked under another lease by now: it may get the text, and still counts as asked."""
+    verification_id = await lapsed(store)
+    await store.outbox.record_result(verification_id, 1, AGAIN)
+    assert await store.outbox.begin(verification_id, 2, "first", CALL_MS) is not None
+
+    await store.outbox.record_result(verification_id, 1, AGAIN)
+
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.call) == ("sending", 2)
+    await store.outbox.record_result(verification_id, 1, SENT)
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.provider_message_id) == ("sent", "gw-1")
+
+
+async def test_a_doubt_does_not_take_the_place_of_an_answer(store: Store) -> None:
+    """The answer of a lapsed call came in time, after all, before the one who found it lapsed says so."""
+    for answer, status in ((SENT, "sent"), (AGAIN, "queued")):
+        verification_id = await lapsed(store)
+        await store.outbox.record_result(verification_id, 1, answer)
+        await store.outbox.record_result(verification_id, 2, HELD)
+
+        delivery = await store.delivery(verification_id)
+        assert delivery is not None
+        assert delivery.status == status
+        await store.advance(600)
+
+
+async def test_settling_what_is_gone_does_nothing(store: Store) -> None:
+    """A verification that cannot be read any more gets no facts, and no key comes back."""
+    verification_id = await lapsed(store)
+    await store.advance(900)
+
+    await store.outbox.record_result(verification_id, 2, AGAIN)
+
+    assert await store.claimed() == []
+    assert await store.outbox.begin(verification_id, 2, "first", CALL_MS) is None
+    assert await store.redis.zcard("otp:{p07}:o") == 0
+
+
+@over_endings
+async def test_what_has_ended_is_not_begun(store: Store, end: Ending) -> None:
+    """No gateway is asked for a code that has ended, however it ended, by whoever still has the lease."""
+    verification_id = await store.started()
+    await end(store, verification_id)
+
+    assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) is None
+
+    assert not any(name.endswith(f":m:{verification_id}") for name in await store.keys())
+
+
+@over_endings
+async def test_what_has_ended_is_not_claimed(store: Store, end: Ending) -> None:
+    """It leaves the outbox, and no delivery is left open."""
+    verification_id = await store.started()
+    await end(store, verification_id)
+    await store.advance(60)
+
+    assert verification_id not in [one.id for one in await store.claimed()]
+
+    assert await store.redis.zscore("otp:{p07}:o", verification_id) is None
+    record = (await store.snapshot(verification_id)).record
+    assert not {"queued", "sending"} & {one.status for one in record.deliveries}
+
+
+async def test_a_code_that_ran_out_unsent_is_a_recorded_failure(store: Store) -> None:
+    """Nobody could hand it over in time: the delivery says `failed`, not nothing."""
+    verification_id = await store.started()
+    await store.advance(300)
+    await store.claimed()
+
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error) == ("failed", "transient")
+
+
+async def test_a_canceled_message_that_was_never_tried_is_called_off(store: Store) -> None:
+    """No provider was asked, so none is told."""
+    verification_id = await store.started()
+    await canceled(store, verification_id)
+
+    assert (await store.snapshot(verification_id)).record.deliveries == ()
+
+
+async def test_a_lapsed_call_of_an_ended_code_may_have_been_accepted(store: Store) -> None:
+    """The code ran out while a call was lost: its outcome is ambiguous, and told as unknown."""
+    verification_id = await store.started()
+    await store.advance(295)
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+    await store.advance(CALL_MS / 1000)
+
+    assert await store.claimed() == []
+
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error) == ("unknown", "ambiguous")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
+@pytest.mark.parametrize(
+    ("settlement", "status"), [(SENT, "sent"), (HELD, "unknown"), (AGAIN, "failed")], ids=["sent", "held", "again"]
+)
+async def test_the_answer_to_an_ended_code_is_told(
+    store: Store, settlement: DeliveryUpdate, status: str, late: bool
+) -> None:
+    """The verification ended during the call: the answer is written down, and nothing is due, retries neither."""
+    verification_id = await (lapsed(store) if late else store.started())
+    if not late:
+        await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+    await store.verifications.cancel(verification_id, TENANT)
+
+    await store.outbox.record_result(verification_id, 1, settlement)
+
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert delivery.status == status
+    assert late or await store.redis.zscore("otp:{p07}:o", verification_id) is None
+    await store.advance(60)
+    claimed, _, waiting = await store.outbox.claim()
+    assert (claimed, waiting) == ([], 0)
+    assert await store.delivery(verification_id) == delivery
+    assert await store.status(verification_id) == "canceled"
+
+
+@over_endings
+async def test_a_call_that_is_lost_with_its_replica_is_closed_after_the_end(store: Store, end: Ending) -> None:
+    """The replica died in the call and the verification ended: no delivery is told as being sent for ever."""
+    verification_id = await store.started()
+    await store.outbox.begin(verification_id, 1, "first", 2 * CALL_MS)
+    await end(store, verification_id)
+    await store.advance(CALL_MS / 1000)
+
+    assert verification_id not in [one.id for one in await store.claimed()]
+
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error) == ("unknown", "ambiguous")
+    assert await store.redis.zscore("otp:{p07}:o", verification_id) is None
+
+
+async def test_the_last_guess_during_a_call_leaves_no_open_delivery(store: Store) -> None:
+    """A retry that was to come is told as failed once the attempts are up."""
+    verification_id = await store.start(await store.admitted(), attempts_left=1)
+    await store.outbox.begin(verification_id, 1, "first", CALL_MS)
+    await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
+    await store.outbox.record_result(verification_id, 1, AGAIN)
+    await store.advance(1)
+
+    assert await store.claimed() == []
+
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error) == ("failed", "transient")
+
+
+async def test_what_is_known_to_be_sent_since_the_claim_stops_the_next_gateway(store: Store) -> None:
+    """The first call's answer came while the hold ended: the one that claimed the message asks nobody else."""
+    verification_id = await lapsed(store)
+    await store.outbox.record_result(verification_id, 2, HELD)
+    await store.advance(15)
+    [claimed] = await store.claimed()
+    await store.outbox.record_result(verification_id, 1, SENT)
+
+    assert await store.outbox.begin(verification_id, claimed.record.lease, "second", CALL_MS) is None
+
+
+async def test_a_late_refusal_of_a_done_message_is_not_left_queued(store: Store) -> None:
+    """Given up for lost and done; then it turns out that it was refused: it is due again, while it is wanted."""
+    verification_id = await lapsed(store)
+    await store.outbox.record_result(verification_id, 2, replace(HELD, due_in_ms=None))
+
+    await store.outbox.record_result(verification_id, 1, AGAIN)
+
+    assert [one.id for one in await store.claimed()] == [verification_id]
+    await store.advance(400)
+    await store.claimed()
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error) == ("failed", "transient")
+
+
+async def test_a_late_refusal_of_a_forgotten_message_is_a_failure(store: Store) -> None:
+    """The code is gone, so nothing can be sent any more: the delivery says so."""
+    verification_id = await lapsed(store)
+    await store.outbox.record_result(verification_id, 2, replace(HELD, due_in_ms=None, forget=True))
+
+    await store.outbox.record_result(verification_id, 1, AGAIN)
+
+    assert await store.claimed() == []
+    delivery = await store.delivery(verification_id)
+    assert delivery is not None
+    assert (delivery.status, delivery.error) == ("failed", "transient")

@@ -1,0 +1,230 @@
+"""The way to the server on bad days: nothing is sent twice, nobody waits for ever, and it heals by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.limits import Window
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.store.keys import limit_key
+from otp_service.store.pipelined_connection import LANES, MAX_WAITING, ScriptCall
+from otp_service.store.scripts import script
+from tests.store.lossy_proxy import Proxy
+from tests.store.redis_servers import Server, folders
+from tests.store.replica_store import Replicas, Store
+
+WIDE = Window(10**6, 60)
+PATIENCE = 2.0
+LIST = limit_key("x", "s")
+COUNT = ScriptCall(script("rate_limit_acquire"), (LIST,), ("1000000 60000",))
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Store]:
+    """Open a store for a while."""
+    store = Store(url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+def own() -> Iterator[Server]:
+    """Start a server that a test may stop, kill and start again."""
+    with folders() as folder, Server(folder) as running:
+        yield running
+
+
+@pytest.fixture
+async def proxy(server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[Proxy]:
+    """Stand between a store and the run's server, whose third database is empty."""
+    async with Proxy(tmp_path / "p", server.socket).running() as running, opened(f"{server.url}?db=3") as store:
+        await store.redis.flushdb()
+        yield running
+
+
+async def connect_all(store: Store) -> None:
+    """Use every lane once: they take turns."""
+    for _ in range(2 * LANES):
+        await store.take("warm", WIDE)
+
+
+async def refused(store: Store) -> Reason:
+    """Ask a store that must refuse within two seconds."""
+    started = time.monotonic()
+    with pytest.raises(Refused) as caught:
+        await store.take("s", WIDE)
+    assert time.monotonic() - started < PATIENCE
+    assert (caught.value.retry_after_ms or 0) > 0
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_a_server_that_hangs_is_refused_in_time_and_comes_back(own: Server, connected: bool) -> None:
+    """Refused within two seconds, with a connection or without; afterwards every answer belongs to its question."""
+    async with opened(f"unix://{own.socket}") as store:
+        if connected:
+            await connect_all(store)
+        os.kill(own.process.pid, signal.SIGSTOP)
+        try:
+            assert set(await asyncio.gather(*(refused(store) for _ in range(3)))) == {Reason.STORE_UNAVAILABLE}
+        finally:
+            os.kill(own.process.pid, signal.SIGCONT)
+
+        for n in range(1, 30):
+            assert (await store.take("after", Window(n, 60)))[0] == b"taken"
+            assert (await store.take("after", Window(n, 60)))[0] == b"denied"
+        assert len(await asyncio.gather(*(store.take("last", WIDE) for _ in range(300)))) == 300
+        assert await store.redis.llen(limit_key("x", "last")) == 300
+
+
+async def test_a_server_that_died_is_refused_and_its_successor_is_used(own: Server) -> None:
+    """Every connection was lost, again and again: while it is away each call is refused at once, then all work."""
+    async with opened(f"unix://{own.socket}") as store:
+        for _ in range(3):
+            await connect_all(store)
+            own.kill()
+            for _ in range(3 * LANES):
+                assert await refused(store) is Reason.STORE_UNAVAILABLE
+            own.start()
+
+            for _ in range(3 * LANES):
+                assert (await store.take("s", WIDE))[0] == b"taken"
+        await asyncio.gather(*(store.take("s", WIDE) for _ in range(200)))
+
+
+async def test_scripts_that_were_forgotten_are_taught_again(own: Server) -> None:
+    """After SCRIPT FLUSH every call of a batch runs, and runs once."""
+    async with opened(f"unix://{own.socket}") as store:
+        await connect_all(store)
+        await store.redis.script_flush()
+
+        await asyncio.gather(*(store.take("s", WIDE) for _ in range(100)))
+
+        assert await store.redis.llen(LIST) == 100
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["silence", "a closed connection"])
+async def test_a_call_is_not_sent_again_when_its_reply_is_lost(proxy: Proxy, replicas: Replicas, cut: bool) -> None:
+    """The script ran and nobody heard of it: refused, and it ran exactly once."""
+    [direct] = replicas(1)
+    async with opened(proxy.url) as store:
+        await connect_all(store)
+        proxy.cuts, proxy.swallows = cut, not cut
+
+        for calls in (1, 2):
+            assert await refused(store) is Reason.STORE_UNAVAILABLE
+            assert await direct.redis.llen(LIST) == calls
+
+        proxy.cuts = proxy.swallows = False
+        await store.take("s", WIDE)
+        assert await direct.redis.llen(LIST) == 3
+
+
+async def test_calls_of_one_moment_are_one_round_trip(proxy: Proxy) -> None:
+    """What waits together goes out together: a hundred calls in one turn, answered in order."""
+    async with opened(proxy.url) as store:
+        await connect_all(store)
+        before = proxy.turns
+
+        answers = await asyncio.gather(*(store.take("s", Window(50, 60)) for _ in range(100)))
+
+        assert proxy.turns == before + 1
+        assert [answer[0] for answer in answers] == [b"taken"] * 50 + [b"denied"] * 50
+
+
+async def test_too_many_calls_are_refused_unsent(own: Server) -> None:
+    """A queue that is full answers `overloaded` at once; what was in it is served."""
+    async with opened(f"unix://{own.socket}") as store:
+        with pytest.raises(Refused) as whole:
+            await store.topology.send([COUNT] * (MAX_WAITING + 1))
+        waiting = asyncio.create_task(store.topology.send([COUNT] * MAX_WAITING))
+        await asyncio.sleep(0)
+        with pytest.raises(Refused) as one:
+            await store.topology.send([COUNT])
+
+        assert {whole.value.reason, one.value.reason} == {Reason.OVERLOADED}
+        assert len(await waiting) == MAX_WAITING
+        assert await store.redis.llen(LIST) == MAX_WAITING
+
+
+async def test_a_call_that_was_given_up_is_not_sent_later(own: Server) -> None:
+    """Its caller was refused while it waited for its turn: it never runs."""
+    async with opened(f"unix://{own.socket}") as store:
+        await connect_all(store)
+        os.kill(own.process.pid, signal.SIGSTOP)
+        try:
+            busy = []
+            for _ in range(LANES):
+                busy.append(asyncio.create_task(refused(store)))
+                await asyncio.sleep(0.01)
+            late = asyncio.create_task(store.take("late", WIDE))
+            await asyncio.sleep(0.01)
+            late.cancel()
+            busy.append(asyncio.create_task(refused(store)))  # it waits for its turn, but not for two deadlines
+            await asyncio.gather(*busy)
+        finally:
+            os.kill(own.process.pid, signal.SIGCONT)
+
+        await connect_all(store)
+        assert await store.redis.llen(limit_key("x", "late")) == 0
+
+
+async def test_an_error_of_one_script_is_its_callers_alone(own: Server) -> None:
+    """A call that the server refuses is `store_unavailable`; those beside it in the batch are answered."""
+    async with opened(f"unix://{own.socket}") as store:
+        await connect_all(store)
+        await store.redis.set(LIST, "not a list")
+
+        fine = asyncio.create_task(store.take("other", WIDE))
+        assert await refused(store) is Reason.STORE_UNAVAILABLE
+
+        assert (await fine)[0] == b"taken"
+
+
+async def test_a_server_that_became_a_replica_is_left(own: Server) -> None:
+    """What cannot be written is refused, and works again when the server is the primary again."""
+    async with opened(f"unix://{own.socket}") as store:
+        await store.take("s", WIDE)
+        own.ask("REPLICAOF", "127.0.0.1", "1")
+        assert await refused(store) is Reason.STORE_UNAVAILABLE
+        own.ask("REPLICAOF", "NO", "ONE")
+
+        assert (await store.take("s", WIDE))[0] == b"taken"
+
+
+async def test_the_password_of_the_url_is_used(own: Server) -> None:
+    """With it calls work; with another one they are refused, whatever is tried next."""
+    own.ask("CONFIG", "SET", "requirepass", "s3cr/t")
+    async with opened(f"unix://:s3cr%2Ft@{own.socket}") as store:
+        assert (await store.take("s", WIDE))[0] == b"taken"
+    async with opened(f"unix://:wrong@{own.socket}") as store:
+        assert {await refused(store) for _ in range(2 * LANES)} == {Reason.STORE_UNAVAILABLE}
+
+
+async def test_closing_refuses_whoever_waits(own: Server) -> None:
+    """Calls under way at the end are refused at once, none is left hanging."""
+    store = Store(f"unix://{own.socket}")
+    await connect_all(store)
+    os.kill(own.process.pid, signal.SIGSTOP)
+    try:
+        waiting = []
+        for _ in range(2 * LANES):
+            waiting.append(asyncio.create_task(refused(store)))
+            await asyncio.sleep(0.005)
+        started = time.monotonic()
+        await store.close()
+        assert await asyncio.gather(*waiting) == [Reason.STORE_UNAVAILABLE] * (2 * LANES)
+        assert time.monotonic() - started < 0.5
+    finally:
+        os.kill(own.process.pid, signal.SIGCONT)

@@ -1,0 +1,112 @@
+"""How gateways stand: what an operator is told about circuits, calls, queues and days."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from otp_service.domain.message import SendResult
+from otp_service.domain.outcomes import Outcome
+from otp_service.domain.provider_policy import Availability, Caps, DeferReason, Deferred, Permit, ProviderPolicy
+from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.store.provider_limits import RedisProviderLimiter
+from otp_service.store.provider_status import ProviderStatus, provider_statuses
+from otp_service.store.topology import Topology, connect
+from tests.running_service import CLOCK_KEY, WorldMaker
+
+POLICIES = {
+    "slow": ProviderPolicy(max_per_second=0.5, price={"ID": 15_000}, caps=Caps(messages=2)),
+    "free": ProviderPolicy(),
+}
+
+
+@pytest.fixture
+async def topology(server: EmbeddedServer, make_world: WorldMaker) -> AsyncIterator[Topology]:
+    """The way to an empty store."""
+    assert make_world.url == server.url
+    found = connect(server.url)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+def limiter(topology: Topology) -> RedisProviderLimiter:
+    """The right to call two gateways."""
+    return RedisProviderLimiter(topology, POLICIES, {}, dict.fromkeys(POLICIES, 5_000))
+
+
+async def taken(limiter: RedisProviderLimiter, provider: str, message_id: str) -> Permit | Deferred:
+    """Ask for a call for a message that has a minute."""
+    return await limiter.acquire(provider, "demo", message_id, country="ID", segments=2, max_wait_ms=60_000)
+
+
+async def test_nothing_has_happened(topology: Topology) -> None:
+    """Every gateway is well, with nothing under way."""
+    found = await provider_statuses(topology, POLICIES)
+    assert list(found) == ["slow", "free"]
+    for one in found.values():
+        assert (one.state.availability, one.state.open_reason, one.state.active_calls, one.waiting) == (
+            Availability.OK,
+            "",
+            0,
+            0,
+        )
+    assert await provider_statuses(topology, {}) == {}
+
+
+async def test_calls_and_spend_and_who_waits(topology: Topology, limiter: RedisProviderLimiter) -> None:
+    """A call that was taken counts, at its price; whoever the pace holds back waits, and is not counted twice."""
+    permit = await taken(limiter, "slow", "v1")
+    assert isinstance(permit, Permit)
+    for message_id in ("v2", "v3", "v2"):
+        held = await taken(limiter, "slow", message_id)
+        assert isinstance(held, Deferred)
+        assert held.reason is DeferReason.WAIT
+    slow, free = (await provider_statuses(topology, POLICIES)).values()
+
+    assert (slow.state.active_calls, slow.state.messages, slow.state.spend, slow.waiting) == (1, 1, 30_000, 2)
+    assert (free.state.active_calls, free.state.messages, free.waiting) == (0, 0, 0)
+    await limiter.release(permit, SendResult(Outcome.ACCEPTED))
+    assert (await provider_statuses(topology, POLICIES))["slow"].state.active_calls == 0
+
+
+async def test_who_asks_no_more_does_not_wait(
+    topology: Topology, limiter: RedisProviderLimiter, make_world: WorldMaker
+) -> None:
+    """Whoever does not come back for its turn is forgotten a second and a half later, also when nobody asks."""
+    for message_id in ("v1", "v2", "v3"):
+        await taken(limiter, "slow", message_id)
+    for seconds, waiting in ((3.0, 2), (1.0, 0)):
+        await make_world.store.incrby(CLOCK_KEY, int(seconds * 1000))
+        assert (await provider_statuses(topology, POLICIES))["slow"].waiting == waiting
+
+
+async def test_a_circuit_that_is_to_be_tried(
+    topology: Topology, limiter: RedisProviderLimiter, make_world: WorldMaker
+) -> None:
+    """It is open for its reason; when its time is over it may be asked, and the reason still stands."""
+    permit = await taken(limiter, "free", "v1")
+    assert isinstance(permit, Permit)
+    await limiter.release(permit, SendResult(Outcome.FUNDS))
+
+    async def free() -> ProviderStatus:
+        return (await provider_statuses(topology, POLICIES))["free"]
+
+    opened = (await free()).state
+    assert (opened.availability, opened.open_reason) == (Availability.OPEN, "funds")
+    assert 59_000 <= opened.retry_in_ms <= 60_000
+    await make_world.store.incrby(CLOCK_KEY, 61_000)
+    assert ((await free()).state.availability, (await free()).state.open_reason) == (Availability.OK, "funds")
+
+
+async def test_refusals_of_calls_under_way_are_one_trip(limiter: RedisProviderLimiter, topology: Topology) -> None:
+    """Sixteen calls that hear `config_error` open a circuit for its first 30 s, not for the sixteenth doubling."""
+    goes = [await taken(limiter, "free", f"m{n}") for n in range(16)]
+    for permit in goes:
+        assert isinstance(permit, Permit)
+        await limiter.release(permit, SendResult(Outcome.CONFIG_ERROR))
+
+    state = (await provider_statuses(topology, POLICIES))["free"].state
+    assert state.availability is Availability.OPEN
+    assert 29_000 < state.retry_in_ms <= 30_000

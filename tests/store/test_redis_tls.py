@@ -1,0 +1,142 @@
+"""TLS to the store and to its Sentinels: with their own credentials, certificates checked, nothing in the clear."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from otp_service.domain.errors import Refused
+from otp_service.domain.secret import Secret
+from otp_service.store.connection import Access
+from otp_service.store.topology import connect
+from tests.store.redis_servers import HOST, MASTER, Sentinel, Server, folder_of, folders, free_ports
+from tests.store.tls_proxy import Authority, TlsProxy
+
+SERVER_PASSWORD, SENTINEL_USER, SENTINEL_PASSWORD = "server-pw", "watcher", "sentinel-pw"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A primary and a Sentinel, each behind a proxy."""
+
+    primary: TlsProxy
+    sentinel: TlsProxy
+
+    @property
+    def url(self) -> str:
+        """The address for the config."""
+        return f"rediss+sentinel://:{SERVER_PASSWORD}@{HOST}:{self.sentinel.port}/{MASTER}"
+
+
+@contextlib.asynccontextmanager
+async def setting(primary: ssl.SSLContext | None, sentinel: ssl.SSLContext | None) -> AsyncIterator[Setting]:
+    """Run a primary that the Sentinel names by the address of its proxy (which the Sentinel itself cannot speak to)."""
+    ports = free_ports(3)
+    with folders() as parent, contextlib.ExitStack() as stack:
+        server = stack.enter_context(Server(folder_of(parent, "a"), port=ports[0]))
+        server.ask("CONFIG", "SET", "requirepass", SERVER_PASSWORD)
+        watcher = stack.enter_context(Sentinel(folder_of(parent, "s"), ports[1], ports[2]))
+        watcher.ask("SENTINEL", "SET", MASTER, "down-after-milliseconds", "3600000")
+        watcher.ask("ACL", "SETUSER", SENTINEL_USER, "on", f">{SENTINEL_PASSWORD}", "allchannels", "+@all")
+        watcher.ask("ACL", "SETUSER", "default", "off")
+        async with (
+            TlsProxy(ports[0], primary).running(ports[2]) as before_primary,
+            TlsProxy(ports[1], sentinel).running() as before_sentinel,
+        ):
+            yield Setting(before_primary, before_sentinel)
+
+
+def access(authority: Authority | None, password: str | None = SENTINEL_PASSWORD) -> Access:
+    """Trust an authority, and know the Sentinels' credentials."""
+    file = str(authority.file) if authority else None
+    secret = Secret(password) if password else None
+    return Access(ca_file=file, sentinel_username=SENTINEL_USER if password else None, sentinel_password=secret)
+
+
+async def served(url: str, given: Access) -> bool:
+    """Say whether calls get through."""
+    topology = connect(url, given)
+    try:
+        [answer] = await topology.probe()
+        return not isinstance(answer, Refused)
+    finally:
+        await topology.close()
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Authority:
+    """The authority that signs the servers' certificates."""
+    return Authority(tmp_path, "ours")
+
+
+@pytest.fixture
+def strange(tmp_path: Path) -> Authority:
+    """Another one."""
+    return Authority(tmp_path, "strange")
+
+
+async def test_sentinels_are_spoken_to_over_tls_with_their_own_credentials(ours: Authority) -> None:
+    """Calls get through; no password is told to those whose it is not."""
+    async with setting(ours.context(), ours.context()) as at:
+        assert await served(at.url, access(ours))
+        assert SENTINEL_PASSWORD.encode() in at.sentinel.heard
+        assert SERVER_PASSWORD.encode() not in at.sentinel.heard
+        assert SERVER_PASSWORD.encode() in at.primary.heard
+        assert SENTINEL_PASSWORD.encode() not in at.primary.heard
+        assert b"EVALSHA" in at.primary.heard
+
+
+@pytest.mark.parametrize("password", [None, "wrong"])
+async def test_sentinels_want_their_password(ours: Authority, password: str | None) -> None:
+    """Without it, or with another one, nothing is served, and the servers' password is not tried instead."""
+    async with setting(ours.context(), ours.context()) as at:
+        assert not await served(at.url, access(ours, password))
+        assert SERVER_PASSWORD.encode() not in at.sentinel.heard
+        assert at.primary.heard == b""
+
+
+async def test_a_sentinel_without_tls_is_told_nothing(ours: Authority) -> None:
+    """Under `rediss+sentinel` it gets the beginning of a handshake and no word of the protocol."""
+    async with setting(ours.context(), None) as at:
+        assert not await served(at.url, access(ours))
+        assert at.sentinel.heard[:1] == b"\x16"
+        for word in (b"SENTINEL", b"AUTH", b"HELLO", SENTINEL_PASSWORD.encode()):
+            assert word not in at.sentinel.heard
+        assert at.primary.heard == b""
+
+
+async def test_a_server_without_tls_is_told_nothing(ours: Authority) -> None:
+    """The same for the primary that a good Sentinel names."""
+    async with setting(None, ours.context()) as at:
+        assert not await served(at.url, access(ours))
+        assert at.primary.heard[:1] == b"\x16"
+        assert SERVER_PASSWORD.encode() not in at.primary.heard
+
+
+@pytest.mark.parametrize("bad", ["the Sentinel", "the server"])
+@pytest.mark.parametrize("how", ["another authority", "another name", "the system's authorities"])
+async def test_certificates_are_checked(ours: Authority, strange: Authority, bad: str, how: str) -> None:
+    """One that is not signed by whom we trust, or is for another address, is refused before anything is said."""
+    good = ours.context()
+    wrong = {"another authority": strange.context(), "another name": ours.context("127.0.0.9")}.get(how, good)
+    contexts = (good, wrong) if bad == "the Sentinel" else (wrong, good)
+    trusted = None if how == "the system's authorities" else ours
+    async with setting(*contexts) as at:
+        assert not await served(at.url, access(trusted))
+        assert at.primary.heard == b""
+        if bad == "the Sentinel":
+            assert at.sentinel.heard == b""
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_a_single_server_over_tls(ours: Authority, strange: Authority, trusted: bool) -> None:
+    """`rediss://` with the authority of the config: served; with another one: refused."""
+    with folders() as folder, Server(folder, port=free_ports(1)[0]) as server:
+        async with TlsProxy(server.port, ours.context()).running() as proxy:
+            url = f"rediss://{HOST}:{proxy.port}/0"
+            assert await served(url, Access(ca_file=str((ours if trusted else strange).file))) is trusted

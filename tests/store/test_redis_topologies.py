@@ -1,0 +1,162 @@
+"""The same code on a single server, a cluster and Sentinel: the whole flow, and the day a server dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.crc import key_slot
+
+from otp_service.domain.errors import Refused
+from otp_service.domain.limits import Window
+from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.results import (
+    Admitted,
+    AlreadyEnded,
+    AttemptReserved,
+    DeliveryUpdate,
+    Denied,
+    IdempotencyClaim,
+    RateLimit,
+    Replay,
+    Verified,
+)
+from otp_service.domain.verification import VerificationStatus
+from otp_service.store.keys import Partition, new_verification_id
+from otp_service.store.scripts import override_clock
+from tests.store.redis_servers import HOST, MASTER, Sentinel, Server, cluster, node_id, sentinels, wait_until
+from tests.store.replica_store import CODE, POLICY, TENANT, Store, admission, record_of
+
+PARTITIONS = (0, 7, 23, 42, 63)
+AGAIN = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=0)
+SENT = DeliveryUpdate(provider="first", call=2, status=DeliveryStatus.SENT, provider_message_id="gw-1", forget=True)
+
+
+@pytest.fixture(autouse=True)
+def _servers_clock() -> Iterator[None]:
+    """Read the servers' own clocks."""
+    with override_clock(None):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Store]:
+    """Open a store for a while."""
+    store = Store(url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def whole_flow(store: Store, name: str, partition: int) -> None:
+    """Admit, start, claim, send, guess wrong and right, repeat, cancel: every script there is for one recipient."""
+    call = IdempotencyClaim(f"key-{name}-{partition}", "body", "mark")
+    rate_limits = tuple(
+        RateLimit(limit, f"{name}-{partition}", (Window(5, 60),)) for limit in ("client_ip", "prefix", "tenant")
+    )
+    asked = admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits, idempotency=call)
+    verification_id = new_verification_id(Partition(partition))
+    verbs, outbox = store.verifications, store.outbox
+
+    admitted = await verbs.admit(asked)
+    assert isinstance(admitted, Admitted)
+    await verbs.start(admitted, verification_id, record_of(admitted), CODE, b"answer")
+    assert await verbs.admit(asked) == Replay(b"answer")
+    denied = await verbs.admit(admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits))
+    assert isinstance(denied, Denied)
+
+    assert await outbox.begin(verification_id, 1, "first", 9000)
+    await outbox.record_result(verification_id, 1, AGAIN)
+    assert [(one.id, one.record.lease) for one in (await outbox.claim())[0]] == [(verification_id, 2)]
+    assert await outbox.begin(verification_id, 2, "first", 9000)
+    await outbox.record_result(verification_id, 2, SENT)
+
+    spent = await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
+    assert isinstance(spent, AttemptReserved)
+    assert spent.attempts_left == 4
+    assert isinstance(await store.attempts.consume(verification_id), Verified)
+    assert await store.attempts.consume(verification_id) == AlreadyEnded(VerificationStatus.VERIFIED)
+    assert (await store.snapshot(verification_id)).record.deliveries[0].provider_message_id == "gw-1"
+
+    other = await verbs.admit(
+        admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits, purpose="reset")
+    )
+    assert isinstance(other, Admitted)
+    await verbs.release(other)
+
+
+async def flows(store: Store, name: str) -> None:
+    """Run the flow in several partitions, one after the other: each claim is of all of them."""
+    for partition in PARTITIONS:
+        await whole_flow(store, name, partition)
+
+
+async def answers(store: Store) -> bool:
+    """Say whether every partition is served; each answer or refusal comes in time."""
+    started = time.monotonic()
+    found = await asyncio.gather(
+        *(store.status(new_verification_id(Partition(n))) for n in PARTITIONS), return_exceptions=True
+    )
+    assert time.monotonic() - started < 2
+    assert all(one == "unknown" or isinstance(one, Refused) for one in found), found
+    return not any(isinstance(one, Refused) for one in found)
+
+
+async def again_soon(store: Store, name: str, seconds: float) -> None:
+    """Ask until every partition is served again; then the whole flow works."""
+    async with asyncio.timeout(seconds):
+        while not await answers(store):
+            await asyncio.sleep(0.05)
+    await flows(store, name)
+
+
+async def test_a_cluster() -> None:
+    """Every script touches one slot; a slot that moves is followed, and so is a primary that dies."""
+    with cluster() as nodes:
+        seeds = ",".join(f"{HOST}:{node.port}" for node in nodes[:2])
+        async with opened(f"redis+cluster://{seeds}") as store:
+            await flows(store, "first")
+            await slot_moves(store, nodes)
+            nodes[0].kill()
+            await again_soon(store, "after the fail-over", 15)
+        async with opened(f"redis+cluster://{seeds}") as fresh:  # its first seed is dead
+            await flows(fresh, "fresh")
+
+
+async def slot_moves(store: Store, nodes: list[Server]) -> None:
+    """Give the slot of a partition to another node, without its keys: the store learns the map anew."""
+    slot = key_slot(Partition(7).outbox.encode())
+    owner = slot // (16384 // 3 + 1)
+    for node in nodes[:3]:
+        node.ask("FLUSHALL")
+    for node in nodes[:3]:
+        node.ask("CLUSTER", "SETSLOT", str(slot), "NODE", node_id(nodes[(owner + 1) % 3]))
+    await flows(store, "moved")
+
+
+async def test_sentinel() -> None:
+    """The primary is whom the Sentinels name; one that hangs is passed over, and a fail-over is followed."""
+    with sentinels() as (servers, watchers):
+        addresses = ",".join(f"{HOST}:{watcher.port}" for watcher in watchers)
+        async with opened(f"redis+sentinel://{addresses}/{MASTER}") as store:
+            await flows(store, "first")
+            servers[0].kill()
+            await again_soon(store, "after the fail-over", 15)
+        await hanging_sentinel(addresses, watchers[0])
+
+
+async def hanging_sentinel(addresses: str, watcher: Sentinel) -> None:
+    """Stop the Sentinel that is asked first: whoever connects now asks the next."""
+    os.kill(watcher.process.pid, signal.SIGSTOP)
+    try:
+        async with opened(f"redis+sentinel://{addresses}/{MASTER}") as store:
+            await flows(store, "second")
+    finally:
+        os.kill(watcher.process.pid, signal.SIGCONT)
+    wait_until("PONG", watcher, "PING")

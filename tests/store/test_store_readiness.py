@@ -1,0 +1,198 @@
+"""Every primary is tried: what evicts, or does not say whether it does, is not used, whenever it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from otp_service.domain.errors import Refused
+from otp_service.domain.limits import Window
+from otp_service.store import readiness as readiness_module
+from otp_service.store.connection import Access
+from otp_service.store.readiness import StoreReadiness, probe
+from otp_service.store.scripts import override_clock
+from otp_service.store.topology import Topology, connect
+from tests.store.redis_servers import HOST, MASTER, Server, cluster, folders, sentinels, wait_until
+from tests.store.replica_store import Replicas, Store
+
+WIDE = Window(10**6, 60)
+
+
+@contextlib.asynccontextmanager
+async def watched(url: str, **access: Any) -> AsyncIterator[tuple[Topology, StoreReadiness]]:
+    """Watch a store for a while."""
+    given = Access(**access)
+    topology = connect(url, given)
+    watch = StoreReadiness(topology, allow_eviction=given.allow_eviction)
+    await watch.start()
+    try:
+        yield topology, watch
+    finally:
+        await watch.stop()
+        await topology.close()
+
+
+async def detail_of(ask: Callable[[], Awaitable[None]]) -> str:
+    """Ask, and give what the refusal says; "" without one."""
+    try:
+        await ask()
+    except Refused as refused:
+        return refused.detail
+    return ""
+
+
+async def says(watch: StoreReadiness, words: str, seconds: float = 8) -> None:
+    """Wait until `ready` says just these words ("": nothing is wrong)."""
+    expected = f"The store cannot be used now: {words}." if words else ""
+    async with asyncio.timeout(seconds):
+        while await detail_of(watch.ready) != expected:
+            await asyncio.sleep(0.05)
+
+
+def is_open(watch: StoreReadiness) -> bool:
+    """Say whether calls are let through."""
+    try:
+        watch.check()
+    except Refused:
+        return False
+    return True
+
+
+@pytest.fixture
+def own() -> Iterator[Server]:
+    """Start a server that a test may spoil."""
+    with folders() as folder, Server(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Collect what is logged."""
+    lines: list[tuple[str, str]] = []
+
+    class Log:
+        def info(self, event: str, problems: str = "", **_: Any) -> None:
+            lines.append((event, problems))
+
+        warning = error = exception = info
+
+    monkeypatch.setattr(readiness_module, "LOG", Log())
+    return lines
+
+
+async def test_every_primary_of_a_cluster_is_asked(logged: list[tuple[str, str]]) -> None:
+    """One of three that may evict shuts the store, from the start or later; one that is away is told."""
+    with override_clock(None), cluster() as nodes:
+        url = f"redis+cluster://{HOST}:{nodes[0].port}"
+        nodes[2].ask("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+        async with watched(url) as (_, watch):
+            await says(watch, "may evict keys (maxmemory-policy volatile-lru)")
+            assert not is_open(watch)
+            nodes[2].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            await says(watch, "")
+            assert is_open(watch)
+            nodes[1].ask("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
+            await says(watch, "may evict keys (maxmemory-policy allkeys-random)")
+            assert not is_open(watch)
+            nodes[1].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            await says(watch, "")
+            nodes[1].kill()  # it has no replica
+            await says(watch, "not reachable")
+            assert is_open(watch)  # the others' calls are served
+            events = [event for event, _ in logged]
+            assert events == ["store_refused", "store_ready", "store_refused", "store_ready", "store_not_ready"]
+
+
+async def test_a_primary_that_comes_by_a_fail_over_and_evicts_is_not_used() -> None:
+    """The replica that takes over has another policy: no call of any connection gets through until it is set right."""
+    with override_clock(None), sentinels() as (servers, watchers):
+        addresses = ",".join(f"{HOST}:{watcher.port}" for watcher in watchers)
+        servers[1].ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+        store = Store(f"redis+sentinel://{addresses}/{MASTER}")
+        watch = StoreReadiness(store.topology, allow_eviction=False)
+        await watch.start()
+        try:
+            await says(watch, "")
+            assert (await store.take("s", WIDE))[0] == b"taken"
+            servers[0].kill()
+            wait_until("role:master", servers[1], "INFO", "replication")
+            for _ in range(20):
+                with pytest.raises(Refused):
+                    await store.take("s", WIDE)
+            await says(watch, "may evict keys (maxmemory-policy allkeys-lfu)")
+            assert not is_open(watch)
+            servers[1].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            await says(watch, "")
+            assert (await store.take("s", WIDE))[0] == b"taken"
+        finally:
+            await watch.stop()
+            await store.close()
+
+
+@pytest.mark.parametrize("rule", ["-info", "-info -config"])
+async def test_a_policy_that_is_not_told_is_not_safe(own: Server, rule: str) -> None:
+    """A managed server that forbids INFO: refused with that reason, unless `allow_eviction` takes the risk."""
+    own.ask("ACL", "SETUSER", "otp", "on", ">pw", "~*", "&*", "+@all", *rule.split())
+    url = f"unix://otp:pw@{own.socket}"
+    async with watched(url) as (_, watch):
+        await says(watch, "eviction policy unknown")
+        assert not is_open(watch)
+    async with watched(url, allow_eviction=True) as (topology, watch):
+        await says(watch, "")
+        assert is_open(watch)
+        assert not (await probe(topology, allow_eviction=True)).problems
+
+
+async def test_other_things_that_are_wrong_are_told_in_words(own: Server, tmp_path: Any) -> None:
+    """A wrong password, a forbidden command, a disk that is full, a server that is gone and comes back."""
+    own.ask("ACL", "SETUSER", "weak", "on", ">pw", "~*", "+@all", "-setrange")
+    async with watched(f"unix://weak:wrong@{own.socket}") as (_, watch):
+        await says(watch, "credentials refused")
+        assert not is_open(watch)
+    async with watched(f"unix://weak:pw@{own.socket}") as (_, watch):
+        await says(watch, "a command is not permitted")
+    async with watched(f"unix://{own.socket}") as (_, watch):
+        await says(watch, "")
+        own.kill()
+        await says(watch, "not reachable")
+        assert is_open(watch)  # it was found good: whoever calls is told the truth by the call
+        own.start()
+        await says(watch, "")
+
+
+async def test_a_probe_leaves_nothing(replicas: Replicas) -> None:
+    """No key is made, so no table of keys and bytes has it in it."""
+    [store] = replicas(1)
+    await store.redis.flushdb()
+    for _ in range(3):
+        assert await store.topology.probe() == [[b"noeviction"]]
+    assert await store.redis.keys("*") == []
+
+
+async def test_many_who_ask_do_not_load_the_store(own: Server) -> None:
+    """A thousand questions at once are one probe and another; a flood over half a second stays a few dozen."""
+    async with watched(f"unix://{own.socket}") as (topology, watch):
+        await says(watch, "")
+        made = 0
+        ask = topology.probe
+
+        async def counted() -> Any:
+            nonlocal made
+            made += 1
+            return await ask()
+
+        topology.probe = counted  # type: ignore[method-assign]
+        await asyncio.gather(*(watch.ready() for _ in range(1000)))
+        assert made <= 2
+        until = asyncio.get_running_loop().time() + 0.5
+        asked = 0
+        while asyncio.get_running_loop().time() < until:
+            await watch.ready()
+            asked += 1
+            await asyncio.sleep(0)
+        assert asked > 100
+        assert made <= 30

@@ -1,0 +1,146 @@
+"""A success ends a chain while other requests for the same number are running: their sends count in the new one."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import permutations, product
+
+import pytest
+
+from otp_service.domain.results import AlreadyEnded, Verified
+from otp_service.domain.verification import VerificationStatus
+from otp_service.store.keys import Partition, new_verification_id
+from tests.store.replica_store import PARTITION, Replicas, Store, policy
+
+QUICK = policy(cooldown_seconds=1, max_sends=4, recipient=())
+ROUNDS = 20
+
+
+async def left(store: Store, recipient: str = "alice") -> int:
+    """Say how many sends of the chain are left for the next request, a cooldown later."""
+    await store.advance(1)
+    return (await store.admitted(recipient=recipient, policy=QUICK)).sends_left + 1
+
+
+async def test_a_success_during_a_running_resend_leaves_its_send_counted(store: Store) -> None:
+    """One code verified, one sent after it: of four sends three are left, not four."""
+    first = await store.started(policy=QUICK)
+    await store.advance(1)
+    resend = await store.admitted(policy=QUICK)
+    assert isinstance(await store.attempts.consume(first), Verified)
+    await store.start(resend)
+
+    assert await left(store) == 3
+
+
+async def test_no_more_than_max_sends_while_one_is_running(store: Store) -> None:
+    """The running send holds its place in the new chain before it is started."""
+    one = policy(cooldown_seconds=1, max_sends=2, recipient=())
+    first = await store.started(policy=one)
+    await store.advance(1)
+    running = await store.admitted(policy=one)
+    await store.attempts.consume(first)
+    await store.advance(1)
+    await store.started(policy=one)
+    await store.advance(1)
+
+    assert (await store.denied(policy=one)).limit == "max_sends"
+    await store.verifications.release(running)
+    assert (await store.admitted(policy=one)).sends_left == 0
+
+
+@pytest.mark.parametrize("order", list(permutations(("first", "second", "success"))), ids="-".join)
+@pytest.mark.parametrize("starts", list(product((True, False), repeat=2)), ids=str)
+async def test_every_order_of_two_running_requests_and_a_success(
+    store: Store, order: tuple[str, ...], starts: tuple[bool, bool]
+) -> None:
+    """Started or released, before or after: the new chain counts exactly what was started since the success."""
+    current = await store.started(policy=QUICK)
+    running = {}
+    for name, start in zip(("first", "second"), starts, strict=True):
+        await store.advance(1)
+        running[name] = (await store.admitted(policy=QUICK), start)
+    counted = 0
+    for event in order:
+        if event == "success":
+            assert isinstance(await store.attempts.consume(current), Verified)
+            counted = 0
+            continue
+        admitted, start = running[event]
+        if start:
+            current, counted = await store.start(admitted), counted + 1
+        else:
+            await store.verifications.release(admitted)
+
+    assert await left(store) == QUICK.max_sends - counted
+
+
+async def test_a_release_in_the_new_chain_gives_its_send_back_once(store: Store) -> None:
+    """After a released resend and a success nothing is counted, whichever came first."""
+    for recipient, success_first in (("alice", True), ("bob", False)):
+        first = await store.started(recipient=recipient, policy=QUICK)
+        await store.advance(1)
+        resend = await store.admitted(recipient=recipient, policy=QUICK)
+        if success_first:
+            await store.attempts.consume(first)
+        await store.verifications.release(resend)
+        if not success_first:
+            await store.attempts.consume(first)
+        assert await left(store, recipient) == QUICK.max_sends
+
+
+async def test_who_died_with_a_reservation_is_forgotten_soon(store: Store) -> None:
+    """A send that was reserved and never heard of again counts in its own chain, and in no later one."""
+    first = await store.started(policy=QUICK)
+    await store.advance(1)
+    await store.admitted(policy=QUICK)
+    await store.advance(15)
+    await store.attempts.consume(first)
+
+    assert await left(store) == QUICK.max_sends
+
+
+async def test_a_start_whose_reservation_was_lost_counts_again(store: Store) -> None:
+    """A store that forgot the reservation, by a fail-over say, counts the send when it is started."""
+    admitted = await store.admitted(policy=QUICK)
+    await store.redis.delete("otp:{p07}:r:alice")
+    await store.start(admitted)
+
+    assert await left(store) == 3
+
+
+async def test_what_is_taken_back_when_an_answer_was_lost_counts_no_more(store: Store) -> None:
+    """A withdrawn reservation and an abandoned start, before or after a success, leave nothing counted."""
+    for name, start, success_first in product(("alice", "bob"), (True, False), (True, False)):
+        recipient = f"{name}-{start}-{success_first}"
+        first = await store.started(recipient=recipient, policy=QUICK)
+        await store.advance(1)
+        resend = await store.admitted(recipient=recipient, policy=QUICK, token=f"t-{recipient}")
+        if success_first:
+            await store.attempts.consume(first)
+        if name == "bob":
+            await store.verifications.withdraw(resend.admission)
+        else:
+            resent = await store.start(resend) if start else new_verification_id(Partition(PARTITION))
+            await store.verifications.abandon(resend, resent)
+        if not success_first:
+            await store.attempts.consume(first)
+        alone = not success_first and name == "alice" and start  # the older one was superseded meanwhile
+        assert await left(store, recipient) == QUICK.max_sends - alone
+
+
+@pytest.mark.usefixtures("_still_clock")
+@pytest.mark.parametrize("count", [1, 5], ids=["one replica", "five replicas"])
+async def test_a_success_and_the_start_of_a_resend_at_once(replicas: Replicas, count: int) -> None:
+    """After a success only the resend counts; when it is started before, both do, and the older one is superseded."""
+    stores = replicas(count)
+    await stores[0].stop_clock()
+    for round_ in range(ROUNDS):
+        name = f"r{round_}"
+        older = await stores[0].started(recipient=name, policy=QUICK)
+        await stores[0].advance(1)
+        resend = await stores[0].admitted(recipient=name, policy=QUICK)
+        asked = [stores[-1].attempts.consume(older), stores[0].start(resend)]
+        told = (await asyncio.gather(*(asked if round_ % 2 else reversed(asked))))[1 - round_ % 2]
+        assert told == AlreadyEnded(VerificationStatus.SUPERSEDED) or isinstance(told, Verified)
+        assert await left(stores[0], name) == (3 if isinstance(told, Verified) else 2)

@@ -1,0 +1,156 @@
+"""Properties: windows are exact for any sequence, and the two languages agree on what a record says."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from otp_service.domain.limits import Window
+from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.results import NotFound
+from otp_service.domain.verification import (
+    READABLE_AFTER_END_MS,
+    Delivery,
+    VerificationRecord,
+    VerificationSnapshot,
+    VerificationStatus,
+)
+from otp_service.store.keys import PARTITIONS, Partition, new_verification_id, partition_of_id
+from tests.store.recipient_model import fits, wait_of
+from tests.store.replica_store import KEY_ID, NOW_KEY, TENANT, Store, admission
+
+STEADY = settings(
+    max_examples=120,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+windows = st.lists(st.builds(Window, st.integers(1, 6), st.integers(1, 60)), min_size=1, max_size=3).map(tuple)
+pauses = st.one_of(st.sampled_from([0, 1, 999, 1000, 1001]), st.integers(0, 30_000))
+rate_limits = st.lists(st.tuples(pauses, st.one_of(st.none(), st.none(), st.none(), st.integers(0, 5))), max_size=40)
+
+
+@STEADY
+@given(windows, rate_limits)
+async def test_windows_accept_exactly_what_a_naive_model_accepts(
+    store: Store, windows: tuple[Window, ...], rate_limits: list[tuple[int, int | None]]
+) -> None:
+    """For any windows, pauses and events given back: the same verdicts and waits as counting every event."""
+    await store.stop_clock()
+    now = await store.now()
+    taken: list[int] = []
+    for pause, back in rate_limits:
+        now += pause
+        await store.redis.set(NOW_KEY, now)
+        if back is not None:
+            if back < len(taken) and fits([], windows, now):
+                moment = taken.pop(-1 - back)
+                await store.untake("s", moment)
+        elif fits(taken, windows, now):
+            assert await store.take("s", *windows) == [b"taken", now]
+            taken.append(now)
+        else:
+            assert await store.take("s", *windows) == [b"denied", wait_of(taken, windows, now)]
+
+
+moments = st.integers(4_000_000_000_000, 4_000_001_000_000)  # the server must not forget them at once
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=300)
+numbers = st.integers(0, 2**53 - 1)
+STORED_STATUSES = [
+    status
+    for status in VerificationStatus
+    if status not in (VerificationStatus.EXPIRED, VerificationStatus.EXHAUSTED)  # these two follow from the record
+]
+deliveries = st.lists(
+    st.builds(Delivery, texts, st.sampled_from(DeliveryStatus), numbers, texts, texts, numbers, numbers, numbers),
+    max_size=4,
+).map(tuple)
+
+
+@st.composite
+def records(draw: st.DrawFn) -> VerificationRecord:
+    """Make any record that the service or a script could have written."""
+    status = draw(st.sampled_from(STORED_STATUSES))
+    created = draw(moments)
+    attempts = draw(st.integers(0, 5))
+    expires = created + draw(st.integers(10_000, 600_000))
+    over = status is not VerificationStatus.PENDING or attempts == 0
+    return VerificationRecord(
+        status=status,
+        tenant=TENANT,
+        purpose=draw(texts),
+        recipient=draw(texts),
+        created_ms=created,
+        expires_ms=expires,
+        ended_ms=draw(st.integers(created, expires)) if over else 0,
+        attempts_left=attempts,
+        lease=draw(numbers),
+        keeps_code=draw(st.booleans()),
+        deliveries=draw(deliveries),
+        key_id=KEY_ID,
+        phc=draw(texts),
+        phone=draw(texts),
+        channel="sms",
+        country="ID",
+        locale=draw(texts),
+        code_length=draw(st.integers(4, 10)),
+        resend_ms=draw(numbers),
+        sends_left=draw(st.integers(0, 20)),
+        born_ms=draw(numbers),
+    )
+
+
+@STEADY
+@given(records(), st.integers(-5, 5), st.sampled_from(["created_ms", "expires_ms", "ended_ms", "forgotten"]))
+async def test_both_languages_agree_on_a_record(
+    store: Store, record: VerificationRecord, shift: int, near: str
+) -> None:
+    """Lua's `status_of` and Python's `status_at` say the same; canceling and reading bring the record back whole."""
+    end = record.ended_ms or record.expires_ms
+    now = shift + (end + READABLE_AFTER_END_MS if near == "forgotten" else getattr(record, near) or record.expires_ms)
+    await store.redis.set(NOW_KEY, record.created_ms)
+    verification_id = new_verification_id(Partition(7))
+    admitted = await store.admitted(recipient=verification_id)
+    await store.verifications.start(admitted, verification_id, record, b"code", None)
+    await store.redis.set(NOW_KEY, now)
+
+    read = await store.verifications.read(verification_id, TENANT)
+    if now >= end + READABLE_AFTER_END_MS:
+        assert read == NotFound()
+        return
+    assert read == VerificationSnapshot(verification_id, record, now)
+
+    canceled = await store.verifications.cancel(verification_id, TENANT)
+    assert isinstance(canceled, VerificationSnapshot)
+    if record.status_at(now) is VerificationStatus.PENDING:
+        assert canceled.record.status_at(now) is VerificationStatus.CANCELED
+        assert canceled.record.ended_ms == now
+    else:
+        assert canceled.record == record
+
+
+@given(st.integers(0, PARTITIONS - 1))
+def test_an_id_tells_its_partition(number: int) -> None:
+    """Any partition comes back out of an id, which fits the contract's alphabet and length."""
+    verification_id = new_verification_id(Partition(number))
+
+    assert partition_of_id(verification_id) == Partition(number)
+    assert len(verification_id) <= 36
+
+
+@given(st.text(max_size=40))
+def test_what_is_no_id_has_no_partition(text: str) -> None:
+    """Nothing but 23 characters of the alphabet reaches a key's name."""
+    found = partition_of_id(text)
+
+    assert found is None or (len(text) == 23 and text.replace("-", "").replace("_", "").isalnum() and text.isascii())
+
+
+def test_an_admission_is_asked_in_one_slot() -> None:
+    """The keys of a partition share one hash tag."""
+    partition = Partition(admission().partition)
+    names = (partition.outbox, partition.recipients, partition.verifications, partition.messages)
+
+    assert {name[name.index("{") : name.index("}") + 1] for name in names} == {"{p07}"}

@@ -1,0 +1,64 @@
+"""Helpers that read the whole store, or leave it as a crash would."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from otp_service.service.cleanup import Cleanup
+from otp_service.store.idempotency_keys import RedisIdempotency
+from otp_service.store.keys import partition_of_id
+from otp_service.store.pipelined_connection import unavailable
+from otp_service.store.verifications import RedisVerifications
+from tests.running_service import World
+
+
+@contextlib.contextmanager
+def dying_before_the_answer_is_kept() -> Iterator[None]:
+    """Leave idempotency keys as a process leaves them that dies before the store hears of its work: somebody is at it.
+
+    A request for a code dies before it starts, and a wrong guess when it is paid for.
+    """
+
+    async def never(*_: object) -> None:
+        raise unavailable()
+
+    async def nobody(*_: object) -> None:
+        return
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RedisVerifications, "start", never)
+        patched.setattr(RedisIdempotency, "keep", never)
+        patched.setattr(Cleanup, "after", nobody)
+        yield
+
+
+async def dumped(store: Any) -> dict[bytes, bytes]:
+    """Read every key and value, of whatever type, as bytes."""
+    found: dict[bytes, bytes] = {}
+    async for key in store.scan_iter(count=1000):
+        match await store.type(key):
+            case b"string":
+                value = await store.get(key)
+            case b"hash":
+                value = b"\n".join(part for pair in (await store.hgetall(key)).items() for part in pair)
+            case b"list":
+                value = b"\n".join(await store.lrange(key, 0, -1))
+            case b"zset":
+                value = b"\n".join(await store.zrange(key, 0, -1))
+            case b"none":
+                continue  # it has ended between the two questions
+            case kind:
+                raise AssertionError(f"a key of type {kind!r}")
+        found[key] = value
+    return found
+
+
+async def keeps_message(world: World, verification_id: str) -> bool:
+    """Say whether the store still has the sealed code of a verification."""
+    partition = partition_of_id(verification_id)
+    assert partition
+    return bool(await world.store.exists(partition.messages + verification_id))

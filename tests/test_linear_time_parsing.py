@@ -1,0 +1,242 @@
+"""Whatever comes from outside is read in time that grows with its length, and no faster: a ratio, never seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from ipaddress import ip_network
+from typing import Any
+
+import msgspec
+import pytest
+
+from otp_service.api.auth import ApiKeys, client_address, rate_limit_address
+from otp_service.api.headers import check_content_type, request_id
+from otp_service.api.request_bodies import decode_body
+from otp_service.api.schemas import NormalizePhone, RequestCodeBody, VerifyCodeBody
+from otp_service.crypto.codes import read_code
+from otp_service.crypto.keyring import Keyring
+from otp_service.delivery.receipts import ReceiptTokens
+from otp_service.domain.errors import Refused
+from otp_service.domain.message import ReceiptForged, ReceiptRequest
+from otp_service.domain.phone import PhoneInvalid, parse
+from otp_service.domain.secret import Secret
+from otp_service.domain.sms_segments import segments
+from otp_service.domain.templates import TemplateInvalid, best_locale, compile_template
+from otp_service.observability import redact
+from otp_service.providers import lenient_json as loose
+from otp_service.providers.eims import wire as eims
+from otp_service.providers.http_client import GatewayResponse
+from otp_service.providers.kedasms import wire as kedasms
+from otp_service.providers.sendcloud import wire as sendcloud
+from otp_service.providers.sendcloud.webhook import parse_webhook
+from otp_service.providers.smshub import wire as smshub
+from otp_service.settings import ConfigInvalid, load
+from tests.api.api_requests import BY_ID, NORMALIZE
+from tests.running_service import World
+
+SMALL, LARGE = 8 * 1024, 64 * 1024
+LIMIT = 24
+"""Between what eight times the input costs in linear time, 8, and in quadratic time, 64."""
+
+LONG_ENOUGH = 20_000_000
+"""Nanoseconds that are measured well on a busy machine: what takes as long is not repeated more often."""
+
+PIECES = [
+    " ", "\t\n", "a", "aA", "0", "1a", "-", "_", "+", ",", ", ", ".", ":", ";", "=", "&", "a=b&", "%", "%41", "/", "\\",
+    '"', "'", "`", " - at `", "unknown field `a` - at `$.", "{", "}", "{}", "{a", "[", "]", "[[1],", "(", ")", "<",
+    "<html ", "$", "é", "\u0660", "\u200b", "\U0001f600", "country ", "too ", "encrypt", "daily cap ", "id,",
+    "en;q=0.9,", "a-", "10.0.0.1,", "[::1]:1,", "bearer ", "\\u0030", '"decoy":true,', '"a":1,', '{"a":', "\x00",
+]  # fmt: skip
+
+Parser = Callable[[str], object]
+KEYRING = Keyring({"k1": bytes(32)}, current="k1", index="k1")
+TOKENS = ReceiptTokens(KEYRING, "https://otp.example.com")
+TRUSTED_ALL = [ip_network("0.0.0.0/0"), ip_network("::/0")]
+
+
+def filled(piece: str, size: int) -> str:
+    """Make a text of about `size` characters out of a piece."""
+    return piece * (size // len(piece))
+
+
+def nanoseconds(parser: Parser, text: str, times: int) -> float:
+    """Measure the CPU time of this thread for reading a text so many times."""
+    before = time.thread_time_ns()
+    for _ in range(times):
+        with contextlib.suppress(Refused, PhoneInvalid, TemplateInvalid, ReceiptForged, ConfigInvalid):
+            parser(text)
+    return max(1.0, float(time.thread_time_ns() - before))
+
+
+def ratio(parser: Parser, piece: str) -> float:
+    """Say how much longer eight times the text takes; where it seems much, it is measured again, and longer."""
+    found, times = float("inf"), 1
+    small, large = filled(piece, SMALL), filled(piece, LARGE)
+    for _ in range(4):
+        took = nanoseconds(parser, large, times)
+        found = min(found, took / nanoseconds(parser, small, times))
+        if found < LIMIT:
+            break
+        times *= 4 if took < LONG_ENOUGH else 1
+    return found
+
+
+def reply(body: str, status: int = 400) -> GatewayResponse:
+    """Make a gateway's reply."""
+    return GatewayResponse(status, {"date": body[:1000]}, body.encode())
+
+
+def scope(name: str, value: str) -> Any:
+    """Make a request that has one header."""
+    return {"headers": [(name.encode(), value.encode())]}
+
+
+def headers(name: str, value: str) -> dict[bytes, bytes]:
+    """Make the headers of that request."""
+    return {name.encode(): value.encode()}
+
+
+def call(body: str) -> ReceiptRequest:
+    """Make a gateway's call to us."""
+    return ReceiptRequest("POST", "/", None, 0.0, "", {}, [], body.encode())
+
+
+def quoted(text: str) -> str:
+    """Write a text as a JSON string."""
+    return msgspec.json.encode(text).decode()
+
+
+PARSERS: dict[str, Parser] = {
+    "request-code": lambda text: decode_body(RequestCodeBody, text.encode()),
+    "request-code, a member's name": lambda text: decode_body(RequestCodeBody, f"{{{quoted(text)}: 1}}".encode()),
+    "request-code, a member": lambda text: decode_body(RequestCodeBody, f'{{"phone": {quoted(text)}}}'.encode()),
+    "request-code, a bare member": lambda text: decode_body(RequestCodeBody, f'{{"phone": {text}}}'.encode()),
+    "request-code, members": lambda text: decode_body(RequestCodeBody, f'{{{text}"decoy": true}}'.encode()),
+    "request-code, good": lambda text: decode_body(
+        RequestCodeBody, f'{{"phone":"1","purpose":"a"{" " * len(text)}}}'.encode()
+    ),
+    "verify-code": lambda text: decode_body(
+        VerifyCodeBody, f'{{"code": {quoted(text)}, "verification_id": "\\n"}}'.encode()
+    ),
+    "normalize-phone": lambda text: decode_body(
+        NormalizePhone, f'{{"country": {quoted(text)}, "phone": "1"}}'.encode()
+    ),
+    "X-Request-Id": lambda text: request_id(scope("x-request-id", text), headers("x-request-id", text)),
+    "Content-Type": lambda text: check_content_type(scope("content-type", text), headers("content-type", text)),
+    "Content-Type, parameters": lambda text: check_content_type(
+        scope("content-type", "application/json" + text), headers("content-type", "application/json" + text)
+    ),
+    "Authorization": lambda text: ApiKeys(()).authenticate(text.encode()),
+    "Authorization, the key": lambda text: ApiKeys(()).authenticate(f"Bearer {text}".encode()),
+    "X-Forwarded-For": lambda text: client_address("10.0.0.1", text, TRUSTED_ALL),
+    "client_ip": rate_limit_address,
+    "a number": lambda text: parse(text, "ID"),
+    "a code": read_code,
+    "a locale": lambda text: best_locale({}, text, "login"),
+    "a log line": redact,
+    "a template": compile_template,
+    "a template's length": segments,
+    "a receipt's token": lambda text: TOKENS.message_id("jakarta", text),
+    "a hook": lambda text: parse_webhook(call(text), Secret("key")),
+    "a hook, JSON": lambda text: parse_webhook(call(f'{{"event": {quoted(text)}}}'), Secret("key")),
+    "loose JSON": loose.json_object,
+    "a loose number": loose.parse_integer,
+    "kedasms": lambda text: kedasms.parse_send_response(reply(text), 0.0),
+    "kedasms, a message": lambda text: kedasms.parse_send_response(
+        reply(f'{{"code": "1", "message": {quoted(text)}}}'), 0.0
+    ),
+    "kedasms, limits": lambda text: kedasms.parse_limits_response(reply(text)),
+    "kedasms, a clock": lambda text: kedasms.rejects_timestamp(reply(text)),
+    "kedasms, a date": kedasms.parse_date,
+    "kedasms, a status": kedasms.parse_delivery_status,
+    "smshub": lambda text: smshub.parse_send_response(reply(text)),
+    "smshub, a page": lambda text: smshub.parse_send_response(reply(text, 200)),
+    "smshub, a token": lambda text: smshub.parse_login_response(reply(text, 200)),
+    "smshub, a token in quotes": lambda text: smshub.parse_login_response(reply(f'"a.{text}.c"', 200)),
+    "sendcloud": lambda text: sendcloud.parse_send_response(reply(text, 200), "+6281210100055"),
+    "sendcloud, a reason": lambda text: sendcloud.parse_send_response(
+        reply(f'{{"statusCode": 312, "info": {{"items": [{{"phone": "1", "message": {quoted(text)}}}]}}}}', 200), "+1"
+    ),
+    "eims": lambda text: eims.parse_send_response(reply(text, 200), "6281210100055"),
+    "eims, rows": lambda text: eims.parse_send_response(
+        reply(f'{{"status": 0, "array": [{text}1]}}', 200), "6281210100055"
+    ),
+    "eims, a report": lambda text: eims.parse_report({"array": [["1", text, "", "0"]]}, "1", zero_is_delivered=False),
+    "a config's key": lambda text: load({"server": {text: 1}}, {}),
+    "a config's value": lambda text: load({"server": {"host": text, "public_url": text}, "redis": {"url": text}}, {}),
+    "a config's lists": lambda text: load({"limits": {"recipient": [text]}, "routes": [{"prefix": text}]}, {}),
+}
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_parser_takes_linear_time(name: str) -> None:
+    """Eight times the text takes about eight times as long, out of whatever it is made."""
+    slow = {piece: found for piece in PIECES if (found := ratio(PARSERS[name], piece)) >= LIMIT}
+    assert slow == {}
+
+
+def asked(method: str, path: str, header: str, body: bytes) -> Callable[[str], Any]:
+    """Make a request out of a text: the header's value, or what is behind the path when there is none."""
+
+    def scope_of(text: str) -> Any:
+        lines = {"authorization": b"Bearer dev-key", "content-type": b"application/json"}
+        lines |= {header: text.encode()} if header else {}
+        return {
+            "type": "http",
+            "method": method,
+            "path": path if header else path + text,
+            "raw_path": b"/",
+            "root_path": "",
+            "query_string": text.encode() if header == "?" else b"",
+            "headers": [(name.encode(), value) for name, value in lines.items() if name != "?"],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 8000),
+            "scheme": "http",
+            "body": body,
+        }
+
+    return scope_of
+
+
+GOOD = b'{"phone": "0812-1010-0055"}'
+REQUESTS = {
+    "a path": asked("GET", "/", "", b""),
+    "an id": asked("GET", BY_ID, "", b""),
+    "a receipt's path": asked("POST", "/v1/receipts/inbox/", "", b""),
+    "an OPTIONS": asked("OPTIONS", BY_ID, "", b""),
+    "a query": asked("POST", NORMALIZE, "?", GOOD),
+    "a receipt's query": asked("GET", "/v1/receipts/inbox/a", "?", b""),
+} | {
+    name: asked("POST", NORMALIZE, name, GOOD)
+    for name in (
+        "host", "cookie", "accept", "accept-language", "authorization", "content-type", "content-encoding",
+        "content-length", "idempotency-key", "x-forwarded-for", "x-request-id", "origin", "if-none-match", "x-nobody",
+    )
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_a_request_takes_linear_time(world: World, name: str) -> None:
+    """The whole way through the service is linear in the path, the query and every header."""
+    answered: set[str] = set()
+
+    def call(text: str) -> None:
+        scope = REQUESTS[name](text)
+        body = scope.pop("body")
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body}
+
+        async def send(_message: Any) -> None:
+            answered.add(name)
+
+        running = world.app(scope, receive, send).__await__()  # type: ignore[arg-type]
+        with contextlib.suppress(StopIteration):
+            next(running)  # up to where it waits for the store, if it does
+        running.close()
+
+    slow = {piece: found for piece in PIECES if (found := ratio(call, piece)) >= LIMIT}
+    assert slow == {}
+    assert answered
