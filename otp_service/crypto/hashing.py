@@ -73,12 +73,12 @@ class HashPool:
         """Hold a place for `caller`; raises `Refused` (`overloaded`) when it may have no more."""
         if not self._shares.take(caller):
             raise Refused(Reason.OVERLOADED, "Too many codes are being checked.", retry_after_ms=OVERLOADED_RETRY_MS)
-        METRICS.hash_places.set(self.taken)
+        METRICS.hash_slots.set(self.taken)
         try:
             yield
         finally:
             self._shares.give_back(caller)
-            METRICS.hash_places.set(self.taken)
+            METRICS.hash_slots.set(self.taken)
 
     async def hash(self, secret: bytes, caller: Caller = ANYBODY) -> str:
         """Hash `secret` with a fresh salt when it is the caller's turn; the PHC string."""
