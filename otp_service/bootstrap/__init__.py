@@ -33,12 +33,11 @@ from otp_service.observability import configure_logging, metrics_page
 from otp_service.providers.inbox import Inbox
 from otp_service.service import Dependencies, OtpService
 from otp_service.settings import Settings, load_file
-from otp_service.store.attempts import RedisAttempts
-from otp_service.store.circuits import RedisCircuits
+from otp_service.store.attempts import RedisAttempts, RedisLockouts
 from otp_service.store.connection import Access
 from otp_service.store.idempotency_keys import RedisIdempotency
-from otp_service.store.lockouts import RedisLockouts
 from otp_service.store.outbox import RedisOutbox
+from otp_service.store.provider_status import RedisCircuits
 from otp_service.store.readiness import StoreReadiness
 from otp_service.store.topology import Topology, connect
 from otp_service.store.verifications import RedisVerifications

@@ -16,7 +16,7 @@ from otp_service.observability import configure_logging
 from otp_service.providers.config_parsing import quoted
 from otp_service.service.unlock import UnlockedNumber, UnlockNumber
 from otp_service.settings import Settings
-from otp_service.store.lockouts import RedisLockouts
+from otp_service.store.attempts import RedisLockouts
 
 __all__ = ["unlock"]
 

@@ -21,6 +21,7 @@ from otp_service.domain.results import (
     DeliveryUpdate,
     Denied,
     IdempotencyClaim,
+    IdInUse,
     InFlight,
     KeyClaimed,
     Mismatch,
@@ -74,11 +75,11 @@ class Verifications(Protocol):
         record: VerificationRecord,
         sealed_code: bytes | None,
         answer: bytes | None,
-    ) -> Started | ReservationExpired | Replay:
+    ) -> Started | ReservationExpired | IdInUse | Replay:
         """Store it, end the one before it, put the code (None: a decoy) into the outbox, and keep the answer.
 
-        `ReservationExpired` and `Replay` (another call under the same key has started one): nothing was done;
-        `release` it.
+        `ReservationExpired`, `IdInUse` and `Replay` (another call under the same key has started one): nothing was
+        done; `release` it.
         """
 
     async def abandon(self, admitted: Admitted, verification_id: str) -> None:

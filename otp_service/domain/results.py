@@ -22,6 +22,7 @@ __all__ = [
     "ClaimedMessage",
     "DeliveryUpdate",
     "Denied",
+    "IdInUse",
     "IdempotencyClaim",
     "InFlight",
     "KeyClaimed",
@@ -164,6 +165,11 @@ class Started:
 @dataclass(frozen=True, slots=True)
 class ReservationExpired:
     """The reservation is too old to start, or was given back: nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdInUse:
+    """Another verification has this id. Ids are random, so this is a defect of the caller: nothing was done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from otp_service.domain.results import (
     ClaimedMessage,
     Denied,
     IdempotencyClaim,
+    IdInUse,
     InFlight,
     Mismatch,
     RateLimit,
@@ -163,7 +164,7 @@ class RequestCode:
         record: VerificationRecord,
         sealed: bytes | None,
         view: VerificationView,
-    ) -> Started | ReservationExpired | Replay:
+    ) -> Started | ReservationExpired | IdInUse | Replay:
         """Start it; when the store falls silent nobody knows whether it has, so nothing may come of it."""
         verifications, key = self._dependencies.verifications, admitted.admission.idempotency
         answer = self._answers.seal(key, view) if key else None

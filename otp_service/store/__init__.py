@@ -1,1 +1,1 @@
-"""Redis, and nothing else: one Lua file per transition, one typed method per file."""
+"""The Redis adapters of the ports in `domain.ports`: one Lua script per transition, one typed method per script."""

@@ -1,13 +1,12 @@
-"""Guesses in Redis: paid for before they are judged, decided by one script, and answered once for each idempotency key.
+"""Attempts in Redis: reserved before the code is compared, decided by one script, answered once per idempotency key.
 
-The answer of a success is kept by the script that makes it, so a success whose reply was lost is told again. A guess
-whose verification this replica cannot read, because its key is not listed here (yet, or any more), is not paid for.
+The script that makes the success also stores its answer, so a caller that lost the reply gets it again. An attempt at a
+verification that this replica cannot read, because its key is not (or no longer) in the config here, is not counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
 from otp_service.domain.limits import DISABLED_RETRY_MS
 from otp_service.domain.results import (
@@ -20,75 +19,66 @@ from otp_service.domain.results import (
     RateLimit,
     RecipientLocked,
     SendPolicy,
+    Unlocked,
     Unreadable,
     Verified,
 )
-from otp_service.domain.verification import VerificationSnapshot, VerificationStatus
+from otp_service.domain.verification import VerificationStatus
+from otp_service.store.encoding import encode_lockout, encode_windows, pack, unpack_snapshot
 from otp_service.store.idempotency_keys import answer_args
-from otp_service.store.keys import limit_key, partition_of_id
+from otp_service.store.keys import Partition, limit_key, partition_of_id
 from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
-from otp_service.store.records import pack, unpack
-from otp_service.store.script_arguments import lockout_text, windows_text
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 
-__all__ = ["RedisAttempts"]
-
-_ENDS: Final = {
-    b"used": VerificationStatus.VERIFIED,
-    b"verified": VerificationStatus.VERIFIED,
-    b"superseded": VerificationStatus.SUPERSEDED,
-    b"canceled": VerificationStatus.CANCELED,
-    b"expired": VerificationStatus.EXPIRED,
-}
+__all__ = ["RedisAttempts", "RedisLockouts"]
 
 
 class RedisAttempts:
-    """`domain.ports.Guesses` on any topology."""
+    """`domain.ports.Attempts` on any topology."""
 
     def __init__(self, topology: Topology, key_ids: Collection[str]) -> None:
-        """Work through `topology`; compare with what was made under one of `key_ids`."""
+        """Use `topology`; `key_ids` are the keys that this replica can compare with."""
         self._topology = topology
         self._key_ids = pack(tuple(key_ids))
 
     async def reserve_attempt(
         self, verification_id: str, tenant: str, policies: SendPolicy
     ) -> AttemptReserved | NotFound | RecipientLocked | AttemptsExhausted | AlreadyEnded | Unreadable:
-        """Pay for a guess; see the port."""
+        """Take one attempt before the code is compared; see the port."""
         partition = partition_of_id(verification_id)
         if partition is None:
             return NotFound()
         args = (
             tenant,
-            windows_text(policies.recipient_failures),
-            windows_text(policies.recipient),
+            encode_windows(policies.recipient_failures),
+            encode_windows(policies.recipient),
             policies.cooldown_seconds * 1000,
             policies.max_sends,
             partition.recipients,
             self._key_ids,
             partition.lockouts,
-            lockout_text(policies.lockout),
+            encode_lockout(policies.lockout),
         )
         keys = (partition.verifications + verification_id,)
         [reply] = await self._topology.send([ScriptCall(script("reserve_attempt"), keys, args)])
-        return _read(verification_id, reply)
+        return _read_reservation(verification_id, reply)
 
     async def count(self, take: RateLimit) -> int:
         """Count one event of a limit; see the port."""
-        call = ScriptCall(
-            script("rate_limit_acquire"), (limit_key(take.limit, take.keyed_hash),), (windows_text(take.windows),)
-        )
+        args = (encode_windows(take.windows),)
+        call = ScriptCall(script("rate_limit_acquire"), (limit_key(take.limit, take.keyed_hash),), args)
         [reply] = await self._topology.send([call])
-        return 0 if reply[0] == b"taken" else int(reply[1])
+        return 0 if reply[0] == b"acquired" else int(reply[1])
 
     async def consume(
         self, verification_id: str, at_ms: int | None = None, call: IdempotencyClaim | None = None, answer: bytes = b""
     ) -> Verified | NotFound | AlreadyEnded:
-        """Make the success; see the port."""
+        """Turn a right code into the one success; see the port."""
         partition = partition_of_id(verification_id)
         if partition is None:
             return NotFound()
-        keys: tuple[str, ...] = partition.of(verification_id)
+        keys: tuple[str, ...] = partition.keys_of(verification_id)
         args: tuple[str | bytes | int, ...] = (
             verification_id,
             partition.recipients,
@@ -101,23 +91,39 @@ class RedisAttempts:
         match reply[0]:
             case b"verified":
                 return Verified(int(reply[1]))
-            case b"unknown":
+            case b"not_found":
                 return NotFound()
-            case end:
-                return AlreadyEnded(_ENDS[end])
+            case b"ended":
+                return AlreadyEnded(VerificationStatus(reply[1].decode()))
+        raise AssertionError(f"consume returned {reply[0]!r}")
 
 
-def _read(
+class RedisLockouts:
+    """`domain.ports.Lockouts` on any topology. The scripts of attempts and requests maintain the lockouts."""
+
+    def __init__(self, topology: Topology) -> None:
+        """Use `topology`."""
+        self._topology = topology
+
+    async def unlock(self, partition: int, recipient: str, tenant: str, policy: SendPolicy) -> Unlocked:
+        """Clear the recipient's wrong codes at the tenant; see the port."""
+        of = Partition(partition)
+        keys = (of.recipients + recipient, of.lockout(tenant, recipient))
+        args = (tenant, encode_windows(policy.recipient_failures), encode_lockout(policy.lockout))
+        [reply] = await self._topology.send([ScriptCall(script("unlock"), keys, args)])
+        return Unlocked(was_locked=reply[2] == b"1", failures=int(reply[1]))
+
+
+def _read_reservation(
     verification_id: str, reply: ScriptReply
 ) -> AttemptReserved | NotFound | RecipientLocked | AttemptsExhausted | AlreadyEnded | Unreadable:
     match reply[0]:
-        case b"spent":
-            record = unpack(reply[3])
-            if record is None:
-                return NotFound()
-            locks = LockKind(reply[4].decode()) if reply[4] else None
-            return AttemptReserved(VerificationSnapshot(verification_id, record, int(reply[1])), int(reply[2]), locks)
-        case b"unknown":
+        case b"reserved":
+            snapshot = unpack_snapshot(verification_id, reply[3], int(reply[1]))
+            if isinstance(snapshot, NotFound):
+                return snapshot
+            return AttemptReserved(snapshot, int(reply[2]), LockKind(reply[4].decode()) if reply[4] else None)
+        case b"not_found":
             return NotFound()
         case b"disabled":
             return RecipientLocked(DISABLED_RETRY_MS, disabled=True)
@@ -127,5 +133,6 @@ def _read(
             return AttemptsExhausted(int(reply[2]))
         case b"unreadable":
             return Unreadable()
-        case end:
-            return AlreadyEnded(_ENDS[end])
+        case b"ended":
+            return AlreadyEnded(VerificationStatus(reply[1].decode()))
+    raise AssertionError(f"reserve_attempt returned {reply[0]!r}")

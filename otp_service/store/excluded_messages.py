@@ -1,4 +1,4 @@
-"""The messages that this replica leaves to others: it does not know their tenant, say, while a config is rolled out."""
+"""The messages that this replica leaves to others, for example of a tenant that its config does not have yet."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Final
 from otp_service.domain.verification import MAX_CODE_LIFE_MS
 from otp_service.store.keys import Partition, partition_of_id
 
-__all__ = ["LeftToOthers"]
+__all__ = ["ExcludedMessages"]
 
-MOST_IN_A_PARTITION: Final = 64
-"""More are forgotten, oldest first: each is then looked at once more, which costs it a moment."""
+MAX_PER_PARTITION: Final = 64
+"""More are dropped, oldest first. A dropped one is claimed here once more, and excluded again."""
 
 
-class LeftToOthers:
-    """Ids by partition, each for as long as a code can live."""
+class ExcludedMessages:
+    """Verification ids by partition, each for the longest time that a code can be valid."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with none; `clock` is in seconds."""
+        """Start empty; `clock` returns seconds."""
         self._clock = clock
         self._until: dict[int, dict[str, float]] = {}
 
     def add(self, verification_id: str) -> None:
-        """Leave one from now on."""
+        """Exclude one from now on."""
         partition = partition_of_id(verification_id)
         if partition is None:
             return
         until = self._until.setdefault(partition.number, {})
         until[verification_id] = self._clock() + MAX_CODE_LIFE_MS / 1000
-        if len(until) > MOST_IN_A_PARTITION:
+        if len(until) > MAX_PER_PARTITION:
             del until[next(iter(until))]
 
-    def within(self, partition: Partition) -> Sequence[str]:
-        """Name those that are left in one partition; forget the ones whose code has expired."""
+    def of(self, partition: Partition) -> Sequence[str]:
+        """Return the excluded ids of one partition, without those whose code has expired."""
         until = self._until.get(partition.number)
         if not until:
             return ()

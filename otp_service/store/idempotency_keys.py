@@ -1,9 +1,9 @@
-"""Callers' idempotency keys in Redis: one request for each key, and one answer for each request.
+"""Idempotency keys in Redis: one request per key, and one answer per request.
 
-A key is claimed for one request, by its fingerprint: nobody else works under it while its owner may be alive, and it is
-good for no other request until it is released. The claim stands alone, because a key may come with anything. The answer
-stands with what it tells of, in the slot of the verification, so that the script that starts one, or makes the success
-of one, keeps the answer in the same step: an answer that is there is the truth, whatever became of the claim.
+A key is claimed for one request, identified by its fingerprint. No other call works under it while its owner may be
+alive, and no other request can use it until it is released. The claim has a hash slot of its own, because callers
+choose the keys. The answer is in the slot of its verification: the script that starts or verifies one stores the
+answer in the same step. A stored answer is therefore the truth, whatever the claim says.
 """
 
 from __future__ import annotations
@@ -17,44 +17,46 @@ from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 
 __all__ = [
-    "KEPT_MS",
+    "ANSWER_TTL_MS",
+    "OWNER_TIMEOUT_MS",
     "RedisIdempotency",
     "answer_args",
     "claim_call",
-    "claimed",
+    "read_claim",
     "release_call",
 ]
 
-KEPT_MS: Final = 24 * 3600 * 1000
-"""How long an answer is kept (design.md section 3)."""
+ANSWER_TTL_MS: Final = 24 * 3600 * 1000
+"""How long an answer is kept: part of the public contract."""
 
-SILENT_MS: Final = 15_000
-"""An owner of whom nothing was heard for this long has died: longer than any request may take."""
+OWNER_TIMEOUT_MS: Final = 15_000
+"""An owner that has not answered for this long counts as gone: longer than any request may take."""
 
 
 class RedisIdempotency:
     """`domain.ports.Idempotency` on any topology."""
 
     def __init__(self, topology: Topology) -> None:
-        """Work through `topology`."""
+        """Use `topology`."""
         self._topology = topology
 
     async def claim(self, call: IdempotencyClaim, verification_id: str) -> KeyClaimed | Replay | InFlight | Mismatch:
-        """Claim the key, and look for the answer, in one batch; see the port."""
+        """Claim the key and read the stored answer, in one batch; see the port."""
         calls = [claim_call(call)]
         if partition := partition_of_id(verification_id):
-            calls.append(ScriptCall(script("answer_read"), (partition.answers + call.keyed_hash,), (call.fingerprint,)))
-        found, *answers = await self._topology.send(calls)
-        claim = claimed(found)
+            key = partition.answers + call.keyed_hash
+            calls.append(ScriptCall(script("idempotency_read_answer"), (key,), (call.fingerprint,)))
+        reply, *answers = await self._topology.send(calls)
+        claim = read_claim(reply)
         if answers and answers[0][0] == b"replay" and not isinstance(claim, Mismatch):
             return Replay(answers[0][1])
         return claim
 
     async def keep(self, call: IdempotencyClaim, verification_id: str, answer: bytes) -> None:
-        """Keep an answer; see the port."""
+        """Store an answer; see the port."""
         if partition := partition_of_id(verification_id):
-            keep = ScriptCall(script("answer_keep"), (partition.answers + call.keyed_hash,), answer_args(call, answer))
-            await self._topology.send([keep])
+            key, args = partition.answers + call.keyed_hash, answer_args(call, answer)
+            await self._topology.send([ScriptCall(script("idempotency_store_answer"), (key,), args)])
 
     async def release(self, call: IdempotencyClaim) -> None:
         """Free the key; see the port."""
@@ -62,27 +64,28 @@ class RedisIdempotency:
 
 
 def claim_call(call: IdempotencyClaim) -> ScriptCall:
-    """Make the call that claims a caller's key, for a batch."""
-    args = (call.fingerprint, call.owner_token, SILENT_MS, KEPT_MS)
+    """Return the call that claims a key, for a batch."""
+    args = (call.fingerprint, call.owner_token, OWNER_TIMEOUT_MS, ANSWER_TTL_MS)
     return ScriptCall(script("idempotency_claim"), (idempotency_key(call.keyed_hash),), args)
 
 
 def release_call(call: IdempotencyClaim) -> ScriptCall:
-    """Make the call that frees a caller's key if it is still this owner's, for a batch."""
+    """Return the call that frees a key if `call` still owns it, for a batch."""
     return ScriptCall(script("idempotency_release"), (idempotency_key(call.keyed_hash),), (call.owner_token,))
 
 
 def answer_args(call: IdempotencyClaim, answer: bytes) -> tuple[str | bytes | int, ...]:
-    """Say what every script says that keeps an answer: of which request, what, and for how long."""
-    return (call.fingerprint, answer, KEPT_MS)
+    """Return the last arguments of every script that stores an answer: fingerprint, sealed answer, TTL in ms."""
+    return (call.fingerprint, answer, ANSWER_TTL_MS)
 
 
-def claimed(reply: ScriptReply) -> KeyClaimed | InFlight | Mismatch:
-    """Read the answer of `idempotency_claim`."""
+def read_claim(reply: ScriptReply) -> KeyClaimed | InFlight | Mismatch:
+    """Read the reply of `idempotency_claim`."""
     match reply[0]:
         case b"claimed":
             return KeyClaimed()
         case b"in_flight":
             return InFlight(int(reply[1]))
-        case _:
+        case b"mismatch":
             return Mismatch()
+    raise AssertionError(f"idempotency_claim returned {reply[0]!r}")

@@ -1,11 +1,10 @@
-"""The way to the server: script calls of one moment go out together, and a lost one is never sent again.
+"""Connections that send the script calls of one moment as one batch, and never send a call twice.
 
-A `Lane` is one connection that takes all calls that wait and sends them as one batch, so a busy service pays one
-round trip for many calls. Nothing is retried: a script may have run although its reply was lost, and a guess must
-not be paid for twice. Two answers are no exception to that, because they say that nothing ran: NOSCRIPT (the batch's
-scripts are sent in full) and, in a cluster, MOVED (`topology.py` sends the call where it belongs; ASK, while a slot
-is on its way between two nodes, is refused).
-A call that is not answered by its deadline is `store_unavailable`; what it did is unknown to its caller.
+Each connection takes all waiting calls and sends them together, so a busy service pays one round trip for many calls.
+Nothing is retried: a script may have run although its reply was lost, and an attempt must not be counted twice. Two
+replies are no exception, because they mean that nothing ran: NOSCRIPT (the call is sent again with the script's text)
+and, in a cluster, MOVED (`cluster.py` sends the call to the right node; ASK, while a slot moves, is refused).
+A call without a reply at its deadline is `store_unavailable`; its effect is unknown to the caller.
 """
 
 from __future__ import annotations
@@ -26,19 +25,33 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
 from otp_service.store.scripts import Script, all_scripts
 
-__all__ = ["SAFE_POLICY", "EvictionRefused", "PipelinedConnections", "ScriptCall", "ScriptReply", "unavailable"]
+__all__ = [
+    "DEADLINE_SECONDS",
+    "RETRY_AFTER_MS",
+    "SAFE_EVICTION_POLICY",
+    "EvictionRefused",
+    "PipelinedConnections",
+    "ScriptCall",
+    "ScriptReply",
+    "raise_refusals",
+    "refused_if_error",
+    "unavailable",
+]
 
 ScriptReply = Any
-"""What a script returns: numbers, bytes and lists of them. The typed methods of this room are its only readers."""
+"""What a script returns: numbers, bytes and lists of them. Only the typed methods of this package read it."""
 
-LANES = 4
-BATCH = 256
+CONNECTIONS = 4
+MAX_BATCH = 256
 MAX_WAITING = 8192
+"""Calls that wait for a connection; more are refused as `overloaded`."""
+
 DEADLINE_SECONDS = 1.2
-"""Two calls on a request's path and their deadlines still fit into the two seconds after which a 503 is due."""
+"""Of one call. A request that makes two calls must still reply 503 within two seconds when the second one is lost."""
+
 RETRY_AFTER_MS = 1000
-SAFE_POLICY = "noeviction"
-_POLICY = re.compile(rb"^maxmemory_policy:([\w-]+)", re.MULTILINE)
+SAFE_EVICTION_POLICY = "noeviction"
+_EVICTION_POLICY = re.compile(rb"^maxmemory_policy:([\w-]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +62,17 @@ class ScriptCall:
     keys: tuple[str, ...]
     args: tuple[str | bytes | int, ...] = ()
 
-    def by_digest(self) -> tuple[str | bytes | int, ...]:
-        """Say it in the short form."""
+    def evalsha(self) -> tuple[str | bytes | int, ...]:
+        """Return the EVALSHA command, for a server that knows the script."""
         return ("EVALSHA", self.script.digest, len(self.keys), *self.keys, *self.args)
 
-    def in_full(self) -> tuple[str | bytes | int, ...]:
-        """Say it so that the server learns the script."""
+    def eval(self) -> tuple[str | bytes | int, ...]:
+        """Return the EVAL command with the script's text; the server keeps the script."""
         return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.args)
 
 
 class EvictionRefused(RedisError):
-    """The server may evict keys, or does not say (`policy` ""): it would forget wrong guesses."""
+    """The server may evict keys, or does not report its policy (`policy` ""): it would forget wrong codes."""
 
     def __init__(self, policy: str) -> None:
         super().__init__(f"maxmemory-policy is {policy or 'unknown'}")
@@ -67,16 +80,29 @@ class EvictionRefused(RedisError):
 
 
 def unavailable(cause: BaseException | None = None) -> Refused:
-    """Make the refusal for a store that did not answer, or not as it should: `cause`."""
+    """Return the refusal for a store that did not answer, or answered with the error `cause`."""
     evicts = isinstance(cause, EvictionRefused)
-    detail = "The store may evict keys, or does not say." if evicts else "The store does not answer."
+    detail = "The store may evict keys, or does not report its policy." if evicts else "The store does not answer."
     refused = Refused(Reason.STORE_UNAVAILABLE, detail, retry_after_ms=RETRY_AFTER_MS)
     refused.__cause__ = cause
     return refused
 
 
+def refused_if_error(reply: ScriptReply | ResponseError | Refused) -> ScriptReply | Refused:
+    """Return a reply unchanged; for an error of the server, which means that the script did no work, a refusal."""
+    return unavailable(reply) if isinstance(reply, ResponseError) else reply
+
+
+def raise_refusals(replies: list[ScriptReply | Refused]) -> list[ScriptReply]:
+    """Raise the first refusal among `replies`, or return them all."""
+    for reply in replies:
+        if isinstance(reply, Refused):
+            raise reply
+    return replies
+
+
 @dataclass(slots=True)
-class _Waiting:
+class _WaitingCall:
     call: ScriptCall
     reply: asyncio.Future[ScriptReply | ResponseError]
 
@@ -87,19 +113,22 @@ class PipelinedConnections:
     def __init__(
         self, pool: ConnectionPool, *, allow_eviction: bool = False, deadline: float = DEADLINE_SECONDS
     ) -> None:
-        """Connect the way `pool` does; every call ends within `deadline` seconds, answered or not.
+        """Connect with the settings of `pool`.
 
-        Unless `allow_eviction`, a connection to a server that may evict keys is not used.
+        Args:
+            pool: Makes the connections.
+            allow_eviction: Accept a server that may evict keys.
+            deadline: Seconds within which every call ends, answered or not.
         """
         self._pool = pool
         self._allow_eviction = allow_eviction
         self._deadline = deadline
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_WaitingCall] = deque()
         self._wake = asyncio.Event()
-        self._tasks = [asyncio.create_task(self._lane(), name=f"store-lane-{n}") for n in range(LANES)]
+        self._tasks = [asyncio.create_task(self._run(), name=f"store-connection-{n}") for n in range(CONNECTIONS)]
 
     async def close(self) -> None:
-        """Let go of the connections; calls still waiting are refused."""
+        """Close the connections; calls that still wait are refused."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -108,15 +137,19 @@ class PipelinedConnections:
         await self._pool.aclose()
 
     async def send(self, calls: Sequence[ScriptCall]) -> list[ScriptReply | ResponseError]:
-        """Send `calls` in order in one batch; each answer is a reply or the server's own error.
+        """Send `calls` in order in one batch.
 
-        Raises `Refused`: `store_unavailable` past the deadline or without a connection, `overloaded` when too many
-        calls wait already (then none of these was sent).
+        Returns:
+            For each call the script's reply, or the server's error.
+
+        Raises:
+            Refused: `store_unavailable` past the deadline or without a connection; `overloaded` when too many calls
+                wait already (then none of these was sent).
         """
         if len(self._waiting) + len(calls) > MAX_WAITING:
             raise Refused(Reason.OVERLOADED, "Too many calls wait for the store.", retry_after_ms=RETRY_AFTER_MS)
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(call, loop.create_future()) for call in calls]
+        waiting = [_WaitingCall(call, loop.create_future()) for call in calls]
         self._waiting.extend(waiting)
         self._wake.set()
         try:
@@ -128,7 +161,7 @@ class PipelinedConnections:
             for one in waiting:
                 one.reply.cancel()
 
-    async def _lane(self) -> None:
+    async def _run(self) -> None:
         connection: AbstractConnection | None = None
         try:
             while True:
@@ -138,14 +171,14 @@ class PipelinedConnections:
                     if batch:
                         connection = await self._exchange(connection, batch)
                 except Exception:
-                    LOG.exception("store_lane_broke")
+                    LOG.exception("store_connection_failed")
                     connection = None
         finally:
             await _drop(connection)
 
-    def _next_batch(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        while self._waiting and len(batch) < BATCH:
+    def _next_batch(self) -> list[_WaitingCall]:
+        batch: list[_WaitingCall] = []
+        while self._waiting and len(batch) < MAX_BATCH:
             one = self._waiting.popleft()
             if not one.reply.done():
                 batch.append(one)
@@ -154,14 +187,14 @@ class PipelinedConnections:
         return batch
 
     async def _exchange(
-        self, connection: AbstractConnection | None, batch: list[_Waiting]
+        self, connection: AbstractConnection | None, batch: list[_WaitingCall]
     ) -> AbstractConnection | None:
-        """Send a batch and hand out its answers; a connection that failed is dropped."""
+        """Send a batch and return its replies to the callers; drop a connection that failed."""
         try:
             async with asyncio.timeout(self._deadline):
-                connection = await self._ready(connection)
-                answers = await _round_trip(connection, [one.call.by_digest() for one in batch])
-                await _teach(connection, batch, answers)
+                connection = await self._connected(connection)
+                replies = await _round_trip(connection, [one.call.evalsha() for one in batch])
+                await _send_unknown_scripts(connection, batch, replies)
         except BaseException as problem:
             await _drop(connection)
             for one in batch:
@@ -169,32 +202,32 @@ class PipelinedConnections:
             if isinstance(problem, RedisError | OSError | TimeoutError):
                 return None
             raise
-        for one, answer in zip(batch, answers, strict=True):
+        for one, reply in zip(batch, replies, strict=True):
             if not one.reply.done():
-                one.reply.set_result(answer)
-        if any(isinstance(answer, ReadOnlyError) for answer in answers):
-            await _drop(connection)  # a replica by now: ask anew who the primary is
+                one.reply.set_result(reply)
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            await _drop(connection)  # the server is a replica now: connect to the new primary
         return connection
 
-    async def _ready(self, connection: AbstractConnection | None) -> AbstractConnection:
-        """Reuse the lane's connection unless it was closed meanwhile. None is ever put back for somebody else.
+    async def _connected(self, connection: AbstractConnection | None) -> AbstractConnection:
+        """Return the connection if it is still open and clean, or a new one.
 
-        A fresh one is to a server that does not evict: who it is may have changed since the last one. It teaches the
-        server every script, so that no request pays for that with a round trip.
+        A new connection checks the eviction policy, because another server may reply now, and loads every script, so
+        that no request pays for that with a round trip.
         """
         if connection is not None and connection.is_connected and not await connection.can_read():
             return connection
         await _drop(connection)
-        fresh: AbstractConnection = self._pool.make_connection()
+        new: AbstractConnection = self._pool.make_connection()
         try:
-            await fresh.connect()
-            if not self._allow_eviction and (policy := await _eviction_policy(fresh)) != SAFE_POLICY:
+            await new.connect()
+            if not self._allow_eviction and (policy := await _eviction_policy(new)) != SAFE_EVICTION_POLICY:
                 raise EvictionRefused(policy)
-            await _round_trip(fresh, [("SCRIPT", "LOAD", known.text) for known in all_scripts()])
-        except BaseException:  # half a handshake would leave its answers to the first calls
-            await _drop(fresh)
+            await _round_trip(new, [("SCRIPT", "LOAD", known.text) for known in all_scripts()])
+        except BaseException:  # otherwise the rest of the handshake is read as the reply of the first calls
+            await _drop(new)
             raise
-        return fresh
+        return new
 
 
 async def _drop(connection: AbstractConnection | None) -> None:
@@ -206,34 +239,34 @@ async def _round_trip(
     connection: AbstractConnection, commands: list[tuple[str | bytes | int, ...]]
 ) -> list[ScriptReply | ResponseError]:
     await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
-    answers: list[ScriptReply | ResponseError] = []
+    replies: list[ScriptReply | ResponseError] = []
     for _ in commands:
         try:
-            answers.append(await connection.read_response(timeout=math.inf, disconnect_on_error=False))
+            replies.append(await connection.read_response(timeout=math.inf, disconnect_on_error=False))
         except ResponseError as error:
-            answers.append(error)
-    return answers
+            replies.append(error)
+    return replies
 
 
-async def _teach(
-    connection: AbstractConnection, batch: list[_Waiting], answers: list[ScriptReply | ResponseError]
+async def _send_unknown_scripts(
+    connection: AbstractConnection, batch: list[_WaitingCall], replies: list[ScriptReply | ResponseError]
 ) -> None:
-    """Send in full what the server did not know (after its restart, say): it ran none of those."""
-    unknown = [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+    """Send the text of scripts that the server does not know, for example after a restart: it ran none of those."""
+    unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:
-        again = await _round_trip(connection, [batch[n].call.in_full() for n in unknown])
-        for n, answer in zip(unknown, again, strict=True):
-            answers[n] = answer
+        again = await _round_trip(connection, [batch[n].call.eval() for n in unknown])
+        for n, reply in zip(unknown, again, strict=True):
+            replies[n] = reply
 
 
 async def _eviction_policy(connection: AbstractConnection) -> str:
-    """Ask what the server does when its memory is full; "" when it does not say."""
-    [answer] = await _round_trip(connection, [("INFO", "memory")])
-    found = _POLICY.search(answer) if isinstance(answer, bytes) else None
+    """Return the server's maxmemory-policy; "" when it does not report it."""
+    [reply] = await _round_trip(connection, [("INFO", "memory")])
+    found = _EVICTION_POLICY.search(reply) if isinstance(reply, bytes) else None
     return found[1].decode() if found else ""
 
 
-def _refuse(waiting: _Waiting, problem: BaseException | None = None) -> None:
+def _refuse(waiting: _WaitingCall, problem: BaseException | None = None) -> None:
     if not waiting.reply.done():
         waiting.reply.set_exception(unavailable(problem))
-        waiting.reply.exception()  # whoever waited may be gone already
+        waiting.reply.exception()  # the caller may have stopped waiting: mark it as retrieved

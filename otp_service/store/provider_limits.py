@@ -1,28 +1,25 @@
-"""The right to call a gateway, in Redis: one script per gateway in its own slot, one per day's account in another."""
+"""The limits of calls to providers, shared by all replicas: circuit, rate, concurrent calls, and daily caps.
+
+The script of a provider and the scripts of the daily usage are in different hash slots, so one batch calls them all,
+and undoes what succeeded when one of them refuses.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import HealthSignal, Outcome
-from otp_service.domain.provider_policy import (
-    Availability,
-    Caps,
-    DeferReason,
-    Deferred,
-    Permit,
-    ProviderPolicy,
-    ProviderState,
-)
+from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, Permit, ProviderPolicy
 from otp_service.observability import LOG, METRICS
-from otp_service.store.keys import ProviderKeys, tenant_day_key
+from otp_service.store.encoding import encode_optional
+from otp_service.store.keys import ProviderKeys, tenant_usage_key
 from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 
-__all__ = ["RedisProviderLimiter", "day_state_call", "passing_caps", "state_call", "state_of"]
+__all__ = ["OPEN_MS", "RedisProviderLimiter"]
 
 OPEN_MS: Final[Mapping[Outcome | None, tuple[int, int]]] = {
     Outcome.CONFIG_ERROR: (30_000, 240_000),
@@ -31,18 +28,28 @@ OPEN_MS: Final[Mapping[Outcome | None, tuple[int, int]]] = {
 }
 """For how long a circuit opens first and at most, by outcome; None: too many calls failed. Doubled each time in a row.
 
-Rights and money come back by somebody's hand; a gateway that was away may be back at any moment, and codes wait for it.
+An operator must correct credentials or add funds, which takes time; a gateway that fails may be back at any moment, and
+codes wait for it.
 """
 
-REST_MS: Final = 1_000
-"""For how long a gateway that says "slower" is left alone when it does not say for how long."""
+PAUSE_MS: Final = 1_000
+"""How long a gateway that throttles us is not called, when it does not say for how long."""
 
-LONGEST_REST_MS: Final = 60_000
-"""A gateway's `Retry-After` holds no message longer: the next one asks again."""
+MAX_PAUSE_MS: Final = 60_000
+"""A longer `Retry-After` of a gateway counts as this."""
+
+
+class _Account(NamedTuple):
+    """The daily usage of a provider or a tenant, its caps, and the reason to report when they block."""
+
+    name: str
+    key: str
+    caps: Caps
+    reason: DeferReason
 
 
 class RedisProviderLimiter:
-    """`domain.dispatch.Dispatch` on any topology."""
+    """`domain.provider_policy.ProviderLimiter` on any topology."""
 
     def __init__(
         self,
@@ -51,7 +58,14 @@ class RedisProviderLimiter:
         tenants: Mapping[str, Caps],
         call_ms: Mapping[str, int],
     ) -> None:
-        """Hold `policies` by provider and caps by tenant; a call to a provider ends within its `call_ms`."""
+        """Use `topology`.
+
+        Args:
+            topology: Sends the calls.
+            policies: The policies of all providers.
+            tenants: The caps of the tenants that have some.
+            call_ms: For each provider, the time within which a call ends.
+        """
         self._topology = topology
         self._policies = policies
         self._tenants = tenants
@@ -68,139 +82,113 @@ class RedisProviderLimiter:
         max_wait_ms: int,
         repeats: bool = False,
     ) -> Permit | Deferred:
-        """Ask the gateway and charge both accounts in one batch; what was taken in vain is given back."""
-        policy, keys = self._policies[provider], ProviderKeys(provider)
-        cost = policy.cost(country, segments)
-        pace = 1000 / policy.max_per_second if policy.max_per_second else 0
-        args = (message_id, f"{pace:.0f}", policy.max_concurrent, self._call_ms[provider], max_wait_ms)
-        taking = (keys.circuit, keys.queue, keys.comebacks, keys.calls, keys.destination(country))
-        calls = [ScriptCall(script("provider_acquire"), taking, args)]
+        """Acquire the call and charge the daily usages in one batch, or nothing; see the port."""
+        cost = self._policies[provider].cost(country, segments)
         accounts = [] if repeats else self._accounts(provider, tenant)
-        calls += [_charge(key, cost, caps) for key, caps, _ in accounts]
-        taken, *charges = await self._topology.send(calls)
-        permit = Permit(provider, tenant, message_id, country, cost, int(taken[1]), repeats)
-        held = _held(taken, charges, accounts)
-        if held is None:
-            for (_, _, hindrance), charge in zip(accounts, charges, strict=True):
-                _alert(provider if hindrance is DeferReason.CAPPED else tenant, hindrance, charge)
+        calls = [self._acquire_call(provider, message_id, country, max_wait_ms)]
+        calls += [_charge_call(account, cost) for account in accounts]
+        reply, *charges = await self._topology.send(calls)
+        permit = Permit(provider, tenant, message_id, country, cost, int(reply[1]), repeats)
+        deferred = _read_deferred(reply, charges, accounts)
+        if deferred is None:
+            for account, charge in zip(accounts, charges, strict=True):
+                _report_threshold(account, charge)
             return permit
         undo = [
-            _refund(key, permit)
-            for (key, _, _), charge in zip(accounts, charges, strict=True)
+            _refund_call(account, permit)
+            for account, charge in zip(accounts, charges, strict=True)
             if charge[0] == b"charged"
         ]
-        if taken[0] == b"go":
-            undo.append(_done_call(permit, None))
+        if reply[0] == b"go":
+            undo.append(_release_call(permit, None))
         if undo:
             await self._topology.send(undo)
-        return held
+        return deferred
 
     async def release(self, permit: Permit, answer: SendResult | None) -> None:
-        """Tell the circuit, and give back what was not spent."""
-        calls = [_done_call(permit, answer)]
+        """Count the result in the circuits, and refund what was certainly not sent; see the port."""
+        calls = [_release_call(permit, answer)]
         if not permit.repeats and (answer is None or answer.outcome.definitely_not_sent):
-            calls += [_refund(key, permit) for key, _, _ in self._accounts(permit.provider, permit.tenant)]
-        _tell(permit, answer, (await self._topology.send(calls))[0])
+            calls += [_refund_call(account, permit) for account in self._accounts(permit.provider, permit.tenant)]
+        _report_circuits(permit, answer, (await self._topology.send(calls))[0])
 
-    def _accounts(self, provider: str, tenant: str) -> list[tuple[str, Caps, DeferReason]]:
-        """Name the days that a message counts in: the provider's always, the tenant's if it has caps."""
-        accounts = [(ProviderKeys(provider).day, self._policies[provider].caps, DeferReason.CAPPED)]
+    def _acquire_call(self, provider: str, message_id: str, country: str, max_wait_ms: int) -> ScriptCall:
+        policy, keys = self._policies[provider], ProviderKeys(provider)
+        interval_ms = 1000 / policy.max_per_second if policy.max_per_second else 0
+        args = (message_id, f"{interval_ms:.0f}", policy.max_concurrent, self._call_ms[provider], max_wait_ms)
+        names = (keys.circuit, keys.queue, keys.poll_times, keys.calls, keys.destination(country))
+        return ScriptCall(script("provider_acquire"), names, args)
+
+    def _accounts(self, provider: str, tenant: str) -> list[_Account]:
+        """Return the accounts that a message is charged to: the provider's, and the tenant's if it has caps."""
+        caps = self._policies[provider].caps
+        accounts = [_Account(provider, ProviderKeys(provider).usage, caps, DeferReason.CAPPED)]
         tenant_caps = self._tenants.get(tenant)
         if tenant_caps is not None and tenant_caps.is_limited:
-            accounts.append((tenant_day_key(tenant), tenant_caps, DeferReason.TENANT_CAPPED))
+            accounts.append(_Account(tenant, tenant_usage_key(tenant), tenant_caps, DeferReason.TENANT_CAPPED))
         return accounts
 
 
-def state_call(provider: str, policy: ProviderPolicy, price: int = 0, country: str = "") -> ScriptCall:
-    """Make the call that looks at a gateway, for a batch: for a message that costs `price` in all, in millionths.
-
-    With a `country` its circuit for numbers of that country counts as well.
-    """
-    keys = ProviderKeys(provider)
-    destination = (keys.destination(country),) if country else ()
-    caps = policy.caps
-    args = (price, _text(caps.messages), _text(caps.spend), int(caps.block))
-    return ScriptCall(script("provider_state"), (keys.circuit, keys.calls, keys.day, *destination), args)
+def _charge_call(account: _Account, cost: int) -> ScriptCall:
+    caps = account.caps
+    limits = (encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block), str(caps.alert_threshold))
+    return ScriptCall(script("charge"), (account.key,), (cost, *limits))
 
 
-def day_state_call(tenant: str, caps: Caps, prices: Sequence[int]) -> ScriptCall:
-    """Make the call that asks whether a tenant's caps have room for a message at each of `prices`, for a batch."""
-    args: tuple[str | int, ...] = (_text(caps.messages), _text(caps.spend), int(caps.block), *prices)
-    return ScriptCall(script("day_state"), (tenant_day_key(tenant),), args)
+def _refund_call(account: _Account, permit: Permit) -> ScriptCall:
+    return ScriptCall(script("refund"), (account.key,), (permit.cost, permit.charged_ms))
 
 
-def passing_caps(reply: ScriptReply) -> tuple[int, list[bool]]:
-    """Read the answer of `day_state`: ms until tomorrow, and for each price whether it would pass a cap."""
-    wait, *passes = reply
-    return int(wait), [bool(one) for one in passes]
-
-
-def state_of(reply: ScriptReply) -> ProviderState:
-    """Read the answer of `gateway_state`."""
-    verdict, wait, why, calls, messages, spend, capped_ms = reply
-    return ProviderState(
-        Availability(verdict.decode()), int(wait), why.decode(), int(calls), int(messages), int(spend), int(capped_ms)
-    )
-
-
-def _charge(key: str, cost: int, caps: Caps) -> ScriptCall:
-    args = (cost, _text(caps.messages), _text(caps.spend), int(caps.block), str(caps.alert_threshold))
-    return ScriptCall(script("charge"), (key,), args)
-
-
-def _refund(key: str, permit: Permit) -> ScriptCall:
-    return ScriptCall(script("refund"), (key,), (permit.cost, permit.charged_ms))
-
-
-def _done_call(permit: Permit, answer: SendResult | None) -> ScriptCall:
+def _release_call(permit: Permit, answer: SendResult | None) -> ScriptCall:
     keys = ProviderKeys(permit.provider)
     signal = answer.health if answer else HealthSignal.NONE
     why = answer.outcome.value if answer else ""
-    first, longest = _open_ms(answer)
-    args = (permit.message_id, signal, why, first, longest, _rest_ms(answer), permit.country)
+    first_ms, max_ms = _open_ms(answer)
+    args = (permit.message_id, signal, why, first_ms, max_ms, _pause_ms(answer), permit.country)
     return ScriptCall(script("provider_release"), (keys.circuit, keys.calls, keys.destination(permit.country)), args)
 
 
 def _open_ms(answer: SendResult | None) -> tuple[int, int]:
-    """Say for how long a circuit opens first and at most, if this answer opens it."""
+    """Return for how long a circuit opens first and at most, if this result opens it."""
     if answer is None or answer.health is not HealthSignal.TRIP:
         return OPEN_MS[None]
     return OPEN_MS.get(answer.outcome, OPEN_MS[Outcome.CONFIG_ERROR])
 
 
-def _tell(permit: Permit, answer: SendResult | None, reply: ScriptReply) -> None:
-    """Tell operators how the circuits are after a call, and which of them it has opened."""
-    state, opened, state_there, opened_there = reply
+def _pause_ms(answer: SendResult | None) -> int:
+    """Return for how long the gateway asked us not to call it."""
+    if answer is None or answer.outcome is not Outcome.THROTTLED:
+        return 0
+    return PAUSE_MS if answer.retry_after is None else min(int(answer.retry_after * 1000), MAX_PAUSE_MS)
+
+
+def _read_deferred(reply: ScriptReply, charges: list[ScriptReply], accounts: list[_Account]) -> Deferred | None:
+    """Return why the call may not be made; caps first. None: it may."""
+    for account, charge in zip(accounts, charges, strict=True):
+        if charge[0] == b"capped":
+            return Deferred(account.reason, int(charge[2]))
+    return None if reply[0] == b"go" else Deferred(DeferReason(reply[0].decode()), int(reply[2]))
+
+
+def _report_threshold(account: _Account, charge: ScriptReply) -> None:
+    """Log when this charge crossed the alert threshold of a cap."""
+    if charge[4]:
+        LOG.warning(
+            "cap_nearly_reached",
+            who=account.name,
+            cap=account.reason.value,
+            messages=int(charge[2]),
+            spend=int(charge[3]),
+        )
+
+
+def _report_circuits(permit: Permit, answer: SendResult | None, reply: ScriptReply) -> None:
+    """Set the metrics of the circuits after a call, and log those that it opened."""
+    state, opened, destination_state, destination_opened = reply
     METRICS.circuit_open.labels(permit.provider).set(state == b"open")
-    METRICS.destination_circuit_open.labels(permit.provider, permit.country).set(state_there == b"open")
+    METRICS.destination_circuit_open.labels(permit.provider, permit.country).set(destination_state == b"open")
     why = answer.outcome.value if answer else ""
     if opened:
         LOG.error("circuit_opened", provider=permit.provider, why=why)
-    if opened_there:
+    if destination_opened:
         LOG.error("destination_circuit_opened", provider=permit.provider, country=permit.country, why=why)
-
-
-def _rest_ms(answer: SendResult | None) -> int:
-    """Say for how long a gateway wants to be left alone."""
-    if answer is None or answer.outcome is not Outcome.THROTTLED:
-        return 0
-    return REST_MS if answer.retry_after is None else min(int(answer.retry_after * 1000), LONGEST_REST_MS)
-
-
-def _held(
-    taken: ScriptReply, charges: list[ScriptReply], accounts: list[tuple[str, Caps, DeferReason]]
-) -> Deferred | None:
-    for (_, _, hindrance), charge in zip(accounts, charges, strict=True):
-        if charge[0] == b"capped":
-            return Deferred(hindrance, int(charge[2]))
-    return None if taken[0] == b"go" else Deferred(DeferReason(taken[0].decode()), int(taken[2]))
-
-
-def _alert(who: str, hindrance: DeferReason, charge: ScriptReply) -> None:
-    """Tell once when a day's share of a cap is used up."""
-    if charge[4]:
-        LOG.warning("cap_nearly_reached", who=who, cap=hindrance.value, messages=int(charge[2]), spend=int(charge[3]))
-
-
-def _text(number: int | None) -> str:
-    return "" if number is None else str(number)

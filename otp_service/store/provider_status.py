@@ -1,26 +1,37 @@
-"""How gateways stand, for an operator: looked at in one batch, and nothing is taken."""
+"""The state of providers in Redis, read without acquiring anything: for admission, for operators and for balances."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from otp_service.domain.provider_policy import ProviderPolicy, ProviderState
-from otp_service.store.keys import ProviderKeys
-from otp_service.store.pipelined_connection import ScriptCall
-from otp_service.store.provider_limits import state_call, state_of
+from otp_service.domain.outcomes import Outcome
+from otp_service.domain.provider_policy import Availability, Caps, ProviderPolicy, ProviderState
+from otp_service.store.encoding import encode_optional
+from otp_service.store.keys import ProviderKeys, tenant_usage_key
+from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology
 
-__all__ = ["ProviderStatus", "provider_statuses"]
+__all__ = [
+    "ProviderStatus",
+    "RedisCircuits",
+    "provider_statuses",
+    "read_state",
+    "read_tenant_caps",
+    "state_call",
+    "tenant_caps_call",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderStatus:
-    """A gateway's circuit, calls and day, and how many messages wait for their turn.
+    """A provider as an operator sees it.
 
-    `destinations` are the countries whose circuit is not closed, with the ms until it is tried again (0: it is tried by
-    the next message).
+    Attributes:
+        state: Its circuit, its calls and its usage today.
+        waiting: How many messages wait for their turn.
+        destinations: The countries whose circuit is not closed, with the ms until a probe (0: the next message is it).
     """
 
     state: ProviderState
@@ -29,15 +40,85 @@ class ProviderStatus:
 
 
 async def provider_statuses(topology: Topology, policies: Mapping[str, ProviderPolicy]) -> dict[str, ProviderStatus]:
-    """Look at every gateway of `policies`. Raises `Refused` when the store is away."""
-    looks = [state_call(name, policy) for name, policy in policies.items()]
-    counts = [ScriptCall(script("provider_waiting"), (ProviderKeys(name).comebacks,)) for name in policies]
-    places = [ScriptCall(script("provider_destinations"), (ProviderKeys(name).circuit,)) for name in policies]
-    replies = await topology.send([*looks, *counts, *places])
-    many = len(policies)
+    """Return the status of every provider of `policies`, in one batch.
+
+    Raises:
+        Refused: The store is not available.
+    """
+    states = [state_call(name, policy) for name, policy in policies.items()]
+    queues = [ScriptCall(script("provider_queue_length"), (ProviderKeys(name).poll_times,)) for name in policies]
+    destinations = [
+        ScriptCall(script("provider_open_destinations"), (ProviderKeys(name).circuit,)) for name in policies
+    ]
+    replies = await topology.send([*states, *queues, *destinations])
+    count = len(policies)
     return {
-        name: ProviderStatus(state_of(look), int(count[0]), {country.decode(): int(ms) for country, ms in found})
-        for name, look, count, found in zip(
-            policies, replies[:many], replies[many : 2 * many], replies[2 * many :], strict=True
+        name: ProviderStatus(read_state(state), int(queue[0]), {country.decode(): int(ms) for country, ms in open_ones})
+        for name, state, queue, open_ones in zip(
+            policies, replies[:count], replies[count : 2 * count], replies[2 * count :], strict=True
         )
     }
+
+
+class RedisCircuits:
+    """`domain.provider_policy.Circuits` on any topology."""
+
+    def __init__(self, topology: Topology) -> None:
+        """Use `topology`."""
+        self._topology = topology
+
+    async def out_of_funds(self, providers: Sequence[str]) -> list[str]:
+        """Return those of `providers` whose circuit opened for lack of funds, in one batch; see the port."""
+        replies = await self._topology.send([state_call(name, ProviderPolicy()) for name in providers])
+        return [
+            name
+            for name, reply in zip(providers, replies, strict=True)
+            if read_state(reply).open_reason == Outcome.FUNDS.value
+        ]
+
+    async def close_after_top_up(self, provider: str) -> bool:
+        """Close the circuit unless it is open for another reason; see the port."""
+        call = ScriptCall(script("provider_close_circuit"), (ProviderKeys(provider).circuit,), (Outcome.FUNDS.value,))
+        [reply] = await self._topology.send([call])
+        return bool(reply[0] == b"closed")
+
+
+def state_call(provider: str, policy: ProviderPolicy, price: int = 0, country: str = "") -> ScriptCall:
+    """Return the call that reads the state of a provider, for a batch.
+
+    Args:
+        provider: The configured name.
+        policy: Its limits and caps.
+        price: Price of the whole message in millionths.
+        country: Country of the number: its circuit counts as well. "" for none.
+    """
+    keys, caps = ProviderKeys(provider), policy.caps
+    destination = (keys.destination(country),) if country else ()
+    args = (price, encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block))
+    return ScriptCall(script("provider_state"), (keys.circuit, keys.calls, keys.usage, *destination), args)
+
+
+def read_state(reply: ScriptReply) -> ProviderState:
+    """Read the reply of `provider_state`."""
+    availability, wait_ms, why, calls, messages, spend, capped_ms = reply
+    return ProviderState(
+        Availability(availability.decode()),
+        int(wait_ms),
+        why.decode(),
+        int(calls),
+        int(messages),
+        int(spend),
+        int(capped_ms),
+    )
+
+
+def tenant_caps_call(tenant: str, caps: Caps, prices: Sequence[int]) -> ScriptCall:
+    """Return the call that checks a tenant's caps for a message at each of `prices` (millionths), for a batch."""
+    limits = (encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block))
+    return ScriptCall(script("daily_usage"), (tenant_usage_key(tenant),), (*limits, *prices))
+
+
+def read_tenant_caps(reply: ScriptReply) -> tuple[int, list[bool]]:
+    """Read the reply of `daily_usage`: ms until tomorrow, and for each price whether it would exceed a cap."""
+    until_tomorrow_ms, *exceeds = reply
+    return int(until_tomorrow_ms), [bool(one) for one in exceeds]

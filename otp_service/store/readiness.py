@@ -1,8 +1,9 @@
-"""Whether the store may be used: every primary answers, takes writes, and does not evict keys.
+"""Whether the store may be used: every primary answers, accepts writes, and does not evict keys.
 
-A server that evicts keys when its memory is full would forget wrong guesses, so calls are refused until every primary
-is known not to (each new connection asks too, in `link.py`: a fail-over may bring another server). What else is wrong,
-such as a server that takes no writes, is told by `ready`: calls that need it fail by themselves.
+A server that evicts keys when its memory is full would forget wrong codes, so calls are refused until every primary is
+known not to evict (each new connection checks it too, in `pipelined_connection.py`: after a failover another server may
+answer). Other problems, such as a server that accepts no writes, are reported by `ready`: calls that need it fail by
+themselves.
 """
 
 from __future__ import annotations
@@ -20,23 +21,30 @@ from redis import exceptions as redis_errors
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
-from otp_service.store.pipelined_connection import RETRY_AFTER_MS, SAFE_POLICY, EvictionRefused, ScriptReply
+from otp_service.store.pipelined_connection import RETRY_AFTER_MS, SAFE_EVICTION_POLICY, EvictionRefused, ScriptReply
 from otp_service.store.topology import Topology
 
 __all__ = ["StoreReadiness", "StoreStatus", "persists", "probe"]
 
 FIRST_PROBE_SECONDS: Final = 1.0
-PROBE_EVERY_SECONDS: Final = 1.0
-PROBE_SOON_SECONDS: Final = 0.3
-"""While something is wrong."""
-PROBES_A_SECOND: Final = 20
+"""How long the start of the service waits for the first probe."""
+
+PROBE_INTERVAL_SECONDS: Final = 1.0
+
+PROBLEM_PROBE_INTERVAL_SECONDS: Final = 0.3
+"""While there is a problem."""
+
+PROBES_PER_SECOND: Final = 20
+"""Faster calls of `/readyz` get the last status again (at most 50 ms old), so that no flood reaches the store."""
+
 PROBE_BURST: Final = 10
-"""Whoever asks more often is told the last status again (at most 50 ms old), so that no flood reaches the store."""
-TRY_AGAIN_SECONDS: Final = 0.3
-"""A probe that fails within this time may be tried again before its caller has waited for too long."""
+
+RETRY_WITHIN_SECONDS: Final = 0.3
+"""A probe that loses a connection within this time is retried; later, its caller has waited long enough."""
+
 
 NOT_REACHABLE: Final = "not reachable"
-_BY_CLASS: Final[tuple[tuple[type[Exception], str], ...]] = (
+_PROBLEM_BY_CLASS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (redis_errors.ReadOnlyError, "read-only"),
     (redis_errors.OutOfMemoryError, "out of memory"),
     (redis_errors.BusyLoadingError, "loading its data"),
@@ -46,7 +54,7 @@ _BY_CLASS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (redis_errors.NoPermissionError, "a command is not permitted"),
     (ssl.SSLError, "TLS failed"),
 )
-_BY_CODE: Final = {
+_PROBLEM_BY_CODE: Final = {
     "NOREPLICAS": "too few replicas",
     "READONLY": "read-only",
     "OOM": "out of memory",
@@ -61,9 +69,12 @@ _BY_CODE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """What is wrong with the store, in words without addresses; nothing: it may be used.
+    """The result of a probe.
 
-    `unsafe_policies` are eviction policies that forget ("": not told), `reached` says that some primary answered.
+    Attributes:
+        problems: What is wrong, in words without addresses; empty: the store may be used.
+        unsafe_policies: Eviction policies that forget keys ("": not reported).
+        reached: At least one primary answered.
     """
 
     problems: tuple[str, ...] = ()
@@ -72,42 +83,42 @@ class StoreStatus:
 
     @property
     def detail(self) -> str:
-        """One sentence for a person."""
-        return f"The store cannot be used now: {'; '.join(self.problems) or 'it was not looked at yet'}."
+        """One sentence for an error response."""
+        return f"The store cannot be used now: {'; '.join(self.problems) or 'it was not probed yet'}."
 
 
 async def probe(topology: Topology, *, allow_eviction: bool) -> StoreStatus:
-    """Try every primary, once more when a connection was lost on the way: that alone is no problem."""
+    """Probe every primary; once more when a connection was lost, because that alone is no problem."""
     loop = asyncio.get_running_loop()
-    again_until = loop.time() + TRY_AGAIN_SECONDS
+    retry_until = loop.time() + RETRY_WITHIN_SECONDS
     answers = await topology.probe()
-    if any(map(_lost, answers)) and loop.time() < again_until:
+    if any(map(_lost_connection, answers)) and loop.time() < retry_until:
         answers = await topology.probe()
     return _status(answers, allow_eviction=allow_eviction)
 
 
 async def persists(topology: Topology) -> bool:
-    """Say whether anything outlives a restart: an append-only file, snapshots, or we are not allowed to know."""
+    """Return whether data survives a restart: an append-only file or snapshots. True when the server does not tell."""
     try:
-        facts = await topology.command("INFO", "persistence")  # the client makes a mapping of it
+        info = await topology.command("INFO", "persistence")  # the client parses it into a mapping
         saves = await topology.command("CONFIG", "GET", "save")
     except Refused:
         return True
     values = saves.values() if isinstance(saves, dict) else saves[1::2]
-    return bool(facts.get("aof_enabled")) or any(values)
+    return bool(info.get("aof_enabled")) or any(values)
 
 
-class _Budget:
-    """How many probes may be made: a burst, and then so many a second."""
+class _ProbeRateLimit:
+    """A token bucket for probes."""
 
     def __init__(self) -> None:
         self._left = float(PROBE_BURST)
         self._at = time.monotonic()
 
-    def take(self) -> bool:
-        """Take one, if there is one."""
+    def acquire(self) -> bool:
+        """Take one token; False when there is none."""
         now = time.monotonic()
-        self._left = min(PROBE_BURST, self._left + (now - self._at) * PROBES_A_SECOND)
+        self._left = min(PROBE_BURST, self._left + (now - self._at) * PROBES_PER_SECOND)
         self._at = now
         if self._left < 1:
             return False
@@ -116,73 +127,73 @@ class _Budget:
 
 
 class StoreReadiness:
-    """Watches the store from `start` to `stop`."""
+    """Probes the store regularly between `start` and `stop`."""
 
     def __init__(self, topology: Topology, *, allow_eviction: bool) -> None:
-        """Probe through `topology`; `allow_eviction` accepts servers that may forget."""
+        """Probe through `topology`; `allow_eviction` accepts servers that may evict keys."""
         self._topology = topology
         self._allow_eviction = allow_eviction
         self._status = StoreStatus((NOT_REACHABLE,), reached=False)
         self._trusted = False
-        self._told: tuple[str, ...] = ()
-        self._budget = _Budget()
+        self._reported: tuple[str, ...] = ()
+        self._rate_limit = _ProbeRateLimit()
         self._probed_at = -math.inf
         self._probing = asyncio.Lock()
         self._probed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def check(self) -> None:
-        """Raise `Refused` (`store_unavailable`) while it is not known that the store does not evict keys."""
+        """Raise `Refused` (`store_unavailable`) unless the store is known not to evict keys."""
         if not self._trusted:
             raise _refused(self._status)
 
     async def ready(self) -> None:
-        """Raise `Refused` (`store_unavailable`, with what is wrong) unless every primary can be used now."""
-        status = await self._fresh()
+        """Raise `Refused` (`store_unavailable`, with the problems) unless every primary can be used now."""
+        status = await self._current_status()
         if status.problems:
             raise _refused(status)
 
     async def start(self) -> None:
-        """Begin to watch; wait a moment for the first probe, so that who is served first is not refused for it."""
-        self._task = asyncio.create_task(self._watch(), name="store-readiness")
+        """Start probing; wait a moment for the first result, so that the first requests are not refused without one."""
+        self._task = asyncio.create_task(self._probe_forever(), name="store-readiness")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_PROBE_SECONDS):
                 await self._probed.wait()
 
     async def stop(self) -> None:
-        """Watch no more."""
+        """Stop probing."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _watch(self) -> None:
+    async def _probe_forever(self) -> None:
         while True:
             try:
-                await self._fresh()
+                await self._current_status()
             except Exception:
                 LOG.exception("store_probe_failed")
             self._probed.set()
-            await asyncio.sleep(PROBE_SOON_SECONDS if self._status.problems else PROBE_EVERY_SECONDS)
+            await asyncio.sleep(PROBLEM_PROBE_INTERVAL_SECONDS if self._status.problems else PROBE_INTERVAL_SECONDS)
 
-    async def _fresh(self) -> StoreStatus:
-        """Give the status, probed now or a moment ago; who comes while a probe is under way waits for its answer."""
+    async def _current_status(self) -> StoreStatus:
+        """Return a status probed now or a moment ago; callers during a probe wait for its result."""
         asked_at = time.monotonic()
         async with self._probing:
-            if self._probed_at < asked_at and self._budget.take():
-                self._note(await probe(self._topology, allow_eviction=self._allow_eviction))
+            if self._probed_at < asked_at and self._rate_limit.acquire():
+                self._update(await probe(self._topology, allow_eviction=self._allow_eviction))
                 self._probed_at = time.monotonic()
         return self._status
 
-    def _note(self, status: StoreStatus) -> None:
-        """Keep a status; a change is logged once. Trust ends when a server may evict, and begins when none does."""
+    def _update(self, status: StoreStatus) -> None:
+        """Store a status, and log a change once. `_trusted` is False while a server may evict keys."""
         self._status = status
         if status.unsafe_policies:
             self._trusted = False
         elif status.reached:
             self._trusted = True
-        if status.problems == self._told:
+        if status.problems == self._reported:
             return
-        self._told = status.problems
+        self._reported = status.problems
         if status.unsafe_policies:
             policies = ", ".join(policy or "unknown" for policy in status.unsafe_policies)
             LOG.error("store_refused", maxmemory_policy=policies, problems="; ".join(status.problems))
@@ -197,8 +208,8 @@ def _status(answers: Sequence[ScriptReply | Refused], *, allow_eviction: bool) -
     for answer in answers:
         policy = _policy(answer)
         if policy is None:
-            problems.append(_word(answer.__cause__))
-        elif policy != SAFE_POLICY and not allow_eviction:
+            problems.append(_describe(answer.__cause__))
+        elif policy != SAFE_EVICTION_POLICY and not allow_eviction:
             policies.add(policy)
             problems.append(f"may evict keys (maxmemory-policy {policy})" if policy else "eviction policy unknown")
     reached = any(not isinstance(answer, Refused) for answer in answers)
@@ -206,32 +217,32 @@ def _status(answers: Sequence[ScriptReply | Refused], *, allow_eviction: bool) -
 
 
 def _policy(answer: ScriptReply | Refused) -> str | None:
-    """Read the eviction policy; None: the server did not get so far."""
+    """Return the eviction policy; None when the server did not report any."""
     if not isinstance(answer, Refused):
         return str(answer[0].decode())
     cause = answer.__cause__
     return cause.policy if isinstance(cause, EvictionRefused) else None
 
 
-def _word(cause: BaseException | None) -> str:
-    """Say in words what a server refused, or that it did not answer."""
-    for error in _chain(cause):
-        for kind, word in _BY_CLASS:
+def _describe(cause: BaseException | None) -> str:
+    """Return in words why a server cannot be used."""
+    for error in _causes(cause):
+        for kind, word in _PROBLEM_BY_CLASS:
             if isinstance(error, kind):
                 return word
         if isinstance(error, redis_errors.ResponseError):
-            return _BY_CODE.get(str(error).lstrip("-").partition(" ")[0], "commands refused")
+            return _PROBLEM_BY_CODE.get(str(error).lstrip("-").partition(" ")[0], "commands refused")
     return NOT_REACHABLE
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Walk from an error to what caused it: the client wraps what happens while it connects."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and its causes: the client wraps what happens while it connects."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
-def _lost(answer: ScriptReply | Refused) -> bool:
+def _lost_connection(answer: ScriptReply | Refused) -> bool:
     cause = answer.__cause__ if isinstance(answer, Refused) else None
     return isinstance(cause, redis_errors.ConnectionError | OSError) and not isinstance(
         cause, redis_errors.BusyLoadingError | redis_errors.AuthenticationError | TimeoutError

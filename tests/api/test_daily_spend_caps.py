@@ -117,7 +117,7 @@ async def test_a_cap_is_exact_under_parallel_requests(make_world: WorldMaker, ow
     codes = Counter(response.json().get("code", "202") for response in responses)
     assert set(codes) <= {"202", "spend_cap_reached"}
     await texts(world, 100)
-    key = ProviderKeys("one").day if owner == "provider" else "otp:t:demo:d"
+    key = ProviderKeys("one").usage if owner == "provider" else "otp:t:demo:d"
     assert await world.store.hget(key, "spend") == b"200000000"
     problem(await world.request("+628129999999"), 429, "spend_cap_reached")
 
@@ -135,12 +135,12 @@ async def texts(world: World, count: int) -> None:
 async def test_a_day_that_cannot_be_read(make_world: WorldMaker, damage: str) -> None:
     """Money that may have been spent is not spent again: capped until tomorrow; without a cap it stops nobody."""
     world = await make_world(through("one", one=inbox("1", daily_spend_cap="100")))
-    await spoil(world, ProviderKeys("one").day, damage)
+    await spoil(world, ProviderKeys("one").usage, damage)
     await refused_until_tomorrow(world, "0812-1010-0011")
-    assert await world.store.pttl(ProviderKeys("one").day) > 0
+    assert await world.store.pttl(ProviderKeys("one").usage) > 0
 
     free = await make_world(through("two", two=inbox("1")))
-    await spoil(free, ProviderKeys("two").day, damage)
+    await spoil(free, ProviderKeys("two").usage, damage)
     assert await sent(free, "0812-1010-0012") == "two"
 
 

@@ -23,7 +23,7 @@ TIMES: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
     (balances, "POLL_INTERVAL_SECONDS", 0.5),
     (outbox, "LEASE_MS", 1_500),
     (verifications, "FIRST_LEASE_MS", 1_500),
-    (idempotency_keys, "SILENT_MS", 2_000),
+    (idempotency_keys, "OWNER_TIMEOUT_MS", 2_000),
     (provider_limits, "OPEN_MS", {Outcome.CONFIG_ERROR: (400, 800), Outcome.FUNDS: (800, 1_600), None: (300, 600)}),
 )
 

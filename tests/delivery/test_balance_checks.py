@@ -13,8 +13,8 @@ from otp_service.domain.provider_policy import Permit, ProviderPolicy
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Hang
-from otp_service.store.circuits import RedisCircuits
 from otp_service.store.provider_limits import RedisProviderLimiter
+from otp_service.store.provider_status import RedisCircuits
 from otp_service.store.topology import connect
 from tests.delivery.gateway_config import GatewayMaker, through
 from tests.message_waits import arrived, settled, until

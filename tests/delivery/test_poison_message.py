@@ -41,7 +41,7 @@ def places(verification_id: str) -> tuple[str, str, str]:
     """Name the keys of a verification, its message and its outbox."""
     partition = partition_of_id(verification_id)
     assert partition is not None
-    return partition.of(verification_id)
+    return partition.keys_of(verification_id)
 
 
 async def test_a_poisoned_message_stops_no_other_and_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

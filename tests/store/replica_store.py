@@ -24,13 +24,12 @@ from otp_service.domain.results import (
     Unreadable,
 )
 from otp_service.domain.verification import Delivery, VerificationRecord, VerificationSnapshot
-from otp_service.store.attempts import RedisAttempts
+from otp_service.store.attempts import RedisAttempts, RedisLockouts
+from otp_service.store.encoding import encode_windows
 from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.keys import Partition, limit_key, new_verification_id
-from otp_service.store.lockouts import RedisLockouts
 from otp_service.store.outbox import RedisOutbox
 from otp_service.store.pipelined_connection import ScriptCall
-from otp_service.store.script_arguments import windows_text
 from otp_service.store.scripts import script
 from otp_service.store.topology import Topology, connect
 from otp_service.store.verifications import RedisVerifications
@@ -144,7 +143,7 @@ class Store:
     async def take(self, keyed_hash: str, *windows: Window) -> Sequence[Any]:
         """Take one event of a limit, by its script."""
         [reply] = await self.topology.send(
-            [ScriptCall(script("rate_limit_acquire"), (limit_key("x", keyed_hash),), (windows_text(windows),))]
+            [ScriptCall(script("rate_limit_acquire"), (limit_key("x", keyed_hash),), (encode_windows(windows),))]
         )
         return list(reply)
 

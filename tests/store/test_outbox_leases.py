@@ -8,7 +8,7 @@ import pytest
 
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.results import CallStarted, DeliveryUpdate
-from otp_service.store.outbox import CLAIM_PER_PARTITION, LEASE_MS
+from otp_service.store.outbox import CLAIMS_PER_PARTITION, LEASE_MS
 from otp_service.store.verifications import FIRST_LEASE_MS
 from tests.store.replica_store import CODE, Store, policy
 
@@ -66,14 +66,14 @@ async def test_the_oldest_waiting_message_is_told(store: Store) -> None:
 async def test_a_claim_takes_so_many_of_a_partition(store: Store) -> None:
     """One round takes the oldest sixteen of a partition, the next one the rest."""
     ids = []
-    for n in range(CLAIM_PER_PARTITION + 4):
+    for n in range(CLAIMS_PER_PARTITION + 4):
         ids.append(await store.started(recipient=f"r{n}"))
         await store.advance(0.01)
     await store.advance(FIRST_LEASE)
 
     rounds = [[one.id for one in await store.claimed()] for _ in range(3)]
 
-    assert rounds == [ids[:CLAIM_PER_PARTITION], ids[CLAIM_PER_PARTITION:], []]
+    assert rounds == [ids[:CLAIMS_PER_PARTITION], ids[CLAIMS_PER_PARTITION:], []]
 
 
 async def test_begin_marks_the_message_as_being_sent(store: Store) -> None:

@@ -16,7 +16,7 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import Window
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.keys import limit_key
-from otp_service.store.pipelined_connection import LANES, MAX_WAITING, ScriptCall
+from otp_service.store.pipelined_connection import CONNECTIONS, MAX_WAITING, ScriptCall
 from otp_service.store.scripts import script
 from tests.store.lossy_proxy import Proxy
 from tests.store.redis_servers import Server, folders
@@ -55,7 +55,7 @@ async def proxy(server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[Proxy]:
 
 async def connect_all(store: Store) -> None:
     """Use every lane once: they take turns."""
-    for _ in range(2 * LANES):
+    for _ in range(2 * CONNECTIONS):
         await store.take("warm", WIDE)
 
 
@@ -82,7 +82,7 @@ async def test_a_server_that_hangs_is_refused_in_time_and_comes_back(own: Server
             os.kill(own.process.pid, signal.SIGCONT)
 
         for n in range(1, 30):
-            assert (await store.take("after", Window(n, 60)))[0] == b"taken"
+            assert (await store.take("after", Window(n, 60)))[0] == b"acquired"
             assert (await store.take("after", Window(n, 60)))[0] == b"denied"
         assert len(await asyncio.gather(*(store.take("last", WIDE) for _ in range(300)))) == 300
         assert await store.redis.llen(limit_key("x", "last")) == 300
@@ -94,12 +94,12 @@ async def test_a_server_that_died_is_refused_and_its_successor_is_used(own: Serv
         for _ in range(3):
             await connect_all(store)
             own.kill()
-            for _ in range(3 * LANES):
+            for _ in range(3 * CONNECTIONS):
                 assert await refused(store) is Reason.STORE_UNAVAILABLE
             own.start()
 
-            for _ in range(3 * LANES):
-                assert (await store.take("s", WIDE))[0] == b"taken"
+            for _ in range(3 * CONNECTIONS):
+                assert (await store.take("s", WIDE))[0] == b"acquired"
         await asyncio.gather(*(store.take("s", WIDE) for _ in range(200)))
 
 
@@ -140,7 +140,7 @@ async def test_calls_of_one_moment_are_one_round_trip(proxy: Proxy) -> None:
         answers = await asyncio.gather(*(store.take("s", Window(50, 60)) for _ in range(100)))
 
         assert proxy.turns == before + 1
-        assert [answer[0] for answer in answers] == [b"taken"] * 50 + [b"denied"] * 50
+        assert [answer[0] for answer in answers] == [b"acquired"] * 50 + [b"denied"] * 50
 
 
 async def test_too_many_calls_are_refused_unsent(own: Server) -> None:
@@ -165,7 +165,7 @@ async def test_a_call_that_was_given_up_is_not_sent_later(own: Server) -> None:
         os.kill(own.process.pid, signal.SIGSTOP)
         try:
             busy = []
-            for _ in range(LANES):
+            for _ in range(CONNECTIONS):
                 busy.append(asyncio.create_task(refused(store)))
                 await asyncio.sleep(0.01)
             late = asyncio.create_task(store.take("late", WIDE))
@@ -189,7 +189,7 @@ async def test_an_error_of_one_script_is_its_callers_alone(own: Server) -> None:
         fine = asyncio.create_task(store.take("other", WIDE))
         assert await refused(store) is Reason.STORE_UNAVAILABLE
 
-        assert (await fine)[0] == b"taken"
+        assert (await fine)[0] == b"acquired"
 
 
 async def test_a_server_that_became_a_replica_is_left(own: Server) -> None:
@@ -200,16 +200,16 @@ async def test_a_server_that_became_a_replica_is_left(own: Server) -> None:
         assert await refused(store) is Reason.STORE_UNAVAILABLE
         own.ask("REPLICAOF", "NO", "ONE")
 
-        assert (await store.take("s", WIDE))[0] == b"taken"
+        assert (await store.take("s", WIDE))[0] == b"acquired"
 
 
 async def test_the_password_of_the_url_is_used(own: Server) -> None:
     """With it calls work; with another one they are refused, whatever is tried next."""
     own.ask("CONFIG", "SET", "requirepass", "s3cr/t")
     async with opened(f"unix://:s3cr%2Ft@{own.socket}") as store:
-        assert (await store.take("s", WIDE))[0] == b"taken"
+        assert (await store.take("s", WIDE))[0] == b"acquired"
     async with opened(f"unix://:wrong@{own.socket}") as store:
-        assert {await refused(store) for _ in range(2 * LANES)} == {Reason.STORE_UNAVAILABLE}
+        assert {await refused(store) for _ in range(2 * CONNECTIONS)} == {Reason.STORE_UNAVAILABLE}
 
 
 async def test_closing_refuses_whoever_waits(own: Server) -> None:
@@ -219,12 +219,12 @@ async def test_closing_refuses_whoever_waits(own: Server) -> None:
     os.kill(own.process.pid, signal.SIGSTOP)
     try:
         waiting = []
-        for _ in range(2 * LANES):
+        for _ in range(2 * CONNECTIONS):
             waiting.append(asyncio.create_task(refused(store)))
             await asyncio.sleep(0.005)
         started = time.monotonic()
         await store.close()
-        assert await asyncio.gather(*waiting) == [Reason.STORE_UNAVAILABLE] * (2 * LANES)
+        assert await asyncio.gather(*waiting) == [Reason.STORE_UNAVAILABLE] * (2 * CONNECTIONS)
         assert time.monotonic() - started < 0.5
     finally:
         os.kill(own.process.pid, signal.SIGCONT)

@@ -11,7 +11,7 @@ LIMIT = 20
 
 
 @pytest.mark.parametrize(
-    ("events", "answer"), [(LIMIT - 1, b"taken"), (LIMIT, b"denied"), (LIMIT + 1, b"denied")], ids=["-1", "0", "+1"]
+    ("events", "answer"), [(LIMIT - 1, b"acquired"), (LIMIT, b"denied"), (LIMIT + 1, b"denied")], ids=["-1", "0", "+1"]
 )
 async def test_the_event_after_so_many(store: Store, events: int, answer: bytes) -> None:
     """After limit - 1 events one more passes; after the limit, or one denied beyond it, none does."""
@@ -32,7 +32,7 @@ async def test_a_window_slides(store: Store) -> None:
     await store.advance(5.999)
     assert await store.take("s", window) == [b"denied", 1]
     await store.advance(0.001)
-    assert (await store.take("s", window))[0] == b"taken"
+    assert (await store.take("s", window))[0] == b"acquired"
     assert await store.take("s", window) == [b"denied", 4000]
 
 
@@ -44,7 +44,7 @@ async def test_a_denied_take_does_not_prolong_the_wait(store: Store) -> None:
         assert (await store.take("s", Window(1, 10)))[0] == b"denied"
     await store.advance(1)
 
-    assert (await store.take("s", Window(1, 10)))[0] == b"taken"
+    assert (await store.take("s", Window(1, 10)))[0] == b"acquired"
 
 
 async def test_of_several_windows_the_longest_wait_holds(store: Store) -> None:
@@ -61,7 +61,7 @@ async def test_subjects_do_not_share_a_window(store: Store) -> None:
     """A subject at its limit stops no other."""
     await store.take("s", Window(1, 10))
 
-    assert (await store.take("t", Window(1, 10)))[0] == b"taken"
+    assert (await store.take("t", Window(1, 10)))[0] == b"acquired"
 
 
 async def test_untake_at_the_limit_frees_one_place(store: Store) -> None:
@@ -72,7 +72,7 @@ async def test_untake_at_the_limit_frees_one_place(store: Store) -> None:
 
     assert await store.untake("s", moment) == b"released"
 
-    assert (await store.take("s", Window(LIMIT, 60)))[0] == b"taken"
+    assert (await store.take("s", Window(LIMIT, 60)))[0] == b"acquired"
     assert (await store.take("s", Window(LIMIT, 60)))[0] == b"denied"
 
 

@@ -162,7 +162,7 @@ async def test_200_parallel_takes_at_a_limit_of_20(stores: list[Store]) -> None:
     """Exactly 20 are taken."""
     answers = await at_once(stores, 200, lambda s: s.take("s", Window(20, 60)))
 
-    assert Counter(answer[0] for answer in answers) == {b"taken": 20, b"denied": 180}
+    assert Counter(answer[0] for answer in answers) == {b"acquired": 20, b"denied": 180}
 
 
 async def test_50_parallel_claims_of_one_message(stores: list[Store]) -> None:

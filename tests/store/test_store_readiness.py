@@ -117,7 +117,7 @@ async def test_a_primary_that_comes_by_a_fail_over_and_evicts_is_not_used() -> N
         await watch.start()
         try:
             await says(watch, "")
-            assert (await store.take("s", WIDE))[0] == b"taken"
+            assert (await store.take("s", WIDE))[0] == b"acquired"
             servers[0].kill()
             wait_until("role:master", servers[1], "INFO", "replication")
             for _ in range(20):
@@ -127,7 +127,7 @@ async def test_a_primary_that_comes_by_a_fail_over_and_evicts_is_not_used() -> N
             assert not is_open(watch)
             servers[1].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
             await says(watch, "")
-            assert (await store.take("s", WIDE))[0] == b"taken"
+            assert (await store.take("s", WIDE))[0] == b"acquired"
         finally:
             await watch.stop()
             await store.close()

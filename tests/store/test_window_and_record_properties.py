@@ -49,7 +49,7 @@ async def test_windows_accept_exactly_what_a_naive_model_accepts(
                 moment = taken.pop(-1 - back)
                 await store.untake("s", moment)
         elif fits(taken, windows, now):
-            assert await store.take("s", *windows) == [b"taken", now]
+            assert await store.take("s", *windows) == [b"acquired", now]
             taken.append(now)
         else:
             assert await store.take("s", *windows) == [b"denied", wait_of(taken, windows, now)]

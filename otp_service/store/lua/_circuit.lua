@@ -1,62 +1,71 @@
--- A circuit is a hash: `open` until when, `why`, `trips` in a row, the window `from` with its `calls` and how many
--- of them were `bad`, and `probe`, until when the one call that tries a circuit again (`by`) is waited for.
--- A provider has one for itself and one for each destination (the country of the number). The provider's own also has
--- `last`, when the last text went out, `rest`, until when the gateway asked to be left alone, and for each destination
--- `d:<country>`, its calls and failures in the window, and `o:<country>`, until when that circuit is open.
+-- A circuit breaker is a hash with the fields
+--   open    until when the circuit is open, ms       why   the outcome that opened it
+--   trips   how many times in a row it opened
+--   from    start of the counting window, ms         calls, bad   calls and failed calls in the window
+--   probe   until when a probe (the one call that tries a half-open circuit) may take, ms
+--   by      the message id of the probe
+-- A provider has one circuit for itself and one per destination (the country of the number). The provider's own circuit
+-- also has
+--   last    when the last message was handed over, ms
+--   rest    until when the gateway asked us not to call it, ms
+--   d:<country>   calls and failed calls of a destination in the window
+--   o:<country>   until when the circuit of that destination is open, ms
 local WINDOW_MS = 30000
-local FEWEST_CALLS = 5
-local BAD_SHARE = 0.5
-local PROBE_LOOK_MS = 300  -- a probe is soon answered: look again
+local MIN_CALLS = 5
+local MAX_FAILURE_SHARE = 0.5
+local PROBE_POLL_MS = 300  -- a probe ends soon: ask again after this time
 
--- 'closed', 'open' and for how long, or 'probing': it was open, and one call is trying it.
-local function circuit_of(key, now)
-  local kept = redis.call('HMGET', key, 'open', 'probe')
-  if not kept[1] then return 'closed', 0 end
-  local open, probe = tonumber(kept[1]), tonumber(kept[2] or 0)
-  if open > now then return 'open', open - now end
-  if probe > now then return 'probing', math.min(probe - now, PROBE_LOOK_MS) end
+-- Returns the state and, for the first two, the ms until it may change:
+-- 'open', 'probing' (a probe is in progress), 'half' (half-open: the next call is the probe) or 'closed'.
+local function circuit_state(key, now)
+  local stored = redis.call('HMGET', key, 'open', 'probe')
+  if not stored[1] then return 'closed', 0 end
+  local open_until, probe_until = tonumber(stored[1]), tonumber(stored[2] or 0)
+  if open_until > now then return 'open', open_until - now end
+  if probe_until > now then return 'probing', math.min(probe_until - now, PROBE_POLL_MS) end
   return 'half', 0
 end
 
--- Opens for `base` ms, twice as long each time in a row, and never for longer than `longest`.
-local function circuit_open(key, now, why, base, longest)
+-- Opens a circuit for `first_ms`, doubled each time in a row, at most for `max_ms`.
+local function open_circuit(key, now, why, first_ms, max_ms)
   local trips = tonumber(redis.call('HGET', key, 'trips') or 0)
-  local ms = math.min(base * 2 ^ math.min(trips, 30), longest)
-  redis.call('HSET', key, 'open', string.format('%.0f', now + ms), 'why', why, 'trips', trips + 1)
+  local open_ms = math.min(first_ms * 2 ^ math.min(trips, 30), max_ms)
+  redis.call('HSET', key, 'open', string.format('%.0f', now + open_ms), 'why', why, 'trips', trips + 1)
   redis.call('HDEL', key, 'probe', 'by', 'from', 'calls', 'bad')
-  extend_ttl(key, now + 2 * ms + WINDOW_MS, now)
+  extend_ttl(key, now + 2 * open_ms + WINDOW_MS, now)
 end
 
-local function circuit_close(key)
+local function close_circuit(key)
   redis.call('HDEL', key, 'open', 'why', 'trips', 'probe', 'by', 'from', 'calls', 'bad')
 end
 
--- The calls of a window and the bad ones among them; a window that is over counts as empty.
+-- Returns the start of the window, its calls and its failed calls; and true when the stored window is over, so that an
+-- empty one starts now.
 local function circuit_window(key, now)
-  local kept = redis.call('HMGET', key, 'from', 'calls', 'bad')
-  local from, calls, failures = tonumber(kept[1] or 0), tonumber(kept[2] or 0), tonumber(kept[3] or 0)
+  local stored = redis.call('HMGET', key, 'from', 'calls', 'bad')
+  local from, calls, failures = tonumber(stored[1] or 0), tonumber(stored[2] or 0), tonumber(stored[3] or 0)
   if now - from >= WINDOW_MS then return now, 0, 0, true end
   return from, calls, failures, false
 end
 
-local function too_many(calls, failures)
-  return calls >= FEWEST_CALLS and failures >= calls * BAD_SHARE
+local function has_too_many_failures(calls, failures)
+  return calls >= MIN_CALLS and failures >= calls * MAX_FAILURE_SHARE
 end
 
--- Counts a call into the window of a destination; opens when too many of enough were bad.
-local function circuit_count(key, now, bad, base, longest)
+-- Counts a call in the circuit of a destination, and opens it when too many calls failed.
+local function count_destination_call(key, now, failed, first_ms, max_ms)
   local from, calls, failures = circuit_window(key, now)
-  calls, failures = calls + 1, failures + (bad and 1 or 0)
-  if too_many(calls, failures) then
-    circuit_open(key, now, 'transient', base, longest)
+  calls, failures = calls + 1, failures + (failed and 1 or 0)
+  if has_too_many_failures(calls, failures) then
+    open_circuit(key, now, 'transient', first_ms, max_ms)
     return
   end
   redis.call('HSET', key, 'from', string.format('%.0f', from), 'calls', calls, 'bad', failures)
   extend_ttl(key, now + 2 * WINDOW_MS, now)
 end
 
--- What the window has of each destination: {country = {calls, bad}}.
-local function destinations_of(key)
+-- Returns the calls in the window by destination: {country = {calls, failed calls}}.
+local function calls_by_destination(key)
   local found = {}
   local fields = redis.call('HGETALL', key)
   for at = 1, #fields, 2 do
@@ -69,31 +78,32 @@ local function destinations_of(key)
   return found
 end
 
--- Whether too many calls were bad whichever one destination is left out: no circuit of a destination is enough then.
-local function bad_everywhere(known, calls, failures)
-  for _, one in pairs(known) do
-    if not too_many(calls - one[1], failures - one[2]) then return false end
+-- Whether too many calls failed no matter which single destination is left out. Then no destination alone explains the
+-- failures, and the provider's own circuit must open.
+local function fails_beyond_one_destination(destinations, calls, failures)
+  for _, destination in pairs(destinations) do
+    if not has_too_many_failures(calls - destination[1], failures - destination[2]) then return false end
   end
   return true
 end
 
--- Counts a call into the window of the provider itself; opens when more than one destination is bad.
-local function provider_count(key, country, now, bad, base, longest)
+-- Counts a call in the provider's own circuit, and opens it when more than one destination fails.
+local function count_provider_call(key, country, now, failed, first_ms, max_ms)
   local from, calls, failures, is_over = circuit_window(key, now)
-  local known = destinations_of(key)
+  local destinations = calls_by_destination(key)
   if is_over then
-    for other in pairs(known) do redis.call('HDEL', key, 'd:' .. other) end
-    known = {}
+    for other in pairs(destinations) do redis.call('HDEL', key, 'd:' .. other) end
+    destinations = {}
   end
-  calls, failures = calls + 1, failures + (bad and 1 or 0)
-  local here = known[country] or {0, 0}
-  here = {here[1] + 1, here[2] + (bad and 1 or 0)}
-  known[country] = here
-  if bad_everywhere(known, calls, failures) then
-    circuit_open(key, now, 'transient', base, longest)
+  calls, failures = calls + 1, failures + (failed and 1 or 0)
+  local destination = destinations[country] or {0, 0}
+  destination = {destination[1] + 1, destination[2] + (failed and 1 or 0)}
+  destinations[country] = destination
+  if fails_beyond_one_destination(destinations, calls, failures) then
+    open_circuit(key, now, 'transient', first_ms, max_ms)
     return
   end
   redis.call('HSET', key, 'from', string.format('%.0f', from), 'calls', calls, 'bad', failures,
-    'd:' .. country, string.format('%d %d', here[1], here[2]))
+    'd:' .. country, string.format('%d %d', destination[1], destination[2]))
   extend_ttl(key, now + 2 * WINDOW_MS, now)
 end

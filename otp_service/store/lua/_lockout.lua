@@ -1,20 +1,21 @@
--- The lock-out of a recipient at a tenant is one packed array under a key of its own: the wrong codes in a row, the
--- verifications exhausted in a row, and until when request-code waits. A success or an unlock deletes the key: who has no
--- wrong code keeps nothing, and what others have is remembered for 400 days after their last one.
-local LOCKOUT_LIFE_MS = 400 * 86400000
+-- The lockout of a recipient at a tenant: one packed array in a key of its own,
+--   1 wrong codes in a row   2 exhausted verifications in a row   3 until when request-code must wait, ms
+-- A success or an unlock deletes the key. Otherwise it lives for 400 days after the last wrong code.
+local LOCKOUT_TTL_MS = 400 * 86400000
 
 local function lockout_key(prefix, tenant, recipient)
   return prefix .. tenant .. ':' .. recipient
 end
 
--- "30000 3600000 100" -> the first wait and the longest one in ms, the wrong codes in a row that disable
-local function lockout_policy(text)
-  local first, longest, most = string.match(text, '(%d+) (%d+) (%d+)')
-  return {first = tonumber(first), longest = tonumber(longest), most = tonumber(most)}
+-- Parses "30000 3600000 100": the first wait and the longest wait in ms, and the wrong codes in a row that disable a
+-- recipient.
+local function parse_lockout_policy(text)
+  local first_ms, max_ms, max_failures = string.match(text, '(%d+) (%d+) (%d+)')
+  return {first_ms = tonumber(first_ms), max_ms = tonumber(max_ms), max_failures = tonumber(max_failures)}
 end
 
--- A damaged one has lost its count, so it disables the recipient until it is unlocked.
-local function lockout_of(key)
+-- A damaged entry has lost its count, so it disables the recipient until an operator unlocks it.
+local function read_lockout(key)
   local packed = redis.pcall('GET', key)
   if not packed then return {failures = 0, exhausted = 0, ends = 0} end
   local unpacked, value = pcall(cmsgpack.unpack, packed)
@@ -26,17 +27,17 @@ local function lockout_of(key)
 end
 
 local function is_disabled(lockout, policy)
-  return lockout.failures >= policy.most
+  return lockout.failures >= policy.max_failures
 end
 
--- One more wrong code, which took a verification's last attempt or not.
-local function lockout_count(key, lockout, exhausted, policy, now)
+-- Counts one wrong code. `exhausted`: it used the last attempt of a verification.
+local function count_failure(key, lockout, exhausted, policy, now)
   lockout.failures = lockout.failures + 1
   if exhausted then
-    local wait = math.min(policy.longest, policy.first * 2 ^ math.min(lockout.exhausted, 20))
+    local wait_ms = math.min(policy.max_ms, policy.first_ms * 2 ^ math.min(lockout.exhausted, 20))
     lockout.exhausted = lockout.exhausted + 1
-    lockout.ends = math.max(lockout.ends, now + wait)
+    lockout.ends = math.max(lockout.ends, now + wait_ms)
   end
   redis.call('SET', key, cmsgpack.pack({lockout.failures, lockout.exhausted, lockout.ends}), 'KEEPTTL')
-  extend_ttl(key, now + LOCKOUT_LIFE_MS, now)
+  extend_ttl(key, now + LOCKOUT_TTL_MS, now)
 end

@@ -1,2 +1,3 @@
--- Those who wait for their turn at a gateway come back by themselves; who is this late was called off, or its replica died.
-local GIVEN_UP_MS = 1500
+-- A message that waits for its turn at a provider asks again by itself. One that is this late was canceled, or its
+-- replica stopped.
+local ABANDONED_AFTER_MS = 1500

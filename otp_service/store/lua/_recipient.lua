@@ -1,7 +1,10 @@
--- A recipient is one hash: `s` the log of sends (all tenants and purposes), `f:<tenant>` the log of failures,
--- `c:<tenant>:<purpose>` the chain: the last send's moment, the sends so far, when the chain ends, the current id, the
--- token of who reserved last, and how many of the sends are running: reserved, and neither started nor given back.
-local STALLED_MS = 15000  -- longer than a `start` may come after its reservation
+-- A recipient is a hash with the fields
+--   s                      the log of sends, of all tenants and purposes
+--   f:<tenant>             the log of wrong codes at a tenant
+--   c:<tenant>:<purpose>   the chain: a packed array
+--       1 time of the last send, ms   2 sends so far   3 end of the chain, ms   4 id of the current verification, ''
+--       5 token of the last reservation   6 open reservations: neither started nor released
+local RESERVATION_TTL_MS = 15000  -- longer than a `start` may come after its reservation
 
 local function chain_field(tenant, purpose)
   return 'c:' .. tenant .. ':' .. purpose
@@ -15,49 +18,52 @@ local function is_chain(value)
   return true
 end
 
-local function chain_of(key, field)
+-- Returns the chain and its packed form. A damaged chain counts as a new one: the windows still limit the sends.
+local function read_chain(key, field)
   local packed = redis.call('HGET', key, field)
   local unpacked, value = pcall(cmsgpack.unpack, packed)
-  if not unpacked or not is_chain(value) then  -- a damaged one is a new one: the windows still bound the sends
-    return {last = 0, sends = 0, ends = 0, id = '', token = '', running = 0}, ''
+  if not unpacked or not is_chain(value) then
+    return {last = 0, sends = 0, ends = 0, id = '', token = '', open = 0}, ''
   end
   local chain = {last = value[1], sends = value[2], ends = value[3], id = value[4], token = value[5] or ''}
-  chain.running = tonumber(value[6]) or 0
+  chain.open = tonumber(value[6]) or 0
   return chain, packed
 end
 
-local function chain_store(key, field, chain)
-  redis.call('HSET', key, field, cmsgpack.pack({chain.last, chain.sends, chain.ends, chain.id, chain.token, chain.running}))
+local function write_chain(key, field, chain)
+  local values = {chain.last, chain.sends, chain.ends, chain.id, chain.token, chain.open}
+  redis.call('HSET', key, field, cmsgpack.pack(values))
 end
 
--- The sends that are running; who reserved too long ago starts no more.
-local function running_of(chain, now)
-  return now - chain.last < STALLED_MS and chain.running or 0
+-- Returns the reservations that may still start.
+local function open_reservations(chain, now)
+  return now - chain.last < RESERVATION_TTL_MS and chain.open or 0
 end
 
--- How long failures lock the recipient for this tenant; 0: not locked. What is not a hash has lost its failures, so it is
--- locked until it is gone: for the longest window, if nothing else ends it.
-local function locked_for(key, tenant, windows, now)
+-- Returns for how many ms wrong codes lock the recipient at this tenant; 0: it is not locked. A key of another type has
+-- lost its wrong codes: the recipient is locked until the key expires, after the longest window at most.
+local function locked_ms(key, tenant, windows, now)
   local kind = redis.call('TYPE', key).ok
   if kind ~= 'hash' and kind ~= 'none' then
-    local longest = 1000
-    for _, window in ipairs(windows) do longest = math.max(longest, window.span) end
-    if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, longest) end
+    local longest_ms = 1000
+    for _, window in ipairs(windows) do longest_ms = math.max(longest_ms, window.span_ms) end
+    if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, longest_ms) end
     return redis.call('PTTL', key)
   end
-  return wait_for(windows, now, log_moment(redis.call('HGET', key, 'f:' .. tenant) or ''))
+  return wait_ms_for(windows, now, log_reader(redis.call('HGET', key, 'f:' .. tenant) or ''))
 end
 
--- What keeps the next send waiting, and how long: the longest of the cooldown, the chain and the windows.
-local function send_wait(chain, log, windows, cooldown, max_sends, now)
-  local wait, why = 0, ''
-  local function longer(other, name)
-    if other > wait then wait, why = other, name end
+-- Returns for how many ms the next send must wait, and the limit that waits longest: 'recipient' (the windows),
+-- 'max_sends' (the chain) or 'cooldown'. 0 and '': it may go now.
+local function send_wait_ms(chain, log, windows, cooldown_ms, max_sends, now)
+  local longest_ms, limit = 0, ''
+  local function consider(wait_ms, name)
+    if wait_ms > longest_ms then longest_ms, limit = wait_ms, name end
   end
-  longer(wait_for(windows, now, log_moment(log)), 'recipient')
+  consider(wait_ms_for(windows, now, log_reader(log)), 'recipient')
   if chain.ends > now and chain.sends >= max_sends then
-    longer(chain.ends - now, 'max_sends')
+    consider(chain.ends - now, 'max_sends')
   end
-  longer(chain.last + cooldown - now, 'cooldown')
-  return wait, why
+  consider(chain.last + cooldown_ms - now, 'cooldown')
+  return longest_ms, limit
 end

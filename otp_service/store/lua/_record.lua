@@ -1,13 +1,14 @@
--- A verification is one packed array. These are the places that scripts know; domain/verification.py has all of them.
+-- The record of a verification is one packed array. These are the positions that scripts use;
+-- domain/verification.py has all of them.
 local VERSION = 1
 local STATUS, TENANT, PURPOSE, RECIPIENT = 2, 3, 4, 5
 local EXPIRES, ENDED, ATTEMPTS_LEFT = 7, 8, 9
 local LEASE, KEEPS_CODE, DELIVERIES, KEY_ID = 10, 11, 12, 13
-local READABLE_AFTER_END = 600000  -- design.md section 3: 10 minutes
+local READABLE_AFTER_END_MS = 600000  -- an ended verification keeps its state readable for 10 minutes
 
--- What belongs into each place of a record and of a delivery: n a whole number, t text, b a truth, l a list.
-local RECORD_KINDS, DELIVERY_KINDS = 'nttttnnnnnblttttttnnnn', 'ttnttnnnb'
-local FITS = {
+-- The type at each position of a record and of a delivery: n whole number, t text, b boolean, l list.
+local RECORD_TYPES, DELIVERY_TYPES = 'nttttnnnnnblttttttnnnn', 'ttnttnnnb'
+local IS_TYPE = {
   n = function(value)
     return type(value) == 'number' and value >= 0 and value <= 2 ^ 53 and value == math.floor(value)
   end,
@@ -20,59 +21,60 @@ local DELIVERY_STATUSES = {
   queued = true, sending = true, sent = true, delivered = true, undelivered = true, failed = true, unknown = true,
 }
 
-local function fits(values, kinds)
+local function has_types(values, types)
   if type(values) ~= 'table' then return false end
-  for at = 1, #kinds do
-    if not FITS[string.sub(kinds, at, at)](values[at]) then return false end
+  for at = 1, #types do
+    if not IS_TYPE[string.sub(types, at, at)](values[at]) then return false end
   end
   return true
 end
 
 local function is_record(record)
-  if not fits(record, RECORD_KINDS) or record[1] ~= VERSION or not STATUSES[record[STATUS]] then return false end
+  if not has_types(record, RECORD_TYPES) or record[1] ~= VERSION or not STATUSES[record[STATUS]] then return false end
   for _, delivery in ipairs(record[DELIVERIES]) do
-    if not fits(delivery, DELIVERY_KINDS) or not DELIVERY_STATUSES[delivery[2]] then return false end
+    if not has_types(delivery, DELIVERY_TYPES) or not DELIVERY_STATUSES[delivery[2]] then return false end
   end
   return true
 end
 
--- The record, or nil when it is gone or its end is too long ago to be told. One that cannot be read (damaged, of another
--- type or version) is nil as well, and 'unreadable' says so: it must not stop what has nothing to do with it.
-local function record_of(key, now)
+-- Returns the record, or nil when it does not exist or ended too long ago. For a record that cannot be read (damaged,
+-- or of another type or version) it returns nil and 'unreadable' instead of raising: other entries must not fail with
+-- it.
+local function read_record(key, now)
   local packed = redis.pcall('GET', key)
   if not packed then return nil end
   local unpacked, record, more = pcall(cmsgpack.unpack, packed)
   if not unpacked or more ~= nil or not is_record(record) then return nil, 'unreadable' end
   local ended = record[ENDED] > 0 and record[ENDED] or record[EXPIRES]
-  if now >= ended + READABLE_AFTER_END then return nil end
+  if now >= ended + READABLE_AFTER_END_MS then return nil end
   return record
 end
 
--- pending | verified | superseded | canceled | expired | exhausted. The last two are not stored: a verification ends
--- by itself when its time or its attempts are up (a guess that is paid for may still turn `exhausted` into `verified`).
-local function status_of(record, now)
+-- Returns 'pending' | 'verified' | 'superseded' | 'canceled' | 'expired' | 'exhausted'. The last two are not stored:
+-- they follow from the time and from the attempts left. (The last attempt may still turn 'exhausted' into 'verified'.)
+local function record_status(record, now)
   if record[STATUS] ~= 'pending' then return record[STATUS] end
   if record[ATTEMPTS_LEFT] == 0 then return 'exhausted' end
   if now >= record[EXPIRES] then return 'expired' end
   return 'pending'
 end
 
--- Whether a replica that has the keys `key_ids` can read what the record holds sealed, and compare with its hash. While
--- keys are rotated, replicas may have different ones.
-local function is_readable(record, key_ids)
+-- Whether a replica that has the keys `key_ids` can open what the record holds sealed, and compare with its hash.
+-- Replicas may have different keys while keys are rotated.
+local function has_key_of(record, key_ids)
   for _, key_id in ipairs(key_ids) do
     if key_id == record[KEY_ID] then return true end
   end
   return false
 end
 
-local function record_store(key, record)
+local function write_record(key, record)
   redis.call('SET', key, cmsgpack.pack(record), 'KEEPTTL')
 end
 
--- Nothing more is sent. A delivery that waits for another try has failed; one that never began is told as a failure
--- only with a `reason`, and otherwise was simply called off.
-local function close_queued(record, reason)
+-- Ends the queued deliveries, because nothing more is sent. One that waits for another try has failed. One that never
+-- began has failed with the error `reason`, or is removed when there is no reason.
+local function end_queued_deliveries(record, reason)
   for at = #record[DELIVERIES], 1, -1 do
     local delivery = record[DELIVERIES][at]
     if delivery[2] == 'queued' then
@@ -86,28 +88,29 @@ local function close_queued(record, reason)
   end
 end
 
--- Nobody works on the entry any more: a call of which nothing was heard may have been accepted.
-local function close_deliveries(record)
-  close_queued(record, 'transient')
+-- Ends all deliveries, because no replica works on the message any more. A call without a known result may have been
+-- accepted.
+local function end_all_deliveries(record)
+  end_queued_deliveries(record, 'transient')
   for _, delivery in ipairs(record[DELIVERIES]) do
     if delivery[2] == 'sending' then delivery[2], delivery[4] = 'unknown', 'ambiguous' end
   end
 end
 
-local function has(record, status)
+local function has_delivery(record, status)
   for _, delivery in ipairs(record[DELIVERIES]) do
     if delivery[2] == status then return true end
   end
   return false
 end
 
--- Ends a verification: its message must not be sent any more. While it is being sent its entry stays in the outbox:
--- `settle` takes it out, or, when nothing is heard of the call, whoever claims it next.
-local function record_end(key, record, status, now, message, outbox, id)
-  close_queued(record, nil)
+-- Ends a verification, so that its message is not sent any more. While a call is in progress the outbox entry stays:
+-- `record_result` removes it, or the next `claim` when no result comes.
+local function end_verification(key, record, status, now, message, outbox, id)
+  end_queued_deliveries(record, nil)
   record[STATUS] = status
   record[ENDED] = now
-  record_store(key, record)
+  write_record(key, record)
   redis.call('DEL', message)
-  if not has(record, 'sending') then redis.call('ZREM', outbox, id) end
+  if not has_delivery(record, 'sending') then redis.call('ZREM', outbox, id) end
 end

@@ -1,51 +1,55 @@
--- Exact windows: "count/seconds" holds when the count-th youngest event is older than the window.
--- So one log of moments, as long as the largest count, serves every window of a subject.
+-- Exact sliding windows. "count/seconds" allows one more event when the count-th youngest event is older than the
+-- window. One log of times, as long as the largest count, serves all windows of a limit.
 
--- "5 3600000 10 86400000" -> {{count = 5, span = 3600000}, ...}, the largest count, the longest span
-local function windows_of(text)
-  local windows, most, longest = {}, 0, 0
-  for count, span in string.gmatch(text, '(%d+) (%d+)') do
-    count, span = tonumber(count), tonumber(span)
-    windows[#windows + 1] = {count = count, span = span}
-    most = math.max(most, count)
-    longest = math.max(longest, span)
+-- Parses "5 3600000 10 86400000" to {{count = 5, span_ms = 3600000}, ...}. Also returns the largest count and the
+-- longest span.
+local function parse_windows(text)
+  local windows, max_count, longest_ms = {}, 0, 0
+  for count, span_ms in string.gmatch(text, '(%d+) (%d+)') do
+    count, span_ms = tonumber(count), tonumber(span_ms)
+    windows[#windows + 1] = {count = count, span_ms = span_ms}
+    max_count = math.max(max_count, count)
+    longest_ms = math.max(longest_ms, span_ms)
   end
-  return windows, most, longest
+  return windows, max_count, longest_ms
 end
 
--- How long until one more event fits into every window; 0: now. `moment(n)` is the n-th youngest event or nil.
-local function wait_for(windows, now, moment)
-  local wait = 0
+-- Returns the ms until one more event fits into every window; 0: now. `nth_youngest(n)` returns the time of the n-th
+-- youngest event, or nil.
+local function wait_ms_for(windows, now, nth_youngest)
+  local wait_ms = 0
   for _, window in ipairs(windows) do
-    local at = moment(window.count)
+    local at = nth_youngest(window.count)
     if at then
-      -- A moment that has not come yet was damaged: it counts as one of now, so that it blocks for a span at most.
-      wait = math.max(wait, math.min(at, now) + window.span - now)
+      -- A time in the future is damaged. It counts as now, so it blocks for one span at most.
+      wait_ms = math.max(wait_ms, math.min(at, now) + window.span_ms - now)
     end
   end
-  return wait
+  return wait_ms
 end
 
--- A log inside a hash field: six bytes a moment, oldest first.
-local function log_moment(log)
+-- A log in a hash field: six bytes (a big-endian number of ms) per event, oldest first.
+local LOG_ENTRY_BYTES = 6
+
+local function log_reader(log)
   return function(n)
-    local from = #log - n * 6
+    local from = #log - n * LOG_ENTRY_BYTES
     if from < 0 then return nil end
     return (struct.unpack('>I6', log, from + 1))
   end
 end
 
-local function log_append(log, now, most)
-  local kept = math.max(0, #log - (most - 1) * 6)
-  return string.sub(log, kept + 1) .. struct.pack('>I6', now)
+local function log_append(log, now, max_count)
+  local dropped = math.max(0, #log - (max_count - 1) * LOG_ENTRY_BYTES)
+  return string.sub(log, dropped + 1) .. struct.pack('>I6', now)
 end
 
--- Takes one event of that moment out again, wherever it stands by now.
-local function log_remove(log, moment)
-  local packed = struct.pack('>I6', moment)
-  for at = #log - 5, 1, -6 do
-    if string.sub(log, at, at + 5) == packed then
-      return string.sub(log, 1, at - 1) .. string.sub(log, at + 6)
+-- Removes one event of that time, wherever it is in the log.
+local function log_remove(log, at_ms)
+  local packed = struct.pack('>I6', at_ms)
+  for at = #log - LOG_ENTRY_BYTES + 1, 1, -LOG_ENTRY_BYTES do
+    if string.sub(log, at, at + LOG_ENTRY_BYTES - 1) == packed then
+      return string.sub(log, 1, at - 1) .. string.sub(log, at + LOG_ENTRY_BYTES)
     end
   end
   return log

@@ -1,9 +1,11 @@
--- idempotency_claim: the first to come with an idempotency key may work under it, for one request.
--- KEYS  1 the idempotency key
--- ARGV  1 fingerprint of the request  2 the caller's own token  3 ms until a silent owner is given up  4 life ms
--- returns {'claimed'}: the work is yours
---         {'in_flight', wait ms}: somebody is at it  {'mismatch'}: the key is of another request, or its claim is damaged
--- Invariant: a key is of one request until it is released. What its answer is stands with what the answer tells of.
+-- idempotency_claim: claims an idempotency key for one request.
+-- KEYS  1 claim of the idempotency key
+-- ARGV  1 fingerprint of the request  2 owner token  3 ms after which an owner counts as gone  4 TTL of the claim, ms
+-- returns {'claimed'}
+--         {'in_flight', ms until the owner counts as gone}: another call works on the same request
+--         {'mismatch'}: the key belongs to another request, or its claim is damaged
+-- Invariant: a key belongs to one request until it is released. The stored answer, not the claim, decides whether the
+--            request was answered.
 --@include _clock _ttl
 local now = now_ms()
 local packed = redis.pcall('GET', KEYS[1])

@@ -1,6 +1,8 @@
--- idempotency_release: the answer is not one to keep: the key is free for any request.
--- KEYS  1 the idempotency key   ARGV  1 the owner's token
--- returns {'released'} or {'lost'}: it is gone, or somebody else's by now
+-- idempotency_release: frees an idempotency key, because the answer of its request is not kept.
+-- KEYS  1 claim of the idempotency key
+-- ARGV  1 owner token
+-- returns {'released'}, or {'lost'}: the claim is gone, or has another owner
+-- Invariant: nobody but the owner frees the key.
 local packed = redis.pcall('GET', KEYS[1])
 local unpacked, claim = pcall(cmsgpack.unpack, packed)
 if not unpacked or type(claim) ~= 'table' or claim[2] ~= ARGV[1] then return {'lost'} end

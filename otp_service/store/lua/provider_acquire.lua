@@ -1,18 +1,21 @@
--- gateway_take: asks for one call to a gateway, for all replicas: circuit, pace and calls at a time.
--- KEYS  1 the circuit  2 the queue of those who wait for their turn  3 when each of them comes back  4 calls under way
---       5 the circuit for the message's destination
--- ARGV  1 message id  2 ms between two texts, '0' for no pace  3 calls at a time  4 ms the call may take
---       5 ms that the message may still wait
--- returns {'go', now} {'wait', now, ms} {'open', now, ms}: the circuit
---         {'slow', now, ms}: its turn comes too late, or the gateway wants to be left alone for so long
--- Invariant: two texts are never closer than nine tenths of the pace, and in the long run not more than it allows; who
---            came first has the first turn; never more than so many calls are under way; a circuit that is tried again
---            is tried by one call.
+-- provider_acquire: asks for one call to a provider, for all replicas: circuit, rate and concurrent calls.
+-- KEYS  1 circuit  2 queue: the messages that wait, by arrival  3 when each of them asks again  4 calls in progress
+--       5 circuit of the message's destination
+-- ARGV  1 message id  2 ms between two messages, '0' for no rate limit  3 maximum of concurrent calls
+--       4 maximum duration of the call, ms  5 ms that the message can still wait
+-- returns {'go', now}
+--         {'wait', now, ms}: it keeps its position in the queue, and asks again after this time
+--         {'open', now, ms}: the circuit is open
+--         {'slow', now, ms}: its turn would come too late, or the gateway asked for a longer pause
+-- Invariant: two messages are never closer than nine tenths of the interval, and on average not closer than the
+--            interval. First come, first served. Never more than the maximum of calls are in progress. A half-open
+--            circuit lets one call through.
 --@include _clock _ttl _circuit _queue
-local ASK_AGAIN_MS = 1000
-local PLACE_LOOK_MS = 100  -- a call is soon over: look again for its place
-local LATE_SHARE = 0.1  -- of the pace
-local id, pace, at_once, patience = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
+local MAX_POLL_MS = 1000
+local CONCURRENCY_POLL_MS = 100  -- a call ends soon: ask again after this time
+local MAX_CATCH_UP = 0.1  -- of the interval
+local QUEUE_TTL_MS = 600000
+local id, interval_ms, max_concurrent, patience_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
 local now = now_ms()
 
 local function leave_queue(ids)
@@ -20,58 +23,62 @@ local function leave_queue(ids)
   redis.call('ZREM', KEYS[3], unpack(ids))
 end
 
-local function wait_for_turn(wait, ahead)
-  local turn = math.ceil(wait + ahead * pace)
-  if turn > patience then
+local function wait_in_queue(wait_ms, ahead)
+  local turn_ms = math.ceil(wait_ms + ahead * interval_ms)
+  if turn_ms > patience_ms then
     leave_queue({id})
-    return {'slow', now, turn}
+    return {'slow', now, turn_ms}
   end
-  local again = math.max(1, math.min(turn, math.max(math.ceil(wait), ASK_AGAIN_MS)))
-  if pace > 0 then
+  local poll_ms = math.max(1, math.min(turn_ms, math.max(math.ceil(wait_ms), MAX_POLL_MS)))
+  if interval_ms > 0 then
     redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', now), id)
-    redis.call('ZADD', KEYS[3], string.format('%.0f', now + again), id)
-    extend_ttl(KEYS[2], now + 600000, now)
-    extend_ttl(KEYS[3], now + 600000, now)
+    redis.call('ZADD', KEYS[3], string.format('%.0f', now + poll_ms), id)
+    extend_ttl(KEYS[2], now + QUEUE_TTL_MS, now)
+    extend_ttl(KEYS[3], now + QUEUE_TTL_MS, now)
   end
-  return {'wait', now, again}
+  return {'wait', now, poll_ms}
 end
 
 local states = {}
 for _, key in ipairs({KEYS[1], KEYS[5]}) do
-  local state, left = circuit_of(key, now)
+  local state, left_ms = circuit_state(key, now)
   if state == 'open' or state == 'probing' then
     leave_queue({id})
-    return {'open', now, left}
+    return {'open', now, left_ms}
   end
   states[key] = state
 end
 
-local gone = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now - GIVEN_UP_MS, 'LIMIT', 0, 1000)
-if gone[1] then leave_queue(gone) end
+local abandoned = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now - ABANDONED_AFTER_MS, 'LIMIT', 0, 1000)
+if abandoned[1] then leave_queue(abandoned) end
 local ahead = redis.call('ZRANK', KEYS[2], id) or redis.call('ZCARD', KEYS[2])
 
-local moments = redis.call('HMGET', KEYS[1], 'last', 'rest')
-local last, rest = tonumber(moments[1] or 0), tonumber(moments[2] or 0)
-if rest > now + ASK_AGAIN_MS then  -- others may be free: the plan knows, and waits if there are none
+local times = redis.call('HMGET', KEYS[1], 'last', 'rest')
+local last_at, paused_until = tonumber(times[1] or 0), tonumber(times[2] or 0)
+if paused_until > now + MAX_POLL_MS then  -- a long pause: the caller tries another provider, or waits
   leave_queue({id})
-  return {'slow', now, rest - now}
+  return {'slow', now, paused_until - now}
 end
-if rest > now then return wait_for_turn(rest - now, ahead) end
+if paused_until > now then return wait_in_queue(paused_until - now, ahead) end
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
-if redis.call('ZCARD', KEYS[4]) >= at_once then return wait_for_turn(PLACE_LOOK_MS, ahead) end
-if pace > 0 then
-  if ahead > 0 or last + pace > now then return wait_for_turn(math.max(last + pace - now, 0), ahead) end
-  -- Who comes a little late does not slow down those behind: what counts is when its turn was.
-  redis.call('HSET', KEYS[1], 'last', string.format('%.0f', math.max(last + pace, now - pace * LATE_SHARE)))
-  extend_ttl(KEYS[1], now + pace + 1000, now)
+if redis.call('ZCARD', KEYS[4]) >= max_concurrent then return wait_in_queue(CONCURRENCY_POLL_MS, ahead) end
+if interval_ms > 0 then
+  if ahead > 0 or last_at + interval_ms > now then
+    return wait_in_queue(math.max(last_at + interval_ms - now, 0), ahead)
+  end
+  -- A message that asks a little late does not delay those behind it: the time of its turn counts, not of its call.
+  local turn_at = math.max(last_at + interval_ms, now - interval_ms * MAX_CATCH_UP)
+  redis.call('HSET', KEYS[1], 'last', string.format('%.0f', turn_at))
+  extend_ttl(KEYS[1], now + interval_ms + 1000, now)
 end
+local call_ends_at = now + tonumber(ARGV[4])
 for key, state in pairs(states) do
   if state == 'half' then
-    redis.call('HSET', key, 'probe', string.format('%.0f', now + tonumber(ARGV[4])), 'by', id)
-    extend_ttl(key, now + tonumber(ARGV[4]) + WINDOW_MS, now)
+    redis.call('HSET', key, 'probe', string.format('%.0f', call_ends_at), 'by', id)
+    extend_ttl(key, call_ends_at + WINDOW_MS, now)
   end
 end
 leave_queue({id})
-redis.call('ZADD', KEYS[4], string.format('%.0f', now + tonumber(ARGV[4])), id)
-extend_ttl(KEYS[4], now + tonumber(ARGV[4]), now)
+redis.call('ZADD', KEYS[4], string.format('%.0f', call_ends_at), id)
+extend_ttl(KEYS[4], call_ends_at, now)
 return {'go', now}

@@ -1,9 +1,9 @@
--- gateway_close: closes a circuit that is open for one reason, because that reason is gone: no call has to try it.
--- KEYS  1 the circuit
--- ARGV  1 why it has to be open
--- returns {'closed'} or {'left'}
--- Invariant: a circuit that is open for another reason, or closed, stays as it is.
+-- provider_close_circuit: closes a circuit that is open for one reason, because the reason is gone. No probe is needed.
+-- KEYS  1 circuit
+-- ARGV  1 the reason: the outcome that opened it
+-- returns {'closed'} or {'unchanged'}
+-- Invariant: a circuit that is closed, or open for another reason, does not change.
 --@include _clock _ttl _circuit
-if redis.call('HGET', KEYS[1], 'why') ~= ARGV[1] then return {'left'} end
-circuit_close(KEYS[1])
+if redis.call('HGET', KEYS[1], 'why') ~= ARGV[1] then return {'unchanged'} end
+close_circuit(KEYS[1])
 return {'closed'}

@@ -1,56 +1,57 @@
--- gateway_done: a call has ended, or was not made after all.
--- KEYS  1 the circuit of the provider  2 the calls under way  3 the circuit of the provider for the destination
+-- provider_release: ends a call to a provider, and counts its result in the circuits.
+-- KEYS  1 circuit of the provider  2 calls in progress  3 circuit of the provider for the destination
 -- ARGV  1 message id
---       2 'success' | 'failure': by the share of failures | 'trip': at once | 'none': says nothing about the provider
---       3 why it trips  4 for how long it is opened, ms, doubled each time in a row  5 and at most for how long
---       6 ms for which the gateway asked to be left alone, 0: it did not  7 the destination: a country
--- returns {'closed' | 'open', '1' if this call opened it, 'closed' | 'open' and the same for the destination's circuit}
--- Invariant: a probe that succeeds closes the circuit, one that fails opens it for longer. What a call says of one
---            destination alone opens no circuit but that destination's.
+--       2 health signal: 'success' | 'failure' (opens by the share of failures) | 'trip' (opens at once) |
+--         'none' (the call was not made, or says nothing about the provider)
+--       3 outcome that opens the circuit  4 ms for which it opens first, doubled each time in a row  5 at most, ms
+--       6 ms for which the gateway asked us not to call it, 0: it did not  7 destination: a country
+-- returns {'closed' | 'open', '1' if this call opened it, and the same two for the destination's circuit}
+-- Invariant: a probe that succeeds closes the circuit; one that fails opens it for longer. A result that concerns one
+--            destination alone opens only the circuit of that destination.
 --@include _clock _ttl _circuit
 local now = now_ms()
 local id, signal, why, country = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
-local base, longest, rest = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local first_ms, max_ms, pause_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 redis.call('ZREM', KEYS[2], id)
 
--- Ends a probe by what it says; false: this circuit is not tried again now.
-local function judge_probe(key, state, says)
+-- Applies the result to a circuit that is being probed. Returns false when it is not.
+local function end_probe(key, state, result)
   if state ~= 'probing' and state ~= 'half' then return false end
-  if says == 'success' then circuit_close(key) end
-  if says == 'failure' then circuit_open(key, now, 'transient', base, longest) end
-  if says == 'none' and redis.call('HGET', key, 'by') == id then redis.call('HDEL', key, 'probe', 'by') end
+  if result == 'success' then close_circuit(key) end
+  if result == 'failure' then open_circuit(key, now, 'transient', first_ms, max_ms) end
+  if result == 'none' and redis.call('HGET', key, 'by') == id then redis.call('HDEL', key, 'probe', 'by') end
   return true
 end
 
-local before, there = circuit_of(KEYS[1], now), circuit_of(KEYS[3], now)
-local told_so = before == 'open' and redis.call('HGET', KEYS[1], 'why') == why  -- one trip, however many calls say it
+local before, destination_before = circuit_state(KEYS[1], now), circuit_state(KEYS[3], now)
+local is_open_for_this = before == 'open' and redis.call('HGET', KEYS[1], 'why') == why
 if signal == 'trip' then
-  if not told_so then circuit_open(KEYS[1], now, why, base, longest) end
-elseif not judge_probe(KEYS[1], before, signal) and before == 'closed' and signal ~= 'none' then
-  provider_count(KEYS[1], country, now, signal == 'failure', base, longest)
+  if not is_open_for_this then open_circuit(KEYS[1], now, why, first_ms, max_ms) end  -- parallel calls count once
+elseif not end_probe(KEYS[1], before, signal) and before == 'closed' and signal ~= 'none' then
+  count_provider_call(KEYS[1], country, now, signal == 'failure', first_ms, max_ms)
 end
 
-local says = signal == 'trip' and 'none' or signal
-if not judge_probe(KEYS[3], there, says) and there == 'closed' and says ~= 'none' then
-  circuit_count(KEYS[3], now, says == 'failure', base, longest)
+local destination_signal = signal == 'trip' and 'none' or signal
+if not end_probe(KEYS[3], destination_before, destination_signal)
+  and destination_before == 'closed' and destination_signal ~= 'none' then
+  count_destination_call(KEYS[3], now, destination_signal == 'failure', first_ms, max_ms)
 end
 
-if rest > 0 then
-  redis.call('HSET', KEYS[1], 'rest', string.format('%.0f', now + rest))
-  extend_ttl(KEYS[1], now + rest + WINDOW_MS, now)
+if pause_ms > 0 then
+  redis.call('HSET', KEYS[1], 'rest', string.format('%.0f', now + pause_ms))
+  extend_ttl(KEYS[1], now + pause_ms + WINDOW_MS, now)
 end
-local after, left_there = circuit_of(KEYS[1], now), 0
-local after_there
-after_there, left_there = circuit_of(KEYS[3], now)
-if after_there == 'open' then
-  redis.call('HSET', KEYS[1], 'o:' .. country, string.format('%.0f', now + left_there))
-  extend_ttl(KEYS[1], now + left_there + WINDOW_MS, now)
-elseif after_there == 'closed' and there ~= 'closed' then
+local after = circuit_state(KEYS[1], now)
+local destination_after, destination_left_ms = circuit_state(KEYS[3], now)
+if destination_after == 'open' then
+  redis.call('HSET', KEYS[1], 'o:' .. country, string.format('%.0f', now + destination_left_ms))
+  extend_ttl(KEYS[1], now + destination_left_ms + WINDOW_MS, now)
+elseif destination_after == 'closed' and destination_before ~= 'closed' then
   redis.call('HDEL', KEYS[1], 'o:' .. country)
 end
-local function told(now_is, was)
-  return now_is == 'open' and 'open' or 'closed', now_is == 'open' and was ~= 'open' and '1' or ''
+local function summary(state, state_before)
+  return state == 'open' and 'open' or 'closed', state == 'open' and state_before ~= 'open' and '1' or ''
 end
-local state, opened = told(after, before)
-local state_there, opened_there = told(after_there, there)
-return {state, opened, state_there, opened_there}
+local state, opened = summary(after, before)
+local destination_state, destination_opened = summary(destination_after, destination_before)
+return {state, opened, destination_state, destination_opened}

@@ -1,24 +1,28 @@
--- gateway_state: how a gateway stands, without taking anything.
--- KEYS  1 the circuit  2 the calls under way  3 its day  4 its circuit for a destination, if one is asked for
--- ARGV  1 price in millionths  2 message cap, ''  3 spend cap in millionths, ''  4 '1': a cap blocks
--- returns {'ok' | 'open' | 'capped', ms until it may be otherwise, why it is open or '', calls under way,
---          messages today, spend today, ms until its caps have room for one more message at this price, 0: they have}
---@include _clock _ttl _circuit _day
+-- provider_state: reads the state of a provider for one message.
+-- KEYS  1 circuit  2 calls in progress  3 daily usage  4 circuit for a destination, if one is asked for
+-- ARGV  1 price of the message in millionths  2 message cap, '' for none  3 spend cap in millionths, '' for none
+--       4 '1': the caps block
+-- returns {'ok' | 'open' | 'capped', ms until this may change, outcome that opened the circuit or '', calls in
+--          progress, messages today, spend today, ms until the caps allow one more message at this price, 0: they do}
+-- Invariant: nothing is acquired or counted.
+--@include _clock _ttl _circuit _daily_usage
 local now = now_ms()
-local state, left = circuit_of(KEYS[1], now)
-local judged = KEYS[1]
+local circuit = KEYS[1]
+local state, left_ms = circuit_state(circuit, now)
 if KEYS[4] and state ~= 'open' then
-  local there, left_there = circuit_of(KEYS[4], now)
-  if there == 'open' then state, left, judged = there, left_there, KEYS[4] end
+  local destination_state, destination_left_ms = circuit_state(KEYS[4], now)
+  if destination_state == 'open' then
+    state, left_ms, circuit = destination_state, destination_left_ms, KEYS[4]
+  end
 end
-local _, messages, spend = today(KEYS[3], now)
-local verdict, wait, why = 'ok', 0, redis.call('HGET', judged, 'why') or ''
-local is_capped = ARGV[4] == '1' and blocked(messages, spend, tonumber(ARGV[1]), ARGV[2], ARGV[3])
-local capped = is_capped and until_tomorrow(now) or 0
+local _, messages, spend = usage_today(KEYS[3], now)
+local availability, wait_ms, why = 'ok', 0, redis.call('HGET', circuit, 'why') or ''
+local is_capped = ARGV[4] == '1' and exceeds_cap(messages, spend, tonumber(ARGV[1]), ARGV[2], ARGV[3])
+local capped_ms = is_capped and ms_until_tomorrow(now) or 0
 if state == 'open' then
-  verdict, wait = 'open', left
+  availability, wait_ms = 'open', left_ms
 elseif is_capped then
-  verdict, wait = 'capped', capped
+  availability, wait_ms = 'capped', capped_ms
 end
-return {verdict, wait, why, redis.call('ZCOUNT', KEYS[2], now, '+inf'), messages, string.format('%.0f', spend),
-  capped}
+return {availability, wait_ms, why, redis.call('ZCOUNT', KEYS[2], now, '+inf'), messages, string.format('%.0f', spend),
+  capped_ms}

@@ -1,17 +1,17 @@
--- take: one event out of a limit's windows.
--- KEYS  1 the limit's subject (a list of moments, oldest first)
+-- rate_limit_acquire: takes one event from a limit's windows.
+-- KEYS  1 the limit for one subject: a list of times, oldest first
 -- ARGV  1 windows
--- returns {'taken', the moment} or {'denied', wait ms}: nothing was taken
--- Invariant: N parallel calls at a limit of C let exactly C pass in any span.
+-- returns {'acquired', time of the event} or {'denied', ms until one fits}: nothing was taken
+-- Invariant: of N parallel calls at a limit of C exactly C succeed in any span.
 --@include _clock _ttl _window
 local now = now_ms()
-local windows, most, longest = windows_of(ARGV[1])
-local wait = wait_for(windows, now, function(n)
+local windows, max_count, longest_ms = parse_windows(ARGV[1])
+local wait_ms = wait_ms_for(windows, now, function(n)
   local at = redis.call('LINDEX', KEYS[1], -n)
-  return at and (tonumber(at) or now)  -- a damaged moment counts as one of now
+  return at and (tonumber(at) or now)  -- a damaged time counts as now
 end)
-if wait > 0 then return {'denied', wait} end
+if wait_ms > 0 then return {'denied', wait_ms} end
 redis.call('RPUSH', KEYS[1], string.format('%d', now))
-redis.call('LTRIM', KEYS[1], -most, -1)
-extend_ttl(KEYS[1], now + longest, now)
-return {'taken', now}
+redis.call('LTRIM', KEYS[1], -max_count, -1)
+extend_ttl(KEYS[1], now + longest_ms, now)
+return {'acquired', now}

@@ -1,52 +1,53 @@
--- reserve: takes one send from everything that belongs to the recipient, before any work is done for it.
--- KEYS  1 the recipient  2 its lock-out at the tenant  3 the answer under the request's idempotency key, if it has one
--- ARGV  1 tenant  2 purpose  3 failure windows  4 recipient windows  5 cooldown ms  6 max_sends  7 ttl ms
---       8, 9 what stands before an id in the names of verifications and messages of this partition
---       10 '1': tell the code of the verification that still lives (policy `resend = "reuse"`)
---       11 the reservation's token, by which `unreserve` knows it  12 lock-out policy
---       13 with an idempotency key: the request's fingerprint
+-- reserve: reserves one send to a recipient, before any work is done for the request.
+-- KEYS  1 recipient  2 its lockout at the tenant  3 stored answer under the request's idempotency key, if it has one
+-- ARGV  1 tenant  2 purpose  3 windows of wrong codes  4 windows of sends  5 cooldown ms  6 max_sends
+--       7 TTL of a code, ms
+--       8, 9 key prefixes of verifications and messages in this partition
+--       10 '1': return the code of the pending verification (policy `resend = "reuse"`)
+--       11 token of the reservation, by which `withdraw` finds it  12 lockout policy
+--       13 with an idempotency key: fingerprint of the request
 -- Reaches by template: the verification and the message that the recipient's chain names, in the slot of KEYS.
--- returns {'reserved', now, sends so far in the chain, the chain before, id, record, sealed code}: the last three
---             are of the verification that still lives, or ''
---         {'replay', now, the sealed answer}: it was answered before, and nothing was taken
---         {'locked' | 'cooldown' | 'max_sends' | 'recipient', now, wait ms} {'disabled', now}: nothing was taken
--- Invariant: of N parallel calls at most one passes per cooldown, and never more than the windows allow.
---@include _clock _ttl _record _window _recipient _lockout _answer
+-- returns {'reserved', now, sends so far in the chain, packed chain before, id, record, sealed code}: the last three
+--             describe the pending verification, or are ''
+--         {'replay', now, sealed answer}: the request was answered before, and nothing was reserved
+--         {'locked' | 'cooldown' | 'max_sends' | 'recipient', now, wait ms} {'disabled', now}: nothing was reserved
+-- Invariant: of N parallel calls at most one succeeds per cooldown, and never more than the windows allow.
+--@include _clock _ttl _record _window _recipient _lockout _idempotency
 local tenant, purpose = ARGV[1], ARGV[2]
 local now = now_ms()
-local answer = KEYS[3] and answer_of(KEYS[3], ARGV[13])
+local answer = KEYS[3] and stored_answer(KEYS[3], ARGV[13])
 if answer then return {'replay', now, answer} end
-local failure_windows = windows_of(ARGV[3])
-local windows, most, longest = windows_of(ARGV[4])
-local cooldown, max_sends, ttl = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local failure_windows = parse_windows(ARGV[3])
+local windows, max_count, longest_ms = parse_windows(ARGV[4])
+local cooldown_ms, max_sends, ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 
-local lockout = lockout_of(KEYS[2])
-if is_disabled(lockout, lockout_policy(ARGV[12])) then return {'disabled', now} end
-local locked = locked_for(KEYS[1], tenant, failure_windows, now)
-if locked > 0 then return {'locked', now, math.max(locked, lockout.ends - now)} end
+local lockout = read_lockout(KEYS[2])
+if is_disabled(lockout, parse_lockout_policy(ARGV[12])) then return {'disabled', now} end
+local lock_ms = locked_ms(KEYS[1], tenant, failure_windows, now)
+if lock_ms > 0 then return {'locked', now, math.max(lock_ms, lockout.ends - now)} end
 
 local field = chain_field(tenant, purpose)
-local chain, before = chain_of(KEYS[1], field)
+local chain, chain_before = read_chain(KEYS[1], field)
 local log = redis.call('HGET', KEYS[1], 's') or ''
-local wait, why = send_wait(chain, log, windows, cooldown, max_sends, now)
-if lockout.ends > now then return {'locked', now, math.max(lockout.ends - now, wait)} end
-if wait > 0 then return {why, now, wait} end
+local wait_ms, limit = send_wait_ms(chain, log, windows, cooldown_ms, max_sends, now)
+if lockout.ends > now then return {'locked', now, math.max(lockout.ends - now, wait_ms)} end
+if wait_ms > 0 then return {limit, now, wait_ms} end
 
-local sends, running = 0, 0
-if chain.ends > now then sends, running = chain.sends, running_of(chain, now) end
-if most > 0 then
-  redis.call('HSET', KEYS[1], 's', log_append(log, now, most))
+local sends, open = 0, 0
+if chain.ends > now then sends, open = chain.sends, open_reservations(chain, now) end
+if max_count > 0 then
+  redis.call('HSET', KEYS[1], 's', log_append(log, now, max_count))
 end
-local reserved = {last = now, sends = sends + 1, ends = now + ttl, id = chain.id, token = ARGV[11], running = running + 1}
-chain_store(KEYS[1], field, reserved)
-extend_ttl(KEYS[1], now + math.max(longest, cooldown, ttl), now)
+local reserved = {last = now, sends = sends + 1, ends = now + ttl_ms, id = chain.id, token = ARGV[11], open = open + 1}
+write_chain(KEYS[1], field, reserved)
+extend_ttl(KEYS[1], now + math.max(longest_ms, cooldown_ms, ttl_ms), now)
 
-local reply = {'reserved', now, sends, before, '', '', ''}
+local reply = {'reserved', now, sends, chain_before, '', '', ''}
 if ARGV[10] == '1' and chain.id ~= '' then
-  local record = record_of(ARGV[8] .. chain.id, now)
-  if record and status_of(record, now) == 'pending' then
+  local record = read_record(ARGV[8] .. chain.id, now)
+  if record and record_status(record, now) == 'pending' then
     local code = redis.pcall('GET', ARGV[9] .. chain.id)
-    if type(code) ~= 'string' then code = '' end  -- a decoy has none, and one of another type is none
+    if type(code) ~= 'string' then code = '' end  -- a decoy has none; a key of another type counts as none
     reply[5], reply[6], reply[7] = chain.id, cmsgpack.pack(record), code
   end
 end

@@ -1,53 +1,54 @@
--- spend_attempt: pays for a guess before anybody looks at it.
--- KEYS  1 the verification
--- ARGV  1 tenant  2 failure windows  3 recipient windows  4 cooldown ms  5 max_sends
---       6 what stands before the recipient's name in the keys of this partition
---       7 the ids of the keys that the caller can compare with (packed)
---       8 what stands before the name of the recipient's lock-out  9 lock-out policy
--- Reaches by template: the recipient that the record names, and its lock-out at the tenant, in the slot of KEYS.
--- returns {'spent', now, attempts left, the record, what the guess locks if it is wrong:
+-- reserve_attempt: takes one attempt and counts one wrong code, before the submitted code is compared.
+-- KEYS  1 verification
+-- ARGV  1 tenant  2 windows of wrong codes  3 windows of sends  4 cooldown ms  5 max_sends
+--       6 key prefix of recipients in this partition
+--       7 ids of the keys that the caller has (packed)
+--       8 key prefix of lockouts in this partition  9 lockout policy
+-- Reaches by template: the recipient that the record names, and its lockout at the tenant, in the slot of KEYS.
+-- returns {'reserved', now, attempts left, record, how the recipient is locked if the code is wrong:
 --             'disabled' | 'failures' | 'wait' | ''}
---         {'unknown'} {'disabled'} {'locked', now, wait ms}
---         {'exhausted', now, wait ms until a new code may be requested}
---         {'verified' | 'superseded' | 'canceled' | 'expired'}
---         {'unreadable'}: it was made under another key, or in another form: nothing was spent
--- Invariant: N parallel guesses: never more than the attempts pass, nor more in a row than disable the recipient, and
---            each counts for the recipient first.
+--         {'not_found'} {'disabled'} {'locked', now, wait ms}
+--         {'exhausted', now, ms until a new code may be requested}
+--         {'ended', 'verified' | 'superseded' | 'canceled' | 'expired'}
+--         {'unreadable'}: the caller has no key for the record; no attempt was taken
+-- Invariant: of N parallel attempts never more than the attempts left are compared, nor more in a row than disable the
+--            recipient. Each counts as a wrong code of the recipient until `consume` clears it.
 --@include _clock _ttl _record _window _recipient _lockout
 local tenant = ARGV[1]
 local now = now_ms()
-local record = record_of(KEYS[1], now)
-if not record or record[TENANT] ~= tenant then return {'unknown'} end
+local record = read_record(KEYS[1], now)
+if not record or record[TENANT] ~= tenant then return {'not_found'} end
 
 local recipient = ARGV[6] .. record[RECIPIENT]
 local lockout_name = lockout_key(ARGV[8], tenant, record[RECIPIENT])
-local lockout, rules = lockout_of(lockout_name), lockout_policy(ARGV[9])
-if is_disabled(lockout, rules) then return {'disabled'} end
-local failure_windows, most, longest = windows_of(ARGV[2])
-local locked = locked_for(recipient, tenant, failure_windows, now)
-if locked > 0 then return {'locked', now, locked} end
+local lockout, policy = read_lockout(lockout_name), parse_lockout_policy(ARGV[9])
+if is_disabled(lockout, policy) then return {'disabled'} end
+local failure_windows, max_count, longest_ms = parse_windows(ARGV[2])
+local lock_ms = locked_ms(recipient, tenant, failure_windows, now)
+if lock_ms > 0 then return {'locked', now, lock_ms} end
 
-local status = status_of(record, now)
+local status = record_status(record, now)
 if status == 'exhausted' then
-  local chain = chain_of(recipient, chain_field(tenant, record[PURPOSE]))
+  local chain = read_chain(recipient, chain_field(tenant, record[PURPOSE]))
   local log = redis.call('HGET', recipient, 's') or ''
-  local wait = send_wait(chain, log, windows_of(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), now)
-  return {'exhausted', now, math.max(wait, lockout.ends - now)}
+  local wait_ms = send_wait_ms(chain, log, parse_windows(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), now)
+  return {'exhausted', now, math.max(wait_ms, lockout.ends - now)}
 end
-if status ~= 'pending' then return {status} end
-if not is_readable(record, cmsgpack.unpack(ARGV[7])) then return {'unreadable'} end
+if status ~= 'pending' then return {'ended', status} end
+if not has_key_of(record, cmsgpack.unpack(ARGV[7])) then return {'unreadable'} end
 
 record[ATTEMPTS_LEFT] = record[ATTEMPTS_LEFT] - 1
-if record[ATTEMPTS_LEFT] == 0 then record[ENDED] = now end
-record_store(KEYS[1], record)
-if most > 0 then
+local is_last = record[ATTEMPTS_LEFT] == 0
+if is_last then record[ENDED] = now end
+write_record(KEYS[1], record)
+if max_count > 0 then
   local failures = 'f:' .. tenant
-  redis.call('HSET', recipient, failures, log_append(redis.call('HGET', recipient, failures) or '', now, most))
-  extend_ttl(recipient, now + longest, now)
+  redis.call('HSET', recipient, failures, log_append(redis.call('HGET', recipient, failures) or '', now, max_count))
+  extend_ttl(recipient, now + longest_ms, now)
 end
-lockout_count(lockout_name, lockout, record[ATTEMPTS_LEFT] == 0, rules, now)
+count_failure(lockout_name, lockout, is_last, policy, now)
 
-local locks = record[ATTEMPTS_LEFT] == 0 and 'wait' or ''
-if locked_for(recipient, tenant, failure_windows, now) > 0 then locks = 'failures' end
-if is_disabled(lockout, rules) then locks = 'disabled' end
-return {'spent', now, record[ATTEMPTS_LEFT], cmsgpack.pack(record), locks}
+local lock_kind = is_last and 'wait' or ''
+if locked_ms(recipient, tenant, failure_windows, now) > 0 then lock_kind = 'failures' end
+if is_disabled(lockout, policy) then lock_kind = 'disabled' end
+return {'reserved', now, record[ATTEMPTS_LEFT], cmsgpack.pack(record), lock_kind}

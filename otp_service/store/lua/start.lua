@@ -1,52 +1,54 @@
--- start: stores a verification, ends the one before it, and puts its message into the outbox.
--- KEYS  1 the recipient  2 the verification  3 its message  4 the outbox of the partition  5 the mark of an abandoned id
---       6 the answer under the request's idempotency key, if it has one
--- ARGV  1 id  2 the record  3 the sealed code, '' for a decoy  4 when the message is due, ms from now
---       5, 6 what stands before an id in the names of verifications and messages of this partition
---       7 the moment after which the reservation does not count any more
---       with an idempotency key: 8 the request's fingerprint  9 its sealed answer  10 the life of what is kept, ms
+-- start: stores a verification, supersedes the pending one, and puts the message into the outbox.
+-- KEYS  1 recipient  2 verification  3 its message  4 outbox of the partition  5 flag that the id is abandoned
+--       6 stored answer under the request's idempotency key, if it has one
+-- ARGV  1 id  2 record  3 sealed code, '' for a decoy  4 ms until the message is due
+--       5, 6 key prefixes of verifications and messages in this partition
+--       7 time after which the reservation is not valid any more, ms
+--       with an idempotency key: 8 fingerprint of the request  9 sealed answer  10 its TTL, ms
 -- Reaches by template: the verification and the message that the recipient's chain names, in the slot of KEYS.
 -- returns {'started', now}
---         {'taken'}: that id exists  {'late'}: too long after its reservation, or abandoned
---         {'replay', the sealed answer}: another call under the same key was faster. Nothing was done.
--- Invariant: of one tenant, recipient and purpose at most one verification is pending. Its send counts in the chain, also
---            when a success, or the loss of the reservation, began a new chain since it was reserved. Of all calls under
---            one idempotency key one starts: its answer is kept in the same step.
---@include _clock _ttl _record _window _recipient _answer
+--         {'id_exists'}: a verification has this id already; ids are random, so this is a caller's mistake
+--         {'reservation_expired'}: it came too late, or was abandoned
+--         {'replay', sealed answer}: another call under the same idempotency key was faster
+--         On anything but 'started' nothing is changed.
+-- Invariant: of one tenant, recipient and purpose at most one verification is pending. The send counts in the chain,
+--            also when a success, or the loss of the reservation, began a new chain since it was reserved. Of all calls
+--            under one idempotency key one starts: its answer is stored in the same step.
+--@include _clock _ttl _record _window _recipient _idempotency
 local id = ARGV[1]
 local now = now_ms()
 local record = cmsgpack.unpack(ARGV[2])
 local expires = record[EXPIRES]
-if redis.call('EXISTS', KEYS[2]) == 1 then return {'taken'} end
-local answer = KEYS[6] and answer_of(KEYS[6], ARGV[8])
+if redis.call('EXISTS', KEYS[2]) == 1 then return {'id_exists'} end
+local answer = KEYS[6] and stored_answer(KEYS[6], ARGV[8])
 if answer then return {'replay', answer} end
-if now > tonumber(ARGV[7]) or redis.call('EXISTS', KEYS[5]) == 1 then return {'late'} end
+if now > tonumber(ARGV[7]) or redis.call('EXISTS', KEYS[5]) == 1 then return {'reservation_expired'} end
 
 local field = chain_field(record[TENANT], record[PURPOSE])
-local chain = chain_of(KEYS[1], field)
+local chain = read_chain(KEYS[1], field)
 if chain.id ~= '' then
   local older_key = ARGV[5] .. chain.id
-  local older = record_of(older_key, now)
-  if older and status_of(older, now) == 'pending' then
-    record_end(older_key, older, 'superseded', now, ARGV[6] .. chain.id, KEYS[4], chain.id)
+  local older = read_record(older_key, now)
+  if older and record_status(older, now) == 'pending' then
+    end_verification(older_key, older, 'superseded', now, ARGV[6] .. chain.id, KEYS[4], chain.id)
   end
 end
 
-if chain.running > 0 then
-  chain.running = chain.running - 1
+if chain.open > 0 then
+  chain.open = chain.open - 1
 else
-  chain.sends = chain.sends + 1  -- its reservation is not known any more
+  chain.sends = chain.sends + 1  -- the chain has lost the reservation
 end
 chain.id = id
 chain.ends = math.max(chain.ends, expires)
-chain_store(KEYS[1], field, chain)
+write_chain(KEYS[1], field, chain)
 extend_ttl(KEYS[1], expires, now)
 
-redis.call('SET', KEYS[2], ARGV[2], 'PXAT', string.format('%d', expires + READABLE_AFTER_END))
+redis.call('SET', KEYS[2], ARGV[2], 'PXAT', string.format('%d', expires + READABLE_AFTER_END_MS))
 if ARGV[3] ~= '' then
   redis.call('SET', KEYS[3], ARGV[3], 'PXAT', string.format('%d', expires))
   redis.call('ZADD', KEYS[4], string.format('%d', now + tonumber(ARGV[4])), id)
-  extend_ttl(KEYS[4], expires + READABLE_AFTER_END, now)
+  extend_ttl(KEYS[4], expires + READABLE_AFTER_END_MS, now)
 end
-if KEYS[6] then answer_store(KEYS[6], ARGV[8], ARGV[9], ARGV[10]) end
+if KEYS[6] then store_answer(KEYS[6], ARGV[8], ARGV[9], ARGV[10]) end
 return {'started', now}

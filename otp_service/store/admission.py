@@ -1,0 +1,184 @@
+"""The batch that admits a request for a code: its script calls, what their replies mean, and the calls that undo it.
+
+The parts of an admission are in different hash slots, so no script covers them all. Each part acquires what it finds
+free; when one denies the request, the acquired ones are released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.limits import DISABLED_RETRY_MS
+from otp_service.domain.provider_policy import ProviderState
+from otp_service.domain.results import (
+    ActiveVerification,
+    Admission,
+    Admitted,
+    Denied,
+    IdempotencyClaim,
+    RateLimit,
+)
+from otp_service.store.encoding import encode_lockout, encode_windows, unpack_record
+from otp_service.store.keys import Partition, limit_key
+from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
+from otp_service.store.provider_status import read_state, read_tenant_caps
+from otp_service.store.scripts import script
+
+__all__ = [
+    "acquire_calls",
+    "read_admitted",
+    "read_denied",
+    "release_limits_calls",
+    "release_reservation_call",
+    "reserve_call",
+    "start_keys",
+    "undo_calls",
+]
+
+_DENIALS: Final = {
+    b"locked": (Reason.RECIPIENT_LOCKED, None),
+    b"cooldown": (Reason.RESEND_TOO_SOON, None),
+    b"max_sends": (Reason.RATE_LIMITED, "max_sends"),
+    b"recipient": (Reason.RATE_LIMITED, "recipient"),
+}
+
+
+def reserve_call(admission: Admission) -> ScriptCall:
+    """Return the call that reserves a send to the recipient."""
+    partition, policy = Partition(admission.partition), admission.policy
+    args: tuple[str | bytes | int, ...] = (
+        admission.tenant,
+        admission.purpose,
+        encode_windows(policy.recipient_failures),
+        encode_windows(policy.recipient),
+        policy.cooldown_seconds * 1000,
+        policy.max_sends,
+        policy.ttl_seconds * 1000,
+        partition.verifications,
+        partition.messages,
+        int(policy.reuse),
+        admission.token,
+        encode_lockout(policy.lockout),
+    )
+    lockout = partition.lockout(admission.tenant, admission.recipient)
+    keys: tuple[str, ...] = (partition.recipients + admission.recipient, lockout)
+    if call := admission.idempotency:
+        keys, args = (*keys, partition.answers + call.keyed_hash), (*args, call.fingerprint)
+    return ScriptCall(script("reserve"), keys, args)
+
+
+def acquire_calls(limits: Sequence[RateLimit]) -> list[ScriptCall]:
+    """Return the calls that take one event from each limit."""
+    return [
+        ScriptCall(
+            script("rate_limit_acquire"), (limit_key(one.limit, one.keyed_hash),), (encode_windows(one.windows),)
+        )
+        for one in limits
+    ]
+
+
+def release_limits_calls(acquired: Sequence[tuple[RateLimit, int]]) -> list[ScriptCall]:
+    """Return the calls that release events of limits, each identified by its time in ms."""
+    return [
+        ScriptCall(script("rate_limit_release"), (limit_key(one.limit, one.keyed_hash),), (at_ms,))
+        for one, at_ms in acquired
+    ]
+
+
+def release_reservation_call(admission: Admission, reserved_ms: int, chain_before: bytes) -> ScriptCall:
+    """Return the call that releases the reservation of a time; `chain_before` is what `reserve` returned."""
+    key = Partition(admission.partition).recipients + admission.recipient
+    return ScriptCall(script("release"), (key,), (admission.tenant, admission.purpose, reserved_ms, chain_before))
+
+
+def undo_calls(admission: Admission, answers: Sequence[ScriptReply | Refused]) -> list[ScriptCall]:
+    """Return the calls that release what the answered parts of an admission acquired.
+
+    `answers` begins with the reply of `reserve`, followed by those of the rate limits.
+    """
+    reserved, *others = answers
+    limits = zip(admission.rate_limits, others, strict=False)
+    calls = release_limits_calls(_acquired([(one, reply) for one, reply in limits if not isinstance(reply, Refused)]))
+    if not isinstance(reserved, Refused) and reserved[0] == b"reserved":
+        calls.append(release_reservation_call(admission, int(reserved[1]), reserved[3]))
+    return calls
+
+
+def start_keys(admission: Admission, verification_id: str, call: IdempotencyClaim | None) -> tuple[str, ...]:
+    """Return the keys of `start` and `abandon`; with `call`, the last one is that of the stored answer."""
+    partition = Partition(admission.partition)
+    keys = (
+        partition.recipients + admission.recipient,
+        *partition.keys_of(verification_id),
+        partition.abandoned + verification_id,
+    )
+    return (*keys, partition.answers + call.keyed_hash) if call else keys
+
+
+def read_admitted(
+    admission: Admission, reserved: ScriptReply, rate_limits: Sequence[ScriptReply], states: Sequence[ScriptReply]
+) -> Admitted:
+    """Read the replies into a value that holds all that was acquired, also of a request that is denied.
+
+    Args:
+        admission: What was asked.
+        reserved: The reply of `reserve`.
+        rate_limits: The replies of the rate limits.
+        states: The states of the providers of the route, followed by the tenant's caps if it has some.
+    """
+    is_reserved = reserved[0] == b"reserved"
+    active = None
+    if is_reserved and reserved[4] and (record := unpack_record(reserved[5])):
+        active = ActiveVerification(reserved[4].decode(), record, reserved[6])
+    gateways, tenant_capped_ms = _read_route(admission.route, states)
+    return Admitted(
+        admission=admission,
+        now_ms=int(reserved[1]),
+        sends_left=admission.policy.max_sends - int(reserved[2]) - 1 if is_reserved else 0,
+        active=active,
+        chain_before=reserved[3] if is_reserved else b"",
+        acquired=_acquired(list(zip(admission.rate_limits, rate_limits, strict=True))),
+        gateways=gateways,
+        tenant_capped_ms=tenant_capped_ms,
+    )
+
+
+def read_denied(admission: Admission, reserved: ScriptReply, rate_limits: Sequence[ScriptReply]) -> Denied | None:
+    """Return why the request is denied: a lock first, otherwise the limit with the longest wait. None: it is not.
+
+    The longest wait makes a Retry-After that holds.
+    """
+    if reserved[0] == b"disabled":
+        return Denied(Reason.RECIPIENT_LOCKED, DISABLED_RETRY_MS, disabled=True)
+    denials = []
+    if reserved[0] not in (b"reserved", b"replay"):
+        reason, limit = _DENIALS[reserved[0]]
+        denials.append(Denied(reason, int(reserved[2]), limit))
+        if reason is Reason.RECIPIENT_LOCKED:
+            return denials[0]
+    for one, reply in zip(admission.rate_limits, rate_limits, strict=True):
+        if reply[0] == b"denied":
+            denials.append(Denied(Reason.RATE_LIMITED, int(reply[1]), one.limit))
+    return max(denials, key=lambda denied: denied.wait_ms, default=None)
+
+
+def _acquired(limits: Sequence[tuple[RateLimit, ScriptReply]]) -> tuple[tuple[RateLimit, int], ...]:
+    return tuple((one, int(reply[1])) for one, reply in limits if reply[0] == b"acquired")
+
+
+def _read_route(
+    route: tuple[str, ...], replies: Sequence[ScriptReply]
+) -> tuple[tuple[tuple[str, ProviderState], ...], int]:
+    """Return the state of each provider for the message, and for how many ms the tenant's caps block every message."""
+    states = [read_state(reply) for reply in replies[: len(route)]]
+    if len(replies) == len(route):
+        return tuple(zip(route, states, strict=True)), 0
+    until_tomorrow_ms, (blocks_free_message, *blocks) = read_tenant_caps(replies[-1])
+    capped = (
+        replace(state, capped_ms=until_tomorrow_ms) if is_blocked else state
+        for state, is_blocked in zip(states, blocks, strict=True)
+    )
+    return tuple(zip(route, capped, strict=True)), until_tomorrow_ms if blocks_free_message else 0
