@@ -36,6 +36,7 @@ from otp_service.providers.config_parsing import (
 )
 
 __all__ = [
+    "COUNTRIES_REF",
     "Account",
     "Base64Key",
     "BaseUrl",
@@ -52,6 +53,8 @@ __all__ = [
 ]
 
 KEY_BYTES: Final = 32
+COUNTRIES_REF: Final = "#/$defs/CountryCode"
+"""Where the JSON Schema lists every country code once."""
 
 _BASE64: Final = re.compile(r"([A-Za-z0-9+/_-]*)={0,2}")
 _HEXADECIMAL: Final = re.compile(rf"[0-9A-Fa-f]{{{2 * KEY_BYTES}}}")
@@ -105,7 +108,9 @@ def country_code(*others: str) -> Parse:
             return raw
         raise invalid(raw)
 
-    return Parse(parse, {"enum": [*others, *sorted(SUPPORTED_COUNTRIES)]})
+    return Parse(
+        parse, {"anyOf": [{"$ref": COUNTRIES_REF}, {"enum": list(others)}]} if others else {"$ref": COUNTRIES_REF}
+    )
 
 
 def _price(raw: Any, _: FieldContext) -> Decimal:
@@ -178,9 +183,11 @@ PriceArea = Annotated[
 _MONEY_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?$"}
 Price = Annotated[Decimal, Parse(_price, _MONEY_SCHEMA), Meta(description='a decimal in quotes, such as "0.015"')]
 SpendCap = Annotated[
-    Decimal, Parse(_spend_cap, _MONEY_SCHEMA), Meta(description='a decimal above 0 in quotes, such as "200"')
+    Decimal,
+    Parse(_spend_cap, {**_MONEY_SCHEMA, "not": {"pattern": "^[0.]+$"}}),
+    Meta(description='a decimal above 0 in quotes, such as "200"'),
 ]
-PollSeconds = Annotated[float, Meta(ge=0, le=3600, description="0 to 3600; 0 disables it")]
+PollSeconds = Annotated[float, Meta(ge=0, le=3600, description="0 to 3600 (0: never)")]
 """When a delivery status is first queried."""
 
 

@@ -155,7 +155,11 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
 
     base_url: BaseUrl | None = None
     method: Annotated[
-        Literal["GET", "POST", "PUT"], Parse(lambda raw, _: raw.upper() if isinstance(raw, str) else raw)
+        Literal["GET", "POST", "PUT"],
+        Parse(
+            lambda raw, _: raw.upper() if isinstance(raw, str) else raw,
+            {"enum": ["GET", "POST", "PUT", "get", "post", "put"]},
+        ),
     ] = "POST"
     url: RequestTemplate
     headers: Mapping[HeaderName, HeaderValue] = field(default_factory=lambda: MappingProxyType({}))

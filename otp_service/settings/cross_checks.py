@@ -46,7 +46,7 @@ class Invalid:
         raise InvalidUsed
 
     __getattr__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _raise
-    __hash__ = __iter__ = __len__ = __bool__ = __getitem__ = _raise
+    __str__ = __format__ = __hash__ = __iter__ = __len__ = __bool__ = __getitem__ = _raise
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __floordiv__ = __rfloordiv__ = _raise
 
 

@@ -14,7 +14,8 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from otp_service.domain.limits import Window
-from otp_service.providers.config_fields import CommonProvider, Table
+from otp_service.domain.phone import SUPPORTED_COUNTRIES
+from otp_service.providers.config_fields import COUNTRIES_REF, CommonProvider, Table
 from otp_service.providers.config_parsing import InvalidValue
 from otp_service.providers.registry import TYPE_KEY, config_struct, provider_types
 from otp_service.settings.declaration import Declaration
@@ -25,7 +26,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def build_json_schema() -> dict[str, Any]:
     """Return the schema, with the provider types of installed packages."""
-    definitions: dict[str, Any] = {}
+    definitions: dict[str, Any] = {COUNTRIES_REF.rpartition("/")[2]: {"enum": sorted(SUPPORTED_COUNTRIES)}}
     root = _type_schema(Declaration.of(Settings), definitions)
     return {"$schema": DIALECT, "title": "otp-service configuration", **root, "$defs": definitions}
 

@@ -22,7 +22,7 @@ class EimsConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
     account: Account
     password: SecretText
     variant: Literal["v1", "v2"] = "v1"
-    method: Annotated[Literal["get", "post"], Parse(lower_case)] = "get"
+    method: Annotated[Literal["get", "post"], Parse(lower_case, {"enum": ["get", "post", "GET", "POST"]})] = "get"
     sender_id: Text | None = None
     zero_is_delivered: bool = False
     report_poll_seconds: PollSeconds = 30.0

@@ -1,0 +1,170 @@
+"""The JSON Schema of the configuration accepts what loads, and refuses what it can know to be an error."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from click.testing import CliRunner
+
+from otp_service.cli import main
+from otp_service.sandbox.config_writer import write_config
+from otp_service.sandbox.sandbox_config import sandbox_config, sandbox_gateways
+from otp_service.settings import build_json_schema, load
+from tests.helm.chart_value_cases import CONFIG
+from tests.settings.complete_config import edit
+from tests.settings.config_error_cases import ONE_ERROR
+
+ROOT = Path(__file__).parents[2]
+MISSING = re.compile(r"is a required property|has less than \d+ properties")
+CHART_VALUES = ROOT / "helm" / "otp-service" / "values.yaml"
+
+ONLY_CHECK_CONFIG = {
+    "hashing.memory_kib",
+    "keys.current",
+    "keys.index",
+    "keys.k2",
+    "limits.recipient[1]",
+    "limits.recipient_failures",
+    "providers.aurora.template_id",
+    "providers.aurora.variables",
+    "providers.aurora.variables.a",
+    "providers.jakarta.base_url",
+    "providers.keda.encryption_key",
+    "providers.own.accepted_when",
+    "providers.own.body",
+    "providers.own.headers.X-A",
+    "providers.own.headers.X-Api-Key",
+    "providers.own.url",
+    "providers.twilio.from",
+    "redis.url",
+    "routes[1].providers[0]",
+    "routes[1].providers[2]",
+    "routes[2]",
+    "server.trusted_proxies[0]",
+    "tenants.acme.api_keys[1].id",
+    "tenants.acme.api_keys[1].sha256",
+    "tenants.acme.policy.code_length",
+    "tenants.acme.templates.id.default",
+    "tenants.acme.templates.id.other",
+    "tenants.other.api_keys[0].sha256",
+    "tokens.current",
+    "tokens.t2",
+}
+"""The paths of errors that depend on other values, on secrets, or on more than a pattern."""
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema_rs.Validator:
+    """Validate documents against the schema, which is itself valid."""
+    schema = build_json_schema()
+    jsonschema_rs.meta.validate(schema)
+    return jsonschema_rs.validator_for(schema)
+
+
+def errors(validator: jsonschema_rs.Validator, document: Any) -> list[str]:
+    """Return what is wrong with a document."""
+    return [error.message for error in validator.iter_errors(document)]
+
+
+def toml_blocks(markdown: str) -> list[str]:
+    """Return the TOML examples of a page."""
+    return re.findall(r"^```toml\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
+
+
+def test_the_command_prints_the_schema() -> None:
+    """`config-schema` prints it as JSON, of the dialect that it names."""
+    result = CliRunner().invoke(main, ["config-schema"])
+    assert result.exit_code == 0
+    printed = json.loads(result.stdout)
+    assert printed == build_json_schema()
+    assert printed["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_a_config_with_every_provider_type_is_valid(validator: jsonschema_rs.Validator) -> None:
+    """What `check-config` accepts, the schema accepts."""
+    assert errors(validator, edit()) == []
+
+
+def test_the_examples_of_the_readme_are_valid(validator: jsonschema_rs.Validator) -> None:
+    """Each TOML block, with a hash in the place of `<from new-key>`."""
+    blocks = toml_blocks((ROOT / "README.md").read_text())
+    assert blocks
+    for block in blocks:
+        assert errors(validator, tomllib.loads(block.replace("<from new-key>", "a" * 64))) == []
+
+
+def test_the_examples_of_the_chart_are_valid(validator: jsonschema_rs.Validator) -> None:
+    """That of its tests, and the comment in its values: they only leave keys out."""
+    comment = re.search(r'^config: ""\n((?:#  .*\n)+)', CHART_VALUES.read_text(), re.MULTILINE)
+    assert comment
+    for example in (CONFIG, re.sub(r"^#  ", "", comment[1], flags=re.MULTILINE)):
+        document = tomllib.loads(example)
+        assert {"redis", "tokens"} <= set(document)
+        assert all(MISSING.search(error) for error in errors(validator, document))
+
+
+def test_the_config_of_the_sandbox_is_valid(validator: jsonschema_rs.Validator, tmp_path: Path) -> None:
+    """As the sandbox writes it, with its secrets in files."""
+    gateways, _ = sandbox_gateways()
+    unbound = sandbox_config("redis://127.0.0.1:6379/0", gateways)
+    document = json.loads(json.dumps(unbound).replace("127.0.0.1:0", "127.0.0.1:20003"))
+    write_config(tmp_path / "otp.toml", document, load(document, {}, plain_secrets=True), "The sandbox.")
+    assert errors(validator, tomllib.loads((tmp_path / "otp.toml").read_text())) == []
+
+
+def test_errors_are_refused_by_the_schema_too(validator: jsonschema_rs.Validator) -> None:
+    """Unknown keys, types, bounds, enums and plain secrets are; cross-checks and secrets need `check-config`."""
+    cases = [case for case in ONE_ERROR if not isinstance(case[0][1], datetime.date)]  # JSON has no dates
+    accepted = {path for one, path, _ in cases if validator.is_valid(edit(one))}
+    assert accepted == ONLY_CHECK_CONFIG
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (("server.prot", 80), "server.prot"),
+        (("server.port", "80"), "server.port"),
+        (("server.port", 65536), "server.port"),
+        (("providers.jakarta.variant", "v3"), "providers.jakarta.variant"),
+        (("providers.jakarta.api_key", "env:PASSWORD"), "providers.jakarta.api_key"),
+        (("providers.keda.api_key", "plain"), "providers.keda.api_key"),
+    ],
+)
+def test_bad_keys_types_and_bounds(
+    validator: jsonschema_rs.Validator,
+    mistakes: Callable[..., tuple[Any, ...]],
+    change: tuple[str, Any],
+    path: str,
+) -> None:
+    """Both refuse a key of another provider type, a wrong type, a value out of bounds and a plain secret."""
+    assert not validator.is_valid(edit(change))
+    assert [error.path for error in mistakes(change)] == [path]
+
+
+def test_secrets_are_references(validator: jsonschema_rs.Validator) -> None:
+    """The schema describes them so, and contains no value of one."""
+    password = build_json_schema()["$defs"]["providers.eims"]["properties"]["password"]
+    assert password["description"] == "env:NAME or file:/path"
+    assert validator.is_valid(edit(("providers.jakarta.password", "file:/run/secrets/password")))
+
+
+def test_defaults_are_those_of_the_model() -> None:
+    """A table of defaults only, as the schema states them, loads as if nothing were written."""
+    definitions = build_json_schema()["$defs"]
+    assert definitions["Server"]["properties"]["port"]["default"] == 8000
+    assert definitions["Policy"]["properties"]["ttl_seconds"] == {
+        "type": "integer",
+        "minimum": 10,
+        "maximum": 600,
+        "default": 300,
+    }
+    assert definitions["Limits"]["properties"]["recipient"]["default"] == ["5/3600", "10/86400"]
+    assert definitions["providers.smshub"]["properties"]["max_per_second"]["default"] == 1.0
