@@ -1,24 +1,53 @@
-"""The commands. Options stand after the verb; a mistake in a config ends with status 2."""
+"""The `otp-service` command line: one module for each group of commands, imported when one of its commands is called.
+
+Lazy imports keep `serve` free of code that must never run in production: `dev` and `sandbox` import the embedded
+server and the gateway simulators. An invalid configuration ends any command with exit status 2.
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
 
 import click
 
 from otp_service import __version__
-from otp_service.cli.config_commands import check_config, config_schema, new_key, normalize
-from otp_service.cli.provider_commands import providers, send_test
-from otp_service.cli.sandbox_command import sandbox
-from otp_service.cli.serve_command import dev, serve
-from otp_service.cli.unlock_command import unlock
 
 __all__ = ["main"]
 
+COMMANDS: Final = {
+    "check-config": "config_commands:check_config",
+    "config-schema": "config_commands:config_schema",
+    "dev": "dev_command:dev",
+    "new-key": "config_commands:new_key",
+    "normalize": "config_commands:normalize",
+    "providers": "provider_commands:providers",
+    "sandbox": "sandbox_command:sandbox",
+    "send-test": "provider_commands:send_test",
+    "serve": "serve_command:serve",
+    "unlock": "unlock_command:unlock",
+}
+"""Command name to `module:attribute` in this package."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, and all of them for `--help`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, sorted."""
+        return sorted({*super().list_commands(ctx), *COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module; None for an unknown name, which click reports."""
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command = getattr(import_module(f"{__name__}.{module}"), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 - a wrong line in COMMANDS is a bug of this package
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="otp-service")
 def main() -> None:
-    """Prove that a person holds a phone number."""
-
-
-for _command in (dev, sandbox, serve, check_config, config_schema, new_key, send_test, providers, normalize, unlock):
-    main.add_command(_command)
+    """Verify phone numbers with one-time codes sent by SMS."""

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from otp_service.cli.limit_proposals import proposed_limits
-from otp_service.cli.options import checked, config_option, named, read
+from otp_service.cli.options import config_option, load_config, parse_config, require_config_path
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.settings import build_json_schema, config_warnings, unused_keys
 
@@ -24,9 +24,9 @@ KEY_BYTES: Final = 32
 @config_option
 def check_config(config: str | None) -> None:
     """Check a config: print a line for each error and exit with status 2, or print what it configures."""
-    path = named(config)
-    settings = checked(path)
-    for key in unused_keys(read(path)):
+    path = require_config_path(config)
+    settings = load_config(path)
+    for key in unused_keys(parse_config(path)):
         click.echo(f"{key}: nothing acts on this yet", err=True)
     for warning in config_warnings(settings):
         click.echo(warning, err=True)

@@ -1,4 +1,7 @@
-"""What several commands need: their options, and a config read or refused (status 2, a line for each mistake)."""
+"""What several commands share: their options, and loading a configuration.
+
+An invalid configuration ends the command with status 2 and one line per mistake on standard error.
+"""
 
 from __future__ import annotations
 
@@ -15,75 +18,79 @@ from otp_service.bootstrap.settings_mapping import plugin_errors
 from otp_service.settings import ConfigInvalid, Settings, load, load_file, parse_file
 
 __all__ = [
-    "address",
-    "bound",
-    "checked",
+    "bind_listener",
     "config_option",
+    "fail",
     "host_option",
-    "loaded",
-    "named",
+    "listen_address",
+    "load_config",
+    "load_own_config",
+    "parse_config",
     "port_option",
-    "read",
-    "stop",
+    "require_config_path",
 ]
 
 EXIT_CONFIG: Final = 2
 
-config_option = click.option("--config", type=click.Path(dir_okay=False), envvar=CONFIG_VARIABLE, help="The TOML file.")
-host_option = click.option("--host", help="The address to listen on; over the config's.")
-port_option = click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; over the config's.")
+config_option = click.option(
+    "--config", type=click.Path(dir_okay=False), envvar=CONFIG_VARIABLE, show_envvar=True, help="The TOML file."
+)
+host_option = click.option("--host", help="The address to listen on. Overrides [server] host.")
+port_option = click.option(
+    "--port", type=click.IntRange(0, 65535), help="The port to listen on; 0: any free port. Overrides [server] port."
+)
 
 
-def address(settings: Settings, host: str | None, port: int | None) -> tuple[str, int]:
-    """Say where to listen: the options go over the config."""
+def listen_address(settings: Settings, host: str | None, port: int | None) -> tuple[str, int]:
+    """Return the host and port to listen on; the options override the settings."""
     return host or settings.server.host, settings.server.port if port is None else port
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """Take an address to listen on; one that is not to be had ends the command."""
+def bind_listener(host: str, port: int) -> socket.socket:
+    """Bind a listening socket; the command ends with status 2 if the address is in use."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as problem:
-        stop(f"{host}:{port}: {str(problem.strerror).partition(' (')[0]}; --port takes another one")
+        fail(f"{host}:{port}: {str(problem.strerror).partition(' (')[0]}. Choose another port with --port.")
 
 
-def named(config: str | None) -> str:
-    """Give the config's path; without one the command ends."""
+def require_config_path(config: str | None) -> str:
+    """Return the path given by `--config` or `OTP_CONFIG`; without either, the command ends with status 2."""
     if not config:
-        stop(f"name a config: --config FILE, or {CONFIG_VARIABLE}")
+        fail(f"No config file is given. Use --config FILE, or set {CONFIG_VARIABLE}.")
     return config
 
 
-def checked(path: str) -> Settings:
-    """Load the file at `path`; a bad one ends the command."""
-    return _good(lambda: load_file(path, os.environ))
+def load_config(path: str) -> Settings:
+    """Load and check the file at `path`, with secrets from the environment and files."""
+    return _load_or_fail(lambda: load_file(path, os.environ))
 
 
-def loaded(config: Mapping[str, Any]) -> Settings:
-    """Load a config that is ours, where secrets may stand plainly."""
-    return _good(lambda: load(config, os.environ, plain_secrets=True))
+def load_own_config(config: Mapping[str, Any]) -> Settings:
+    """Load a configuration that this program made itself, in which secrets may be plain text."""
+    return _load_or_fail(lambda: load(config, os.environ, plain_secrets=True))
 
 
-def _good(read: Callable[[], Settings]) -> Settings:
+def _load_or_fail(read: Callable[[], Settings]) -> Settings:
     try:
         settings = read()
     except ConfigInvalid as invalid:
-        stop(*map(str, invalid.errors))
+        fail(*map(str, invalid.errors))
     if errors := plugin_errors(settings):
-        stop(*map(str, errors))
+        fail(*map(str, errors))
     return settings
 
 
-def read(path: str) -> dict[str, Any]:
-    """Read TOML as it stands; what cannot be read ends the command."""
+def parse_config(path: str) -> dict[str, Any]:
+    """Parse the TOML file at `path` without checking its values."""
     try:
         return parse_file(path)
     except ConfigInvalid as invalid:
-        stop(*map(str, invalid.errors))
+        fail(*map(str, invalid.errors))
 
 
-def stop(*lines: str) -> NoReturn:
-    """Say `lines` on standard error and end with the status of a bad config."""
+def fail(*lines: str) -> NoReturn:
+    """Print `lines` on standard error and exit with status 2."""
     for line in lines:
         click.echo(line, err=True)
     sys.exit(EXIT_CONFIG)

@@ -1,4 +1,4 @@
-"""How a provider stands, as `providers` shows it: a row of a table for people, a struct for machines."""
+"""The output of `providers`: one row for each provider, as a table and as a struct that is encoded as JSON."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from otp_service.domain.provider_policy import Availability, ProviderState, mill
 from otp_service.providers.config_fields import CommonProvider
 from otp_service.store.provider_status import ProviderStatus
 
-__all__ = ["Balance", "Circuit", "Row", "Today", "money", "row_of", "table"]
+__all__ = ["Balance", "Circuit", "ProviderRow", "Today", "build_row", "format_money", "format_table"]
 
-NONE: Final = "-"
-_HEAD: Final = ("PROVIDER", "TYPE", "CIRCUIT", "CALLS", "PACE", "WAITING", "MESSAGES", "SPEND", "BALANCE")
+_NONE: Final = "-"
+_HEADER: Final = ("PROVIDER", "TYPE", "CIRCUIT", "CALLS", "PACE", "WAITING", "MESSAGES", "SPEND", "BALANCE")
 
 
 class Circuit(Struct, frozen=True):
-    """`half_open`: the next message tries it. `why` is an outcome's name, null while it is closed.
+    """The circuit breaker: `half_open` means that the next message is a trial.
 
-    `destinations`: the countries for which it is not closed, with the seconds until it is tried again.
+    `why` is the outcome that opened it, null while it is closed. `seconds_left` counts down to the next trial.
+    `destinations` are the countries whose own circuit is not closed, with the seconds to the next trial there.
     """
 
     state: Literal["closed", "open", "half_open"]
@@ -34,7 +35,7 @@ class Circuit(Struct, frozen=True):
 
 
 class Today(Struct, frozen=True):
-    """What was handed over on this day (UTC), and the caps; money as decimal text."""
+    """Messages and spend of this day (UTC), and their caps; money is decimal text."""
 
     messages: int
     spend: str
@@ -44,15 +45,15 @@ class Today(Struct, frozen=True):
 
 
 class Balance(Struct, frozen=True):
-    """What the account holds, or the outcome's name where the gateway did not say."""
+    """The account's balance, or in `error` the outcome of a query that failed."""
 
     amount: str | None = None
     currency: str = ""
     error: str | None = None
 
 
-class Row(Struct, frozen=True, kw_only=True):
-    """One provider; what is null cannot be said of it."""
+class ProviderRow(Struct, frozen=True, kw_only=True):
+    """One provider; members that need an adapter are null where `served` is false."""
 
     name: str
     type: str
@@ -66,34 +67,34 @@ class Row(Struct, frozen=True, kw_only=True):
     balance: Balance | None = None
 
 
-def money(amount: int) -> str:
-    """Write millionths as decimal text, without zeros at its end."""
+def format_money(amount: int) -> str:
+    """Format millionths as decimal text without trailing zeros."""
     whole, rest = divmod(amount, 1_000_000)
     return f"{whole}.{rest:06d}".rstrip("0").removesuffix(".")
 
 
-def row_of(
-    name: str, config: CommonProvider, standing: ProviderStatus | None, balance: message.Balance | Outcome | None
-) -> Row:
-    """Put together what is configured, what the store knows (None: nothing acts on this provider) and the balance."""
-    row = Row(
+def build_row(
+    name: str, config: CommonProvider, status: ProviderStatus | None, balance: message.Balance | Outcome | None
+) -> ProviderRow:
+    """Combine the configuration, the status in the store (None: this type has no adapter) and the balance."""
+    row = ProviderRow(
         name=name,
         type=config.type,
-        served=standing is not None,
+        served=status is not None,
         max_concurrent=config.max_concurrent,
         max_per_second=config.max_per_second,
     )
-    if standing is None:
+    if status is None:
         return row
     return replace(
         row,
         circuit=replace(
-            _circuit(standing.state),
-            destinations={country: -(-ms // 1000) for country, ms in sorted(standing.destinations.items())},
+            _circuit(status.state),
+            destinations={country: -(-ms // 1000) for country, ms in sorted(status.destinations.items())},
         ),
-        calls=standing.state.active_calls,
-        waiting=standing.waiting,
-        today=_today(config, standing.state),
+        calls=status.state.active_calls,
+        waiting=status.waiting,
+        today=_today(config, status.state),
         balance=_balance(balance),
     )
 
@@ -106,8 +107,8 @@ def _circuit(state: ProviderState) -> Circuit:
 
 def _today(config: CommonProvider, state: ProviderState) -> Today:
     cap = config.daily_spend_cap
-    spend_cap = None if cap is None else money(millionths(cap))
-    return Today(state.messages, money(state.spend), config.currency, config.daily_message_cap, spend_cap)
+    spend_cap = None if cap is None else format_money(millionths(cap))
+    return Today(state.messages, format_money(state.spend), config.currency, config.daily_message_cap, spend_cap)
 
 
 def _balance(found: message.Balance | Outcome | None) -> Balance | None:
@@ -115,31 +116,31 @@ def _balance(found: message.Balance | Outcome | None) -> Balance | None:
         case None:
             return None
         case message.Balance(amount, currency):
-            return Balance(_plain(amount), currency)
+            return Balance(_format_amount(amount), currency)
         case outcome:
             return Balance(error=outcome.value)
 
 
-def _plain(amount: Decimal) -> str:
+def _format_amount(amount: Decimal) -> str:
     text = f"{amount:f}"
     return text.rstrip("0").removesuffix(".") if "." in text else text
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Write the rows in columns."""
+def format_table(rows: Sequence[ProviderRow]) -> str:
+    """Align the rows in columns, under a header."""
     if not rows:
         return "no provider is configured"
-    cells = [_HEAD, *map(_cells, rows)]
+    cells = [_HEADER, *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
     )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    pace = NONE if row.max_per_second is None else f"{row.max_per_second:g}/s"
+def _cells(row: ProviderRow) -> tuple[str, ...]:
+    pace = _NONE if row.max_per_second is None else f"{row.max_per_second:g}/s"
     if row.circuit is None or row.today is None:
-        return (row.name, row.type, "not served", *[NONE] * (len(_HEAD) - 3))
+        return (row.name, row.type, "not served", *[_NONE] * (len(_HEADER) - 3))
     today, cap = row.today, row.today.message_cap
     spend = today.spend if today.spend_cap is None else f"{today.spend}/{today.spend_cap}"
     return (
@@ -156,8 +157,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _circuit_cell(circuit: Circuit) -> str:
-    elsewhere = f", not to {' '.join(circuit.destinations)}" if circuit.destinations else ""
-    return _state_cell(circuit) + elsewhere
+    destinations = f", not to {' '.join(circuit.destinations)}" if circuit.destinations else ""
+    return _state_cell(circuit) + destinations
 
 
 def _state_cell(circuit: Circuit) -> str:
@@ -172,5 +173,5 @@ def _state_cell(circuit: Circuit) -> str:
 
 def _balance_cell(balance: Balance | None) -> str:
     if balance is None:
-        return NONE
+        return _NONE
     return f"{balance.amount} {balance.currency}".rstrip() if balance.error is None else balance.error

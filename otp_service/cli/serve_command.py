@@ -1,4 +1,4 @@
-"""`dev` and `serve`: the service itself."""
+"""`serve`: the service in production. Imports nothing of `otp_service.sandbox`."""
 
 from __future__ import annotations
 
@@ -9,37 +9,22 @@ import tempfile
 import click
 
 from otp_service.bootstrap import CONFIG_VARIABLE, METRICS_VARIABLE, build_app, build_topology
-from otp_service.cli.embedded_store import CALLER, own_store
-from otp_service.cli.options import address, checked, config_option, host_option, loaded, named, port_option, read, stop
+from otp_service.cli.options import (
+    config_option,
+    fail,
+    host_option,
+    listen_address,
+    load_config,
+    parse_config,
+    port_option,
+    require_config_path,
+)
 from otp_service.observability import LOG, configure_logging
-from otp_service.providers.inbox import Inbox
-from otp_service.sandbox.dev_config import dev_config, merged
-from otp_service.sandbox.try_page import try_page_layer
 from otp_service.server.run import serve_app, serve_workers, server_limits
 from otp_service.settings import Settings, config_warnings, unused_keys
 from otp_service.store.readiness import StoreStatus, persists, probe
 
-__all__ = ["dev", "serve"]
-
-
-@click.command()
-@config_option
-@host_option
-@port_option
-def dev(config: str | None, host: str | None, port: int | None) -> None:
-    """Run the real service with an embedded server and an inbox, on 127.0.0.1:8000."""
-    configure_logging()
-    over = read(config) if config else {}
-    with own_store() as url:
-        settings = loaded(merged(dev_config(url), over))
-        inbox = Inbox("inbox")
-        app = build_app(settings, inner_middleware=try_page_layer(inbox), inbox=inbox)
-        at = address(settings, host, port)
-
-        def ready(port: int) -> None:
-            click.echo(f"http://{at[0]}:{port}  {CALLER}, inbox at /dev/messages", err=True)
-
-        serve_app(app, *at, limits=server_limits(settings), on_listening=ready)
+__all__ = ["serve"]
 
 
 @click.command()
@@ -47,43 +32,47 @@ def dev(config: str | None, host: str | None, port: int | None) -> None:
 @host_option
 @port_option
 def serve(config: str | None, host: str | None, port: int | None) -> None:
-    """Serve by the config; refuses a bad one, and a store that may forget."""
+    """Serve the configured tenants.
+
+    Refuses to start with an invalid config, or with a Redis that may evict keys. If Redis does not answer, the
+    service starts, responds 503 and becomes ready when Redis does. --host and --port override the config.
+    """
     configure_logging()
-    path = named(config)
-    settings = checked(path)
-    _look_at_store(settings)
-    for key in unused_keys(read(path)):
+    path = require_config_path(config)
+    settings = load_config(path)
+    _check_store(settings)
+    for key in unused_keys(parse_config(path)):
         LOG.warning("config_key_without_effect", key=key)
-    for caution in config_warnings(settings):
-        LOG.warning("config_caution", caution=caution)
+    for warning in config_warnings(settings):
+        LOG.warning("config_warning", warning=warning)
     os.environ[CONFIG_VARIABLE] = path
-    at = address(settings, host, port)
+    address = listen_address(settings, host, port)
     limits = server_limits(settings)
     if settings.server.workers == 1:
-        serve_app(build_app(settings), *at, limits=limits)
+        serve_app(build_app(settings), *address, limits=limits)
     else:
         with tempfile.TemporaryDirectory(prefix="otp-metrics-") as folder:
             os.environ[METRICS_VARIABLE] = folder
-            serve_workers(settings.server.workers, *at, limits)
+            serve_workers(settings.server.workers, *address, limits)
 
 
-def _look_at_store(settings: Settings) -> None:
-    """Refuse a store that may forget; say so when it keeps nothing, or cannot be used yet."""
-    status, keeps = asyncio.run(_found(settings))
+def _check_store(settings: Settings) -> None:
+    """Exit if the store may evict keys; log a warning if it persists nothing or does not answer yet."""
+    status, persistent = asyncio.run(_probe_store(settings))
     if status.unsafe_policies:
-        policies = ", ".join(policy or "unknown (INFO memory does not tell it)" for policy in status.unsafe_policies)
-        stop(
-            f"redis: maxmemory-policy is {policies}; allowed: noeviction (a store that evicts forgets wrong "
-            "guesses), or [redis] allow_eviction = true"
+        policies = ", ".join(policy or "unknown (INFO memory does not report it)" for policy in status.unsafe_policies)
+        fail(
+            f"redis: maxmemory-policy is {policies}. Set it to noeviction: a store that evicts keys forgets wrong "
+            "codes, and with them the limits on attempts. To accept that, set [redis] allow_eviction = true."
         )
     if status.problems:
         LOG.warning("store_unavailable_at_start", problems="; ".join(status.problems))
-    elif not keeps:
-        LOG.warning("store_keeps_nothing", hint="neither append-only file nor snapshots: a restart forgets all codes")
+    elif not persistent:
+        LOG.warning("store_not_persistent", hint="Neither AOF nor snapshots are on: a restart loses all verifications.")
 
 
-async def _found(settings: Settings) -> tuple[StoreStatus, bool]:
-    """Try every server, and ask whether anything is persisted."""
+async def _probe_store(settings: Settings) -> tuple[StoreStatus, bool]:
+    """Probe every primary; return the status, and whether anything is persisted (True if that is unknown)."""
     topology = build_topology(settings)
     try:
         status = await probe(topology, allow_eviction=settings.redis.allow_eviction)

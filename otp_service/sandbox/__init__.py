@@ -1,1 +1,4 @@
-"""For trying the service out and for its tests: an embedded server, an inbox to look into, a page. Never served."""
+"""For development and tests: an embedded store, simulated gateways, their control API and the try-it page.
+
+`serve` imports nothing of this package.
+"""

@@ -1,4 +1,4 @@
-"""The config of `otp-service dev`: everything allowed, nothing sent, and keys that live as long as the process."""
+"""The configuration of `otp-service dev`: every country allowed, an inbox as the only provider, new keys each time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ API_KEY: Final = "dev-key"
 
 
 def dev_config(redis_url: str) -> dict[str, Any]:
-    """Make the config around an embedded server; its keys are fresh, so there are no default secrets."""
+    """Return the configuration for the store at `redis_url`; it generates its keys: there are no default secrets."""
     return {
         "redis": {"url": redis_url},
         "keys": {"current": "dev", "index": "dev", "dev": base64.b64encode(secrets.token_bytes(32)).decode()},
@@ -42,12 +42,12 @@ def dev_config(redis_url: str) -> dict[str, Any]:
     }
 
 
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a config file over the defaults, table by table; lists are replaced."""
+def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `overrides`: tables are merged recursively, lists are replaced."""
     result = dict(base)
-    for name, value in over.items():
-        below = result.get(name)
-        result[name] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    for name, value in overrides.items():
+        default = result.get(name)
+        result[name] = merged(default, value) if isinstance(default, Mapping) and isinstance(value, Mapping) else value
     return result
 
 

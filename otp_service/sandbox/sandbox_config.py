@@ -1,9 +1,8 @@
-"""The sandbox: a gateway of every type on loopback, and the config of a service that sends through all of them.
+"""The sandbox: a gateway of every type on loopback, and the configuration of a service that sends through all of them.
 
-Credentials are made up and always the same, so that an integrator's config goes on working; they open nothing but
-simulators. Ports are fixed for the same reason, EIMS' own first. Prefixes of Indonesian numbers lead to one gateway
-each, to be told apart by the number alone; any other number is offered to all of them, those first that serve every
-country. Waiting is short, so that a failure is seen through while one looks at it.
+Credentials and ports are constant, so that an integrator's configuration stays valid; the credentials are accepted by
+the simulators only. A prefix of Indonesian numbers selects each gateway. All other numbers are routed to every
+gateway in order, those that serve every country first. Timeouts are short, so that failures show quickly.
 """
 
 from __future__ import annotations
@@ -13,65 +12,67 @@ from typing import Any, Final
 
 from otp_service.sandbox.dev_config import dev_config
 from otp_service.sandbox.simulated_gateways import SimulatedGateway, SimulatedGateways
-from otp_service.sandbox.simulator_scripts import Scripts
+from otp_service.sandbox.simulator_scripts import SimulatorScripts
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 
-__all__ = ["call_back_to", "sandbox_config", "sandbox_gateways"]
+__all__ = ["sandbox_config", "sandbox_gateways", "set_webhook_urls"]
 
 TIMEOUT_SECONDS: Final = 2.0
 HOLD_SECONDS: Final = 3.0
 POLL_SECONDS: Final = 2.0
 RETRY_FACTOR: Final = 1 / 60
-"""SendCloud's minutes are seconds here: its first retry comes after three."""
+"""SendCloud retries a webhook after 3 minutes; here it is after 3 seconds."""
 
 ENCRYPTION_KEY: Final = bytes(range(32))
-FAIL_OVER: Final = {"surabaya": "keda"}
+FALLBACK: Final = {"surabaya": "keda"}
 ORDER: Final = ("keda", "aurora", "hub", "jakarta", "surabaya")
 
 RECEIPTS: Final = {
-    "jakarta": b'{"receipts": {"say": "sent", "after": 2}}',  # the last word that its rows of four fields have
+    "jakarta": b'{"receipts": {"say": "sent", "after": 2}}',  # rows of four fields have no later status
     "surabaya": b'{"receipts": [{"say": "sent", "after": 1}, {"say": "delivered", "after": 2}]}',
     "keda": b'{"receipts": {"say": "delivered", "after": 1}}',
     "aurora": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}], "form": "json"}',
 }
-"""What is told of messages until a script says otherwise."""
+"""The receipts of each gateway before any script."""
 
 
-def sandbox_gateways() -> tuple[SimulatedGateways, Scripts]:
-    """Make one gateway of every type and both variants of EIMS, each with its first script."""
-    gateways, scripts = SimulatedGateways([_jakarta(), _keda(), _aurora(), _hub(), _surabaya()]), Scripts()
+def sandbox_gateways() -> tuple[SimulatedGateways, SimulatorScripts]:
+    """Return one gateway of every type and both variants of EIMS, with the scripts that are in force."""
+    gateways, scripts = SimulatedGateways([_jakarta(), _keda(), _aurora(), _hub(), _surabaya()]), SimulatorScripts()
     for name, gateway in gateways.by_name.items():
-        gateway.simulator.scripted_paths = frozenset(gateway.sends)
+        gateway.simulator.scripted_paths = frozenset(gateway.send_paths)
         scripts.apply(gateway, RECEIPTS.get(name, b"{}"))
     return gateways, scripts
 
 
 def sandbox_config(redis_url: str, gateways: SimulatedGateways) -> dict[str, Any]:
-    """Make the config around an embedded server: as `dev` has it, but for what sends."""
-    every = gateways.by_name.values()
+    """Return the configuration of `dev` with the gateways as providers; `redis_url` is the embedded store's."""
+    all_gateways = gateways.by_name.values()
     by_prefix = [
-        {"prefix": gateway.prefix, "providers": [gateway.name, *filter(None, [FAIL_OVER.get(gateway.name)])]}
-        for gateway in every
+        {"prefix": gateway.prefix, "providers": [gateway.name, *filter(None, [FALLBACK.get(gateway.name)])]}
+        for gateway in all_gateways
     ]
     return dev_config(redis_url) | {
-        "providers": {gateway.name: {**gateway.provider(), "timeout_seconds": TIMEOUT_SECONDS} for gateway in every},
+        "providers": {
+            gateway.name: {**gateway.provider_config(), "timeout_seconds": TIMEOUT_SECONDS} for gateway in all_gateways
+        },
         "routes": [*by_prefix, {"providers": list(ORDER)}],
         "delivery": {"hold_seconds": HOLD_SECONDS},
     }
 
 
-def call_back_to(gateways: SimulatedGateways, public_url: str) -> None:
-    """Tell gateways that have one address for all their calls where the service takes them."""
+def set_webhook_urls(gateways: SimulatedGateways, public_url: str) -> None:
+    """Set the receipt URL of gateways that have one per account: a request to SendCloud names none."""
     for gateway in gateways.by_name.values():
         if isinstance(gateway.simulator, SendcloudSimulator):
-            gateway.simulator.hook_url = f"{public_url}/v1/receipts/{gateway.name}"
+            gateway.simulator.webhook_url = f"{public_url}/v1/receipts/{gateway.name}"
 
 
 def _jakarta() -> SimulatedGateway:
-    """EIMS as its document has it: GET, and rows of four fields, in which "sent" is the last word."""
+    """EIMS V1 as documented: GET, and report rows of four fields, in which "sent" is the final status."""
     simulator = EimsSimulator("sandbox", "jakarta-password")
     table = {
         "type": "eims",
@@ -97,7 +98,7 @@ def _keda() -> SimulatedGateway:
 
 
 def _aurora() -> SimulatedGateway:
-    """SendCloud by template; its events are signed, and come to one address."""
+    """SendCloud with a template; its webhooks are signed and go to one URL."""
     simulator = SendcloudSimulator(
         "sandbox_sms", "sandbox-aurora-key", app_key="sandbox-hook-key", retry_factor=RETRY_FACTOR
     )
@@ -113,7 +114,7 @@ def _aurora() -> SimulatedGateway:
 
 
 def _hub() -> SimulatedGateway:
-    """SMS Hub, which holds texts back to one a second."""
+    """SMS Hub, which sends one message a second and queues the others."""
     simulator = SmshubSimulator("sandbox-hub-sid", "sandbox-hub-key", per_second=1.0)
     table = {
         "type": "smshub",
@@ -127,7 +128,7 @@ def _hub() -> SimulatedGateway:
 
 
 def _surabaya() -> SimulatedGateway:
-    """EIMS of the signed kind: POST, numbers as text, and rows of seven fields."""
+    """EIMS V2: signed POST requests, numbers as strings, and report rows of seven fields."""
     simulator = EimsSimulator("sandbox", "surabaya-password", numbers_as_text=True, row_length=7)
     table = {
         "type": "eims",

@@ -1,4 +1,4 @@
-"""Simulated gateways as the sandbox runs them: each with a name, a port of its own, and what the config says of it."""
+"""The simulated gateways of the sandbox: each has a name, a port and the provider table that configures it."""
 
 from __future__ import annotations
 
@@ -14,66 +14,76 @@ from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimula
 from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubMessage, SmshubSimulator
 
-__all__ = ["TEMPLATE", "AnySimulator", "PortInUse", "SimulatedGateway", "SimulatedGateways"]
+__all__ = ["SENDCLOUD_TEMPLATE", "AnySimulator", "PortInUse", "SimulatedGateway", "SimulatedGateways"]
 
 Message = EimsMessage | KedasmsMessage | SendcloudMessage | SmshubMessage
 AnySimulator = EimsSimulator | KedasmsSimulator | SendcloudSimulator | SmshubSimulator
 
-KEPT: Final = 1000
-"""Messages that are shown; older ones are kept by their simulator, and only counted."""
+MAX_SHOWN_MESSAGES: Final = 1000
+"""Only the newest messages are shown; a simulator keeps and counts all of them."""
 
-TEMPLATE: Final = "Demo: kode verifikasi Anda %code%. Jangan berikan kepada siapa pun."
-"""What an approved template says at SendCloud, which alone knows its text."""
+SENDCLOUD_TEMPLATE: Final = "Demo: kode verifikasi Anda %code%. Jangan berikan kepada siapa pun."
+"""The approved template: SendCloud has the text, a request has only the variables."""
 
 
 class PortInUse(Exception):
-    """Somebody else listens where a gateway would."""
+    """Another process listens on a gateway's port."""
 
     def __init__(self, name: str, port: int) -> None:
-        super().__init__(f"{name}: port {port} of this machine is taken")
+        super().__init__(f"{name}: port {port} of this machine is in use.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimulatedGateway:
-    """One gateway. `table` is the config's, but for the `addresses` in it; `credentials` are keys there.
+    """One gateway of the sandbox.
 
-    `sends` are the paths at which it takes messages: scripts are for those.
+    Attributes:
+        prefix: The prefix of the Indonesian numbers that are routed to it, in E.164.
+        provider_table: Its `[providers.*]` table, without the keys in `url_keys`.
+        credential_keys: The keys of `provider_table` that hold credentials.
+        send_paths: The paths that accept messages. Scripts apply to requests to these only.
+        url_keys: The keys of its provider table that get the simulator's URL.
     """
 
     name: str
     port: int
     prefix: str
     simulator: AnySimulator
-    table: Mapping[str, Any]
-    credentials: Sequence[str]
-    sends: Sequence[str]
-    addresses: Sequence[str] = ("base_url",)
+    provider_table: Mapping[str, Any]
+    credential_keys: Sequence[str]
+    send_paths: Sequence[str]
+    url_keys: Sequence[str] = ("base_url",)
 
     @property
-    def kind(self) -> str:
-        """The type, with the variant where there are several."""
-        return " ".join(str(self.table[key]) for key in ("type", "variant") if key in self.table)
+    def type_name(self) -> str:
+        """The provider type, followed by the variant if the type has variants."""
+        return " ".join(str(self.provider_table[key]) for key in ("type", "variant") if key in self.provider_table)
 
-    def provider(self) -> dict[str, Any]:
-        """Give its table, once its port is known."""
-        return {**self.table, **dict.fromkeys(self.addresses, self.simulator.url)}
+    def provider_config(self) -> dict[str, Any]:
+        """Return its `[providers.*]` table with the simulator's URL; call it after `bind`."""
+        return {**self.provider_table, **dict.fromkeys(self.url_keys, self.simulator.url)}
 
     def messages(self) -> list[InboxMessage]:
-        """List what it took, newest first, as its recipients would see it."""
+        """Return the accepted messages as their recipients see them, newest first."""
         messages: Sequence[Message] = self.simulator.messages
-        first = max(0, len(messages) - KEPT)
-        return [_seen(self.name, number, one) for number, one in enumerate(messages[first:], first + 1)][::-1]
+        first = max(0, len(messages) - MAX_SHOWN_MESSAGES)
+        return [
+            _inbox_message(self.name, number, message) for number, message in enumerate(messages[first:], first + 1)
+        ][::-1]
 
 
 class SimulatedGateways:
-    """All of them: as a context they listen, and are closed."""
+    """All gateways of the sandbox; as a context manager, it listens and closes."""
 
-    def __init__(self, every: Iterable[SimulatedGateway]) -> None:
-        """Be these."""
-        self.by_name = {gateway.name: gateway for gateway in every}
+    def __init__(self, gateways: Iterable[SimulatedGateway]) -> None:
+        self.by_name = {gateway.name: gateway for gateway in gateways}
 
     def bind(self, *, free: bool = False) -> None:
-        """Take every gateway's port, or any `free` ones; raises `PortTaken`."""
+        """Bind every gateway's port, or any free ports.
+
+        Raises:
+            PortInUse: Another process listens on one of the ports.
+        """
         for gateway in self.by_name.values():
             try:
                 gateway.simulator.bind(0 if free else gateway.port)
@@ -81,34 +91,32 @@ class SimulatedGateways:
                 raise PortInUse(gateway.name, gateway.port) from None
 
     def messages(self) -> list[InboxMessage]:
-        """List what all of them took, newest first."""
-        every = [message for gateway in self.by_name.values() for message in gateway.messages()]
-        return sorted(every, key=lambda message: message.sent_at, reverse=True)[:KEPT]
+        """Return the accepted messages of all gateways, newest first."""
+        messages = [message for gateway in self.by_name.values() for message in gateway.messages()]
+        return sorted(messages, key=lambda message: message.sent_at, reverse=True)[:MAX_SHOWN_MESSAGES]
 
     async def __aenter__(self) -> Self:
-        """Listen."""
         for simulator in self._simulators():
             await simulator.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close."""
         await asyncio.gather(*(simulator.close() for simulator in self._simulators()))
 
     def _simulators(self) -> list[Simulator]:
         return [gateway.simulator for gateway in self.by_name.values()]
 
 
-def _seen(name: str, number: int, message: Message) -> InboxMessage:
-    """Write a message as its recipient would see it; where the gateway has no id, under its number."""
+def _inbox_message(gateway: str, number: int, message: Message) -> InboxMessage:
+    """Convert a message; `number` is its id at SMS Hub, which gives none."""
     to = "+" + message.to.lstrip("+")
     match message:
         case EimsMessage():
-            return InboxMessage(str(message.id), to, message.text, name, message.at)
+            return InboxMessage(str(message.id), to, message.text, gateway, message.at)
         case KedasmsMessage():
-            return InboxMessage(message.msgid, to, message.text, name, message.at)
+            return InboxMessage(message.msgid, to, message.text, gateway, message.at)
         case SendcloudMessage():
-            text = message.text or TEMPLATE.replace("%code%", message.values.get("code", ""))
-            return InboxMessage(message.sms_id, to, text, name, message.at)
+            text = message.text or SENDCLOUD_TEMPLATE.replace("%code%", message.values.get("code", ""))
+            return InboxMessage(message.sms_id, to, text, gateway, message.at)
         case SmshubMessage():
-            return InboxMessage(str(number), to, message.text, name, message.at)
+            return InboxMessage(str(number), to, message.text, gateway, message.at)

@@ -1,37 +1,37 @@
-"""POST /dev/gateways/NAME scripts a gateway with a JSON object.
+"""POST /dev/gateways/NAME changes the script of a gateway; the body is a JSON object.
 
-What is not named in it stays as it is:
+Members that are left out keep their value:
 
-  next      what becomes of the next messages that it is sent, one each, in this
-            order: a list, in place of what was still to come
-  always    what becomes of every one after them
-  receipts  what is told of each message that it takes from now on: one word,
-            or a list; null tells nothing (not for smshub, which never tells)
-  form      sendcloud alone: its events come as "json" or as "form"
+  next      how the gateway handles the next messages: a list with one step for
+            each message, in order; it replaces the steps that are still pending
+  always    the step for every message after those
+  receipts  the receipts for each message that it accepts from now on: one
+            object or a list; null sends none (not for smshub, which has none)
+  form      sendcloud only: send webhooks as "json" or as "form"
 
-Each of `next`, and `always`, is one of:
+A step, in `next` or as `always`, is one of:
 
-  null                as the gateway does
-  "hang"              take the message, never answer
-  "hang-unsent"       the same, and the message is lost
-  "cut"               take the message, then cut the connection
-  "cut-unsent"        the same, and the message is lost
-  "down"              listen no more: for a second from when its turn comes,
-                      as `always` until told otherwise
-  {"down": 5}         the same, for so many seconds
-  {"slow": 3}         take the message, answer after so many seconds
-  {"say": -10}        refuse with this code of the gateway's own: eims -99 to
-                      -1, sendcloud 201 to 99999, kedasms and smshub an HTTP
-                      status of 400 to 599, with "message" as their words
-  {"status": 503}     refuse with an HTTP status that is not the gateway's but
-                      a proxy's, with "body" and "headers" if you like
+  null                handle the message normally
+  "hang"              accept the message, never respond
+  "hang-unsent"       lose the message, never respond
+  "cut"               accept the message, close the connection without a response
+  "cut-unsent"        lose the message, close the connection without a response
+  "down"              stop listening: in `next` for one second from the moment
+                      that the step is reached, as `always` until it is changed
+  {"down": 5}         the same, for 5 seconds
+  {"slow": 3}         accept the message, respond after 3 seconds
+  {"say": -10}        reject with this result code: eims -99 to -1, sendcloud
+                      201 to 99999; kedasms and smshub an HTTP status of 400 to
+                      599, with "message" as the error text
+  {"status": 503}     reject with an HTTP status as a proxy does, with "body"
+                      and "headers" if you like
 
-A receipt is {"say": "delivered", "after": 1.0, "times": 2}: "sent", "delivered"
-or "undelivered", so many seconds after the message was taken, so many times.
-Out of order is [{"say": "delivered"}, {"say": "sent", "after": 2}]. Also
-"reason", for what is undelivered (eims 2, 4 or 1001 to 1099; sendcloud 410 to
-599; kedasms its keyword), and "url", to call another address than the service.
-EIMS is asked and does not call: it has neither "times" nor "url".
+A receipt is {"say": "delivered", "after": 1.0, "times": 2}: the status "sent",
+"delivered" or "undelivered", the seconds after the message was accepted, and how
+often it is sent. Out of order: [{"say": "delivered"}, {"say": "sent", "after": 2}].
+Optional: "reason", the error code of "undelivered" (eims 2, 4 or 1001 to 1099;
+sendcloud 410 to 599; kedasms a keyword), and "url", to send it to another URL.
+EIMS is polled and sends nothing: it has neither "times" nor "url".
 
 For example: curl 127.0.0.1:8000/dev/gateways/keda --json '{"next": ["down"]}'
 """
@@ -52,11 +52,11 @@ from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse, Slow
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt, Word
+from otp_service.sandbox.simulators.receipt_sender import ReceiptStatus, ScriptedReceipt
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 
-__all__ = ["Scripts"]
+__all__ = ["SimulatorScripts"]
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 NamedStep = Literal["hang", "hang-unsent", "cut", "cut-unsent", "down"]
@@ -71,8 +71,8 @@ HeaderName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9-]{1,64}\Z")]
 HeaderValue = Annotated[str, Meta(pattern=r"\A[ -~]{0,256}\Z")]
 
 
-class _Step(Struct, forbid_unknown_fields=True):
-    """One of them, but for those that are a word."""
+class _StepObject(Struct, forbid_unknown_fields=True):
+    """A step that is a JSON object; exactly one of `say`, `status`, `slow` and `down` is set."""
 
     say: int | UnsetType = UNSET
     message: Annotated[str, Meta(max_length=256)] | UnsetType = UNSET
@@ -83,10 +83,10 @@ class _Step(Struct, forbid_unknown_fields=True):
     down: Seconds | UnsetType = UNSET
 
 
-class _Told(Struct, forbid_unknown_fields=True):
-    """One word about a message."""
+class _ReceiptObject(Struct, forbid_unknown_fields=True):
+    """A receipt as JSON; `after` is in seconds."""
 
-    say: Word
+    say: ReceiptStatus
     after: Annotated[float, Meta(ge=0, le=3600)] = 0.0
     times: Annotated[int, Meta(ge=1, le=10)] = 1
     reason: int | str | None = None
@@ -94,26 +94,26 @@ class _Told(Struct, forbid_unknown_fields=True):
 
 
 class _Script(Struct, forbid_unknown_fields=True):
-    """A whole script."""
+    """The body of a request."""
 
-    next: Annotated[list[NamedStep | _Step | None], Meta(max_length=1000)] | UnsetType = UNSET
-    always: NamedStep | _Step | UnsetType | None = UNSET
-    receipts: _Told | Annotated[list[_Told], Meta(max_length=10)] | UnsetType | None = UNSET
+    next: Annotated[list[NamedStep | _StepObject | None], Meta(max_length=1000)] | UnsetType = UNSET
+    always: NamedStep | _StepObject | UnsetType | None = UNSET
+    receipts: _ReceiptObject | Annotated[list[_ReceiptObject], Meta(max_length=10)] | UnsetType | None = UNSET
     form: Literal["json", "form"] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
-class _Dialect:
-    """What may be scripted of one type of gateway."""
+class _GatewayType:
+    """What can be scripted for one type of gateway; `is_reason` is None for a type without receipts."""
 
     codes: range
     refusal: Callable[[int, str], Respond]
-    has_words: bool = False
-    may_be_reason: Callable[[int | str], bool] | None = None
-    calls: bool = False
+    has_error_text: bool = False
+    is_reason: Callable[[int | str], bool] | None = None
+    sends_receipts: bool = False
 
 
-def _among(*allowed: range) -> Callable[[int | str], bool]:
+def _in_ranges(*allowed: range) -> Callable[[int | str], bool]:
     return lambda reason: any(reason in one for one in allowed)
 
 
@@ -121,44 +121,47 @@ def _is_keyword(reason: int | str) -> bool:
     return re.fullmatch(r"[A-Z_]{1,32}", str(reason)) is not None
 
 
-_DIALECTS: Final[Mapping[type[Any], _Dialect]] = {
-    EimsSimulator: _Dialect(
+_GATEWAY_TYPES: Final[Mapping[type[Any], _GatewayType]] = {
+    EimsSimulator: _GatewayType(
         codes=range(-99, 0),
         refusal=lambda code, _: eims.refusal(code),
-        may_be_reason=_among(range(2, 5, 2), range(1001, 1100)),
+        is_reason=_in_ranges(range(2, 5, 2), range(1001, 1100)),
     ),
-    KedasmsSimulator: _Dialect(
-        codes=range(400, 600), refusal=kedasms.refusal, has_words=True, may_be_reason=_is_keyword, calls=True
+    KedasmsSimulator: _GatewayType(
+        codes=range(400, 600), refusal=kedasms.refusal, has_error_text=True, is_reason=_is_keyword, sends_receipts=True
     ),
-    SendcloudSimulator: _Dialect(
+    SendcloudSimulator: _GatewayType(
         codes=range(201, 100_000),
         refusal=lambda code, _: sendcloud.refusal(code),
-        may_be_reason=_among(range(410, 600)),
-        calls=True,
+        is_reason=_in_ranges(range(410, 600)),
+        sends_receipts=True,
     ),
-    SmshubSimulator: _Dialect(codes=range(400, 600), refusal=smshub.refusal, has_words=True),
+    SmshubSimulator: _GatewayType(codes=range(400, 600), refusal=smshub.refusal, has_error_text=True),
 }
 
 
-class Scripts:
-    """The scripts that are in force: gateways hold them, and here they are in the words that they were told in."""
+class SimulatorScripts:
+    """Changes the scripts of gateways, and keeps them as JSON for the control API; the simulators execute them."""
 
     def __init__(self) -> None:
-        """Know of none yet."""
-        self._words: dict[str, dict[str, Any]] = {}
+        self._documents: dict[str, dict[str, Any]] = {}
 
     def apply(self, gateway: SimulatedGateway, body: bytes) -> None:
-        """Script a gateway; raises `Refused` (`request_malformed`), and changes nothing then."""
+        """Change a gateway's script by the JSON in `body`.
+
+        Raises:
+            Refused: The body is invalid (`request_malformed`); the script does not change.
+        """
         try:
-            script, words = msgspec.json.decode(body, type=_Script), msgspec.json.decode(body)
+            script, document = msgspec.json.decode(body, type=_Script), msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise _malformed(problem) from None
-        simulator, dialect = gateway.simulator, _DIALECTS[type(gateway.simulator)]
-        steps = [_step(one, dialect, f"/next/{place}") for place, one in enumerate(script.next or ())]
-        always = _step(script.always or None, dialect, "/always")
-        receipts = _receipts(script.receipts, dialect)
+        simulator, gateway_type = gateway.simulator, _GATEWAY_TYPES[type(gateway.simulator)]
+        steps = [_build_step(step, gateway_type, f"/next/{index}") for index, step in enumerate(script.next or ())]
+        always = _build_step(script.always or None, gateway_type, "/always")
+        receipts = _build_receipts(script.receipts, gateway_type)
         if script.form and not isinstance(simulator, SendcloudSimulator):
-            _refuse("/form", "is for sendcloud alone")
+            _refuse("/form", "Only sendcloud has this member.")
         if script.next is not UNSET:
             simulator.script(*steps, replace_pending=True)
         if script.always is not UNSET:
@@ -167,67 +170,71 @@ class Scripts:
             simulator.receipts = receipts
         if script.form and isinstance(simulator, SendcloudSimulator):
             simulator.form = script.form
-        self._words[gateway.name] = self._words.get(gateway.name, {}) | words
+        self._documents[gateway.name] = self._documents.get(gateway.name, {}) | document
 
-    def shown(self, gateway: SimulatedGateway) -> dict[str, Any]:
-        """Show what a gateway still has of its script."""
-        words = {"next": [], "always": None, "receipts": None} | self._words.get(gateway.name, {})
-        done = len(words["next"]) - len(gateway.simulator.pending_steps)
-        return words | {"next": words["next"][done:]}
+    def current(self, gateway: SimulatedGateway) -> dict[str, Any]:
+        """Return a gateway's script as JSON members, without the steps of `next` that are done."""
+        document = {"next": [], "always": None, "receipts": None} | self._documents.get(gateway.name, {})
+        done = len(document["next"]) - len(gateway.simulator.pending_steps)
+        return document | {"next": document["next"][done:]}
 
 
-def _step(told: NamedStep | _Step | None, dialect: _Dialect, at: str) -> ScriptStep:
-    if told is None:
+def _build_step(step: NamedStep | _StepObject | None, gateway_type: _GatewayType, pointer: str) -> ScriptStep:
+    if step is None:
         return None
-    if isinstance(told, str):
-        return _NAMED[told]
-    _check_step(told, dialect, at)
-    if told.say is not UNSET:
-        return dialect.refusal(told.say, told.message or "Refused by the script")
-    if told.status is not UNSET:
-        return Respond(SimulatorResponse((told.body or "").encode(), told.status, told.headers or {}))
-    return Slow(told.slow) if told.slow is not UNSET else Down(told.down or 0.0)
+    if isinstance(step, str):
+        return _NAMED[step]
+    _check_step(step, gateway_type, pointer)
+    if step.say is not UNSET:
+        return gateway_type.refusal(step.say, step.message or "Refused by the script")
+    if step.status is not UNSET:
+        return Respond(SimulatorResponse((step.body or "").encode(), step.status, step.headers or {}))
+    return Slow(step.slow) if step.slow is not UNSET else Down(step.down or 0.0)
 
 
-def _check_step(told: _Step, dialect: _Dialect, at: str) -> None:
-    given = {name for name in told.__struct_fields__ if getattr(told, name) is not UNSET}
-    kinds = given & {"say", "status", "slow", "down"}
+def _check_step(step: _StepObject, gateway_type: _GatewayType, pointer: str) -> None:
+    members = {name for name in step.__struct_fields__ if getattr(step, name) is not UNSET}
+    kinds = members & {"say", "status", "slow", "down"}
     if len(kinds) != 1:
-        _refuse(at, "has to have one of say, status, slow and down")
+        _refuse(pointer, "Send exactly one of say, status, slow and down.")
     [kind] = kinds
-    with_it = {"say": {"message"} if dialect.has_words else set(), "status": {"body", "headers"}}.get(kind, set())
-    for name in sorted(given - kinds - with_it):
-        _refuse(f"{at}/{name}", f"does not go with {kind} here")
-    if told.say is not UNSET and told.say not in dialect.codes:
-        _refuse(f"{at}/say", f"is not one of {dialect.codes.start} to {dialect.codes.stop - 1}")
+    options = {"say": {"message"} if gateway_type.has_error_text else set(), "status": {"body", "headers"}}
+    for name in sorted(members - kinds - options.get(kind, set())):
+        _refuse(f"{pointer}/{name}", f"Leave this member out: it cannot be combined with {kind} for this gateway.")
+    if step.say is not UNSET and step.say not in gateway_type.codes:
+        _refuse(f"{pointer}/say", f"Send an integer from {gateway_type.codes.start} to {gateway_type.codes.stop - 1}.")
 
 
-def _receipts(told: _Told | list[_Told] | UnsetType | None, dialect: _Dialect) -> list[ScriptedReceipt]:
-    if not told:
+def _build_receipts(
+    script: _ReceiptObject | list[_ReceiptObject] | UnsetType | None, gateway_type: _GatewayType
+) -> list[ScriptedReceipt]:
+    if not script:
         return []
-    if dialect.may_be_reason is None:
-        _refuse("/receipts", "cannot be told: this type of gateway has none")
-    row, at = (told, "/receipts/{}") if isinstance(told, list) else ([told], "/receipts")
-    for place, one in enumerate(row):
-        where = at.format(place)
-        if one.reason is not None and not (one.say == "undelivered" and dialect.may_be_reason(one.reason)):
-            _refuse(f"{where}/reason", "is none of this type of gateway for this word")
-        if not dialect.calls and (one.times != 1 or one.url):
-            _refuse(f"{where}/{'url' if one.url else 'times'}", "is for gateways that call, and this one is asked")
-    return [ScriptedReceipt(one.say, one.after, one.times, one.reason, one.url) for one in row]
+    if gateway_type.is_reason is None:
+        _refuse("/receipts", "Leave this member out: this type of gateway has no receipts.")
+    receipts, pattern = (script, "/receipts/{}") if isinstance(script, list) else ([script], "/receipts")
+    for index, receipt in enumerate(receipts):
+        pointer = pattern.format(index)
+        if receipt.reason is not None and not (receipt.say == "undelivered" and gateway_type.is_reason(receipt.reason)):
+            _refuse(f"{pointer}/reason", "This type of gateway has no such reason for this status.")
+        if not gateway_type.sends_receipts and (receipt.times != 1 or receipt.url):
+            member = "url" if receipt.url else "times"
+            _refuse(f"{pointer}/{member}", "Leave this member out: this gateway is polled and sends no receipts.")
+    return [ScriptedReceipt(one.say, one.after, one.times, one.reason, one.url) for one in receipts]
 
 
 def _malformed(problem: Exception) -> Refused:
-    """Say where a script is wrong, as msgspec words it: who reads this wrote it, on the same machine."""
-    said, _, path = str(problem).rpartition(" - at `$")
-    pointer = "".join(f"/{name or place}" for name, place in re.findall(r"\.([a-z_]+)|\[(\d+)\]", path if said else ""))
-    detail = said or str(problem)
-    if named := re.search(r"(?:missing required|unknown) field `([a-z_]+)`", detail):
-        pointer, detail = f"{pointer}/{named[1]}", "is required" if "required" in detail else "is not known here"
+    """Convert a decoding error; msgspec's texts are passed on, because the caller is a developer on this machine."""
+    text, _, path = str(problem).rpartition(" - at `$")
+    steps = re.findall(r"\.([a-z_]+)|\[(\d+)\]", path if text else "")
+    pointer = "".join(f"/{name or index}" for name, index in steps)
+    detail = text or str(problem)
+    if field := re.search(r"(?:missing required|unknown) field `([a-z_]+)`", detail):
+        pointer = f"{pointer}/{field[1]}"
+        detail = "Send this member." if "required" in detail else "Leave this member out: it is unknown."
     mistakes = (FieldError(pointer, detail),)
-    return Refused(Reason.REQUEST_MALFORMED, "The body is not as it should be.", mistakes=mistakes)
+    return Refused(Reason.REQUEST_MALFORMED, "The body is invalid.", mistakes=mistakes)
 
 
 def _refuse(pointer: str, detail: str) -> NoReturn:
-    mistakes = (FieldError(pointer, detail),)
-    raise Refused(Reason.REQUEST_MALFORMED, "The body is not as it should be.", mistakes=mistakes)
+    raise Refused(Reason.REQUEST_MALFORMED, "The body is invalid.", mistakes=(FieldError(pointer, detail),))

@@ -117,7 +117,7 @@ class Moody(Simulator):
         await asyncio.gather(*self._telling, return_exceptions=True)
         await self.close()
 
-    def _behaviour(self, request: Request) -> Behaviour | None:
+    def _next_behaviour(self, request: Request) -> Behaviour | None:
         """Draw for what is to be sent; nothing is awaited between that and the answer."""
         self._mood = Mood.TAKES
         if request.path != self.path:
@@ -261,7 +261,7 @@ class Aurora(Moody):
         if fate is Fate.UNTOLD:
             return
         failed = fate is Fate.UNDELIVERED
-        hook = self._sendcloud.hooks.write(
+        hook = self._sendcloud.webhooks.build(
             "delivererror" if failed else "deliver",
             at=time.time(),
             sms_id=message.sms_id,

@@ -171,7 +171,7 @@ async def test_an_open_circuit_is_told_and_shown(run: Run, config: Callable[...,
 
     assert (first.status, first.told["outcome"]) == (1, "config_error")
     assert second.status == 1
-    assert re.fullmatch(r"its circuit is open; again in (2\d|30) s", second.told["not sent"])
+    assert re.fullmatch(r"its circuit is open; try again in (2\d|30) s", second.told["not sent"])
     assert [request.path for request in gateway.requests] == ["/sendsms"]
     shown = await run("providers", "--config", str(path))
     assert re.search(r"^jakarta +eims +open \(config_error, (2\d|30) s\)  0/16 ", shown.out, re.MULTILINE)
@@ -183,7 +183,7 @@ async def test_a_cap_is_kept(run: Run, config: Callable[..., Path], gateway: Eim
     first, second = await run(*to(path)), await run(*to(path))
 
     assert (first.status, second.status, len(gateway.messages)) == (0, 1, 1)
-    assert re.fullmatch(r"the provider's cap for today is reached; again in \d+ s", second.told["not sent"])
+    assert re.fullmatch(r"the provider's cap for today is reached; try again in \d+ s", second.told["not sent"])
 
 
 async def test_a_test_waits_for_its_turn(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
@@ -200,7 +200,7 @@ async def test_a_test_waits_for_its_turn(run: Run, config: Callable[..., Path], 
     ("words", "said"),
     [
         (("--provider", "nobody"), '--provider: "nobody" is not a provider; allowed: jakarta, keda, later'),
-        (("--provider", "later"), "--provider: nothing acts on the type twilio yet"),
+        (("--provider", "later"), "--provider: the provider type twilio is not supported yet"),
         (("--tenant", "nobody"), '--tenant: "nobody" is not a tenant; allowed: acme'),
         (("--to", "12345"), "--to: This is not a valid phone number."),
         (("--to", "+6221 1234567"), "--to: The number is of type fixed_line, not mobile."),
@@ -320,5 +320,5 @@ price = {{ default = "0.05" }}
         keda.script(Respond(SimulatorResponse(b'{"code": "401", "message": "invalid apiKey"}', 401)))
         refused = await run("providers", "--config", path, "--set-limits")
 
-        assert (refused.status, refused.err) == (1, "keda: its limits are not set (config_error)\n")
+        assert (refused.status, refused.err) == (1, "keda: the account limits could not be set (config_error)\n")
         assert "keda" in refused.out

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from otp_service.cli.provider_table import money, row_of, table
+from otp_service.cli.provider_table import build_row, format_money, format_table
 from otp_service.domain.message import Balance
 from otp_service.domain.provider_policy import Availability, ProviderState
 from otp_service.providers.inbox import InboxConfig
@@ -20,16 +20,16 @@ from otp_service.store.provider_status import ProviderStatus
 )
 def test_money_is_written_without_zeros(amount: int, text: str) -> None:
     """Exactly, whatever there is of it."""
-    assert money(amount) == text
+    assert format_money(amount) == text
 
 
 def test_a_circuit_to_be_tried_is_shown() -> None:
     """Its time is over, and the next message tries it: it is neither open nor closed."""
     config = InboxConfig(daily_message_cap=7)
     state = ProviderState(Availability.OK, 0, "funds", active_calls=3, messages=7, spend=0)
-    row = row_of("box", config, ProviderStatus(state, waiting=4), Balance(Decimal(100), "EUR"))
+    row = build_row("box", config, ProviderStatus(state, waiting=4), Balance(Decimal(100), "EUR"))
 
-    assert re.split(r" {2,}", table([row]).splitlines()[1]) == [
+    assert re.split(r" {2,}", format_table([row]).splitlines()[1]) == [
         *("box", "inbox", "half open (funds)", "3/16", "-", "4", "7/7", "0 USD", "100 EUR")
     ]
-    assert table([]) == "no provider is configured"
+    assert format_table([]) == "no provider is configured"

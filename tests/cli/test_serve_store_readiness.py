@@ -63,7 +63,7 @@ async def test_what_nothing_is_persisted_or_acted_on_is_said(serve: Serve, write
         await service.ready()
 
     warnings = [line for line in service.log.splitlines() if '"level":"warning"' in line]
-    for said in ("store_keeps_nothing", "tenants.acme.policy.currency", "providers.idle"):
+    for said in ("store_not_persistent", "tenants.acme.policy.currency", "providers.idle"):
         assert any(said in line for line in warnings), service.log
 
 

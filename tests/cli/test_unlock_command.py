@@ -68,12 +68,12 @@ async def test_a_number_is_unlocked_from_the_command_line(
 
         done = run(*unlock(path, phone="62812 1010 0055"))
 
-        assert (done.returncode, done.stdout) == (0, f"{MASKED}: unlocked, 2 wrong codes forgotten\n")
+        assert (done.returncode, done.stdout) == (0, f"{MASKED}: unlocked, 2 wrong codes cleared\n")
         line = {"event": "audit", "action": "unlock", "tenant": "acme", "actor": "cli", "phone": MASKED}
         assert audit_line(done) == {**line, "result": "unlocked"}
         assert (await requested(client, "registration")).status_code == 202
         again = run(*unlock(path))
-        assert (again.returncode, again.stdout) == (0, f"{MASKED}: was not locked, 0 wrong codes forgotten\n")
+        assert (again.returncode, again.stdout) == (0, f"{MASKED}: was not locked, 0 wrong codes cleared\n")
         assert audit_line(again) == {**line, "result": "not_locked"}
 
 
@@ -101,7 +101,7 @@ def test_national_forms_are_read_by_the_option(run: Run, write_config: ConfigWri
     """The country may be another than the tenant's, whether or not it is served, in either case."""
     done = run(*unlock(write_config(), "--country", "sg", phone="9123 4567"))
 
-    assert (done.returncode, done.stdout) == (0, "+6591****67: was not locked, 0 wrong codes forgotten\n")
+    assert (done.returncode, done.stdout) == (0, "+6591****67: was not locked, 0 wrong codes cleared\n")
 
 
 def test_a_store_that_is_away(run: Run, write_config: ConfigWriter) -> None:

@@ -30,7 +30,7 @@ def refuses_singapore(gateway: EimsSimulator, status: int) -> None:
     take = gateway.answer
 
     def answer(request: Request) -> SimulatorResponse:
-        return refusal(status).reply if "numbers=65" in request.query else take(request)
+        return refusal(status).response if "numbers=65" in request.query else take(request)
 
     gateway.answer = answer  # type: ignore[method-assign]
 

@@ -41,7 +41,7 @@ def hook(aurora: SendcloudSimulator, event: str = "deliver", **changes: Any) -> 
     """Write a hook about the last message."""
     message = aurora.messages[-1]
     facts: dict[str, Any] = {"at": time.time(), "sms_id": message.sms_id, "custom_args": message.custom_args}
-    written = aurora.hooks.write(event, **facts | changes)
+    written = aurora.webhooks.build(event, **facts | changes)
     return written.body, {"Content-Type": written.content_type}
 
 

@@ -19,11 +19,11 @@ from otp_service.providers.sendcloud.config import SendcloudConfig
 from otp_service.providers.sendcloud.result_codes import EVENT_ERRORS
 from otp_service.providers.sendcloud.webhook import parse_webhook, webhook_signature
 from otp_service.sandbox.simulators import sendcloud_webhooks
-from otp_service.sandbox.simulators.sendcloud_webhooks import RETRIES_AFTER_SECONDS, Webhook, WebhookWriter
+from otp_service.sandbox.simulators.sendcloud_webhooks import RETRIES_AFTER_SECONDS, Webhook, WebhookBuilder
 from tests.providers.sendcloud_provider import NOW
 
 APP_KEY = "app key ü"
-WEBHOOKS = WebhookWriter(APP_KEY)
+WEBHOOKS = WebhookBuilder(APP_KEY)
 NUMBER = "6281210100055"
 SMS_ID = f"1796000000500_19999_0_29999_qrwnpq${NUMBER}"
 CUSTOM_ARGS = '{"message_id":"v1-ABC_7"}'
@@ -34,7 +34,7 @@ FORMS: list[Form] = ["json", "form"]
 def signed_webhook(event: str = "Delivered", **options: Any) -> Webhook:
     """Return a webhook about our message, signed now."""
     about: dict[str, Any] = {"at": NOW, "sms_id": SMS_ID, "custom_args": CUSTOM_ARGS}
-    return WEBHOOKS.write(event, **about | options)
+    return WEBHOOKS.build(event, **about | options)
 
 
 def call(hook: Webhook | None, *, now: float = NOW, method: str = "POST", **more: Any) -> ReceiptRequest:
@@ -272,7 +272,7 @@ async def test_adapter_uses_the_webhook_key() -> None:
     provider = Sendcloud("aurora", config, GatewayClient(1.0))
     assert len(provider.parse_receipts(call(signed_webhook()))) == 1
     with pytest.raises(ReceiptForged):
-        provider.parse_receipts(call(WebhookWriter("k").write("Delivered", at=NOW, sms_id=SMS_ID)))
+        provider.parse_receipts(call(WebhookBuilder("k").build("Delivered", at=NOW, sms_id=SMS_ID)))
     await provider.close()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otp_service.sandbox.config_writer import toml, write_config
+from otp_service.sandbox.config_writer import to_toml, write_config
 from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.settings import load, load_file
 
@@ -29,7 +29,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(NAMES, VALUES, max_size=5))
 def test_what_is_written_is_read_again(document: dict[str, Any]) -> None:
     """Whatever names, texts, tables and lists of them a config has."""
-    assert tomllib.loads(toml(document)) == document
+    assert tomllib.loads(to_toml(document)) == document
 
 
 def test_secrets_go_into_files_and_references_stay(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from otp_service.cli import main
-from otp_service.cli.options import bound
+from otp_service.cli.options import bind_listener
 from otp_service.sandbox.dev_config import API_KEY
 from otp_service.sandbox.sandbox_config import sandbox_gateways
 from tests.sandbox.sandbox_client import OVERLAY, Sandbox, caller
@@ -31,7 +31,7 @@ async def test_what_it_prints_tells_how_to_reach_everything(sandbox: Sandbox) ->
         [line] = [line for line in lines if line.startswith(name + " ")]
         assert shown[name]["address"] in line
         assert gateway.prefix in line
-        assert all(str(gateway.table[key]) in line for key in gateway.credentials)
+        assert all(str(gateway.provider_table[key]) in line for key in gateway.credential_keys)
 
 
 async def test_the_config_that_it_writes_can_be_served(sandbox: Sandbox) -> None:
@@ -116,7 +116,7 @@ def test_a_gateways_port_that_is_taken_is_an_error() -> None:
             held.listen()
         result = CliRunner().invoke(main, ["sandbox"])
 
-    expected = "jakarta: port 20003 of this machine is taken; --port 0 takes any that are free\n"
+    expected = "jakarta: port 20003 of this machine is in use. Use --port 0 for free ports.\n"
     assert (result.exit_code, result.stderr) == (2, expected)
 
 
@@ -124,9 +124,9 @@ def test_the_services_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixtu
     """A line and status 2, as for a mistake in a config."""
     port = free_port()
     with socket.create_server(("127.0.0.1", port)), pytest.raises(SystemExit) as ended:
-        bound("127.0.0.1", port)
+        bind_listener("127.0.0.1", port)
     assert ended.value.code == 2
-    assert capsys.readouterr().err == f"127.0.0.1:{port}: Address already in use; --port takes another one\n"
+    assert capsys.readouterr().err == f"127.0.0.1:{port}: Address already in use. Choose another port with --port.\n"
 
 
 def test_its_help_has_the_format_of_scripts() -> None:

@@ -15,7 +15,7 @@ from otp_service.domain.secret import Secret
 from otp_service.providers.sendcloud.webhook import parse_webhook
 from otp_service.sandbox.simulators.http_server import Cut, Hang, Respond, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt, Word
+from otp_service.sandbox.simulators.receipt_sender import ReceiptStatus, ScriptedReceipt
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.sendcloud_webhooks import RETRIES_AFTER_SECONDS, Form
 from tests.sandbox.receipt_listener import (
@@ -56,7 +56,7 @@ async def test_kedasms_posts_the_callback_of_its_document() -> None:
         ("delivered_time", "2024-04-03T05:50:56Z"),
         ("cost", "0.05"),
     ]
-    assert (receipt.url, receipt.status, receipt.hook.body) == (message.callback_url, 200, request.body)
+    assert (receipt.url, receipt.status, receipt.webhook.body) == (message.callback_url, 200, request.body)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ async def test_kedasms_says_a_keyword(told: ScriptedReceipt, keyword: str) -> No
     assert asked["message"] == "kode 123456"
 
 
-EVENTS: list[tuple[Form, Word, int | None, str, int]] = [
+EVENTS: list[tuple[Form, ReceiptStatus, int | None, str, int]] = [
     ("json", "sent", None, "Requested", 1),
     ("json", "delivered", None, "Delivered", 20),
     ("json", "undelivered", None, "Failed", 5),
@@ -98,12 +98,14 @@ STATUSES = {"sent": None, "delivered": DeliveryStatus.DELIVERED, "undelivered": 
 
 
 @pytest.mark.parametrize(("form", "say", "reason", "event", "number"), EVENTS)
-async def test_sendcloud_posts_an_event(form: Form, say: Word, reason: int | None, event: str, number: int) -> None:
+async def test_sendcloud_posts_an_event(
+    form: Form, say: ReceiptStatus, reason: int | None, event: str, number: int
+) -> None:
     """As either page writes it, signed, with our arguments echoed: the adapter believes and understands it."""
     simulator = SendcloudSimulator(app_key=APP_KEY, form=form, clock=lambda: NOW)
     simulator.receipts = [ScriptedReceipt(say, reason=reason)]
     async with Receiver() as receiver, aurora(simulator) as provider:
-        simulator.hook_url = receiver.url + "/v1/receipts/aurora"
+        simulator.webhook_url = receiver.url + "/v1/receipts/aurora"
         await sent(provider, sending())
         await until(lambda: len(simulator.sent_receipts) == 1)
 
@@ -201,7 +203,7 @@ async def test_a_simulator_that_closes_leaves_nothing_behind() -> None:
     before = asyncio.all_tasks()
     async with Receiver() as receiver:
         receiver.script(Hang(), NOT_READ)
-        simulator = SendcloudSimulator(app_key=APP_KEY, hook_url=receiver.url)
+        simulator = SendcloudSimulator(app_key=APP_KEY, webhook_url=receiver.url)
         async with aurora(simulator) as provider:
             for script in ([ScriptedReceipt()], [ScriptedReceipt()], [ScriptedReceipt(after=60)]):
                 simulator.receipts = script

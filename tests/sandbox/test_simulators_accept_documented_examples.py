@@ -153,6 +153,6 @@ def test_aurora_takes_the_samples_of_its_page() -> None:
         asked(gateway, "GET", f"/smsapi/send?{who}{'%2C12345678901' * 2000}&message=Hello"),
     ]
     assert [status for status, *_ in answers] == [200, 200, 401, 400]
-    assert answers[3][1] == b"more than 2000 numbers"
+    assert answers[3][1] == b"Send at most 2000 numbers."
     assert [one.text for one in gateway.messages] == ["Hello", "Hello World"]
     assert (answers[0][1]["result"], answers[0][1]["statusCode"], answers[2][1]["statusCode"]) == (True, 200, 40005)

@@ -1,1 +1,1 @@
-"""Gateways that are not: real HTTP servers on loopback that check every byte and fail as they are told to."""
+"""Simulated gateways: HTTP servers on loopback that validate every byte of a request and fail as scripted."""

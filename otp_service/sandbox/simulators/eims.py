@@ -1,9 +1,9 @@
-"""EIMS / Ejoin: V1 as its document shows it (`/sendsms`, `/getreport`, `/getbalance`, `/getsms`) and V2, signed.
+"""EIMS / Ejoin: V1 as documented (`/sendsms`, `/getreport`, `/getbalance`, `/getsms`), and V2, which is signed.
 
-Every answer comes in HTTP 200, whatever happened. It is stricter than the real one: what the real one may bear or not
-(a `+` for a space, a form instead of JSON, a number with its `+`, a name twice) is refused here, so that an
-integration that passes it passes there. A request that is no request of this interface gets HTTP 400 and a line that
-says why; what the gateway itself refuses gets its status.
+Every response has HTTP status 200; `status` in the body is the result. The simulator is stricter than the gateway: it
+rejects what the gateway may tolerate (`+` for a space, a form instead of JSON, a `+` before a number, a duplicate
+parameter), so that an integration that passes here works there. A request that does not follow the document gets HTTP
+400 and the reason as text; a request that the gateway rejects gets the documented status.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from otp_service.sandbox.simulators.eims_requests import JSON, InvalidRequest, parse_fields
 from otp_service.sandbox.simulators.eims_states import EimsState, RowLength, row_of, state_at
 from otp_service.sandbox.simulators.http_server import Request, Respond, Simulator, SimulatorResponse
 from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
@@ -28,35 +28,25 @@ from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
 __all__ = ["EimsInboxMessage", "EimsMessage", "EimsSimulator", "EimsState", "refusal"]
 
 FIRST_ID: Final = 1620443
-MOST_NUMBERS: Final = {"GET": 100, "POST": 10_000}
-CONTENT_BYTES: Final = 1024
-JSON: Final = "application/json;charset=utf-8"
-BARE_JSON: Final = "application/json"
+MAX_NUMBERS: Final = {"GET": 100, "POST": 10_000}
+MAX_CONTENT_BYTES: Final = 1024
 
-MOST_IDS: Final = 200
-MOST_INBOX: Final = 50
+MAX_REPORT_IDS: Final = 200
+MAX_INBOX_MESSAGES: Final = 50
 CLOCK_WINDOW_SECONDS: Final = 30 * 60
 GMT_PLUS_8: Final = timezone(timedelta(hours=8))
 
 AUTHENTICATION, CONTENT_EMPTY, CONTENT_TOO_LONG, TOO_MANY, NO_NUMBER, ABNORMAL_NUMBER = -1, -4, -5, -7, -8, -9
 BAD_QUERY, TIME_EXPIRED = -14, -16
 
-_WHO: Final = {"": ("account", "password"), "V2": ("account", "sign", "datetime")}
-_SENT: Final = ("numbers", "content")
-_MORE: Final = {
-    "": frozenset({"version", "sender", "smstype", "mmstitle", "sendtime"}),
-    "V2": frozenset({"senderid", "smstype", "mmstitle", "sendtime"}),
-}
-_OWN: Final = {"sendsms": _SENT, "getreport": ("ids",), "getbalance": (), "getsms": ("start_time",)}
 _PATH: Final = re.compile(r"/(?:(sendsms|getreport|getbalance)(V2)?|(getsms))")
 _NUMBER: Final = re.compile(r"62[0-9]{8,13}")
 _INTEGER: Final = re.compile(r"[0-9]{1,10}")
-_QUERY: Final = re.compile(r"(?:[A-Za-z0-9&=._~,-]|%[0-9A-F]{2})*")
 
 
 @dataclass(frozen=True, slots=True)
 class EimsMessage:
-    """A text that the gateway took: its own id, the number as it was given, when, and the sender asked for."""
+    """An accepted message: the gateway's id, the number as in the request, the time, and the requested sender."""
 
     id: int
     to: str
@@ -67,7 +57,7 @@ class EimsMessage:
 
 @dataclass(frozen=True, slots=True)
 class EimsInboxMessage:
-    """A text that somebody sent to the account's number."""
+    """A message that somebody sent to the account's number."""
 
     id: int
     sender: str
@@ -75,20 +65,20 @@ class EimsInboxMessage:
     at: datetime
 
 
-class _NotARequest(Exception):
-    """It is none of this interface's; says why."""
-
-
 def refusal(status: int | str) -> Respond:
-    """Make the behaviour of a gateway that answers with `status` and sends nothing."""
+    """Return the behaviour that rejects a request with `status`."""
     return Respond(_reply({"status": status}))
 
 
 class EimsSimulator(Simulator):
-    """One account. `messages` is what was taken, oldest first; numbers in `refused` are left out of the answer.
+    """One account.
 
-    `states` is what reports say, by the gateway's id; set it to anything. With `receipts`, reports of messages that
-    are taken from then on say what is told of them, as their time comes. `inbox` is what people sent.
+    Attributes:
+        messages: The accepted messages, oldest first.
+        states: What reports contain, by the gateway's message id; set any state.
+        receipts: The script of messages accepted from now on; reports follow it as its delays pass.
+        balance: Real money and bonus.
+        inbox: The messages that `/getsms` returns.
     """
 
     def __init__(
@@ -102,9 +92,16 @@ class EimsSimulator(Simulator):
         balance: tuple[str, str] = ("499740.000000", "0.000000"),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Answer to `account` and `password`; `numbers_as_text`: write numbers as strings, as some do.
+        """Create an account.
 
-        `row_length` is how long a report's rows are; `balance` is real money and bonus; `clock` judges signed calls.
+        Args:
+            account: The account's name.
+            password: Its password.
+            numbers_as_text: Write numbers in responses as strings, as some installations do.
+            refused: Numbers that are left out of a response to `/sendsms`.
+            row_length: The number of fields in a report's row.
+            balance: Real money and bonus.
+            clock: The gateway's Unix time in seconds; signed requests are compared with it.
         """
         super().__init__()
         self.messages: list[EimsMessage] = []
@@ -117,25 +114,25 @@ class EimsSimulator(Simulator):
         self._refused = frozenset(refused)
         self._row_length = row_length
         self._clock = clock
-        self._lives: dict[int, tuple[float, Sequence[ScriptedReceipt]]] = {}
+        self._scripts: dict[int, tuple[float, Sequence[ScriptedReceipt]]] = {}
 
     def answer(self, request: Request) -> SimulatorResponse:
-        """Take a message, tell of one, tell the balance, or say why not."""
+        """Send messages, or return a report, the balance or the inbox."""
         path = _PATH.fullmatch(request.path)
         if path is None:
-            return _plain(404, "only /getsms is here, and /sendsms, /getreport and /getbalance, also with V2")
-        verb, variant = path[1] or path[3], path[2] or ""
+            return _text_response(404, "Use /getsms, or /sendsms, /getreport or /getbalance, with or without V2.")
+        command, variant = path[1] or path[3], path[2] or ""
         try:
-            fields = _fields(request, verb, variant)
-        except _NotARequest as problem:
-            return _plain(400, str(problem))
-        if status := self._stranger(fields, variant):
+            fields = parse_fields(request, command, variant)
+        except InvalidRequest as problem:
+            return _text_response(400, str(problem))
+        if status := self._authenticate(fields, variant):
             return _reply({"status": status})
-        match verb:
+        match command:
             case "sendsms":
                 numbers = fields["numbers"].split(",")
-                status = self._judge(fields, numbers, MOST_NUMBERS[request.method])
-                return _reply({"status": status}) if status else self._take(numbers, fields)
+                status = self._check_message(fields, numbers, MAX_NUMBERS[request.method])
+                return _reply({"status": status}) if status else self._accept(numbers, fields)
             case "getreport":
                 return self._report(fields["ids"].split(","))
             case "getsms":
@@ -143,8 +140,8 @@ class EimsSimulator(Simulator):
             case _:
                 return _reply({"status": 0, "balance": self.balance[0], "gift": self.balance[1]})
 
-    def _stranger(self, fields: dict[str, str], variant: str) -> int:
-        """Say why the caller is nobody, or 0."""
+    def _authenticate(self, fields: dict[str, str], variant: str) -> int:
+        """Return 0, or the status of a failed authentication."""
         account, password = self._credentials
         if not variant:
             return 0 if (fields["account"], fields["password"]) == self._credentials else AUTHENTICATION
@@ -157,40 +154,41 @@ class EimsSimulator(Simulator):
             return TIME_EXPIRED
         return 0 if abs(at.timestamp() - self._clock()) <= CLOCK_WINDOW_SECONDS else TIME_EXPIRED
 
-    def _judge(self, fields: dict[str, str], numbers: list[str], most: int) -> int:
+    def _check_message(self, fields: dict[str, str], numbers: list[str], max_numbers: int) -> int:
+        """Return 0, or the status of an invalid message."""
         if not fields["numbers"]:
             return NO_NUMBER
-        if len(numbers) > most:
+        if len(numbers) > max_numbers:
             return TOO_MANY
         if not any(map(_NUMBER.fullmatch, numbers)):
             return ABNORMAL_NUMBER
         if not fields["content"].strip():
             return CONTENT_EMPTY
-        return CONTENT_TOO_LONG if len(fields["content"].encode()) >= CONTENT_BYTES else 0
+        return CONTENT_TOO_LONG if len(fields["content"].encode()) >= MAX_CONTENT_BYTES else 0
 
-    def _take(self, numbers: list[str], fields: dict[str, str]) -> SimulatorResponse:
-        taken = [number for number in numbers if _NUMBER.fullmatch(number) and number not in self._refused]
+    def _accept(self, numbers: list[str], fields: dict[str, str]) -> SimulatorResponse:
+        accepted = [number for number in numbers if _NUMBER.fullmatch(number) and number not in self._refused]
         sender = fields.get("sender", fields.get("senderid", ""))
         rows = []
-        for number in taken:
-            identity = FIRST_ID + len(self.messages)
+        for number in accepted:
+            message_id = FIRST_ID + len(self.messages)
             now = self._clock()
             at = datetime.fromtimestamp(now, UTC)
-            self.messages.append(EimsMessage(identity, number, fields["content"], at, sender))
+            self.messages.append(EimsMessage(message_id, number, fields["content"], at, sender))
             if self.receipts:
-                self._lives[identity] = (now, self.receipts)
+                self._scripts[message_id] = (now, self.receipts)
             else:
-                self.states[identity] = EimsState()
-            rows.append([self._number(number), identity])
-        return _reply({"status": 0, "array": rows, "success": len(taken), "fail": len(numbers) - len(taken)})
+                self.states[message_id] = EimsState()
+            rows.append([self._number(number), message_id])
+        return _reply({"status": 0, "array": rows, "success": len(accepted), "fail": len(numbers) - len(accepted)})
 
     def _report(self, ids: list[str]) -> SimulatorResponse:
-        """Tell of messages; the counts are of what was asked for."""
-        if len(ids) > MOST_IDS or not all(map(_INTEGER.fullmatch, ids)):
+        """Return the states of messages; the counts are of the requested ids."""
+        if len(ids) > MAX_REPORT_IDS or not all(map(_INTEGER.fullmatch, ids)):
             return _reply({"status": BAD_QUERY})
         states = {int(one): self._state(int(one)) for one in ids}
         found = [state.sent for state in states.values() if state.found]
-        rows = [self._row(identity, state) for identity, state in states.items() if state.found]
+        rows = [self._row(message_id, state) for message_id, state in states.items() if state.found]
         counts = {
             "success": found.count(0),
             "fail": sum(sent not in (0, 1, 2) for sent in found),
@@ -200,84 +198,31 @@ class EimsSimulator(Simulator):
         }
         return _reply({"status": 0, "array": rows, **counts})
 
-    def _state(self, identity: int) -> EimsState:
-        """Say what was set, or else what the message's script has come to."""
-        if identity in self.states or identity not in self._lives:
-            return self.states.get(identity, EimsState(found=False))
-        at, script = self._lives[identity]
-        return state_at(self._clock() - at, script, self._row_length)
+    def _state(self, message_id: int) -> EimsState:
+        """Return the state in `states`, or else what the message's script has reached."""
+        if message_id in self.states or message_id not in self._scripts:
+            return self.states.get(message_id, EimsState(found=False))
+        accepted_at, script = self._scripts[message_id]
+        return state_at(self._clock() - accepted_at, script, self._row_length)
 
-    def _row(self, identity: int, state: EimsState) -> list[Any]:
-        message = self.messages[identity - FIRST_ID]
-        return row_of((identity, message.to, _time(message.at)), state, self._row_length, self._number)
+    def _row(self, message_id: int, state: EimsState) -> list[Any]:
+        message = self.messages[message_id - FIRST_ID]
+        return row_of((message_id, message.to, _format_time(message.at)), state, self._row_length, self._number)
 
     def _read_inbox(self, start: str) -> SimulatorResponse:
-        """Tell what people sent since `start` (Unix seconds); reading takes nothing away."""
+        """Return the inbox since `start` (Unix seconds); messages stay in it."""
         if start and not _INTEGER.fullmatch(start):
             return _reply({"status": BAD_QUERY})
-        found = [one for one in self.inbox if one.at.timestamp() >= int(start or 0)][:MOST_INBOX]
-        numeric = self._number
+        found = [one for one in self.inbox if one.at.timestamp() >= int(start or 0)][:MAX_INBOX_MESSAGES]
+        number = self._number
         rows = [
-            [one.id, numeric(one.sender), numeric(_time(one.at)), base64.b64encode(one.text.encode()).decode()]
+            [one.id, number(one.sender), number(_format_time(one.at)), base64.b64encode(one.text.encode()).decode()]
             for one in found
         ]
         return _reply({"status": 0, "cnt": len(rows), "array": rows})
 
 
-def _fields(request: Request, verb: str, variant: str) -> dict[str, str]:
-    """Read the parameters of a GET's query or of a POST's JSON object (who calls stands in the query in V2)."""
-    media_type = request.headers.get("content-type", JSON)
-    if media_type.replace(" ", "").lower() not in (JSON, BARE_JSON):  # the document's own sample says no charset
-        raise _NotARequest(f"Content-Type is {media_type}; allowed: {JSON}")
-    own = _OWN[verb]
-    match request.method:
-        case "GET":
-            fields = _query(request.query)
-        case "POST" if verb == "sendsms":
-            fields = _posted(request, variant)
-        case other:
-            raise _NotARequest(f"{other}; allowed: {'GET and POST' if verb == 'sendsms' else 'GET'}")
-    known = {*_WHO[variant], *own} | (_MORE[variant] if verb == "sendsms" else frozenset())
-    if unknown := fields.keys() - known:
-        raise _NotARequest(f"unknown: {', '.join(sorted(unknown))}")
-    return dict.fromkeys((*_WHO[variant], *own), "") | fields
-
-
-def _posted(request: Request, variant: str) -> dict[str, str]:
-    body = _object(request.body)
-    if not variant:
-        if request.query:
-            raise _NotARequest("a POST has no query")
-        return body
-    who = _query(request.query)
-    if who.keys() != set(_WHO[variant]) or body.keys() & who.keys():
-        raise _NotARequest(f"a signed POST has {', '.join(_WHO[variant])} in its query, and only there")
-    return who | body
-
-
-def _query(query: str) -> dict[str, str]:
-    if not _QUERY.fullmatch(query):
-        raise _NotARequest("the query holds what is not percent-encoded (a space is %20, never +)")
-    fields: dict[str, str] = {}
-    for pair in query.split("&"):
-        name, _, value = pair.partition("=")
-        if name in fields:
-            raise _NotARequest(f"{name} stands twice")
-        try:
-            fields[name] = unquote_to_bytes(value).decode()
-        except UnicodeDecodeError:
-            raise _NotARequest(f"{name} is not UTF-8") from None
-    return fields
-
-
-def _object(body: bytes) -> dict[str, str]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, str])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _NotARequest("the body is no JSON object of strings in UTF-8") from None
-
-
-def _time(at: datetime) -> str:
+def _format_time(at: datetime) -> str:
     return at.astimezone(GMT_PLUS_8).strftime("%Y%m%d%H%M%S")
 
 
@@ -285,5 +230,5 @@ def _reply(members: dict[str, Any]) -> SimulatorResponse:
     return SimulatorResponse(msgspec.json.encode(members), headers={"Content-Type": JSON})
 
 
-def _plain(status: int, why: str) -> SimulatorResponse:
-    return SimulatorResponse(why.encode(), status, {"Content-Type": "text/plain;charset=utf-8"})
+def _text_response(status: int, text: str) -> SimulatorResponse:
+    return SimulatorResponse(text.encode(), status, {"Content-Type": "text/plain;charset=utf-8"})

@@ -1,7 +1,7 @@
-"""What an EIMS gateway knows of a message when it is asked for it, and how that is written in a row of a report.
+"""The state of a message at an EIMS gateway, and its row in a report.
 
-It never calls: a script of receipts is what a report says once their time has come. Until half of the time to the
-first of them a message is unsent, then it is being sent.
+EIMS is polled and sends no receipts: a script of receipts sets the state that a report has after each delay. Before
+the first one, a message is "unsent" for half of its delay, then "sending".
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ RowLength = Literal[4, 5, 7]
 SENT, UNSENT, SENDING, UNKNOWN_FAILURE = 0, 1, 2, 1004
 DELIVERED, DELIVERY_FAILED = 3, 2
 DELIVERY_FAILURES: Final = (2, 4)
-"""Reasons that are delivery statuses: failed, and timed out. Any other reason is a send status."""
+"""Reasons that are delivery statuses: failed, and timed out. All other reasons are send statuses."""
 
 
 @dataclass(frozen=True, slots=True)
 class EimsState:
-    """What a report says: unsent at first; `delivery` None is a gateway that knows nothing of it yet."""
+    """The codes in a report; `delivery` is None while the gateway has no delivery status."""
 
     sent: int = UNSENT
     delivery: int | None = None
@@ -31,22 +31,22 @@ class EimsState:
 
 
 def state_at(age: float, script: Sequence[ScriptedReceipt], length: RowLength) -> EimsState:
-    """Say what is known of a message that was taken `age` seconds ago."""
-    heard = sorted((told for told in script if told.after <= age), key=lambda told: told.after)
-    if heard:
-        return _state(heard[-1], length)
-    return EimsState(UNSENT if age < min(told.after for told in script) / 2 else SENDING)
+    """Return the state of a message that was accepted `age` seconds ago."""
+    due = sorted((receipt for receipt in script if receipt.after <= age), key=lambda receipt: receipt.after)
+    if due:
+        return _state_of(due[-1], length)
+    return EimsState(UNSENT if age < min(receipt.after for receipt in script) / 2 else SENDING)
 
 
-def _state(told: ScriptedReceipt, length: RowLength) -> EimsState:
-    if told.say != "undelivered":
-        return EimsState(SENT, DELIVERED if told.say == "delivered" else None)
-    reason = int(told.reason or (UNKNOWN_FAILURE if length == 4 else DELIVERY_FAILED))
+def _state_of(receipt: ScriptedReceipt, length: RowLength) -> EimsState:
+    if receipt.status != "undelivered":
+        return EimsState(SENT, DELIVERED if receipt.status == "delivered" else None)
+    reason = int(receipt.reason or (UNKNOWN_FAILURE if length == 4 else DELIVERY_FAILED))
     return EimsState(SENT, reason) if reason in DELIVERY_FAILURES else EimsState(reason)
 
 
 def row_of(first: Sequence[int | str], state: EimsState, length: RowLength, number: Callable[[str], Any]) -> list[Any]:
-    """Write a row: id, number and time, then what is known; numbers as `number` writes them."""
+    """Return a row: id, phone number and time in `first`, then the codes, converted by `number`."""
     row = [*map(number, map(str, first)), number(str(state.sent))]
     delivery = None if state.delivery is None else number(str(state.delivery))
     if length == 5:

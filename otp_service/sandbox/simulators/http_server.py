@@ -1,11 +1,11 @@
-"""The ground that simulators stand on: one HTTP server on loopback, whose failures are scripted request by request.
+"""The base of all simulators: an HTTP server on loopback whose failures are scripted request by request.
 
-It is written on bare streams, because most of what it is for lies below HTTP: a port where nobody listens, a request
-that is read and never answered, a connection that is cut after it. A request is kept as the bytes that came, before
-anything judges it. Each connection carries one request, as with a gateway that closes.
+It uses bare streams, because most failures are below HTTP: a port on which nothing listens, a request that gets no
+response, a connection that is closed after the request. Requests are recorded as they were received, before any
+validation. Each connection serves one request and is closed.
 
-Who is refused a connection leaves no trace here, so an outage (`Down`) is not told in requests but in seconds: it
-begins when its turn comes, and the script goes on when it is over.
+A refused connection cannot be counted, so an outage (`Down`) lasts for a time and not for a number of requests: it
+begins when the script reaches it, and the script continues after it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ __all__ = [
     "Slow",
 ]
 
-PORT_WANTED_SECONDS: Final = 0.5
-"""How often a gateway that comes back tries for its port while somebody else has it."""
+PORT_RETRY_SECONDS: Final = 0.5
+"""The interval at which a gateway tries to reopen its port while another process has it."""
 
 _REASONS: Final = {200: "OK", 302: "Found", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client sent. `target` is path and query as they stood in the request line; header names in lower case."""
+    """A received request; `target` is path and query as in the request line, header names are in lower case."""
 
     method: str
     target: str
@@ -56,20 +56,20 @@ class Request:
 
     @property
     def query(self) -> str:
-        """What stands behind the question mark, still encoded."""
+        """The percent-encoded query, without the question mark."""
         return self.target.partition("?")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatorResponse:
-    """An answer; its length is added."""
+    """A response; `Content-Length` and `Connection: close` are added."""
 
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def encoded(self) -> bytes:
-        """Write it down as HTTP/1.1."""
+        """Return the response as HTTP/1.1."""
         lines = [f"HTTP/1.1 {self.status} {_REASONS.get(self.status, 'Scripted')}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         lines += [f"Content-Length: {len(self.body)}", "Connection: close", "", ""]
@@ -78,42 +78,42 @@ class SimulatorResponse:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Act on the request, and never answer; `acts` False: do not even act."""
+    """Send no response; with `processed` False, do not process the request either."""
 
     processed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Act on the request, and close the connection instead of answering; `acts` False: do not even act."""
+    """Close the connection without a response; with `processed` False, do not process the request either."""
 
     processed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Act on the request at once, and answer only after so many seconds."""
+    """Process the request at once, and respond after a delay."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Respond:
-    """Do not act on the request, and answer this."""
+    """Do not process the request, and send this response."""
 
-    reply: SimulatorResponse
+    response: SimulatorResponse
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Do not act on the request, write these bytes, and close."""
+    """Do not process the request; write these bytes and close the connection."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """Do not listen, for so many seconds from when its turn comes; as `always`: until told otherwise."""
+    """Stop listening for some seconds from the moment that the script reaches it; as `always`, until that changes."""
 
     seconds: float = 1.0
 
@@ -123,119 +123,114 @@ ScriptStep = Behaviour | Down | None
 
 
 class Simulator(ABC):
-    """A server whose `requests` can be counted; `answer` is the gateway's own part.
+    """A scripted HTTP server; a subclass implements the gateway in `answer`.
 
-    Use it as a context. `close` and a later `listen` are a gateway that goes down and comes back on its port. With
-    paths in `only`, the script is for requests to those, and every other one is answered as the gateway does.
+    Use it as a context manager. After `close`, `listen` reopens the same port. `requests` are all requests received.
+    If `scripted_paths` is not empty, the script applies to requests to these paths only, and all other requests are
+    processed normally.
     """
 
     def __init__(self) -> None:
-        """Answer every request as the gateway does, until told otherwise."""
         self.requests: list[Request] = []
         self.scripted_paths: frozenset[str] = frozenset()
         self._always: ScriptStep = None
-        self._next: deque[ScriptStep] = deque()
+        self._pending: deque[ScriptStep] = deque()
         self._port = ListeningPort(self._connected)
-        self._open = False
-        self._waiting: asyncio.TimerHandle | None = None
+        self._is_open = False
+        self._timer: asyncio.TimerHandle | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
     @abstractmethod
     def answer(self, request: Request) -> SimulatorResponse:
-        """Do what the gateway does with a request."""
+        """Process a request as the gateway does."""
 
     @property
     def url(self) -> str:
-        """The address, for `base_url`; it has a port once it has listened."""
+        """The base URL; valid after `bind` or `listen`."""
         return f"http://{LOOPBACK}:{self._port.number}"
 
     @property
     def listening(self) -> bool:
-        """Whether a connection would be taken now."""
+        """True if a connection is accepted now."""
         return self._port.listening
 
     @property
     def always(self) -> ScriptStep:
-        """What it does when the script is at its end."""
+        """The step for every request after the pending steps; None processes it normally."""
         return self._always
 
     @always.setter
     def always(self, step: ScriptStep) -> None:
         self._always = step
-        self._take_turn()
+        self._apply_outage()
 
     @property
     def pending_steps(self) -> tuple[ScriptStep, ...]:
-        """What is still to come."""
-        return tuple(self._next)
+        """The steps that are not done yet."""
+        return tuple(self._pending)
 
     def script(self, *steps: ScriptStep, replace_pending: bool = False) -> None:
-        """Behave like this for the next requests, one each (None: as the gateway does); then as `always` says.
-
-        `anew`: forget what was still to come.
-        """
+        """Append steps, one for each of the next requests (None processes it normally); or replace pending ones."""
         if replace_pending:
-            self._next.clear()
-            self._stop_waiting()
-        self._next.extend(steps)
-        self._take_turn()
+            self._pending.clear()
+            self._cancel_timer()
+        self._pending.extend(steps)
+        self._apply_outage()
 
     def bind(self, port: int = 0) -> None:
-        """Take `port` (0: any that is free) before `listen`; raises OSError."""
+        """Bind `port` before `listen`; 0 is any free port. Raises OSError if the port is in use."""
         self._port.bind(port)
 
     async def listen(self, port: int = 0) -> None:
-        """Listen on `port`; 0: on the port that it has, or else on any that is free."""
+        """Listen on `port`; 0 is the port that it had before, or else any free port."""
         await self._port.open(port)
-        self._open = True
-        self._take_turn()
+        self._is_open = True
+        self._apply_outage()
 
     async def close(self) -> None:
-        """Listen no more, and drop every connection."""
-        self._open = False
-        self._stop_waiting()
+        """Stop listening, and drop all connections."""
+        self._is_open = False
+        self._cancel_timer()
         await self._port.close()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
-        """Listen."""
         await self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close."""
         await self.close()
 
-    def _take_turn(self) -> None:
-        """Leave the port, or come back to it, when that is what the script has come to."""
-        if not self._open or self._waiting is not None:
+    def _apply_outage(self) -> None:
+        """Close the port if the current step is an outage, else reopen it."""
+        if not self._is_open or self._timer is not None:
             return
-        step = self._next[0] if self._next else self._always
+        step = self._pending[0] if self._pending else self._always
         if not isinstance(step, Down):
-            if not self._port.come_back():
-                self._wait(PORT_WANTED_SECONDS, self._take_turn)
+            if not self._port.resume_listening():
+                self._start_timer(PORT_RETRY_SECONDS, self._apply_outage)
             return
-        self._port.leave()
-        if self._next:
-            self._wait(step.seconds, self._end_outage)
+        self._port.stop_listening()
+        if self._pending:
+            self._start_timer(step.seconds, self._end_outage)
 
     def _end_outage(self) -> None:
-        self._next.popleft()
-        self._take_turn()
+        self._pending.popleft()
+        self._apply_outage()
 
-    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
-        def woken() -> None:
-            self._waiting = None
+    def _start_timer(self, seconds: float, then: Callable[[], None]) -> None:
+        def expired() -> None:
+            self._timer = None
             then()
 
-        self._waiting = asyncio.get_running_loop().call_later(seconds, woken)
+        self._timer = asyncio.get_running_loop().call_later(seconds, expired)
 
-    def _stop_waiting(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
@@ -247,42 +242,42 @@ class Simulator(ABC):
             with contextlib.suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
                 request = await _read(reader)
                 self.requests.append(request)
-                await self._behave(request, reader, writer)
+                await self._respond(request, reader, writer)
         finally:
             writer.transport.abort()
 
-    async def _behave(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behaviour = self._behaviour(request)
+    async def _respond(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behaviour = self._next_behaviour(request)
         match behaviour:
             case None:
                 await _write(writer, self.answer(request).encoded())
             case Slow(seconds):
-                reply = self.answer(request)
+                response = self.answer(request)
                 await asyncio.sleep(seconds)
-                await _write(writer, reply.encoded())
+                await _write(writer, response.encoded())
             case Hang(processed) | Cut(processed):
                 if processed:
                     self.answer(request)
                 if isinstance(behaviour, Hang):
-                    await reader.read()  # until the client has had enough
-            case Respond(reply):
-                await _write(writer, reply.encoded())
+                    await reader.read()  # until the client closes the connection
+            case Respond(response):
+                await _write(writer, response.encoded())
             case Raw(data):
                 await _write(writer, data)
 
-    def _behaviour(self, request: Request) -> Behaviour | None:
-        """Take the next step of the script; who got in before an outage is served."""
+    def _next_behaviour(self, request: Request) -> Behaviour | None:
+        """Remove and return the next step; a request accepted before an outage began is processed normally."""
         if self.scripted_paths and request.path not in self.scripted_paths:
             return None
         step = self._always
-        if self._next:
-            step = None if isinstance(self._next[0], Down) else self._next.popleft()
-            self._take_turn()
+        if self._pending:
+            step = None if isinstance(self._pending[0], Down) else self._pending.popleft()
+            self._apply_outage()
         return None if isinstance(step, Down) else step
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:
-    """Read one request; raises ValueError or EOFError for what is none."""
+    """Read one request; raises ValueError if it is not HTTP, and EOFError if it is incomplete."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head[:-4].split("\r\n")
     method, target, _version = first.split(" ")
@@ -292,7 +287,7 @@ async def _read(reader: asyncio.StreamReader) -> Request:
 
 
 async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Write everything, and let the client read it before the connection ends."""
+    """Write all data, and close the connection after the client has received it."""
     writer.write(data)
     await writer.drain()
     writer.close()

@@ -1,8 +1,8 @@
-"""KedaSMS, front proxy and back end in one: sealed sends, callbacks, the status by `msgid`, and the account's limits.
+"""KedaSMS, front proxy and back end: encrypted sends, callbacks, the status by `msgid`, and the account's limits.
 
-The envelope is judged as the document has it: AES-256-GCM with the timestamp as associated data, at most five minutes
-off, and an iv that is new. Nothing documents what refusals look like: here an HTTP status that says what it is, the
-same number as `code`, and English words. A callback's address is the one that the send gave; nothing signs it.
+The envelope is validated as documented: AES-256-GCM with the timestamp as associated data, at most five minutes off,
+and a new iv. Error responses are not documented; here they have a fitting HTTP status, the same number as `code`, and
+an English text. A callback goes to the URL in the send request, and is not signed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ IV_BYTES, TAG_BYTES = 12, 16
 PRICE: Final = 0.048
 SENT: Final = "SENT"
 KEYWORDS: Final[Mapping[str, str]] = {"sent": SENT, "delivered": "DELIVERED", "undelivered": "UNDELIVERED"}
-"""Only DELIVERED is documented."""
+"""The gateway's status keywords; only DELIVERED is documented."""
 
 _URL: Final = re.compile(r"https?://[!-~]+")
 _T = TypeVar("_T")
@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class KedasmsMessage:
-    """A text that the gateway took. A send is answered with `task_id`; callbacks and the status speak of `msgid`."""
+    """An accepted message; a send returns its `task_id`, callbacks and the status have its `msgid`."""
 
     task_id: str
     msgid: str
@@ -55,7 +55,7 @@ class KedasmsMessage:
 
 
 class _Envelope(Struct, rename="camel", forbid_unknown_fields=True):
-    """What travels in clear."""
+    """The plain members of a send request."""
 
     api_key: str
     timestamp: int
@@ -64,7 +64,7 @@ class _Envelope(Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class _Message(Struct, rename="camel", forbid_unknown_fields=True):
-    """What is sealed."""
+    """The encrypted members of a send request."""
 
     country_code: Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z")]
     phone_numbers: Annotated[list[str], Meta(min_length=1)]
@@ -75,7 +75,7 @@ class _Message(Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class _Limits(Struct, rename="camel", forbid_unknown_fields=True):
-    """What PUT limits takes; money is a number."""
+    """The body of `PUT limits`; money is a JSON number."""
 
     api_key: str
     alert_threshold: Annotated[float, Meta(ge=0, le=1)]
@@ -85,26 +85,32 @@ class _Limits(Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class _Refused(Exception):
-    """The request is refused: an HTTP status, and words."""
+    """The request is rejected, with an HTTP status and a text."""
 
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
         self.status = status
-        self.why = why
+        self.text = text
 
 
 def refusal(status: int, message: str, *, code: str | None = None, headers: dict[str, str] | None = None) -> Respond:
-    """Make the behaviour of a gateway that answers so and sends nothing; `code` is else the status."""
+    """Return the behaviour that rejects a request with `status`; `code` is the status by default."""
     body = msgspec.json.encode({"code": str(status) if code is None else code, "message": message})
     return Respond(SimulatorResponse(body, status, {"Content-Type": JSON} | (headers or {})))
 
 
 class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
-    """One account. `messages` is what was taken, oldest first; `plaintexts` what was in the envelopes, as bytes.
+    """One account.
 
-    `receipts` are told at the address that the message came with, once: no document has a repetition for a callback
-    that failed. A reason is the keyword itself. `statuses` is what was told last, by `msgid`. `limits` is what was put
-    last. `funds` is the balance in USD; None: endless. `reuses_iv`: an iv that came before is taken again.
+    Receipts go to the callback URL of the message, without retries: no document mentions any. The `reason` of a
+    scripted receipt is the status keyword.
+
+    Attributes:
+        messages: The accepted messages, oldest first.
+        plaintexts: The decrypted payloads of the envelopes.
+        statuses: The last reported status, by `msgid`.
+        limits: The limits that were set last.
+        funds: The balance in USD; None is unlimited.
     """
 
     def __init__(
@@ -116,7 +122,15 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
         funds: float | None = None,
         reuses_iv: bool = False,
     ) -> None:
-        """Answer to `api_key` and `encryption_key`; `clock` is the gateway's, in Unix seconds."""
+        """Create an account.
+
+        Args:
+            api_key: The key in every request.
+            encryption_key: The AES-256 key.
+            clock: The gateway's Unix time in seconds.
+            funds: The balance in USD; None is unlimited.
+            reuses_iv: Accept an iv that was used before.
+        """
         super().__init__()
         self.messages: list[KedasmsMessage] = []
         self.plaintexts: list[bytes] = []
@@ -128,10 +142,10 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
         self._clock = clock
         self._reuses_iv = reuses_iv
         self._ivs: set[bytes] = set()
-        self._told_at: dict[str, datetime] = {}
+        self._reported_at: dict[str, datetime] = {}
 
     def answer(self, request: Request) -> SimulatorResponse:
-        """Take a message, tell a status or set the limits, or say why not; every answer has the gateway's time."""
+        """Send messages, return a status or set the limits; every response has the gateway's time in `Date`."""
         try:
             match request.method, request.path:
                 case "POST", "/api/sms/send":
@@ -144,39 +158,39 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
                     raise _Refused(404, "Not found")
             status = 200
         except _Refused as refused:
-            members, status = {"code": str(refused.status), "message": refused.why}, refused.status
+            members, status = {"code": str(refused.status), "message": refused.text}, refused.status
         headers = {"Content-Type": JSON, "Date": formatdate(self._clock(), usegmt=True)}
         return SimulatorResponse(msgspec.json.encode(members), status, headers)
 
     def receipt_url(self, message: KedasmsMessage) -> str:
-        """Give the address that the send named."""
+        """Return the callback URL of the send request."""
         return message.callback_url
 
-    def build_webhook(self, message: KedasmsMessage, told: ScriptedReceipt) -> Webhook:
-        """Write the callback, and let the status by `msgid` say the same from now on."""
-        status = KEYWORDS[told.say] if told.reason is None else str(told.reason)
+    def build_webhook(self, message: KedasmsMessage, receipt: ScriptedReceipt) -> Webhook:
+        """Build the callback, and set the status by `msgid` to the same."""
+        status = KEYWORDS[receipt.status] if receipt.reason is None else str(receipt.reason)
         self.statuses[message.msgid] = status
-        self._told_at[message.msgid] = datetime.fromtimestamp(self._clock(), UTC)
+        self._reported_at[message.msgid] = datetime.fromtimestamp(self._clock(), UTC)
         return Webhook(self.callback(message, status), JSON)
 
     def callback(self, message: KedasmsMessage, status: str) -> bytes:
-        """Write the body of a callback as the document shows it."""
-        return msgspec.json.encode(self._known(message, status) | {"cost": "0.05"})
+        """Return the body of a callback as documented."""
+        return msgspec.json.encode(self._status_members(message, status) | {"cost": "0.05"})
 
-    def _known(self, message: KedasmsMessage, status: str) -> dict[str, str]:
-        """Say what is known of a message; only of a delivered one the document shows when."""
-        known = {"msgid": message.msgid, "status": status, "recipient": message.to, "sender": message.sender}
-        known["sent_time"] = _time(message.at)
+    def _status_members(self, message: KedasmsMessage, status: str) -> dict[str, str]:
+        """Return the members of a status; only a delivered message has `delivered_time`, as documented."""
+        members = {"msgid": message.msgid, "status": status, "recipient": message.to, "sender": message.sender}
+        members["sent_time"] = _format_time(message.at)
         if status == KEYWORDS["delivered"]:
-            known["delivered_time"] = _time(self._told_at.get(message.msgid, message.at))
-        return known
+            members["delivered_time"] = _format_time(self._reported_at.get(message.msgid, message.at))
+        return members
 
     def _send(self, request: Request) -> dict[str, Any]:
         envelope = _read(request, _Envelope)
         self._check_key(envelope.api_key)
         if abs(self._clock() - envelope.timestamp) > WINDOW_SECONDS:
             raise _Refused(400, "Timestamp is outside the allowed window")
-        plaintext = self._opened(envelope)
+        plaintext = self._decrypt(envelope)
         try:
             message = msgspec.json.decode(plaintext, type=_Message)
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
@@ -186,14 +200,14 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
         numbers = [_e164(number, message.country_code) for number in message.phone_numbers]
         self._charge(len(numbers))
         self.plaintexts.append(plaintext)
-        return self._taken(numbers, message)
+        return self._accept(numbers, message)
 
-    def _opened(self, envelope: _Envelope) -> bytes:
+    def _decrypt(self, envelope: _Envelope) -> bytes:
         try:
             iv = base64.b64decode(envelope.iv, validate=True)
             cipher_text = base64.b64decode(envelope.cipher_text, validate=True)
         except (binascii.Error, ValueError):
-            raise _Refused(400, "iv and cipherText have to be base64") from None
+            raise _Refused(400, "iv and cipherText must be base64") from None
         if len(iv) != IV_BYTES or len(cipher_text) <= TAG_BYTES:
             raise _Refused(400, "iv or cipherText has a wrong length")
         try:
@@ -222,12 +236,14 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
         today = datetime.fromtimestamp(self._clock(), UTC).date()
         return sum(message.at.date() == today for message in self.messages)
 
-    def _taken(self, numbers: Sequence[str], wanted: _Message) -> dict[str, Any]:
+    def _accept(self, numbers: Sequence[str], payload: _Message) -> dict[str, Any]:
         at = datetime.fromtimestamp(self._clock(), UTC)
         task_id = f"{at:%Y%m%d}-{len(self.plaintexts):04}"
         for number in numbers:
             msgid = f"msg_{len(self.messages) + 1:012x}"
-            message = KedasmsMessage(task_id, msgid, number, wanted.content, wanted.sender_id, wanted.callback_url, at)
+            message = KedasmsMessage(
+                task_id, msgid, number, payload.content, payload.sender_id, payload.callback_url, at
+            )
             self.messages.append(message)
             self.statuses[msgid] = SENT
             self.schedule_receipts(message)
@@ -236,12 +252,12 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
         return {"code": "0", "message": "Success", "data": data}
 
     def _status(self, request: Request) -> dict[str, Any]:
-        asked = parse_qs(request.query).get("msgid", [])
-        message = next((one for one in self.messages if [one.msgid] == asked), None)
+        msgids = parse_qs(request.query).get("msgid", [])
+        message = next((one for one in self.messages if [one.msgid] == msgids), None)
         if message is None:
             raise _Refused(404, "Message not found")
-        known = self._known(message, self.statuses[message.msgid])
-        return {"success": True, "data": known | {"message": message.text}, "code": 200}
+        status = self._status_members(message, self.statuses[message.msgid])
+        return {"success": True, "data": status | {"message": message.text}, "code": 200}
 
     def _set_limits(self, request: Request) -> dict[str, Any]:
         limits = _read(request, _Limits)
@@ -257,19 +273,19 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
 def _read(request: Request, kind: type[_T]) -> _T:
     media_type = request.headers.get("content-type", "")
     if media_type.partition(";")[0].strip().lower() != JSON:
-        raise _Refused(415, f"Content-Type has to be {JSON}")
+        raise _Refused(415, f"Content-Type must be {JSON}")
     try:
         return msgspec.json.decode(request.body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise _Refused(400, f"Invalid payload: {problem}") from None
 
 
-def _time(at: datetime) -> str:
+def _format_time(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _e164(number: str, country: str) -> str:
-    """Read a national number: digits as they follow the country code, of that very country."""
+    """Convert a national number (the digits after the country code) of `country` to E.164."""
     try:
         found = parse(number, country)
     except PhoneInvalid:

@@ -1,7 +1,7 @@
-"""A port on loopback that is taken, left and taken again: what a gateway that goes down and comes back looks like.
+"""A port on loopback that a simulator can close and reopen, as a gateway does that goes down and comes back.
 
-It can be bound before there is an event loop, so that who starts several of them knows every address, and hears of a
-port that somebody else has, before anything runs.
+It can be bound before there is an event loop, so that the sandbox knows the addresses of all its gateways, and finds
+a port that is in use, before it starts any of them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ BACKLOG: Final = 1024
 
 
 class ListeningPort:
-    """Where one server listens; `number` is 0 until it has a port, which it keeps."""
+    """The port of one server; `number` is 0 until it is bound, and constant afterwards."""
 
     def __init__(self, connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]) -> None:
-        """Give every connection to `connected`."""
+        """Call `connected` for each connection."""
         self.number = 0
         self._connected = connected
         self._wanted = False
@@ -32,30 +32,34 @@ class ListeningPort:
 
     @property
     def listening(self) -> bool:
-        """Whether a connection would be taken now."""
+        """True if a connection is accepted now."""
         return self._server is not None
 
     def bind(self, number: int = 0) -> None:
-        """Take the port `number`; 0: the one that it had before, or else any that is free. Raises OSError."""
+        """Bind the port `number`; 0 is the port that it had before, or else any free port.
+
+        Raises:
+            OSError: The port is in use.
+        """
         self._bound = socket.create_server((LOOPBACK, number or self.number), backlog=BACKLOG)
         self.number = self._bound.getsockname()[1]
 
     async def open(self, number: int = 0) -> None:
-        """Listen on what is bound, or on the port `number`, as `bind` takes it."""
+        """Listen on the bound port, or bind `number` first, as `bind` does."""
         if self._bound is None:
             self.bind(number)
         self._wanted = True
         await self._listen()
 
-    def leave(self) -> None:
-        """Listen no more; connections that there are stay."""
+    def stop_listening(self) -> None:
+        """Refuse new connections; open connections stay open."""
         self._wanted = False
         if self._server is not None:
             self._server.close()
             self._server = None
 
-    def come_back(self) -> bool:
-        """Listen again, in a moment; False: somebody else has the port now."""
+    def resume_listening(self) -> bool:
+        """Start to listen again; return False if another process has the port now."""
         self._wanted = True
         if self._server is None and self._opening is None:
             try:
@@ -66,8 +70,8 @@ class ListeningPort:
         return True
 
     async def close(self) -> None:
-        """Leave it, also when it was only bound, or is just coming back."""
-        self.leave()
+        """Stop listening and release the port, also if it is only bound or is being reopened."""
+        self.stop_listening()
         if self._opening is not None:
             await self._opening
         if self._bound is not None:
@@ -79,4 +83,4 @@ class ListeningPort:
         self._server = await asyncio.start_server(self._connected, sock=bound, limit=MAX_HEAD_BYTES, backlog=BACKLOG)
         self._opening = None
         if not self._wanted:
-            self.leave()
+            self.stop_listening()

@@ -1,12 +1,12 @@
-"""Aurora SendCloud, `/smsapi/send`: by parameters as Aurora documents it, or signed as sendcloud.net does.
+"""Aurora SendCloud, `/smsapi/send`: with a key as Aurora documents it, or signed as sendcloud.net documents it.
 
-It is stricter than the real one: an unknown parameter, one that stands twice and a form that is not encoded as a form
-get HTTP 400 and a line that says why, so that an integration that passes it passes there. What the gateway itself
-refuses gets HTTP 200 and its code, but for an unknown key, which the vendor's own sample expects as HTTP 401.
+The simulator is stricter than the gateway: an unknown or duplicate parameter, or a wrongly encoded form, gets HTTP 400
+and the reason as text, so that an integration that passes here works there. A request that the gateway rejects gets
+HTTP 200 and the documented code; an unknown key gets HTTP 401, which the vendor's sample expects.
 
-A `sendRequestId` is worked on once within an hour; a repetition gets the same answer, word for word. Events are told
-to the one address that the account has (`hook_url`), again and again by the documented schedule until the answer is
-200; the same bytes each time. `hooks` writes them, also for a test that sends them by hand.
+A `sendRequestId` is processed once in an hour; a repeated request gets the same response. Webhooks go to the one URL
+of the account (`webhook_url`), and are retried with the same bytes by the documented schedule until the response is
+200. `webhooks` builds them, also for tests that send them themselves.
 """
 
 from __future__ import annotations
@@ -20,30 +20,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
-from urllib.parse import unquote_to_bytes
 
 from otp_service.sandbox.simulators.http_server import Request, Respond, SimulatorResponse
 from otp_service.sandbox.simulators.receipt_sender import ReceiptSender, ScriptedReceipt, Webhook
-from otp_service.sandbox.simulators.sendcloud_webhooks import ANSWER_SECONDS, RETRIES_AFTER_SECONDS, Form, WebhookWriter
+from otp_service.sandbox.simulators.sendcloud_requests import (
+    MAX_REFERENCE_CHARS,
+    InvalidRequest,
+    check_reference,
+    parse_fields,
+)
+from otp_service.sandbox.simulators.sendcloud_webhooks import (
+    ANSWER_SECONDS,
+    RETRIES_AFTER_SECONDS,
+    Form,
+    WebhookBuilder,
+)
 
 __all__ = ["SendcloudMessage", "SendcloudSimulator", "refusal"]
 
-FORM: Final = "application/x-www-form-urlencoded"
-REMEMBERED_SECONDS: Final = 3600
+DEDUPLICATION_SECONDS: Final = 3600
 CLOCK_WINDOW_SECONDS: Final = 60
-LONGEST_VALUE: Final = 32
-LONGEST_REFERENCE: Final = 128
-MOST_NUMBERS: Final = 2000
-INTERNATIONAL: Final = "2"
-OTHER_REASON: Final = 590
-OWN_REASONS: Final = range(410, 470)
-"""Of an event's codes, those that say what the platform itself held back: it never came to a carrier."""
+MAX_VARIABLE_CHARS: Final = 32
+MAX_NUMBERS: Final = 2000
+INTERNATIONAL_TYPE: Final = "2"
+UNSPECIFIED_FAILURE: Final = 590
+PLATFORM_FAILURES: Final = range(410, 470)
+"""The codes of messages that the platform itself suppressed: they never reached a carrier."""
 
 _EVENTS: Final[Mapping[Form, Mapping[str, str]]] = {
-    "json": {"sent": "Requested", "delivered": "Delivered", "undelivered": "Failed", "held": "Suppressed"},
-    "form": {"sent": "request", "delivered": "deliver", "undelivered": "delivererror", "held": "workererror"},
+    "json": {"sent": "Requested", "delivered": "Delivered", "undelivered": "Failed", "suppressed": "Suppressed"},
+    "form": {"sent": "request", "delivered": "deliver", "undelivered": "delivererror", "suppressed": "workererror"},
 }
-"""Aurora's page names events otherwise than the classic one, which shows forms."""
+"""Aurora's page (JSON) and the classic one (forms) use different event names."""
 
 _PARAMETERS: Final = {
     "parameters": frozenset({"smsUser", "smsKey", "senderID", "sendRequestId", "timestamp", "customArgs"}),
@@ -52,12 +60,11 @@ _PARAMETERS: Final = {
 }  # fmt: skip
 _MODES: Final = {"template": frozenset({"templateId", "phone", "vars"}), "text": frozenset({"to", "message"})}
 _NUMBER: Final = {"parameters": re.compile(r"\+?[1-9][0-9]{7,14}"), "signature": re.compile(r"[1-9][0-9]{7,14}")}
-_ENCODED: Final = re.compile(r"(?:[A-Za-z0-9&=._~+*-]|%[0-9A-F]{2})*")
 
 
 @dataclass(frozen=True, slots=True)
 class SendcloudMessage:
-    """A text that the gateway took. `values` are the template's; `text` is that of mode text."""
+    """An accepted message: `values` are the template's variables, `text` the text of a message without template."""
 
     sms_id: str
     to: str
@@ -69,12 +76,8 @@ class SendcloudMessage:
     at: datetime
 
 
-class _NotARequest(Exception):
-    """It is none of this interface's; says why."""
-
-
 class _Refused(Exception):
-    """The gateway says no, with its code."""
+    """The gateway rejects the request with its own code."""
 
     def __init__(self, code: int, status: int = 200) -> None:
         super().__init__(code)
@@ -83,16 +86,18 @@ class _Refused(Exception):
 
 
 def refusal(code: int, *, result: bool = False, status: int = 200, info: Mapping[str, Any] | None = None) -> Respond:
-    """Make the behaviour of a gateway that answers with `code` and sends nothing."""
+    """Return the behaviour that rejects a request with `code`."""
     return Respond(_reply(code, info or {}, result=result, status=status))
 
 
 class SendcloudSimulator(ReceiptSender[SendcloudMessage]):
-    """One account, with `templates`: approved numbers and the variables that each of them has.
+    """One account.
 
-    `messages` is what was taken, oldest first. Numbers (digits) in `refused` are refused one by one, with these words
-    as the reason, in a 312 (or a 311 where others of the same request were taken). `receipts` are told at `hook_url`
-    in the `form` of one page or the other; the seconds between tries are the documented ones times `retry_factor`.
+    Attributes:
+        messages: The accepted messages, oldest first.
+        webhook_url: The URL for receipts; "" sends none.
+        form: The encoding of webhooks.
+        webhooks: Builds webhooks.
     """
 
     answer_seconds = ANSWER_SECONDS
@@ -108,48 +113,63 @@ class SendcloudSimulator(ReceiptSender[SendcloudMessage]):
         refused: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
         milliseconds: bool = False,
-        hook_url: str = "",
+        webhook_url: str = "",
         form: Form = "json",
         retry_factor: float = 1.0,
     ) -> None:
-        """Answer to `sms_user` and `sms_key`; `milliseconds`: what a signed request's timestamp counts."""
+        """Create an account.
+
+        Args:
+            sms_user: The account's API user.
+            sms_key: Its key.
+            auth: How requests are authenticated.
+            app_key: The key that signs webhooks.
+            templates: The variables of each approved template, by its id.
+            refused: The error text for numbers (digits) that are rejected one by one: code 312, or 311 if other
+                numbers of the request are accepted.
+            clock: The gateway's Unix time in seconds.
+            milliseconds: The timestamp of a signed request is in milliseconds.
+            webhook_url: The URL for receipts.
+            form: The encoding of webhooks.
+            retry_factor: Multiplies the documented delays between retries.
+        """
         super().__init__([seconds * retry_factor for seconds in RETRIES_AFTER_SECONDS])
         self.messages: list[SendcloudMessage] = []
-        self.hook_url = hook_url
+        self.webhook_url = webhook_url
         self.form = form
-        self.hooks = WebhookWriter(app_key, sms_user)
+        self.webhooks = WebhookBuilder(app_key, sms_user)
         self._user, self._key, self._auth = sms_user, sms_key, auth
         self._templates = {1234: frozenset({"code"})} if templates is None else templates
         self._refused = refused or {}
         self._clock = clock
         self._unit = 1000 if milliseconds else 1
-        self._answered: dict[str, tuple[float, SimulatorResponse]] = {}
+        self._responses: dict[str, tuple[float, SimulatorResponse]] = {}
 
     def answer(self, request: Request) -> SimulatorResponse:
-        """Take a message, or say why not."""
+        """Send messages."""
         if request.path != "/smsapi/send":
-            return _plain(404, "only /smsapi/send is here")
+            return _text_response(404, "Use /smsapi/send.")
         try:
-            fields = _fields(request)
+            fields = parse_fields(request)
             if unknown := fields.keys() - _PARAMETERS[self._auth] - _MODES[_mode(fields)]:
-                raise _NotARequest(f"unknown: {', '.join(sorted(unknown))}")
+                raise InvalidRequest(f"Unknown parameters: {', '.join(sorted(unknown))}")
             self._authenticate(fields)
-            return self._once(fields)
-        except _NotARequest as problem:
-            return _plain(400, str(problem))
+            return self._send_once(fields)
+        except InvalidRequest as problem:
+            return _text_response(400, str(problem))
         except _Refused as refused:
             return _reply(refused.code, {}, result=False, status=refused.status)
 
     def receipt_url(self, message: SendcloudMessage) -> str:
-        """Give the account's address: a send names none."""
+        """Return the account's URL: a send request names none."""
         del message
-        return self.hook_url
+        return self.webhook_url
 
-    def build_webhook(self, message: SendcloudMessage, told: ScriptedReceipt) -> Webhook:
-        """Write an event; what the platform itself held back has another name than what a carrier refused."""
-        reason = int(told.reason or OTHER_REASON) if told.say == "undelivered" else None
-        event = _EVENTS[self.form]["held" if reason in OWN_REASONS else told.say]
-        return self.hooks.write(
+    def build_webhook(self, message: SendcloudMessage, receipt: ScriptedReceipt) -> Webhook:
+        """Build an event; a message that the platform suppressed has another event than one that a carrier refused."""
+        reason = int(receipt.reason or UNSPECIFIED_FAILURE) if receipt.status == "undelivered" else None
+        event = _EVENTS[self.form]["suppressed" if reason in PLATFORM_FAILURES else receipt.status]
+        return self.webhooks.build(
             event,
             at=self._clock(),
             sms_id=message.sms_id,
@@ -179,18 +199,18 @@ class SendcloudSimulator(ReceiptSender[SendcloudMessage]):
         pairs = [f"{name}={fields[name]}" for name in sorted(fields) if name != "signature"]
         return hashlib.md5("&".join([self._key, *pairs, self._key]).encode(), usedforsecurity=False).hexdigest()
 
-    def _once(self, fields: Mapping[str, str]) -> SimulatorResponse:
+    def _send_once(self, fields: Mapping[str, str]) -> SimulatorResponse:
         request_id, now = fields.get("sendRequestId", ""), self._clock()
-        if len(request_id) > LONGEST_REFERENCE:
-            raise _NotARequest("sendRequestId is longer than 128")
-        at, reply = self._answered.get(request_id, (0.0, None))
-        if request_id and reply is not None and now - at < REMEMBERED_SECONDS:
-            return reply
-        reply = self._work(fields)
-        self._answered[request_id] = (now, reply)
-        return reply
+        if len(request_id) > MAX_REFERENCE_CHARS:
+            raise InvalidRequest("sendRequestId must have at most 128 characters.")
+        at, response = self._responses.get(request_id, (0.0, None))
+        if request_id and response is not None and now - at < DEDUPLICATION_SECONDS:
+            return response
+        response = self._send(fields)
+        self._responses[request_id] = (now, response)
+        return response
 
-    def _work(self, fields: Mapping[str, str]) -> SimulatorResponse:
+    def _send(self, fields: Mapping[str, str]) -> SimulatorResponse:
         template = _mode(fields) == "template"
         values = self._values(fields) if template else {}
         if not template and not fields["message"]:
@@ -198,20 +218,20 @@ class SendcloudSimulator(ReceiptSender[SendcloudMessage]):
         numbers = (fields.get("phone" if template else "to") or "").split(",")
         if numbers == [""]:
             raise _Refused(411)
-        if len(numbers) > MOST_NUMBERS:
-            raise _NotARequest(f"more than {MOST_NUMBERS} numbers")
+        if len(numbers) > MAX_NUMBERS:
+            raise InvalidRequest(f"Send at most {MAX_NUMBERS} numbers.")
         if not all(map(_NUMBER[self._auth].fullmatch, numbers)):
             raise _Refused(412)
         if len(set(numbers)) < len(numbers):
             raise _Refused(413)
-        if self._auth == "signature" and template and fields.get("msgType", "0") != INTERNATIONAL:
-            raise _Refused(412)  # mainland China only, and those are 11 digits without a country
+        if self._auth == "signature" and template and fields.get("msgType", "0") != INTERNATIONAL_TYPE:
+            raise _Refused(412)  # mainland China only: 11 digits without a country code
         for name in ("customArgs", "tag"):
-            _checked_reference(fields.get(name, "{}"))
-        return self._take([number.lstrip("+") for number in numbers], fields, values)
+            check_reference(fields.get(name, "{}"))
+        return self._accept([number.lstrip("+") for number in numbers], fields, values)
 
     def _values(self, fields: Mapping[str, str]) -> dict[str, str]:
-        """Read the variables as the template wants them, or refuse."""
+        """Return the variables of the template, or reject them."""
         if not fields.get("templateId"):
             raise _Refused(433)
         names = self._templates.get(int(fields["templateId"])) if fields["templateId"].isdigit() else None
@@ -226,12 +246,12 @@ class SendcloudSimulator(ReceiptSender[SendcloudMessage]):
         values = {name.strip("%"): value for name, value in values.items()}
         if values.keys() != names or any("http" in value for value in values.values()):
             raise _Refused(441)
-        if any(len(value) > LONGEST_VALUE for value in values.values()):
+        if any(len(value) > MAX_VARIABLE_CHARS for value in values.values()):
             raise _Refused(483)
         return values
 
-    def _take(self, numbers: list[str], fields: Mapping[str, str], values: dict[str, str]) -> SimulatorResponse:
-        taken, items = [], []
+    def _accept(self, numbers: list[str], fields: Mapping[str, str], values: dict[str, str]) -> SimulatorResponse:
+        accepted, items = [], []
         for number in numbers:
             if reason := self._refused.get(number):
                 items.append({"phone": number, "vars": values, "message": reason})
@@ -248,47 +268,15 @@ class SendcloudSimulator(ReceiptSender[SendcloudMessage]):
             )
             self.messages.append(message)
             self.schedule_receipts(message)
-            taken.append(message.sms_id)
+            accepted.append(message.sms_id)
         if not items:
-            return _reply(200, {"successCount": len(taken), "smsIds": taken})
-        info = {"successCount": len(taken), "failedCount": len(items), "items": items, "smsIds": taken}
-        return _reply(311 if taken else 312, info, result=bool(taken))
+            return _reply(200, {"successCount": len(accepted), "smsIds": accepted})
+        info = {"successCount": len(accepted), "failedCount": len(items), "items": items, "smsIds": accepted}
+        return _reply(311 if accepted else 312, info, result=bool(accepted))
 
 
 def _mode(fields: Mapping[str, str]) -> str:
     return "text" if "message" in fields else "template"
-
-
-def _checked_reference(text: str) -> None:
-    try:
-        fits = len(text) <= LONGEST_REFERENCE and isinstance(json.loads(text), dict)
-    except ValueError:
-        fits = False
-    if not fits:
-        raise _NotARequest("customArgs is no JSON object of at most 128 characters")
-
-
-def _fields(request: Request) -> dict[str, str]:
-    """Read a POST's form, or a GET's query."""
-    if request.method == "POST":
-        if request.query or request.headers.get("content-type", "").split(";")[0].strip().lower() != FORM:
-            raise _NotARequest("a POST has a form, and no query")
-        encoded = request.body.decode("latin-1")
-    elif request.method == "GET":
-        encoded = request.query
-    else:
-        raise _NotARequest(f"{request.method}; allowed: GET and POST")
-    if not _ENCODED.fullmatch(encoded):
-        raise _NotARequest("what is not a letter, a digit or -._~* is %XX in a form")
-    fields: dict[str, str] = {}
-    for name, _, value in (pair.partition("=") for pair in encoded.split("&")):
-        if name in fields:
-            raise _NotARequest(f"{name} stands twice")
-        try:
-            fields[name] = unquote_to_bytes(value.replace("+", " ")).decode()
-        except UnicodeDecodeError:
-            raise _NotARequest(f"{name} is not UTF-8") from None
-    return fields
 
 
 def _reply(code: int, info: Mapping[str, Any], *, result: bool = True, status: int = 200) -> SimulatorResponse:
@@ -296,5 +284,5 @@ def _reply(code: int, info: Mapping[str, Any], *, result: bool = True, status: i
     return SimulatorResponse(json.dumps(body).encode(), status, {"Content-Type": "application/json;charset=UTF-8"})
 
 
-def _plain(status: int, why: str) -> SimulatorResponse:
-    return SimulatorResponse(why.encode(), status, {"Content-Type": "text/plain;charset=utf-8"})
+def _text_response(status: int, text: str) -> SimulatorResponse:
+    return SimulatorResponse(text.encode(), status, {"Content-Type": "text/plain;charset=utf-8"})

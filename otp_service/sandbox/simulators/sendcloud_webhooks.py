@@ -1,8 +1,7 @@
-"""SMSHook's calls, as the vendor's two pages show them, to be sent whenever and however a test wants.
+"""The webhooks of SendCloud (SMSHook), as the vendor's two pages show them.
 
-A `Hook` is bytes: sent twice it is a doubled one, sent after another an out-of-order one, and one made with an older
-`at` a late one. `forged` signs with a key that is not the account's. When the gateway sends them by itself is in
-`sendcloud`, how in `receipts`.
+A `Webhook` is bytes, so a test can send it twice, out of order, or late (with an older `at`). `forged` signs it with
+a key that is not the account's. `sendcloud` decides when the gateway sends them, `receipt_sender` how.
 """
 
 from __future__ import annotations
@@ -18,35 +17,34 @@ from urllib.parse import urlencode
 
 from otp_service.sandbox.simulators.receipt_sender import Webhook, send_webhook
 
-__all__ = ["ANSWER_SECONDS", "RETRIES_AFTER_SECONDS", "Form", "Webhook", "WebhookWriter", "send_webhook"]
+__all__ = ["ANSWER_SECONDS", "RETRIES_AFTER_SECONDS", "Form", "Webhook", "WebhookBuilder", "send_webhook"]
 
 Form = Literal["json", "form"]
 
 RETRIES_AFTER_SECONDS: Final = (180, 600, 1800, 3600, 6 * 3600, 12 * 3600, 24 * 3600)
-"""From one try to the next, while the answer is not 200."""
+"""The delays between attempts while the response is not 200."""
 
 ANSWER_SECONDS: Final = 3.0
-"""A receiver that takes longer is tried again."""
+"""The timeout of a request; it is retried after that."""
 
 TOKEN_LENGTH: Final = 50
 EVENT_TYPES: Final = {
     "request": 1, "Requested": 1, "deliver": 2, "Delivered": 20, "workererror": 4, "Suppressed": 4,
     "delivererror": 5, "Failed": 5, "reply": 6, "templateVerify": 8, "Template Verify": 8,
 }  # fmt: skip
-"""Both editions' names: the classic ones are lower case."""
+"""The event names of both pages; the classic ones are in lower case."""
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 
 
-class WebhookWriter:
-    """Writes hooks of one account."""
+class WebhookBuilder:
+    """Builds the webhooks of one account."""
 
     def __init__(self, app_key: str, sms_user: str = "acme_sms") -> None:
-        """Sign with `app_key`."""
         self._app_key = app_key
         self._sms_user = sms_user
 
-    def write(
+    def build(
         self,
         event: str,
         *,
@@ -58,10 +56,17 @@ class WebhookWriter:
         forged: bool = False,
         **changed: Any,
     ) -> Webhook:
-        """Write one event of `at` (Unix seconds); `changed` replaces fields, and takes out those that are None.
+        """Build the webhook of one event.
 
-        `sms_id` ends with `$<number>`, as the gateway writes it; `custom_args` is echoed: as an object in JSON, as
-        text in a form.
+        Args:
+            event: The event's name on one of the two pages.
+            at: The event's Unix time in seconds.
+            sms_id: The gateway's message id; it ends with `$<number>`.
+            custom_args: The `customArgs` of the send request, as JSON.
+            status_code: The error code of a failure.
+            form: The encoding of the body.
+            forged: Sign with a wrong key.
+            **changed: Fields to replace; a value of None removes the field.
         """
         timestamp, token = int(at * 1000), "".join(secrets.choice(_ALPHABET) for _ in range(TOKEN_LENGTH))
         key = "not the account's" if forged else self._app_key
@@ -77,14 +82,14 @@ class WebhookWriter:
             "signature": sign(key, timestamp, token),
             "customArgs": json.loads(custom_args),
             "msgCount": 1,
-            **self._about(event, sms_id, status_code),
+            **self._message_fields(event, sms_id, status_code),
         }
         kept = {name: value for name, value in {**fields, **changed}.items() if value is not None}
-        return _form(kept) if form == "form" else Webhook(json.dumps(kept).encode(), "application/json")
+        return _encode_form(kept) if form == "form" else Webhook(json.dumps(kept).encode(), "application/json")
 
     @staticmethod
-    def _about(event: str, sms_id: str, status_code: int | None) -> dict[str, Any]:
-        """Say which message: a request's id and number are lists as JSON in strings, a failure has no number."""
+    def _message_fields(event: str, sms_id: str, status_code: int | None) -> dict[str, Any]:
+        """Return the fields that identify the message: lists as JSON strings for a request, no number for a failure."""
         number = sms_id.partition("$")[2]
         if event.lower().startswith("request"):
             return {"smsIds": json.dumps([sms_id]), "phones": json.dumps([number])}
@@ -97,11 +102,11 @@ class WebhookWriter:
 
 
 def sign(app_key: str, timestamp: int, token: str) -> str:
-    """Sign as the vendor's samples do: the body is not in it."""
+    """Return the signature as the vendor's samples compute it; it does not cover the body."""
     return hmac.new(app_key.encode(), f"{timestamp}{token}".encode(), hashlib.sha256).hexdigest()
 
 
-def _form(fields: dict[str, Any]) -> Webhook:
-    """Write a form: what is not text or a number goes as JSON in a string."""
+def _encode_form(fields: dict[str, Any]) -> Webhook:
+    """Encode a form; lists and objects become JSON strings."""
     plain = {name: json.dumps(value) if isinstance(value, dict | list) else value for name, value in fields.items()}
     return Webhook(urlencode(plain).encode(), "application/x-www-form-urlencoded")

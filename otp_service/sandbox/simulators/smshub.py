@@ -1,8 +1,8 @@
-"""CSU SMS Hub: `/Login` gives a token as a JSON string, `/TextMessages` takes a text for it.
+"""CSU SMS Hub: `/Login` returns a token as a JSON string, `/TextMessages` accepts a message with that token.
 
-What the hub's own samples leave open is an option here: the form of the login, the form of the header, and the queue
-that holds texts back. A text that waits for its turn is sent also when its caller has gone, as with the real one.
-Errors look as ASP.NET writes them; no document has them.
+What the hub's samples leave open is an option: the format of the login, the format of the `Authorization` header, and
+a queue that limits the rate. As at the real hub, a queued message is sent even if the client has disconnected. No
+document shows error responses; here they look as ASP.NET writes them.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from otp_service.sandbox.simulators.http_server import Request, Respond, Simulat
 __all__ = ["LIFETIME_SECONDS", "SmshubMessage", "SmshubSimulator", "refusal"]
 
 LIFETIME_SECONDS: Final = 15_724_800
-"""182 days, as in the token that the hub's page shows."""
+"""182 days, as in the sample token on the hub's page."""
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
-SIGNING_KEY: Final = "only the hub knows what it signs with"
+SIGNING_KEY: Final = "only the hub knows its signing key"
 ISSUER: Final = "http://localhost:50191"
 _NUMBER: Final = re.compile(r"[1-9][0-9]{7,14}")
 
 
 @dataclass(frozen=True, slots=True)
 class SmshubMessage:
-    """A text that the hub took: digits with the country code, and when it was its turn."""
+    """An accepted message: digits with the country code, and the time at which it left the queue."""
 
     to: str
     text: str
@@ -44,33 +44,29 @@ class SmshubMessage:
 
 
 class _Credentials(Struct, forbid_unknown_fields=True):
-    """What a login says."""
+    """The body of a login."""
 
     sid: str = msgspec.field(name="ProgramSID")
     key: str = msgspec.field(name="ProgramKey")
 
 
-class _Text(Struct, forbid_unknown_fields=True):
-    """What is to be sent."""
+class _Message(Struct, forbid_unknown_fields=True):
+    """The body of a send request."""
 
-    message: Annotated[str, Meta(min_length=1)] = msgspec.field(name="Message")
+    text: Annotated[str, Meta(min_length=1)] = msgspec.field(name="Message")
     phone: str = msgspec.field(name="PhoneNumber")
     program_id: str = msgspec.field(name="ProgramId", default="")
     date_sent: str = msgspec.field(name="DateSent", default="")
 
 
 def refusal(status: int, message: str = "An error has occurred.", headers: dict[str, str] | None = None) -> Respond:
-    """Make the behaviour of a hub that answers so and sends nothing."""
+    """Return the behaviour that rejects a request with `status`."""
     body = msgspec.json.encode({"Message": message})
     return Respond(SimulatorResponse(body, status, {"Content-Type": JSON} | (headers or {})))
 
 
 class SmshubSimulator(Simulator):
-    """One program. `messages` is what was taken, oldest first; `logins` counts the tokens that were given.
-
-    `scheme`: which form of the Authorization header is believed. `login_as`: which form of a login is read, the other
-    one gets `login_status`. `per_second`: texts wait in a queue. `lifetime`: seconds until a token ends by `clock`.
-    """
+    """One program; `messages` are the accepted messages, oldest first, `logins` the number of tokens issued."""
 
     def __init__(
         self,
@@ -85,7 +81,19 @@ class SmshubSimulator(Simulator):
         lifetime: float = LIFETIME_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Answer to `program_sid` and `program_key`."""
+        """Create a program.
+
+        Args:
+            program_sid: The login's `ProgramSID`.
+            program_key: The login's `ProgramKey`.
+            program_id: The `ProgramId` that a message may name, in any case.
+            scheme: The accepted format of the `Authorization` header.
+            login_as: The accepted format of a login; the other one gets `login_status`.
+            login_status: The HTTP status for a login in the wrong format.
+            per_second: The rate of the queue; None: no queue.
+            lifetime: The seconds until a token expires.
+            clock: The hub's Unix time in seconds.
+        """
         super().__init__()
         self.messages: list[SmshubMessage] = []
         self.logins = 0
@@ -98,32 +106,32 @@ class SmshubSimulator(Simulator):
         self._per_second = per_second
         self._clock = clock
         self._tokens: set[str] = set()
-        self._free_at = 0.0
+        self._queue_free_at = 0.0
 
     def expire_tokens(self) -> None:
-        """Believe no token that was given until now."""
+        """Revoke all tokens."""
         self._tokens.clear()
 
     def answer(self, request: Request) -> SimulatorResponse:
-        """Give a token or take a text, or say why not."""
+        """Issue a token or accept a message."""
         match request.method, request.path:
             case "POST", "/Login":
                 return self._log_in(request)
             case "POST", "/TextMessages":
-                return self._take(request)
+                return self._accept(request)
             case _:
                 return _error(404, "No HTTP resource was found that matches the request URI.")
 
-    async def _behave(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Let a text wait for its turn first."""
+    async def _respond(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Delay a message until it is first in the queue."""
         if self._per_second is not None and request.path == "/TextMessages":
-            await asyncio.sleep(self._seconds_to_turn(self._per_second))
-        await super()._behave(request, reader, writer)
+            await asyncio.sleep(self._queue_seconds(self._per_second))
+        await super()._respond(request, reader, writer)
 
-    def _seconds_to_turn(self, per_second: float) -> float:
+    def _queue_seconds(self, per_second: float) -> float:
         now = asyncio.get_running_loop().time()
-        turn = max(now, self._free_at)
-        self._free_at = turn + 1 / per_second
+        turn = max(now, self._queue_free_at)
+        self._queue_free_at = turn + 1 / per_second
         return turn - now
 
     def _log_in(self, request: Request) -> SimulatorResponse:
@@ -151,23 +159,23 @@ class SmshubSimulator(Simulator):
         self._tokens.add(token)
         return token
 
-    def _take(self, request: Request) -> SimulatorResponse:
-        if not self._believes(request.headers.get("authorization", "")):
+    def _accept(self, request: Request) -> SimulatorResponse:
+        if not self._is_valid_token(request.headers.get("authorization", "")):
             return _error(401, "Authorization has been denied for this request.")
         if _media_type(request) != JSON:
             return _error(415, "The request entity's media type is not supported for this resource.")
         try:
-            text = msgspec.json.decode(request.body, type=_Text)
+            message = msgspec.json.decode(request.body, type=_Message)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return _invalid("textMessage.Message", "The Message field is required.")
-        if not _NUMBER.fullmatch(text.phone):
+        if not _NUMBER.fullmatch(message.phone):
             return _invalid("textMessage.PhoneNumber", "The PhoneNumber field has to be digits with the country code.")
-        if text.program_id.lower() not in ("", self._program_id):
+        if message.program_id.lower() not in ("", self._program_id):
             return _invalid("textMessage.ProgramId", "The ProgramId is unknown.")
-        self.messages.append(SmshubMessage(text.phone, text.message, text.program_id, datetime.now(UTC)))
+        self.messages.append(SmshubMessage(message.phone, message.text, message.program_id, datetime.now(UTC)))
         return _json(200, "Message sent")
 
-    def _believes(self, authorization: str) -> bool:
+    def _is_valid_token(self, authorization: str) -> bool:
         bearer = authorization.startswith("Bearer ")
         if self.scheme != "either" and bearer != (self.scheme == "bearer"):
             return False
@@ -182,8 +190,8 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _invalid(member: str, why: str) -> SimulatorResponse:
-    return _json(400, {"Message": "The request is invalid.", "ModelState": {member: [why]}})
+def _invalid(member: str, error: str) -> SimulatorResponse:
+    return _json(400, {"Message": "The request is invalid.", "ModelState": {member: [error]}})
 
 
 def _error(status: int, message: str) -> SimulatorResponse:
