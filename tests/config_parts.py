@@ -6,7 +6,7 @@ import base64
 import hashlib
 from typing import Any
 
-SLOW: dict[str, Any] = {"hashing": {"time_cost": 3, "memory_kib": 65536}}
+SLOW_HASHING: dict[str, Any] = {"hashing": {"time_cost": 3, "memory_kib": 65536}}
 """A hash of a tenth of a second and more: time for a second request to meet the first."""
 
 
@@ -20,8 +20,8 @@ def tenant(*keys: dict[str, Any], **members: Any) -> dict[str, Any]:
     return {"country": "ID", "api_keys": list(keys), **members}
 
 
-def demo(**policy: Any) -> dict[str, Any]:
-    """Configure the tenant that `World.client` calls as."""
+def demo_policy(**policy: Any) -> dict[str, Any]:
+    """Configure the tenant that `RunningService.client` calls as."""
     return {"tenants": {"demo": {"policy": policy}}}
 
 

@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from tests.running_service import World, WorldMaker, move_clock_by_key
+from tests.running_service import RunningService, ServiceFactory, move_clock_by_key
 
 hypothesis.settings.register_profile("shared machine", deadline=None)  # no test asserts seconds
 hypothesis.settings.load_profile("shared machine")
@@ -52,15 +52,15 @@ def _trust_read_once() -> Iterator[None]:
 
 
 @pytest.fixture
-async def make_world(server: EmbeddedServer) -> AsyncIterator[WorldMaker]:
+async def make_service(server: EmbeddedServer) -> AsyncIterator[ServiceFactory]:
     """Make services with configs of one's own on an empty store; they are stopped at the end."""
-    maker = WorldMaker(server.url)
-    await maker.empty_store()
-    yield maker
-    await maker.close()
+    factory = ServiceFactory(server.url)
+    await factory.empty_store()
+    yield factory
+    await factory.close()
 
 
 @pytest.fixture
-async def world(make_world: WorldMaker) -> World:
+async def service(make_service: ServiceFactory) -> RunningService:
     """The service as `dev` configures it, but for a cheap hash."""
-    return await make_world()
+    return await make_service()

@@ -12,7 +12,7 @@ from otp_service.observability import configure_logging
 
 
 @contextlib.contextmanager
-def caught_logs() -> Iterator[io.StringIO]:
+def captured_logs() -> Iterator[io.StringIO]:
     """Catch everything that is logged, by us and by the libraries, as it would be written."""
     root = logging.getLogger()
     before = root.handlers[:], root.level

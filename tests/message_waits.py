@@ -5,41 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
 from otp_service.sandbox.simulators.eims import EimsMessage, EimsSimulator
 from otp_service.sandbox.simulators.http_server import Request
-from tests.running_service import World
+from tests.running_service import RunningService
+from tests.waits import wait_until
 
-LOOK_SECONDS = 0.2
+POLL_ROUNDS_SECONDS = 0.2
 """A few rounds of the courier: what it is going to do, it has done."""
 
 
-async def until(condition: Callable[[], bool], seconds: float = 4.0) -> None:
-    """Wait for something to become true."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def arrived(gateway: EimsSimulator, count: int = 1, seconds: float = 4.0) -> EimsMessage:
+async def wait_for_message(gateway: EimsSimulator, count: int = 1, seconds: float = 4.0) -> EimsMessage:
     """Wait for the gateway's `count`th text."""
-    await until(lambda: len(gateway.messages) >= count, seconds)
+    await wait_until(lambda: len(gateway.messages) >= count, seconds)
     return gateway.messages[count - 1]
 
 
-async def deliveries(world: World, verification_id: str) -> list[dict[str, Any]]:
+async def read_deliveries(service: RunningService, verification_id: str) -> list[dict[str, Any]]:
     """Read the deliveries of a verification, as a caller sees them."""
-    response = await world.client.get(f"/v1/verifications/{verification_id}")
+    response = await service.client.get(f"/v1/verifications/{verification_id}")
     assert response.status_code == 200, response.text
     found: list[dict[str, Any]] = response.json()["deliveries"]
     return found
 
 
-async def settled(
-    world: World, verification_id: str, expected: Mapping[str, tuple[str, str | None]], seconds: float = 4.0
+async def wait_for_deliveries(
+    service: RunningService, verification_id: str, expected: Mapping[str, tuple[str, str | None]], seconds: float = 4.0
 ) -> None:
     """Wait until the deliveries are `expected`: by provider, the status and the error."""
     found: dict[str, tuple[str, str | None]] = {}
@@ -47,11 +41,13 @@ async def settled(
         async with asyncio.timeout(seconds):
             while found != expected:
                 await asyncio.sleep(0.03)
-                found = {d["provider"]: (d["status"], d["error"]) for d in await deliveries(world, verification_id)}
+                found = {
+                    d["provider"]: (d["status"], d["error"]) for d in await read_deliveries(service, verification_id)
+                }
     assert found == expected
 
 
-def text_in(request: Request) -> str:
+def text_of_request(request: Request) -> str:
     """Read the text out of a GET to an EIMS gateway, also of one that it did not take."""
     return unquote(dict(pair.split("=", 1) for pair in request.query.split("&"))["content"])
 

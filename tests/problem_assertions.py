@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-MEMBERS = {
+REQUEST_CODE_MEMBERS = {
     "verification_id": str,
     "status": str,
     "purpose": str,
@@ -24,30 +24,30 @@ MEMBERS = {
 """The 202 of request-code, member by member."""
 
 
-TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+UTC_TIME_PATTERN = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
-PROBLEM = {"type", "title", "status", "detail", "code", "request_id"}
+PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
 
-def problem(response: httpx.Response, status: int, code: str, *more: str) -> dict[str, Any]:
+def assert_problem(response: httpx.Response, status: int, code: str, *more: str) -> dict[str, Any]:
     """Hold a reply to be this problem, whole: its form, its headers, and exactly the members `more` beside."""
     assert response.headers["content-type"] == "application/problem+json", response.text
     body: dict[str, Any] = response.json()
     assert (response.status_code, body["status"], body["code"]) == (status, status, code), response.text
-    common(response)
+    assert_common_headers(response)
     assert body["request_id"] == response.headers["x-request-id"]
     assert all(isinstance(body[name], str) and body[name] for name in ("type", "title", "detail"))
     waits = {"retry_after"} if "retry-after" in response.headers else set()
     assert waits or status not in (429, 503)
-    assert set(body) == PROBLEM | waits | set(more), body
+    assert set(body) == PROBLEM_MEMBERS | waits | set(more), body
     if waits:
         assert response.headers["retry-after"] == str(body["retry_after"])
         assert body["retry_after"] >= 1
     return body
 
 
-def common(response: httpx.Response) -> None:
+def assert_common_headers(response: httpx.Response) -> None:
     """Hold what every reply has, whoever made it."""
     assert response.headers.get_list("cache-control") == ["no-store"]
     assert response.headers.get_list("x-content-type-options") == ["nosniff"]
@@ -55,22 +55,22 @@ def common(response: httpx.Response) -> None:
     assert response.headers["x-request-id"]
 
 
-def outcome(response: httpx.Response) -> str:
+def problem_code(response: httpx.Response) -> str:
     """Name an answer by its problem's code, or by its status when it is none."""
     return str(response.json().get("code", response.status_code))
 
 
-def limited(response: httpx.Response, limit: str, most: int = 3600) -> int:
+def assert_rate_limited(response: httpx.Response, limit: str, most: int = 3600) -> int:
     """Hold an answer to be `rate_limited` by `limit`; give its Retry-After."""
-    body = problem(response, 429, "rate_limited", "limit")
+    body = assert_problem(response, 429, "rate_limited", "limit")
     assert body["limit"] == limit
     wait: int = body["retry_after"]
     assert most - 5 <= wait <= most
     return wait
 
 
-def pointed(response: httpx.Response) -> tuple[str, str]:
+def assert_one_field_error(response: httpx.Response) -> tuple[str, str]:
     """Hold an answer to be about one mistake; give where it is and what to do."""
-    [error] = problem(response, 400, "request_malformed", "errors")["errors"]
+    [error] = assert_problem(response, 400, "request_malformed", "errors")["errors"]
     assert "^" not in error["detail"] and "$" not in error["detail"]  # no regular expression
     return error["pointer"], error["detail"]

@@ -59,7 +59,7 @@ async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
         await task
 
 
-class World:
+class RunningService:
     """One service, a client that has its key, the store behind it, and the inbox."""
 
     def __init__(self, app: ASGIApp, store: Redis, inbox: Inbox) -> None:
@@ -82,7 +82,7 @@ class World:
         """Call verify-code."""
         return await self.client.post("/v1/verify-code", json={"verification_id": verification_id, "code": code})
 
-    async def requested(self, phone: str = NUMBER, purpose: str = "login", **members: Any) -> tuple[str, str]:
+    async def request_code(self, phone: str = NUMBER, purpose: str = "login", **members: Any) -> tuple[str, str]:
         """Request a code, and read it from the inbox: the verification's id and the code."""
         response = await self.request(phone, purpose, **members)
         assert response.status_code == 202, response.text
@@ -105,7 +105,7 @@ class World:
         assert found, message.text
         return found[0]
 
-    def wrong(self, code: str) -> str:
+    def wrong_code(self, code: str) -> str:
         """Make a code of the same length that is not this one."""
         return "".join(str((int(digit) + 1) % 10) for digit in code)
 
@@ -114,7 +114,7 @@ class World:
         await self.store.incrby(CLOCK_KEY, int(seconds * 1000))
 
 
-class WorldMaker:
+class ServiceFactory:
     """Makes services on one store and stops them all."""
 
     def __init__(self, url: str) -> None:
@@ -122,18 +122,18 @@ class WorldMaker:
         self.store = Redis.from_url(url)
         self._stack = contextlib.AsyncExitStack()
 
-    async def __call__(self, config: Mapping[str, Any] | None = None) -> World:
+    async def __call__(self, config: Mapping[str, Any] | None = None) -> RunningService:
         """Start a service with `config` laid over what `dev` has."""
         base = merged(dev_config(self.url), {"hashing": CHEAP_HASH})
         settings = load(merged(base, config or {}), {}, plain_secrets=True)
         inbox = Inbox("inbox")
         app = build_app(settings, inner_middleware=try_page_layer(inbox), inbox=inbox)
         await self._stack.enter_async_context(lifespan(app))
-        world = World(app, self.store, inbox)
+        service = RunningService(app, self.store, inbox)
         async with asyncio.timeout(5):
-            while (await world.client.get("/readyz")).status_code != 200:
+            while (await service.client.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.001)
-        return world
+        return service
 
     async def empty_store(self) -> None:
         """Forget everything: the server is the tests' own."""

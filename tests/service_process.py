@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -13,12 +12,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
+from tests.waits import wait_for_status, wait_until
 
 START_SECONDS = 15.0
 
 
-class Service:
+class ServiceProcess:
     """A running command. `log` is all it wrote; `stop` and `kill` end it, and `end` makes sure that nothing is left."""
 
     def __init__(
@@ -63,7 +62,7 @@ class Service:
     async def url(self) -> str:
         """Wait until it says where it listens."""
         pattern = r'(?:"address":"|^)(http://127\.0\.0\.1:\d+)'
-        await until_true(lambda: re.search(pattern, self.log, re.MULTILINE) is not None or self.ended, START_SECONDS)
+        await wait_until(lambda: re.search(pattern, self.log, re.MULTILINE) is not None or self.ended, START_SECONDS)
         found = re.search(pattern, self.log, re.MULTILINE)
         assert found, self.log
         return found[1]
@@ -71,7 +70,7 @@ class Service:
     async def ready(self) -> str:
         """Wait until it serves; its address."""
         url = await self.url()
-        await answers(url, "/readyz", 200)
+        await wait_for_status(url, "/readyz", 200)
         return url
 
     @property
@@ -85,7 +84,7 @@ class Service:
 
     async def status(self, seconds: float = 10.0) -> int:
         """Wait for its end, and say how it was."""
-        await until_true(lambda: self.ended, seconds)
+        await wait_until(lambda: self.ended, seconds)
         assert self._process.returncode is not None
         return self._process.returncode
 
@@ -107,7 +106,7 @@ def _limited(descriptors: int | None) -> list[str]:
     return [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
 
 
-def lives(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Say whether a process still runs (one that waits to be buried does not)."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return bool(state.strip()) and not state.startswith("Z")
@@ -119,23 +118,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-async def until_true(condition: object, seconds: float = 5.0) -> None:
-    """Wait for a callable to say yes."""
-    assert callable(condition)
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
-async def answers(url: str, path: str, status: int, seconds: float = 10.0) -> None:
-    """Wait until a path answers with a status."""
-    async with asyncio.timeout(seconds), httpx.AsyncClient(base_url=url, trust_env=False) as client:
-        while True:
-            try:
-                if (await client.get(path)).status_code == status:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.02)

@@ -13,11 +13,11 @@ from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.keys import partition_of_id
 from otp_service.store.pipelined_connection import unavailable
 from otp_service.store.verifications import RedisVerifications
-from tests.running_service import World
+from tests.running_service import RunningService
 
 
 @contextlib.contextmanager
-def dying_before_the_answer_is_kept() -> Iterator[None]:
+def crash_before_the_response_is_stored() -> Iterator[None]:
     """Leave idempotency keys as a process leaves them that dies before the store hears of its work: somebody is at it.
 
     A request for a code dies before it starts, and a wrong guess when it is paid for.
@@ -36,7 +36,7 @@ def dying_before_the_answer_is_kept() -> Iterator[None]:
         yield
 
 
-async def dumped(store: Any) -> dict[bytes, bytes]:
+async def dump_store(store: Any) -> dict[bytes, bytes]:
     """Read every key and value, of whatever type, as bytes."""
     found: dict[bytes, bytes] = {}
     async for key in store.scan_iter(count=1000):
@@ -57,8 +57,8 @@ async def dumped(store: Any) -> dict[bytes, bytes]:
     return found
 
 
-async def keeps_message(world: World, verification_id: str) -> bool:
+async def has_sealed_message(service: RunningService, verification_id: str) -> bool:
     """Say whether the store still has the sealed code of a verification."""
     partition = partition_of_id(verification_id)
     assert partition
-    return bool(await world.store.exists(partition.messages + verification_id))
+    return bool(await service.store.exists(partition.messages + verification_id))

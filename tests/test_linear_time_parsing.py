@@ -33,8 +33,8 @@ from otp_service.providers.sendcloud import wire as sendcloud
 from otp_service.providers.sendcloud.webhook import parse_webhook
 from otp_service.providers.smshub import wire as smshub
 from otp_service.settings import ConfigInvalid, load
-from tests.api.api_requests import BY_ID, NORMALIZE
-from tests.running_service import World
+from tests.api.api_requests import NORMALIZE_PHONE, VERIFICATIONS
+from tests.running_service import RunningService
 
 SMALL, LARGE = 8 * 1024, 64 * 1024
 LIMIT = 24
@@ -203,13 +203,13 @@ def asked(method: str, path: str, header: str, body: bytes) -> Callable[[str], A
 GOOD = b'{"phone": "0812-1010-0055"}'
 REQUESTS = {
     "a path": asked("GET", "/", "", b""),
-    "an id": asked("GET", BY_ID, "", b""),
+    "an id": asked("GET", VERIFICATIONS, "", b""),
     "a receipt's path": asked("POST", "/v1/receipts/inbox/", "", b""),
-    "an OPTIONS": asked("OPTIONS", BY_ID, "", b""),
-    "a query": asked("POST", NORMALIZE, "?", GOOD),
+    "an OPTIONS": asked("OPTIONS", VERIFICATIONS, "", b""),
+    "a query": asked("POST", NORMALIZE_PHONE, "?", GOOD),
     "a receipt's query": asked("GET", "/v1/receipts/inbox/a", "?", b""),
 } | {
-    name: asked("POST", NORMALIZE, name, GOOD)
+    name: asked("POST", NORMALIZE_PHONE, name, GOOD)
     for name in (
         "host", "cookie", "accept", "accept-language", "authorization", "content-type", "content-encoding",
         "content-length", "idempotency-key", "x-forwarded-for", "x-request-id", "origin", "if-none-match", "x-nobody",
@@ -218,7 +218,7 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_a_request_takes_linear_time(world: World, name: str) -> None:
+async def test_a_request_takes_linear_time(service: RunningService, name: str) -> None:
     """The whole way through the service is linear in the path, the query and every header."""
     answered: set[str] = set()
 
@@ -232,7 +232,7 @@ async def test_a_request_takes_linear_time(world: World, name: str) -> None:
         async def send(_message: Any) -> None:
             answered.add(name)
 
-        running = world.app(scope, receive, send).__await__()  # type: ignore[arg-type]
+        running = service.app(scope, receive, send).__await__()  # type: ignore[arg-type]
         with contextlib.suppress(StopIteration):
             next(running)  # up to where it waits for the store, if it does
         running.close()

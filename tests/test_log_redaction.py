@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otp_service.observability import LOG, redact
-from tests.log_capture import caught_logs, digits_in
+from tests.log_capture import captured_logs, digits_in
 
 SECRET = "0812.1010.0055"
 
@@ -24,7 +24,7 @@ SECRET = "0812.1010.0055"
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
     """Catch everything that is logged."""
-    with caught_logs() as stream:
+    with captured_logs() as stream:
         yield stream
 
 
@@ -102,7 +102,7 @@ def test_an_exception_is_told_without_its_words(logged: io.StringIO) -> None:
 
 def test_a_line_that_cannot_be_written_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Neither half a character nor wrong arguments make logging print the line as it was."""
-    with caught_logs() as logged:
+    with captured_logs() as logged:
         LOG.info("half \ud800", reference=f"\ud800 {SECRET}")
         logging.getLogger("somebody").error("two %s %s", SECRET)  # noqa: PLE1206  # that is the point
     captured = capsys.readouterr()

@@ -6,40 +6,42 @@ from typing import Any
 
 import httpx
 
-from tests.running_service import NUMBER, World
+from tests.running_service import NUMBER, RunningService
 
-REQUEST = "/v1/request-code"
-
-
-VERIFY = "/v1/verify-code"
+REQUEST_CODE = "/v1/request-code"
 
 
-NORMALIZE = "/v1/normalize-phone"
+VERIFY_CODE = "/v1/verify-code"
 
 
-UNLOCK = "/v1/admin/recipients/unlock"
+NORMALIZE_PHONE = "/v1/normalize-phone"
 
 
-BY_ID = "/v1/verifications/"
+UNLOCK_RECIPIENT = "/v1/admin/recipients/unlock"
 
 
-JSON = {"Content-Type": "application/json"}
+VERIFICATIONS = "/v1/verifications/"
 
 
-BODY: dict[str, Any] = {"phone": NUMBER, "purpose": "login"}
+JSON_HEADERS = {"Content-Type": "application/json"}
 
 
-UNKNOWN = "A" * 23
+REQUEST_BODY: dict[str, Any] = {"phone": NUMBER, "purpose": "login"}
+
+
+UNKNOWN_ID = "A" * 23
 """An id as the service makes them, of no verification."""
 
 
-def bearer(key: str) -> dict[str, str]:
+def bearer_header(key: str) -> dict[str, str]:
     """Say which key calls."""
     return {"Authorization": f"Bearer {key}"}
 
 
-async def ask(world: World, phone: str, address: str = "198.51.100.7", **members: Any) -> httpx.Response:
+async def request_as_app(
+    service: RunningService, phone: str, address: str = "198.51.100.7", **members: Any
+) -> httpx.Response:
     """Ask with a key for mobile apps: without the scope `server`."""
     forwarded = {"X-Forwarded-For": members.pop("forwarded")} if "forwarded" in members else {}
-    client = world.caller("app", address)
-    return await client.post(REQUEST, json={"phone": phone, "purpose": "login", **members}, headers=forwarded)
+    client = service.caller("app", address)
+    return await client.post(REQUEST_CODE, json={"phone": phone, "purpose": "login", **members}, headers=forwarded)

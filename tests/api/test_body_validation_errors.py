@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from otp_service.api.request_bodies import decode_body
 from otp_service.api.schemas import EXPECTED_VALUES, NormalizePhone, RequestCodeBody, VerifyCodeBody
 from otp_service.domain.errors import Refused
-from tests.api.api_requests import BODY, JSON, REQUEST
-from tests.problem_assertions import problem
-from tests.running_service import World
+from tests.api.api_requests import JSON_HEADERS, REQUEST_BODY, REQUEST_CODE
+from tests.problem_assertions import assert_problem
+from tests.running_service import RunningService
 
 BODIES: list[type[msgspec.Struct]] = [RequestCodeBody, VerifyCodeBody, NormalizePhone]
 MEMBERS = "phone, purpose, country, locale, channel, client_ip, reference, decoy"
@@ -53,10 +53,10 @@ FORGED = [
 
 
 @pytest.mark.parametrize("name", FORGED, ids=[str(n) for n in range(len(FORGED))])
-async def test_a_members_name_forges_nothing(world: World, name: str) -> None:
+async def test_a_members_name_forges_nothing(service: RunningService, name: str) -> None:
     """A name that is no plain one, or that may hold a number or a code, is not told again in any form."""
-    response = await world.client.post(REQUEST, json={name: 1, **BODY})
-    body = problem(response, 400, "request_malformed", "errors")
+    response = await service.client.post(REQUEST_CODE, json={name: 1, **REQUEST_BODY})
+    body = assert_problem(response, 400, "request_malformed", "errors")
     assert body["errors"] == [{"pointer": "", "detail": LEAVE}]
     assert not name or len(name) < 6 or name not in response.text
 
@@ -64,7 +64,7 @@ async def test_a_members_name_forges_nothing(world: World, name: str) -> None:
 @pytest.mark.parametrize("name", ["otp", "clientIp", "phone_number", "X-Phone", "ipv4", "_id", "a1b2c3", "x" * 32])
 def test_a_plain_name_is_pointed_at(name: str) -> None:
     """Who misspelt a member sees which one it was, and which ones there are."""
-    assert told(RequestCodeBody, json.dumps({**BODY, name: 1}).encode()) == ("/" + name, LEAVE)
+    assert told(RequestCodeBody, json.dumps({**REQUEST_BODY, name: 1}).encode()) == ("/" + name, LEAVE)
 
 
 WRONG: dict[str, list[Any]] = {
@@ -83,7 +83,7 @@ WRONG: dict[str, list[Any]] = {
 def test_each_member_says_what_to_send(name: str) -> None:
     """In words, and always the same ones, whatever was wrong."""
     for value in WRONG[name]:
-        assert told(RequestCodeBody, json.dumps({**BODY, name: value}).encode()) == (
+        assert told(RequestCodeBody, json.dumps({**REQUEST_BODY, name: value}).encode()) == (
             "/" + name,
             EXPECTED_VALUES[name],
         ), value
@@ -146,9 +146,9 @@ def test_a_body_is_taken_when_each_member_stands_once(
     assert {name: getattr(body, name) for name in names} == dict(pairs)
 
 
-async def test_no_number_of_a_body_comes_back(world: World) -> None:
+async def test_no_number_of_a_body_comes_back(service: RunningService) -> None:
     """Not in any member of the problem, whatever stands around it."""
     for raw in (b'{"+6281210100055 - at `$.x": 1}', b'{"phone": 6281210100055}', b'{"purpose": "6281210100055"}'):
-        response = await world.client.post(REQUEST, content=raw, headers=JSON)
-        problem(response, 400, "request_malformed", "errors")
+        response = await service.client.post(REQUEST_CODE, content=raw, headers=JSON_HEADERS)
+        assert_problem(response, 400, "request_malformed", "errors")
         assert "81210100055" not in response.text

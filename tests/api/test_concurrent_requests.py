@@ -10,9 +10,9 @@ from collections import Counter
 import httpx
 import pytest
 
-from tests.api.api_requests import BODY, REQUEST, VERIFY
-from tests.problem_assertions import outcome
-from tests.running_service import NUMBER, World, WorldMaker
+from tests.api.api_requests import REQUEST_BODY, REQUEST_CODE, VERIFY_CODE
+from tests.problem_assertions import problem_code
+from tests.running_service import NUMBER, RunningService, ServiceFactory
 
 SPELLINGS = [
     "0812-1010-0055",
@@ -31,88 +31,90 @@ SPELLINGS = [
 
 def codes(responses: list[httpx.Response]) -> Counter[str]:
     """Count answers by their code, or their status where there is none."""
-    return Counter(map(outcome, responses))
+    return Counter(map(problem_code, responses))
 
 
-async def test_spellings_are_one_recipient(world: World) -> None:
+async def test_spellings_are_one_recipient(service: RunningService) -> None:
     """Eleven spellings of one number: one 202, one text, and the cooldown for all the others."""
-    responses = [await world.request(spelling) for spelling in SPELLINGS]
+    responses = [await service.request(spelling) for spelling in SPELLINGS]
     assert codes(responses) == {"202": 1, "resend_too_soon": len(SPELLINGS) - 1}
-    await world.message_of(responses[0].json()["verification_id"])
-    assert len(world.inbox.messages()) == 1
+    await service.message_of(responses[0].json()["verification_id"])
+    assert len(service.inbox.messages()) == 1
 
 
-async def test_parallel_wrong_guesses(world: World, hashes: Counter[str]) -> None:
+async def test_parallel_wrong_guesses(service: RunningService, hashes: Counter[str]) -> None:
     """Of 100 parallel wrong guesses exactly five are compared."""
-    verification_id, code = await world.requested()
-    responses = await asyncio.gather(*(world.verify(verification_id, world.wrong(code)) for _ in range(100)))
+    verification_id, code = await service.request_code()
+    responses = await asyncio.gather(*(service.verify(verification_id, service.wrong_code(code)) for _ in range(100)))
     assert codes(responses) == {"code_incorrect": 5, "attempts_exhausted": 95}
     assert hashes["matches"] == 5
     left = sorted(response.json()["attempts_left"] for response in responses if response.status_code == 422)
     assert left == [0, 1, 2, 3, 4]
 
 
-async def test_a_hundred_right_guesses_at_once(world: World) -> None:
+async def test_a_hundred_right_guesses_at_once(service: RunningService) -> None:
     """One is the success; the others lost to it, and are told so rather than that no attempts were left."""
-    verification_id, code = await world.requested()
-    answers = await asyncio.gather(*(world.verify(verification_id, code) for _ in range(100)))
+    verification_id, code = await service.request_code()
+    answers = await asyncio.gather(*(service.verify(verification_id, code) for _ in range(100)))
     assert codes(answers) == {"200": 1, "verification_used": 99}
 
 
-async def test_two_services_and_a_hundred_right_guesses(make_world: WorldMaker) -> None:
+async def test_two_services_and_a_hundred_right_guesses(make_service: ServiceFactory) -> None:
     """Also over two processes there is one success, and every other guess lost to it."""
     keys = {"keys": {"k1": base64.b64encode(bytes(32)).decode(), "current": "k1", "index": "k1"}}
-    one, two = await make_world(keys), await make_world(keys)
-    body = (await one.client.post(REQUEST, json=BODY)).json()
+    one, two = await make_service(keys), await make_service(keys)
+    body = (await one.client.post(REQUEST_CODE, json=REQUEST_BODY)).json()
     async with asyncio.timeout(5):
         while not (sent := [*one.inbox.messages(), *two.inbox.messages()]):
             await asyncio.sleep(0.005)
     found = re.search(r"\d{6}", sent[0].text)
     assert found
     guess = {"verification_id": body["verification_id"], "code": found[0]}
-    answers = await asyncio.gather(*(world.client.post(VERIFY, json=guess) for world in [one, two] * 50))
+    answers = await asyncio.gather(*(service.client.post(VERIFY_CODE, json=guess) for service in [one, two] * 50))
     assert codes(answers) == {"200": 1, "verification_used": 99}
 
 
-async def test_parallel_requests_for_one_number(world: World, hashes: Counter[str]) -> None:
+async def test_parallel_requests_for_one_number(service: RunningService, hashes: Counter[str]) -> None:
     """Of 60 parallel requests for one number one is accepted: one hash and one text."""
-    responses = await asyncio.gather(*(world.request(NUMBER) for _ in range(60)))
+    responses = await asyncio.gather(*(service.request(NUMBER) for _ in range(60)))
     assert codes(responses) == {"202": 1, "resend_too_soon": 59}
     assert hashes["hash"] == 1
     [accepted] = [response for response in responses if response.status_code == 202]
-    await world.message_of(accepted.json()["verification_id"])
-    assert len(world.inbox.messages()) == 1
+    await service.message_of(accepted.json()["verification_id"])
+    assert len(service.inbox.messages()) == 1
 
 
 @pytest.mark.parametrize(
     ("limit", "members"),
     [("client_ip", {"client_ip": "203.0.113.9"}), ("tenant", {}), ("country", {})],
 )
-async def test_parallel_requests_at_a_limit(make_world: WorldMaker, limit: str, members: dict[str, str]) -> None:
+async def test_parallel_requests_at_a_limit(make_service: ServiceFactory, limit: str, members: dict[str, str]) -> None:
     """Of 200 parallel requests to 200 numbers at a limit of 20 exactly 20 are accepted."""
-    world = await make_world({"limits": {"prefix": [], limit: ["20/3600"]}})
-    responses = await asyncio.gather(*(world.request(f"0812100{n:05d}", **members) for n in range(200)))
+    service = await make_service({"limits": {"prefix": [], limit: ["20/3600"]}})
+    responses = await asyncio.gather(*(service.request(f"0812100{n:05d}", **members) for n in range(200)))
     assert codes(responses) == {"202": 20, "rate_limited": 180}
     assert {response.json()["limit"] for response in responses if response.status_code == 429} == {limit}
 
 
-async def test_a_denied_request_takes_from_nothing(make_world: WorldMaker) -> None:
+async def test_a_denied_request_takes_from_nothing(make_service: ServiceFactory) -> None:
     """After 40 requests that the cooldown denied, the tenant's limit of 2 has still one left."""
-    world = await make_world({"limits": {"tenant": ["2/3600"]}})
-    await world.requested()
+    service = await make_service({"limits": {"tenant": ["2/3600"]}})
+    await service.request_code()
     for _ in range(40):
-        assert (await world.request()).json()["code"] == "resend_too_soon"
-    assert (await world.request("0812-1010-0066")).status_code == 202
-    assert (await world.request("0812-1010-0077")).json()["limit"] == "tenant"
+        assert (await service.request()).json()["code"] == "resend_too_soon"
+    assert (await service.request("0812-1010-0066")).status_code == 202
+    assert (await service.request("0812-1010-0077")).json()["limit"] == "tenant"
 
 
-async def test_parallel_idempotent_requests(world: World) -> None:
+async def test_parallel_idempotent_requests(service: RunningService) -> None:
     """Of 30 parallel requests under one key one text goes out, and every answer is the same or `in flight`."""
     headers = {"Idempotency-Key": "k-1"}
-    responses = await asyncio.gather(*(world.client.post(REQUEST, json=BODY, headers=headers) for _ in range(30)))
+    responses = await asyncio.gather(
+        *(service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=headers) for _ in range(30))
+    )
     assert set(codes(responses)) <= {"202", "idempotency_in_flight"}
-    again = await world.client.post(REQUEST, json=BODY, headers=headers)
+    again = await service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=headers)
     accepted = {response.content for response in [*responses, again] if response.status_code == 202}
     assert len(accepted) == 1
-    await world.message_of(again.json()["verification_id"])
-    assert len(world.inbox.messages()) == 1
+    await service.message_of(again.json()["verification_id"])
+    assert len(service.inbox.messages()) == 1

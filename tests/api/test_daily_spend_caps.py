@@ -11,9 +11,9 @@ import pytest
 from otp_service.sandbox.dev_config import merged
 from otp_service.store.keys import ProviderKeys
 from tests.api.test_daily_message_caps import refused_until_tomorrow, sent
-from tests.config_parts import demo
-from tests.problem_assertions import problem
-from tests.running_service import World, WorldMaker
+from tests.config_parts import demo_policy
+from tests.problem_assertions import assert_problem
+from tests.running_service import RunningService, ServiceFactory
 
 LONG = "{brand} {code} " + "x" * 150
 """Two segments with a code of ten digits, and with one of six."""
@@ -32,123 +32,123 @@ def through(*names: str, **providers: dict[str, Any]) -> dict[str, Any]:
     return merged({"providers": providers, "routes": [{"providers": list(names)}]}, ROOMY)
 
 
-async def test_a_message_that_would_pass_the_cap_is_refused_at_once(make_world: WorldMaker) -> None:
+async def test_a_message_that_would_pass_the_cap_is_refused_at_once(make_service: ServiceFactory) -> None:
     """At 0.6 a cap of 1 has room for one: the second is 429 until tomorrow, a decoy too, and nothing is begun."""
-    world = await make_world(through("one", one=inbox("0.6", daily_spend_cap="1")))
-    assert await sent(world, "0812-1010-0011") == "one"
-    wait = await refused_until_tomorrow(world, "0812-1010-0012")
-    problem(await world.request("0812-1010-0013", decoy=True), 429, "spend_cap_reached")
-    assert len(world.inbox.messages()) == 1
-    assert len(await world.store.keys("otp:*v:*")) == 1
-    await world.advance(wait)
-    assert await sent(world, "0812-1010-0012") == "one"
+    service = await make_service(through("one", one=inbox("0.6", daily_spend_cap="1")))
+    assert await sent(service, "0812-1010-0011") == "one"
+    wait = await refused_until_tomorrow(service, "0812-1010-0012")
+    assert_problem(await service.request("0812-1010-0013", decoy=True), 429, "spend_cap_reached")
+    assert len(service.inbox.messages()) == 1
+    assert len(await service.store.keys("otp:*v:*")) == 1
+    await service.advance(wait)
+    assert await sent(service, "0812-1010-0012") == "one"
 
 
 @pytest.mark.parametrize("owner", ["provider", "tenant"])
-async def test_segments_count(make_world: WorldMaker, owner: str) -> None:
+async def test_segments_count(make_service: ServiceFactory, owner: str) -> None:
     """With room for one segment, a text of two is refused by its purpose and locale, and one of one is served."""
     cap = {"daily_spend_cap": "1.5"}
     config = through("one", one=inbox("1", **(cap if owner == "provider" else {})))
     templates = {"en": {"registration": LONG}, "id": {"default": "{brand} {code}", "login": "{brand} é {code}"}}
     tenant: dict[str, Any] = {"templates": templates, "policy": cap if owner == "tenant" else {}}
-    world = await make_world(merged(config, {"tenants": {"demo": tenant}}))
+    service = await make_service(merged(config, {"tenants": {"demo": tenant}}))
 
-    problem(await world.request("0812-1010-0011", "registration", locale="en-GB"), 429, "spend_cap_reached")
-    assert (await world.request("0812-1010-0012", "registration", locale="id")).status_code == 202
+    assert_problem(await service.request("0812-1010-0011", "registration", locale="en-GB"), 429, "spend_cap_reached")
+    assert (await service.request("0812-1010-0012", "registration", locale="id")).status_code == 202
 
 
 @pytest.mark.parametrize(("length", "status"), [(8, 202), (10, 429)])
-async def test_the_length_of_the_code_counts(make_world: WorldMaker, length: int, status: int) -> None:
+async def test_the_length_of_the_code_counts(make_service: ServiceFactory, length: int, status: int) -> None:
     """A text that is one segment with eight digits is two with ten."""
-    config = merged(through("one", one=inbox("1", daily_spend_cap="1")), demo(code_length=length))
-    world = await make_world(merged(config, {"tenants": {"demo": {"templates": {"id": {"default": EDGE}}}}}))
-    assert (await world.request("0812-1010-0011")).status_code == status
+    config = merged(through("one", one=inbox("1", daily_spend_cap="1")), demo_policy(code_length=length))
+    service = await make_service(merged(config, {"tenants": {"demo": {"templates": {"id": {"default": EDGE}}}}}))
+    assert (await service.request("0812-1010-0011")).status_code == status
 
 
-async def test_the_price_of_the_country_counts(make_world: WorldMaker) -> None:
+async def test_the_price_of_the_country_counts(make_service: ServiceFactory) -> None:
     """A cap that has room for a text to one country has none for a dearer one."""
-    world = await make_world(through("one", one=inbox("9", home="0.5", daily_spend_cap="1")))
-    problem(await world.request("+6581234567"), 429, "spend_cap_reached")
-    assert await sent(world, "0812-1010-0011") == "one"
+    service = await make_service(through("one", one=inbox("9", home="0.5", daily_spend_cap="1")))
+    assert_problem(await service.request("+6581234567"), 429, "spend_cap_reached")
+    assert await sent(service, "0812-1010-0011") == "one"
 
 
-async def test_a_provider_that_is_too_dear_for_its_cap_is_skipped(make_world: WorldMaker) -> None:
+async def test_a_provider_that_is_too_dear_for_its_cap_is_skipped(make_service: ServiceFactory) -> None:
     """The next of the route takes the message; it is delivered there."""
-    world = await make_world(through("dear", "cheap", dear=inbox("3", daily_spend_cap="2"), cheap=inbox("1")))
-    assert await sent(world, "0812-1010-0011") == "cheap"
+    service = await make_service(through("dear", "cheap", dear=inbox("3", daily_spend_cap="2"), cheap=inbox("1")))
+    assert await sent(service, "0812-1010-0011") == "cheap"
 
 
-async def test_a_provider_that_is_too_dear_for_the_tenant_is_skipped(make_world: WorldMaker) -> None:
+async def test_a_provider_that_is_too_dear_for_the_tenant_is_skipped(make_service: ServiceFactory) -> None:
     """While the tenant's cap has room at a cheaper provider, that one delivers; then it is 429."""
     config = through("dear", "cheap", dear=inbox("3"), cheap=inbox("1"))
-    world = await make_world(merged(config, demo(daily_spend_cap="5.5")))
-    took = [await sent(world, f"0812-1010-001{n}") for n in range(3)]
+    service = await make_service(merged(config, demo_policy(daily_spend_cap="5.5")))
+    took = [await sent(service, f"0812-1010-001{n}") for n in range(3)]
     assert took == ["dear", "cheap", "cheap"]
-    await refused_until_tomorrow(world, "0812-1010-0014")
-    assert len(world.inbox.messages()) == 3
+    await refused_until_tomorrow(service, "0812-1010-0014")
+    assert len(service.inbox.messages()) == 3
 
 
-async def test_at_a_cap_and_out_of_order_is_at_a_cap(make_world: WorldMaker) -> None:
+async def test_at_a_cap_and_out_of_order_is_at_a_cap(make_service: ServiceFactory) -> None:
     """Every provider at its cap is 429 until tomorrow, also when the circuit of one is open beside that."""
     cap = {"daily_spend_cap": "0.5"}
-    world = await make_world(through("one", "two", one=inbox("1", **cap), two=inbox("1", **cap)))
-    now = (await world.store.time())[0] * 1000
-    await world.store.hset(ProviderKeys("one").circuit, mapping={"open": now + 60_000, "why": "funds", "trips": 1})
-    await refused_until_tomorrow(world, "0812-1010-0011")
+    service = await make_service(through("one", "two", one=inbox("1", **cap), two=inbox("1", **cap)))
+    now = (await service.store.time())[0] * 1000
+    await service.store.hset(ProviderKeys("one").circuit, mapping={"open": now + 60_000, "why": "funds", "trips": 1})
+    await refused_until_tomorrow(service, "0812-1010-0011")
 
 
-async def test_a_cap_that_only_alerts_refuses_nobody(make_world: WorldMaker) -> None:
+async def test_a_cap_that_only_alerts_refuses_nobody(make_service: ServiceFactory) -> None:
     """Without `block_on_limit` a message is sent whatever it costs."""
-    world = await make_world(through("one", one=inbox("3", daily_spend_cap="2", block_on_limit=False)))
-    assert await sent(world, "0812-1010-0011") == "one"
-    assert await sent(world, "0812-1010-0012") == "one"
+    service = await make_service(through("one", one=inbox("3", daily_spend_cap="2", block_on_limit=False)))
+    assert await sent(service, "0812-1010-0011") == "one"
+    assert await sent(service, "0812-1010-0012") == "one"
 
 
 @pytest.mark.parametrize("owner", ["provider", "tenant"])
-async def test_a_cap_is_exact_under_parallel_requests(make_world: WorldMaker, owner: str) -> None:
+async def test_a_cap_is_exact_under_parallel_requests(make_service: ServiceFactory, owner: str) -> None:
     """200 at once, room for 100 texts of two segments: exactly 100 are sent, exactly that is charged, then 429."""
     cap = {"daily_spend_cap": "200.5"}
     config = through("one", one=inbox("1", **(cap if owner == "provider" else {})))
     tenant = {"templates": {"id": {"default": LONG}}, "policy": cap if owner == "tenant" else {}}
-    world = await make_world(merged(config, {"tenants": {"demo": tenant}}))
+    service = await make_service(merged(config, {"tenants": {"demo": tenant}}))
 
-    responses = await asyncio.gather(*(world.request(f"+62812{n:07d}") for n in range(200)))
+    responses = await asyncio.gather(*(service.request(f"+62812{n:07d}") for n in range(200)))
 
     codes = Counter(response.json().get("code", "202") for response in responses)
     assert set(codes) <= {"202", "spend_cap_reached"}
-    await texts(world, 100)
+    await texts(service, 100)
     key = ProviderKeys("one").usage if owner == "provider" else "otp:t:demo:d"
-    assert await world.store.hget(key, "spend") == b"200000000"
-    problem(await world.request("+628129999999"), 429, "spend_cap_reached")
+    assert await service.store.hget(key, "spend") == b"200000000"
+    assert_problem(await service.request("+628129999999"), 429, "spend_cap_reached")
 
 
-async def texts(world: World, count: int) -> None:
+async def texts(service: RunningService, count: int) -> None:
     """Wait until just so many texts have come."""
     async with asyncio.timeout(20):
-        while len(world.inbox.messages()) < count:
+        while len(service.inbox.messages()) < count:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.5)
-    assert len(world.inbox.messages()) == count
+    assert len(service.inbox.messages()) == count
 
 
 @pytest.mark.parametrize("damage", ["text", "another type"])
-async def test_a_day_that_cannot_be_read(make_world: WorldMaker, damage: str) -> None:
+async def test_a_day_that_cannot_be_read(make_service: ServiceFactory, damage: str) -> None:
     """Money that may have been spent is not spent again: capped until tomorrow; without a cap it stops nobody."""
-    world = await make_world(through("one", one=inbox("1", daily_spend_cap="100")))
-    await spoil(world, ProviderKeys("one").usage, damage)
-    await refused_until_tomorrow(world, "0812-1010-0011")
-    assert await world.store.pttl(ProviderKeys("one").usage) > 0
+    service = await make_service(through("one", one=inbox("1", daily_spend_cap="100")))
+    await spoil(service, ProviderKeys("one").usage, damage)
+    await refused_until_tomorrow(service, "0812-1010-0011")
+    assert await service.store.pttl(ProviderKeys("one").usage) > 0
 
-    free = await make_world(through("two", two=inbox("1")))
+    free = await make_service(through("two", two=inbox("1")))
     await spoil(free, ProviderKeys("two").usage, damage)
     assert await sent(free, "0812-1010-0012") == "two"
 
 
-async def spoil(world: World, key: str, damage: str) -> None:
+async def spoil(service: RunningService, key: str, damage: str) -> None:
     """Damage a day's account."""
     if damage == "text":
-        day = (await world.store.time())[0] // 86_400
-        await world.store.hset(key, mapping={"day": day, "messages": "many", "spend": "much"})
-        await world.store.expire(key, 1000)
+        day = (await service.store.time())[0] // 86_400
+        await service.store.hset(key, mapping={"day": day, "messages": "many", "spend": "much"})
+        await service.store.expire(key, 1000)
     else:
-        await world.store.set(key, "x")
+        await service.store.set(key, "x")

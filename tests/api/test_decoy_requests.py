@@ -6,39 +6,42 @@ from collections import Counter
 
 import pytest
 
-from tests.api.api_requests import BODY, BY_ID, REQUEST
-from tests.config_parts import demo
-from tests.problem_assertions import MEMBERS, limited, problem
-from tests.running_service import NUMBER, World, WorldMaker
+from tests.api.api_requests import REQUEST_BODY, REQUEST_CODE, VERIFICATIONS
+from tests.config_parts import demo_policy
+from tests.problem_assertions import REQUEST_CODE_MEMBERS, assert_problem, assert_rate_limited
+from tests.running_service import NUMBER, RunningService, ServiceFactory
 
 
-async def test_a_decoy_is_paid_for_like_a_code(world: World) -> None:
+async def test_a_decoy_is_paid_for_like_a_code(service: RunningService) -> None:
     """A decoy has an id, attempts and a cooldown; it supersedes, and no code opens it."""
-    first, code = await world.requested()
-    await world.advance(30)
-    response = await world.request(decoy=True)
+    first, code = await service.request_code()
+    await service.advance(30)
+    response = await service.request(decoy=True)
     assert response.status_code == 202
-    assert {name: type(value) for name, value in response.json().items()} == MEMBERS
+    assert {name: type(value) for name, value in response.json().items()} == REQUEST_CODE_MEMBERS
     assert response.json()["sends_left"] == 3
     decoy = response.json()["verification_id"]
-    body = (await world.client.get(BY_ID + decoy)).json()
+    body = (await service.client.get(VERIFICATIONS + decoy)).json()
     assert (body["status"], body["deliveries"]) == ("pending", [])
-    problem(await world.request(), 429, "resend_too_soon")
-    problem(await world.verify(first, code), 409, "verification_superseded")
+    assert_problem(await service.request(), 429, "resend_too_soon")
+    assert_problem(await service.verify(first, code), 409, "verification_superseded")
     for left in (4, 3, 2, 1, 0):
-        assert problem(await world.verify(decoy, code), 422, "code_incorrect", "attempts_left")["attempts_left"] == left
-    problem(await world.verify(decoy, code), 429, "attempts_exhausted")
-    body = (await world.client.get(BY_ID + decoy)).json()
+        assert (
+            assert_problem(await service.verify(decoy, code), 422, "code_incorrect", "attempts_left")["attempts_left"]
+            == left
+        )
+    assert_problem(await service.verify(decoy, code), 429, "attempts_exhausted")
+    body = (await service.client.get(VERIFICATIONS + decoy)).json()
     assert (body["status"], body["deliveries"]) == ("exhausted", [])
-    assert len(world.inbox.messages()) == 1
+    assert len(service.inbox.messages()) == 1
 
 
-async def test_a_decoy_costs_a_hash_and_leaves_nothing_to_send(world: World, hashes: Counter[str]) -> None:
+async def test_a_decoy_costs_a_hash_and_leaves_nothing_to_send(service: RunningService, hashes: Counter[str]) -> None:
     """One hash like a code's, one record; neither a sealed code nor an entry in the outbox."""
-    assert (await world.request(decoy=True)).status_code == 202
+    assert (await service.request(decoy=True)).status_code == 202
     assert hashes == {"hash": 1}
-    assert len(await world.store.keys("otp:*v:*")) == 1
-    assert await world.store.keys("otp:*m:*") == await world.store.keys("otp:{p*}:o") == []
+    assert len(await service.store.keys("otp:*v:*")) == 1
+    assert await service.store.keys("otp:*m:*") == await service.store.keys("otp:{p*}:o") == []
 
 
 @pytest.mark.parametrize(
@@ -51,54 +54,56 @@ async def test_a_decoy_costs_a_hash_and_leaves_nothing_to_send(world: World, has
         ("tenant", "+6591234567"),
     ],
 )
-async def test_a_decoy_takes_from_every_budget(make_world: WorldMaker, limit: str, phone: str) -> None:
+async def test_a_decoy_takes_from_every_budget(make_service: ServiceFactory, limit: str, phone: str) -> None:
     """What a decoy has taken is gone for a code."""
-    world = await make_world({"limits": {limit: ["1/3600"]}})
-    assert (await world.request(decoy=True, client_ip="203.0.113.9")).status_code == 202
-    limited(await world.request(phone, "registration", client_ip="203.0.113.9"), limit)
+    service = await make_service({"limits": {limit: ["1/3600"]}})
+    assert (await service.request(decoy=True, client_ip="203.0.113.9")).status_code == 202
+    assert_rate_limited(await service.request(phone, "registration", client_ip="203.0.113.9"), limit)
 
 
-async def test_wrong_codes_at_a_decoy_lock_the_number(make_world: WorldMaker) -> None:
+async def test_wrong_codes_at_a_decoy_lock_the_number(make_service: ServiceFactory) -> None:
     """Guesses at a decoy count like any other, so the lock does not tell it apart."""
-    world = await make_world({"limits": {"recipient_failures": ["2/3600"]}})
-    decoy = (await world.request(decoy=True)).json()["verification_id"]
+    service = await make_service({"limits": {"recipient_failures": ["2/3600"]}})
+    decoy = (await service.request(decoy=True)).json()["verification_id"]
     for _ in range(2):
-        problem(await world.verify(decoy, "914273"), 422, "code_incorrect", "attempts_left")
-    problem(await world.verify(decoy, "914273"), 429, "recipient_locked")
-    problem(await world.request(), 429, "recipient_locked")
+        assert_problem(await service.verify(decoy, "914273"), 422, "code_incorrect", "attempts_left")
+    assert_problem(await service.verify(decoy, "914273"), 429, "recipient_locked")
+    assert_problem(await service.request(), 429, "recipient_locked")
 
 
-async def test_a_decoy_under_an_idempotency_key(world: World) -> None:
+async def test_a_decoy_under_an_idempotency_key(service: RunningService) -> None:
     """The same answer again, like a code's."""
     key = {"Idempotency-Key": "order-17"}
-    first, again = [await world.client.post(REQUEST, json={**BODY, "decoy": True}, headers=key) for _ in range(2)]
+    first, again = [
+        await service.client.post(REQUEST_CODE, json={**REQUEST_BODY, "decoy": True}, headers=key) for _ in range(2)
+    ]
     assert (first.status_code, first.content) == (202, again.content)
 
 
 @pytest.mark.parametrize("ttl", [300, 600])
-async def test_a_decoy_has_no_code_that_was_sent(make_world: WorldMaker, ttl: int) -> None:
+async def test_a_decoy_has_no_code_that_was_sent(make_service: ServiceFactory, ttl: int) -> None:
     """Under `reuse` a decoy answers as if the code were sent again, but the code that was sent does not open it."""
-    world = await make_world(demo(resend="reuse", ttl_seconds=ttl, code_length=10))
-    _, code = await world.requested()
-    await world.advance(200)
-    body = (await world.request(decoy=True)).json()
+    service = await make_service(demo_policy(resend="reuse", ttl_seconds=ttl, code_length=10))
+    _, code = await service.request_code()
+    await service.advance(200)
+    body = (await service.request(decoy=True)).json()
     most = min(ttl, 400)
     assert most - 2 <= body["expires_in"] <= most
-    problem(await world.verify(body["verification_id"], code), 422, "code_incorrect", "attempts_left")
-    await world.advance(30)
-    verification_id, other = await world.requested()
+    assert_problem(await service.verify(body["verification_id"], code), 422, "code_incorrect", "attempts_left")
+    await service.advance(30)
+    verification_id, other = await service.request_code()
     assert other != code
-    assert (await world.verify(verification_id, other)).status_code == 200
+    assert (await service.verify(verification_id, other)).status_code == 200
 
 
-async def test_decoy_after_decoy_lives_as_long_as_code_after_code(make_world: WorldMaker) -> None:
+async def test_decoy_after_decoy_lives_as_long_as_code_after_code(make_service: ServiceFactory) -> None:
     """Under `reuse` a code ends ten minutes after it was made, however often it is sent; so does its like."""
-    world = await make_world(demo(resend="reuse", ttl_seconds=600))
+    service = await make_service(demo_policy(resend="reuse", ttl_seconds=600))
     lives: dict[bool, list[int]] = {False: [], True: []}
     for _ in range(3):
         for decoy, phone in ((False, "0812-1010-0011"), (True, "0812-1010-0022")):
-            lives[decoy].append((await world.request(phone, decoy=decoy)).json()["expires_in"])
-        await world.advance(150)
+            lives[decoy].append((await service.request(phone, decoy=decoy)).json()["expires_in"])
+        await service.advance(150)
 
     assert lives[True] == pytest.approx(lives[False], abs=1)
     assert lives[True] == pytest.approx([600, 450, 300], abs=2)

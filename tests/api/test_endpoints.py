@@ -7,9 +7,9 @@ from litestar import Litestar, delete, get, post
 from litestar.params import FromPath
 
 from otp_service.api.endpoints import EndpointIndex, endpoint_rules
-from tests.api.api_requests import BY_ID
-from tests.log_capture import caught_logs
-from tests.running_service import World
+from tests.api.api_requests import VERIFICATIONS
+from tests.log_capture import captured_logs
+from tests.running_service import RunningService
 
 
 @get("/fixed", opt=endpoint_rules(logged=False))
@@ -70,7 +70,7 @@ LABELS = {
     "/.well-known/jwks.json": "/.well-known/jwks.json",
     "/v1/receipts/inbox": "/v1/receipts/{provider}",
     "/v1/receipts/inbox/token": "/v1/receipts/{provider}",
-    BY_ID + "some-id": "/v1/verifications/{id}",
+    VERIFICATIONS + "some-id": "/v1/verifications/{id}",
     "/v1/request-code": "/v1/request-code",
     "/dev/messages": "/dev/messages",
     "/schema": "other",
@@ -78,12 +78,12 @@ LABELS = {
 }
 
 
-async def test_the_label_of_a_route_holds_nothing_that_a_caller_sent(world: World) -> None:
+async def test_the_label_of_a_route_holds_nothing_that_a_caller_sent(service: RunningService) -> None:
     """Metrics count each request under the template of its route, and under `other` where no route matches."""
-    before = await _counted(world)
+    before = await _counted(service)
     for path in LABELS:
-        await world.client.patch(path)
-    after = await _counted(world)
+        await service.client.patch(path)
+    after = await _counted(service)
     assert {label: int(after[label] - before.get(label, 0)) for label in set(LABELS.values())} == {
         **dict.fromkeys(LABELS.values(), 1),
         "other": 2,
@@ -91,20 +91,20 @@ async def test_the_label_of_a_route_holds_nothing_that_a_caller_sent(world: Worl
     }
 
 
-async def test_what_machines_poll_is_not_logged(world: World) -> None:
+async def test_what_machines_poll_is_not_logged(service: RunningService) -> None:
     """Probes, metrics and the list of messages are counted; every other request has its log line."""
-    with caught_logs() as logs:
+    with captured_logs() as logs:
         for path in ("/livez", "/readyz", "/metrics", "/dev/messages", "/schema"):
-            await world.client.get(path)
+            await service.client.get(path)
     assert [line for line in logs.getvalue().splitlines() if '"request"' in line] == [
         line for line in logs.getvalue().splitlines() if '"route":"other"' in line
     ]
     assert logs.getvalue().count('"route":"other"') == 1
 
 
-async def _counted(world: World) -> dict[str, float]:
+async def _counted(service: RunningService) -> dict[str, float]:
     """Return how many requests the metrics have counted with status 405 or 404, by label of the route."""
-    lines = (await world.client.get("/metrics")).text.splitlines()
+    lines = (await service.client.get("/metrics")).text.splitlines()
     found: dict[str, float] = {}
     for line in lines:
         if line.startswith("otp_requests_total{") and ('status="405"' in line or 'status="404"' in line):

@@ -21,10 +21,10 @@ from otp_service.domain.errors import Refused
 from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.service.attempt_queue import MOST_WAITING, Turns
 from otp_service.settings import load
-from tests.api.api_requests import NORMALIZE, UNKNOWN, VERIFY
-from tests.config_parts import SLOW, api_key, tenant
-from tests.problem_assertions import limited, outcome, problem
-from tests.running_service import World, WorldMaker
+from tests.api.api_requests import NORMALIZE_PHONE, UNKNOWN_ID, VERIFY_CODE
+from tests.config_parts import SLOW_HASHING, api_key, tenant
+from tests.problem_assertions import assert_problem, assert_rate_limited, problem_code
+from tests.running_service import RunningService, ServiceFactory
 
 FLOOD = ("flooding", "app")
 HONEST = ("honest", "web")
@@ -36,18 +36,20 @@ TWO: dict[str, Any] = {
 }
 
 
-async def guessed(world: World, key: str, verification_id: str = UNKNOWN, address: str = "198.51.100.7") -> str:
+async def guessed(
+    service: RunningService, key: str, verification_id: str = UNKNOWN_ID, address: str = "198.51.100.7"
+) -> str:
     """Check a code as a key, from an address; what came of it."""
     body = {"verification_id": verification_id, "code": "123456"}
-    return outcome(await world.caller(key, address).post(VERIFY, json=body))
+    return problem_code(await service.caller(key, address).post(VERIFY_CODE, json=body))
 
 
-async def test_a_flood_at_one_unknown_id_refuses_nobody_else(make_world: WorldMaker) -> None:
+async def test_a_flood_at_one_unknown_id_refuses_nobody_else(make_service: ServiceFactory) -> None:
     """Of 300 checks at once those beyond the waiting ones are 503; another tenant's 12 requests are all served."""
-    world = await make_world(TWO | {"hashing": {"max_waiting": 256}})
-    flood = [asyncio.create_task(guessed(world, "app")) for _ in range(300)]
+    service = await make_service(TWO | {"hashing": {"max_waiting": 256}})
+    flood = [asyncio.create_task(guessed(service, "app")) for _ in range(300)]
     await asyncio.sleep(0)
-    honest = world.caller("web")
+    honest = service.caller("web")
     asked = [honest.post("/v1/request-code", json={"phone": f"+62812{n:07d}", "purpose": "login"}) for n in range(12)]
     answers = await asyncio.gather(*asked)
     found = Counter(await asyncio.gather(*flood))
@@ -55,28 +57,28 @@ async def test_a_flood_at_one_unknown_id_refuses_nobody_else(make_world: WorldMa
     assert found == {"verification_unknown": MOST_WAITING + 1, "overloaded": 300 - MOST_WAITING - 1}
 
 
-async def places_held(world: World) -> float:
+async def places_held(service: RunningService) -> float:
     """Read how many places of the hash pool are held."""
-    page = (await world.client.get("/metrics")).text
+    page = (await service.client.get("/metrics")).text
     [line] = [line for line in page.splitlines() if line.startswith("otp_hash_places_taken ")]
     return float(line.split()[1])
 
 
-async def test_no_place_is_left_behind(make_world: WorldMaker) -> None:
+async def test_no_place_is_left_behind(make_service: ServiceFactory) -> None:
     """Whatever came of them, and also where the caller hangs up, places and turns are all free again."""
-    world = await make_world(TWO | SLOW | {"hashing": {**SLOW["hashing"], "max_waiting": 4}})
-    verification_id, _ = await world.requested()
-    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(guessed(world, "app")) for _ in range(20)]
-    tasks += [asyncio.create_task(world.verify(verification_id, "000000")) for _ in range(6)]
-    tasks += [asyncio.create_task(world.request(f"+62813{n:07d}")) for n in range(8)]
+    service = await make_service(TWO | SLOW_HASHING | {"hashing": {**SLOW_HASHING["hashing"], "max_waiting": 4}})
+    verification_id, _ = await service.request_code()
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(guessed(service, "app")) for _ in range(20)]
+    tasks += [asyncio.create_task(service.verify(verification_id, "000000")) for _ in range(6)]
+    tasks += [asyncio.create_task(service.request(f"+62813{n:07d}")) for n in range(8)]
     await asyncio.sleep(0.05)
     for task in tasks[::3]:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     async with asyncio.timeout(5):
-        while await places_held(world):
+        while await places_held(service):
             await asyncio.sleep(0.01)
-    assert await guessed(world, "app") == "verification_unknown"
+    assert await guessed(service, "app") == "verification_unknown"
 
 
 def test_places_are_shared_by_what_is_free() -> None:
@@ -189,25 +191,25 @@ async def test_only_so_many_wait_at_one_verification() -> None:
     assert not turns.waiting
 
 
-async def test_codes_from_one_address_are_limited(make_world: WorldMaker) -> None:
+async def test_codes_from_one_address_are_limited(make_service: ServiceFactory) -> None:
     """Of 10 checks of an app at once 3 are judged, at known and unknown ids alike; nothing is spent for the others."""
     config = {"tenants": {"acme": tenant(api_key("app", "request", "verify"), api_key("web", "verify", "server"))}}
-    world = await make_world(config | {"limits": {"verify_ip": ["3/600"]}})
-    asked = await world.caller("app").post("/v1/request-code", json={"phone": "+6281210100055", "purpose": "login"})
+    service = await make_service(config | {"limits": {"verify_ip": ["3/600"]}})
+    asked = await service.caller("app").post("/v1/request-code", json={"phone": "+6281210100055", "purpose": "login"})
     verification_id = asked.json()["verification_id"]
-    ids = [verification_id if n % 2 else UNKNOWN for n in range(10)]
-    found = Counter(await asyncio.gather(*(guessed(world, "app", one) for one in ids)))
+    ids = [verification_id if n % 2 else UNKNOWN_ID for n in range(10)]
+    found = Counter(await asyncio.gather(*(guessed(service, "app", one) for one in ids)))
     assert found["rate_limited"] == 7
-    response = await world.caller("app", "198.51.100.7").post(
-        VERIFY, json={"verification_id": verification_id, "code": "123456"}
+    response = await service.caller("app", "198.51.100.7").post(
+        VERIFY_CODE, json={"verification_id": verification_id, "code": "123456"}
     )
-    limited(response, "verify_ip", 600)
-    assert await guessed(world, "app", address="198.51.100.8") == "verification_unknown"
-    assert await guessed(world, "web") == "verification_unknown"  # a server's own address does not count
-    last = await world.caller("web").post(VERIFY, json={"verification_id": verification_id, "code": "1234567"})
-    assert problem(last, 422, "code_incorrect", "attempts_left")["attempts_left"] == 4 - found["code_incorrect"]
-    await world.advance(600)
-    assert await guessed(world, "app") == "verification_unknown"
+    assert_rate_limited(response, "verify_ip", 600)
+    assert await guessed(service, "app", address="198.51.100.8") == "verification_unknown"
+    assert await guessed(service, "web") == "verification_unknown"  # a server's own address does not count
+    last = await service.caller("web").post(VERIFY_CODE, json={"verification_id": verification_id, "code": "1234567"})
+    assert assert_problem(last, 422, "code_incorrect", "attempts_left")["attempts_left"] == 4 - found["code_incorrect"]
+    await service.advance(600)
+    assert await guessed(service, "app") == "verification_unknown"
 
 
 @pytest.mark.parametrize(
@@ -250,12 +252,12 @@ def test_a_caller_who_is_alone_never_waits() -> None:
     assert pacer.delay_seconds(FLOOD, 111.0, is_error=True) == 0.0
 
 
-async def test_a_flood_of_refusals_waits_and_is_not_refused_more(make_world: WorldMaker) -> None:
+async def test_a_flood_of_refusals_waits_and_is_not_refused_more(make_service: ServiceFactory) -> None:
     """Beside another caller 60 malformed bodies are answered as such, the last of them after a pause."""
-    world = await make_world(TWO)
-    await world.request()
+    service = await make_service(TWO)
+    await service.request()
     loop = asyncio.get_running_loop()
     started = loop.time()
-    answers = await asyncio.gather(*(world.caller("app").post(NORMALIZE, json={}) for _ in range(60)))
-    assert {outcome(answer) for answer in answers} == {"request_malformed"}
+    answers = await asyncio.gather(*(service.caller("app").post(NORMALIZE_PHONE, json={}) for _ in range(60)))
+    assert {problem_code(answer) for answer in answers} == {"request_malformed"}
     assert loop.time() - started >= 9 / ERRORS_PER_SECOND

@@ -14,10 +14,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from otp_service.service import OtpService
 from otp_service.service.verify_code import VerifyCode
-from tests.api.api_requests import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, VERIFY
+from tests.api.api_requests import (
+    JSON_HEADERS,
+    NORMALIZE_PHONE,
+    REQUEST_BODY,
+    REQUEST_CODE,
+    UNKNOWN_ID,
+    VERIFICATIONS,
+    VERIFY_CODE,
+)
 from tests.config_parts import api_key, tenant
-from tests.log_capture import caught_logs, digits_in
-from tests.running_service import World, WorldMaker
+from tests.log_capture import captured_logs, digits_in
+from tests.running_service import RunningService, ServiceFactory
 
 SUBSCRIBER = "81210100055"
 SPELLINGS = [
@@ -37,7 +45,7 @@ SPELLINGS = [
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
     """Catch everything that is logged, by us and by the libraries, as it would be written."""
-    with caught_logs() as stream:
+    with captured_logs() as stream:
         yield stream
 
 
@@ -60,43 +68,49 @@ def held(logged: io.StringIO, answers: list[httpx.Response], secrets: set[str]) 
     return [by_id[answer.headers["x-request-id"]] for answer in answers]
 
 
-async def test_a_day_in_the_logs(logged: io.StringIO, make_world: WorldMaker) -> None:
+async def test_a_day_in_the_logs(logged: io.StringIO, make_service: ServiceFactory) -> None:
     """Nothing of a code, a number in any spelling or a key is logged, whatever came in and wherever it stood."""
     key = {**api_key("acme-secret-key", "read"), "id": "app"}
-    world = await make_world({"tenants": {"acme": tenant(key)}})
+    service = await make_service({"tenants": {"acme": tenant(key)}})
     logged.truncate(0)
     logged.seek(0)
     answers: list[httpx.Response] = []
     secrets = {"dev-key", "acme-secret-key", "another-secret-key"}
 
-    answers.append(await world.request())
+    answers.append(await service.request())
     verification_id = answers[0].json()["verification_id"]
-    code = await world.code_of(verification_id)
+    code = await service.code_of(verification_id)
     for spelling in SPELLINGS:
-        answers.append(await world.request(spelling, reference=f"call {spelling} back"))
-        answers.append(await world.request(spelling + "x", reference=f"x\r\n{spelling}\ny"))
-        answers.append(await world.client.post(NORMALIZE, json={"phone": spelling}))
-        answers.append(await world.client.post(REQUEST, json={"phone": spelling, "purpose": "login", spelling: 1}))
-        answers.append(await world.client.post(REQUEST, json={**BODY, "channel": spelling, "purpose": "login"}))
-        answers.append(await world.client.post(REQUEST, content=f'{{"phone": "{spelling}'.encode(), headers=JSON))
-        answers.append(await world.client.post(VERIFY, json={"verification_id": spelling, "code": "914273"}))
-        answers.append(await world.client.get(BY_ID + spelling.replace("/", "")))
-        answers.append(await world.client.delete(BY_ID + spelling.replace("/", "")))
-        answers.append(await world.client.get("/nothing/" + spelling, params={"phone": spelling}))
+        answers.append(await service.request(spelling, reference=f"call {spelling} back"))
+        answers.append(await service.request(spelling + "x", reference=f"x\r\n{spelling}\ny"))
+        answers.append(await service.client.post(NORMALIZE_PHONE, json={"phone": spelling}))
+        answers.append(
+            await service.client.post(REQUEST_CODE, json={"phone": spelling, "purpose": "login", spelling: 1})
+        )
+        answers.append(
+            await service.client.post(REQUEST_CODE, json={**REQUEST_BODY, "channel": spelling, "purpose": "login"})
+        )
+        answers.append(
+            await service.client.post(REQUEST_CODE, content=f'{{"phone": "{spelling}'.encode(), headers=JSON_HEADERS)
+        )
+        answers.append(await service.client.post(VERIFY_CODE, json={"verification_id": spelling, "code": "914273"}))
+        answers.append(await service.client.get(VERIFICATIONS + spelling.replace("/", "")))
+        answers.append(await service.client.delete(VERIFICATIONS + spelling.replace("/", "")))
+        answers.append(await service.client.get("/nothing/" + spelling, params={"phone": spelling}))
         headers = {"Idempotency-Key": spelling.encode()}
-        answers.append(await world.client.post(REQUEST, json=BODY, headers=headers))  # type: ignore[arg-type]
+        answers.append(await service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=headers))  # type: ignore[arg-type]
     bare = {"verification_id": "6281210100055", "code": "914273"}
-    answers.append(await world.client.post(VERIFY, json=bare))
-    answers.append(await world.request(purpose="a81210100055"))
-    answers.append(await world.client.post(VERIFY, json={"verification_id": UNKNOWN, "code": "12"}))
-    answers.append(await world.caller("acme-secret-key").post(REQUEST, json=BODY))
-    answers.append(await world.caller("another-secret-key").post(REQUEST, json=BODY))
-    answers.append(await world.caller(None).post(REQUEST, json=BODY))
-    answers.append(await world.client.post(REQUEST, content=b"x" * 70_000))
-    answers.append(await world.client.get(BY_ID + verification_id))
-    answers.append(await world.client.get("/schema"))
-    for typed in (world.wrong(code), code, code):
-        answers.append(await world.verify(verification_id, typed))
+    answers.append(await service.client.post(VERIFY_CODE, json=bare))
+    answers.append(await service.request(purpose="a81210100055"))
+    answers.append(await service.client.post(VERIFY_CODE, json={"verification_id": UNKNOWN_ID, "code": "12"}))
+    answers.append(await service.caller("acme-secret-key").post(REQUEST_CODE, json=REQUEST_BODY))
+    answers.append(await service.caller("another-secret-key").post(REQUEST_CODE, json=REQUEST_BODY))
+    answers.append(await service.caller(None).post(REQUEST_CODE, json=REQUEST_BODY))
+    answers.append(await service.client.post(REQUEST_CODE, content=b"x" * 70_000))
+    answers.append(await service.client.get(VERIFICATIONS + verification_id))
+    answers.append(await service.client.get("/schema"))
+    for typed in (service.wrong_code(code), code, code):
+        answers.append(await service.verify(verification_id, typed))
         secrets |= {typed}
     assert {answer.status_code for answer in answers} == {200, 202, 400, 401, 403, 404, 409, 413, 422, 429}
     lines = held(logged, answers, secrets)
@@ -106,7 +120,7 @@ async def test_a_day_in_the_logs(logged: io.StringIO, make_world: WorldMaker) ->
 
 
 async def test_a_bug_of_ours_is_logged_without_its_words(
-    logged: io.StringIO, world: World, monkeypatch: pytest.MonkeyPatch
+    logged: io.StringIO, service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What an unforeseen exception says is masked; its kind and its place are told."""
 
@@ -114,7 +128,7 @@ async def test_a_bug_of_ours_is_logged_without_its_words(
         raise RuntimeError("no luck with 0812.1010.0055 and 914273")
 
     monkeypatch.setattr(OtpService, "read", broken)
-    answer = await world.client.get(BY_ID + UNKNOWN)
+    answer = await service.client.get(VERIFICATIONS + UNKNOWN_ID)
     text = logged.getvalue()
     assert answer.status_code == 500
     assert '"unhandled_exception"' in text
@@ -124,7 +138,7 @@ async def test_a_bug_of_ours_is_logged_without_its_words(
 
 
 async def test_an_id_that_was_only_said_is_not_logged(
-    logged: io.StringIO, world: World, monkeypatch: pytest.MonkeyPatch
+    logged: io.StringIO, service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even when we fail on the way: until a verification is found, its id may be a number."""
 
@@ -132,20 +146,20 @@ async def test_an_id_that_was_only_said_is_not_logged(
         raise RuntimeError
 
     monkeypatch.setattr(VerifyCode, "__call__", broken)
-    answer = await world.client.post(VERIFY, json={"verification_id": "6281210100055", "code": "914273"})
+    answer = await service.client.post(VERIFY_CODE, json={"verification_id": "6281210100055", "code": "914273"})
     assert answer.status_code == 500
     assert SUBSCRIBER not in logged.getvalue()
 
 
-async def test_the_metrics_page(world: World) -> None:
+async def test_the_metrics_page(service: RunningService) -> None:
     """It parses, counts requests by route and status, and names nobody: no number, code or id in any label."""
-    verification_id, code = await world.requested()
-    await world.verify(verification_id, world.wrong(code))
-    await world.verify(verification_id, code)
-    await world.client.get(BY_ID + "6281210100055")
-    await world.client.get("/6281210100055")
-    await world.request("6281210100055", purpose="p81210100055")
-    response = await world.caller(None).get("/metrics")
+    verification_id, code = await service.request_code()
+    await service.verify(verification_id, service.wrong_code(code))
+    await service.verify(verification_id, code)
+    await service.client.get(VERIFICATIONS + "6281210100055")
+    await service.client.get("/6281210100055")
+    await service.request("6281210100055", purpose="p81210100055")
+    response = await service.caller(None).get("/metrics")
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = {family.name: family for family in text_string_to_metric_families(response.text)}
@@ -155,7 +169,7 @@ async def test_the_metrics_page(world: World) -> None:
         (name, value) for family in families.values() for one in family.samples for name, value in one.labels.items()
     }
     routes = {value for name, value in labels if name == "route"}
-    assert {REQUEST, VERIFY, "/v1/verifications/{id}", "other"} <= routes
+    assert {REQUEST_CODE, VERIFY_CODE, "/v1/verifications/{id}", "other"} <= routes
     assert all(len(digits_in(value)) < 4 for name, value in labels if name != "le")
     verified = {"action": "verify_code", "outcome": "ok", "tenant": "demo"}
     assert [one.value for one in families["otp_outcomes"].samples if one.labels == verified and "total" in one.name]

@@ -16,10 +16,10 @@ from redis.asyncio import Redis
 from otp_service.crypto.hashing import HashPool
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.scripts import script
-from tests.api.api_requests import BODY, BY_ID, REQUEST, VERIFY
-from tests.config_parts import SLOW
-from tests.problem_assertions import problem
-from tests.running_service import World, WorldMaker
+from tests.api.api_requests import REQUEST_BODY, REQUEST_CODE, VERIFICATIONS, VERIFY_CODE
+from tests.config_parts import SLOW_HASHING
+from tests.problem_assertions import assert_problem
+from tests.running_service import RunningService, ServiceFactory
 
 KEY = {"Idempotency-Key": "order-17"}
 LIMITS: dict[str, Any] = {
@@ -84,29 +84,29 @@ async def way(server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[LossyWay]
 
 
 @pytest.fixture
-async def far(way: LossyWay, server: EmbeddedServer) -> AsyncIterator[World]:
+async def far(way: LossyWay, server: EmbeddedServer) -> AsyncIterator[RunningService]:
     """A service behind it, where a number gets one text an hour."""
-    maker = WorldMaker(way.url)
-    await maker.empty_store()
-    world = await maker(LIMITS)
-    world.store = Redis.from_url(server.url)
-    yield world
-    await world.store.aclose()
-    await maker.close()
+    factory = ServiceFactory(way.url)
+    await factory.empty_store()
+    service = await factory(LIMITS)
+    service.store = Redis.from_url(server.url)
+    yield service
+    await service.store.aclose()
+    await factory.close()
 
 
-async def ask(world: World, headers: dict[str, str] | None = None) -> httpx.Response:
+async def ask(service: RunningService, headers: dict[str, str] | None = None) -> httpx.Response:
     """Ask for a code with everything that may be counted."""
-    body = {**BODY, "client_ip": "203.0.113.9"}
-    return await world.client.post(REQUEST, json=body, headers=headers or {})
+    body = {**REQUEST_BODY, "client_ip": "203.0.113.9"}
+    return await service.client.post(REQUEST_CODE, json=body, headers=headers or {})
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["without a key", "with a key"])
 @pytest.mark.parametrize("before", [True, False], ids=["call", "reply"])
-async def test_a_start_that_is_lost(far: World, way: LossyWay, headers: dict[str, str], before: bool) -> None:
+async def test_a_start_that_is_lost(far: RunningService, way: LossyWay, headers: dict[str, str], before: bool) -> None:
     """503, no text; the retry finds every budget as it was, and makes the one text."""
     way.lose("start", before=before)
-    problem(await ask(far, headers), 503, "store_unavailable")
+    assert_problem(await ask(far, headers), 503, "store_unavailable")
     assert way.lost == 1
 
     again = await ask(far, headers)
@@ -122,14 +122,14 @@ async def test_a_start_that_is_lost(far: World, way: LossyWay, headers: dict[str
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["without a key", "with a key"])
-async def test_a_start_whose_undoing_is_lost_too(far: World, way: LossyWay, headers: dict[str, str]) -> None:
+async def test_a_start_whose_undoing_is_lost_too(far: RunningService, way: LossyWay, headers: dict[str, str]) -> None:
     """What is undone is undone again until the store answers."""
     way.lose("start")
     first = asyncio.create_task(ask(far, headers))
     while way.lost == 0:
         await asyncio.sleep(0)
     way.lose("abandon", times=2)
-    problem(await first, 503, "store_unavailable")
+    assert_problem(await first, 503, "store_unavailable")
 
     async with asyncio.timeout(5):
         while (again := await ask(far, headers)).status_code != 202:
@@ -140,57 +140,59 @@ async def test_a_start_whose_undoing_is_lost_too(far: World, way: LossyWay, head
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["call", "reply"])
-async def test_an_admission_that_is_lost(make_world: WorldMaker, way: LossyWay, before: bool) -> None:
+async def test_an_admission_that_is_lost(make_service: ServiceFactory, way: LossyWay, before: bool) -> None:
     """503; the recipient's send and the idempotency key are found again, and the retry is served."""
-    maker = WorldMaker(way.url)
+    factory = ServiceFactory(way.url)
     try:
-        world = await maker({"limits": {"recipient": ["1/3600"]}})
+        service = await factory({"limits": {"recipient": ["1/3600"]}})
         way.lose("reserve", before=before)
-        problem(await ask(world, KEY), 503, "store_unavailable")
+        assert_problem(await ask(service, KEY), 503, "store_unavailable")
 
-        again = await ask(world, KEY)
+        again = await ask(service, KEY)
 
         assert (again.status_code, again.json().get("sends_left")) == (202, 4), again.text
-        await world.message_of(again.json()["verification_id"])
-        assert len(world.inbox.messages()) == 1
+        await service.message_of(again.json()["verification_id"])
+        assert len(service.inbox.messages()) == 1
     finally:
-        await maker.close()
+        await factory.close()
 
 
 @pytest.mark.parametrize("name", ["idempotency_claim", "consume"])
 @pytest.mark.parametrize("before", [True, False], ids=["call", "reply"])
-async def test_a_guess_that_is_lost(far: World, way: LossyWay, name: str, before: bool) -> None:
+async def test_a_guess_that_is_lost(far: RunningService, way: LossyWay, name: str, before: bool) -> None:
     """503, and with the same key the right guess is told as right at once, however far it had come."""
-    verification_id, code = await far.requested()
+    verification_id, code = await far.request_code()
     guess = {"verification_id": verification_id, "code": code}
     way.lose(name, before=before)
-    problem(await far.client.post(VERIFY, json=guess, headers=KEY), 503, "store_unavailable")
+    assert_problem(await far.client.post(VERIFY_CODE, json=guess, headers=KEY), 503, "store_unavailable")
     assert way.lost == 1
 
-    again = await far.client.post(VERIFY, json=guess, headers=KEY)
+    again = await far.client.post(VERIFY_CODE, json=guess, headers=KEY)
 
     assert again.status_code == 200, again.text
-    assert (await far.client.post(VERIFY, json=guess, headers=KEY)).content == again.content
+    assert (await far.client.post(VERIFY_CODE, json=guess, headers=KEY)).content == again.content
 
 
-async def test_a_call_to_spend_that_never_arrives_costs_no_attempt(far: World, way: LossyWay) -> None:
+async def test_a_call_to_spend_that_never_arrives_costs_no_attempt(far: RunningService, way: LossyWay) -> None:
     """The key is free, and all attempts are left."""
-    verification_id, code = await far.requested()
-    guess = {"verification_id": verification_id, "code": far.wrong(code)}
+    verification_id, code = await far.request_code()
+    guess = {"verification_id": verification_id, "code": far.wrong_code(code)}
     way.lose("reserve_attempt", before=True)
-    problem(await far.client.post(VERIFY, json=guess, headers=KEY), 503, "store_unavailable")
+    assert_problem(await far.client.post(VERIFY_CODE, json=guess, headers=KEY), 503, "store_unavailable")
 
-    assert (await far.client.get(BY_ID + verification_id)).json()["attempts_left"] == 5
-    wrong = problem(await far.client.post(VERIFY, json=guess, headers=KEY), 422, "code_incorrect", "attempts_left")
+    assert (await far.client.get(VERIFICATIONS + verification_id)).json()["attempts_left"] == 5
+    wrong = assert_problem(
+        await far.client.post(VERIFY_CODE, json=guess, headers=KEY), 422, "code_incorrect", "attempts_left"
+    )
     assert wrong["attempts_left"] == 4
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["without a key", "with a key"])
 async def test_a_caller_who_hangs_up_while_the_code_is_hashed(
-    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+    make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
 ) -> None:
     """Nothing is sent, everything is given back, and the next request is served."""
-    world = await make_world(LIMITS | SLOW)
+    service = await make_service(LIMITS | SLOW_HASHING)
     hashing, original = Counter[str](), HashPool.hash
 
     async def counted(pool: HashPool, secret: bytes, *caller: Any) -> str:
@@ -198,41 +200,41 @@ async def test_a_caller_who_hangs_up_while_the_code_is_hashed(
         return await original(pool, secret, *caller)
 
     monkeypatch.setattr(HashPool, "hash", counted)
-    first = asyncio.create_task(ask(world, headers))
+    first = asyncio.create_task(ask(service, headers))
     while not hashing["begun"]:
         await asyncio.sleep(0)
     first.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await first
     async with asyncio.timeout(2):
-        while await world.store.keys("otp:*"):
+        while await service.store.keys("otp:*"):
             await asyncio.sleep(0.01)
 
-    again = await ask(world, headers)
+    again = await ask(service, headers)
 
     assert (again.status_code, again.json().get("sends_left")) == (202, 4), again.text
-    await world.message_of(again.json()["verification_id"])
-    assert len(world.inbox.messages()) == 1
+    await service.message_of(again.json()["verification_id"])
+    assert len(service.inbox.messages()) == 1
 
 
 async def test_a_request_that_pauses_for_too_long_is_dropped(
-    make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch
+    make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """15.5 s between admission and start: 503, no text, and everything is as it was; the retry is served."""
-    world = await make_world(LIMITS)
+    service = await make_service(LIMITS)
     original = HashPool.hash
 
     async def paused(pool: HashPool, secret: bytes, *caller: Any) -> str:
-        await world.advance(15.5)
+        await service.advance(15.5)
         return await original(pool, secret, *caller)
 
     with monkeypatch.context() as slow:
         slow.setattr(HashPool, "hash", paused)
-        problem(await ask(world, KEY), 503, "overloaded")
-    assert await world.store.keys("otp:*") == []
+        assert_problem(await ask(service, KEY), 503, "overloaded")
+    assert await service.store.keys("otp:*") == []
 
-    again = await ask(world, KEY)
+    again = await ask(service, KEY)
 
     assert again.status_code == 202
-    await world.message_of(again.json()["verification_id"])
-    assert len(world.inbox.messages()) == 1
+    await service.message_of(again.json()["verification_id"])
+    assert len(service.inbox.messages()) == 1

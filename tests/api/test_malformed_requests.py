@@ -10,10 +10,18 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.api_requests import BODY, JSON, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY
+from tests.api.api_requests import (
+    JSON_HEADERS,
+    NORMALIZE_PHONE,
+    REQUEST_BODY,
+    REQUEST_CODE,
+    UNKNOWN_ID,
+    UNLOCK_RECIPIENT,
+    VERIFY_CODE,
+)
 from tests.config_parts import api_key, tenant
-from tests.problem_assertions import common, problem
-from tests.running_service import World, WorldMaker
+from tests.problem_assertions import assert_common_headers, assert_problem
+from tests.running_service import RunningService, ServiceFactory
 
 MAX = 64 * 1024
 SECRETS = ("081210100055", "0812-1010-0055", "1010", "914273", "\\ud800")
@@ -91,22 +99,22 @@ BODIES: list[tuple[bytes, str | None]] = [
 ]
 
 
-async def test_malformed_bodies_of_request_code(world: World) -> None:
+async def test_malformed_bodies_of_request_code(service: RunningService) -> None:
     """Each is a 400 that points at the member; nothing is taken, so the right request passes after all of them."""
     for body, pointer in BODIES:
-        response = await world.client.post(REQUEST, content=body, headers=JSON)
-        [error] = problem(response, 400, "request_malformed", "errors")["errors"]
+        response = await service.client.post(REQUEST_CODE, content=body, headers=JSON_HEADERS)
+        [error] = assert_problem(response, 400, "request_malformed", "errors")["errors"]
         assert set(error) == {"pointer", "detail"}
         assert error["pointer"] == pointer, body[:90]
         assert error["detail"]
         secretless(response)
-    assert (await world.request()).status_code == 202
-    assert len(await world.store.keys("otp:*v:*")) == 1
+    assert (await service.request()).status_code == 202
+    assert len(await service.store.keys("otp:*v:*")) == 1
 
 
 GUESSES: list[tuple[Any, str]] = [
     ({"code": "914273"}, "/verification_id"),
-    ({"verification_id": UNKNOWN}, "/code"),
+    ({"verification_id": UNKNOWN_ID}, "/code"),
     ({"verification_id": None, "code": "914273"}, "/verification_id"),
     ({"verification_id": 17, "code": "914273"}, "/verification_id"),
     ({"verification_id": "", "code": "914273"}, "/verification_id"),
@@ -114,39 +122,39 @@ GUESSES: list[tuple[Any, str]] = [
     ({"verification_id": "a/b", "code": "914273"}, "/verification_id"),
     ({"verification_id": "é" * 23, "code": "914273"}, "/verification_id"),
     ({"verification_id": "x" * 37, "code": "914273"}, "/verification_id"),
-    ({"verification_id": UNKNOWN, "code": 914273}, "/code"),
-    ({"verification_id": UNKNOWN, "code": ["914273"]}, "/code"),
-    ({"verification_id": UNKNOWN, "code": None}, "/code"),
-    ({"verification_id": UNKNOWN, "code": ""}, "/code"),
-    ({"verification_id": UNKNOWN, "code": "914"}, "/code"),
-    ({"verification_id": UNKNOWN, "code": "9 1-4"}, "/code"),
-    ({"verification_id": UNKNOWN, "code": "91427391427"}, "/code"),
-    ({"verification_id": UNKNOWN, "code": "9" * 65}, "/code"),
-    ({"verification_id": UNKNOWN, "code": "914273a"}, "/code"),
-    ({"verification_id": UNKNOWN, "code": "914\x00273"}, "/code"),
-    ({"verification_id": UNKNOWN, "code": "914.273"}, "/code"),
-    ({"verification_id": UNKNOWN, "code": "+914273"}, "/code"),
-    ({"verification_id": UNKNOWN, "code": "９１４²⁷³"}, "/code"),
-    ({"verification_id": UNKNOWN, "code": "Ⅸ14273"}, "/code"),
-    ({"verification_id": UNKNOWN, "code": "914273", "phone": "081210100055"}, "/phone"),
+    ({"verification_id": UNKNOWN_ID, "code": 914273}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": ["914273"]}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": None}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": ""}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": "914"}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": "9 1-4"}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": "91427391427"}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": "9" * 65}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": "914273a"}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": "914\x00273"}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": "914.273"}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": "+914273"}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": "９１４²⁷³"}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": "Ⅸ14273"}, "/code"),
+    ({"verification_id": UNKNOWN_ID, "code": "914273", "phone": "081210100055"}, "/phone"),
 ]
 
 
-async def test_malformed_bodies_of_verify_code(world: World) -> None:
+async def test_malformed_bodies_of_verify_code(service: RunningService) -> None:
     """Each is a 400 that points at the member and does not repeat the code."""
     for guess, pointer in GUESSES:
-        response = await world.client.post(VERIFY, json=guess)
-        [error] = problem(response, 400, "request_malformed", "errors")["errors"]
+        response = await service.client.post(VERIFY_CODE, json=guess)
+        [error] = assert_problem(response, 400, "request_malformed", "errors")["errors"]
         assert error["pointer"] == pointer, guess
         secretless(response)
 
 
-@pytest.mark.parametrize("path", [REQUEST, VERIFY, NORMALIZE, UNLOCK])
-async def test_every_body_is_judged_alike(world: World, path: str) -> None:
+@pytest.mark.parametrize("path", [REQUEST_CODE, VERIFY_CODE, NORMALIZE_PHONE, UNLOCK_RECIPIENT])
+async def test_every_body_is_judged_alike(service: RunningService, path: str) -> None:
     """The three POSTs refuse the same forms in the same way."""
     for body in (b"", b"[]", b"{", b"\xff", b'{"\\ud800": 1}', b"[" * 60_000, b'{"stranger": 1}'):
-        response = await world.client.post(path, content=body, headers=JSON)
-        problem(response, 400, "request_malformed", "errors")
+        response = await service.client.post(path, content=body, headers=JSON_HEADERS)
+        assert_problem(response, 400, "request_malformed", "errors")
 
 
 TEXTS: list[tuple[str, str | None, int]] = [
@@ -169,14 +177,14 @@ TEXTS: list[tuple[str, str | None, int]] = [
 ]
 
 
-async def test_texts_that_are_no_number(world: World) -> None:
+async def test_texts_that_are_no_number(service: RunningService) -> None:
     """A text of the right type that is not one whole number is `phone_invalid`, and is not repeated."""
     for phone, country, status in TEXTS:
         body = {"phone": phone} | ({"country": country} if country else {})
-        response = await world.client.post(NORMALIZE, json=body)
+        response = await service.client.post(NORMALIZE_PHONE, json=body)
         assert response.status_code == status, phone
         if status == 422:
-            problem(response, 422, "phone_invalid")
+            assert_problem(response, 422, "phone_invalid")
             secretless(response)
 
 
@@ -193,24 +201,24 @@ async def in_chunks(body: bytes, size: int = 1000) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_the_size_of_a_body(world: World, chunked: bool) -> None:
+async def test_the_size_of_a_body(service: RunningService, chunked: bool) -> None:
     """64 KiB are read and one byte more is not, whether the size is declared or found out."""
 
     async def sent(size: int) -> httpx.Response:
         content = in_chunks(padded(size)) if chunked else padded(size)
-        return await world.client.post(NORMALIZE, content=content, headers=JSON)
+        return await service.client.post(NORMALIZE_PHONE, content=content, headers=JSON_HEADERS)
 
     assert (await sent(MAX)).status_code == 200
-    problem(await sent(MAX + 1), 413, "body_too_large")
-    problem(await sent(20 * MAX), 413, "body_too_large")
+    assert_problem(await sent(MAX + 1), 413, "body_too_large")
+    assert_problem(await sent(20 * MAX), 413, "body_too_large")
 
 
-async def test_a_declared_size_is_enough(world: World) -> None:
+async def test_a_declared_size_is_enough(service: RunningService) -> None:
     """A body that says it is too large is refused before it is read."""
     for declared in ("65537", "9" * 30, "9" * 5000):
-        headers = {**JSON, "Content-Length": declared}
-        for path in (NORMALIZE, "/nowhere"):
-            problem(await world.client.post(path, content=b"{}", headers=headers), 413, "body_too_large")
+        headers = {**JSON_HEADERS, "Content-Length": declared}
+        for path in (NORMALIZE_PHONE, "/nowhere"):
+            assert_problem(await service.client.post(path, content=b"{}", headers=headers), 413, "body_too_large")
 
 
 MEDIA_TYPES: list[tuple[str | None, int]] = [
@@ -238,47 +246,48 @@ MEDIA_TYPES: list[tuple[str | None, int]] = [
 ]
 
 
-async def test_media_types(world: World) -> None:
+async def test_media_types(service: RunningService) -> None:
     """JSON and nothing else; parameters mean nothing, and the body decides."""
     for media_type, status in MEDIA_TYPES:
         headers = {} if media_type is None else {"Content-Type": media_type}
-        response = await world.client.post(NORMALIZE, content=padded(100), headers=headers)
+        response = await service.client.post(NORMALIZE_PHONE, content=padded(100), headers=headers)
         assert response.status_code == status, media_type
         if status == 415:
-            problem(response, 415, "media_type_unsupported")
+            assert_problem(response, 415, "media_type_unsupported")
 
 
-async def test_an_idempotency_key_has_1_to_255_characters(world: World) -> None:
+async def test_an_idempotency_key_has_1_to_255_characters(service: RunningService) -> None:
     """An empty or over-long key is malformed; the error names the header and does not repeat it."""
-    bodies = ((REQUEST, BODY), (VERIFY, {"verification_id": UNKNOWN, "code": "914273"}))
+    bodies = ((REQUEST_CODE, REQUEST_BODY), (VERIFY_CODE, {"verification_id": UNKNOWN_ID, "code": "914273"}))
     for key, (path, body) in product(("", "x" * 256, "081210100055" * 30), bodies):
-        response = await world.client.post(path, json=body, headers={"Idempotency-Key": key})
-        [error] = problem(response, 400, "request_malformed", "errors")["errors"]
+        response = await service.client.post(path, json=body, headers={"Idempotency-Key": key})
+        [error] = assert_problem(response, 400, "request_malformed", "errors")["errors"]
         assert "idempotency-key" in error["detail"].lower()
         secretless(response)
     longest = {"Idempotency-Key": "x" * 255}
-    assert (await world.client.post(REQUEST, json=BODY, headers=longest)).status_code == 202
+    assert (await service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=longest)).status_code == 202
 
 
-async def test_other_methods(world: World) -> None:
+async def test_other_methods(service: RunningService) -> None:
     """A path that is there answers another method with 405, with or without a key."""
     for method, path in product(
-        ("GET", "PUT", "PATCH", "DELETE", "HEAD", "TRACE", "BREW"), (REQUEST, VERIFY, NORMALIZE, UNLOCK)
+        ("GET", "PUT", "PATCH", "DELETE", "HEAD", "TRACE", "BREW"),
+        (REQUEST_CODE, VERIFY_CODE, NORMALIZE_PHONE, UNLOCK_RECIPIENT),
     ):
-        for caller in (world.client, world.caller(None)):
+        for caller in (service.client, service.caller(None)):
             response = await caller.request(method, path)
             assert response.status_code == 405
             assert set(response.headers["allow"].split(", ")) == {"POST", "OPTIONS"}
-            common(response)
+            assert_common_headers(response)
 
 
 PATH_IDS = ["x" * 37, "x" * 5000, "a.b", "%20", "%00", "%FF%FE", "081210100055", "é", "a%0Ab"]
 
 
-async def test_ids_in_paths_that_cannot_be(make_world: WorldMaker) -> None:
+async def test_ids_in_paths_that_cannot_be(make_service: ServiceFactory) -> None:
     """What cannot be an id is unknown, like an id of nobody's; it does not come back in the reply."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("acme", "read", "request"))}})
-    for path_id, caller, method in product(PATH_IDS, (world.client, world.caller("acme")), ("GET", "DELETE")):
+    service = await make_service({"tenants": {"acme": tenant(api_key("acme", "read", "request"))}})
+    for path_id, caller, method in product(PATH_IDS, (service.client, service.caller("acme")), ("GET", "DELETE")):
         response = await caller.request(method, f"/v1/verifications/{path_id}")
-        problem(response, 404, "verification_unknown")
+        assert_problem(response, 404, "verification_unknown")
         secretless(response)

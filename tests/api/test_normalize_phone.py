@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.api.api_requests import BODY, NORMALIZE, REQUEST
+from tests.api.api_requests import NORMALIZE_PHONE, REQUEST_BODY, REQUEST_CODE
 from tests.config_parts import api_key, tenant
-from tests.problem_assertions import common, problem
-from tests.running_service import E164, NUMBER, World, WorldMaker
+from tests.problem_assertions import assert_common_headers, assert_problem
+from tests.running_service import E164, NUMBER, RunningService, ServiceFactory
 
 Row = tuple[str, str | None, str, str, str, str, bool]
 
@@ -21,40 +21,40 @@ ROWS: list[Row] = [
 ]
 
 
-async def normalized(world: World, key: str, phone: str, country: str | None) -> dict[str, Any]:
+async def normalized(service: RunningService, key: str, phone: str, country: str | None) -> dict[str, Any]:
     """Ask with a key; hold the reply to be a success, and give it."""
     members = {} if country is None else {"country": country}
-    response = await world.caller(key).post(NORMALIZE, json={"phone": phone, **members})
+    response = await service.caller(key).post(NORMALIZE_PHONE, json={"phone": phone, **members})
     assert response.status_code == 200, response.text
-    common(response)
+    assert_common_headers(response)
     body: dict[str, Any] = response.json()
     return body
 
 
-async def test_a_number_is_read(make_world: WorldMaker) -> None:
+async def test_a_number_is_read(make_service: ServiceFactory) -> None:
     """Exactly five members; a number that gets no code is read too, also one of a country that is not allowed."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("acme", "read"))}})
+    service = await make_service({"tenants": {"acme": tenant(api_key("acme", "read"))}})
     for phone, country, e164, national, of, kind, mobile in ROWS:
         expected = {"e164": e164, "national": national, "country": of, "type": kind, "mobile": mobile}
-        assert await normalized(world, "acme", phone, country) == expected
-    assert await world.store.keys("otp:*") == []
+        assert await normalized(service, "acme", phone, country) == expected
+    assert await service.store.keys("otp:*") == []
 
 
-async def test_a_tenants_country_reads_national_forms(make_world: WorldMaker) -> None:
+async def test_a_tenants_country_reads_national_forms(make_service: ServiceFactory) -> None:
     """Where no country is said it is the tenant's, for normalize-phone and request-code alike."""
     keys = [api_key("acme", "request")]
-    world = await make_world({"tenants": {"acme": {**tenant(*keys), "country": "SG", "countries": ["SG", "ID"]}}})
-    acme = world.caller("acme")
-    assert (await normalized(world, "acme", "9123 4567", None))["e164"] == "+6591234567"
-    assert (await acme.post(REQUEST, json={**BODY, "phone": "9123 4567"})).json()["country"] == "SG"
-    problem(await acme.post(REQUEST, json=BODY), 422, "phone_invalid")
-    assert (await normalized(world, "acme", NUMBER, "ID"))["e164"] == E164
-    assert (await acme.post(REQUEST, json={**BODY, "country": "ID"})).json()["country"] == "ID"
+    service = await make_service({"tenants": {"acme": {**tenant(*keys), "country": "SG", "countries": ["SG", "ID"]}}})
+    acme = service.caller("acme")
+    assert (await normalized(service, "acme", "9123 4567", None))["e164"] == "+6591234567"
+    assert (await acme.post(REQUEST_CODE, json={**REQUEST_BODY, "phone": "9123 4567"})).json()["country"] == "SG"
+    assert_problem(await acme.post(REQUEST_CODE, json=REQUEST_BODY), 422, "phone_invalid")
+    assert (await normalized(service, "acme", NUMBER, "ID"))["e164"] == E164
+    assert (await acme.post(REQUEST_CODE, json={**REQUEST_BODY, "country": "ID"})).json()["country"] == "ID"
 
 
-async def test_a_country_that_is_none_is_malformed(world: World) -> None:
+async def test_a_country_that_is_none_is_malformed(service: RunningService) -> None:
     """Only codes of countries whose numbers can be read are countries."""
     for country in ("ZZ", "id", "IDN", "", 62):
-        response = await world.client.post(NORMALIZE, json={"phone": NUMBER, "country": country})
-        [error] = problem(response, 400, "request_malformed", "errors")["errors"]
+        response = await service.client.post(NORMALIZE_PHONE, json={"phone": NUMBER, "country": country})
+        [error] = assert_problem(response, 400, "request_malformed", "errors")["errors"]
         assert error["pointer"] == "/country"

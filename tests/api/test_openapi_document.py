@@ -16,11 +16,11 @@ from schemathesis.core.transport import Response
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from tests.api.api_requests import BODY, BY_ID, NORMALIZE, UNLOCK
+from tests.api.api_requests import NORMALIZE_PHONE, REQUEST_BODY, UNLOCK_RECIPIENT, VERIFICATIONS
 from tests.api.test_problem_responses import CONTRACT
 from tests.api.test_read_and_cancel_verification import STATUSES
-from tests.problem_assertions import common
-from tests.running_service import World
+from tests.problem_assertions import assert_common_headers
+from tests.running_service import RunningService
 
 OPERATIONS = {
     ("/v1/request-code", "post"): {202, 400, 401, 403, 409, 413, 415, 422, 429, 503},
@@ -37,11 +37,11 @@ OPERATIONS = {
 
 
 @pytest.fixture
-async def document(world: World) -> dict[str, Any]:
+async def document(service: RunningService) -> dict[str, Any]:
     """Fetch the document as a reader would."""
-    response = await world.caller(None).get("/schema/openapi.json")
+    response = await service.caller(None).get("/schema/openapi.json")
     assert response.status_code == 200
-    common(response)
+    assert_common_headers(response)
     found: dict[str, Any] = response.json()
     return found
 
@@ -153,27 +153,27 @@ async def test_who_needs_a_key(document: dict[str, Any]) -> None:
         assert operation.get("security", []) == ([{"bearer": []}] if keyed else [])
 
 
-async def test_replies_are_as_documented(world: World, document: dict[str, Any]) -> None:
+async def test_replies_are_as_documented(service: RunningService, document: dict[str, Any]) -> None:
     """What the service answers holds by the schema that the document has for it."""
-    first = await world.client.post("/v1/request-code", json=BODY)
+    first = await service.client.post("/v1/request-code", json=REQUEST_BODY)
     verification_id = first.json()["verification_id"]
-    code = await world.code_of(verification_id)
+    code = await service.code_of(verification_id)
     by_id = "/v1/verifications/{verification_id}"
     answers: list[tuple[str, httpx.Response]] = [
         ("/v1/request-code", first),
-        ("/v1/request-code", await world.client.post("/v1/request-code", json=BODY)),
-        ("/v1/request-code", await world.client.post("/v1/request-code", json={})),
-        ("/v1/verify-code", await world.verify(verification_id, world.wrong(code))),
-        (by_id, await world.client.get(BY_ID + verification_id)),
-        ("/v1/verify-code", await world.verify(verification_id, code)),
-        (by_id, await world.client.delete(BY_ID + verification_id)),
-        (by_id, await world.client.get(BY_ID + "nothing")),
-        (NORMALIZE, await world.client.post(NORMALIZE, json={"phone": "081210100055"})),
-        (UNLOCK, await world.client.post(UNLOCK, json={"phone": "081210100055"})),
-        (UNLOCK, await world.client.post(UNLOCK, json={"phone": "1"})),
-        ("/livez", await world.client.get("/livez")),
-        ("/readyz", await world.client.get("/readyz")),
-        ("/.well-known/jwks.json", await world.client.get("/.well-known/jwks.json")),
+        ("/v1/request-code", await service.client.post("/v1/request-code", json=REQUEST_BODY)),
+        ("/v1/request-code", await service.client.post("/v1/request-code", json={})),
+        ("/v1/verify-code", await service.verify(verification_id, service.wrong_code(code))),
+        (by_id, await service.client.get(VERIFICATIONS + verification_id)),
+        ("/v1/verify-code", await service.verify(verification_id, code)),
+        (by_id, await service.client.delete(VERIFICATIONS + verification_id)),
+        (by_id, await service.client.get(VERIFICATIONS + "nothing")),
+        (NORMALIZE_PHONE, await service.client.post(NORMALIZE_PHONE, json={"phone": "081210100055"})),
+        (UNLOCK_RECIPIENT, await service.client.post(UNLOCK_RECIPIENT, json={"phone": "081210100055"})),
+        (UNLOCK_RECIPIENT, await service.client.post(UNLOCK_RECIPIENT, json={"phone": "1"})),
+        ("/livez", await service.client.get("/livez")),
+        ("/readyz", await service.client.get("/readyz")),
+        ("/.well-known/jwks.json", await service.client.get("/.well-known/jwks.json")),
     ]
     for path, answer in answers:
         reply = document["paths"][path][answer.request.method.lower()]["responses"][str(answer.status_code)]
@@ -183,9 +183,9 @@ async def test_replies_are_as_documented(world: World, document: dict[str, Any])
         assert set(answer.json()) <= set(closed["properties"])
 
 
-async def test_the_page_needs_nobody(world: World) -> None:
+async def test_the_page_needs_nobody(service: RunningService) -> None:
     """/schema is one page without a script and without a reference to any other host."""
-    response = await world.caller(None).get("/schema")
+    response = await service.caller(None).get("/schema")
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
     page = response.text
@@ -196,7 +196,7 @@ async def test_the_page_needs_nobody(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["request-code", "verify-code", "normalize-phone"])
-async def test_schemathesis_finds_nothing(world: World, document: dict[str, Any], path: str) -> None:
+async def test_schemathesis_finds_nothing(service: RunningService, document: dict[str, Any], path: str) -> None:
     """Requests made from the document, right and wrong, are answered as the document says."""
     for keyed in operations(document).values():
         keyed.pop("security", None)  # the key is put in below
@@ -226,7 +226,7 @@ async def test_schemathesis_finds_nothing(world: World, document: dict[str, Any]
         request = {name: sent[name] for name in ("method", "url", "json", "params", "content") if name in sent}
         if "data" in sent:
             request["content"] = sent["data"]
-        answer = await world.client.request(**request, headers=dict(headers))
+        answer = await service.client.request(**request, headers=dict(headers))
         try:
             # not every text of the right form is a number, a country or a code
             case.validate_response(Response.from_any(answer), excluded_checks=[positive_data_acceptance])

@@ -10,11 +10,11 @@ import pytest
 
 from otp_service.api.problems import PROBLEMS
 from otp_service.domain.errors import Reason
-from tests.api.api_requests import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN
+from tests.api.api_requests import JSON_HEADERS, NORMALIZE_PHONE, REQUEST_BODY, REQUEST_CODE, UNKNOWN_ID, VERIFICATIONS
 from tests.config_parts import api_key, tenant
-from tests.problem_assertions import problem
-from tests.running_service import World, WorldMaker
-from tests.store_contents import dying_before_the_answer_is_kept
+from tests.problem_assertions import assert_problem
+from tests.running_service import RunningService, ServiceFactory
+from tests.store_contents import crash_before_the_response_is_stored
 
 CONTRACT = {
     400: {"request_malformed"},
@@ -60,148 +60,150 @@ def test_the_table_is_whole() -> None:
     assert set(PROBLEMS) == set(Reason)
 
 
-async def _malformed(world: World) -> httpx.Response:
-    return await world.client.post(REQUEST, json={"purpose": "login"})
+async def _malformed(service: RunningService) -> httpx.Response:
+    return await service.client.post(REQUEST_CODE, json={"purpose": "login"})
 
 
-async def _no_key(world: World) -> httpx.Response:
-    return await world.caller(None).post(REQUEST, json=BODY)
+async def _no_key(service: RunningService) -> httpx.Response:
+    return await service.caller(None).post(REQUEST_CODE, json=REQUEST_BODY)
 
 
-async def _other_scheme(world: World) -> httpx.Response:
-    return await world.caller(None).post(REQUEST, json=BODY, headers={"Authorization": "Basic ZGV2LWtleQ=="})
-
-
-async def _bad_key(world: World) -> httpx.Response:
-    return await world.caller("dev-keys").post(REQUEST, json=BODY)
-
-
-async def _no_scope(world: World) -> httpx.Response:
-    return await world.caller("nothing").post(REQUEST, json=BODY)
-
-
-async def _no_server_scope(world: World) -> httpx.Response:
-    return await world.caller("app").post(REQUEST, json={**BODY, "client_ip": "203.0.113.9"})
-
-
-async def _bad_purpose(world: World) -> httpx.Response:
-    return await world.request(purpose="payment")
-
-
-async def _bad_country(world: World) -> httpx.Response:
-    return await world.request("+447912345678")
-
-
-async def _unknown(world: World) -> httpx.Response:
-    return await world.verify(UNKNOWN, "123456")
-
-
-async def _unknown_to_read(world: World) -> httpx.Response:
-    return await world.client.get(BY_ID + UNKNOWN)
-
-
-async def _nowhere(world: World) -> httpx.Response:
-    return await world.client.get("/v1/request-codes")
-
-
-async def _wrong_method(world: World) -> httpx.Response:
-    return await world.client.put(REQUEST, json=BODY)
-
-
-async def _used(world: World) -> httpx.Response:
-    verification_id, code = await world.requested()
-    await world.verify(verification_id, code)
-    return await world.verify(verification_id, code)
-
-
-async def _superseded(world: World) -> httpx.Response:
-    verification_id, code = await world.requested()
-    await world.advance(1)
-    await world.requested()
-    return await world.verify(verification_id, code)
-
-
-async def _canceled(world: World) -> httpx.Response:
-    verification_id, code = await world.requested()
-    await world.client.delete(BY_ID + verification_id)
-    return await world.verify(verification_id, code)
-
-
-async def _expired(world: World) -> httpx.Response:
-    verification_id, code = await world.requested()
-    await world.advance(300)
-    return await world.verify(verification_id, code)
-
-
-async def _too_large(world: World) -> httpx.Response:
-    return await world.client.post(NORMALIZE, content=b" " * 65_537, headers=JSON)
-
-
-async def _plain_text(world: World) -> httpx.Response:
-    return await world.client.post(
-        REQUEST, content=b'{"phone": "081210100055"}', headers={"Content-Type": "text/plain"}
+async def _other_scheme(service: RunningService) -> httpx.Response:
+    return await service.caller(None).post(
+        REQUEST_CODE, json=REQUEST_BODY, headers={"Authorization": "Basic ZGV2LWtleQ=="}
     )
 
 
-async def _invalid_number(world: World) -> httpx.Response:
-    return await world.request("08123456")
+async def _bad_key(service: RunningService) -> httpx.Response:
+    return await service.caller("dev-keys").post(REQUEST_CODE, json=REQUEST_BODY)
 
 
-async def _landline(world: World) -> httpx.Response:
-    return await world.request("0215551234")
+async def _no_scope(service: RunningService) -> httpx.Response:
+    return await service.caller("nothing").post(REQUEST_CODE, json=REQUEST_BODY)
 
 
-async def _mismatch(world: World) -> httpx.Response:
+async def _no_server_scope(service: RunningService) -> httpx.Response:
+    return await service.caller("app").post(REQUEST_CODE, json={**REQUEST_BODY, "client_ip": "203.0.113.9"})
+
+
+async def _bad_purpose(service: RunningService) -> httpx.Response:
+    return await service.request(purpose="payment")
+
+
+async def _bad_country(service: RunningService) -> httpx.Response:
+    return await service.request("+447912345678")
+
+
+async def _unknown(service: RunningService) -> httpx.Response:
+    return await service.verify(UNKNOWN_ID, "123456")
+
+
+async def _unknown_to_read(service: RunningService) -> httpx.Response:
+    return await service.client.get(VERIFICATIONS + UNKNOWN_ID)
+
+
+async def _nowhere(service: RunningService) -> httpx.Response:
+    return await service.client.get("/v1/request-codes")
+
+
+async def _wrong_method(service: RunningService) -> httpx.Response:
+    return await service.client.put(REQUEST_CODE, json=REQUEST_BODY)
+
+
+async def _used(service: RunningService) -> httpx.Response:
+    verification_id, code = await service.request_code()
+    await service.verify(verification_id, code)
+    return await service.verify(verification_id, code)
+
+
+async def _superseded(service: RunningService) -> httpx.Response:
+    verification_id, code = await service.request_code()
+    await service.advance(1)
+    await service.request_code()
+    return await service.verify(verification_id, code)
+
+
+async def _canceled(service: RunningService) -> httpx.Response:
+    verification_id, code = await service.request_code()
+    await service.client.delete(VERIFICATIONS + verification_id)
+    return await service.verify(verification_id, code)
+
+
+async def _expired(service: RunningService) -> httpx.Response:
+    verification_id, code = await service.request_code()
+    await service.advance(300)
+    return await service.verify(verification_id, code)
+
+
+async def _too_large(service: RunningService) -> httpx.Response:
+    return await service.client.post(NORMALIZE_PHONE, content=b" " * 65_537, headers=JSON_HEADERS)
+
+
+async def _plain_text(service: RunningService) -> httpx.Response:
+    return await service.client.post(
+        REQUEST_CODE, content=b'{"phone": "081210100055"}', headers={"Content-Type": "text/plain"}
+    )
+
+
+async def _invalid_number(service: RunningService) -> httpx.Response:
+    return await service.request("08123456")
+
+
+async def _landline(service: RunningService) -> httpx.Response:
+    return await service.request("0215551234")
+
+
+async def _mismatch(service: RunningService) -> httpx.Response:
     key = {"Idempotency-Key": "one"}
-    await world.client.post(REQUEST, json=BODY, headers=key)
-    return await world.client.post(REQUEST, json={**BODY, "purpose": "registration"}, headers=key)
+    await service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=key)
+    return await service.client.post(REQUEST_CODE, json={**REQUEST_BODY, "purpose": "registration"}, headers=key)
 
 
-async def _in_flight(world: World) -> httpx.Response:
+async def _in_flight(service: RunningService) -> httpx.Response:
     key = {"Idempotency-Key": "one"}
-    with dying_before_the_answer_is_kept():
-        await world.client.post(REQUEST, json=BODY, headers=key)
-    return await world.client.post(REQUEST, json=BODY, headers=key)
+    with crash_before_the_response_is_stored():
+        await service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=key)
+    return await service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=key)
 
 
-async def _wrong_code(world: World) -> httpx.Response:
-    verification_id, code = await world.requested()
-    return await world.verify(verification_id, world.wrong(code))
+async def _wrong_code(service: RunningService) -> httpx.Response:
+    verification_id, code = await service.request_code()
+    return await service.verify(verification_id, service.wrong_code(code))
 
 
-async def _too_soon(world: World) -> httpx.Response:
-    await world.requested()
-    return await world.request()
+async def _too_soon(service: RunningService) -> httpx.Response:
+    await service.request_code()
+    return await service.request()
 
 
-async def _chain_used_up(world: World) -> httpx.Response:
+async def _chain_used_up(service: RunningService) -> httpx.Response:
     for _ in range(2):
-        await world.requested()
-        await world.advance(1)
-    return await world.request()
+        await service.request_code()
+        await service.advance(1)
+    return await service.request()
 
 
-async def _exhausted(world: World) -> httpx.Response:
-    verification_id, code = await world.requested()
+async def _exhausted(service: RunningService) -> httpx.Response:
+    verification_id, code = await service.request_code()
     for _ in range(5):
-        await world.verify(verification_id, world.wrong(code))
-    return await world.verify(verification_id, code)
+        await service.verify(verification_id, service.wrong_code(code))
+    return await service.verify(verification_id, code)
 
 
-async def _locked(world: World) -> httpx.Response:
+async def _locked(service: RunningService) -> httpx.Response:
     for _ in range(2):
-        verification_id, code = await world.requested()
+        verification_id, code = await service.request_code()
         for _ in range(5):
-            await world.verify(verification_id, world.wrong(code))
-        await world.advance(1)
-    return await world.verify(verification_id, code)
+            await service.verify(verification_id, service.wrong_code(code))
+        await service.advance(1)
+    return await service.verify(verification_id, code)
 
 
-async def _no_route(world: World) -> httpx.Response:
-    return await world.request("+6591234567")
+async def _no_route(service: RunningService) -> httpx.Response:
+    return await service.request("+6591234567")
 
 
-ROWS: list[tuple[int, str, tuple[str, ...], Callable[[World], Awaitable[httpx.Response]]]] = [
+ROWS: list[tuple[int, str, tuple[str, ...], Callable[[RunningService], Awaitable[httpx.Response]]]] = [
     (400, "request_malformed", ("errors",), _malformed),
     (401, "key_missing", (), _no_key),
     (401, "key_missing", (), _other_scheme),
@@ -235,14 +237,14 @@ ROWS: list[tuple[int, str, tuple[str, ...], Callable[[World], Awaitable[httpx.Re
 
 @pytest.mark.parametrize(("status", "code", "members", "provoke"), ROWS)
 async def test_a_row(
-    make_world: WorldMaker,
+    make_service: ServiceFactory,
     status: int,
     code: str,
     members: tuple[str, ...],
-    provoke: Callable[[World], Awaitable[httpx.Response]],
+    provoke: Callable[[RunningService], Awaitable[httpx.Response]],
 ) -> None:
     """A problem has its status and exactly the members of its row, in a form that RFC 9457 readers know."""
-    body = problem(await provoke(await make_world(CONFIG)), status, code, *members)
+    body = assert_problem(await provoke(await make_service(CONFIG)), status, code, *members)
     assert body["type"].endswith(code)
     if "errors" in members:
         assert body["errors"] == [{"pointer": "/phone", "detail": "is required"}]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.api_requests import REQUEST, ask
+from tests.api.api_requests import REQUEST_CODE, request_as_app
 from tests.config_parts import api_key, tenant
-from tests.problem_assertions import limited, outcome
-from tests.running_service import NUMBER, World, WorldMaker
+from tests.problem_assertions import assert_rate_limited, problem_code
+from tests.running_service import NUMBER, RunningService, ServiceFactory
 
 PROXY = "10.0.0.1"
 
@@ -37,17 +37,17 @@ def numbers() -> Iterator[str]:
     ],
 )
 async def test_client_ip_counts_an_address_or_a_64(
-    make_world: WorldMaker, numbers: Iterator[str], first: str, second: str, same: bool
+    make_service: ServiceFactory, numbers: Iterator[str], first: str, second: str, same: bool
 ) -> None:
     """A server names the end user's address: IPv4 as it is, IPv6 by its /64, whatever the spelling."""
-    world = await make_world({"limits": {"client_ip": ["1/3600"]}})
-    assert (await world.request(next(numbers), client_ip=first)).status_code == 202
-    second_one = await world.request(next(numbers), client_ip=second)
+    service = await make_service({"limits": {"client_ip": ["1/3600"]}})
+    assert (await service.request(next(numbers), client_ip=first)).status_code == 202
+    second_one = await service.request(next(numbers), client_ip=second)
     if same:
-        limited(second_one, "client_ip")
+        assert_rate_limited(second_one, "client_ip")
     else:
         assert second_one.status_code == 202
-    assert (await world.request(next(numbers))).status_code == 202  # who says no address has no such limit
+    assert (await service.request(next(numbers))).status_code == 202  # who says no address has no such limit
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ async def test_client_ip_counts_an_address_or_a_64(
     ],
 )
 async def test_an_app_is_counted_by_where_it_calls_from(
-    make_world: WorldMaker, numbers: Iterator[str], peer: str, forwarded: str | None, counted: str
+    make_service: ServiceFactory, numbers: Iterator[str], peer: str, forwarded: str | None, counted: str
 ) -> None:
     """Without the scope `server` the peer counts, behind trusted proxies alone what they forwarded."""
-    world = await make_world(
+    service = await make_service(
         {
             "server": {"trusted_proxies": ["10.0.0.0/8"]},
             "tenants": {"acme": tenant(api_key("app", "request"))},
@@ -78,27 +78,27 @@ async def test_an_app_is_counted_by_where_it_calls_from(
         }
     )
     members = {} if forwarded is None else {"forwarded": forwarded}
-    assert (await world.request(next(numbers), client_ip=counted)).status_code == 202
-    limited(await ask(world, next(numbers), peer, **members), "client_ip")
-    assert (await ask(world, next(numbers), "192.0.2.1", **members)).status_code == 202
+    assert (await service.request(next(numbers), client_ip=counted)).status_code == 202
+    assert_rate_limited(await request_as_app(service, next(numbers), peer, **members), "client_ip")
+    assert (await request_as_app(service, next(numbers), "192.0.2.1", **members)).status_code == 202
 
 
-async def test_forwarded_for_in_two_lines_is_one_list(make_world: WorldMaker, numbers: Iterator[str]) -> None:
+async def test_forwarded_for_in_two_lines_is_one_list(make_service: ServiceFactory, numbers: Iterator[str]) -> None:
     """A proxy that adds a line of its own instead of extending the first hides nobody."""
-    world = await make_world(
+    service = await make_service(
         {
             "server": {"trusted_proxies": ["10.0.0.0/8"]},
             "tenants": {"acme": tenant(api_key("app", "request"))},
             "limits": {"client_ip": ["1/3600"]},
         }
     )
-    client = world.caller("app", PROXY)
+    client = service.caller("app", PROXY)
     answers = []
     for address in ("203.0.113.9", "203.0.113.10", "203.0.113.9"):
         headers = [("X-Forwarded-For", address), ("X-Forwarded-For", "10.0.0.2")]
         body = {"phone": next(numbers), "purpose": "login"}
-        answers.append(await client.post(REQUEST, json=body, headers=headers))
-    assert [outcome(answer) for answer in answers] == ["202", "202", "rate_limited"]
+        answers.append(await client.post(REQUEST_CODE, json=body, headers=headers))
+    assert [problem_code(answer) for answer in answers] == ["202", "202", "rate_limited"]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ async def test_forwarded_for_in_two_lines_is_one_list(make_world: WorldMaker, nu
         ("recipient", NUMBER, "0812-1010-0056"),
     ],
 )
-async def test_whom_a_limit_counts(make_world: WorldMaker, limit: str, inside: str, outside: str | None) -> None:
+async def test_whom_a_limit_counts(make_service: ServiceFactory, limit: str, inside: str, outside: str | None) -> None:
     """At its count a limit refuses by its name, and nobody else; after Retry-After it lets one pass."""
     config: dict[str, Any] = {
         "tenants": {
@@ -120,29 +120,29 @@ async def test_whom_a_limit_counts(make_world: WorldMaker, limit: str, inside: s
         },
         "limits": {limit: ["2/3600"], "client_ip": []},
     }
-    world = await make_world(config)
+    service = await make_service(config)
     for purpose in ("login", "registration"):
-        assert (await world.request(purpose=purpose)).status_code == 202
-    wait = limited(await world.request(inside, "password_reset"), limit)
+        assert (await service.request(purpose=purpose)).status_code == 202
+    wait = assert_rate_limited(await service.request(inside, "password_reset"), limit)
     if outside is not None:
-        assert (await world.request(outside, "password_reset")).status_code == 202
+        assert (await service.request(outside, "password_reset")).status_code == 202
     if limit == "tenant":
-        assert (await ask(world, inside)).status_code == 202
+        assert (await request_as_app(service, inside)).status_code == 202
     else:
-        limited(await ask(world, inside), limit)
-    await world.advance(wait - 2)
-    limited(await world.request(inside, "password_reset"), limit, 2 + 4)
-    await world.advance(2)
-    assert (await world.request(inside, "password_reset")).status_code == 202
+        assert_rate_limited(await request_as_app(service, inside), limit)
+    await service.advance(wait - 2)
+    assert_rate_limited(await service.request(inside, "password_reset"), limit, 2 + 4)
+    await service.advance(2)
+    assert (await service.request(inside, "password_reset")).status_code == 202
 
 
-async def test_every_window_of_a_limit_holds(make_world: WorldMaker, numbers: Iterator[str]) -> None:
+async def test_every_window_of_a_limit_holds(make_service: ServiceFactory, numbers: Iterator[str]) -> None:
     """With two windows the one that keeps waiting longest is told."""
-    world = await make_world({"limits": {"tenant": ["1/10", "2/3600"]}})
-    assert (await world.request(next(numbers))).status_code == 202
-    await world.advance(limited(await world.request(next(numbers)), "tenant", 10))
-    assert (await world.request(next(numbers))).status_code == 202
-    limited(await world.request(next(numbers)), "tenant", 3590)
+    service = await make_service({"limits": {"tenant": ["1/10", "2/3600"]}})
+    assert (await service.request(next(numbers))).status_code == 202
+    await service.advance(assert_rate_limited(await service.request(next(numbers)), "tenant", 10))
+    assert (await service.request(next(numbers))).status_code == 202
+    assert_rate_limited(await service.request(next(numbers)), "tenant", 3590)
 
 
 LIMITS = {
@@ -156,10 +156,10 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("limit", [*LIMITS, "cooldown", "no_route"])
-async def test_a_refusal_takes_from_no_budget(make_world: WorldMaker, hashes: Counter[str], limit: str) -> None:
+async def test_a_refusal_takes_from_no_budget(make_service: ServiceFactory, hashes: Counter[str], limit: str) -> None:
     """After 25 refusals by one budget, all at once, every other budget has what it had, and no hash was made."""
     refused = {limit: ["1/3600"]} if limit in LIMITS else {}
-    world = await make_world(
+    service = await make_service(
         {
             "limits": LIMITS | refused,
             "routes": [{"country": "SG", "providers": ["inbox"]}]
@@ -168,24 +168,24 @@ async def test_a_refusal_takes_from_no_budget(make_world: WorldMaker, hashes: Co
         }
     )
     if limit != "no_route":
-        assert (await world.request(client_ip="203.0.113.9")).status_code == 202
+        assert (await service.request(client_ip="203.0.113.9")).status_code == 202
     purpose = "login" if limit in ("cooldown", "no_route") else "registration"
-    before = await kept(world)
-    answers = await asyncio.gather(*(world.request(purpose=purpose, client_ip="203.0.113.9") for _ in range(25)))
+    before = await kept(service)
+    answers = await asyncio.gather(*(service.request(purpose=purpose, client_ip="203.0.113.9") for _ in range(25)))
     expected = {"cooldown": "resend_too_soon", "no_route": "no_route"}.get(limit, "rate_limited")
-    found = {outcome(answer) for answer in answers}
+    found = {problem_code(answer) for answer in answers}
     assert expected in found
     assert found <= {expected, "rate_limited", "resend_too_soon"}  # what another one holds for the moment is told, too
-    assert await kept(world) == before
-    assert len(await world.store.keys("otp:*v:*")) == hashes["hash"] == (0 if limit == "no_route" else 1)
+    assert await kept(service) == before
+    assert len(await service.store.keys("otp:*v:*")) == hashes["hash"] == (0 if limit == "no_route" else 1)
 
 
-async def kept(world: World) -> dict[bytes, Any]:
+async def kept(service: RunningService) -> dict[bytes, Any]:
     """Read every budget there is: the limits' lists, and what belongs to recipients."""
     budgets: dict[bytes, Any] = {}
-    for key in await world.store.keys("otp:w:*"):
-        budgets[key] = await world.store.lrange(key, 0, -1)
-    for key in await world.store.keys("otp:*r:*"):
-        fields = await world.store.hgetall(key)
+    for key in await service.store.keys("otp:w:*"):
+        budgets[key] = await service.store.lrange(key, 0, -1)
+    for key in await service.store.keys("otp:*r:*"):
+        fields = await service.store.hgetall(key)
         budgets[key] = {name: value for name, value in fields.items() if value}
     return {key: value for key, value in budgets.items() if value}

@@ -10,10 +10,20 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.api_requests import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY, bearer
+from tests.api.api_requests import (
+    JSON_HEADERS,
+    NORMALIZE_PHONE,
+    REQUEST_BODY,
+    REQUEST_CODE,
+    UNKNOWN_ID,
+    UNLOCK_RECIPIENT,
+    VERIFICATIONS,
+    VERIFY_CODE,
+    bearer_header,
+)
 from tests.config_parts import api_key, tenant
-from tests.problem_assertions import outcome, problem
-from tests.running_service import World, WorldMaker
+from tests.problem_assertions import assert_problem, problem_code
+from tests.running_service import RunningService, ServiceFactory
 
 ORDER = {
     "size": "body_too_large",
@@ -45,14 +55,14 @@ STRICT: dict[str, Any] = LOOSE | {
 }
 
 
-async def prepared(make_world: WorldMaker) -> World:
+async def prepared(make_service: ServiceFactory) -> RunningService:
     """Lock three numbers and use up an address, while it is still allowed; then be strict on the same store."""
-    world = await make_world(LOOSE)
-    world.client = world.caller("acme")
+    service = await make_service(LOOSE)
+    service.client = service.caller("acme")
     for phone in (LOCKED, FOREIGN, UNSERVED_LOCKED):
-        verification_id, code = await world.requested(phone, client_ip=SPENT)
-        await world.verify(verification_id, world.wrong(code))
-    strict = await make_world(STRICT)
+        verification_id, code = await service.request_code(phone, client_ip=SPENT)
+        await service.verify(verification_id, service.wrong_code(code))
+    strict = await make_service(STRICT)
     strict.client = strict.caller("acme")
     return strict
 
@@ -70,30 +80,30 @@ def phone_with(wrongs: set[str]) -> str:
             return LOCKED if "lock" in wrongs else "0812-1010-0066"
 
 
-async def sent(world: World, wrongs: set[str]) -> httpx.Response:
+async def sent(service: RunningService, wrongs: set[str]) -> httpx.Response:
     """Send a request that is wrong in all these ways and in no other."""
     body: dict[str, Any] = {"phone": phone_with(wrongs), "purpose": "payment" if "purpose" in wrongs else "login"}
     if "limits" in wrongs:
         body["client_ip"] = SPENT
     if "body" in wrongs:
         body["stranger"] = 1
-    headers = bearer("weak" if "scope" in wrongs else "acme") if "key" not in wrongs else {}
+    headers = bearer_header("weak" if "scope" in wrongs else "acme") if "key" not in wrongs else {}
     headers["Content-Type"] = "text/plain" if "media type" in wrongs else "application/json"
     content = json.dumps(body) + (" " * 70_000 if "size" in wrongs else "")
-    return await world.caller(None).post(REQUEST, content=content.encode(), headers=headers)
+    return await service.caller(None).post(REQUEST_CODE, content=content.encode(), headers=headers)
 
 
-async def test_the_earlier_mistake_is_told(make_world: WorldMaker) -> None:
+async def test_the_earlier_mistake_is_told(make_service: ServiceFactory) -> None:
     """For each pair of mistakes, and for each mistake with everything after it, the earlier one is told."""
-    world = await prepared(make_world)
+    service = await prepared(make_service)
     names = list(ORDER)
     mixtures = [{name} for name in names]
     mixtures += [set(pair) for pair in combinations(names, 2)]
     mixtures += [set(names[at:]) for at in range(len(names))]
     for wrongs in mixtures:
         first = min(wrongs, key=names.index)
-        assert outcome(await sent(world, wrongs)) == ORDER[first], wrongs
-    assert (await sent(world, set())).status_code == 202
+        assert problem_code(await sent(service, wrongs)) == ORDER[first], wrongs
+    assert (await sent(service, set())).status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -108,56 +118,62 @@ async def test_the_earlier_mistake_is_told(make_world: WorldMaker) -> None:
     ],
 )
 async def test_every_member_is_judged_before_a_scope(
-    make_world: WorldMaker, members: dict[str, Any], code: str
+    make_service: ServiceFactory, members: dict[str, Any], code: str
 ) -> None:
     """What is malformed is told before the scope is missed that it would need."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("app", "request"))}})
-    response = await world.caller("app").post(REQUEST, json={**BODY, **members})
-    assert outcome(response) == code
+    service = await make_service({"tenants": {"acme": tenant(api_key("app", "request"))}})
+    response = await service.caller("app").post(REQUEST_CODE, json={**REQUEST_BODY, **members})
+    assert problem_code(response) == code
 
 
-async def test_the_order_of_verify_code(make_world: WorldMaker) -> None:
+async def test_the_order_of_verify_code(make_service: ServiceFactory) -> None:
     """Size, media type, key, body, scope, and only then whether there is such a verification."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("weak", "request", "read"))}})
-    weak, nobody = world.caller("weak"), world.caller(None)
-    bad, unknown = {"verification_id": UNKNOWN, "code": "12"}, {"verification_id": UNKNOWN, "code": "123456"}
-    problem(await nobody.post(VERIFY, content=b" " * 70_000), 413, "body_too_large")
-    problem(await nobody.post(VERIFY, content=b"{"), 415, "media_type_unsupported")
-    problem(await nobody.post(VERIFY, content=b"{", headers=JSON), 401, "key_missing")
-    problem(await world.caller("no-such-key").post(VERIFY, content=b"{", headers=JSON), 401, "key_invalid")
-    problem(await weak.post(VERIFY, json=bad), 400, "request_malformed", "errors")
-    problem(await weak.post(VERIFY, json=unknown), 403, "scope_missing")
-    problem(await world.client.post(VERIFY, json=bad), 400, "request_malformed", "errors")
-    problem(await world.client.post(VERIFY, json=unknown), 404, "verification_unknown")
+    service = await make_service({"tenants": {"acme": tenant(api_key("weak", "request", "read"))}})
+    weak, nobody = service.caller("weak"), service.caller(None)
+    bad, unknown = {"verification_id": UNKNOWN_ID, "code": "12"}, {"verification_id": UNKNOWN_ID, "code": "123456"}
+    assert_problem(await nobody.post(VERIFY_CODE, content=b" " * 70_000), 413, "body_too_large")
+    assert_problem(await nobody.post(VERIFY_CODE, content=b"{"), 415, "media_type_unsupported")
+    assert_problem(await nobody.post(VERIFY_CODE, content=b"{", headers=JSON_HEADERS), 401, "key_missing")
+    assert_problem(
+        await service.caller("no-such-key").post(VERIFY_CODE, content=b"{", headers=JSON_HEADERS), 401, "key_invalid"
+    )
+    assert_problem(await weak.post(VERIFY_CODE, json=bad), 400, "request_malformed", "errors")
+    assert_problem(await weak.post(VERIFY_CODE, json=unknown), 403, "scope_missing")
+    assert_problem(await service.client.post(VERIFY_CODE, json=bad), 400, "request_malformed", "errors")
+    assert_problem(await service.client.post(VERIFY_CODE, json=unknown), 404, "verification_unknown")
 
 
-async def test_unlock_order(make_world: WorldMaker) -> None:
+async def test_unlock_order(make_service: ServiceFactory) -> None:
     """Size, media type, key, body, country, scope, and the number last."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("weak", "request", "verify", "read", "server"))}})
-    weak, nobody = world.caller("weak"), world.caller(None)
+    service = await make_service({"tenants": {"acme": tenant(api_key("weak", "request", "verify", "read", "server"))}})
+    weak, nobody = service.caller("weak"), service.caller(None)
     bad, country, number = {"phone": ""}, {"phone": "x", "country": "XX"}, {"phone": "123"}
-    problem(await nobody.post(UNLOCK, content=b" " * 70_000), 413, "body_too_large")
-    problem(await nobody.post(UNLOCK, content=b"{"), 415, "media_type_unsupported")
-    problem(await nobody.post(UNLOCK, content=b"{", headers=JSON), 401, "key_missing")
-    problem(await world.caller("no-such-key").post(UNLOCK, content=b"{", headers=JSON), 401, "key_invalid")
+    assert_problem(await nobody.post(UNLOCK_RECIPIENT, content=b" " * 70_000), 413, "body_too_large")
+    assert_problem(await nobody.post(UNLOCK_RECIPIENT, content=b"{"), 415, "media_type_unsupported")
+    assert_problem(await nobody.post(UNLOCK_RECIPIENT, content=b"{", headers=JSON_HEADERS), 401, "key_missing")
+    assert_problem(
+        await service.caller("no-such-key").post(UNLOCK_RECIPIENT, content=b"{", headers=JSON_HEADERS),
+        401,
+        "key_invalid",
+    )
     for body in (bad, country, {**number, "stranger": 1}, {}):
-        problem(await weak.post(UNLOCK, json=body), 400, "request_malformed", "errors")
-    problem(await weak.post(UNLOCK, json=number), 403, "scope_missing")
-    problem(await world.client.post(UNLOCK, json=number), 422, "phone_invalid")
+        assert_problem(await weak.post(UNLOCK_RECIPIENT, json=body), 400, "request_malformed", "errors")
+    assert_problem(await weak.post(UNLOCK_RECIPIENT, json=number), 403, "scope_missing")
+    assert_problem(await service.client.post(UNLOCK_RECIPIENT, json=number), 422, "phone_invalid")
 
 
-async def test_the_order_of_the_other_routes(make_world: WorldMaker) -> None:
+async def test_the_order_of_the_other_routes(make_service: ServiceFactory) -> None:
     """Key, scope, then the verification; normalize-phone takes any key, but needs one."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("none", "admin"))}})
+    service = await make_service({"tenants": {"acme": tenant(api_key("none", "admin"))}})
     for method in ("GET", "DELETE"):
-        path = BY_ID + UNKNOWN
-        problem(await world.caller(None).request(method, path), 401, "key_missing")
-        problem(await world.caller("x").request(method, path), 401, "key_invalid")
-        problem(await world.caller("none").request(method, path), 403, "scope_missing")
-        problem(await world.client.request(method, path), 404, "verification_unknown")
-    problem(await world.caller(None).post(NORMALIZE, json={}), 401, "key_missing")
-    problem(await world.caller("none").post(NORMALIZE, json={}), 400, "request_malformed", "errors")
-    assert (await world.caller("none").post(NORMALIZE, json={"phone": "081210100055"})).status_code == 200
+        path = VERIFICATIONS + UNKNOWN_ID
+        assert_problem(await service.caller(None).request(method, path), 401, "key_missing")
+        assert_problem(await service.caller("x").request(method, path), 401, "key_invalid")
+        assert_problem(await service.caller("none").request(method, path), 403, "scope_missing")
+        assert_problem(await service.client.request(method, path), 404, "verification_unknown")
+    assert_problem(await service.caller(None).post(NORMALIZE_PHONE, json={}), 401, "key_missing")
+    assert_problem(await service.caller("none").post(NORMALIZE_PHONE, json={}), 400, "request_malformed", "errors")
+    assert (await service.caller("none").post(NORMALIZE_PHONE, json={"phone": "081210100055"})).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -171,18 +187,18 @@ async def test_the_order_of_the_other_routes(make_world: WorldMaker) -> None:
         (["request", "server"], {"request", "cancel", "normalize", "decoy", "client_ip"}),
     ],
 )
-async def test_what_a_scope_allows(make_world: WorldMaker, scopes: list[str], allowed: set[str]) -> None:
+async def test_what_a_scope_allows(make_service: ServiceFactory, scopes: list[str], allowed: set[str]) -> None:
     """Every scope opens what the contract says and nothing else."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("key", *scopes))}})
-    client = world.caller("key")
+    service = await make_service({"tenants": {"acme": tenant(api_key("key", *scopes))}})
+    client = service.caller("key")
     calls = {
-        "request": client.post(REQUEST, json=BODY),
-        "decoy": client.post(REQUEST, json={**BODY, "decoy": True}),
-        "client_ip": client.post(REQUEST, json={**BODY, "client_ip": "2001:db8::1"}),
-        "verify": client.post(VERIFY, json={"verification_id": UNKNOWN, "code": "123456"}),
-        "read": client.get(BY_ID + UNKNOWN),
-        "cancel": client.delete(BY_ID + UNKNOWN),
-        "normalize": client.post(NORMALIZE, json={"phone": "081210100055"}),
-        "unlock": client.post(UNLOCK, json={"phone": "081210100055"}),
+        "request": client.post(REQUEST_CODE, json=REQUEST_BODY),
+        "decoy": client.post(REQUEST_CODE, json={**REQUEST_BODY, "decoy": True}),
+        "client_ip": client.post(REQUEST_CODE, json={**REQUEST_BODY, "client_ip": "2001:db8::1"}),
+        "verify": client.post(VERIFY_CODE, json={"verification_id": UNKNOWN_ID, "code": "123456"}),
+        "read": client.get(VERIFICATIONS + UNKNOWN_ID),
+        "cancel": client.delete(VERIFICATIONS + UNKNOWN_ID),
+        "normalize": client.post(NORMALIZE_PHONE, json={"phone": "081210100055"}),
+        "unlock": client.post(UNLOCK_RECIPIENT, json={"phone": "081210100055"}),
     }
     assert {name for name, call in calls.items() if (await call).status_code != 403} == allowed

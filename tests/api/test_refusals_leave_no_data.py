@@ -9,15 +9,15 @@ import pytest
 from otp_service.domain.errors import Reason
 from tests.api.refusal_cases import CASES, Call, Case, guess
 from tests.api.refusal_storage_growth import TIMES, Growth, measure, usage
-from tests.config_parts import demo
-from tests.problem_assertions import problem
-from tests.running_service import WorldMaker
+from tests.config_parts import demo_policy
+from tests.problem_assertions import assert_problem
+from tests.running_service import ServiceFactory
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-async def test_a_refusal_leaves_nothing(make_world: WorldMaker, case: Case) -> None:
+async def test_a_refusal_leaves_nothing(make_service: ServiceFactory, case: Case) -> None:
     """No key, and no byte in any key: as if it had never been."""
-    assert await measure(make_world, case) == {"without": Growth(0, 0), "with": Growth(0, 0)}
+    assert await measure(make_service, case) == {"without": Growth(0, 0), "with": Growth(0, 0)}
 
 
 async def test_every_refusal_of_the_contract_is_in_the_table() -> None:
@@ -28,37 +28,37 @@ async def test_every_refusal_of_the_contract_is_in_the_table() -> None:
     assert {reason.value for reason in Reason} - tried == untried | {"internal_error"}
 
 
-async def test_what_cost_an_attempt_is_kept_for_a_day_at_most(make_world: WorldMaker) -> None:
+async def test_what_cost_an_attempt_is_kept_for_a_day_at_most(make_service: ServiceFactory) -> None:
     """Five wrong guesses with a key each keep five claims and answers; all further ones keep nothing more.
 
     But the number's wrong codes in a row, which one small key counts for 400 days after the last.
     """
-    world = await make_world(demo(max_attempts=5))
-    verification_id, code = await world.requested()
-    before = await usage(world)
-    call: Call = guess(verification_id, world.wrong(code))
+    service = await make_service(demo_policy(max_attempts=5))
+    verification_id, code = await service.request_code()
+    before = await usage(service)
+    call: Call = guess(verification_id, service.wrong_code(code))
     for n in range(5):
-        problem(await call.send(world, f"k{n}"), 422, "code_incorrect", "attempts_left")
-    kept = await usage(world)
+        assert_problem(await call.send(service, f"k{n}"), 422, "code_incorrect", "attempts_left")
+    kept = await usage(service)
     row = {name for name in kept if b":l:demo:" in name}
     assert len(row) == 1
     assert len(kept.keys() - before.keys() - row) == 10
     for name in kept.keys() - before.keys() - row:
-        assert 0 < await world.store.pttl(name) <= 86_400_000
+        assert 0 < await service.store.pttl(name) <= 86_400_000
 
     for n in range(TIMES):
-        problem(await call.send(world, f"more-{n}"), 429, "attempts_exhausted")
-    assert await usage(world) == kept
+        assert_problem(await call.send(service, f"more-{n}"), 429, "attempts_exhausted")
+    assert await usage(service) == kept
 
 
-async def test_refusals_at_once_leave_nothing(make_world: WorldMaker) -> None:
+async def test_refusals_at_once_leave_nothing(make_service: ServiceFactory) -> None:
     """A hundred at a time, each with a key of its own: of one request accepted there is what one needs."""
-    world = await make_world()
+    service = await make_service()
     call = Call("POST", "/v1/request-code", {"phone": "0812-1010-0055", "purpose": "login"})
-    answers = await asyncio.gather(*(call.send(world, f"k{n}") for n in range(100)))
+    answers = await asyncio.gather(*(call.send(service, f"k{n}") for n in range(100)))
     assert sorted({answer.status_code for answer in answers}) == [202, 429]
-    claims = await world.store.keys("otp:i:*")
-    assert len(claims) == len(await world.store.keys("otp:{p*}:i:*")) == 1
-    for name in await world.store.keys("otp:w:*"):
-        assert await world.store.llen(name) == 1
-        assert 0 < await world.store.pttl(name) <= 3_600_000
+    claims = await service.store.keys("otp:i:*")
+    assert len(claims) == len(await service.store.keys("otp:{p*}:i:*")) == 1
+    for name in await service.store.keys("otp:w:*"):
+        assert await service.store.llen(name) == 1
+        assert 0 < await service.store.pttl(name) <= 3_600_000

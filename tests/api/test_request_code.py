@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.api_requests import BODY, REQUEST
-from tests.config_parts import api_key, demo, tenant
-from tests.problem_assertions import MEMBERS, TIME, common, problem
-from tests.running_service import E164, NUMBER, World, WorldMaker
+from tests.api.api_requests import REQUEST_BODY, REQUEST_CODE
+from tests.config_parts import api_key, demo_policy, tenant
+from tests.problem_assertions import REQUEST_CODE_MEMBERS, UTC_TIME_PATTERN, assert_common_headers, assert_problem
+from tests.running_service import E164, NUMBER, RunningService, ServiceFactory
 
 CONTRACT_EXAMPLE = {
     "phone": "0812-1010-0055",
@@ -27,24 +27,26 @@ CONTRACT_EXAMPLE = {
 
 def seconds(text: str) -> float:
     """Read a time of the contract as Unix seconds."""
-    assert re.fullmatch(TIME, text)
+    assert re.fullmatch(UTC_TIME_PATTERN, text)
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
 
 
-async def test_the_example_of_the_contract(world: World) -> None:
+async def test_the_example_of_the_contract(service: RunningService) -> None:
     """The documented request gets a 202 of exactly the documented members, types and values."""
-    before = (await world.store.time())[0]
-    response = await world.client.post(REQUEST, json=CONTRACT_EXAMPLE)
-    after = (await world.store.time())[0]
+    before = (await service.store.time())[0]
+    response = await service.client.post(REQUEST_CODE, json=CONTRACT_EXAMPLE)
+    after = (await service.store.time())[0]
     assert response.status_code == 202
     assert response.headers["content-type"] == "application/json"
-    common(response)
+    assert_common_headers(response)
     body = response.json()
-    assert {name: type(value) for name, value in body.items()} == MEMBERS
+    assert {name: type(value) for name, value in body.items()} == REQUEST_CODE_MEMBERS
     assert re.fullmatch(r"[A-Za-z0-9_-]{20,36}", body["verification_id"])
     assert before + 300 <= seconds(body["expires_at"]) <= after + 300
     assert before + 30 <= seconds(body["resend_at"]) <= after + 31
-    given = {name: body[name] for name in MEMBERS if name not in ("verification_id", "expires_at", "resend_at")}
+    given = {
+        name: body[name] for name in REQUEST_CODE_MEMBERS if name not in ("verification_id", "expires_at", "resend_at")
+    }
     assert given == {
         "status": "pending",
         "purpose": "login",
@@ -59,11 +61,11 @@ async def test_the_example_of_the_contract(world: World) -> None:
     }
 
 
-async def test_null_is_as_good_as_absent(world: World) -> None:
+async def test_null_is_as_good_as_absent(service: RunningService) -> None:
     """An optional member may be null, but for `decoy` and `channel`, which have a value."""
     for n, name in enumerate(("country", "locale", "client_ip", "reference"), 10):
         body = {"phone": f"0812-1010-00{n}", "purpose": "login", name: None}
-        assert (await world.client.post(REQUEST, json=body)).status_code == 202
+        assert (await service.client.post(REQUEST_CODE, json=body)).status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -78,13 +80,13 @@ async def test_null_is_as_good_as_absent(world: World) -> None:
     ],
 )
 async def test_country_reads_national_forms(
-    world: World, phone: str, country: str | None, read_as: tuple[str, str]
+    service: RunningService, phone: str, country: str | None, read_as: tuple[str, str]
 ) -> None:
     """`country` is how a national form is read, by default the tenant's; the reply has the number's own country."""
     members = {"country": country} if country else {}
-    body = (await world.request(phone, **members)).json()
+    body = (await service.request(phone, **members)).json()
     assert body["country"] == read_as[1]
-    assert (await world.message_of(body["verification_id"])).to == read_as[0]
+    assert (await service.message_of(body["verification_id"])).to == read_as[0]
 
 
 LANGUAGES: list[tuple[dict[str, Any], str]] = [
@@ -103,24 +105,24 @@ LANGUAGES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_the_language_of_the_text(world: World) -> None:
+async def test_the_language_of_the_text(service: RunningService) -> None:
     """The locale chooses the text, without one the number's country; brand, code and minutes are in it."""
     for n, (members, text) in enumerate(LANGUAGES, 10):
-        verification_id, code = await world.requested(**({"phone": f"0812-1010-00{n}"} | members))
-        sent = (await world.message_of(verification_id)).text
+        verification_id, code = await service.request_code(**({"phone": f"0812-1010-00{n}"} | members))
+        sent = (await service.message_of(verification_id)).text
         assert sent.startswith("Demo: ")
         assert text in sent
         assert code in sent
         assert re.search(r"\b5 (min|menit)\b", sent)
 
 
-async def test_a_tenants_own_purposes_and_texts(make_world: WorldMaker) -> None:
+async def test_a_tenants_own_purposes_and_texts(make_service: ServiceFactory) -> None:
     """A tenant's purposes and templates are its own: by locale, then purpose, then default."""
     templates = {
         "id": {"default": "{brand} {code} bawaan", "payment": "{brand} {code} bayar {minutes}"},
         "en": {"default": "{brand} {code} pay"},
     }
-    world = await make_world(
+    service = await make_service(
         {
             "tenants": {
                 "acme": tenant(
@@ -129,13 +131,13 @@ async def test_a_tenants_own_purposes_and_texts(make_world: WorldMaker) -> None:
             }
         }
     )
-    world.client = world.caller("acme")
+    service.client = service.caller("acme")
     expected = [("payment", None, "bayar 5"), ("a1_b", None, "bawaan"), ("payment", "en", "pay")]
     for number, (purpose, locale, text) in enumerate(expected):
         members = {"locale": locale} if locale else {}
-        verification_id, code = await world.requested(f"0812-1010-005{number}", purpose, **members)
-        assert (await world.message_of(verification_id)).text == f"Acme {code} {text}"
-    problem(await world.request(purpose="login"), 403, "purpose_not_allowed")
+        verification_id, code = await service.request_code(f"0812-1010-005{number}", purpose, **members)
+        assert (await service.message_of(verification_id)).text == f"Acme {code} {text}"
+    assert_problem(await service.request(purpose="login"), 403, "purpose_not_allowed")
 
 
 @pytest.mark.parametrize(
@@ -156,17 +158,19 @@ async def test_a_tenants_own_purposes_and_texts(make_world: WorldMaker) -> None:
         (["ID"], "+979123456789", "phone_not_mobile"),
     ],
 )
-async def test_countries(make_world: WorldMaker, countries: list[str] | None, phone: str, code: str | None) -> None:
+async def test_countries(
+    make_service: ServiceFactory, countries: list[str] | None, phone: str, code: str | None
+) -> None:
     """`countries` is an allow-list, by default the tenant's country; `*` is every country, and no satellite."""
     listed = {"countries": countries} if countries else {}
-    world = await make_world({"tenants": {"acme": tenant(api_key("acme", "request"), **listed)}})
-    response = await world.caller("acme").post(REQUEST, json={**BODY, "phone": phone})
+    service = await make_service({"tenants": {"acme": tenant(api_key("acme", "request"), **listed)}})
+    response = await service.caller("acme").post(REQUEST_CODE, json={**REQUEST_BODY, "phone": phone})
     if code is None:
         assert response.status_code == 202
     else:
-        problem(response, 403 if code == "country_not_allowed" else 422, code)
+        assert_problem(response, 403 if code == "country_not_allowed" else 422, code)
         assert phone[3:] not in response.text
-        assert await world.store.keys("otp:*") == []
+        assert await service.store.keys("otp:*") == []
 
 
 REFUSED = [
@@ -179,41 +183,43 @@ REFUSED = [
 ]
 
 
-async def test_numbers_that_get_nothing(world: World) -> None:
+async def test_numbers_that_get_nothing(service: RunningService) -> None:
     """What is not a whole mobile number of an allowed country is refused by name, and not repeated."""
     for phone, status, code in REFUSED:
-        response = await world.request(phone)
-        problem(response, status, code)
+        response = await service.request(phone)
+        assert_problem(response, status, code)
         assert phone not in response.text
-    assert await world.store.keys("otp:*") == []
+    assert await service.store.keys("otp:*") == []
 
 
 @pytest.mark.parametrize(("length", "short"), [(4, True), (6, False), (10, False)])
-async def test_the_length_of_a_code(make_world: WorldMaker, length: int, short: bool) -> None:
+async def test_the_length_of_a_code(make_service: ServiceFactory, length: int, short: bool) -> None:
     """Codes have the configured digits; below six only where short ones are allowed."""
-    world = await make_world(demo(code_length=length, allow_short_codes=short))
-    response = await world.request()
+    service = await make_service(demo_policy(code_length=length, allow_short_codes=short))
+    response = await service.request()
     assert response.json()["code_length"] == length
     verification_id = response.json()["verification_id"]
-    code = await world.code_of(verification_id)
+    code = await service.code_of(verification_id)
     assert len(code) == length
-    assert (await world.verify(verification_id, code)).status_code == 200
+    assert (await service.verify(verification_id, code)).status_code == 200
 
 
-async def test_the_policy_is_what_the_202_says(make_world: WorldMaker) -> None:
+async def test_the_policy_is_what_the_202_says(make_service: ServiceFactory) -> None:
     """Life, cooldown, attempts and sends are the tenant's."""
-    world = await make_world(demo(ttl_seconds=600, resend_cooldown_seconds=60, max_attempts=3, max_sends=1))
-    body = (await world.request()).json()
+    service = await make_service(demo_policy(ttl_seconds=600, resend_cooldown_seconds=60, max_attempts=3, max_sends=1))
+    body = (await service.request()).json()
     assert (body["expires_in"], body["resend_in"], body["attempts_left"], body["sends_left"]) == (600, 60, 3, 0)
 
 
-async def test_a_tenant_without_a_home_country(make_world: WorldMaker) -> None:
+async def test_a_tenant_without_a_home_country(make_service: ServiceFactory) -> None:
     """It has a list of countries: a number says its country itself, or the request does."""
     wandering = tenant(api_key("wandering", "request"), countries=["ID", "SG"])
     del wandering["country"]
-    world = await make_world({"tenants": {"wandering": wandering}})
-    caller = world.caller("wandering")
+    service = await make_service({"tenants": {"wandering": wandering}})
+    caller = service.caller("wandering")
     for members in ({"phone": "+62 812-1010-0055"}, {"phone": "0812-1010-0066", "country": "ID"}):
-        response = await caller.post(REQUEST, json={"purpose": "login", **members})
+        response = await caller.post(REQUEST_CODE, json={"purpose": "login", **members})
         assert response.status_code == 202, response.text
-    problem(await caller.post(REQUEST, json={"purpose": "login", "phone": "0812-1010-0077"}), 422, "phone_invalid")
+    assert_problem(
+        await caller.post(REQUEST_CODE, json={"purpose": "login", "phone": "0812-1010-0077"}), 422, "phone_invalid"
+    )

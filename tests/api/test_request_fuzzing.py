@@ -9,11 +9,18 @@ import httpx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.api.api_requests import JSON, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY
-from tests.problem_assertions import PROBLEM, common
-from tests.running_service import World
+from tests.api.api_requests import (
+    JSON_HEADERS,
+    NORMALIZE_PHONE,
+    REQUEST_CODE,
+    UNKNOWN_ID,
+    UNLOCK_RECIPIENT,
+    VERIFY_CODE,
+)
+from tests.problem_assertions import PROBLEM_MEMBERS, assert_common_headers
+from tests.running_service import RunningService
 
-PATHS = st.sampled_from([REQUEST, VERIFY, NORMALIZE, UNLOCK])
+PATHS = st.sampled_from([REQUEST_CODE, VERIFY_CODE, NORMALIZE_PHONE, UNLOCK_RECIPIENT])
 
 ATOMS = (
     st.none()
@@ -22,7 +29,7 @@ ATOMS = (
     | st.floats()
     | st.text(max_size=80)
     | st.sampled_from(
-        ["login", "ID", "id", "sms", "203.0.113.9", "::1", "0812-1010-0055", "914273", UNKNOWN, "\x00", "٣"]
+        ["login", "ID", "id", "sms", "203.0.113.9", "::1", "0812-1010-0055", "914273", UNKNOWN_ID, "\x00", "٣"]
     )
 )
 VALUES = st.recursive(ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner))
@@ -43,9 +50,9 @@ few = settings(
 def held(response: httpx.Response) -> None:
     """Hold a reply to be the success or a problem of the caller's making."""
     assert response.status_code in {200, 202, 400, 403, 404, 413, 422, 429}, response.text
-    common(response)
+    assert_common_headers(response)
     if response.status_code >= 400:
-        assert set(response.json()) >= PROBLEM
+        assert set(response.json()) >= PROBLEM_MEMBERS
 
 
 def bodies() -> st.SearchStrategy[bytes]:
@@ -56,16 +63,18 @@ def bodies() -> st.SearchStrategy[bytes]:
 
 @few
 @given(path=PATHS, body=bodies())
-async def test_no_body_is_a_500(world: World, path: str, body: bytes) -> None:
+async def test_no_body_is_a_500(service: RunningService, path: str, body: bytes) -> None:
     """Any JSON and any bytes are answered by design."""
-    held(await world.client.post(path, content=body, headers=JSON))
+    held(await service.client.post(path, content=body, headers=JSON_HEADERS))
 
 
 @few
 @given(phone=st.text(alphabet=st.characters(categories=("N", "P", "Z", "C", "S", "L")), max_size=64))
-async def test_no_text_for_a_number_is_a_500(world: World, phone: str) -> None:
+async def test_no_text_for_a_number_is_a_500(service: RunningService, phone: str) -> None:
     """Any text as a number is answered by design, and a refusal does not repeat it."""
-    response = await world.client.post(NORMALIZE, content=json.dumps({"phone": phone}).encode(), headers=JSON)
+    response = await service.client.post(
+        NORMALIZE_PHONE, content=json.dumps({"phone": phone}).encode(), headers=JSON_HEADERS
+    )
     held(response)
     if response.status_code != 200 and len(phone) > 12:
         assert phone not in response.json()["detail"]
@@ -90,7 +99,7 @@ HEADERS = st.dictionaries(
 
 @few
 @given(path=PATHS | st.text(max_size=20).map(lambda text: "/v1/verifications/" + text), headers=HEADERS)
-async def test_no_header_is_a_500(world: World, path: str, headers: dict[str, bytes]) -> None:
+async def test_no_header_is_a_500(service: RunningService, path: str, headers: dict[str, bytes]) -> None:
     """Any header is answered by design; the app sees them as they come, also what a server would not let through."""
     status = 0
     scope: dict[str, Any] = {
@@ -115,5 +124,5 @@ async def test_no_header_is_a_500(world: World, path: str, headers: dict[str, by
         nonlocal status
         status = message.get("status", status)
 
-    await world.app(scope, receive, send)  # type: ignore[arg-type]
+    await service.app(scope, receive, send)  # type: ignore[arg-type]
     assert 200 <= status < 500

@@ -12,28 +12,28 @@ from otp_service.api.auth import ApiKeys
 from otp_service.api.endpoints import EndpointIndex
 from otp_service.api.middleware import ApiMiddleware
 from otp_service.service import OtpService
-from tests.api.api_requests import BODY, BY_ID, NORMALIZE, REQUEST, UNKNOWN, VERIFY
+from tests.api.api_requests import NORMALIZE_PHONE, REQUEST_BODY, REQUEST_CODE, UNKNOWN_ID, VERIFICATIONS, VERIFY_CODE
 from tests.config_parts import api_key, tenant
-from tests.problem_assertions import common, problem
-from tests.running_service import E164, World, WorldMaker
+from tests.problem_assertions import assert_common_headers, assert_problem
+from tests.running_service import E164, RunningService, ServiceFactory
 
 
-async def test_a_challenge_goes_with_401(world: World) -> None:
+async def test_a_challenge_goes_with_401(service: RunningService) -> None:
     """RFC 9110 wants WWW-Authenticate on a 401, and Allow on a 405."""
-    response = await world.caller(None).post(REQUEST, json=BODY)
+    response = await service.caller(None).post(REQUEST_CODE, json=REQUEST_BODY)
     assert response.headers["www-authenticate"].startswith("Bearer")
-    assert "POST" in (await world.client.get(REQUEST)).headers["allow"]
+    assert "POST" in (await service.client.get(REQUEST_CODE)).headers["allow"]
 
 
-async def test_a_bug_of_ours_tells_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_of_ours_tells_nothing(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception nobody foresaw is a 500 problem without a word of what happened."""
 
     async def broken(*_: object) -> None:
         raise RuntimeError(f"no luck with {E164}")
 
     monkeypatch.setattr(OtpService, "read", broken)
-    response = await world.client.get(BY_ID + UNKNOWN)
-    problem(response, 500, "internal_error")
+    response = await service.client.get(VERIFICATIONS + UNKNOWN_ID)
+    assert_problem(response, 500, "internal_error")
     assert "luck" not in response.text
     assert "RuntimeError" not in response.text
 
@@ -52,54 +52,62 @@ PATHS = [
     ("/nothing", 404),
     ("/nothing/%00%ff", 404),
     ("/v1", 404),
-    (NORMALIZE, 405),
-    (BY_ID, 404),
-    (BY_ID + "a/b", 404),
+    (NORMALIZE_PHONE, 405),
+    (VERIFICATIONS, 404),
+    (VERIFICATIONS + "a/b", 404),
 ]
 
 
-async def test_what_every_reply_has(world: World) -> None:
+async def test_what_every_reply_has(service: RunningService) -> None:
     """Whoever makes the reply, it is not to be stored and carries the request's id; an error is a problem."""
     for path, status in PATHS:
-        response = await world.client.get(path)
+        response = await service.client.get(path)
         assert response.status_code == status
-        common(response)
+        assert_common_headers(response)
         if status >= 400:
             assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_slash_more_changes_nothing(world: World) -> None:
+async def test_a_slash_more_changes_nothing(service: RunningService) -> None:
     """The path that is judged is the one that is served: no spelling of it gets past the key."""
-    for n, path in enumerate((REQUEST + "/", "/" + REQUEST, "/v1//request-code", NORMALIZE + "//"), 10):
+    for n, path in enumerate((REQUEST_CODE + "/", "/" + REQUEST_CODE, "/v1//request-code", NORMALIZE_PHONE + "//"), 10):
         url = httpx.URL("http://service", path=path)
         body = {"phone": f"0812-1010-00{n}"} | ({} if "normalize" in path else {"purpose": "login"})
-        problem(await world.caller(None).post(url, json=body), 401, "key_missing")
+        assert_problem(await service.caller(None).post(url, json=body), 401, "key_missing")
         plain = {"Content-Type": "text/plain"}
-        problem(await world.client.post(url, content=b"{}", headers=plain), 415, "media_type_unsupported")
-        assert (await world.client.post(url, json=body)).status_code == (200 if "normalize" in path else 202)
+        assert_problem(await service.client.post(url, content=b"{}", headers=plain), 415, "media_type_unsupported")
+        assert (await service.client.post(url, json=body)).status_code == (200 if "normalize" in path else 202)
 
 
 REQUEST_IDS = [("order-17.a_b", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("", False), ("é", False)]
 
 
-async def test_a_callers_request_id_is_kept_when_harmless(world: World) -> None:
+async def test_a_callers_request_id_is_kept_when_harmless(service: RunningService) -> None:
     """An id of up to 64 plain characters goes through; any other is replaced."""
     for given, kept in REQUEST_IDS:
-        response = await world.client.get("/livez", headers={b"X-Request-Id": given.encode()})
+        response = await service.client.get("/livez", headers={b"X-Request-Id": given.encode()})
         assert (response.headers["x-request-id"] == given) is kept
-        common(response)
+        assert_common_headers(response)
 
 
-async def test_keys_are_their_utf8_bytes(make_world: WorldMaker) -> None:
+async def test_keys_are_their_utf8_bytes(make_service: ServiceFactory) -> None:
     """The configured digest is of the key's UTF-8 bytes, as they stand in the header; the scheme has no case."""
     key = {**api_key("schlüssel-鍵", "request"), "id": "app"}
-    world = await make_world({"tenants": {"acme": tenant(key)}})
+    service = await make_service({"tenants": {"acme": tenant(key)}})
     headers = {b"Authorization": "Bearer schlüssel-鍵".encode()}
-    assert (await world.caller(None).post(REQUEST, json=BODY, headers=cast("Any", headers))).status_code == 202
+    assert (
+        await service.caller(None).post(REQUEST_CODE, json=REQUEST_BODY, headers=cast("Any", headers))
+    ).status_code == 202
     lower = {"Authorization": "bearer  schlüssel-鍵 ".encode()}
-    problem(await world.caller(None).post(REQUEST, json=BODY, headers=cast("Any", lower)), 429, "resend_too_soon")
+    assert_problem(
+        await service.caller(None).post(REQUEST_CODE, json=REQUEST_BODY, headers=cast("Any", lower)),
+        429,
+        "resend_too_soon",
+    )
     for spelled in (b"bearer schl", b"Bearer", b"Bearer  ", b"schl", b"Bearer \xff\xfe", b"\x00"):
-        response = await world.caller(None).post(VERIFY, json=BODY, headers=cast("Any", {"Authorization": spelled}))
+        response = await service.caller(None).post(
+            VERIFY_CODE, json=REQUEST_BODY, headers=cast("Any", {"Authorization": spelled})
+        )
         assert response.status_code == 401
 
 
@@ -122,15 +130,15 @@ async def test_an_endless_path_does_not_reach_the_framework() -> None:
     assert [len(path) <= 1024 for path in seen] == [True] * 3
 
 
-async def test_a_body_that_breaks_off_is_no_request(world: World) -> None:
+async def test_a_body_that_breaks_off_is_no_request(service: RunningService) -> None:
     """Whoever goes away within its body is not answered, and nothing is done for it, though it was whole so far."""
-    messages = [{"type": "http.request", "body": json.dumps(BODY).encode(), "more_body": True}]
+    messages = [{"type": "http.request", "body": json.dumps(REQUEST_BODY).encode(), "more_body": True}]
     answers: list[Any] = []
     headers = {"authorization": "Bearer dev-key", "content-type": "application/json", "content-length": "200"}
     scope: dict[str, Any] = {
         "type": "http",
         "method": "POST",
-        "path": REQUEST,
+        "path": REQUEST_CODE,
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "client": ("127.0.0.1", 1),
     }
@@ -141,6 +149,6 @@ async def test_a_body_that_breaks_off_is_no_request(world: World) -> None:
     async def send(message: Any) -> None:
         answers.append(message)
 
-    await world.app(scope, receive, send)  # type: ignore[arg-type]
+    await service.app(scope, receive, send)  # type: ignore[arg-type]
     assert answers == []
-    assert await world.store.keys("otp:*") == []
+    assert await service.store.keys("otp:*") == []

@@ -7,8 +7,8 @@ import base64
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from tests.running_service import WorldMaker
-from tests.store_contents import dumped
+from tests.running_service import ServiceFactory
+from tests.store_contents import dump_store
 
 VERIFICATIONS = 1000
 GOAL_BYTES = 1024
@@ -36,21 +36,21 @@ def given_away(wanted: Iterable[bytes], text: bytes) -> list[bytes]:
     return [one for at, ones in starts for one in ones if text.startswith(one, at)]
 
 
-async def test_a_dump_gives_nothing_away(make_world: WorldMaker) -> None:
+async def test_a_dump_gives_nothing_away(make_service: ServiceFactory) -> None:
     """After 1,000 requests: no code, no number in any spelling, a TTL on each key, less than a KiB for each."""
-    world = await make_world({"limits": {"client_ip": ["5000/3600"]}})
+    service = await make_service({"limits": {"client_ip": ["5000/3600"]}})
     numbers = [f"62812{n:07d}" for n in range(1_000_000, 1_000_000 + VERIFICATIONS * 977, 977)]
     responses = []
     for start in range(0, VERIFICATIONS, 100):
         batch = numbers[start : start + 100]
-        responses += await asyncio.gather(*(world.request(f"+{number}", client_ip="203.0.113.9") for number in batch))
+        responses += await asyncio.gather(*(service.request(f"+{number}", client_ip="203.0.113.9") for number in batch))
     assert {response.status_code for response in responses} == {202}
-    sent = [await world.code_of(response.json()["verification_id"]) for response in responses]
+    sent = [await service.code_of(response.json()["verification_id"]) for response in responses]
 
     async with asyncio.timeout(30):  # until every delivery is written down
-        while [key async for key in world.store.scan_iter("otp:{p*}:o", count=1000)]:
+        while [key async for key in service.store.scan_iter("otp:{p*}:o", count=1000)]:
             await asyncio.sleep(0.05)
-    store = await dumped(world.store)
+    store = await dump_store(service.store)
     everything = b"\n".join([*store, *store.values()])
     assert everything.count(b"$argon2id$") == VERIFICATIONS
     wanted = {form for number in numbers for form in forms(number)}
@@ -64,7 +64,7 @@ async def test_a_dump_gives_nothing_away(make_world: WorldMaker) -> None:
     for key, value in store.items():
         own = by_id.get(key.rpartition(b":")[2])
         assert own is None or own not in value
-    asked = world.store.pipeline(transaction=False)
+    asked = service.store.pipeline(transaction=False)
     for key in store:
         asked.pttl(key).memory_usage(key, samples=0)
     told = await asked.execute()

@@ -13,48 +13,48 @@ from pathlib import Path
 import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from tests.problem_assertions import problem
-from tests.running_service import World, WorldMaker
+from tests.problem_assertions import assert_problem
+from tests.running_service import RunningService, ServiceFactory
 
 
 @contextlib.asynccontextmanager
-async def own_server(*options: str) -> AsyncIterator[tuple[EmbeddedServer, World]]:
+async def own_server(*options: str) -> AsyncIterator[tuple[EmbeddedServer, RunningService]]:
     """Make a service on a server of its own."""
     with EmbeddedServer(*options) as server:
-        maker = WorldMaker(server.url)
+        factory = ServiceFactory(server.url)
         try:
-            yield server, await maker()
+            yield server, await factory()
         finally:
-            await maker.close()
+            await factory.close()
 
 
 async def test_a_silent_store_is_a_503_within_two_seconds() -> None:
     """A store that hangs: 503 in time, nothing accepted, alive but not ready, and back by itself."""
-    async with own_server() as (server, world):
-        verification_id, code = await world.requested()
+    async with own_server() as (server, service):
+        verification_id, code = await service.request_code()
         os.kill(server.pid, signal.SIGSTOP)
         try:
             started = time.monotonic()
-            ready = world.client.get("/readyz")
+            ready = service.client.get("/readyz")
             for response in await asyncio.gather(
-                world.request("0812-1010-0066"), world.verify(verification_id, code), ready
+                service.request("0812-1010-0066"), service.verify(verification_id, code), ready
             ):
-                problem(response, 503, "store_unavailable")
+                assert_problem(response, 503, "store_unavailable")
             assert time.monotonic() - started < 2
-            assert (await world.client.get("/livez")).status_code == 200
+            assert (await service.client.get("/livez")).status_code == 200
         finally:
             os.kill(server.pid, signal.SIGCONT)
         async with asyncio.timeout(10):
-            while (await world.client.get("/readyz")).status_code != 200:
+            while (await service.client.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.05)
-        assert (await world.request("0812-1010-0077")).status_code == 202
+        assert (await service.request("0812-1010-0077")).status_code == 202
 
 
-async def test_a_store_that_forgot_the_scripts_is_taught_again(world: World) -> None:
+async def test_a_store_that_forgot_the_scripts_is_taught_again(service: RunningService) -> None:
     """After SCRIPT FLUSH (a restart, a fail-over) calls go on as if nothing had happened."""
-    verification_id, code = await world.requested()
-    await world.store.script_flush()
-    assert (await world.verify(verification_id, code)).status_code == 200
+    verification_id, code = await service.request_code()
+    await service.store.script_flush()
+    assert (await service.verify(verification_id, code)).status_code == 200
 
 
 async def counting_proxy(target: str, path: Path, counted: list[int]) -> asyncio.Server:
@@ -82,25 +82,25 @@ async def test_round_trips(server: EmbeddedServer, tmp_path: Path, keyed: bool) 
     counted: list[int] = []
     path = tmp_path / "proxy"
     proxy = await counting_proxy(server.socket, path, counted)
-    maker = WorldMaker(f"unix://{path}")
-    await maker.empty_store()
+    factory = ServiceFactory(f"unix://{path}")
+    await factory.empty_store()
     try:
-        world = await maker({"routes": [{"providers": ["inbox"]}]})
+        service = await factory({"routes": [{"providers": ["inbox"]}]})
         await _without_the_courier()
         await _quiet(counted)
         headers = {"Idempotency-Key": "k"} if keyed else {}
-        response = await world.client.post(
+        response = await service.client.post(
             "/v1/request-code", json={"phone": "0812-1010-0055", "purpose": "login", "decoy": True}, headers=headers
         )
         assert response.status_code == 202
         assert 1 <= len(counted) <= 2
-        verification_id, code = await world.requested("0812-1010-0066")
+        verification_id, code = await service.request_code("0812-1010-0066")
         await _quiet(counted)  # its delivery is written down
         guess = {"verification_id": verification_id, "code": code}
-        assert (await world.client.post("/v1/verify-code", json=guess, headers=headers)).status_code == 200
+        assert (await service.client.post("/v1/verify-code", json=guess, headers=headers)).status_code == 200
         assert 1 <= len(counted) <= (3 if keyed else 2)
     finally:
-        await maker.close()
+        await factory.close()
         proxy.close()
 
 

@@ -16,11 +16,21 @@ from otp_service.bootstrap import build_app
 from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.settings import load
-from tests.api.api_requests import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, UNLOCK, VERIFY, bearer
-from tests.problem_assertions import common, problem
-from tests.running_service import CHEAP_HASH, World, WorldMaker, lifespan
+from tests.api.api_requests import (
+    JSON_HEADERS,
+    NORMALIZE_PHONE,
+    REQUEST_BODY,
+    REQUEST_CODE,
+    UNKNOWN_ID,
+    UNLOCK_RECIPIENT,
+    VERIFICATIONS,
+    VERIFY_CODE,
+    bearer_header,
+)
+from tests.problem_assertions import assert_common_headers, assert_problem
+from tests.running_service import CHEAP_HASH, RunningService, ServiceFactory, lifespan
 
-GUESS = {"verification_id": UNKNOWN, "code": "123456"}
+GUESS = {"verification_id": UNKNOWN_ID, "code": "123456"}
 
 
 class Socket:
@@ -66,44 +76,46 @@ async def ready(client: httpx.AsyncClient, seconds: float = 5) -> None:
 async def refused_in_time(client: httpx.AsyncClient) -> None:
     """Hold that whatever needs the store is a 503 within two seconds, and what does not need it is served."""
     for method, path, body in (
-        ("POST", REQUEST, BODY),
-        ("POST", VERIFY, GUESS),
-        ("POST", UNLOCK, {"phone": "081210100055"}),
-        ("GET", BY_ID + UNKNOWN, None),
-        ("DELETE", BY_ID + UNKNOWN, None),
+        ("POST", REQUEST_CODE, REQUEST_BODY),
+        ("POST", VERIFY_CODE, GUESS),
+        ("POST", UNLOCK_RECIPIENT, {"phone": "081210100055"}),
+        ("GET", VERIFICATIONS + UNKNOWN_ID, None),
+        ("DELETE", VERIFICATIONS + UNKNOWN_ID, None),
         ("GET", "/readyz", None),
     ):
         for headers in ({}, {"Idempotency-Key": "k"}):
             started = time.monotonic()
-            problem(await client.request(method, path, json=body, headers=headers), 503, "store_unavailable")
+            assert_problem(await client.request(method, path, json=body, headers=headers), 503, "store_unavailable")
             assert time.monotonic() - started < 2
     for path in ("/livez", "/metrics", "/.well-known/jwks.json", "/schema", "/schema/openapi.json"):
         response = await client.get(path)
         assert response.status_code == 200
-        common(response)
-    assert (await client.post(NORMALIZE, json={"phone": "081210100055"})).status_code == 200
-    problem(await client.post(REQUEST, content=b"x" * 70_000, headers=JSON), 413, "body_too_large")
-    problem(await client.post(REQUEST, json=BODY, headers=bearer("nobody")), 401, "key_invalid")
+        assert_common_headers(response)
+    assert (await client.post(NORMALIZE_PHONE, json={"phone": "081210100055"})).status_code == 200
+    assert_problem(await client.post(REQUEST_CODE, content=b"x" * 70_000, headers=JSON_HEADERS), 413, "body_too_large")
+    assert_problem(
+        await client.post(REQUEST_CODE, json=REQUEST_BODY, headers=bearer_header("nobody")), 401, "key_invalid"
+    )
 
 
 async def test_a_store_that_is_gone_and_a_new_one_in_its_place(socket: Socket) -> None:
     """503 while it is away, nothing sent; with an empty server at the same place it serves by itself again."""
     socket.listen()
-    maker = WorldMaker(socket.url)
+    factory = ServiceFactory(socket.url)
     try:
-        world: World = await maker()
-        verification_id, code = await world.requested()
+        service: RunningService = await factory()
+        verification_id, code = await service.request_code()
         socket.stop()
-        await refused_in_time(world.client)
-        assert len(world.inbox.messages()) == 1
+        await refused_in_time(service.client)
+        assert len(service.inbox.messages()) == 1
 
         socket.listen()
-        await ready(world.client)
-        problem(await world.verify(verification_id, code), 404, "verification_unknown")
-        verification_id, code = await world.requested()
-        assert (await world.verify(verification_id, code)).status_code == 200
+        await ready(service.client)
+        assert_problem(await service.verify(verification_id, code), 404, "verification_unknown")
+        verification_id, code = await service.request_code()
+        assert (await service.verify(verification_id, code)).status_code == 200
     finally:
-        await maker.close()
+        await factory.close()
 
 
 async def test_a_store_that_comes_after_the_service(socket: Socket) -> None:
@@ -113,46 +125,48 @@ async def test_a_store_that_comes_after_the_service(socket: Socket) -> None:
     async with lifespan(app):
         transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://service", headers=bearer("dev-key")
+            transport=transport, base_url="http://service", headers=bearer_header("dev-key")
         ) as client:
             await refused_in_time(client)
             socket.listen()
             await ready(client)
-            assert (await client.post(REQUEST, json=BODY)).status_code == 202
+            assert (await client.post(REQUEST_CODE, json=REQUEST_BODY)).status_code == 202
 
 
 async def test_a_store_that_may_forget_is_not_used(socket: Socket) -> None:
     """A server that evicts would forget wrong guesses: nothing is served on it until it is set right."""
     socket.listen()
     assert socket.server is not None
-    maker = WorldMaker(socket.url)
-    await maker.store.config_set("maxmemory-policy", "allkeys-lru")
+    factory = ServiceFactory(socket.url)
+    await factory.store.config_set("maxmemory-policy", "allkeys-lru")
     settings = load(merged(dev_config(socket.url), {"hashing": CHEAP_HASH}), {}, plain_secrets=True)
     app = build_app(settings)
     async with lifespan(app):
         transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://service", headers=bearer("dev-key")
+            transport=transport, base_url="http://service", headers=bearer_header("dev-key")
         ) as client:
             await refused_in_time(client)
-            await maker.store.config_set("maxmemory-policy", "noeviction")
+            await factory.store.config_set("maxmemory-policy", "noeviction")
             await ready(client)
-            assert (await client.post(REQUEST, json=BODY)).status_code == 202
-    await maker.close()
+            assert (await client.post(REQUEST_CODE, json=REQUEST_BODY)).status_code == 202
+    await factory.close()
 
 
 async def test_guesses_behind_a_hanging_store_are_refused_together(socket: Socket) -> None:
     """Ten guesses at one verification while the store is stopped: each gets its 503, none waits for the others'."""
     socket.listen()
     assert socket.server is not None
-    maker = WorldMaker(socket.url)
-    world = await maker()
-    verification_id, code = await world.requested()
+    factory = ServiceFactory(socket.url)
+    service = await factory()
+    verification_id, code = await service.request_code()
     os.kill(socket.server.pid, signal.SIGSTOP)
     try:
         async with asyncio.timeout(2.5):
-            replies = await asyncio.gather(*(world.verify(verification_id, world.wrong(code)) for _ in range(10)))
+            replies = await asyncio.gather(
+                *(service.verify(verification_id, service.wrong_code(code)) for _ in range(10))
+            )
     finally:
         os.kill(socket.server.pid, signal.SIGCONT)
     assert {reply.status_code for reply in replies} == {503}
-    await maker.close()
+    await factory.close()

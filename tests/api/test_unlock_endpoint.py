@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from otp_service.observability import configure_logging
-from tests.api.api_requests import REQUEST, UNLOCK
-from tests.config_parts import api_key, demo, tenant
-from tests.problem_assertions import common, problem
-from tests.running_service import NUMBER, World, WorldMaker
+from tests.api.api_requests import REQUEST_CODE, UNLOCK_RECIPIENT
+from tests.config_parts import api_key, demo_policy, tenant
+from tests.problem_assertions import assert_common_headers, assert_problem
+from tests.running_service import NUMBER, RunningService, ServiceFactory
 
 MASKED = "+62812*****055"
-DISABLING: dict[str, Any] = demo(max_consecutive_failures=2)
+DISABLING: dict[str, Any] = demo_policy(max_consecutive_failures=2)
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ def audit_lines(stream: io.StringIO) -> list[dict[str, Any]]:
     ]
 
 
-async def disable(world: World, phone: str = NUMBER) -> tuple[str, str]:
+async def disable(service: RunningService, phone: str = NUMBER) -> tuple[str, str]:
     """Use up the wrong codes in a row of a number at tenant demo; a pending verification and its right code."""
-    verification_id, code = await world.requested(phone)
+    verification_id, code = await service.request_code(phone)
     for _ in range(2):
-        await world.verify(verification_id, world.wrong(code))
-    problem(await world.verify(verification_id, code), 429, "recipient_locked")
+        await service.verify(verification_id, service.wrong_code(code))
+    assert_problem(await service.verify(verification_id, code), 429, "recipient_locked")
     return verification_id, code
 
 
@@ -59,77 +59,77 @@ def unlocked(failures: int = 2, *, was_locked: bool = True) -> dict[str, Any]:
     return {"phone": MASKED, "unlocked": was_locked, "failures_cleared": failures}
 
 
-async def test_a_disabled_number_is_unlocked(make_world: WorldMaker) -> None:
+async def test_a_disabled_number_is_unlocked(make_service: ServiceFactory) -> None:
     """The right code verifies again, and request-code is accepted after its cooldown; sends still count."""
-    world = await make_world(DISABLING | {"limits": {"recipient": ["2/3600"]}})
-    verification_id, code = await disable(world)
+    service = await make_service(DISABLING | {"limits": {"recipient": ["2/3600"]}})
+    verification_id, code = await disable(service)
 
-    answer = await world.client.post(UNLOCK, json={"phone": NUMBER})
+    answer = await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})
 
-    common(answer)
+    assert_common_headers(answer)
     assert (answer.status_code, answer.json()) == (200, unlocked())
-    problem(await world.request(), 429, "resend_too_soon")
-    assert (await world.verify(verification_id, code)).status_code == 200
-    await world.advance(30)
-    assert (await world.request()).status_code == 202
-    problem(await world.request(purpose="registration"), 429, "rate_limited", "limit")
+    assert_problem(await service.request(), 429, "resend_too_soon")
+    assert (await service.verify(verification_id, code)).status_code == 200
+    await service.advance(30)
+    assert (await service.request()).status_code == 202
+    assert_problem(await service.request(purpose="registration"), 429, "rate_limited", "limit")
 
 
-async def test_unlocking_again_is_answered_alike(make_world: WorldMaker) -> None:
+async def test_unlocking_again_is_answered_alike(make_service: ServiceFactory) -> None:
     """A number that is not locked, or that nobody knows, gets the same form; nothing is stored for it."""
-    world = await make_world(DISABLING)
-    assert (await world.client.post(UNLOCK, json={"phone": NUMBER})).json() == unlocked(0, was_locked=False)
-    assert await world.store.keys("otp:*") == []
-    await disable(world)
-    await world.client.post(UNLOCK, json={"phone": NUMBER})
-    assert (await world.client.post(UNLOCK, json={"phone": NUMBER})).json() == unlocked(0, was_locked=False)
+    service = await make_service(DISABLING)
+    assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})).json() == unlocked(0, was_locked=False)
+    assert await service.store.keys("otp:*") == []
+    await disable(service)
+    await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})
+    assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})).json() == unlocked(0, was_locked=False)
 
 
-async def test_every_lock_is_ended(make_world: WorldMaker) -> None:
+async def test_every_lock_is_ended(make_service: ServiceFactory) -> None:
     """The wait after an exhausted verification, and the windows of failures too."""
-    world = await make_world(demo(resend_cooldown_seconds=1, lockout_seconds=600, max_attempts=1))
+    service = await make_service(demo_policy(resend_cooldown_seconds=1, lockout_seconds=600, max_attempts=1))
     for _ in range(3):
-        verification_id, code = await world.requested()
-        await world.verify(verification_id, world.wrong(code))
-        await world.advance(1)
-        problem(await world.request(), 429, "recipient_locked")
-        assert (await world.client.post(UNLOCK, json={"phone": NUMBER})).json() == unlocked(1)
-    world = await make_world({"limits": {"recipient_failures": ["2/86400"]}})
-    await disable(world, "0812-1010-0056")
-    await world.client.post(UNLOCK, json={"phone": "0812-1010-0056"})
-    await world.advance(30)
-    assert (await world.request("0812-1010-0056")).status_code == 202
+        verification_id, code = await service.request_code()
+        await service.verify(verification_id, service.wrong_code(code))
+        await service.advance(1)
+        assert_problem(await service.request(), 429, "recipient_locked")
+        assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})).json() == unlocked(1)
+    service = await make_service({"limits": {"recipient_failures": ["2/86400"]}})
+    await disable(service, "0812-1010-0056")
+    await service.client.post(UNLOCK_RECIPIENT, json={"phone": "0812-1010-0056"})
+    await service.advance(30)
+    assert (await service.request("0812-1010-0056")).status_code == 202
 
 
 @pytest.mark.parametrize("spelling", ["+62 812 1010 0055", "62812-1010-0055", "(0812) 1010 0055", "0062 81210100055"])
-async def test_any_spelling_is_the_number(make_world: WorldMaker, spelling: str) -> None:
+async def test_any_spelling_is_the_number(make_service: ServiceFactory, spelling: str) -> None:
     """As at request-code."""
-    world = await make_world(DISABLING)
-    await disable(world)
-    assert (await world.client.post(UNLOCK, json={"phone": spelling})).json() == unlocked()
+    service = await make_service(DISABLING)
+    await disable(service)
+    assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": spelling})).json() == unlocked()
 
 
-async def test_a_number_is_only_read(make_world: WorldMaker) -> None:
+async def test_a_number_is_only_read(make_service: ServiceFactory) -> None:
     """One that gets no texts, of another country or no mobile one, can be unlocked; `country` reads national forms."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("boss", "admin"))}})
+    service = await make_service({"tenants": {"acme": tenant(api_key("boss", "admin"))}})
     for body in ({"phone": "+6591234567"}, {"phone": "9123 4567", "country": "SG"}, {"phone": "021 3456789"}):
-        answer = await world.caller("boss").post(UNLOCK, json=body)
+        answer = await service.caller("boss").post(UNLOCK_RECIPIENT, json=body)
         assert answer.status_code == 200, answer.text
         assert answer.json()["unlocked"] is False
         assert "*" in answer.json()["phone"]
 
 
-async def test_a_key_unlocks_at_its_own_tenant_only(make_world: WorldMaker) -> None:
+async def test_a_key_unlocks_at_its_own_tenant_only(make_service: ServiceFactory) -> None:
     """An operator of another tenant changes nothing here."""
-    world = await make_world(
+    service = await make_service(
         {**DISABLING, "tenants": DISABLING["tenants"] | {"acme": tenant(api_key("boss", "admin"))}}
     )
-    await disable(world)
+    await disable(service)
 
-    answer = await world.caller("boss").post(UNLOCK, json={"phone": NUMBER})
+    answer = await service.caller("boss").post(UNLOCK_RECIPIENT, json={"phone": NUMBER})
 
     assert answer.json() == unlocked(0, was_locked=False)
-    problem(await world.request(), 429, "recipient_locked")
+    assert_problem(await service.request(), 429, "recipient_locked")
 
 
 @pytest.mark.parametrize(
@@ -144,52 +144,58 @@ async def test_a_key_unlocks_at_its_own_tenant_only(make_world: WorldMaker) -> N
         ({"phone": "081210100055;ext=5"}, 422, "phone_invalid"),
     ],
 )
-async def test_what_cannot_be_unlocked(world: World, body: dict[str, Any], status: int, code: str) -> None:
+async def test_what_cannot_be_unlocked(service: RunningService, body: dict[str, Any], status: int, code: str) -> None:
     """A wrong body, another member and what is no number are told as everywhere."""
-    problem(await world.client.post(UNLOCK, json=body), status, code, *(["errors"] if status == 400 else []))
+    assert_problem(
+        await service.client.post(UNLOCK_RECIPIENT, json=body), status, code, *(["errors"] if status == 400 else [])
+    )
 
 
-async def test_each_unlock_has_an_audit_line(make_world: WorldMaker, audited: io.StringIO) -> None:
+async def test_each_unlock_has_an_audit_line(make_service: ServiceFactory, audited: io.StringIO) -> None:
     """Who, at which tenant, which number (masked), with what result, and when in UTC; never the whole number."""
-    world = await make_world(
+    service = await make_service(
         {**DISABLING, "tenants": DISABLING["tenants"] | {"acme": tenant(api_key("weak", "request"))}}
     )
-    await disable(world)
-    await world.client.post(UNLOCK, json={"phone": NUMBER})
-    await world.client.post(UNLOCK, json={"phone": "+62 812-1010-0055"})
-    problem(await world.caller("weak").post(UNLOCK, json={"phone": NUMBER}), 403, "scope_missing")
-    problem(await world.client.post(UNLOCK, json={"phone": "0812"}), 422, "phone_invalid")
+    await disable(service)
+    await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})
+    await service.client.post(UNLOCK_RECIPIENT, json={"phone": "+62 812-1010-0055"})
+    assert_problem(await service.caller("weak").post(UNLOCK_RECIPIENT, json={"phone": NUMBER}), 403, "scope_missing")
+    assert_problem(await service.client.post(UNLOCK_RECIPIENT, json={"phone": "0812"}), 422, "phone_invalid")
 
     line = {"event": "audit", "action": "unlock", "tenant": "demo", "actor": "dev", "phone": MASKED}
     assert audit_lines(audited) == [{**line, "result": "unlocked"}, {**line, "result": "not_locked"}]
     assert "81210100055" not in audited.getvalue().replace("-", "").replace(" ", "")
     requests = [json.loads(one) for one in audited.getvalue().splitlines() if '"route":"/v1/admin' in one]
     assert [(one["route"], one["outcome"]) for one in requests] == [
-        (UNLOCK, "ok"),
-        (UNLOCK, "ok"),
-        (UNLOCK, "scope_missing"),
-        (UNLOCK, "phone_invalid"),
+        (UNLOCK_RECIPIENT, "ok"),
+        (UNLOCK_RECIPIENT, "ok"),
+        (UNLOCK_RECIPIENT, "scope_missing"),
+        (UNLOCK_RECIPIENT, "phone_invalid"),
     ]
 
 
-async def test_unlocks_are_counted(make_world: WorldMaker) -> None:
+async def test_unlocks_are_counted(make_service: ServiceFactory) -> None:
     """By tenant, and by whether the number was locked."""
-    world = await make_world(DISABLING)
+    service = await make_service(DISABLING)
 
     async def counted(was_locked: str) -> float:
-        page = (await world.client.get("/metrics")).text.splitlines()
+        page = (await service.client.get("/metrics")).text.splitlines()
         start = f'otp_unlocks_total{{tenant="demo",was_locked="{was_locked}"}} '
         return next((float(line.removeprefix(start)) for line in page if line.startswith(start)), 0.0)
 
     before = [await counted(word) for word in ("true", "false")]
-    await disable(world)
+    await disable(service)
     for _ in range(3):
-        await world.client.post(UNLOCK, json={"phone": NUMBER})
+        await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})
 
     assert [await counted(word) for word in ("true", "false")] == [before[0] + 1, before[1] + 2]
 
 
-async def test_request_code_does_not_take_admin_for_request(make_world: WorldMaker) -> None:
+async def test_request_code_does_not_take_admin_for_request(make_service: ServiceFactory) -> None:
     """An operator's key unlocks, and does nothing that the other scopes allow."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("boss", "admin"))}})
-    problem(await world.caller("boss").post(REQUEST, json={"phone": NUMBER, "purpose": "login"}), 403, "scope_missing")
+    service = await make_service({"tenants": {"acme": tenant(api_key("boss", "admin"))}})
+    assert_problem(
+        await service.caller("boss").post(REQUEST_CODE, json={"phone": NUMBER, "purpose": "login"}),
+        403,
+        "scope_missing",
+    )

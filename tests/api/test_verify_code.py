@@ -16,10 +16,10 @@ import jwt
 import pytest
 
 from otp_service.crypto.hashing import HashPool
-from tests.api.api_requests import BY_ID, UNKNOWN, VERIFY
-from tests.config_parts import SLOW, api_key, demo, tenant
-from tests.problem_assertions import TIME, common, outcome, problem
-from tests.running_service import E164, World, WorldMaker
+from tests.api.api_requests import UNKNOWN_ID, VERIFICATIONS, VERIFY_CODE
+from tests.config_parts import SLOW_HASHING, api_key, demo_policy, tenant
+from tests.problem_assertions import UTC_TIME_PATTERN, assert_common_headers, assert_problem, problem_code
+from tests.running_service import E164, RunningService, ServiceFactory
 
 CLAIMS = {"iss", "aud", "sub", "jti", "iat", "exp", "phone", "purpose"}
 
@@ -51,82 +51,84 @@ TYPED = [
 ]
 
 
-async def test_how_a_code_may_be_typed(world: World) -> None:
+async def test_how_a_code_may_be_typed(service: RunningService) -> None:
     """Spaces and dashes are dropped; full-width and Arabic-Indic digits are digits."""
     for n, typed in enumerate(TYPED, 10):
-        verification_id, code = await world.requested(f"0812-1010-00{n}")
+        verification_id, code = await service.request_code(f"0812-1010-00{n}")
         if typed == "mixed":
             entered = in_script(code[:2], "\uff10") + "-" + in_script(code[2:4], "\u0660") + " " + code[4:]
         elif typed.isupper():
             entered = in_script(code, unicodedata.lookup(f"{typed.replace('FULL-WIDTH', 'FULLWIDTH')} DIGIT ZERO"))
         else:
             entered = typed.format(code, code[:3], code[3:])
-        assert (await world.verify(verification_id, entered)).status_code == 200
+        assert (await service.verify(verification_id, entered)).status_code == 200
 
 
-async def test_a_code_of_another_length_is_a_wrong_guess(world: World) -> None:
+async def test_a_code_of_another_length_is_a_wrong_guess(service: RunningService) -> None:
     """4-10 digits are a guess, also when so many were never sent; a part of the code or more of it is not the code."""
     for length in (4, 5, 7, 8, 9, 10):
-        verification_id, code = await world.requested(f"0812-1010-00{length:02d}")
+        verification_id, code = await service.request_code(f"0812-1010-00{length:02d}")
         guess = (code + "0000")[:length]
-        body = problem(await world.verify(verification_id, guess), 422, "code_incorrect", "attempts_left")
+        body = assert_problem(await service.verify(verification_id, guess), 422, "code_incorrect", "attempts_left")
         assert body["attempts_left"] == 4
 
 
-async def test_what_is_no_code_costs_nothing(world: World) -> None:
+async def test_what_is_no_code_costs_nothing(service: RunningService) -> None:
     """A malformed guess takes no attempt and counts as no failure."""
-    verification_id, code = await world.requested()
+    verification_id, code = await service.request_code()
     for typed in ("123", "1234 56 78 90 1", "", "abcdef", "12-3", "------", "12.456", code + "x"):
-        problem(await world.verify(verification_id, typed), 400, "request_malformed", "errors")
-    assert (await world.client.get(BY_ID + verification_id)).json()["attempts_left"] == 5
+        assert_problem(await service.verify(verification_id, typed), 400, "request_malformed", "errors")
+    assert (await service.client.get(VERIFICATIONS + verification_id)).json()["attempts_left"] == 5
     assert not [
-        name for key in await world.store.keys("otp:*r:*") for name in await world.store.hkeys(key) if b"f:" in name
+        name for key in await service.store.keys("otp:*r:*") for name in await service.store.hkeys(key) if b"f:" in name
     ]
 
 
-async def test_a_code_opens_only_its_own_verification(make_world: WorldMaker) -> None:
+async def test_a_code_opens_only_its_own_verification(make_service: ServiceFactory) -> None:
     """The code of one number, purpose or verification is a wrong guess at another."""
-    world = await make_world(demo(code_length=10))
+    service = await make_service(demo_policy(code_length=10))
     issued = [
-        await world.requested(),
-        await world.requested(purpose="registration"),
-        await world.requested("0812-1010-0066"),
+        await service.request_code(),
+        await service.request_code(purpose="registration"),
+        await service.request_code("0812-1010-0066"),
     ]
     for (verification_id, _), (_, foreign) in pairwise([*issued, issued[0]]):
-        problem(await world.verify(verification_id, foreign), 422, "code_incorrect", "attempts_left")
+        assert_problem(await service.verify(verification_id, foreign), 422, "code_incorrect", "attempts_left")
     for verification_id, code in issued:
-        assert (await world.verify(verification_id, code)).status_code == 200
+        assert (await service.verify(verification_id, code)).status_code == 200
 
 
-async def test_a_foreign_tenants_verification_is_unknown(make_world: WorldMaker) -> None:
+async def test_a_foreign_tenants_verification_is_unknown(make_service: ServiceFactory) -> None:
     """Another tenant's id is a 404 like one that never was, for each endpoint, and nothing is spent."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("acme", "request", "verify", "read"))}})
-    verification_id, code = await world.requested()
-    acme = world.caller("acme")
+    service = await make_service({"tenants": {"acme": tenant(api_key("acme", "request", "verify", "read"))}})
+    verification_id, code = await service.request_code()
+    acme = service.caller("acme")
     answers = [
-        await acme.post(VERIFY, json={"verification_id": verification_id, "code": code}),
-        await acme.get(BY_ID + verification_id),
-        await acme.delete(BY_ID + verification_id),
+        await acme.post(VERIFY_CODE, json={"verification_id": verification_id, "code": code}),
+        await acme.get(VERIFICATIONS + verification_id),
+        await acme.delete(VERIFICATIONS + verification_id),
     ]
-    never = await acme.get(BY_ID + UNKNOWN)
+    never = await acme.get(VERIFICATIONS + UNKNOWN_ID)
     for answer in answers:
-        body = problem(answer, 404, "verification_unknown")
+        body = assert_problem(answer, 404, "verification_unknown")
         assert body | {"request_id": ""} == never.json() | {"request_id": ""}
-    assert (await world.client.get(BY_ID + verification_id)).json()["attempts_left"] == 5
-    assert (await world.verify(verification_id, code)).status_code == 200
+    assert (await service.client.get(VERIFICATIONS + verification_id)).json()["attempts_left"] == 5
+    assert (await service.verify(verification_id, code)).status_code == 200
 
 
 @pytest.mark.parametrize("most", [1, 3, 5])
-async def test_attempts_count_down(make_world: WorldMaker, most: int) -> None:
+async def test_attempts_count_down(make_service: ServiceFactory, most: int) -> None:
     """Each wrong guess says how many are left, the last one 0; then no code is compared any more."""
-    world = await make_world(demo(max_attempts=most))
-    verification_id, code = await world.requested()
+    service = await make_service(demo_policy(max_attempts=most))
+    verification_id, code = await service.request_code()
     for left in range(most - 1, -1, -1):
-        body = problem(await world.verify(verification_id, world.wrong(code)), 422, "code_incorrect", "attempts_left")
+        body = assert_problem(
+            await service.verify(verification_id, service.wrong_code(code)), 422, "code_incorrect", "attempts_left"
+        )
         assert body["attempts_left"] == left
-    for guess in (code, world.wrong(code)):
-        problem(await world.verify(verification_id, guess), 429, "attempts_exhausted")
-    body = (await world.client.get(BY_ID + verification_id)).json()
+    for guess in (code, service.wrong_code(code)):
+        assert_problem(await service.verify(verification_id, guess), 429, "attempts_exhausted")
+    body = (await service.client.get(VERIFICATIONS + verification_id)).json()
     assert (body["status"], body["attempts_left"]) == ("exhausted", 0)
 
 
@@ -140,67 +142,67 @@ async def test_attempts_count_down(make_world: WorldMaker, most: int) -> None:
     ids=["lock-out", "chain", "recipient"],
 )
 async def test_exhausted_says_when_a_new_code_may_be_requested(
-    make_world: WorldMaker, policy: dict[str, Any], windows: list[str], kept_by: str, seconds: int
+    make_service: ServiceFactory, policy: dict[str, Any], windows: list[str], kept_by: str, seconds: int
 ) -> None:
     """Its Retry-After is request-code's: the lock-out, or the chain when that is used up, or the recipient's window."""
-    world = await make_world(demo(**policy) | {"limits": {"recipient": windows}})
-    verification_id, code = await world.requested()
+    service = await make_service(demo_policy(**policy) | {"limits": {"recipient": windows}})
+    verification_id, code = await service.request_code()
     for _ in range(5):
-        await world.verify(verification_id, world.wrong(code))
-    wait = problem(await world.verify(verification_id, code), 429, "attempts_exhausted")["retry_after"]
+        await service.verify(verification_id, service.wrong_code(code))
+    wait = assert_problem(await service.verify(verification_id, code), 429, "attempts_exhausted")["retry_after"]
     assert seconds - 5 <= wait <= seconds
-    await world.advance(wait - 2)
-    assert outcome(await world.request()) == kept_by
-    assert problem(await world.verify(verification_id, code), 429, "attempts_exhausted")["retry_after"] <= 2
-    await world.advance(2)
-    assert problem(await world.verify(verification_id, code), 429, "attempts_exhausted")["retry_after"] == 1
-    assert (await world.request()).status_code == 202
+    await service.advance(wait - 2)
+    assert problem_code(await service.request()) == kept_by
+    assert assert_problem(await service.verify(verification_id, code), 429, "attempts_exhausted")["retry_after"] <= 2
+    await service.advance(2)
+    assert assert_problem(await service.verify(verification_id, code), 429, "attempts_exhausted")["retry_after"] == 1
+    assert (await service.request()).status_code == 202
 
 
-async def test_the_last_attempt_may_be_right(world: World) -> None:
+async def test_the_last_attempt_may_be_right(service: RunningService) -> None:
     """Four wrong guesses leave the fifth its chance."""
-    verification_id, code = await world.requested()
+    verification_id, code = await service.request_code()
     for _ in range(4):
-        await world.verify(verification_id, world.wrong(code))
-    assert (await world.verify(verification_id, code)).status_code == 200
-    assert (await world.client.get(BY_ID + verification_id)).json()["status"] == "verified"
+        await service.verify(verification_id, service.wrong_code(code))
+    assert (await service.verify(verification_id, code)).status_code == 200
+    assert (await service.client.get(VERIFICATIONS + verification_id)).json()["status"] == "verified"
 
 
-async def test_the_first_end_wins(make_world: WorldMaker) -> None:
+async def test_the_first_end_wins(make_service: ServiceFactory) -> None:
     """What has ended stays as it ended, whatever happens to it later."""
-    world = await make_world(demo(resend_cooldown_seconds=1, ttl_seconds=100))
-    used, code = await world.requested(purpose="login")
-    await world.verify(used, code)
-    canceled, third = await world.requested(purpose="password_reset")
-    await world.client.delete(BY_ID + canceled)
-    spent, other = await world.requested(purpose="registration")
+    service = await make_service(demo_policy(resend_cooldown_seconds=1, ttl_seconds=100))
+    used, code = await service.request_code(purpose="login")
+    await service.verify(used, code)
+    canceled, third = await service.request_code(purpose="password_reset")
+    await service.client.delete(VERIFICATIONS + canceled)
+    spent, other = await service.request_code(purpose="registration")
     for _ in range(5):
-        await world.verify(spent, world.wrong(other))
-    for step in (lambda: world.advance(1), world.requested, lambda: world.advance(100)):
+        await service.verify(spent, service.wrong_code(other))
+    for step in (lambda: service.advance(1), service.request_code, lambda: service.advance(100)):
         await step()
         for verification_id, typed, expected, status in (
             (used, code, "verification_used", "verified"),
             (spent, other, "attempts_exhausted", "exhausted"),
             (canceled, third, "verification_canceled", "canceled"),
         ):
-            assert outcome(await world.verify(verification_id, typed)) == expected
-            assert (await world.client.delete(BY_ID + verification_id)).json()["status"] == status
+            assert problem_code(await service.verify(verification_id, typed)) == expected
+            assert (await service.client.delete(VERIFICATIONS + verification_id)).json()["status"] == status
 
 
-async def test_the_proof(world: World) -> None:
+async def test_the_proof(service: RunningService) -> None:
     """The 200 and its token say exactly what the contract says, and the JWKS proves it."""
-    verification_id, code = await world.requested()
-    response = await world.verify(verification_id, code)
-    common(response)
+    verification_id, code = await service.request_code()
+    response = await service.verify(verification_id, code)
+    assert_common_headers(response)
     body = response.json()
     assert set(body) == {"verification_id", "status", "purpose", "phone", "verified_at", "token", "token_expires_at"}
     assert (body["verification_id"], body["status"]) == (verification_id, "verified")
     assert (body["purpose"], body["phone"]) == ("login", E164)
-    assert re.fullmatch(TIME, body["verified_at"])
-    assert re.fullmatch(TIME, body["token_expires_at"])
+    assert re.fullmatch(UTC_TIME_PATTERN, body["verified_at"])
+    assert re.fullmatch(UTC_TIME_PATTERN, body["token_expires_at"])
 
-    jwks = await world.caller(None).get("/.well-known/jwks.json")
-    common(jwks)
+    jwks = await service.caller(None).get("/.well-known/jwks.json")
+    assert_common_headers(jwks)
     [key] = jwks.json()["keys"]
     assert set(key) == {"kty", "crv", "x", "kid", "use", "alg"}  # `d` would be the private half
     assert (key["kty"], key["crv"], key["alg"], key["use"]) == ("OKP", "Ed25519", "EdDSA", "sig")
@@ -218,51 +220,51 @@ async def test_the_proof(world: World) -> None:
     assert (claims["jti"], claims["phone"], claims["purpose"]) == (verification_id, E164, "login")
     assert 0 < claims["exp"] - claims["iat"] <= 300
     assert (body["verified_at"], body["token_expires_at"]) == (utc(claims["iat"]), utc(claims["exp"]))
-    assert (await world.client.get(BY_ID + verification_id)).json()["ended_at"] == body["verified_at"]
+    assert (await service.client.get(VERIFICATIONS + verification_id)).json()["ended_at"] == body["verified_at"]
     digits = E164.removeprefix("+")
     unkeyed = {hashlib.sha256(form.encode()).digest() for form in (E164, digits, "0" + digits[2:])}
     assert digits not in claims["sub"]
     assert base64.urlsafe_b64decode(claims["sub"] + "==") not in {digest[:16] for digest in unkeyed}
 
 
-async def test_the_subject_is_the_number(make_world: WorldMaker) -> None:
+async def test_the_subject_is_the_number(make_service: ServiceFactory) -> None:
     """`sub` is the same for one number, whatever its purpose, and another for another number."""
-    world = await make_world({})
+    service = await make_service({})
     subjects = []
     for phone, purpose in (("0812-1010-0055", "login"), (E164, "registration"), ("0812-1010-0066", "login")):
-        token = (await world.verify(*await world.requested(phone, purpose))).json()["token"]
+        token = (await service.verify(*await service.request_code(phone, purpose))).json()["token"]
         subjects.append(json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["sub"])
     assert subjects[0] == subjects[1] != subjects[2]
 
 
-async def test_an_unknown_id_costs_no_hash(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_id_costs_no_hash(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is compared for a verification that is not there, is another's or has ended."""
-    verification_id, code = await world.requested()
-    assert (await world.verify(verification_id, code)).status_code == 200
+    verification_id, code = await service.request_code()
+    assert (await service.verify(verification_id, code)).status_code == 200
     monkeypatch.setattr(HashPool, "matches", None)
-    problem(await world.verify(verification_id, code), 409, "verification_used")
-    problem(await world.verify(UNKNOWN, code), 404, "verification_unknown")
+    assert_problem(await service.verify(verification_id, code), 409, "verification_used")
+    assert_problem(await service.verify(UNKNOWN_ID, code), 404, "verification_unknown")
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(299, 200), (300, 410)])
-async def test_expiry_is_exact(world: World, seconds: int, status: int) -> None:
+async def test_expiry_is_exact(service: RunningService, seconds: int, status: int) -> None:
     """A code is good until its last second and expired at its end."""
-    verification_id, code = await world.requested()
-    await world.advance(seconds - 0.5 if status == 200 else seconds)
-    response = await world.verify(verification_id, code)
+    verification_id, code = await service.request_code()
+    await service.advance(seconds - 0.5 if status == 200 else seconds)
+    response = await service.verify(verification_id, code)
     assert response.status_code == status
     if status == 410:
-        problem(response, 410, "verification_expired")
+        assert_problem(response, 410, "verification_expired")
 
 
-async def test_overload_costs_no_attempt(make_world: WorldMaker) -> None:
+async def test_overload_costs_no_attempt(make_service: ServiceFactory) -> None:
     """Without a place in the hash pool the answer is 503, and neither a guess nor a budget is paid for it."""
-    world = await make_world({"hashing": {"max_waiting": 1, **SLOW["hashing"]}})
-    verification_id, code = await world.requested()
-    held = asyncio.create_task(world.request("0812-1010-0066"))
+    service = await make_service({"hashing": {"max_waiting": 1, **SLOW_HASHING["hashing"]}})
+    verification_id, code = await service.request_code()
+    held = asyncio.create_task(service.request("0812-1010-0066"))
     await asyncio.sleep(0.02)
-    problem(await world.verify(verification_id, code), 503, "overloaded")
-    problem(await world.request("0812-1010-0077"), 503, "overloaded")
+    assert_problem(await service.verify(verification_id, code), 503, "overloaded")
+    assert_problem(await service.request("0812-1010-0077"), 503, "overloaded")
     assert (await held).status_code == 202
-    assert (await world.client.get(BY_ID + verification_id)).json()["attempts_left"] == 5
-    assert (await world.request("0812-1010-0077")).status_code == 202
+    assert (await service.client.get(VERIFICATIONS + verification_id)).json()["attempts_left"] == 5
+    assert (await service.request("0812-1010-0077")).status_code == 202

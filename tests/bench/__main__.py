@@ -20,7 +20,7 @@ from otp_service.store.pipelined_connection import ScriptCall
 from otp_service.store.scripts import script
 from otp_service.store.topology import connect
 from tests.bench.flood import measure
-from tests.running_service import World, WorldMaker
+from tests.running_service import RunningService, ServiceFactory
 
 ROUNDS = 5
 CALLS = 200
@@ -59,32 +59,32 @@ async def calls_together(url: str) -> str:
     return f"script calls, {CALLS} together : one by one      1 : {apart / batched:.1f}"
 
 
-async def denied_against_accepted(world: World) -> str:
+async def denied_against_accepted(service: RunningService) -> str:
     """A request that a limit denies against one that is accepted, hash and all."""
 
     async def accepted(number: int) -> None:
-        await asyncio.gather(*(world.request(f"+62812{number:03d}{n:04d}") for n in range(REQUESTS)))
+        await asyncio.gather(*(service.request(f"+62812{number:03d}{n:04d}") for n in range(REQUESTS)))
 
     async def denied(number: int) -> None:
-        await asyncio.gather(*(world.request(f"+62812{number:03d}{n:04d}") for n in range(REQUESTS)))
+        await asyncio.gather(*(service.request(f"+62812{number:03d}{n:04d}") for n in range(REQUESTS)))
 
     full, refused = await best(accepted), await best(denied)
     return f"request-code, denied : accepted                 1 : {full / refused:.1f}"
 
 
-async def wrong_against_ended(world: World) -> str:
+async def wrong_against_ended(service: RunningService) -> str:
     """A guess that is compared against one at a verification that has ended."""
-    ids = [(await world.requested(f"+6281399{n:05d}"))[0] for n in range(ROUNDS * 8)]
+    ids = [(await service.request_code(f"+6281399{n:05d}"))[0] for n in range(ROUNDS * 8)]
 
     async def compared(number: int) -> None:
-        await asyncio.gather(*(world.verify(one, "00000") for one in ids[number * 8 : number * 8 + 8]))
+        await asyncio.gather(*(service.verify(one, "00000") for one in ids[number * 8 : number * 8 + 8]))
 
     async def ended(number: int) -> None:
-        await asyncio.gather(*(world.verify(one, "00000") for one in ids[number * 8 : number * 8 + 8]))
+        await asyncio.gather(*(service.verify(one, "00000") for one in ids[number * 8 : number * 8 + 8]))
 
     wrong = await best(compared)
     for one in ids:
-        await world.client.delete(f"/v1/verifications/{one}")
+        await service.client.delete(f"/v1/verifications/{one}")
     return f"verify-code, ended : compared                    1 : {wrong / await best(ended):.1f}"
 
 
@@ -94,13 +94,13 @@ async def main() -> None:
     logging.getLogger().setLevel(logging.ERROR)
     with EmbeddedServer() as server:
         sys.stdout.write(await calls_together(server.url) + "\n")
-        maker = WorldMaker(server.url)
+        factory = ServiceFactory(server.url)
         hashing = {"time_cost": 3, "memory_kib": 12288, "allow_weak": False}
         limits = {"prefix": [], "recipient": ["5/3600"], "recipient_failures": ["100/86400"]}
-        world = await maker({"hashing": hashing, "limits": limits})
-        sys.stdout.write(await denied_against_accepted(world) + "\n")
-        sys.stdout.write(await wrong_against_ended(world) + "\n")
-        await maker.close()
+        service = await factory({"hashing": hashing, "limits": limits})
+        sys.stdout.write(await denied_against_accepted(service) + "\n")
+        sys.stdout.write(await wrong_against_ended(service) + "\n")
+        await factory.close()
 
 
 asyncio.run(main())

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from tests.service_process import Service
+from tests.service_process import ServiceProcess
 
 CONNECTIONS: Final = 300
 CALLS_A_SECOND: Final = 10
@@ -154,7 +154,7 @@ def serving(verify_ip: str) -> Iterator[str]:
         digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("honest", "flooding")}
         path.write_text(CONFIG.format(verify_ip=verify_ip, **digests), encoding="utf-8")
         environ = {"REDIS_URL": store.url, "KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=", "PEM": pem}
-        service = Service(Path(folder), "serve", "--config", str(path), environ=environ)
+        service = ServiceProcess(Path(folder), "serve", "--config", str(path), environ=environ)
         try:
             yield asyncio.run(service.ready())
         finally:

@@ -18,8 +18,9 @@ from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from otp_service.settings import load
-from tests.message_waits import code_in, settled, until
-from tests.running_service import E164, WorldMaker
+from tests.message_waits import code_in, wait_for_deliveries
+from tests.running_service import E164, ServiceFactory
+from tests.waits import wait_until
 
 DIGITS = E164.removeprefix("+")
 NATIONAL = "81210100055"
@@ -30,24 +31,24 @@ def only(provider: dict[str, Any]) -> dict[str, Any]:
     return {"providers": {"first": {"timeout_seconds": 2, **provider}}, "routes": [{"providers": ["first"]}]}
 
 
-async def sent(make_world: WorldMaker, simulator: Any, provider: dict[str, Any]) -> Any:
+async def sent(make_service: ServiceFactory, simulator: Any, provider: dict[str, Any]) -> Any:
     """Request a code, and give what the simulator took, once the delivery says so too."""
-    world = await make_world(only({"base_url": simulator.url, **provider}))
-    response = await world.request()
+    service = await make_service(only({"base_url": simulator.url, **provider}))
+    response = await service.request()
     assert response.status_code == 202, response.text
-    await until(lambda: len(simulator.messages) == 1)
-    await settled(world, response.json()["verification_id"], {"first": ("sent", None)})
+    await wait_until(lambda: len(simulator.messages) == 1)
+    await wait_for_deliveries(service, response.json()["verification_id"], {"first": ("sent", None)})
     return simulator.messages[0]
 
 
 @pytest.mark.parametrize("variant", ["v1", "v2"])
 @pytest.mark.parametrize("method", ["get", "post"])
-async def test_eims(make_world: WorldMaker, variant: str, method: str) -> None:
+async def test_eims(make_service: ServiceFactory, variant: str, method: str) -> None:
     """Plain and signed, by query and by body, under the sender's name that the config has."""
     account = {"type": "eims", "account": "acme", "password": "pass word"}
     async with EimsSimulator("acme", "pass word") as gateway:
         keys = {"variant": variant, "method": method, "sender_id": "Acme"}
-        message = await sent(make_world, gateway, account | keys)
+        message = await sent(make_service, gateway, account | keys)
 
     assert (message.to, message.sender) == (DIGITS, "Acme")
     assert code_in(message.text)
@@ -55,45 +56,45 @@ async def test_eims(make_world: WorldMaker, variant: str, method: str) -> None:
     assert gateway.requests[0].path == ("/sendsms" if variant == "v1" else "/sendsmsV2")
 
 
-async def test_kedasms(make_world: WorldMaker) -> None:
+async def test_kedasms(make_service: ServiceFactory) -> None:
     """Sealed with the configured key, under the sender's name."""
     key = bytes(range(32))
     account = {"type": "kedasms", "api_key": "keda-key", "encryption_key": base64.b64encode(key).decode()}
     async with KedasmsSimulator("keda-key", key) as gateway:
         keys = {"status_base_url": gateway.url, "sender_id": "Acme"}
-        message = await sent(make_world, gateway, account | keys)
+        message = await sent(make_service, gateway, account | keys)
 
     assert (message.to, message.sender) == (E164, "Acme")
     assert code_in(message.text)
 
 
 @pytest.mark.parametrize("auth", ["parameters", "signature"])
-async def test_sendcloud_by_template(make_world: WorldMaker, auth: Any) -> None:
+async def test_sendcloud_by_template(make_service: ServiceFactory, auth: Any) -> None:
     """The code goes into the configured variable of the configured template, under our id."""
     account = {"type": "sendcloud", "sms_user": "acme_sms", "sms_key": "k%y", "auth": auth}
     async with SendcloudSimulator("acme_sms", "k%y", auth=auth, templates={77: frozenset({"otp"})}) as gateway:
         keys = {"template_id": 77, "variables": {"otp": "{code}"}, "sender_id": "Acme", "hook_key": "app key"}
-        message = await sent(make_world, gateway, account | keys)
+        message = await sent(make_service, gateway, account | keys)
 
     assert (message.to.removeprefix("+"), message.sender) == (DIGITS, "Acme")
     assert code_in(message.values["otp"])
     assert len(message.request_id) == 23
 
 
-async def test_sendcloud_by_text(make_world: WorldMaker) -> None:
+async def test_sendcloud_by_text(make_service: ServiceFactory) -> None:
     """In the literal form of its document the text is ours."""
     account = {"type": "sendcloud", "sms_user": "acme_sms", "sms_key": "key", "mode": "text"}
     async with SendcloudSimulator("acme_sms", "key") as gateway:
-        message = await sent(make_world, gateway, account)
+        message = await sent(make_service, gateway, account)
 
     assert code_in(message.text)
 
 
-async def test_smshub(make_world: WorldMaker) -> None:
+async def test_smshub(make_service: ServiceFactory) -> None:
     """As the configured program."""
     account = {"type": "smshub", "program_sid": "sid", "program_key": "key", "program_id": "p-1"}
     async with SmshubSimulator("sid", "key", program_id="p-1") as gateway:
-        message = await sent(make_world, gateway, account)
+        message = await sent(make_service, gateway, account)
 
     assert (message.to, message.program_id) == (DIGITS, "p-1")
     assert code_in(message.text)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.chaos.faulty_gateways import ACCOUNT, HOOK_KEY, PASSWORD, Moody
 from tests.chaos.scenario import HOLD_SECONDS, MAX_TEXTS, TIMEOUT_SECONDS, Plan
-from tests.service_process import Service
+from tests.service_process import ServiceProcess
 
 __all__ = ["API_KEY", "Replicas", "quiet_port"]
 
@@ -93,8 +93,8 @@ class Replicas:
         self.kills_ms: list[float] = []
         self._folder = folder
         self._ports = [quiet_port() for _ in range(plan.replicas)]
-        self._running: dict[int, Service] = {}
-        self._all: list[Service] = []
+        self._running: dict[int, ServiceProcess] = {}
+        self._all: list[ServiceProcess] = []
         self._environ = {
             "REDIS_URL": store_url,
             "KEY_K1": base64.b64encode(b"k" * 32).decode(),
@@ -119,7 +119,9 @@ class Replicas:
         """Start some, and wait until they serve."""
         for number in which:
             words = ("serve", "--config", str(self._config), "--port", str(self._ports[number]))
-            service = Service(self._folder, *words, environ=self._environ, module="tests.chaos.serve_with_short_leases")
+            service = ServiceProcess(
+                self._folder, *words, environ=self._environ, module="tests.chaos.serve_with_short_leases"
+            )
             self._running[number] = service
             self._all.append(service)
         await asyncio.gather(*(self._running[number].ready() for number in which))

@@ -14,8 +14,8 @@ from redis import Redis
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from tests.cli.service_config import CONFIG, KEY, PASSWORD, SECRETS, ConfigWriter, Starter
-from tests.service_process import Service
+from tests.cli.service_config import API_KEY, CONFIG, PASSWORD, SECRET_ENVIRON, CommandStarter, ConfigWriter
+from tests.service_process import ServiceProcess
 
 
 @pytest.fixture(scope="package")
@@ -54,7 +54,7 @@ def write_config(tmp_path: Path) -> ConfigWriter:
             "jakarta": "",
             "memory_kib": 8,
             "gateway": "http://127.0.0.1:9",
-            "sha256": hashlib.sha256(KEY.encode()).hexdigest(),
+            "sha256": hashlib.sha256(API_KEY.encode()).hexdigest(),
             "pem": pem,
         }
         path = tmp_path / "otp.toml"
@@ -65,12 +65,12 @@ def write_config(tmp_path: Path) -> ConfigWriter:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Starter]:
+def start(tmp_path: Path) -> Iterator[CommandStarter]:
     """Start `otp-service` with words and an environment of one's own."""
-    services: list[Service] = []
+    services: list[ServiceProcess] = []
 
-    def begin(*words: str, environ: Mapping[str, str] | None = None) -> Service:
-        services.append(Service(tmp_path, *words, environ=environ))
+    def begin(*words: str, environ: Mapping[str, str] | None = None) -> ServiceProcess:
+        services.append(ServiceProcess(tmp_path, *words, environ=environ))
         return services[-1]
 
     yield begin
@@ -79,10 +79,10 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 
 @pytest.fixture
-def serve(start: Starter, store: EmbeddedServer) -> Callable[..., Service]:
+def serve(start: CommandStarter, store: EmbeddedServer) -> Callable[..., ServiceProcess]:
     """Start `otp-service serve` with a config and our store."""
 
-    def begin(config: Path, **environ: str) -> Service:
-        return start("serve", "--config", str(config), environ={**SECRETS, "REDIS_URL": store.url, **environ})
+    def begin(config: Path, **environ: str) -> ServiceProcess:
+        return start("serve", "--config", str(config), environ={**SECRET_ENVIRON, "REDIS_URL": store.url, **environ})
 
     return begin

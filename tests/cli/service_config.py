@@ -8,15 +8,15 @@ from pathlib import Path
 
 import httpx
 
-from tests.service_process import Service
+from tests.service_process import ServiceProcess
 
-KEY = "a-key-of-acme"
+API_KEY = "a-key-of-acme"
 
 
 PASSWORD = "gateway-password"
 
 
-SECRETS = {"KEY_K1": base64.b64encode(b"k" * 32).decode(), "GATEWAY_PASSWORD": PASSWORD}
+SECRET_ENVIRON = {"KEY_K1": base64.b64encode(b"k" * 32).decode(), "GATEWAY_PASSWORD": PASSWORD}
 
 
 CONFIG = """
@@ -54,12 +54,12 @@ providers = ["jakarta"]
 """
 
 
-Starter = Callable[..., Service]
+CommandStarter = Callable[..., ServiceProcess]
 
 
 ConfigWriter = Callable[..., Path]
 
 
-def caller(url: str, key: str = KEY) -> httpx.AsyncClient:
+def api_client(url: str, key: str = API_KEY) -> httpx.AsyncClient:
     """Make a client with a key."""
     return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=10)

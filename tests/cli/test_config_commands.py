@@ -14,11 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from otp_service.cli import main
-from tests.cli.service_config import SECRETS, ConfigWriter, Starter
-from tests.running_service import WorldMaker
+from tests.cli.service_config import SECRET_ENVIRON, CommandStarter, ConfigWriter
+from tests.running_service import ServiceFactory
 
 ROOT = Path(__file__).parents[2]
-ENVIRON = {**SECRETS, "REDIS_URL": "redis://127.0.0.1:6379/0"}
+ENVIRON = {**SECRET_ENVIRON, "REDIS_URL": "redis://127.0.0.1:6379/0"}
 
 
 def ran(*words: str, **environ: str | None) -> Result:
@@ -87,7 +87,7 @@ def test_without_a_config_nothing_is_done(verb: str) -> None:
     assert "/nowhere/otp.toml" in missing.stderr
 
 
-async def test_serve_refuses_a_bad_config(start: Starter, write_config: ConfigWriter) -> None:
+async def test_serve_refuses_a_bad_config(start: CommandStarter, write_config: ConfigWriter) -> None:
     """As `check-config` does: a line per mistake and status 2, before anything is opened."""
     path = write_config(server="workers = 0\nhots = 1")
     service = start("serve", "--config", str(path), environ=ENVIRON)
@@ -106,7 +106,7 @@ def test_a_plain_secret_is_refused(write_config: ConfigWriter) -> None:
     assert "hunter2" not in result.stderr
 
 
-async def test_a_new_key_works_in_a_config(make_world: WorldMaker) -> None:
+async def test_a_new_key_works_in_a_config(make_service: ServiceFactory) -> None:
     """It is shown with its hash; the hash goes into the config, and the key opens the door. No two are the same."""
     result = ran("new-key")
     found = re.fullmatch(r"key +(\S+)\nsha256 +([0-9a-f]{64})\n", result.stdout)
@@ -115,8 +115,8 @@ async def test_a_new_key_works_in_a_config(make_world: WorldMaker) -> None:
     assert digest == hashlib.sha256(key.encode()).hexdigest()
     assert ran("new-key").stdout != result.stdout
 
-    world = await make_world({"tenants": {"demo": {"api_keys": [{"id": "new", "sha256": digest}]}}})
-    response = await world.caller(key).post("/v1/normalize-phone", json={"phone": "081210100055"})
+    service = await make_service({"tenants": {"demo": {"api_keys": [{"id": "new", "sha256": digest}]}}})
+    response = await service.caller(key).post("/v1/normalize-phone", json={"phone": "081210100055"})
     assert response.status_code == 200
 
 

@@ -13,9 +13,10 @@ import httpx
 
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Hang
-from tests.cli.service_config import KEY, ConfigWriter, caller
-from tests.message_waits import arrived, code_in
-from tests.service_process import Service, until_true
+from tests.cli.service_config import API_KEY, ConfigWriter, api_client
+from tests.message_waits import code_in, wait_for_message
+from tests.service_process import ServiceProcess
+from tests.waits import wait_until
 
 ASKED = {"phone": "0812-1010-0055", "purpose": "login"}
 
@@ -36,13 +37,13 @@ async def becomes(client: httpx.AsyncClient, verification_id: str, *wanted: str)
 
 
 async def test_a_message_survives_its_process(
-    serve: Callable[..., Service], write_config: ConfigWriter, gateway: EimsSimulator
+    serve: Callable[..., ServiceProcess], write_config: ConfigWriter, gateway: EimsSimulator
 ) -> None:
     """The gateway is down, the process is killed, both come back: the text arrives once, and verifies."""
     config = write_config(gateway=gateway.url)
     await gateway.close()
     first = serve(config)
-    async with caller(await first.ready()) as client:
+    async with api_client(await first.ready()) as client:
         verification_id = (await client.post("/v1/request-code", json=ASKED)).json()["verification_id"]
         while await state(client, verification_id) != ("queued", "transient"):
             await asyncio.sleep(0.005)
@@ -50,8 +51,8 @@ async def test_a_message_survives_its_process(
     await gateway.listen()
 
     second = serve(config)
-    async with caller(await second.ready()) as client:
-        code = code_in((await arrived(gateway, seconds=10)).text)
+    async with api_client(await second.ready()) as client:
+        code = code_in((await wait_for_message(gateway, seconds=10)).text)
         await becomes(client, verification_id, "sent")
         guess = {"verification_id": verification_id, "code": code}
         assert (await client.post("/v1/verify-code", json=guess)).status_code == 200
@@ -59,7 +60,7 @@ async def test_a_message_survives_its_process(
 
 
 async def test_a_burst_survives_its_process(
-    serve: Callable[..., Service], write_config: ConfigWriter, gateway: EimsSimulator
+    serve: Callable[..., ServiceProcess], write_config: ConfigWriter, gateway: EimsSimulator
 ) -> None:
     """Killed while it sends: every number that got a 202 has its text, or an unknown and no second text.
 
@@ -73,7 +74,7 @@ async def test_a_burst_survives_its_process(
 
     def ask(url: str, number: str) -> None:
         body = json.dumps({"phone": "+" + number, "purpose": "login"}).encode()
-        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
         connection = HTTPConnection(url.removeprefix("http://"), timeout=10)
         with contextlib.closing(connection), contextlib.suppress(OSError, HTTPException):
             connection.request("POST", "/v1/request-code", body, headers)
@@ -81,17 +82,17 @@ async def test_a_burst_survives_its_process(
 
     url = await first.ready()
     await asyncio.to_thread(ask, url, "6281210100055")
-    await until_true(lambda: len(gateway.requests) == 1)
-    async with caller(url) as client:
+    await wait_until(lambda: len(gateway.requests) == 1)
+    async with api_client(url) as client:
         assert await state(client, accepted["6281210100055"]) == ("sending", None)
     burst = [asyncio.to_thread(ask, url, f"62812101{suffix:05}") for suffix in range(100)]
     killed = asyncio.gather(*burst)
-    await until_true(lambda: len(gateway.messages) >= 20)
+    await wait_until(lambda: len(gateway.messages) >= 20)
     await first.kill()
     await killed
 
     second = serve(config)
-    async with caller(await second.ready()) as client:
+    async with api_client(await second.ready()) as client:
         for number, verification_id in accepted.items():
             status = await becomes(client, verification_id, "sent", "unknown")
             texts = sum(message.to == number for message in gateway.messages)

@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 
 from otp_service.sandbox.dev_config import API_KEY
-from tests.cli.service_config import Starter, caller
-from tests.service_process import free_port, lives, until_true
+from tests.cli.service_config import CommandStarter, api_client
+from tests.service_process import free_port, is_running
+from tests.waits import wait_until
 
 
 async def inbox(client: httpx.AsyncClient, count: int) -> list[dict[str, Any]]:
@@ -27,10 +28,10 @@ async def inbox(client: httpx.AsyncClient, count: int) -> list[dict[str, Any]]:
             await asyncio.sleep(0.01)
 
 
-async def test_the_flow_of_the_readme(start: Starter) -> None:
+async def test_the_flow_of_the_readme(start: CommandStarter) -> None:
     """Request, read the inbox, verify; then SIGTERM ends it with status 0, and its server with it."""
     service = start("dev", "--port", "0")
-    async with caller(await service.ready(), API_KEY) as client:
+    async with api_client(await service.ready(), API_KEY) as client:
         ids = []
         for phone in ("0812-1010-0055", "0812-1010-0056"):
             response = await client.post("/v1/request-code", json={"phone": phone, "purpose": "login"})
@@ -53,10 +54,10 @@ async def test_the_flow_of_the_readme(start: Starter) -> None:
     assert family
     service.send(signal.SIGTERM)
     assert await service.status() == 0
-    await until_true(lambda: not any(map(lives, family)))
+    await wait_until(lambda: not any(map(is_running, family)))
 
 
-async def test_a_config_lies_over_the_defaults(start: Starter, tmp_path: Path) -> None:
+async def test_a_config_lies_over_the_defaults(start: CommandStarter, tmp_path: Path) -> None:
     """Its tenant is added, its port and its texts are used, and `dev-key` still works; kill -9 leaves no server."""
     port = free_port()
     config = tmp_path / "over.toml"
@@ -72,7 +73,7 @@ async def test_a_config_lies_over_the_defaults(start: Starter, tmp_path: Path) -
     )
     service = start("dev", "--config", str(config))
     url = await service.ready()
-    async with caller(url, API_KEY) as client:
+    async with api_client(url, API_KEY) as client:
         response = await client.post("/v1/request-code", json={"phone": "081210100055", "purpose": "login"})
         text = (await inbox(client, 1))[0]["text"]
 
@@ -82,10 +83,10 @@ async def test_a_config_lies_over_the_defaults(start: Starter, tmp_path: Path) -
     family = service.family()
     assert family
     await service.kill()
-    await until_true(lambda: not any(map(lives, family)))
+    await wait_until(lambda: not any(map(is_running, family)))
 
 
-async def test_ctrl_c_ends_it_quietly(start: Starter) -> None:
+async def test_ctrl_c_ends_it_quietly(start: CommandStarter) -> None:
     """The terminal tells the whole group: the service ends before its server does, without a complaint."""
     service = start("dev", "--port", "0")
     await service.ready()
@@ -93,11 +94,11 @@ async def test_ctrl_c_ends_it_quietly(start: Starter) -> None:
     os.killpg(service.pid, signal.SIGINT)
 
     assert await service.status() == 0
-    await until_true(lambda: not any(map(lives, family)))
+    await wait_until(lambda: not any(map(is_running, family)))
     assert not re.search('"level":"(warning|error)"|Traceback', service.log)
 
 
-async def test_a_bad_config_is_refused(start: Starter, tmp_path: Path) -> None:
+async def test_a_bad_config_is_refused(start: CommandStarter, tmp_path: Path) -> None:
     """With a line per mistake and status 2, as `serve` does."""
     config = tmp_path / "bad.toml"
     config.write_text("[server]\nport = 70000\nhots = 1\n")
@@ -107,7 +108,7 @@ async def test_a_bad_config_is_refused(start: Starter, tmp_path: Path) -> None:
     assert sorted(line.split(":")[0] for line in service.log.splitlines()) == ["server.hots", "server.port"]
 
 
-async def test_a_taken_port_is_an_error(start: Starter) -> None:
+async def test_a_taken_port_is_an_error(start: CommandStarter) -> None:
     """It says so and ends, with no server left."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         service = start("dev", "--port", str(taken.getsockname()[1]))

@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.service_config import KEY, ConfigWriter, caller
-from tests.server.raw_http_client import LIVEZ, PHONE, connected, post, rss_kib
+from tests.cli.service_config import API_KEY, ConfigWriter, api_client
+from tests.server.raw_http_client import LIVEZ, PHONE, post, raw_connection, rss_kib
 from tests.server.test_connection_limits import WAITING, many
-from tests.service_process import Service, until_true
+from tests.service_process import ServiceProcess
+from tests.waits import wait_until
 
-Serve = Callable[..., Service]
+Serve = Callable[..., ServiceProcess]
 REQUEST = b'{"phone": "0812101%05d", "purpose": "login"}'
 
 
@@ -42,7 +43,7 @@ async def test_f09_requests_under_way_are_answered(serve: Serve, write_config: C
     """F09: SIGTERM with 12 requests in flight, beside what only waits: 12 answers of 202, and the end."""
     service = serve(write_config(server=f"workers = {workers}", memory_kib=65_536))
     url = await service.ready()
-    async with caller(url) as client, many(url, 20, b"GET /livez HTTP/1.1\r\n"):
+    async with api_client(url) as client, many(url, 20, b"GET /livez HTTP/1.1\r\n"):
         bodies = [{"phone": "0812101%05d" % number, "purpose": "login"} for number in range(12)]
         requests = [asyncio.create_task(client.post("/v1/request-code", json=body)) for body in bodies]
         await asyncio.sleep(0.1)
@@ -57,13 +58,13 @@ async def test_f09_requests_under_way_are_answered(serve: Serve, write_config: C
 async def test_the_end_of_a_body_that_is_on_its_way(serve: Serve, write_config: ConfigWriter) -> None:
     """A body that arrives completely within moments of the signal is answered, and the connection ends with that."""
     service = serve(write_config())
-    data = post(REQUEST % 1, path=b"/v1/request-code", key=KEY.encode())
-    async with connected(await service.ready()) as wire:
+    data = post(REQUEST % 1, path=b"/v1/request-code", key=API_KEY.encode())
+    async with raw_connection(await service.ready()) as wire:
         await wire.send(data[:-5])
         service.send(signal.SIGTERM)
         answer = await wire.exchange(data[-5:])
         assert answer.status == 202
-        assert await wire.rest() == b""
+        assert await wire.read_to_end() == b""
     assert await service.status() == 0
 
 
@@ -73,14 +74,14 @@ async def test_1000_halves_of_heads(serve: Serve, write_config: ConfigWriter, wo
     service = serve(write_config(server=f"workers = {workers}"))
     url = await service.ready()
     if workers == 2:
-        await until_true(lambda: service.log.count("Started server process") == 2)
+        await wait_until(lambda: service.log.count("Started server process") == 2)
     pids = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", service.log)]
     before = sum(map(rss_kib, pids))
     async with many(url, 1000, LIVEZ[:-2]):
         for _ in range(200):
-            async with connected(url) as wire:
+            async with raw_connection(url) as wire:
                 assert (await wire.exchange(LIVEZ)).status == 200
-                assert (await wire.exchange(post(PHONE, key=KEY.encode()))).status == 200
+                assert (await wire.exchange(post(PHONE, key=API_KEY.encode()))).status == 200
         grown = sum(map(rss_kib, pids)) - before
         began = time.monotonic()
         service.send(signal.SIGTERM)

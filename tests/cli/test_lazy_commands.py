@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from otp_service.cli import COMMANDS, main
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.cli.service_config import ConfigWriter
-from tests.service_process import Service, until_true
+from tests.service_process import ServiceProcess
+from tests.waits import wait_until
 
 
 def imported(log: str) -> set[str]:
@@ -21,14 +22,14 @@ def imported(log: str) -> set[str]:
 
 
 async def test_serve_imports_nothing_of_the_sandbox(
-    serve: Callable[..., Service], write_config: ConfigWriter, gateway: EimsSimulator
+    serve: Callable[..., ServiceProcess], write_config: ConfigWriter, gateway: EimsSimulator
 ) -> None:
     """A ready `serve`, with one worker or two, has imported the API and no simulator."""
     for workers in (1, 2):
         config = write_config(gateway=gateway.url, server=f"workers = {workers}")
         service = serve(config, PYTHONPROFILEIMPORTTIME="1")  # as -X importtime, also in the workers
         await service.ready()
-        await until_true(lambda: service.log.count("Started server process") == workers)  # noqa: B023
+        await wait_until(lambda: service.log.count("Started server process") == workers)  # noqa: B023
         modules = imported(service.log)
         service.end()
 

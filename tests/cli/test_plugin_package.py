@@ -19,11 +19,12 @@ from otp_service.domain.secret import Secret
 from otp_service.providers.base import ReceiptProvider
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.registry import ProviderPlugin
-from tests.cli.service_config import ConfigWriter, Starter, caller
+from tests.cli.service_config import CommandStarter, ConfigWriter, api_client
 from tests.cli.test_config_commands import ENVIRON, ran
 from tests.plugin_example.acmesms_simulator import AcmesmsSimulator, refusal
 from tests.running_service import E164, NUMBER
-from tests.service_process import Service, until_true
+from tests.service_process import ServiceProcess
+from tests.waits import wait_until
 
 EXAMPLE = Path(__file__).parents[1] / "plugin_example"
 TOKEN = "acme-token"
@@ -77,13 +78,13 @@ def write(write_config: ConfigWriter) -> Callable[..., Path]:
     return written
 
 
-async def checked(start: Starter, path: Path, **environ: str) -> tuple[int, str]:
+async def checked(start: CommandStarter, path: Path, **environ: str) -> tuple[int, str]:
     """Run `check-config` in a process of its own: its status, and what it said."""
     service = start("check-config", "--config", str(path), environ={"ACME_TOKEN": TOKEN, **ENVIRON, **environ})
     return await service.status(), service.log
 
 
-async def test_an_installed_type_is_good(installed: Path, start: Starter, write: Callable[..., Path]) -> None:
+async def test_an_installed_type_is_good(installed: Path, start: CommandStarter, write: Callable[..., Path]) -> None:
     """Its table is checked, and nothing of it is called unused."""
     path = write("http://127.0.0.1:9", 'sender = "Acme"', 'price = { ID = "0.02" }')
     status, log = await checked(start, path, PYTHONPATH=str(installed))
@@ -94,7 +95,7 @@ async def test_an_installed_type_is_good(installed: Path, start: Starter, write:
     )
 
 
-async def test_its_mistakes_are_named(installed: Path, start: Starter, write: Callable[..., Path]) -> None:
+async def test_its_mistakes_are_named(installed: Path, start: CommandStarter, write: Callable[..., Path]) -> None:
     """All of them, by their paths, and the secret is not repeated."""
     path = write(
         "ftp://h", 'sender = "Acme"', "short_code = 1234", "price = { ID = 0.02 }", "x = 1", reference="hunter2"
@@ -112,7 +113,7 @@ async def test_its_mistakes_are_named(installed: Path, start: Starter, write: Ca
     assert "hunter2" not in log
 
 
-async def test_without_the_package_the_type_is_unknown(start: Starter, write: Callable[..., Path]) -> None:
+async def test_without_the_package_the_type_is_unknown(start: CommandStarter, write: Callable[..., Path]) -> None:
     """It is refused as any other word is."""
     status, log = await checked(start, write())
 
@@ -121,13 +122,13 @@ async def test_without_the_package_the_type_is_unknown(start: Starter, write: Ca
 
 
 async def test_a_code_is_delivered_through_it(
-    installed: Path, acme: AcmesmsSimulator, serve: Callable[..., Service], write: Callable[..., Path]
+    installed: Path, acme: AcmesmsSimulator, serve: Callable[..., ServiceProcess], write: Callable[..., Path]
 ) -> None:
     """Served as any other provider: requested over HTTP, handed to the gateway, reported by it, and verified."""
     service = serve(write(acme.url, 'sender = "Acme"'), PYTHONPATH=str(installed), ACME_TOKEN=TOKEN)
-    async with caller(await service.ready()) as client:
+    async with api_client(await service.ready()) as client:
         requested = (await client.post("/v1/request-code", json={"phone": NUMBER, "purpose": "login"})).json()
-        await until_true(lambda: len(acme.messages) == 1)
+        await wait_until(lambda: len(acme.messages) == 1)
         [message] = acme.messages
         code = re.search(r"\d{6}", message["text"])
         assert code

@@ -18,7 +18,7 @@ from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Hang, Respond, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from tests.cli.service_config import PASSWORD, SECRETS, ConfigWriter
+from tests.cli.service_config import PASSWORD, SECRET_ENVIRON, ConfigWriter
 from tests.cli.test_config_commands import ran
 from tests.message_waits import code_in
 
@@ -66,7 +66,7 @@ def run(store: EmbeddedServer) -> Run:
     async def command(*words: str, url: str = store.url) -> Ran:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "otp_service", *words),
-            env={**own, **SECRETS, "REDIS_URL": url},
+            env={**own, **SECRET_ENVIRON, "REDIS_URL": url},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

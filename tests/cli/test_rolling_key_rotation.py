@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from tests.cli.service_config import ConfigWriter, caller
+from tests.cli.service_config import ConfigWriter, api_client
 from tests.message_waits import code_in
-from tests.service_process import Service
+from tests.service_process import ServiceProcess
 
 ENVIRON = {f"KEY_{name}": base64.b64encode(name.encode() * 16).decode() for name in ("IX", "K1", "K2")}
 LISTED = {"before": ("1",), "added": ("1", "2"), "switched": ("1", "2"), "removed": ("2",)}
@@ -33,7 +33,7 @@ NO_LIMITS = "[limits]\nrecipient = []\nprefix = []\nclient_ip = []\n"
 class Replica:
     """One process and a client of it."""
 
-    service: Service
+    service: ServiceProcess
     client: httpx.AsyncClient
 
     async def post(self, path: str, key: str = "", **body: Any) -> httpx.Response:
@@ -57,7 +57,7 @@ class Replica:
 class Update:
     """The replicas, the gateway, and what has been done so far."""
 
-    serve: Callable[..., Service]
+    serve: Callable[..., ServiceProcess]
     write_config: ConfigWriter
     gateway: EimsSimulator
     folder: Path
@@ -85,7 +85,7 @@ class Update:
     async def start(self, stage: str) -> Replica:
         """Start a process with the config of a stage."""
         service = self.serve(self.config(stage), **ENVIRON)
-        return Replica(service, caller(await service.ready()))
+        return Replica(service, api_client(await service.ready()))
 
     async def roll(self, place: int, stage: str) -> None:
         """Replace one replica: the new one serves before the old one is asked to end."""
@@ -169,7 +169,7 @@ class Update:
 
 @pytest.fixture
 async def update(
-    serve: Callable[..., Service], write_config: ConfigWriter, gateway: EimsSimulator, tmp_path: Path
+    serve: Callable[..., ServiceProcess], write_config: ConfigWriter, gateway: EimsSimulator, tmp_path: Path
 ) -> AsyncIterator[Update]:
     """Two keys of each ring, and no replica yet."""
     for name in ("t1", "t2"):

@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from tests.cli.service_config import KEY, ConfigWriter, caller
-from tests.message_waits import arrived, code_in
-from tests.service_process import Service, lives, until_true
+from tests.cli.service_config import API_KEY, ConfigWriter, api_client
+from tests.message_waits import code_in, wait_for_message
+from tests.service_process import ServiceProcess, is_running
+from tests.waits import wait_until
 
 PHONE = "0812-1010-0055"
-Serve = Callable[..., Service]
+Serve = Callable[..., ServiceProcess]
 
 
 async def opened(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -46,7 +47,7 @@ def half_of_a_request() -> bytes:
     body = b'{"phone": "' + PHONE.encode() + b'"}'
     head = (
         "POST /v1/normalize-phone HTTP/1.1\r\nHost: otp\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Authorization: Bearer {API_KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body[:10]
 
@@ -58,10 +59,13 @@ async def test_it_serves_and_ends(
     """A code arrives and verifies; SIGTERM refuses new connections, drops half a request, and is status 0."""
     service = serve(write_config(gateway=gateway.url, server=f"workers = {workers}"))
     url = await service.ready()
-    async with caller(url) as client:
+    async with api_client(url) as client:
         response = await client.post("/v1/request-code", json={"phone": PHONE, "purpose": "login"})
         assert response.status_code == 202, response.text
-        guess = {"verification_id": response.json()["verification_id"], "code": code_in((await arrived(gateway)).text)}
+        guess = {
+            "verification_id": response.json()["verification_id"],
+            "code": code_in((await wait_for_message(gateway)).text),
+        }
         assert (await client.post("/v1/verify-code", json=guess)).status_code == 200
         of_dev = [(await client.get(path)).status_code for path in ("/", "/dev/messages")]
     assert of_dev == [404, 404]
@@ -76,14 +80,14 @@ async def test_it_serves_and_ends(
         assert await asyncio.wait_for(reader.read(), 5) == b""
 
     assert await service.status() == 0
-    await until_true(lambda: not any(map(lives, family)))
+    await wait_until(lambda: not any(map(is_running, family)))
     assert not re.search('Traceback|"level":"(warning|error)"', service.log)  # our store keeps what it is told
 
 
 async def test_a_running_hash_is_finished(serve: Serve, write_config: ConfigWriter, gateway: EimsSimulator) -> None:
     """SIGTERM in the middle of a request-code: it is answered, and its text is sent."""
     service = serve(write_config(gateway=gateway.url, memory_kib=300_000))
-    async with caller(await service.ready()) as client:
+    async with api_client(await service.ready()) as client:
         request = asyncio.create_task(client.post("/v1/request-code", json={"phone": PHONE, "purpose": "login"}))
         await asyncio.sleep(0.1)
         service.send(signal.SIGTERM)
@@ -98,13 +102,13 @@ async def test_workers_are_one_service(serve: Serve, write_config: ConfigWriter)
     """/metrics adds them all up, a worker that dies is replaced, and none outlives a supervisor that is killed."""
     service = serve(write_config(server="workers = 2"))
     url = await service.ready()
-    await until_true(lambda: service.log.count("Started server process") == 2)  # one is enough to be ready
+    await wait_until(lambda: service.log.count("Started server process") == 2)  # one is enough to be ready
     for _ in range(40):
-        async with caller(url) as client:  # a connection each, so that both workers have some
+        async with api_client(url) as client:  # a connection each, so that both workers have some
             await client.post("/v1/normalize-phone", json={"phone": PHONE})
     pages = []
     for _ in range(6):
-        async with caller(url) as client:
+        async with api_client(url) as client:
             pages.append((await client.get("/metrics")).text)
     counted = r'otp_requests_total\{route="/v1/normalize-phone",status="200"\} 40\.0'
     assert all(re.search(counted, page) for page in pages)
@@ -112,8 +116,8 @@ async def test_workers_are_one_service(serve: Serve, write_config: ConfigWriter)
     workers = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", service.log)]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
-    await until_true(lambda: service.log.count("Started server process") == 3)
+    await wait_until(lambda: service.log.count("Started server process") == 3)
     await service.ready()
     family = service.family()
     await service.kill()
-    await until_true(lambda: not any(map(lives, family)))
+    await wait_until(lambda: not any(map(is_running, family)))

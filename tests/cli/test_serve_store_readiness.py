@@ -7,11 +7,12 @@ from collections.abc import Callable
 from redis import Redis
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from tests.cli.service_config import ConfigWriter, caller
-from tests.service_process import Service, answers, free_port, until_true
+from tests.cli.service_config import ConfigWriter, api_client
+from tests.service_process import ServiceProcess, free_port
 from tests.store.redis_servers import HOST, cluster
+from tests.waits import wait_for_status, wait_until
 
-Serve = Callable[..., Service]
+Serve = Callable[..., ServiceProcess]
 ASKED = {"phone": "081210100055", "purpose": "login"}
 
 
@@ -72,16 +73,16 @@ async def test_it_waits_for_a_store_that_is_away(serve: Serve, write_config: Con
     port = free_port()
     service = serve(write_config(), REDIS_URL=f"redis://127.0.0.1:{port}/0")
     url = await service.url()
-    await answers(url, "/livez", 200)
-    await answers(url, "/readyz", 503)
-    async with caller(url) as client:
+    await wait_for_status(url, "/livez", 200)
+    await wait_for_status(url, "/readyz", 503)
+    async with api_client(url) as client:
         response = await client.post("/v1/request-code", json=ASKED)
         assert (response.status_code, response.json()["code"]) == (503, "store_unavailable")
         assert int(response.headers["retry-after"]) >= 1
         with EmbeddedServer("--port", str(port), "--bind", "127.0.0.1"):
-            await answers(url, "/readyz", 200, seconds=3)
+            await wait_for_status(url, "/readyz", 200, seconds=3)
             assert (await client.post("/v1/request-code", json=ASKED)).status_code == 202
-        await answers(url, "/readyz", 503)
+        await wait_for_status(url, "/readyz", 503)
 
 
 async def test_a_store_that_comes_late_and_evicts_is_not_used(serve: Serve, write_config: ConfigWriter) -> None:
@@ -90,5 +91,5 @@ async def test_a_store_that_comes_late_and_evicts_is_not_used(serve: Serve, writ
     service = serve(write_config(), REDIS_URL=f"redis://127.0.0.1:{port}/0")
     url = await service.url()
     with EmbeddedServer("--port", str(port), "--bind", "127.0.0.1", "--maxmemory-policy", "volatile-ttl"):
-        await until_true(lambda: "volatile-ttl" in service.log)
-        await answers(url, "/readyz", 503)
+        await wait_until(lambda: "volatile-ttl" in service.log)
+        await wait_for_status(url, "/readyz", 503)

@@ -15,8 +15,8 @@ import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from tests.cli.service_config import SECRETS, ConfigWriter, caller
-from tests.service_process import Service
+from tests.cli.service_config import SECRET_ENVIRON, ConfigWriter, api_client
+from tests.service_process import ServiceProcess
 
 NUMBER, MASKED, DIGITS = "0812-1010-0055", "+62812*****055", "81210100055"
 DISABLING = "[tenants.acme.policy]\nmax_consecutive_failures = 2"
@@ -30,7 +30,7 @@ def run(store: EmbeddedServer) -> Run:
     own = {name: value for name, value in os.environ.items() if not name.startswith("OTP_")}
 
     def command(*words: str, url: str = store.url) -> subprocess.CompletedProcess[str]:
-        env = {**own, **SECRETS, "REDIS_URL": url}
+        env = {**own, **SECRET_ENVIRON, "REDIS_URL": url}
         return subprocess.run(
             [sys.executable, "-m", "otp_service", *words], env=env, capture_output=True, text=True, check=False
         )
@@ -56,11 +56,11 @@ async def requested(client: httpx.AsyncClient, purpose: str) -> httpx.Response:
 
 
 async def test_a_number_is_unlocked_from_the_command_line(
-    run: Run, write_config: ConfigWriter, serve: Callable[..., Service], gateway: EimsSimulator
+    run: Run, write_config: ConfigWriter, serve: Callable[..., ServiceProcess], gateway: EimsSimulator
 ) -> None:
     """What the service has disabled it serves again; the answer and the audit line name the number masked."""
     path = write_config(jakarta=DISABLING, gateway=gateway.url)
-    async with caller(await serve(path).url()) as client:
+    async with api_client(await serve(path).url()) as client:
         verification_id = (await requested(client, "login")).json()["verification_id"]
         for _ in range(2):
             await client.post("/v1/verify-code", json={"verification_id": verification_id, "code": "0000000000"})

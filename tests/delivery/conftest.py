@@ -10,7 +10,7 @@ import pytest
 
 from otp_service.delivery import outbox_worker
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from tests.delivery.gateway_config import ACCOUNT, PASSWORD, GatewayMaker
+from tests.delivery.gateway_config import ACCOUNT, PASSWORD, GatewayFactory
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def _quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def make_gateway() -> AsyncIterator[GatewayMaker]:
+async def make_gateway() -> AsyncIterator[GatewayFactory]:
     """Start simulated gateways with options of one's own."""
     async with contextlib.AsyncExitStack() as stack:
 
@@ -31,12 +31,12 @@ async def make_gateway() -> AsyncIterator[GatewayMaker]:
 
 
 @pytest.fixture
-async def gateway(make_gateway: GatewayMaker) -> EimsSimulator:
+async def gateway(make_gateway: GatewayFactory) -> EimsSimulator:
     """One simulated gateway that takes everything."""
     return await make_gateway()
 
 
 @pytest.fixture
-async def second(make_gateway: GatewayMaker) -> EimsSimulator:
+async def second(make_gateway: GatewayFactory) -> EimsSimulator:
     """Another one, to fail over to."""
     return await make_gateway()

@@ -23,7 +23,7 @@ def outbound(text: str = TEXT, to: str = "+" + DIGITS) -> OutboundMessage:
 
 
 @contextlib.asynccontextmanager
-async def eims(
+async def eims_provider(
     gateway: EimsSimulator, *, post: bool = False, base: str = "", password: str = PASSWORD, seconds: float = 2.0
 ) -> AsyncIterator[Eims]:
     """Make the adapter for a gateway, and close it."""

@@ -16,10 +16,10 @@ PASSWORD = "p%s+w&rd=100% ü"
 TIMEOUT_SECONDS = 0.5
 
 
-GatewayMaker = Callable[..., Awaitable[EimsSimulator]]
+GatewayFactory = Callable[..., Awaitable[EimsSimulator]]
 
 
-def through(*gateways: EimsSimulator, timeout: float = TIMEOUT_SECONDS, **delivery: float) -> dict[str, Any]:
+def route_through(*gateways: EimsSimulator, timeout: float = TIMEOUT_SECONDS, **delivery: float) -> dict[str, Any]:
     """Configure gateways as the providers `first`, `second`, `third` of every route, and no limits in the way."""
     names = ("first", "second", "third")[: len(gateways)]
     providers = {

@@ -23,14 +23,14 @@ from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD, TIMEOUT_SECONDS
-from tests.message_waits import code_in, text_in
+from tests.message_waits import code_in, text_of_request
 
 PUBLIC: Final = "https://otp.example.com"
 KEDASMS_KEY: Final = bytes(range(32))
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class GatewayType:
     """One kind of gateway: how to start it, how to configure it, and where a request to it has the text."""
 
     start: Callable[..., AnySimulator]
@@ -42,7 +42,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class ReceivedRequest:
     """A request that a gateway has read, and when (`time.monotonic`). One that answers does so in the same moment."""
 
     provider: str
@@ -50,10 +50,10 @@ class Visit:
     request: Request
 
 
-class Door(list[Request]):
+class RequestLog(list[Request]):
     """A gateway's requests, which are also written into a log that gateways share: who was asked in which order."""
 
-    def __init__(self, provider: str, log: list[Visit]) -> None:
+    def __init__(self, provider: str, log: list[ReceivedRequest]) -> None:
         """Write down what comes to `provider`."""
         super().__init__()
         self._provider = provider
@@ -61,20 +61,20 @@ class Door(list[Request]):
 
     def append(self, request: Request) -> None:
         """Keep a request with its moment."""
-        self._log.append(Visit(self._provider, time.monotonic(), request))
+        self._log.append(ReceivedRequest(self._provider, time.monotonic(), request))
         super().append(request)
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class GatewayPair:
     """The gateway that is asked first, the EIMS gateway behind it, and all that came to them, logins too."""
 
-    kind: Kind
+    kind: GatewayType
     first: AnySimulator
     second: EimsSimulator
-    log: list[Visit] = field(default_factory=list)
+    log: list[ReceivedRequest] = field(default_factory=list)
 
-    def asked(self, provider: str | None = None) -> list[Visit]:
+    def asked(self, provider: str | None = None) -> list[ReceivedRequest]:
         """Tell who was asked to send, in order; only `provider` if it is given."""
         doors = self.kind.sends
         sends = (one for one in self.log if one.provider != "first" or not doors or one.request.path in doors)
@@ -85,9 +85,9 @@ class Pair:
         """Name who was asked to send, in order."""
         return tuple(visit.provider for visit in self.asked())
 
-    def code(self, visit: Visit) -> str:
+    def code(self, visit: ReceivedRequest) -> str:
         """Read the code that was to be sent, also where it was not taken."""
-        said = self.kind.said if visit.provider == "first" else text_in
+        said = self.kind.said if visit.provider == "first" else text_of_request
         return code_in(said(visit.request))
 
     @property
@@ -98,7 +98,7 @@ class Pair:
     def config(self, *, options: Mapping[str, Any] | None = None, **delivery: float) -> dict[str, Any]:
         """Configure both, with no limits in the way; `options` are laid over the first one's."""
         whole = {"base_url": self.first.url, "timeout_seconds": TIMEOUT_SECONDS, **self.kind.config, **(options or {})}
-        behind = {"base_url": self.second.url, "timeout_seconds": TIMEOUT_SECONDS, **FOUR["eims"].config}
+        behind = {"base_url": self.second.url, "timeout_seconds": TIMEOUT_SECONDS, **GATEWAY_TYPES["eims"].config}
         return {
             "server": {"public_url": PUBLIC},
             "providers": {"first": whole, "second": behind},
@@ -109,46 +109,46 @@ class Pair:
 
 
 @contextlib.asynccontextmanager
-async def pair(gateway: str, **options: Any) -> AsyncIterator[Pair]:
+async def gateway_pair(gateway: str, **options: Any) -> AsyncIterator[GatewayPair]:
     """Start one of the four, with its simulator's `options`, and an EIMS gateway; they are dropped at the end."""
-    kind = FOUR[gateway]
+    kind = GATEWAY_TYPES[gateway]
     async with kind.start(**options) as first, EimsSimulator(ACCOUNT, PASSWORD) as second:
-        both = Pair(kind, first, second)
+        both = GatewayPair(kind, first, second)
         first.scripted_paths = kind.sends  # what is scripted is how it sends
-        first.requests, second.requests = Door("first", both.log), Door("second", both.log)
+        first.requests, second.requests = RequestLog("first", both.log), RequestLog("second", both.log)
         yield both
 
 
-def opened(request: Request) -> bytes:
+def decrypted_envelope(request: Request) -> bytes:
     """Open an envelope of KedaSMS as its document says: AES-256-GCM over the timestamp in 8 bytes, big-endian."""
     envelope = msgspec.json.decode(request.body)
     iv, sealed = (base64.b64decode(envelope[name], validate=True) for name in ("iv", "cipherText"))
     return AESGCM(KEDASMS_KEY).decrypt(iv, sealed, envelope["timestamp"].to_bytes(8, "big"))
 
 
-def form_of(request: Request) -> dict[str, str]:
+def form_fields(request: Request) -> dict[str, str]:
     """Read a form in the order in which it was written; each name stands there once."""
     return {name: value for name, [value] in parse_qs(request.body.decode(), strict_parsing=True).items()}
 
 
-FOUR: Final[Mapping[str, Kind]] = {
-    "kedasms": Kind(
+GATEWAY_TYPES: Final[Mapping[str, GatewayType]] = {
+    "kedasms": GatewayType(
         KedasmsSimulator,
         {"type": "kedasms", "api_key": "kedasms-key", "encryption_key": base64.b64encode(KEDASMS_KEY).decode()},
-        lambda request: str(msgspec.json.decode(opened(request))["content"]),
+        lambda request: str(msgspec.json.decode(decrypted_envelope(request))["content"]),
     ),
-    "eims": Kind(
+    "eims": GatewayType(
         lambda **options: EimsSimulator(ACCOUNT, PASSWORD, **options),
         {"type": "eims", "account": ACCOUNT, "password": PASSWORD, "report_poll_seconds": 0},
-        lambda request: str(msgspec.json.decode(request.body)["content"]) if request.body else text_in(request),
+        lambda request: str(msgspec.json.decode(request.body)["content"]) if request.body else text_of_request(request),
     ),
-    "sendcloud": Kind(
+    "sendcloud": GatewayType(
         SendcloudSimulator,
         {"type": "sendcloud", "sms_user": "acme_sms", "sms_key": "secret", "template_id": 1234},
-        lambda request: form_of(request).get("vars") or form_of(request)["message"],
+        lambda request: form_fields(request).get("vars") or form_fields(request)["message"],
         idempotent_send=True,
     ),
-    "smshub": Kind(
+    "smshub": GatewayType(
         SmshubSimulator,
         {"type": "smshub", "program_sid": "hub-sid", "program_key": "hub-key"},
         lambda request: str(msgspec.json.decode(request.body)["Message"]),

@@ -22,9 +22,9 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub
 from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse
-from tests.delivery.gateway_pairs import FOUR, Pair, pair
-from tests.message_waits import LOOK_SECONDS, deliveries
-from tests.running_service import World, WorldMaker, move_clock_by_key
+from tests.delivery.gateway_pairs import GATEWAY_TYPES, GatewayPair, gateway_pair
+from tests.message_waits import POLL_ROUNDS_SECONDS, read_deliveries
+from tests.running_service import RunningService, ServiceFactory, move_clock_by_key
 
 HOLD_SECONDS: Final = 15
 SHORT_OF_HOLD_SECONDS: Final = 13
@@ -154,7 +154,7 @@ REFUSALS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
 
 
 def _rows(gateway: str) -> Iterator[Row]:
-    idempotent_send = FOUR[gateway].idempotent_send
+    idempotent_send = GATEWAY_TYPES[gateway].idempotent_send
     ambiguous = Outcome.AMBIGUOUS
     yield Row(gateway, Outcome.ACCEPTED, "taken", (), SENT)
     for outcome, how, step in REFUSALS[gateway]:
@@ -169,27 +169,27 @@ def _rows(gateway: str) -> Iterator[Row]:
     yield Row(gateway, ambiguous, "HTTP 200, a page", (PAGE,), REPEATED if idempotent_send else held(1))
 
 
-ROWS: Final = tuple(row for gateway in FOUR for row in _rows(gateway))
+ROWS: Final = tuple(row for gateway in GATEWAY_TYPES for row in _rows(gateway))
 
 
-async def play(row: Row, make_world: WorldMaker) -> Played:
+async def play(row: Row, make_service: ServiceFactory) -> Played:
     """Ask for a code with a gateway that behaves as the row says: what came of it."""
-    async with pair(row.gateway) as both:
+    async with gateway_pair(row.gateway) as both:
         both.first.script(*row.steps)
-        world = await make_world(both.config(hold_seconds=HOLD_SECONDS))
+        service = await make_service(both.config(hold_seconds=HOLD_SECONDS))
         began = time.monotonic()
-        verification_id = (await world.request()).json()["verification_id"]
-        told = ScriptedReceipt(world, verification_id)
+        verification_id = (await service.request()).json()["verification_id"]
+        told = ScriptedReceipt(service, verification_id)
         await told.until(lambda: bool(told.words))
         waits = row.outcome is Outcome.AMBIGUOUS and not both.kind.idempotent_send
-        early, moved = (await _hold(world, both), HOLD_SECONDS) if waits else (0, 0)
+        early, moved = (await _hold(service, both), HOLD_SECONDS) if waits else (0, 0)
         await told.until(lambda: (tuple(told.words), both.names) == (row.expected.told, row.expected.asked))
         in_all = both.log[-1].at - began + moved
-        await world.advance(LONG_AFTER_SECONDS)
-        await asyncio.sleep(LOOK_SECONDS)
+        await service.advance(LONG_AFTER_SECONDS)
+        await asyncio.sleep(POLL_ROUNDS_SECONDS)
         await told.look()
         codes = {both.code(visit) for visit in both.asked()}
-        verified = both.texts > 0 and [(await world.verify(verification_id, code)).status_code for code in codes] == [
+        verified = both.texts > 0 and [(await service.verify(verification_id, code)).status_code for code in codes] == [
             200
         ]
         seen = Seen(tuple(told.words), both.names, both.texts, verified, len(codes), early)
@@ -199,15 +199,15 @@ async def play(row: Row, make_world: WorldMaker) -> Played:
 class ScriptedReceipt:
     """What GET says of the first delivery, each word once; what is on its way is no word."""
 
-    def __init__(self, world: World, verification_id: str) -> None:
-        """Ask `world` about a verification."""
+    def __init__(self, service: RunningService, verification_id: str) -> None:
+        """Ask `service` about a verification."""
         self.words: list[str] = []
-        self._world = world
+        self._service = service
         self._id = verification_id
 
     async def look(self) -> None:
         """Ask once."""
-        first = (await deliveries(self._world, self._id))[0]
+        first = (await read_deliveries(self._service, self._id))[0]
         word = f"{first['status']} {first['error'] or ''}".strip()
         if first["status"] not in ("queued", "sending") and word not in self.words[-1:]:
             self.words.append(word)
@@ -221,16 +221,16 @@ class ScriptedReceipt:
                     await self.look()
 
 
-async def _hold(world: World, both: Pair) -> int:
+async def _hold(service: RunningService, both: GatewayPair) -> int:
     """Let a hold go by: how often the second gateway was asked shortly before its end."""
-    await world.advance(SHORT_OF_HOLD_SECONDS)
-    await asyncio.sleep(LOOK_SECONDS)
+    await service.advance(SHORT_OF_HOLD_SECONDS)
+    await asyncio.sleep(POLL_ROUNDS_SECONDS)
     early = len(both.second.requests)
-    await world.advance(HOLD_SECONDS - SHORT_OF_HOLD_SECONDS)
+    await service.advance(HOLD_SECONDS - SHORT_OF_HOLD_SECONDS)
     return early
 
 
-def _to_next(both: Pair, began: float, moved: float) -> float | None:
+def _to_next(both: GatewayPair, began: float, moved: float) -> float | None:
     """Count from the first one's last answer, or from the request where nobody listened, to the next one's door."""
     if not both.second.requests:
         return None
@@ -261,10 +261,10 @@ async def _show() -> bool:
     right = True
     with EmbeddedServer() as server:
         for row in ROWS:
-            make_world = WorldMaker(server.url)
-            await make_world.empty_store()
-            played = await play(row, make_world)
-            await make_world.close()
+            make_service = ServiceFactory(server.url)
+            await make_service.empty_store()
+            played = await play(row, make_service)
+            await make_service.close()
             _say(_line(row, played))
             right = right and played.seen == row.expected
     return right

@@ -11,77 +11,80 @@ from otp_service.providers.inbox import Inbox
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Hang, Slow
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
-from tests.delivery.gateway_config import GatewayMaker, through
-from tests.message_waits import settled, until
-from tests.running_service import WorldMaker
+from tests.delivery.gateway_config import GatewayFactory, route_through
+from tests.message_waits import wait_for_deliveries
+from tests.running_service import ServiceFactory
+from tests.waits import wait_until
 
 BACKLOG = 300
 
 
 async def test_a_refused_repetition_makes_no_third_text(
-    make_world: WorldMaker, second: EimsSimulator, make_gateway: GatewayMaker
+    make_service: ServiceFactory, second: EimsSimulator, make_gateway: GatewayFactory
 ) -> None:
     """SendCloud sends, hangs, then is away; the next sends and hangs: with `max_texts` 2 the third is not asked."""
     third = await make_gateway()
     async with SendcloudSimulator("acme_sms", "k") as first:
         first.always = second.always = Hang()
-        config = through(second, second, third, hold_seconds=15)
+        config = route_through(second, second, third, hold_seconds=15)
         aurora: dict[str, Any] = {"type": "sendcloud", "base_url": first.url, "sms_user": "acme_sms", "sms_key": "k"}
         config["providers"]["first"] = aurora | {"mode": "text", "timeout_seconds": 0.5}
-        world = await make_world(config)
-        verification_id = (await world.request()).json()["verification_id"]
+        service = await make_service(config)
+        verification_id = (await service.request()).json()["verification_id"]
         unknown = ("unknown", "ambiguous")
-        await settled(world, verification_id, {"first": unknown})
+        await wait_for_deliveries(service, verification_id, {"first": unknown})
         await first.close()
-        await world.advance(8)
+        await service.advance(8)
         await asyncio.sleep(0.3)
         assert second.requests == []
-        await world.advance(8)
-        await settled(world, verification_id, {"first": unknown, "second": unknown})
-        await world.advance(60)
+        await service.advance(8)
+        await wait_for_deliveries(service, verification_id, {"first": unknown, "second": unknown})
+        await service.advance(60)
         await asyncio.sleep(0.3)
 
         assert (len(first.messages), len(second.messages), third.requests) == (1, 1, [])
 
 
 async def test_a_slow_gateway_does_not_hold_up_the_others(
-    make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
+    make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """Hundreds of messages wait for a gateway that takes its time; one for another gateway goes at once."""
     gateway.always = Slow(3.0)
-    config = through(gateway, second, timeout=5.0)
+    config = route_through(gateway, second, timeout=5.0)
     config["routes"] = [{"country": "SG", "providers": ["second"]}, {"providers": ["first"]}]
-    world = await make_world(config)
-    await asyncio.gather(*(world.request(f"0812101{n:05d}") for n in range(BACKLOG)))
+    service = await make_service(config)
+    await asyncio.gather(*(service.request(f"0812101{n:05d}") for n in range(BACKLOG)))
 
-    assert (await world.request("+65 8123 4567")).status_code == 202
-    await until(lambda: len(second.requests) == 1, seconds=1.5)
+    assert (await service.request("+65 8123 4567")).status_code == 202
+    await wait_until(lambda: len(second.requests) == 1, seconds=1.5)
 
 
-async def test_a_provider_that_never_answers_is_ended(make_world: WorldMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_provider_that_never_answers_is_ended(
+    make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its time is 1 s; a second later the outcome is ambiguous, and the service can be stopped."""
 
     async def hang(_inbox: Inbox, _sending: object) -> None:
         await asyncio.sleep(40)
 
     monkeypatch.setattr(Inbox, "send", hang)
-    world = await make_world()
-    verification_id = (await world.request()).json()["verification_id"]
+    service = await make_service()
+    verification_id = (await service.request()).json()["verification_id"]
 
-    await settled(world, verification_id, {"inbox": ("unknown", "ambiguous")})
+    await wait_for_deliveries(service, verification_id, {"inbox": ("unknown", "ambiguous")})
 
 
-async def test_one_report_at_a_time(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+async def test_one_report_at_a_time(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
     """A gateway that is slow to tell, within its time-out, is not asked again meanwhile."""
-    config = through(gateway, timeout=8.0)
+    config = route_through(gateway, timeout=8.0)
     config["providers"]["first"]["report_poll_seconds"] = 20
-    world = await make_world(config)
-    verification_id = (await world.request()).json()["verification_id"]
-    await settled(world, verification_id, {"first": ("sent", None)})
+    service = await make_service(config)
+    verification_id = (await service.request()).json()["verification_id"]
+    await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
     gateway.always = Hang()
-    await world.advance(21)
-    await until(lambda: len(gateway.requests) == 2)
-    await world.advance(6)
+    await service.advance(21)
+    await wait_until(lambda: len(gateway.requests) == 2)
+    await service.advance(6)
     await asyncio.sleep(0.3)
 
     assert len(gateway.requests) == 2

@@ -16,9 +16,10 @@ from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.store.provider_limits import RedisProviderLimiter
 from otp_service.store.provider_status import RedisCircuits
 from otp_service.store.topology import connect
-from tests.delivery.gateway_config import GatewayMaker, through
-from tests.message_waits import arrived, settled, until
-from tests.running_service import World, WorldMaker
+from tests.delivery.gateway_config import GatewayFactory, route_through
+from tests.message_waits import wait_for_deliveries, wait_for_message
+from tests.running_service import RunningService, ServiceFactory
+from tests.waits import wait_until
 
 AUTHENTICATION_ERROR, NO_FUNDS = -1, -10
 EMPTY, FULL = ("0.000000", "0.000000"), ("12.500000", "0.000000")
@@ -37,74 +38,76 @@ def asked(gateway: EimsSimulator, path: str) -> int:
     return sum(request.path == path for request in gateway.requests)
 
 
-async def refused_for(world: World, gateway: EimsSimulator, status: int, error: str) -> None:
+async def refused_for(service: RunningService, gateway: EimsSimulator, status: int, error: str) -> None:
     """Have the gateway refuse a message, which opens its circuit: nobody serves the next one."""
     gateway.script(refusal(status))
-    verification_id = (await world.request("0812-1010-0001")).json()["verification_id"]
-    await settled(world, verification_id, {"first": ("failed", error)})
-    assert (await world.request("0812-1010-0002")).json()["code"] == "no_route"
+    verification_id = (await service.request("0812-1010-0001")).json()["verification_id"]
+    await wait_for_deliveries(service, verification_id, {"first": ("failed", error)})
+    assert (await service.request("0812-1010-0002")).json()["code"] == "no_route"
 
 
-async def closed(world: World) -> None:
+async def closed(service: RunningService) -> None:
     """Wait until the service takes a request again."""
     async with asyncio.timeout(4):
-        while (await world.request("0812-1010-0003")).status_code != 202:
+        while (await service.request("0812-1010-0003")).status_code != 202:
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("amounts", [FULL, ("0", "3.25"), ("-1.5", "2")])
 async def test_money_closes_the_circuit(
-    make_world: WorldMaker, make_gateway: GatewayMaker, amounts: tuple[str, str]
+    make_service: ServiceFactory, make_gateway: GatewayFactory, amounts: tuple[str, str]
 ) -> None:
     """While the account is empty it is only asked; once there is money or a bonus the next message goes through."""
     gateway = await make_gateway(balance=EMPTY)
-    world = await make_world(through(gateway, timeout=2))
-    await refused_for(world, gateway, NO_FUNDS, "funds")
-    await until(lambda: asked(gateway, "/getbalance") >= 3)
-    assert (await world.request("0812-1010-0003")).json()["code"] == "no_route"
+    service = await make_service(route_through(gateway, timeout=2))
+    await refused_for(service, gateway, NO_FUNDS, "funds")
+    await wait_until(lambda: asked(gateway, "/getbalance") >= 3)
+    assert (await service.request("0812-1010-0003")).json()["code"] == "no_route"
     assert asked(gateway, "/sendsms") == 1
 
     gateway.balance = amounts
-    await closed(world)
-    await arrived(gateway)
+    await closed(service)
+    await wait_for_message(gateway)
     assert asked(gateway, "/sendsms") == 2
-    metrics = (await world.client.get("/metrics")).text
+    metrics = (await service.client.get("/metrics")).text
     assert f'otp_provider_balance{{provider="first"}} {sum(map(float, amounts))}' in metrics
     assert 'otp_circuit_open{provider="first"} 0.0' in metrics
 
 
-async def test_nobody_is_asked_without_need(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+async def test_nobody_is_asked_without_need(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
     """A gateway that is well, or shut for another reason, is not asked for its balance, and stays as it is."""
-    world = await make_world(through(gateway, timeout=2))
+    service = await make_service(route_through(gateway, timeout=2))
     await asyncio.sleep(ROUNDS_SECONDS)
-    await refused_for(world, gateway, AUTHENTICATION_ERROR, "config_error")
+    await refused_for(service, gateway, AUTHENTICATION_ERROR, "config_error")
     await asyncio.sleep(ROUNDS_SECONDS)
 
     assert asked(gateway, "/getbalance") == 0
-    assert (await world.request("0812-1010-0003")).json()["code"] == "no_route"
+    assert (await service.request("0812-1010-0003")).json()["code"] == "no_route"
 
 
-async def test_a_silent_gateway_does_not_end_the_watch(make_world: WorldMaker, make_gateway: GatewayMaker) -> None:
+async def test_a_silent_gateway_does_not_end_the_watch(
+    make_service: ServiceFactory, make_gateway: GatewayFactory
+) -> None:
     """Nor does one whose answer is no balance: they are asked again, while the others are looked after."""
     gateway, silent = await make_gateway(balance=EMPTY), await make_gateway(balance=EMPTY)
-    world = await make_world(through(silent, gateway))
+    service = await make_service(route_through(silent, gateway))
     for one in (silent, gateway):
         one.script(refusal(NO_FUNDS))
-    verification_id = (await world.request("0812-1010-0001")).json()["verification_id"]
-    await settled(world, verification_id, {"first": ("failed", "funds"), "second": ("failed", "funds")})
+    verification_id = (await service.request("0812-1010-0001")).json()["verification_id"]
+    await wait_for_deliveries(service, verification_id, {"first": ("failed", "funds"), "second": ("failed", "funds")})
     silent.always = Hang()
     gateway.script(refusal("broken"), refusal(NO_FUNDS))
     gateway.balance = FULL
 
-    await closed(world)
-    message = await arrived(gateway)
+    await closed(service)
+    message = await wait_for_message(gateway)
     assert message.to.endswith("0003")
-    await until(lambda: asked(silent, "/getbalance") >= 2)
+    await wait_until(lambda: asked(silent, "/getbalance") >= 2)
 
 
-async def test_one_of_many_closes_it(server: EmbeddedServer, make_world: WorldMaker) -> None:
+async def test_one_of_many_closes_it(server: EmbeddedServer, make_service: ServiceFactory) -> None:
     """Of 50 replicas that saw the money exactly one closes the circuit, and none closes it for another reason."""
-    await make_world()
+    await make_service()
     topology = connect(server.url)
     circuits = RedisCircuits(topology)
     limiter = RedisProviderLimiter(topology, {"first": ProviderPolicy(), "second": ProviderPolicy()}, {}, {})

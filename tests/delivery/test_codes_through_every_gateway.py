@@ -20,9 +20,9 @@ import pytest
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.http_server import Request
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD
-from tests.delivery.gateway_pairs import PUBLIC, form_of, opened, pair
-from tests.message_waits import settled
-from tests.running_service import NUMBER, WorldMaker
+from tests.delivery.gateway_pairs import PUBLIC, decrypted_envelope, form_fields, gateway_pair
+from tests.message_waits import wait_for_deliveries
+from tests.running_service import NUMBER, ServiceFactory
 
 TEXT = "Kopi & Café: kode {code} + 100% ✓"
 QUOTED = "Kopi%20%26%20Caf%C3%A9%3A%20kode%20{code}%20%2B%20100%25%20%E2%9C%93"
@@ -53,7 +53,7 @@ class Arrived:
 
 
 async def arrived_over(
-    make_world: WorldMaker,
+    make_service: ServiceFactory,
     gateway: str,
     phone: str = NUMBER,
     *,
@@ -62,24 +62,24 @@ async def arrived_over(
 ) -> Arrived:
     """Request a code over HTTP, through one of the four as `options` configure it, and verify the one that came."""
     texts = {"demo": {"templates": {language: {"default": TEXT} for language in ("id", "en")}}}
-    async with pair(gateway, **(simulator or {})) as both:
-        world = await make_world(merged(both.config(options=options), {"tenants": texts}))
-        response = await world.request(phone)
+    async with gateway_pair(gateway, **(simulator or {})) as both:
+        service = await make_service(merged(both.config(options=options), {"tenants": texts}))
+        response = await service.request(phone)
         assert response.status_code == 202, response.text
         verification_id = response.json()["verification_id"]
-        await settled(world, verification_id, {"first": ("sent", None)})
+        await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
         [visit] = both.asked()
         assert both.texts == 1
         code = both.code(visit)
-        assert (await world.verify(verification_id, code)).status_code == 200
+        assert (await service.verify(verification_id, code)).status_code == 200
         return Arrived(verification_id, code, tuple(both.first.requests))
 
 
 @pytest.mark.parametrize("sender", [None, "Acme"])
-async def test_kedasms(make_world: WorldMaker, sender: str | None) -> None:
+async def test_kedasms(make_service: ServiceFactory, sender: str | None) -> None:
     """A sealed envelope: the national number and the country, no tracking of clicks, and where the callback goes."""
     options: dict[str, Any] = {"sender_id": sender} if sender else {}
-    one = await arrived_over(make_world, "kedasms", **options)
+    one = await arrived_over(make_service, "kedasms", **options)
 
     [request] = one.requests
     assert (request.method, request.target) == ("POST", "/api/sms/send")
@@ -89,7 +89,7 @@ async def test_kedasms(make_world: WorldMaker, sender: str | None) -> None:
     assert envelope["apiKey"] == "kedasms-key"
     assert type(envelope["timestamp"]) is int and abs(envelope["timestamp"] - time.time()) < 60
     assert len(base64.b64decode(envelope["iv"], validate=True)) == 12
-    before, callback = opened(request).decode().split('"callbackUrl":')
+    before, callback = decrypted_envelope(request).decode().split('"callbackUrl":')
     own = f'"senderId":"{sender}",' if sender else ""
     assert before == (
         f'{{"countryCode":"ID","phoneNumbers":["{NATIONAL}"],"content":"{one.text}",{own}"trackClick":false,'
@@ -100,9 +100,9 @@ async def test_kedasms(make_world: WorldMaker, sender: str | None) -> None:
         assert hidden not in f"{request.target} {request.headers} {request.body.decode()}"
 
 
-async def test_eims_v1_by_get(make_world: WorldMaker) -> None:
+async def test_eims_v1_by_get(make_service: ServiceFactory) -> None:
     """A query in the document's order, in which every space is %20, and digits without a plus."""
-    one = await arrived_over(make_world, "eims")
+    one = await arrived_over(make_service, "eims")
 
     [request] = one.requests
     assert (request.method, request.body) == ("GET", b"")
@@ -110,9 +110,9 @@ async def test_eims_v1_by_get(make_world: WorldMaker) -> None:
     assert request.headers["content-type"] == CHARSET
 
 
-async def test_eims_v1_by_post(make_world: WorldMaker) -> None:
+async def test_eims_v1_by_post(make_service: ServiceFactory) -> None:
     """The same names in JSON, as UTF-8, and nothing in the URL."""
-    one = await arrived_over(make_world, "eims", method="post")
+    one = await arrived_over(make_service, "eims", method="post")
 
     [request] = one.requests
     assert (request.method, request.target) == ("POST", "/sendsms")
@@ -136,18 +136,18 @@ def signed(request: Request) -> str:
     return rest
 
 
-async def test_eims_v2_by_get(make_world: WorldMaker) -> None:
+async def test_eims_v2_by_get(make_service: ServiceFactory) -> None:
     """A signature over account, password and time instead of the password."""
-    one = await arrived_over(make_world, "eims", variant="v2")
+    one = await arrived_over(make_service, "eims", variant="v2")
 
     [request] = one.requests
     assert (request.method, request.body) == ("GET", b"")
     assert signed(request) == f"&numbers={DIGITS}&content={one.quoted}"
 
 
-async def test_eims_v2_by_post(make_world: WorldMaker) -> None:
+async def test_eims_v2_by_post(make_service: ServiceFactory) -> None:
     """Who we are stands in the query, the message in JSON."""
-    one = await arrived_over(make_world, "eims", variant="v2", method="post")
+    one = await arrived_over(make_service, "eims", variant="v2", method="post")
 
     [request] = one.requests
     assert (request.method, signed(request)) == ("POST", "")
@@ -156,12 +156,12 @@ async def test_eims_v2_by_post(make_world: WorldMaker) -> None:
 
 @pytest.mark.parametrize("auth", ["parameters", "signature"])
 @pytest.mark.parametrize("mode", ["template", "text"])
-async def test_sendcloud(make_world: WorldMaker, mode: str, auth: str) -> None:
+async def test_sendcloud(make_service: ServiceFactory, mode: str, auth: str) -> None:
     """A form of exactly these fields: the message in one mode or the other, our id, and who we are, or a signature.
 
     A signed call has digits without a plus, says "international" and the time, and not the key.
     """
-    one = await arrived_over(make_world, "sendcloud", simulator={"auth": auth}, mode=mode, auth=auth)
+    one = await arrived_over(make_service, "sendcloud", simulator={"auth": auth}, mode=mode, auth=auth)
 
     [request] = one.requests
     assert (request.method, request.target) == ("POST", "/smsapi/send")
@@ -171,7 +171,7 @@ async def test_sendcloud(make_world: WorldMaker, mode: str, auth: str) -> None:
     message = template if mode == "template" else {"to": to, "message": one.text}
     reference = f'{{"message_id":"{one.id}"}}'
     expected = {"smsUser": "acme_sms", **message, "sendRequestId": one.id, "customArgs": reference}
-    fields = form_of(request)
+    fields = form_fields(request)
     if auth == "parameters":
         expected["smsKey"] = "secret"
     else:
@@ -190,10 +190,10 @@ def signature(fields: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize("program", [None, PROGRAM])
-async def test_smshub(make_world: WorldMaker, program: str | None) -> None:
+async def test_smshub(make_service: ServiceFactory, program: str | None) -> None:
     """A login for a token, then a text for it, as `Bearer`: digits with the country code."""
     options = {"program_id": program} if program else {}
-    one = await arrived_over(make_world, "smshub", simulator=options, **options)
+    one = await arrived_over(make_service, "smshub", simulator=options, **options)
 
     login, text = one.requests
     assert (login.method, login.target) == ("POST", "/Login")
@@ -218,12 +218,12 @@ async def test_smshub(make_world: WorldMaker, program: str | None) -> None:
     ],
 )
 async def test_a_number_from_elsewhere(
-    make_world: WorldMaker, phone: str, country: str, national: str, digits: str
+    make_service: ServiceFactory, phone: str, country: str, national: str, digits: str
 ) -> None:
     """KedaSMS gets country and national number, with its own zero; the hub and SendCloud get all digits."""
-    sealed = opened((await arrived_over(make_world, "kedasms", phone)).requests[-1])
+    sealed = decrypted_envelope((await arrived_over(make_service, "kedasms", phone)).requests[-1])
     assert f'"countryCode":"{country}","phoneNumbers":["{national}"]'.encode() in sealed
-    text = (await arrived_over(make_world, "smshub", phone)).requests[-1]
+    text = (await arrived_over(make_service, "smshub", phone)).requests[-1]
     assert f'"PhoneNumber":"{digits}"'.encode() in text.body
-    form = form_of((await arrived_over(make_world, "sendcloud", phone)).requests[-1])
+    form = form_fields((await arrived_over(make_service, "sendcloud", phone)).requests[-1])
     assert form["phone"] == f"+{digits}"

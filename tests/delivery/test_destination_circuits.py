@@ -15,9 +15,9 @@ from otp_service.sandbox.simulators.http_server import Request, Respond, Simulat
 from otp_service.store.provider_limits import RedisProviderLimiter
 from otp_service.store.provider_status import provider_statuses
 from otp_service.store.topology import connect
-from tests.delivery.gateway_config import through
-from tests.message_waits import arrived, settled
-from tests.running_service import World, WorldMaker
+from tests.delivery.gateway_config import route_through
+from tests.message_waits import wait_for_deliveries, wait_for_message
+from tests.running_service import RunningService, ServiceFactory
 
 INDONESIA = "+62812{:07d}"
 SINGAPORE = "+658234{:04d}"
@@ -35,35 +35,37 @@ def refuses_singapore(gateway: EimsSimulator, status: int) -> None:
     gateway.answer = answer  # type: ignore[method-assign]
 
 
-async def sent(world: World, number: str, expected: tuple[str, str | None]) -> None:
+async def sent(service: RunningService, number: str, expected: tuple[str, str | None]) -> None:
     """Request a code and wait for what became of it at the one gateway."""
-    response = await world.request(number)
+    response = await service.request(number)
     assert response.status_code == 202, response.text
-    await settled(world, response.json()["verification_id"], {"first": expected})
+    await wait_for_deliveries(service, response.json()["verification_id"], {"first": expected})
 
 
 async def test_a_destination_that_is_not_served_shuts_nobody_out(
-    make_world: WorldMaker, gateway: EimsSimulator
+    make_service: ServiceFactory, gateway: EimsSimulator
 ) -> None:
     """20 messages to a country that a gateway does not serve: each is told so, and every other one is sent."""
     refuses_singapore(gateway, NOT_SERVED)
-    world = await make_world(through(gateway))
+    service = await make_service(route_through(gateway))
     for n in range(20):
-        await sent(world, SINGAPORE.format(n), ("failed", "destination_unsupported"))
-        await sent(world, INDONESIA.format(n), ("sent", None))
+        await sent(service, SINGAPORE.format(n), ("failed", "destination_unsupported"))
+        await sent(service, INDONESIA.format(n), ("sent", None))
     assert len(gateway.messages) == 20
 
 
 async def test_a_destination_that_is_not_served_goes_to_the_next(
-    make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
+    make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """At once, with one text, and the first gateway is not asked for it again."""
     gateway.script(refusal(NOT_SERVED))
-    world = await make_world(through(gateway, second))
-    verification_id = (await world.request()).json()["verification_id"]
-    await arrived(second)
+    service = await make_service(route_through(gateway, second))
+    verification_id = (await service.request()).json()["verification_id"]
+    await wait_for_message(second)
     expected = {"first": ("failed", "destination_unsupported"), "second": ("sent", None)}
-    await settled(world, verification_id, {name: (status, error) for name, (status, error) in expected.items()})
+    await wait_for_deliveries(
+        service, verification_id, {name: (status, error) for name, (status, error) in expected.items()}
+    )
     assert (len(gateway.requests), len(second.messages)) == (1, 1)
 
 
@@ -72,43 +74,45 @@ async def test_a_destination_that_is_not_served_goes_to_the_next(
     [refusal(UNDOCUMENTED), Respond(SimulatorResponse(b"Forbidden", 403)), Respond(SimulatorResponse(b"", 404))],
 )
 async def test_a_refusal_of_unknown_meaning_opens_nothing_by_itself(
-    make_world: WorldMaker, gateway: EimsSimulator, answer: Respond
+    make_service: ServiceFactory, gateway: EimsSimulator, answer: Respond
 ) -> None:
     """Two among ten good messages are two that failed."""
-    world = await make_world(through(gateway))
+    service = await make_service(route_through(gateway))
     for n in range(10):
         if n in (3, 7):
             gateway.script(answer)
-        await sent(world, INDONESIA.format(n), ("failed", "config_error") if n in (3, 7) else ("sent", None))
+        await sent(service, INDONESIA.format(n), ("failed", "config_error") if n in (3, 7) else ("sent", None))
 
 
-async def test_a_country_that_fails_is_shut_alone(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+async def test_a_country_that_fails_is_shut_alone(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
     """Five undocumented refusals for one country: its numbers get no_route for seconds, those of others are sent."""
     refuses_singapore(gateway, UNDOCUMENTED)
-    world = await make_world(through(gateway))
+    service = await make_service(route_through(gateway))
     for n in range(5):
-        await sent(world, SINGAPORE.format(n), ("failed", "config_error"))
-    refused = await world.request(SINGAPORE.format(9))
+        await sent(service, SINGAPORE.format(n), ("failed", "config_error"))
+    refused = await service.request(SINGAPORE.format(9))
     assert (refused.status_code, refused.json()["code"]) == (503, "no_route")
     assert 1 <= refused.json()["retry_after"] <= 6
     for n in range(5):
-        await sent(world, INDONESIA.format(n), ("sent", None))
+        await sent(service, INDONESIA.format(n), ("sent", None))
 
-    await world.advance(refused.json()["retry_after"])
-    await sent(world, SINGAPORE.format(10), ("failed", "config_error"))
-    assert (await world.request(SINGAPORE.format(11))).json()["code"] == "no_route"  # the probe has failed
+    await service.advance(refused.json()["retry_after"])
+    await sent(service, SINGAPORE.format(10), ("failed", "config_error"))
+    assert (await service.request(SINGAPORE.format(11))).json()["code"] == "no_route"  # the probe has failed
 
 
-async def test_a_country_is_served_again_when_its_probe_passes(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+async def test_a_country_is_served_again_when_its_probe_passes(
+    make_service: ServiceFactory, gateway: EimsSimulator
+) -> None:
     """One message tries it; then all are sent."""
     gateway.script(*[refusal(UNDOCUMENTED)] * 5)
-    world = await make_world(through(gateway))
+    service = await make_service(route_through(gateway))
     for n in range(5):
-        await sent(world, SINGAPORE.format(n), ("failed", "config_error"))
-    assert (await world.request(SINGAPORE.format(9))).json()["code"] == "no_route"
-    await world.advance(6)
+        await sent(service, SINGAPORE.format(n), ("failed", "config_error"))
+    assert (await service.request(SINGAPORE.format(9))).json()["code"] == "no_route"
+    await service.advance(6)
     for n in range(10, 13):
-        await sent(world, SINGAPORE.format(n), ("failed", "recipient_invalid"))  # the simulator takes 62… alone
+        await sent(service, SINGAPORE.format(n), ("failed", "recipient_invalid"))  # the simulator takes 62… alone
 
 
 async def answered(
@@ -131,10 +135,10 @@ async def answered(
     ],
 )
 async def test_only_what_fails_everywhere_shuts_the_provider(
-    make_world: WorldMaker, failing: dict[str, int], open_to: dict[str, bool]
+    make_service: ServiceFactory, failing: dict[str, int], open_to: dict[str, bool]
 ) -> None:
     """The provider's own circuit opens by failures of more than one country, its worst one left aside."""
-    topology = connect(make_world.url)
+    topology = connect(make_service.url)
     limiter = RedisProviderLimiter(topology, {"first": ProviderPolicy()}, {}, {"first": 5_000})
     for country, times in failing.items():
         for n in range(times):
@@ -147,9 +151,9 @@ async def test_only_what_fails_everywhere_shuts_the_provider(
     assert found == open_to
 
 
-async def test_a_country_that_fails_beside_a_busy_one_is_shut_alone(make_world: WorldMaker) -> None:
+async def test_a_country_that_fails_beside_a_busy_one_is_shut_alone(make_service: ServiceFactory) -> None:
     """A few failures of the busiest country, more than the small one ever had, do not make it everybody's trouble."""
-    topology = connect(make_world.url)
+    topology = connect(make_service.url)
     limiter = RedisProviderLimiter(topology, {"first": ProviderPolicy(max_concurrent=100)}, {}, {"first": 5_000})
     for n in range(100):
         answer = SendResult(Outcome.TRANSIENT if n % 10 == 9 else Outcome.ACCEPTED)
@@ -161,9 +165,9 @@ async def test_a_country_that_fails_beside_a_busy_one_is_shut_alone(make_world: 
     assert [type(one) for one in held] == [Deferred, Permit, Permit]
 
 
-async def test_a_trip_shuts_the_provider_for_every_country(make_world: WorldMaker) -> None:
+async def test_a_trip_shuts_the_provider_for_every_country(make_service: ServiceFactory) -> None:
     """A refused password is no matter of a destination; operators see both kinds of circuits."""
-    topology = connect(make_world.url)
+    topology = connect(make_service.url)
     policies = {"first": ProviderPolicy()}
     limiter = RedisProviderLimiter(topology, policies, {}, {"first": 5_000})
     for n in range(5):
@@ -179,13 +183,13 @@ async def test_a_trip_shuts_the_provider_for_every_country(make_world: WorldMake
     assert held == Deferred(DeferReason.OPEN, held.retry_in_ms if isinstance(held, Deferred) else 0)
 
 
-async def test_one_of_many_probes_a_country(make_world: WorldMaker) -> None:
+async def test_one_of_many_probes_a_country(make_service: ServiceFactory) -> None:
     """Of 30 parallel calls to a country that is tried again exactly one is made; another country's are not held up."""
-    topology = connect(make_world.url)
+    topology = connect(make_service.url)
     limiter = RedisProviderLimiter(topology, {"first": ProviderPolicy(max_concurrent=100)}, {}, {"first": 5_000})
     for n in range(5):
         await answered(limiter, "SG", SendResult(Outcome.TRANSIENT), f"s-{n}")
-    await make_world.store.incrby("test:clock", 7_000)
+    await make_service.store.incrby("test:clock", 7_000)
 
     async def take(country: str, n: int) -> str:
         found = await limiter.acquire("first", "demo", f"{country}{n}", country=country, segments=1, max_wait_ms=60_000)

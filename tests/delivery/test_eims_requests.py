@@ -13,7 +13,7 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Hang, Respond
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Scripted
-from tests.delivery.eims_adapter import DIGITS, TEXT, eims, outbound
+from tests.delivery.eims_adapter import DIGITS, TEXT, eims_provider, outbound
 from tests.delivery.gateway_config import PASSWORD
 
 CHARSET = "application/json;charset=utf-8"
@@ -21,7 +21,7 @@ CHARSET = "application/json;charset=utf-8"
 
 async def test_a_get_is_percent_encoded_throughout(gateway: EimsSimulator) -> None:
     """Every byte that is not unreserved is %XX, a space too, and names come in the document's order."""
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         delivered = await provider.send(outbound())
 
     assert delivered == SendResult(Outcome.ACCEPTED, "1620443")
@@ -41,7 +41,7 @@ async def test_a_get_is_percent_encoded_throughout(gateway: EimsSimulator) -> No
 
 async def test_a_post_is_json_with_the_same_names(gateway: EimsSimulator) -> None:
     """The credentials are in the body, not in the URL, and text goes as UTF-8."""
-    async with eims(gateway, post=True) as provider:
+    async with eims_provider(gateway, post=True) as provider:
         delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.ACCEPTED
@@ -60,7 +60,7 @@ async def test_a_post_is_json_with_the_same_names(gateway: EimsSimulator) -> Non
 
 async def test_a_base_url_may_end_with_a_slash_and_have_a_path(gateway: EimsSimulator) -> None:
     """One slash stands between them."""
-    async with eims(gateway, base=gateway.url + "/gate/") as provider:
+    async with eims_provider(gateway, base=gateway.url + "/gate/") as provider:
         await provider.send(outbound())
 
     assert gateway.requests[0].path == "/gate/sendsms"
@@ -70,7 +70,7 @@ async def test_a_proxy_of_the_environment_is_not_used(gateway: EimsSimulator, mo
     """The URL holds the password: it goes to the gateway and to nobody else."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.ACCEPTED
@@ -85,7 +85,7 @@ async def test_the_password_is_seen_nowhere_else(
     for noisy in ("httpx", "httpcore"):  # as `configure_logging` leaves them
         logging.getLogger(noisy).setLevel(logging.WARNING)
     gateway.script(None, Respond(Scripted(b"<html>", 500)), Hang())
-    async with eims(gateway, post=post, seconds=0.2) as provider:
+    async with eims_provider(gateway, post=post, seconds=0.2) as provider:
         outcomes = [await provider.send(outbound()) for _ in range(3)]
         seen = f"{outcomes} {provider!r} {vars(provider)!r} {outbound()!r} {caplog.text}"
 

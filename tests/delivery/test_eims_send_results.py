@@ -10,8 +10,8 @@ from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Behaviour, Raw, Respond, SimulatorResponse
-from tests.delivery.eims_adapter import DIGITS, eims, outbound
-from tests.delivery.gateway_config import GatewayMaker
+from tests.delivery.eims_adapter import DIGITS, eims_provider, outbound
+from tests.delivery.gateway_config import GatewayFactory
 
 STATUSES = {
     -1: "config_error",
@@ -57,7 +57,7 @@ def rows(array: str, success: int, fail: int) -> Respond:
 async def test_every_status_has_its_outcome(gateway: EimsSimulator, status: int, outcome: str) -> None:
     """A status means the same as a number and as a string."""
     gateway.script(refusal(status), refusal(str(status)))
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         delivered = [await provider.send(outbound()) for _ in range(2)]
 
     assert [one.outcome.value for one in delivered] == [outcome, outcome]
@@ -77,21 +77,21 @@ async def test_every_status_has_its_outcome(gateway: EimsSimulator, status: int,
 async def test_our_number_is_found_however_it_is_written(gateway: EimsSimulator, array: str) -> None:
     """A row with our number is acceptance, and its second member the gateway's id."""
     gateway.script(rows(array, 1, 0))
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "1620443")
 
 
 async def test_the_status_of_acceptance_may_be_a_string(gateway: EimsSimulator) -> None:
     """`"0"` is 0."""
     gateway.script(said(f'{{"status":"0","array":[[{DIGITS},9]],"success":"1","fail":"0"}}'))
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "9")
 
 
-async def test_the_simulator_can_write_numbers_as_text(make_gateway: GatewayMaker) -> None:
+async def test_the_simulator_can_write_numbers_as_text(make_gateway: GatewayFactory) -> None:
     """Both ways of the field are there to be tried."""
     gateway = await make_gateway(numbers_as_text=True, refused={"6281210100056"})
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         taken = await provider.send(outbound())
         left_out = await provider.send(outbound(to="+6281210100056"))
 
@@ -118,7 +118,7 @@ async def test_a_missing_number_is_a_refusal_only_if_the_gateway_says_so(
 ) -> None:
     """Status 0 without our number: refused when `fail` says it, and otherwise nobody knows."""
     gateway.script(answer)
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome.value == outcome
 
 
@@ -148,7 +148,7 @@ async def test_a_missing_number_is_a_refusal_only_if_the_gateway_says_so(
 async def test_garbage_is_ambiguous(gateway: EimsSimulator, answer: Behaviour) -> None:
     """What answers like this may have sent."""
     gateway.script(answer)
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.AMBIGUOUS
 
 
@@ -170,7 +170,7 @@ async def test_an_http_error_that_is_not_the_gateways_own(gateway: EimsSimulator
     """Without a status of the gateway's own, HTTP decides; a web framework's error page has a `status` too."""
     page = f'{{"timestamp":1,"status":{status},"error":"Internal Server Error","path":"/sendsms"}}'
     gateway.script(said("<html>", status), said(page, status))
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         delivered = [await provider.send(outbound()) for _ in range(2)]
 
     assert [one.outcome.value for one in delivered] == [outcome, outcome]
@@ -179,14 +179,14 @@ async def test_an_http_error_that_is_not_the_gateways_own(gateway: EimsSimulator
 async def test_unavailable_with_a_time_to_come_back_was_not_taken(gateway: EimsSimulator) -> None:
     """503 with Retry-After comes from something that did not pass the request on."""
     gateway.script(said("<html>", 503, Retry_After="3"))
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
 async def test_a_gateways_own_refusal_counts_under_any_http_status(gateway: EimsSimulator) -> None:
     """Its status says more than the one of HTTP."""
     gateway.script(said('{"status":-9}', 500))
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.RECIPIENT_INVALID
 
 
@@ -195,7 +195,7 @@ async def test_a_body_is_read_up_to_a_limit(gateway: EimsSimulator) -> None:
     long = f'{{"status":0,"array":[[{DIGITS},9]],"x":"{"y" * 70_000}"}}'.encode()
     packed = gzip.compress(b'{"status":0,"x":"' + b"y" * 50_000_000)
     gateway.script(said(long), said(packed, content_encoding="gzip"))
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         outcomes = [(await provider.send(outbound())).outcome for _ in range(2)]
 
     assert outcomes == [Outcome.AMBIGUOUS, Outcome.AMBIGUOUS]
@@ -204,7 +204,7 @@ async def test_a_body_is_read_up_to_a_limit(gateway: EimsSimulator) -> None:
 async def test_a_gateways_id_is_kept_short(gateway: EimsSimulator) -> None:
     """What a gateway calls a message takes no more room in the store than an id does."""
     gateway.script(said(f'{{"status":0,"array":[["{DIGITS}","{"9" * 5000}"]]}}'))
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.ACCEPTED
@@ -213,12 +213,12 @@ async def test_a_gateways_id_is_kept_short(gateway: EimsSimulator) -> None:
 
 async def test_messages_wrong_in_themselves_are_refused_by_the_gateway(gateway: EimsSimulator) -> None:
     """Numbers that are not 62..., an empty text, a text of 1024 bytes: the simulator says so as the gateway does."""
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         abnormal = await provider.send(outbound(to="+0812"))
         empty = await provider.send(outbound(text=""))
         long = await provider.send(outbound(text="é" * 512))
         fits = await provider.send(outbound(text="é" * 511 + "x"))
-    async with eims(gateway, password="another") as provider:
+    async with eims_provider(gateway, password="another") as provider:
         stranger = await provider.send(outbound())
 
     outcomes = [one.outcome.value for one in (abnormal, empty, long, fits, stranger)]

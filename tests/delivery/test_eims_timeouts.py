@@ -11,14 +11,14 @@ import pytest
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Respond, SimulatorResponse, Slow
-from tests.delivery.eims_adapter import eims, outbound
+from tests.delivery.eims_adapter import eims_provider, outbound
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(gateway: EimsSimulator, second: EimsSimulator, status: int) -> None:
     """The message goes to one address, the configured one."""
     gateway.script(Respond(SimulatorResponse(b"", status, {"Location": f"{second.url}/sendsms"})))
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.AMBIGUOUS
@@ -28,13 +28,13 @@ async def test_a_redirect_is_not_followed(gateway: EimsSimulator, second: EimsSi
 async def test_nobody_listens(gateway: EimsSimulator) -> None:
     """A refused connection is transient: the gateway cannot have acted."""
     await gateway.close()
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
 async def test_no_such_host(gateway: EimsSimulator) -> None:
     """A name without an address is transient."""
-    async with eims(gateway, base="http://gateway.invalid:20003") as provider:
+    async with eims_provider(gateway, base="http://gateway.invalid:20003") as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
@@ -51,7 +51,7 @@ def deaf_port() -> Iterator[int]:
 async def test_a_connection_that_does_not_come_about(gateway: EimsSimulator, deaf_port: int) -> None:
     """A time-out before anything was written is transient, within the time."""
     started = time.monotonic()
-    async with eims(gateway, base=f"http://127.0.0.1:{deaf_port}", seconds=0.3) as provider:
+    async with eims_provider(gateway, base=f"http://127.0.0.1:{deaf_port}", seconds=0.3) as provider:
         delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.TRANSIENT
@@ -65,7 +65,7 @@ async def test_a_reset_while_it_connects(gateway: EimsSimulator, monkeypatch: py
         raise AttributeError("'NoneType' object has no attribute 'getpeername'")
 
     monkeypatch.setattr("anyio.connect_tcp", trips)
-    async with eims(gateway) as provider:
+    async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
@@ -75,7 +75,7 @@ async def test_silence_after_the_request_is_ambiguous(gateway: EimsSimulator, si
     """Whatever was not answered in time may have been sent; it is asked for once, and the time is kept."""
     gateway.always = silence
     started = time.monotonic()
-    async with eims(gateway, post=post, seconds=0.25) as provider:
+    async with eims_provider(gateway, post=post, seconds=0.25) as provider:
         delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.AMBIGUOUS
@@ -87,7 +87,7 @@ async def test_silence_after_the_request_is_ambiguous(gateway: EimsSimulator, si
 async def test_a_cut_connection_is_not_tried_again(gateway: EimsSimulator, post: bool) -> None:
     """GET is thought safe to repeat; a text is not."""
     gateway.script(Cut())
-    async with eims(gateway, post=post) as provider:
+    async with eims_provider(gateway, post=post) as provider:
         delivered = await provider.send(outbound())
 
     assert delivered.outcome is Outcome.AMBIGUOUS
@@ -98,7 +98,7 @@ async def test_a_drip_of_bytes_does_not_stretch_the_time(gateway: EimsSimulator)
     """The time is for the whole call, not for each read."""
     gateway.script(Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"), Hang())
     started = time.monotonic()
-    async with eims(gateway, seconds=0.25) as provider:
+    async with eims_provider(gateway, seconds=0.25) as provider:
         outcomes = [(await provider.send(outbound())).outcome for _ in range(2)]
 
     assert outcomes == [Outcome.AMBIGUOUS, Outcome.AMBIGUOUS]

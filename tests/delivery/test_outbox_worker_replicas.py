@@ -16,76 +16,77 @@ from otp_service.sandbox.simulators.http_server import Slow
 from otp_service.store.outbox import RedisOutbox
 from otp_service.store.pipelined_connection import unavailable
 from tests.config_parts import shared_keys
-from tests.delivery.gateway_config import through
-from tests.message_waits import LOOK_SECONDS, arrived, code_in, settled, until
-from tests.running_service import NUMBER, World, WorldMaker
+from tests.delivery.gateway_config import route_through
+from tests.message_waits import POLL_ROUNDS_SECONDS, code_in, wait_for_deliveries, wait_for_message
+from tests.running_service import NUMBER, RunningService, ServiceFactory
+from tests.waits import wait_until
 
 MESSAGES = 30
 
 
-async def requested(world: World, count: int) -> dict[str, str]:
+async def requested(service: RunningService, count: int) -> dict[str, str]:
     """Request codes for `count` numbers: the ids, by the digits of the number."""
     numbers = [f"{NUMBER[:-2]}{suffix}" for suffix in range(10, 10 + count)]
-    responses = await asyncio.gather(*(world.request(number) for number in numbers))
+    responses = await asyncio.gather(*(service.request(number) for number in numbers))
     return {
         "62" + number.replace("-", "")[1:]: response.json()["verification_id"]
         for number, response in zip(numbers, responses, strict=True)
     }
 
 
-async def test_three_replicas_send_each_message_once(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+async def test_three_replicas_send_each_message_once(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
     """All of them find the same messages due when the gateway is back; each is sent by one."""
-    worlds = [await make_world(through(gateway) | shared_keys()) for _ in range(3)]
+    services = [await make_service(route_through(gateway) | shared_keys()) for _ in range(3)]
     await gateway.close()
-    ids = await requested(worlds[0], MESSAGES)
+    ids = await requested(services[0], MESSAGES)
     await asyncio.sleep(0.2)
     gateway.always = Slow(0.05)
     await gateway.listen()
-    await worlds[0].advance(30)  # beyond every pause, and beyond the circuit that the failures have opened
-    await arrived(gateway, MESSAGES)
-    await worlds[0].advance(30)
-    await asyncio.sleep(LOOK_SECONDS)
+    await services[0].advance(30)  # beyond every pause, and beyond the circuit that the failures have opened
+    await wait_for_message(gateway, MESSAGES)
+    await services[0].advance(30)
+    await asyncio.sleep(POLL_ROUNDS_SECONDS)
 
     assert Counter(message.to for message in gateway.messages) == dict.fromkeys(ids, 1)
     for message in gateway.messages[:3]:
-        assert (await worlds[1].verify(ids[message.to], code_in(message.text))).status_code == 200
+        assert (await services[1].verify(ids[message.to], code_in(message.text))).status_code == 200
 
 
 async def test_another_replica_delivers_what_a_dead_one_left(
-    make_world: WorldMaker, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
+    make_service: ServiceFactory, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every replica delivers everything."""
     with monkeypatch.context() as dead:
         dead.setattr(OutboxWorker, "start", lambda _self: None)
         dead.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
-        first = await make_world(through(gateway) | shared_keys())
+        first = await make_service(route_through(gateway) | shared_keys())
         ids = await requested(first, 3)
-    await make_world(through(gateway) | shared_keys())
+    await make_service(route_through(gateway) | shared_keys())
     await first.advance(6)
-    await arrived(gateway, 3)
+    await wait_for_message(gateway, 3)
 
     assert {message.to for message in gateway.messages} == set(ids)
 
 
 async def test_an_acceptance_is_written_down_when_the_store_is_back(
-    make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
+    make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """A store that is away for the moment of the answer does not turn `sent` into a second text."""
     gateway.script(Slow(0.3))
-    world = await make_world(through(gateway, second, hold_seconds=1))
-    verification_id = (await world.request()).json()["verification_id"]
-    await until(lambda: len(gateway.requests) == 1)
-    await world.store.execute_command("CLIENT", "PAUSE", 1700, "ALL")
+    service = await make_service(route_through(gateway, second, hold_seconds=1))
+    verification_id = (await service.request()).json()["verification_id"]
+    await wait_until(lambda: len(gateway.requests) == 1)
+    await service.store.execute_command("CLIENT", "PAUSE", 1700, "ALL")
     await asyncio.sleep(1.7)
 
-    await settled(world, verification_id, {"first": ("sent", None)})
-    await world.advance(20)
-    await asyncio.sleep(LOOK_SECONDS)
+    await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
+    await service.advance(20)
+    await asyncio.sleep(POLL_ROUNDS_SECONDS)
     assert second.requests == []
 
 
 async def test_a_lost_answer_to_begin_delays_the_message(
-    make_world: WorldMaker, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
+    make_service: ServiceFactory, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The store did what it was told and its answer was lost: nothing was written to the gateway, so it is sent."""
     begin, lost = RedisOutbox.begin, 2
@@ -99,27 +100,27 @@ async def test_a_lost_answer_to_begin_delays_the_message(
         return begun
 
     monkeypatch.setattr(RedisOutbox, "begin", begin_unheard)
-    world = await make_world(through(gateway, max_texts=1))
-    verification_id = (await world.request()).json()["verification_id"]
+    service = await make_service(route_through(gateway, max_texts=1))
+    verification_id = (await service.request()).json()["verification_id"]
 
-    await arrived(gateway, seconds=2.0)
-    await settled(world, verification_id, {"first": ("sent", None)})
+    await wait_for_message(gateway, seconds=2.0)
+    await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
     assert len(gateway.requests) == 1
 
 
 async def test_a_process_that_ends_waits_for_the_answer(server: EmbeddedServer, gateway: EimsSimulator) -> None:
     """What is under way is written down before the process goes."""
-    maker, after = WorldMaker(server.url), WorldMaker(server.url)
-    await maker.empty_store()
+    factory, after = ServiceFactory(server.url), ServiceFactory(server.url)
+    await factory.empty_store()
     try:
         gateway.script(Slow(0.3))
-        world = await maker(through(gateway) | shared_keys())
-        verification_id = (await world.request()).json()["verification_id"]
-        await until(lambda: len(gateway.requests) == 1)
-        await maker.close()
+        service = await factory(route_through(gateway) | shared_keys())
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_until(lambda: len(gateway.requests) == 1)
+        await factory.close()
 
-        later = await after(through(gateway) | shared_keys())
-        await settled(later, verification_id, {"first": ("sent", None)}, seconds=0.3)
+        later = await after(route_through(gateway) | shared_keys())
+        await wait_for_deliveries(later, verification_id, {"first": ("sent", None)}, seconds=0.3)
         assert len(gateway.requests) == 1
     finally:
         await after.close()

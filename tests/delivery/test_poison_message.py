@@ -12,29 +12,29 @@ from otp_service.delivery import outbox_worker as courier_module
 from otp_service.delivery.outbox_worker import OutboxWorker
 from otp_service.store import verifications
 from otp_service.store.keys import partition_of_id
-from tests.running_service import World
+from tests.running_service import RunningService
 
 DELIVERIES = 11
 
 
-async def left_behind(world: World, count: int) -> list[str]:
+async def left_behind(service: RunningService, count: int) -> list[str]:
     """Request codes that nobody hands over yet."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(OutboxWorker, "deliver", lambda *_: None)
         patched.setattr(verifications, "FIRST_LEASE_MS", 3_600_000)
         ids = []
         for n in range(count):
-            response = await world.request(f"0812-1010-00{n:02d}")
+            response = await service.request(f"0812-1010-00{n:02d}")
             ids.append(response.json()["verification_id"])
         return ids
 
 
-async def poison(world: World, verification_id: str) -> None:
+async def poison(service: RunningService, verification_id: str) -> None:
     """Write an outcome into its record that no code knows: readable, and not to be worked on."""
     key = places(verification_id)[0]
-    record = msgspec.msgpack.decode(await world.store.get(key))
+    record = msgspec.msgpack.decode(await service.store.get(key))
     record[DELIVERIES] = [["ghost", "failed", 1, "from_the_future", "", 0, 0, 0, False]]
-    await world.store.set(key, msgspec.msgpack.encode(record), keepttl=True)
+    await service.store.set(key, msgspec.msgpack.encode(record), keepttl=True)
 
 
 def places(verification_id: str) -> tuple[str, str, str]:
@@ -44,7 +44,9 @@ def places(verification_id: str) -> tuple[str, str, str]:
     return partition.keys_of(verification_id)
 
 
-async def test_a_poisoned_message_stops_no_other_and_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_poisoned_message_stops_no_other_and_ends(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of eight left behind two break their worker: six are sent, and after the codes' life nobody tries any more."""
     broken: list[str] = []
 
@@ -55,26 +57,26 @@ async def test_a_poisoned_message_stops_no_other_and_ends(world: World, monkeypa
         warning = exception
 
     monkeypatch.setattr(courier_module, "LOG", Log())
-    ids = await left_behind(world, 8)
+    ids = await left_behind(service, 8)
     bad, good = ids[:2], ids[2:]
     for verification_id in bad:
-        await poison(world, verification_id)
+        await poison(service, verification_id)
     for verification_id in ids:
-        await world.store.zadd(places(verification_id)[2], {verification_id: 0})
+        await service.store.zadd(places(verification_id)[2], {verification_id: 0})
 
     for verification_id in good:
-        await world.message_of(verification_id)
+        await service.message_of(verification_id)
     async with asyncio.timeout(5):
         while set(broken) != set(bad):
             await asyncio.sleep(0.01)
-    await world.advance(301)
+    await service.advance(301)
     async with asyncio.timeout(5):
-        while any([await world.store.exists(places(one)[2]) for one in ids]):
+        while any([await service.store.exists(places(one)[2]) for one in ids]):
             await asyncio.sleep(0.01)
     tries = len(broken)
-    await world.advance(6)
+    await service.advance(6)
     await asyncio.sleep(0.3)
     assert len(broken) == tries
-    assert len(world.inbox.messages()) == len(good)
+    assert len(service.inbox.messages()) == len(good)
     for verification_id in bad:
-        assert await world.store.exists(places(verification_id)[1]) == 0
+        assert await service.store.exists(places(verification_id)[1]) == 0

@@ -11,17 +11,17 @@ import pytest
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
-from tests.delivery.gateway_config import through
+from tests.delivery.gateway_config import route_through
 from tests.delivery.test_delivery_receipts import PUBLIC, record_of
-from tests.message_waits import settled
-from tests.running_service import WorldMaker
+from tests.message_waits import wait_for_deliveries
+from tests.running_service import ServiceFactory
 
 HOOK_KEY = "hook key"
 
 
 def aurora_first(aurora: SendcloudSimulator, second: EimsSimulator) -> dict[str, Any]:
     """Configure SendCloud before an EIMS gateway."""
-    config = through(second)
+    config = route_through(second)
     config["providers"] = {
         "aurora": {
             "type": "sendcloud",
@@ -46,32 +46,34 @@ def hook(aurora: SendcloudSimulator, event: str = "deliver", **changes: Any) -> 
 
 
 @pytest.mark.parametrize("form", ["json", "form"])
-async def test_signed_hooks(make_world: WorldMaker, second: EimsSimulator, form: str) -> None:
+async def test_signed_hooks(make_service: ServiceFactory, second: EimsSimulator, form: str) -> None:
     """Both forms of a hook: undelivered fails over; the same hook again, and an older one, change nothing."""
     async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
-        world = await make_world(aurora_first(aurora, second))
-        verification_id = (await world.request()).json()["verification_id"]
-        await settled(world, verification_id, {"aurora": ("sent", None)})
+        service = await make_service(aurora_first(aurora, second))
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"aurora": ("sent", None)})
         failed, headers = hook(aurora, "delivererror", status_code=580, form=form)
         delivered, _ = hook(aurora, "deliver", form=form)
 
         for body in (failed, failed, delivered):
-            reply = await world.caller(None).post("/v1/receipts/aurora", content=body, headers=headers)
+            reply = await service.caller(None).post("/v1/receipts/aurora", content=body, headers=headers)
             assert reply.status_code == 200, reply.text
 
-        await settled(world, verification_id, {"aurora": ("undelivered", "transient"), "second": ("sent", None)})
+        await wait_for_deliveries(
+            service, verification_id, {"aurora": ("undelivered", "transient"), "second": ("sent", None)}
+        )
         assert len(second.messages) == 1
         assert re.findall(r"\d{6}", second.messages[0].text) == [aurora.messages[0].values["code"]]
 
 
-async def test_a_wrong_signature_changes_nothing(make_world: WorldMaker, second: EimsSimulator) -> None:
+async def test_a_wrong_signature_changes_nothing(make_service: ServiceFactory, second: EimsSimulator) -> None:
     """401 for a foreign key, an old timestamp and no signature at all; the tests of the gateway's page get 200."""
     async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
-        world = await make_world(aurora_first(aurora, second))
-        verification_id = (await world.request()).json()["verification_id"]
-        await settled(world, verification_id, {"aurora": ("sent", None)})
-        before = await record_of(world, verification_id)
-        anybody = world.caller(None)
+        service = await make_service(aurora_first(aurora, second))
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"aurora": ("sent", None)})
+        before = await record_of(service, verification_id)
+        anybody = service.caller(None)
         stranger = SendcloudSimulator(app_key="another key")
         stranger.messages = aurora.messages
 
@@ -81,25 +83,25 @@ async def test_a_wrong_signature_changes_nothing(make_world: WorldMaker, second:
         assert (await anybody.get("/v1/receipts/aurora")).status_code == 200
         assert (await anybody.post("/v1/receipts/aurora")).status_code == 200
 
-        assert await record_of(world, verification_id) == before
+        assert await record_of(service, verification_id) == before
 
 
 async def test_a_captured_signature_is_worth_nothing_for_another_body(
-    make_world: WorldMaker, second: EimsSimulator
+    make_service: ServiceFactory, second: EimsSimulator
 ) -> None:
     """It covers a timestamp and a token only: used once for one fact, it is taken for that fact and for no other."""
     async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
-        world = await make_world(aurora_first(aurora, second))
-        first = (await world.request()).json()["verification_id"]
-        await settled(world, first, {"aurora": ("sent", None)})
+        service = await make_service(aurora_first(aurora, second))
+        first = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(service, first, {"aurora": ("sent", None)})
         body, headers = hook(aurora)
-        await world.caller(None).post("/v1/receipts/aurora", content=body, headers=headers)
-        other = (await world.request("0812-1010-0056")).json()["verification_id"]
-        await settled(world, other, {"aurora": ("sent", None)})
+        await service.caller(None).post("/v1/receipts/aurora", content=body, headers=headers)
+        other = (await service.request("0812-1010-0056")).json()["verification_id"]
+        await wait_for_deliveries(service, other, {"aurora": ("sent", None)})
 
         forged = body.replace(first.encode(), other.encode()).replace(b"6281210100055", b"6281210100056")
-        reply = await world.caller(None).post("/v1/receipts/aurora", content=forged, headers=headers)
+        reply = await service.caller(None).post("/v1/receipts/aurora", content=forged, headers=headers)
 
         assert reply.status_code == 200
-        await settled(world, first, {"aurora": ("delivered", None)})
-        await settled(world, other, {"aurora": ("sent", None)})
+        await wait_for_deliveries(service, first, {"aurora": ("delivered", None)})
+        await wait_for_deliveries(service, other, {"aurora": ("sent", None)})

@@ -10,8 +10,8 @@ from typing import Any
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from tests.config_parts import shared_keys
-from tests.delivery.gateway_config import through
-from tests.running_service import World, WorldMaker
+from tests.delivery.gateway_config import route_through
+from tests.running_service import RunningService, ServiceFactory
 
 AUTHENTICATION_ERROR = -1
 ABNORMAL_NUMBER = -9
@@ -34,58 +34,60 @@ async def texts(gateway: EimsSimulator, count: int, seconds: float = 20) -> None
             await asyncio.sleep(0.01)
 
 
-async def test_a_message_cap_is_exact(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+async def test_a_message_cap_is_exact(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
     """Of 200 parallel requests at a cap of 100 exactly 100 are handed over; then the answer is 429 until tomorrow."""
-    world = await make_world(with_keys(through(gateway, timeout=5), daily_message_cap=100, max_concurrent=64))
-    responses = await asyncio.gather(*(world.request(number(n)) for n in range(200)))
+    service = await make_service(with_keys(route_through(gateway, timeout=5), daily_message_cap=100, max_concurrent=64))
+    responses = await asyncio.gather(*(service.request(number(n)) for n in range(200)))
     codes = Counter(response.json().get("code", "202") for response in responses)
     assert set(codes) <= {"202", "spend_cap_reached"}
     await texts(gateway, 100)
     await asyncio.sleep(0.5)
     assert len(gateway.messages) == 100
-    refused = await world.request(number(300))
+    refused = await service.request(number(300))
     assert (refused.status_code, refused.json()["code"]) == (429, "spend_cap_reached")
     assert 1 <= refused.json()["retry_after"] <= 86400
 
 
-async def test_a_spend_cap_counts_segments_by_country(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+async def test_a_spend_cap_counts_segments_by_country(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
     """At 0.3 a segment a cap of 1 lets three messages pass; a refused number costs nothing."""
-    config = with_keys(through(gateway, timeout=5), daily_spend_cap="1", price={"ID": "0.3", "default": "9"})
-    world = await make_world(config)
+    config = with_keys(route_through(gateway, timeout=5), daily_spend_cap="1", price={"ID": "0.3", "default": "9"})
+    service = await make_service(config)
     gateway.script(refusal(ABNORMAL_NUMBER))
     responses = []
     for n in range(6):
-        responses.append((await world.request(number(n))).status_code)
+        responses.append((await service.request(number(n))).status_code)
         await asyncio.sleep(0.1)
     assert responses[:4] == [202] * 4
     await asyncio.sleep(0.3)
     assert len(gateway.messages) == 3
 
 
-async def test_a_tenants_cap_holds_over_providers(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+async def test_a_tenants_cap_holds_over_providers(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
     """A tenant at its cap is told so, whatever its providers may still take."""
-    config = merged(through(gateway, timeout=5), {"tenants": {"demo": {"policy": {"daily_message_cap": 2}}}})
-    world = await make_world(config)
+    config = merged(route_through(gateway, timeout=5), {"tenants": {"demo": {"policy": {"daily_message_cap": 2}}}})
+    service = await make_service(config)
     for n in range(2):
-        assert (await world.request(number(n))).status_code == 202
+        assert (await service.request(number(n))).status_code == 202
     await texts(gateway, 2)
-    refused = await world.request(number(2))
+    refused = await service.request(number(2))
     assert (refused.status_code, refused.json()["code"]) == (429, "spend_cap_reached")
 
 
-async def test_a_cap_that_does_not_block_only_alerts(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+async def test_a_cap_that_does_not_block_only_alerts(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
     """With block_on_limit = false everything is handed over."""
-    world = await make_world(with_keys(through(gateway, timeout=5), daily_message_cap=1, block_on_limit=False))
+    service = await make_service(
+        with_keys(route_through(gateway, timeout=5), daily_message_cap=1, block_on_limit=False)
+    )
     for n in range(3):
-        assert (await world.request(number(n))).status_code == 202
+        assert (await service.request(number(n))).status_code == 202
     await texts(gateway, 3)
 
 
-async def test_two_replicas_keep_the_pace(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+async def test_two_replicas_keep_the_pace(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
     """At one text a second two replicas never hand two texts over within 0.8 s, and all arrive."""
-    config = with_keys(through(gateway, timeout=5) | shared_keys(), max_per_second=1)
-    worlds = [await make_world(config), await make_world(config)]
-    await asyncio.gather(*(worlds[n % 2].request(number(n)) for n in range(5)))
+    config = with_keys(route_through(gateway, timeout=5) | shared_keys(), max_per_second=1)
+    services = [await make_service(config), await make_service(config)]
+    await asyncio.gather(*(services[n % 2].request(number(n)) for n in range(5)))
     await texts(gateway, 5)
     gaps = [
         (later.at - earlier.at).total_seconds()
@@ -95,13 +97,13 @@ async def test_two_replicas_keep_the_pace(make_world: WorldMaker, gateway: EimsS
 
 
 async def test_a_config_error_opens_the_circuit_for_all(
-    make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
+    make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """One refused password: fail over at once, and the next message goes straight to the other gateway."""
-    config = through(gateway, second, timeout=5) | shared_keys()
-    world, replica = await make_world(config), await make_world(config)
+    config = route_through(gateway, second, timeout=5) | shared_keys()
+    service, replica = await make_service(config), await make_service(config)
     gateway.script(*[refusal(AUTHENTICATION_ERROR)] * 10)
-    assert (await world.request(number(1))).status_code == 202
+    assert (await service.request(number(1))).status_code == 202
     await texts(second, 1)
     assert len(gateway.requests) == 1
     assert (await replica.request(number(2))).status_code == 202
@@ -109,23 +111,23 @@ async def test_a_config_error_opens_the_circuit_for_all(
     assert len(gateway.requests) == 1
 
 
-async def test_no_route_while_every_circuit_is_open(make_world: WorldMaker, gateway: EimsSimulator) -> None:
+async def test_no_route_while_every_circuit_is_open(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
     """When the only gateway is shut the caller is told, with an honest Retry-After, and it is tried again later."""
-    world = await make_world(through(gateway, timeout=5))
+    service = await make_service(route_through(gateway, timeout=5))
     gateway.script(refusal(AUTHENTICATION_ERROR))
-    first = (await world.request(number(1))).json()["verification_id"]
-    await _settled(world, first)
-    refused = await world.request(number(2))
+    first = (await service.request(number(1))).json()["verification_id"]
+    await _settled(service, first)
+    refused = await service.request(number(2))
     assert (refused.status_code, refused.json()["code"]) == (503, "no_route")
-    await world.advance(refused.json()["retry_after"])
-    assert (await world.request(number(2))).status_code == 202
+    await service.advance(refused.json()["retry_after"])
+    assert (await service.request(number(2))).status_code == 202
     await texts(gateway, 1)
 
 
-async def _settled(world: World, verification_id: str) -> None:
+async def _settled(service: RunningService, verification_id: str) -> None:
     async with asyncio.timeout(5):
         while True:
-            body = (await world.client.get(f"/v1/verifications/{verification_id}")).json()
+            body = (await service.client.get(f"/v1/verifications/{verification_id}")).json()
             if body["deliveries"][0]["status"] == "failed":
                 return
             await asyncio.sleep(0.01)

@@ -12,9 +12,9 @@ from otp_service.delivery.routing import Route, Routes, WeightedProvider
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.store.keys import Partition, new_verification_id
 from tests.config_parts import shared_keys
-from tests.delivery.gateway_config import through
-from tests.message_waits import code_in, deliveries, settled, text_in
-from tests.running_service import WorldMaker
+from tests.delivery.gateway_config import route_through
+from tests.message_waits import code_in, read_deliveries, text_of_request, wait_for_deliveries
+from tests.running_service import ServiceFactory
 
 IDS = [f"A{n:022d}" for n in range(10_000)]
 ONE_IN_A_THOUSAND = {1: 10.83, 2: 13.82, 5: 20.52, 23: 49.73}
@@ -66,41 +66,41 @@ def test_an_order_is_the_same_each_time() -> None:
 
 
 async def test_the_first_of_the_record_is_the_one_that_is_tried(
-    make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
+    make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """What a 202's record names first is who gets the text, on whichever replica, and both gateways get some."""
-    config = through(gateway, second) | shared_keys()
+    config = route_through(gateway, second) | shared_keys()
     config["routes"] = [{"providers": [{"name": "first", "weight": 1}, {"name": "second", "weight": 1}]}]
-    worlds = [await make_world(config), await make_world(config)]
+    services = [await make_service(config), await make_service(config)]
     named: dict[str, str] = {}
     for n in range(16):
-        response = await worlds[n % 2].request(f"0812-1010-{n:04d}")
+        response = await services[n % 2].request(f"0812-1010-{n:04d}")
         verification_id = response.json()["verification_id"]
-        [delivery] = await deliveries(worlds[n % 2], verification_id)
+        [delivery] = await read_deliveries(services[n % 2], verification_id)
         named[verification_id] = delivery["provider"]
 
     for verification_id, provider in named.items():
-        await settled(worlds[0], verification_id, {provider: ("sent", None)})
+        await wait_for_deliveries(services[0], verification_id, {provider: ("sent", None)})
     counts = Counter(named.values())
     assert (len(gateway.messages), len(second.messages)) == (counts["first"], counts["second"])
     assert len(counts) == 2
 
 
 async def test_fail_over_goes_on_in_the_same_order(
-    make_world: WorldMaker, gateway: EimsSimulator, second: EimsSimulator
+    make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """Both refuse once: the other one takes over, then it is the first one's turn again, with the same code."""
     gateways = {"first": gateway, "second": second}
     for one in gateways.values():
         one.script(refusal(-12))
-    config = through(gateway, second)
+    config = route_through(gateway, second)
     config["routes"] = [{"providers": [{"name": "first", "weight": 5}, {"name": "second", "weight": 1}]}]
-    world = await make_world(config)
-    response = await world.request()
+    service = await make_service(config)
+    response = await service.request()
     verification_id = response.json()["verification_id"]
-    first = (await deliveries(world, verification_id))[0]["provider"]
+    first = (await read_deliveries(service, verification_id))[0]["provider"]
     [other] = gateways.keys() - {first}
 
-    await settled(world, verification_id, {first: ("sent", None), other: ("failed", "transient")})
+    await wait_for_deliveries(service, verification_id, {first: ("sent", None), other: ("failed", "transient")})
     assert (len(gateways[first].requests), len(gateways[other].requests)) == (2, 1)
-    assert code_in(gateways[first].messages[0].text) == code_in(text_in(gateways[other].requests[0]))
+    assert code_in(gateways[first].messages[0].text) == code_in(text_of_request(gateways[other].requests[0]))

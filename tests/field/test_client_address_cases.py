@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.api.api_requests import ask
+from tests.api.api_requests import request_as_app
 from tests.config_parts import api_key, tenant
-from tests.log_capture import caught_logs
-from tests.problem_assertions import limited, pointed
-from tests.running_service import World, WorldMaker
+from tests.log_capture import captured_logs
+from tests.problem_assertions import assert_one_field_error, assert_rate_limited
+from tests.running_service import RunningService, ServiceFactory
 
 PROXY = "10.0.0.1"
 PROXIED: dict[str, Any] = {
@@ -43,26 +43,26 @@ SPELLINGS = [
 
 @pytest.mark.parametrize("spelled", SPELLINGS, ids=[f"C01-{n}" for n in range(len(SPELLINGS))])
 async def test_a_proxy_may_write_ports(
-    make_world: WorldMaker, numbers: Iterator[str], spelled: tuple[str, str, str]
+    make_service: ServiceFactory, numbers: Iterator[str], spelled: tuple[str, str, str]
 ) -> None:
     """Each client behind a proxy has its own budget, with ports, brackets, quotes, spaces or zones around it."""
-    world = await make_world(PROXIED)
+    service = await make_service(PROXIED)
     first, again, other = spelled
-    assert (await ask(world, next(numbers), PROXY, forwarded=first)).status_code == 202
-    limited(await ask(world, next(numbers), PROXY, forwarded=again), "client_ip")
-    assert (await ask(world, next(numbers), PROXY, forwarded=other)).status_code == 202
+    assert (await request_as_app(service, next(numbers), PROXY, forwarded=first)).status_code == 202
+    assert_rate_limited(await request_as_app(service, next(numbers), PROXY, forwarded=again), "client_ip")
+    assert (await request_as_app(service, next(numbers), PROXY, forwarded=other)).status_code == 202
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS, ids=[f"C03-{n}" for n in range(len(SPELLINGS))])
 async def test_a_server_may_name_a_port(
-    make_world: WorldMaker, numbers: Iterator[str], spelled: tuple[str, str, str]
+    make_service: ServiceFactory, numbers: Iterator[str], spelled: tuple[str, str, str]
 ) -> None:
     """`client_ip` is read like a hop of a proxy: a port, brackets or a space in front stop no login."""
-    world = await make_world(PROXIED)
+    service = await make_service(PROXIED)
     first, again, other = spelled
-    assert (await world.request(next(numbers), client_ip=first)).status_code == 202
-    limited(await world.request(next(numbers), client_ip=again), "client_ip")
-    assert (await world.request(next(numbers), client_ip=other)).status_code == 202
+    assert (await service.request(next(numbers), client_ip=first)).status_code == 202
+    assert_rate_limited(await service.request(next(numbers), client_ip=again), "client_ip")
+    assert (await service.request(next(numbers), client_ip=other)).status_code == 202
 
 
 NO_ADDRESSES = [
@@ -85,22 +85,26 @@ NO_ADDRESSES = [
 
 
 @pytest.mark.parametrize("text", NO_ADDRESSES, ids=[f"C03-no-{n}" for n in range(len(NO_ADDRESSES))])
-async def test_what_is_no_address_says_so(world: World, text: str) -> None:
+async def test_what_is_no_address_says_so(service: RunningService, text: str) -> None:
     """A `client_ip` that is no address is 400 at the member."""
-    assert pointed(await world.request(client_ip=text))[0] == "/client_ip"
+    assert assert_one_field_error(await service.request(client_ip=text))[0] == "/client_ip"
 
 
 @pytest.mark.parametrize(
     "hop", ["unknown", "_hidden", "", "x" * 3000, "1.2.3.4:x", "1.2.3"], ids=lambda hop: f"C01-{hop[:9]}"
 )
 async def test_a_hop_that_cannot_be_read_escapes_no_limit(
-    make_world: WorldMaker, numbers: Iterator[str], hop: str
+    make_service: ServiceFactory, numbers: Iterator[str], hop: str
 ) -> None:
     """Whatever stands in front of it, the proxy that told of it is counted."""
-    world = await make_world(PROXIED)
-    assert (await ask(world, next(numbers), PROXY, forwarded=f"203.0.113.1, {hop or 'a b'}")).status_code == 202
-    limited(await ask(world, next(numbers), PROXY, forwarded=f"203.0.113.2, {hop or 'a b'}"), "client_ip")
-    limited(await ask(world, next(numbers), PROXY), "client_ip")
+    service = await make_service(PROXIED)
+    assert (
+        await request_as_app(service, next(numbers), PROXY, forwarded=f"203.0.113.1, {hop or 'a b'}")
+    ).status_code == 202
+    assert_rate_limited(
+        await request_as_app(service, next(numbers), PROXY, forwarded=f"203.0.113.2, {hop or 'a b'}"), "client_ip"
+    )
+    assert_rate_limited(await request_as_app(service, next(numbers), PROXY), "client_ip")
 
 
 @pytest.mark.parametrize(
@@ -114,34 +118,40 @@ async def test_a_hop_that_cannot_be_read_escapes_no_limit(
     ],
 )
 async def test_the_last_hop_that_is_not_trusted_counts(
-    make_world: WorldMaker, numbers: Iterator[str], forwarded: str, counted: str
+    make_service: ServiceFactory, numbers: Iterator[str], forwarded: str, counted: str
 ) -> None:
     """Forged hops in front change nothing; an IPv4 address in IPv6 is the same one, and a /64 is one client."""
-    world = await make_world(PROXIED)
-    assert (await world.request(next(numbers), client_ip=counted)).status_code == 202
-    limited(await ask(world, next(numbers), PROXY, forwarded=forwarded), "client_ip")
+    service = await make_service(PROXIED)
+    assert (await service.request(next(numbers), client_ip=counted)).status_code == 202
+    assert_rate_limited(await request_as_app(service, next(numbers), PROXY, forwarded=forwarded), "client_ip")
 
 
 @pytest.mark.parametrize("trusted", [[], ["10.0.0.0/8"]], ids=["C05-none", "C05-others"])
 async def test_a_forwarded_address_of_nobody_we_trust_is_told_once(
-    make_world: WorldMaker, numbers: Iterator[str], trusted: list[str]
+    make_service: ServiceFactory, numbers: Iterator[str], trusted: list[str]
 ) -> None:
     """The peer counts, and one line says so with its network: at 20 an hour an app behind such a proxy is dead."""
-    world = await make_world(PROXIED | {"server": {"trusted_proxies": trusted}})
-    with caught_logs() as logged:
-        assert (await ask(world, next(numbers), "172.16.5.9", forwarded="203.0.113.9")).status_code == 202
-        limited(await ask(world, next(numbers), "172.16.5.9", forwarded="203.0.113.8"), "client_ip")
-        assert (await ask(world, next(numbers), "198.51.100.7", forwarded="203.0.113.9")).status_code == 202
+    service = await make_service(PROXIED | {"server": {"trusted_proxies": trusted}})
+    with captured_logs() as logged:
+        assert (await request_as_app(service, next(numbers), "172.16.5.9", forwarded="203.0.113.9")).status_code == 202
+        assert_rate_limited(
+            await request_as_app(service, next(numbers), "172.16.5.9", forwarded="203.0.113.8"), "client_ip"
+        )
+        assert (
+            await request_as_app(service, next(numbers), "198.51.100.7", forwarded="203.0.113.9")
+        ).status_code == 202
     lines = [json.loads(line) for line in logged.getvalue().splitlines()]
     [warning] = [line for line in lines if line["event"] == "forwarded_for_ignored"]
     assert (warning["level"], warning["peer_network"]) == ("warning", "172.16.0.0/16")
     assert "172.16.5.9" not in logged.getvalue() and "203.0.113" not in logged.getvalue()
 
 
-async def test_what_a_trusted_proxy_forwards_is_no_warning(make_world: WorldMaker, numbers: Iterator[str]) -> None:
+async def test_what_a_trusted_proxy_forwards_is_no_warning(
+    make_service: ServiceFactory, numbers: Iterator[str]
+) -> None:
     """Nor is a call without the header."""
-    world = await make_world(PROXIED)
-    with caught_logs() as logged:
-        await ask(world, next(numbers), PROXY, forwarded="203.0.113.9")
-        await ask(world, next(numbers), "198.51.100.7")
+    service = await make_service(PROXIED)
+    with captured_logs() as logged:
+        await request_as_app(service, next(numbers), PROXY, forwarded="203.0.113.9")
+        await request_as_app(service, next(numbers), "198.51.100.7")
     assert "forwarded_for_ignored" not in logged.getvalue()

@@ -22,8 +22,8 @@ from otp_service.cli import main
 from otp_service.providers.eims.config import EimsConfig
 from otp_service.sandbox.dev_config import API_KEY
 from otp_service.settings import load
-from tests.cli.service_config import caller
-from tests.service_process import Service
+from tests.cli.service_config import api_client
+from tests.service_process import ServiceProcess
 
 PASSWORD = "gate way-password"
 KEY = base64.b64encode(bytes(range(224, 256))).decode()
@@ -159,17 +159,17 @@ def test_a_file_that_cannot_be_used(check: Check, data: bytes, reason: str) -> N
 
 
 @pytest.fixture
-def dev(tmp_path: Path) -> Iterator[Service]:
+def dev(tmp_path: Path) -> Iterator[ServiceProcess]:
     """Start `otp-service dev`."""
-    service = Service(tmp_path, "dev", "--port", "0")
+    service = ServiceProcess(tmp_path, "dev", "--port", "0")
     yield service
     service.end()
 
 
-async def test_the_readmes_way_to_check_a_proof(dev: Service) -> None:
+async def test_the_readmes_way_to_check_a_proof(dev: ServiceProcess) -> None:
     """F10: PyJWKClient finds the key over HTTP, the audience is the tenant, and the proof lives 300 seconds."""
     url = await dev.ready()
-    async with caller(url, API_KEY) as client:
+    async with api_client(url, API_KEY) as client:
         asked = await client.post("/v1/request-code", json={"phone": "0812-1010-0055", "purpose": "login"})
         verification_id = asked.json()["verification_id"]
         async with asyncio.timeout(5):

@@ -9,9 +9,9 @@ import pytest
 
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.http_server import Raw, Request, Respond, Simulator, SimulatorResponse
-from tests.delivery.gateway_pairs import FOUR, Pair, pair
-from tests.message_waits import arrived, code_in, settled
-from tests.running_service import World, WorldMaker
+from tests.delivery.gateway_pairs import GATEWAY_TYPES, GatewayPair, gateway_pair
+from tests.message_waits import code_in, wait_for_deliveries, wait_for_message
+from tests.running_service import RunningService, ServiceFactory
 
 Dress = Callable[[bytes], bytes]
 DRESSES: Final[dict[str, Dress]] = {
@@ -38,54 +38,54 @@ def dress(simulator: Simulator, change: Dress, label: str | None = None) -> None
     simulator.answer = answer  # type: ignore[method-assign]
 
 
-async def accepted(world: World, both: Pair) -> None:
+async def accepted(service: RunningService, both: GatewayPair) -> None:
     """Hold that one request makes one text, at the first gateway, which has taken it."""
-    verification_id = (await world.request()).json()["verification_id"]
-    await settled(world, verification_id, {"first": ("sent", None)})
+    verification_id = (await service.request()).json()["verification_id"]
+    await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
     assert (both.names, both.texts) == (("first",), 1)
 
 
-@pytest.mark.parametrize("gateway", FOUR)
+@pytest.mark.parametrize("gateway", GATEWAY_TYPES)
 @pytest.mark.parametrize("change", DRESSES.values(), ids=DRESSES)
-async def test_a_success_is_one_in_any_dress(make_world: WorldMaker, gateway: str, change: Dress) -> None:
+async def test_a_success_is_one_in_any_dress(make_service: ServiceFactory, gateway: str, change: Dress) -> None:
     """A byte order mark, NULs, spaces and another encoding around an acceptance leave it one: no second text."""
-    async with pair(gateway) as both:
+    async with gateway_pair(gateway) as both:
         dress(both.first, change)
-        await accepted(await make_world(both.config(hold_seconds=0.2)), both)
+        await accepted(await make_service(both.config(hold_seconds=0.2)), both)
 
 
-@pytest.mark.parametrize("gateway", FOUR)
+@pytest.mark.parametrize("gateway", GATEWAY_TYPES)
 @pytest.mark.parametrize("label", LABELS)
-async def test_the_label_of_a_body_is_not_believed(make_world: WorldMaker, gateway: str, label: str) -> None:
+async def test_the_label_of_a_body_is_not_believed(make_service: ServiceFactory, gateway: str, label: str) -> None:
     """E04: JSON under another type or charset is read."""
-    async with pair(gateway) as both:
+    async with gateway_pair(gateway) as both:
         dress(both.first, lambda body: body, label)
-        await accepted(await make_world(both.config(hold_seconds=0.2)), both)
+        await accepted(await make_service(both.config(hold_seconds=0.2)), both)
 
 
-@pytest.mark.parametrize("gateway", FOUR)
+@pytest.mark.parametrize("gateway", GATEWAY_TYPES)
 @pytest.mark.parametrize("case", ["E01-bom", "E02-nul", "utf-16"])
 async def test_a_gateway_that_takes_every_text_is_not_taken_out(
-    make_world: WorldMaker, gateway: str, case: str
+    make_service: ServiceFactory, gateway: str, case: str
 ) -> None:
     """E01, E02: after 20 such answers no circuit is open, and the second gateway has nothing."""
-    async with pair(gateway) as both:
+    async with gateway_pair(gateway) as both:
         dress(both.first, DRESSES[case])
-        world = await make_world(both.config(hold_seconds=0.2))
+        service = await make_service(both.config(hold_seconds=0.2))
         for n in range(20):
-            verification_id = (await world.request(f"+62812{n:07d}")).json()["verification_id"]
-            await settled(world, verification_id, {"first": ("sent", None)})
+            verification_id = (await service.request(f"+62812{n:07d}")).json()["verification_id"]
+            await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
         assert (len(both.first.messages), len(both.second.messages)) == (20, 0)
 
 
-async def test_a_latin_1_answer_is_read(make_world: WorldMaker) -> None:
+async def test_a_latin_1_answer_is_read(make_service: ServiceFactory) -> None:
     """Its label says UTF-8; one word of it has an accent."""
     body = '{"status":0,"array":[[6281210100055,1620443]],"success":1,"fail":0,"remark":"envoyé"}'.encode("latin-1")
-    async with pair("eims") as both:
+    async with gateway_pair("eims") as both:
         both.first.script(Respond(SimulatorResponse(body, 200, {"Content-Type": "application/json;charset=utf-8"})))
-        world = await make_world(both.config(hold_seconds=0.2))
-        verification_id = (await world.request()).json()["verification_id"]
-        await settled(world, verification_id, {"first": ("sent", None)})
+        service = await make_service(both.config(hold_seconds=0.2))
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
         assert both.names == ("first",)
 
 
@@ -104,15 +104,15 @@ WHOLE: Final = b'{"status":0,"array":[[6281210100055,1620443]],"success":1,"fail
     ],
 )
 async def test_a_body_that_is_shorter_than_was_said(
-    make_world: WorldMaker, body: bytes, first: tuple[str, str | None]
+    make_service: ServiceFactory, body: bytes, first: tuple[str, str | None]
 ) -> None:
     """A whole answer counts although its `Content-Length` is wrong; half a one may have been sent."""
-    async with pair("eims") as both:
+    async with gateway_pair("eims") as both:
         both.first.script(Raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) + 3) + body))
-        world = await make_world(both.config(hold_seconds=0.2))
-        verification_id = (await world.request()).json()["verification_id"]
+        service = await make_service(both.config(hold_seconds=0.2))
+        verification_id = (await service.request()).json()["verification_id"]
         second = {} if first[0] == "sent" else {"second": ("sent", None)}
-        await settled(world, verification_id, {"first": first, **second})
+        await wait_for_deliveries(service, verification_id, {"first": first, **second})
 
 
 SPELLINGS: Final = (
@@ -132,14 +132,14 @@ SPELLINGS: Final = (
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-async def test_the_number_may_come_back_in_another_spelling(make_world: WorldMaker, spelling: str) -> None:
+async def test_the_number_may_come_back_in_another_spelling(make_service: ServiceFactory, spelling: str) -> None:
     """E02: one number was asked for, one row is there, and one success is counted."""
     body = f'{{"status":0,"array":[[{spelling},1620443]],"success":1,"fail":0}}'.encode()
-    async with pair("eims") as both:
+    async with gateway_pair("eims") as both:
         both.first.script(Respond(SimulatorResponse(body)))
-        world = await make_world(both.config(hold_seconds=0.2))
-        verification_id = (await world.request()).json()["verification_id"]
-        await settled(world, verification_id, {"first": ("sent", None)})
+        service = await make_service(both.config(hold_seconds=0.2))
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
         assert both.names == ("first",)
 
 
@@ -151,13 +151,15 @@ async def test_the_number_may_come_back_in_another_spelling(make_world: WorldMak
         '{"status":0,"array":[["62812****0055",7],["62813****0055",8]],"success":2,"fail":0}',
     ],
 )
-async def test_what_is_not_ours_is_not_an_acceptance(make_world: WorldMaker, body: str) -> None:
+async def test_what_is_not_ours_is_not_an_acceptance(make_service: ServiceFactory, body: str) -> None:
     """E02: another number, no success, or two rows: nobody knows, and after the hold another gateway is asked."""
-    async with pair("eims") as both:
+    async with gateway_pair("eims") as both:
         both.first.script(Respond(SimulatorResponse(body.encode())))
-        world = await make_world(both.config(hold_seconds=0.2))
-        verification_id = (await world.request()).json()["verification_id"]
-        await settled(world, verification_id, {"first": ("unknown", "ambiguous"), "second": ("sent", None)})
+        service = await make_service(both.config(hold_seconds=0.2))
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(
+            service, verification_id, {"first": ("unknown", "ambiguous"), "second": ("sent", None)}
+        )
 
 
 @pytest.mark.parametrize(
@@ -170,48 +172,48 @@ async def test_what_is_not_ours_is_not_an_acceptance(make_world: WorldMaker, bod
     ],
 )
 async def test_a_refusal_is_one_in_any_dress(
-    make_world: WorldMaker, answer: SimulatorResponse, first: tuple[str, str]
+    make_service: ServiceFactory, answer: SimulatorResponse, first: tuple[str, str]
 ) -> None:
     """E04, E05: pages and dressed refusals; the second gateway gets the same code."""
-    async with pair("eims") as both:
+    async with gateway_pair("eims") as both:
         both.first.script(Respond(answer))
-        world = await make_world(both.config(hold_seconds=0.2))
-        verification_id = (await world.request()).json()["verification_id"]
-        found = code_in((await arrived(both.second)).text)
+        service = await make_service(both.config(hold_seconds=0.2))
+        verification_id = (await service.request()).json()["verification_id"]
+        found = code_in((await wait_for_message(both.second)).text)
         assert found == both.code(both.asked("first")[0])
-        await settled(world, verification_id, {"first": first, "second": ("sent", None)})
+        await wait_for_deliveries(service, verification_id, {"first": first, "second": ("sent", None)})
 
 
 @pytest.mark.parametrize(
     ("statuses", "end"),
     [(("DELIVERED", "DELIVERED", "DELIVERED", "SENT"), "delivered"), (("DELIVERED", "UNDELIVERED"), "delivered")],
 )
-async def test_the_last_word_stays(make_world: WorldMaker, statuses: tuple[str, ...], end: str) -> None:
+async def test_the_last_word_stays(make_service: ServiceFactory, statuses: tuple[str, ...], end: str) -> None:
     """E06: receipts that come again, late or against each other undo nothing."""
-    async with pair("kedasms") as both:
-        world = await make_world(both.config())
-        verification_id = (await world.request()).json()["verification_id"]
-        await settled(world, verification_id, {"first": ("sent", None)})
+    async with gateway_pair("kedasms") as both:
+        service = await make_service(both.config())
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
         keda: Any = both.first
         [message] = keda.messages
         path = message.callback_url.removeprefix("https://otp.example.com")
         for status in statuses:
-            response = await world.caller(None).post(path, content=keda.callback(message, status))
+            response = await service.caller(None).post(path, content=keda.callback(message, status))
             assert response.status_code == 200
-        await settled(world, verification_id, {"first": (end, None)})
+        await wait_for_deliveries(service, verification_id, {"first": (end, None)})
 
 
 @pytest.mark.parametrize("change", [DRESSES["E01-bom"], DRESSES["E02-nul"], DRESSES["utf-16"]])
-async def test_a_receipt_is_one_in_any_dress(make_world: WorldMaker, change: Dress) -> None:
+async def test_a_receipt_is_one_in_any_dress(make_service: ServiceFactory, change: Dress) -> None:
     """The same bytes around a callback's JSON are passed over."""
-    async with pair("kedasms") as both:
-        world = await make_world(both.config())
-        verification_id = (await world.request()).json()["verification_id"]
-        await settled(world, verification_id, {"first": ("sent", None)})
+    async with gateway_pair("kedasms") as both:
+        service = await make_service(both.config())
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
         keda: Any = both.first
         path = keda.messages[0].callback_url.removeprefix("https://otp.example.com")
-        await world.caller(None).post(path, content=change(keda.callback(keda.messages[0], "DELIVERED")))
-        await settled(world, verification_id, {"first": ("delivered", None)})
+        await service.caller(None).post(path, content=change(keda.callback(keda.messages[0], "DELIVERED")))
+        await wait_for_deliveries(service, verification_id, {"first": ("delivered", None)})
 
 
 @pytest.mark.parametrize(
@@ -225,15 +227,15 @@ async def test_a_receipt_is_one_in_any_dress(make_world: WorldMaker, change: Dre
         ("DELETE", "/v1/receipts/first/wrong.token", 405),
     ],
 )
-async def test_a_receipt_that_proves_nothing(make_world: WorldMaker, method: str, path: str, status: int) -> None:
+async def test_a_receipt_that_proves_nothing(make_service: ServiceFactory, method: str, path: str, status: int) -> None:
     """E09: it changes nothing, and HEAD and DELETE are no receipts."""
-    async with pair("kedasms") as both:
-        world = await make_world(both.config())
-        verification_id = (await world.request()).json()["verification_id"]
-        await settled(world, verification_id, {"first": ("sent", None)})
-        response = await world.caller(None).request(method, path)
+    async with gateway_pair("kedasms") as both:
+        service = await make_service(both.config())
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
+        response = await service.caller(None).request(method, path)
         assert response.status_code == status
-        await settled(world, verification_id, {"first": ("sent", None)})
+        await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
 
 
 LINES: Final = {
@@ -248,24 +250,24 @@ LINES: Final = {
     [("eims", {"method": "get"}), ("eims", {"method": "post"}), ("kedasms", {}), ("smshub", {})],
 )
 async def test_lines_for_apps_arrive_unchanged(
-    make_world: WorldMaker, gateway: str, options: dict[str, Any], template: str
+    make_service: ServiceFactory, gateway: str, options: dict[str, Any], template: str
 ) -> None:
     """E10, E11: newlines, `<#>` and an app's hash with a `+` come through each gateway that takes a text."""
-    async with pair(gateway) as both:
+    async with gateway_pair(gateway) as both:
         own = {"tenants": {"demo": {"templates": {"id": {"default": template}}}}}
-        world = await make_world(merged(both.config(options=options), own))
-        verification_id = (await world.request()).json()["verification_id"]
-        await settled(world, verification_id, {"first": ("sent", None)})
+        service = await make_service(merged(both.config(options=options), own))
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
         text = both.kind.said(both.asked("first")[0].request)
         code = code_in(text)
         assert text == template.replace("{brand}", "Demo").replace("{code}", code)
 
 
-async def test_two_apps_of_a_tenant_have_a_purpose_each(make_world: WorldMaker) -> None:
+async def test_two_apps_of_a_tenant_have_a_purpose_each(make_service: ServiceFactory) -> None:
     """E12: one template for each locale and purpose, so another app's hash is another purpose's."""
     texts = {"default": "{code} one", "login_debug": "{code} two"}
     config = {"tenants": {"demo": {"purposes": ["login", "login_debug"], "templates": {"id": texts}}}}
-    world = await make_world(config)
+    service = await make_service(config)
     for purpose, end in (("login", "one"), ("login_debug", "two")):
-        verification_id, _ = await world.requested(purpose=purpose)
-        assert (await world.message_of(verification_id)).text.endswith(end)
+        verification_id, _ = await service.request_code(purpose=purpose)
+        assert (await service.message_of(verification_id)).text.endswith(end)

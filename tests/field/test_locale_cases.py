@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.problem_assertions import pointed
-from tests.running_service import World, WorldMaker
+from tests.problem_assertions import assert_one_field_error
+from tests.running_service import RunningService, ServiceFactory
 
 LOCALES = {
     "C27": [
@@ -35,9 +35,9 @@ LOCALES = {
 @pytest.mark.parametrize(
     "locale", [pytest.param(one, id=f"{case}-{n}") for case, row in LOCALES.items() for n, one in enumerate(row)]
 )
-async def test_no_locale_stops_a_login(world: World, locale: str) -> None:
+async def test_no_locale_stops_a_login(service: RunningService, locale: str) -> None:
     """A locale is a hint: whatever a phone or a browser says is taken."""
-    verification_id, _ = await world.requested(locale=locale)
+    verification_id, _ = await service.request_code(locale=locale)
     assert len(verification_id) == 23
 
 
@@ -57,15 +57,15 @@ async def test_no_locale_stops_a_login(world: World, locale: str) -> None:
         pytest.param("zh-Hans-CN", "验证码", id="C29-script"),
     ],
 )
-async def test_the_text_that_fits_a_hint_best(make_world: WorldMaker, locale: str, words: str) -> None:
+async def test_the_text_that_fits_a_hint_best(make_service: ServiceFactory, locale: str, words: str) -> None:
     """The tenant's texts and the built-in ones are looked at; without a match the country's language is written."""
     templates = {"ar": {"default": "رمزك {code}"}, "zh-Hans": {"default": "验证码 {code}"}}
-    world = await make_world({"tenants": {"demo": {"templates": templates}}})
-    verification_id, _ = await world.requested(locale=locale)
-    assert words in (await world.message_of(verification_id)).text
+    service = await make_service({"tenants": {"demo": {"templates": templates}}})
+    verification_id, _ = await service.request_code(locale=locale)
+    assert words in (await service.message_of(verification_id)).text
 
 
 @pytest.mark.parametrize("locale", [17, ["id"], {"tag": "id"}, True, "x" * 257], ids=[f"C27-no-{n}" for n in range(5)])
-async def test_what_is_no_locale_at_all(world: World, locale: Any) -> None:
+async def test_what_is_no_locale_at_all(service: RunningService, locale: Any) -> None:
     """Only another type, or more than 256 characters, is a mistake."""
-    assert pointed(await world.request(locale=locale))[0] == "/locale"
+    assert assert_one_field_error(await service.request(locale=locale))[0] == "/locale"

@@ -7,10 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.api.api_requests import BODY, BY_ID, JSON, NORMALIZE, REQUEST, UNKNOWN, VERIFY
-from tests.log_capture import caught_logs, digits_in
-from tests.problem_assertions import common
-from tests.running_service import World
+from tests.api.api_requests import (
+    JSON_HEADERS,
+    NORMALIZE_PHONE,
+    REQUEST_BODY,
+    REQUEST_CODE,
+    UNKNOWN_ID,
+    VERIFICATIONS,
+    VERIFY_CODE,
+)
+from tests.log_capture import captured_logs, digits_in
+from tests.problem_assertions import assert_common_headers
+from tests.running_service import RunningService
 
 SUBSCRIBER = "81210100055"
 SPELLINGS = {
@@ -33,21 +41,21 @@ SPELLINGS = {
 }
 
 
-async def everywhere(world: World, text: str) -> list[Any]:
+async def everywhere(service: RunningService, text: str) -> list[Any]:
     """Say a text wherever a caller may name something."""
-    client = world.client
+    client = service.client
     answers = [
-        await client.post(REQUEST, json={**BODY, "reference": text[:128]}),
-        await client.post(REQUEST, json={**BODY, "purpose": text}),
-        await client.post(REQUEST, json={**BODY, text: 1}),
-        await client.post(REQUEST, json={**BODY, "locale": text, "channel": text}),
-        await client.post(REQUEST, json={**BODY, "client_ip": text}),
-        await client.post(NORMALIZE, json={"phone": text}),
-        await client.post(VERIFY, json={"verification_id": text, "code": "914273"}),
-        await client.post(VERIFY, json={"verification_id": UNKNOWN, "code": text}),
-        await client.post(REQUEST, content=f'{{"phone": "{text}'.encode(), headers=JSON),
-        await client.post(REQUEST, json=BODY, headers={b"Idempotency-Key": text.encode()}),
-        await client.get(BY_ID + text.replace("\n", "").replace("\r", "")),
+        await client.post(REQUEST_CODE, json={**REQUEST_BODY, "reference": text[:128]}),
+        await client.post(REQUEST_CODE, json={**REQUEST_BODY, "purpose": text}),
+        await client.post(REQUEST_CODE, json={**REQUEST_BODY, text: 1}),
+        await client.post(REQUEST_CODE, json={**REQUEST_BODY, "locale": text, "channel": text}),
+        await client.post(REQUEST_CODE, json={**REQUEST_BODY, "client_ip": text}),
+        await client.post(NORMALIZE_PHONE, json={"phone": text}),
+        await client.post(VERIFY_CODE, json={"verification_id": text, "code": "914273"}),
+        await client.post(VERIFY_CODE, json={"verification_id": UNKNOWN_ID, "code": text}),
+        await client.post(REQUEST_CODE, content=f'{{"phone": "{text}'.encode(), headers=JSON_HEADERS),
+        await client.post(REQUEST_CODE, json=REQUEST_BODY, headers={b"Idempotency-Key": text.encode()}),
+        await client.get(VERIFICATIONS + text.replace("\n", "").replace("\r", "")),
         await client.get("/nothing", params={"phone": text}),
         await client.post(f"/v1/receipts/{text[:9]}/x".replace("\n", "").replace("\r", ""), params={"to": text}),
     ]
@@ -57,18 +65,18 @@ async def everywhere(world: World, text: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("text", SPELLINGS.values(), ids=[f"F11-{name}" for name in SPELLINGS])
-async def test_a_number_is_in_no_line(world: World, text: str) -> None:
+async def test_a_number_is_in_no_line(service: RunningService, text: str) -> None:
     """Whatever stands between its digits, and of whatever script they are."""
     assert len(digits_in(text)) >= 12
-    with caught_logs() as logged:
-        answers = await everywhere(world, text)
+    with captured_logs() as logged:
+        answers = await everywhere(service, text)
     for line in map(json.loads, logged.getvalue().splitlines()):
         for name, value in line.items():
             ours = name in ("timestamp", "duration_ms", "phone", "verification_id")
             assert SUBSCRIBER not in digits_in(str(value))
             assert ours or len(digits_in(str(value))) < 6, (name, value)
     for answer in answers:
-        common(answer)
+        assert_common_headers(answer)
         assert len(digits_in(answer.headers["x-request-id"])) < 6
 
 
@@ -90,10 +98,10 @@ IDS = [
 
 
 @pytest.mark.parametrize(("given", "kept"), IDS, ids=[f"F11-id-{n}" for n in range(len(IDS))])
-async def test_a_callers_id_cannot_hold_a_number(world: World, given: str, kept: bool) -> None:
+async def test_a_callers_id_cannot_hold_a_number(service: RunningService, given: str, kept: bool) -> None:
     """It is echoed and logged with up to five digits; otherwise the request has an id of ours, in both places."""
-    with caught_logs() as logged:
-        response = await world.client.post(NORMALIZE, headers={b"X-Request-Id": given.encode()})
+    with captured_logs() as logged:
+        response = await service.client.post(NORMALIZE_PHONE, headers={b"X-Request-Id": given.encode()})
     own = response.headers["x-request-id"]
     assert (own == given) is kept
     assert response.json()["request_id"] == own
@@ -102,16 +110,16 @@ async def test_a_callers_id_cannot_hold_a_number(world: World, given: str, kept:
     assert kept or digits_in(own) == ""
 
 
-async def test_an_id_that_comes_twice_is_ours(world: World) -> None:
+async def test_an_id_that_comes_twice_is_ours(service: RunningService) -> None:
     """Two layers might read two of them."""
-    response = await world.client.get("/livez", headers=[("X-Request-Id", "one"), ("X-Request-Id", "two")])
+    response = await service.client.get("/livez", headers=[("X-Request-Id", "one"), ("X-Request-Id", "two")])
     assert response.headers["x-request-id"] not in ("one", "two")
 
 
-async def test_ours_are_not_masked(world: World) -> None:
+async def test_ours_are_not_masked(service: RunningService) -> None:
     """The ids that we make stand in the log as they are, so that lines can be found by them."""
-    with caught_logs() as logged:
-        ids = {(await world.request(f"0812-1010-00{n}")).json()["verification_id"] for n in range(10, 30)}
+    with captured_logs() as logged:
+        ids = {(await service.request(f"0812-1010-00{n}")).json()["verification_id"] for n in range(10, 30)}
     lines = list(map(json.loads, logged.getvalue().splitlines()))
     assert {line["verification_id"] for line in lines if line["event"] == "request"} == ids
     assert not [line for line in lines if "*" in line["request_id"]]

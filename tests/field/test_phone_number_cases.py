@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.config_parts import api_key, tenant
-from tests.running_service import E164, World, WorldMaker
+from tests.running_service import E164, RunningService, ServiceFactory
 
 INVALID = "phone_invalid"
 NOT_MOBILE = "phone_not_mobile"
@@ -152,22 +152,22 @@ CASES: dict[str, list[Case]] = {
 }
 
 
-async def texted(world: World, text: str, country: str) -> str:
+async def texted(service: RunningService, text: str, country: str) -> str:
     """Ask for a code on an empty store: the number that got the text, or the code of the problem, when none got one."""
-    await world.store.flushall()
-    before = len(world.inbox.messages())
-    response = await world.request(text, country=country)
+    await service.store.flushall()
+    before = len(service.inbox.messages())
+    response = await service.request(text, country=country)
     if response.status_code == 202:
-        return (await world.message_of(response.json()["verification_id"])).to
-    assert await world.store.keys("otp:{p*") == []
-    assert len(world.inbox.messages()) == before
+        return (await service.message_of(response.json()["verification_id"])).to
+    assert await service.store.keys("otp:{p*") == []
+    assert len(service.inbox.messages()) == before
     return str(response.json()["code"])
 
 
 @pytest.mark.parametrize("rows", CASES.values(), ids=CASES.keys())
-async def test_a_text_goes_to_the_right_number_or_to_none(world: World, rows: list[Case]) -> None:
+async def test_a_text_goes_to_the_right_number_or_to_none(service: RunningService, rows: list[Case]) -> None:
     """The number that the person sees gets the text; where it is not sure which one that is, nobody does."""
-    got = [(text, country, await texted(world, text, country)) for text, country, _ in rows]
+    got = [(text, country, await texted(service, text, country)) for text, country, _ in rows]
     assert got == rows
 
 
@@ -186,15 +186,15 @@ async def test_a_text_goes_to_the_right_number_or_to_none(world: World, rows: li
         "0812\u30001010\uff0d0055",
     ],
 )
-async def test_every_spelling_is_one_recipient_with_one_cooldown(world: World, text: str) -> None:
+async def test_every_spelling_is_one_recipient_with_one_cooldown(service: RunningService, text: str) -> None:
     """A21: once a number has got a code, every other spelling of it waits."""
-    assert (await world.request("+62 812 1010 0055")).status_code == 202
-    assert (await world.request(text)).json()["code"] == "resend_too_soon"
+    assert (await service.request("+62 812 1010 0055")).status_code == 202
+    assert (await service.request(text)).json()["code"] == "resend_too_soon"
 
 
-async def test_numbers_of_the_channel_islands(make_world: WorldMaker) -> None:
+async def test_numbers_of_the_channel_islands(make_service: ServiceFactory) -> None:
     """A34: a Jersey number is Jersey's also when it is typed in Britain, and a tenant of Britain alone refuses it."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("acme", "request")) | {"country": "GB"}}})
+    service = await make_service({"tenants": {"acme": tenant(api_key("acme", "request")) | {"country": "GB"}}})
     for phone, code in [("07797 712345", "country_not_allowed"), ("07400 123456", "")]:
-        response = await world.caller("acme").post("/v1/request-code", json={"phone": phone, "purpose": "login"})
+        response = await service.caller("acme").post("/v1/request-code", json={"phone": phone, "purpose": "login"})
         assert response.json().get("code", "") == code

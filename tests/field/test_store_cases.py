@@ -11,44 +11,44 @@ from typing import Any
 import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from tests.api.api_requests import UNKNOWN
-from tests.problem_assertions import problem
-from tests.running_service import World, WorldMaker
+from tests.api.api_requests import UNKNOWN_ID
+from tests.problem_assertions import assert_problem
+from tests.running_service import RunningService, ServiceFactory
 
 Set = Callable[[Any], Awaitable[Any]]
 
 
 @contextlib.asynccontextmanager
-async def own_world() -> AsyncIterator[World]:
+async def own_service() -> AsyncIterator[RunningService]:
     """Run a service on a server of its own."""
     with EmbeddedServer() as server:
-        maker = WorldMaker(server.url)
+        factory = ServiceFactory(server.url)
         try:
-            yield await maker()
+            yield await factory()
         finally:
-            await maker.close()
+            await factory.close()
 
 
-async def becomes(world: World, status: int, seconds: float = 5) -> str:
+async def becomes(service: RunningService, status: int, seconds: float = 5) -> str:
     """Wait until `/readyz` answers with a status; what it says then."""
     async with asyncio.timeout(seconds):
-        while (response := await world.client.get("/readyz")).status_code != status:
+        while (response := await service.client.get("/readyz")).status_code != status:
             await asyncio.sleep(0.02)
     return str(response.json().get("detail", ""))
 
 
-async def served(world: World, phone: str) -> None:
+async def served(service: RunningService, phone: str) -> None:
     """Hold the whole flow to work."""
-    verification_id, code = await world.requested(phone)
-    assert (await world.verify(verification_id, code)).status_code == 200
+    verification_id, code = await service.request_code(phone)
+    assert (await service.verify(verification_id, code)).status_code == 200
 
 
-async def test_d03_every_connection_is_killed(world: World) -> None:
+async def test_d03_every_connection_is_killed(service: RunningService) -> None:
     """D03: the calls right after CLIENT KILL of every connection are served, and `/readyz` does not flap."""
     for n in range(5):
-        await world.store.client_kill_filter(_type="normal", skipme=True)
-        assert (await world.client.get("/readyz")).status_code == 200
-        await served(world, f"0812-1010-001{n}")
+        await service.store.client_kill_filter(_type="normal", skipme=True)
+        assert (await service.client.get("/readyz")).status_code == 200
+        await served(service, f"0812-1010-001{n}")
 
 
 async def full(store: Any) -> None:
@@ -102,49 +102,49 @@ TROUBLES = [
 @pytest.mark.parametrize(("spoil", "mend", "said"), TROUBLES)
 async def test_not_ready_whenever_calls_are_refused(spoil: Set, mend: Set, said: str) -> None:
     """D04, D05, D06, D10: noticed at once, 503 with what is wrong; nothing was spent; served when it is right again."""
-    async with own_world() as world:
-        verification_id, code = await world.requested("0812-1010-0011")
-        await spoil(world.store)
+    async with own_service() as service:
+        verification_id, code = await service.request_code("0812-1010-0011")
+        await spoil(service.store)
 
-        detail = problem(await world.client.get("/readyz"), 503, "store_unavailable")["detail"]
+        detail = assert_problem(await service.client.get("/readyz"), 503, "store_unavailable")["detail"]
         assert detail == f"The store cannot be used now: {said}."
-        problem(await world.request("0812-1010-0022"), 503, "store_unavailable")
+        assert_problem(await service.request("0812-1010-0022"), 503, "store_unavailable")
         for _ in range(6):  # more than there are attempts
-            problem(await world.verify(verification_id, world.wrong(code)), 503, "store_unavailable")
-        assert (await world.client.get("/livez")).status_code == 200
+            assert_problem(await service.verify(verification_id, service.wrong_code(code)), 503, "store_unavailable")
+        assert (await service.client.get("/livez")).status_code == 200
 
-        await mend(world.store)
+        await mend(service.store)
         started = time.monotonic()
-        await becomes(world, 200)
+        await becomes(service, 200)
         assert time.monotonic() - started < 3
-        assert len(world.inbox.messages()) == 1
-        assert (await world.verify(verification_id, code)).status_code == 200
-        await served(world, "0812-1010-0022")
+        assert len(service.inbox.messages()) == 1
+        assert (await service.verify(verification_id, code)).status_code == 200
+        await served(service, "0812-1010-0022")
 
 
 async def test_d10_without_anybody_who_asks() -> None:
     """D10: a policy that changes at run time is noticed within seconds also when nobody asks for `/readyz`."""
 
-    async def guessed(world: World, status: int) -> None:
+    async def guessed(service: RunningService, status: int) -> None:
         async with asyncio.timeout(4):
-            while (await world.verify(UNKNOWN, "123456")).status_code != status:
+            while (await service.verify(UNKNOWN_ID, "123456")).status_code != status:
                 await asyncio.sleep(0.05)
 
-    async with own_world() as world:
-        await evicting(world.store)
-        await guessed(world, 503)
-        await keeping(world.store)
-        await guessed(world, 404)
+    async with own_service() as service:
+        await evicting(service.store)
+        await guessed(service, 503)
+        await keeping(service.store)
+        await guessed(service, 404)
 
 
-async def test_d09_everything_is_forgotten(world: World) -> None:
+async def test_d09_everything_is_forgotten(service: RunningService) -> None:
     """D09: after FLUSHALL a code is unknown, new ones are served, and every key has a life."""
-    verification_id, code = await world.requested("0812-1010-0011")
-    await world.store.flushall()
+    verification_id, code = await service.request_code("0812-1010-0011")
+    await service.store.flushall()
 
-    problem(await world.verify(verification_id, code), 404, "verification_unknown")
-    await served(world, "0812-1010-0011")
-    assert (await world.client.get("/readyz")).status_code == 200
-    keys = [key async for key in world.store.scan_iter(count=1000) if not key.startswith(b"test:")]
+    assert_problem(await service.verify(verification_id, code), 404, "verification_unknown")
+    await served(service, "0812-1010-0011")
+    assert (await service.client.get("/readyz")).status_code == 200
+    keys = [key async for key in service.store.scan_iter(count=1000) if not key.startswith(b"test:")]
     assert keys
-    assert all([await world.store.pttl(key) > 0 for key in keys])
+    assert all([await service.store.pttl(key) > 0 for key in keys])

@@ -10,10 +10,10 @@ from collections import Counter
 
 import pytest
 
-from tests.api.api_requests import BY_ID
+from tests.api.api_requests import VERIFICATIONS
 from tests.config_parts import api_key, tenant
-from tests.problem_assertions import outcome
-from tests.running_service import World, WorldMaker
+from tests.problem_assertions import problem_code
+from tests.running_service import RunningService, ServiceFactory
 
 TYPED = {
     "B01": [" {a}{b} ", "{a} {b}", "{a}-{b}", "{a}\u00a0{b}", "{a}\u2013{b}", " {a} - {b}"],
@@ -66,67 +66,67 @@ NO_CODE = [
     ("name", "written"),
     [pytest.param(name, text, id=f"{name}-{n}") for name in TYPED for n, text in enumerate(TYPED[name])],
 )
-async def test_a_right_code_is_right(world: World, name: str, written: str) -> None:
+async def test_a_right_code_is_right(service: RunningService, name: str, written: str) -> None:
     """Spaces, dashes, line ends and marks that nobody sees change nothing, in the code's first half or behind it."""
-    verification_id, code = await world.requested()
-    response = await world.verify(verification_id, written.format(a=code[:3], b=code[3:]))
+    verification_id, code = await service.request_code()
+    response = await service.verify(verification_id, written.format(a=code[:3], b=code[3:]))
     assert response.status_code == 200, (name, response.text)
 
 
-async def test_a_lost_leading_zero_is_a_wrong_guess(world: World) -> None:
+async def test_a_lost_leading_zero_is_a_wrong_guess(service: RunningService) -> None:
     """B08: five digits of six are never right, and cost an attempt."""
-    verification_id, code = await world.requested()
-    response = await world.verify(verification_id, code[1:])
+    verification_id, code = await service.request_code()
+    response = await service.verify(verification_id, code[1:])
     assert (response.status_code, response.json()["attempts_left"]) == (422, 4)
 
 
-async def test_what_is_no_code_costs_nothing(world: World) -> None:
+async def test_what_is_no_code_costs_nothing(service: RunningService) -> None:
     """B10: letters, punctuation, whole texts, superscripts, keycap emoji, controls: 400, no attempt lost."""
-    verification_id, code = await world.requested()
+    verification_id, code = await service.request_code()
     for typed in [*NO_CODE, f"{code}\x00", f"Acme: {code}", f"{code}."]:
-        response = await world.verify(verification_id, typed)
+        response = await service.verify(verification_id, typed)
         assert (response.status_code, response.json()["errors"][0]["pointer"]) == (400, "/code"), ascii(typed)
-    assert (await world.client.get(BY_ID + verification_id)).json()["attempts_left"] == 5
-    assert (await world.verify(verification_id, code)).status_code == 200
+    assert (await service.client.get(VERIFICATIONS + verification_id)).json()["attempts_left"] == 5
+    assert (await service.verify(verification_id, code)).status_code == 200
 
 
-async def test_the_code_of_the_first_text(world: World) -> None:
+async def test_the_code_of_the_first_text(service: RunningService) -> None:
     """B11: behind a resend the old id is superseded, and the old code a wrong guess for the new one."""
-    old, first = await world.requested()
-    await world.advance(31)
-    new, second = await world.requested()
-    assert outcome(await world.verify(old, first)) == "verification_superseded"
+    old, first = await service.request_code()
+    await service.advance(31)
+    new, second = await service.request_code()
+    assert problem_code(await service.verify(old, first)) == "verification_superseded"
     if first != second:
-        assert outcome(await world.verify(new, first)) == "code_incorrect"
-    assert (await world.verify(new, second)).status_code == 200
+        assert problem_code(await service.verify(new, first)) == "code_incorrect"
+    assert (await service.verify(new, second)).status_code == 200
 
 
-async def test_the_right_code_four_times_at_once(world: World) -> None:
+async def test_the_right_code_four_times_at_once(service: RunningService) -> None:
     """B13: one 200 and three 409, in four spellings."""
-    verification_id, code = await world.requested()
+    verification_id, code = await service.request_code()
     spellings = [code, f"{code}\n", f"\u200e{code}", f"{code[:3]}\uff0d{code[3:]}"]
-    answers = await asyncio.gather(*(world.verify(verification_id, typed) for typed in spellings))
-    assert Counter(map(outcome, answers)) == {"200": 1, "verification_used": 3}
+    answers = await asyncio.gather(*(service.verify(verification_id, typed) for typed in spellings))
+    assert Counter(map(problem_code, answers)) == {"200": 1, "verification_used": 3}
 
 
-async def test_the_sixth_guess(world: World) -> None:
+async def test_the_sixth_guess(service: RunningService) -> None:
     """B15: five wrong ones, then the right one is 429 too; a new code has five attempts."""
-    verification_id, code = await world.requested()
-    left = [(await world.verify(verification_id, world.wrong(code))).json()["attempts_left"] for _ in range(5)]
+    verification_id, code = await service.request_code()
+    left = [(await service.verify(verification_id, service.wrong_code(code))).json()["attempts_left"] for _ in range(5)]
     assert left == [4, 3, 2, 1, 0]
-    for typed in (world.wrong(code), code, f"{code}\u200b"):
-        assert outcome(await world.verify(verification_id, typed)) == "attempts_exhausted"
-    await world.advance(31)
-    new, _ = await world.requested()
-    assert (await world.client.get(BY_ID + new)).json()["attempts_left"] == 5
+    for typed in (service.wrong_code(code), code, f"{code}\u200b"):
+        assert problem_code(await service.verify(verification_id, typed)) == "attempts_exhausted"
+    await service.advance(31)
+    new, _ = await service.request_code()
+    assert (await service.client.get(VERIFICATIONS + new)).json()["attempts_left"] == 5
 
 
-async def test_ids_that_are_not_to_be_verified(make_world: WorldMaker) -> None:
+async def test_ids_that_are_not_to_be_verified(make_service: ServiceFactory) -> None:
     """B16: a cancelled verification is 409; another tenant's, and one in another case, 404."""
-    world = await make_world({"tenants": {"acme": tenant(api_key("acme", "request", "verify"))}})
-    verification_id, code = await world.requested()
+    service = await make_service({"tenants": {"acme": tenant(api_key("acme", "request", "verify"))}})
+    verification_id, code = await service.request_code()
     body = {"verification_id": verification_id, "code": code}
-    assert outcome(await world.caller("acme").post("/v1/verify-code", json=body)) == "verification_unknown"
-    assert outcome(await world.verify(verification_id.swapcase(), code)) == "verification_unknown"
-    assert (await world.client.delete(BY_ID + verification_id)).status_code == 200
-    assert outcome(await world.verify(verification_id, code)) == "verification_canceled"
+    assert problem_code(await service.caller("acme").post("/v1/verify-code", json=body)) == "verification_unknown"
+    assert problem_code(await service.verify(verification_id.swapcase(), code)) == "verification_unknown"
+    assert (await service.client.delete(VERIFICATIONS + verification_id)).status_code == 200
+    assert problem_code(await service.verify(verification_id, code)) == "verification_canceled"

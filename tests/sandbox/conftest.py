@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.sandbox.sandbox_client import OVERLAY, Sandbox, caller
-from tests.service_process import Service
+from tests.sandbox.sandbox_client import OVERLAY, SandboxClient, sandbox_http_client
+from tests.service_process import ServiceProcess
 
 
 @pytest.fixture(scope="package")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Path]]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServiceProcess, Path]]:
     """Run `otp-service sandbox` with quick hashes and short waits; it writes its config down."""
     folder = tmp_path_factory.mktemp("sandbox")
     over, written = folder / "over.toml", folder / "otp.toml"
     over.write_text(OVERLAY)
-    service = Service(folder, "sandbox", "--port", "0", "--config", str(over), "--write-config", str(written))
+    service = ServiceProcess(folder, "sandbox", "--port", "0", "--config", str(over), "--write-config", str(written))
     try:
         yield service, written
     finally:
@@ -25,11 +25,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service,
 
 
 @pytest.fixture
-async def sandbox(running: tuple[Service, Path]) -> AsyncIterator[Sandbox]:
+async def sandbox(running: tuple[ServiceProcess, Path]) -> AsyncIterator[SandboxClient]:
     """The same, ready to be called, and without a script at the end."""
     service, written = running
-    async with caller(await service.ready()) as client:
-        found = Sandbox(service, client, written)
+    async with sandbox_http_client(await service.ready()) as client:
+        found = SandboxClient(service, client, written)
         yield found
         for name in await found.gateways():
             await found.script(name, {"next": [], "always": None})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import time
@@ -28,7 +27,7 @@ TO = "+6281210100055"
 APP_KEY = "app key"
 
 
-class Receiver(Simulator):
+class ReceiptListener(Simulator):
     """Whoever a gateway calls: it keeps what came."""
 
     def answer(self, _: Request) -> SimulatorResponse:
@@ -41,13 +40,15 @@ class Receiver(Simulator):
         return [request.body for request in self.requests]
 
 
-def sending(message_id: str = "v1-ABC_7", receipt_url: str = "") -> OutboundMessage:
+def outbound(message_id: str = "v1-ABC_7", receipt_url: str = "") -> OutboundMessage:
     """Make a message."""
     return OutboundMessage(message_id, TO, "ID", "81210100055", "kode 123456", "123456", 300, receipt_url=receipt_url)
 
 
 @contextlib.asynccontextmanager
-async def keda(simulator: KedasmsSimulator, clock: Callable[[], float] = time.time) -> AsyncIterator[Kedasms]:
+async def kedasms_provider(
+    simulator: KedasmsSimulator, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Kedasms]:
     """Run a simulator, and the adapter for it, whose clock it is."""
     async with simulator:
         config = KedasmsConfig(
@@ -62,7 +63,7 @@ async def keda(simulator: KedasmsSimulator, clock: Callable[[], float] = time.ti
 
 
 @contextlib.asynccontextmanager
-async def aurora(simulator: SendcloudSimulator) -> AsyncIterator[Sendcloud]:
+async def sendcloud_provider(simulator: SendcloudSimulator) -> AsyncIterator[Sendcloud]:
     """Run a simulator, and the adapter for it."""
     async with simulator:
         config = SendcloudConfig(
@@ -77,19 +78,12 @@ async def aurora(simulator: SendcloudSimulator) -> AsyncIterator[Sendcloud]:
         await provider.close()
 
 
-async def sent(provider: Kedasms | Sendcloud, message: OutboundMessage) -> None:
+async def send_accepted(provider: Kedasms | Sendcloud, message: OutboundMessage) -> None:
     """Send a message that has to be taken."""
     assert (await provider.send(message)).outcome is Outcome.ACCEPTED
 
 
-async def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
-    """Wait for something that comes by itself."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-LATE_AND_DOUBLED = (ScriptedReceipt("sent"), ScriptedReceipt("delivered", after=0.05, times=2))
+LATE_AND_REPEATED = (ScriptedReceipt("sent"), ScriptedReceipt("delivered", after=0.05, times=2))
 
 
 OUT_OF_ORDER = (ScriptedReceipt("delivered"), ScriptedReceipt("sent", after=0.05))

@@ -11,22 +11,22 @@ from typing import Any
 import httpx
 
 from otp_service.sandbox.dev_config import API_KEY
-from tests.service_process import Service
+from tests.service_process import ServiceProcess
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Nothing here speaks TLS, and to read every root certificate takes longer than most of these tests."""
 
 
-def caller(url: str = "") -> httpx.AsyncClient:
+def sandbox_http_client(url: str = "") -> httpx.AsyncClient:
     """Make a client that has the key of `dev`, for a service at `url`."""
     headers = {"Authorization": f"Bearer {API_KEY}"}
     return httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, verify=NO_TLS)
 
 
-class Sandbox:
+class SandboxClient:
     """A running sandbox and a caller that has its key."""
 
-    def __init__(self, service: Service, client: httpx.AsyncClient, written: Path) -> None:
+    def __init__(self, service: ServiceProcess, client: httpx.AsyncClient, written: Path) -> None:
         self.service = service
         self.client = client
         self.written = written

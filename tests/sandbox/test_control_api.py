@@ -7,14 +7,14 @@ import json
 import httpx
 import pytest
 
-from tests.sandbox.sandbox_client import Sandbox, caller
+from tests.sandbox.sandbox_client import SandboxClient, sandbox_http_client
 
 
-async def test_a_gateway_may_stay_down(sandbox: Sandbox) -> None:
+async def test_a_gateway_may_stay_down(sandbox: SandboxClient) -> None:
     """Until it is told otherwise; that is shown, and its port is refused meanwhile."""
     shown = (await sandbox.script("hub", {"always": "down"})).json()
     assert (shown["listening"], shown["script"]["always"]) == (False, "down")
-    async with caller() as client:
+    async with sandbox_http_client() as client:
         with pytest.raises(httpx.ConnectError):
             await client.post(shown["address"] + "/Login")
         await sandbox.script("hub", {"always": None})
@@ -65,7 +65,7 @@ REFUSED: list[tuple[str, object, str]] = [
 ]
 
 
-async def test_a_script_is_read_strictly(sandbox: Sandbox) -> None:
+async def test_a_script_is_read_strictly(sandbox: SandboxClient) -> None:
     """A problem with the place of the mistake, and nothing changes, also what was right beside it."""
     before = await sandbox.gateways()
     for name, script, pointer in REFUSED:
@@ -95,7 +95,7 @@ async def test_a_script_is_read_strictly(sandbox: Sandbox) -> None:
     ],
 )
 async def test_what_else_is_asked_is_refused(
-    sandbox: Sandbox, *, method: str, path: str, media_type: str, status: int, code: str
+    sandbox: SandboxClient, *, method: str, path: str, media_type: str, status: int, code: str
 ) -> None:
     """With a problem of the service's own kind; a page of another origin cannot send JSON."""
     response = await sandbox.client.request(method, path, content=b"{}", headers={"Content-Type": media_type})
@@ -106,7 +106,7 @@ async def test_what_else_is_asked_is_refused(
 @pytest.mark.parametrize(
     ("path", "allow"), [("/dev/gateways", "GET, HEAD, OPTIONS"), ("/dev/gateways/keda", "GET, HEAD, OPTIONS, POST")]
 )
-async def test_options_and_head(sandbox: Sandbox, path: str, allow: str) -> None:
+async def test_options_and_head(sandbox: SandboxClient, path: str, allow: str) -> None:
     """OPTIONS names the methods, and HEAD is GET without a body, as on the service's own paths."""
     options = await sandbox.client.options(path)
     assert (options.status_code, options.headers["allow"]) == (204, allow)
@@ -114,7 +114,7 @@ async def test_options_and_head(sandbox: Sandbox, path: str, allow: str) -> None
     assert (head.status_code, head.content) == (200, b"")
 
 
-async def test_every_kind_of_step_can_be_scripted(sandbox: Sandbox) -> None:
+async def test_every_kind_of_step_can_be_scripted(sandbox: SandboxClient) -> None:
     """What is left of a script is shown in the words that it came in."""
     script = {
         "next": [None, "hang", "hang-unsent", "cut", "cut-unsent", "down", {"slow": 0.1}, {"down": 9},

@@ -10,8 +10,9 @@ from otp_service.domain.message import ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.sendcloud.webhook import parse_webhook
-from tests.sandbox.receipt_listener import Receiver, until
-from tests.sandbox.sandbox_client import Sandbox
+from tests.sandbox.receipt_listener import ReceiptListener
+from tests.sandbox.sandbox_client import SandboxClient
+from tests.waits import wait_until
 
 NUMBERS = [
     ("+6281110100055", "jakarta"),
@@ -25,7 +26,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("phone", "gateway"), NUMBERS)
-async def test_a_number_leads_to_its_gateway(sandbox: Sandbox, phone: str, gateway: str) -> None:
+async def test_a_number_leads_to_its_gateway(sandbox: SandboxClient, phone: str, gateway: str) -> None:
     """The text arrives in that simulator and in no other, and its code verifies."""
     verification_id = await sandbox.request(phone)
     [(provider, code)] = await sandbox.texts(phone)
@@ -37,7 +38,7 @@ async def test_a_number_leads_to_its_gateway(sandbox: Sandbox, phone: str, gatew
     assert shown["taken"] >= 1
 
 
-async def test_messages_look_as_those_of_dev(sandbox: Sandbox) -> None:
+async def test_messages_look_as_those_of_dev(sandbox: SandboxClient) -> None:
     """Newest first, with the same members; the page is there too."""
     for phone in ("+6281110100060", "+6281510100060"):
         await sandbox.request(phone)
@@ -66,7 +67,7 @@ async def test_messages_look_as_those_of_dev(sandbox: Sandbox) -> None:
     ],
 )
 async def test_a_scripted_failure_fails_over(
-    sandbox: Sandbox, *, phone: str, first: str, step: object, error: str, second: str
+    sandbox: SandboxClient, *, phone: str, first: str, step: object, error: str, second: str
 ) -> None:
     """The next gateway of the route takes it; what may have been taken only after it was held."""
     assert (await sandbox.script(first, {"next": [step]})).json()["script"]["next"] == [step]
@@ -80,7 +81,7 @@ async def test_a_scripted_failure_fails_over(
     assert (await sandbox.gateway(first, listening=True))["script"]["next"] == []
 
 
-async def test_a_text_that_hangs_comes_twice_with_one_code(sandbox: Sandbox) -> None:
+async def test_a_text_that_hangs_comes_twice_with_one_code(sandbox: SandboxClient) -> None:
     """It was taken and nobody knew: after the hold the other gateway sends the same code."""
     phone = "+6281710100080"
     await sandbox.script("keda", {"next": ["hang"]})
@@ -92,14 +93,14 @@ async def test_a_text_that_hangs_comes_twice_with_one_code(sandbox: Sandbox) -> 
     assert await sandbox.verify(verification_id, code) == 200
 
 
-async def test_receipts_are_told_as_scripted(sandbox: Sandbox) -> None:
+async def test_receipts_are_told_as_scripted(sandbox: SandboxClient) -> None:
     """Doubled, signed, as a form, to another address: the adapter believes them, and what was answered is shown."""
     before = (await sandbox.gateways())["aurora"]["script"]
-    async with Receiver() as receiver:
+    async with ReceiptListener() as receiver:
         told = {"say": "undelivered", "reason": 500, "times": 2, "url": receiver.url + "/hook"}
         assert (await sandbox.script("aurora", {"receipts": told, "form": "form"})).status_code == 200
         verification_id = await sandbox.request("+6281310100090")
-        await until(lambda: len(receiver.requests) == 2)
+        await wait_until(lambda: len(receiver.requests) == 2)
         restored = await sandbox.script("aurora", {"receipts": before["receipts"], "form": "json"})
 
     assert restored.json()["script"] == before
@@ -124,7 +125,7 @@ async def test_receipts_are_told_as_scripted(sandbox: Sandbox) -> None:
     ],
 )
 async def test_what_is_told_reaches_the_service(
-    sandbox: Sandbox, *, phone: str, gateway: str, receipts: object, expected: tuple[str, str | None]
+    sandbox: SandboxClient, *, phone: str, gateway: str, receipts: object, expected: tuple[str, str | None]
 ) -> None:
     """A callback, events and a report are believed, whatever their order and number, and stand in the verification."""
     before = (await sandbox.gateways())[gateway]["script"]["receipts"]

@@ -16,13 +16,14 @@ from otp_service.cli import main
 from otp_service.cli.options import bind_listener
 from otp_service.sandbox.dev_config import API_KEY
 from otp_service.sandbox.sandbox_config import sandbox_gateways
-from tests.sandbox.sandbox_client import OVERLAY, Sandbox, caller
-from tests.service_process import Service, free_port, lives, until_true
+from tests.sandbox.sandbox_client import OVERLAY, SandboxClient, sandbox_http_client
+from tests.service_process import ServiceProcess, free_port, is_running
+from tests.waits import wait_until
 
 PORTS = {"jakarta": 20003, "keda": 20004, "aurora": 20005, "hub": 20006, "surabaya": 20007}
 
 
-async def test_what_it_prints_tells_how_to_reach_everything(sandbox: Sandbox) -> None:
+async def test_what_it_prints_tells_how_to_reach_everything(sandbox: SandboxClient) -> None:
     """A line for each gateway: address, numbers and credentials; the key of the tenant above it."""
     shown = await sandbox.gateways()
     lines = sandbox.service.log.splitlines()
@@ -34,7 +35,7 @@ async def test_what_it_prints_tells_how_to_reach_everything(sandbox: Sandbox) ->
         assert all(str(gateway.provider_table[key]) in line for key in gateway.credential_keys)
 
 
-async def test_the_config_that_it_writes_can_be_served(sandbox: Sandbox) -> None:
+async def test_the_config_that_it_writes_can_be_served(sandbox: SandboxClient) -> None:
     """No secret stands in it, its files are for this user alone, and `serve` sends through the same gateways."""
     text = sandbox.written.read_text()
     config, folder = tomllib.loads(text), sandbox.written.with_name("otp.toml.secrets")
@@ -49,10 +50,10 @@ async def test_the_config_that_it_writes_can_be_served(sandbox: Sandbox) -> None
     for file in folder.iterdir():
         assert file.read_text().strip() not in text
 
-    served = Service(sandbox.written.parent, "serve", "--config", str(sandbox.written), "--port", "0")
+    served = ServiceProcess(sandbox.written.parent, "serve", "--config", str(sandbox.written), "--port", "0")
     try:
-        async with caller(await served.ready()) as client:
-            there = Sandbox(served, client, sandbox.written)
+        async with sandbox_http_client(await served.ready()) as client:
+            there = SandboxClient(served, client, sandbox.written)
             await there.request("+6281210100095")
             assert (await sandbox.texts("+6281210100095"))[0][0] == "keda"
             assert [(await client.get(path)).status_code for path in ("/dev/gateways", "/dev/messages", "/")] == [
@@ -75,10 +76,10 @@ async def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
     over = tmp_path / "over.toml"
     over.write_text(OVERLAY)
     written = tmp_path / "otp.toml"
-    service = Service(tmp_path, "sandbox", "--port", "0", "--config", str(over), "--write-config", str(written))
+    service = ServiceProcess(tmp_path, "sandbox", "--port", "0", "--config", str(over), "--write-config", str(written))
     try:
-        async with caller(await service.ready()) as client:
-            sandbox = Sandbox(service, client, tmp_path)
+        async with sandbox_http_client(await service.ready()) as client:
+            sandbox = SandboxClient(service, client, tmp_path)
             shown = await sandbox.gateways()
             await sandbox.script("jakarta", {"next": ["hang"]})
             await sandbox.script("aurora", {"receipts": {"say": "delivered", "after": 600}})
@@ -88,10 +89,10 @@ async def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
             await sandbox.texts("+6281110100055")
         [server] = service.family()
         folder = store_of(written)
-        assert lives(server)
+        assert is_running(server)
         service.send(signal.SIGTERM)
         assert await service.status() == 0
-        await until_true(lambda: not lives(server))
+        await wait_until(lambda: not is_running(server))
     finally:
         service.end()
     for gateway in shown.values():

@@ -9,13 +9,14 @@ import httpx
 import pytest
 
 from otp_service.sandbox.simulators.http_server import Down, Hang, Respond, SimulatorResponse
-from tests.sandbox.receipt_listener import Receiver, until
+from tests.sandbox.receipt_listener import ReceiptListener
 from tests.sandbox.sandbox_client import NO_TLS
+from tests.waits import wait_until
 
 BUSY = Respond(SimulatorResponse(b"", 503))
 
 
-async def asked(gateway: Receiver, path: str = "/") -> int | str:
+async def asked(gateway: ReceiptListener, path: str = "/") -> int | str:
     """Ask once, as a client does that nobody helps: the status, or what was wrong."""
     async with httpx.AsyncClient(trust_env=False, timeout=0.3, verify=NO_TLS) as client:
         try:
@@ -26,48 +27,48 @@ async def asked(gateway: Receiver, path: str = "/") -> int | str:
 
 async def test_an_outage_begins_and_ends_in_its_turn() -> None:
     """Served, refused a connection for its seconds, then the script goes on where it was."""
-    async with Receiver() as gateway:
+    async with ReceiptListener() as gateway:
         gateway.script(BUSY, Down(0.2), BUSY, None)
         assert await asked(gateway) == 503
         assert not gateway.listening
         assert [await asked(gateway) for _ in range(3)] == ["ConnectError"] * 3
-        await until(lambda: gateway.listening)
+        await wait_until(lambda: gateway.listening)
         assert [await asked(gateway) for _ in range(3)] == [503, 200, 200]
     assert len(gateway.requests) == 4
 
 
 async def test_an_outage_that_lasts_ends_when_it_is_told() -> None:
     """`always` down takes connections only for what the script still has."""
-    async with Receiver() as gateway:
+    async with ReceiptListener() as gateway:
         gateway.always = Down()
         assert await asked(gateway) == "ConnectError"
         gateway.script(None)
-        await until(lambda: gateway.listening)
+        await wait_until(lambda: gateway.listening)
         assert await asked(gateway) == 200
         assert await asked(gateway) == "ConnectError"
         gateway.always = None
-        await until(lambda: gateway.listening)
+        await wait_until(lambda: gateway.listening)
         assert await asked(gateway) == 200
 
 
 async def test_two_outages_follow_each_other() -> None:
     """And a script that is made anew ends one that is under way."""
-    async with Receiver() as gateway:
+    async with ReceiptListener() as gateway:
         gateway.script(Down(0.05), Down(0.05), BUSY)
         assert await asked(gateway) == "ConnectError"
-        await until(lambda: gateway.pending_steps == (BUSY,))
-        await until(lambda: gateway.listening)
+        await wait_until(lambda: gateway.pending_steps == (BUSY,))
+        await wait_until(lambda: gateway.listening)
         assert await asked(gateway) == 503
         gateway.script(Down(60), BUSY)
         assert await asked(gateway) == "ConnectError"
         gateway.script(BUSY, replace_pending=True)
-        await until(lambda: gateway.listening)
+        await wait_until(lambda: gateway.listening)
         assert [await asked(gateway) for _ in range(2)] == [503, 200]
 
 
 async def test_a_port_that_somebody_has_taken_is_waited_for() -> None:
     """The gateway stays down, and comes back when its port is free."""
-    async with Receiver() as gateway:
+    async with ReceiptListener() as gateway:
         gateway.always = Down()
         await asyncio.sleep(0)
         port = int(gateway.url.rpartition(":")[2])
@@ -75,7 +76,7 @@ async def test_a_port_that_somebody_has_taken_is_waited_for() -> None:
             gateway.always = None
             await asyncio.sleep(0.05)
             assert not gateway.listening
-        await until(lambda: gateway.listening)
+        await wait_until(lambda: gateway.listening)
         assert await asked(gateway) == 200
 
 
@@ -83,7 +84,7 @@ async def test_a_port_that_somebody_has_taken_is_waited_for() -> None:
 async def test_closing_in_the_middle_leaves_nothing_behind(step: Down | None) -> None:
     """During an outage, and while it is coming back: no task, no timer, and the port is free."""
     before = asyncio.all_tasks()
-    gateway = Receiver()
+    gateway = ReceiptListener()
     async with gateway:
         gateway.script(Down(60))
         gateway.script(*[] if step is None else [step], replace_pending=True)
@@ -95,7 +96,7 @@ async def test_closing_in_the_middle_leaves_nothing_behind(step: Down | None) ->
 
 async def test_a_bound_port_is_known_before_it_listens() -> None:
     """Who connects early waits; one that never listens lets go of it; a taken one is an error."""
-    gateway, other = Receiver(), Receiver()
+    gateway, other = ReceiptListener(), ReceiptListener()
     gateway.bind()
     with pytest.raises(OSError, match="in use"):
         other.bind(int(gateway.url.rpartition(":")[2]))
@@ -110,7 +111,7 @@ async def test_a_bound_port_is_known_before_it_listens() -> None:
 
 async def test_a_script_may_be_for_some_requests_only() -> None:
     """Logins and reports do not use up what was meant for sends."""
-    async with Receiver() as gateway:
+    async with ReceiptListener() as gateway:
         gateway.scripted_paths = frozenset({"/send"})
         gateway.script(BUSY, Hang())
         assert [await asked(gateway, path) for path in ("/login", "/send?a", "/report", "/login", "/send")] == [

@@ -20,16 +20,16 @@ from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.sendcloud_webhooks import RETRIES_AFTER_SECONDS, Form
 from tests.sandbox.receipt_listener import (
     APP_KEY,
-    LATE_AND_DOUBLED,
+    LATE_AND_REPEATED,
     OUT_OF_ORDER,
     TO,
-    Receiver,
-    aurora,
-    keda,
-    sending,
-    sent,
-    until,
+    ReceiptListener,
+    kedasms_provider,
+    outbound,
+    send_accepted,
+    sendcloud_provider,
 )
+from tests.waits import wait_until
 
 NOW = 1_712_123_456.0
 SMS_ID = "1712123456000_19999_0_29999_qrwnpq"
@@ -40,9 +40,9 @@ async def test_kedasms_posts_the_callback_of_its_document() -> None:
     """To the address that the message came with, under a `msgid` of its own, with these members and no other."""
     simulator = KedasmsSimulator(clock=lambda: NOW)
     simulator.receipts = [ScriptedReceipt()]
-    async with Receiver() as receiver, keda(simulator, clock=lambda: NOW) as provider:
-        await sent(provider, sending(receipt_url=receiver.url + "/v1/receipts/keda/t"))
-        await until(lambda: len(simulator.sent_receipts) == 1)
+    async with ReceiptListener() as receiver, kedasms_provider(simulator, clock=lambda: NOW) as provider:
+        await send_accepted(provider, outbound(receipt_url=receiver.url + "/v1/receipts/keda/t"))
+        await wait_until(lambda: len(simulator.sent_receipts) == 1)
 
     [request], [receipt], [message] = receiver.requests, simulator.sent_receipts, simulator.messages
     assert (request.method, request.target) == ("POST", "/v1/receipts/keda/t")
@@ -70,8 +70,8 @@ async def test_kedasms_posts_the_callback_of_its_document() -> None:
 async def test_kedasms_says_a_keyword(told: ScriptedReceipt, keyword: str) -> None:
     """The callback and the status by `msgid` agree, and only what was delivered has the time of it."""
     simulator = KedasmsSimulator()
-    async with Receiver() as receiver, keda(simulator) as provider:
-        await sent(provider, sending(receipt_url=receiver.url))
+    async with ReceiptListener() as receiver, kedasms_provider(simulator) as provider:
+        await send_accepted(provider, outbound(receipt_url=receiver.url))
         message = simulator.messages[0]
         assert await simulator.send_receipt(message, told) == [200]
         await provider.fetch_report(message.msgid)
@@ -104,10 +104,10 @@ async def test_sendcloud_posts_an_event(
     """As either page writes it, signed, with our arguments echoed: the adapter believes and understands it."""
     simulator = SendcloudSimulator(app_key=APP_KEY, form=form, clock=lambda: NOW)
     simulator.receipts = [ScriptedReceipt(say, reason=reason)]
-    async with Receiver() as receiver, aurora(simulator) as provider:
+    async with ReceiptListener() as receiver, sendcloud_provider(simulator) as provider:
         simulator.webhook_url = receiver.url + "/v1/receipts/aurora"
-        await sent(provider, sending())
-        await until(lambda: len(simulator.sent_receipts) == 1)
+        await send_accepted(provider, outbound())
+        await wait_until(lambda: len(simulator.sent_receipts) == 1)
 
     [request] = receiver.requests
     body = json.loads(request.body) if form == "json" else dict(parse_qsl(request.body.decode()))
@@ -127,9 +127,9 @@ async def test_sendcloud_calls_until_it_hears_200() -> None:
     """Other answers, a cut and a silence of more than its time are tried again, with the same bytes."""
     simulator = SendcloudSimulator(app_key=APP_KEY, retry_factor=1e-6)
     simulator.answer_seconds = 0.1
-    async with Receiver() as receiver, aurora(simulator) as provider:
+    async with ReceiptListener() as receiver, sendcloud_provider(simulator) as provider:
         receiver.script(NOT_READ, Respond(SimulatorResponse(b"", 202)), Cut(), Hang(), None)
-        await sent(provider, sending())
+        await send_accepted(provider, outbound())
         told = await simulator.send_receipt(simulator.messages[0], ScriptedReceipt(url=receiver.url))
 
     assert told == [200]
@@ -141,9 +141,9 @@ async def test_sendcloud_gives_up_after_seven_retries() -> None:
     """The documented schedule, scaled: eight calls, and no more."""
     assert RETRIES_AFTER_SECONDS == (180, 600, 1800, 3600, 21600, 43200, 86400)
     simulator = SendcloudSimulator(app_key=APP_KEY, retry_factor=1e-6)
-    async with Receiver() as receiver, aurora(simulator) as provider:
+    async with ReceiptListener() as receiver, sendcloud_provider(simulator) as provider:
         receiver.always = NOT_READ
-        await sent(provider, sending())
+        await send_accepted(provider, outbound())
         began = asyncio.get_running_loop().time()
         assert await simulator.send_receipt(simulator.messages[0], ScriptedReceipt(url=receiver.url)) == [500]
         took = asyncio.get_running_loop().time() - began
@@ -154,17 +154,17 @@ async def test_sendcloud_gives_up_after_seven_retries() -> None:
 
 @pytest.mark.parametrize(
     ("script", "said"),
-    [(LATE_AND_DOUBLED, ["SENT", "DELIVERED", "DELIVERED"]), (OUT_OF_ORDER, ["DELIVERED", "SENT"])],
+    [(LATE_AND_REPEATED, ["SENT", "DELIVERED", "DELIVERED"]), (OUT_OF_ORDER, ["DELIVERED", "SENT"])],
 )
 async def test_a_script_is_told_in_its_order(script: Sequence[ScriptedReceipt], said: list[str]) -> None:
     """Late, doubled and out of order; a script that is changed is for later messages."""
     simulator = KedasmsSimulator()
     simulator.receipts = script
-    async with Receiver() as receiver, keda(simulator) as provider:
-        await sent(provider, sending(receipt_url=receiver.url))
+    async with ReceiptListener() as receiver, kedasms_provider(simulator) as provider:
+        await send_accepted(provider, outbound(receipt_url=receiver.url))
         simulator.receipts = ()
-        await sent(provider, sending("v2", receiver.url))
-        await until(lambda: len(receiver.requests) >= len(said))
+        await send_accepted(provider, outbound("v2", receiver.url))
+        await wait_until(lambda: len(receiver.requests) >= len(said))
         await asyncio.sleep(0.02)
         first = simulator.messages[0].msgid
 
@@ -176,8 +176,8 @@ async def test_a_script_is_told_in_its_order(script: Sequence[ScriptedReceipt], 
 async def test_a_script_may_name_another_address() -> None:
     """A message without one of its own is told of there; without any, it is only remembered."""
     simulator = KedasmsSimulator()
-    async with Receiver() as receiver, keda(simulator) as provider:
-        await sent(provider, sending())
+    async with ReceiptListener() as receiver, kedasms_provider(simulator) as provider:
+        await send_accepted(provider, outbound())
         message = simulator.messages[0]
         assert await simulator.send_receipt(message, ScriptedReceipt()) == []
         assert simulator.statuses == {message.msgid: "DELIVERED"}
@@ -192,8 +192,8 @@ async def test_a_script_may_name_another_address() -> None:
 async def test_a_call_that_nobody_answers_is_kept_with_status_0(url: str) -> None:
     """And is not tried again where no document says so."""
     simulator = KedasmsSimulator()
-    async with keda(simulator) as provider:
-        await sent(provider, sending())
+    async with kedasms_provider(simulator) as provider:
+        await send_accepted(provider, outbound())
         assert await simulator.send_receipt(simulator.messages[0], ScriptedReceipt(url=url)) == [0]
     assert [(one.url, one.status) for one in simulator.sent_receipts] == [(url, 0)]
 
@@ -201,14 +201,14 @@ async def test_a_call_that_nobody_answers_is_kept_with_status_0(url: str) -> Non
 async def test_a_simulator_that_closes_leaves_nothing_behind() -> None:
     """What waits for its time, for an answer or for its next try ends: no task is left, and nothing is told later."""
     before = asyncio.all_tasks()
-    async with Receiver() as receiver:
+    async with ReceiptListener() as receiver:
         receiver.script(Hang(), NOT_READ)
         simulator = SendcloudSimulator(app_key=APP_KEY, webhook_url=receiver.url)
-        async with aurora(simulator) as provider:
+        async with sendcloud_provider(simulator) as provider:
             for script in ([ScriptedReceipt()], [ScriptedReceipt()], [ScriptedReceipt(after=60)]):
                 simulator.receipts = script
-                await sent(provider, sending(f"v{len(simulator.messages)}"))
-            await until(lambda: len(receiver.requests) == 2 and len(simulator.sent_receipts) == 1)
+                await send_accepted(provider, outbound(f"v{len(simulator.messages)}"))
+            await wait_until(lambda: len(receiver.requests) == 2 and len(simulator.sent_receipts) == 1)
             assert len(asyncio.all_tasks() - before) > 3
     assert asyncio.all_tasks() == before
     assert [one.status for one in simulator.sent_receipts] == [500]

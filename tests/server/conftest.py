@@ -7,18 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.server.server_under_test import Served, _served, address, written
-from tests.service_process import START_SECONDS, Service
+from tests.server.server_under_test import ServeApp, address_in_log, serve_app, write_config
+from tests.service_process import START_SECONDS, ServiceProcess
 
 
 @pytest.fixture(scope="package")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """The process; it listens when a test gets it."""
     folder = tmp_path_factory.mktemp("server")
-    running = Service(folder, "dev", "--port", "0", "--config", str(written(folder)))
+    running = ServiceProcess(folder, "dev", "--port", "0", "--config", str(write_config(folder)))
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not address(running) and time.monotonic() < deadline:
+        while not address_in_log(running) and time.monotonic() < deadline:
             time.sleep(0.05)
         yield running
     finally:
@@ -26,12 +26,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture
-def url(service: Service) -> str:
+def url(service: ServiceProcess) -> str:
     """Where it listens."""
-    return address(service)
+    return address_in_log(service)
 
 
 @pytest.fixture
-def served() -> Served:
+def served() -> ServeApp:
     """Serve an application within limits, in this process."""
-    return _served
+    return serve_app

@@ -20,7 +20,7 @@ PHONE = b'{"phone": "081210100055"}'
 
 
 @dataclass(frozen=True)
-class Answer:
+class RawResponse:
     """One response."""
 
     status: int
@@ -32,7 +32,7 @@ class Answer:
         return json.loads(self.body)
 
 
-class Wire:
+class RawConnection:
     """A connection of one's own."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,19 +48,19 @@ class Wire:
             return False
         return not self.writer.is_closing()
 
-    async def answer(self, seconds: float = 5.0) -> Answer:
+    async def read_response(self, seconds: float = 5.0) -> RawResponse:
         """Read the next response, interim ones left out."""
         async with asyncio.timeout(seconds):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status = int(head.split(" ", 2)[1])
             if status == 100:
-                return await self.answer(seconds)
+                return await self.read_response(seconds)
             lines = [line.split(": ", 1) for line in head.split("\r\n")[1:] if line]
             headers = {name.lower(): value for name, value in lines}
             assert len(headers) == len(lines), head
-            return Answer(status, headers, await self.reader.readexactly(int(headers["content-length"])))
+            return RawResponse(status, headers, await self.reader.readexactly(int(headers["content-length"])))
 
-    async def rest(self, seconds: float = 5.0) -> bytes:
+    async def read_to_end(self, seconds: float = 5.0) -> bytes:
         """Read until the other side closes; what a reset leaves of it."""
         found = b""
         async with asyncio.timeout(seconds):
@@ -71,7 +71,7 @@ class Wire:
 
     async def flood(self, block: bytes, most: int) -> tuple[int, bytes]:
         """Send `block` again and again until the other side closes: how many bytes, and what was answered."""
-        reading = asyncio.create_task(self.rest(30))
+        reading = asyncio.create_task(self.read_to_end(30))
         sent = 0
         while sent < most and not reading.done() and await self.send(block):
             sent += len(block)
@@ -80,19 +80,19 @@ class Wire:
             self.writer.transport.abort()
         return sent, await reading
 
-    async def exchange(self, data: bytes) -> Answer:
+    async def exchange(self, data: bytes) -> RawResponse:
         """Send, and read one response."""
         await self.send(data)
-        return await self.answer()
+        return await self.read_response()
 
 
 @contextlib.asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Wire]:
+async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
     """Open a connection, and make sure that it ends."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
-        yield Wire(reader, writer)
+        yield RawConnection(reader, writer)
     finally:
         writer.transport.abort()
 
@@ -110,7 +110,7 @@ def post(body: bytes, *headers: bytes, path: bytes = b"/v1/normalize-phone", key
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-def assert_problem(answer: Answer, status: int, code: str) -> None:
+def assert_problem(answer: RawResponse, status: int, code: str) -> None:
     """Hold that a server's own answer is a problem like any other, and the last one of its connection."""
     assert answer.status == status, answer
     problem = answer.json()

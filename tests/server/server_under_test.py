@@ -14,9 +14,9 @@ import uvicorn
 
 from otp_service.server.connections import ServerLimits
 from otp_service.server.http_protocol import HttpConnectionFactory
-from tests.service_process import Service
+from tests.service_process import ServiceProcess
 
-SECONDS = 1.0
+DEADLINE_SECONDS = 1.0
 """The head, body and write deadlines of `dev` here."""
 
 
@@ -25,31 +25,32 @@ KEEP_ALIVE_SECONDS = 2.0
 
 CONFIG = f"""
 [server]
-head_timeout_seconds = {SECONDS}
-body_timeout_seconds = {SECONDS}
-write_timeout_seconds = {SECONDS}
+head_timeout_seconds = {DEADLINE_SECONDS}
+body_timeout_seconds = {DEADLINE_SECONDS}
+write_timeout_seconds = {DEADLINE_SECONDS}
 keep_alive_seconds = {KEEP_ALIVE_SECONDS}
 """
 
 
-Served = Callable[..., AbstractAsyncContextManager[str]]
+ServeApp = Callable[..., AbstractAsyncContextManager[str]]
 
 
-def written(folder: Path, config: str = CONFIG) -> Path:
+def write_config(folder: Path, config: str = CONFIG) -> Path:
     """Write a config down."""
     path = folder / "server.toml"
     path.write_text(config, encoding="utf-8")
     return path
 
 
-def address(service: Service) -> str:
+def address_in_log(service: ServiceProcess) -> str:
     """Read from the log where a service listens; empty until it does."""
     found = re.search(r"^(http://127\.0\.0\.1:\d+)", service.log, re.MULTILINE)
     return found[1] if found else ""
 
 
 @contextlib.asynccontextmanager
-async def _served(app: Any, **limits: Any) -> AsyncIterator[str]:
+async def serve_app(app: Any, **limits: Any) -> AsyncIterator[str]:
+    """Serve an application within `limits` in this process; its URL."""
     connections: Any = HttpConnectionFactory(ServerLimits(**limits))
     config = uvicorn.Config(app, port=0, http=connections, lifespan="off", ws="none", log_config=None)
     server = uvicorn.Server(config)

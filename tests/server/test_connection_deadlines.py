@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.server.raw_http_client import LIVEZ, PHONE, Wire, assert_problem, connected, post
-from tests.server.server_under_test import KEEP_ALIVE_SECONDS, SECONDS, Served
+from tests.server.raw_http_client import LIVEZ, PHONE, RawConnection, assert_problem, post, raw_connection
+from tests.server.server_under_test import DEADLINE_SECONDS, KEEP_ALIVE_SECONDS, ServeApp
 
 SLACK = 2.0
 """Seconds that a busy machine may be late."""
@@ -25,7 +25,7 @@ def takes(seconds: float) -> Iterator[None]:
     assert seconds - 0.1 <= time.monotonic() - started <= seconds + SLACK
 
 
-async def trickle(wire: Wire, data: bytes) -> None:
+async def trickle(wire: RawConnection, data: bytes) -> None:
     """Send a byte every 50 ms."""
     for place in range(len(data)):
         if not await wire.send(data[place : place + 1]):
@@ -35,53 +35,53 @@ async def trickle(wire: Wire, data: bytes) -> None:
 
 async def test_c15_a_silent_connection(url: str) -> None:
     """C15: a connection that says nothing is closed without an answer when a head would be due."""
-    async with connected(url) as wire:
-        with takes(SECONDS):
-            assert await wire.rest() == b""
+    async with raw_connection(url) as wire:
+        with takes(DEADLINE_SECONDS):
+            assert await wire.read_to_end() == b""
 
 
 async def test_c15_half_a_head(url: str) -> None:
     """C15: half a head is 408 when it is due, on a new connection and on one that was used."""
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         for _ in range(2):
             assert (await wire.exchange(LIVEZ)).status == 200
-        with takes(SECONDS):
+        with takes(DEADLINE_SECONDS):
             assert_problem(await wire.exchange(LIVEZ[:-1]), 408, "request_timeout")
-        assert await wire.rest() == b""
-    async with connected(url) as wire:
-        await asyncio.sleep(SECONDS / 2)
-        with takes(SECONDS / 2):  # counted from the opening
+        assert await wire.read_to_end() == b""
+    async with raw_connection(url) as wire:
+        await asyncio.sleep(DEADLINE_SECONDS / 2)
+        with takes(DEADLINE_SECONDS / 2):  # counted from the opening
             assert_problem(await wire.exchange(LIVEZ[:10]), 408, "request_timeout")
 
 
 @pytest.mark.parametrize("key", [b"dev-key", b"wrong-key"])
 async def test_c15_half_a_body(url: str, key: bytes) -> None:
     """C15: half a body is 408 when it is due, whatever the key is."""
-    async with connected(url) as wire:
-        with takes(SECONDS):
+    async with raw_connection(url) as wire:
+        with takes(DEADLINE_SECONDS):
             assert_problem(await wire.exchange(post(PHONE, key=key)[:-1]), 408, "request_timeout")
-        assert await wire.rest() == b""
+        assert await wire.read_to_end() == b""
 
 
 @pytest.mark.parametrize("start", [LIVEZ[:10], post(PHONE)[: -len(PHONE)], LIVEZ + LIVEZ[:10]])
 async def test_a_trickle_gains_no_time(url: str, start: bytes) -> None:
     """A head or a body that comes byte by byte is due as any other."""
-    async with connected(url) as wire:
-        with takes(SECONDS):
+    async with raw_connection(url) as wire:
+        with takes(DEADLINE_SECONDS):
             await wire.send(start)
             task = asyncio.create_task(trickle(wire, b" " * 200))
-            answered = await wire.rest()
+            answered = await wire.read_to_end()
         assert b"HTTP/1.1 408" in answered
         await task
 
 
 async def test_an_idle_connection(url: str) -> None:
     """A connection is kept for as long as configured, and closed then; empty lines do not count as a request."""
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         assert (await wire.exchange(LIVEZ)).status == 200
         await wire.send(b"\r\n")
         with takes(KEEP_ALIVE_SECONDS):
-            assert await wire.rest() == b""
+            assert await wire.read_to_end() == b""
 
 
 async def _long(_scope: Any, _receive: Any, send: Any) -> None:
@@ -96,9 +96,9 @@ async def _short(_scope: Any, _receive: Any, send: Any) -> None:
 
 
 @pytest.mark.parametrize("app", [_long, _short])
-async def test_answers_that_are_not_read(served: Served, app: Any) -> None:
+async def test_answers_that_are_not_read(served: ServeApp, app: Any) -> None:
     """Who asks and does not read is dropped when the answer was due to be read."""
-    async with served(app, write_seconds=0.5) as url, connected(url) as wire:
+    async with served(app, write_seconds=0.5) as url, raw_connection(url) as wire:
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
         with takes(0.5):
             while await wire.send(LIVEZ * 1000):

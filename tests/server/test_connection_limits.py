@@ -13,9 +13,9 @@ import pytest
 
 from otp_service.server.connections import MAX_BUFFERED_BYTES, Phase
 from otp_service.server.http_protocol import HttpConnection
-from tests.server.raw_http_client import CLOSING, LIVEZ, PHONE, Wire, assert_problem, connected, post
-from tests.server.server_under_test import Served
-from tests.service_process import Service
+from tests.server.raw_http_client import CLOSING, LIVEZ, PHONE, RawConnection, assert_problem, post, raw_connection
+from tests.server.server_under_test import ServeApp
+from tests.service_process import ServiceProcess
 
 
 async def _livez(_scope: Any, receive: Any, send: Any) -> None:
@@ -25,7 +25,7 @@ async def _livez(_scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"{}"})
 
 
-async def test_an_answer_outlives_its_connection(served: Served) -> None:
+async def test_an_answer_outlives_its_connection(served: ServeApp) -> None:
     """An answer that was written the moment before its connection has to go is read all the same."""
 
     async def and_evicts(scope: Any, receive: Any, send: Any) -> None:
@@ -34,18 +34,18 @@ async def test_an_answer_outlives_its_connection(served: Served) -> None:
         assert connection.phase is Phase.IDLE
         connection.evict()
 
-    async with served(and_evicts) as url, connected(url) as wire:
+    async with served(and_evicts) as url, raw_connection(url) as wire:
         assert (await wire.exchange(LIVEZ)).status == 200
-        assert await wire.rest() == b""
+        assert await wire.read_to_end() == b""
 
 
 @contextlib.asynccontextmanager
-async def many(url: str, count: int, data: bytes) -> AsyncIterator[list[Wire]]:
+async def many(url: str, count: int, data: bytes) -> AsyncIterator[list[RawConnection]]:
     """Open connections that send something and then wait."""
     async with contextlib.AsyncExitStack() as stack:
         wires = []
         for _ in range(count):
-            wires.append(await stack.enter_async_context(connected(url)))
+            wires.append(await stack.enter_async_context(raw_connection(url)))
             await wires[-1].send(data)
         yield wires
 
@@ -54,21 +54,21 @@ WAITING = {"silent": b"", "half a head": LIVEZ[:20], "half a body": post(PHONE)[
 
 
 @pytest.mark.parametrize("name", WAITING)
-async def test_the_one_that_waits_longest_goes(served: Served, name: str) -> None:
+async def test_the_one_that_waits_longest_goes(served: ServeApp, name: str) -> None:
     """A new connection is served at the limit, in place of the oldest that waits; the others stay."""
     async with served(_livez, max_connections=10) as url, many(url, 10, WAITING[name]) as wires:
         if name == "idle":
-            assert [(await wire.answer()).status for wire in wires] == [200] * 10
+            assert [(await wire.read_response()).status for wire in wires] == [200] * 10
         for _ in range(3):
-            async with connected(url) as wire:
+            async with raw_connection(url) as wire:
                 assert (await wire.exchange(CLOSING)).status == 200
-        gone = await wires[0].rest()
+        gone = await wires[0].read_to_end()
         assert gone.startswith(b"HTTP/1.1 503") if "half" in name else gone == b""
         with pytest.raises(TimeoutError):
-            await wires[9].rest(0.1)
+            await wires[9].read_to_end(0.1)
 
 
-async def test_who_is_being_answered_stays(served: Served) -> None:
+async def test_who_is_being_answered_stays(served: ServeApp) -> None:
     """When every connection has a request under way, a new one is 503, and those are answered."""
     go = asyncio.Event()
 
@@ -78,21 +78,21 @@ async def test_who_is_being_answered_stays(served: Served) -> None:
 
     async with served(waits, max_connections=10) as url, many(url, 10, LIVEZ) as wires:
         for _ in range(30):
-            async with connected(url) as wire:
+            async with raw_connection(url) as wire:
                 answer = await wire.exchange(LIVEZ)
                 assert_problem(answer, 503, "overloaded")
                 assert (answer.headers["retry-after"], answer.json()["retry_after"]) == ("1", 1)
-                assert await wire.rest() == b""
+                assert await wire.read_to_end() == b""
         go.set()
-        assert [(await wire.answer()).status for wire in wires] == [200] * 10
+        assert [(await wire.read_response()).status for wire in wires] == [200] * 10
 
 
-async def test_memory_of_what_is_not_complete(served: Served) -> None:
+async def test_memory_of_what_is_not_complete(served: ServeApp) -> None:
     """Those who have sent most of a request and not its end go when all together keep too much; a small one stays."""
     size = 60_000
     most = MAX_BUFFERED_BYTES // size
     body = post(b" " * size)[:-1]
-    async with served(_livez) as url, connected(url) as small:
+    async with served(_livez) as url, raw_connection(url) as small:
         await small.send(LIVEZ[:-1])
         async with many(url, most + 20, body) as wires:
             for _ in range(20):
@@ -101,19 +101,19 @@ async def test_memory_of_what_is_not_complete(served: Served) -> None:
             gone = 0
             for wire in wires:
                 with contextlib.suppress(TimeoutError):
-                    gone += (await wire.rest(0.001)).startswith(b"HTTP/1.1 503")
+                    gone += (await wire.read_to_end(0.001)).startswith(b"HTTP/1.1 503")
             assert 20 <= gone <= 60
 
 
 @pytest.mark.parametrize("name", ["silent", "half a head", "half a body", "idle"])
 async def test_few_file_descriptors(tmp_path: Path, name: str) -> None:
     """With `ulimit -n 128` and 160 connections that wait, /livez and honest requests are answered, every one."""
-    service = Service(tmp_path, "dev", "--port", "0", descriptors=128)
+    service = ServiceProcess(tmp_path, "dev", "--port", "0", descriptors=128)
     try:
         url = await service.ready()
         async with many(url, 160, WAITING[name]):
             for _ in range(20):
-                async with connected(url) as wire:
+                async with raw_connection(url) as wire:
                     assert (await wire.exchange(LIVEZ)).status == 200
                     assert (await wire.exchange(post(PHONE))).status == 200
         assert "few_file_descriptors" in service.log
@@ -122,19 +122,19 @@ async def test_few_file_descriptors(tmp_path: Path, name: str) -> None:
         service.end()
 
 
-async def test_a_connection_that_has_ended_leaves_nothing(served: Served) -> None:
+async def test_a_connection_that_has_ended_leaves_nothing(served: ServeApp) -> None:
     """Its memory is free at once, without the garbage collector, however it ended."""
     gc.collect()
     gc.disable()
     try:
         async with served(_livez, head_seconds=0.2, body_seconds=0.2) as url:
             for data in (LIVEZ, LIVEZ * 3, post(b"a" * 100_000)):
-                async with connected(url) as wire:  # ended by the caller
+                async with raw_connection(url) as wire:  # ended by the caller
                     assert (await wire.exchange(data)).status == 200
             for data in (b"", LIVEZ[:20], post(PHONE)[:-1], CLOSING, b"NOT HTTP\r\n\r\n"):
-                async with connected(url) as wire:  # ended by us
+                async with raw_connection(url) as wire:  # ended by us
                     await wire.send(data)
-                    await wire.rest()
+                    await wire.read_to_end()
             await asyncio.sleep(0.1)
             left = [found for found in gc.get_objects() if isinstance(found, HttpConnection)]
     finally:

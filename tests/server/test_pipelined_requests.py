@@ -6,8 +6,8 @@ import asyncio
 import contextvars
 from typing import Any, Final
 
-from tests.server.raw_http_client import CHUNKED, CLOSING, LIVEZ, PHONE, assert_problem, connected, post
-from tests.server.server_under_test import Served
+from tests.server.raw_http_client import CHUNKED, CLOSING, LIVEZ, PHONE, assert_problem, post, raw_connection
+from tests.server.server_under_test import ServeApp
 
 SEEN: Final = contextvars.ContextVar("SEEN", default=b"nothing")
 
@@ -19,48 +19,48 @@ async def _remembers(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def test_requests_have_nothing_in_common(served: Served) -> None:
+async def test_requests_have_nothing_in_common(served: ServeApp) -> None:
     """What one request binds to its log lines is not seen by the next one of its connection."""
-    async with served(_remembers) as url, connected(url) as wire:
+    async with served(_remembers) as url, raw_connection(url) as wire:
         await wire.send(LIVEZ * 3)
-        assert [(await wire.answer()).body for _ in range(3)] == [b"nothing"] * 3
+        assert [(await wire.read_response()).body for _ in range(3)] == [b"nothing"] * 3
 
 
 async def test_many_requests_at_once(url: str) -> None:
     """500 requests in one piece have 500 answers, in order."""
     phones = [b"0812101%05d" % number for number in range(500)]
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         await wire.send(b"".join(post(b'{"phone": "%b"}' % phone) for phone in phones))
         for phone in phones:
-            answer = await wire.answer()
+            answer = await wire.read_response()
             assert (answer.status, answer.json()["e164"]) == (200, "+62" + phone.decode()[1:])
         assert (await wire.exchange(CLOSING)).status == 200
-        assert await wire.rest() == b""
+        assert await wire.read_to_end() == b""
 
 
 async def test_requests_of_the_smallest_form(url: str) -> None:
     """1,500 requests of 23 bytes in one piece are answered, each."""
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         sending = asyncio.create_task(wire.send(b"GET /livez HTTP/1.1\r\n\r\n" * 1500))
         for _ in range(1500):
-            assert (await wire.answer()).status == 200
+            assert (await wire.read_response()).status == 200
         assert await sending
 
 
 async def test_a_mistake_does_not_get_between(url: str) -> None:
     """What follows good requests and is none is 400 after their answers, and the connection ends."""
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         await wire.send(post(PHONE) + LIVEZ + b"NOT HTTP\r\n\r\n" + LIVEZ)
-        assert (await wire.answer()).json()["e164"] == "+6281210100055"
-        assert (await wire.answer()).status == 200
-        assert_problem(await wire.answer(), 400, "request_malformed")
-        assert await wire.rest() == b""
+        assert (await wire.read_response()).json()["e164"] == "+6281210100055"
+        assert (await wire.read_response()).status == 200
+        assert_problem(await wire.read_response(), 400, "request_malformed")
+        assert await wire.read_to_end() == b""
 
 
 async def test_half_of_the_next_request(url: str) -> None:
     """A request that is cut anywhere, behind another one, is answered when its rest arrives."""
     second = post(PHONE)
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         for cut in range(1, len(second), 11):
             assert (await wire.exchange(LIVEZ + second[:cut])).status == 200
             assert (await wire.exchange(second[cut:])).status == 200
@@ -68,19 +68,19 @@ async def test_half_of_the_next_request(url: str) -> None:
 
 async def test_a_caller_that_sends_no_more(url: str) -> None:
     """Who closes its half after several requests gets every answer."""
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         await wire.send((post(PHONE) + LIVEZ) * 20)
         wire.writer.write_eof()
         for _ in range(40):
-            assert (await wire.answer()).status == 200
-        assert await wire.rest() == b""
+            assert (await wire.read_response()).status == 200
+        assert await wire.read_to_end() == b""
 
 
 async def test_behind_a_chunked_body(url: str) -> None:
     """What follows a chunked body at once is not answered: the connection ends cleanly after the first answer."""
     body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(PHONE), PHONE)
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         await wire.send((CHUNKED + body) * 100)
-        answer = await wire.answer()
+        answer = await wire.read_response()
         assert (answer.status, answer.headers["connection"]) == (200, "close")
-        assert await wire.rest() == b""
+        assert await wire.read_to_end() == b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.raw_http_client import CHUNKED, LIVEZ, PHONE, assert_problem, connected, post
+from tests.server.raw_http_client import CHUNKED, LIVEZ, PHONE, assert_problem, post, raw_connection
 
 
 def chunks(body: bytes, size: int = 1) -> bytes:
@@ -17,7 +17,7 @@ def chunks(body: bytes, size: int = 1) -> bytes:
 async def test_chunks_are_served(url: str, size: int) -> None:
     """A body of 64 KiB is served in chunks of any size, and the connection goes on."""
     body = PHONE + b" " * (65_536 - len(PHONE))
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         for _ in range(2):
             answer = await wire.exchange(CHUNKED + chunks(body, size) + b"0\r\n\r\n")
             assert (answer.status, answer.json()["e164"]) == (200, "+6281210100055")
@@ -26,7 +26,7 @@ async def test_chunks_are_served(url: str, size: int) -> None:
 async def test_trailers_are_no_headers(url: str) -> None:
     """A trailer is overlooked: a key that stands there is not seen, and the connection goes on."""
     keyless = CHUNKED.replace(b"Authorization: Bearer dev-key\r\n", b"")
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         answer = await wire.exchange(keyless + chunks(PHONE, 9) + b"0\r\nAuthorization: Bearer dev-key\r\n\r\n")
         assert (answer.status, answer.json()["code"]) == (401, "key_missing")
         assert (await wire.exchange(CHUNKED + chunks(PHONE, 9) + b"0\r\n" + b"X: 1\r\n" * 20 + b"\r\n")).status == 200
@@ -49,7 +49,7 @@ ENDLESS = {
 async def test_what_is_no_content_ends(url: str, name: str) -> None:
     """Whatever goes on without being content is answered and the connection ends."""
     start, endless = ENDLESS[name]
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         await wire.send(CHUNKED + start)
         sent, answer = await wire.flood(endless * 10, 5_000_000)
         assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 413"))
@@ -61,16 +61,16 @@ async def test_what_follows_a_413_is_not_read_for_ever(url: str, declared: bytes
     """A body that is too large is 413, and its sender finds the connection closed soon after."""
     head = CHUNKED.replace(b"Transfer-Encoding: chunked", declared)
     block = b"10000\r\n" + b" " * 65_536 + b"\r\n"
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         await wire.send(head)
         sent, answered = await wire.flood(block, 30_000_000)
         assert sent < 30_000_000
         assert answered.startswith(b"HTTP/1.1 413")
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         answer = await wire.exchange(head + block * 2)
         assert (answer.status, answer.json()["code"]) == (413, "body_too_large")
         assert answer.headers["connection"] == "close"
-        assert await wire.rest() == b""
+        assert await wire.read_to_end() == b""
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ async def test_what_follows_a_413_is_not_read_for_ever(url: str, declared: bytes
 )
 async def test_c20_two_lengths_are_refused(url: str, headers: tuple[bytes, ...]) -> None:
     """C20: a request whose length is said twice is 400, and nothing of it is taken for another request."""
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         await wire.send(post(PHONE, *headers) + LIVEZ)
-        assert_problem(await wire.answer(), 400, "request_malformed")
-        assert await wire.rest() == b""
+        assert_problem(await wire.read_response(), 400, "request_malformed")
+        assert await wire.read_to_end() == b""
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"xchunked", b"chunked, gzip", b"identity"])
 async def test_a_body_without_an_end_is_refused(url: str, coding: bytes) -> None:
     """A body that is not chunked last has no end that one could know: 400, and the application never sees it."""
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         await wire.send(CHUNKED.replace(b"chunked", coding) + PHONE)
-        assert_problem(await wire.answer(), 400, "request_malformed")
-        assert await wire.rest() == b""
+        assert_problem(await wire.read_response(), 400, "request_malformed")
+        assert await wire.read_to_end() == b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.raw_http_client import LIVEZ, PHONE, assert_problem, connected, post
+from tests.server.raw_http_client import LIVEZ, PHONE, assert_problem, post, raw_connection
 
 MAX_HEAD = 64 * 1024
 
@@ -18,24 +18,24 @@ def head_of(size: int) -> bytes:
 @pytest.mark.parametrize("piece", [MAX_HEAD + 10, 4096, 1021])
 async def test_a_head_has_64_kib(url: str, piece: int) -> None:
     """A head of 64 KiB is served, one byte more is 431, in whatever pieces it arrives, and each head counts alone."""
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         for size in (MAX_HEAD, MAX_HEAD):
             data = head_of(size)
             for start in range(0, size, piece):
                 await wire.send(data[start : start + piece])
-            assert (await wire.answer()).status == 200
+            assert (await wire.read_response()).status == 200
         data = head_of(MAX_HEAD + 1)
         for start in range(0, len(data), piece):
             await wire.send(data[start : start + piece])
-        assert_problem(await wire.answer(), 431, "headers_too_large")
-        assert await wire.rest() == b""
+        assert_problem(await wire.read_response(), 431, "headers_too_large")
+        assert await wire.read_to_end() == b""
 
 
 @pytest.mark.parametrize("size", [65_500, 65_536])
 async def test_c13_a_body_in_one_piece_with_its_head(url: str, size: int) -> None:
     """C13: a body of up to 64 KiB that arrives with its head at once is served, and so is the next request."""
     body = PHONE + b" " * (size - len(PHONE))
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         for _ in range(3):
             assert (await wire.exchange(post(body))).status == 200
         answer = await wire.exchange(post(body + b" " * (65_537 - size)))
@@ -45,7 +45,7 @@ async def test_c13_a_body_in_one_piece_with_its_head(url: str, size: int) -> Non
 async def test_headers_are_counted(url: str) -> None:
     """100 headers are served; one more is 431."""
     headers = b"X: 1\r\n" * 98
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         assert (await wire.exchange(LIVEZ[:-2] + headers + b"Y: 1\r\n\r\n")).status == 200
         assert_problem(await wire.exchange(LIVEZ[:-2] + headers + b"Y: 1\r\nZ: 1\r\n\r\n"), 431, "headers_too_large")
 
@@ -64,7 +64,7 @@ ENDLESS = {
 async def test_what_never_becomes_a_head_is_cut_off(url: str, name: str) -> None:
     """Whatever goes on without a head is answered, and the connection ends."""
     start, endless = ENDLESS[name]
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         await wire.send(start)
         sent, answer = await wire.flood(endless * 10, 5_000_000)
         assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
@@ -73,6 +73,6 @@ async def test_what_never_becomes_a_head_is_cut_off(url: str, name: str) -> None
 
 async def test_empty_lines_before_a_request(url: str) -> None:
     """A few are overlooked, as RFC 9112 asks."""
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         for start in (b"\r\n", b"\r\n\r\n\r\n"):
             assert (await wire.exchange(start + LIVEZ)).status == 200

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.server.raw_http_client import LIVEZ, PHONE, assert_problem, connected, post
-from tests.server.server_under_test import Served
+from tests.server.raw_http_client import LIVEZ, PHONE, assert_problem, post, raw_connection
+from tests.server.server_under_test import ServeApp
 
 NOT_HTTP = [
     b"NOT HTTP\r\n\r\n",
@@ -34,47 +34,47 @@ NOT_HTTP = [
 @pytest.mark.parametrize("data", NOT_HTTP)
 async def test_what_is_not_http(url: str, data: bytes) -> None:
     """It is a 400 of our form, once, and the connection ends."""
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         assert_problem(await wire.exchange(data), 400, "request_malformed")
-        assert await wire.rest() == b""
+        assert await wire.read_to_end() == b""
 
 
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"TLS/1.0"])
 async def test_an_upgrade_is_overlooked(url: str, upgrade: bytes) -> None:
     """A request that offers another protocol is served in this one, body and all, and so is the next one."""
     offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + upgrade, b"HTTP2-Settings: AAMAAABk")
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         for cut in (0, 100, 300, -10):
             data = post(PHONE, *offer)
             await wire.send(data[:cut])
             await asyncio.sleep(0.01)
             await wire.send(data[cut:] + LIVEZ)
-            answer = await wire.answer()
+            answer = await wire.read_response()
             assert (answer.status, answer.json()["e164"]) == (200, "+6281210100055")
-            assert (await wire.answer()).status == 200
+            assert (await wire.read_response()).status == 200
 
 
 async def test_expectations(url: str) -> None:
     """`100-continue` is answered before the body, but not for HTTP/1.0; a body that is too large is refused instead."""
     data = post(PHONE, b"Expect: 100-continue")
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         await wire.send(data[: -len(PHONE)])
         assert await wire.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         assert (await wire.exchange(PHONE)).status == 200
         too_large = data[: -len(PHONE)].replace(b"Length: %d" % len(PHONE), b"Length: 65537")
         await wire.send(too_large)
         assert (await wire.reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 413")
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         await wire.send(data.replace(b"HTTP/1.1", b"HTTP/1.0"))
-        assert (await wire.rest()).startswith(b"HTTP/1.1 200")
+        assert (await wire.read_to_end()).startswith(b"HTTP/1.1 200")
 
 
 async def test_http_1_0(url: str) -> None:
     """It is served, and the connection ends with the answer."""
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         answer = await wire.exchange(LIVEZ.replace(b"HTTP/1.1", b"HTTP/1.0"))
         assert (answer.status, answer.headers["connection"]) == (200, "close")
-        assert await wire.rest() == b""
+        assert await wire.read_to_end() == b""
 
 
 async def _fails(scope: Any, receive: Any, send: Any) -> None:
@@ -86,15 +86,15 @@ async def _fails(scope: Any, receive: Any, send: Any) -> None:
         raise ValueError("a secret")
 
 
-async def test_an_application_that_fails(served: Served) -> None:
+async def test_an_application_that_fails(served: ServeApp) -> None:
     """It is a 500 of our form that tells nothing; a response that has begun is cut off."""
     async with served(_fails) as url:
         for path in (b"/", b"/silent"):
-            async with connected(url) as wire:
+            async with raw_connection(url) as wire:
                 answer = await wire.exchange(b"GET %b HTTP/1.1\r\n\r\n" % path)
                 assert_problem(answer, 500, "internal_error")
                 assert b"secret" not in answer.body
-        async with connected(url) as wire:
+        async with raw_connection(url) as wire:
             await wire.send(b"GET /late HTTP/1.1\r\n\r\n" + LIVEZ)
-            assert (await wire.rest()).endswith((b"half", b""))
-            assert b"internal_error" not in await wire.rest()
+            assert (await wire.read_to_end()).endswith((b"half", b""))
+            assert b"internal_error" not in await wire.read_to_end()

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.server.raw_http_client import CHUNKED, CLOSING, LIVEZ, connected, rss_kib
-from tests.service_process import Service
+from tests.server.raw_http_client import CHUNKED, CLOSING, LIVEZ, raw_connection, rss_kib
+from tests.service_process import ServiceProcess
 
 MOST = 120_000_000
 GROWTH_KIB = 12_000
@@ -26,21 +26,21 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("name", STREAMS)
-async def test_streams_without_an_end(service: Service, url: str, name: str) -> None:
+async def test_streams_without_an_end(service: ServiceProcess, url: str, name: str) -> None:
     """120 MB of anything that is no request, over as many connections as that takes, leave the memory as it was."""
     start, block = STREAMS[name]
     before, sent = rss_kib(service.pid), 0
     while sent < MOST:
-        async with connected(url) as wire:
+        async with raw_connection(url) as wire:
             await wire.send(start)
             sent += (await wire.flood(block * (65_536 // len(block)), MOST))[0]
     assert rss_kib(service.pid) - before < GROWTH_KIB
 
 
-async def test_requests_that_nobody_waits_for(service: Service, url: str) -> None:
+async def test_requests_that_nobody_waits_for(service: ServiceProcess, url: str) -> None:
     """Requests that are sent without reading an answer are taken no faster than answers are: the sender waits."""
     before, sent = rss_kib(service.pid), 0
-    async with connected(url) as wire:
+    async with raw_connection(url) as wire:
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
         while sent < MOST and await wire.send(LIVEZ * 2000):
             sent += 2000 * len(LIVEZ)
@@ -48,14 +48,14 @@ async def test_requests_that_nobody_waits_for(service: Service, url: str) -> Non
     assert sent < MOST
 
 
-async def test_requests_in_many_pieces(service: Service, url: str) -> None:
+async def test_requests_in_many_pieces(service: ServiceProcess, url: str) -> None:
     """Ten connections that each send 3 MB of requests at once are answered, and the memory stays as it was."""
     before = rss_kib(service.pid)
 
     async def one() -> int:
-        async with connected(url) as wire:
+        async with raw_connection(url) as wire:
             sending = asyncio.create_task(wire.send(LIVEZ * 3000 + CLOSING))
-            answered = await wire.rest(60)
+            answered = await wire.read_to_end(60)
             await sending
             return answered.count(b"HTTP/1.1 200")
 

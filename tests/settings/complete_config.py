@@ -11,7 +11,7 @@ from otp_service.settings import parse
 KEY = base64.b64encode(bytes(range(32))).decode()
 
 
-DOCUMENT = """
+COMPLETE_CONFIG = """
 [server]
 port = 8000
 trusted_proxies = ["10.0.0.0/8"]
@@ -90,9 +90,9 @@ Edit = tuple[str, Any]
 """Where, and what is put there; None takes the key out (TOML has no null)."""
 
 
-def edit(*edits: Edit) -> dict[str, Any]:
+def edited_config(*edits: Edit) -> dict[str, Any]:
     """The config with these values put in (`("routes.0.providers", [])`), or taken out."""
-    document: Any = copy.deepcopy(parse(DOCUMENT))
+    document: Any = copy.deepcopy(parse(COMPLETE_CONFIG))
     for path, value in edits:
         *way, last = (int(part) if part.isdigit() else part for part in path.split("."))
         table = document

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from otp_service.settings import ConfigError, ConfigInvalid, Settings, load
-from tests.settings.complete_config import KEY, PASSWORD, Edit, edit
+from tests.settings.complete_config import KEY, PASSWORD, Edit, edited_config
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def mistakes(environ: dict[str, str]) -> Callable[..., tuple[ConfigError, ...]]:
 
     def found(*edits: Edit, **more: str) -> tuple[ConfigError, ...]:
         try:
-            load(edit(*edits), environ | more)
+            load(edited_config(*edits), environ | more)
         except ConfigInvalid as refusal:
             return refusal.errors
         return ()
@@ -43,7 +43,7 @@ def loaded(environ: dict[str, str]) -> Callable[..., Settings]:
     """The settings of the config with some edits."""
 
     def settings(*edits: Edit, **more: str) -> Settings:
-        return load(edit(*edits), environ | more)
+        return load(edited_config(*edits), environ | more)
 
     return settings
 

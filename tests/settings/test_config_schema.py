@@ -19,7 +19,7 @@ from otp_service.sandbox.config_writer import write_config
 from otp_service.sandbox.sandbox_config import sandbox_config, sandbox_gateways
 from otp_service.settings import build_json_schema, load
 from tests.helm.chart_value_cases import CONFIG
-from tests.settings.complete_config import edit
+from tests.settings.complete_config import edited_config
 from tests.settings.config_error_cases import ONE_ERROR
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +90,7 @@ def test_the_command_prints_the_schema() -> None:
 
 def test_a_config_with_every_provider_type_is_valid(validator: jsonschema_rs.Validator) -> None:
     """What `check-config` accepts, the schema accepts."""
-    assert errors(validator, edit()) == []
+    assert errors(validator, edited_config()) == []
 
 
 def test_the_examples_of_the_readme_are_valid(validator: jsonschema_rs.Validator) -> None:
@@ -123,7 +123,7 @@ def test_the_config_of_the_sandbox_is_valid(validator: jsonschema_rs.Validator, 
 def test_errors_are_refused_by_the_schema_too(validator: jsonschema_rs.Validator) -> None:
     """Unknown keys, types, bounds, enums and plain secrets are; cross-checks and secrets need `check-config`."""
     cases = [case for case in ONE_ERROR if not isinstance(case[0][1], datetime.date)]  # JSON has no dates
-    accepted = {path for one, path, _ in cases if validator.is_valid(edit(one))}
+    accepted = {path for one, path, _ in cases if validator.is_valid(edited_config(one))}
     assert accepted == ONLY_CHECK_CONFIG
 
 
@@ -145,7 +145,7 @@ def test_bad_keys_types_and_bounds(
     path: str,
 ) -> None:
     """Both refuse a key of another provider type, a wrong type, a value out of bounds and a plain secret."""
-    assert not validator.is_valid(edit(change))
+    assert not validator.is_valid(edited_config(change))
     assert [error.path for error in mistakes(change)] == [path]
 
 
@@ -153,7 +153,7 @@ def test_secrets_are_references(validator: jsonschema_rs.Validator) -> None:
     """The schema describes them so, and contains no value of one."""
     password = build_json_schema()["$defs"]["providers.eims"]["properties"]["password"]
     assert password["description"] == "env:NAME or file:/path"
-    assert validator.is_valid(edit(("providers.jakarta.password", "file:/run/secrets/password")))
+    assert validator.is_valid(edited_config(("providers.jakarta.password", "file:/run/secrets/password")))
 
 
 def test_defaults_are_those_of_the_model() -> None:

@@ -10,7 +10,7 @@ import pytest
 from otp_service.bootstrap import build_topology
 from otp_service.settings import ConfigError, Settings
 from tests.settings.complete_config import PASSWORD
-from tests.store.tls_proxy import Authority
+from tests.store.tls_proxy import CertificateAuthority
 
 Mistakes = Callable[..., tuple[ConfigError, ...]]
 SENTINEL = "rediss+sentinel://:server-pw@one:26379,two/mymaster"
@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_refused(mistakes: Mistakes, edits: list[tuple[str,
 
 def test_a_file_of_authorities(mistakes: Mistakes, tmp_path: Path) -> None:
     """One with certificates is taken, where TLS is spoken."""
-    file = ("redis.ca_file", str(Authority(tmp_path, "ours").file))
+    file = ("redis.ca_file", str(CertificateAuthority(tmp_path, "ours").file))
     for url in ("rediss://one", "rediss+cluster://one", SENTINEL):
         assert mistakes(file, REDIS_URL=url) == ()
     for url in ("redis://one", "redis+sentinel://one/m", "unix:///s"):

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.providers.eims.config import EimsConfig
 from otp_service.settings import ConfigError, ConfigInvalid, Settings, load_file
-from tests.settings.complete_config import DOCUMENT
+from tests.settings.complete_config import COMPLETE_CONFIG
 
 Mistakes = Callable[..., tuple[ConfigError, ...]]
 Loaded = Callable[..., Settings]
@@ -178,7 +178,7 @@ def test_another_encoding_is_named(
 
 def test_a_config_with_a_bom(tmp_path: Path, environ: dict[str, str]) -> None:
     """Windows editors write one in front of UTF-8."""
-    (tmp_path / "otp.toml").write_bytes(codecs.BOM_UTF8 + DOCUMENT.replace("\n", "\r\n").encode())
+    (tmp_path / "otp.toml").write_bytes(codecs.BOM_UTF8 + COMPLETE_CONFIG.replace("\n", "\r\n").encode())
     assert load_file(tmp_path / "otp.toml", environ).server.port == 8000
 
 

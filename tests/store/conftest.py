@@ -9,7 +9,7 @@ import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.scripts import override_clock
-from tests.store.replica_store import STILL_CLOCK, Replicas, Store
+from tests.store.replica_store import STILL_CLOCK, ReplicaFactory, Store
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def _still_clock() -> Iterator[None]:
 
 
 @pytest.fixture
-async def replicas(server: EmbeddedServer) -> AsyncIterator[Replicas]:
+async def make_replicas(server: EmbeddedServer) -> AsyncIterator[ReplicaFactory]:
     """Make stores on one server, each with connections of its own."""
     async with contextlib.AsyncExitStack() as stack:
 
@@ -34,8 +34,8 @@ async def replicas(server: EmbeddedServer) -> AsyncIterator[Replicas]:
 
 
 @pytest.fixture
-async def store(_still_clock: None, replicas: Replicas) -> Store:
+async def store(_still_clock: None, make_replicas: ReplicaFactory) -> Store:
     """One empty store whose clock stands still."""
-    [store] = replicas(1)
+    [store] = make_replicas(1)
     await store.stop_clock()
     return store

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 
-class Proxy:
+class LossyProxy:
     """Pass bytes on between a unix socket of ours and the server's."""
 
     def __init__(self, path: Path, target: str) -> None:
@@ -20,7 +20,7 @@ class Proxy:
         self._target = target
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Proxy]:
+    async def running(self) -> AsyncIterator[LossyProxy]:
         """Serve until the end of the context."""
         server = await asyncio.start_unix_server(self._serve, self._path)
         try:

@@ -27,14 +27,14 @@ def fits(events: Iterable[int], windows: Sequence[Window], at: int) -> bool:
     return all(sum(at - window.seconds * 1000 < e <= at for e in events) < window.count for window in windows)
 
 
-def wait_of(events: Sequence[int], windows: Sequence[Window], now: int) -> int:
+def wait_for_next(events: Sequence[int], windows: Sequence[Window], now: int) -> int:
     """Say how long until one more event fits: at some event's leaving of some window."""
     leavings = (event + window.seconds * 1000 for event in events for window in windows)
     return min(at - now for at in {now, *leavings} if at >= now and fits(events, windows, at))
 
 
 @dataclass(eq=False)
-class Proof:
+class ModelVerification:
     """One verification, as the model sees it."""
 
     tenant: str
@@ -58,7 +58,7 @@ class Proof:
 
 
 @dataclass(eq=False)
-class Send:
+class ModelSend:
     """A send that was reserved; `running` until it is started or released. The rest is what its release restores."""
 
     chain: Chain
@@ -69,7 +69,7 @@ class Send:
 
 
 @dataclass
-class Row:
+class FailureCount:
     """One tenant's wrong codes since its last success: how many, the verifications exhausted, and the wait's end."""
 
     failures: int = 0
@@ -78,7 +78,7 @@ class Row:
 
 
 @dataclass
-class Model:
+class RecipientModel:
     """One recipient: what it may do, and what every verb must answer."""
 
     policy: SendPolicy
@@ -86,15 +86,15 @@ class Model:
     now: int
     sends: list[int] = field(default_factory=list)
     failures: dict[str, list[int]] = field(default_factory=dict)
-    rows: dict[str, Row] = field(default_factory=dict)
-    chains: dict[Chain, list[Send]] = field(default_factory=dict)
+    rows: dict[str, FailureCount] = field(default_factory=dict)
+    chains: dict[Chain, list[ModelSend]] = field(default_factory=dict)
     ends: dict[Chain, int] = field(default_factory=dict)
     lasts: dict[Chain, int | None] = field(default_factory=dict)
-    proofs: list[Proof] = field(default_factory=list)
+    proofs: list[ModelVerification] = field(default_factory=list)
 
     def send_wait(self, chain: Chain) -> tuple[int, Reason, str | None]:
         """Say what keeps the chain's next send waiting longest."""
-        policy, waits = self.policy, [(wait_of(self.sends, self.policy.recipient, self.now), 2, "recipient")]
+        policy, waits = self.policy, [(wait_for_next(self.sends, self.policy.recipient, self.now), 2, "recipient")]
         if self.ends.get(chain, 0) > self.now and len(self.chains[chain]) >= policy.max_sends:
             waits.append((self.ends[chain] - self.now, 1, "max_sends"))
         if (last := self.lasts.get(chain)) is not None:
@@ -102,9 +102,9 @@ class Model:
         wait, _, name = max(waits)
         return (wait, Reason.RESEND_TOO_SOON, None) if name == "cooldown" else (wait, Reason.RATE_LIMITED, name)
 
-    def row(self, tenant: str) -> Row:
+    def row(self, tenant: str) -> FailureCount:
         """Give the tenant's wrong codes in a row."""
-        return self.rows.setdefault(tenant, Row())
+        return self.rows.setdefault(tenant, FailureCount())
 
     def disabled(self, tenant: str) -> bool:
         """Say whether only an operator can unlock the recipient."""
@@ -112,7 +112,7 @@ class Model:
 
     def locked(self, tenant: str) -> int:
         """Say how long failures lock the recipient for a tenant."""
-        return wait_of(self.failures.get(tenant, []), self.policy.recipient_failures, self.now)
+        return wait_for_next(self.failures.get(tenant, []), self.policy.recipient_failures, self.now)
 
     def denied(self, chain: Chain) -> Denied | None:
         """Say why a send is not admitted now."""
@@ -126,19 +126,19 @@ class Model:
             return Denied(Reason.RECIPIENT_LOCKED, max(row_wait, wait))
         return Denied(reason, wait, limit) if wait > 0 else None
 
-    def request(self, chain: Chain) -> Denied | Send:
+    def request(self, chain: Chain) -> Denied | ModelSend:
         """Ask for a send: denied, or reserved."""
         if denied := self.denied(chain):
             return denied
         if self.ends.get(chain, 0) <= self.now:
             self.chains[chain] = []
-        send = Send(chain, self.now, self.lasts.get(chain), self.ends.get(chain, 0))
+        send = ModelSend(chain, self.now, self.lasts.get(chain), self.ends.get(chain, 0))
         self.sends.append(self.now)
         self.chains[chain].append(send)
         self.lasts[chain], self.ends[chain] = self.now, self.now + self.policy.ttl_seconds * 1000
         return send
 
-    def start(self, send: Send) -> None:
+    def start(self, send: ModelSend) -> None:
         """Start what was reserved; the one before it is superseded."""
         chain, send.running = send.chain, False
         for proof in self.proofs:
@@ -146,9 +146,9 @@ class Model:
                 proof.end(VerificationStatus.SUPERSEDED, self.now)
         expires = send.at + self.policy.ttl_seconds * 1000
         self.ends[chain] = max(self.ends[chain], expires)
-        self.proofs.append(Proof(chain[0], chain, expires, self.max_attempts))
+        self.proofs.append(ModelVerification(chain[0], chain, expires, self.max_attempts))
 
-    def release(self, send: Send) -> None:
+    def release(self, send: ModelSend) -> None:
         """Give a send back: its cooldown too, if no later one was reserved."""
         chain = send.chain
         self.sends.remove(send.at)
@@ -156,7 +156,9 @@ class Model:
         if self.lasts[chain] == send.at:
             self.lasts[chain], self.ends[chain] = send.last_before, send.ends_before
 
-    def spend(self, proof: Proof, tenant: str) -> NotFound | RecipientLocked | AttemptsExhausted | AlreadyEnded | int:
+    def spend(
+        self, proof: ModelVerification, tenant: str
+    ) -> NotFound | RecipientLocked | AttemptsExhausted | AlreadyEnded | int:
         """Pay for a guess: why not, or the attempts that are left."""
         status = proof.status_at(self.now)
         if status is None or proof.tenant != tenant:
@@ -187,7 +189,7 @@ class Model:
             row.exhausted += 1
             row.ends = max(row.ends, self.now + min(wait, lockout.longest_seconds) * 1000)
 
-    def consume(self, proof: Proof) -> None:
+    def consume(self, proof: ModelVerification) -> None:
         """Make the success of a guess that was just paid for; what runs goes on, in a new chain."""
         proof.end(VerificationStatus.VERIFIED, self.now)
         self.forget(proof.tenant)
@@ -208,7 +210,7 @@ class Model:
         self.forget(tenant)
         return Unlocked(locked, row.failures)
 
-    def cancel(self, proof: Proof, tenant: str) -> VerificationStatus | None:
+    def cancel(self, proof: ModelVerification, tenant: str) -> VerificationStatus | None:
         """End it if it is pending; say how it stands."""
         status = proof.status_at(self.now)
         if status is None or proof.tenant != tenant:

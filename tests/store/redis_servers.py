@@ -20,7 +20,7 @@ MASTER: Final = "otp"
 START_SECONDS: Final = 10.0
 
 
-class Server:
+class RedisServer:
     """One server process with a folder of its own; it can be killed and started again with the same options."""
 
     def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
@@ -72,7 +72,7 @@ class Server:
         self.process.wait()
 
 
-class Sentinel(Server):
+class SentinelServer(RedisServer):
     """One that watches a primary; it writes its findings into its config file."""
 
     def __init__(self, folder: Path, port: int, primary: int) -> None:
@@ -113,13 +113,13 @@ def folder_of(parent: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[list[Server]]:
+def cluster() -> Iterator[list[RedisServer]]:
     """Run three primaries that share the slots, and a replica of the first."""
     ports = free_ports(8)
     with folders() as parent, contextlib.ExitStack() as stack:
         nodes = [
             stack.enter_context(
-                Server(
+                RedisServer(
                     folder_of(parent, f"n{n}"),
                     *("--cluster-enabled", "yes", "--cluster-port", str(ports[n + 4])),
                     *("--cluster-node-timeout", "500", "--cluster-require-full-coverage", "no"),
@@ -136,37 +136,41 @@ def cluster() -> Iterator[list[Server]]:
         for node in nodes[1:]:
             node.ask("CLUSTER", "MEET", HOST, str(ports[0]), str(ports[4]))
         for node in nodes:
-            wait_until("cluster_known_nodes:4", node, "CLUSTER", "INFO")
-            wait_until("cluster_state:ok", node, "CLUSTER", "INFO")
+            wait_for_reply("cluster_known_nodes:4", node, "CLUSTER", "INFO")
+            wait_for_reply("cluster_state:ok", node, "CLUSTER", "INFO")
         nodes[3].ask("CLUSTER", "REPLICATE", node_id(nodes[0]))
-        wait_until("connected_slaves:1", nodes[0], "INFO", "replication")
-        wait_until("slave", nodes[1], "CLUSTER", "NODES")
+        wait_for_reply("connected_slaves:1", nodes[0], "INFO", "replication")
+        wait_for_reply("slave", nodes[1], "CLUSTER", "NODES")
         yield nodes
 
 
-def node_id(node: Server) -> str:
+def node_id(node: RedisServer) -> str:
     """Name a node of a cluster."""
     return node.ask("CLUSTER", "MYID").split()[-1]
 
 
 @contextlib.contextmanager
-def sentinels() -> Iterator[tuple[list[Server], list[Sentinel]]]:
+def sentinels() -> Iterator[tuple[list[RedisServer], list[SentinelServer]]]:
     """Run a primary with a replica, and three Sentinels that watch them."""
     ports = free_ports(5)
     with folders() as parent, contextlib.ExitStack() as stack:
-        primary = stack.enter_context(Server(folder_of(parent, "a"), "--repl-diskless-sync-delay", "0", port=ports[0]))
-        replica = stack.enter_context(
-            Server(folder_of(parent, "b"), "--replicaof", f"{HOST} {ports[0]}", port=ports[1])
+        primary = stack.enter_context(
+            RedisServer(folder_of(parent, "a"), "--repl-diskless-sync-delay", "0", port=ports[0])
         )
-        wait_until("state=online", primary, "INFO", "replication")
-        watchers = [stack.enter_context(Sentinel(folder_of(parent, f"s{port}"), port, ports[0])) for port in ports[2:]]
+        replica = stack.enter_context(
+            RedisServer(folder_of(parent, "b"), "--replicaof", f"{HOST} {ports[0]}", port=ports[1])
+        )
+        wait_for_reply("state=online", primary, "INFO", "replication")
+        watchers = [
+            stack.enter_context(SentinelServer(folder_of(parent, f"s{port}"), port, ports[0])) for port in ports[2:]
+        ]
         for watcher in watchers:
-            wait_until("num-other-sentinels\r\n$1\r\n2", watcher, "SENTINEL", "MASTER", MASTER)
-            wait_until("num-slaves\r\n$1\r\n1", watcher, "SENTINEL", "MASTER", MASTER)
+            wait_for_reply("num-other-sentinels\r\n$1\r\n2", watcher, "SENTINEL", "MASTER", MASTER)
+            wait_for_reply("num-slaves\r\n$1\r\n1", watcher, "SENTINEL", "MASTER", MASTER)
         yield [primary, replica], watchers
 
 
-def wait_until(answer: str, server: Server, *words: str) -> None:
+def wait_for_reply(answer: str, server: RedisServer, *words: str) -> None:
     """Ask until the answer holds `answer`."""
     deadline = time.monotonic() + START_SECONDS
     while answer not in server.ask(*words):

@@ -140,14 +140,14 @@ class Store:
         entries, _, _ = await self.outbox.claim()
         return entries
 
-    async def take(self, keyed_hash: str, *windows: Window) -> Sequence[Any]:
+    async def acquire_limit(self, keyed_hash: str, *windows: Window) -> Sequence[Any]:
         """Take one event of a limit, by its script."""
         [reply] = await self.topology.send(
             [ScriptCall(script("rate_limit_acquire"), (limit_key("x", keyed_hash),), (encode_windows(windows),))]
         )
         return list(reply)
 
-    async def untake(self, keyed_hash: str, moment: int) -> bytes:
+    async def release_limit(self, keyed_hash: str, moment: int) -> bytes:
         """Give it back."""
         [reply] = await self.topology.send(
             [ScriptCall(script("rate_limit_release"), (limit_key("x", keyed_hash),), (moment,))]
@@ -216,4 +216,4 @@ def policy(**changes: Any) -> SendPolicy:
     return replace(POLICY, **changes)
 
 
-Replicas = Callable[[int], list[Store]]
+ReplicaFactory = Callable[[int], list[Store]]

@@ -24,7 +24,7 @@ from otp_service.store import verifications
 from otp_service.store.keys import Partition, ProviderKeys, partition_of_id
 from otp_service.store.scripts import override_clock
 from tests.running_service import CHEAP_HASH, lifespan
-from tests.store.redis_servers import HOST, SLOTS, Server, cluster
+from tests.store.redis_servers import HOST, SLOTS, RedisServer, cluster
 
 REQUESTS = 36
 SHARE = SLOTS // 3 + 1
@@ -47,7 +47,7 @@ def provider_on(node: int) -> str:
     return next(name for name in (f"gw{n}" for n in range(100)) if node_of(ProviderKeys(name).circuit) == node)
 
 
-def config(nodes: list[Server]) -> Settings:
+def config(nodes: list[RedisServer]) -> Settings:
     """Configure a service on the cluster, whose only provider's state is on the first node."""
     seeds = ",".join(f"{HOST}:{nodes[n].port}" for n in (0, 2))
     name = provider_on(0)

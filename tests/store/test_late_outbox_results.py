@@ -9,7 +9,7 @@ import pytest
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.results import DeliveryUpdate
 from tests.store.replica_store import POLICY, TENANT, Store
-from tests.store.verification_endings import Ending, canceled, over_endings
+from tests.store.verification_endings import Ending, canceled, for_each_ending
 
 CALL_MS = 13_000
 SENT = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.SENT, provider_message_id="gw-1", forget=True)
@@ -110,7 +110,7 @@ async def test_settling_what_is_gone_does_nothing(store: Store) -> None:
     assert await store.redis.zcard("otp:{p07}:o") == 0
 
 
-@over_endings
+@for_each_ending
 async def test_what_has_ended_is_not_begun(store: Store, end: Ending) -> None:
     """No gateway is asked for a code that has ended, however it ended, by whoever still has the lease."""
     verification_id = await store.started()
@@ -121,7 +121,7 @@ async def test_what_has_ended_is_not_begun(store: Store, end: Ending) -> None:
     assert not any(name.endswith(f":m:{verification_id}") for name in await store.keys())
 
 
-@over_endings
+@for_each_ending
 async def test_what_has_ended_is_not_claimed(store: Store, end: Ending) -> None:
     """It leaves the outbox, and no delivery is left open."""
     verification_id = await store.started()
@@ -194,7 +194,7 @@ async def test_the_answer_to_an_ended_code_is_told(
     assert await store.status(verification_id) == "canceled"
 
 
-@over_endings
+@for_each_ending
 async def test_a_call_that_is_lost_with_its_replica_is_closed_after_the_end(store: Store, end: Ending) -> None:
     """The replica died in the call and the verification ended: no delivery is told as being sent for ever."""
     verification_id = await store.started()

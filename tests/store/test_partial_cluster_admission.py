@@ -14,7 +14,7 @@ from otp_service.domain.limits import Window
 from otp_service.domain.results import Admission, IdempotencyClaim, RateLimit
 from otp_service.store.keys import Partition, idempotency_key, limit_key
 from otp_service.store.scripts import override_clock
-from tests.store.redis_servers import HOST, Server, cluster
+from tests.store.redis_servers import HOST, RedisServer, cluster
 from tests.store.replica_store import Store, admission
 
 SHARE = 16384 // 3 + 1
@@ -42,7 +42,7 @@ def partition_for(recipient: int, limit: int, key: int) -> Admission:
     return admission(partition=partition, rate_limits=rate_limits, idempotency=call, token="token")
 
 
-def left(nodes: list[Server], away: int) -> str:
+def left(nodes: list[RedisServer], away: int) -> str:
     """Name what is left on the nodes that are there."""
     return "".join(node.ask("KEYS", "otp:*").removeprefix("*0") for n, node in enumerate(nodes[:3]) if n != away)
 

@@ -18,9 +18,9 @@ from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.keys import limit_key
 from otp_service.store.pipelined_connection import CONNECTIONS, MAX_WAITING, ScriptCall
 from otp_service.store.scripts import script
-from tests.store.lossy_proxy import Proxy
-from tests.store.redis_servers import Server, folders
-from tests.store.replica_store import Replicas, Store
+from tests.store.lossy_proxy import LossyProxy
+from tests.store.redis_servers import RedisServer, folders
+from tests.store.replica_store import ReplicaFactory, Store
 
 WIDE = Window(10**6, 60)
 PATIENCE = 2.0
@@ -39,16 +39,16 @@ async def opened(url: str) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def own() -> Iterator[Server]:
+def own() -> Iterator[RedisServer]:
     """Start a server that a test may stop, kill and start again."""
-    with folders() as folder, Server(folder) as running:
+    with folders() as folder, RedisServer(folder) as running:
         yield running
 
 
 @pytest.fixture
-async def proxy(server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[Proxy]:
+async def proxy(server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[LossyProxy]:
     """Stand between a store and the run's server, whose third database is empty."""
-    async with Proxy(tmp_path / "p", server.socket).running() as running, opened(f"{server.url}?db=3") as store:
+    async with LossyProxy(tmp_path / "p", server.socket).running() as running, opened(f"{server.url}?db=3") as store:
         await store.redis.flushdb()
         yield running
 
@@ -56,21 +56,21 @@ async def proxy(server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[Proxy]:
 async def connect_all(store: Store) -> None:
     """Use every lane once: they take turns."""
     for _ in range(2 * CONNECTIONS):
-        await store.take("warm", WIDE)
+        await store.acquire_limit("warm", WIDE)
 
 
 async def refused(store: Store) -> Reason:
     """Ask a store that must refuse within two seconds."""
     started = time.monotonic()
     with pytest.raises(Refused) as caught:
-        await store.take("s", WIDE)
+        await store.acquire_limit("s", WIDE)
     assert time.monotonic() - started < PATIENCE
     assert (caught.value.retry_after_ms or 0) > 0
     return caught.value.reason
 
 
 @pytest.mark.parametrize("connected", [True, False])
-async def test_a_server_that_hangs_is_refused_in_time_and_comes_back(own: Server, connected: bool) -> None:
+async def test_a_server_that_hangs_is_refused_in_time_and_comes_back(own: RedisServer, connected: bool) -> None:
     """Refused within two seconds, with a connection or without; afterwards every answer belongs to its question."""
     async with opened(f"unix://{own.socket}") as store:
         if connected:
@@ -82,13 +82,13 @@ async def test_a_server_that_hangs_is_refused_in_time_and_comes_back(own: Server
             os.kill(own.process.pid, signal.SIGCONT)
 
         for n in range(1, 30):
-            assert (await store.take("after", Window(n, 60)))[0] == b"acquired"
-            assert (await store.take("after", Window(n, 60)))[0] == b"denied"
-        assert len(await asyncio.gather(*(store.take("last", WIDE) for _ in range(300)))) == 300
+            assert (await store.acquire_limit("after", Window(n, 60)))[0] == b"acquired"
+            assert (await store.acquire_limit("after", Window(n, 60)))[0] == b"denied"
+        assert len(await asyncio.gather(*(store.acquire_limit("last", WIDE) for _ in range(300)))) == 300
         assert await store.redis.llen(limit_key("x", "last")) == 300
 
 
-async def test_a_server_that_died_is_refused_and_its_successor_is_used(own: Server) -> None:
+async def test_a_server_that_died_is_refused_and_its_successor_is_used(own: RedisServer) -> None:
     """Every connection was lost, again and again: while it is away each call is refused at once, then all work."""
     async with opened(f"unix://{own.socket}") as store:
         for _ in range(3):
@@ -99,25 +99,27 @@ async def test_a_server_that_died_is_refused_and_its_successor_is_used(own: Serv
             own.start()
 
             for _ in range(3 * CONNECTIONS):
-                assert (await store.take("s", WIDE))[0] == b"acquired"
-        await asyncio.gather(*(store.take("s", WIDE) for _ in range(200)))
+                assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
+        await asyncio.gather(*(store.acquire_limit("s", WIDE) for _ in range(200)))
 
 
-async def test_scripts_that_were_forgotten_are_taught_again(own: Server) -> None:
+async def test_scripts_that_were_forgotten_are_taught_again(own: RedisServer) -> None:
     """After SCRIPT FLUSH every call of a batch runs, and runs once."""
     async with opened(f"unix://{own.socket}") as store:
         await connect_all(store)
         await store.redis.script_flush()
 
-        await asyncio.gather(*(store.take("s", WIDE) for _ in range(100)))
+        await asyncio.gather(*(store.acquire_limit("s", WIDE) for _ in range(100)))
 
         assert await store.redis.llen(LIST) == 100
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["silence", "a closed connection"])
-async def test_a_call_is_not_sent_again_when_its_reply_is_lost(proxy: Proxy, replicas: Replicas, cut: bool) -> None:
+async def test_a_call_is_not_sent_again_when_its_reply_is_lost(
+    proxy: LossyProxy, make_replicas: ReplicaFactory, cut: bool
+) -> None:
     """The script ran and nobody heard of it: refused, and it ran exactly once."""
-    [direct] = replicas(1)
+    [direct] = make_replicas(1)
     async with opened(proxy.url) as store:
         await connect_all(store)
         proxy.cuts, proxy.swallows = cut, not cut
@@ -127,23 +129,23 @@ async def test_a_call_is_not_sent_again_when_its_reply_is_lost(proxy: Proxy, rep
             assert await direct.redis.llen(LIST) == calls
 
         proxy.cuts = proxy.swallows = False
-        await store.take("s", WIDE)
+        await store.acquire_limit("s", WIDE)
         assert await direct.redis.llen(LIST) == 3
 
 
-async def test_calls_of_one_moment_are_one_round_trip(proxy: Proxy) -> None:
+async def test_calls_of_one_moment_are_one_round_trip(proxy: LossyProxy) -> None:
     """What waits together goes out together: a hundred calls in one turn, answered in order."""
     async with opened(proxy.url) as store:
         await connect_all(store)
         before = proxy.turns
 
-        answers = await asyncio.gather(*(store.take("s", Window(50, 60)) for _ in range(100)))
+        answers = await asyncio.gather(*(store.acquire_limit("s", Window(50, 60)) for _ in range(100)))
 
         assert proxy.turns == before + 1
         assert [answer[0] for answer in answers] == [b"acquired"] * 50 + [b"denied"] * 50
 
 
-async def test_too_many_calls_are_refused_unsent(own: Server) -> None:
+async def test_too_many_calls_are_refused_unsent(own: RedisServer) -> None:
     """A queue that is full answers `overloaded` at once; what was in it is served."""
     async with opened(f"unix://{own.socket}") as store:
         with pytest.raises(Refused) as whole:
@@ -158,7 +160,7 @@ async def test_too_many_calls_are_refused_unsent(own: Server) -> None:
         assert await store.redis.llen(LIST) == MAX_WAITING
 
 
-async def test_a_call_that_was_given_up_is_not_sent_later(own: Server) -> None:
+async def test_a_call_that_was_given_up_is_not_sent_later(own: RedisServer) -> None:
     """Its caller was refused while it waited for its turn: it never runs."""
     async with opened(f"unix://{own.socket}") as store:
         await connect_all(store)
@@ -168,7 +170,7 @@ async def test_a_call_that_was_given_up_is_not_sent_later(own: Server) -> None:
             for _ in range(CONNECTIONS):
                 busy.append(asyncio.create_task(refused(store)))
                 await asyncio.sleep(0.01)
-            late = asyncio.create_task(store.take("late", WIDE))
+            late = asyncio.create_task(store.acquire_limit("late", WIDE))
             await asyncio.sleep(0.01)
             late.cancel()
             busy.append(asyncio.create_task(refused(store)))  # it waits for its turn, but not for two deadlines
@@ -180,39 +182,39 @@ async def test_a_call_that_was_given_up_is_not_sent_later(own: Server) -> None:
         assert await store.redis.llen(limit_key("x", "late")) == 0
 
 
-async def test_an_error_of_one_script_is_its_callers_alone(own: Server) -> None:
+async def test_an_error_of_one_script_is_its_callers_alone(own: RedisServer) -> None:
     """A call that the server refuses is `store_unavailable`; those beside it in the batch are answered."""
     async with opened(f"unix://{own.socket}") as store:
         await connect_all(store)
         await store.redis.set(LIST, "not a list")
 
-        fine = asyncio.create_task(store.take("other", WIDE))
+        fine = asyncio.create_task(store.acquire_limit("other", WIDE))
         assert await refused(store) is Reason.STORE_UNAVAILABLE
 
         assert (await fine)[0] == b"acquired"
 
 
-async def test_a_server_that_became_a_replica_is_left(own: Server) -> None:
+async def test_a_server_that_became_a_replica_is_left(own: RedisServer) -> None:
     """What cannot be written is refused, and works again when the server is the primary again."""
     async with opened(f"unix://{own.socket}") as store:
-        await store.take("s", WIDE)
+        await store.acquire_limit("s", WIDE)
         own.ask("REPLICAOF", "127.0.0.1", "1")
         assert await refused(store) is Reason.STORE_UNAVAILABLE
         own.ask("REPLICAOF", "NO", "ONE")
 
-        assert (await store.take("s", WIDE))[0] == b"acquired"
+        assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
 
 
-async def test_the_password_of_the_url_is_used(own: Server) -> None:
+async def test_the_password_of_the_url_is_used(own: RedisServer) -> None:
     """With it calls work; with another one they are refused, whatever is tried next."""
     own.ask("CONFIG", "SET", "requirepass", "s3cr/t")
     async with opened(f"unix://:s3cr%2Ft@{own.socket}") as store:
-        assert (await store.take("s", WIDE))[0] == b"acquired"
+        assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
     async with opened(f"unix://:wrong@{own.socket}") as store:
         assert {await refused(store) for _ in range(2 * CONNECTIONS)} == {Reason.STORE_UNAVAILABLE}
 
 
-async def test_closing_refuses_whoever_waits(own: Server) -> None:
+async def test_closing_refuses_whoever_waits(own: RedisServer) -> None:
     """Calls under way at the end are refused at once, none is left hanging."""
     store = Store(f"unix://{own.socket}")
     await connect_all(store)

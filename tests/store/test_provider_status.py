@@ -13,7 +13,7 @@ from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.provider_limits import RedisProviderLimiter
 from otp_service.store.provider_status import ProviderStatus, provider_statuses
 from otp_service.store.topology import Topology, connect
-from tests.running_service import CLOCK_KEY, WorldMaker
+from tests.running_service import CLOCK_KEY, ServiceFactory
 
 POLICIES = {
     "slow": ProviderPolicy(max_per_second=0.5, price={"ID": 15_000}, caps=Caps(messages=2)),
@@ -22,9 +22,9 @@ POLICIES = {
 
 
 @pytest.fixture
-async def topology(server: EmbeddedServer, make_world: WorldMaker) -> AsyncIterator[Topology]:
+async def topology(server: EmbeddedServer, make_service: ServiceFactory) -> AsyncIterator[Topology]:
     """The way to an empty store."""
-    assert make_world.url == server.url
+    assert make_service.url == server.url
     found = connect(server.url)
     yield found
     await found.close()
@@ -72,18 +72,18 @@ async def test_calls_and_spend_and_who_waits(topology: Topology, limiter: RedisP
 
 
 async def test_who_asks_no_more_does_not_wait(
-    topology: Topology, limiter: RedisProviderLimiter, make_world: WorldMaker
+    topology: Topology, limiter: RedisProviderLimiter, make_service: ServiceFactory
 ) -> None:
     """Whoever does not come back for its turn is forgotten a second and a half later, also when nobody asks."""
     for message_id in ("v1", "v2", "v3"):
         await taken(limiter, "slow", message_id)
     for seconds, waiting in ((3.0, 2), (1.0, 0)):
-        await make_world.store.incrby(CLOCK_KEY, int(seconds * 1000))
+        await make_service.store.incrby(CLOCK_KEY, int(seconds * 1000))
         assert (await provider_statuses(topology, POLICIES))["slow"].waiting == waiting
 
 
 async def test_a_circuit_that_is_to_be_tried(
-    topology: Topology, limiter: RedisProviderLimiter, make_world: WorldMaker
+    topology: Topology, limiter: RedisProviderLimiter, make_service: ServiceFactory
 ) -> None:
     """It is open for its reason; when its time is over it may be asked, and the reason still stands."""
     permit = await taken(limiter, "free", "v1")
@@ -96,7 +96,7 @@ async def test_a_circuit_that_is_to_be_tried(
     opened = (await free()).state
     assert (opened.availability, opened.open_reason) == (Availability.OPEN, "funds")
     assert 59_000 <= opened.retry_in_ms <= 60_000
-    await make_world.store.incrby(CLOCK_KEY, 61_000)
+    await make_service.store.incrby(CLOCK_KEY, 61_000)
     assert ((await free()).state.availability, (await free()).state.open_reason) == (Availability.OK, "funds")
 
 

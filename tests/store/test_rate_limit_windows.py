@@ -16,98 +16,98 @@ LIMIT = 20
 async def test_the_event_after_so_many(store: Store, events: int, answer: bytes) -> None:
     """After limit - 1 events one more passes; after the limit, or one denied beyond it, none does."""
     for _ in range(events):
-        await store.take("s", Window(LIMIT, 60))
+        await store.acquire_limit("s", Window(LIMIT, 60))
 
-    assert (await store.take("s", Window(LIMIT, 60)))[0] == answer
+    assert (await store.acquire_limit("s", Window(LIMIT, 60)))[0] == answer
 
 
 async def test_a_window_slides(store: Store) -> None:
     """Each event makes room for another exactly when it has its window's age, not when some fixed hour begins."""
     window = Window(2, 10)
-    await store.take("s", window)
+    await store.acquire_limit("s", window)
     await store.advance(4)
-    await store.take("s", window)
+    await store.acquire_limit("s", window)
 
-    assert await store.take("s", window) == [b"denied", 6000]
+    assert await store.acquire_limit("s", window) == [b"denied", 6000]
     await store.advance(5.999)
-    assert await store.take("s", window) == [b"denied", 1]
+    assert await store.acquire_limit("s", window) == [b"denied", 1]
     await store.advance(0.001)
-    assert (await store.take("s", window))[0] == b"acquired"
-    assert await store.take("s", window) == [b"denied", 4000]
+    assert (await store.acquire_limit("s", window))[0] == b"acquired"
+    assert await store.acquire_limit("s", window) == [b"denied", 4000]
 
 
 async def test_a_denied_take_does_not_prolong_the_wait(store: Store) -> None:
     """Whoever keeps asking in vain is let in as soon as whoever waits."""
-    await store.take("s", Window(1, 10))
+    await store.acquire_limit("s", Window(1, 10))
     for _ in range(9):
         await store.advance(1)
-        assert (await store.take("s", Window(1, 10)))[0] == b"denied"
+        assert (await store.acquire_limit("s", Window(1, 10)))[0] == b"denied"
     await store.advance(1)
 
-    assert (await store.take("s", Window(1, 10)))[0] == b"acquired"
+    assert (await store.acquire_limit("s", Window(1, 10)))[0] == b"acquired"
 
 
 async def test_of_several_windows_the_longest_wait_holds(store: Store) -> None:
     """Every window must have room; the wait is that of the last to get it."""
     windows = (Window(1, 10), Window(2, 100))
-    await store.take("s", *windows)
+    await store.acquire_limit("s", *windows)
     await store.advance(10)
-    await store.take("s", *windows)
+    await store.acquire_limit("s", *windows)
 
-    assert await store.take("s", *windows) == [b"denied", 90_000]
+    assert await store.acquire_limit("s", *windows) == [b"denied", 90_000]
 
 
 async def test_subjects_do_not_share_a_window(store: Store) -> None:
     """A subject at its limit stops no other."""
-    await store.take("s", Window(1, 10))
+    await store.acquire_limit("s", Window(1, 10))
 
-    assert (await store.take("t", Window(1, 10)))[0] == b"acquired"
+    assert (await store.acquire_limit("t", Window(1, 10)))[0] == b"acquired"
 
 
 async def test_untake_at_the_limit_frees_one_place(store: Store) -> None:
     """An event given back at the limit lets exactly one other in."""
     for _ in range(LIMIT - 1):
-        await store.take("s", Window(LIMIT, 60))
-    _, moment = await store.take("s", Window(LIMIT, 60))
+        await store.acquire_limit("s", Window(LIMIT, 60))
+    _, moment = await store.acquire_limit("s", Window(LIMIT, 60))
 
-    assert await store.untake("s", moment) == b"released"
+    assert await store.release_limit("s", moment) == b"released"
 
-    assert (await store.take("s", Window(LIMIT, 60)))[0] == b"acquired"
-    assert (await store.take("s", Window(LIMIT, 60)))[0] == b"denied"
+    assert (await store.acquire_limit("s", Window(LIMIT, 60)))[0] == b"acquired"
+    assert (await store.acquire_limit("s", Window(LIMIT, 60)))[0] == b"denied"
 
 
 async def test_untake_takes_back_its_own_event(store: Store) -> None:
     """The event of the moment named goes, not the youngest: the window slides on as if it had never been."""
     window = Window(2, 10)
-    _, first = await store.take("s", window)
+    _, first = await store.acquire_limit("s", window)
     await store.advance(4)
-    await store.take("s", window)
+    await store.acquire_limit("s", window)
 
-    await store.untake("s", first)
-    await store.take("s", window)
+    await store.release_limit("s", first)
+    await store.acquire_limit("s", window)
 
-    assert await store.take("s", window) == [b"denied", 10_000]
+    assert await store.acquire_limit("s", window) == [b"denied", 10_000]
 
 
 async def test_untake_of_the_last_event_leaves_no_key(store: Store) -> None:
     """A subject without events takes no room, and a second untake finds nothing."""
-    _, moment = await store.take("s", Window(1, 10))
+    _, moment = await store.acquire_limit("s", Window(1, 10))
 
-    assert await store.untake("s", moment) == b"released"
+    assert await store.release_limit("s", moment) == b"released"
     assert await store.keys() == set()
-    assert await store.untake("s", moment) == b"gone"
+    assert await store.release_limit("s", moment) == b"gone"
     assert await store.keys() == set()
 
 
 async def test_a_limit_lives_as_long_as_its_longest_window(store: Store) -> None:
     """The key goes when its youngest event has left every window; a later take prolongs its life."""
     windows = (Window(1, 10), Window(5, 1000))
-    await store.take("s", *windows)
+    await store.acquire_limit("s", *windows)
     [name] = await store.keys()
     first = await store.redis.pexpiretime(name)
 
     assert first == await store.now() + 1_000_000
     await store.redis.pexpireat(name, first + 500_000)
     await store.advance(10)
-    await store.take("s", *windows)
+    await store.acquire_limit("s", *windows)
     assert await store.redis.pexpiretime(name) == first + 500_000, "a life is never shortened"

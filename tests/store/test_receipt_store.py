@@ -11,7 +11,7 @@ from otp_service.domain.message import Receipt
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.results import DeliveryUpdate, ReceiptEffect
 from tests.store.replica_store import RECIPIENT, Store, policy
-from tests.store.verification_endings import Ending, over_endings
+from tests.store.verification_endings import Ending, for_each_ending
 
 CALL_MS = 13_000
 DELIVERED, UNDELIVERED = DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED
@@ -69,7 +69,7 @@ async def test_undelivered_is_due_at_once(store: Store) -> None:
     assert await due(store) == [verification_id]
 
 
-@over_endings
+@for_each_ending
 async def test_of_what_has_ended_only_the_fact_is_noted(store: Store, end: Ending) -> None:
     """Nothing is due, however it ended."""
     verification_id = await sent(store)

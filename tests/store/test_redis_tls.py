@@ -14,8 +14,8 @@ from otp_service.domain.errors import Refused
 from otp_service.domain.secret import Secret
 from otp_service.store.connection import Access
 from otp_service.store.topology import connect
-from tests.store.redis_servers import HOST, MASTER, Sentinel, Server, folder_of, folders, free_ports
-from tests.store.tls_proxy import Authority, TlsProxy
+from tests.store.redis_servers import HOST, MASTER, RedisServer, SentinelServer, folder_of, folders, free_ports
+from tests.store.tls_proxy import CertificateAuthority, TlsProxy
 
 SERVER_PASSWORD, SENTINEL_USER, SENTINEL_PASSWORD = "server-pw", "watcher", "sentinel-pw"
 
@@ -38,9 +38,9 @@ async def setting(primary: ssl.SSLContext | None, sentinel: ssl.SSLContext | Non
     """Run a primary that the Sentinel names by the address of its proxy (which the Sentinel itself cannot speak to)."""
     ports = free_ports(3)
     with folders() as parent, contextlib.ExitStack() as stack:
-        server = stack.enter_context(Server(folder_of(parent, "a"), port=ports[0]))
+        server = stack.enter_context(RedisServer(folder_of(parent, "a"), port=ports[0]))
         server.ask("CONFIG", "SET", "requirepass", SERVER_PASSWORD)
-        watcher = stack.enter_context(Sentinel(folder_of(parent, "s"), ports[1], ports[2]))
+        watcher = stack.enter_context(SentinelServer(folder_of(parent, "s"), ports[1], ports[2]))
         watcher.ask("SENTINEL", "SET", MASTER, "down-after-milliseconds", "3600000")
         watcher.ask("ACL", "SETUSER", SENTINEL_USER, "on", f">{SENTINEL_PASSWORD}", "allchannels", "+@all")
         watcher.ask("ACL", "SETUSER", "default", "off")
@@ -51,7 +51,7 @@ async def setting(primary: ssl.SSLContext | None, sentinel: ssl.SSLContext | Non
             yield Setting(before_primary, before_sentinel)
 
 
-def access(authority: Authority | None, password: str | None = SENTINEL_PASSWORD) -> Access:
+def access(authority: CertificateAuthority | None, password: str | None = SENTINEL_PASSWORD) -> Access:
     """Trust an authority, and know the Sentinels' credentials."""
     file = str(authority.file) if authority else None
     secret = Secret(password) if password else None
@@ -69,18 +69,18 @@ async def served(url: str, given: Access) -> bool:
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> Authority:
+def ours(tmp_path: Path) -> CertificateAuthority:
     """The authority that signs the servers' certificates."""
-    return Authority(tmp_path, "ours")
+    return CertificateAuthority(tmp_path, "ours")
 
 
 @pytest.fixture
-def strange(tmp_path: Path) -> Authority:
+def strange(tmp_path: Path) -> CertificateAuthority:
     """Another one."""
-    return Authority(tmp_path, "strange")
+    return CertificateAuthority(tmp_path, "strange")
 
 
-async def test_sentinels_are_spoken_to_over_tls_with_their_own_credentials(ours: Authority) -> None:
+async def test_sentinels_are_spoken_to_over_tls_with_their_own_credentials(ours: CertificateAuthority) -> None:
     """Calls get through; no password is told to those whose it is not."""
     async with setting(ours.context(), ours.context()) as at:
         assert await served(at.url, access(ours))
@@ -92,7 +92,7 @@ async def test_sentinels_are_spoken_to_over_tls_with_their_own_credentials(ours:
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])
-async def test_sentinels_want_their_password(ours: Authority, password: str | None) -> None:
+async def test_sentinels_want_their_password(ours: CertificateAuthority, password: str | None) -> None:
     """Without it, or with another one, nothing is served, and the servers' password is not tried instead."""
     async with setting(ours.context(), ours.context()) as at:
         assert not await served(at.url, access(ours, password))
@@ -100,7 +100,7 @@ async def test_sentinels_want_their_password(ours: Authority, password: str | No
         assert at.primary.heard == b""
 
 
-async def test_a_sentinel_without_tls_is_told_nothing(ours: Authority) -> None:
+async def test_a_sentinel_without_tls_is_told_nothing(ours: CertificateAuthority) -> None:
     """Under `rediss+sentinel` it gets the beginning of a handshake and no word of the protocol."""
     async with setting(ours.context(), None) as at:
         assert not await served(at.url, access(ours))
@@ -110,7 +110,7 @@ async def test_a_sentinel_without_tls_is_told_nothing(ours: Authority) -> None:
         assert at.primary.heard == b""
 
 
-async def test_a_server_without_tls_is_told_nothing(ours: Authority) -> None:
+async def test_a_server_without_tls_is_told_nothing(ours: CertificateAuthority) -> None:
     """The same for the primary that a good Sentinel names."""
     async with setting(None, ours.context()) as at:
         assert not await served(at.url, access(ours))
@@ -120,7 +120,9 @@ async def test_a_server_without_tls_is_told_nothing(ours: Authority) -> None:
 
 @pytest.mark.parametrize("bad", ["the Sentinel", "the server"])
 @pytest.mark.parametrize("how", ["another authority", "another name", "the system's authorities"])
-async def test_certificates_are_checked(ours: Authority, strange: Authority, bad: str, how: str) -> None:
+async def test_certificates_are_checked(
+    ours: CertificateAuthority, strange: CertificateAuthority, bad: str, how: str
+) -> None:
     """One that is not signed by whom we trust, or is for another address, is refused before anything is said."""
     good = ours.context()
     wrong = {"another authority": strange.context(), "another name": ours.context("127.0.0.9")}.get(how, good)
@@ -134,9 +136,11 @@ async def test_certificates_are_checked(ours: Authority, strange: Authority, bad
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-async def test_a_single_server_over_tls(ours: Authority, strange: Authority, trusted: bool) -> None:
+async def test_a_single_server_over_tls(
+    ours: CertificateAuthority, strange: CertificateAuthority, trusted: bool
+) -> None:
     """`rediss://` with the authority of the config: served; with another one: refused."""
-    with folders() as folder, Server(folder, port=free_ports(1)[0]) as server:
+    with folders() as folder, RedisServer(folder, port=free_ports(1)[0]) as server:
         async with TlsProxy(server.port, ours.context()).running() as proxy:
             url = f"rediss://{HOST}:{proxy.port}/0"
             assert await served(url, Access(ca_file=str((ours if trusted else strange).file))) is trusted

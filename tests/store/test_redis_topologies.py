@@ -29,7 +29,16 @@ from otp_service.domain.results import (
 from otp_service.domain.verification import VerificationStatus
 from otp_service.store.keys import Partition, new_verification_id
 from otp_service.store.scripts import override_clock
-from tests.store.redis_servers import HOST, MASTER, Sentinel, Server, cluster, node_id, sentinels, wait_until
+from tests.store.redis_servers import (
+    HOST,
+    MASTER,
+    RedisServer,
+    SentinelServer,
+    cluster,
+    node_id,
+    sentinels,
+    wait_for_reply,
+)
 from tests.store.replica_store import CODE, POLICY, TENANT, Store, admission, record_of
 
 PARTITIONS = (0, 7, 23, 42, 63)
@@ -129,7 +138,7 @@ async def test_a_cluster() -> None:
             await flows(fresh, "fresh")
 
 
-async def slot_moves(store: Store, nodes: list[Server]) -> None:
+async def slot_moves(store: Store, nodes: list[RedisServer]) -> None:
     """Give the slot of a partition to another node, without its keys: the store learns the map anew."""
     slot = key_slot(Partition(7).outbox.encode())
     owner = slot // (16384 // 3 + 1)
@@ -151,7 +160,7 @@ async def test_sentinel() -> None:
         await hanging_sentinel(addresses, watchers[0])
 
 
-async def hanging_sentinel(addresses: str, watcher: Sentinel) -> None:
+async def hanging_sentinel(addresses: str, watcher: SentinelServer) -> None:
     """Stop the Sentinel that is asked first: whoever connects now asks the next."""
     os.kill(watcher.process.pid, signal.SIGSTOP)
     try:
@@ -159,4 +168,4 @@ async def hanging_sentinel(addresses: str, watcher: Sentinel) -> None:
             await flows(store, "second")
     finally:
         os.kill(watcher.process.pid, signal.SIGCONT)
-    wait_until("PONG", watcher, "PING")
+    wait_for_reply("PONG", watcher, "PING")

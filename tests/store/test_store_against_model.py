@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from otp_service.domain.limits import Lockout, Window
 from otp_service.domain.results import Admitted, AttemptReserved, SendPolicy, Verified
 from otp_service.domain.verification import VerificationSnapshot
-from tests.store.recipient_model import Chain, Model, Send
+from tests.store.recipient_model import Chain, ModelSend, RecipientModel
 from tests.store.replica_store import NOW_KEY, Store
 
 POLICY = SendPolicy(
@@ -111,9 +111,9 @@ class Run:
 
     def __init__(self, store: Store, now: int) -> None:
         self.store = store
-        self.model = Model(POLICY, MAX_ATTEMPTS, now)
+        self.model = RecipientModel(POLICY, MAX_ATTEMPTS, now)
         self.ids: list[str] = []
-        self.running: list[tuple[Admitted, Send]] = []
+        self.running: list[tuple[Admitted, ModelSend]] = []
 
     async def take(self, step: Step) -> None:
         """Do one step in both, and compare."""
@@ -138,7 +138,7 @@ class Run:
         """Ask for a code, and go on with it as it is to be."""
         tenant, purpose = chain
         send = self.model.request(chain)
-        if not isinstance(send, Send):
+        if not isinstance(send, ModelSend):
             assert await self.store.denied(tenant=tenant, purpose=purpose, policy=POLICY) == send
             return
         admitted = await self.store.admitted(tenant=tenant, purpose=purpose, policy=POLICY)

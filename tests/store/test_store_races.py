@@ -27,18 +27,18 @@ from otp_service.domain.results import (
     Verified,
 )
 from otp_service.domain.verification import VerificationStatus
-from tests.store.replica_store import POLICY, TENANT, Replicas, Store, admission, policy
+from tests.store.replica_store import POLICY, TENANT, ReplicaFactory, Store, admission, policy
 
 REPLICAS = 5
 T = TypeVar("T")
 
 
 @pytest.fixture(params=[1, REPLICAS], ids=["one replica", "five replicas"])
-async def stores(request: pytest.FixtureRequest, _still_clock: None, replicas: Replicas) -> list[Store]:
+async def stores(request: pytest.FixtureRequest, _still_clock: None, make_replicas: ReplicaFactory) -> list[Store]:
     """Some replicas on one empty store, connected, so that what they are asked arrives at once."""
-    stores = replicas(request.param)
+    stores = make_replicas(request.param)
     await stores[0].stop_clock()
-    await asyncio.gather(*(store.take("warm", Window(1, 1)) for store in stores for _ in range(8)))
+    await asyncio.gather(*(store.acquire_limit("warm", Window(1, 1)) for store in stores for _ in range(8)))
     return stores
 
 
@@ -160,7 +160,7 @@ async def test_parallel_requests_stop_at_a_limit_in_another_slot(stores: list[St
 
 async def test_200_parallel_takes_at_a_limit_of_20(stores: list[Store]) -> None:
     """Exactly 20 are taken."""
-    answers = await at_once(stores, 200, lambda s: s.take("s", Window(20, 60)))
+    answers = await at_once(stores, 200, lambda s: s.acquire_limit("s", Window(20, 60)))
 
     assert Counter(answer[0] for answer in answers) == {b"acquired": 20, b"denied": 180}
 

@@ -16,8 +16,8 @@ from otp_service.store.connection import Access
 from otp_service.store.readiness import StoreReadiness, probe
 from otp_service.store.scripts import override_clock
 from otp_service.store.topology import Topology, connect
-from tests.store.redis_servers import HOST, MASTER, Server, cluster, folders, sentinels, wait_until
-from tests.store.replica_store import Replicas, Store
+from tests.store.redis_servers import HOST, MASTER, RedisServer, cluster, folders, sentinels, wait_for_reply
+from tests.store.replica_store import ReplicaFactory, Store
 
 WIDE = Window(10**6, 60)
 
@@ -63,9 +63,9 @@ def is_open(watch: StoreReadiness) -> bool:
 
 
 @pytest.fixture
-def own() -> Iterator[Server]:
+def own() -> Iterator[RedisServer]:
     """Start a server that a test may spoil."""
-    with folders() as folder, Server(folder) as running:
+    with folders() as folder, RedisServer(folder) as running:
         yield running
 
 
@@ -117,24 +117,24 @@ async def test_a_primary_that_comes_by_a_fail_over_and_evicts_is_not_used() -> N
         await watch.start()
         try:
             await says(watch, "")
-            assert (await store.take("s", WIDE))[0] == b"acquired"
+            assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
             servers[0].kill()
-            wait_until("role:master", servers[1], "INFO", "replication")
+            wait_for_reply("role:master", servers[1], "INFO", "replication")
             for _ in range(20):
                 with pytest.raises(Refused):
-                    await store.take("s", WIDE)
+                    await store.acquire_limit("s", WIDE)
             await says(watch, "may evict keys (maxmemory-policy allkeys-lfu)")
             assert not is_open(watch)
             servers[1].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
             await says(watch, "")
-            assert (await store.take("s", WIDE))[0] == b"acquired"
+            assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
         finally:
             await watch.stop()
             await store.close()
 
 
 @pytest.mark.parametrize("rule", ["-info", "-info -config"])
-async def test_a_policy_that_is_not_told_is_not_safe(own: Server, rule: str) -> None:
+async def test_a_policy_that_is_not_told_is_not_safe(own: RedisServer, rule: str) -> None:
     """A managed server that forbids INFO: refused with that reason, unless `allow_eviction` takes the risk."""
     own.ask("ACL", "SETUSER", "otp", "on", ">pw", "~*", "&*", "+@all", *rule.split())
     url = f"unix://otp:pw@{own.socket}"
@@ -147,7 +147,7 @@ async def test_a_policy_that_is_not_told_is_not_safe(own: Server, rule: str) -> 
         assert not (await probe(topology, allow_eviction=True)).problems
 
 
-async def test_other_things_that_are_wrong_are_told_in_words(own: Server, tmp_path: Any) -> None:
+async def test_other_things_that_are_wrong_are_told_in_words(own: RedisServer, tmp_path: Any) -> None:
     """A wrong password, a forbidden command, a disk that is full, a server that is gone and comes back."""
     own.ask("ACL", "SETUSER", "weak", "on", ">pw", "~*", "+@all", "-setrange")
     async with watched(f"unix://weak:wrong@{own.socket}") as (_, watch):
@@ -164,16 +164,16 @@ async def test_other_things_that_are_wrong_are_told_in_words(own: Server, tmp_pa
         await says(watch, "")
 
 
-async def test_a_probe_leaves_nothing(replicas: Replicas) -> None:
+async def test_a_probe_leaves_nothing(make_replicas: ReplicaFactory) -> None:
     """No key is made, so no table of keys and bytes has it in it."""
-    [store] = replicas(1)
+    [store] = make_replicas(1)
     await store.redis.flushdb()
     for _ in range(3):
         assert await store.topology.probe() == [[b"noeviction"]]
     assert await store.redis.keys("*") == []
 
 
-async def test_many_who_ask_do_not_load_the_store(own: Server) -> None:
+async def test_many_who_ask_do_not_load_the_store(own: RedisServer) -> None:
     """A thousand questions at once are one probe and another; a flood over half a second stays a few dozen."""
     async with watched(f"unix://{own.socket}") as (topology, watch):
         await says(watch, "")

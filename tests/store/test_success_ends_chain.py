@@ -10,7 +10,7 @@ import pytest
 from otp_service.domain.results import AlreadyEnded, Verified
 from otp_service.domain.verification import VerificationStatus
 from otp_service.store.keys import Partition, new_verification_id
-from tests.store.replica_store import PARTITION, Replicas, Store, policy
+from tests.store.replica_store import PARTITION, ReplicaFactory, Store, policy
 
 QUICK = policy(cooldown_seconds=1, max_sends=4, recipient=())
 ROUNDS = 20
@@ -131,9 +131,9 @@ async def test_what_is_taken_back_when_an_answer_was_lost_counts_no_more(store: 
 
 @pytest.mark.usefixtures("_still_clock")
 @pytest.mark.parametrize("count", [1, 5], ids=["one replica", "five replicas"])
-async def test_a_success_and_the_start_of_a_resend_at_once(replicas: Replicas, count: int) -> None:
+async def test_a_success_and_the_start_of_a_resend_at_once(make_replicas: ReplicaFactory, count: int) -> None:
     """After a success only the resend counts; when it is started before, both do, and the older one is superseded."""
-    stores = replicas(count)
+    stores = make_replicas(count)
     await stores[0].stop_clock()
     for round_ in range(ROUNDS):
         name = f"r{round_}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from otp_service.domain.results import NotFound
 from otp_service.domain.verification import VerificationSnapshot, VerificationStatus
 from tests.store.replica_store import POLICY, TENANT, Store
-from tests.store.verification_endings import Ending, canceled, over_endings
+from tests.store.verification_endings import Ending, canceled, for_each_ending
 
 TEN_MINUTES = 600
 
 
-@over_endings
+@for_each_ending
 async def test_an_ended_verification_is_readable_for_ten_minutes(store: Store, end: Ending) -> None:
     """Each end is told, with its moment, for ten minutes to the millisecond; then it is unknown to every verb."""
     verification_id = await store.started()
@@ -30,7 +30,7 @@ async def test_an_ended_verification_is_readable_for_ten_minutes(store: Store, e
     assert await store.attempts.consume(verification_id) == NotFound()
 
 
-@over_endings
+@for_each_ending
 async def test_the_first_end_wins(store: Store, end: Ending) -> None:
     """Neither canceling nor a newer verification nor time changes how one has ended, or when."""
     verification_id = await store.started()

@@ -16,7 +16,7 @@ from otp_service.domain.verification import (
     VerificationStatus,
 )
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id, partition_of_id
-from tests.store.recipient_model import fits, wait_of
+from tests.store.recipient_model import fits, wait_for_next
 from tests.store.replica_store import KEY_ID, NOW_KEY, TENANT, Store, admission
 
 STEADY = settings(
@@ -47,12 +47,12 @@ async def test_windows_accept_exactly_what_a_naive_model_accepts(
         if back is not None:
             if back < len(taken) and fits([], windows, now):
                 moment = taken.pop(-1 - back)
-                await store.untake("s", moment)
+                await store.release_limit("s", moment)
         elif fits(taken, windows, now):
-            assert await store.take("s", *windows) == [b"acquired", now]
+            assert await store.acquire_limit("s", *windows) == [b"acquired", now]
             taken.append(now)
         else:
-            assert await store.take("s", *windows) == [b"denied", wait_of(taken, windows, now)]
+            assert await store.acquire_limit("s", *windows) == [b"denied", wait_for_next(taken, windows, now)]
 
 
 moments = st.integers(4_000_000_000_000, 4_000_001_000_000)  # the server must not forget them at once

@@ -21,7 +21,7 @@ from tests.store.redis_servers import HOST
 NAME = "otp tests"
 
 
-class Authority:
+class CertificateAuthority:
     """One that signs certificates; `file` holds its own."""
 
     def __init__(self, folder: Path, name: str) -> None:

@@ -45,4 +45,4 @@ async def expired(store: Store, verification_id: str) -> None:
 
 ENDINGS: Final[list[Ending]] = [verified, canceled, superseded, exhausted, expired]
 
-over_endings: Final = pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
+for_each_ending: Final = pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
