@@ -16,7 +16,7 @@ from otp_service.api import openapi_examples
 from otp_service.api.endpoints import endpoint_rules
 from otp_service.api.request_context import ApiRequest
 from otp_service.api.schemas import ReceiptAccepted
-from otp_service.delivery.receipts import PATH, ReceiptHandler
+from otp_service.delivery.receipts import RECEIPTS_PATH, ReceiptHandler
 from otp_service.domain.message import ReceiptRequest
 
 __all__ = ["ReceiptRoutes"]
@@ -32,10 +32,10 @@ def _operation_ids(suffix: str) -> Callable[[HTTPRouteHandler, Method, list[str 
 class ReceiptRoutes(Controller):
     """Delivery receipts, in the form of each gateway. HEAD is not served, because GET changes the delivery."""
 
-    path = PATH
+    path = RECEIPTS_PATH
     tags = ("receipts",)
     request_class = ApiRequest
-    opt = endpoint_rules(label=f"{PATH}{{provider}}", needs_store=True, serves_head=False)
+    opt = endpoint_rules(label=f"{RECEIPTS_PATH}{{provider}}", needs_store=True, serves_head=False)
 
     @route(
         "/{provider:str}/{token:str}",

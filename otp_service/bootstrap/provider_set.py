@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from otp_service.bootstrap.settings_mapping import day_caps, provider_policy, providers_of
-from otp_service.delivery.dispatcher import RECORD_MARGIN_MS
+from otp_service.delivery.outbox_writer import lease_ms
 from otp_service.domain.provider_policy import Caps, ProviderPolicy
 from otp_service.providers.base import Provider
 from otp_service.providers.inbox import Inbox
@@ -42,5 +42,5 @@ def build_provider_set(settings: Settings, topology: Topology, inbox: Inbox | No
     providers = providers_of(settings, inbox)
     policies = {name: provider_policy(settings.providers[name]) for name in providers}
     caps = {name: day_caps(tenant.policy) for name, tenant in settings.tenants.items()}
-    call_ms = {name: int(provider.timeout_seconds * 1000) + RECORD_MARGIN_MS for name, provider in providers.items()}
+    call_ms = {name: lease_ms(provider) for name, provider in providers.items()}
     return ProviderSet(providers, policies, caps, RedisProviderLimiter(topology, policies, caps, call_ms))

@@ -1,1 +1,1 @@
-"""From an accepted request to a gateway: route, compose, send, fail over, retry."""
+"""Delivery: takes a stored message to a provider, with routing, fail-over, retries and delivery receipts."""

@@ -1,9 +1,9 @@
-"""The watch over empty accounts: a circuit that is open for want of money closes as soon as there is some.
+"""Queries the balances of accounts, and closes circuits that are open for lack of funds.
 
-A gateway that refused a message for its funds is not asked for a while, and would then be tried with somebody's text.
-Where it tells the account's balance that is not needed: every replica asks now and then, only gateways whose circuit is
-open for that reason, and closes the circuit when there is something again. How much is enough nobody knows (a gateway
-may name no currency), so anything above zero is; if it does not pay for the next message, the circuit opens again.
+A provider that rejected a message for lack of funds gets no messages for a while; then the next user's message would
+be the probe. If its gateway reports the balance, no such probe is needed: every replica polls the balances of the
+providers whose circuit is open for that reason, and closes the circuit once there are funds. A gateway may not name
+the currency, so any balance above zero counts; if it does not cover the next message, the circuit opens again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from otp_service.delivery.provider_calls import ask
+from otp_service.delivery.provider_calls import call_safely
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import Balance
 from otp_service.domain.outcomes import Outcome
@@ -26,53 +26,57 @@ POLL_INTERVAL_SECONDS: Final = 30.0
 
 
 async def fetch_balance(provider: Provider) -> Balance | Outcome | None:
-    """Ask a gateway for its balance, within its timeout: the outcome where it does not say; None: it never does."""
+    """Query the balance of a provider's account, within its time-out.
+
+    Returns:
+        The balance; the outcome if the query failed; None if the gateway cannot be queried for a balance.
+    """
     if not isinstance(provider, BalanceProvider):
         return None
-    balance = await ask(provider, provider.fetch_balance, Outcome.AMBIGUOUS)
+    balance = await call_safely(provider, provider.fetch_balance, Outcome.AMBIGUOUS)
     if isinstance(balance, Balance):
         METRICS.provider_balance.labels(provider.name).set(float(balance.amount))
     return balance
 
 
 class BalanceMonitor:
-    """Looks after the providers that tell their balance, from `start` to `stop`."""
+    """Polls the balances of providers that are out of funds, from `start` to `stop`."""
 
     def __init__(
-        self, circuits: Circuits, providers: Mapping[str, Provider], every_seconds: float = POLL_INTERVAL_SECONDS
+        self, circuits: Circuits, providers: Mapping[str, Provider], interval_seconds: float = POLL_INTERVAL_SECONDS
     ) -> None:
-        """Look at `circuits` every so many seconds."""
+        """Poll those of `providers` that report a balance."""
         self._circuits = circuits
         self._providers = {
             name: provider for name, provider in providers.items() if isinstance(provider, BalanceProvider)
         }
-        self._every_seconds = every_seconds
-        self._task: asyncio.Task[None] | None = None
+        self._interval_seconds = interval_seconds
+        self._polling: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look, if anybody tells a balance."""
+        """Start to poll, if any provider reports a balance."""
         if self._providers:
-            self._task = asyncio.create_task(self._watch(), name="balances")
+            self._polling = asyncio.create_task(self._poll(), name="balance-monitor")
 
     async def stop(self) -> None:
-        """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Stop polling."""
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
 
-    async def _watch(self) -> None:
+    async def _poll(self) -> None:
         while True:
             try:
-                empty = await self._circuits.out_of_funds(list(self._providers))
-                await asyncio.gather(*map(self._look_at, empty))
+                out_of_funds = await self._circuits.out_of_funds(list(self._providers))
+                await asyncio.gather(*map(self._check_balance, out_of_funds))
             except Refused as refused:
-                LOG.warning("balances_unwatched", reason=refused.reason.value)
+                LOG.warning("balance_poll_failed", reason=refused.reason.value)
             except Exception:
-                LOG.exception("balances_unwatched")
-            await asyncio.sleep(self._every_seconds)
+                LOG.exception("balance_poll_failed")
+            await asyncio.sleep(self._interval_seconds)
 
-    async def _look_at(self, name: str) -> None:
-        """Ask for the balance, and close the circuit if there is one."""
+    async def _check_balance(self, name: str) -> None:
+        """Query a balance, and close the provider's circuit if there are funds."""
         balance = await fetch_balance(self._providers[name])
         if isinstance(balance, Balance) and balance.amount > 0 and await self._circuits.close_after_top_up(name):
             METRICS.circuit_open.labels(name).set(0)

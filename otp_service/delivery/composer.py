@@ -1,4 +1,4 @@
-"""The text of a message: the tenant's template, or ours, in the recipient's language."""
+"""Composes the SMS: the tenant's template, or the built-in one, in the recipient's language."""
 
 from __future__ import annotations
 
@@ -17,30 +17,41 @@ __all__ = ["Composer"]
 _MS: Final = 1000
 
 
-def _nowhere(_provider: str, _message_id: str) -> str:
+def _no_receipt_url(_provider: str, _message_id: str) -> str:
     return ""
 
 
 class Composer:
-    """Opens what is sealed, right before it is handed over, and writes the text."""
+    """Opens the sealed number and code right before a call, and renders the text."""
 
     def __init__(
-        self, tenants: Mapping[str, Tenant], sealed: Sealed, receipt_url: Callable[[str, str], str] = _nowhere
+        self, tenants: Mapping[str, Tenant], sealed: Sealed, receipt_url: Callable[[str, str], str] = _no_receipt_url
     ) -> None:
-        """Write for `tenants`; `receipt_url` says where a provider's receipts for a message go."""
+        """Compose for `tenants`.
+
+        Args:
+            tenants: The configured tenants by name.
+            sealed: Opens what a record holds sealed.
+            receipt_url: Returns the URL for a provider's receipts of a message, from the provider's name and our
+                message id; "" for none.
+        """
         self._tenants = tenants
         self._sealed = sealed
         self._receipt_url = receipt_url
 
-    def knows(self, message: ClaimedMessage) -> bool:
-        """Say whether the message is of a tenant that is configured here."""
+    def has_tenant(self, message: ClaimedMessage) -> bool:
+        """Return whether the message's tenant is configured on this replica."""
         return message.record.tenant in self._tenants
 
     def compose(self, message: ClaimedMessage, provider: str, now_ms: int) -> OutboundMessage:
-        """Make what `provider` gets. Raises `SealBroken`; the tenant is one that it `knows`."""
+        """Compose the message for `provider`. The tenant must be configured (`has_tenant`).
+
+        Raises:
+            SealBroken: The number or the code cannot be opened.
+        """
         record = message.record
         tenant = self._tenants[record.tenant]
-        number = parse(self._sealed.open_phone(message.id, record), record.country)
+        number = parse(self.open_number(message), record.country)
         code = self._sealed.open_code(message.id, message.sealed_code, record)
         template = choose(tenant.templates, record.locale or None, record.country, record.purpose)
         minutes = whole_minutes((record.expires_ms - record.created_ms) // _MS)
@@ -57,6 +68,6 @@ class Composer:
             receipt_url=self._receipt_url(provider, message.id),
         )
 
-    def number(self, message: ClaimedMessage) -> str:
-        """Read the number; raises `SealBroken`."""
+    def open_number(self, message: ClaimedMessage) -> str:
+        """Return the recipient's number in E.164; raises `SealBroken` if it cannot be opened."""
         return self._sealed.open_phone(message.id, message.record)

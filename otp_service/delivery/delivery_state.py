@@ -1,4 +1,4 @@
-"""The way of one message while a replica has its lease: what is known of it, and what stands in its way right now."""
+"""The state of one message while this replica holds its lease."""
 
 from __future__ import annotations
 
@@ -15,85 +15,95 @@ __all__ = ["DeliveryState"]
 
 
 class DeliveryState:
-    """A claimed message, its route, and what its providers said so far. Times are ms of the store's clock."""
+    """A claimed message, its route, and its state at each provider. Times are in ms of the store's clock."""
 
     def __init__(self, message: ClaimedMessage, route: tuple[str, ...]) -> None:
-        """Start with what the record says."""
+        """Start from the stored record; `route` names the message's providers in their order."""
         self.message = message
         self.route = route
         self._by_provider = {delivery.provider: delivery for delivery in message.record.deliveries}
-        self._shut: dict[str, tuple[int, DeferReason]] = {}
+        self._excluded: dict[str, tuple[int, DeferReason]] = {}
         self.set_clock(message.now_ms)
 
     @property
     def lease(self) -> int:
-        """The number of the lease that we have."""
+        """The number of the lease under which this replica works on the message."""
         return self.message.record.lease
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
-        """How the message stands at each provider that was tried."""
+        """The state of the message at each provider that was tried."""
         return tuple(self._by_provider.values())
 
     @property
-    def shut(self) -> Mapping[str, int]:
-        """Until when providers take nothing."""
-        return {provider: until_ms for provider, (until_ms, _) in self._shut.items()}
+    def excluded(self) -> Mapping[str, int]:
+        """The providers that take no calls now, and until when."""
+        return {provider: until_ms for provider, (until_ms, _) in self._excluded.items()}
 
     @property
     def now_ms(self) -> int:
-        """The moment: the store's last word about it, and what has passed since."""
-        return self._clock_ms + int((asyncio.get_running_loop().time() - self._clock_set) * 1000)
+        """The store's time when it was last heard of, plus the time that has passed here since."""
+        return self._store_ms + int((asyncio.get_running_loop().time() - self._set_at) * 1000)
 
     @property
-    def life(self) -> CodeLifetime:
-        """The code's life, as the plan wants it."""
+    def lifetime(self) -> CodeLifetime:
+        """The times of the code, as the retry policy needs them."""
         record = self.message.record
         return CodeLifetime(record.created_ms, record.expires_ms, self.now_ms)
 
     @property
-    def hindrance(self) -> Outcome:
-        """Why nobody was asked: no route any more, open circuits, or a cap or a queue."""
+    def not_called_outcome(self) -> Outcome:
+        """The outcome to record for providers that were never called.
+
+        `config_error` without a route, `transient` if only open circuits prevented the calls, else `throttled`.
+        """
         if not self.route:
             return Outcome.CONFIG_ERROR
-        only_open = all(why is DeferReason.OPEN for _, why in self._shut.values())
+        only_open = all(reason is DeferReason.OPEN for _, reason in self._excluded.values())
         return Outcome.TRANSIENT if only_open else Outcome.THROTTLED
 
     def set_clock(self, now_ms: int) -> None:
-        """Hear from the store what time it is."""
-        self._clock_ms, self._clock_set = now_ms, asyncio.get_running_loop().time()
+        """Synchronize `now_ms` with a time that the store just returned."""
+        self._store_ms, self._set_at = now_ms, asyncio.get_running_loop().time()
 
-    def at(self, status: DeliveryStatus) -> Delivery | None:
-        """Find the last provider with this status."""
+    def find(self, status: DeliveryStatus) -> Delivery | None:
+        """Return the delivery with this status, the most recent provider's if there are several, or None."""
         found = [delivery for delivery in self.deliveries if delivery.status == status]
         return found[-1] if found else None
 
-    def exclude(self, provider: str, held: Deferred) -> None:
-        """Note that a provider takes nothing for a while."""
-        self._shut[provider] = (self.now_ms + held.retry_in_ms, held.reason)
+    def exclude(self, provider: str, deferred: Deferred) -> None:
+        """Exclude a provider until it may take calls again."""
+        self._excluded[provider] = (self.now_ms + deferred.retry_in_ms, deferred.reason)
 
-    def repeats(self, provider: str) -> bool:
-        """Say whether a call to a provider repeats one that is in doubt."""
+    def is_repeat(self, provider: str) -> bool:
+        """Return whether a call to a provider repeats one whose outcome is ambiguous."""
         before = self._by_provider.get(provider)
         return before is not None and (before.repeats or before.status == DeliveryStatus.UNKNOWN)
 
-    def learn(self, news: DeliveryUpdate) -> Delivery:
-        """Note what became of a call, as the store will write it down."""
+    def apply(self, update: DeliveryUpdate) -> Delivery:
+        """Apply the result of a call as the store will record it, and return the provider's new state.
+
+        A failed repeat does not prove that the first call failed, so the state stays `unknown`.
+        """
         now = self.now_ms
-        before = self._by_provider.get(news.provider) or Delivery(news.provider, DeliveryStatus.QUEUED, now)
-        repeats = self.repeats(news.provider)
-        status, error = news.status, news.error
+        before = self._by_provider.get(update.provider) or Delivery(update.provider, DeliveryStatus.QUEUED, now)
+        repeats = self.is_repeat(update.provider)
+        status, error = update.status, update.error
         if repeats and status in (DeliveryStatus.QUEUED, DeliveryStatus.FAILED):
             status, error = DeliveryStatus.UNKNOWN, Outcome.AMBIGUOUS.value
-        self._by_provider[news.provider] = Delivery(
-            news.provider,
-            status,
-            now,
-            error,
-            before.provider_message_id or news.provider_message_id,
-            news.call,
-            now + news.again_in_ms if news.again_in_ms else 0,
-            (before.ambiguous_since_ms if repeats else 0) or (now if status is DeliveryStatus.UNKNOWN else 0),
-            repeats,
+        ambiguous_since_ms = before.ambiguous_since_ms if repeats else 0
+        if status is DeliveryStatus.UNKNOWN and not ambiguous_since_ms:
+            ambiguous_since_ms = now
+        delivery = Delivery(
+            provider=update.provider,
+            status=status,
+            at_ms=now,
+            error=error,
+            provider_message_id=before.provider_message_id or update.provider_message_id,
+            call=update.call,
+            again_ms=now + update.again_in_ms if update.again_in_ms else 0,
+            ambiguous_since_ms=ambiguous_since_ms,
+            repeats=repeats,
         )
-        return self._by_provider[news.provider]
+        self._by_provider[update.provider] = delivery
+        return delivery

@@ -1,9 +1,9 @@
-"""The courier watches the outbox: what is due is claimed, and each message carried in a task of its own.
+"""Claims messages that are due in the outbox and delivers each in a task of its own.
 
-A request's own process takes its message at once, under the first lease. Beside that, every replica looks through the
-whole outbox twice a second for what others left behind, and, for what it put back itself, looks there at the very
-moment that it is due: a gateway's pace is kept by waking up, not by looking often. How many messages are carried at a
-time is not bounded here but by each gateway's places, so that a slow one holds nobody up but its own.
+The process that served the request delivers the message at once, under its first lease. In addition, every replica
+polls the whole outbox for messages that others left, and wakes up exactly when a message that it rescheduled itself
+is due, so that the pace of a provider is kept without frequent polling. The number of concurrent deliveries is limited
+only per provider, so a slow gateway delays no other.
 """
 
 from __future__ import annotations
@@ -26,61 +26,62 @@ POLL_INTERVAL_SECONDS: Final = 0.5
 
 
 class OutboxWorker:
-    """Picks messages up and has them carried (port `MessageQueue`)."""
+    """The background loop of the delivery (port `MessageQueue`)."""
 
     def __init__(self, outbox: Outbox, dispatcher: Dispatcher, routes: Routes) -> None:
-        """Look into `outbox`; hand to `dispatcher` what is due."""
+        """Claim messages from `outbox` and deliver them by `dispatcher`."""
         self._outbox = outbox
-        self._carrier = dispatcher
+        self._dispatcher = dispatcher
         self._routes = routes
-        self._carrying: set[asyncio.Task[None]] = set()
-        self._due: list[tuple[float, str]] = []
-        self._sooner = asyncio.Event()
-        self._watch: asyncio.Task[None] | None = None
-        self._ending = False
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._rescheduled: list[tuple[float, str]] = []
+        """A heap of when (loop time) which verification is due again."""
+        self._wake_up = asyncio.Event()
+        self._polling: asyncio.Task[None] | None = None
+        self._stopping = False
 
     def route(self, country: str, e164: str, message_id: str) -> tuple[str, ...]:
-        """Name the providers for a message to a number (port `MessageQueue`)."""
+        """Name the providers for a message to a number, in their order (port `MessageQueue`)."""
         return self._routes.providers(country, e164, message_id)
 
     def deliver(self, message: ClaimedMessage) -> None:
-        """Carry a message in the background (port `MessageQueue`)."""
-        task = asyncio.create_task(self._carry(message))
-        self._carrying.add(task)
-        task.add_done_callback(self._carrying.discard)
+        """Deliver a message in the background (port `MessageQueue`)."""
+        task = asyncio.create_task(self._deliver(message))
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
 
     def start(self) -> None:
-        """Begin to look through the outbox."""
-        self._watch = asyncio.create_task(self._look_around(), name="courier")
+        """Start to poll the outbox."""
+        self._polling = asyncio.create_task(self._poll(), name="outbox-worker")
 
     async def stop(self) -> None:
-        """Take nothing more on; end when what is under way is written down."""
-        self._ending = True
-        self._carrier.end()
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-        while self._carrying:
-            await asyncio.gather(*self._carrying, return_exceptions=True)
+        """Claim no more messages; return when the results of the current calls are recorded."""
+        self._stopping = True
+        self._dispatcher.stop_retrying()
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
+        while self._deliveries:
+            await asyncio.gather(*self._deliveries, return_exceptions=True)
 
-    async def _look_around(self) -> None:
-        """Look everywhere now and then, and in between where something of ours is due."""
+    async def _poll(self) -> None:
+        """Claim everything that is due at each interval, and rescheduled messages as soon as they are due."""
         loop = asyncio.get_running_loop()
-        everywhere_at = loop.time()
+        next_poll = loop.time()
         while True:
             try:
-                if loop.time() >= everywhere_at:
-                    everywhere_at = loop.time() + POLL_INTERVAL_SECONDS
-                    await self._look_everywhere()
-                elif ids := self._due_by(loop.time()):
-                    self._deliver_all(await self._outbox.claim_near(ids))
+                if loop.time() >= next_poll:
+                    next_poll = loop.time() + POLL_INTERVAL_SECONDS
+                    await self._claim_all()
+                elif verification_ids := self._pop_rescheduled(loop.time()):
+                    self._deliver_all(await self._outbox.claim_near(verification_ids))
             except Refused as refused:
                 LOG.warning("outbox_unreachable", reason=refused.reason.value)
             except Exception:
-                LOG.exception("outbox_round_failed")
-            await self._sleep_until(everywhere_at)
+                LOG.exception("outbox_poll_failed")
+            await self._sleep_until(next_poll)
 
-    async def _look_everywhere(self) -> None:
+    async def _claim_all(self) -> None:
         claimed, oldest_ms, waiting = await self._outbox.claim()
         METRICS.outbox_age.set(oldest_ms / 1000)
         METRICS.outbox_waiting.set(waiting)
@@ -90,31 +91,32 @@ class OutboxWorker:
         for message in claimed:
             self.deliver(message)
 
-    def _due_by(self, moment: float) -> set[str]:
-        """Take out what is due by now."""
-        ids = set()
-        while self._due and self._due[0][0] <= moment:
-            ids.add(heapq.heappop(self._due)[1])
-        return ids
+    def _pop_rescheduled(self, now: float) -> set[str]:
+        """Remove and return the ids of the rescheduled messages that are due."""
+        due = set()
+        while self._rescheduled and self._rescheduled[0][0] <= now:
+            due.add(heapq.heappop(self._rescheduled)[1])
+        return due
 
-    async def _sleep_until(self, moment: float) -> None:
-        """Sleep, at most until something of ours is due."""
-        self._sooner.clear()
-        if self._due:
-            moment = min(moment, self._due[0][0])
+    async def _sleep_until(self, next_poll: float) -> None:
+        """Sleep until the next poll, or until a rescheduled message is due if that is earlier."""
+        self._wake_up.clear()
+        if self._rescheduled:
+            next_poll = min(next_poll, self._rescheduled[0][0])
         try:
-            async with asyncio.timeout_at(moment):
-                await self._sooner.wait()
+            async with asyncio.timeout_at(next_poll):
+                await self._wake_up.wait()
         except TimeoutError:
             return
 
-    async def _carry(self, message: ClaimedMessage) -> None:
+    async def _deliver(self, message: ClaimedMessage) -> None:
         try:
-            due_in_ms = await self._carrier.carry(message)
-            if due_in_ms is not None and not self._ending:
-                heapq.heappush(self._due, (asyncio.get_running_loop().time() + due_in_ms / 1000, message.id))
-                self._sooner.set()
-        except Refused as refused:  # the store is away: the lease lapses and somebody takes it up again
+            due_in_ms = await self._dispatcher.deliver(message)
+            if due_in_ms is not None and not self._stopping:
+                due_at = asyncio.get_running_loop().time() + due_in_ms / 1000
+                heapq.heappush(self._rescheduled, (due_at, message.id))
+                self._wake_up.set()
+        except Refused as refused:  # the store is unavailable: the lease lapses and a replica claims the message again
             LOG.warning("delivery_interrupted", verification_id=message.id, reason=refused.reason.value)
         except Exception:
             LOG.exception("delivery_failed", verification_id=message.id)

@@ -1,6 +1,7 @@
-"""Asking a provider safely: it is to end its call by itself and to say what went wrong, and one may not.
+"""Calls providers with a deadline, and turns exceptions into results.
 
-A package may have added it, so whatever it does is kept from those who wait for others.
+A provider limits its calls to its own time-out and does not raise. A plug-in may break these rules, so they are
+enforced here: a faulty provider must not stop the delivery through others.
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.observability import LOG
 from otp_service.providers.base import Provider
 
-__all__ = ["ask", "send"]
+__all__ = ["call_safely", "send"]
 
-MARGIN_SECONDS: Final = 1.0
-"""So much later than its own time-out a provider is ended."""
+TIMEOUT_MARGIN_SECONDS: Final = 1.0
+"""A call is canceled this long after the provider's own time-out."""
 
 T = TypeVar("T")
-Otherwise = TypeVar("Otherwise")
+Fallback = TypeVar("Fallback")
 
 
-async def ask(provider: Provider, call: Callable[[], Awaitable[T]], otherwise: Otherwise) -> T | Otherwise:
-    """Make a call of a provider's; `otherwise` when it breaks, or does not end its call."""
+async def call_safely(provider: Provider, call: Callable[[], Awaitable[T]], fallback: Fallback) -> T | Fallback:
+    """Return the result of a call to a provider, or `fallback` if the call raises or exceeds its time-out."""
     try:
-        async with asyncio.timeout(provider.timeout_seconds + MARGIN_SECONDS):
+        async with asyncio.timeout(provider.timeout_seconds + TIMEOUT_MARGIN_SECONDS):
             return await call()
-    except Exception as problem:
-        LOG.error("provider_broke", provider=provider.name, kind=type(problem).__name__)
-        return otherwise
+    except Exception as error:
+        LOG.error("provider_call_failed", provider=provider.name, kind=type(error).__name__)
+        return fallback
 
 
 async def send(provider: Provider, outbound: OutboundMessage) -> SendResult:
-    """Hand a message over; a provider that breaks may have sent it."""
-    return await ask(provider, lambda: provider.send(outbound), SendResult(Outcome.AMBIGUOUS))
+    """Send a message; a call that raises may have sent it, so its outcome is ambiguous."""
+    return await call_safely(provider, lambda: provider.send(outbound), SendResult(Outcome.AMBIGUOUS))

@@ -1,9 +1,10 @@
-"""The desk where gateways hand in their receipts: is the call authentic, what does it say, and is that news?
+"""Handles the delivery receipts that gateways send: authenticates them and records what they report.
 
-A receipt's address holds a token: our message id and a MAC over it and the provider's name, so a wrong one is refused
-without a look into the store, and no table of tokens is kept. Where a gateway signs instead, its adapter checks that,
-and what must be used once is remembered for what it was used for: a repetition is taken, a forgery under it is not.
-Whatever an authentic call says about a message that is gone, or is somebody else's, changes nothing and is no error.
+The URL of a receipt contains a token: our message id, and a MAC over it and the provider's name. So a wrong token is
+rejected without a query to the store, and no tokens are stored. A gateway that signs its calls is authenticated by its
+adapter instead. The nonce of a signature is stored with a hash of the receipt: the same receipt may be repeated, and
+another one with the same nonce is ignored. An authentic receipt for a message that is unknown, expired or belongs to
+another provider changes nothing and is not an error.
 """
 
 from __future__ import annotations
@@ -21,107 +22,117 @@ from otp_service.domain.results import ReceiptEffect
 from otp_service.observability import LOG, METRICS
 from otp_service.providers.base import Provider, ReceiptProvider
 
-__all__ = ["PATH", "ReceiptHandler", "ReceiptTokens"]
+__all__ = ["RECEIPTS_PATH", "ReceiptHandler", "ReceiptTokens"]
 
-PATH: Final = "/v1/receipts/"
-ONCE_SECONDS: Final = 49 * 3600
-"""Longer than a signed receipt is believed (SendCloud's last retry comes after 43.7 hours)."""
+RECEIPTS_PATH: Final = "/v1/receipts/"
 
-_DOT: Final = "."
+NONCE_TTL_SECONDS: Final = 49 * 3600
+"""Longer than a signed receipt is accepted (SendCloud's last retry comes after 43.7 hours)."""
+
+_SEPARATOR: Final = "."
 
 
 class KeyedHasher(Protocol):
-    """Makes keyed hashes."""
+    """Hashes values with a secret key."""
 
     def keyed_hash(self, kind: str, *parts: str) -> str:
-        """Name something private by a keyed hash."""
+        """Return a keyed hash of `parts`, different for each `kind`."""
 
 
 class ReceiptTokens:
-    """Makes and reads the tokens in receipts' addresses."""
+    """Creates the receipt URLs of messages, and verifies the tokens in them."""
 
-    def __init__(self, marks: KeyedHasher, public_url: str | None) -> None:
-        """Sign by `marks`; `public_url` is where gateways reach us, None: nowhere."""
-        self._marks = marks
+    def __init__(self, hasher: KeyedHasher, public_url: str | None) -> None:
+        """Create URLs under `public_url`, where gateways reach this service; None: it has no public URL."""
+        self._hasher = hasher
         self._public_url = (public_url or "").rstrip("/")
 
     def url(self, provider: str, message_id: str) -> str:
-        """Make the address for a message's receipts; "" without a public one."""
+        """Return the URL for a provider's receipts of a message; "" without a public URL."""
         if not self._public_url:
             return ""
-        return f"{self._public_url}{PATH}{provider}/{message_id}{_DOT}{self._mac(provider, message_id)}"
+        mac = self._mac(provider, message_id)
+        return f"{self._public_url}{RECEIPTS_PATH}{provider}/{message_id}{_SEPARATOR}{mac}"
 
     def public(self, path_and_query: str) -> str:
-        """Say how the gateway wrote the address that it called."""
+        """Return the public URL that the gateway called."""
         return self._public_url + path_and_query
 
     def message_id(self, provider: str, token: str) -> str | None:
-        """Read a token; None for a wrong one. Compared in constant time."""
-        message_id, _, mac = token.rpartition(_DOT)
-        right = self._mac(provider, message_id)
-        return message_id if hmac.compare_digest(right.encode(), mac.encode()) else None
+        """Return our message id from a token; None if its MAC is wrong (compared in constant time)."""
+        message_id, _, mac = token.rpartition(_SEPARATOR)
+        expected = self._mac(provider, message_id)
+        return message_id if hmac.compare_digest(expected.encode(), mac.encode()) else None
 
     def _mac(self, provider: str, message_id: str) -> str:
-        return self._marks.keyed_hash("receipt", provider, message_id)
+        return self._hasher.keyed_hash("receipt", provider, message_id)
 
 
 class ReceiptHandler:
-    """Takes receipts in."""
+    """Authenticates and records receipts."""
 
     def __init__(
         self,
         receipt_store: ReceiptStore,
         providers: Mapping[str, Provider],
         tokens: ReceiptTokens,
-        marks: KeyedHasher,
+        hasher: KeyedHasher,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Note in `receipt_store` what `providers` read; `clock` gives Unix seconds, for the age of a signature."""
-        self._receiving = receipt_store
+        """Record in `receipt_store` the receipts that `providers` parse.
+
+        `clock` returns Unix seconds, to check the age of a signature.
+        """
+        self._receipt_store = receipt_store
         self._providers = providers
         self._tokens = tokens
-        self._marks = marks
+        self._hasher = hasher
         self._clock = clock
 
     async def receive(self, name: str, token: str | None, call: ReceiptRequest) -> None:
-        """Take a call to the provider `name`; raises `Refused` (`key_invalid`) for one that is not authentic.
+        """Handle a call of a gateway.
 
-        `call.url` is path and query as they were called. Also raises `Refused` when the store does not answer: the
-        gateway will come again.
+        Args:
+            name: The provider in the path.
+            token: The token in the path; None if there is none.
+            call: The request; its `url` is the path and query as they were called.
+
+        Raises:
+            Refused: The call is not authentic (`key_invalid`), or the store is unavailable and the gateway should
+                retry.
         """
         provider = self._providers.get(name)
         message_id = None if token is None else self._tokens.message_id(name, token)
         if not isinstance(provider, ReceiptProvider) or (token is not None and message_id is None):
-            raise _forged()
-        whole = replace(call, message_id=message_id, url=self._tokens.public(call.url), now=self._clock())
+            raise _not_authentic()
+        complete = replace(call, message_id=message_id, url=self._tokens.public(call.url), now=self._clock())
         try:
-            receipts = provider.parse_receipts(whole)
+            receipts = provider.parse_receipts(complete)
         except ReceiptForged:
-            raise _forged() from None
+            raise _not_authentic() from None
         for receipt in receipts:
-            await self._note(name, receipt)
+            await self._record(name, receipt)
 
-    async def _note(self, name: str, receipt: Receipt) -> None:
-        noted = ReceiptEffect.KNOWN
-        if await self._usable(name, receipt):
-            recipient = self._marks.keyed_hash("recipient", "+" + receipt.to.lstrip("+")) if receipt.to else ""
-            noted = await self._receiving.record_receipt(name, receipt, recipient)
+    async def _record(self, name: str, receipt: Receipt) -> None:
+        effect = ReceiptEffect.KNOWN
+        if await self._nonce_is_valid(name, receipt):
+            recipient = self._hasher.keyed_hash("recipient", "+" + receipt.to.lstrip("+")) if receipt.to else ""
+            effect = await self._receipt_store.record_receipt(name, receipt, recipient)
         status = receipt.status.value if receipt.status else "underway"
-        METRICS.receipts.labels(name, status, noted.value).inc()
-        known = (
-            {} if noted is ReceiptEffect.UNKNOWN else {"verification_id": receipt.message_id}
-        )  # else it is anybody's word
+        METRICS.receipts.labels(name, status, effect.value).inc()
+        # An unknown id may be any text that the caller sent, so it is not logged.
+        known = {} if effect is ReceiptEffect.UNKNOWN else {"verification_id": receipt.message_id}
         error = receipt.error.value if receipt.error else None
-        LOG.info("receipt", provider=name, status=status, error=error, noted=noted.value, **known)
+        LOG.info("receipt", provider=name, status=status, error=error, effect=effect.value, **known)
 
-    async def _usable(self, name: str, receipt: Receipt) -> bool:
-        """Say whether what may be used once was used for nothing else."""
-        if not receipt.once:
+    async def _nonce_is_valid(self, name: str, receipt: Receipt) -> bool:
+        """Return whether the receipt's nonce is new, or was used for the same receipt before."""
+        if not receipt.nonce:
             return True
-        keyed_hash = self._marks.keyed_hash("once", name, receipt.once)
-        use = self._marks.keyed_hash("use", receipt.message_id, receipt.status or "", receipt.error or "")
-        return await self._receiving.mark_used(keyed_hash, use, ONCE_SECONDS)
+        nonce_hash = self._hasher.keyed_hash("once", name, receipt.nonce)
+        use = self._hasher.keyed_hash("use", receipt.message_id, receipt.status or "", receipt.error or "")
+        return await self._receipt_store.mark_used(nonce_hash, use, NONCE_TTL_SECONDS)
 
 
-def _forged() -> Refused:
+def _not_authentic() -> Refused:
     return Refused(Reason.KEY_INVALID, "The receipt does not prove that it comes from the gateway.")

@@ -1,9 +1,12 @@
-"""What to do next with a message: decided from what its providers said so far, without doing it.
+"""Decides the next step of a message from the results so far. Pure: no I/O, no clock of its own.
 
-The rules: who surely has the text is never asked again, and who may have it only if it tells our messages apart and
-sends each once. A verdict about the recipient is final everywhere. An ambiguous outcome is held, and then another
-provider is asked. Providers that were never asked come before those that may be asked again; those come back with a
-growing pause, and not before the moment that they named. Nothing is begun after the code's end.
+- A provider that accepted the message is never called again. A provider with an ambiguous outcome is called again only
+  if its gateway deduplicates sends by our message id (`idempotent_send`).
+- A rejection of the recipient is final for all providers.
+- After an ambiguous outcome, another provider is called only after `hold_ms`.
+- Providers that were not called yet come first, in the order of the route. Providers with a retryable failure follow,
+  after a back-off and not before the time that they asked for.
+- No call starts after the code expires.
 """
 
 from __future__ import annotations
@@ -13,31 +16,45 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.domain.verification import Delivery
+from otp_service.domain.results import DeliveryUpdate
+from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery
 
-__all__ = ["CallProvider", "CodeLifetime", "Finish", "RetryRules", "WaitFor", "next_step", "report_query_delay_ms"]
+__all__ = [
+    "CallProvider",
+    "CodeLifetime",
+    "Finish",
+    "RetryRules",
+    "Step",
+    "WaitFor",
+    "next_step",
+    "report_query_delay_ms",
+    "update_for",
+]
 
-SHORTEST_PAUSE_MS: Final = 500
-LONGEST_PAUSE_MS: Final = 15_000
-PAUSE_SHARE: Final = 4
-"""Pauses grow with the age of the message: a quarter of it."""
+MIN_BACKOFF_MS: Final = 500
+MAX_BACKOFF_MS: Final = 15_000
+BACKOFF_DIVISOR: Final = 4
+"""The back-off grows with the age of the message: a quarter of its age at the failure."""
 
-REPORT_SHARE: Final = 2
-"""A message that was sent is asked for again after half of the time that has passed since."""
+REPORT_QUERY_DIVISOR: Final = 2
+"""The delay before the next report query is half of the time since the send."""
 
-_WITH_GATEWAY: Final = frozenset({DeliveryStatus.SENT, DeliveryStatus.DELIVERED})
-_MAYBE_THERE: Final = frozenset(
-    {*_WITH_GATEWAY, DeliveryStatus.UNKNOWN, DeliveryStatus.UNDELIVERED, DeliveryStatus.SENDING}
+_ACCEPTED: Final = frozenset({DeliveryStatus.SENT, DeliveryStatus.DELIVERED})
+_POSSIBLY_ACCEPTED: Final = frozenset(
+    {*_ACCEPTED, DeliveryStatus.UNKNOWN, DeliveryStatus.UNDELIVERED, DeliveryStatus.SENDING}
 )
-_NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
+_NONE_EXCLUDED: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class RetryRules:
-    """`hold_ms` 0: an ambiguous outcome never fails over. `max_texts` gateways may have accepted, at most.
+    """The configured limits of fail-over and retry.
 
-    `idempotent_send` are the providers that send a message once, however often they are asked for it.
+    `hold_ms`: how long other providers are not called after an ambiguous outcome; 0: they are never called.
+    `max_texts`: how many providers may have accepted the message at most.
+    `idempotent_send`: the names of the providers that deduplicate sends by our message id.
     """
 
     hold_ms: int
@@ -47,7 +64,7 @@ class RetryRules:
 
 @dataclass(frozen=True, slots=True)
 class CodeLifetime:
-    """The code's life and the present moment, in ms of the store's clock."""
+    """When the code was created and expires, and the current time, in ms of the store's clock."""
 
     created_ms: int
     expires_ms: int
@@ -56,84 +73,134 @@ class CodeLifetime:
 
 @dataclass(frozen=True, slots=True)
 class CallProvider:
-    """Ask this provider now."""
+    """Call this provider now."""
 
     provider: str
 
 
 @dataclass(frozen=True, slots=True)
 class WaitFor:
-    """Look again in so many milliseconds."""
+    """Decide again after `ms` milliseconds."""
 
     ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Nothing more is to be done."""
+    """No provider can be called before the code expires."""
+
+
+Step = CallProvider | WaitFor | Finish
 
 
 def next_step(
     deliveries: Sequence[Delivery],
     route: Sequence[str],
     rules: RetryRules,
-    life: CodeLifetime,
-    shut: Mapping[str, int] = _NOBODY,
-) -> CallProvider | WaitFor | Finish:
-    """Decide from `deliveries`, one per provider; `shut` says until when a provider of the route takes nothing."""
-    if any(d.status in _WITH_GATEWAY for d in deliveries) or _is_final(deliveries):
+    lifetime: CodeLifetime,
+    excluded: Mapping[str, int] = _NONE_EXCLUDED,
+) -> Step:
+    """Decide what to do with a message now.
+
+    Args:
+        deliveries: The state of the message at the providers that were tried, one per provider.
+        route: The names of the message's providers, in their order.
+        rules: The limits of fail-over and retry.
+        lifetime: The times of the code.
+        excluded: Providers that take no calls now, and until when, in ms of the store's clock.
+    """
+    if any(delivery.status in _ACCEPTED for delivery in deliveries) or _recipient_is_rejected(deliveries):
         return Finish()
-    moments = [
-        (max(at_ms, shut.get(provider, 0)), provider)
-        for at_ms, provider in (*_others(deliveries, route, rules, life), *_repeats(deliveries, route, rules, life))
+    candidates = [
+        (max(at_ms, excluded.get(provider, 0)), provider)
+        for at_ms, provider in (
+            *_fail_over_candidates(deliveries, route, rules, lifetime),
+            *_repeat_candidates(deliveries, route, rules, lifetime),
+        )
     ]
-    for at_ms, provider in moments:
-        if at_ms <= life.now_ms:
+    for at_ms, provider in candidates:
+        if at_ms <= lifetime.now_ms:
             return CallProvider(provider)
-    soonest = min((at_ms for at_ms, _ in moments), default=life.expires_ms)
-    return WaitFor(soonest - life.now_ms) if soonest < life.expires_ms else Finish()
+    earliest_ms = min((at_ms for at_ms, _ in candidates), default=lifetime.expires_ms)
+    return WaitFor(earliest_ms - lifetime.now_ms) if earliest_ms < lifetime.expires_ms else Finish()
+
+
+def update_for(provider: str, call: int, result: SendResult) -> DeliveryUpdate:
+    """Return what to record of a result; `call` is the lease under which the call began."""
+    outcome = result.outcome
+    retry_after_ms = min((result.retry_after or 0) * 1000, MAX_CODE_LIFE_MS) if outcome.retryable else 0
+    return DeliveryUpdate(
+        provider=provider,
+        call=call,
+        status=_status_of(outcome),
+        error="" if outcome is Outcome.ACCEPTED else outcome.value,
+        provider_message_id=result.provider_message_id,
+        again_in_ms=int(retry_after_ms),
+    )
 
 
 def report_query_delay_ms(sent_ms: int, now_ms: int, first_ms: int) -> int:
-    """Say in how many ms a message that was sent at `sent_ms` is asked for: after `first_ms`, then ever later."""
-    return max(first_ms, (now_ms - sent_ms) // REPORT_SHARE)
+    """Return in how many ms to query the report of a message that was sent at `sent_ms`; at least `first_ms`."""
+    return max(first_ms, (now_ms - sent_ms) // REPORT_QUERY_DIVISOR)
 
 
-def _is_final(deliveries: Sequence[Delivery]) -> bool:
-    return any(d.error and Outcome(d.error).rejects_recipient for d in deliveries)
+def _status_of(outcome: Outcome) -> DeliveryStatus:
+    match outcome:
+        case Outcome.ACCEPTED:
+            return DeliveryStatus.SENT
+        case Outcome.AMBIGUOUS:
+            return DeliveryStatus.UNKNOWN
+        case _:
+            return DeliveryStatus.FAILED
 
 
-def _others(
-    deliveries: Sequence[Delivery], route: Sequence[str], rules: RetryRules, life: CodeLifetime
+def _recipient_is_rejected(deliveries: Sequence[Delivery]) -> bool:
+    return any(delivery.error and Outcome(delivery.error).rejects_recipient for delivery in deliveries)
+
+
+def _fail_over_candidates(
+    deliveries: Sequence[Delivery], route: Sequence[str], rules: RetryRules, lifetime: CodeLifetime
 ) -> Iterator[tuple[int, str]]:
-    """Say when the providers may be asked that surely have no text: the unasked in order, then those that rested."""
-    if sum(d.status in _MAYBE_THERE for d in deliveries) >= rules.max_texts:
+    """Yield providers that definitely do not have the message, with the earliest time of a call.
+
+    Providers that were not called come first, in the order of the route, then those to retry, oldest failure first.
+    """
+    if sum(delivery.status in _POSSIBLY_ACCEPTED for delivery in deliveries) >= rules.max_texts:
         return
-    doubtful = [d.ambiguous_since_ms or d.at_ms for d in deliveries if d.status == DeliveryStatus.UNKNOWN]
-    if doubtful and rules.hold_ms == 0:
+    ambiguous_since = [
+        delivery.ambiguous_since_ms or delivery.at_ms
+        for delivery in deliveries
+        if delivery.status == DeliveryStatus.UNKNOWN
+    ]
+    if ambiguous_since and rules.hold_ms == 0:
         return
-    held_ms = max(doubtful) + rules.hold_ms if doubtful else 0
-    asked = {d.provider for d in deliveries if d.error or d.status in _MAYBE_THERE}
-    yield from ((held_ms, provider) for provider in route if provider not in asked)
-    rested = [d for d in deliveries if d.provider in route and d.status not in _MAYBE_THERE and _retryable(d)]
-    for delivery in sorted(rested, key=lambda d: d.at_ms):
-        yield max(held_ms, _after_pause(delivery, life)), delivery.provider
+    held_until_ms = max(ambiguous_since) + rules.hold_ms if ambiguous_since else 0
+    called = {delivery.provider for delivery in deliveries if delivery.error or delivery.status in _POSSIBLY_ACCEPTED}
+    yield from ((held_until_ms, provider) for provider in route if provider not in called)
+    retries = [
+        delivery
+        for delivery in deliveries
+        if delivery.provider in route and delivery.status not in _POSSIBLY_ACCEPTED and _is_retryable(delivery)
+    ]
+    for delivery in sorted(retries, key=lambda delivery: delivery.at_ms):
+        yield max(held_until_ms, _after_backoff(delivery, lifetime)), delivery.provider
 
 
-def _repeats(
-    deliveries: Sequence[Delivery], route: Sequence[str], rules: RetryRules, life: CodeLifetime
+def _repeat_candidates(
+    deliveries: Sequence[Delivery], route: Sequence[str], rules: RetryRules, lifetime: CodeLifetime
 ) -> Iterator[tuple[int, str]]:
-    """Say when the providers may be asked again that may have the text, and would send it once."""
-    askable = set(route) & set(rules.idempotent_send)
+    """Yield providers with an ambiguous outcome that deduplicate sends, with the earliest time of a call."""
+    repeatable = set(route) & set(rules.idempotent_send)
     for delivery in deliveries:
-        if delivery.status == DeliveryStatus.UNKNOWN and delivery.provider in askable:
-            yield _after_pause(delivery, life), delivery.provider
+        if delivery.status == DeliveryStatus.UNKNOWN and delivery.provider in repeatable:
+            yield _after_backoff(delivery, lifetime), delivery.provider
 
 
-def _retryable(delivery: Delivery) -> bool:
+def _is_retryable(delivery: Delivery) -> bool:
     return bool(delivery.error) and Outcome(delivery.error).retryable
 
 
-def _after_pause(delivery: Delivery, life: CodeLifetime) -> int:
-    pause = min(max((delivery.at_ms - life.created_ms) // PAUSE_SHARE, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS)
-    return max(delivery.at_ms + pause, delivery.again_ms)
+def _after_backoff(delivery: Delivery, lifetime: CodeLifetime) -> int:
+    age_ms = delivery.at_ms - lifetime.created_ms
+    backoff_ms = min(max(age_ms // BACKOFF_DIVISOR, MIN_BACKOFF_MS), MAX_BACKOFF_MS)
+    return max(delivery.at_ms + backoff_ms, delivery.again_ms)

@@ -1,9 +1,9 @@
-"""Which providers serve a number, in which order: the longest matching prefix, then the country, then the default.
+"""Selects the providers for a number and their order.
 
-Plain names are asked in their order. Those with a weight are spread: each message has an order of its own, in which
-one comes before the others in proportion to its weight. Where a route has both, the weighted ones share the places
-that they hold, and the plain ones keep theirs. The order is worked out from the message's id and nothing else, so it
-is the same whenever it is asked for, in a retry and on another replica.
+The route with the longest matching prefix applies, then one for the country, then the default. Providers without a
+weight are called in the order of the route. Providers with a weight share their positions: for each message, they are
+drawn at random in proportion to their weights. The draw depends only on our message id, so a retry and every other
+replica compute the same order.
 """
 
 from __future__ import annotations
@@ -20,46 +20,48 @@ _HASH_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class WeightedProvider:
-    """A provider whose place among the weighted ones of its route is drawn for each message."""
+    """A provider whose position among the weighted ones of its route is drawn for each message."""
 
     name: str
     weight: int
 
-    def draw(self, message_id: str) -> float:
-        """Draw a waiting time with the rate `weight`: the shortest of several is each one's in proportion to its own.
+    def sort_key(self, message_id: str) -> float:
+        """Return the provider's key for a message: an exponentially distributed number with the rate `weight`.
 
-        Taking them by it is drawing by weight without putting back (Efraimidis and Spirakis, 2006). Each provider's
-        draw is its own, so a provider that comes or goes does not change the order of the others.
+        Sorting by such keys is weighted random sampling without replacement (Efraimidis and Spirakis, 2006). Each key
+        depends only on its own provider, so adding or removing a provider keeps the order of the others.
         """
         digest = hashlib.blake2b(f"{self.name}:{message_id}".encode(), digest_size=_HASH_BYTES).digest()
-        share = (int.from_bytes(digest, "big") + 1) / 2 ** (8 * _HASH_BYTES)
-        return -math.log(share) / self.weight
+        uniform = (int.from_bytes(digest, "big") + 1) / 2 ** (8 * _HASH_BYTES)
+        return -math.log(uniform) / self.weight
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Numbers of `country` (None: of any) that start with `prefix` ("" : any) go to `providers`."""
+    """The providers for numbers of `country` (None: any) that start with `prefix` ("": any)."""
 
     providers: tuple[str | WeightedProvider, ...]
     country: str | None = None
     prefix: str = ""
 
     def order(self, message_id: str) -> tuple[str, ...]:
-        """Name the providers as this message asks them."""
-        weighted = [one for one in self.providers if isinstance(one, WeightedProvider)]
-        drawn = iter(sorted(weighted, key=lambda one: one.draw(message_id)))
-        return tuple(next(drawn).name if isinstance(one, WeightedProvider) else one for one in self.providers)
+        """Return the names of the providers in the order for this message."""
+        weighted = [provider for provider in self.providers if isinstance(provider, WeightedProvider)]
+        drawn = iter(sorted(weighted, key=lambda provider: provider.sort_key(message_id)))
+        return tuple(
+            next(drawn).name if isinstance(provider, WeightedProvider) else provider for provider in self.providers
+        )
 
 
 class Routes:
-    """All routes; the most specific one that fits a number is the number's only one."""
+    """All routes. Only the most specific matching route applies to a number."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        """Sort `routes` by how specific they are."""
+        """Sort `routes` from the most to the least specific."""
         self._routes = sorted(routes, key=lambda route: (-len(route.prefix), route.country is None))
 
     def providers(self, country: str, e164: str, message_id: str) -> tuple[str, ...]:
-        """Name the providers for a message to a number, in order; empty when no route fits."""
+        """Return the names of the providers for a message to a number, in order; empty if no route matches."""
         for route in self._routes:
             if e164.startswith(route.prefix) and route.country in (None, country):
                 return route.order(message_id)

@@ -1,8 +1,7 @@
-"""A text on trial: one real message through one provider, for an operator who wants to see it arrive.
+"""Sends one real message through one provider, for an operator who wants to see it arrive.
 
-It goes the way of every message as far as the gateway is concerned: circuit, pace, calls at a time, caps and price, so
-that it is counted, and that what it tells is true of the others. It is nobody's proof: no code of it is kept, and no
-receipt of it is awaited.
+The message counts like every other one for the provider: circuit, pace, concurrent calls, caps and price. No
+verification belongs to it: its code is not stored, and no receipt is expected.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from otp_service.providers.base import Provider
 
 __all__ = ["TestSendResult", "compose_test_message", "send_test_message"]
 
-PATIENCE_SECONDS: Final = 30.0
-"""For how long a trial waits for its turn, as a message would."""
+MAX_WAIT_SECONDS: Final = 30.0
+"""How long a test message waits in the provider's queue."""
 
 _ID_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class TestSendResult:
-    """What the gateway said and when, and what the text costs, in millionths."""
+    """What the gateway answered, how long the call took, and the cost of the message in millionths."""
 
     result: SendResult
     duration_ms: int
@@ -43,7 +42,7 @@ class TestSendResult:
 
 
 def compose_test_message(tenant: Tenant, number: PhoneNumber, locale: str) -> OutboundMessage:
-    """Write what a tenant's recipient would read in `locale`, with a fresh code that opens nothing."""
+    """Compose what a recipient of the tenant would read in `locale`, with a random code that verifies nothing."""
     code, minutes = new_code(tenant.code_length), whole_minutes(tenant.sends.ttl_seconds)
     template = choose(tenant.templates, locale or None, number.country, DEFAULT_PURPOSE)
     return OutboundMessage(
@@ -62,26 +61,33 @@ def compose_test_message(tenant: Tenant, number: PhoneNumber, locale: str) -> Ou
 async def send_test_message(
     provider: Provider, limiter: ProviderLimiter, tenant: str, outbound: OutboundMessage
 ) -> TestSendResult | Deferred:
-    """Send it once; `Deferred` when the gateway may not be asked now. Raises `Refused` when the store is away."""
+    """Send the message once.
+
+    Returns:
+        The result; `Deferred` if the provider may not be called now.
+
+    Raises:
+        Refused: The store is unavailable, so nothing was sent.
+    """
     parts = segments(outbound.text)
-    permit = await _turn(provider, limiter, tenant, outbound, parts)
+    permit = await _wait_for_permit(provider, limiter, tenant, outbound, parts)
     if isinstance(permit, Deferred):
         return permit
     loop = asyncio.get_running_loop()
     started = loop.time()
-    answer = await send(provider, outbound)
+    result = await send(provider, outbound)
     duration_ms = int((loop.time() - started) * 1000)
-    with contextlib.suppress(Refused):  # the store is away by now: the call's place lapses by itself
-        await limiter.release(permit, answer)
-    return TestSendResult(answer, duration_ms, parts, permit.cost)
+    with contextlib.suppress(Refused):  # the store is unavailable: the permit lapses by itself
+        await limiter.release(permit, result)
+    return TestSendResult(result, duration_ms, parts, permit.cost)
 
 
-async def _turn(
+async def _wait_for_permit(
     provider: Provider, limiter: ProviderLimiter, tenant: str, outbound: OutboundMessage, parts: int
 ) -> Permit | Deferred:
-    """Wait for the gateway's pace and places; whatever else is in the way is told at once."""
+    """Wait for the provider's pace and concurrency; return any other reason to defer at once."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + PATIENCE_SECONDS
+    until = loop.time() + MAX_WAIT_SECONDS
     while True:
         permit = await limiter.acquire(
             provider.name,

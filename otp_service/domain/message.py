@@ -1,4 +1,4 @@
-"""Messages and what gateways answer about them: values that cross the line between the delivery and a provider."""
+"""Values that cross the border between the delivery and a provider: messages, results, receipts, balances."""
 
 from __future__ import annotations
 
@@ -22,11 +22,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
-    """One message as a provider gets it. `code` and `text` are the secret: they stand in no `repr`.
+    """A message that a provider sends. `code` and `text` are secret and not part of the `repr`.
 
-    `message_id` is ours and stable over retries, `expires_in` the seconds that the code still lives. `brand` and
-    `minutes` are for gateways that have the text as a template of their own; `receipt_url` is where this message's
-    receipts go, "" when there is no public address.
+    Attributes:
+        message_id: Our id of the message; the same in every retry and at every provider.
+        to: The recipient's number in E.164.
+        country: The number's country, ISO 3166 alpha-2.
+        national_digits: The national number, without country code and trunk prefix.
+        text: The SMS, with the code in it.
+        code: The code alone, for gateways that fill in a template of their own.
+        expires_in: How many seconds the code is still valid; at least 1.
+        brand: The tenant's brand, for the gateway's template.
+        minutes: How many minutes the code is valid, as the text states it, for the gateway's template.
+        receipt_url: Where the gateway sends receipts for this message; "" without a public URL.
     """
 
     message_id: str
@@ -41,16 +49,20 @@ class OutboundMessage:
     receipt_url: str = ""
 
     def __repr__(self) -> str:
-        """Name the message, not what it says."""
+        """Show the id only."""
         return f"OutboundMessage({self.message_id})"
 
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """A gateway's answer: the outcome, its own id for the message, and after how many seconds it would be asked again.
+    """The result of a send.
 
-    `signal` says what the answer tells of the provider's health where the outcome alone does not: a refusal that nobody
-    has documented is `config_error`, and is counted (FAILURE) where a refused password opens the circuit at once.
+    Attributes:
+        outcome: What happened to the message.
+        provider_message_id: The gateway's id of the message; "" if it returned none.
+        retry_after: After how many seconds the gateway wants to be called again; None if it does not say.
+        signal: What the result says about the provider's health, if the outcome alone does not tell. For example, an
+            undocumented rejection is a `config_error` that counts as a FAILURE, while a rejected password is a TRIP.
     """
 
     outcome: Outcome
@@ -60,18 +72,18 @@ class SendResult:
 
     @property
     def health(self) -> HealthSignal:
-        """What the answer says about the provider itself."""
+        """What the result says about the provider's health."""
         return self.signal or HealthSignal.of(self.outcome)
 
     @classmethod
     def undocumented(cls, retry_after: float | None = None) -> SendResult:
-        """Make the answer for a refusal of unknown meaning: surely not sent, another provider is asked, it counts."""
+        """Return the result of an undocumented rejection: not sent, and counted as a failure of the provider."""
         return cls(Outcome.CONFIG_ERROR, retry_after=retry_after, signal=HealthSignal.FAILURE)
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """What a gateway knows of a message by now; `error` says why it is undelivered. No status: it is under way."""
+    """The answer to a delivery query. `status` None: not known yet. `error`: why the message is undelivered."""
 
     status: DeliveryStatus | None
     error: Outcome | None = None
@@ -81,9 +93,16 @@ class DeliveryReport:
 class ReceiptRequest:
     """A call of a gateway to `/v1/receipts/{provider}[/{token}]`.
 
-    `message_id` is ours, out of a token whose MAC was right; None when there was no token, and the call has to prove
-    itself by the gateway's own signature. Header names are in lower case. `url` is the public one that the gateway
-    called. `now` in Unix seconds.
+    Attributes:
+        method: The HTTP method, in upper case.
+        url: The public URL that the gateway called.
+        message_id: Our message id from a token with a valid MAC. None without a token; then the adapter must verify
+            the gateway's own signature.
+        now: The current time in Unix seconds.
+        content_type: The `Content-Type` header; "" if there is none.
+        headers: The headers, with names in lower case.
+        query: The decoded query parameters, in their order.
+        body: The raw body.
     """
 
     method: str
@@ -96,16 +115,22 @@ class ReceiptRequest:
     body: bytes = b""
 
     def __repr__(self) -> str:
-        """Leave the body out: it may hold a number."""
+        """Leave out the body and the query: they may contain a number."""
         return f"ReceiptRequest({self.method}, {self.message_id})"
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One authentic word about one message: ours by `message_id`. No status: nothing to note (a test call, `sent`).
+    """One authentic report about one message.
 
-    `to` is the recipient that the gateway names, in E.164 or digits, "" if it names none: a receipt about another
-    number than the message's is ignored. `once` names a token that must not be seen twice, "" if there is none.
+    Attributes:
+        message_id: Our id of the message.
+        status: `delivered` or `undelivered`; None if nothing changes (a test call, or the message was only sent).
+        error: Why the message is undelivered.
+        provider_message_id: The gateway's id of the message; "" if the receipt does not contain it.
+        to: The recipient in the receipt, in E.164 or digits; "" if it contains none. A receipt for another number
+            than the message's is ignored.
+        nonce: A value that may be used for one receipt only, against replay; "" if there is none.
     """
 
     message_id: str
@@ -113,16 +138,16 @@ class Receipt:
     error: Outcome | None = None
     provider_message_id: str = ""
     to: str = ""
-    once: str = ""
+    nonce: str = ""
 
 
 class ReceiptForged(Exception):
-    """The call does not prove that it comes from the gateway: 401, and nothing changes."""
+    """The call does not prove that it comes from the gateway. It is answered with 401 and changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What is left on an account; `currency` "" where the gateway does not say."""
+    """The balance of an account; `currency` is "" if the gateway does not name it."""
 
     amount: Decimal
     currency: str = ""
@@ -130,7 +155,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class AccountLimits:
-    """Caps that the gateway itself holds for the account, a day."""
+    """Daily caps that the gateway itself enforces for an account; None: no cap."""
 
     daily_message_cap: int | None
     daily_spend_cap: Decimal | None

@@ -1,7 +1,6 @@
-"""What became of handing a message to a gateway: outcomes, not booleans.
+"""Outcomes of calls to gateways, what each one implies, and the status of a message at a provider.
 
-Section 0 of the gateways' fact sheet says what each means; this table says what follows from it. HTTP 200 is not
-acceptance: a provider reads the gateway's own answer and names one of these.
+HTTP 200 is not acceptance: an adapter reads the gateway's own result and returns one of these outcomes.
 """
 
 from __future__ import annotations
@@ -12,51 +11,60 @@ __all__ = ["DeliveryStatus", "HealthSignal", "Outcome"]
 
 
 class Outcome(StrEnum):
-    """One answer of one gateway."""
+    """The outcome of one call to one gateway."""
 
     ACCEPTED = "accepted"
+    """The gateway accepted the message. It is sent through no other provider."""
     RECIPIENT_INVALID = "recipient_invalid"
+    """The number is malformed or does not exist. Final for all providers."""
     RECIPIENT_BLOCKED = "recipient_blocked"
+    """The recipient opted out or is barred. Final for all providers."""
     DESTINATION_UNSUPPORTED = "destination_unsupported"
-    """This gateway does not serve the number's country or network; another one may. It says nothing of its health."""
+    """This gateway does not serve the number's country or network; another one may. Says nothing about its health."""
     CONTENT_REJECTED = "content_rejected"
+    """The gateway rejects the text or the template. Another provider is called."""
     CONFIG_ERROR = "config_error"
+    """The account cannot send: wrong credentials, address not allowed, sender or template not approved."""
     FUNDS = "funds"
+    """The account's balance or quota is used up."""
     THROTTLED = "throttled"
+    """The gateway asks for a slower pace; it may accept the message later."""
     TRANSIENT = "transient"
+    """The request was not processed: no connection, or a documented temporary failure. May be retried later."""
     AMBIGUOUS = "ambiguous"
+    """The gateway may have accepted the message: a time-out or a broken connection after the request was written."""
 
     @property
     def definitely_not_sent(self) -> bool:
-        """The gateway has no text of ours: asking another cannot double it."""
+        """Whether the gateway does not have the message, so that calling another one cannot duplicate it."""
         return self not in (Outcome.ACCEPTED, Outcome.AMBIGUOUS)
 
     @property
     def rejects_recipient(self) -> bool:
-        """Every gateway would say the same: no fail-over."""
+        """Whether every gateway would reject the recipient, so that there is no fail-over."""
         return self in (Outcome.RECIPIENT_INVALID, Outcome.RECIPIENT_BLOCKED)
 
     @property
     def retryable(self) -> bool:
-        """The same gateway may take it later, when the others have been asked."""
+        """Whether the same gateway may accept the message later, after the other providers were called."""
         return self in (Outcome.TRANSIENT, Outcome.THROTTLED)
 
 
 class HealthSignal(StrEnum):
-    """What an answer says about the provider itself, for its circuit."""
+    """What a result says about the provider's health, for its circuit."""
 
     SUCCESS = "success"
-    """It works: also when it has judged the message, the recipient or the destination."""
+    """The provider works, also if it rejected the message, the recipient or the destination."""
     FAILURE = "failure"
-    """It may be out of order: counted, and the circuit opens by the share of failures."""
+    """The provider may be out of order; the circuit opens when the share of failures is too high."""
     TRIP = "trip"
-    """The account cannot send at all (password, rights, money): the circuit opens at once."""
+    """The account cannot send at all (password, permissions, funds); the circuit opens at once."""
     NONE = "none"
-    """It says nothing: a call that was not made, or a gateway that asks for a slower pace."""
+    """No information: the call was not made, or the gateway asked for a slower pace."""
 
     @classmethod
     def of(cls, outcome: Outcome) -> HealthSignal:
-        """Read an outcome whose answer says no more than its name."""
+        """Return the signal of an outcome, for results that do not carry their own."""
         match outcome:
             case Outcome.CONFIG_ERROR | Outcome.FUNDS:
                 return cls.TRIP
@@ -69,12 +77,19 @@ class HealthSignal(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Where a message stands at one provider."""
+    """The status of a message at one provider."""
 
     QUEUED = "queued"
+    """The provider was not called, or will be called again."""
     SENDING = "sending"
+    """A call is in progress."""
     SENT = "sent"
+    """The gateway accepted the message."""
     DELIVERED = "delivered"
+    """The gateway reported that the message was delivered."""
     UNDELIVERED = "undelivered"
+    """The gateway accepted the message and reported later that it was not delivered."""
     FAILED = "failed"
+    """The gateway rejected the message, or the provider was not called before the code expired."""
     UNKNOWN = "unknown"
+    """The gateway may have accepted the message (`Outcome.AMBIGUOUS`)."""

@@ -1,6 +1,6 @@
-"""What a gateway may be asked today, for all replicas: circuit, pace, calls at a time, and money.
+"""Limits on calls to providers, shared by all replicas: circuit, pace, concurrency and daily caps.
 
-Amounts of money are whole millionths of the currency, so that sums are exact in the store.
+Amounts of money are integers, in millionths of the currency's unit, so that the store adds them exactly.
 """
 
 from __future__ import annotations
@@ -27,16 +27,20 @@ __all__ = [
 ]
 
 DEFAULT_AREA: Final = "default"
+"""The key in `ProviderPolicy.price` for all countries without a price of their own."""
 
 
 def millionths(amount: Decimal, *, up: bool = False) -> int:
-    """Write money as whole millionths, rounded down, or `up`: a price that is too small to be written is still one."""
+    """Convert an amount to whole millionths, rounded down, or `up` so that a tiny price does not become 0."""
     return int((amount * 1_000_000).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR))
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What may be handed over on one day (UTC); `block` False only alerts."""
+    """The maximum per day (UTC). None: no cap. `spend` in millionths.
+
+    `alert_threshold`: the fraction of a cap at which an alert is logged. `block`: whether a reached cap prevents calls.
+    """
 
     messages: int | None = None
     spend: int | None = None
@@ -45,13 +49,16 @@ class Caps:
 
     @property
     def is_limited(self) -> bool:
-        """There is something to count."""
+        """Whether there is any cap."""
         return self.messages is not None or self.spend is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderPolicy:
-    """What the config allows of one provider. `price` is per segment, in millionths, by country or `default`."""
+    """The configured limits and prices of one provider.
+
+    `price` is per SMS segment in millionths, by country (ISO 3166 alpha-2) or `DEFAULT_AREA`.
+    """
 
     max_per_second: float | None = None
     max_concurrent: int = 16
@@ -59,25 +66,32 @@ class ProviderPolicy:
     caps: Caps = Caps()
 
     def cost(self, country: str, segments: int) -> int:
-        """Say what a message costs, in millionths."""
+        """Return the cost of a message in millionths; 0 if no price is configured."""
         return self.price.get(country, self.price.get(DEFAULT_AREA, 0)) * segments
 
 
 class DeferReason(StrEnum):
-    """Why a gateway is not asked now."""
+    """Why a provider may not be called now."""
 
     WAIT = "wait"
+    """The message is in the provider's queue, for its pace or its concurrency."""
     SLOW = "slow"
+    """Its turn would come too late, or the gateway asked for a pause."""
     OPEN = "open"
+    """The circuit of the provider or of the destination is open."""
     CAPPED = "capped"
+    """The provider's daily cap is reached."""
     TENANT_CAPPED = "tenant_capped"
+    """The tenant's daily cap is reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The gateway may be called; everything is charged, unless it `repeats` what was. Give `done` the outcome.
+    """The right to make one call; pass it to `ProviderLimiter.release` with the result.
 
-    `country` is the number's, ISO 3166 alpha-2: the call counts in the provider's circuit for it.
+    The message is charged to the caps already (`cost` in millionths at `charged_ms`), unless the call `repeats` one
+    that was charged before. `message_id` is ours. `country` is that of the number, ISO 3166 alpha-2: the call counts
+    in the provider's circuit for this destination.
     """
 
     provider: str
@@ -91,14 +105,14 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Nothing was taken; ask again in `retry_in_ms` at the earliest."""
+    """The call is not allowed now, and nothing is charged; retry after `retry_in_ms` at the earliest."""
 
     reason: DeferReason
     retry_in_ms: int
 
 
 class Availability(StrEnum):
-    """How a gateway stands for a new message."""
+    """Whether a provider takes a new message."""
 
     OK = "ok"
     OPEN = "open"
@@ -107,9 +121,12 @@ class Availability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """A look at a gateway: `retry_in_ms` until it may be otherwise, what was handed over today, in millionths.
+    """The availability of a provider for a message, and its counters.
 
-    `capped_ms`: until when its caps, or the tenant's, have no room for the message; 0: they have.
+    `retry_in_ms`: when the availability may change. `open_reason`: the name of the outcome that opened the circuit,
+    also while it is half open; "" if it is closed. `active_calls`: calls in progress. `messages` and `spend` (in
+    millionths): today's totals. `capped_ms`: how long the message would exceed the provider's or the tenant's caps; 0:
+    it does not.
     """
 
     availability: Availability
@@ -122,7 +139,7 @@ class ProviderState:
 
 
 class ProviderLimiter(Protocol):
-    """The right to call a gateway, shared by all replicas."""
+    """Permits for calls to providers, shared by all replicas."""
 
     async def acquire(
         self,
@@ -135,20 +152,33 @@ class ProviderLimiter(Protocol):
         max_wait_ms: int,
         repeats: bool = False,
     ) -> Permit | Deferred:
-        """Ask for one call: `max_wait_ms` is how long the message may still wait.
+        """Acquire a permit for one call and charge the message to the caps.
 
-        `repeats`: the gateway is asked again for a text that it sends once, and that was charged before.
+        Args:
+            provider: The provider's name.
+            tenant: The tenant's name, for its caps.
+            message_id: Our id of the message; it keeps its place in the provider's queue under this id.
+            country: The number's country, ISO 3166 alpha-2.
+            segments: The number of SMS segments, for the cost.
+            max_wait_ms: How long the message can wait in the queue; a longer wait is `DeferReason.SLOW` at once.
+            repeats: The call repeats one with an ambiguous outcome; the message is not charged again.
         """
 
-    async def release(self, permit: Permit, answer: SendResult | None) -> None:
-        """End it; None: the call was not made. What was surely not sent is not charged."""
+    async def release(self, permit: Permit, result: SendResult | None) -> None:
+        """End the call and update the circuits.
+
+        Args:
+            permit: The permit from `acquire`.
+            result: The result of the call; None: the call was not made. A message that was definitely not sent is
+                not charged.
+        """
 
 
 class Circuits(Protocol):
-    """The circuits that all replicas share, for who has no message to send."""
+    """The circuits of providers, for monitoring without a message to send."""
 
     async def out_of_funds(self, providers: Sequence[str]) -> Sequence[str]:
-        """Name those of `providers` that are not asked, or only to try them, because their account was empty."""
+        """Return those of `providers` whose circuit is open or half open for lack of funds."""
 
     async def close_after_top_up(self, provider: str) -> bool:
-        """Close its circuit if it is still open for want of money; True: this call did it."""
+        """Close a provider's circuit if it is still open for lack of funds; return whether this call closed it."""

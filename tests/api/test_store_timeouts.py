@@ -107,7 +107,7 @@ async def test_round_trips(server: EmbeddedServer, tmp_path: Path, keyed: bool) 
 async def _without_the_courier() -> None:
     """End the rounds through the outbox: they are not on a request's path."""
     for task in asyncio.all_tasks():
-        if task.get_name() in ("courier", "store-readiness"):
+        if task.get_name() in ("outbox-worker", "store-readiness"):
             task.cancel()
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any, Final
 
-from otp_service.delivery import balances, dispatcher, outbox_worker
+from otp_service.delivery import balances, dispatcher, outbox_worker, outbox_writer
 from otp_service.domain.outcomes import Outcome
 from otp_service.store import idempotency_keys, outbox, provider_limits, verifications
 
 __all__ = ["TIMES", "shorten"]
 
 TIMES: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
-    (dispatcher, "RECORD_MARGIN_MS", 1_000),
-    (dispatcher, "CONTINUE_LEASE_MS", 1_500),
+    (outbox_writer, "RECORD_MARGIN_MS", 1_000),
+    (outbox_writer, "CONTINUE_LEASE_MS", 1_500),
     (dispatcher, "SLOT_WAIT_SECONDS", 0.5),
     (outbox_worker, "POLL_INTERVAL_SECONDS", 0.25),
     (balances, "POLL_INTERVAL_SECONDS", 0.5),

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from otp_service.delivery.provider_calls import ask, send
+from otp_service.delivery.provider_calls import call_safely, send
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.inbox import Inbox
@@ -37,4 +37,4 @@ async def test_one_that_does_not_end_is_ended() -> None:
     inbox = Inbox("inbox")
     inbox.timeout_seconds = -0.95
 
-    assert await ask(inbox, lambda: asyncio.sleep(60, "late"), "otherwise") == "otherwise"
+    assert await call_safely(inbox, lambda: asyncio.sleep(60, "late"), "otherwise") == "otherwise"

@@ -78,7 +78,7 @@ def test_event_is_recognized_by_either_name(event: str, status: DeliveryStatus |
     token = fields_of(hook)["token"]
 
     expected = Receipt(
-        "v1-ABC_7", status, None, provider_message_id="1796000000500_19999_0_29999_qrwnpq", to=NUMBER, once=token
+        "v1-ABC_7", status, None, provider_message_id="1796000000500_19999_0_29999_qrwnpq", to=NUMBER, nonce=token
     )
     assert parsed(hook) == [expected]
 
@@ -207,7 +207,7 @@ def test_duplicate_webhook_has_the_same_token() -> None:
     hook, other = signed_webhook("Failed", status_code=590), signed_webhook()
     [first], [again], [another] = parsed(hook), parsed(hook), parsed(other)
     assert first == again
-    assert first.once == again.once != another.once
+    assert first.nonce == again.nonce != another.nonce
 
 
 def test_out_of_order_webhooks_are_parsed_separately() -> None:

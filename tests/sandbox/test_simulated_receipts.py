@@ -119,7 +119,7 @@ async def test_sendcloud_posts_an_event(
     [receipt] = parse_webhook(call, Secret(APP_KEY))
     error = {500: Outcome.RECIPIENT_INVALID, 430: Outcome.RECIPIENT_BLOCKED, 410: Outcome.RECIPIENT_BLOCKED}
     wrong = None if say != "undelivered" else error.get(reason or 0, Outcome.TRANSIENT)
-    expected = Receipt("v1-ABC_7", STATUSES[say], wrong, provider_message_id=SMS_ID, to=TO[1:], once=receipt.once)
+    expected = Receipt("v1-ABC_7", STATUSES[say], wrong, provider_message_id=SMS_ID, to=TO[1:], nonce=receipt.nonce)
     assert receipt == expected
 
 

@@ -4,7 +4,7 @@ The signature covers a timestamp and a token, not the body. A call is therefore 
 
 - the HMAC matches;
 - the timestamp is at most 48 hours old (the last of seven retries comes after 43.7 hours) and at most 5 minutes ahead;
-- the token has never been seen: `Receipt.once` names it, and whoever stores the receipt checks it.
+- the token has never been seen: `Receipt.nonce` names it, and whoever stores the receipt checks it.
 
 The vendor's settings page tests its URL with GET and POST and expects 200. A call without any field is that test and
 gives no receipt; a call with a field must be signed.
@@ -70,7 +70,7 @@ def parse_webhook(call: ReceiptRequest, key: Secret) -> Sequence[Receipt]:
         error = EVENT_ERRORS.get(parse_integer(fields.get("statusCode")) or 0, Outcome.TRANSIENT)
     sms_id, _, number = _first(fields, "smsId", "smsIds").partition("$")
     to = _NON_DIGITS.sub("", _first(fields, "phone", "phones") or number)  # a failure may have no `phone`
-    return [Receipt(message_id, status, error, provider_message_id=sms_id[:MAX_ID_CHARS], to=to, once=token)]
+    return [Receipt(message_id, status, error, provider_message_id=sms_id[:MAX_ID_CHARS], to=to, nonce=token)]
 
 
 def _fields(call: ReceiptRequest) -> dict[str, Any] | None:

@@ -1,0 +1,46 @@
+"""Queries gateways for the delivery reports of messages that they accepted.
+
+Only for gateways that can be queried (`PollingProvider`); the receipts that gateways send by themselves are read in
+`receipts.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from otp_service.delivery.provider_calls import call_safely
+from otp_service.delivery.retry_policy import report_query_delay_ms
+from otp_service.domain.message import DeliveryReport
+from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.verification import Delivery
+from otp_service.providers.base import PollingProvider, Provider
+
+__all__ = ["polling_provider", "query_delay_ms", "query_report"]
+
+
+def polling_provider(providers: Mapping[str, Provider], delivery: Delivery) -> PollingProvider | None:
+    """Return the provider to query for the report of a delivery; None if there is no report to query."""
+    provider = providers.get(delivery.provider)
+    if (
+        delivery.status != DeliveryStatus.SENT
+        or not delivery.provider_message_id
+        or not isinstance(provider, PollingProvider)
+    ):
+        return None
+    return provider if _first_query_ms(provider) else None
+
+
+def query_delay_ms(provider: PollingProvider, delivery: Delivery, now_ms: int) -> int:
+    """Return in how many ms to query the report of a delivery next; queries become rarer with its age."""
+    return report_query_delay_ms(delivery.at_ms, now_ms, _first_query_ms(provider))
+
+
+async def query_report(provider: PollingProvider, delivery: Delivery) -> DeliveryReport:
+    """Query the report of a delivery; a failed query is a report without a status."""
+    return await call_safely(
+        provider, lambda: provider.fetch_report(delivery.provider_message_id), DeliveryReport(None)
+    )
+
+
+def _first_query_ms(provider: PollingProvider) -> int:
+    return int(provider.first_report_seconds * 1000)
