@@ -30,18 +30,18 @@ REQUEST_BODY: dict[str, Any] = {"phone": NUMBER, "purpose": "login"}
 
 
 UNKNOWN_ID = "A" * 23
-"""An id as the service makes them, of no verification."""
+"""An id in the form of the service's ids that belongs to no verification."""
 
 
 def bearer_header(key: str) -> dict[str, str]:
-    """Say which key calls."""
+    """Return the `Authorization` header of an API key."""
     return {"Authorization": f"Bearer {key}"}
 
 
 async def request_as_app(
     service: RunningService, phone: str, address: str = "198.51.100.7", **members: Any
 ) -> httpx.Response:
-    """Ask with a key for mobile apps: without the scope `server`."""
+    """Call request-code as a mobile app does: with a key without the scope `server`."""
     forwarded = {"X-Forwarded-For": members.pop("forwarded")} if "forwarded" in members else {}
     client = service.caller("app", address)
     return await client.post(REQUEST_CODE, json={"phone": phone, "purpose": "login", **members}, headers=forwarded)

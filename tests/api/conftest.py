@@ -1,4 +1,4 @@
-"""What several tests of the HTTP contract watch."""
+"""Fixtures for the tests of the HTTP contract."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from otp_service.crypto.hashing import HashPool
 
 @pytest.fixture
 def hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count what the hash pool does, and let it do it."""
+    """Count the calls to the hash pool, which still does its work."""
     counted: Counter[str] = Counter()
     for name in ("hash", "matches"):
         original = getattr(HashPool, name)

@@ -1,4 +1,4 @@
-"""The refusals of every endpoint, and what has to be in the store for each: `refusals.py` measures what they leave."""
+"""Every refusal of every endpoint, with the state of the store that leads to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ APP: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: `key` is what it is called with, `held` an idempotency key that it must use."""
+    """One request: `key` is the API key, `held` an idempotency key that it must use."""
 
     method: str
     path: str
@@ -43,7 +43,7 @@ class Call:
     media_type: str = "application/json"
 
     async def send(self, service: RunningService, idempotency_key: str) -> httpx.Response:
-        """Send it, under an idempotency key if there is one."""
+        """Send the request, with an idempotency key if one is given."""
         headers = {"Content-Type": self.media_type} if self.body or self.content else {}
         if key := self.held or idempotency_key:
             headers["Idempotency-Key"] = key
@@ -58,7 +58,7 @@ Prepare = Callable[[RunningService], Awaitable[Call]]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A refusal: which endpoint gives it, its code, and how it comes about. `other` configures who prepares it."""
+    """One refusal: its endpoint, its code and how it is provoked; `other` is the config that prepares it."""
 
     endpoint: str
     code: str
@@ -68,12 +68,12 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Name the row."""
+        """Return the label of the case."""
         return f"{self.endpoint} {self.code}"
 
 
 def plain(*args: Any, **kwargs: Any) -> Prepare:
-    """Prepare nothing."""
+    """Return a preparation that only returns the call."""
 
     async def prepare(_: RunningService) -> Call:
         return Call(*args, **kwargs)
@@ -81,18 +81,18 @@ def plain(*args: Any, **kwargs: Any) -> Prepare:
     return prepare
 
 
-def ask(**members: Any) -> Call:
-    """Ask for a code."""
+def request_code_call(**members: Any) -> Call:
+    """Return a call of request-code."""
     return Call("POST", REQUEST_CODE, {**REQUEST_BODY, **members})
 
 
-def guess(verification_id: str, code: str, held: str = "") -> Call:
-    """Guess at a code."""
+def verify_code_call(verification_id: str, code: str, held: str = "") -> Call:
+    """Return a call of verify-code."""
     return Call("POST", VERIFY_CODE, {"verification_id": verification_id, "code": code}, held=held)
 
 
-def after_one(call: Call, **members: Any) -> Prepare:
-    """Have one code sent before."""
+def after_one_request(call: Call, **members: Any) -> Prepare:
+    """Return a preparation that requests a code first."""
 
     async def prepare(service: RunningService) -> Call:
         await service.request_code(**members)
@@ -109,39 +109,39 @@ async def _mismatch(service: RunningService) -> Call:
 async def _guess_mismatch(service: RunningService) -> Call:
     verification_id, code = await service.request_code()
     other, other_code = await service.request_code(OTHER)
-    await guess(verification_id, code, "held").send(service, "")
-    return guess(other, other_code, "held")
+    await verify_code_call(verification_id, code, "held").send(service, "")
+    return verify_code_call(other, other_code, "held")
 
 
 async def _used(service: RunningService) -> Call:
     verification_id, code = await service.request_code()
     await service.verify(verification_id, code)
-    return guess(verification_id, code)
+    return verify_code_call(verification_id, code)
 
 
 async def _superseded(service: RunningService) -> Call:
     verification_id, code = await service.request_code()
     await service.advance(30)
     await service.request_code()
-    return guess(verification_id, code)
+    return verify_code_call(verification_id, code)
 
 
 async def _canceled(service: RunningService) -> Call:
     verification_id, code = await service.request_code()
     await service.client.delete(VERIFICATIONS + verification_id)
-    return guess(verification_id, code)
+    return verify_code_call(verification_id, code)
 
 
 async def _expired(service: RunningService) -> Call:
     verification_id, code = await service.request_code()
     await service.advance(300)
-    return guess(verification_id, code)
+    return verify_code_call(verification_id, code)
 
 
 async def _forgotten(service: RunningService) -> Call:
     verification_id, code = await service.request_code()
     await service.advance(900)
-    return guess(verification_id, code)
+    return verify_code_call(verification_id, code)
 
 
 async def _others(service: RunningService) -> Call:
@@ -158,30 +158,30 @@ async def _limited_guess(service: RunningService) -> Call:
 async def _exhausted(service: RunningService) -> Call:
     verification_id, code = await service.request_code()
     await service.verify(verification_id, service.wrong_code(code))
-    return guess(verification_id, code)
+    return verify_code_call(verification_id, code)
 
 
 async def _locked(service: RunningService) -> Call:
     verification_id, code = await service.request_code()
     await service.verify(verification_id, service.wrong_code(code))
     await service.advance(30)
-    return guess(verification_id, code)
+    return verify_code_call(verification_id, code)
 
 
 async def _locked_to_ask(service: RunningService) -> Call:
     await _locked(service)
-    return ask()
+    return request_code_call()
 
 
 async def _chain(service: RunningService) -> Call:
     await service.request_code()
     await service.advance(30)
-    return ask()
+    return request_code_call()
 
 
 async def _unreadable(service: RunningService) -> Call:
     verification_id, code = await service.request_code()
-    return guess(verification_id, code)
+    return verify_code_call(verification_id, code)
 
 
 def _by_id(method: str) -> Prepare:
@@ -193,8 +193,10 @@ def _by_id(method: str) -> Prepare:
 
 
 def limited(limit: str, call: Call, **members: Any) -> Case:
-    """Have a limit of one used up by another request."""
-    return Case("request-code", f"rate_limited {limit}", after_one(call, **members), {"limits": {limit: ["1/3600"]}})
+    """Return a case whose limit is used up by another request."""
+    return Case(
+        "request-code", f"rate_limited {limit}", after_one_request(call, **members), {"limits": {limit: ["1/3600"]}}
+    )
 
 
 _JSON_CALLS: Final = {
@@ -256,18 +258,23 @@ CASES: Final = [
     Case("request-code", "phone_invalid", plain("POST", REQUEST_CODE, {**REQUEST_BODY, "phone": "08123456"}), {}),
     Case("request-code", "phone_not_mobile", plain("POST", REQUEST_CODE, {**REQUEST_BODY, "phone": "0215551234"}), {}),
     Case("request-code", "idempotency_mismatch", _mismatch, {}),
-    Case("request-code", "resend_too_soon", after_one(ask()), {}),
+    Case("request-code", "resend_too_soon", after_one_request(request_code_call()), {}),
     Case("request-code", "rate_limited max_sends", _chain, demo_policy(max_sends=1)),
-    limited("recipient", ask(purpose="registration")),
-    limited("client_ip", ask(phone=OTHER, client_ip="203.0.113.9"), client_ip="203.0.113.9"),
-    limited("prefix", ask(phone=OTHER)),
-    limited("country", ask(phone=OTHER)),
-    limited("tenant", ask(phone=OTHER)),
-    limited("global", ask(phone=OTHER)),
+    limited("recipient", request_code_call(purpose="registration")),
+    limited("client_ip", request_code_call(phone=OTHER, client_ip="203.0.113.9"), client_ip="203.0.113.9"),
+    limited("prefix", request_code_call(phone=OTHER)),
+    limited("country", request_code_call(phone=OTHER)),
+    limited("tenant", request_code_call(phone=OTHER)),
+    limited("global", request_code_call(phone=OTHER)),
     Case("request-code", "recipient_locked", _locked_to_ask, {"limits": {"recipient_failures": ["1/900"]}}),
     Case("request-code", "recipient_locked waits", _locked_to_ask, demo_policy(max_attempts=1, lockout_seconds=900)),
     Case("request-code", "recipient_locked disabled", _locked_to_ask, _DISABLING),
-    Case("request-code", "spend_cap_reached", after_one(ask(phone=OTHER)), demo_policy(daily_message_cap=1)),
+    Case(
+        "request-code",
+        "spend_cap_reached",
+        after_one_request(request_code_call(phone=OTHER)),
+        demo_policy(daily_message_cap=1),
+    ),
     Case(
         "request-code",
         "no_route",

@@ -1,10 +1,10 @@
-"""What refused requests leave in the store, by endpoint and refusal.
+"""Measure what refused requests leave in the store, by endpoint and refusal.
 
 `python -m tests.api.refusal_storage_growth` prints the table.
 
-Each refusal is provoked ten times without an idempotency key and ten times with a fresh one each, on a store where what
-it needs (an ended verification, a limit that is used up) was made before. What is counted is every key and every byte
-of content (DUMP) beyond that: how the server packs a value in its memory may change by a few bytes, once.
+Each refusal is provoked ten times without an idempotency key and ten times with a new one each. The state that leads to
+it (an ended verification, a limit that is used up) is made before. Counted is every new key, and every byte of content
+(DUMP): the memory of a value may change by a few bytes for reasons of the server.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ TIMES: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What ten refusals left: keys, and bytes."""
+    """The keys and bytes that ten refusals have left."""
 
     keys: int
     bytes: int
 
 
 async def measure(make_service: ServiceFactory, case: Case) -> dict[str, Growth]:
-    """Refuse ten times each without and with idempotency keys; what is left of either."""
+    """Provoke a refusal ten times without and ten times with idempotency keys, and measure the growth of each."""
     service = await make_service(shared_keys() | case.config)
     prepared_by = service if case.other is None else await make_service(case.other)
     call = await case.prepare(prepared_by)
-    await _quiet(service)
+    await _wait_for_deliveries(service)
     numbers, found = count(), {}
     for kind in ("without", "with"):
         before = await usage(service)
@@ -50,14 +50,14 @@ async def measure(make_service: ServiceFactory, case: Case) -> dict[str, Growth]
 
 
 async def usage(service: RunningService) -> dict[bytes, int]:
-    """Measure every key but the tests' own."""
+    """Return the size of every key except those of the tests."""
     names = [name for name in await service.store.keys("*") if not name.startswith(b"test:")]
     dumps = [await service.store.dump(name) for name in names]
     return {name: len(dump) for name, dump in zip(names, dumps, strict=True) if dump is not None}
 
 
-async def _quiet(service: RunningService) -> None:
-    """Wait until deliveries are written down."""
+async def _wait_for_deliveries(service: RunningService) -> None:
+    """Wait until the store no longer changes."""
     before: dict[bytes, int] = {}
     while (now := await usage(service)) != before:
         before = now

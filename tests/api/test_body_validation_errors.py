@@ -1,4 +1,4 @@
-"""What a caller is told of a wrong body: the member of ours, what to send, and nothing of what was sent."""
+"""Errors in a body name the member and what to send, and repeat nothing that was sent."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MEMBERS = "phone, purpose, country, locale, channel, client_ip, reference, decoy
 LEAVE = f"Leave it out: the members are {MEMBERS}."
 
 
-def told(kind: type[msgspec.Struct], raw: bytes) -> tuple[str, str]:
-    """Hold a body to be refused for one mistake; give it."""
+def body_error(kind: type[msgspec.Struct], raw: bytes) -> tuple[str, str]:
+    """Decode a body that must be refused, and return its only error."""
     with pytest.raises(Refused) as refused:
         decode_body(kind, raw)
     [mistake] = refused.value.mistakes
@@ -53,8 +53,8 @@ FORGED = [
 
 
 @pytest.mark.parametrize("name", FORGED, ids=[str(n) for n in range(len(FORGED))])
-async def test_a_members_name_forges_nothing(service: RunningService, name: str) -> None:
-    """A name that is no plain one, or that may hold a number or a code, is not told again in any form."""
+async def test_a_member_name_with_data_is_not_repeated(service: RunningService, name: str) -> None:
+    """A member name that is not plain, or that may contain a number or a code, is not repeated in the error."""
     response = await service.client.post(REQUEST_CODE, json={name: 1, **REQUEST_BODY})
     body = assert_problem(response, 400, "request_malformed", "errors")
     assert body["errors"] == [{"pointer": "", "detail": LEAVE}]
@@ -62,9 +62,9 @@ async def test_a_members_name_forges_nothing(service: RunningService, name: str)
 
 
 @pytest.mark.parametrize("name", ["otp", "clientIp", "phone_number", "X-Phone", "ipv4", "_id", "a1b2c3", "x" * 32])
-def test_a_plain_name_is_pointed_at(name: str) -> None:
-    """Who misspelt a member sees which one it was, and which ones there are."""
-    assert told(RequestCodeBody, json.dumps({**REQUEST_BODY, name: 1}).encode()) == ("/" + name, LEAVE)
+def test_an_unknown_plain_member_is_named(name: str) -> None:
+    """An unknown member with a plain name is named, together with the members that exist."""
+    assert body_error(RequestCodeBody, json.dumps({**REQUEST_BODY, name: 1}).encode()) == ("/" + name, LEAVE)
 
 
 WRONG: dict[str, list[Any]] = {
@@ -81,43 +81,43 @@ WRONG: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_each_member_says_what_to_send(name: str) -> None:
-    """In words, and always the same ones, whatever was wrong."""
+    """The error of a member says what to send, in the same words for every wrong value."""
     for value in WRONG[name]:
-        assert told(RequestCodeBody, json.dumps({**REQUEST_BODY, name: value}).encode()) == (
+        assert body_error(RequestCodeBody, json.dumps({**REQUEST_BODY, name: value}).encode()) == (
             "/" + name,
             EXPECTED_VALUES[name],
         ), value
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_every_member_has_its_words(body: type[msgspec.Struct]) -> None:
-    """No member of a body is left without, and none of them shows a regular expression."""
+def test_every_member_has_an_error_text(body: type[msgspec.Struct]) -> None:
+    """Every member of every body has an error text, and no text contains a regular expression."""
     assert {field.encode_name for field in msgspec.structs.fields(body)} <= EXPECTED_VALUES.keys()
     assert not [words for words in EXPECTED_VALUES.values() if set(words) & set("^$\\{}")]
 
 
-def test_the_first_mistake_is_told() -> None:
-    """In the order of the body, and what is missing last."""
-    assert told(RequestCodeBody, b'{"decoy": 1, "otp": 1, "phone": 1}')[0] == "/decoy"
-    assert told(RequestCodeBody, b'{"otp": 1, "decoy": 1}')[0] == "/otp"
-    assert told(RequestCodeBody, b'{"purpose": "a", "purpose": 1, "phone": 1}')[0] == "/purpose"
-    assert told(RequestCodeBody, b'{"decoy": true}') == ("/phone", "is required")
-    assert told(RequestCodeBody, b'{"phone": "1"}') == ("/purpose", "is required")
+def test_the_first_error_is_reported() -> None:
+    """Errors are reported in the order of the body, and missing members last."""
+    assert body_error(RequestCodeBody, b'{"decoy": 1, "otp": 1, "phone": 1}')[0] == "/decoy"
+    assert body_error(RequestCodeBody, b'{"otp": 1, "decoy": 1}')[0] == "/otp"
+    assert body_error(RequestCodeBody, b'{"purpose": "a", "purpose": 1, "phone": 1}')[0] == "/purpose"
+    assert body_error(RequestCodeBody, b'{"decoy": true}') == ("/phone", "is required")
+    assert body_error(RequestCodeBody, b'{"phone": "1"}') == ("/purpose", "is required")
 
 
 DEEP = b'{"otp": ' + b"[" * 30_000 + b"]" * 30_000 + b"}"
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"nan", b'{"phone": NaN}', b"[" * 60_000, DEEP], ids=range(6))
-def test_what_is_no_json(raw: bytes) -> None:
-    """It has no member to point at."""
-    assert told(RequestCodeBody, raw) == ("", "Send a JSON object in UTF-8.")
+def test_a_body_that_is_not_json(raw: bytes) -> None:
+    """The error of a body that is not JSON has no pointer."""
+    assert body_error(RequestCodeBody, raw) == ("", "Send a JSON object in UTF-8.")
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"1", b'"x"', b"null", b"[[1,2]]", b'[["phone", "1"]]'])
-def test_what_is_no_object(raw: bytes) -> None:
-    """An array of pairs is none either."""
-    assert told(RequestCodeBody, raw) == ("", "Send a JSON object.")
+def test_json_that_is_not_an_object(raw: bytes) -> None:
+    """Any JSON except an object is refused, also an array of pairs."""
+    assert body_error(RequestCodeBody, raw) == ("", "Send a JSON object.")
 
 
 PAIRS = st.lists(
@@ -131,10 +131,8 @@ PAIRS = st.lists(
 
 @settings(deadline=None, max_examples=200)
 @given(pairs=PAIRS, ascii_only=st.booleans(), spaced=st.booleans())
-def test_a_body_is_taken_when_each_member_stands_once(
-    pairs: list[tuple[str, Any]], *, ascii_only: bool, spaced: bool
-) -> None:
-    """What is taken is what a plain reader makes of it, and it never had a member twice."""
+def test_a_body_with_unique_members_is_decoded(pairs: list[tuple[str, Any]], *, ascii_only: bool, spaced: bool) -> None:
+    """A decoded body has the values of a plain JSON parser, and none of its members occurred twice."""
     written = ((json.dumps(name), json.dumps(value, ensure_ascii=ascii_only)) for name, value in pairs)
     raw = ("{" + (" , " if spaced else ",").join(f"{name}:{value}" for name, value in written) + "}").encode()
     names = [name for name, _ in pairs]
@@ -146,8 +144,8 @@ def test_a_body_is_taken_when_each_member_stands_once(
     assert {name: getattr(body, name) for name in names} == dict(pairs)
 
 
-async def test_no_number_of_a_body_comes_back(service: RunningService) -> None:
-    """Not in any member of the problem, whatever stands around it."""
+async def test_no_phone_number_is_repeated(service: RunningService) -> None:
+    """No member of the problem contains a phone number from the body."""
     for raw in (b'{"+6281210100055 - at `$.x": 1}', b'{"phone": 6281210100055}', b'{"purpose": "6281210100055"}'):
         response = await service.client.post(REQUEST_CODE, content=raw, headers=JSON_HEADERS)
         assert_problem(response, 400, "request_malformed", "errors")

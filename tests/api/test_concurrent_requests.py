@@ -1,4 +1,4 @@
-"""What the service promises under parallel calls, with exact numbers."""
+"""Guarantees under parallel requests, with exact numbers."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ SPELLINGS = [
 
 
 def codes(responses: list[httpx.Response]) -> Counter[str]:
-    """Count answers by their code, or their status where there is none."""
+    """Count responses by their problem code, or by their status if they are no problem."""
     return Counter(map(problem_code, responses))
 
 
 async def test_spellings_are_one_recipient(service: RunningService) -> None:
-    """Eleven spellings of one number: one 202, one text, and the cooldown for all the others."""
+    """Eleven spellings of one number in parallel get one 202 and one message; the others meet the cooldown."""
     responses = [await service.request(spelling) for spelling in SPELLINGS]
     assert codes(responses) == {"202": 1, "resend_too_soon": len(SPELLINGS) - 1}
     await service.message_of(responses[0].json()["verification_id"])
     assert len(service.inbox.messages()) == 1
 
 
-async def test_parallel_wrong_guesses(service: RunningService, hashes: Counter[str]) -> None:
-    """Of 100 parallel wrong guesses exactly five are compared."""
+async def test_parallel_wrong_codes(service: RunningService, hashes: Counter[str]) -> None:
+    """Of 100 parallel wrong codes exactly five are compared."""
     verification_id, code = await service.request_code()
     responses = await asyncio.gather(*(service.verify(verification_id, service.wrong_code(code)) for _ in range(100)))
     assert codes(responses) == {"code_incorrect": 5, "attempts_exhausted": 95}
@@ -52,15 +52,15 @@ async def test_parallel_wrong_guesses(service: RunningService, hashes: Counter[s
     assert left == [0, 1, 2, 3, 4]
 
 
-async def test_a_hundred_right_guesses_at_once(service: RunningService) -> None:
-    """One is the success; the others lost to it, and are told so rather than that no attempts were left."""
+async def test_a_hundred_right_codes_at_once(service: RunningService) -> None:
+    """Of 100 parallel right codes one succeeds, and all others get `verification_used`."""
     verification_id, code = await service.request_code()
     answers = await asyncio.gather(*(service.verify(verification_id, code) for _ in range(100)))
     assert codes(answers) == {"200": 1, "verification_used": 99}
 
 
-async def test_two_services_and_a_hundred_right_guesses(make_service: ServiceFactory) -> None:
-    """Also over two processes there is one success, and every other guess lost to it."""
+async def test_a_hundred_right_codes_at_two_replicas(make_service: ServiceFactory) -> None:
+    """With two replicas, too, one right code succeeds, and all others get `verification_used`."""
     keys = {"keys": {"k1": base64.b64encode(bytes(32)).decode(), "current": "k1", "index": "k1"}}
     one, two = await make_service(keys), await make_service(keys)
     body = (await one.client.post(REQUEST_CODE, json=REQUEST_BODY)).json()
@@ -75,7 +75,7 @@ async def test_two_services_and_a_hundred_right_guesses(make_service: ServiceFac
 
 
 async def test_parallel_requests_for_one_number(service: RunningService, hashes: Counter[str]) -> None:
-    """Of 60 parallel requests for one number one is accepted: one hash and one text."""
+    """Of 60 parallel requests for one number one is accepted, with one hash and one message."""
     responses = await asyncio.gather(*(service.request(NUMBER) for _ in range(60)))
     assert codes(responses) == {"202": 1, "resend_too_soon": 59}
     assert hashes["hash"] == 1
@@ -89,15 +89,15 @@ async def test_parallel_requests_for_one_number(service: RunningService, hashes:
     [("client_ip", {"client_ip": "203.0.113.9"}), ("tenant", {}), ("country", {})],
 )
 async def test_parallel_requests_at_a_limit(make_service: ServiceFactory, limit: str, members: dict[str, str]) -> None:
-    """Of 200 parallel requests to 200 numbers at a limit of 20 exactly 20 are accepted."""
+    """Of 200 parallel requests for 200 numbers at a limit of 20 exactly 20 are accepted."""
     service = await make_service({"limits": {"prefix": [], limit: ["20/3600"]}})
     responses = await asyncio.gather(*(service.request(f"0812100{n:05d}", **members) for n in range(200)))
     assert codes(responses) == {"202": 20, "rate_limited": 180}
     assert {response.json()["limit"] for response in responses if response.status_code == 429} == {limit}
 
 
-async def test_a_denied_request_takes_from_nothing(make_service: ServiceFactory) -> None:
-    """After 40 requests that the cooldown denied, the tenant's limit of 2 has still one left."""
+async def test_a_denied_request_uses_no_limit(make_service: ServiceFactory) -> None:
+    """After 40 requests that the cooldown denied, one of the tenant's limit of 2 is still left."""
     service = await make_service({"limits": {"tenant": ["2/3600"]}})
     await service.request_code()
     for _ in range(40):
@@ -107,7 +107,7 @@ async def test_a_denied_request_takes_from_nothing(make_service: ServiceFactory)
 
 
 async def test_parallel_idempotent_requests(service: RunningService) -> None:
-    """Of 30 parallel requests under one key one text goes out, and every answer is the same or `in flight`."""
+    """Thirty parallel requests with one key send one message, and each gets the same response or `in flight`."""
     headers = {"Idempotency-Key": "k-1"}
     responses = await asyncio.gather(
         *(service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=headers) for _ in range(30))

@@ -1,4 +1,4 @@
-"""Wrong codes in a row: request-code waits longer after each exhausted verification, and at last the number is off."""
+"""Consecutive wrong codes: each exhausted verification doubles the wait, and in the end the number is disabled."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DAY = 86_400
 FREE: dict[str, Any] = {"limits": {"recipient": [], "prefix": [], "recipient_failures": ["100/86400"]}}
 
 
-def demo_free(**policy: Any) -> dict[str, Any]:
-    """Configure the tenant so that nothing but the lock-out makes its requests wait."""
+def demo_without_limits(**policy: Any) -> dict[str, Any]:
+    """Configure the tenant so that only the lockout delays its requests."""
     return demo_policy(resend_cooldown_seconds=1, max_sends=20, **policy) | FREE
 
 
 async def exhaust(service: RunningService, **members: Any) -> tuple[str, str]:
-    """Request a code and use up its attempts; its id and the right code ("" of a decoy)."""
+    """Request a code and use up its attempts; return its id and the right code ("" of a decoy)."""
     response = await service.request(**members)
     assert response.status_code == 202, response.text
     verification_id = response.json()["verification_id"]
@@ -33,15 +33,15 @@ async def exhaust(service: RunningService, **members: Any) -> tuple[str, str]:
 
 
 async def locked_for(service: RunningService, **members: Any) -> int:
-    """Hold request-code to be locked; its Retry-After."""
+    """Assert that request-code is locked, and return its Retry-After."""
     wait: int = assert_problem(await service.request(**members), 429, "recipient_locked")["retry_after"]
     return wait
 
 
 @pytest.mark.parametrize("decoy", [False, True], ids=["text", "decoy"])
 async def test_each_exhausted_verification_doubles_the_wait(make_service: ServiceFactory, *, decoy: bool) -> None:
-    """30 s, 1 min, 2 min ... 1 h, for every purpose, and no longer; Retry-After is honest at both endpoints."""
-    service = await make_service(demo_free(lockout_seconds=30))
+    """The wait doubles from 30 s to 1 h at most, for every purpose, and both endpoints report it."""
+    service = await make_service(demo_without_limits(lockout_seconds=30))
     for seconds in (30, 60, 120, 240, 480, 960, 1920, 3600, 3600):
         verification_id, code = await exhaust(service, decoy=decoy)
         wait = await locked_for(service, purpose="registration")
@@ -56,7 +56,7 @@ async def test_each_exhausted_verification_doubles_the_wait(make_service: Servic
 
 
 async def test_the_first_wait_is_the_cooldown_by_default(make_service: ServiceFactory) -> None:
-    """Without `lockout_seconds` a tenant with a longer cooldown has longer waits, up to its own longest."""
+    """Without `lockout_seconds` the first wait is the tenant's cooldown, up to its longest wait."""
     service = await make_service(demo_policy(resend_cooldown_seconds=40, max_lockout_seconds=90, max_sends=20) | FREE)
     for seconds in (40, 80, 90, 90):
         await exhaust(service)
@@ -65,8 +65,8 @@ async def test_the_first_wait_is_the_cooldown_by_default(make_service: ServiceFa
 
 
 async def test_a_right_code_of_another_purpose_ends_the_wait(make_service: ServiceFactory) -> None:
-    """What is pending meanwhile verifies, and request-code is accepted at once; the next wait is the first again."""
-    service = await make_service(demo_free(lockout_seconds=30))
+    """The right code of a pending verification ends the wait, and the next wait is the first one again."""
+    service = await make_service(demo_without_limits(lockout_seconds=30))
     await exhaust(service)
     await service.advance(30)
     other, code = await service.request_code(purpose="registration")
@@ -80,10 +80,10 @@ async def test_a_right_code_of_another_purpose_ends_the_wait(make_service: Servi
     assert 28 <= await locked_for(service) <= 30
 
 
-async def test_the_wait_is_one_tenants(make_service: ServiceFactory) -> None:
-    """The same number gets codes from another tenant, and another number from this one."""
+async def test_the_wait_is_per_tenant_and_number(make_service: ServiceFactory) -> None:
+    """Another tenant may send to the number, and this tenant may send to another number."""
     others = tenant(api_key("acme", "request"))
-    service = await make_service(demo_free(lockout_seconds=30) | {"tenants": {"acme": others}})
+    service = await make_service(demo_without_limits(lockout_seconds=30) | {"tenants": {"acme": others}})
     await exhaust(service)
 
     assert (await service.request("0812-1010-0056")).status_code == 202
@@ -93,7 +93,7 @@ async def test_the_wait_is_one_tenants(make_service: ServiceFactory) -> None:
 
 @pytest.mark.parametrize("decoy", [False, True], ids=["text", "decoy"])
 async def test_a_hundred_wrong_codes_in_a_row_disable_a_number(make_service: ServiceFactory, *, decoy: bool) -> None:
-    """By default, also over days: both endpoints are locked for good, for right codes and other purposes too."""
+    """A hundred wrong codes, even over days, lock both endpoints for good: for right codes and other purposes, too."""
     config = demo_policy(resend_cooldown_seconds=1, max_sends=20)
     service = await make_service(
         config | {"limits": {"recipient": [], "prefix": [], "recipient_failures": ["20/86400"]}}
@@ -119,9 +119,9 @@ async def test_a_hundred_wrong_codes_in_a_row_disable_a_number(make_service: Ser
     assert (await service.request("0812-1010-0056")).status_code == 202
 
 
-async def test_the_last_wrong_code_in_a_row_may_be_right(make_service: ServiceFactory) -> None:
-    """One below the limit a right code still verifies, and the row begins anew."""
-    service = await make_service(demo_free(max_consecutive_failures=4))
+async def test_a_right_code_before_the_limit_resets_the_count(make_service: ServiceFactory) -> None:
+    """One wrong code below the limit a right code still verifies, and the count restarts."""
+    service = await make_service(demo_without_limits(max_consecutive_failures=4))
     for _ in range(2):
         verification_id, code = await service.request_code()
         for _ in range(3):
@@ -138,9 +138,9 @@ async def test_the_last_wrong_code_in_a_row_may_be_right(make_service: ServiceFa
     assert_problem(await service.verify(verification_id, code), 429, "recipient_locked")
 
 
-async def test_a_locked_guess_under_a_key_is_not_kept(make_service: ServiceFactory) -> None:
-    """The 429 of a disabled number frees its Idempotency-Key: once unlocked, the same request is judged."""
-    service = await make_service(demo_free(max_consecutive_failures=1))
+async def test_a_locked_attempt_does_not_keep_its_idempotency_key(make_service: ServiceFactory) -> None:
+    """The 429 of a disabled number frees its Idempotency-Key: once unlocked, the same request is checked."""
+    service = await make_service(demo_without_limits(max_consecutive_failures=1))
     pending, code = await service.request_code(purpose="registration")
     other, wrong = await service.request_code()
     await service.verify(other, service.wrong_code(wrong))
@@ -156,8 +156,8 @@ async def test_a_locked_guess_under_a_key_is_not_kept(make_service: ServiceFacto
 
 
 async def test_locks_are_counted(make_service: ServiceFactory) -> None:
-    """Each wrong code that locks a number adds one, by tenant and kind."""
-    service = await make_service(demo_free(max_consecutive_failures=7, lockout_seconds=1))
+    """Each wrong code that locks a number increases the metric by one, by tenant and kind."""
+    service = await make_service(demo_without_limits(max_consecutive_failures=7, lockout_seconds=1))
 
     async def counted(kind: str) -> float:
         page = (await service.client.get("/metrics")).text.splitlines()

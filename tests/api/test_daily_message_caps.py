@@ -1,4 +1,4 @@
-"""Caps of a day as a caller meets them: a provider that is used up is skipped, and when all are, until when."""
+"""Daily message caps: a provider at its cap is skipped, and if all are, requests wait for the next day."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DAY = 86_400
 
 
 async def sent(service: RunningService, phone: str) -> str:
-    """Have a text sent and handed over: the provider that took it."""
+    """Request a message, wait until it is sent, and return its provider."""
     verification_id, _ = await service.request_code(phone)
     async with asyncio.timeout(5):
         while True:
@@ -25,7 +25,7 @@ async def sent(service: RunningService, phone: str) -> str:
 
 
 async def refused_until_tomorrow(service: RunningService, phone: str) -> int:
-    """Hold a request to be refused until the next day of UTC begins, by the store's clock."""
+    """Assert that a request is refused until the next UTC day by the store's clock."""
     now = (await service.store.time())[0] + int(await service.store.get("test:clock") or 0) // 1000
     wait: int = assert_problem(await service.request(phone), 429, "spend_cap_reached")["retry_after"]
     assert 0 <= (now + wait) % DAY <= 1
@@ -34,7 +34,7 @@ async def refused_until_tomorrow(service: RunningService, phone: str) -> int:
 
 
 async def test_a_provider_at_its_cap_is_skipped(make_service: ServiceFactory) -> None:
-    """The next of the route takes over; when all are used up the caller waits for the next day, and then is served."""
+    """The next provider of the route sends; if all are at their cap, the caller waits for the next day."""
     providers: dict[str, Any] = {
         "one": {"type": "inbox", "daily_message_cap": 1},
         "two": {"type": "inbox", "daily_message_cap": 1},
@@ -47,8 +47,8 @@ async def test_a_provider_at_its_cap_is_skipped(make_service: ServiceFactory) ->
     assert await sent(service, "0812-1010-0013") == "one"
 
 
-async def test_a_tenant_at_its_cap_is_told(make_service: ServiceFactory) -> None:
-    """A cap of the tenant's own refuses like those of providers; a decoy is told the same."""
+async def test_a_tenant_at_its_cap_is_refused(make_service: ServiceFactory) -> None:
+    """A cap of the tenant refuses requests as those of providers do, decoys included."""
     service = await make_service(demo_policy(daily_message_cap=1))
     assert await sent(service, "0812-1010-0011") == "inbox"
     await refused_until_tomorrow(service, "0812-1010-0012")

@@ -1,4 +1,4 @@
-"""A decoy answers as a code would, at the same cost, and sends nothing: for accounts that do not exist."""
+"""A decoy gets the same response as a code, at the same cost, and sends nothing: for accounts that do not exist."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.problem_assertions import REQUEST_CODE_MEMBERS, assert_problem, asser
 from tests.running_service import NUMBER, RunningService, ServiceFactory
 
 
-async def test_a_decoy_is_paid_for_like_a_code(service: RunningService) -> None:
-    """A decoy has an id, attempts and a cooldown; it supersedes, and no code opens it."""
+async def test_a_decoy_behaves_like_a_verification(service: RunningService) -> None:
+    """A decoy has an id, attempts and a cooldown; it supersedes, and no code verifies it."""
     first, code = await service.request_code()
     await service.advance(30)
     response = await service.request(decoy=True)
@@ -37,7 +37,7 @@ async def test_a_decoy_is_paid_for_like_a_code(service: RunningService) -> None:
 
 
 async def test_a_decoy_costs_a_hash_and_leaves_nothing_to_send(service: RunningService, hashes: Counter[str]) -> None:
-    """One hash like a code's, one record; neither a sealed code nor an entry in the outbox."""
+    """A decoy costs one hash and one record, and has neither a sealed code nor an outbox entry."""
     assert (await service.request(decoy=True)).status_code == 202
     assert hashes == {"hash": 1}
     assert len(await service.store.keys("otp:*v:*")) == 1
@@ -54,15 +54,15 @@ async def test_a_decoy_costs_a_hash_and_leaves_nothing_to_send(service: RunningS
         ("tenant", "+6591234567"),
     ],
 )
-async def test_a_decoy_takes_from_every_budget(make_service: ServiceFactory, limit: str, phone: str) -> None:
-    """What a decoy has taken is gone for a code."""
+async def test_a_decoy_uses_every_limit(make_service: ServiceFactory, limit: str, phone: str) -> None:
+    """What a decoy has used of a limit is not available to a code."""
     service = await make_service({"limits": {limit: ["1/3600"]}})
     assert (await service.request(decoy=True, client_ip="203.0.113.9")).status_code == 202
     assert_rate_limited(await service.request(phone, "registration", client_ip="203.0.113.9"), limit)
 
 
 async def test_wrong_codes_at_a_decoy_lock_the_number(make_service: ServiceFactory) -> None:
-    """Guesses at a decoy count like any other, so the lock does not tell it apart."""
+    """Wrong codes at a decoy count like any other, so the lock does not reveal it."""
     service = await make_service({"limits": {"recipient_failures": ["2/3600"]}})
     decoy = (await service.request(decoy=True)).json()["verification_id"]
     for _ in range(2):
@@ -72,7 +72,7 @@ async def test_wrong_codes_at_a_decoy_lock_the_number(make_service: ServiceFacto
 
 
 async def test_a_decoy_under_an_idempotency_key(service: RunningService) -> None:
-    """The same answer again, like a code's."""
+    """The same idempotency key returns the same response, as for a code."""
     key = {"Idempotency-Key": "order-17"}
     first, again = [
         await service.client.post(REQUEST_CODE, json={**REQUEST_BODY, "decoy": True}, headers=key) for _ in range(2)
@@ -81,8 +81,8 @@ async def test_a_decoy_under_an_idempotency_key(service: RunningService) -> None
 
 
 @pytest.mark.parametrize("ttl", [300, 600])
-async def test_a_decoy_has_no_code_that_was_sent(make_service: ServiceFactory, ttl: int) -> None:
-    """Under `reuse` a decoy answers as if the code were sent again, but the code that was sent does not open it."""
+async def test_a_sent_code_does_not_verify_a_decoy(make_service: ServiceFactory, ttl: int) -> None:
+    """With `reuse` a decoy responds as if the code were sent again, but that code does not verify it."""
     service = await make_service(demo_policy(resend="reuse", ttl_seconds=ttl, code_length=10))
     _, code = await service.request_code()
     await service.advance(200)
@@ -96,8 +96,8 @@ async def test_a_decoy_has_no_code_that_was_sent(make_service: ServiceFactory, t
     assert (await service.verify(verification_id, other)).status_code == 200
 
 
-async def test_decoy_after_decoy_lives_as_long_as_code_after_code(make_service: ServiceFactory) -> None:
-    """Under `reuse` a code ends ten minutes after it was made, however often it is sent; so does its like."""
+async def test_repeated_decoys_expire_like_repeated_codes(make_service: ServiceFactory) -> None:
+    """With `reuse` a code expires ten minutes after it was made, however often it is sent; so does a decoy."""
     service = await make_service(demo_policy(resend="reuse", ttl_seconds=600))
     lives: dict[bool, list[int]] = {False: [], True: []}
     for _ in range(3):

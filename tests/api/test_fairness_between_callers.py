@@ -1,4 +1,4 @@
-"""One caller's flood leaves the others their places, their turns and their answers."""
+"""A flood by one caller leaves other callers their slots, their turns and their responses."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ TWO: dict[str, Any] = {
 }
 
 
-async def guessed(
+async def verify_outcome(
     service: RunningService, key: str, verification_id: str = UNKNOWN_ID, address: str = "198.51.100.7"
 ) -> str:
-    """Check a code as a key, from an address; what came of it."""
+    """Call verify-code with an API key from an address, and return the outcome."""
     body = {"verification_id": verification_id, "code": "123456"}
     return problem_code(await service.caller(key, address).post(VERIFY_CODE, json=body))
 
 
-async def test_a_flood_at_one_unknown_id_refuses_nobody_else(make_service: ServiceFactory) -> None:
-    """Of 300 checks at once those beyond the waiting ones are 503; another tenant's 12 requests are all served."""
+async def test_a_flood_at_one_unknown_id_does_not_affect_others(make_service: ServiceFactory) -> None:
+    """Of 300 attempts at one id those beyond the queue get 503; 12 requests of another tenant are served."""
     service = await make_service(TWO | {"hashing": {"max_waiting": 256}})
-    flood = [asyncio.create_task(guessed(service, "app")) for _ in range(300)]
+    flood = [asyncio.create_task(verify_outcome(service, "app")) for _ in range(300)]
     await asyncio.sleep(0)
     honest = service.caller("web")
     asked = [honest.post("/v1/request-code", json={"phone": f"+62812{n:07d}", "purpose": "login"}) for n in range(12)]
@@ -57,18 +57,18 @@ async def test_a_flood_at_one_unknown_id_refuses_nobody_else(make_service: Servi
     assert found == {"verification_unknown": MOST_WAITING + 1, "overloaded": 300 - MOST_WAITING - 1}
 
 
-async def places_held(service: RunningService) -> float:
-    """Read how many places of the hash pool are held."""
+async def slots_held(service: RunningService) -> float:
+    """Return how many slots of the hash pool are held."""
     page = (await service.client.get("/metrics")).text
     [line] = [line for line in page.splitlines() if line.startswith("otp_hash_places_taken ")]
     return float(line.split()[1])
 
 
-async def test_no_place_is_left_behind(make_service: ServiceFactory) -> None:
-    """Whatever came of them, and also where the caller hangs up, places and turns are all free again."""
+async def test_every_slot_is_released(make_service: ServiceFactory) -> None:
+    """After every outcome, and after a client disconnects, all slots and turns are free again."""
     service = await make_service(TWO | SLOW_HASHING | {"hashing": {**SLOW_HASHING["hashing"], "max_waiting": 4}})
     verification_id, _ = await service.request_code()
-    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(guessed(service, "app")) for _ in range(20)]
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(verify_outcome(service, "app")) for _ in range(20)]
     tasks += [asyncio.create_task(service.verify(verification_id, "000000")) for _ in range(6)]
     tasks += [asyncio.create_task(service.request(f"+62813{n:07d}")) for n in range(8)]
     await asyncio.sleep(0.05)
@@ -76,22 +76,22 @@ async def test_no_place_is_left_behind(make_service: ServiceFactory) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     async with asyncio.timeout(5):
-        while await places_held(service):
+        while await slots_held(service):
             await asyncio.sleep(0.01)
-    assert await guessed(service, "app") == "verification_unknown"
+    assert await verify_outcome(service, "app") == "verification_unknown"
 
 
-def test_places_are_shared_by_what_is_free() -> None:
-    """One caller alone has 256; two tenants with two greedy keys each end evenly; a newcomer always finds room."""
+def test_slots_are_shared_by_free_capacity() -> None:
+    """One caller alone gets 256 slots, greedy callers get equal shares, and a new caller always gets one."""
     shares = FairShares(256)
 
-    def greedy(caller: Caller) -> int:
+    def acquire_until_refused(caller: Caller) -> int:
         held = 0
         while shares.take(caller):
             held += 1
         return held
 
-    assert greedy(FLOOD) == 256
+    assert acquire_until_refused(FLOOD) == 256
     assert not shares.take(FLOOD)
     assert [shares.take(HONEST) for _ in range(12)] == [True] * 12
     more = {(tenant, key): 0 for tenant in "abcdefgh" for key in "12"}
@@ -103,8 +103,8 @@ def test_places_are_shared_by_what_is_free() -> None:
     assert shares.take(("newcomer", "web"))
 
 
-def test_places_come_back() -> None:
-    """What was taken and given back leaves no trace."""
+def test_released_slots_can_be_acquired_again() -> None:
+    """Acquired and released slots leave no trace."""
     shares = FairShares(4)
     for _ in range(3):
         assert shares.take(FLOOD)
@@ -114,7 +114,7 @@ def test_places_come_back() -> None:
 
 
 async def served(arrivals: list[Caller], active: int = 1) -> list[Caller]:
-    """Have callers arrive while one is at work; in which order they are served."""
+    """Let callers arrive while the queue is busy, and return the order in which they are served."""
     queue, order = FairQueue(active), list[Caller]()
 
     async def work(caller: Caller) -> None:
@@ -128,7 +128,7 @@ async def served(arrivals: list[Caller], active: int = 1) -> list[Caller]:
 
 
 async def test_tenants_and_their_keys_take_turns() -> None:
-    """Behind 60 of one key another tenant is second; within a tenant a second key is next but one."""
+    """After 60 requests of one key another tenant is second, and another key of the tenant soon after."""
     order = await served([FLOOD] * 60 + [HONEST])
     assert order.index(HONEST) <= 2
     order = await served([FLOOD] * 60 + [("flooding", "web"), HONEST])
@@ -136,8 +136,8 @@ async def test_tenants_and_their_keys_take_turns() -> None:
     assert len(order) == 62
 
 
-async def test_who_hangs_up_while_it_waits_takes_no_turn() -> None:
-    """Its turn goes to the next one, and none is lost."""
+async def test_a_caller_that_disconnects_loses_its_turn() -> None:
+    """Its turn passes to the next caller, and no turn is lost."""
     queue = FairQueue(1)
     await queue.acquire(FLOOD)
     waiting = [asyncio.create_task(queue.acquire(FLOOD)) for _ in range(3)]
@@ -152,7 +152,7 @@ async def test_who_hangs_up_while_it_waits_takes_no_turn() -> None:
 
 
 async def test_a_hash_waits_behind_one_of_each_caller() -> None:
-    """60 hashes of a tenant wait; another tenant's hash is done after at most two of them."""
+    """While 60 hashes of a tenant wait, another tenant's hash is done after at most two of them."""
     pool = HashPool(Cost(1, 8192, 1), threads=1)
     done: list[str] = []
 
@@ -169,8 +169,8 @@ async def test_a_hash_waits_behind_one_of_each_caller() -> None:
     assert position <= 2
 
 
-async def test_only_so_many_wait_at_one_verification() -> None:
-    """The next one is refused at once; one at another verification is not; and nothing is left of them."""
+async def test_the_queue_of_one_verification_is_limited() -> None:
+    """The next attempt is refused at once, one at another verification is not, and the queue ends empty."""
     turns, go = Turns(), asyncio.Event()
 
     async def guess(name: str) -> str:
@@ -192,24 +192,24 @@ async def test_only_so_many_wait_at_one_verification() -> None:
 
 
 async def test_codes_from_one_address_are_limited(make_service: ServiceFactory) -> None:
-    """Of 10 checks of an app at once 3 are judged, at known and unknown ids alike; nothing is spent for the others."""
+    """Of 10 attempts of an app at once 3 are compared, at known and unknown ids; the others use nothing."""
     config = {"tenants": {"acme": tenant(api_key("app", "request", "verify"), api_key("web", "verify", "server"))}}
     service = await make_service(config | {"limits": {"verify_ip": ["3/600"]}})
     asked = await service.caller("app").post("/v1/request-code", json={"phone": "+6281210100055", "purpose": "login"})
     verification_id = asked.json()["verification_id"]
     ids = [verification_id if n % 2 else UNKNOWN_ID for n in range(10)]
-    found = Counter(await asyncio.gather(*(guessed(service, "app", one) for one in ids)))
+    found = Counter(await asyncio.gather(*(verify_outcome(service, "app", one) for one in ids)))
     assert found["rate_limited"] == 7
     response = await service.caller("app", "198.51.100.7").post(
         VERIFY_CODE, json={"verification_id": verification_id, "code": "123456"}
     )
     assert_rate_limited(response, "verify_ip", 600)
-    assert await guessed(service, "app", address="198.51.100.8") == "verification_unknown"
-    assert await guessed(service, "web") == "verification_unknown"  # a server's own address does not count
+    assert await verify_outcome(service, "app", address="198.51.100.8") == "verification_unknown"
+    assert await verify_outcome(service, "web") == "verification_unknown"  # a server's own address does not count
     last = await service.caller("web").post(VERIFY_CODE, json={"verification_id": verification_id, "code": "1234567"})
     assert assert_problem(last, 422, "code_incorrect", "attempts_left")["attempts_left"] == 4 - found["code_incorrect"]
     await service.advance(600)
-    assert await guessed(service, "app") == "verification_unknown"
+    assert await verify_outcome(service, "app") == "verification_unknown"
 
 
 @pytest.mark.parametrize(
@@ -222,14 +222,14 @@ async def test_codes_from_one_address_are_limited(make_service: ServiceFactory) 
         ({"verify_ip": []}, []),
     ],
 )
-def test_the_default_follows_the_requests(limits: dict[str, Any], windows: list[tuple[int, int]]) -> None:
-    """As many codes may be checked from an address as the requests that it may make have attempts."""
+def test_the_default_of_verify_ip_follows_client_ip(limits: dict[str, Any], windows: list[tuple[int, int]]) -> None:
+    """By default an address may submit as many codes as the requests that it may make have attempts."""
     settings = load(merged(dev_config("redis://127.0.0.1"), {"limits": limits}), {}, plain_secrets=True)
     assert [(one.count, one.seconds) for one in settings.limits.verify_ip_windows()] == windows
 
 
-def test_answers_beyond_the_rate_wait() -> None:
-    """A second's share comes at once; then each waits a step longer, up to the longest pause; time gives it back."""
+def test_responses_above_the_rate_are_delayed() -> None:
+    """One second's responses are sent at once, the next are delayed more and more, and time resets the delay."""
     pacer = Pacer(single_process=False)
     pauses = [pacer.delay_seconds(FLOOD, 100.0, is_error=True) for _ in range(1000)]
     burst = int(ERRORS_PER_SECOND * BURST_SECONDS)
@@ -243,8 +243,8 @@ def test_answers_beyond_the_rate_wait() -> None:
     assert (others[-2] < 1e-9, others[-1] > 1e-3) == (True, True)
 
 
-def test_a_caller_who_is_alone_never_waits() -> None:
-    """As long as nobody else calls this only process, and again some seconds after."""
+def test_a_single_caller_is_never_delayed() -> None:
+    """With one process a caller is not delayed while no other caller is active."""
     pacer = Pacer(single_process=True)
     assert {pacer.delay_seconds(FLOOD, 100.0, is_error=True) for _ in range(1000)} == {0.0}
     pacer.record_response(HONEST, 100.0)
@@ -252,8 +252,8 @@ def test_a_caller_who_is_alone_never_waits() -> None:
     assert pacer.delay_seconds(FLOOD, 111.0, is_error=True) == 0.0
 
 
-async def test_a_flood_of_refusals_waits_and_is_not_refused_more(make_service: ServiceFactory) -> None:
-    """Beside another caller 60 malformed bodies are answered as such, the last of them after a pause."""
+async def test_a_flood_of_malformed_requests_is_delayed(make_service: ServiceFactory) -> None:
+    """While another caller is active, 60 malformed bodies get their 400, the last after a delay."""
     service = await make_service(TWO)
     await service.request()
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Idempotency-Key on both endpoints: the same answer, one message, one attempt; and what is not kept."""
+"""Idempotency-Key on both endpoints: the same response, one message, one attempt; and what is not kept."""
 
 from __future__ import annotations
 
@@ -19,45 +19,47 @@ from tests.store_contents import crash_before_the_response_is_stored, dump_store
 KEY = {"Idempotency-Key": "order-17"}
 
 
-async def ask(service: RunningService, key: str = "order-17", **members: Any) -> httpx.Response:
-    """Call request-code under a key."""
+async def request_with_key(service: RunningService, key: str = "order-17", **members: Any) -> httpx.Response:
+    """Call request-code with an idempotency key."""
     return await service.client.post(REQUEST_CODE, json={**REQUEST_BODY, **members}, headers={"Idempotency-Key": key})
 
 
-async def guess(service: RunningService, verification_id: str, code: str, key: str = "order-17") -> httpx.Response:
-    """Call verify-code under a key."""
+async def verify_with_key(
+    service: RunningService, verification_id: str, code: str, key: str = "order-17"
+) -> httpx.Response:
+    """Call verify-code with an idempotency key."""
     body = {"verification_id": verification_id, "code": code}
     return await service.client.post(VERIFY_CODE, json=body, headers={"Idempotency-Key": key})
 
 
-async def kept(service: RunningService) -> int:
-    """Count the keys of callers that the store knows."""
+async def kept_count(service: RunningService) -> int:
+    """Count the idempotency keys in the store."""
     return len(await service.store.keys("otp:i:*"))
 
 
 async def kept_keys(service: RunningService) -> list[bytes]:
-    """Name everything that is kept under keys of callers: the claims, and the answers."""
+    """Return the names of everything stored for idempotency keys: claims and responses."""
     return [*await service.store.keys("otp:i:*"), *await service.store.keys("otp:{p*}:i:*")]
 
 
-async def test_request_code_answers_the_same(service: RunningService) -> None:
-    """The same key and body: the same bytes, one verification, one text; also later, and after it has ended."""
-    first = await ask(service)
+async def test_request_code_repeats_its_response(service: RunningService) -> None:
+    """The same key and body get the same bytes, also later and after the end, for one message."""
+    first = await request_with_key(service)
     assert first.status_code == 202
     verification_id, code = first.json()["verification_id"], await service.code_of(first.json()["verification_id"])
     for seconds in (0, 31, 300, 3600):
         await service.advance(seconds)
-        again = await ask(service)
+        again = await request_with_key(service)
         assert (again.status_code, again.content) == (202, first.content)
         assert again.headers["x-request-id"] != first.headers["x-request-id"]
     assert len(service.inbox.messages()) == 1
     assert_problem(await service.verify(verification_id, code), 404, "verification_unknown")
-    assert (await ask(service, "another")).status_code == 202
+    assert (await request_with_key(service, "another")).status_code == 202
 
 
-async def test_a_body_is_what_it_says(service: RunningService) -> None:
-    """Order, spacing and a default that is spelled out make no other body."""
-    first = await ask(service)
+async def test_equivalent_bodies_match(service: RunningService) -> None:
+    """Order, spacing and explicit defaults do not make another body."""
+    first = await request_with_key(service)
     spelled = b'{ "decoy":false,\n"purpose":"login", "channel": "sms","phone":"0812-1010-0055" ,"locale":null}'
     headers = {**KEY, "Content-Type": "application/json"}
     again = await service.client.post(REQUEST_CODE, content=spelled, headers=headers)
@@ -77,68 +79,75 @@ OTHERS: list[dict[str, Any]] = [
 
 
 async def test_another_body_is_a_mismatch(service: RunningService) -> None:
-    """Any member that differs is another request: 422, and nothing is sent or taken."""
-    await ask(service)
+    """A body with any other value gets 422, sends nothing and uses no limit."""
+    await request_with_key(service)
     for members in OTHERS:
-        assert_problem(await ask(service, **members), 422, "idempotency_mismatch")
+        assert_problem(await request_with_key(service, **members), 422, "idempotency_mismatch")
     assert len(await service.store.keys("otp:*v:*")) == 1
     assert (await service.request("0812-1010-0066")).status_code == 202
 
 
-async def test_verify_code_answers_the_same(service: RunningService) -> None:
-    """The same token, byte for byte; without the key, or under another one, it is used."""
+async def test_verify_code_repeats_its_response(service: RunningService) -> None:
+    """The same key gets the same token, byte for byte; no key or another one gets `verification_used`."""
     verification_id, code = await service.request_code()
-    first = await guess(service, verification_id, code)
+    first = await verify_with_key(service, verification_id, code)
     assert first.status_code == 200
     await service.advance(10)
-    again = await guess(service, verification_id, code)
+    again = await verify_with_key(service, verification_id, code)
     assert (again.status_code, again.content) == (200, first.content)
     for key in ("another", None):
-        answer = await (guess(service, verification_id, code, key) if key else service.verify(verification_id, code))
+        answer = await (
+            verify_with_key(service, verification_id, code, key) if key else service.verify(verification_id, code)
+        )
         assert_problem(answer, 409, "verification_used")
-    assert_problem(await guess(service, verification_id, service.wrong_code(code)), 422, "idempotency_mismatch")
+    assert_problem(
+        await verify_with_key(service, verification_id, service.wrong_code(code)), 422, "idempotency_mismatch"
+    )
 
 
-async def test_a_wrong_guess_is_kept(service: RunningService) -> None:
-    """`code_incorrect` under a key is told again as it was, and costs one attempt."""
+async def test_a_wrong_code_is_kept(service: RunningService) -> None:
+    """A repeated `code_incorrect` is the same response, and costs one attempt in total."""
     verification_id, code = await service.request_code()
     for _ in range(3):
         body = assert_problem(
-            await guess(service, verification_id, service.wrong_code(code)), 422, "code_incorrect", "attempts_left"
+            await verify_with_key(service, verification_id, service.wrong_code(code)),
+            422,
+            "code_incorrect",
+            "attempts_left",
         )
         assert body["attempts_left"] == 4
-    assert_problem(await guess(service, verification_id, code), 422, "idempotency_mismatch")
+    assert_problem(await verify_with_key(service, verification_id, code), 422, "idempotency_mismatch")
     body = assert_problem(
         await service.verify(verification_id, service.wrong_code(code)), 422, "code_incorrect", "attempts_left"
     )
     assert body["attempts_left"] == 3
 
 
-async def test_keys_are_of_a_tenant_and_an_endpoint(make_service: ServiceFactory) -> None:
-    """Another tenant, or the other endpoint, may use the same key for its own."""
+async def test_keys_are_scoped_to_tenant_and_endpoint(make_service: ServiceFactory) -> None:
+    """Another tenant or the other endpoint may use the same key for its own requests."""
     service = await make_service({"tenants": {"acme": tenant(api_key("acme", "request"))}})
-    first = await ask(service)
+    first = await request_with_key(service)
     other = await service.caller("acme").post(
         REQUEST_CODE, json={**REQUEST_BODY, "phone": "0812-1010-0066"}, headers=KEY
     )
     assert other.status_code == 202
     verification_id = first.json()["verification_id"]
     assert other.json()["verification_id"] != verification_id
-    assert (await guess(service, verification_id, await service.code_of(verification_id))).status_code == 200
+    assert (await verify_with_key(service, verification_id, await service.code_of(verification_id))).status_code == 200
 
 
-async def test_two_keys_of_one_tenant_share(make_service: ServiceFactory) -> None:
-    """An idempotency key belongs to the tenant, so a retry may come with another of its API keys."""
+async def test_api_keys_of_one_tenant_share_idempotency_keys(make_service: ServiceFactory) -> None:
+    """A retry may use another API key of the same tenant."""
     service = await make_service({"tenants": {"acme": tenant(api_key("one", "request"), api_key("two", "request"))}})
     answers = [await service.caller(name).post(REQUEST_CODE, json=REQUEST_BODY, headers=KEY) for name in ("one", "two")]
     assert answers[0].content == answers[1].content
 
 
 async def test_what_is_kept_is_sealed(service: RunningService) -> None:
-    """Neither the caller's key, nor the number, the id's token or the body rests in the store in the clear."""
+    """Neither the idempotency key nor the number, the token or the body is stored in the clear."""
     verification_id, code = await service.request_code()
-    token = (await guess(service, verification_id, code)).json()["token"]
-    await ask(service, "0812-1010-0055", phone="0812-1010-0066")
+    token = (await verify_with_key(service, verification_id, code)).json()["token"]
+    await request_with_key(service, "0812-1010-0055", phone="0812-1010-0066")
     store = await dump_store(service.store)
     answers = b"".join(name + value for name, value in store.items() if b":i:" in name)
     assert answers
@@ -147,8 +156,8 @@ async def test_what_is_kept_is_sealed(service: RunningService) -> None:
 
 
 async def test_it_is_kept_for_24_hours(service: RunningService) -> None:
-    """A day less a moment it is the same answer; after a day the key is free again."""
-    first = await ask(service)
+    """Shortly before 24 hours the response is the same; after 24 hours the key is free."""
+    first = await request_with_key(service)
     names = await kept_keys(service)
     assert len(names) == 2
     for name in names:
@@ -156,20 +165,20 @@ async def test_it_is_kept_for_24_hours(service: RunningService) -> None:
         await service.store.pexpire(name, 1)
     await asyncio.sleep(0.005)
     await service.advance(86_400)
-    second = await ask(service)
+    second = await request_with_key(service)
     assert second.status_code == 202
     assert second.json()["verification_id"] != first.json()["verification_id"]
 
 
 @pytest.mark.parametrize("endpoint", ["request", "verify"])
 async def test_in_flight(make_service: ServiceFactory, endpoint: str) -> None:
-    """While the first is answered the second is told to wait; then it gets the answer."""
+    """While the first request runs the second gets 409; after that it gets the same response."""
     service = await make_service(SLOW_HASHING)
     if endpoint == "request":
-        calls = [ask(service) for _ in range(3)]
+        calls = [request_with_key(service) for _ in range(3)]
     else:
         verification_id, code = await service.request_code()
-        calls = [guess(service, verification_id, code) for _ in range(3)]
+        calls = [verify_with_key(service, verification_id, code) for _ in range(3)]
     answers = await asyncio.gather(*calls)
     assert sorted(map(problem_code, answers)) == [
         "202" if endpoint == "request" else "200",
@@ -179,100 +188,109 @@ async def test_in_flight(make_service: ServiceFactory, endpoint: str) -> None:
     for answer in answers:
         if answer.status_code == 409:
             assert assert_problem(answer, 409, "idempotency_in_flight")["retry_after"] <= 15
-    again = await ask(service) if endpoint == "request" else await guess(service, verification_id, code)
+    again = (
+        await request_with_key(service)
+        if endpoint == "request"
+        else await verify_with_key(service, verification_id, code)
+    )
     assert again.content in {answer.content for answer in answers if answer.is_success}
 
 
-async def test_what_may_pass_later_is_not_kept(make_service: ServiceFactory) -> None:
+async def test_429_and_503_are_not_kept(make_service: ServiceFactory) -> None:
     """After a 429 or a 503 the same key is served, also with another body."""
     service = await make_service(
         demo_policy(max_attempts=1)
         | {"routes": [{"country": "ID", "providers": ["inbox"]}], "limits": {"tenant": ["3/3600"]}}
     )
-    assert_problem(await ask(service, phone="+6591234567"), 503, "no_route")
-    assert await kept(service) == 0
+    assert_problem(await request_with_key(service, phone="+6591234567"), 503, "no_route")
+    assert await kept_count(service) == 0
     verification_id, code = await service.request_code()
-    assert_problem(await ask(service), 429, "resend_too_soon")
-    assert await kept(service) == 0
+    assert_problem(await request_with_key(service), 429, "resend_too_soon")
+    assert await kept_count(service) == 0
     await service.verify(verification_id, service.wrong_code(code))
-    assert_problem(await guess(service, verification_id, code), 429, "attempts_exhausted")
-    assert await kept(service) == 0
+    assert_problem(await verify_with_key(service, verification_id, code), 429, "attempts_exhausted")
+    assert await kept_count(service) == 0
     await service.advance(30)
-    assert (await ask(service)).status_code == 202
-    assert await kept(service) == 1
-    assert (await ask(service, "next", phone="0812-1010-0066")).status_code == 202
-    assert_problem(await ask(service, "last", phone="0812-1010-0077"), 429, "rate_limited", "limit")
-    assert await kept(service) == 2
+    assert (await request_with_key(service)).status_code == 202
+    assert await kept_count(service) == 1
+    assert (await request_with_key(service, "next", phone="0812-1010-0066")).status_code == 202
+    assert_problem(await request_with_key(service, "last", phone="0812-1010-0077"), 429, "rate_limited", "limit")
+    assert await kept_count(service) == 2
 
 
 async def test_a_lock_is_not_kept(make_service: ServiceFactory) -> None:
-    """A guess that met the lock is judged when the lock is gone, under the same key."""
+    """An attempt that met the lock is compared once the lock has ended, with the same key."""
     service = await make_service(demo_policy(ttl_seconds=600) | {"limits": {"recipient_failures": ["1/900"]}})
     verification_id, code = await service.request_code()
     assert_problem(
         await service.verify(verification_id, service.wrong_code(code)), 422, "code_incorrect", "attempts_left"
     )
-    wait = assert_problem(await guess(service, verification_id, code), 429, "recipient_locked")["retry_after"]
+    wait = assert_problem(await verify_with_key(service, verification_id, code), 429, "recipient_locked")["retry_after"]
     await service.advance(wait)
-    assert_problem(await guess(service, verification_id, code), 410, "verification_expired")
+    assert_problem(await verify_with_key(service, verification_id, code), 410, "verification_expired")
 
 
 async def test_an_overload_is_not_kept(make_service: ServiceFactory) -> None:
-    """A 503 for want of a place leaves the key free and the attempt unspent."""
+    """A 503 for lack of a hash slot leaves the key free and uses no attempt."""
     service = await make_service({"hashing": {"max_waiting": 1, **SLOW_HASHING["hashing"]}})
     verification_id, code = await service.request_code()
     held = asyncio.create_task(service.request("0812-1010-0066"))
     await asyncio.sleep(0.05)
-    assert_problem(await guess(service, verification_id, code), 503, "overloaded")
-    assert_problem(await ask(service, "other", phone="0812-1010-0077"), 503, "overloaded")
+    assert_problem(await verify_with_key(service, verification_id, code), 503, "overloaded")
+    assert_problem(await request_with_key(service, "other", phone="0812-1010-0077"), 503, "overloaded")
     assert (await held).status_code == 202
-    assert (await guess(service, verification_id, code)).status_code == 200
-    assert (await ask(service, "other", phone="0812-1010-0077")).status_code == 202
+    assert (await verify_with_key(service, verification_id, code)).status_code == 200
+    assert (await request_with_key(service, "other", phone="0812-1010-0077")).status_code == 202
 
 
-async def test_what_cost_nothing_is_judged_anew(service: RunningService) -> None:
-    """A 404, 409 or 410 of verify-code is told as it is now, and nothing is kept for it."""
+async def test_refusals_without_an_attempt_are_not_kept(service: RunningService) -> None:
+    """A 404, 409 or 410 of verify-code is computed again, and nothing is kept for it."""
     verification_id, code = await service.request_code()
     await service.advance(300)
     before = await service.store.keys("*")
-    assert_problem(await guess(service, verification_id, code), 410, "verification_expired")
+    assert_problem(await verify_with_key(service, verification_id, code), 410, "verification_expired")
     await service.advance(601)
-    assert_problem(await guess(service, verification_id, code), 404, "verification_unknown")
+    assert_problem(await verify_with_key(service, verification_id, code), 404, "verification_unknown")
     assert set(await service.store.keys("*")) <= set(before)
     assert await kept_keys(service) == []
 
 
 async def test_a_crash_before_the_start(service: RunningService) -> None:
-    """The request is made anew when the dead one is given up; what that had reserved keeps to its cooldown."""
+    """After a crash the request is made again once the claim lapses; its reservation still counts for the cooldown."""
     with crash_before_the_response_is_stored():
-        assert_problem(await ask(service), 503, "store_unavailable")
-    assert assert_problem(await ask(service), 409, "idempotency_in_flight")["retry_after"] <= 15
+        assert_problem(await request_with_key(service), 503, "store_unavailable")
+    assert assert_problem(await request_with_key(service), 409, "idempotency_in_flight")["retry_after"] <= 15
     await service.advance(16)
-    await service.advance(assert_problem(await ask(service), 429, "resend_too_soon")["retry_after"])
-    again = await ask(service)
+    await service.advance(assert_problem(await request_with_key(service), 429, "resend_too_soon")["retry_after"])
+    again = await request_with_key(service)
     assert again.status_code == 202
-    assert (await ask(service)).content == again.content
+    assert (await request_with_key(service)).content == again.content
     await service.message_of(again.json()["verification_id"])
     assert len(service.inbox.messages()) == 1
 
 
 async def test_a_crash_in_verify_code(service: RunningService) -> None:
-    """The guess of the dead one stays paid, and the repeated one is paid for too."""
+    """The attempt of the crashed request stays used, and the retry uses another one."""
     verification_id, code = await service.request_code()
     with crash_before_the_response_is_stored():
-        await guess(service, verification_id, service.wrong_code(code))
-    assert_problem(await guess(service, verification_id, service.wrong_code(code)), 409, "idempotency_in_flight")
+        await verify_with_key(service, verification_id, service.wrong_code(code))
+    assert_problem(
+        await verify_with_key(service, verification_id, service.wrong_code(code)), 409, "idempotency_in_flight"
+    )
     await service.advance(16)
     body = assert_problem(
-        await guess(service, verification_id, service.wrong_code(code)), 422, "code_incorrect", "attempts_left"
+        await verify_with_key(service, verification_id, service.wrong_code(code)),
+        422,
+        "code_incorrect",
+        "attempts_left",
     )
     assert body["attempts_left"] == 3
 
 
-async def test_a_success_whose_answer_was_lost_is_told_again(
+async def test_a_success_whose_response_was_lost_is_repeated(
     service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The store made the success and its reply was lost: the caller gets 503, and with its key the same proof."""
+    """If the store's reply to a success is lost the caller gets 503, and the same proof with its key."""
     verification_id, code = await service.request_code()
     consume = RedisAttempts.consume
 
@@ -282,21 +300,21 @@ async def test_a_success_whose_answer_was_lost_is_told_again(
 
     with monkeypatch.context() as lossy:
         lossy.setattr(RedisAttempts, "consume", unheard)
-        assert_problem(await guess(service, verification_id, code), 503, "store_unavailable")
-    again = await guess(service, verification_id, code)
+        assert_problem(await verify_with_key(service, verification_id, code), 503, "store_unavailable")
+    again = await verify_with_key(service, verification_id, code)
     assert again.status_code == 200
-    assert (await guess(service, verification_id, code)).content == again.content
+    assert (await verify_with_key(service, verification_id, code)).content == again.content
     assert_problem(await service.verify(verification_id, code), 409, "verification_used")
 
 
 async def test_a_key_belongs_to_one_verification(service: RunningService) -> None:
-    """The same key with a guess at another verification is a mismatch, and the key keeps its first answer."""
+    """The same key with another verification is a mismatch, and the key keeps its first response."""
     verification_id, code = await service.request_code()
     other, other_code = await service.request_code("0812-1010-0056")
-    first = await guess(service, verification_id, code)
+    first = await verify_with_key(service, verification_id, code)
     assert first.status_code == 200
 
-    assert_problem(await guess(service, other, other_code), 422, "idempotency_mismatch")
+    assert_problem(await verify_with_key(service, other, other_code), 422, "idempotency_mismatch")
 
-    assert (await guess(service, verification_id, code)).content == first.content
+    assert (await verify_with_key(service, verification_id, code)).content == first.content
     assert (await service.verify(other, other_code)).status_code == 200

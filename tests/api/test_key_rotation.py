@@ -1,4 +1,4 @@
-"""Keys are rotated while codes are under way: what was made under a listed key stays good, and names stay names."""
+"""Key rotation: what was made under a listed key stays valid, and keyed hashes do not change."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ KEY = {"Idempotency-Key": "order-17"}
 
 
 def claims(token: str) -> dict[str, Any]:
-    """Read what a proof says."""
+    """Return the claims of a proof token."""
     said: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     return said
 
 
 async def proved(service: RunningService, verification_id: str, code: str) -> str:
-    """Verify under an idempotency key; the proof."""
+    """Verify a code with an idempotency key, and return the proof."""
     guess = {"verification_id": verification_id, "code": code}
     response = await service.client.post(VERIFY_CODE, json=guess, headers=KEY)
     assert response.status_code == 200, response.text
     return str(response.json()["token"])
 
 
-async def test_a_code_outlives_the_key_it_was_made_under(make_service: ServiceFactory) -> None:
-    """What is pending when `current` moves is shown and verified as before, and so is what is made after it."""
+async def test_a_code_stays_valid_after_rotation(make_service: ServiceFactory) -> None:
+    """Verifications from before and after a change of `current` can be read and verified."""
     before, after = await make_service(BEFORE), await make_service(AFTER)
     verification_id, code = await before.request_code()
     assert (await after.client.get(VERIFICATIONS + verification_id)).json()["phone"] == "+62812*****055"
@@ -49,8 +49,8 @@ async def test_a_code_outlives_the_key_it_was_made_under(make_service: ServiceFa
     assert first["jti"] != second["jti"]
 
 
-async def test_kept_answers_outlive_the_key_they_were_sealed_under(make_service: ServiceFactory) -> None:
-    """A retry after a rotation gets the answer from before it, on both endpoints, and sends nothing."""
+async def test_kept_responses_stay_readable_after_rotation(make_service: ServiceFactory) -> None:
+    """A retry after a rotation gets its earlier response on both endpoints, and sends nothing."""
     before, after = await make_service(BEFORE), await make_service(AFTER)
     first = await before.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=KEY)
     verification_id = first.json()["verification_id"]
@@ -62,7 +62,7 @@ async def test_kept_answers_outlive_the_key_they_were_sealed_under(make_service:
 
 
 async def test_a_code_is_sent_again_under_another_key(make_service: ServiceFactory) -> None:
-    """Under `reuse` the code of before the rotation is the code of after it."""
+    """With `reuse` the code from before the rotation is sent again after it."""
     again = {"tenants": {"demo": {"policy": {"resend": "reuse"}}}}
     before, after = await make_service(BEFORE | again), await make_service(AFTER | again)
     _, code = await before.request_code()
@@ -73,7 +73,7 @@ async def test_a_code_is_sent_again_under_another_key(make_service: ServiceFacto
 
 
 async def test_every_listed_token_key_is_published(make_service: ServiceFactory) -> None:
-    """A proof from before the rotation is checked with the JWKS of after it; the new key signs."""
+    """The JWKS verifies a proof from before the rotation, and new proofs are signed with the new key."""
     pems = {name: dev_config("")["tokens"]["dev"] for name in ("t1", "t2")}
     before = await make_service({"tokens": {"t1": pems["t1"], "current": "t1"}})
     after = await make_service({"tokens": {**pems, "current": "t2", "issuer": "https://otp.example.com"}})

@@ -1,4 +1,4 @@
-"""Keys are switched before every replica has them: what one cannot read costs nothing there, and waits for others."""
+"""Keys that one replica does not have yet: what it cannot read costs nothing and stays for other replicas."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ REUSE: dict[str, Any] = {"tenants": {"demo": {"policy": {"resend": "reuse"}}}}
 
 
 @pytest.fixture
-async def services(make_service: ServiceFactory) -> tuple[RunningService, RunningService]:
-    """A replica that makes codes under the new key, and one that does not have it yet."""
+async def replicas(make_service: ServiceFactory) -> tuple[RunningService, RunningService]:
+    """Start a replica that makes codes under the new key, and one that does not have the key yet."""
     return await make_service(AFTER | REUSE), await make_service(BEFORE | REUSE)
 
 
-def unreadable(response: httpx.Response) -> None:
-    """Hold an answer to be the 503 that says why, and to come again in a second."""
+def assert_unreadable(response: httpx.Response) -> None:
+    """Assert a 503 that names the cause, with a Retry-After of one second."""
     body = assert_problem(response, 503, "store_unavailable")
     assert body["retry_after"] == 1
     assert "does not have the key" in body["detail"]
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["without a key", "with a key"])
-async def test_a_guess_costs_nothing(services: tuple[RunningService, RunningService], headers: dict[str, str]) -> None:
-    """Right and wrong codes are 503, as often as they come; no attempt is spent, no key claimed, nothing is written."""
-    ahead, behind = services
+async def test_an_unreadable_code_costs_no_attempt(
+    replicas: tuple[RunningService, RunningService], headers: dict[str, str]
+) -> None:
+    """Right and wrong codes get 503, use no attempt, claim no key and write nothing."""
+    ahead, behind = replicas
     verification_id, code = await ahead.request_code()
     before = await dump_store(ahead.store)
     for attempt in (code, behind.wrong_code(code)) * 4:
         guess = {"verification_id": verification_id, "code": attempt}
-        unreadable(await behind.client.post(VERIFY_CODE, json=guess, headers=headers))
+        assert_unreadable(await behind.client.post(VERIFY_CODE, json=guess, headers=headers))
     assert await dump_store(ahead.store) == before
 
     wrong = assert_problem(
@@ -52,27 +54,29 @@ async def test_a_guess_costs_nothing(services: tuple[RunningService, RunningServ
     assert (await ahead.client.post(VERIFY_CODE, json=guess, headers=headers)).status_code == 200
 
 
-async def test_what_has_ended_is_told(services: tuple[RunningService, RunningService]) -> None:
+async def test_ended_verifications_need_no_key(replicas: tuple[RunningService, RunningService]) -> None:
     """A refusal that needs no key is the same on every replica."""
-    ahead, behind = services
+    ahead, behind = replicas
     verification_id, code = await ahead.request_code()
     assert (await ahead.verify(verification_id, code)).status_code == 200
     assert_problem(await behind.verify(verification_id, code), 409, "verification_used")
 
 
-async def test_a_look_and_a_cancel(services: tuple[RunningService, RunningService]) -> None:
-    """GET and DELETE are 503, and the verification stays pending."""
-    ahead, behind = services
+async def test_unreadable_verifications_are_neither_read_nor_canceled(
+    replicas: tuple[RunningService, RunningService],
+) -> None:
+    """GET and DELETE get 503, and the verification stays pending."""
+    ahead, behind = replicas
     verification_id, _ = await ahead.request_code()
-    unreadable(await behind.client.get(VERIFICATIONS + verification_id))
-    unreadable(await behind.client.delete(VERIFICATIONS + verification_id))
+    assert_unreadable(await behind.client.get(VERIFICATIONS + verification_id))
+    assert_unreadable(await behind.client.delete(VERIFICATIONS + verification_id))
     assert (await ahead.client.get(VERIFICATIONS + verification_id)).json()["status"] == "pending"
     assert (await ahead.client.delete(VERIFICATIONS + verification_id)).json()["status"] == "canceled"
 
 
-async def test_a_code_to_send_again_is_made_anew(services: tuple[RunningService, RunningService]) -> None:
-    """Under `reuse` a living code that cannot be read is superseded by a new one."""
-    ahead, behind = services
+async def test_an_unreadable_code_is_replaced(replicas: tuple[RunningService, RunningService]) -> None:
+    """With `reuse` a pending code that cannot be read is superseded by a new one."""
+    ahead, behind = replicas
     older, code = await ahead.request_code()
     await ahead.advance(30)
     newer, fresh = await behind.request_code()
@@ -80,9 +84,9 @@ async def test_a_code_to_send_again_is_made_anew(services: tuple[RunningService,
     assert (await ahead.verify(newer, fresh)).status_code == 200
 
 
-async def test_answers_that_are_kept(services: tuple[RunningService, RunningService]) -> None:
-    """A repetition is 503 where the answer cannot be read, and the same answer where it can, before and after that."""
-    ahead, behind = services
+async def test_unreadable_kept_responses(replicas: tuple[RunningService, RunningService]) -> None:
+    """A retry gets 503 where the response cannot be read, and the response where it can."""
+    ahead, behind = replicas
     first = await ahead.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=KEY)
     verification_id = first.json()["verification_id"]
     guess = {"verification_id": verification_id, "code": await ahead.code_of(verification_id)}
@@ -90,13 +94,13 @@ async def test_answers_that_are_kept(services: tuple[RunningService, RunningServ
     for path, body, answer in ((REQUEST_CODE, REQUEST_BODY, first), (VERIFY_CODE, guess, proof)):
         for seconds in (0, 20, 0):
             await ahead.advance(seconds)
-            unreadable(await behind.client.post(path, json=body, headers=KEY))
+            assert_unreadable(await behind.client.post(path, json=body, headers=KEY))
             assert (await ahead.client.post(path, json=body, headers=KEY)).content == answer.content
     assert behind.inbox.messages() == []
 
 
 async def test_tokens_verify_everywhere_at_every_step(make_service: ServiceFactory) -> None:
-    """Add, switch, remove, one replica after the other: each token is good by the keys that each replica publishes."""
+    """While a token key is added, used and removed, the JWKS of every replica verifies every token."""
     one, two = (dev_config("")["tokens"]["dev"] for _ in range(2))
     steps = [
         {"t1": one, "current": "t1"},
@@ -121,8 +125,8 @@ async def test_tokens_verify_everywhere_at_every_step(make_service: ServiceFacto
 
 
 @pytest.mark.parametrize("phone", ["", "x", "AAAA", "A" * 60, "é"])
-async def test_a_seal_that_does_not_open_is_no_500(make_service: ServiceFactory, phone: str) -> None:
-    """A record whose number was damaged is 503 to look at, and the next request makes a new code."""
+async def test_a_damaged_seal_is_not_a_500(make_service: ServiceFactory, phone: str) -> None:
+    """Reading a record with a damaged number gets 503, and the next request makes a new code."""
     service = await make_service(REUSE)
     verification_id, _ = await service.request_code()
     [name] = await service.store.keys("otp:*:v:*")
@@ -132,7 +136,7 @@ async def test_a_seal_that_does_not_open_is_no_500(make_service: ServiceFactory,
     [message] = await service.store.keys("otp:*:m:*")
     await service.store.set(message, b"short", keepttl=True)
 
-    unreadable(await service.client.get(VERIFICATIONS + verification_id))
+    assert_unreadable(await service.client.get(VERIFICATIONS + verification_id))
 
     await service.advance(30)
     newer, code = await service.request_code()

@@ -1,4 +1,4 @@
-"""Logs and metrics of a day with good, wrong, malformed and exotic input: one line per request, and no secret."""
+"""Logs and metrics for valid, wrong and malformed input: one line per request, and no secret."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ SPELLINGS = [
 
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
-    """Catch everything that is logged, by us and by the libraries, as it would be written."""
+    """Capture all log lines, also those of libraries, as they would be written."""
     with captured_logs() as stream:
         yield stream
 
 
-def held(logged: io.StringIO, answers: list[httpx.Response], secrets: set[str]) -> list[dict[str, Any]]:
-    """Hold that each answer has one line with its id and outcome, and that no value of any line holds a secret."""
+def assert_logged_safely(logged: io.StringIO, answers: list[httpx.Response], secrets: set[str]) -> list[dict[str, Any]]:
+    """Assert one line per response, with its id and outcome, and no secret in any value of any line."""
     lines = [json.loads(line) for line in logged.getvalue().splitlines()]
     by_id = {line["request_id"]: line for line in lines if line["event"] == "request"}
     assert len(by_id) == len([line for line in lines if line["event"] == "request"])
@@ -68,8 +68,8 @@ def held(logged: io.StringIO, answers: list[httpx.Response], secrets: set[str]) 
     return [by_id[answer.headers["x-request-id"]] for answer in answers]
 
 
-async def test_a_day_in_the_logs(logged: io.StringIO, make_service: ServiceFactory) -> None:
-    """Nothing of a code, a number in any spelling or a key is logged, whatever came in and wherever it stood."""
+async def test_requests_of_all_kinds_log_no_secret(logged: io.StringIO, make_service: ServiceFactory) -> None:
+    """No code, number or key is logged, whatever the request and wherever it contained them."""
     key = {**api_key("acme-secret-key", "read"), "id": "app"}
     service = await make_service({"tenants": {"acme": tenant(key)}})
     logged.truncate(0)
@@ -113,16 +113,16 @@ async def test_a_day_in_the_logs(logged: io.StringIO, make_service: ServiceFacto
         answers.append(await service.verify(verification_id, typed))
         secrets |= {typed}
     assert {answer.status_code for answer in answers} == {200, 202, 400, 401, 403, 404, 409, 413, 422, 429}
-    lines = held(logged, answers, secrets)
+    lines = assert_logged_safely(logged, answers, secrets)
     assert [line.get("verification_id") for line in lines[-3:]] == [verification_id] * 3
     assert (lines[0]["phone"], lines[-2]["phone"]) == ("+62812*****055", "+62812*****055")
     assert {line["api_key"] for line in lines if "api_key" in line} == {"dev", "app"}
 
 
-async def test_a_bug_of_ours_is_logged_without_its_words(
+async def test_an_unhandled_exception_is_logged_redacted(
     logged: io.StringIO, service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an unforeseen exception says is masked; its kind and its place are told."""
+    """The text of the exception is masked; its type and its location are logged."""
 
     async def broken(*_: object) -> None:
         raise RuntimeError("no luck with 0812.1010.0055 and 914273")
@@ -137,10 +137,10 @@ async def test_a_bug_of_ours_is_logged_without_its_words(
     assert "1010" not in text
 
 
-async def test_an_id_that_was_only_said_is_not_logged(
+async def test_an_unknown_id_is_not_logged(
     logged: io.StringIO, service: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even when we fail on the way: until a verification is found, its id may be a number."""
+    """Until a verification is found its id may be a phone number, so it is not logged."""
 
     async def broken(*_: object) -> None:
         raise RuntimeError
@@ -151,8 +151,8 @@ async def test_an_id_that_was_only_said_is_not_logged(
     assert SUBSCRIBER not in logged.getvalue()
 
 
-async def test_the_metrics_page(service: RunningService) -> None:
-    """It parses, counts requests by route and status, and names nobody: no number, code or id in any label."""
+async def test_metrics_hold_no_personal_data(service: RunningService) -> None:
+    """The page is valid, counts requests by route and status, and no label contains a number, a code or an id."""
     verification_id, code = await service.request_code()
     await service.verify(verification_id, service.wrong_code(code))
     await service.verify(verification_id, code)

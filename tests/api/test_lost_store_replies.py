@@ -1,4 +1,4 @@
-"""A lost reply, a call that never arrives, a caller who hangs up: a 503 has done nothing, and the retry is served."""
+"""Lost replies of the store, lost calls and disconnected clients: a 503 has done nothing, and a retry is served."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ KEY = {"Idempotency-Key": "order-17"}
 LIMITS: dict[str, Any] = {
     "limits": {"recipient": ["1/3600"], "client_ip": ["1/3600"], "prefix": ["1/3600"], "tenant": ["1/3600"]}
 }
-"""One send and no more: what is not given back shows at once."""
+"""One send and no more, so that whatever is not released shows at once."""
 
 
-class LossyWay:
-    """A way to the server that loses calls of one script: the reply, or (`before`) the call itself."""
+class LossyProxy:
+    """A proxy to the server that loses calls of one script: the reply, or with `before` the call itself."""
 
     def __init__(self, path: Path, target: str) -> None:
         self.url = f"unix://{path}"
@@ -42,7 +42,7 @@ class LossyWay:
         self._digest, self._times, self._before = script(name).digest.encode(), times, before
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[LossyWay]:
+    async def running(self) -> AsyncIterator[LossyProxy]:
         """Serve until the end of the context."""
         server = await asyncio.start_unix_server(self._serve, self._path)
         try:
@@ -77,16 +77,16 @@ class LossyWay:
 
 
 @pytest.fixture
-async def way(server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[LossyWay]:
-    """Stand between the services and the run's server."""
-    async with LossyWay(tmp_path / "w", server.socket).running() as running:
+async def proxy(server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[LossyProxy]:
+    """Put a lossy proxy between the services and the server of the test run."""
+    async with LossyProxy(tmp_path / "w", server.socket).running() as running:
         yield running
 
 
 @pytest.fixture
-async def far(way: LossyWay, server: EmbeddedServer) -> AsyncIterator[RunningService]:
-    """A service behind it, where a number gets one text an hour."""
-    factory = ServiceFactory(way.url)
+async def far(proxy: LossyProxy, server: EmbeddedServer) -> AsyncIterator[RunningService]:
+    """Start a service behind the proxy, with a limit of one message per number and hour."""
+    factory = ServiceFactory(proxy.url)
     await factory.empty_store()
     service = await factory(LIMITS)
     service.store = Redis.from_url(server.url)
@@ -95,21 +95,21 @@ async def far(way: LossyWay, server: EmbeddedServer) -> AsyncIterator[RunningSer
     await factory.close()
 
 
-async def ask(service: RunningService, headers: dict[str, str] | None = None) -> httpx.Response:
-    """Ask for a code with everything that may be counted."""
+async def request_everything(service: RunningService, headers: dict[str, str] | None = None) -> httpx.Response:
+    """Call request-code with every member that a limit counts."""
     body = {**REQUEST_BODY, "client_ip": "203.0.113.9"}
     return await service.client.post(REQUEST_CODE, json=body, headers=headers or {})
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["without a key", "with a key"])
 @pytest.mark.parametrize("before", [True, False], ids=["call", "reply"])
-async def test_a_start_that_is_lost(far: RunningService, way: LossyWay, headers: dict[str, str], before: bool) -> None:
-    """503, no text; the retry finds every budget as it was, and makes the one text."""
-    way.lose("start", before=before)
-    assert_problem(await ask(far, headers), 503, "store_unavailable")
-    assert way.lost == 1
+async def test_a_lost_start(far: RunningService, proxy: LossyProxy, headers: dict[str, str], before: bool) -> None:
+    """The request gets 503 and sends nothing; the retry finds every limit unused and sends one message."""
+    proxy.lose("start", before=before)
+    assert_problem(await request_everything(far, headers), 503, "store_unavailable")
+    assert proxy.lost == 1
 
-    again = await ask(far, headers)
+    again = await request_everything(far, headers)
 
     assert again.status_code == 202, again.text
     assert again.json()["sends_left"] == 4
@@ -122,33 +122,33 @@ async def test_a_start_that_is_lost(far: RunningService, way: LossyWay, headers:
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["without a key", "with a key"])
-async def test_a_start_whose_undoing_is_lost_too(far: RunningService, way: LossyWay, headers: dict[str, str]) -> None:
-    """What is undone is undone again until the store answers."""
-    way.lose("start")
-    first = asyncio.create_task(ask(far, headers))
-    while way.lost == 0:
+async def test_a_lost_start_whose_undo_is_lost(far: RunningService, proxy: LossyProxy, headers: dict[str, str]) -> None:
+    """The undo is repeated until the store answers."""
+    proxy.lose("start")
+    first = asyncio.create_task(request_everything(far, headers))
+    while proxy.lost == 0:
         await asyncio.sleep(0)
-    way.lose("abandon", times=2)
+    proxy.lose("abandon", times=2)
     assert_problem(await first, 503, "store_unavailable")
 
     async with asyncio.timeout(5):
-        while (again := await ask(far, headers)).status_code != 202:
+        while (again := await request_everything(far, headers)).status_code != 202:
             await asyncio.sleep(0.05)
-    assert way.lost == 3
+    assert proxy.lost == 3
     await far.message_of(again.json()["verification_id"])
     assert len(far.inbox.messages()) == 1
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["call", "reply"])
-async def test_an_admission_that_is_lost(make_service: ServiceFactory, way: LossyWay, before: bool) -> None:
-    """503; the recipient's send and the idempotency key are found again, and the retry is served."""
-    factory = ServiceFactory(way.url)
+async def test_a_lost_admission(make_service: ServiceFactory, proxy: LossyProxy, before: bool) -> None:
+    """The request gets 503; the retry finds the reserved send and the idempotency key, and is served."""
+    factory = ServiceFactory(proxy.url)
     try:
         service = await factory({"limits": {"recipient": ["1/3600"]}})
-        way.lose("reserve", before=before)
-        assert_problem(await ask(service, KEY), 503, "store_unavailable")
+        proxy.lose("reserve", before=before)
+        assert_problem(await request_everything(service, KEY), 503, "store_unavailable")
 
-        again = await ask(service, KEY)
+        again = await request_everything(service, KEY)
 
         assert (again.status_code, again.json().get("sends_left")) == (202, 4), again.text
         await service.message_of(again.json()["verification_id"])
@@ -159,13 +159,13 @@ async def test_an_admission_that_is_lost(make_service: ServiceFactory, way: Loss
 
 @pytest.mark.parametrize("name", ["idempotency_claim", "consume"])
 @pytest.mark.parametrize("before", [True, False], ids=["call", "reply"])
-async def test_a_guess_that_is_lost(far: RunningService, way: LossyWay, name: str, before: bool) -> None:
-    """503, and with the same key the right guess is told as right at once, however far it had come."""
+async def test_a_lost_attempt(far: RunningService, proxy: LossyProxy, name: str, before: bool) -> None:
+    """The request gets 503; with the same key the right code succeeds, whatever step was lost."""
     verification_id, code = await far.request_code()
     guess = {"verification_id": verification_id, "code": code}
-    way.lose(name, before=before)
+    proxy.lose(name, before=before)
     assert_problem(await far.client.post(VERIFY_CODE, json=guess, headers=KEY), 503, "store_unavailable")
-    assert way.lost == 1
+    assert proxy.lost == 1
 
     again = await far.client.post(VERIFY_CODE, json=guess, headers=KEY)
 
@@ -173,11 +173,11 @@ async def test_a_guess_that_is_lost(far: RunningService, way: LossyWay, name: st
     assert (await far.client.post(VERIFY_CODE, json=guess, headers=KEY)).content == again.content
 
 
-async def test_a_call_to_spend_that_never_arrives_costs_no_attempt(far: RunningService, way: LossyWay) -> None:
-    """The key is free, and all attempts are left."""
+async def test_a_lost_reserve_attempt_call_costs_no_attempt(far: RunningService, proxy: LossyProxy) -> None:
+    """The idempotency key is free, and all attempts are left."""
     verification_id, code = await far.request_code()
     guess = {"verification_id": verification_id, "code": far.wrong_code(code)}
-    way.lose("reserve_attempt", before=True)
+    proxy.lose("reserve_attempt", before=True)
     assert_problem(await far.client.post(VERIFY_CODE, json=guess, headers=KEY), 503, "store_unavailable")
 
     assert (await far.client.get(VERIFICATIONS + verification_id)).json()["attempts_left"] == 5
@@ -188,10 +188,10 @@ async def test_a_call_to_spend_that_never_arrives_costs_no_attempt(far: RunningS
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["without a key", "with a key"])
-async def test_a_caller_who_hangs_up_while_the_code_is_hashed(
+async def test_a_client_that_disconnects_during_the_hash(
     make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
 ) -> None:
-    """Nothing is sent, everything is given back, and the next request is served."""
+    """Nothing is sent, all limits are released, and the next request is served."""
     service = await make_service(LIMITS | SLOW_HASHING)
     hashing, original = Counter[str](), HashPool.hash
 
@@ -200,7 +200,7 @@ async def test_a_caller_who_hangs_up_while_the_code_is_hashed(
         return await original(pool, secret, *caller)
 
     monkeypatch.setattr(HashPool, "hash", counted)
-    first = asyncio.create_task(ask(service, headers))
+    first = asyncio.create_task(request_everything(service, headers))
     while not hashing["begun"]:
         await asyncio.sleep(0)
     first.cancel()
@@ -210,7 +210,7 @@ async def test_a_caller_who_hangs_up_while_the_code_is_hashed(
         while await service.store.keys("otp:*"):
             await asyncio.sleep(0.01)
 
-    again = await ask(service, headers)
+    again = await request_everything(service, headers)
 
     assert (again.status_code, again.json().get("sends_left")) == (202, 4), again.text
     await service.message_of(again.json()["verification_id"])
@@ -220,7 +220,7 @@ async def test_a_caller_who_hangs_up_while_the_code_is_hashed(
 async def test_a_request_that_pauses_for_too_long_is_dropped(
     make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """15.5 s between admission and start: 503, no text, and everything is as it was; the retry is served."""
+    """After 15.5 s between admission and start the request gets 503, sends nothing and releases every limit."""
     service = await make_service(LIMITS)
     original = HashPool.hash
 
@@ -230,10 +230,10 @@ async def test_a_request_that_pauses_for_too_long_is_dropped(
 
     with monkeypatch.context() as slow:
         slow.setattr(HashPool, "hash", paused)
-        assert_problem(await ask(service, KEY), 503, "overloaded")
+        assert_problem(await request_everything(service, KEY), 503, "overloaded")
     assert await service.store.keys("otp:*") == []
 
-    again = await ask(service, KEY)
+    again = await request_everything(service, KEY)
 
     assert again.status_code == 202
     await service.message_of(again.json()["verification_id"])

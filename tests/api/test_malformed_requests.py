@@ -1,4 +1,4 @@
-"""Whatever comes in has its problem: never a 500, never the number or the code back, never an attempt spent."""
+"""Every malformed request gets a problem: never a 500, never the number or the code, never a used attempt."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MAX = 64 * 1024
 SECRETS = ("081210100055", "0812-1010-0055", "1010", "914273", "\\ud800")
 
 
-def secretless(response: httpx.Response) -> None:
-    """Hold that the reply repeats nothing of the number or the code."""
+def assert_no_secret(response: httpx.Response) -> None:
+    """Assert that the response repeats nothing of the number or the code."""
     assert not [secret for secret in SECRETS if secret in response.text], response.text
 
 
@@ -100,14 +100,14 @@ BODIES: list[tuple[bytes, str | None]] = [
 
 
 async def test_malformed_bodies_of_request_code(service: RunningService) -> None:
-    """Each is a 400 that points at the member; nothing is taken, so the right request passes after all of them."""
+    """Each gets a 400 that names the member and uses no limit, so a valid request succeeds after all of them."""
     for body, pointer in BODIES:
         response = await service.client.post(REQUEST_CODE, content=body, headers=JSON_HEADERS)
         [error] = assert_problem(response, 400, "request_malformed", "errors")["errors"]
         assert set(error) == {"pointer", "detail"}
         assert error["pointer"] == pointer, body[:90]
         assert error["detail"]
-        secretless(response)
+        assert_no_secret(response)
     assert (await service.request()).status_code == 202
     assert len(await service.store.keys("otp:*v:*")) == 1
 
@@ -141,17 +141,17 @@ GUESSES: list[tuple[Any, str]] = [
 
 
 async def test_malformed_bodies_of_verify_code(service: RunningService) -> None:
-    """Each is a 400 that points at the member and does not repeat the code."""
+    """Each gets a 400 that names the member and does not repeat the code."""
     for guess, pointer in GUESSES:
         response = await service.client.post(VERIFY_CODE, json=guess)
         [error] = assert_problem(response, 400, "request_malformed", "errors")["errors"]
         assert error["pointer"] == pointer, guess
-        secretless(response)
+        assert_no_secret(response)
 
 
 @pytest.mark.parametrize("path", [REQUEST_CODE, VERIFY_CODE, NORMALIZE_PHONE, UNLOCK_RECIPIENT])
-async def test_every_body_is_judged_alike(service: RunningService, path: str) -> None:
-    """The three POSTs refuse the same forms in the same way."""
+async def test_all_endpoints_refuse_the_same_bodies(service: RunningService, path: str) -> None:
+    """The three POST endpoints refuse the same bodies in the same way."""
     for body in (b"", b"[]", b"{", b"\xff", b'{"\\ud800": 1}', b"[" * 60_000, b'{"stranger": 1}'):
         response = await service.client.post(path, content=body, headers=JSON_HEADERS)
         assert_problem(response, 400, "request_malformed", "errors")
@@ -177,32 +177,32 @@ TEXTS: list[tuple[str, str | None, int]] = [
 ]
 
 
-async def test_texts_that_are_no_number(service: RunningService) -> None:
-    """A text of the right type that is not one whole number is `phone_invalid`, and is not repeated."""
+async def test_text_that_is_not_a_phone_number(service: RunningService) -> None:
+    """A string that is not one whole number gets `phone_invalid`, and is not repeated."""
     for phone, country, status in TEXTS:
         body = {"phone": phone} | ({"country": country} if country else {})
         response = await service.client.post(NORMALIZE_PHONE, json=body)
         assert response.status_code == status, phone
         if status == 422:
             assert_problem(response, 422, "phone_invalid")
-            secretless(response)
+            assert_no_secret(response)
 
 
 def padded(size: int) -> bytes:
-    """Make a good body of exactly so many bytes."""
+    """Return a valid body of exactly this many bytes."""
     body = json.dumps({"phone": "0812-1010-0055"}).encode()
     return body + b" " * (size - len(body))
 
 
 async def in_chunks(body: bytes, size: int = 1000) -> AsyncIterator[bytes]:
-    """Send without a Content-Length."""
+    """Yield a body in chunks, so that it is sent without a Content-Length."""
     for start in range(0, len(body), size):
         yield body[start : start + size]
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_the_size_of_a_body(service: RunningService, chunked: bool) -> None:
-    """64 KiB are read and one byte more is not, whether the size is declared or found out."""
+    """A body of 64 KiB is accepted and one more byte is not, with and without a Content-Length."""
 
     async def sent(size: int) -> httpx.Response:
         content = in_chunks(padded(size)) if chunked else padded(size)
@@ -214,7 +214,7 @@ async def test_the_size_of_a_body(service: RunningService, chunked: bool) -> Non
 
 
 async def test_a_declared_size_is_enough(service: RunningService) -> None:
-    """A body that says it is too large is refused before it is read."""
+    """A body whose Content-Length is too large is refused before it is read."""
     for declared in ("65537", "9" * 30, "9" * 5000):
         headers = {**JSON_HEADERS, "Content-Length": declared}
         for path in (NORMALIZE_PHONE, "/nowhere"):
@@ -247,7 +247,7 @@ MEDIA_TYPES: list[tuple[str | None, int]] = [
 
 
 async def test_media_types(service: RunningService) -> None:
-    """JSON and nothing else; parameters mean nothing, and the body decides."""
+    """Only JSON is accepted; parameters of the media type are ignored."""
     for media_type, status in MEDIA_TYPES:
         headers = {} if media_type is None else {"Content-Type": media_type}
         response = await service.client.post(NORMALIZE_PHONE, content=padded(100), headers=headers)
@@ -257,19 +257,19 @@ async def test_media_types(service: RunningService) -> None:
 
 
 async def test_an_idempotency_key_has_1_to_255_characters(service: RunningService) -> None:
-    """An empty or over-long key is malformed; the error names the header and does not repeat it."""
+    """An empty or too long key is malformed; the error names the header and does not repeat it."""
     bodies = ((REQUEST_CODE, REQUEST_BODY), (VERIFY_CODE, {"verification_id": UNKNOWN_ID, "code": "914273"}))
     for key, (path, body) in product(("", "x" * 256, "081210100055" * 30), bodies):
         response = await service.client.post(path, json=body, headers={"Idempotency-Key": key})
         [error] = assert_problem(response, 400, "request_malformed", "errors")["errors"]
         assert "idempotency-key" in error["detail"].lower()
-        secretless(response)
+        assert_no_secret(response)
     longest = {"Idempotency-Key": "x" * 255}
     assert (await service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=longest)).status_code == 202
 
 
 async def test_other_methods(service: RunningService) -> None:
-    """A path that is there answers another method with 405, with or without a key."""
+    """An existing path answers any other method with 405, with or without an API key."""
     for method, path in product(
         ("GET", "PUT", "PATCH", "DELETE", "HEAD", "TRACE", "BREW"),
         (REQUEST_CODE, VERIFY_CODE, NORMALIZE_PHONE, UNLOCK_RECIPIENT),
@@ -284,10 +284,10 @@ async def test_other_methods(service: RunningService) -> None:
 PATH_IDS = ["x" * 37, "x" * 5000, "a.b", "%20", "%00", "%FF%FE", "081210100055", "é", "a%0Ab"]
 
 
-async def test_ids_in_paths_that_cannot_be(make_service: ServiceFactory) -> None:
-    """What cannot be an id is unknown, like an id of nobody's; it does not come back in the reply."""
+async def test_impossible_ids_in_paths(make_service: ServiceFactory) -> None:
+    """An impossible id is unknown, like any id without a verification, and is not repeated."""
     service = await make_service({"tenants": {"acme": tenant(api_key("acme", "read", "request"))}})
     for path_id, caller, method in product(PATH_IDS, (service.client, service.caller("acme")), ("GET", "DELETE")):
         response = await caller.request(method, f"/v1/verifications/{path_id}")
         assert_problem(response, 404, "verification_unknown")
-        secretless(response)
+        assert_no_secret(response)

@@ -1,4 +1,4 @@
-"""normalize-phone: a number in any spelling, read; nothing is sent, counted or kept."""
+"""normalize-phone parses a number in any spelling; nothing is sent, counted or stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS: list[Row] = [
 
 
 async def normalized(service: RunningService, key: str, phone: str, country: str | None) -> dict[str, Any]:
-    """Ask with a key; hold the reply to be a success, and give it."""
+    """Call the endpoint with an API key, assert success, and return the body."""
     members = {} if country is None else {"country": country}
     response = await service.caller(key).post(NORMALIZE_PHONE, json={"phone": phone, **members})
     assert response.status_code == 200, response.text
@@ -31,8 +31,8 @@ async def normalized(service: RunningService, key: str, phone: str, country: str
     return body
 
 
-async def test_a_number_is_read(make_service: ServiceFactory) -> None:
-    """Exactly five members; a number that gets no code is read too, also one of a country that is not allowed."""
+async def test_a_number_is_parsed(make_service: ServiceFactory) -> None:
+    """The response has exactly five members, also for a number that is not mobile or not in an allowed country."""
     service = await make_service({"tenants": {"acme": tenant(api_key("acme", "read"))}})
     for phone, country, e164, national, of, kind, mobile in ROWS:
         expected = {"e164": e164, "national": national, "country": of, "type": kind, "mobile": mobile}
@@ -40,8 +40,8 @@ async def test_a_number_is_read(make_service: ServiceFactory) -> None:
     assert await service.store.keys("otp:*") == []
 
 
-async def test_a_tenants_country_reads_national_forms(make_service: ServiceFactory) -> None:
-    """Where no country is said it is the tenant's, for normalize-phone and request-code alike."""
+async def test_the_default_country_is_the_tenants(make_service: ServiceFactory) -> None:
+    """Without a country both endpoints parse national numbers in the tenant's country."""
     keys = [api_key("acme", "request")]
     service = await make_service({"tenants": {"acme": {**tenant(*keys), "country": "SG", "countries": ["SG", "ID"]}}})
     acme = service.caller("acme")
@@ -52,8 +52,8 @@ async def test_a_tenants_country_reads_national_forms(make_service: ServiceFacto
     assert (await acme.post(REQUEST_CODE, json={**REQUEST_BODY, "country": "ID"})).json()["country"] == "ID"
 
 
-async def test_a_country_that_is_none_is_malformed(service: RunningService) -> None:
-    """Only codes of countries whose numbers can be read are countries."""
+async def test_an_unknown_country_is_malformed(service: RunningService) -> None:
+    """Only codes of countries with phone numbers are accepted."""
     for country in ("ZZ", "id", "IDN", "", 62):
         response = await service.client.post(NORMALIZE_PHONE, json={"phone": NUMBER, "country": country})
         [error] = assert_problem(response, 400, "request_malformed", "errors")["errors"]

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, whole, true to what the service does, and a page that needs nobody else."""
+"""The OpenAPI document is valid, complete and correct, and its page needs no other host."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OPERATIONS = {
 
 @pytest.fixture
 async def document(service: RunningService) -> dict[str, Any]:
-    """Fetch the document as a reader would."""
+    """Fetch the document as a client would."""
     response = await service.caller(None).get("/schema/openapi.json")
     assert response.status_code == 200
     assert_common_headers(response)
@@ -47,25 +47,25 @@ async def document(service: RunningService) -> dict[str, Any]:
 
 
 def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """List the operations by path and method."""
+    """Return the operations by path and method."""
     return {(path, method): it for path, item in document["paths"].items() for method, it in item.items()}
 
 
 def errors(document: dict[str, Any], schema: dict[str, Any], value: Any) -> list[str]:
-    """Judge a value by a schema of the document."""
+    """Validate a value by a schema of the document, and return the errors."""
     whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "components": document["components"]}
     validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
     return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(value)]
 
 
 async def test_the_document_is_openapi_3_1(document: dict[str, Any]) -> None:
-    """It holds by the specification's own schema."""
+    """The document is valid by the schema of the OpenAPI specification."""
     assert document["openapi"].startswith("3.1")
     assert [error.message for error in OPENAPI_31_VALIDATOR.iter_errors(document)] == []
 
 
-async def test_every_operation_and_reply_is_there(document: dict[str, Any]) -> None:
-    """Each operation tells each reply it may give, and has an id of its own."""
+async def test_every_operation_and_response_is_documented(document: dict[str, Any]) -> None:
+    """Each operation documents each of its responses, and has an id of its own."""
     found = operations(document)
     assert {key: {int(status) for status in it["responses"]} for key, it in found.items()} == OPERATIONS | {
         key: {int(status) for status in it["responses"]} for key, it in found.items() if key not in OPERATIONS
@@ -75,8 +75,8 @@ async def test_every_operation_and_reply_is_there(document: dict[str, Any]) -> N
     assert all(it["summary"] for it in found.values())
 
 
-async def test_every_reply_has_examples_that_hold(document: dict[str, Any]) -> None:
-    """Each documented reply has an example for each of its codes, and each example holds by its schema."""
+async def test_every_example_is_valid(document: dict[str, Any]) -> None:
+    """Each response has an example for each of its codes, and each example is valid by its schema."""
     for (path, _), operation in operations(document).items():
         for status, reply in operation["responses"].items():
             [(media_type, content)] = reply["content"].items()
@@ -92,7 +92,7 @@ async def test_every_reply_has_examples_that_hold(document: dict[str, Any]) -> N
 
 
 async def test_every_code_of_the_contract_has_an_example(document: dict[str, Any]) -> None:
-    """No code of the table is left without an example somewhere."""
+    """Every problem code of the contract has an example in some operation."""
     shown = {
         name
         for operation in operations(document).values()
@@ -103,8 +103,8 @@ async def test_every_code_of_the_contract_has_an_example(document: dict[str, Any
     assert shown == set().union(*CONTRACT.values())
 
 
-async def test_bodies_are_closed_and_shown(document: dict[str, Any]) -> None:
-    """Request bodies refuse unknown members, name what is required, and have an example that holds."""
+async def test_request_bodies_are_closed_and_have_examples(document: dict[str, Any]) -> None:
+    """Request bodies refuse unknown members, list required ones, and have a valid example."""
     for operation in operations(document).values():
         if "requestBody" not in operation:
             continue
@@ -120,8 +120,8 @@ async def test_bodies_are_closed_and_shown(document: dict[str, Any]) -> None:
             assert errors(document, content["schema"], {**example, "stranger": 1}) != []
 
 
-async def test_patterns_are_those_of_json_schema(document: dict[str, Any]) -> None:
-    """ECMA-262, which every validator has; the service itself is stricter about a newline at the end."""
+async def test_patterns_are_ecma_262(document: dict[str, Any]) -> None:
+    """Patterns are ECMA-262; the service is stricter only about a newline at the end."""
     schemas = document["components"]["schemas"]
     patterns = {
         name: member["pattern"]
@@ -136,15 +136,15 @@ async def test_patterns_are_those_of_json_schema(document: dict[str, Any]) -> No
     }
 
 
-async def test_stable_words_are_listed(document: dict[str, Any]) -> None:
-    """Codes and states are enumerated, so that a generated client knows them."""
+async def test_codes_and_statuses_are_enumerated(document: dict[str, Any]) -> None:
+    """Codes and statuses are enumerations, so that generated clients know them."""
     schemas = document["components"]["schemas"]
     assert set(schemas["Reason"]["enum"]) >= set().union(*CONTRACT.values())
     assert set(schemas["VerificationStatus"]["enum"]) == STATUSES
 
 
-async def test_who_needs_a_key(document: dict[str, Any]) -> None:
-    """Everything under /v1 needs a bearer key, but for gateways' receipts; the rest needs none."""
+async def test_security_of_operations(document: dict[str, Any]) -> None:
+    """Everything under /v1 needs a bearer key except receipts, and nothing else does."""
     assert document["components"]["securitySchemes"] == {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."}
     }
@@ -153,8 +153,8 @@ async def test_who_needs_a_key(document: dict[str, Any]) -> None:
         assert operation.get("security", []) == ([{"bearer": []}] if keyed else [])
 
 
-async def test_replies_are_as_documented(service: RunningService, document: dict[str, Any]) -> None:
-    """What the service answers holds by the schema that the document has for it."""
+async def test_responses_match_the_document(service: RunningService, document: dict[str, Any]) -> None:
+    """The responses of the service are valid by the schemas of the document."""
     first = await service.client.post("/v1/request-code", json=REQUEST_BODY)
     verification_id = first.json()["verification_id"]
     code = await service.code_of(verification_id)
@@ -183,8 +183,8 @@ async def test_replies_are_as_documented(service: RunningService, document: dict
         assert set(answer.json()) <= set(closed["properties"])
 
 
-async def test_the_page_needs_nobody(service: RunningService) -> None:
-    """/schema is one page without a script and without a reference to any other host."""
+async def test_the_page_needs_no_other_host(service: RunningService) -> None:
+    """The page at /schema has no script and no reference to another host."""
     response = await service.caller(None).get("/schema")
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
@@ -196,8 +196,8 @@ async def test_the_page_needs_nobody(service: RunningService) -> None:
 
 
 @pytest.mark.parametrize("path", ["request-code", "verify-code", "normalize-phone"])
-async def test_schemathesis_finds_nothing(service: RunningService, document: dict[str, Any], path: str) -> None:
-    """Requests made from the document, right and wrong, are answered as the document says."""
+async def test_schemathesis_finds_no_failure(service: RunningService, document: dict[str, Any], path: str) -> None:
+    """Valid and invalid requests generated from the document get the documented responses."""
     for keyed in operations(document).values():
         keyed.pop("security", None)  # the key is put in below
     schema = schemathesis.openapi.from_dict(document)

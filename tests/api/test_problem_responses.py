@@ -1,4 +1,4 @@
-"""Every row of the problem table of design.md section 3: status, code, members, headers."""
+"""Every problem of the HTTP contract: status, code, members and headers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BEYOND = {
     431: {"headers_too_large"},
     500: {"internal_error"},
 }
-"""What the table does not name: no such path or method, a head or body that is late or too large, or we have a bug."""
+"""Beyond the table of the contract: no such path or method, limits of the server, and failures of the service."""
 
 CONFIG: dict[str, Any] = {
     "tenants": {
@@ -49,8 +49,8 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def test_the_table_is_whole() -> None:
-    """Every code of the contract has its status, and no code is in the service that is in neither list."""
+def test_every_code_is_listed() -> None:
+    """Every code of the contract has its status, and the service has no code that is not listed here."""
     found: dict[int, set[str]] = {}
     for reason, (status, _) in PROBLEMS.items():
         found.setdefault(status, set()).add(reason.value)
@@ -68,7 +68,7 @@ async def _no_key(service: RunningService) -> httpx.Response:
     return await service.caller(None).post(REQUEST_CODE, json=REQUEST_BODY)
 
 
-async def _other_scheme(service: RunningService) -> httpx.Response:
+async def _other_auth_scheme(service: RunningService) -> httpx.Response:
     return await service.caller(None).post(
         REQUEST_CODE, json=REQUEST_BODY, headers={"Authorization": "Basic ZGV2LWtleQ=="}
     )
@@ -102,7 +102,7 @@ async def _unknown_to_read(service: RunningService) -> httpx.Response:
     return await service.client.get(VERIFICATIONS + UNKNOWN_ID)
 
 
-async def _nowhere(service: RunningService) -> httpx.Response:
+async def _unknown_path(service: RunningService) -> httpx.Response:
     return await service.client.get("/v1/request-codes")
 
 
@@ -206,7 +206,7 @@ async def _no_route(service: RunningService) -> httpx.Response:
 ROWS: list[tuple[int, str, tuple[str, ...], Callable[[RunningService], Awaitable[httpx.Response]]]] = [
     (400, "request_malformed", ("errors",), _malformed),
     (401, "key_missing", (), _no_key),
-    (401, "key_missing", (), _other_scheme),
+    (401, "key_missing", (), _other_auth_scheme),
     (401, "key_invalid", (), _bad_key),
     (403, "scope_missing", (), _no_scope),
     (403, "scope_missing", (), _no_server_scope),
@@ -214,7 +214,7 @@ ROWS: list[tuple[int, str, tuple[str, ...], Callable[[RunningService], Awaitable
     (403, "country_not_allowed", (), _bad_country),
     (404, "verification_unknown", (), _unknown),
     (404, "verification_unknown", (), _unknown_to_read),
-    (404, "not_found", (), _nowhere),
+    (404, "not_found", (), _unknown_path),
     (405, "method_not_allowed", (), _wrong_method),
     (409, "verification_used", (), _used),
     (409, "verification_superseded", (), _superseded),
@@ -236,14 +236,14 @@ ROWS: list[tuple[int, str, tuple[str, ...], Callable[[RunningService], Awaitable
 
 
 @pytest.mark.parametrize(("status", "code", "members", "provoke"), ROWS)
-async def test_a_row(
+async def test_a_problem_matches_the_contract(
     make_service: ServiceFactory,
     status: int,
     code: str,
     members: tuple[str, ...],
     provoke: Callable[[RunningService], Awaitable[httpx.Response]],
 ) -> None:
-    """A problem has its status and exactly the members of its row, in a form that RFC 9457 readers know."""
+    """A problem has the status and exactly the members of the contract, in the form of RFC 9457."""
     body = assert_problem(await provoke(await make_service(CONFIG)), status, code, *members)
     assert body["type"].endswith(code)
     if "errors" in members:

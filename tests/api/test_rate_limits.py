@@ -1,4 +1,4 @@
-"""Budgets: whom each one counts, its name, an honest Retry-After, and that a refusal takes from none."""
+"""Rate limits: what each one counts, its name, a correct Retry-After, and that a refusal uses none of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROXY = "10.0.0.1"
 
 @pytest.fixture
 def numbers() -> Iterator[str]:
-    """Give numbers of Indonesia, each of a block of its own."""
+    """Yield numbers of Indonesia, each in another number block."""
     return (f"0812{n:04d}0001" for n in count(1000))
 
 
@@ -39,7 +39,7 @@ def numbers() -> Iterator[str]:
 async def test_client_ip_counts_an_address_or_a_64(
     make_service: ServiceFactory, numbers: Iterator[str], first: str, second: str, same: bool
 ) -> None:
-    """A server names the end user's address: IPv4 as it is, IPv6 by its /64, whatever the spelling."""
+    """`client_ip` counts an IPv4 address or the /64 of an IPv6 address, in any spelling."""
     service = await make_service({"limits": {"client_ip": ["1/3600"]}})
     assert (await service.request(next(numbers), client_ip=first)).status_code == 202
     second_one = await service.request(next(numbers), client_ip=second)
@@ -66,10 +66,10 @@ async def test_client_ip_counts_an_address_or_a_64(
         ("::ffff:198.51.100.7", None, "198.51.100.7"),
     ],
 )
-async def test_an_app_is_counted_by_where_it_calls_from(
+async def test_an_app_is_counted_by_its_own_address(
     make_service: ServiceFactory, numbers: Iterator[str], peer: str, forwarded: str | None, counted: str
 ) -> None:
-    """Without the scope `server` the peer counts, behind trusted proxies alone what they forwarded."""
+    """Without the scope `server` the peer counts, or behind a trusted proxy the forwarded address."""
     service = await make_service(
         {
             "server": {"trusted_proxies": ["10.0.0.0/8"]},
@@ -84,7 +84,7 @@ async def test_an_app_is_counted_by_where_it_calls_from(
 
 
 async def test_forwarded_for_in_two_lines_is_one_list(make_service: ServiceFactory, numbers: Iterator[str]) -> None:
-    """A proxy that adds a line of its own instead of extending the first hides nobody."""
+    """Two X-Forwarded-For lines are one list, so a proxy that adds a line hides no client."""
     service = await make_service(
         {
             "server": {"trusted_proxies": ["10.0.0.0/8"]},
@@ -111,8 +111,8 @@ async def test_forwarded_for_in_two_lines_is_one_list(make_service: ServiceFacto
         ("recipient", NUMBER, "0812-1010-0056"),
     ],
 )
-async def test_whom_a_limit_counts(make_service: ServiceFactory, limit: str, inside: str, outside: str | None) -> None:
-    """At its count a limit refuses by its name, and nobody else; after Retry-After it lets one pass."""
+async def test_what_a_limit_counts(make_service: ServiceFactory, limit: str, inside: str, outside: str | None) -> None:
+    """A reached limit refuses by its name and only what it counts; after Retry-After it allows one request."""
     config: dict[str, Any] = {
         "tenants": {
             "demo": {"policy": {"resend_cooldown_seconds": 1}},
@@ -137,7 +137,7 @@ async def test_whom_a_limit_counts(make_service: ServiceFactory, limit: str, ins
 
 
 async def test_every_window_of_a_limit_holds(make_service: ServiceFactory, numbers: Iterator[str]) -> None:
-    """With two windows the one that keeps waiting longest is told."""
+    """If two windows of a limit are full, Retry-After is that of the longer wait."""
     service = await make_service({"limits": {"tenant": ["1/10", "2/3600"]}})
     assert (await service.request(next(numbers))).status_code == 202
     await service.advance(assert_rate_limited(await service.request(next(numbers)), "tenant", 10))
@@ -156,8 +156,8 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("limit", [*LIMITS, "cooldown", "no_route"])
-async def test_a_refusal_takes_from_no_budget(make_service: ServiceFactory, hashes: Counter[str], limit: str) -> None:
-    """After 25 refusals by one budget, all at once, every other budget has what it had, and no hash was made."""
+async def test_a_refusal_uses_no_limit(make_service: ServiceFactory, hashes: Counter[str], limit: str) -> None:
+    """After 25 parallel refusals by one limit, all other limits are unchanged and no hash was made."""
     refused = {limit: ["1/3600"]} if limit in LIMITS else {}
     service = await make_service(
         {
@@ -170,18 +170,18 @@ async def test_a_refusal_takes_from_no_budget(make_service: ServiceFactory, hash
     if limit != "no_route":
         assert (await service.request(client_ip="203.0.113.9")).status_code == 202
     purpose = "login" if limit in ("cooldown", "no_route") else "registration"
-    before = await kept(service)
+    before = await stored_limits(service)
     answers = await asyncio.gather(*(service.request(purpose=purpose, client_ip="203.0.113.9") for _ in range(25)))
     expected = {"cooldown": "resend_too_soon", "no_route": "no_route"}.get(limit, "rate_limited")
     found = {problem_code(answer) for answer in answers}
     assert expected in found
     assert found <= {expected, "rate_limited", "resend_too_soon"}  # what another one holds for the moment is told, too
-    assert await kept(service) == before
+    assert await stored_limits(service) == before
     assert len(await service.store.keys("otp:*v:*")) == hashes["hash"] == (0 if limit == "no_route" else 1)
 
 
-async def kept(service: RunningService) -> dict[bytes, Any]:
-    """Read every budget there is: the limits' lists, and what belongs to recipients."""
+async def stored_limits(service: RunningService) -> dict[bytes, Any]:
+    """Read the state of every limit and of every recipient from the store."""
     budgets: dict[bytes, Any] = {}
     for key in await service.store.keys("otp:w:*"):
         budgets[key] = await service.store.lrange(key, 0, -1)

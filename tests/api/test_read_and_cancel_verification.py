@@ -1,4 +1,4 @@
-"""GET and DELETE of a verification: its members, as it stands now, and until when."""
+"""GET and DELETE of a verification: its members, its current status, and for how long it can be read."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ WHOLE = REQUEST_CODE_MEMBERS | {"created_at": str, "deliveries": list}
 STATUSES = {"pending", "verified", "expired", "exhausted", "superseded", "canceled"}
 
 
-async def read(service: RunningService, verification_id: str) -> dict[str, Any]:
-    """Read a verification and hold its form."""
+async def read_verification(service: RunningService, verification_id: str) -> dict[str, Any]:
+    """Read a verification, and assert the form of the response."""
     response = await service.client.get(VERIFICATIONS + verification_id)
     assert response.status_code == 200, response.text
     assert_common_headers(response)
-    return whole(response.json())
+    return assert_complete(response.json())
 
 
-def whole(body: dict[str, Any]) -> dict[str, Any]:
-    """Hold the body of GET and DELETE to be whole and well-formed."""
+def assert_complete(body: dict[str, Any]) -> dict[str, Any]:
+    """Assert that the body of GET or DELETE is complete and valid."""
     assert {name: type(value) for name, value in body.items() if name != "ended_at"} == WHOLE
     assert body["status"] in STATUSES
     assert (body["ended_at"] is None) is (body["status"] == "pending")
@@ -38,14 +38,14 @@ def whole(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-async def test_it_shows_the_202_as_it_stands_now(service: RunningService) -> None:
-    """The members of the 202 with what has changed since: time, attempts, deliveries."""
+async def test_it_returns_the_202_with_current_values(service: RunningService) -> None:
+    """The members of the 202 have current values: time, attempts and deliveries."""
     first = (await service.request()).json()
     verification_id = first["verification_id"]
     await service.message_of(verification_id)
-    body = await read(service, verification_id)
+    body = await read_verification(service, verification_id)
     while body["deliveries"][0]["status"] != "sent":
-        body = await read(service, verification_id)
+        body = await read_verification(service, verification_id)
     assert {name: body[name] for name in REQUEST_CODE_MEMBERS} == first | {
         name: body[name] for name in ("expires_in", "resend_in")
     }
@@ -54,16 +54,16 @@ async def test_it_shows_the_202_as_it_stands_now(service: RunningService) -> Non
 
     await service.advance(20)
     await service.verify(verification_id, "0" * 10)
-    body = await read(service, verification_id)
+    body = await read_verification(service, verification_id)
     assert (body["status"], body["attempts_left"], body["sends_left"]) == ("pending", 4, 4)
     assert 278 <= body["expires_in"] <= 280
     assert 8 <= body["resend_in"] <= 10
     await service.advance(20)
-    assert (await read(service, verification_id))["resend_in"] == 0
+    assert (await read_verification(service, verification_id))["resend_in"] == 0
 
 
 async def test_each_end_is_shown(make_service: ServiceFactory) -> None:
-    """How it ended, and when: at the guess, the cancel, the newer request, or the end of its time."""
+    """The status and the time of the end are shown for a success, a cancel, a newer request and an expiry."""
     service = await make_service(demo_policy(resend_cooldown_seconds=1, ttl_seconds=100))
     superseded, _ = await service.request_code()
     await service.advance(1)
@@ -73,11 +73,14 @@ async def test_each_end_is_shown(make_service: ServiceFactory) -> None:
     for _ in range(5):
         await service.verify(exhausted, service.wrong_code(code))
     await service.verify(verified, right)
-    whole((await service.client.delete(VERIFICATIONS + canceled)).json())
+    assert_complete((await service.client.delete(VERIFICATIONS + canceled)).json())
     await service.advance(1)
     expired, _ = await service.request_code()
     await service.advance(100)
-    found = {(await read(service, one))["status"]: one for one in (superseded, exhausted, verified, canceled, expired)}
+    found = {
+        (await read_verification(service, one))["status"]: one
+        for one in (superseded, exhausted, verified, canceled, expired)
+    }
     assert found == {
         "superseded": superseded,
         "exhausted": exhausted,
@@ -85,7 +88,7 @@ async def test_each_end_is_shown(make_service: ServiceFactory) -> None:
         "canceled": canceled,
         "expired": expired,
     }
-    bodies = {status: await read(service, one) for status, one in found.items()}
+    bodies = {status: await read_verification(service, one) for status, one in found.items()}
     assert bodies["expired"]["ended_at"] == bodies["expired"]["expires_at"]
     assert all(body["ended_at"] < body["expires_at"] for status, body in bodies.items() if status != "expired")
     assert all(body["expires_in"] == 0 for body in bodies.values())
@@ -93,7 +96,7 @@ async def test_each_end_is_shown(make_service: ServiceFactory) -> None:
 
 @pytest.mark.parametrize("end", ["verified", "canceled", "exhausted", "superseded", "expired"])
 async def test_an_end_is_forgotten_after_ten_minutes(make_service: ServiceFactory, end: str) -> None:
-    """Ten minutes after its end, and not after its expiry, a verification is unknown to every endpoint."""
+    """Ten minutes after its end, not after its expiry, a verification is unknown to every endpoint."""
     service = await make_service(demo_policy(ttl_seconds=600, resend_cooldown_seconds=1))
     verification_id, code = await service.request_code()
     await service.advance(1)
@@ -110,7 +113,7 @@ async def test_an_end_is_forgotten_after_ten_minutes(make_service: ServiceFactor
         case _:
             await service.advance(599)
     await service.advance(595)
-    assert (await read(service, verification_id))["status"] == end
+    assert (await read_verification(service, verification_id))["status"] == end
     await service.advance(5)
     assert_problem(await service.client.get(VERIFICATIONS + verification_id), 404, "verification_unknown")
     assert_problem(await service.client.delete(VERIFICATIONS + verification_id), 404, "verification_unknown")
@@ -118,10 +121,10 @@ async def test_an_end_is_forgotten_after_ten_minutes(make_service: ServiceFactor
 
 
 async def test_delete_can_be_repeated(service: RunningService) -> None:
-    """200 with the same body, whatever had ended it; the first end stays."""
+    """A repeated DELETE gets 200 with the same body, whatever ended the verification first."""
     verification_id, code = await service.request_code()
     bodies = [await service.client.delete(VERIFICATIONS + verification_id) for _ in range(3)]
-    ended = {whole(body.json())["ended_at"] for body in bodies}
+    ended = {assert_complete(body.json())["ended_at"] for body in bodies}
     assert {(body.status_code, body.json()["status"]) for body in bodies} == {(200, "canceled")}
     assert len(ended) == 1
     assert_problem(await service.verify(verification_id, code), 409, "verification_canceled")
@@ -129,13 +132,13 @@ async def test_delete_can_be_repeated(service: RunningService) -> None:
     await service.advance(31)
     verification_id, code = await service.request_code()
     await service.verify(verification_id, code)
-    body = whole((await service.client.delete(VERIFICATIONS + verification_id)).json())
+    body = assert_complete((await service.client.delete(VERIFICATIONS + verification_id)).json())
     assert body["status"] == "verified"
     assert_problem(await service.verify(verification_id, code), 409, "verification_used")
 
 
-async def test_no_reply_shows_the_whole_number(service: RunningService) -> None:
-    """Before the proof only the masked number is told, however it is asked for."""
+async def test_no_response_contains_the_whole_number(service: RunningService) -> None:
+    """Before the proof every response contains the masked number only."""
     verification_id, _ = await service.request_code()
     for response in (
         await service.client.get(VERIFICATIONS + verification_id),

@@ -1,4 +1,4 @@
-"""The order of judgement: of two things that are wrong with a request, the earlier one is told."""
+"""The order of checks: of two errors in a request the earlier one is reported."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ STRICT: dict[str, Any] = LOOSE | {
 
 
 async def prepared(make_service: ServiceFactory) -> RunningService:
-    """Lock three numbers and use up an address, while it is still allowed; then be strict on the same store."""
+    """Lock three numbers and use up the limit of an address, then start a strict service on the same store."""
     service = await make_service(LOOSE)
     service.client = service.caller("acme")
     for phone in (LOCKED, FOREIGN, UNSERVED_LOCKED):
@@ -68,7 +68,7 @@ async def prepared(make_service: ServiceFactory) -> RunningService:
 
 
 def phone_with(wrongs: set[str]) -> str:
-    """Choose a number that is wrong in all these ways."""
+    """Return a number that has all of these errors."""
     match "number" in wrongs, "country" in wrongs, "lock" in wrongs, "route" in wrongs:
         case True, foreign, _, _:
             return "+442079460958" if foreign else "0215551234"
@@ -81,7 +81,7 @@ def phone_with(wrongs: set[str]) -> str:
 
 
 async def sent(service: RunningService, wrongs: set[str]) -> httpx.Response:
-    """Send a request that is wrong in all these ways and in no other."""
+    """Send a request that has exactly these errors."""
     body: dict[str, Any] = {"phone": phone_with(wrongs), "purpose": "payment" if "purpose" in wrongs else "login"}
     if "limits" in wrongs:
         body["client_ip"] = SPENT
@@ -93,8 +93,8 @@ async def sent(service: RunningService, wrongs: set[str]) -> httpx.Response:
     return await service.caller(None).post(REQUEST_CODE, content=content.encode(), headers=headers)
 
 
-async def test_the_earlier_mistake_is_told(make_service: ServiceFactory) -> None:
-    """For each pair of mistakes, and for each mistake with everything after it, the earlier one is told."""
+async def test_the_earlier_error_is_reported(make_service: ServiceFactory) -> None:
+    """For each pair of errors, and for each error with all later ones, the earlier one is reported."""
     service = await prepared(make_service)
     names = list(ORDER)
     mixtures = [{name} for name in names]
@@ -117,17 +117,17 @@ async def test_the_earlier_mistake_is_told(make_service: ServiceFactory) -> None
         ({"decoy": False, "purpose": "payment"}, "purpose_not_allowed"),
     ],
 )
-async def test_every_member_is_judged_before_a_scope(
+async def test_members_are_checked_before_scopes(
     make_service: ServiceFactory, members: dict[str, Any], code: str
 ) -> None:
-    """What is malformed is told before the scope is missed that it would need."""
+    """A malformed member is reported before the missing scope that it would need."""
     service = await make_service({"tenants": {"acme": tenant(api_key("app", "request"))}})
     response = await service.caller("app").post(REQUEST_CODE, json={**REQUEST_BODY, **members})
     assert problem_code(response) == code
 
 
 async def test_the_order_of_verify_code(make_service: ServiceFactory) -> None:
-    """Size, media type, key, body, scope, and only then whether there is such a verification."""
+    """verify-code checks size, media type, key, body and scope before it looks for the verification."""
     service = await make_service({"tenants": {"acme": tenant(api_key("weak", "request", "read"))}})
     weak, nobody = service.caller("weak"), service.caller(None)
     bad, unknown = {"verification_id": UNKNOWN_ID, "code": "12"}, {"verification_id": UNKNOWN_ID, "code": "123456"}
@@ -144,7 +144,7 @@ async def test_the_order_of_verify_code(make_service: ServiceFactory) -> None:
 
 
 async def test_unlock_order(make_service: ServiceFactory) -> None:
-    """Size, media type, key, body, country, scope, and the number last."""
+    """The endpoint unlock checks size, media type, key, body, country and scope before the number."""
     service = await make_service({"tenants": {"acme": tenant(api_key("weak", "request", "verify", "read", "server"))}})
     weak, nobody = service.caller("weak"), service.caller(None)
     bad, country, number = {"phone": ""}, {"phone": "x", "country": "XX"}, {"phone": "123"}
@@ -163,7 +163,7 @@ async def test_unlock_order(make_service: ServiceFactory) -> None:
 
 
 async def test_the_order_of_the_other_routes(make_service: ServiceFactory) -> None:
-    """Key, scope, then the verification; normalize-phone takes any key, but needs one."""
+    """The other endpoints check key and scope first; normalize-phone accepts any key."""
     service = await make_service({"tenants": {"acme": tenant(api_key("none", "admin"))}})
     for method in ("GET", "DELETE"):
         path = VERIFICATIONS + UNKNOWN_ID
@@ -188,7 +188,7 @@ async def test_the_order_of_the_other_routes(make_service: ServiceFactory) -> No
     ],
 )
 async def test_what_a_scope_allows(make_service: ServiceFactory, scopes: list[str], allowed: set[str]) -> None:
-    """Every scope opens what the contract says and nothing else."""
+    """Every scope allows what the contract lists, and nothing else."""
     service = await make_service({"tenants": {"acme": tenant(api_key("key", *scopes))}})
     client = service.caller("key")
     calls = {

@@ -1,4 +1,4 @@
-"""Refused requests leave no net growth in the store, whatever refuses them, with an idempotency key and without."""
+"""Refused requests leave nothing in the store, with and without an idempotency key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from otp_service.domain.errors import Reason
-from tests.api.refusal_cases import CASES, Call, Case, guess
+from tests.api.refusal_cases import CASES, Call, Case, verify_code_call
 from tests.api.refusal_storage_growth import TIMES, Growth, measure, usage
 from tests.config_parts import demo_policy
 from tests.problem_assertions import assert_problem
@@ -16,12 +16,12 @@ from tests.running_service import ServiceFactory
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 async def test_a_refusal_leaves_nothing(make_service: ServiceFactory, case: Case) -> None:
-    """No key, and no byte in any key: as if it had never been."""
+    """A refusal leaves no new key and no byte in an existing key."""
     assert await measure(make_service, case) == {"without": Growth(0, 0), "with": Growth(0, 0)}
 
 
 async def test_every_refusal_of_the_contract_is_in_the_table() -> None:
-    """But an overload, which comes before the store, what is in flight, and a wrong code, which costs an attempt."""
+    """Every code is measured, except an overload, a request in flight and a wrong code."""
     tried = {case.code.split()[0] for case in CASES}
     untried = {"overloaded", "idempotency_in_flight", "code_incorrect", "not_found", "method_not_allowed"}
     untried |= {"headers_too_large", "request_timeout"}  # the server says so before the service is asked
@@ -36,7 +36,7 @@ async def test_what_cost_an_attempt_is_kept_for_a_day_at_most(make_service: Serv
     service = await make_service(demo_policy(max_attempts=5))
     verification_id, code = await service.request_code()
     before = await usage(service)
-    call: Call = guess(verification_id, service.wrong_code(code))
+    call: Call = verify_code_call(verification_id, service.wrong_code(code))
     for n in range(5):
         assert_problem(await call.send(service, f"k{n}"), 422, "code_incorrect", "attempts_left")
     kept = await usage(service)
@@ -51,8 +51,8 @@ async def test_what_cost_an_attempt_is_kept_for_a_day_at_most(make_service: Serv
     assert await usage(service) == kept
 
 
-async def test_refusals_at_once_leave_nothing(make_service: ServiceFactory) -> None:
-    """A hundred at a time, each with a key of its own: of one request accepted there is what one needs."""
+async def test_parallel_refusals_leave_nothing(make_service: ServiceFactory) -> None:
+    """A hundred parallel requests with keys of their own leave what the one accepted request needs."""
     service = await make_service()
     call = Call("POST", "/v1/request-code", {"phone": "0812-1010-0055", "purpose": "login"})
     answers = await asyncio.gather(*(call.send(service, f"k{n}") for n in range(100)))

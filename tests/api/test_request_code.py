@@ -1,4 +1,4 @@
-"""request-code: what the 202 says, what is sent, and what a later request does to an earlier one."""
+"""request-code: the 202 response, the message, and the effect of a later request on an earlier one."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CONTRACT_EXAMPLE = {
 
 
 def seconds(text: str) -> float:
-    """Read a time of the contract as Unix seconds."""
+    """Convert a time of the contract to Unix seconds."""
     assert re.fullmatch(UTC_TIME_PATTERN, text)
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
 
 
 async def test_the_example_of_the_contract(service: RunningService) -> None:
-    """The documented request gets a 202 of exactly the documented members, types and values."""
+    """The documented request gets a 202 with exactly the documented members, types and values."""
     before = (await service.store.time())[0]
     response = await service.client.post(REQUEST_CODE, json=CONTRACT_EXAMPLE)
     after = (await service.store.time())[0]
@@ -61,8 +61,8 @@ async def test_the_example_of_the_contract(service: RunningService) -> None:
     }
 
 
-async def test_null_is_as_good_as_absent(service: RunningService) -> None:
-    """An optional member may be null, but for `decoy` and `channel`, which have a value."""
+async def test_null_equals_absent(service: RunningService) -> None:
+    """An optional member may be null, except `decoy` and `channel`, which have a default."""
     for n, name in enumerate(("country", "locale", "client_ip", "reference"), 10):
         body = {"phone": f"0812-1010-00{n}", "purpose": "login", name: None}
         assert (await service.client.post(REQUEST_CODE, json=body)).status_code == 202
@@ -79,10 +79,10 @@ async def test_null_is_as_good_as_absent(service: RunningService) -> None:
         ("2125550123", "US", ("+12125550123", "US")),
     ],
 )
-async def test_country_reads_national_forms(
+async def test_country_of_national_numbers(
     service: RunningService, phone: str, country: str | None, read_as: tuple[str, str]
 ) -> None:
-    """`country` is how a national form is read, by default the tenant's; the reply has the number's own country."""
+    """National numbers are parsed in `country`, by default the tenant's; the response has the number's own."""
     members = {"country": country} if country else {}
     body = (await service.request(phone, **members)).json()
     assert body["country"] == read_as[1]
@@ -105,8 +105,8 @@ LANGUAGES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_the_language_of_the_text(service: RunningService) -> None:
-    """The locale chooses the text, without one the number's country; brand, code and minutes are in it."""
+async def test_the_language_of_the_message(service: RunningService) -> None:
+    """The locale selects the template, by default the number's country; brand, code and minutes are filled in."""
     for n, (members, text) in enumerate(LANGUAGES, 10):
         verification_id, code = await service.request_code(**({"phone": f"0812-1010-00{n}"} | members))
         sent = (await service.message_of(verification_id)).text
@@ -116,8 +116,8 @@ async def test_the_language_of_the_text(service: RunningService) -> None:
         assert re.search(r"\b5 (min|menit)\b", sent)
 
 
-async def test_a_tenants_own_purposes_and_texts(make_service: ServiceFactory) -> None:
-    """A tenant's purposes and templates are its own: by locale, then purpose, then default."""
+async def test_a_tenants_own_purposes_and_templates(make_service: ServiceFactory) -> None:
+    """A tenant's templates are selected by locale, then purpose, then default."""
     templates = {
         "id": {"default": "{brand} {code} bawaan", "payment": "{brand} {code} bayar {minutes}"},
         "en": {"default": "{brand} {code} pay"},
@@ -161,7 +161,7 @@ async def test_a_tenants_own_purposes_and_texts(make_service: ServiceFactory) ->
 async def test_countries(
     make_service: ServiceFactory, countries: list[str] | None, phone: str, code: str | None
 ) -> None:
-    """`countries` is an allow-list, by default the tenant's country; `*` is every country, and no satellite."""
+    """`countries` is an allow-list, by default the tenant's country; `*` is every country, but no satellite."""
     listed = {"countries": countries} if countries else {}
     service = await make_service({"tenants": {"acme": tenant(api_key("acme", "request"), **listed)}})
     response = await service.caller("acme").post(REQUEST_CODE, json={**REQUEST_BODY, "phone": phone})
@@ -183,8 +183,8 @@ REFUSED = [
 ]
 
 
-async def test_numbers_that_get_nothing(service: RunningService) -> None:
-    """What is not a whole mobile number of an allowed country is refused by name, and not repeated."""
+async def test_numbers_that_are_refused(service: RunningService) -> None:
+    """A number that is not a mobile number of an allowed country is refused, and not repeated."""
     for phone, status, code in REFUSED:
         response = await service.request(phone)
         assert_problem(response, status, code)
@@ -194,7 +194,7 @@ async def test_numbers_that_get_nothing(service: RunningService) -> None:
 
 @pytest.mark.parametrize(("length", "short"), [(4, True), (6, False), (10, False)])
 async def test_the_length_of_a_code(make_service: ServiceFactory, length: int, short: bool) -> None:
-    """Codes have the configured digits; below six only where short ones are allowed."""
+    """Codes have the configured number of digits; fewer than six only if short codes are allowed."""
     service = await make_service(demo_policy(code_length=length, allow_short_codes=short))
     response = await service.request()
     assert response.json()["code_length"] == length
@@ -204,15 +204,15 @@ async def test_the_length_of_a_code(make_service: ServiceFactory, length: int, s
     assert (await service.verify(verification_id, code)).status_code == 200
 
 
-async def test_the_policy_is_what_the_202_says(make_service: ServiceFactory) -> None:
-    """Life, cooldown, attempts and sends are the tenant's."""
+async def test_the_202_follows_the_policy(make_service: ServiceFactory) -> None:
+    """Lifetime, cooldown, attempts and sends are those of the tenant."""
     service = await make_service(demo_policy(ttl_seconds=600, resend_cooldown_seconds=60, max_attempts=3, max_sends=1))
     body = (await service.request()).json()
     assert (body["expires_in"], body["resend_in"], body["attempts_left"], body["sends_left"]) == (600, 60, 3, 0)
 
 
 async def test_a_tenant_without_a_home_country(make_service: ServiceFactory) -> None:
-    """It has a list of countries: a number says its country itself, or the request does."""
+    """For a tenant with several countries and no default, the number or the request contains the country."""
     wandering = tenant(api_key("wandering", "request"), countries=["ID", "SG"])
     del wandering["country"]
     service = await make_service({"tenants": {"wandering": wandering}})

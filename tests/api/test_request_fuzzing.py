@@ -1,4 +1,4 @@
-"""Bodies that nobody thought of: any JSON, almost right JSON, and bytes. Never a 500, never the number back."""
+"""Random JSON, nearly valid JSON and random bytes: never a 500, and never the number in the response."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ few = settings(
 )
 
 
-def held(response: httpx.Response) -> None:
-    """Hold a reply to be the success or a problem of the caller's making."""
+def assert_handled(response: httpx.Response) -> None:
+    """Assert that the response is a success or a problem of the client."""
     assert response.status_code in {200, 202, 400, 403, 404, 413, 422, 429}, response.text
     assert_common_headers(response)
     if response.status_code >= 400:
@@ -56,7 +56,7 @@ def held(response: httpx.Response) -> None:
 
 
 def bodies() -> st.SearchStrategy[bytes]:
-    """Make what a client may send as JSON, right or not."""
+    """Generate what a client may send as JSON, valid or not."""
     written: st.SearchStrategy[Any] = VALUES | ALMOST | ALMOST.map(lambda members: GOOD | members)
     return st.binary(max_size=200) | written.map(lambda value: json.dumps(value).encode())
 
@@ -64,18 +64,18 @@ def bodies() -> st.SearchStrategy[bytes]:
 @few
 @given(path=PATHS, body=bodies())
 async def test_no_body_is_a_500(service: RunningService, path: str, body: bytes) -> None:
-    """Any JSON and any bytes are answered by design."""
-    held(await service.client.post(path, content=body, headers=JSON_HEADERS))
+    """Any JSON and any bytes get a success or a problem of the client."""
+    assert_handled(await service.client.post(path, content=body, headers=JSON_HEADERS))
 
 
 @few
 @given(phone=st.text(alphabet=st.characters(categories=("N", "P", "Z", "C", "S", "L")), max_size=64))
-async def test_no_text_for_a_number_is_a_500(service: RunningService, phone: str) -> None:
-    """Any text as a number is answered by design, and a refusal does not repeat it."""
+async def test_no_phone_text_is_a_500(service: RunningService, phone: str) -> None:
+    """Any text as a number gets a success or a problem that does not repeat it."""
     response = await service.client.post(
         NORMALIZE_PHONE, content=json.dumps({"phone": phone}).encode(), headers=JSON_HEADERS
     )
-    held(response)
+    assert_handled(response)
     if response.status_code != 200 and len(phone) > 12:
         assert phone not in response.json()["detail"]
 
@@ -100,7 +100,7 @@ HEADERS = st.dictionaries(
 @few
 @given(path=PATHS | st.text(max_size=20).map(lambda text: "/v1/verifications/" + text), headers=HEADERS)
 async def test_no_header_is_a_500(service: RunningService, path: str, headers: dict[str, bytes]) -> None:
-    """Any header is answered by design; the app sees them as they come, also what a server would not let through."""
+    """Any header gets a response, also one that a server would not pass to the application."""
     status = 0
     scope: dict[str, Any] = {
         "type": "http",

@@ -1,4 +1,4 @@
-"""A chain of verifications of one tenant, number and purpose: cooldown, superseding, `max_sends`, and `reuse`."""
+"""A chain of verifications of one tenant, number and purpose: cooldown, superseding, `max_sends` and `reuse`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.running_service import RunningService, ServiceFactory
 
 
 async def test_the_cooldown_is_exact(service: RunningService) -> None:
-    """Retry-After is honest: a second before it is too soon, at it the request passes."""
+    """Retry-After is exact: a second earlier the request is refused, and at that time it is accepted."""
     await service.request_code()
     wait = assert_problem(await service.request(), 429, "resend_too_soon")["retry_after"]
     assert 29 <= wait <= 30
@@ -26,7 +26,7 @@ async def test_the_cooldown_is_exact(service: RunningService) -> None:
 
 
 async def test_a_new_request_supersedes_the_old_one(service: RunningService) -> None:
-    """The newest verification is the one that counts, with attempts of its own."""
+    """The newest verification is the valid one, with attempts of its own."""
     first, code = await service.request_code()
     await service.verify(first, service.wrong_code(code))
     await service.advance(31)
@@ -36,7 +36,7 @@ async def test_a_new_request_supersedes_the_old_one(service: RunningService) -> 
 
 
 async def test_sends_of_a_chain_are_counted(make_service: ServiceFactory) -> None:
-    """After max_sends the chain has to end; a success ends it too."""
+    """After `max_sends` the chain has to expire; a success ends it, too."""
     service = await make_service({"tenants": {"demo": {"policy": {"max_sends": 2, "resend_cooldown_seconds": 1}}}})
     assert (await service.request()).json()["sends_left"] == 1
     await service.advance(1.1)
@@ -52,10 +52,10 @@ async def test_sends_of_a_chain_are_counted(make_service: ServiceFactory) -> Non
     assert (await service.request()).json()["sends_left"] == 1
 
 
-async def test_a_success_during_a_running_resend_leaves_the_resend_counted(
+async def test_a_resend_that_overlaps_a_success_counts_in_the_new_chain(
     make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A code verifies while the next one is being made: that one counts in the new chain."""
+    """If a code verifies while the next one is being made, that one counts in the new chain."""
     service = await make_service(demo_policy(max_sends=2, resend_cooldown_seconds=1))
     first, code = await service.request_code()
     await service.advance(1)
@@ -80,7 +80,7 @@ async def test_a_success_during_a_running_resend_leaves_the_resend_counted(
 
 
 async def test_only_the_same_tenant_number_and_purpose_supersede(make_service: ServiceFactory) -> None:
-    """Another purpose, number or tenant has a verification and a cooldown of its own."""
+    """Another purpose, number or tenant has its own verification and cooldown."""
     service = await make_service({"tenants": {"acme": tenant(api_key("acme", "request"))}})
     verification_id, code = await service.request_code()
     await service.request_code(purpose="registration")
@@ -90,8 +90,8 @@ async def test_only_the_same_tenant_number_and_purpose_supersede(make_service: S
     assert (await service.verify(verification_id, code)).status_code == 200
 
 
-async def test_a_success_or_a_cancel_leaves_the_cooldown(service: RunningService) -> None:
-    """Neither verifying nor canceling makes another text come sooner."""
+async def test_a_success_or_a_cancel_keeps_the_cooldown(service: RunningService) -> None:
+    """Neither a success nor a cancel shortens the wait for the next message."""
     verification_id, code = await service.request_code()
     await service.verify(verification_id, code)
     assert_problem(await service.request(), 429, "resend_too_soon")
@@ -102,7 +102,7 @@ async def test_a_success_or_a_cancel_leaves_the_cooldown(service: RunningService
 
 
 async def test_a_canceled_verification_counts_in_its_chain(make_service: ServiceFactory) -> None:
-    """`max_sends` counts sends until one verifies or the last expires; a cancel is neither."""
+    """`max_sends` counts sends until one verifies or the last expires; a cancel ends no chain."""
     service = await make_service(demo_policy(max_sends=2, resend_cooldown_seconds=1))
     for _ in range(2):
         verification_id, _ = await service.request_code()
@@ -125,7 +125,7 @@ async def test_a_canceled_verification_counts_in_its_chain(make_service: Service
 async def test_a_code_that_is_sent_again(
     make_service: ServiceFactory, ttl: int, pauses: tuple[int, ...], codes: int
 ) -> None:
-    """Under `reuse` a code comes again, with its whole life but never beyond ten minutes, and with time to type it."""
+    """With `reuse` a code is sent again, is valid for at most ten minutes in total, and leaves time to enter it."""
     service = await make_service(demo_policy(resend="reuse", ttl_seconds=ttl, resend_cooldown_seconds=1))
     verification_id, code = await service.request_code()
     seen, age = [code], 0
@@ -143,7 +143,7 @@ async def test_a_code_that_is_sent_again(
     assert (await service.verify(verification_id, seen[-1])).status_code == 200
 
 
-async def test_a_code_is_not_sent_again_once_it_was_used(make_service: ServiceFactory) -> None:
+async def test_a_used_code_is_not_sent_again(make_service: ServiceFactory) -> None:
     """After a success, a cancel or the last attempt `reuse` makes a new code."""
     service = await make_service(demo_policy(resend="reuse", resend_cooldown_seconds=1, max_sends=20, code_length=10))
     seen = []

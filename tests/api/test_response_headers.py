@@ -1,4 +1,4 @@
-"""What every reply has, whoever makes it; and how a caller and its key are read."""
+"""The headers of every response, and how the middleware reads API keys, paths and bodies."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tests.problem_assertions import assert_common_headers, assert_problem
 from tests.running_service import E164, RunningService, ServiceFactory
 
 
-async def test_a_challenge_goes_with_401(service: RunningService) -> None:
-    """RFC 9110 wants WWW-Authenticate on a 401, and Allow on a 405."""
+async def test_headers_of_401_and_405(service: RunningService) -> None:
+    """A 401 has WWW-Authenticate and a 405 has Allow, as RFC 9110 requires."""
     response = await service.caller(None).post(REQUEST_CODE, json=REQUEST_BODY)
     assert response.headers["www-authenticate"].startswith("Bearer")
     assert "POST" in (await service.client.get(REQUEST_CODE)).headers["allow"]
 
 
-async def test_a_bug_of_ours_tells_nothing(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception nobody foresaw is a 500 problem without a word of what happened."""
+async def test_an_unhandled_exception_reveals_nothing(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unhandled exception gets a 500 problem without its text or type."""
 
     async def broken(*_: object) -> None:
         raise RuntimeError(f"no luck with {E164}")
@@ -58,8 +58,8 @@ PATHS = [
 ]
 
 
-async def test_what_every_reply_has(service: RunningService) -> None:
-    """Whoever makes the reply, it is not to be stored and carries the request's id; an error is a problem."""
+async def test_headers_of_every_response(service: RunningService) -> None:
+    """Every response has no-store, nosniff and a request id, and every error is a problem."""
     for path, status in PATHS:
         response = await service.client.get(path)
         assert response.status_code == status
@@ -68,8 +68,8 @@ async def test_what_every_reply_has(service: RunningService) -> None:
             assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_slash_more_changes_nothing(service: RunningService) -> None:
-    """The path that is judged is the one that is served: no spelling of it gets past the key."""
+async def test_additional_slashes_do_not_bypass_the_checks(service: RunningService) -> None:
+    """The path that is checked is the one that is served, so no spelling of it avoids the API key."""
     for n, path in enumerate((REQUEST_CODE + "/", "/" + REQUEST_CODE, "/v1//request-code", NORMALIZE_PHONE + "//"), 10):
         url = httpx.URL("http://service", path=path)
         body = {"phone": f"0812-1010-00{n}"} | ({} if "normalize" in path else {"purpose": "login"})
@@ -83,7 +83,7 @@ REQUEST_IDS = [("order-17.a_b", True), ("x" * 64, True), ("x" * 65, False), ("a 
 
 
 async def test_a_callers_request_id_is_kept_when_harmless(service: RunningService) -> None:
-    """An id of up to 64 plain characters goes through; any other is replaced."""
+    """A request id of up to 64 plain characters is kept; any other is replaced."""
     for given, kept in REQUEST_IDS:
         response = await service.client.get("/livez", headers={b"X-Request-Id": given.encode()})
         assert (response.headers["x-request-id"] == given) is kept
@@ -91,7 +91,7 @@ async def test_a_callers_request_id_is_kept_when_harmless(service: RunningServic
 
 
 async def test_keys_are_their_utf8_bytes(make_service: ServiceFactory) -> None:
-    """The configured digest is of the key's UTF-8 bytes, as they stand in the header; the scheme has no case."""
+    """The configured digest is that of the UTF-8 bytes of the key, and the scheme is case-insensitive."""
     key = {**api_key("schlüssel-鍵", "request"), "id": "app"}
     service = await make_service({"tenants": {"acme": tenant(key)}})
     headers = {b"Authorization": "Bearer schlüssel-鍵".encode()}
@@ -111,8 +111,8 @@ async def test_keys_are_their_utf8_bytes(make_service: ServiceFactory) -> None:
         assert response.status_code == 401
 
 
-async def test_an_endless_path_does_not_reach_the_framework() -> None:
-    """Which keeps the last 1024 paths in memory, whoever asked for them."""
+async def test_a_long_path_does_not_reach_litestar() -> None:
+    """Litestar caches the last 1024 paths, so the middleware cuts long ones."""
     seen: list[str] = []
 
     async def inner(scope: Any, _receive: Any, _send: Any) -> None:
@@ -130,8 +130,8 @@ async def test_an_endless_path_does_not_reach_the_framework() -> None:
     assert [len(path) <= 1024 for path in seen] == [True] * 3
 
 
-async def test_a_body_that_breaks_off_is_no_request(service: RunningService) -> None:
-    """Whoever goes away within its body is not answered, and nothing is done for it, though it was whole so far."""
+async def test_an_incomplete_body_has_no_effect(service: RunningService) -> None:
+    """If the client disconnects during its body it gets no response, and the request has no effect."""
     messages = [{"type": "http.request", "body": json.dumps(REQUEST_BODY).encode(), "more_body": True}]
     answers: list[Any] = []
     headers = {"authorization": "Bearer dev-key", "content-type": "application/json", "content-length": "200"}

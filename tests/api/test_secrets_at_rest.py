@@ -1,4 +1,4 @@
-"""What a thief of the store would find."""
+"""What a dump of the store reveals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GOAL_BYTES = 1024
 
 
 def forms(number: str) -> Iterator[bytes]:
-    """Spell a number (digits with country code) in every way that would give it away without a key."""
+    """Return every spelling of a number (digits with country code) that would reveal it without a key."""
     for digits in (number, "+" + number, "0" + number[2:], number[2:]):
         raw = digits.encode()
         yield raw
@@ -27,8 +27,8 @@ def forms(number: str) -> Iterator[bytes]:
             yield digest.hexdigest().encode()
 
 
-def given_away(wanted: Iterable[bytes], text: bytes) -> list[bytes]:
-    """Find all that stands in a text, in one pass: by its first eight bytes, then whole."""
+def revealed(wanted: Iterable[bytes], text: bytes) -> list[bytes]:
+    """Return all forms that occur in the data, in one pass: by their first eight bytes, then completely."""
     by_start: dict[bytes, list[bytes]] = {}
     for one in wanted:
         by_start.setdefault(one[:8], []).append(one)
@@ -36,8 +36,8 @@ def given_away(wanted: Iterable[bytes], text: bytes) -> list[bytes]:
     return [one for at, ones in starts for one in ones if text.startswith(one, at)]
 
 
-async def test_a_dump_gives_nothing_away(make_service: ServiceFactory) -> None:
-    """After 1,000 requests: no code, no number in any spelling, a TTL on each key, less than a KiB for each."""
+async def test_a_dump_reveals_nothing(make_service: ServiceFactory) -> None:
+    """After 1,000 requests there is no code and no number; every key has a TTL and under 1 KiB per request."""
     service = await make_service({"limits": {"client_ip": ["5000/3600"]}})
     numbers = [f"62812{n:07d}" for n in range(1_000_000, 1_000_000 + VERIFICATIONS * 977, 977)]
     responses = []
@@ -54,8 +54,8 @@ async def test_a_dump_gives_nothing_away(make_service: ServiceFactory) -> None:
     everything = b"\n".join([*store, *store.values()])
     assert everything.count(b"$argon2id$") == VERIFICATIONS
     wanted = {form for number in numbers for form in forms(number)}
-    assert given_away(wanted, everything) == []
-    seen = given_away(wanted, everything + b"".join(forms(numbers[-1])))
+    assert revealed(wanted, everything) == []
+    seen = revealed(wanted, everything + b"".join(forms(numbers[-1])))
     assert set(forms(numbers[-1])) <= set(seen)  # so it would not have been missed
     by_id = {
         response.json()["verification_id"].encode(): code.encode()

@@ -1,4 +1,4 @@
-"""A bad day: the store goes away and comes back; round trips on a good one."""
+"""A store that hangs or restarts, and the number of round trips of each endpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.running_service import RunningService, ServiceFactory
 
 @contextlib.asynccontextmanager
 async def own_server(*options: str) -> AsyncIterator[tuple[EmbeddedServer, RunningService]]:
-    """Make a service on a server of its own."""
+    """Start a service on a server of its own."""
     with EmbeddedServer(*options) as server:
         factory = ServiceFactory(server.url)
         try:
@@ -28,8 +28,8 @@ async def own_server(*options: str) -> AsyncIterator[tuple[EmbeddedServer, Runni
             await factory.close()
 
 
-async def test_a_silent_store_is_a_503_within_two_seconds() -> None:
-    """A store that hangs: 503 in time, nothing accepted, alive but not ready, and back by itself."""
+async def test_a_hanging_store_is_a_503_within_two_seconds() -> None:
+    """Requests get 503 in time, the service is alive but not ready, and recovers by itself."""
     async with own_server() as (server, service):
         verification_id, code = await service.request_code()
         os.kill(server.pid, signal.SIGSTOP)
@@ -50,15 +50,15 @@ async def test_a_silent_store_is_a_503_within_two_seconds() -> None:
         assert (await service.request("0812-1010-0077")).status_code == 202
 
 
-async def test_a_store_that_forgot_the_scripts_is_taught_again(service: RunningService) -> None:
-    """After SCRIPT FLUSH (a restart, a fail-over) calls go on as if nothing had happened."""
+async def test_scripts_are_loaded_again(service: RunningService) -> None:
+    """After SCRIPT FLUSH (a restart or a fail-over) requests succeed as before."""
     verification_id, code = await service.request_code()
     await service.store.script_flush()
     assert (await service.verify(verification_id, code)).status_code == 200
 
 
 async def counting_proxy(target: str, path: Path, counted: list[int]) -> asyncio.Server:
-    """Stand between service and store and count the turns: bytes to the store after bytes from it."""
+    """Run a proxy that counts round trips: bytes to the store after bytes from it."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_unix_connection(target)
@@ -78,7 +78,7 @@ async def counting_proxy(target: str, path: Path, counted: list[int]) -> asyncio
 
 @pytest.mark.parametrize("keyed", [False, True])
 async def test_round_trips(server: EmbeddedServer, tmp_path: Path, keyed: bool) -> None:
-    """Each endpoint asks the store at most twice; a guess with an idempotency key claims that first: three times."""
+    """Each endpoint needs at most two round trips; an attempt with an idempotency key needs three."""
     counted: list[int] = []
     path = tmp_path / "proxy"
     proxy = await counting_proxy(server.socket, path, counted)
@@ -86,8 +86,8 @@ async def test_round_trips(server: EmbeddedServer, tmp_path: Path, keyed: bool) 
     await factory.empty_store()
     try:
         service = await factory({"routes": [{"providers": ["inbox"]}]})
-        await _without_the_courier()
-        await _quiet(counted)
+        await _without_outbox_worker()
+        await _wait_until_idle(counted)
         headers = {"Idempotency-Key": "k"} if keyed else {}
         response = await service.client.post(
             "/v1/request-code", json={"phone": "0812-1010-0055", "purpose": "login", "decoy": True}, headers=headers
@@ -95,7 +95,7 @@ async def test_round_trips(server: EmbeddedServer, tmp_path: Path, keyed: bool) 
         assert response.status_code == 202
         assert 1 <= len(counted) <= 2
         verification_id, code = await service.request_code("0812-1010-0066")
-        await _quiet(counted)  # its delivery is written down
+        await _wait_until_idle(counted)  # its delivery is written down
         guess = {"verification_id": verification_id, "code": code}
         assert (await service.client.post("/v1/verify-code", json=guess, headers=headers)).status_code == 200
         assert 1 <= len(counted) <= (3 if keyed else 2)
@@ -104,15 +104,15 @@ async def test_round_trips(server: EmbeddedServer, tmp_path: Path, keyed: bool) 
         proxy.close()
 
 
-async def _without_the_courier() -> None:
-    """End the rounds through the outbox: they are not on a request's path."""
+async def _without_outbox_worker() -> None:
+    """Stop the polls of the outbox, which no request waits for."""
     for task in asyncio.all_tasks():
         if task.get_name() in ("outbox-worker", "store-readiness"):
             task.cancel()
 
 
-async def _quiet(counted: list[int]) -> None:
-    """Wait until nothing is under way to the store, and begin to count."""
+async def _wait_until_idle(counted: list[int]) -> None:
+    """Wait until no call is in progress, and start to count."""
     counted.append(0)
     while counted:
         counted.clear()

@@ -1,4 +1,4 @@
-"""The store is gone, not just silent: what still answers, what nothing is accepted by, and how it comes back."""
+"""The store does not exist: what still responds, that nothing is accepted, and how the service recovers."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from tests.running_service import CHEAP_HASH, RunningService, ServiceFactory, li
 GUESS = {"verification_id": UNKNOWN_ID, "code": "123456"}
 
 
-class Socket:
-    """A path at which one server listens after the other."""
+class StoreSocket:
+    """A socket path at which one server listens after another."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,35 +46,35 @@ class Socket:
         return f"unix://{self.path}"
 
     def listen(self) -> None:
-        """Let a new and empty server listen."""
+        """Start a new and empty server at the path."""
         self.server = EmbeddedServer()
         self.path.unlink(missing_ok=True)
         self.path.symlink_to(self.server.socket)
 
     def stop(self) -> None:
-        """End the server, and everything that it knew."""
+        """Stop the server, and lose its data."""
         if self.server is not None:
             self.server.stop()
             self.server = None
 
 
 @pytest.fixture
-async def socket(tmp_path: Path) -> AsyncIterator[Socket]:
-    """A path at which nobody listens yet."""
-    made = Socket(tmp_path / "s")
+async def socket(tmp_path: Path) -> AsyncIterator[StoreSocket]:
+    """Return a path at which no server listens yet."""
+    made = StoreSocket(tmp_path / "s")
     yield made
     made.stop()
 
 
-async def ready(client: httpx.AsyncClient, seconds: float = 5) -> None:
-    """Wait until the service says that it can serve."""
+async def wait_until_ready(client: httpx.AsyncClient, seconds: float = 5) -> None:
+    """Wait until the service reports that it is ready."""
     async with asyncio.timeout(seconds):
         while (await client.get("/readyz")).status_code != 200:
             await asyncio.sleep(0.02)
 
 
 async def refused_in_time(client: httpx.AsyncClient) -> None:
-    """Hold that whatever needs the store is a 503 within two seconds, and what does not need it is served."""
+    """Assert that all that needs the store gets 503 within two seconds, and all else is served."""
     for method, path, body in (
         ("POST", REQUEST_CODE, REQUEST_BODY),
         ("POST", VERIFY_CODE, GUESS),
@@ -98,8 +98,8 @@ async def refused_in_time(client: httpx.AsyncClient) -> None:
     )
 
 
-async def test_a_store_that_is_gone_and_a_new_one_in_its_place(socket: Socket) -> None:
-    """503 while it is away, nothing sent; with an empty server at the same place it serves by itself again."""
+async def test_the_store_is_replaced(socket: StoreSocket) -> None:
+    """Requests get 503 while it is away and send nothing; with a new empty server the service recovers by itself."""
     socket.listen()
     factory = ServiceFactory(socket.url)
     try:
@@ -110,7 +110,7 @@ async def test_a_store_that_is_gone_and_a_new_one_in_its_place(socket: Socket) -
         assert len(service.inbox.messages()) == 1
 
         socket.listen()
-        await ready(service.client)
+        await wait_until_ready(service.client)
         assert_problem(await service.verify(verification_id, code), 404, "verification_unknown")
         verification_id, code = await service.request_code()
         assert (await service.verify(verification_id, code)).status_code == 200
@@ -118,8 +118,8 @@ async def test_a_store_that_is_gone_and_a_new_one_in_its_place(socket: Socket) -
         await factory.close()
 
 
-async def test_a_store_that_comes_after_the_service(socket: Socket) -> None:
-    """A service starts without its store, is alive but not ready, and serves as soon as the store is there."""
+async def test_the_store_starts_after_the_service(socket: StoreSocket) -> None:
+    """The service starts without its store, is not ready, and serves as soon as the store exists."""
     settings = load(merged(dev_config(socket.url), {"hashing": CHEAP_HASH}), {}, plain_secrets=True)
     app = build_app(settings)
     async with lifespan(app):
@@ -129,12 +129,12 @@ async def test_a_store_that_comes_after_the_service(socket: Socket) -> None:
         ) as client:
             await refused_in_time(client)
             socket.listen()
-            await ready(client)
+            await wait_until_ready(client)
             assert (await client.post(REQUEST_CODE, json=REQUEST_BODY)).status_code == 202
 
 
-async def test_a_store_that_may_forget_is_not_used(socket: Socket) -> None:
-    """A server that evicts would forget wrong guesses: nothing is served on it until it is set right."""
+async def test_a_store_that_may_evict_is_not_used(socket: StoreSocket) -> None:
+    """A store that may evict would lose wrong codes, so nothing is served until it is reconfigured."""
     socket.listen()
     assert socket.server is not None
     factory = ServiceFactory(socket.url)
@@ -148,13 +148,13 @@ async def test_a_store_that_may_forget_is_not_used(socket: Socket) -> None:
         ) as client:
             await refused_in_time(client)
             await factory.store.config_set("maxmemory-policy", "noeviction")
-            await ready(client)
+            await wait_until_ready(client)
             assert (await client.post(REQUEST_CODE, json=REQUEST_BODY)).status_code == 202
     await factory.close()
 
 
-async def test_guesses_behind_a_hanging_store_are_refused_together(socket: Socket) -> None:
-    """Ten guesses at one verification while the store is stopped: each gets its 503, none waits for the others'."""
+async def test_attempts_at_a_hanging_store_are_refused_together(socket: StoreSocket) -> None:
+    """Ten parallel attempts at one verification get their 503 at the same time, not one after another."""
     socket.listen()
     assert socket.server is not None
     factory = ServiceFactory(socket.url)

@@ -1,4 +1,4 @@
-"""`POST /v1/admin/recipients/unlock`: an operator ends a lock, at the key's own tenant, and the log says who did."""
+"""`POST /v1/admin/recipients/unlock`: an operator ends a lock at the key's own tenant, with an audit line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DISABLING: dict[str, Any] = demo_policy(max_consecutive_failures=2)
 
 @pytest.fixture
 def audited() -> Iterator[io.StringIO]:
-    """Catch what is logged, as it would be written."""
+    """Capture log lines as they would be written."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
     configure_logging()
@@ -34,7 +34,7 @@ def audited() -> Iterator[io.StringIO]:
 
 
 def audit_lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    """Read the audit lines, without what every line has."""
+    """Return the audit lines without the fields that every line has."""
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     shared = {"timestamp", "request_id", "level", "logger"}
     assert all(line["timestamp"].endswith("Z") for line in lines)
@@ -46,7 +46,7 @@ def audit_lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 async def disable(service: RunningService, phone: str = NUMBER) -> tuple[str, str]:
-    """Use up the wrong codes in a row of a number at tenant demo; a pending verification and its right code."""
+    """Disable a number at tenant demo; return a pending verification and its right code."""
     verification_id, code = await service.request_code(phone)
     for _ in range(2):
         await service.verify(verification_id, service.wrong_code(code))
@@ -54,20 +54,20 @@ async def disable(service: RunningService, phone: str = NUMBER) -> tuple[str, st
     return verification_id, code
 
 
-def unlocked(failures: int = 2, *, was_locked: bool = True) -> dict[str, Any]:
-    """Say what the answer is."""
-    return {"phone": MASKED, "unlocked": was_locked, "failures_cleared": failures}
+def unlocked_body(failures: int = 2, *, was_locked: bool = True) -> dict[str, Any]:
+    """Return the expected response."""
+    return {"phone": MASKED, "unlocked_body": was_locked, "failures_cleared": failures}
 
 
 async def test_a_disabled_number_is_unlocked(make_service: ServiceFactory) -> None:
-    """The right code verifies again, and request-code is accepted after its cooldown; sends still count."""
+    """The right code verifies again and request-code is accepted after its cooldown; sends still count."""
     service = await make_service(DISABLING | {"limits": {"recipient": ["2/3600"]}})
     verification_id, code = await disable(service)
 
     answer = await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})
 
     assert_common_headers(answer)
-    assert (answer.status_code, answer.json()) == (200, unlocked())
+    assert (answer.status_code, answer.json()) == (200, unlocked_body())
     assert_problem(await service.request(), 429, "resend_too_soon")
     assert (await service.verify(verification_id, code)).status_code == 200
     await service.advance(30)
@@ -75,25 +75,29 @@ async def test_a_disabled_number_is_unlocked(make_service: ServiceFactory) -> No
     assert_problem(await service.request(purpose="registration"), 429, "rate_limited", "limit")
 
 
-async def test_unlocking_again_is_answered_alike(make_service: ServiceFactory) -> None:
-    """A number that is not locked, or that nobody knows, gets the same form; nothing is stored for it."""
+async def test_unlocking_an_unlocked_number(make_service: ServiceFactory) -> None:
+    """A number that is not locked, or is unknown, gets the same form of response, and nothing is stored."""
     service = await make_service(DISABLING)
-    assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})).json() == unlocked(0, was_locked=False)
+    assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})).json() == unlocked_body(
+        0, was_locked=False
+    )
     assert await service.store.keys("otp:*") == []
     await disable(service)
     await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})
-    assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})).json() == unlocked(0, was_locked=False)
+    assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})).json() == unlocked_body(
+        0, was_locked=False
+    )
 
 
 async def test_every_lock_is_ended(make_service: ServiceFactory) -> None:
-    """The wait after an exhausted verification, and the windows of failures too."""
+    """An unlock ends the wait after an exhausted verification, and resets the limit of wrong codes."""
     service = await make_service(demo_policy(resend_cooldown_seconds=1, lockout_seconds=600, max_attempts=1))
     for _ in range(3):
         verification_id, code = await service.request_code()
         await service.verify(verification_id, service.wrong_code(code))
         await service.advance(1)
         assert_problem(await service.request(), 429, "recipient_locked")
-        assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})).json() == unlocked(1)
+        assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})).json() == unlocked_body(1)
     service = await make_service({"limits": {"recipient_failures": ["2/86400"]}})
     await disable(service, "0812-1010-0056")
     await service.client.post(UNLOCK_RECIPIENT, json={"phone": "0812-1010-0056"})
@@ -102,25 +106,25 @@ async def test_every_lock_is_ended(make_service: ServiceFactory) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["+62 812 1010 0055", "62812-1010-0055", "(0812) 1010 0055", "0062 81210100055"])
-async def test_any_spelling_is_the_number(make_service: ServiceFactory, spelling: str) -> None:
-    """As at request-code."""
+async def test_any_spelling_of_the_number(make_service: ServiceFactory, spelling: str) -> None:
+    """The number may be sent in any spelling, as with request-code."""
     service = await make_service(DISABLING)
     await disable(service)
-    assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": spelling})).json() == unlocked()
+    assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": spelling})).json() == unlocked_body()
 
 
-async def test_a_number_is_only_read(make_service: ServiceFactory) -> None:
-    """One that gets no texts, of another country or no mobile one, can be unlocked; `country` reads national forms."""
+async def test_any_valid_number_can_be_unlocked(make_service: ServiceFactory) -> None:
+    """A number that is not mobile, or in another country, can be unlocked; `country` is for national numbers."""
     service = await make_service({"tenants": {"acme": tenant(api_key("boss", "admin"))}})
     for body in ({"phone": "+6591234567"}, {"phone": "9123 4567", "country": "SG"}, {"phone": "021 3456789"}):
         answer = await service.caller("boss").post(UNLOCK_RECIPIENT, json=body)
         assert answer.status_code == 200, answer.text
-        assert answer.json()["unlocked"] is False
+        assert answer.json()["unlocked_body"] is False
         assert "*" in answer.json()["phone"]
 
 
 async def test_a_key_unlocks_at_its_own_tenant_only(make_service: ServiceFactory) -> None:
-    """An operator of another tenant changes nothing here."""
+    """An operator of another tenant changes nothing at this one."""
     service = await make_service(
         {**DISABLING, "tenants": DISABLING["tenants"] | {"acme": tenant(api_key("boss", "admin"))}}
     )
@@ -128,7 +132,7 @@ async def test_a_key_unlocks_at_its_own_tenant_only(make_service: ServiceFactory
 
     answer = await service.caller("boss").post(UNLOCK_RECIPIENT, json={"phone": NUMBER})
 
-    assert answer.json() == unlocked(0, was_locked=False)
+    assert answer.json() == unlocked_body(0, was_locked=False)
     assert_problem(await service.request(), 429, "recipient_locked")
 
 
@@ -144,15 +148,15 @@ async def test_a_key_unlocks_at_its_own_tenant_only(make_service: ServiceFactory
         ({"phone": "081210100055;ext=5"}, 422, "phone_invalid"),
     ],
 )
-async def test_what_cannot_be_unlocked(service: RunningService, body: dict[str, Any], status: int, code: str) -> None:
-    """A wrong body, another member and what is no number are told as everywhere."""
+async def test_malformed_unlock_requests(service: RunningService, body: dict[str, Any], status: int, code: str) -> None:
+    """A malformed body, an unknown member and an invalid number get the usual problems."""
     assert_problem(
         await service.client.post(UNLOCK_RECIPIENT, json=body), status, code, *(["errors"] if status == 400 else [])
     )
 
 
 async def test_each_unlock_has_an_audit_line(make_service: ServiceFactory, audited: io.StringIO) -> None:
-    """Who, at which tenant, which number (masked), with what result, and when in UTC; never the whole number."""
+    """The line has key, tenant, masked number, result and UTC time, and never the whole number."""
     service = await make_service(
         {**DISABLING, "tenants": DISABLING["tenants"] | {"acme": tenant(api_key("weak", "request"))}}
     )
@@ -163,7 +167,7 @@ async def test_each_unlock_has_an_audit_line(make_service: ServiceFactory, audit
     assert_problem(await service.client.post(UNLOCK_RECIPIENT, json={"phone": "0812"}), 422, "phone_invalid")
 
     line = {"event": "audit", "action": "unlock", "tenant": "demo", "actor": "dev", "phone": MASKED}
-    assert audit_lines(audited) == [{**line, "result": "unlocked"}, {**line, "result": "not_locked"}]
+    assert audit_lines(audited) == [{**line, "result": "unlocked_body"}, {**line, "result": "not_locked"}]
     assert "81210100055" not in audited.getvalue().replace("-", "").replace(" ", "")
     requests = [json.loads(one) for one in audited.getvalue().splitlines() if '"route":"/v1/admin' in one]
     assert [(one["route"], one["outcome"]) for one in requests] == [
@@ -175,7 +179,7 @@ async def test_each_unlock_has_an_audit_line(make_service: ServiceFactory, audit
 
 
 async def test_unlocks_are_counted(make_service: ServiceFactory) -> None:
-    """By tenant, and by whether the number was locked."""
+    """The metric counts by tenant and by whether the number was locked."""
     service = await make_service(DISABLING)
 
     async def counted(was_locked: str) -> float:
@@ -191,8 +195,8 @@ async def test_unlocks_are_counted(make_service: ServiceFactory) -> None:
     assert [await counted(word) for word in ("true", "false")] == [before[0] + 1, before[1] + 2]
 
 
-async def test_request_code_does_not_take_admin_for_request(make_service: ServiceFactory) -> None:
-    """An operator's key unlocks, and does nothing that the other scopes allow."""
+async def test_the_scope_admin_allows_nothing_else(make_service: ServiceFactory) -> None:
+    """A key with the scope `admin` alone can unlock, and do nothing that other scopes allow."""
     service = await make_service({"tenants": {"acme": tenant(api_key("boss", "admin"))}})
     assert_problem(
         await service.caller("boss").post(REQUEST_CODE, json={"phone": NUMBER, "purpose": "login"}),

@@ -1,4 +1,4 @@
-"""verify-code: what counts as a code, how guesses run out, how a verification ends, and what the proof says."""
+"""verify-code: valid codes, attempts, the end of a verification, and the proof token."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CLAIMS = {"iss", "aud", "sub", "jti", "iat", "exp", "phone", "purpose"}
 
 
 def in_script(code: str, zero: str) -> str:
-    """Write a code with another script's digits."""
+    """Write a code with the digits of another script."""
     return "".join(chr(ord(zero) + int(digit)) for digit in code)
 
 
 def utc(seconds: int) -> str:
-    """Write a time as the contract does."""
+    """Format a time as the contract does."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -52,7 +52,7 @@ TYPED = [
 
 
 async def test_how_a_code_may_be_typed(service: RunningService) -> None:
-    """Spaces and dashes are dropped; full-width and Arabic-Indic digits are digits."""
+    """Spaces and dashes are removed; full-width and Arabic-Indic digits are accepted."""
     for n, typed in enumerate(TYPED, 10):
         verification_id, code = await service.request_code(f"0812-1010-00{n}")
         if typed == "mixed":
@@ -64,8 +64,8 @@ async def test_how_a_code_may_be_typed(service: RunningService) -> None:
         assert (await service.verify(verification_id, entered)).status_code == 200
 
 
-async def test_a_code_of_another_length_is_a_wrong_guess(service: RunningService) -> None:
-    """4-10 digits are a guess, also when so many were never sent; a part of the code or more of it is not the code."""
+async def test_a_code_of_another_length_is_an_attempt(service: RunningService) -> None:
+    """Any 4-10 digits are an attempt; a part of the code, or the code with more digits, is wrong."""
     for length in (4, 5, 7, 8, 9, 10):
         verification_id, code = await service.request_code(f"0812-1010-00{length:02d}")
         guess = (code + "0000")[:length]
@@ -73,8 +73,8 @@ async def test_a_code_of_another_length_is_a_wrong_guess(service: RunningService
         assert body["attempts_left"] == 4
 
 
-async def test_what_is_no_code_costs_nothing(service: RunningService) -> None:
-    """A malformed guess takes no attempt and counts as no failure."""
+async def test_a_malformed_code_costs_nothing(service: RunningService) -> None:
+    """A malformed code uses no attempt, and does not count as a wrong code."""
     verification_id, code = await service.request_code()
     for typed in ("123", "1234 56 78 90 1", "", "abcdef", "12-3", "------", "12.456", code + "x"):
         assert_problem(await service.verify(verification_id, typed), 400, "request_malformed", "errors")
@@ -84,8 +84,8 @@ async def test_what_is_no_code_costs_nothing(service: RunningService) -> None:
     ]
 
 
-async def test_a_code_opens_only_its_own_verification(make_service: ServiceFactory) -> None:
-    """The code of one number, purpose or verification is a wrong guess at another."""
+async def test_a_code_verifies_only_its_own_verification(make_service: ServiceFactory) -> None:
+    """The code of another number, purpose or verification is wrong."""
     service = await make_service(demo_policy(code_length=10))
     issued = [
         await service.request_code(),
@@ -98,8 +98,8 @@ async def test_a_code_opens_only_its_own_verification(make_service: ServiceFacto
         assert (await service.verify(verification_id, code)).status_code == 200
 
 
-async def test_a_foreign_tenants_verification_is_unknown(make_service: ServiceFactory) -> None:
-    """Another tenant's id is a 404 like one that never was, for each endpoint, and nothing is spent."""
+async def test_another_tenants_verification_is_unknown(make_service: ServiceFactory) -> None:
+    """Another tenant's id gets 404 from each endpoint, like an unknown id, and uses nothing."""
     service = await make_service({"tenants": {"acme": tenant(api_key("acme", "request", "verify", "read"))}})
     verification_id, code = await service.request_code()
     acme = service.caller("acme")
@@ -118,7 +118,7 @@ async def test_a_foreign_tenants_verification_is_unknown(make_service: ServiceFa
 
 @pytest.mark.parametrize("most", [1, 3, 5])
 async def test_attempts_count_down(make_service: ServiceFactory, most: int) -> None:
-    """Each wrong guess says how many are left, the last one 0; then no code is compared any more."""
+    """Each wrong code returns the attempts left, down to 0; then no code is compared any more."""
     service = await make_service(demo_policy(max_attempts=most))
     verification_id, code = await service.request_code()
     for left in range(most - 1, -1, -1):
@@ -141,10 +141,10 @@ async def test_attempts_count_down(make_service: ServiceFactory, most: int) -> N
     ],
     ids=["lock-out", "chain", "recipient"],
 )
-async def test_exhausted_says_when_a_new_code_may_be_requested(
+async def test_retry_after_of_exhausted_attempts(
     make_service: ServiceFactory, policy: dict[str, Any], windows: list[str], kept_by: str, seconds: int
 ) -> None:
-    """Its Retry-After is request-code's: the lock-out, or the chain when that is used up, or the recipient's window."""
+    """Retry-After is when request-code would be accepted: by the lockout, the chain or the recipient limit."""
     service = await make_service(demo_policy(**policy) | {"limits": {"recipient": windows}})
     verification_id, code = await service.request_code()
     for _ in range(5):
@@ -160,7 +160,7 @@ async def test_exhausted_says_when_a_new_code_may_be_requested(
 
 
 async def test_the_last_attempt_may_be_right(service: RunningService) -> None:
-    """Four wrong guesses leave the fifth its chance."""
+    """After four wrong codes the right one succeeds."""
     verification_id, code = await service.request_code()
     for _ in range(4):
         await service.verify(verification_id, service.wrong_code(code))
@@ -169,7 +169,7 @@ async def test_the_last_attempt_may_be_right(service: RunningService) -> None:
 
 
 async def test_the_first_end_wins(make_service: ServiceFactory) -> None:
-    """What has ended stays as it ended, whatever happens to it later."""
+    """An ended verification keeps its status, whatever happens to it later."""
     service = await make_service(demo_policy(resend_cooldown_seconds=1, ttl_seconds=100))
     used, code = await service.request_code(purpose="login")
     await service.verify(used, code)
@@ -190,7 +190,7 @@ async def test_the_first_end_wins(make_service: ServiceFactory) -> None:
 
 
 async def test_the_proof(service: RunningService) -> None:
-    """The 200 and its token say exactly what the contract says, and the JWKS proves it."""
+    """The 200 and its token have exactly the members of the contract, and the JWKS verifies the token."""
     verification_id, code = await service.request_code()
     response = await service.verify(verification_id, code)
     assert_common_headers(response)
@@ -227,8 +227,8 @@ async def test_the_proof(service: RunningService) -> None:
     assert base64.urlsafe_b64decode(claims["sub"] + "==") not in {digest[:16] for digest in unkeyed}
 
 
-async def test_the_subject_is_the_number(make_service: ServiceFactory) -> None:
-    """`sub` is the same for one number, whatever its purpose, and another for another number."""
+async def test_the_subject_identifies_the_number(make_service: ServiceFactory) -> None:
+    """`sub` is the same for one number with any purpose, and different for another number."""
     service = await make_service({})
     subjects = []
     for phone, purpose in (("0812-1010-0055", "login"), (E164, "registration"), ("0812-1010-0066", "login")):
@@ -238,7 +238,7 @@ async def test_the_subject_is_the_number(make_service: ServiceFactory) -> None:
 
 
 async def test_an_unknown_id_costs_no_hash(service: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compared for a verification that is not there, is another's or has ended."""
+    """Nothing is compared for a verification that is unknown, of another tenant, or ended."""
     verification_id, code = await service.request_code()
     assert (await service.verify(verification_id, code)).status_code == 200
     monkeypatch.setattr(HashPool, "matches", None)
@@ -248,7 +248,7 @@ async def test_an_unknown_id_costs_no_hash(service: RunningService, monkeypatch:
 
 @pytest.mark.parametrize(("seconds", "status"), [(299, 200), (300, 410)])
 async def test_expiry_is_exact(service: RunningService, seconds: int, status: int) -> None:
-    """A code is good until its last second and expired at its end."""
+    """A code is valid until its last second, and expired after it."""
     verification_id, code = await service.request_code()
     await service.advance(seconds - 0.5 if status == 200 else seconds)
     response = await service.verify(verification_id, code)
@@ -258,7 +258,7 @@ async def test_expiry_is_exact(service: RunningService, seconds: int, status: in
 
 
 async def test_overload_costs_no_attempt(make_service: ServiceFactory) -> None:
-    """Without a place in the hash pool the answer is 503, and neither a guess nor a budget is paid for it."""
+    """Without a free hash slot the response is 503, and no attempt and no limit is used."""
     service = await make_service({"hashing": {"max_waiting": 1, **SLOW_HASHING["hashing"]}})
     verification_id, code = await service.request_code()
     held = asyncio.create_task(service.request("0812-1010-0066"))

@@ -9,7 +9,7 @@ from tests.running_service import NUMBER, ServiceFactory
 
 
 async def test_failures_lock_the_recipient(make_service: ServiceFactory) -> None:
-    """A new code does not refill guesses; at the limit both endpoints are locked, for right codes too."""
+    """A new code does not reset the count; at the limit both endpoints are locked, for right codes, too."""
     policy = {"resend_cooldown_seconds": 1, "max_attempts": 3}
     service = await make_service(
         {"tenants": {"demo": {"policy": policy}}, "limits": {"recipient_failures": ["4/86400"]}}
@@ -26,7 +26,7 @@ async def test_failures_lock_the_recipient(make_service: ServiceFactory) -> None
 
 
 async def test_a_success_clears_the_failures(make_service: ServiceFactory) -> None:
-    """Failures before a success do not count after it."""
+    """Wrong codes before a success do not count after it."""
     service = await make_service(
         {
             "tenants": {"demo": {"policy": {"resend_cooldown_seconds": 1}}},
@@ -43,8 +43,8 @@ async def test_a_success_clears_the_failures(make_service: ServiceFactory) -> No
         await service.advance(1.1)
 
 
-async def test_a_recipient_is_one_over_tenants(make_service: ServiceFactory) -> None:
-    """`recipient` counts all tenants; the cooldown and the lock are each tenant's own."""
+async def test_the_recipient_limit_counts_all_tenants(make_service: ServiceFactory) -> None:
+    """`recipient` counts all tenants; the cooldown and the lock are per tenant."""
     service = await make_service(
         {
             "tenants": {"acme": tenant(api_key("app", "request", "verify"))},
@@ -60,7 +60,7 @@ async def test_a_recipient_is_one_over_tenants(make_service: ServiceFactory) -> 
 
 
 async def test_the_lock_ends_when_the_failures_are_old(make_service: ServiceFactory) -> None:
-    """Retry-After of `recipient_locked` is honest: a second before it still locked, at it a code is sent."""
+    """Retry-After of `recipient_locked` is exact: a second earlier it is locked, at that time a code is sent."""
     service = await make_service({"limits": {"recipient_failures": ["2/3600"]}})
     verification_id, code = await service.request_code()
     for _ in range(2):
