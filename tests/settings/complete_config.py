@@ -91,7 +91,7 @@ Edit = tuple[str, Any]
 
 
 def edited_config(*edits: Edit) -> dict[str, Any]:
-    """The config with these values put in (`("routes.0.providers", [])`), or taken out."""
+    """Return the configuration with these values set (`("routes.0.providers", [])`), or removed (None)."""
     document: Any = copy.deepcopy(parse(COMPLETE_CONFIG))
     for path, value in edits:
         *way, last = (int(part) if part.isdigit() else part for part in path.split("."))

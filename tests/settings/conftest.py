@@ -1,4 +1,4 @@
-"""A config that holds a provider of every type, and what its secrets refer to."""
+"""A configuration with a provider of every type, loaded with changes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,20 +13,20 @@ from tests.settings.complete_config import KEY, PASSWORD, Edit, edited_config
 
 @pytest.fixture(scope="session")
 def pem() -> str:
-    """A fresh Ed25519 private key."""
+    """Return a new Ed25519 private key."""
     key = Ed25519PrivateKey.generate()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 @pytest.fixture
 def environ(pem: str) -> dict[str, str]:
-    """What the document refers to."""
+    """Return the variables that the configuration refers to."""
     return {"REDIS_URL": f"redis://:{PASSWORD}@store:6379/0", "KEY": KEY, "PEM": pem, "PASSWORD": PASSWORD}
 
 
 @pytest.fixture
-def mistakes(environ: dict[str, str]) -> Callable[..., tuple[ConfigError, ...]]:
-    """Every mistake of the config with some edits."""
+def find_errors(environ: dict[str, str]) -> Callable[..., tuple[ConfigError, ...]]:
+    """Return a function that loads the configuration with changes and returns its errors."""
 
     def found(*edits: Edit, **more: str) -> tuple[ConfigError, ...]:
         try:
@@ -40,7 +40,7 @@ def mistakes(environ: dict[str, str]) -> Callable[..., tuple[ConfigError, ...]]:
 
 @pytest.fixture
 def loaded(environ: dict[str, str]) -> Callable[..., Settings]:
-    """The settings of the config with some edits."""
+    """Return a function that loads the configuration with changes."""
 
     def settings(*edits: Edit, **more: str) -> Settings:
         return load(edited_config(*edits), environ | more)
@@ -50,7 +50,7 @@ def loaded(environ: dict[str, str]) -> Callable[..., Settings]:
 
 @pytest.fixture
 def secret_file(tmp_path: Path) -> Path:
-    """A file with a secret and a newline at its end."""
+    """Return the path of a file with a secret and a line end."""
     path = tmp_path / "password"
     path.write_text(PASSWORD + "\n")
     return path

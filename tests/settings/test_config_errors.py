@@ -1,4 +1,4 @@
-"""Every mistake of a config is one line, with its path, and all of them come at once."""
+"""Every error of a configuration is one line with its path, and all errors are reported at once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +10,14 @@ from otp_service.settings import ConfigError, ConfigInvalid, Settings, load, loa
 from tests.settings.config_error_cases import ONE_ERROR, POLICY
 
 Edit = tuple[str, Any]
-Mistakes = Callable[..., tuple[ConfigError, ...]]
+FindErrors = Callable[..., tuple[ConfigError, ...]]
 
 
 @pytest.mark.parametrize(("edit", "path", "part"), ONE_ERROR)
-def test_one_mistake(mistakes: Mistakes, edit: Edit, path: str, part: str) -> None:
-    """A mistake is reported once, at its path, with what was found and what is allowed."""
-    found = mistakes(edit)
-    assert [mistake.path for mistake in found] == [path]
+def test_one_error(find_errors: FindErrors, edit: Edit, path: str, part: str) -> None:
+    """An error is reported once, at its path, with what was found and what is allowed."""
+    found = find_errors(edit)
+    assert [error.path for error in found] == [path]
     line = str(found[0])
     assert line.startswith(f"{path}: ")
     assert "; allowed: " in line
@@ -25,14 +25,14 @@ def test_one_mistake(mistakes: Mistakes, edit: Edit, path: str, part: str) -> No
     assert "\n" not in line
 
 
-def test_the_good_config_is_good(mistakes: Mistakes) -> None:
-    """What the others break has no mistake of its own."""
-    assert mistakes() == ()
+def test_valid_config_has_no_errors(find_errors: FindErrors) -> None:
+    """The configuration that the other tests change is valid."""
+    assert find_errors() == ()
 
 
-def test_every_mistake_at_once(mistakes: Mistakes) -> None:
-    """Mistakes of values, of keys, of what stands together and of secrets come in one go, in the config's order."""
-    found = mistakes(
+def test_all_errors_at_once(find_errors: FindErrors) -> None:
+    """Errors of values, keys, secrets and cross-checks are reported together, in the order of the settings."""
+    found = find_errors(
         ("server.port", 65536),
         ("redis.url", "env:NOT_THERE"),
         ("keys.current", "k2"),
@@ -45,7 +45,7 @@ def test_every_mistake_at_once(mistakes: Mistakes) -> None:
         ("routes.1.providers", ["nobody", "keda"]),
         ("limits.prefix", ["x"]),
     )
-    assert [mistake.path for mistake in found] == [
+    assert [error.path for error in found] == [
         "server.port",
         "redis.url",
         "keys.current",
@@ -77,9 +77,9 @@ def test_every_mistake_at_once(mistakes: Mistakes) -> None:
         ([("tenants.acme", 5), ("routes.0", "x")], ["tenants.acme", "routes[0]"]),
     ],
 )  # fmt: skip
-def test_no_mistake_follows_from_another(mistakes: Mistakes, edits: list[Edit], paths: list[str]) -> None:
-    """What could not be read makes no second mistake, neither in a check nor where it is referred to."""
-    assert [mistake.path for mistake in mistakes(*edits)] == paths
+def test_invalid_values_cause_no_further_errors(find_errors: FindErrors, edits: list[Edit], paths: list[str]) -> None:
+    """A value that was refused causes no second error in a cross-check or where it is referred to."""
+    assert [error.path for error in find_errors(*edits)] == paths
 
 
 @pytest.mark.parametrize(
@@ -89,32 +89,32 @@ def test_no_mistake_follows_from_another(mistakes: Mistakes, edits: list[Edit], 
         ("\n\n[a\n", "line 3"),
     ],
 )
-def test_no_toml(environ: dict[str, str], text: str, line: str) -> None:
-    """What is no TOML is one mistake, with the line."""
+def test_not_toml(environ: dict[str, str], text: str, line: str) -> None:
+    """A file that is not TOML has one error, with the line."""
     with pytest.raises(ConfigInvalid) as refusal:
         load(text, environ)
     assert len(refusal.value.errors) == 1
     assert line in str(refusal.value)
 
 
-def test_files_that_cannot_be_read(tmp_path: Path, environ: dict[str, str]) -> None:
-    """A file that is not there, or is no text, is one mistake that names it."""
+def test_unreadable_files(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A missing file, and one that is not text, has one error that names it."""
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     for name, reason in (("absent.toml", "No such file"), ("binary.toml", "not text in UTF-8"), ("", "directory")):
         with pytest.raises(ConfigInvalid) as refusal:
             load_file(tmp_path / name, environ)
-        (mistake,) = refusal.value.errors
-        assert mistake.path == str(tmp_path / name)
-        assert reason in mistake.found
+        (error,) = refusal.value.errors
+        assert error.path == str(tmp_path / name)
+        assert reason in error.found
 
 
-def test_text_of_the_exception(environ: dict[str, str]) -> None:
-    """The exception's text is its lines."""
+def test_exception_message_has_all_lines(environ: dict[str, str]) -> None:
+    """The message of the exception is the lines of all errors."""
     with pytest.raises(ConfigInvalid) as refusal:
         load("", environ)
-    assert str(refusal.value).splitlines() == [str(mistake) for mistake in refusal.value.errors]
+    assert str(refusal.value).splitlines() == [str(error) for error in refusal.value.errors]
 
 
-def test_a_path_with_base_url(loaded: Callable[..., Settings]) -> None:
-    """The URL of an `http` provider may be a path behind its base URL."""
+def test_http_url_may_be_a_path(loaded: Callable[..., Settings]) -> None:
+    """The URL of an `http` provider may be a path if there is a base URL."""
     assert loaded(("providers.own.url", "/send?to={to}"), ("providers.own.base_url", "http://localhost:1"))

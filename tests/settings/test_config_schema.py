@@ -140,13 +140,13 @@ def test_errors_are_refused_by_the_schema_too(validator: jsonschema_rs.Validator
 )
 def test_bad_keys_types_and_bounds(
     validator: jsonschema_rs.Validator,
-    mistakes: Callable[..., tuple[Any, ...]],
+    find_errors: Callable[..., tuple[Any, ...]],
     change: tuple[str, Any],
     path: str,
 ) -> None:
     """Both refuse a key of another provider type, a wrong type, a value out of bounds and a plain secret."""
     assert not validator.is_valid(edited_config(change))
-    assert [error.path for error in mistakes(change)] == [path]
+    assert [error.path for error in find_errors(change)] == [path]
 
 
 def test_secrets_are_references(validator: jsonschema_rs.Validator) -> None:

@@ -1,4 +1,4 @@
-"""Which limits the daily caps of a config suggest, by one documented rule."""
+"""The rate limits that `check-config` proposes from the daily caps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ ROUTE = ("routes", [{"providers": ["jakarta"]}])
 
 
 def other(**policy: Any) -> dict[str, Any]:
-    """Configure a second tenant, in Singapore."""
+    """Return the table of a second tenant, in Singapore."""
     return {"country": "SG", "api_keys": [{"id": "x", "sha256": "c" * 64}], "policy": policy}
 
 
@@ -24,18 +24,18 @@ def other(**policy: Any) -> dict[str, Any]:
     ("messages", "count"),
     [(5000, 417), (24, 10), (240, 20), (241, 21), (120, 10), (132, 11), (10, 10), (9, 9), (1, 1), (100_000_000, 10**6)],
 )
-def test_a_peak_hour_is_twice_the_mean(messages: int, count: int) -> None:
-    """A day's cap spread over 24 hours, times two, rounded up; at least ten or all of the day, at most a million."""
+def test_hourly_window_is_twice_the_mean(messages: int, count: int) -> None:
+    """An hourly window is the day's cap / 24 * 2, rounded up, at least 10 or the whole cap, at most a million."""
     assert hourly_window(messages) == Window(count, 3600)
 
 
-def test_without_caps_nothing_is_proposed(loaded: Loaded) -> None:
-    """A config that counts nothing by the day suggests nothing."""
+def test_no_proposal_without_caps(loaded: Loaded) -> None:
+    """Without daily caps nothing is proposed."""
     assert proposed_limits(loaded()) == []
 
 
-def test_one_tenants_cap_suggests_all_three(loaded: Loaded) -> None:
-    """Country, tenant and global each get a line, which says whose cap it comes from."""
+def test_one_cap_gives_three_proposals(loaded: Loaded) -> None:
+    """Country, tenant and global each get a line that names the cap."""
     caps = 'the caps of tenants.acme (5000 messages a day) suggest "417/3600"'
     assert proposed_limits(loaded((ACME, 5000))) == [
         f"limits.country: none; {caps}",
@@ -45,15 +45,15 @@ def test_one_tenants_cap_suggests_all_three(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("name", ["country", "tenant", "global"])
-def test_a_limit_that_stands_is_left_alone(loaded: Loaded, name: str) -> None:
-    """Only what is empty is proposed."""
+def test_no_proposal_for_an_existing_limit(loaded: Loaded, name: str) -> None:
+    """Only an empty limit is proposed."""
     proposed = proposed_limits(loaded((ACME, 5000), (f"limits.{name}", ["9/60"])))
     assert len(proposed) == 2
     assert not any(line.startswith(f"limits.{name}:") for line in proposed)
 
 
-def test_several_tenants_are_each_below_the_largest_and_together_below_the_sum(loaded: Loaded) -> None:
-    """The tenant limit has to let the largest through, the global one all, and a country's those who may send there."""
+def test_proposals_for_several_tenants(loaded: Loaded) -> None:
+    """The tenant limit allows the largest tenant, the global one the sum, a country the tenants that may send there."""
     settings = loaded((ACME, 2400), (OTHER, other(daily_message_cap=1200)))
     assert proposed_limits(settings) == [
         # acme may send to SG too
@@ -65,21 +65,21 @@ def test_several_tenants_are_each_below_the_largest_and_together_below_the_sum(l
     assert "tenants.acme (2400 messages a day)" in proposed_limits(only_id)[0]
 
 
-def test_the_providers_caps_count_when_they_are_tighter(loaded: Loaded) -> None:
-    """What all routed providers together may send is a bound of everything."""
+def test_lower_caps_of_providers_apply(loaded: Loaded) -> None:
+    """The sum of the caps of all routed providers bounds every proposal."""
     settings = loaded((ACME, 5000), ROUTE, ("providers.jakarta.daily_message_cap", 1200))
     assert {line.partition(";")[2] for line in proposed_limits(settings)} == {
         ' the caps of providers.jakarta (1200 messages a day) suggest "100/3600"'
     }
 
 
-def test_a_provider_without_a_route_sends_nothing(loaded: Loaded) -> None:
-    """Its cap says nothing."""
+def test_unrouted_provider_does_not_count(loaded: Loaded) -> None:
+    """The cap of a provider without a route gives no proposal."""
     assert proposed_limits(loaded(ROUTE, ("providers.keda.daily_message_cap", 1200))) == []
 
 
-def test_who_has_no_cap_is_named(loaded: Loaded) -> None:
-    """A proposal that leaves somebody's messages out says whose."""
+def test_tenants_without_a_cap_are_named(loaded: Loaded) -> None:
+    """A proposal names the tenants whose messages it does not count."""
     settings = loaded((ACME, 2400), (OTHER, other()))
     assert proposed_limits(settings)[2] == (
         'limits.global: none; the caps of tenants.acme (2400 messages a day) suggest "200/3600"; '
@@ -87,8 +87,8 @@ def test_who_has_no_cap_is_named(loaded: Loaded) -> None:
     )
 
 
-def test_a_spend_cap_counts_by_the_lowest_price(loaded: Loaded) -> None:
-    """As many messages as the money buys at the cheapest price; the smaller of both caps."""
+def test_spend_cap_counts_at_the_lowest_price(loaded: Loaded) -> None:
+    """A spend cap counts as messages at the lowest price, and the lower of two caps applies."""
     spend = (ROUTE, ("tenants.acme.policy.daily_spend_cap", "36"))  # jakarta's lowest price is 0.015
     assert "(2400 messages a day)" in proposed_limits(loaded(*spend))[0]
     assert "(1200 messages a day)" in proposed_limits(loaded(*spend, (ACME, 1200)))[0]
@@ -96,13 +96,13 @@ def test_a_spend_cap_counts_by_the_lowest_price(loaded: Loaded) -> None:
     assert proposed_limits(loaded(*spend, ("providers.jakarta.price", {"default": "0"}))) == []
 
 
-def test_many_names_are_counted(loaded: Loaded) -> None:
-    """A line stays a line."""
+def test_only_three_names_are_listed(loaded: Loaded) -> None:
+    """Of many tenants three are named, and the others counted."""
     tenants = [(f"tenants.t{n}", {**other(daily_message_cap=24), "api_keys": [key(n)]}) for n in range(6)]
     line = proposed_limits(loaded((ACME, 24), *tenants))[2]
     assert "tenants.acme, tenants.t0, tenants.t1 and 4 more (168 messages a day)" in line
 
 
 def key(number: int) -> dict[str, Any]:
-    """Configure a key of its own."""
+    """Return an API key with its own hash."""
     return {"id": "x", "sha256": f"{number:064x}"}

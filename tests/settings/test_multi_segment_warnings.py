@@ -1,4 +1,4 @@
-"""What `check-config` says of texts that cost more than one message (field case E13)."""
+"""Warnings about templates that are billed as more than one message."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from otp_service.settings import config_warnings, load
 BENT = "\u2019"
 
 
-def said(**tenant: object) -> list[str]:
-    """Check a config with one tenant, and keep what is said of its texts."""
+def text_warnings(**tenant: object) -> list[str]:
+    """Return the warnings about the texts of a tenant."""
     document = merged(dev_config("redis://127.0.0.1"), {"tenants": {"demo": tenant}})
     return [line for line in config_warnings(load(document, {}, plain_secrets=True)) if "tenants" in line]
 
 
-def test_the_built_in_texts_cost_one_message() -> None:
-    """With the longest brand that is allowed."""
-    assert said(brand="A" * 30) == []
+def test_built_in_templates_are_one_segment() -> None:
+    """The built-in templates are one segment with the longest brand."""
+    assert text_warnings(brand="A" * 30) == []
 
 
 @pytest.mark.parametrize(
@@ -30,19 +30,19 @@ def test_the_built_in_texts_cost_one_message() -> None:
         ("{brand}: {code}" + "x" * 400, "the text is billed as 3 messages"),
     ],
 )
-def test_a_template_that_costs_more_is_named(template: str, cost: str) -> None:
-    """By its path, with the character that makes it costly."""
-    assert said(templates={"id": {"default": template}}) == [f"tenants.demo.templates.id.default: {cost}"]
+def test_expensive_template_is_named(template: str, cost: str) -> None:
+    """A template of several segments, or in UCS-2, is named with its path and the character that causes it."""
+    assert text_warnings(templates={"id": {"default": template}}) == [f"tenants.demo.templates.id.default: {cost}"]
 
 
-def test_a_brand_that_costs_more_is_named_once() -> None:
-    """It is in every built-in text."""
-    [line] = said(brand="Acme" + BENT + "s")
+def test_expensive_brand_is_named_once() -> None:
+    """A brand that makes the built-in templates UCS-2 is named once."""
+    [line] = text_warnings(brand="Acme" + BENT + "s")
     assert line == (
         'tenants.demo.brand: with it a built-in text is UCS-2 because of "\\u2019", and is billed as 2 messages'
     )
 
 
-def test_a_text_of_one_message_is_not_named() -> None:
-    """160 characters, of which one counts twice, are one message."""
-    assert said(templates={"id": {"default": "{code}" + "x" * 152 + "€"}}) == []
+def test_full_segment_is_not_named() -> None:
+    """160 characters, one of which counts twice, are one segment."""
+    assert text_warnings(templates={"id": {"default": "{code}" + "x" * 152 + "€"}}) == []

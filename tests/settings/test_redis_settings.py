@@ -1,4 +1,4 @@
-"""`[redis]`: what stands beside the URL fits it, and files of authorities are tried when they are read."""
+"""`[redis]`: keys that do not match the URL are refused, and the file of certificate authorities must be usable."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from otp_service.settings import ConfigError, Settings
 from tests.settings.complete_config import PASSWORD
 from tests.store.tls_proxy import CertificateAuthority
 
-Mistakes = Callable[..., tuple[ConfigError, ...]]
+FindErrors = Callable[..., tuple[ConfigError, ...]]
 SENTINEL = "rediss+sentinel://:server-pw@one:26379,two/mymaster"
 USER = ("redis.sentinel_username", "watcher")
 SECRET = ("redis.sentinel_password", "env:PASSWORD")
 
 
-def test_the_credentials_of_sentinels(loaded: Callable[..., Settings]) -> None:
-    """They are theirs alone, and hidden; none by default."""
+def test_sentinel_credentials(loaded: Callable[..., Settings]) -> None:
+    """Sentinels have credentials of their own, which are hidden; the default is none."""
     plain = loaded(REDIS_URL=SENTINEL).redis
     assert (plain.sentinel_username, plain.sentinel_password, plain.ca_file) == (None, None, None)
 
@@ -43,25 +43,27 @@ def test_the_credentials_of_sentinels(loaded: Callable[..., Settings]) -> None:
         ([("redis.ca_file", 7)], SENTINEL, "redis.ca_file"),
     ],
 )
-def test_what_does_not_fit_is_refused(mistakes: Mistakes, edits: list[tuple[str, object]], url: str, path: str) -> None:
-    """One line at the key."""
-    [found] = mistakes(*edits, REDIS_URL=url)
+def test_keys_that_do_not_match_the_url(
+    find_errors: FindErrors, edits: list[tuple[str, object]], url: str, path: str
+) -> None:
+    """Each key that does not match the URL is one error."""
+    [found] = find_errors(*edits, REDIS_URL=url)
     assert found.path == path
 
 
-def test_a_file_of_authorities(mistakes: Mistakes, tmp_path: Path) -> None:
-    """One with certificates is taken, where TLS is spoken."""
+def test_ca_file(find_errors: FindErrors, tmp_path: Path) -> None:
+    """A file with certificates is accepted if the URL uses TLS."""
     file = ("redis.ca_file", str(CertificateAuthority(tmp_path, "ours").file))
     for url in ("rediss://one", "rediss+cluster://one", SENTINEL):
-        assert mistakes(file, REDIS_URL=url) == ()
+        assert find_errors(file, REDIS_URL=url) == ()
     for url in ("redis://one", "redis+sentinel://one/m", "unix:///s"):
-        assert [found.path for found in mistakes(file, REDIS_URL=url)] == ["redis.ca_file"]
+        assert [found.path for found in find_errors(file, REDIS_URL=url)] == ["redis.ca_file"]
 
 
 @pytest.mark.parametrize(
     "url", ["rediss://one", "redis://one", "rediss+cluster://one,two", "redis+cluster://one", SENTINEL, "unix:///s"]
 )
-async def test_every_kind_of_url_makes_a_topology(loaded: Callable[..., Settings], url: str) -> None:
-    """Nothing is connected yet, and no option is one that the client does not know."""
+async def test_every_scheme_builds_a_topology(loaded: Callable[..., Settings], url: str) -> None:
+    """Each kind of URL builds a topology, without connecting."""
     topology = build_topology(loaded(REDIS_URL=url))
     await topology.close()

@@ -1,4 +1,4 @@
-"""The sample of design.md section 4, and what is left out."""
+"""A sample configuration with every common key, and the defaults of the keys that are missing."""
 
 import ipaddress
 from decimal import Decimal
@@ -137,7 +137,7 @@ api_keys = [{ id = "web", sha256 = "HASH" }]
 
 @pytest.fixture
 def sample_environ(environ: dict[str, str]) -> dict[str, str]:
-    """The variables that the sample names."""
+    """Return the variables that the sample refers to."""
     names = ("JAKARTA_PASSWORD", "KEDA_API_KEY", "AURORA_SMS_KEY", "AURORA_HOOK_KEY", "HUB_SID", "HUB_KEY")
     keys = {"OTP_KEY_K1": environ["KEY"], "KEDA_ENCRYPTION_KEY": environ["KEY"]}
     return {"OTP_REDIS_URL": environ["REDIS_URL"]} | keys | dict.fromkeys(names, environ["PASSWORD"])
@@ -145,7 +145,7 @@ def sample_environ(environ: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def sample(tmp_path: Path, pem: str) -> str:
-    """The sample, with its key in a file."""
+    """Return the sample, with its private key in a file."""
     (tmp_path / "token.pem").write_text(pem)
     return SAMPLE.replace("PEM_FILE", str(tmp_path / "token.pem")).replace("HASH", "AB" * 32)
 
@@ -157,14 +157,14 @@ def settings(sample: str, sample_environ: dict[str, str]) -> Settings:
 
 
 def test_sample_secrets(settings: Settings, environ: dict[str, str], pem: str) -> None:
-    """Secrets come from the environment and from files, keys as bytes."""
+    """Secrets are read from variables and files, and keys are decoded."""
     assert settings.redis.url.reveal() == environ["REDIS_URL"]
     assert settings.keys.material() == {"k1": bytes(range(32))}
     assert settings.tokens.ring["t1"].reveal() == pem.rstrip("\n")
 
 
 def test_sample_tenant(settings: Settings) -> None:
-    """A tenant's hash is lower case, its template compiled, its numbers as written."""
+    """A tenant's hash is in lower case, and its template compiled."""
     tenant = settings.tenants["acme"]
     assert (tenant.brand, tenant.country, tenant.countries) == ("Acme", "ID", ("ID", "SG"))
     assert tenant.api_keys[0].sha256 == "ab" * 32
@@ -176,7 +176,7 @@ def test_sample_tenant(settings: Settings) -> None:
 
 
 def test_sample_providers(settings: Settings) -> None:
-    """Each provider has the struct of its type, and money is decimal."""
+    """Each provider has the struct of its type, and prices are decimals."""
     assert [provider.type for provider in settings.providers.values()] == ["eims", "kedasms", "sendcloud", "smshub"]
     jakarta = settings.providers["jakarta"]
     assert isinstance(jakarta, EimsConfig)
@@ -199,13 +199,13 @@ def test_sample_routes_and_server(settings: Settings) -> None:
 
 
 def test_sample_file(tmp_path: Path, sample: str, sample_environ: dict[str, str], settings: Settings) -> None:
-    """A file gives what its text gives."""
+    """Loading the file gives the same settings as loading its text."""
     (tmp_path / "otp.toml").write_text(sample)
     assert repr(load_file(tmp_path / "otp.toml", sample_environ)) == repr(settings)
 
 
 def test_defaults(environ: dict[str, str]) -> None:
-    """What is left out has the default of design.md section 4."""
+    """Missing keys have the documented defaults."""
     settings = load(MINIMAL, environ)
     server, hashing = settings.server, settings.hashing
     assert (server.host, server.port, server.workers, server.trusted_proxies) == ("127.0.0.1", 8000, 1, ())
@@ -216,7 +216,7 @@ def test_defaults(environ: dict[str, str]) -> None:
 
 
 def test_default_limits(environ: dict[str, str]) -> None:
-    """The budgets that are left out are those of the domain, by the names that callers see."""
+    """Missing rate limits have the defaults of the domain, by the names that `rate_limited` reports."""
     limits = load(MINIMAL, environ).limits
     named = {**limits.named(), "verify_ip": limits.verify_ip_windows()}
     assert named == {name.rstrip("_"): getattr(Defaults(), name) for name in Defaults.__dataclass_fields__}
@@ -225,7 +225,7 @@ def test_default_limits(environ: dict[str, str]) -> None:
 
 
 def test_default_tenant(environ: dict[str, str]) -> None:
-    """A tenant's brand is its name, and its own country the only one that is allowed."""
+    """The default brand is the tenant's name, and only its own country is allowed."""
     tenant = load(MINIMAL, environ).tenants["acme"]
     assert (tenant.brand, tenant.countries) == ("acme", ("ID",))
     assert tenant.purposes == ("login", "registration", "password_reset")
@@ -237,20 +237,20 @@ def test_default_tenant(environ: dict[str, str]) -> None:
 
 
 def test_frozen(settings: Settings) -> None:
-    """Nobody changes the tree, nor what hangs on it."""
+    """Settings cannot be changed."""
     with pytest.raises(AttributeError):
         settings.server.port = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
         settings.tenants["other"] = settings.tenants["acme"]  # type: ignore[index]
 
 
-def test_the_sample_acts(sample: str) -> None:
-    """Nothing of the sample is without effect."""
+def test_sample_has_no_unused_keys(sample: str) -> None:
+    """Every key of the sample has an effect."""
     assert unused_keys(parse(sample)) == []
 
 
-def test_cautions(settings: Settings, environ: dict[str, str]) -> None:
-    """What is allowed but looks forgotten is said."""
+def test_routing_warnings(settings: Settings, environ: dict[str, str]) -> None:
+    """A missing route, and a provider without a route, is a warning."""
     assert config_warnings(load(MINIMAL, environ)) == [
         "routes: there is none, so every request will be answered with no_route"
     ]
@@ -258,7 +258,7 @@ def test_cautions(settings: Settings, environ: dict[str, str]) -> None:
 
 
 def test_plain_secrets(environ: dict[str, str]) -> None:
-    """Only who asks for it may write secrets into the document; references still work."""
+    """Plain secrets are accepted only with `plain_secrets`; references work as well."""
     text = MINIMAL.replace("env:REDIS_URL", "redis://localhost")
     with pytest.raises(ConfigInvalid):
         load(text, environ)

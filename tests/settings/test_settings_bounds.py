@@ -1,4 +1,4 @@
-"""What is just allowed, and what is just not."""
+"""The lowest and highest value of each bounded key, and the first value beyond it."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 
 from otp_service.settings import ConfigError
 
-Mistakes = Callable[..., tuple[ConfigError, ...]]
+FindErrors = Callable[..., tuple[ConfigError, ...]]
 
 POLICY = "tenants.acme.policy"
 
@@ -38,47 +38,47 @@ POLICY = "tenants.acme.policy"
         ("delivery.max_texts", 1, 10),
     ],
 )
-def test_bounds(mistakes: Mistakes, path: str, lowest: int, highest: int) -> None:
-    """A bound is allowed, and one beyond it is not."""
-    assert mistakes((path, lowest)) == mistakes((path, highest)) == ()
-    assert len(mistakes((path, lowest - 1))) == len(mistakes((path, highest + 1))) == 1
+def test_bounds(find_errors: FindErrors, path: str, lowest: int, highest: int) -> None:
+    """A bound itself is accepted, and the next value beyond it is refused."""
+    assert find_errors((path, lowest)) == find_errors((path, highest)) == ()
+    assert len(find_errors((path, lowest - 1))) == len(find_errors((path, highest + 1))) == 1
 
 
 @pytest.mark.parametrize(("value", "good"), [(0.5, True), (30, True), (0.49, False), (30.01, False)])
-def test_timeout_bounds(mistakes: Mistakes, value: float, good: bool) -> None:
-    """A gateway is given half a second to 30 seconds."""
-    assert (mistakes(("providers.box.timeout_seconds", value)) == ()) is good
+def test_timeout_bounds(find_errors: FindErrors, value: float, good: bool) -> None:
+    """The timeout of a provider is 0.5 to 30 seconds."""
+    assert (find_errors(("providers.box.timeout_seconds", value)) == ()) is good
 
 
 @pytest.mark.parametrize(("value", "good"), [(0.5, True), (120, True), (0.49, False), (120.1, False)])
 @pytest.mark.parametrize("key", ["head_timeout_seconds", "body_timeout_seconds", "write_timeout_seconds"])
-def test_deadline_bounds(mistakes: Mistakes, key: str, value: float, good: bool) -> None:
-    """A caller is given half a second to two minutes."""
-    assert (mistakes((f"server.{key}", value)) == ()) is good
+def test_deadline_bounds(find_errors: FindErrors, key: str, value: float, good: bool) -> None:
+    """The timeouts of callers are 0.5 to 120 seconds."""
+    assert (find_errors((f"server.{key}", value)) == ()) is good
 
 
 @pytest.mark.parametrize(("length", "good"), [(3, False), (4, True), (5, True)])
-def test_short_codes(mistakes: Mistakes, length: int, good: bool) -> None:
-    """Codes of 4 and 5 digits are for who asks for them, shorter ones for nobody."""
+def test_short_codes(find_errors: FindErrors, length: int, good: bool) -> None:
+    """Codes of 4 and 5 digits need `allow_short_codes`; shorter codes are refused."""
     edits = ((f"{POLICY}.allow_short_codes", True), (f"{POLICY}.code_length", length))
-    assert (mistakes(*edits) == ()) is good
+    assert (find_errors(*edits) == ()) is good
 
 
 @pytest.mark.parametrize(("memory", "passes"), [(47104, 1), (19456, 2), (12288, 3), (9216, 4), (7168, 5)])
-def test_hash_strength(mistakes: Mistakes, memory: int, passes: int) -> None:
-    """OWASP's equal choices pass, one KiB less does not, unless that is said to be wanted."""
+def test_hash_strength(find_errors: FindErrors, memory: int, passes: int) -> None:
+    """The costs that OWASP recommends are accepted, and 1 KiB less needs `allow_weak`."""
     cost = ("hashing.time_cost", passes)
     less = (cost, ("hashing.memory_kib", memory - 1))
-    assert mistakes(cost, ("hashing.memory_kib", memory)) == ()
-    assert [mistake.path for mistake in mistakes(*less)] == ["hashing.memory_kib"]
-    assert mistakes(*less, ("hashing.allow_weak", True)) == ()
+    assert find_errors(cost, ("hashing.memory_kib", memory)) == ()
+    assert [error.path for error in find_errors(*less)] == ["hashing.memory_kib"]
+    assert find_errors(*less, ("hashing.allow_weak", True)) == ()
 
 
-def test_lanes_need_memory(mistakes: Mistakes) -> None:
-    """Argon2 itself needs 8 KiB for each lane, however weak it may be."""
+def test_lanes_need_memory(find_errors: FindErrors) -> None:
+    """Argon2 needs 8 KiB for each lane, also with `allow_weak`."""
     edits = (("hashing.allow_weak", True), ("hashing.parallelism", 16))
-    assert mistakes(*edits, ("hashing.memory_kib", 128)) == ()
-    assert "at least 128" in str(mistakes(*edits, ("hashing.memory_kib", 127))[0])
+    assert find_errors(*edits, ("hashing.memory_kib", 128)) == ()
+    assert "at least 128" in str(find_errors(*edits, ("hashing.memory_kib", 127))[0])
 
 
 @pytest.mark.parametrize(
@@ -96,31 +96,29 @@ def test_lanes_need_memory(mistakes: Mistakes) -> None:
         (["1/1"], False),
     ],
 )
-def test_failures_of_a_day(mistakes: Mistakes, windows: list[str], good: bool) -> None:
-    """All windows together let at most 100 wrong codes through in any day."""
-    assert (mistakes(("limits.recipient_failures", windows)) == ()) is good
+def test_failures_of_a_day(find_errors: FindErrors, windows: list[str], good: bool) -> None:
+    """All windows together allow at most 100 failed attempts in any day."""
+    assert (find_errors(("limits.recipient_failures", windows)) == ()) is good
 
 
 @pytest.mark.parametrize(
     ("window", "good"),
     [("1000000/2592000", True), ("1/1", True), ("1000001/60", False), ("1/2592001", False), ("1/0", False)],
 )
-def test_window_bounds(mistakes: Mistakes, window: str, good: bool) -> None:
-    """A window counts to a million, over up to 30 days."""
-    assert (mistakes(("limits.tenant", [window])) == ()) is good
+def test_window_bounds(find_errors: FindErrors, window: str, good: bool) -> None:
+    """A window counts at most a million, in at most 30 days."""
+    assert (find_errors(("limits.tenant", [window])) == ()) is good
 
 
 @pytest.mark.parametrize(("first", "longest", "good"), [(60, 60, True), (61, 60, False), (3600, 3600, True)])
-def test_the_first_lockout_is_not_longer_than_the_longest(
-    mistakes: Mistakes, first: int, longest: int, good: bool
-) -> None:
-    """A wait grows; one that would begin beyond its end is a mistake."""
+def test_lockout_bounds(find_errors: FindErrors, first: int, longest: int, good: bool) -> None:
+    """The first lockout is at most as long as the longest."""
     edits = ((f"{POLICY}.lockout_seconds", first), (f"{POLICY}.max_lockout_seconds", longest))
-    assert (mistakes(*edits) == ()) is good
+    assert (find_errors(*edits) == ()) is good
 
 
-def test_the_global_limit_is_written_global(mistakes: Mistakes) -> None:
-    """Its mistakes are named as the config writes it."""
-    assert mistakes(("limits.global", ["9/60", "90/3600"])) == ()
-    assert [one.path for one in mistakes(("limits.global", ["9/60", "8/60"]))] == ["limits.global[1]"]
-    assert [one.path for one in mistakes(("limits.global_", ["9/60"]))] == ["limits.global_"]
+def test_global_limit_is_named_global(find_errors: FindErrors) -> None:
+    """Errors of the global limit have the name that the configuration uses."""
+    assert find_errors(("limits.global", ["9/60", "90/3600"])) == ()
+    assert [one.path for one in find_errors(("limits.global", ["9/60", "8/60"]))] == ["limits.global[1]"]
+    assert [one.path for one in find_errors(("limits.global_", ["9/60"]))] == ["limits.global_"]

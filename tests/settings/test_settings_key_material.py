@@ -1,4 +1,4 @@
-"""Keys and secrets in every form that tools write them, and a reason without the value where one cannot be read."""
+"""Keys and secrets are accepted in the forms in which tools write them; errors give a reason without the value."""
 
 import base64
 import codecs
@@ -22,7 +22,7 @@ from otp_service.providers.eims.config import EimsConfig
 from otp_service.settings import ConfigError, ConfigInvalid, Settings, load_file
 from tests.settings.complete_config import COMPLETE_CONFIG
 
-Mistakes = Callable[..., tuple[ConfigError, ...]]
+FindErrors = Callable[..., tuple[ConfigError, ...]]
 Loaded = Callable[..., Settings]
 
 RAW = bytes([0xFB, 0xEF, 0xFF, 0x3E, *range(28)])
@@ -35,8 +35,8 @@ ENDS = ["{}\n", "{}\r\n", "  {}\t", "\ufeff{}", "\ufeff{}\r\n\r\n", "\u200b{}\u0
 
 @pytest.mark.parametrize("ends", ENDS, ids=ascii)
 @pytest.mark.parametrize("kind", ["env", "file"])
-def test_what_nobody_sees_at_the_ends_is_dropped(loaded: Loaded, tmp_path: Path, ends: str, kind: str) -> None:
-    """A password, a key, a PEM and a URL come without it from a variable and from a file; inner spaces stay."""
+def test_invisible_ends_are_removed(loaded: Loaded, tmp_path: Path, ends: str, kind: str) -> None:
+    """Invisible characters at the ends are removed from variables and files; spaces inside are kept."""
     (tmp_path / "password").write_bytes(ends.format(PASSWORD).encode())
     reference = "env:SPACED" if kind == "env" else f"file:{tmp_path / 'password'}"
     settings = loaded(
@@ -53,17 +53,17 @@ def test_what_nobody_sees_at_the_ends_is_dropped(loaded: Loaded, tmp_path: Path,
 
 
 @pytest.mark.parametrize("nothing", [" ", "\n", "\ufeff", "\u200b\u00a0\r\n"], ids=ascii)
-def test_nothing_but_ends_is_empty(mistakes: Mistakes, tmp_path: Path, nothing: str) -> None:
-    """A value of white space and invisible characters is none."""
+def test_invisible_value_is_empty(find_errors: FindErrors, tmp_path: Path, nothing: str) -> None:
+    """A value of white space and invisible characters is empty."""
     (tmp_path / "empty").write_text(nothing, encoding="utf-8", newline="")
-    found = mistakes(("providers.jakarta.password", f"file:{tmp_path / 'empty'}"), ("keys.k2", "env:K2"), K2=nothing)
-    assert [mistake.path for mistake in found] == ["keys.k2", "providers.jakarta.password"]
-    assert all(mistake.found.endswith("is empty") for mistake in found)
+    found = find_errors(("providers.jakarta.password", f"file:{tmp_path / 'empty'}"), ("keys.k2", "env:K2"), K2=nothing)
+    assert [error.path for error in found] == ["keys.k2", "providers.jakarta.password"]
+    assert all(error.found.endswith("is empty") for error in found)
 
 
 @pytest.mark.parametrize("text", [KEY, KEY.rstrip("="), URL_SAFE, URL_SAFE.rstrip("="), f'"{KEY}"', f"'{URL_SAFE}'"])
-def test_base64_of_every_kind(loaded: Loaded, text: str) -> None:
-    """Base64 and base64url, with padding and without, in the quotes of an env file: the same 32 bytes."""
+def test_base64_variants(loaded: Loaded, text: str) -> None:
+    """Base64 and base64url, with and without padding or quotes, give the same 32 bytes."""
     assert {"+", "/"} <= set(KEY)
     settings = loaded(("providers.keda.encryption_key", "env:KEY"), KEY=text)
     assert settings.keys.material() == {"k1": RAW}
@@ -82,12 +82,12 @@ def test_base64_of_every_kind(loaded: Loaded, text: str) -> None:
         (RAW.hex(), "is hexadecimal, not base64"),
     ],
 )
-def test_no_key(mistakes: Mistakes, text: str, reason: str) -> None:
-    """The reason is said, and not the value."""
-    (mistake,) = mistakes(("keys.k2", "env:K2"), K2=text)
-    assert (mistake.path, mistake.found.partition(") ")[0]) == ("keys.k2", "the value (not shown")
-    assert reason in mistake.found
-    assert text[:12] not in str(mistake)
+def test_invalid_key(find_errors: FindErrors, text: str, reason: str) -> None:
+    """The error gives the reason, and not the value."""
+    (error,) = find_errors(("keys.k2", "env:K2"), K2=text)
+    assert (error.path, error.found.partition(") ")[0]) == ("keys.k2", "the value (not shown")
+    assert reason in error.found
+    assert text[:12] not in str(error)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_no_key(mistakes: Mistakes, text: str, reason: str) -> None:
         lambda pem: pem.strip(),
     ],
 )
-def test_a_pem_in_every_form(loaded: Loaded, pem: str, written: Callable[[str], str]) -> None:
-    """Line ends as two characters, as spaces, doubled, indented, in quotes: the same key signs."""
+def test_pem_variants(loaded: Loaded, pem: str, written: Callable[[str], str]) -> None:
+    """Line ends may be escaped, spaces, doubled or indented: the same key signs."""
     signers = [
         TokenSigner({"t1": loaded(PEM=text).tokens.ring["t1"].reveal()}, current="t1", issuer="https://otp.example.com")
         for text in (pem, written(pem))
@@ -146,13 +146,13 @@ def _pem(kind: str) -> str:
         "not of a key that can be read",
     ],
 )
-def test_no_pem_of_ours(mistakes: Mistakes, reason: str) -> None:
-    """Another key than a bare Ed25519 private key is told by what it is."""
+def test_other_pem(find_errors: FindErrors, reason: str) -> None:
+    """A key of another kind is refused, with its kind as the reason."""
     text = _pem(reason)
-    (mistake,) = mistakes(PEM=text)
-    assert mistake.path == "tokens.t1"
-    assert reason in mistake.found
-    assert not any(line in str(mistake) for line in text.splitlines())
+    (error,) = find_errors(PEM=text)
+    assert error.path == "tokens.t1"
+    assert reason in error.found
+    assert not any(line in str(error) for line in text.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -164,25 +164,25 @@ def test_no_pem_of_ours(mistakes: Mistakes, reason: str) -> None:
         ("hünter2".encode("latin-1"), "not text in UTF-8"),
     ],
 )
-def test_another_encoding_is_named(
-    mistakes: Mistakes, tmp_path: Path, environ: dict[str, str], data: bytes, reason: str
+def test_other_encoding_is_named(
+    find_errors: FindErrors, tmp_path: Path, environ: dict[str, str], data: bytes, reason: str
 ) -> None:
-    """A secret's file and the config itself are UTF-8; the line says what it is instead."""
+    """A file in another encoding than UTF-8 is refused, with the encoding as the reason."""
     (tmp_path / "odd").write_bytes(data)
-    (mistake,) = mistakes(("providers.jakarta.password", f"file:{tmp_path / 'odd'}"))
-    assert reason in mistake.found
+    (error,) = find_errors(("providers.jakarta.password", f"file:{tmp_path / 'odd'}"))
+    assert reason in error.found
     with pytest.raises(ConfigInvalid) as refusal:
         load_file(tmp_path / "odd", environ)
     assert reason in str(refusal.value)
 
 
-def test_a_config_with_a_bom(tmp_path: Path, environ: dict[str, str]) -> None:
-    """Windows editors write one in front of UTF-8."""
+def test_config_with_byte_order_mark(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A byte order mark before UTF-8, and Windows line ends, are accepted."""
     (tmp_path / "otp.toml").write_bytes(codecs.BOM_UTF8 + COMPLETE_CONFIG.replace("\n", "\r\n").encode())
     assert load_file(tmp_path / "otp.toml", environ).server.port == 8000
 
 
-def test_a_variable_that_is_no_text(mistakes: Mistakes) -> None:
-    """Bytes of another encoding in a variable are a mistake, not an error when the secret is used."""
-    (mistake,) = mistakes(("providers.jakarta.password", "env:ODD"), ODD="h\udcfcnter2")
-    assert mistake.found == "the environment variable ODD is not text in UTF-8"
+def test_variable_that_is_not_utf8(find_errors: FindErrors) -> None:
+    """A variable whose bytes are not UTF-8 is refused."""
+    (error,) = find_errors(("providers.jakarta.password", "env:ODD"), ODD="h\udcfcnter2")
+    assert error.found == "the environment variable ODD is not text in UTF-8"

@@ -1,4 +1,4 @@
-"""Types of providers that installed packages add: found by their names, imported when they are used, never trusted."""
+"""Provider types of installed packages: found by name, imported when used, and validated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from otp_service.providers.registry import plugin_of
 from otp_service.settings import ConfigError, Settings
 from tests.settings.complete_config import PASSWORD
 
-Mistakes = Callable[..., tuple[ConfigError, ...]]
+FindErrors = Callable[..., tuple[ConfigError, ...]]
 Packager = Callable[..., str]
 
 GOOD = """
@@ -40,7 +40,7 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Packager]:
-    """Install a package that offers a type, as an installer leaves it; the name of its module."""
+    """Return a function that installs a package with a provider type and returns the name of its module."""
     monkeypatch.syspath_prepend(str(tmp_path))
     modules: list[str] = []
 
@@ -60,12 +60,12 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
 
 
 def table(kind: str, **keys: Any) -> tuple[str, Any]:
-    """Configure a provider of an added type."""
+    """Return the change that configures a provider of a type."""
     return ("providers.box", {"type": kind, "token": "env:PASSWORD", **keys})
 
 
-def test_an_added_table_is_loaded(package: Packager, loaded: Callable[..., Settings]) -> None:
-    """Its own keys and the common ones are read, its secret is one, and its type is known."""
+def test_plugin_table_is_loaded(package: Packager, loaded: Callable[..., Settings]) -> None:
+    """A plug-in's own keys and the common ones are read, and its secret is hidden."""
     package("added-good")
     provider = loaded(table("added-good", user="me", price={"ID": "0.1"}, max_per_second=2)).providers["box"]
 
@@ -87,22 +87,22 @@ def test_an_added_table_is_loaded(package: Packager, loaded: Callable[..., Setti
         ({"price": {"ID": 0.1}}, "price.ID", "in quotes"),
     ],
 )
-def test_an_added_table_has_its_mistakes_named(
-    package: Packager, mistakes: Mistakes, keys: dict[str, Any], path: str, part: str
+def test_plugin_table_is_validated(
+    package: Packager, find_errors: FindErrors, keys: dict[str, Any], path: str, part: str
 ) -> None:
-    """As one of ours: its keys, the common keys, and what stands together."""
+    """A plug-in's own keys, the common keys and its cross-check are validated."""
     package("added-good")
-    (mistake,) = mistakes(table("added-good", **keys))
+    (error,) = find_errors(table("added-good", **keys))
 
-    assert mistake.path == f"providers.box.{path}"
-    assert part in str(mistake)
-    assert PASSWORD not in str(mistake)
+    assert error.path == f"providers.box.{path}"
+    assert part in str(error)
+    assert PASSWORD not in str(error)
 
 
-def test_a_broken_value_ends_a_packages_own_check(package: Packager, mistakes: Mistakes) -> None:
-    """A check that comes upon a value that was refused reports nothing that follows from it."""
+def test_invalid_value_ends_a_plugin_check(package: Packager, find_errors: FindErrors) -> None:
+    """A plug-in's cross-check ends at the first value that was refused."""
     package("added-good")
-    assert [one.path for one in mistakes(table("added-good", user=5, token="x"))] == [
+    assert [one.path for one in find_errors(table("added-good", user=5, token="x"))] == [
         "providers.box.token",
         "providers.box.user",
     ]
@@ -124,59 +124,59 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("source", "entry", "part"), BROKEN)
-def test_a_broken_entry_is_one_mistake(
-    package: Packager, mistakes: Mistakes, source: str, entry: str, part: str
+def test_broken_plugin_is_one_error(
+    package: Packager, find_errors: FindErrors, source: str, entry: str, part: str
 ) -> None:
-    """One line, at the `type` that asked for it, with the package's name."""
+    """A broken entry point is one error, at `type`, with the name of the package."""
     module = package("added-broken", source, entry)
-    (mistake,) = mistakes(table("added-broken"))
+    (error,) = find_errors(table("added-broken"))
 
-    assert mistake.path == "providers.box.type"
-    assert f"the package {module}" in mistake.found
-    assert part in mistake.found
-    assert "\n" not in str(mistake)
+    assert error.path == "providers.box.type"
+    assert f"the package {module}" in error.found
+    assert part in error.found
+    assert "\n" not in str(error)
 
 
-def test_a_package_does_not_replace_a_built_in_type(package: Packager, mistakes: Mistakes) -> None:
-    """Whoever installs a package does not mean to send elsewhere what goes to a known gateway."""
+def test_plugin_cannot_replace_a_built_in_type(package: Packager, find_errors: FindErrors) -> None:
+    """A package with the name of a built-in type is refused and not imported."""
     module = package("inbox")
-    (mistake,) = mistakes(("providers.box", {"type": "inbox"}))
+    (error,) = find_errors(("providers.box", {"type": "inbox"}))
 
-    assert (mistake.path, mistake.found) == (
+    assert (error.path, error.found) == (
         "providers.box.type",
         f'"inbox" is built in, and the package {module} would replace it',
     )
     assert module not in sys.modules
 
 
-def test_two_packages_with_one_type(package: Packager, mistakes: Mistakes) -> None:
-    """Nobody chooses between them, and both are named."""
+def test_two_packages_with_one_type(package: Packager, find_errors: FindErrors) -> None:
+    """Two packages with the same type are refused, and both are named."""
     first, second = package("added-twice"), package("added-twice")
-    (mistake,) = mistakes(table("added-twice"))
+    (error,) = find_errors(table("added-twice"))
 
-    assert "is offered by" in mistake.found
-    assert first in mistake.found
-    assert second in mistake.found
+    assert "is offered by" in error.found
+    assert first in error.found
+    assert second in error.found
 
 
-def test_what_nobody_uses_is_not_imported(package: Packager, mistakes: Mistakes) -> None:
-    """A broken package, and one with a built-in name, are ignored by a config that has no provider of their types."""
+def test_unused_plugins_are_not_imported(package: Packager, find_errors: FindErrors) -> None:
+    """Packages whose types are not configured are not imported, broken or not."""
     unused = [package("added-broken", "raise RuntimeError"), package("added-good"), package("smpp"), package("eims-2")]
 
-    assert mistakes() == ()
+    assert find_errors() == ()
     assert not set(unused) & set(sys.modules)
 
 
-def test_an_unknown_type_is_told_what_there_is(package: Packager, mistakes: Mistakes) -> None:
-    """The built-in types, then those of packages, none of them imported."""
+def test_unknown_type_lists_all_types(package: Packager, find_errors: FindErrors) -> None:
+    """The error lists the built-in types and those of packages, without importing them."""
     module = package("added-good")
-    (mistake,) = mistakes(("providers.box", {"type": "smpp"}))
+    (error,) = find_errors(("providers.box", {"type": "smpp"}))
 
-    assert mistake.allowed.endswith('"inbox" or "added-good"')
+    assert error.allowed.endswith('"inbox" or "added-good"')
     assert module not in sys.modules
 
 
-def test_a_type_of_no_package() -> None:
-    """There is nothing to import."""
+def test_type_without_a_package() -> None:
+    """A type that no package registers has no plug-in."""
     assert plugin_of("nobody-has-this") is None
     assert plugin_of("eims") is None

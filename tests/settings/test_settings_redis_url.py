@@ -1,4 +1,4 @@
-"""The store's URL: a password that is not percent-encoded is refused with the reason, and what is taken works."""
+"""The URL of the store: unencoded characters are refused with a reason, and an accepted URL can be used."""
 
 from collections.abc import Callable
 from urllib.parse import quote
@@ -8,7 +8,7 @@ from redis.asyncio import ConnectionPool
 
 from otp_service.settings import ConfigError, Settings
 
-Mistakes = Callable[..., tuple[ConfigError, ...]]
+FindErrors = Callable[..., tuple[ConfigError, ...]]
 
 HIDDEN = ("p4ss", "w0rd", "redis.invalid")
 """Parts of the URLs below that no line may show."""
@@ -71,30 +71,30 @@ TAKEN = [
 
 
 @pytest.mark.parametrize(("url", "reason"), REFUSED)
-def test_a_refusal_says_why(mistakes: Mistakes, url: str, reason: str) -> None:
-    """One line with the reason and what to write instead, and nothing of the URL in it."""
-    (mistake,) = mistakes(REDIS_URL=url)
-    assert mistake.path == "redis.url"
-    assert reason in mistake.found
-    assert not any(part in str(mistake) for part in HIDDEN)
+def test_refused_urls(find_errors: FindErrors, url: str, reason: str) -> None:
+    """The error gives the reason and the remedy, and no part of the URL."""
+    (error,) = find_errors(REDIS_URL=url)
+    assert error.path == "redis.url"
+    assert reason in error.found
+    assert not any(part in str(error) for part in HIDDEN)
 
 
 @pytest.mark.parametrize("url", TAKEN)
-def test_what_is_taken_can_be_connected(loaded: Callable[..., Settings], url: str) -> None:
-    """No option and no credential that is taken is one that redis-py fails at."""
+def test_accepted_urls(loaded: Callable[..., Settings], url: str) -> None:
+    """redis-py accepts every URL that is accepted."""
     taken = loaded(REDIS_URL=f"\ufeff{url}\r\n").redis.url.reveal()
     assert taken == url
     assert ConnectionPool.from_url(taken).make_connection()
 
 
 @pytest.mark.parametrize("char", "#/?@%[] :&+=\"'\\ä€")
-def test_every_password_can_be_written(loaded: Callable[..., Settings], char: str) -> None:
-    """Percent-encoded, any password reaches the server as it is."""
+def test_percent_encoded_passwords(loaded: Callable[..., Settings], char: str) -> None:
+    """A percent-encoded password reaches redis-py unchanged."""
     url = f"redis://:{quote(f'p{char}w', safe='')}@store/0"
     pool = ConnectionPool.from_url(loaded(REDIS_URL=url).redis.url.reveal())
     assert (pool.connection_kwargs["password"], pool.connection_kwargs["host"]) == (f"p{char}w", "store")
 
 
-def test_quotes_around_it_are_no_part_of_it(loaded: Callable[..., Settings]) -> None:
-    """Some env files keep the quotes around a value."""
+def test_quotes_are_removed(loaded: Callable[..., Settings]) -> None:
+    """Quotes around the URL, which some env files keep, are removed."""
     assert loaded(REDIS_URL='"redis://store/0"').redis.url.reveal() == "redis://store/0"

@@ -1,4 +1,4 @@
-"""Secrets are found where they are written, must be what they are for, and are never shown."""
+"""Secrets are read from their references, are validated, and are never shown."""
 
 import base64
 import copy
@@ -18,7 +18,7 @@ from otp_service.domain.secret import Secret
 from otp_service.providers.eims.config import EimsConfig
 from otp_service.settings import ConfigError, Settings
 
-Mistakes = Callable[..., tuple[ConfigError, ...]]
+FindErrors = Callable[..., tuple[ConfigError, ...]]
 
 HIDDEN = "hunter2-hunter2"
 PASSWORD_AT = "providers.jakarta.password"
@@ -42,18 +42,18 @@ SECRETS_AT = [
 
 @pytest.mark.parametrize("path", SECRETS_AT)
 @pytest.mark.parametrize("value", [HIDDEN, [HIDDEN], {"a": HIDDEN}, f"env:{HIDDEN}"])
-def test_a_misplaced_secret_is_not_shown(mistakes: Mistakes, path: str, value: Any) -> None:
-    """A secret that is written plainly, or in a wrong shape, is refused without repeating it."""
-    found = mistakes((path, value))
-    assert [mistake.path for mistake in found] == [path]
+def test_plain_secret_is_refused_and_not_shown(find_errors: FindErrors, path: str, value: Any) -> None:
+    """A plain secret, or one of a wrong type, is refused without being shown."""
+    found = find_errors((path, value))
+    assert [error.path for error in found] == [path]
     assert HIDDEN not in str(found[0])
 
 
 @pytest.mark.parametrize("path", [*SECRETS_AT, "tenants.acme.api_keys.0.sha256", "providers.own.url"])
-def test_a_bad_value_is_not_shown(mistakes: Mistakes, path: str) -> None:
-    """Whatever a variable holds, no mistake repeats it."""
-    found = mistakes((path, "env:BAD"), BAD=f"{HIDDEN} {{oops}}\n")
-    assert not any(HIDDEN in str(mistake) or "oops" in str(mistake) for mistake in found)
+def test_invalid_value_is_not_shown(find_errors: FindErrors, path: str) -> None:
+    """No error shows the value of a variable."""
+    found = find_errors((path, "env:BAD"), BAD=f"{HIDDEN} {{oops}}\n")
+    assert not any(HIDDEN in str(error) or "oops" in str(error) for error in found)
 
 
 @pytest.mark.parametrize(
@@ -68,23 +68,23 @@ def test_a_bad_value_is_not_shown(mistakes: Mistakes, path: str) -> None:
         ("providers.jakarta.pasword", HIDDEN),
     ],
 )
-def test_what_may_be_a_secret_is_not_shown(mistakes: Mistakes, edit: tuple[str, Any]) -> None:
-    """A secret in a wrong place is not repeated either."""
-    found = mistakes(edit)
+def test_possible_secret_is_not_shown(find_errors: FindErrors, edit: tuple[str, Any]) -> None:
+    """A value that may be a secret in a wrong place is not shown."""
+    found = find_errors(edit)
     assert found
-    assert not any(HIDDEN in str(mistake) for mistake in found)
+    assert not any(HIDDEN in str(error) for error in found)
 
 
 def test_settings_hide_every_secret(loaded: Callable[..., Settings], environ: dict[str, str]) -> None:
-    """The tree can be printed: nothing that the environment gave stands in it."""
+    """The text of the settings contains no secret."""
     settings = loaded(*((path, "env:PASSWORD") for path in SECRETS_AT[7:]))
     shown = f"{settings!r} {settings}"
     assert "***" in shown
     assert not any(value in shown or value.strip()[-20:] in shown for value in environ.values())
 
 
-def test_a_file_ends_without_its_newline(loaded: Callable[..., Settings], secret_file: Path) -> None:
-    """The newline that ends a file is no part of the secret."""
+def test_line_end_of_a_file_is_removed(loaded: Callable[..., Settings], secret_file: Path) -> None:
+    """The line end of a file is not part of the secret."""
     jakarta = loaded((PASSWORD_AT, f"file:{secret_file}")).providers["jakarta"]
     assert isinstance(jakarta, EimsConfig)
     assert jakarta.password.reveal() == HIDDEN
@@ -94,37 +94,37 @@ def test_a_file_ends_without_its_newline(loaded: Callable[..., Settings], secret
     ("content", "reason"),
     [(b"", "is empty"), (b"\n", "is empty"), (b"\xff", "not text in UTF-8"), (b"a" * 65537, "too long")],
 )
-def test_bad_files(mistakes: Mistakes, tmp_path: Path, content: bytes, reason: str) -> None:
-    """A file without a secret is a mistake that names it."""
+def test_invalid_secret_files(find_errors: FindErrors, tmp_path: Path, content: bytes, reason: str) -> None:
+    """A file that is empty, too long or not text is an error that names it."""
     path = tmp_path / "bad"
     path.write_bytes(content)
-    (mistake,) = mistakes((PASSWORD_AT, f"file:{path}"))
-    assert str(path) in mistake.found
-    assert reason in mistake.found
+    (error,) = find_errors((PASSWORD_AT, f"file:{path}"))
+    assert str(path) in error.found
+    assert reason in error.found
 
 
-def test_an_empty_variable(mistakes: Mistakes) -> None:
-    """A variable that is set to nothing is no secret."""
-    (mistake,) = mistakes(PASSWORD="")[:1]
-    assert mistake.found == "the environment variable PASSWORD is empty"
+def test_empty_variable(find_errors: FindErrors) -> None:
+    """An empty variable is an error."""
+    (error,) = find_errors(PASSWORD="")[:1]
+    assert error.found == "the environment variable PASSWORD is empty"
 
 
-def test_an_account_may_be_a_reference(loaded: Callable[..., Settings]) -> None:
-    """What identifies an account may stand beside its password."""
+def test_account_may_be_a_reference(loaded: Callable[..., Settings]) -> None:
+    """An account name may be a reference, like its password."""
     jakarta = loaded(("providers.jakarta.account", "env:ACCOUNT"), ACCOUNT="acme-2").providers["jakarta"]
     assert isinstance(jakarta, EimsConfig)
     assert jakarta.account == "acme-2"
 
 
 @pytest.mark.parametrize("length", [0, 16, 31, 33])
-def test_keys_of_another_length(mistakes: Mistakes, length: int) -> None:
-    """A key is 32 bytes, neither more nor less."""
+def test_keys_of_another_length(find_errors: FindErrors, length: int) -> None:
+    """A key has exactly 32 bytes."""
     text = base64.b64encode(bytes(length)).decode() or "===="
-    assert [mistake.path for mistake in mistakes(("keys.k2", "env:OTHER"), OTHER=text)] == ["keys.k2"]
+    assert [error.path for error in find_errors(("keys.k2", "env:OTHER"), OTHER=text)] == ["keys.k2"]
 
 
-def test_other_private_keys(mistakes: Mistakes) -> None:
-    """Tokens are signed by a bare Ed25519 key: no other curve, no passphrase, no public half."""
+def test_other_private_keys(find_errors: FindErrors) -> None:
+    """Only an unencrypted Ed25519 private key signs tokens."""
     key = Ed25519PrivateKey.generate()
     others = [
         X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
@@ -132,7 +132,7 @@ def test_other_private_keys(mistakes: Mistakes) -> None:
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).replace(b"PRIVATE", b"PUBLIC"),
     ]
     for other in others:
-        assert [mistake.path for mistake in mistakes(PEM=other.decode())] == ["tokens.t1"]
+        assert [error.path for error in find_errors(PEM=other.decode())] == ["tokens.t1"]
 
 
 @pytest.mark.parametrize(
@@ -164,20 +164,20 @@ def test_other_private_keys(mistakes: Mistakes) -> None:
         ("localhost:6379", False),
     ],
 )
-def test_redis_urls(mistakes: Mistakes, url: str, good: bool) -> None:
-    """The store's URL has a known scheme, a host, and for Sentinel the name of the master."""
-    assert [mistake.path for mistake in mistakes(REDIS_URL=url)] == ([] if good else ["redis.url"])
+def test_redis_urls(find_errors: FindErrors, url: str, good: bool) -> None:
+    """The URL of the store has a known scheme, a host, and a master name for Sentinel."""
+    assert [error.path for error in find_errors(REDIS_URL=url)] == ([] if good else ["redis.url"])
 
 
-def test_a_secret_shows_nothing() -> None:
-    """Every way to text gives three stars."""
+def test_secret_is_masked() -> None:
+    """Every conversion to text gives `***`."""
     secret = Secret(HIDDEN)
     assert {repr(secret), str(secret), f"{secret}", f"{secret!r:>3}", f"{secret:>20}", "%s" % secret} == {"***"}
     assert secret.reveal() == HIDDEN
 
 
 def test_secrets_are_equal_by_their_text() -> None:
-    """Two secrets with one text are equal; text is never equal to a secret."""
+    """Secrets with the same text are equal; text is never equal to a secret."""
     assert Secret("ä") == Secret("ä")
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
@@ -187,15 +187,15 @@ def test_secrets_are_equal_by_their_text() -> None:
     "way",
     [pickle.dumps, json.dumps, msgspec.json.encode, msgspec.msgpack.encode, msgspec.to_builtins, hash, vars, iter],
 )
-def test_a_secret_is_not_written_down(way: Callable[[Any], Any]) -> None:
-    """What would serialise a secret fails, and does not tell it in failing."""
+def test_secret_cannot_be_serialized(way: Callable[[Any], Any]) -> None:
+    """Serialization fails, and the error does not contain the secret."""
     with pytest.raises(TypeError) as refusal:
         way(Secret(HIDDEN))
     assert HIDDEN not in str(refusal.value)
 
 
-def test_a_secret_is_frozen() -> None:
-    """A secret is set once, and its copy is itself."""
+def test_secret_is_frozen() -> None:
+    """A secret cannot be changed, and its copy is itself."""
     secret = Secret(HIDDEN)
     with pytest.raises(AttributeError):
         secret.text = "x"

@@ -1,4 +1,4 @@
-"""How single values are read, and which of them nothing acts on."""
+"""The parsing of single values, and the keys without effect."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,22 +11,22 @@ from otp_service.settings import Settings, unused_keys
 
 
 def test_default_provider(loaded: Callable[..., Settings]) -> None:
-    """A provider waits 8 seconds, counts in USD, and has no caps unless told."""
+    """A provider has a timeout of 8 seconds, prices in USD, and no caps by default."""
     box = loaded().providers["box"]
     assert (box.type, box.timeout_seconds, box.max_concurrent, box.currency) == ("inbox", 8, 16, "USD")
     assert (box.max_per_second, box.price, box.daily_message_cap, box.daily_spend_cap) == (None, {}, None, None)
     assert (box.alert_threshold, box.block_on_limit) == (0.8, True)
 
 
-def test_from_is_the_sender(loaded: Callable[..., Settings]) -> None:
-    """`from`, a word of Python's, is the attribute `sender`."""
+def test_from_is_the_attribute_sender(loaded: Callable[..., Settings]) -> None:
+    """The key `from` is the attribute `sender`."""
     vonage = loaded().providers["vonage"]
     assert isinstance(vonage, VonageConfig)
     assert (vonage.sender, vonage.base_url) == ("Acme", "https://rest.nexmo.com")
 
 
 def test_all_countries(loaded: Callable[..., Settings]) -> None:
-    """`*` allows every country, also without one of the tenant's own."""
+    """`*` allows every country, also if the tenant has no country of its own."""
     tenant = loaded(("tenants.acme.country", None), ("tenants.acme.countries", ["*"])).tenants["acme"]
     assert (tenant.country, tenant.countries) == (None, ("*",))
 
@@ -42,14 +42,14 @@ def test_all_countries(loaded: Callable[..., Settings]) -> None:
     ],
 )
 def test_accepted_when(loaded: Callable[..., Settings], written: Any, read: list[tuple[str, str | None]]) -> None:
-    """What a reply must hold is a pointer, a pointer and a value, a list or a table of them."""
+    """`accepted_when` is a pointer, a pointer with a value, a list or a table of them."""
     own = loaded(("providers.own.accepted_when", written)).providers["own"]
     assert isinstance(own, HttpConfig)
     assert [(one.pointer, one.equals) for one in own.accepted_when or ()] == read
 
 
 def test_http_method_in_any_case(loaded: Callable[..., Settings]) -> None:
-    """Methods are written as one likes, and read as their gateways write them."""
+    """Methods are accepted in upper and lower case."""
     providers = loaded(("providers.own.method", "put"), ("providers.jakarta.method", "POST")).providers
     own, jakarta = providers["own"], providers["jakarta"]
     assert isinstance(own, HttpConfig)
@@ -57,15 +57,15 @@ def test_http_method_in_any_case(loaded: Callable[..., Settings]) -> None:
     assert (own.method, jakarta.method) == ("PUT", "post")
 
 
-def test_base_url_has_no_slash_at_its_end(loaded: Callable[..., Settings]) -> None:
-    """Paths are put behind a base URL, whichever way it was written."""
+def test_base_url_loses_its_trailing_slash(loaded: Callable[..., Settings]) -> None:
+    """A slash at the end of a base URL is removed."""
     jakarta = loaded(("providers.jakarta.base_url", "http://host:1/api/")).providers["jakarta"]
     assert isinstance(jakarta, EimsConfig)
     assert jakarta.base_url == "http://host:1/api"
 
 
 def test_unused_values() -> None:
-    """Some keys are acted on, but not every value of them."""
+    """A key without effect is named by its path."""
     document = {
         "tenants": {"a": {"api_keys": [{"scopes": ["read", "admin"]}], "policy": {"currency": "IDR"}}},
         "providers": {"j": {"type": "eims", "report_poll_seconds": 7}, "k": {"type": "eims", "variant": "v2"}},
@@ -74,13 +74,13 @@ def test_unused_values() -> None:
 
 
 def test_unserved_providers_are_unused() -> None:
-    """A provider without an adapter is named as a whole, without its keys; one with an adapter is not."""
+    """A provider without an adapter is named as a whole, without its keys."""
     types = ("kedasms", "eims", "sendcloud", "smshub", "twilio", "vonage", "http", "inbox")
     document = {"providers": {name: {"type": name, "price": {}} for name in types}}
     assert unused_keys(document) == ["providers.twilio", "providers.vonage", "providers.http"]
 
 
 @pytest.mark.parametrize("document", [{}, {"providers": 5, "routes": "x"}, {"providers": {"a": 5}, "server": []}])
-def test_unused_keys_of_nonsense(document: dict[str, Any]) -> None:
-    """A document that is not one has no unused keys, and does not fail."""
+def test_unused_keys_of_an_invalid_document(document: dict[str, Any]) -> None:
+    """An invalid document does not cause an exception."""
     assert unused_keys(document) == []
