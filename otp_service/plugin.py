@@ -8,11 +8,11 @@ Such a package registers an entry point in the group `otp_service.providers`, na
 The entry point refers to a `ProviderPlugin`: the struct of the provider's table in the configuration, and a function
 or class that makes the provider.
 
-    class AcmesmsTable(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="acmesms"):
+    class AcmesmsConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="acmesms"):
         base_url: BaseUrl
         token: SecretText
 
-    PLUGIN = ProviderPlugin(AcmesmsTable, Acmesms)
+    PLUGIN = ProviderPlugin(AcmesmsConfig, Acmesms)
 
 **The table** inherits the keys of `CommonProvider` (timeout, rate, price, daily caps) and adds its own. A key is
 validated by its type: a plain type with msgspec's `Meta`, or one of these:

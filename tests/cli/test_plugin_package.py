@@ -147,7 +147,7 @@ async def test_a_code_is_delivered_through_it(
 async def test_its_answers_are_outcomes(acmesms: Any, acme: AcmesmsSimulator) -> None:
     """Each refusal of its table is an outcome; nothing else is acceptance."""
     provider = acmesms.PLUGIN.make(
-        "acme", acmesms.AcmesmsTable(base_url=acme.url, token=Secret(TOKEN)), GatewayClient(2)
+        "acme", acmesms.AcmesmsConfig(base_url=acme.url, token=Secret(TOKEN)), GatewayClient(2)
     )
     assert await provider.send(SENDING) == SendResult(Outcome.ACCEPTED, "acme-1")
     assert acme.messages[0]["callback"] == "https://otp/r/t"
@@ -159,7 +159,7 @@ async def test_its_answers_are_outcomes(acmesms: Any, acme: AcmesmsSimulator) ->
 
 def test_its_receipts_are_read(acmesms: Any) -> None:
     """One that came without our token is forged, one that cannot be read is none, a state nobody knows is no end."""
-    table = acmesms.AcmesmsTable(token=Secret(TOKEN))
+    table = acmesms.AcmesmsConfig(token=Secret(TOKEN))
     provider = acmesms.PLUGIN.make("acme", table, GatewayClient(2))
     assert isinstance(provider, ReceiptProvider)
 
@@ -195,7 +195,7 @@ def test_a_package_that_makes_no_provider(
     acmesms: Any, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, make: Any, said: str
 ) -> None:
     """One line and status 2 before anything is served, without what it had in its hands."""
-    monkeypatch.setattr(acmesms, "PLUGIN", ProviderPlugin(acmesms.AcmesmsTable, make))
+    monkeypatch.setattr(acmesms, "PLUGIN", ProviderPlugin(acmesms.AcmesmsConfig, make))
     path = write()
     for verb in ("check-config", "serve"):
         result = ran(verb, "--config", str(path), ACME_TOKEN=TOKEN)

@@ -50,7 +50,7 @@ STATES: Final[dict[str, DeliveryStatus]] = {
 }
 
 
-class AcmesmsTable(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="acmesms"):
+class AcmesmsConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="acmesms"):
     """`[providers.<name>]` with `type = "acmesms"`. A message is from a `sender` or from a `short_code`."""
 
     base_url: BaseUrl = "https://sms.acme.example"
@@ -67,12 +67,12 @@ class AcmesmsTable(CommonProvider, frozen=True, kw_only=True, tag_field="type", 
 class Acmesms:
     """One account at ACME SMS."""
 
-    def __init__(self, name: str, table: AcmesmsTable, client: GatewayClient) -> None:
+    def __init__(self, name: str, config: AcmesmsConfig, client: GatewayClient) -> None:
         self.name = name
         self.idempotent_send = False
         self.reports_delivery = True
         self.timeout_seconds = client.timeout_seconds
-        self._table = table
+        self._config = config
         self._client = client
 
     async def close(self) -> None:
@@ -82,12 +82,12 @@ class Acmesms:
     async def send(self, outbound: OutboundMessage) -> SendResult:
         """Send one message; see `Provider.send`."""
         message: dict[str, object] = {"to": outbound.to, "text": outbound.text, "ref": outbound.message_id}
-        if sender := self._table.sender or self._table.short_code:
+        if sender := self._config.sender or self._config.short_code:
             message["from"] = sender
         if outbound.receipt_url:
             message["callback"] = outbound.receipt_url
-        headers = {"Content-Type": "application/json", "X-Acme-Token": self._table.token.reveal()}
-        url, content = f"{self._table.base_url}/messages", msgspec.json.encode(message)
+        headers = {"Content-Type": "application/json", "X-Acme-Token": self._config.token.reveal()}
+        url, content = f"{self._config.base_url}/messages", msgspec.json.encode(message)
         return parse_send_response(await self._client.call("POST", url, headers=headers, content=content))
 
     def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
@@ -114,4 +114,4 @@ def parse_send_response(response: GatewayResponse | Outcome) -> SendResult:
     return undocumented_response(response)
 
 
-PLUGIN = ProviderPlugin(AcmesmsTable, Acmesms)
+PLUGIN = ProviderPlugin(AcmesmsConfig, Acmesms)

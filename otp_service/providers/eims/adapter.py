@@ -50,14 +50,10 @@ class Eims:
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
         """Send one message; see `Provider.send`."""
-        to = outbound.to.removeprefix("+")
-        message = {"numbers": to, "content": outbound.text}
-        if self._config.sender_id:
-            message = {"sender" if self._is_v1 else "senderid": self._config.sender_id} | message
-        response = await (
-            self._post("sendsms", message) if self._config.method == "post" else self._get("sendsms", message)
-        )
-        return wire.parse_send_response(response, to, outbound.country, self._account_errors)
+        message = wire.message_parameters(self._config, outbound)
+        call = self._post if self._config.method == "post" else self._get
+        response = await call("sendsms", message)
+        return wire.parse_send_response(response, message["numbers"], outbound.country, self._account_errors)
 
     async def fetch_report(self, provider_message_id: str) -> DeliveryReport:
         """Query the status of a message; see `PollingProvider.fetch_report`."""
@@ -71,24 +67,15 @@ class Eims:
         return wire.parse_balance_response(await self._get("getbalance", {}))
 
     async def _get(self, operation: str, parameters: dict[str, str]) -> GatewayResponse | Outcome:
-        url = self._url(operation, self._credentials() | parameters)
+        url = wire.request_url(self._config, operation, self._credentials() | parameters)
         return await self._client.call("GET", url, headers={"Content-Type": wire.JSON})
 
-    async def _post(self, operation: str, message: dict[str, str]) -> GatewayResponse | Outcome:
-        credentials = self._credentials()
-        query, body = ({}, credentials | message) if self._is_v1 else (credentials, message)
-        url, content = self._url(operation, query), msgspec.json.encode(body)
+    async def _post(self, operation: str, parameters: dict[str, str]) -> GatewayResponse | Outcome:
+        query, body = self._credentials(), parameters
+        if self._config.variant == "v1":
+            query, body = {}, query | parameters
+        url, content = wire.request_url(self._config, operation, query), msgspec.json.encode(body)
         return await self._client.call("POST", url, headers={"Content-Type": wire.JSON}, content=content)
 
-    @property
-    def _is_v1(self) -> bool:
-        return self._config.variant == "v1"
-
     def _credentials(self) -> dict[str, str]:
-        account, password = self._config.account, self._config.password
-        if self._is_v1:
-            return wire.credentials(account, password)
-        return wire.signed_credentials(account, password, self._clock())
-
-    def _url(self, operation: str, query: dict[str, str]) -> str:
-        return wire.request_url(self._config.base_url, operation if self._is_v1 else f"{operation}V2", query)
+        return wire.credentials(self._config, self._clock())

@@ -17,10 +17,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from urllib.parse import quote
 
-from otp_service.domain.message import Balance, DeliveryReport, SendResult
+from otp_service.domain.message import Balance, DeliveryReport, OutboundMessage, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.eims import result_codes
+from otp_service.providers.eims.config import EimsConfig
 from otp_service.providers.eims.result_codes import ACCOUNT_ERRORS
 from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.lenient_json import json_object, parse_integer
@@ -29,13 +30,13 @@ from otp_service.providers.responses import MAX_ID_CHARS, parse_echoed_number, u
 __all__ = [
     "JSON",
     "credentials",
+    "message_parameters",
     "parse_balance_response",
     "parse_report",
     "parse_report_response",
     "parse_send_response",
     "request_url",
     "sign",
-    "signed_credentials",
 ]
 
 JSON: Final = "application/json;charset=utf-8"
@@ -47,15 +48,24 @@ _MAX_ROWS: Final = 16
 """Rows of a send response that are examined: one message was sent."""
 
 
-def credentials(account: str, password: Secret) -> dict[str, str]:
-    """Return the parameters that authenticate a call of variant V1."""
-    return {"account": account, "password": password.reveal()}
+def message_parameters(config: EimsConfig, outbound: OutboundMessage) -> dict[str, str]:
+    """Return the parameters of a message."""
+    message = {"numbers": outbound.to.removeprefix("+"), "content": outbound.text}
+    if config.sender_id:
+        message = {"sender" if config.variant == "v1" else "senderid": config.sender_id} | message
+    return message
 
 
-def signed_credentials(account: str, password: Secret, now: float) -> dict[str, str]:
-    """Return the parameters that authenticate a call of variant V2 at `now`, in Unix seconds."""
+def credentials(config: EimsConfig, now: float) -> dict[str, str]:
+    """Return the parameters that authenticate a call at `now`, in Unix seconds."""
+    if config.variant == "v1":
+        return {"account": config.account, "password": config.password.reveal()}
     timestamp = datetime.fromtimestamp(now, _GMT_PLUS_8).strftime("%Y%m%d%H%M%S")
-    return {"account": account, "sign": sign(account, password, timestamp), "datetime": timestamp}
+    return {
+        "account": config.account,
+        "sign": sign(config.account, config.password, timestamp),
+        "datetime": timestamp,
+    }
 
 
 def sign(account: str, password: Secret, timestamp: str) -> str:
@@ -63,10 +73,11 @@ def sign(account: str, password: Secret, timestamp: str) -> str:
     return hashlib.md5(f"{account}{password.reveal()}{timestamp}".encode(), usedforsecurity=False).hexdigest()
 
 
-def request_url(base_url: str, operation: str, query: Mapping[str, str]) -> str:
+def request_url(config: EimsConfig, operation: str, query: Mapping[str, str]) -> str:
     """Build a URL. Values are percent-encoded except unreserved characters; a space is `%20`, as in the document."""
+    path = operation if config.variant == "v1" else f"{operation}V2"
     pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-    return f"{base_url.rstrip('/')}/{operation}" + (f"?{pairs}" if pairs else "")
+    return f"{config.base_url.rstrip('/')}/{path}" + (f"?{pairs}" if pairs else "")
 
 
 def parse_send_response(

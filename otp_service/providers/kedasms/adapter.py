@@ -99,19 +99,13 @@ class Kedasms:
 
     async def set_limits(self, limits: AccountLimits) -> Outcome:
         """Set the account's daily limits; see `AccountLimitsProvider.set_limits`."""
-        content = wire.limits_request(limits, api_key=self._config.api_key)
+        content = wire.limits_body(self._config, limits)
         url = self._status_url("/api/external/accounts/limits")
         headers = {"Content-Type": wire.JSON}
         return wire.parse_limits_response(await self._client.call("PUT", url, headers=headers, content=content))
 
     async def _post(self, outbound: OutboundMessage, clock_offset: float) -> GatewayResponse | Outcome:
-        content = wire.send_request(
-            outbound,
-            api_key=self._config.api_key,
-            encryption_key=self._config.encryption_key.decoded(),
-            sender_id=self._config.sender_id,
-            timestamp=int(self._clock() + clock_offset),
-        )
+        content = wire.send_body(self._config, outbound, int(self._clock() + clock_offset))
         url = self._config.base_url.rstrip("/") + "/api/sms/send"
         return await self._client.call("POST", url, headers={"Content-Type": wire.JSON}, content=content)
 

@@ -17,18 +17,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from otp_service.domain.message import AccountLimits, DeliveryReport, OutboundMessage, Receipt, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.kedasms import result_codes
+from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.lenient_json import MAX_ERROR_TEXT_CHARS, body_text, json_object, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_success, remove_echoed_message, retry_after_seconds
 
 __all__ = [
     "JSON",
-    "KEY_BYTES",
     "can_name_country",
     "encrypt_message",
-    "limits_request",
+    "limits_body",
     "parse_callback",
     "parse_date",
     "parse_delivery_status",
@@ -36,11 +35,10 @@ __all__ = [
     "parse_send_response",
     "parse_status_response",
     "rejects_timestamp",
-    "send_request",
+    "send_body",
 ]
 
 JSON: Final = "application/json"
-KEY_BYTES: Final = 32
 IV_BYTES: Final = 12
 SECONDS_PER_DAY: Final = 86_400
 
@@ -56,23 +54,21 @@ def can_name_country(country: str) -> bool:
     return _ALPHA_2.fullmatch(country) is not None
 
 
-def send_request(
-    outbound: OutboundMessage, *, api_key: Secret, encryption_key: bytes, sender_id: str | None, timestamp: int
-) -> bytes:
-    """Build the body of a send: the encrypted message in its envelope, with a new random nonce."""
+def send_body(config: KedasmsConfig, outbound: OutboundMessage, timestamp: int) -> bytes:
+    """Build the body of a send at `timestamp`: the encrypted message in its envelope, with a new random nonce."""
     message: dict[str, Any] = {"countryCode": outbound.country, "phoneNumbers": [outbound.national_digits]}
     message["content"] = outbound.text
-    if sender_id:
-        message["senderId"] = sender_id
+    if config.sender_id:
+        message["senderId"] = config.sender_id
     message["trackClick"] = False
     if outbound.receipt_url:
         message["callbackUrl"] = outbound.receipt_url
     iv = secrets.token_bytes(IV_BYTES)
     envelope = {
-        "apiKey": api_key.reveal(),
+        "apiKey": config.api_key.reveal(),
         "timestamp": timestamp,
         "iv": base64.b64encode(iv).decode(),
-        "cipherText": encrypt_message(encryption_key, iv, timestamp, msgspec.json.encode(message)),
+        "cipherText": encrypt_message(config.encryption_key.decoded(), iv, timestamp, msgspec.json.encode(message)),
     }
     return msgspec.json.encode(envelope)
 
@@ -86,14 +82,14 @@ def encrypt_message(key: bytes, iv: bytes, timestamp: int, plaintext: bytes) -> 
     return base64.b64encode(AESGCM(key).encrypt(iv, plaintext, timestamp.to_bytes(8, "big"))).decode()
 
 
-def limits_request(limits: AccountLimits, *, api_key: Secret) -> bytes:
+def limits_body(config: KedasmsConfig, limits: AccountLimits) -> bytes:
     """Build the body that sets the account's limits. A limit of None is omitted; whether that lifts it is unknown."""
     members: dict[str, Any] = {"alertThreshold": limits.alert_threshold, "blockOnLimit": limits.block_on_limit}
     if limits.daily_message_cap is not None:
         members["dailySmsCap"] = limits.daily_message_cap
     if limits.daily_spend_cap is not None:
         members["dailySpendCap"] = limits.daily_spend_cap
-    members["apiKey"] = api_key.reveal()
+    members["apiKey"] = config.api_key.reveal()
     return _number_encoder.encode(members)
 
 

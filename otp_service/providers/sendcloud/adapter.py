@@ -50,11 +50,10 @@ class Sendcloud:
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
         """Send one message; see `Provider.send`. A template variable that the gateway would refuse is not sent."""
-        message = self._message(outbound)
-        if message is None:
+        content = wire.send_body(self._config, outbound, self._timestamp())
+        if content is None:
             return SendResult(Outcome.CONTENT_REJECTED)
         url = self._config.base_url.rstrip("/") + "/smsapi/send"
-        content = wire.form_body(self._authenticated(message))
         response = await self._client.call("POST", url, headers={"Content-Type": wire.FORM}, content=content)
         if self._config.auth == "signature" and wire.rejects_timestamp(response):
             self._timestamp_in_ms = not self._timestamp_in_ms
@@ -65,28 +64,6 @@ class Sendcloud:
         if self._config.hook_key is None:
             raise ReceiptForged
         return parse_webhook(call, self._config.hook_key)
-
-    def _message(self, outbound: OutboundMessage) -> dict[str, str] | None:
-        """Return the parameters of the message itself; None if a template variable is too long."""
-        config = self._config
-        if config.mode == "text":
-            message: dict[str, str] | None = {"to": outbound.to, "message": outbound.text}
-        else:
-            message = wire.template_parameters(outbound, config.template_id, config.variables)
-        if message is None:
-            return None
-        if config.sender_id:
-            message["senderID"] = config.sender_id
-        return message | wire.reference_parameters(outbound.message_id)
-
-    def _authenticated(self, message: dict[str, str]) -> dict[str, str]:
-        """Add the parameters that authenticate the request."""
-        config = self._config
-        if config.auth == "parameters":
-            return {"smsUser": config.sms_user, "smsKey": config.sms_key.reveal(), **message}
-        return wire.signed_parameters(
-            {"smsUser": config.sms_user, **message}, config.sms_key, timestamp=self._timestamp()
-        )
 
     def _timestamp(self) -> str:
         """Return the time in the unit that the gateway accepts.

@@ -12,7 +12,7 @@ from msgspec import Meta, field
 from otp_service.providers.config_fields import Account, BaseUrl, CommonProvider, SecretText, Text
 from otp_service.providers.config_parsing import FieldContext, Finding, InvalidValue, Parse, invalid
 
-__all__ = ["SendcloudConfig"]
+__all__ = ["MAX_VARIABLE_CHARS", "SendcloudConfig"]
 
 PLACEHOLDERS: Final = ("brand", "code", "minutes")
 MAX_VARIABLE_CHARS: Final = 32

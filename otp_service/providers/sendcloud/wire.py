@@ -26,24 +26,19 @@ from otp_service.providers.responses import (
     undocumented_response,
 )
 from otp_service.providers.sendcloud import result_codes
+from otp_service.providers.sendcloud.config import MAX_VARIABLE_CHARS, SendcloudConfig
 
 __all__ = [
     "FORM",
-    "form_body",
     "parse_send_response",
-    "reference_parameters",
     "rejects_timestamp",
+    "send_body",
     "signature",
-    "signed_parameters",
     "sms_id_without_number",
-    "template_parameters",
 ]
 
 FORM: Final = "application/x-www-form-urlencoded"
 MSG_TYPE_INTERNATIONAL: Final = "2"
-
-MAX_VARIABLE_CHARS: Final = 32
-"""Longest value of a template variable (send reference)."""
 
 _MAX_ITEMS: Final = 16
 """Items of a response that are examined: one message was sent."""
@@ -52,29 +47,25 @@ _TRUE: Final = ("true", "1")
 _PLACEHOLDER: Final = re.compile(r"\{(code|brand|minutes)\}")
 
 
-def template_parameters(
-    outbound: OutboundMessage, template_id: int | None, variables: Mapping[str, str]
-) -> dict[str, str] | None:
-    """Return the parameters of a message by template; None if the value of a variable is too long."""
-    values = _filled(variables, outbound)
-    if any(len(value) > MAX_VARIABLE_CHARS for value in values.values()):
+def send_body(config: SendcloudConfig, outbound: OutboundMessage, timestamp: str) -> bytes | None:
+    """Build the form of a send; a space is `%20`.
+
+    Args:
+        config: The account, and the variant of the request (`mode`, `auth`).
+        outbound: The message.
+        timestamp: The time for a signed request.
+
+    Returns:
+        The body; None if the value of a template variable is too long.
+    """
+    message = _message_parameters(config, outbound)
+    if message is None:
         return None
-    return {"templateId": str(template_id), "phone": outbound.to, "vars": _json(values)}
-
-
-def reference_parameters(message_id: str) -> dict[str, str]:
-    """Return the idempotency key, and the custom arguments that come back in webhooks."""
-    return {"sendRequestId": message_id, "customArgs": _json({"message_id": message_id})}
-
-
-def signed_parameters(parameters: dict[str, str], key: Secret, *, timestamp: str) -> dict[str, str]:
-    """Return the parameters as sendcloud.net names them, with their signature."""
-    signed = {**parameters, "tag": parameters["customArgs"], "timestamp": timestamp}
-    for name in signed.keys() & {"to", "phone"}:
-        signed[name] = signed[name].removeprefix("+")
-    if "templateId" in signed:
-        signed["msgType"] = MSG_TYPE_INTERNATIONAL
-    return signed | {"signature": signature(signed, key)}
+    if config.auth == "signature":
+        parameters = _signed_parameters(config, message, timestamp)
+    else:
+        parameters = {"smsUser": config.sms_user, "smsKey": config.sms_key.reveal(), **message}
+    return urlencode(parameters, quote_via=quote, safe="").encode()
 
 
 def signature(parameters: Mapping[str, str], key: Secret) -> str:
@@ -82,11 +73,6 @@ def signature(parameters: Mapping[str, str], key: Secret) -> str:
     pairs = "&".join(f"{name}={parameters[name]}" for name in sorted(parameters))
     secret = key.reveal()
     return hashlib.md5(f"{secret}&{pairs}&{secret}".encode(), usedforsecurity=False).hexdigest()
-
-
-def form_body(parameters: Mapping[str, str]) -> bytes:
-    """Encode parameters as a form; a space is `%20`."""
-    return urlencode(parameters, quote_via=quote, safe="").encode()
 
 
 def rejects_timestamp(response: GatewayResponse | Outcome) -> bool:
@@ -122,6 +108,31 @@ def parse_send_response(response: GatewayResponse | Outcome, to: str, country: s
 def sms_id_without_number(sms_id: str) -> str:
     """Remove the phone number from the end of a message id (`<time>_<user>_...$<number>`)."""
     return sms_id.partition("$")[0][:MAX_ID_CHARS]
+
+
+def _message_parameters(config: SendcloudConfig, outbound: OutboundMessage) -> dict[str, str] | None:
+    """Return the message, the idempotency key, and the custom arguments that come back in webhooks."""
+    if config.mode == "text":
+        message = {"to": outbound.to, "message": outbound.text}
+    else:
+        values = _filled(config.variables, outbound)
+        if any(len(value) > MAX_VARIABLE_CHARS for value in values.values()):
+            return None
+        message = {"templateId": str(config.template_id), "phone": outbound.to, "vars": _json(values)}
+    if config.sender_id:
+        message["senderID"] = config.sender_id
+    custom_args = _json({"message_id": outbound.message_id})
+    return message | {"sendRequestId": outbound.message_id, "customArgs": custom_args}
+
+
+def _signed_parameters(config: SendcloudConfig, message: dict[str, str], timestamp: str) -> dict[str, str]:
+    """Return the parameters as sendcloud.net names them, with their signature."""
+    signed = {"smsUser": config.sms_user, **message, "tag": message["customArgs"], "timestamp": timestamp}
+    for name in signed.keys() & {"to", "phone"}:
+        signed[name] = signed[name].removeprefix("+")
+    if config.mode == "template":
+        signed["msgType"] = MSG_TYPE_INTERNATIONAL
+    return signed | {"signature": signature(signed, config.sms_key)}
 
 
 def _counted_result(code: int, info: Mapping[str, Any], refusal: Outcome | None, *, contradictory: bool) -> SendResult:

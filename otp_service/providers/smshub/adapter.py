@@ -92,7 +92,7 @@ class Smshub:
             "POST",
             self._config.base_url.rstrip("/") + "/TextMessages",
             headers={"Content-Type": wire.JSON, "Authorization": f"Bearer {jwt}" if bearer_prefix else jwt},
-            content=wire.message_body(outbound, self._config.program_id),
+            content=wire.message_body(self._config, outbound),
         )
 
     def _usable_token(self, refused: Token | None) -> Token | None:
@@ -127,12 +127,11 @@ class Smshub:
         return token
 
     async def _post_login(self, *, as_form: bool) -> GatewayResponse | Outcome:
-        config = self._config
         return await self._client.call(
             "POST",
-            config.base_url.rstrip("/") + "/Login",
+            self._config.base_url.rstrip("/") + "/Login",
             headers={"Content-Type": wire.FORM if as_form else wire.JSON},
-            content=wire.login_body(config.program_sid, config.program_key, as_form=as_form),
+            content=wire.login_body(self._config, as_form=as_form),
         )
 
 

@@ -23,6 +23,7 @@ from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.lenient_json import body_text, json_object, json_value
 from otp_service.providers.responses import is_html_page, is_success, remove_echoed_message, retry_after_seconds
 from otp_service.providers.smshub import result_codes
+from otp_service.providers.smshub.config import SmshubConfig
 
 __all__ = ["FORM", "JSON", "Token", "login_body", "message_body", "parse_login_response", "parse_send_response"]
 
@@ -47,17 +48,17 @@ class Token:
     usable_until: float
 
 
-def login_body(program_sid: Secret, program_key: Secret, *, as_form: bool) -> bytes:
+def login_body(config: SmshubConfig, *, as_form: bool) -> bytes:
     """Build the body of a login, as a form or as JSON."""
-    fields = {"ProgramSID": program_sid.reveal(), "ProgramKey": program_key.reveal()}
+    fields = {"ProgramSID": config.program_sid.reveal(), "ProgramKey": config.program_key.reveal()}
     return urlencode(fields).encode() if as_form else msgspec.json.encode(fields)
 
 
-def message_body(outbound: OutboundMessage, program_id: str | None) -> bytes:
+def message_body(config: SmshubConfig, outbound: OutboundMessage) -> bytes:
     """Build the body of a message."""
     message = {"Message": outbound.text, "PhoneNumber": outbound.to.removeprefix("+")}
-    if program_id:
-        message["ProgramId"] = program_id
+    if config.program_id:
+        message["ProgramId"] = config.program_id
     return msgspec.json.encode(message)
 
 
