@@ -1,11 +1,11 @@
-"""The configured gateways together with what all replicas share of them: for the service, and for the commands."""
+"""The providers together with their limits, which all replicas share; for the service and for commands."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from otp_service.bootstrap.settings_mapping import day_caps, provider_policy, providers_of
+from otp_service.bootstrap.settings_mapping import build_caps, build_provider_policy, build_providers
 from otp_service.delivery.outbox_writer import lease_ms
 from otp_service.domain.provider_policy import Caps, ProviderPolicy
 from otp_service.providers.base import Provider
@@ -19,7 +19,14 @@ __all__ = ["ProviderSet", "build_provider_set"]
 
 @dataclass(frozen=True, slots=True)
 class ProviderSet:
-    """Providers and their policies by name, caps by tenant, and the right to call."""
+    """The providers that can send.
+
+    Attributes:
+        providers: The providers by name.
+        policies: Their limits and prices by name.
+        caps: The daily caps by tenant.
+        limiter: Permits calls within the limits, circuits and caps.
+    """
 
     providers: Mapping[str, Provider]
     policies: Mapping[str, ProviderPolicy]
@@ -27,20 +34,20 @@ class ProviderSet:
     limiter: RedisProviderLimiter
 
     @property
-    def counted_tenants(self) -> Mapping[str, Caps]:
-        """The caps of those tenants that have any: a request is judged by them before it is taken."""
+    def capped_tenants(self) -> Mapping[str, Caps]:
+        """The caps of the tenants that have any; a request is checked against them before a code is made."""
         return {name: caps for name, caps in self.caps.items() if caps.is_limited}
 
     async def close(self) -> None:
-        """Let go of every provider's connections."""
+        """Close the connections of all providers."""
         for provider in self.providers.values():
             await provider.close()
 
 
 def build_provider_set(settings: Settings, topology: Topology, inbox: Inbox | None = None) -> ProviderSet:
-    """Make what has an adapter; `inbox`, if given, is every inbox."""
-    providers = providers_of(settings, inbox)
-    policies = {name: provider_policy(settings.providers[name]) for name in providers}
-    caps = {name: day_caps(tenant.policy) for name, tenant in settings.tenants.items()}
+    """Build the providers whose type has an adapter; `inbox` replaces every provider of type `inbox`."""
+    providers = build_providers(settings, inbox)
+    policies = {name: build_provider_policy(settings.providers[name]) for name in providers}
+    caps = {name: build_caps(tenant.policy) for name, tenant in settings.tenants.items()}
     call_ms = {name: lease_ms(provider) for name, provider in providers.items()}
     return ProviderSet(providers, policies, caps, RedisProviderLimiter(topology, policies, caps, call_ms))

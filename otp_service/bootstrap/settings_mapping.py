@@ -20,19 +20,19 @@ from otp_service.providers.registry import BUILT_IN, make_provider
 from otp_service.settings import ConfigError, ConfigInvalid, Settings, model
 
 __all__ = [
-    "api_keys",
-    "budgets",
-    "day_caps",
-    "keyring_of",
+    "build_api_keys",
+    "build_caps",
+    "build_keyring",
+    "build_limits",
+    "build_provider_policy",
+    "build_providers",
+    "build_routes",
+    "build_tenant",
     "plugin_errors",
-    "provider_policy",
-    "providers_of",
-    "routes_of",
-    "tenant_of",
 ]
 
 
-def providers_of(settings: Settings, inbox: Inbox | None = None) -> dict[str, Provider]:
+def build_providers(settings: Settings, inbox: Inbox | None = None) -> dict[str, Provider]:
     """Make every provider whose type sends.
 
     Args:
@@ -44,13 +44,13 @@ def providers_of(settings: Settings, inbox: Inbox | None = None) -> dict[str, Pr
     """
     providers: dict[str, Provider] = {}
     for name, config in settings.providers.items():
-        provider = inbox if inbox and isinstance(config, InboxConfig) else _made(name, config)
+        provider = inbox if inbox and isinstance(config, InboxConfig) else _build_provider(name, config)
         if provider is not None:
             providers[name] = provider
     return providers
 
 
-def _made(name: str, config: CommonProvider) -> Provider | None:
+def _build_provider(name: str, config: CommonProvider) -> Provider | None:
     try:
         return make_provider(name, config)
     except InvalidValue as error:
@@ -64,35 +64,35 @@ def plugin_errors(settings: Settings) -> tuple[ConfigError, ...]:
     for name, config in settings.providers.items():
         if config.type not in BUILT_IN:
             try:
-                _made(name, config)
+                _build_provider(name, config)
             except ConfigInvalid as invalid:
                 errors += invalid.errors
     return tuple(errors)
 
 
-def day_caps(caps: config_fields.Caps) -> Caps:
+def build_caps(caps: config_fields.Caps) -> Caps:
     """Return the daily caps, with money in millionths."""
     spend = None if caps.daily_spend_cap is None else millionths(caps.daily_spend_cap)
     return Caps(caps.daily_message_cap, spend, caps.alert_threshold, caps.block_on_limit)
 
 
-def provider_policy(provider: CommonProvider) -> ProviderPolicy:
+def build_provider_policy(provider: CommonProvider) -> ProviderPolicy:
     """Return the limits and prices of a provider."""
     return ProviderPolicy(
         max_per_second=provider.max_per_second,
         max_concurrent=provider.max_concurrent,
         price={area: millionths(price, up=True) for area, price in provider.price.items()},
-        caps=day_caps(provider),
+        caps=build_caps(provider),
     )
 
 
-def budgets(limits: model.Limits) -> Limits:
+def build_limits(limits: model.Limits) -> Limits:
     """Return the rate limits."""
     named = {name: getattr(limits, name) for name in limits.__struct_fields__}
     return Limits(**(named | {"verify_ip": limits.verify_ip_windows()}))
 
 
-def tenant_of(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenant:
+def build_tenant(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenant:
     """Return a tenant, with the rate limits of its sends."""
     policy = tenant.policy
     return Tenant(
@@ -120,12 +120,12 @@ def tenant_of(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenant:
     )
 
 
-def keyring_of(settings: Settings) -> Keyring:
+def build_keyring(settings: Settings) -> Keyring:
     """Return the keys that seal, pepper and hash recipients."""
     return Keyring(settings.keys.material(), current=settings.keys.current, index=settings.keys.index)
 
 
-def api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[ApiKey]:
+def build_api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[ApiKey]:
     """Return the API keys of all tenants."""
     return [
         ApiKey(key.id, key.sha256, frozenset(key.scopes), tenants[name])
@@ -134,7 +134,7 @@ def api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[ApiKey]:
     ]
 
 
-def routes_of(settings: Settings, providers: Mapping[str, Provider]) -> Routes:
+def build_routes(settings: Settings, providers: Mapping[str, Provider]) -> Routes:
     """Return the routes with the providers that can send; one without any remains, and answers `no_route`."""
     return Routes(
         [

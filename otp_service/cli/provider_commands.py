@@ -13,7 +13,7 @@ import msgspec
 
 from otp_service.bootstrap import build_topology
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
-from otp_service.bootstrap.settings_mapping import tenant_of
+from otp_service.bootstrap.settings_mapping import build_tenant
 from otp_service.cli.options import config_option, fail, load_config, require_config_path
 from otp_service.cli.provider_table import ProviderRow, build_row, format_money, format_table
 from otp_service.delivery.balances import fetch_balance
@@ -106,7 +106,7 @@ def _find_tenant(settings: Settings, name: str | None) -> Tenant:
     name = name or next(iter(settings.tenants))
     if name not in settings.tenants:
         fail(f"--tenant: {quoted(name)} is not a tenant; allowed: {', '.join(settings.tenants)}")
-    return tenant_of(name, settings.tenants[name], settings.limits)
+    return build_tenant(name, settings.tenants[name], settings.limits)
 
 
 def _parse_number(text: str, tenant: Tenant) -> PhoneNumber:

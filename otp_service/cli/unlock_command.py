@@ -7,7 +7,7 @@ import asyncio
 import click
 
 from otp_service.bootstrap import build_topology
-from otp_service.bootstrap.settings_mapping import keyring_of, tenant_of
+from otp_service.bootstrap.settings_mapping import build_keyring, build_tenant
 from otp_service.cli.options import config_option, fail, load_config, require_config_path
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
@@ -41,7 +41,7 @@ def unlock(config: str | None, tenant: str, phone: str, country: str | None) -> 
     region = country.upper() if country else None
     if region is not None and region not in SUPPORTED_COUNTRIES:
         fail(f"--country: {quoted(region)} is not a country; allowed: an ISO 3166 alpha-2 code, such as ID")
-    unlocked = _unlock(settings, tenant_of(tenant, settings.tenants[tenant], settings.limits), phone, region)
+    unlocked = _unlock(settings, build_tenant(tenant, settings.tenants[tenant], settings.limits), phone, region)
     status = "unlocked" if unlocked.was_locked else "was not locked"
     codes = f"{unlocked.failures} wrong code{'' if unlocked.failures == 1 else 's'}"
     click.echo(f"{unlocked.number.masked}: {status}, {codes} cleared")
@@ -60,7 +60,7 @@ def _unlock(settings: Settings, tenant: Tenant, phone: str, country: str | None)
 async def _unlock_in_store(settings: Settings, tenant: Tenant, phone: str, country: str | None) -> UnlockedNumber:
     topology = build_topology(settings)
     try:
-        unlock_number = UnlockNumber(RedisLockouts(topology), keyring_of(settings))
+        unlock_number = UnlockNumber(RedisLockouts(topology), build_keyring(settings))
         return await unlock_number(tenant, phone, country, actor=ACTOR)
     finally:
         await topology.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otp_service.bootstrap.settings_mapping import providers_of
+from otp_service.bootstrap.settings_mapping import build_providers
 from otp_service.domain.message import DeliveryReport, OutboundMessage
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.providers.base import PollingProvider, Provider
@@ -103,7 +103,7 @@ async def test_smshub(make_service: ServiceFactory) -> None:
 def made(provider: dict[str, Any], inbox: Inbox | None = None) -> Provider:
     """Make one provider out of a config, as the composition root does."""
     config = merged(dev_config("redis://127.0.0.1"), only(provider))
-    return providers_of(load(config, {}, plain_secrets=True), inbox)["first"]
+    return build_providers(load(config, {}, plain_secrets=True), inbox)["first"]
 
 
 @pytest.mark.parametrize(("zero", "status"), [(True, DeliveryStatus.DELIVERED), (False, None)])
@@ -138,4 +138,4 @@ def test_a_type_without_an_adapter_is_not_made() -> None:
     """It is checked, named at start, and left out."""
     twilio = {"type": "twilio", "account_sid": "AC1", "auth_token": "word", "from": "+15005550006"}
     config = merged(dev_config("redis://127.0.0.1"), {"providers": {"second": twilio}})
-    assert list(providers_of(load(config, {}, plain_secrets=True))) == ["inbox"]
+    assert list(build_providers(load(config, {}, plain_secrets=True))) == ["inbox"]

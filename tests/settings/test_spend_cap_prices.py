@@ -157,7 +157,7 @@ def test_two_caps_are_two_errors(find_errors: FindErrors) -> None:
 
 def test_small_prices_are_rounded_up(loaded: Callable[..., Settings]) -> None:
     """A price below a millionth counts as a millionth, so that no message is free."""
-    from otp_service.bootstrap.settings_mapping import provider_policy
+    from otp_service.bootstrap.settings_mapping import build_provider_policy
 
     settings = loaded(("providers.box.price", {"ID": "0.0000001", "SG": "0.0000011", "default": "0.015"}))
-    assert provider_policy(settings.providers["box"]).price == {"ID": 1, "SG": 2, "default": 15_000}
+    assert build_provider_policy(settings.providers["box"]).price == {"ID": 1, "SG": 2, "default": 15_000}

@@ -1,0 +1,232 @@
+"""Build the application of one process from the settings; worker processes call `build_app_from_environment`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from litestar.types import ASGIApp
+
+from otp_service.api.app import ApiDependencies, make_app
+from otp_service.api.auth import ApiKeys
+from otp_service.api.schemas import Jwk, Jwks
+from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
+from otp_service.bootstrap.settings_mapping import (
+    build_api_keys,
+    build_keyring,
+    build_limits,
+    build_routes,
+    build_tenant,
+)
+from otp_service.crypto.hashing import Cost, HashPool
+from otp_service.crypto.keyring import Keyring
+from otp_service.crypto.tokens import TokenSigner
+from otp_service.crypto.verification_cipher import VerificationCipher
+from otp_service.delivery import balances
+from otp_service.delivery.composer import Composer
+from otp_service.delivery.dispatcher import Dispatcher
+from otp_service.delivery.outbox_worker import OutboxWorker
+from otp_service.delivery.receipts import ReceiptHandler, ReceiptTokens
+from otp_service.delivery.retry_policy import RetryRules
+from otp_service.domain.tenant import Tenant
+from otp_service.observability import configure_logging, metrics_page
+from otp_service.providers.inbox import Inbox
+from otp_service.service import Dependencies, OtpService
+from otp_service.settings import Settings, load_file
+from otp_service.store.attempts import RedisAttempts, RedisLockouts
+from otp_service.store.connection import Access
+from otp_service.store.idempotency_keys import RedisIdempotency
+from otp_service.store.outbox import RedisOutbox
+from otp_service.store.provider_status import RedisCircuits
+from otp_service.store.readiness import StoreReadiness
+from otp_service.store.topology import Topology, connect
+from otp_service.store.verifications import RedisVerifications
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "METRICS_VARIABLE",
+    "Middleware",
+    "build_app",
+    "build_app_from_environment",
+    "build_topology",
+]
+
+Middleware = Callable[[ASGIApp], ASGIApp]
+
+CONFIG_VARIABLE: Final = "OTP_CONFIG"
+"""The environment variable with the path of the configuration file."""
+
+METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable with the folder in which worker processes share their metrics."""
+
+
+def build_app_from_environment() -> ASGIApp:
+    """Build a worker's application from the file in `OTP_CONFIG`, which `serve` has checked before."""
+    configure_logging()
+    return build_app(load_file(os.environ[CONFIG_VARIABLE], os.environ))
+
+
+def build_topology(settings: Settings) -> Topology:
+    """Build the client of the configured store; it connects at the first command."""
+    redis = settings.redis
+    access = Access(redis.allow_eviction, redis.ca_file, redis.sentinel_username, redis.sentinel_password)
+    return connect(redis.url.reveal(), access)
+
+
+def build_app(settings: Settings, *, inner_middleware: Middleware | None = None, inbox: Inbox | None = None) -> ASGIApp:
+    """Build the application of one process; its lifespan starts and stops everything that runs in the background.
+
+    Args:
+        settings: The checked configuration.
+        inner_middleware: Wraps the routes, inside the middleware of the API.
+        inbox: Replaces every provider of type `inbox`.
+    """
+    shared = _build_shared(settings, inbox)
+    signer = _build_signer(settings)
+    outbox_worker, receipt_handler = _build_delivery(settings, shared)
+    service = OtpService(_build_dependencies(settings, shared, signer, outbox_worker))
+    readiness = StoreReadiness(shared.topology, allow_eviction=settings.redis.allow_eviction)
+    background = _Background(
+        topology=shared.topology,
+        readiness=readiness,
+        outbox_worker=outbox_worker,
+        balance_monitor=balances.BalanceMonitor(
+            RedisCircuits(shared.topology), shared.provider_set.providers, balances.POLL_INTERVAL_SECONDS
+        ),
+        hash_pool=shared.hash_pool,
+        provider_set=shared.provider_set,
+        service=service,
+    )
+    return make_app(
+        ApiDependencies(
+            service=service,
+            api_keys=ApiKeys(build_api_keys(settings, shared.tenants)),
+            trusted_proxies=settings.server.trusted_proxies,
+            jwks=Jwks([Jwk(**key) for key in signer.jwks()["keys"]]),
+            check_store=readiness.check,
+            check_ready=readiness.ready,
+            receipts=receipt_handler,
+            metrics=lambda: metrics_page(os.environ.get(METRICS_VARIABLE)),
+            lifespan=background.lifespan,
+            inner_middleware=inner_middleware,
+            workers=settings.server.workers,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What both the use cases and the delivery are built from."""
+
+    tenants: Mapping[str, Tenant]
+    topology: Topology
+    keyring: Keyring
+    hash_pool: HashPool
+    cipher: VerificationCipher
+    provider_set: ProviderSet
+
+
+def _build_shared(settings: Settings, inbox: Inbox | None) -> _Shared:
+    topology, keyring, hash_pool = build_topology(settings), build_keyring(settings), _build_hash_pool(settings)
+    return _Shared(
+        tenants={name: build_tenant(name, tenant, settings.limits) for name, tenant in settings.tenants.items()},
+        topology=topology,
+        keyring=keyring,
+        hash_pool=hash_pool,
+        cipher=VerificationCipher(keyring, hash_pool),
+        provider_set=build_provider_set(settings, topology, inbox),
+    )
+
+
+def _build_dependencies(
+    settings: Settings, shared: _Shared, signer: TokenSigner, outbox_worker: OutboxWorker
+) -> Dependencies:
+    """Give the use cases their adapters."""
+    topology, keyring, provider_set = shared.topology, shared.keyring, shared.provider_set
+    return Dependencies(
+        verifications=RedisVerifications(
+            topology, provider_set.policies, provider_set.capped_tenants, key_ids=keyring.ids
+        ),
+        attempts=RedisAttempts(topology, keyring.ids),
+        lockouts=RedisLockouts(topology),
+        idempotency=RedisIdempotency(topology),
+        keyring=keyring,
+        cipher=shared.cipher,
+        pool=shared.hash_pool,
+        signer=signer,
+        message_queue=outbox_worker,
+        limits=build_limits(settings.limits),
+    )
+
+
+def _build_signer(settings: Settings) -> TokenSigner:
+    tokens = settings.tokens
+    keys = {name: pem.reveal() for name, pem in tokens.ring.items()}
+    return TokenSigner(keys, current=tokens.current, issuer=tokens.issuer)
+
+
+def _build_hash_pool(settings: Settings) -> HashPool:
+    """Build the hash pool of one worker; by default the workers share the CPU cores evenly."""
+    hashing = settings.hashing
+    return HashPool(
+        Cost(hashing.time_cost, hashing.memory_kib, hashing.parallelism),
+        threads=hashing.threads or max(1, (os.cpu_count() or 1) // settings.server.workers),
+        places=hashing.max_waiting,
+    )
+
+
+def _build_delivery(settings: Settings, shared: _Shared) -> tuple[OutboxWorker, ReceiptHandler]:
+    """Build the outbox worker, which sends messages, and the handler of delivery receipts."""
+    provider_set, keyring = shared.provider_set, shared.keyring
+    providers = provider_set.providers
+    rules = RetryRules(
+        int(settings.delivery.hold_seconds * 1000),
+        settings.delivery.max_texts,
+        frozenset(name for name, provider in providers.items() if provider.idempotent_send),
+    )
+    outbox = RedisOutbox(shared.topology, rules.max_texts, keyring.ids)
+    tokens = ReceiptTokens(keyring, settings.server.public_url)
+    routes = build_routes(settings, providers)
+    dispatcher = Dispatcher(
+        outbox,
+        provider_set.limiter,
+        routes=routes,
+        providers=providers,
+        composer=Composer(shared.tenants, shared.cipher, tokens.url),
+        rules=rules,
+        concurrency={name: policy.max_concurrent for name, policy in provider_set.policies.items()},
+    )
+    return OutboxWorker(outbox, dispatcher, routes), ReceiptHandler(outbox, providers, tokens, keyring)
+
+
+@dataclass(frozen=True, slots=True)
+class _Background:
+    """Everything that starts and stops with the process."""
+
+    topology: Topology
+    readiness: StoreReadiness
+    outbox_worker: OutboxWorker
+    balance_monitor: balances.BalanceMonitor
+    hash_pool: HashPool
+    provider_set: ProviderSet
+    service: OtpService
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Start the background work; at the end, stop it after the results of running sends are recorded."""
+        await self.readiness.start()
+        self.outbox_worker.start()
+        self.balance_monitor.start()
+        try:
+            yield
+        finally:
+            await self.balance_monitor.stop()
+            await self.outbox_worker.stop()
+            await self.service.stop()
+            await self.readiness.stop()
+            await self.provider_set.close()
+            await self.topology.close()
+            self.hash_pool.close()
