@@ -9,9 +9,9 @@ from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-__all__ = ["InvalidPem", "ed25519_pem"]
+__all__ = ["InvalidPem", "ed25519_pem", "new_ed25519_pem"]
 
 _OTHER_FORMATS: Final = (
     ("-----BEGIN OPENSSH ", "is a key of OpenSSH, not PEM of PKCS 8"),
@@ -47,3 +47,9 @@ def ed25519_pem(text: str) -> str:
     if not isinstance(key, Ed25519PrivateKey):
         raise InvalidPem("is PEM of another kind of key, not of an Ed25519 key")
     return pem
+
+
+def new_ed25519_pem() -> str:
+    """Generate a private key; return it as unencrypted PKCS 8 PEM."""
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

@@ -8,8 +8,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from otp_service.crypto.pem import new_ed25519_pem
 
 __all__ = ["API_KEY", "TENANT", "dev_config", "merged"]
 
@@ -22,7 +21,7 @@ def dev_config(redis_url: str) -> dict[str, Any]:
     return {
         "redis": {"url": redis_url},
         "keys": {"current": "dev", "index": "dev", "dev": base64.b64encode(secrets.token_bytes(32)).decode()},
-        "tokens": {"issuer": "http://127.0.0.1:8000", "current": "dev", "dev": _token_key()},
+        "tokens": {"issuer": "http://127.0.0.1:8000", "current": "dev", "dev": new_ed25519_pem()},
         "tenants": {
             TENANT: {
                 "brand": "Demo",
@@ -49,8 +48,3 @@ def merged(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, A
         default = result.get(name)
         result[name] = merged(default, value) if isinstance(default, Mapping) and isinstance(value, Mapping) else value
     return result
-
-
-def _token_key() -> str:
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
