@@ -41,7 +41,7 @@ async def test_a_code_arrives_within_a_second_and_verifies(
 
 
 async def test_the_states_along_the_way(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """GET shows `outbound` while the gateway thinks, and `sent` after."""
+    """GET shows `sending` while the gateway thinks, and `sent` after."""
     gateway.script(Slow(0.3))
     service = await make_service(route_through(gateway))
     response = await service.request()

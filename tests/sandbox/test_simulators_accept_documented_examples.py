@@ -148,7 +148,7 @@ def test_aurora_takes_the_samples_of_its_page() -> None:
     form = {"content_type": "application/x-www-form-urlencoded"}
     answers = [
         asked(gateway, "GET", f"/smsapi/send?{who}&message=Hello"),
-        asked(gateway, "POST", "/smsapi/send", f"{who}&message=Hello+RunningService".encode(), **form),
+        asked(gateway, "POST", "/smsapi/send", f"{who}&message=Hello+World".encode(), **form),
         asked(gateway, "GET", f"/smsapi/send?{who}&message=Hello".replace("xyz", "old")),
         asked(gateway, "GET", f"/smsapi/send?{who}{'%2C12345678901' * 2000}&message=Hello"),
     ]
