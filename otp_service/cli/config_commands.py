@@ -27,7 +27,7 @@ def check_config(config: str | None) -> None:
     path = require_config_path(config)
     settings = load_config(path)
     for key in unused_keys(parse_config(path)):
-        click.echo(f"{key}: nothing acts on this yet", err=True)
+        click.echo(f"{key}: this key has no effect yet", err=True)
     for warning in config_warnings(settings):
         click.echo(warning, err=True)
     for proposal in proposed_limits(settings):
@@ -44,7 +44,7 @@ def config_schema() -> None:
 
 @click.command("new-key")
 def new_key() -> None:
-    """Make an API key. It is printed only this once; write its hash into the config."""
+    """Create an API key. It is printed only once; write its hash into the config."""
     key = "otp_" + secrets.token_urlsafe(KEY_BYTES)
     click.echo(f"key     {key}")
     click.echo(f"sha256  {hashlib.sha256(key.encode()).hexdigest()}")

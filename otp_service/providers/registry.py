@@ -117,7 +117,7 @@ def make_provider(name: str, config: CommonProvider) -> Provider | None:
         return None
     plugin = BUILT_IN.get(config.type) or plugin_of(config.type)
     if plugin is None:
-        raise InvalidValue(f"no package offers {config.type} any more", _EXPECTED_PROVIDER)
+        raise InvalidValue(f"no installed package provides {config.type}", _EXPECTED_PROVIDER)
     try:
         provider = plugin.make(name, config, GatewayClient(config.timeout_seconds))
     except Exception as error:
@@ -141,7 +141,7 @@ def plugin_of(provider_type: str) -> ProviderPlugin[Any] | None:
         found = f"{quoted(provider_type)} is built in, and {packages} would replace it"
         raise InvalidValue(found, "a package with other types")
     if len(entries) > 1:
-        raise InvalidValue(f"{quoted(provider_type)} is offered by {packages}", "one package for each type")
+        raise InvalidValue(f"{quoted(provider_type)} is provided by {packages}", "one package for each type")
     plugin = _import(entries[0])
     if flaw := _flaw(provider_type, plugin):
         raise InvalidValue(f"{quoted(provider_type)} of {packages} {flaw}", _EXPECTED_PLUGIN)

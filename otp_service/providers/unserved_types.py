@@ -184,6 +184,10 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
         body = () if self.body is None else (self.body,)
         request = "\n".join(part.reveal() for part in (self.url, *body, *self.headers.values()))
         if "{to}" not in request:
-            yield ("body",), "{to} stands nowhere in url, headers and body", "a request with {to}"
+            yield ("body",), "{to} is missing from url, headers and body", "a request with {to}"
         if "{text}" not in request and "{code}" not in request:
-            yield ("body",), "neither {text} nor {code} stands in url, headers and body", "a request with one of them"
+            yield (
+                ("body",),
+                "{text} and {code} are missing from url, headers and body",
+                "a request with {text} or {code}",
+            )

@@ -137,7 +137,7 @@ def key_ids_are_unique(tenant: Tenant) -> Iterator[Finding]:
     ids = ((("api_keys", index, "id"), (key.id,)) for index, key in valid_items(tenant.api_keys))
     for path, _ in _duplicates(ids):
         key_id = tenant.api_keys[int(path[1])].id
-        yield path, f"{quoted(key_id)} stands twice", "an id of its own"
+        yield path, f"{quoted(key_id)} is used twice", "a unique id"
 
 
 def templates_have_purposes(tenant: Tenant) -> Iterator[Finding]:
@@ -146,7 +146,7 @@ def templates_have_purposes(tenant: Tenant) -> Iterator[Finding]:
     for locale, texts in tenant.templates.items():
         for purpose in texts if is_valid(texts) and is_valid(*allowed) else ():
             if purpose not in allowed:
-                found = f"{quoted(purpose)} is no purpose of this tenant"
+                found = f"{quoted(purpose)} is not a purpose of this tenant"
                 yield ("templates", locale, purpose), found, ", ".join(allowed)
 
 
@@ -155,7 +155,7 @@ def route_names_provider_once(route: Route) -> Iterator[Finding]:
     names = ((("providers", index), (target.name,)) for index, target in valid_items(route.providers))
     for path, _ in _duplicates(names):
         name = route.providers[int(path[1])].name
-        yield path, f"{quoted(name)} stands twice in the route", "each provider once"
+        yield path, f"{quoted(name)} is named twice in the route", "each provider once"
 
 
 def windows_are_unique(limits: Limits) -> Iterator[Finding]:
@@ -164,7 +164,7 @@ def windows_are_unique(limits: Limits) -> Iterator[Finding]:
         seconds = (((name, index), (window.seconds,)) for index, window in valid_items(windows))
         for path, _ in _duplicates(seconds):
             found = f"a second window of {windows[int(path[1])].seconds} seconds"
-            yield path, found, "one count for each span"
+            yield path, found, "one window for each number of seconds"
 
 
 def failures_are_bounded(limits: Limits) -> Iterator[Finding]:
@@ -193,7 +193,7 @@ def api_keys_are_unique(settings: Settings) -> Iterator[Finding]:
         for index, key in valid_items(tenant.api_keys)
     )
     for path, first in _duplicates(hashes):
-        yield path, f"the same hash as that of {dotted_path(first[:-1])}", "a key of its own"
+        yield path, f"the same hash as that of {dotted_path(first[:-1])}", "a unique key"
 
 
 def routes_are_unique(settings: Settings) -> Iterator[Finding]:

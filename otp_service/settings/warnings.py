@@ -41,7 +41,7 @@ def config_warnings(settings: Settings) -> list[str]:
 
 def _unrouted(settings: Settings) -> Iterator[str]:
     if not settings.routes:
-        yield "routes: there is none, so every request will be answered with no_route"
+        yield "routes: there is no route, so every request is answered with no_route"
         return
     routed = {target.name for route in settings.routes for target in route.providers}
     for name in settings.providers:
@@ -53,7 +53,7 @@ def _without_receipts(settings: Settings) -> Iterator[str]:
     for name, provider in settings.providers.items():
         if isinstance(provider, KedasmsConfig) and settings.server.public_url is None:
             path = dotted_path(("providers", name))
-            yield f"{path}: without server.public_url no receipt can come: sent is its last word"
+            yield f"{path}: without server.public_url it cannot send receipts: messages stay in status sent"
 
 
 def _expensive_texts(settings: Settings) -> Iterator[str]:

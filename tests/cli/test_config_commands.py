@@ -43,7 +43,7 @@ def test_a_config_has_its_keys_without_effect_named(write_config: ConfigWriter) 
     result = ran("check-config", "--config", str(path))
 
     assert result.exit_code == 0
-    assert "tenants.acme.policy.currency: nothing acts on this yet" in result.stderr
+    assert "tenants.acme.policy.currency: this key has no effect yet" in result.stderr
     assert "providers.idle: no route names it" in result.stderr
 
 

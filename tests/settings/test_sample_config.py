@@ -252,7 +252,7 @@ def test_sample_has_no_unused_keys(sample: str) -> None:
 def test_routing_warnings(settings: Settings, environ: dict[str, str]) -> None:
     """A missing route, and a provider without a route, is a warning."""
     assert config_warnings(load(MINIMAL, environ)) == [
-        "routes: there is none, so every request will be answered with no_route"
+        "routes: there is no route, so every request is answered with no_route"
     ]
     assert config_warnings(settings) == ["providers.hub: no route names it"]
 

@@ -154,7 +154,7 @@ def test_two_packages_with_one_type(package: Packager, find_errors: FindErrors) 
     first, second = package("added-twice"), package("added-twice")
     (error,) = find_errors(table("added-twice"))
 
-    assert "is offered by" in error.found
+    assert "is provided by" in error.found
     assert first in error.found
     assert second in error.found
 
