@@ -56,7 +56,7 @@ async def disable(service: RunningService, phone: str = NUMBER) -> tuple[str, st
 
 def unlocked_body(failures: int = 2, *, was_locked: bool = True) -> dict[str, Any]:
     """Return the expected response."""
-    return {"phone": MASKED, "unlocked_body": was_locked, "failures_cleared": failures}
+    return {"phone": MASKED, "unlocked": was_locked, "failures_cleared": failures}
 
 
 async def test_a_disabled_number_is_unlocked(make_service: ServiceFactory) -> None:
@@ -119,7 +119,7 @@ async def test_any_valid_number_can_be_unlocked(make_service: ServiceFactory) ->
     for body in ({"phone": "+6591234567"}, {"phone": "9123 4567", "country": "SG"}, {"phone": "021 3456789"}):
         answer = await service.caller("boss").post(UNLOCK_RECIPIENT, json=body)
         assert answer.status_code == 200, answer.text
-        assert answer.json()["unlocked_body"] is False
+        assert answer.json()["unlocked"] is False
         assert "*" in answer.json()["phone"]
 
 
@@ -167,7 +167,7 @@ async def test_each_unlock_has_an_audit_line(make_service: ServiceFactory, audit
     assert_problem(await service.client.post(UNLOCK_RECIPIENT, json={"phone": "0812"}), 422, "phone_invalid")
 
     line = {"event": "audit", "action": "unlock", "tenant": "demo", "actor": "dev", "phone": MASKED}
-    assert audit_lines(audited) == [{**line, "result": "unlocked_body"}, {**line, "result": "not_locked"}]
+    assert audit_lines(audited) == [{**line, "result": "unlocked"}, {**line, "result": "not_locked"}]
     assert "81210100055" not in audited.getvalue().replace("-", "").replace(" ", "")
     requests = [json.loads(one) for one in audited.getvalue().splitlines() if '"route":"/v1/admin' in one]
     assert [(one["route"], one["outcome"]) for one in requests] == [
