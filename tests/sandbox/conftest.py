@@ -1,4 +1,4 @@
-"""A sandbox of these tests' own, as a process on free ports, which most of them look at together."""
+"""A sandbox process on free ports, which most of these tests share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.service_process import ServiceProcess
 
 @pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServiceProcess, Path]]:
-    """Run `otp-service sandbox` with quick hashes and short waits; it writes its config down."""
+    """Start `otp-service sandbox` with cheap hashes and short timeouts; return it with the config that it writes."""
     folder = tmp_path_factory.mktemp("sandbox")
     over, written = folder / "over.toml", folder / "otp.toml"
     over.write_text(OVERLAY)
@@ -26,7 +26,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServiceP
 
 @pytest.fixture
 async def sandbox(running: tuple[ServiceProcess, Path]) -> AsyncIterator[SandboxClient]:
-    """The same, ready to be called, and without a script at the end."""
+    """Return a client of the sandbox; reset all scripts after the test."""
     service, written = running
     async with sandbox_http_client(await service.ready()) as client:
         found = SandboxClient(service, client, written)

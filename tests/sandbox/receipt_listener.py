@@ -28,20 +28,20 @@ APP_KEY = "app key"
 
 
 class ReceiptListener(Simulator):
-    """Whoever a gateway calls: it keeps what came."""
+    """A server that records the receipts that a gateway sends."""
 
     def answer(self, _: Request) -> SimulatorResponse:
-        """Say that it was read."""
+        """Respond with 200."""
         return SimulatorResponse(b"{}")
 
     @property
     def bodies(self) -> list[bytes]:
-        """What came, in the order in which it came."""
+        """The bodies of the requests, oldest first."""
         return [request.body for request in self.requests]
 
 
 def outbound(message_id: str = "v1-ABC_7", receipt_url: str = "") -> OutboundMessage:
-    """Make a message."""
+    """Return a message to send."""
     return OutboundMessage(message_id, TO, "ID", "81210100055", "kode 123456", "123456", 300, receipt_url=receipt_url)
 
 
@@ -49,7 +49,7 @@ def outbound(message_id: str = "v1-ABC_7", receipt_url: str = "") -> OutboundMes
 async def kedasms_provider(
     simulator: KedasmsSimulator, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[Kedasms]:
-    """Run a simulator, and the adapter for it, whose clock it is."""
+    """Run a simulator, and return its adapter with the same clock."""
     async with simulator:
         config = KedasmsConfig(
             base_url=simulator.url,
@@ -64,7 +64,7 @@ async def kedasms_provider(
 
 @contextlib.asynccontextmanager
 async def sendcloud_provider(simulator: SendcloudSimulator) -> AsyncIterator[Sendcloud]:
-    """Run a simulator, and the adapter for it."""
+    """Run a simulator, and return its adapter."""
     async with simulator:
         config = SendcloudConfig(
             base_url=simulator.url,
@@ -79,7 +79,7 @@ async def sendcloud_provider(simulator: SendcloudSimulator) -> AsyncIterator[Sen
 
 
 async def send_accepted(provider: Kedasms | Sendcloud, message: OutboundMessage) -> None:
-    """Send a message that has to be taken."""
+    """Send a message, and assert that the gateway accepts it."""
     assert (await provider.send(message)).outcome is Outcome.ACCEPTED
 
 

@@ -18,13 +18,13 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def sandbox_http_client(url: str = "") -> httpx.AsyncClient:
-    """Make a client that has the key of `dev`, for a service at `url`."""
+    """Return a client with the key of `dev` for the service at `url`."""
     headers = {"Authorization": f"Bearer {API_KEY}"}
     return httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, verify=NO_TLS)
 
 
 class SandboxClient:
-    """A running sandbox and a caller that has its key."""
+    """A running sandbox, and a client with its API key."""
 
     def __init__(self, service: ServiceProcess, client: httpx.AsyncClient, written: Path) -> None:
         self.service = service
@@ -33,30 +33,30 @@ class SandboxClient:
         self.url = str(client.base_url).rstrip("/")
 
     async def gateways(self) -> dict[str, dict[str, Any]]:
-        """Look at the gateways, by name."""
+        """Return the gateways by name, as the control API shows them."""
         shown = (await self.client.get("/dev/gateways")).json()["gateways"]
         return {gateway["name"]: gateway for gateway in shown}
 
     async def gateway(self, name: str, *, listening: bool, seconds: float = 3.0) -> dict[str, Any]:
-        """Wait until a gateway listens, or does not."""
+        """Wait until a gateway listens, or stops listening; return it."""
         async with asyncio.timeout(seconds):
             while (shown := (await self.gateways())[name])["listening"] is not listening:
                 await asyncio.sleep(0.02)
         return shown
 
     async def script(self, name: str, script: Any) -> httpx.Response:
-        """Script a gateway."""
+        """Change the script of a gateway."""
         return await self.client.post(f"/dev/gateways/{name}", json=script)
 
     async def request(self, phone: str) -> str:
-        """Request a code: the verification's id."""
+        """Request a code; return the verification's id."""
         response = await self.client.post("/v1/request-code", json={"phone": phone, "purpose": "login"})
         assert response.status_code == 202, response.text
         verification_id: str = response.json()["verification_id"]
         return verification_id
 
-    async def texts(self, phone: str, count: int = 1, seconds: float = 5.0) -> list[tuple[str, str]]:
-        """Wait for texts to a number, newest first: who took each, and the code in it."""
+    async def messages(self, phone: str, count: int = 1, seconds: float = 5.0) -> list[tuple[str, str]]:
+        """Wait for messages to a number; return the gateway and the code of each, newest first."""
         async with asyncio.timeout(seconds):
             while True:
                 messages = (await self.client.get("/dev/messages")).json()["messages"]
@@ -66,19 +66,19 @@ class SandboxClient:
                 await asyncio.sleep(0.01)
 
     async def verify(self, verification_id: str, code: str) -> int:
-        """Verify a code: the status."""
+        """Verify a code; return the HTTP status."""
         body = {"verification_id": verification_id, "code": code}
         return (await self.client.post("/v1/verify-code", json=body)).status_code
 
     async def deliveries(self, verification_id: str) -> list[tuple[str, str, str | None]]:
-        """Read what became of a message: each provider tried, how it stands there, and what went wrong."""
+        """Return the deliveries of a verification: provider, status and error of each."""
         response = await self.client.get(f"/v1/verifications/{verification_id}")
         return [(one["provider"], one["status"], one["error"]) for one in response.json()["deliveries"]]
 
     async def delivered(
         self, verification_id: str, expected: tuple[str, str, str | None], seconds: float = 5.0
     ) -> list[tuple[str, str, str | None]]:
-        """Wait until a message stands as expected at its last provider; how it stands with all of them then."""
+        """Wait until the last delivery has the expected status; return all deliveries."""
         async with asyncio.timeout(seconds):
             while not (found := await self.deliveries(verification_id)) or found[-1] != expected:
                 await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A config written down: TOML that says the same, and files for what nobody else may read."""
+"""`--write-config`: TOML that is read back unchanged, and secrets in private files."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=5))
-def test_what_is_written_is_read_again(document: dict[str, Any]) -> None:
-    """Whatever names, texts, tables and lists of them a config has."""
+def test_written_toml_is_read_back_unchanged(document: dict[str, Any]) -> None:
+    """Any names, strings, tables and lists of tables survive writing and reading."""
     assert tomllib.loads(to_toml(document)) == document
 
 
-def test_secrets_go_into_files_and_references_stay(tmp_path: Path) -> None:
-    """Those of a file that lies over ours too; what is read back is the same, also when it is written twice."""
+def test_secrets_go_to_files_and_references_stay(tmp_path: Path) -> None:
+    """Secrets of a merged file also go to files, and the settings are the same after reading, also if written twice."""
     over = {
         "keys": {"k2": "env:KEY_K2"},
         "providers": {
@@ -46,7 +46,9 @@ def test_secrets_go_into_files_and_references_stay(tmp_path: Path) -> None:
         },
     }
     document = merged(dev_config("redis://user:hunter2@127.0.0.1:6379/0"), over)
-    document["tokens"]["dev"] = document["tokens"]["dev"].rstrip()  # the end of a file's last line is no part of it
+    document["tokens"]["dev"] = document["tokens"][
+        "dev"
+    ].rstrip()  # the line end of a secret file is not part of the secret
     environ = {"KEY_K2": "Zm9yIHRlc3RzIG9ubHksIGFuZCAzMiBieXRlcyBsb24="}
     settings = load(document, environ, plain_secrets=True)
     path = tmp_path / "otp.toml"

@@ -1,4 +1,4 @@
-"""The desk of the sandbox: which scripts it takes, what it shows of them, and how it refuses the rest."""
+"""The control API of the sandbox: the scripts that it accepts and returns, and the requests that it rejects."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from tests.sandbox.sandbox_client import SandboxClient, sandbox_http_client
 
 
-async def test_a_gateway_may_stay_down(sandbox: SandboxClient) -> None:
-    """Until it is told otherwise; that is shown, and its port is refused meanwhile."""
+async def test_a_gateway_can_stay_down(sandbox: SandboxClient) -> None:
+    """With `always` down, the port refuses connections and `listening` is false, until the script changes."""
     shown = (await sandbox.script("hub", {"always": "down"})).json()
     assert (shown["listening"], shown["script"]["always"]) == (False, "down")
     async with sandbox_http_client() as client:
@@ -65,8 +65,8 @@ REFUSED: list[tuple[str, object, str]] = [
 ]
 
 
-async def test_a_script_is_read_strictly(sandbox: SandboxClient) -> None:
-    """A problem with the place of the mistake, and nothing changes, also what was right beside it."""
+async def test_an_invalid_script_is_rejected(sandbox: SandboxClient) -> None:
+    """The problem points at the invalid member, and nothing changes, not even by the valid members."""
     before = await sandbox.gateways()
     for name, script, pointer in REFUSED:
         beside = {"next": ["cut"], "always": "hang"} if isinstance(script, dict) else {}
@@ -94,10 +94,10 @@ async def test_a_script_is_read_strictly(sandbox: SandboxClient) -> None:
         ("GET", "/dev/gatewaysandmore", "", 404, "not_found"),
     ],
 )
-async def test_what_else_is_asked_is_refused(
+async def test_other_requests_are_rejected(
     sandbox: SandboxClient, *, method: str, path: str, media_type: str, status: int, code: str
 ) -> None:
-    """With a problem of the service's own kind; a page of another origin cannot send JSON."""
+    """The response is a problem as the service's API returns; a page of another origin cannot send JSON."""
     response = await sandbox.client.request(method, path, content=b"{}", headers={"Content-Type": media_type})
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert (status != 405) or response.headers["allow"].startswith("GET, HEAD, OPTIONS")
@@ -106,16 +106,16 @@ async def test_what_else_is_asked_is_refused(
 @pytest.mark.parametrize(
     ("path", "allow"), [("/dev/gateways", "GET, HEAD, OPTIONS"), ("/dev/gateways/keda", "GET, HEAD, OPTIONS, POST")]
 )
-async def test_options_and_head(sandbox: SandboxClient, path: str, allow: str) -> None:
-    """OPTIONS names the methods, and HEAD is GET without a body, as on the service's own paths."""
+async def test_options_and_head_work(sandbox: SandboxClient, path: str, allow: str) -> None:
+    """OPTIONS returns the methods in Allow, and HEAD is GET without a body, as on the paths of the API."""
     options = await sandbox.client.options(path)
     assert (options.status_code, options.headers["allow"]) == (204, allow)
     head = await sandbox.client.head(path)
     assert (head.status_code, head.content) == (200, b"")
 
 
-async def test_every_kind_of_step_can_be_scripted(sandbox: SandboxClient) -> None:
-    """What is left of a script is shown in the words that it came in."""
+async def test_every_step_can_be_scripted(sandbox: SandboxClient) -> None:
+    """The pending steps are returned as they were sent."""
     script = {
         "next": [None, "hang", "hang-unsent", "cut", "cut-unsent", "down", {"slow": 0.1}, {"down": 9},
                  {"say": 402, "message": "Insufficient balance"}, {"status": 502, "body": "x", "headers": {"A": "b"}}],

@@ -1,4 +1,4 @@
-"""`otp-service sandbox` as an integrator has it: a number for each gateway, failures and receipts as scripted."""
+"""`otp-service sandbox` end to end: a number for each gateway, scripted failures and scripted receipts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("phone", "gateway"), NUMBERS)
-async def test_a_number_leads_to_its_gateway(sandbox: SandboxClient, phone: str, gateway: str) -> None:
-    """The text arrives in that simulator and in no other, and its code verifies."""
+async def test_a_prefix_selects_its_gateway(sandbox: SandboxClient, phone: str, gateway: str) -> None:
+    """The message arrives at this gateway only, and its code verifies."""
     verification_id = await sandbox.request(phone)
-    [(provider, code)] = await sandbox.texts(phone)
+    [(provider, code)] = await sandbox.messages(phone)
 
     assert provider == gateway
     assert await sandbox.verify(verification_id, code) == 200
@@ -38,11 +38,11 @@ async def test_a_number_leads_to_its_gateway(sandbox: SandboxClient, phone: str,
     assert shown["taken"] >= 1
 
 
-async def test_messages_look_as_those_of_dev(sandbox: SandboxClient) -> None:
-    """Newest first, with the same members; the page is there too."""
+async def test_messages_have_the_format_of_dev(sandbox: SandboxClient) -> None:
+    """`/dev/messages` lists the newest first with the members of `dev`, and the try-it page is served."""
     for phone in ("+6281110100060", "+6281510100060"):
         await sandbox.request(phone)
-        await sandbox.texts(phone)
+        await sandbox.messages(phone)
     messages = (await sandbox.client.get("/dev/messages")).json()["messages"]
     page = await sandbox.client.get("/")
 
@@ -69,10 +69,10 @@ async def test_messages_look_as_those_of_dev(sandbox: SandboxClient) -> None:
 async def test_a_scripted_failure_fails_over(
     sandbox: SandboxClient, *, phone: str, first: str, step: object, error: str, second: str
 ) -> None:
-    """The next gateway of the route takes it; what may have been taken only after it was held."""
+    """The next gateway of the route gets the message; after an ambiguous failure, only after the hold."""
     assert (await sandbox.script(first, {"next": [step]})).json()["script"]["next"] == [step]
     verification_id = await sandbox.request(phone)
-    [(provider, code)] = await sandbox.texts(phone)
+    [(provider, code)] = await sandbox.messages(phone)
 
     assert provider == second
     tried = await sandbox.deliveries(verification_id)
@@ -81,20 +81,20 @@ async def test_a_scripted_failure_fails_over(
     assert (await sandbox.gateway(first, listening=True))["script"]["next"] == []
 
 
-async def test_a_text_that_hangs_comes_twice_with_one_code(sandbox: SandboxClient) -> None:
-    """It was taken and nobody knew: after the hold the other gateway sends the same code."""
+async def test_a_hanging_gateway_causes_a_second_message_with_the_same_code(sandbox: SandboxClient) -> None:
+    """The first gateway accepts and never responds; after the hold, the second one sends the same code."""
     phone = "+6281710100080"
     await sandbox.script("keda", {"next": ["hang"]})
     verification_id = await sandbox.request(phone)
-    texts = await sandbox.texts(phone, 2)
+    texts = await sandbox.messages(phone, 2)
 
     assert sorted(provider for provider, _ in texts) == ["aurora", "keda"]
     [code] = {code for _, code in texts}
     assert await sandbox.verify(verification_id, code) == 200
 
 
-async def test_receipts_are_told_as_scripted(sandbox: SandboxClient) -> None:
-    """Doubled, signed, as a form, to another address: the adapter believes them, and what was answered is shown."""
+async def test_receipts_are_sent_as_scripted(sandbox: SandboxClient) -> None:
+    """Twice, signed, as a form, to another URL: the adapter accepts them, and the API shows the responses to them."""
     before = (await sandbox.gateways())["aurora"]["script"]
     async with ReceiptListener() as receiver:
         told = {"say": "undelivered", "reason": 500, "times": 2, "url": receiver.url + "/hook"}
@@ -124,10 +124,10 @@ async def test_receipts_are_told_as_scripted(sandbox: SandboxClient) -> None:
         ("+6281510100094", "surabaya", {"say": "delivered"}, ("delivered", None)),
     ],
 )
-async def test_what_is_told_reaches_the_service(
+async def test_receipts_reach_the_service(
     sandbox: SandboxClient, *, phone: str, gateway: str, receipts: object, expected: tuple[str, str | None]
 ) -> None:
-    """A callback, events and a report are believed, whatever their order and number, and stand in the verification."""
+    """A callback, webhooks and a polled report set the delivery status, in any order and number."""
     before = (await sandbox.gateways())[gateway]["script"]["receipts"]
     assert (await sandbox.script(gateway, {"receipts": receipts})).status_code == 200
     verification_id = await sandbox.request(phone)

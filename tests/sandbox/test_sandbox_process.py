@@ -1,4 +1,4 @@
-"""`otp-service sandbox` as a process: what it prints and writes, which ports it takes, and what it leaves behind."""
+"""The process of `otp-service sandbox`: what it prints and writes, its ports, and that it cleans up."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.waits import wait_until
 PORTS = {"jakarta": 20003, "keda": 20004, "aurora": 20005, "hub": 20006, "surabaya": 20007}
 
 
-async def test_what_it_prints_tells_how_to_reach_everything(sandbox: SandboxClient) -> None:
-    """A line for each gateway: address, numbers and credentials; the key of the tenant above it."""
+async def test_it_prints_how_to_reach_everything(sandbox: SandboxClient) -> None:
+    """The tenant's API key, then a line for each gateway with its address, numbers and credentials."""
     shown = await sandbox.gateways()
     lines = sandbox.service.log.splitlines()
     assert any(line.startswith(sandbox.url) and API_KEY in line for line in lines)
@@ -35,8 +35,8 @@ async def test_what_it_prints_tells_how_to_reach_everything(sandbox: SandboxClie
         assert all(str(gateway.provider_table[key]) in line for key in gateway.credential_keys)
 
 
-async def test_the_config_that_it_writes_can_be_served(sandbox: SandboxClient) -> None:
-    """No secret stands in it, its files are for this user alone, and `serve` sends through the same gateways."""
+async def test_serve_accepts_the_written_config(sandbox: SandboxClient) -> None:
+    """It has no secrets, its secret files are private, and `serve` sends through the same gateways."""
     text = sandbox.written.read_text()
     config, folder = tomllib.loads(text), sandbox.written.with_name("otp.toml.secrets")
     checked = CliRunner().invoke(main, ["check-config", "--config", str(sandbox.written)])
@@ -55,7 +55,7 @@ async def test_the_config_that_it_writes_can_be_served(sandbox: SandboxClient) -
         async with sandbox_http_client(await served.ready()) as client:
             there = SandboxClient(served, client, sandbox.written)
             await there.request("+6281210100095")
-            assert (await sandbox.texts("+6281210100095"))[0][0] == "keda"
+            assert (await sandbox.messages("+6281210100095"))[0][0] == "keda"
             assert [(await client.get(path)).status_code for path in ("/dev/gateways", "/dev/messages", "/")] == [
                 404
             ] * 3
@@ -63,16 +63,16 @@ async def test_the_config_that_it_writes_can_be_served(sandbox: SandboxClient) -
         served.end()
 
 
-def store_of(written: Path) -> Path:
-    """Read where the store keeps its things out of a config that was written."""
+def store_folder(written: Path) -> Path:
+    """Return the folder of the embedded store, from a written config."""
     url = written.with_name("otp.toml.secrets").joinpath("redis.url").read_text().strip()
     folder = Path(url.removeprefix("unix://")).parent
     assert folder.is_dir()
     return folder
 
 
-async def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
-    """SIGTERM while a gateway hangs and a receipt waits: status 0, no process, no port, no folder, no complaint."""
+async def test_it_cleans_up_after_sigterm(tmp_path: Path) -> None:
+    """SIGTERM while a gateway hangs and a receipt is due: status 0, no process, port or folder left, no warning."""
     over = tmp_path / "over.toml"
     over.write_text(OVERLAY)
     written = tmp_path / "otp.toml"
@@ -84,11 +84,11 @@ async def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
             await sandbox.script("jakarta", {"next": ["hang"]})
             await sandbox.script("aurora", {"receipts": {"say": "delivered", "after": 600}})
             await sandbox.request("+6281310100055")
-            await sandbox.texts("+6281310100055")
+            await sandbox.messages("+6281310100055")
             await sandbox.request("+6281110100055")
-            await sandbox.texts("+6281110100055")
+            await sandbox.messages("+6281110100055")
         [server] = service.family()
-        folder = store_of(written)
+        folder = store_folder(written)
         assert is_running(server)
         service.send(signal.SIGTERM)
         assert await service.status() == 0
@@ -103,16 +103,16 @@ async def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
     assert '"level":"error"' not in service.log
 
 
-def test_its_ports_are_always_the_same() -> None:
-    """EIMS has its own; an integrator's config goes on working."""
+def test_the_ports_are_constant() -> None:
+    """EIMS has its documented port, and an integrator's config stays valid."""
     assert {name: gateway.port for name, gateway in sandbox_gateways()[0].by_name.items()} == PORTS
 
 
-def test_a_gateways_port_that_is_taken_is_an_error() -> None:
-    """A line that says which, and what to do; whoever else has it, nothing is started."""
+def test_a_gateway_port_in_use_is_an_error() -> None:
+    """One line names the port and what to do, and nothing is started."""
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):  # somebody else has it, which is as good
+        with contextlib.suppress(OSError):  # another process has it, which is the same for this test
             held.bind(("127.0.0.1", PORTS["jakarta"]))
             held.listen()
         result = CliRunner().invoke(main, ["sandbox"])
@@ -121,8 +121,8 @@ def test_a_gateways_port_that_is_taken_is_an_error() -> None:
     assert (result.exit_code, result.stderr) == (2, expected)
 
 
-def test_the_services_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line and status 2, as for a mistake in a config."""
+def test_a_service_port_in_use_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line and exit status 2, as for an invalid config."""
     port = free_port()
     with socket.create_server(("127.0.0.1", port)), pytest.raises(SystemExit) as ended:
         bind_listener("127.0.0.1", port)
@@ -130,8 +130,8 @@ def test_the_services_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == f"127.0.0.1:{port}: Address already in use. Choose another port with --port.\n"
 
 
-def test_its_help_has_the_format_of_scripts() -> None:
-    """Word for word, so that nobody has to look elsewhere."""
+def test_its_help_describes_scripts() -> None:
+    """The help contains the whole description of scripts."""
     shown = CliRunner().invoke(main, ["sandbox", "--help"]).stdout
     for words in ('"hang-unsent"', '{"say": -10}', '{"status": 503}', '{"say": "delivered", "after": 1.0, "times": 2}'):
         assert words in shown

@@ -1,4 +1,4 @@
-"""A simulated gateway that goes down and comes back: its port is left, and taken again."""
+"""Outages of a simulated gateway: it closes its port and reopens it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.waits import wait_until
 BUSY = Respond(SimulatorResponse(b"", 503))
 
 
-async def asked(gateway: ReceiptListener, path: str = "/") -> int | str:
-    """Ask once, as a client does that nobody helps: the status, or what was wrong."""
+async def request_once(gateway: ReceiptListener, path: str = "/") -> int | str:
+    """Send one request without retries; return the HTTP status, or the name of the error."""
     async with httpx.AsyncClient(trust_env=False, timeout=0.3, verify=NO_TLS) as client:
         try:
             return (await client.get(gateway.url + path)).status_code
@@ -25,49 +25,49 @@ async def asked(gateway: ReceiptListener, path: str = "/") -> int | str:
             return type(problem).__name__
 
 
-async def test_an_outage_begins_and_ends_in_its_turn() -> None:
-    """Served, refused a connection for its seconds, then the script goes on where it was."""
+async def test_an_outage_has_its_place_in_the_script() -> None:
+    """A request is served, connections are refused for the outage, then the script continues."""
     async with ReceiptListener() as gateway:
         gateway.script(BUSY, Down(0.2), BUSY, None)
-        assert await asked(gateway) == 503
+        assert await request_once(gateway) == 503
         assert not gateway.listening
-        assert [await asked(gateway) for _ in range(3)] == ["ConnectError"] * 3
+        assert [await request_once(gateway) for _ in range(3)] == ["ConnectError"] * 3
         await wait_until(lambda: gateway.listening)
-        assert [await asked(gateway) for _ in range(3)] == [503, 200, 200]
+        assert [await request_once(gateway) for _ in range(3)] == [503, 200, 200]
     assert len(gateway.requests) == 4
 
 
-async def test_an_outage_that_lasts_ends_when_it_is_told() -> None:
-    """`always` down takes connections only for what the script still has."""
+async def test_a_permanent_outage_ends_when_the_script_changes() -> None:
+    """With `always` down, connections are accepted only while there are pending steps."""
     async with ReceiptListener() as gateway:
         gateway.always = Down()
-        assert await asked(gateway) == "ConnectError"
+        assert await request_once(gateway) == "ConnectError"
         gateway.script(None)
         await wait_until(lambda: gateway.listening)
-        assert await asked(gateway) == 200
-        assert await asked(gateway) == "ConnectError"
+        assert await request_once(gateway) == 200
+        assert await request_once(gateway) == "ConnectError"
         gateway.always = None
         await wait_until(lambda: gateway.listening)
-        assert await asked(gateway) == 200
+        assert await request_once(gateway) == 200
 
 
 async def test_two_outages_follow_each_other() -> None:
-    """And a script that is made anew ends one that is under way."""
+    """Two outages in a row are two closed periods; replacing the script ends the current one."""
     async with ReceiptListener() as gateway:
         gateway.script(Down(0.05), Down(0.05), BUSY)
-        assert await asked(gateway) == "ConnectError"
+        assert await request_once(gateway) == "ConnectError"
         await wait_until(lambda: gateway.pending_steps == (BUSY,))
         await wait_until(lambda: gateway.listening)
-        assert await asked(gateway) == 503
+        assert await request_once(gateway) == 503
         gateway.script(Down(60), BUSY)
-        assert await asked(gateway) == "ConnectError"
+        assert await request_once(gateway) == "ConnectError"
         gateway.script(BUSY, replace_pending=True)
         await wait_until(lambda: gateway.listening)
-        assert [await asked(gateway) for _ in range(2)] == [503, 200]
+        assert [await request_once(gateway) for _ in range(2)] == [503, 200]
 
 
-async def test_a_port_that_somebody_has_taken_is_waited_for() -> None:
-    """The gateway stays down, and comes back when its port is free."""
+async def test_a_port_in_use_is_retried() -> None:
+    """The gateway stays down while another process has its port, and reopens it afterwards."""
     async with ReceiptListener() as gateway:
         gateway.always = Down()
         await asyncio.sleep(0)
@@ -77,12 +77,12 @@ async def test_a_port_that_somebody_has_taken_is_waited_for() -> None:
             await asyncio.sleep(0.05)
             assert not gateway.listening
         await wait_until(lambda: gateway.listening)
-        assert await asked(gateway) == 200
+        assert await request_once(gateway) == 200
 
 
 @pytest.mark.parametrize("step", [Down(60), None])
-async def test_closing_in_the_middle_leaves_nothing_behind(step: Down | None) -> None:
-    """During an outage, and while it is coming back: no task, no timer, and the port is free."""
+async def test_close_during_an_outage_cleans_up(step: Down | None) -> None:
+    """During an outage, and while the port is reopened: no task or timer is left, and the port is free."""
     before = asyncio.all_tasks()
     gateway = ReceiptListener()
     async with gateway:
@@ -95,25 +95,25 @@ async def test_closing_in_the_middle_leaves_nothing_behind(step: Down | None) ->
 
 
 async def test_a_bound_port_is_known_before_it_listens() -> None:
-    """Who connects early waits; one that never listens lets go of it; a taken one is an error."""
+    """An early connection waits, `close` releases a port that never listened, and a port in use is an error."""
     gateway, other = ReceiptListener(), ReceiptListener()
     gateway.bind()
     with pytest.raises(OSError, match="in use"):
         other.bind(int(gateway.url.rpartition(":")[2]))
-    early = asyncio.create_task(asked(gateway))
+    early = asyncio.create_task(request_once(gateway))
     await asyncio.sleep(0.02)
     async with gateway:
         assert await early == 200
     other.bind()
     await other.close()
-    assert await asked(other) == "ConnectError"
+    assert await request_once(other) == "ConnectError"
 
 
-async def test_a_script_may_be_for_some_requests_only() -> None:
-    """Logins and reports do not use up what was meant for sends."""
+async def test_a_script_can_apply_to_some_paths_only() -> None:
+    """Requests to other paths, such as logins and reports, use no step of the script."""
     async with ReceiptListener() as gateway:
         gateway.scripted_paths = frozenset({"/send"})
         gateway.script(BUSY, Hang())
-        assert [await asked(gateway, path) for path in ("/login", "/send?a", "/report", "/login", "/send")] == [
+        assert [await request_once(gateway, path) for path in ("/login", "/send?a", "/report", "/login", "/send")] == [
             200, 503, 200, 200, "ReadTimeout"
         ]  # fmt: skip

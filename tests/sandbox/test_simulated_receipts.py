@@ -1,4 +1,4 @@
-"""What simulated gateways tell of their messages: by themselves, as scripted, and as their documents write it."""
+"""Receipts of the simulated gateways: sent as scripted, in the documented format."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ SMS_ID = "1712123456000_19999_0_29999_qrwnpq"
 NOT_READ = Respond(SimulatorResponse(b"", 500))
 
 
-async def test_kedasms_posts_the_callback_of_its_document() -> None:
-    """To the address that the message came with, under a `msgid` of its own, with these members and no other."""
+async def test_kedasms_sends_the_documented_callback() -> None:
+    """The callback goes to the URL of the send request, with a new `msgid` and exactly the documented members."""
     simulator = KedasmsSimulator(clock=lambda: NOW)
     simulator.receipts = [ScriptedReceipt()]
     async with ReceiptListener() as receiver, kedasms_provider(simulator, clock=lambda: NOW) as provider:
@@ -67,20 +67,20 @@ async def test_kedasms_posts_the_callback_of_its_document() -> None:
         (ScriptedReceipt("undelivered", reason="REJECTED"), "REJECTED"),
     ],
 )
-async def test_kedasms_says_a_keyword(told: ScriptedReceipt, keyword: str) -> None:
-    """The callback and the status by `msgid` agree, and only what was delivered has the time of it."""
+async def test_kedasms_sends_status_keywords(told: ScriptedReceipt, keyword: str) -> None:
+    """The callback and the status by `msgid` agree, and only a delivered message has `delivered_time`."""
     simulator = KedasmsSimulator()
     async with ReceiptListener() as receiver, kedasms_provider(simulator) as provider:
         await send_accepted(provider, outbound(receipt_url=receiver.url))
         message = simulator.messages[0]
         assert await simulator.send_receipt(message, told) == [200]
         await provider.fetch_report(message.msgid)
-        asked = json.loads(simulator.answer(simulator.requests[-1]).body)["data"]
+        status = json.loads(simulator.answer(simulator.requests[-1]).body)["data"]
 
     body = json.loads(receiver.bodies[0])
-    assert (body["status"], asked["status"]) == (keyword, keyword)
-    assert "delivered_time" not in body | asked
-    assert asked["message"] == "kode 123456"
+    assert (body["status"], status["status"]) == (keyword, keyword)
+    assert "delivered_time" not in body | status
+    assert status["message"] == "kode 123456"
 
 
 EVENTS: list[tuple[Form, ReceiptStatus, int | None, str, int]] = [
@@ -98,10 +98,10 @@ STATUSES = {"sent": None, "delivered": DeliveryStatus.DELIVERED, "undelivered": 
 
 
 @pytest.mark.parametrize(("form", "say", "reason", "event", "number"), EVENTS)
-async def test_sendcloud_posts_an_event(
+async def test_sendcloud_sends_an_event(
     form: Form, say: ReceiptStatus, reason: int | None, event: str, number: int
 ) -> None:
-    """As either page writes it, signed, with our arguments echoed: the adapter believes and understands it."""
+    """The adapter accepts the event in the format of both pages: signed, with our `customArgs`."""
     simulator = SendcloudSimulator(app_key=APP_KEY, form=form, clock=lambda: NOW)
     simulator.receipts = [ScriptedReceipt(say, reason=reason)]
     async with ReceiptListener() as receiver, sendcloud_provider(simulator) as provider:
@@ -123,8 +123,8 @@ async def test_sendcloud_posts_an_event(
     assert receipt == expected
 
 
-async def test_sendcloud_calls_until_it_hears_200() -> None:
-    """Other answers, a cut and a silence of more than its time are tried again, with the same bytes."""
+async def test_sendcloud_retries_until_200() -> None:
+    """Another status, a closed connection and a timeout are retried with the same bytes."""
     simulator = SendcloudSimulator(app_key=APP_KEY, retry_factor=1e-6)
     simulator.answer_seconds = 0.1
     async with ReceiptListener() as receiver, sendcloud_provider(simulator) as provider:
@@ -138,7 +138,7 @@ async def test_sendcloud_calls_until_it_hears_200() -> None:
 
 
 async def test_sendcloud_gives_up_after_seven_retries() -> None:
-    """The documented schedule, scaled: eight calls, and no more."""
+    """The scaled documented schedule makes eight requests, and no more."""
     assert RETRIES_AFTER_SECONDS == (180, 600, 1800, 3600, 21600, 43200, 86400)
     simulator = SendcloudSimulator(app_key=APP_KEY, retry_factor=1e-6)
     async with ReceiptListener() as receiver, sendcloud_provider(simulator) as provider:
@@ -153,28 +153,28 @@ async def test_sendcloud_gives_up_after_seven_retries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "expected"),
     [(LATE_AND_REPEATED, ["SENT", "DELIVERED", "DELIVERED"]), (OUT_OF_ORDER, ["DELIVERED", "SENT"])],
 )
-async def test_a_script_is_told_in_its_order(script: Sequence[ScriptedReceipt], said: list[str]) -> None:
-    """Late, doubled and out of order; a script that is changed is for later messages."""
+async def test_receipts_follow_the_order_of_the_script(script: Sequence[ScriptedReceipt], expected: list[str]) -> None:
+    """Receipts are sent late, twice and out of order; a changed script applies to later messages only."""
     simulator = KedasmsSimulator()
     simulator.receipts = script
     async with ReceiptListener() as receiver, kedasms_provider(simulator) as provider:
         await send_accepted(provider, outbound(receipt_url=receiver.url))
         simulator.receipts = ()
         await send_accepted(provider, outbound("v2", receiver.url))
-        await wait_until(lambda: len(receiver.requests) >= len(said))
+        await wait_until(lambda: len(receiver.requests) >= len(expected))
         await asyncio.sleep(0.02)
         first = simulator.messages[0].msgid
 
     told = [json.loads(body) for body in receiver.bodies]
-    assert [one["status"] for one in told] == said
+    assert [one["status"] for one in told] == expected
     assert {one["msgid"] for one in told} == {first}
 
 
-async def test_a_script_may_name_another_address() -> None:
-    """A message without one of its own is told of there; without any, it is only remembered."""
+async def test_a_script_can_set_another_url() -> None:
+    """A receipt goes to the script's URL; without any URL, only the status by `msgid` changes."""
     simulator = KedasmsSimulator()
     async with ReceiptListener() as receiver, kedasms_provider(simulator) as provider:
         await send_accepted(provider, outbound())
@@ -189,8 +189,8 @@ async def test_a_script_may_name_another_address() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/nobody", "nothing", "http://[", "http://127.0.0.1:99999/"])
-async def test_a_call_that_nobody_answers_is_kept_with_status_0(url: str) -> None:
-    """And is not tried again where no document says so."""
+async def test_a_request_without_response_has_status_0(url: str) -> None:
+    """It is recorded with status 0, and not retried if no document mentions retries."""
     simulator = KedasmsSimulator()
     async with kedasms_provider(simulator) as provider:
         await send_accepted(provider, outbound())
@@ -198,8 +198,8 @@ async def test_a_call_that_nobody_answers_is_kept_with_status_0(url: str) -> Non
     assert [(one.url, one.status) for one in simulator.sent_receipts] == [(url, 0)]
 
 
-async def test_a_simulator_that_closes_leaves_nothing_behind() -> None:
-    """What waits for its time, for an answer or for its next try ends: no task is left, and nothing is told later."""
+async def test_close_cancels_all_receipts() -> None:
+    """Receipts that wait for their delay, a response or a retry are cancelled, and no task is left."""
     before = asyncio.all_tasks()
     async with ReceiptListener() as receiver:
         receiver.script(Hang(), NOT_READ)

@@ -1,4 +1,4 @@
-"""What the gateways' own documents show, sent to the simulators as it stands there; and the fact sheet's vectors."""
+"""The examples in the gateways' documents, sent unchanged to the simulators, and published test vectors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,34 +22,34 @@ PHP = "application/json"
 TEXT = "Your verification code is 123456"
 
 
-def asked(
+def send_request(
     gateway: Simulator, method: str, target: str, body: bytes = b"", /, **headers: str
 ) -> tuple[int, Any, Mapping[str, str]]:
-    """Ask a simulator: status, what stands in the body, headers."""
+    """Send a request to a simulator; return the status, the parsed body and the headers."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     reply = gateway.answer(Request(method, target, named, body))
     return reply.status, json.loads(reply.body) if reply.body[:1] in b'{"' else reply.body, reply.headers
 
 
-def test_eims_shows_a_balance_a_send_and_a_report() -> None:
-    """The three answers of the document, member for member; its PHP sample says no charset, its Java sample nothing."""
+def test_eims_returns_the_documented_responses() -> None:
+    """Balance, send and report have exactly the documented members, also without charset (PHP) or type (Java)."""
     gateway = EimsSimulator("eims", "***")
     who = "account=eims&password=%2A%2A%2A"
     content = "content=test%20sms"
     numbers = "numbers=6285710100055,6281908080709"
 
-    assert asked(gateway, "GET", f"/getbalance?{who}")[1] == {
+    assert send_request(gateway, "GET", f"/getbalance?{who}")[1] == {
         "status": 0, "balance": "499740.000000", "gift": "0.000000"
     }  # fmt: skip
-    assert asked(gateway, "GET", f"/sendsms?{who}&numbers=6281210100055&{content}", content_type=PHP)[1] == {
+    assert send_request(gateway, "GET", f"/sendsms?{who}&numbers=6281210100055&{content}", content_type=PHP)[1] == {
         "status": 0, "array": [[6281210100055, 1620443]], "success": 1, "fail": 0
     }  # fmt: skip
-    two = asked(gateway, "GET", f"/sendsms?{who}&{numbers}&{content}")[1]
+    two = send_request(gateway, "GET", f"/sendsms?{who}&{numbers}&{content}")[1]
     assert (two["array"], two["success"]) == ([[6285710100055, 1620444], [6281908080709, 1620445]], 2)
     at = datetime(2018, 6, 19, 2, 15, 17, tzinfo=UTC)
     gateway.messages[0] = EimsMessage(1620443, "6281210100055", "test sms", at)
     gateway.states[1620443] = EimsState(0)
-    assert asked(gateway, "GET", f"/getreport?{who}&ids=1620443")[1] == {
+    assert send_request(gateway, "GET", f"/getreport?{who}&ids=1620443")[1] == {
         "status": 0, "array": [[1620443, 6281210100055, 20180619101517, 0]],
         "success": 1, "fail": 0, "unsent": 0, "sending": 0, "nofound": 0,
     }  # fmt: skip
@@ -58,34 +59,34 @@ def test_eims_shows_a_balance_a_send_and_a_report() -> None:
     ("sign", "status"),
     [("6ac4928d8d0c3c5ba75981b539c52152", 0), ("6AC4928D8D0C3C5BA75981B539C52152", -1), ("", -1), ("0" * 32, -1)],
 )
-def test_eims_takes_the_published_signature(sign: str, status: int) -> None:
-    """The vector of the signed interface at its own time; half an hour later it has expired."""
+def test_eims_accepts_the_published_signature(sign: str, status: int) -> None:
+    """The published signature is valid at its time, and has expired half an hour later."""
     at = datetime(2018, 12, 31, 16, tzinfo=UTC).timestamp()
     query = f"account=test&sign={sign}&datetime=20190101120000"
     noon = at + 12 * 3600
-    answers = [
-        asked(EimsSimulator("test", "123456", clock=lambda now=now: now), "GET", f"/getbalanceV2?{query}")[1]["status"]  # type: ignore[misc]
-        for now in (noon, noon + 1800, noon + 1801, noon - 1801)
-    ]
-    assert answers == [status, status, *[status or -16] * 2]
+    statuses = []
+    for now in (noon, noon + 1800, noon + 1801, noon - 1801):
+        simulator = EimsSimulator("test", "123456", clock=partial(float, now))
+        statuses.append(send_request(simulator, "GET", f"/getbalanceV2?{query}")[1]["status"])
+    assert statuses == [status, status, *[status or -16] * 2]
 
 
-def test_kedasms_takes_the_envelope_of_its_samples() -> None:
-    """Each sample's payload under the timestamp as eight bytes, big end first; and the answer of the document."""
+def test_kedasms_accepts_the_envelopes_of_its_samples() -> None:
+    """The payload of each sample, with the timestamp as eight big-endian bytes, gets the documented response."""
     now = 1_712_123_456
     associated = now.to_bytes(8, "big")
     assert associated.hex() == "00000000660cee40"
-    assert associated == (now >> 32).to_bytes(4, "big") + (now & 0xFFFFFFFF).to_bytes(4, "big")  # as PHP packs it
+    assert associated == (now >> 32).to_bytes(4, "big") + (now & 0xFFFFFFFF).to_bytes(4, "big")  # as PHP's pack() does
     payload = {
         "countryCode": "CN", "phoneNumbers": ["13800138000"], "content": "您的验证码为 123456", "senderId": "KedaSMS",
         "trackClick": True, "callbackUrl": "https://example.com/webhook/sms",
     }  # fmt: skip
     gateway = KedasmsSimulator("your-api-key", bytes(32), clock=lambda: now, reuses_iv=True)
-    for ascii_only in (True, False):  # Python escapes, PHP does not
+    for ascii_only in (True, False):  # the Python sample escapes, the PHP sample does not
         sealed = AESGCM(bytes(32)).encrypt(bytes(12), json.dumps(payload, ensure_ascii=ascii_only).encode(), associated)
         body = {"apiKey": "your-api-key", "timestamp": now, "iv": base64.b64encode(bytes(12)).decode(),
                 "cipherText": base64.b64encode(sealed).decode()}  # fmt: skip
-        status, answer, headers = asked(
+        status, answer, headers = send_request(
             gateway, "POST", "/api/sms/send", json.dumps(body).encode(), content_type="application/json"
         )
         assert (status, headers["Date"]) == (200, "Wed, 03 Apr 2024 05:50:56 GMT")
@@ -95,15 +96,15 @@ def test_kedasms_takes_the_envelope_of_its_samples() -> None:
     assert [(one.to, one.text) for one in gateway.messages] == [("+8613800138000", "您的验证码为 123456")] * 2
 
 
-def test_kedasms_holds_the_caps_of_a_day() -> None:
-    """The document's request, and a day later the cap is free again; a batch is charged by its numbers."""
+def test_kedasms_enforces_daily_caps() -> None:
+    """The documented request sets a cap, which a batch uses by its numbers, and which is reset the next day."""
     clock = [1_712_123_456.0]
     gateway = KedasmsSimulator("k", bytes(32), clock=lambda: clock[0], reuses_iv=True)
     limits = {"apiKey": "k", "dailySmsCap": 2, "dailySpendCap": 200, "alertThreshold": 0.8, "blockOnLimit": True}
 
     def put(body: dict[str, Any]) -> int:
         target = "/api/external/accounts/limits"
-        return asked(gateway, "PUT", target, json.dumps(body).encode(), content_type="application/json")[0]
+        return send_request(gateway, "PUT", target, json.dumps(body).encode(), content_type="application/json")[0]
 
     def send(*numbers: str) -> tuple[int, Any]:
         now = int(clock[0])
@@ -112,7 +113,7 @@ def test_kedasms_holds_the_caps_of_a_day() -> None:
         body = {"apiKey": "k", "timestamp": now, "iv": base64.b64encode(bytes(12)).decode(),
                 "cipherText": base64.b64encode(sealed).decode()}  # fmt: skip
         headers = {"content_type": "application/json"}
-        return asked(gateway, "POST", "/api/sms/send", json.dumps(body).encode(), **headers)[:2]
+        return send_request(gateway, "POST", "/api/sms/send", json.dumps(body).encode(), **headers)[:2]
 
     assert [put(limits), put(limits | {"apiKey": "?"}), put(limits | {"alertThreshold": 2})] == [200, 401, 400]
     assert send("81210100055", "81210100056", "81210100057")[0] == 403
@@ -124,8 +125,8 @@ def test_kedasms_holds_the_caps_of_a_day() -> None:
     assert send("81210100055")[0] == 200
 
 
-def test_the_hub_takes_what_its_samples_send() -> None:
-    """The PHP sample: a login by form, the quotes trimmed off the token, no scheme, and a date that is not needed."""
+def test_the_hub_accepts_its_samples() -> None:
+    """The PHP sample logs in with a form, and sends the token without quotes and scheme, and an unneeded date."""
     gateway = SmshubSimulator("123", "123", program_id="d2b67be0-79a2-49dd-9476-7c793fdc3297")
     form = {"content_type": "application/x-www-form-urlencoded"}
     login = gateway.answer(
@@ -137,20 +138,20 @@ def test_the_hub_takes_what_its_samples_send() -> None:
         "Message": "This is a text from demo.", "DateSent": "2018-10-26 11:28:38",
     }  # fmt: skip
     headers = {"content_type": "application/json", "authorization": login.body.decode().strip('"')}
-    assert asked(gateway, "POST", "/TextMessages", json.dumps(text).encode(), **headers)[0] == 200
+    assert send_request(gateway, "POST", "/TextMessages", json.dumps(text).encode(), **headers)[0] == 200
     assert [(one.to, one.text) for one in gateway.messages] == [("19705551234", "This is a text from demo.")]
 
 
-def test_aurora_takes_the_samples_of_its_page() -> None:
-    """By GET and by POST, once the plus and the space are encoded as a form wants them."""
+def test_aurora_accepts_its_samples() -> None:
+    """The samples work with GET and POST, once plus and space are percent-encoded."""
     gateway = SendcloudSimulator("mycompany_sms", "xyz789uvw123")
     who = "smsUser=mycompany_sms&smsKey=xyz789uvw123&to=%2B12345678901"
     form = {"content_type": "application/x-www-form-urlencoded"}
     answers = [
-        asked(gateway, "GET", f"/smsapi/send?{who}&message=Hello"),
-        asked(gateway, "POST", "/smsapi/send", f"{who}&message=Hello+World".encode(), **form),
-        asked(gateway, "GET", f"/smsapi/send?{who}&message=Hello".replace("xyz", "old")),
-        asked(gateway, "GET", f"/smsapi/send?{who}{'%2C12345678901' * 2000}&message=Hello"),
+        send_request(gateway, "GET", f"/smsapi/send?{who}&message=Hello"),
+        send_request(gateway, "POST", "/smsapi/send", f"{who}&message=Hello+World".encode(), **form),
+        send_request(gateway, "GET", f"/smsapi/send?{who}&message=Hello".replace("xyz", "old")),
+        send_request(gateway, "GET", f"/smsapi/send?{who}{'%2C12345678901' * 2000}&message=Hello"),
     ]
     assert [status for status, *_ in answers] == [200, 200, 401, 400]
     assert answers[3][1] == b"Send at most 2000 numbers."
