@@ -55,13 +55,17 @@ class OutboxWriter:
         """Try each write only once from now on; another replica resumes what could not be recorded."""
         self._stopping = True
 
-    async def begin(self, state: DeliveryState, provider: Provider) -> CallStarted | None:
-        """Record that a call begins, right before it. None: the message must not be sent by this replica now."""
+    async def begin(self, state: DeliveryState, name: str) -> CallStarted | None:
+        """Record that a call to the provider `name` begins, right before it.
+
+        None: the message must not be sent by this replica now.
+        """
+        provider = self._providers[name]  # its own name may differ: one inbox can serve under several names
         return await self._retry_until_stored(
             lambda: self._outbox.begin(
                 state.message.id,
                 state.lease,
-                provider.name,
+                name,
                 lease_ms(provider),
                 idempotent_send=provider.idempotent_send,
             )
