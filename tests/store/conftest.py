@@ -1,4 +1,4 @@
-"""A store on the run's server, in a database of its own, with a clock that stands still until a test moves it."""
+"""Fixtures: stores on the test run's Redis server, in a database of their own, with a clock that tests move."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.store.replica_store import STILL_CLOCK, ReplicaFactory, Store
 
 @pytest.fixture
 def _still_clock() -> Iterator[None]:
-    """Let the scripts' clock stand still."""
+    """Stop the clock of all scripts."""
     with override_clock(STILL_CLOCK):
         yield
 
 
 @pytest.fixture
 async def make_replicas(server: EmbeddedServer) -> AsyncIterator[ReplicaFactory]:
-    """Make stores on one server, each with connections of its own."""
+    """Return a factory of stores on one server, each with its own connections."""
     async with contextlib.AsyncExitStack() as stack:
 
         def make(count: int) -> list[Store]:
@@ -35,7 +35,7 @@ async def make_replicas(server: EmbeddedServer) -> AsyncIterator[ReplicaFactory]
 
 @pytest.fixture
 async def store(_still_clock: None, make_replicas: ReplicaFactory) -> Store:
-    """One empty store whose clock stands still."""
+    """Return an empty store with a stopped clock."""
     [store] = make_replicas(1)
     await store.stop_clock()
     return store

@@ -1,4 +1,4 @@
-"""A way to the server that can lose replies: what went through is counted, what came back may be swallowed."""
+"""A proxy in front of Redis that counts what goes through and can lose replies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class LossyProxy:
-    """Pass bytes on between a unix socket of ours and the server's."""
+    """Forwards bytes between its own unix socket and the server's."""
 
     def __init__(self, path: Path, target: str) -> None:
         self.url = f"unix://{path}?db=3"
@@ -21,7 +21,7 @@ class LossyProxy:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[LossyProxy]:
-        """Serve until the end of the context."""
+        """Serve within the block."""
         server = await asyncio.start_unix_server(self._serve, self._path)
         try:
             yield self

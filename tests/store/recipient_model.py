@@ -1,4 +1,4 @@
-"""A naive model of a recipient's budgets and verifications: no packing, no trimming, nothing clever."""
+"""A simple model of a recipient's limits and verifications, without packing or trimming."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Chain = tuple[str, str]
 
 
 def fits(events: Iterable[int], windows: Sequence[Window], at: int) -> bool:
-    """Say whether one more event at that moment keeps every window: the definition, word by word."""
+    """Return whether one more event at `at` keeps every window: the definition, computed directly."""
     events = list(events)
     return all(sum(at - window.seconds * 1000 < e <= at for e in events) < window.count for window in windows)
 
 
 def wait_for_next(events: Sequence[int], windows: Sequence[Window], now: int) -> int:
-    """Say how long until one more event fits: at some event's leaving of some window."""
+    """Return the ms until one more event fits: when some event leaves some window."""
     leavings = (event + window.seconds * 1000 for event in events for window in windows)
     return min(at - now for at in {now, *leavings} if at >= now and fits(events, windows, at))
 
 
 @dataclass(eq=False)
 class ModelVerification:
-    """One verification, as the model sees it."""
+    """One verification of the model."""
 
     tenant: str
     chain: Chain
@@ -45,7 +45,7 @@ class ModelVerification:
     ended: int = 0
 
     def status_at(self, now: int) -> VerificationStatus | None:
-        """Say the state; None once it is forgotten."""
+        """Return the status; None after its readable time."""
         status = self.status
         if status is VerificationStatus.PENDING and now >= self.expires:
             status = VerificationStatus.EXPIRED
@@ -53,13 +53,13 @@ class ModelVerification:
         return None if now >= ended + READABLE_AFTER_END_MS else status
 
     def end(self, status: VerificationStatus, now: int) -> None:
-        """End it."""
+        """End it with a status."""
         self.status, self.ended = status, now
 
 
 @dataclass(eq=False)
 class ModelSend:
-    """A send that was reserved; `running` until it is started or released. The rest is what its release restores."""
+    """One reserved send; `running` until it is started or released. The rest is what a release restores."""
 
     chain: Chain
     at: int
@@ -70,7 +70,7 @@ class ModelSend:
 
 @dataclass
 class FailureCount:
-    """One tenant's wrong codes since its last success: how many, the verifications exhausted, and the wait's end."""
+    """One tenant's wrong codes since its last success, the exhausted verifications, and the end of the wait."""
 
     failures: int = 0
     exhausted: int = 0
@@ -79,7 +79,7 @@ class FailureCount:
 
 @dataclass
 class RecipientModel:
-    """One recipient: what it may do, and what every verb must answer."""
+    """One recipient: what it may do, and what every method of the store must return."""
 
     policy: SendPolicy
     max_attempts: int
@@ -93,7 +93,7 @@ class RecipientModel:
     proofs: list[ModelVerification] = field(default_factory=list)
 
     def send_wait(self, chain: Chain) -> tuple[int, Reason, str | None]:
-        """Say what keeps the chain's next send waiting longest."""
+        """Return the limit that makes the next send of the chain wait longest."""
         policy, waits = self.policy, [(wait_for_next(self.sends, self.policy.recipient, self.now), 2, "recipient")]
         if self.ends.get(chain, 0) > self.now and len(self.chains[chain]) >= policy.max_sends:
             waits.append((self.ends[chain] - self.now, 1, "max_sends"))
@@ -103,19 +103,19 @@ class RecipientModel:
         return (wait, Reason.RESEND_TOO_SOON, None) if name == "cooldown" else (wait, Reason.RATE_LIMITED, name)
 
     def row(self, tenant: str) -> FailureCount:
-        """Give the tenant's wrong codes in a row."""
+        """Return the tenant's count of wrong codes in a row."""
         return self.rows.setdefault(tenant, FailureCount())
 
     def disabled(self, tenant: str) -> bool:
-        """Say whether only an operator can unlock the recipient."""
+        """Return whether only an operator can unlock the recipient."""
         return self.row(tenant).failures >= self.policy.lockout.max_failures
 
     def locked(self, tenant: str) -> int:
-        """Say how long failures lock the recipient for a tenant."""
+        """Return for how many ms wrong codes lock the recipient at a tenant."""
         return wait_for_next(self.failures.get(tenant, []), self.policy.recipient_failures, self.now)
 
     def denied(self, chain: Chain) -> Denied | None:
-        """Say why a send is not admitted now."""
+        """Return why a send is not admitted now; None: it is."""
         wait, reason, limit = self.send_wait(chain)
         if self.disabled(chain[0]):
             return Denied(Reason.RECIPIENT_LOCKED, DISABLED_RETRY_MS, disabled=True)
@@ -127,7 +127,7 @@ class RecipientModel:
         return Denied(reason, wait, limit) if wait > 0 else None
 
     def request(self, chain: Chain) -> Denied | ModelSend:
-        """Ask for a send: denied, or reserved."""
+        """Ask for a send: denied or reserved."""
         if denied := self.denied(chain):
             return denied
         if self.ends.get(chain, 0) <= self.now:
@@ -139,7 +139,7 @@ class RecipientModel:
         return send
 
     def start(self, send: ModelSend) -> None:
-        """Start what was reserved; the one before it is superseded."""
+        """Start a reserved send; the older verification is superseded."""
         chain, send.running = send.chain, False
         for proof in self.proofs:
             if proof.chain == chain and proof.status_at(self.now) is VerificationStatus.PENDING:
@@ -149,17 +149,17 @@ class RecipientModel:
         self.proofs.append(ModelVerification(chain[0], chain, expires, self.max_attempts))
 
     def release(self, send: ModelSend) -> None:
-        """Give a send back: its cooldown too, if no later one was reserved."""
+        """Release a send, with its cooldown if no later send was reserved."""
         chain = send.chain
         self.sends.remove(send.at)
         self.chains[chain].remove(send)
         if self.lasts[chain] == send.at:
             self.lasts[chain], self.ends[chain] = send.last_before, send.ends_before
 
-    def spend(
+    def reserve_attempt(
         self, proof: ModelVerification, tenant: str
     ) -> NotFound | RecipientLocked | AttemptsExhausted | AlreadyEnded | int:
-        """Pay for a guess: why not, or the attempts that are left."""
+        """Take one attempt: return the attempts left, or why there is none."""
         status = proof.status_at(self.now)
         if status is None or proof.tenant != tenant:
             return NotFound()
@@ -178,7 +178,7 @@ class RecipientModel:
         return proof.attempts
 
     def count(self, tenant: str, *, exhausted: bool) -> None:
-        """Count a wrong code, in the windows and in the row; an exhausted verification doubles the wait."""
+        """Count a wrong code in the windows and in the row; an exhausted verification doubles the wait."""
         self.failures.setdefault(tenant, []).append(self.now)
         row, lockout = self.row(tenant), self.policy.lockout
         row.failures += 1
@@ -190,7 +190,7 @@ class RecipientModel:
             row.ends = max(row.ends, self.now + min(wait, lockout.longest_seconds) * 1000)
 
     def consume(self, proof: ModelVerification) -> None:
-        """Make the success of a guess that was just paid for; what runs goes on, in a new chain."""
+        """Make the success of a reserved attempt; open reservations continue in a new chain."""
         proof.end(VerificationStatus.VERIFIED, self.now)
         self.forget(proof.tenant)
         if [one for one in self.proofs if one.chain == proof.chain][-1] is proof:
@@ -204,14 +204,14 @@ class RecipientModel:
         self.rows.pop(tenant, None)
 
     def unlock(self, tenant: str) -> Unlocked:
-        """Forget them at an operator's wish; say whether anything was locked."""
+        """Forget the wrong codes for an operator; return whether anything was locked."""
         row = self.row(tenant)
         locked = self.disabled(tenant) or self.locked(tenant) > 0 or row.ends > self.now
         self.forget(tenant)
         return Unlocked(locked, row.failures)
 
     def cancel(self, proof: ModelVerification, tenant: str) -> VerificationStatus | None:
-        """End it if it is pending; say how it stands."""
+        """End it if it is pending; return its status."""
         status = proof.status_at(self.now)
         if status is None or proof.tenant != tenant:
             return None

@@ -1,4 +1,4 @@
-"""Servers of our own beside the run's: ones to kill and start again, a cluster of three, and a pair with Sentinels."""
+"""Additional Redis servers for tests: some to stop and restart, a cluster of three, and a pair with Sentinels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ START_SECONDS: Final = 10.0
 
 
 class RedisServer:
-    """One server process with a folder of its own; it can be killed and started again with the same options."""
+    """One server process with its own folder; it can be killed and restarted with the same options."""
 
     def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
         """Start with `options`, on a unix socket, or on a `port` if there is one."""
@@ -49,12 +49,12 @@ class RedisServer:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the process without a clean shutdown."""
         self.process.kill()
         self.process.wait()
 
     def ask(self, *words: str) -> str:
-        """Run one command and give its answer as it stands on the wire; empty: there was none."""
+        """Run one command and return the raw reply; empty: there was none."""
         with contextlib.suppress(OSError), socket.socket(socket.AF_INET if self.port else socket.AF_UNIX) as line:
             line.settimeout(5)
             line.connect((HOST, self.port) if self.port else str(self.socket))
@@ -73,7 +73,7 @@ class RedisServer:
 
 
 class SentinelServer(RedisServer):
-    """One that watches a primary; it writes its findings into its config file."""
+    """A Sentinel that watches a primary; it writes its state into its config file."""
 
     def __init__(self, folder: Path, port: int, primary: int) -> None:
         """Watch the primary at that port; two of three must agree that it is gone."""
@@ -88,7 +88,7 @@ class SentinelServer(RedisServer):
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on, low enough that a cluster's second port exists too."""
+    """Return free ports, low enough that a cluster bus port exists too."""
     with contextlib.ExitStack() as stack:
         ports: list[int] = []
         while len(ports) < count:
@@ -100,16 +100,16 @@ def free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def folders() -> Iterator[Path]:
-    """Make a folder with a short name (a socket's path is at most 107 bytes) and remove it at the end."""
+    """Provide a folder with a short name (a socket path has at most 107 bytes), removed at the end."""
     with tempfile.TemporaryDirectory(prefix="otp-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 def folder_of(parent: Path, name: str) -> Path:
-    """Make a folder for one server."""
-    made = parent / name
-    made.mkdir()
-    return made
+    """Create a folder for one server."""
+    path = parent / name
+    path.mkdir()
+    return path
 
 
 @contextlib.contextmanager
@@ -145,7 +145,7 @@ def cluster() -> Iterator[list[RedisServer]]:
 
 
 def node_id(node: RedisServer) -> str:
-    """Name a node of a cluster."""
+    """Return the id of a cluster node."""
     return node.ask("CLUSTER", "MYID").split()[-1]
 
 
@@ -171,8 +171,8 @@ def sentinels() -> Iterator[tuple[list[RedisServer], list[SentinelServer]]]:
 
 
 def wait_for_reply(answer: str, server: RedisServer, *words: str) -> None:
-    """Ask until the answer holds `answer`."""
+    """Repeat a command until its reply contains `answer`."""
     deadline = time.monotonic() + START_SECONDS
     while answer not in server.ask(*words):
-        assert time.monotonic() < deadline, f"{words} never told {answer!r}"
+        assert time.monotonic() < deadline, f"{words} never replied {answer!r}"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What the store's tests are made of: a store on a real server with a clock that stands still, and its vocabulary."""
+"""The store under test: a real Redis server with a stopped clock, and values to call it with."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ class Store:
         await self.redis.aclose()
 
     async def stop_clock(self) -> None:
-        """Empty the store and let its clock stand still at the server's time."""
+        """Empty the store and stop its clock at the server's time."""
         await self.redis.flushdb()
         seconds, micros = await self.redis.time()
         await self.redis.set(NOW_KEY, int(seconds) * 1000 + int(micros) // 1000)
 
     async def now(self) -> int:
-        """Read the clock."""
+        """Return the time of the clock in ms."""
         return int(await self.redis.get(NOW_KEY))
 
     async def advance(self, seconds: float) -> None:
@@ -95,43 +95,43 @@ class Store:
         await self.redis.incrby(NOW_KEY, round(seconds * 1000))
 
     async def admitted(self, **wanted: Any) -> Admitted:
-        """Take the budgets of `admission(**wanted)`, which must be free."""
+        """Admit `admission(**wanted)`, which must succeed."""
         found = await self.verifications.admit(admission(**wanted))
         assert isinstance(found, Admitted), found
         return found
 
     async def denied(self, **wanted: Any) -> Denied:
-        """Ask for `admission(**wanted)`, which must be denied."""
+        """Admit `admission(**wanted)`, which must be denied."""
         found = await self.verifications.admit(admission(**wanted))
         assert isinstance(found, Denied), found
         return found
 
     async def started(self, *, sealed_code: bytes | None = CODE, **wanted: Any) -> str:
-        """Admit and start a verification; its id."""
+        """Admit and start a verification; return its id."""
         return await self.start(await self.admitted(**wanted), sealed_code=sealed_code)
 
     async def start(self, admitted: Admitted, *, sealed_code: bytes | None = CODE, **members: Any) -> str:
-        """Start what was admitted; its id."""
+        """Start what was admitted; return the id."""
         verification_id = new_verification_id(Partition(admitted.admission.partition))
-        made = replace_in(record_of(admitted), **members)
-        found = await self.verifications.start(admitted, verification_id, made, sealed_code, None)
+        record = replace_in(record_of(admitted), **members)
+        found = await self.verifications.start(admitted, verification_id, record, sealed_code, None)
         assert isinstance(found, Started), found
         return verification_id
 
     async def snapshot(self, verification_id: str, tenant: str = TENANT) -> VerificationSnapshot:
-        """Read a verification, which must be there."""
+        """Read a verification, which must exist."""
         found = await self.verifications.read(verification_id, tenant)
         assert isinstance(found, VerificationSnapshot), found
         return found
 
     async def status(self, verification_id: str) -> str:
-        """Name its state, `unknown` when it is gone."""
+        """Return a verification's status, `unknown` when it is gone."""
         found = await self.verifications.read(verification_id, TENANT)
         assert not isinstance(found, Unreadable)
         return "unknown" if isinstance(found, NotFound) else found.record.status_at(found.now_ms).value
 
     async def delivery(self, verification_id: str, provider: str = "first") -> Delivery | None:
-        """Show how the message stands at a provider."""
+        """Return the delivery at one provider."""
         deliveries = (await self.snapshot(verification_id)).record.deliveries
         return next((one for one in deliveries if one.provider == provider), None)
 
@@ -141,16 +141,16 @@ class Store:
         return entries
 
     async def acquire_limit(self, keyed_hash: str, *windows: Window) -> Sequence[Any]:
-        """Take one event of a limit, by its script."""
+        """Take one event from a limit, with its script."""
         [reply] = await self.topology.send(
             [ScriptCall(script("rate_limit_acquire"), (limit_key("x", keyed_hash),), (encode_windows(windows),))]
         )
         return list(reply)
 
-    async def release_limit(self, keyed_hash: str, moment: int) -> bytes:
-        """Give it back."""
+    async def release_limit(self, keyed_hash: str, at_ms: int) -> bytes:
+        """Release one event of a limit."""
         [reply] = await self.topology.send(
-            [ScriptCall(script("rate_limit_release"), (limit_key("x", keyed_hash),), (moment,))]
+            [ScriptCall(script("rate_limit_release"), (limit_key("x", keyed_hash),), (at_ms,))]
         )
         return bytes(reply[0])
 
@@ -159,11 +159,11 @@ class Store:
         return await self.lockouts.unlock(PARTITION, RECIPIENT, tenant, policy)
 
     async def keys(self) -> set[str]:
-        """Name every key, but the tests' own."""
+        """Return all key names except those of the tests."""
         return {name.decode() for name in await self.redis.keys("*")} - {NOW_KEY}
 
     async def dump(self) -> dict[str, bytes]:
-        """Tell every key and all that it holds, lives excluded."""
+        """Return every key and its content, without TTLs."""
         return {name: await self.redis.dump(name) for name in sorted(await self.keys())}
 
 
@@ -177,12 +177,12 @@ def admission(
     partition: int = PARTITION,
     **more: Any,
 ) -> Admission:
-    """Ask for one send."""
+    """Return an admission of one send."""
     return Admission(partition, recipient, tenant, purpose, policy, rate_limits, **more)
 
 
 def record_of(admitted: Admitted, *, max_attempts: int = 5) -> VerificationRecord:
-    """Make the record that the service would make."""
+    """Return the record that the service would create."""
     asked, now = admitted.admission, admitted.now_ms
     return VerificationRecord(
         tenant=asked.tenant,
@@ -207,12 +207,12 @@ def record_of(admitted: Admitted, *, max_attempts: int = 5) -> VerificationRecor
 
 
 def replace_in(record: VerificationRecord, **members: Any) -> VerificationRecord:
-    """Make another record with some members changed."""
+    """Return a copy of a record with some members changed."""
     return msgspec.structs.replace(record, **members)
 
 
 def policy(**changes: Any) -> SendPolicy:
-    """Make another policy than `POLICY`."""
+    """Return a variant of `POLICY`."""
     return replace(POLICY, **changes)
 
 

@@ -1,4 +1,4 @@
-"""The port's contract: a request that is slow, cut off or without its caller sends nothing and keeps nothing."""
+"""A request that is slow, interrupted or without its caller sends nothing and keeps nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REUSE = policy(reuse=True)
 
 
 async def test_a_reservation_starts_within_ten_seconds(store: Store) -> None:
-    """At ten seconds it still starts, a millisecond later it does not, and nothing is stored."""
+    """At ten seconds it still starts; a millisecond later it does not, and nothing is stored."""
     alice, bob = await store.admitted(), await store.admitted(recipient="bob")
     await store.advance(10)
     assert await store.verifications.start(alice, ID, record_of(alice), CODE, None) == Started()
@@ -24,8 +24,8 @@ async def test_a_reservation_starts_within_ten_seconds(store: Store) -> None:
     assert await store.verifications.read(OTHER_ID, TENANT) == NotFound()
 
 
-async def test_who_was_given_up_does_not_start(store: Store) -> None:
-    """A replica that pauses for 15.5 s between its admission and its start makes no second text under one key."""
+async def test_a_replica_whose_claim_timed_out_does_not_start(store: Store) -> None:
+    """A replica that pauses for 15.5 s between admission and start sends no second message under one key."""
     paused = await store.admitted(idempotency=FIRST)
     await store.advance(15.5)
     next_one = await store.admitted(idempotency=SECOND, policy=policy(cooldown_seconds=1))
@@ -38,8 +38,8 @@ async def test_who_was_given_up_does_not_start(store: Store) -> None:
     assert await store.verifications.admit(admission(idempotency=FIRST)) == Replay(b"second")
 
 
-async def test_of_two_starts_under_one_key_one_is_done(store: Store) -> None:
-    """Also where the servers' clocks have let both be admitted, the second start finds the answer of the first."""
+async def test_of_two_starts_under_one_key_one_succeeds(store: Store) -> None:
+    """When server clocks let both be admitted, the second start gets the answer of the first."""
     quick = policy(cooldown_seconds=1)
     one = await store.admitted(idempotency=FIRST, policy=quick)
     await store.redis.delete("otp:i:key")
@@ -50,8 +50,8 @@ async def test_of_two_starts_under_one_key_one_is_done(store: Store) -> None:
     assert await store.verifications.start(two, OTHER_ID, record_of(two), CODE, b"second") == Replay(b"first")
 
 
-async def test_an_abandoned_start_that_had_not_happened_never_does(store: Store) -> None:
-    """Everything is given back, and the start that comes after all does nothing; its mark goes by itself."""
+async def test_an_abandoned_start_that_did_not_run_never_runs(store: Store) -> None:
+    """All is released, and a delayed start does nothing; the flag of the abandoned id expires."""
     admitted = await store.admitted(idempotency=FIRST, rate_limits=TAKES)
 
     await store.verifications.abandon(admitted, ID)
@@ -63,8 +63,8 @@ async def test_an_abandoned_start_that_had_not_happened_never_does(store: Store)
     await store.admitted(idempotency=SECOND, rate_limits=TAKES)
 
 
-async def test_an_abandoned_start_that_had_happened_is_undone(store: Store) -> None:
-    """No verification, no message, no answer, no budget taken: the same key is served, with one text in all."""
+async def test_an_abandoned_start_that_ran_is_undone(store: Store) -> None:
+    """No verification, message, answer or limit remains: the same key is served, with one message in all."""
     admitted = await store.admitted(idempotency=FIRST, rate_limits=TAKES)
     await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer")
 
@@ -79,8 +79,8 @@ async def test_an_abandoned_start_that_had_happened_is_undone(store: Store) -> N
     assert await store.verifications.start(again, OTHER_ID, record_of(again), CODE, b"again") == Started()
 
 
-async def test_what_a_gateway_may_have_is_not_abandoned(store: Store) -> None:
-    """Once sending has begun it stays, and counted."""
+async def test_a_message_that_a_gateway_may_have_is_not_abandoned(store: Store) -> None:
+    """Once sending has begun, the verification stays and counts."""
     admitted = await store.admitted(idempotency=FIRST, rate_limits=TAKES)
     await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer")
     assert await store.outbox.begin(ID, 1, "first", 9_000)
@@ -92,7 +92,7 @@ async def test_what_a_gateway_may_have_is_not_abandoned(store: Store) -> None:
 
 
 async def test_an_abandoned_start_leaves_an_older_chain_as_it_was(store: Store) -> None:
-    """The sends, the cooldown and the windows are those of before it; only the older code is superseded for good."""
+    """Sends, cooldown and windows are as before; only the older code stays superseded."""
     older = await store.started()
     await store.advance(40)
     admitted = await store.admitted()
@@ -104,8 +104,8 @@ async def test_an_abandoned_start_leaves_an_older_chain_as_it_was(store: Store) 
     assert (await store.admitted()).sends_left == 3
 
 
-async def test_a_reservation_whose_answer_was_lost_is_taken_back(store: Store) -> None:
-    """Found by its token: the first of a chain leaves no key at all, and nothing happens when it is said again."""
+async def test_a_reservation_with_a_lost_reply_is_withdrawn(store: Store) -> None:
+    """It is found by its token: a first send leaves no key, and a repeated call changes nothing."""
     await store.admitted(idempotency=FIRST, token="mine")
     await store.verifications.withdraw(admission(idempotency=SECOND, token="others"))
     assert len(await store.keys()) == 2
@@ -115,14 +115,14 @@ async def test_a_reservation_whose_answer_was_lost_is_taken_back(store: Store) -
         assert await store.keys() == set()
 
 
-async def test_a_reservation_is_taken_back_out_of_a_chain(store: Store) -> None:
-    """The sends before it stay counted, the code before it is still the one to be superseded or sent again."""
+async def test_withdrawing_keeps_the_rest_of_the_chain(store: Store) -> None:
+    """The sends before it stay counted, and the older code can still be superseded or sent again."""
     older = await store.started(policy=REUSE, token="older")
     await store.advance(40)
-    asked = admission(policy=REUSE, token="mine")
-    await store.verifications.admit(asked)
+    wanted = admission(policy=REUSE, token="mine")
+    await store.verifications.admit(wanted)
 
-    await store.verifications.withdraw(asked)
+    await store.verifications.withdraw(wanted)
 
     again = await store.admitted(policy=REUSE)
     assert again.sends_left == 3
@@ -130,8 +130,8 @@ async def test_a_reservation_is_taken_back_out_of_a_chain(store: Store) -> None:
     assert again.active.id == older
 
 
-async def test_what_came_after_a_reservation_is_left_alone(store: Store) -> None:
-    """A later one of the same chain stays as it is."""
+async def test_withdrawing_keeps_a_later_reservation(store: Store) -> None:
+    """A later reservation of the same chain does not change."""
     quick = policy(cooldown_seconds=1)
     await store.admitted(policy=quick, token="mine")
     await store.advance(1)

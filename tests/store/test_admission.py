@@ -1,4 +1,4 @@
-"""The port's contract: what `admit` takes, what it denies and for how long, and what `release` gives back."""
+"""What `admit` acquires, what it denies and for how long, and what `release` restores."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from otp_service.domain.results import AttemptReserved, Denied, RateLimit, Recip
 from tests.store.replica_store import POLICY, TENANT, Store, policy
 
 
-async def test_an_admission_tells_the_sends_that_are_left(store: Store) -> None:
-    """`sends_left` counts down along a chain, this send included."""
+async def test_an_admission_returns_the_sends_left(store: Store) -> None:
+    """`sends_left` counts down along a chain, including this send."""
     left = []
     for _ in range(POLICY.max_sends):
         left.append((await store.admitted()).sends_left)
@@ -19,7 +19,7 @@ async def test_an_admission_tells_the_sends_that_are_left(store: Store) -> None:
 
 
 async def test_the_cooldown_ends_to_the_millisecond(store: Store) -> None:
-    """Right before its end a send is denied for the last millisecond, at its end it is admitted."""
+    """Right before its end a send is denied for one more millisecond; at its end it is admitted."""
     await store.admitted()
 
     await store.advance(29.999)
@@ -39,8 +39,8 @@ async def test_the_cooldown_is_per_tenant_recipient_and_purpose(store: Store) ->
     assert (await store.denied()).reason is Reason.RESEND_TOO_SOON
 
 
-async def test_a_denied_request_takes_from_nothing(store: Store) -> None:
-    """A denied admission leaves every key as it was, those of other limits too."""
+async def test_a_denied_request_acquires_nothing(store: Store) -> None:
+    """A denied admission changes no key, nor those of other limits."""
     rate_limits = (RateLimit("prefix", "block", (Window(9, 3600),)),)
     await store.admitted(rate_limits=rate_limits)
     before = await store.dump()
@@ -51,7 +51,7 @@ async def test_a_denied_request_takes_from_nothing(store: Store) -> None:
 
 
 async def test_a_chain_ends_at_max_sends_until_its_last_code_has_expired(store: Store) -> None:
-    """After `max_sends` sends the next is denied until the last of them expires, and then a new chain begins."""
+    """After `max_sends` the next send is denied until the last code expires; then a new chain begins."""
     few = policy(max_sends=3, recipient=())
     for _ in range(3):
         await store.started(policy=few)
@@ -65,7 +65,7 @@ async def test_a_chain_ends_at_max_sends_until_its_last_code_has_expired(store: 
 
 
 async def test_a_chain_is_of_one_tenant_recipient_and_purpose(store: Store) -> None:
-    """A chain that is used up stops no other."""
+    """A used-up chain does not stop another tenant, recipient or purpose."""
     one = policy(max_sends=1, recipient=())
     await store.started(policy=one)
 
@@ -75,7 +75,7 @@ async def test_a_chain_is_of_one_tenant_recipient_and_purpose(store: Store) -> N
 
 
 async def test_the_recipient_limit_counts_all_tenants_and_purposes(store: Store) -> None:
-    """Five sends of whichever tenant and purpose are an hour's; the sixth waits for the first to be an hour old."""
+    """Five sends fill the hour for all tenants and purposes; the sixth waits until the first is an hour old."""
     for tenant, purpose in (("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "x")):
         await store.admitted(tenant=tenant, purpose=purpose)
         await store.advance(60)
@@ -87,7 +87,7 @@ async def test_the_recipient_limit_counts_all_tenants_and_purposes(store: Store)
 
 
 async def test_the_longer_window_holds_when_the_shorter_has_passed(store: Store) -> None:
-    """Ten sends, an hour apart in fives, fill the day: the eleventh waits a day after the first."""
+    """Ten sends, five per hour, fill the day: the eleventh waits until a day after the first."""
     for _ in range(2):
         for tenant in "abcde":
             await store.admitted(tenant=tenant)
@@ -96,8 +96,8 @@ async def test_the_longer_window_holds_when_the_shorter_has_passed(store: Store)
     assert await store.denied(tenant="f") == Denied(Reason.RATE_LIMITED, 86_400_000 - 7_200_000, "recipient")
 
 
-async def test_the_longest_wait_is_told(store: Store) -> None:
-    """When several budgets are used up, `Retry-After` is honest: the longest of them, by its name."""
+async def test_the_longest_wait_is_returned(store: Store) -> None:
+    """When several limits are used up, `Retry-After` is the longest wait, with the name of its limit."""
     tight = policy(recipient=(Window(1, 60),))
     rate_limits = (RateLimit("client_ip", "ip", (Window(1, 600),)), RateLimit("prefix", "block", (Window(1, 300),)))
     await store.admitted(policy=tight, rate_limits=rate_limits)
@@ -113,7 +113,7 @@ async def test_the_longest_wait_is_told(store: Store) -> None:
 
 
 async def test_the_lock_comes_before_every_other_denial(store: Store) -> None:
-    """A locked recipient is told so, even if another budget keeps it waiting longer."""
+    """A locked recipient gets the lock as the reason, also when another limit waits longer."""
     locking = policy(recipient_failures=(Window(1, 60),))
     rate_limits = (RateLimit("client_ip", "ip", (Window(1, 86400),)),)
     verification_id = await store.started(policy=locking, rate_limits=rate_limits)
@@ -126,8 +126,8 @@ async def test_the_lock_comes_before_every_other_denial(store: Store) -> None:
     assert (await store.denied(policy=locking, rate_limits=rate_limits)).limit == "client_ip"
 
 
-async def test_a_lock_is_one_tenants(store: Store) -> None:
-    """Wrong codes at one tenant lock the recipient for no other tenant."""
+async def test_a_lock_is_per_tenant(store: Store) -> None:
+    """Wrong codes at one tenant lock the recipient at no other tenant."""
     locking = policy(recipient_failures=(Window(1, 60),))
     verification_id = await store.started(policy=locking)
     await store.attempts.reserve_attempt(verification_id, TENANT, locking)
@@ -136,7 +136,7 @@ async def test_a_lock_is_one_tenants(store: Store) -> None:
 
 
 async def test_release_restores_what_was_before_the_first_send(store: Store) -> None:
-    """A released first send leaves no key at all: neither the recipient nor the limits."""
+    """A released first send leaves no key: neither the recipient nor the limits."""
     admitted = await store.admitted(rate_limits=(RateLimit("prefix", "block", (Window(9, 3600),)),))
 
     await store.verifications.release(admitted)
@@ -145,7 +145,7 @@ async def test_release_restores_what_was_before_the_first_send(store: Store) -> 
 
 
 async def test_release_restores_a_chain_exactly(store: Store) -> None:
-    """A released later send leaves every key as it was before it: the next one is judged as if it had not been."""
+    """A released later send leaves every key as before: the next request is decided as if it had not been."""
     await store.started()
     await store.advance(40)
     before = await store.dump()
@@ -157,7 +157,7 @@ async def test_release_restores_a_chain_exactly(store: Store) -> None:
     assert await store.dump() == before
 
 
-async def test_release_after_a_full_log_frees_one_place_only(store: Store) -> None:
+async def test_release_after_a_full_log_allows_one_send_only(store: Store) -> None:
     """The event that a send pushed out of the log had left every window: a release admits one more, not two."""
     windows = policy(recipient=(Window(2, 100), Window(3, 200)))
     for tenant in "ab":
@@ -172,8 +172,8 @@ async def test_release_after_a_full_log_frees_one_place_only(store: Store) -> No
     assert await store.denied(tenant="f", policy=windows) == Denied(Reason.RATE_LIMITED, 40_000, "recipient")
 
 
-async def test_release_leaves_a_later_reservation_alone(store: Store) -> None:
-    """A slow request that gives its send back frees that one only: the later cooldown and its count stay."""
+async def test_release_keeps_a_later_reservation(store: Store) -> None:
+    """A slow request that releases its send frees that one only: the later cooldown and count stay."""
     slow = await store.admitted()
     await store.advance(30)
     later = await store.admitted()
@@ -186,8 +186,8 @@ async def test_release_leaves_a_later_reservation_alone(store: Store) -> None:
     assert (await store.admitted()).sends_left == 3
 
 
-async def test_release_takes_its_own_send_out_of_the_windows(store: Store) -> None:
-    """The send of the moment named goes, not the youngest: the windows slide on as if it had never been."""
+async def test_release_removes_its_own_send_from_the_windows(store: Store) -> None:
+    """It removes the send of its time, not the youngest: the windows slide as if it had never been."""
     two = policy(recipient=(Window(2, 100),))
     slow = await store.admitted(tenant="a", policy=two)
     await store.advance(40)
@@ -199,26 +199,26 @@ async def test_release_takes_its_own_send_out_of_the_windows(store: Store) -> No
     assert await store.denied(tenant="d", policy=two) == Denied(Reason.RATE_LIMITED, 100_000, "recipient")
 
 
-async def test_a_recipient_lives_as_long_as_anything_counts(store: Store) -> None:
-    """The key goes when its last send has left the longest window; nothing makes its life shorter."""
+async def test_a_recipient_key_lives_as_long_as_anything_counts(store: Store) -> None:
+    """It expires when its last send has left the longest window; its TTL is never shortened."""
     name = "otp:{p07}:r:alice"
     admitted = await store.admitted()
-    life = await store.redis.pexpiretime(name)
-    assert life == admitted.now_ms + 86_400_000
+    expires_ms = await store.redis.pexpiretime(name)
+    assert expires_ms == admitted.now_ms + 86_400_000
 
     await store.advance(40)
     brief = policy(recipient=(), recipient_failures=(Window(3, 60),))
     verification_id = await store.started(policy=brief, tenant="other")
     await store.attempts.reserve_attempt(verification_id, "other", brief)
-    assert await store.redis.pexpiretime(name) == life
+    assert await store.redis.pexpiretime(name) == expires_ms
 
     long = policy(recipient=(), recipient_failures=(Window(3, 200_000),))
     await store.attempts.reserve_attempt(verification_id, "other", long)
     assert await store.redis.pexpiretime(name) == await store.now() + 200_000_000
 
 
-async def test_a_recipient_lives_through_its_chain_and_cooldown(store: Store) -> None:
-    """Without windows its life is that of the code, or of a longer cooldown."""
+async def test_a_recipient_key_outlives_its_chain_and_cooldown(store: Store) -> None:
+    """Without windows its TTL is that of the code, or of a longer cooldown."""
     for name, limits, seconds in (
         ("alice", policy(recipient=()), 300),
         ("bob", policy(recipient=(), cooldown_seconds=3600), 3600),
@@ -227,8 +227,8 @@ async def test_a_recipient_lives_through_its_chain_and_cooldown(store: Store) ->
         assert await store.redis.pexpiretime(f"otp:{{p07}}:r:{name}") == await store.now() + seconds * 1000
 
 
-async def test_release_frees_what_the_limits_took(store: Store) -> None:
-    """Every limit that was taken from has its place again, in the windows of both sides."""
+async def test_release_frees_the_rate_limits(store: Store) -> None:
+    """Every acquired limit has its capacity back, in the windows of both slots."""
     once = policy(recipient=(Window(1, 3600),))
     rate_limits = tuple(RateLimit(name, "subject", (Window(1, 3600),)) for name in ("client_ip", "prefix", "tenant"))
 
@@ -237,8 +237,8 @@ async def test_release_frees_what_the_limits_took(store: Store) -> None:
     await store.admitted(policy=once, rate_limits=rate_limits)
 
 
-async def test_release_of_what_is_gone_does_nothing(store: Store) -> None:
-    """Once the keys are gone, a release brings none back: there is no key without a life."""
+async def test_release_of_expired_keys_does_nothing(store: Store) -> None:
+    """Once the keys are gone, a release creates none: there is no key without a TTL."""
     admitted = await store.admitted(rate_limits=(RateLimit("prefix", "block", (Window(9, 3600),)),))
     for name in await store.keys():
         await store.redis.delete(name)
@@ -248,8 +248,8 @@ async def test_release_of_what_is_gone_does_nothing(store: Store) -> None:
     assert await store.keys() == set()
 
 
-async def test_a_recipient_without_windows_is_held_by_its_cooldown_alone(store: Store) -> None:
-    """No windows configured: nothing is logged, and the cooldown still holds."""
+async def test_a_recipient_without_windows_still_has_its_cooldown(store: Store) -> None:
+    """Without configured windows nothing is logged, and the cooldown still applies."""
     free = policy(recipient=(), recipient_failures=(), max_sends=20)
     for _ in range(12):
         await store.admitted(policy=free)
@@ -257,8 +257,8 @@ async def test_a_recipient_without_windows_is_held_by_its_cooldown_alone(store: 
         await store.advance(30)
 
 
-async def test_a_release_leaves_who_has_started_meanwhile(store: Store) -> None:
-    """An earlier reservation that starts before a later one is given back is superseded by the next, as ever."""
+async def test_a_release_keeps_a_verification_started_meanwhile(store: Store) -> None:
+    """An earlier reservation that starts before a later one is released can still be superseded."""
     quick = policy(cooldown_seconds=1)
     earlier = await store.admitted(policy=quick)
     await store.advance(1)
@@ -272,7 +272,7 @@ async def test_a_release_leaves_who_has_started_meanwhile(store: Store) -> None:
 
 
 async def test_a_release_does_not_undo_a_success(store: Store) -> None:
-    """What verifies while a reservation is out ends the chain: the sends before it count no more."""
+    """A success during a reservation ends the chain: the sends before it do not count any more."""
     quick = policy(cooldown_seconds=1, max_sends=2)
     verification_id = await store.started(policy=quick)
     await store.advance(1)

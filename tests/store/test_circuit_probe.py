@@ -1,4 +1,4 @@
-"""A circuit that was open is tried by one call, whatever else is heard meanwhile."""
+"""A half-open circuit lets one call through, whatever other results arrive meanwhile."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from otp_service.store.provider_limits import RedisProviderLimiter
 from tests.store.replica_store import Store
 
 
-async def test_an_answer_to_an_older_call_does_not_let_a_second_probe_in(store: Store) -> None:
-    """A call from before the circuit opened is told to slow down while the probe is under way."""
+async def test_the_result_of_an_older_call_does_not_admit_a_second_probe(store: Store) -> None:
+    """A call from before the circuit opened is throttled while the probe is in progress."""
     limiter = RedisProviderLimiter(store.topology, {"gw": ProviderPolicy()}, {}, {"gw": 13_000})
 
-    async def take(n: int) -> Permit:
+    async def acquire(n: int) -> Permit:
         permit = await limiter.acquire("gw", "acme", f"m{n}", country="ID", segments=1, max_wait_ms=100_000)
         assert isinstance(permit, Permit)
         return permit
 
-    old = await take(0)
+    old = await acquire(0)
     for n in range(1, 6):
-        await limiter.release(await take(n), SendResult(Outcome.TRANSIENT))
+        await limiter.release(await acquire(n), SendResult(Outcome.TRANSIENT))
     await store.advance(2)
-    await take(6)
+    await acquire(6)
     await limiter.release(old, SendResult(Outcome.THROTTLED, retry_after=0.0))
 
-    held = await limiter.acquire("gw", "acme", "m7", country="ID", segments=1, max_wait_ms=100_000)
-    assert isinstance(held, Deferred)
+    deferred = await limiter.acquire("gw", "acme", "m7", country="ID", segments=1, max_wait_ms=100_000)
+    assert isinstance(deferred, Deferred)

@@ -1,4 +1,4 @@
-"""A cluster with a node that is away: what is left behind on the others is claimed and sent all the same."""
+"""A cluster with an unreachable node: messages on the other nodes are still claimed and sent."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ SHARE = SLOTS // 3 + 1
 
 @pytest.fixture(autouse=True)
 def _servers_clock() -> Iterator[None]:
-    """Read the servers' own clocks."""
+    """Use the clocks of the servers."""
     with override_clock(None):
         yield
 
 
 def node_of(key: str) -> int:
-    """Say which of the three primaries has a key."""
+    """Return which of the three primaries has a key."""
     return key_slot(key.encode()) // SHARE
 
 
 def provider_on(node: int) -> str:
-    """Name a provider whose shared state is on that node."""
+    """Return the name of a provider whose shared state is on that node."""
     return next(name for name in (f"gw{n}" for n in range(100)) if node_of(ProviderKeys(name).circuit) == node)
 
 
 def config(nodes: list[RedisServer]) -> Settings:
-    """Configure a service on the cluster, whose only provider's state is on the first node."""
+    """Return the config of a service on the cluster, with a provider whose state is on the first node."""
     seeds = ",".join(f"{HOST}:{nodes[n].port}" for n in (0, 2))
     name = provider_on(0)
     base = dev_config(f"redis+cluster://{seeds}")
@@ -59,7 +59,7 @@ def config(nodes: list[RedisServer]) -> Settings:
 
 @contextlib.asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[tuple[ASGIApp, Inbox]]:
-    """Run a replica, and its inbox."""
+    """Run a replica, and return its inbox."""
     inbox = Inbox(next(iter(settings.providers)))
     app = build_app(settings, inbox=inbox)
     async with lifespan(app):
@@ -67,7 +67,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[ASGIApp, Inbox]]:
 
 
 async def left_behind(settings: Settings) -> set[str]:
-    """Request codes of a service that dies before it hands any message over; their ids."""
+    """Request codes from a service that stops before it sends any message; return the ids."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(verifications, "FIRST_LEASE_MS", 50)
         patched.setattr(OutboxWorker, "deliver", lambda *_: None)
@@ -85,15 +85,15 @@ async def left_behind(settings: Settings) -> set[str]:
     return ids
 
 
-def place(verification_id: str) -> Partition:
-    """Say in which partition an id is."""
+def partition_of(verification_id: str) -> Partition:
+    """Return the partition of an id."""
     found = partition_of_id(verification_id)
     assert found is not None
     return found
 
 
-async def arrived(inbox: Inbox, ids: set[str], seconds: float = 15) -> None:
-    """Wait until the texts of just these ids have come, each once."""
+async def wait_for_texts(inbox: Inbox, ids: set[str], seconds: float = 15) -> None:
+    """Wait until exactly the messages of these ids have arrived, each once."""
     async with asyncio.timeout(seconds):
         while len(inbox.messages()) < len(ids):
             await asyncio.sleep(0.02)
@@ -102,16 +102,16 @@ async def arrived(inbox: Inbox, ids: set[str], seconds: float = 15) -> None:
 
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["a node is dead", "a node hangs"])
-async def test_a_node_that_is_away_stops_only_its_own(hangs: bool) -> None:
-    """Beside it, and beside a damaged record, every message is sent once; when it answers again, so are its own."""
+async def test_an_unreachable_node_stops_only_its_own_messages(hangs: bool) -> None:
+    """With a damaged record too, every other message is sent once; those of the node follow when it is back."""
     with cluster() as nodes:
         settings = config(nodes)
         ids = await left_behind(settings)
-        away = {one for one in ids if node_of(place(one).outbox) == 1}
+        away = {one for one in ids if node_of(partition_of(one).outbox) == 1}
         bad = next(one for one in sorted(ids - away))
         assert away
-        async with Redis(port=nodes[node_of(place(bad).outbox)].port) as node:
-            await node.set(place(bad).verifications + bad, b"\xc1", keepttl=True)
+        async with Redis(port=nodes[node_of(partition_of(bad).outbox)].port) as node:
+            await node.set(partition_of(bad).verifications + bad, b"\xc1", keepttl=True)
         before = METRICS.unreadable._value.get()
         if hangs:
             os.kill(nodes[1].process.pid, signal.SIGSTOP)
@@ -119,11 +119,11 @@ async def test_a_node_that_is_away_stops_only_its_own(hangs: bool) -> None:
             nodes[1].kill()
         try:
             async with service(settings) as (_, inbox):
-                await arrived(inbox, ids - away - {bad})
+                await wait_for_texts(inbox, ids - away - {bad})
                 assert METRICS.unreadable._value.get() == before + 1
                 if hangs:
                     os.kill(nodes[1].process.pid, signal.SIGCONT)
-                    await arrived(inbox, ids - {bad})
+                    await wait_for_texts(inbox, ids - {bad})
         finally:
             if hangs:
                 os.kill(nodes[1].process.pid, signal.SIGCONT)

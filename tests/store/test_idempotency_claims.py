@@ -1,4 +1,4 @@
-"""The port's contract: one request for each idempotency key, one answer for each request, whoever dies when."""
+"""One request per idempotency key, and one answer per request, whichever process stops when."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ CLAIM = "otp:i:key"
 ANSWER = "otp:{p07}:i:key"
 
 
-async def test_the_first_may_work_and_the_others_wait(store: Store) -> None:
-    """While the first works, the same request is in flight and another body a mismatch."""
+async def test_the_first_request_works_and_the_others_wait(store: Store) -> None:
+    """While the first works, the same request is in flight and another body is a mismatch."""
     assert await store.idempotency.claim(FIRST, ID) == KeyClaimed()
 
     assert await store.idempotency.claim(SECOND, ID) == InFlight(15_000)
@@ -42,8 +42,8 @@ async def test_the_first_may_work_and_the_others_wait(store: Store) -> None:
     assert await store.idempotency.claim(OTHER, ID) == Mismatch()
 
 
-async def test_a_kept_answer_is_given_again(store: Store) -> None:
-    """Once it is kept the same request gets the answer, at once and later; another body is a mismatch all the time."""
+async def test_a_stored_answer_is_replayed(store: Store) -> None:
+    """The same request gets the stored answer, at once and later; another body stays a mismatch."""
     await store.idempotency.claim(FIRST, ID)
     await store.idempotency.keep(FIRST, ID, b"\x00answer\xff")
 
@@ -54,7 +54,7 @@ async def test_a_kept_answer_is_given_again(store: Store) -> None:
 
 
 async def test_the_first_answer_stays(store: Store) -> None:
-    """Who was given up for dead and answers late after all does not change what was told."""
+    """A late answer of an owner that counted as gone does not replace the first one."""
     await store.idempotency.keep(FIRST, ID, b"answer")
     await store.idempotency.keep(SECOND, ID, b"late")
 
@@ -72,7 +72,7 @@ async def test_an_answer_is_kept_for_a_day(store: Store) -> None:
 
 
 async def test_a_released_key_is_free_again(store: Store) -> None:
-    """What is not to be kept leaves nothing: the next request is the first."""
+    """An answer that is not kept leaves nothing: the next request is the first."""
     await store.idempotency.claim(FIRST, ID)
     await store.idempotency.release(FIRST)
 
@@ -80,8 +80,8 @@ async def test_a_released_key_is_free_again(store: Store) -> None:
     assert await store.idempotency.claim(OTHER, ID) == KeyClaimed()
 
 
-async def test_a_silent_owner_is_given_up(store: Store) -> None:
-    """After 15 seconds of silence the next one works, under a claim of its own."""
+async def test_an_owner_times_out(store: Store) -> None:
+    """After 15 seconds the next call works, with a claim of its own."""
     await store.idempotency.claim(FIRST, ID)
 
     await store.advance(SILENT - 0.001)
@@ -91,8 +91,8 @@ async def test_a_silent_owner_is_given_up(store: Store) -> None:
     assert await store.idempotency.claim(replace(FIRST, owner_token="third"), ID) == InFlight(15_000)
 
 
-async def test_an_owner_given_up_frees_nothing(store: Store) -> None:
-    """Its late release leaves the claim of who works now."""
+async def test_an_owner_that_timed_out_frees_nothing(store: Store) -> None:
+    """Its late release keeps the claim of the new owner."""
     await store.idempotency.claim(FIRST, ID)
     await store.advance(SILENT)
     await store.idempotency.claim(SECOND, ID)
@@ -102,8 +102,8 @@ async def test_an_owner_given_up_frees_nothing(store: Store) -> None:
     assert await store.idempotency.claim(FIRST, ID) == InFlight(15_000)
 
 
-async def test_what_cannot_be_an_id_has_a_claim_and_no_answer(store: Store) -> None:
-    """Anything may stand for an id: the key is claimed and released like any other."""
+async def test_an_impossible_id_has_a_claim_and_no_answer(store: Store) -> None:
+    """The id in a request may be any text: the key is claimed and released as usual."""
     assert await store.idempotency.claim(FIRST, "no id") == KeyClaimed()
     await store.idempotency.keep(FIRST, "no id", b"answer")
     assert await store.keys() == {CLAIM}
@@ -112,8 +112,8 @@ async def test_what_cannot_be_an_id_has_a_claim_and_no_answer(store: Store) -> N
     assert await store.keys() == set()
 
 
-async def test_a_replay_gives_the_budgets_back(store: Store) -> None:
-    """A repeated request-code gets its answer, and neither the cooldown nor any limit knows of it."""
+async def test_a_replay_releases_the_limits(store: Store) -> None:
+    """A repeated request-code gets its answer, and no cooldown or limit counts it."""
     rate_limits = (RateLimit("prefix", "block", (Window(9, 3600),)),)
     admitted = await store.admitted(rate_limits=rate_limits, idempotency=FIRST)
     assert await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer") == Started()
@@ -127,8 +127,8 @@ async def test_a_replay_gives_the_budgets_back(store: Store) -> None:
     assert await store.verifications.admit(admission(rate_limits=rate_limits, idempotency=FIRST)) == Replay(b"answer")
 
 
-async def test_a_repetition_in_flight_takes_nothing(store: Store) -> None:
-    """While the first request works, its repetition waits, also where the limits would still let it pass."""
+async def test_a_repetition_in_flight_acquires_nothing(store: Store) -> None:
+    """While the first request works, its repetition waits, also when the limits would allow it."""
     await store.admitted(idempotency=FIRST)
     await store.advance(10)
     before = await store.dump()
@@ -140,7 +140,7 @@ async def test_a_repetition_in_flight_takes_nothing(store: Store) -> None:
 
 
 async def test_a_denied_request_frees_its_key(store: Store) -> None:
-    """A 429 is not kept: the same key is new again, and works as soon as the limit lets it."""
+    """A 429 is not kept: the same key is new again, and works as soon as the limit allows it."""
     await store.admitted()
 
     for _ in range(2):
@@ -151,7 +151,7 @@ async def test_a_denied_request_frees_its_key(store: Store) -> None:
 
 
 async def test_a_released_request_frees_its_key(store: Store) -> None:
-    """Nothing was done under it: the next one with the key is new."""
+    """Nothing was done under it: the next request with the key is new."""
     admitted = await store.admitted(idempotency=FIRST)
 
     await store.verifications.release(admitted)
@@ -160,16 +160,16 @@ async def test_a_released_request_frees_its_key(store: Store) -> None:
     await store.admitted(idempotency=OTHER)
 
 
-async def test_what_a_dead_owner_had_started_is_the_answer(store: Store) -> None:
-    """The start keeps the answer in the same step: who asks again gets it, however short the owner lived after it."""
+async def test_a_start_of_a_stopped_owner_is_the_answer(store: Store) -> None:
+    """The start stores the answer in the same step: a repetition gets it, whenever the owner stops after it."""
     admitted = await store.admitted(idempotency=FIRST)
     await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer")
 
     assert await store.verifications.admit(admission(idempotency=SECOND)) == Replay(b"answer")
 
 
-async def test_what_a_dead_owner_had_only_reserved_is_begun_anew(store: Store) -> None:
-    """After its silence the next one is admitted under the same key, and starts."""
+async def test_a_reservation_of_a_stopped_owner_starts_anew(store: Store) -> None:
+    """After its timeout the next request is admitted under the same key, and starts."""
     await store.admitted(idempotency=FIRST)
     await store.advance(60)
 
@@ -179,8 +179,8 @@ async def test_what_a_dead_owner_had_only_reserved_is_begun_anew(store: Store) -
     assert await store.verifications.start(again, ID, record_of(again), CODE, b"answer") == Started()
 
 
-async def test_the_answer_of_a_success_is_kept_by_the_success(store: Store) -> None:
-    """`consume` keeps it in the same step, for a day, whatever became of the claim."""
+async def test_a_success_stores_its_answer(store: Store) -> None:
+    """`consume` stores it in the same step, for a day, whatever happens to the claim."""
     verification_id = await store.started()
 
     assert isinstance(await store.attempts.consume(verification_id, None, FIRST, b"proof"), Verified)
@@ -190,8 +190,8 @@ async def test_the_answer_of_a_success_is_kept_by_the_success(store: Store) -> N
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xc1", b"text", b"\x93\x01"], ids=["empty", "no code", "text", "cut off"])
-async def test_what_is_damaged_lets_nobody_work_twice(store: Store, damage: bytes) -> None:
-    """A claim that cannot be read is of another request, an answer that cannot be read is one that nobody can open."""
+async def test_a_damaged_entry_lets_no_request_run_twice(store: Store, damage: bytes) -> None:
+    """A damaged claim counts as another request's, a damaged answer as one that cannot be opened."""
     await store.redis.set(CLAIM, damage, ex=DAY)
     assert await store.idempotency.claim(FIRST, ID) == Mismatch()
     await store.idempotency.release(FIRST)

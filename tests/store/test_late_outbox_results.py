@@ -1,4 +1,4 @@
-"""The port's contract: what comes too late for a message adds what it knows, and sends nothing."""
+"""A result that comes too late adds what it knows, and sends nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HELD = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.UNKNOWN, e
 
 
 async def lapsed(store: Store) -> str:
-    """Begin a call whose lease lapses: another replica holds the message out for ambiguity, under lease 2."""
+    """Begin a call whose lease lapses: another replica waits on the ambiguous outcome, under lease 2."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     await store.advance(CALL_MS / 1000)
@@ -26,8 +26,8 @@ async def lapsed(store: Store) -> str:
     return verification_id
 
 
-async def test_a_late_settlement_adds_its_fact_and_schedules_nothing(store: Store) -> None:
-    """The delivery is told as sent, while the message stays with whoever has its lease."""
+async def test_a_late_result_is_stored_and_schedules_nothing(store: Store) -> None:
+    """The delivery becomes sent, while the message stays with the replica that has its lease."""
     verification_id = await lapsed(store)
     await store.outbox.record_result(verification_id, 2, HELD)
 
@@ -43,8 +43,8 @@ async def test_a_late_settlement_adds_its_fact_and_schedules_nothing(store: Stor
     assert claimed.record.lease == 3
 
 
-async def test_a_late_settlement_does_not_take_a_lease(store: Store) -> None:
-    """It neither moves the message forward nor frees its code, whatever it asks for."""
+async def test_a_late_result_does_not_change_the_lease(store: Store) -> None:
+    """It neither makes the message due nor deletes its code, whatever it asks for."""
     verification_id = await lapsed(store)
 
     await store.outbox.record_result(verification_id, 1, AGAIN)
@@ -55,8 +55,8 @@ async def test_a_late_settlement_does_not_take_a_lease(store: Store) -> None:
     assert [one.record.lease for one in await store.claimed()] == [3]
 
 
-async def test_a_late_settlement_takes_back_nothing_that_is_known(store: Store) -> None:
-    """Once sent is written down, a slower answer does not undo it."""
+async def test_a_late_result_replaces_no_more_certain_one(store: Store) -> None:
+    """Once sent is stored, a slower result does not undo it."""
     verification_id = await lapsed(store)
     await store.outbox.record_result(verification_id, 2, HELD)
     await store.outbox.record_result(verification_id, 1, SENT)
@@ -68,8 +68,8 @@ async def test_a_late_settlement_takes_back_nothing_that_is_known(store: Store) 
     assert (delivery.status, delivery.error) == ("sent", "")
 
 
-async def test_a_refusal_of_an_older_call_does_not_touch_a_newer_one(store: Store) -> None:
-    """The same gateway is being asked under another lease by now: it may get the text, and still counts as asked."""
+async def test_a_rejection_of_an_older_call_does_not_change_a_newer_one(store: Store) -> None:
+    """The gateway is called under another lease: it may accept, and still counts as called."""
     verification_id = await lapsed(store)
     await store.outbox.record_result(verification_id, 1, AGAIN)
     assert await store.outbox.begin(verification_id, 2, "first", CALL_MS) is not None
@@ -85,8 +85,8 @@ async def test_a_refusal_of_an_older_call_does_not_touch_a_newer_one(store: Stor
     assert (delivery.status, delivery.provider_message_id) == ("sent", "gw-1")
 
 
-async def test_a_doubt_does_not_take_the_place_of_an_answer(store: Store) -> None:
-    """The answer of a lapsed call came in time, after all, before the one who found it lapsed says so."""
+async def test_an_ambiguous_outcome_does_not_replace_an_answer(store: Store) -> None:
+    """The answer of a lapsed call came in time, before the replica that found it lapsed reports that."""
     for answer, status in ((SENT, "sent"), (AGAIN, "queued")):
         verification_id = await lapsed(store)
         await store.outbox.record_result(verification_id, 1, answer)
@@ -98,8 +98,8 @@ async def test_a_doubt_does_not_take_the_place_of_an_answer(store: Store) -> Non
         await store.advance(600)
 
 
-async def test_settling_what_is_gone_does_nothing(store: Store) -> None:
-    """A verification that cannot be read any more gets no facts, and no key comes back."""
+async def test_a_result_for_a_missing_verification_does_nothing(store: Store) -> None:
+    """A verification that cannot be read any more stores no result, and no key is created."""
     verification_id = await lapsed(store)
     await store.advance(900)
 
@@ -111,8 +111,8 @@ async def test_settling_what_is_gone_does_nothing(store: Store) -> None:
 
 
 @for_each_ending
-async def test_what_has_ended_is_not_begun(store: Store, end: Ending) -> None:
-    """No gateway is asked for a code that has ended, however it ended, by whoever still has the lease."""
+async def test_an_ended_verification_is_not_begun(store: Store, end: Ending) -> None:
+    """No gateway is called for an ended code, however it ended, by the replica that still has the lease."""
     verification_id = await store.started()
     await end(store, verification_id)
 
@@ -122,8 +122,8 @@ async def test_what_has_ended_is_not_begun(store: Store, end: Ending) -> None:
 
 
 @for_each_ending
-async def test_what_has_ended_is_not_claimed(store: Store, end: Ending) -> None:
-    """It leaves the outbox, and no delivery is left open."""
+async def test_an_ended_verification_is_not_claimed(store: Store, end: Ending) -> None:
+    """It leaves the outbox, and no delivery stays open."""
     verification_id = await store.started()
     await end(store, verification_id)
     await store.advance(60)
@@ -135,8 +135,8 @@ async def test_what_has_ended_is_not_claimed(store: Store, end: Ending) -> None:
     assert not {"queued", "sending"} & {one.status for one in record.deliveries}
 
 
-async def test_a_code_that_ran_out_unsent_is_a_recorded_failure(store: Store) -> None:
-    """Nobody could hand it over in time: the delivery says `failed`, not nothing."""
+async def test_a_code_that_expired_unsent_is_a_recorded_failure(store: Store) -> None:
+    """No replica could send it in time: the delivery is `failed`."""
     verification_id = await store.started()
     await store.advance(300)
     await store.claimed()
@@ -146,8 +146,8 @@ async def test_a_code_that_ran_out_unsent_is_a_recorded_failure(store: Store) ->
     assert (delivery.status, delivery.error) == ("failed", "transient")
 
 
-async def test_a_canceled_message_that_was_never_tried_is_called_off(store: Store) -> None:
-    """No provider was asked, so none is told."""
+async def test_a_canceled_message_without_a_call_has_no_delivery(store: Store) -> None:
+    """No provider was called, so none is listed."""
     verification_id = await store.started()
     await canceled(store, verification_id)
 
@@ -155,7 +155,7 @@ async def test_a_canceled_message_that_was_never_tried_is_called_off(store: Stor
 
 
 async def test_a_lapsed_call_of_an_ended_code_may_have_been_accepted(store: Store) -> None:
-    """The code ran out while a call was lost: its outcome is ambiguous, and told as unknown."""
+    """The code expired while a call was lost: its outcome is ambiguous, and the delivery `unknown`."""
     verification_id = await store.started()
     await store.advance(295)
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
@@ -172,10 +172,10 @@ async def test_a_lapsed_call_of_an_ended_code_may_have_been_accepted(store: Stor
 @pytest.mark.parametrize(
     ("settlement", "status"), [(SENT, "sent"), (HELD, "unknown"), (AGAIN, "failed")], ids=["sent", "held", "again"]
 )
-async def test_the_answer_to_an_ended_code_is_told(
+async def test_the_result_for_an_ended_code_is_stored(
     store: Store, settlement: DeliveryUpdate, status: str, late: bool
 ) -> None:
-    """The verification ended during the call: the answer is written down, and nothing is due, retries neither."""
+    """The verification ended during the call: the result is stored, and nothing is due, nor a retry."""
     verification_id = await (lapsed(store) if late else store.started())
     if not late:
         await store.outbox.begin(verification_id, 1, "first", CALL_MS)
@@ -195,8 +195,8 @@ async def test_the_answer_to_an_ended_code_is_told(
 
 
 @for_each_ending
-async def test_a_call_that_is_lost_with_its_replica_is_closed_after_the_end(store: Store, end: Ending) -> None:
-    """The replica died in the call and the verification ended: no delivery is told as being sent for ever."""
+async def test_a_call_lost_with_its_replica_ends_after_the_verification(store: Store, end: Ending) -> None:
+    """The replica stopped in the call and the verification ended: no delivery stays `sending` for ever."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", 2 * CALL_MS)
     await end(store, verification_id)
@@ -210,8 +210,8 @@ async def test_a_call_that_is_lost_with_its_replica_is_closed_after_the_end(stor
     assert await store.redis.zscore("otp:{p07}:o", verification_id) is None
 
 
-async def test_the_last_guess_during_a_call_leaves_no_open_delivery(store: Store) -> None:
-    """A retry that was to come is told as failed once the attempts are up."""
+async def test_the_last_attempt_during_a_call_leaves_no_open_delivery(store: Store) -> None:
+    """A planned retry is stored as failed once the attempts are used up."""
     verification_id = await store.start(await store.admitted(), attempts_left=1)
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
@@ -225,8 +225,8 @@ async def test_the_last_guess_during_a_call_leaves_no_open_delivery(store: Store
     assert (delivery.status, delivery.error) == ("failed", "transient")
 
 
-async def test_what_is_known_to_be_sent_since_the_claim_stops_the_next_gateway(store: Store) -> None:
-    """The first call's answer came while the hold ended: the one that claimed the message asks nobody else."""
+async def test_an_acceptance_after_the_claim_stops_the_next_gateway(store: Store) -> None:
+    """The first call's result came when the hold ended: the replica that claimed the message calls no other."""
     verification_id = await lapsed(store)
     await store.outbox.record_result(verification_id, 2, HELD)
     await store.advance(15)
@@ -236,8 +236,8 @@ async def test_what_is_known_to_be_sent_since_the_claim_stops_the_next_gateway(s
     assert await store.outbox.begin(verification_id, claimed.record.lease, "second", CALL_MS) is None
 
 
-async def test_a_late_refusal_of_a_done_message_is_not_left_queued(store: Store) -> None:
-    """Given up for lost and done; then it turns out that it was refused: it is due again, while it is wanted."""
+async def test_a_late_rejection_makes_a_finished_message_due_again(store: Store) -> None:
+    """It counted as lost and finished, then it turns out to be rejected: it is due again while it is wanted."""
     verification_id = await lapsed(store)
     await store.outbox.record_result(verification_id, 2, replace(HELD, due_in_ms=None))
 
@@ -251,8 +251,8 @@ async def test_a_late_refusal_of_a_done_message_is_not_left_queued(store: Store)
     assert (delivery.status, delivery.error) == ("failed", "transient")
 
 
-async def test_a_late_refusal_of_a_forgotten_message_is_a_failure(store: Store) -> None:
-    """The code is gone, so nothing can be sent any more: the delivery says so."""
+async def test_a_late_rejection_without_a_code_is_a_failure(store: Store) -> None:
+    """The code is deleted, so nothing can be sent any more: the delivery is `failed`."""
     verification_id = await lapsed(store)
     await store.outbox.record_result(verification_id, 2, replace(HELD, due_in_ms=None, forget=True))
 

@@ -1,4 +1,4 @@
-"""The port's contract: wrong codes in a row make request-code wait longer and longer, and at last lock the number."""
+"""Wrong codes in a row make request-code wait longer and longer, and finally disable the number."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LOCKED = RecipientLocked(DISABLED_RETRY_MS, disabled=True)
 
 
 def disabling(max_failures: int, *windows: Window) -> SendPolicy:
-    """Make a policy that disables a number after so many wrong codes in a row."""
+    """Return a policy that disables a number after so many wrong codes in a row."""
     return policy(recipient=(), max_sends=20, recipient_failures=windows, lockout=Lockout(max_failures=max_failures))
 
 
 async def exhaust(
     store: Store, allowed: SendPolicy = FREE, *, sealed_code: bytes | None = CODE, attempts: int = 1
 ) -> str:
-    """Request a code and use up its attempts; its id."""
+    """Request a code and use up its attempts; return its id."""
     admitted = await store.admitted(policy=allowed)
     verification_id = await store.start(admitted, sealed_code=sealed_code, attempts_left=attempts)
     await miss(store, verification_id, attempts, allowed)
@@ -45,14 +45,14 @@ async def exhaust(
 
 
 async def miss(store: Store, verification_id: str, times: int, allowed: SendPolicy = FREE) -> list[LockKind | None]:
-    """Guess wrong so many times; what each guess locked."""
+    """Submit so many wrong codes; return what each locked."""
     spent = [await store.attempts.reserve_attempt(verification_id, TENANT, allowed) for _ in range(times)]
     assert all(isinstance(one, AttemptReserved) for one in spent), spent
     return [one.locks for one in spent if isinstance(one, AttemptReserved)]
 
 
 async def test_the_wait_doubles_with_each_exhausted_verification_up_to_an_hour(store: Store) -> None:
-    """From 30 s to 1 h, each to the millisecond from the exhausting guess on, and then an hour each time."""
+    """From 30 s to 1 h, each exact from the exhausting attempt on, and then an hour each time."""
     for seconds in (30, 60, 120, 240, 480, 960, 1920, 3600, 3600):
         verification_id = await exhaust(store)
         assert await store.denied(policy=FREE) == Denied(Reason.RECIPIENT_LOCKED, seconds * 1000)
@@ -62,8 +62,8 @@ async def test_the_wait_doubles_with_each_exhausted_verification_up_to_an_hour(s
         await store.advance(0.001)
 
 
-async def test_the_first_and_the_longest_wait_are_the_tenants(store: Store) -> None:
-    """Another policy, other waits; one that is longer than the longest is cut."""
+async def test_the_first_and_the_longest_wait_come_from_the_policy(store: Store) -> None:
+    """Another policy has other waits; a longer wait is cut to the longest."""
     allowed = policy(recipient=(), max_sends=20, cooldown_seconds=1, lockout=Lockout(7, 20))
     for seconds in (7, 14, 20, 20):
         await exhaust(store, allowed)
@@ -71,8 +71,8 @@ async def test_the_first_and_the_longest_wait_are_the_tenants(store: Store) -> N
         await store.advance(seconds)
 
 
-async def test_the_wait_counts_from_the_exhausting_guess(store: Store) -> None:
-    """A code that is used up late makes the next one wait as long as one that is used up at once."""
+async def test_the_wait_counts_from_the_exhausting_attempt(store: Store) -> None:
+    """A code that is exhausted late makes the next one wait as long as one that is exhausted at once."""
     verification_id = await store.started(policy=FREE)
     await store.advance(200)
     assert await miss(store, verification_id, 5) == [None, None, None, None, LockKind.WAIT]
@@ -80,7 +80,7 @@ async def test_the_wait_counts_from_the_exhausting_guess(store: Store) -> None:
     assert await store.denied(policy=FREE) == Denied(Reason.RECIPIENT_LOCKED, 30_000)
 
 
-async def test_the_wait_is_one_tenants_and_of_all_purposes(store: Store) -> None:
+async def test_the_wait_is_per_tenant_and_for_all_purposes(store: Store) -> None:
     """Another purpose waits too; another tenant and another recipient do not."""
     await exhaust(store)
 
@@ -101,7 +101,7 @@ async def test_the_wait_locks_no_other_pending_code(store: Store) -> None:
 
 
 async def test_a_locked_request_tells_when_the_next_one_is_accepted(store: Store) -> None:
-    """Retry-After covers the recipient's other budgets too, as that of the exhausted verification does."""
+    """Retry-After covers the recipient's other limits too, as that of the exhausted verification does."""
     allowed = policy(recipient=(), max_sends=1)
     verification_id = await exhaust(store, allowed)
 
@@ -109,7 +109,7 @@ async def test_a_locked_request_tells_when_the_next_one_is_accepted(store: Store
     assert await store.attempts.reserve_attempt(verification_id, TENANT, allowed) == AttemptsExhausted(300_000)
 
 
-async def test_a_success_begins_the_waits_anew(store: Store) -> None:
+async def test_a_success_resets_the_waits(store: Store) -> None:
     """After two exhausted verifications and a success the next wait is the first one again."""
     for seconds in (30, 60):
         await exhaust(store)
@@ -122,8 +122,8 @@ async def test_a_success_begins_the_waits_anew(store: Store) -> None:
     assert await store.denied(policy=FREE) == Denied(Reason.RECIPIENT_LOCKED, 30_000)
 
 
-async def test_a_new_code_does_not_reset_the_row(store: Store) -> None:
-    """Codes that are superseded before their last attempt, over days: the wrong ones add up until the number is off."""
+async def test_a_new_code_does_not_reset_the_count(store: Store) -> None:
+    """Codes superseded before their last attempt, over days: the wrong codes add up until it is disabled."""
     allowed = disabling(7, Window(2, DAY))
     for _ in range(3):
         await miss(store, await store.started(policy=allowed), 2, allowed)
@@ -139,8 +139,8 @@ async def test_a_new_code_does_not_reset_the_row(store: Store) -> None:
     await store.admitted(policy=allowed, tenant="other")
 
 
-async def test_a_disabled_number_takes_no_code_at_all(store: Store) -> None:
-    """Pending, exhausted or ended: every guess is locked, and nothing changes by it."""
+async def test_a_disabled_number_accepts_no_code(store: Store) -> None:
+    """Pending, exhausted or ended: every attempt is locked, and changes nothing."""
     allowed = disabling(3, Window(100, DAY))
     pending = await store.started(policy=allowed, purpose="registration")
     canceled = await store.started(policy=allowed, purpose="reset")
@@ -155,8 +155,8 @@ async def test_a_disabled_number_takes_no_code_at_all(store: Store) -> None:
     assert await store.dump() == before
 
 
-async def test_the_last_wrong_code_may_be_the_right_one(store: Store) -> None:
-    """At one below the limit one more guess is paid for; when it is right, all is forgotten."""
+async def test_the_last_allowed_attempt_may_succeed(store: Store) -> None:
+    """At one below the limit one more attempt is reserved; when it is right, the count is cleared."""
     allowed = disabling(3, Window(100, DAY))
     verification_id = await store.started(policy=allowed)
     await miss(store, verification_id, 3, allowed)
@@ -167,8 +167,8 @@ async def test_the_last_wrong_code_may_be_the_right_one(store: Store) -> None:
     assert await miss(store, await store.started(policy=allowed), 2, allowed) == [None, None]
 
 
-async def test_a_lower_limit_holds_at_once(store: Store) -> None:
-    """The limit is the config's, not the record's: lowered it disables, raised it enables."""
+async def test_a_changed_limit_holds_at_once(store: Store) -> None:
+    """The limit is the config's, not the record's: a lower one disables, a higher one enables."""
     await miss(store, await store.started(policy=FREE), 4)
     await store.advance(30)
 
@@ -176,8 +176,8 @@ async def test_a_lower_limit_holds_at_once(store: Store) -> None:
     await store.admitted(policy=disabling(5))
 
 
-async def test_a_guess_names_the_lock_that_lasts_longest(store: Store) -> None:
-    """The windows of failures before the wait, and a disabled number before both."""
+async def test_an_attempt_returns_the_lock_that_lasts_longest(store: Store) -> None:
+    """The failure windows before the wait, and a disabled number before both."""
     allowed = policy(recipient_failures=(Window(1, DAY),))
     verification_id = await store.start(await store.admitted(policy=allowed), attempts_left=1)
     assert await miss(store, verification_id, 1, allowed) == [LockKind.FAILURES]
@@ -190,7 +190,7 @@ async def test_a_guess_names_the_lock_that_lasts_longest(store: Store) -> None:
 
 
 async def test_unlocking_ends_every_lock_and_keeps_the_sends(store: Store) -> None:
-    """A disabled number is free again at that tenant: its cooldown goes on, and the next exhaustion waits 30 s."""
+    """A disabled number is free again at that tenant: its cooldown goes on, and the next wait is 30 s."""
     allowed = disabling(2, Window(2, DAY))
     await store.started(policy=allowed, tenant="other")
     await miss(store, await store.started(policy=allowed), 2, allowed)
@@ -205,7 +205,7 @@ async def test_unlocking_ends_every_lock_and_keeps_the_sends(store: Store) -> No
 
 
 async def test_each_lock_counts_as_one_to_unlock(store: Store) -> None:
-    """The wait, full windows and a disabled number are locks; wrong codes alone are none, and are forgotten too."""
+    """The wait, full windows and a disabled number are locks; wrong codes alone are none, and are cleared too."""
     await miss(store, await store.started(policy=FREE), 1)
     assert await store.unlock(policy=FREE) == Unlocked(was_locked=False, failures=1)
     await store.advance(30)
@@ -218,7 +218,7 @@ async def test_each_lock_counts_as_one_to_unlock(store: Store) -> None:
 
 
 async def test_unlocking_again_changes_nothing(store: Store) -> None:
-    """Also what was never locked, or is not known at all, is answered, and no key comes of it."""
+    """A number that was never locked, or is unknown, gets an answer too, and no key is created."""
     assert await store.unlock() == Unlocked(was_locked=False, failures=0)
     assert await store.keys() == set()
     await exhaust(store)
@@ -229,7 +229,7 @@ async def test_unlocking_again_changes_nothing(store: Store) -> None:
     assert await store.dump() == before
 
 
-async def test_unlocking_is_one_tenants(store: Store) -> None:
+async def test_unlocking_is_per_tenant(store: Store) -> None:
     """The same number stays locked at another tenant."""
     await exhaust(store)
     before = await store.dump()
@@ -239,9 +239,9 @@ async def test_unlocking_is_one_tenants(store: Store) -> None:
 
 
 async def test_wrong_codes_are_remembered_for_400_days_and_nothing_else_is(store: Store) -> None:
-    """The row has a key of its own, which a success deletes: the recipient's key lives as long as without it."""
+    """The lockout has a key of its own, which a success deletes; the recipient's TTL does not change."""
     verification_id = await store.started(policy=FREE)
-    life = await store.redis.pexpiretime(RECIPIENT_KEY)
+    expires_ms = await store.redis.pexpiretime(RECIPIENT_KEY)
     assert not await store.redis.exists(KEY)
 
     await miss(store, verification_id, 1)
@@ -249,13 +249,13 @@ async def test_wrong_codes_are_remembered_for_400_days_and_nothing_else_is(store
     await miss(store, verification_id, 1)
 
     assert await store.redis.pexpiretime(KEY) == await store.now() + 400 * DAY_MS
-    assert await store.redis.pexpiretime(RECIPIENT_KEY) == max(life, await store.now() + DAY_MS)
+    assert await store.redis.pexpiretime(RECIPIENT_KEY) == max(expires_ms, await store.now() + DAY_MS)
     await store.attempts.consume(verification_id)
     assert not await store.redis.exists(KEY)
 
 
-async def test_wrong_codes_keep_few_bytes(store: Store) -> None:
-    """What is kept of a row of a hundred is one small string."""
+async def test_a_lockout_takes_few_bytes(store: Store) -> None:
+    """A hundred wrong codes in a row take one small string."""
     allowed = disabling(100)
     for _ in range(20):
         await miss(store, await store.started(policy=allowed), 5, allowed)
@@ -265,8 +265,8 @@ async def test_wrong_codes_keep_few_bytes(store: Store) -> None:
     assert await store.redis.strlen(KEY) <= 16
 
 
-async def test_a_decoy_is_locked_as_any_other(store: Store) -> None:
-    """Wrong codes of what sends nothing count, wait and disable alike."""
+async def test_a_decoy_is_locked_like_any_verification(store: Store) -> None:
+    """Wrong codes of a decoy count, wait and disable alike."""
     allowed = disabling(4, Window(100, DAY))
     for seconds in (30, 60):
         await exhaust(store, allowed, sealed_code=None, attempts=2)
@@ -278,8 +278,8 @@ async def test_a_decoy_is_locked_as_any_other(store: Store) -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"x", b"\xc1", b"\x93\xa1a\x01\x02", b"\x91\x01"])
-async def test_a_damaged_row_locks_until_it_is_unlocked(store: Store, value: bytes) -> None:
-    """What has lost its count is not taken for none: an operator has to look, and can."""
+async def test_a_damaged_lockout_locks_until_it_is_unlocked(store: Store, value: bytes) -> None:
+    """A lost count does not count as zero: an operator must unlock the number, and can."""
     pending = await store.started(policy=FREE)
     await store.redis.set(KEY, value, ex=DAY)
 
@@ -289,8 +289,8 @@ async def test_a_damaged_row_locks_until_it_is_unlocked(store: Store, value: byt
     assert isinstance(await store.attempts.reserve_attempt(pending, TENANT, FREE), AttemptReserved)
 
 
-async def test_a_row_of_another_type_and_a_damaged_recipient_are_unlocked(store: Store) -> None:
-    """Whatever stands under the two keys is taken away, and nothing fails."""
+async def test_unlocking_deletes_keys_of_another_type(store: Store) -> None:
+    """Whatever the two keys contain is deleted, and nothing fails."""
     await store.redis.rpush(KEY, "x")
     await store.redis.set(RECIPIENT_KEY, "x", ex=DAY)
 

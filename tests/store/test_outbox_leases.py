@@ -1,4 +1,4 @@
-"""The port's contract: who may work on a message, and until when."""
+"""Which replica may work on a message, and until when."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ HELD = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.UNKNOWN, e
 SENT = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.SENT, provider_message_id="gw-1", forget=True)
 
 
-async def test_a_fresh_message_is_its_starters(store: Store) -> None:
-    """While the first lease lasts nobody else may claim the message, to the millisecond."""
+async def test_a_new_message_belongs_to_the_replica_that_started_it(store: Store) -> None:
+    """While the first lease lasts no other replica can claim the message, to the millisecond."""
     verification_id = await store.started()
 
     assert await store.outbox.claim() == ([], 0, 1)
@@ -38,8 +38,8 @@ async def test_a_fresh_message_is_its_starters(store: Store) -> None:
     assert (overdue, waiting) == (0, 1)
 
 
-async def test_a_lapsed_lease_of_a_queued_message_is_retaken(store: Store) -> None:
-    """Whoever claims it gets the next lease number; who had it before may not begin any more."""
+async def test_a_queued_message_with_a_lapsed_lease_is_claimed_again(store: Store) -> None:
+    """The new claim has the next lease number; the replica before it can begin no call any more."""
     verification_id = await store.started()
     for lease in (2, 3, 4):
         await store.advance(LEASE)
@@ -51,7 +51,7 @@ async def test_a_lapsed_lease_of_a_queued_message_is_retaken(store: Store) -> No
     assert await store.outbox.begin(verification_id, 4, "first", CALL_MS) == CallStarted(await store.now())
 
 
-async def test_the_oldest_waiting_message_is_told(store: Store) -> None:
+async def test_a_claim_returns_the_age_of_the_oldest_message(store: Store) -> None:
     """How long the oldest due message has waited, and how many there are, over all partitions."""
     await store.started()
     await store.advance(2)
@@ -63,8 +63,8 @@ async def test_the_oldest_waiting_message_is_told(store: Store) -> None:
     assert (len(claimed), overdue, waiting) == (2, 3000, 2)
 
 
-async def test_a_claim_takes_so_many_of_a_partition(store: Store) -> None:
-    """One round takes the oldest sixteen of a partition, the next one the rest."""
+async def test_a_claim_is_limited_per_partition(store: Store) -> None:
+    """One claim takes the oldest sixteen of a partition, the next one the rest."""
     ids = []
     for n in range(CLAIMS_PER_PARTITION + 4):
         ids.append(await store.started(recipient=f"r{n}"))
@@ -76,7 +76,7 @@ async def test_a_claim_takes_so_many_of_a_partition(store: Store) -> None:
     assert rounds == [ids[:CLAIMS_PER_PARTITION], ids[CLAIMS_PER_PARTITION:], []]
 
 
-async def test_begin_marks_the_message_as_being_sent(store: Store) -> None:
+async def test_begin_sets_the_delivery_to_sending(store: Store) -> None:
     """The delivery is `sending`, under our lease, and the lease lasts as long as the call may."""
     verification_id = await store.started()
     await store.advance(1)
@@ -90,8 +90,8 @@ async def test_begin_marks_the_message_as_being_sent(store: Store) -> None:
     assert await store.claimed() == []
 
 
-async def test_a_lapsed_lease_of_a_sending_message_is_told_as_such(store: Store) -> None:
-    """Whoever claims it sees that a gateway may have it: the delivery is still `sending`, under the lapsed lease."""
+async def test_a_claim_shows_a_lapsed_call(store: Store) -> None:
+    """The replica that claims it sees that a gateway may have it: `sending`, under the lapsed lease."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     await store.advance(CALL_MS / 1000)
@@ -102,8 +102,8 @@ async def test_a_lapsed_lease_of_a_sending_message_is_told_as_such(store: Store)
     assert [(one.status, one.call) for one in claimed.record.deliveries] == [("sending", 1)]
 
 
-async def test_a_settled_message_leaves_the_outbox(store: Store) -> None:
-    """It is told as sent, with the gateway's id; the code is gone, and nobody claims it again."""
+async def test_a_sent_message_leaves_the_outbox(store: Store) -> None:
+    """It is `sent`, with the gateway's id; the code is deleted, and no replica claims it again."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
 
@@ -118,8 +118,8 @@ async def test_a_settled_message_leaves_the_outbox(store: Store) -> None:
     assert await store.status(verification_id) == "pending"
 
 
-async def test_the_code_stays_where_it_may_be_sent_again(store: Store) -> None:
-    """By the tenant's policy, or because a receipt may bring the message back: as long as the code itself lives."""
+async def test_the_code_stays_while_it_may_be_sent_again(store: Store) -> None:
+    """By the tenant's policy, or because a receipt may make the message due: as long as the code is valid."""
     reuse = policy(reuse=True)
     verification_id = await store.started(policy=reuse)
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
@@ -137,8 +137,8 @@ async def test_the_code_stays_where_it_may_be_sent_again(store: Store) -> None:
     assert f"otp:{{p07}}:m:{other}" in await store.keys()
 
 
-async def test_a_message_is_due_again_when_its_settlement_says_so(store: Store) -> None:
-    """A retry waits in the outbox until its moment, and nobody touches it before."""
+async def test_a_result_sets_the_next_due_time(store: Store) -> None:
+    """A retry waits in the outbox until its time, and no replica claims it before."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     again = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=2000)
@@ -153,8 +153,8 @@ async def test_a_message_is_due_again_when_its_settlement_says_so(store: Store) 
     assert [(one.status, one.error) for one in claimed.record.deliveries] == [("queued", "transient")]
 
 
-async def test_no_more_texts_than_may_be(store: Store) -> None:
-    """A third gateway is not asked when two may have accepted; one that surely has nothing does not count."""
+async def test_begin_stops_at_max_texts(store: Store) -> None:
+    """A third gateway is not called when two may have accepted; one that certainly has nothing does not count."""
     verification_id = await store.started()
     for name in ("first", "second", "third"):
         assert await store.outbox.begin(verification_id, 1, name, CALL_MS) is not None
@@ -173,8 +173,8 @@ async def test_no_more_texts_than_may_be(store: Store) -> None:
     ]
 
 
-async def test_begin_said_again_is_one_call(store: Store) -> None:
-    """Its reply was lost and it is said again under the same lease: the call may be made."""
+async def test_a_repeated_begin_is_one_call(store: Store) -> None:
+    """Its reply was lost and it is repeated under the same lease: the call may be made."""
     verification_id = await store.started()
 
     for _ in range(3):
@@ -184,8 +184,8 @@ async def test_begin_said_again_is_one_call(store: Store) -> None:
 
 
 @pytest.mark.parametrize("status", ["sent", "unknown", "delivered", "undelivered"])
-async def test_a_gateway_that_may_have_the_text_is_not_asked_again(store: Store, status: str) -> None:
-    """Whatever a replica thinks it knows; the one that sends a message once may be asked while it is in doubt."""
+async def test_a_gateway_that_may_have_the_message_is_not_called_again(store: Store, status: str) -> None:
+    """Only one that sends a repeated message once may be called while its outcome is ambiguous."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     news = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus(status), error="ambiguous", due_in_ms=0)
@@ -196,8 +196,8 @@ async def test_a_gateway_that_may_have_the_text_is_not_asked_again(store: Store,
     assert (repeated is not None) is (status == "unknown")
 
 
-async def test_a_gateway_that_asked_to_be_left_alone(store: Store) -> None:
-    """The moment is kept with its delivery, and gone when it is asked again."""
+async def test_a_provider_keeps_the_time_of_its_next_call(store: Store) -> None:
+    """The time is stored in its delivery, and cleared when it is called again."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     later = DeliveryUpdate(
@@ -214,8 +214,8 @@ async def test_a_gateway_that_asked_to_be_left_alone(store: Store) -> None:
     assert delivery.again_ms == 0
 
 
-async def test_a_doubt_is_as_old_as_its_first_outcome(store: Store) -> None:
-    """Asked again and again in doubt: the hold counts from the first time."""
+async def test_an_ambiguous_outcome_dates_from_the_first_call(store: Store) -> None:
+    """Repeated calls with an ambiguous outcome: the hold counts from the first one."""
     verification_id = await store.started()
     since = await store.now()
     for _ in range(3):
@@ -229,14 +229,14 @@ async def test_a_doubt_is_as_old_as_its_first_outcome(store: Store) -> None:
 
 
 async def test_a_decoy_is_never_begun(store: Store) -> None:
-    """Without a message there is nothing to hand over."""
+    """Without a message there is nothing to send."""
     verification_id = await store.started(sealed_code=None)
 
     assert await store.outbox.begin(verification_id, 1, "first", CALL_MS) is None
 
 
-async def test_a_refused_repetition_says_nothing_of_the_call_in_doubt(store: Store) -> None:
-    """A gateway that sends once was in doubt and refuses the repetition: it still may have the text."""
+async def test_a_rejected_repetition_keeps_the_outcome_ambiguous(store: Store) -> None:
+    """A gateway that sends once rejects the repetition of an ambiguous call: it may still have the message."""
     verification_id = await store.started()
     since = await store.now()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS, idempotent_send=True)

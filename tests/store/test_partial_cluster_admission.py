@@ -1,4 +1,4 @@
-"""A node of a cluster is away: what the others took for a request is given back, and its key is free."""
+"""An unreachable cluster node: what the others acquired for a request is released, and its key is free."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ def _servers_clock() -> Iterator[None]:
         yield
 
 
-def at(node: int, name: str) -> bool:
-    """Say whether a key lives on a node."""
+def is_on(node: int, name: str) -> bool:
+    """Return whether a key is on a node."""
     return key_slot(name.encode()) // SHARE == node
 
 
-def partition_for(recipient: int, limit: int, key: int) -> Admission:
-    """Ask for a send whose recipient, limit and idempotency key live on these nodes."""
-    partition = next(n for n in range(64) if at(recipient, Partition(n).outbox))
-    keyed_hash = next(f"s{n}" for n in count() if at(limit, limit_key("prefix", f"s{n}")))
-    name = next(f"k{n}" for n in count() if at(key, idempotency_key(f"k{n}")))
-    call = IdempotencyClaim(name, "body", "mark")
+def admission_on(recipient: int, limit: int, key: int) -> Admission:
+    """Return an admission whose recipient, limit and idempotency key are on these nodes."""
+    partition = next(n for n in range(64) if is_on(recipient, Partition(n).outbox))
+    keyed_hash = next(f"s{n}" for n in count() if is_on(limit, limit_key("prefix", f"s{n}")))
+    name = next(f"k{n}" for n in count() if is_on(key, idempotency_key(f"k{n}")))
+    call = IdempotencyClaim(name, "body", "owner")
     rate_limits = (RateLimit("prefix", keyed_hash, (Window(1, 3600),)),)
     return admission(partition=partition, rate_limits=rate_limits, idempotency=call, token="token")
 
 
-def left(nodes: list[RedisServer], away: int) -> str:
-    """Name what is left on the nodes that are there."""
+def remaining_keys(nodes: list[RedisServer], away: int) -> str:
+    """Return the keys that remain on the reachable nodes."""
     return "".join(node.ask("KEYS", "otp:*").removeprefix("*0") for n, node in enumerate(nodes[:3]) if n != away)
 
 
-async def test_what_the_other_nodes_took_is_given_back() -> None:
-    """Whichever part is away, of those that answered nothing keeps a trace."""
+async def test_what_the_other_nodes_acquired_is_released() -> None:
+    """Whichever part is unreachable, the others keep no trace."""
     with cluster() as nodes:
         store = Store(f"redis+cluster://{HOST}:{nodes[1].port},{HOST}:{nodes[0].port}")
-        whole = await store.verifications.admit(partition_for(0, 1, 2))
-        assert "Admitted" in type(whole).__name__
+        admitted = await store.verifications.admit(admission_on(0, 1, 2))
+        assert "Admitted" in type(admitted).__name__
         for node in nodes[:3]:
             node.ask("FLUSHALL")
         nodes[2].kill()
         for roles in ((2, 1, 0), (0, 2, 1), (1, 0, 2), (1, 2, 0)):
-            asked = partition_for(*roles)
+            wanted = admission_on(*roles)
             with pytest.raises(Refused):
-                await store.verifications.admit(asked)
+                await store.verifications.admit(wanted)
             with contextlib.suppress(Refused):
-                await store.verifications.withdraw(asked)
-            assert left(nodes, away=2) == "", roles
+                await store.verifications.withdraw(wanted)
+            assert remaining_keys(nodes, away=2) == "", roles
         await store.close()

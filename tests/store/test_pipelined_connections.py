@@ -1,4 +1,4 @@
-"""The way to the server on bad days: nothing is sent twice, nobody waits for ever, and it heals by itself."""
+"""Connection failures: nothing is sent twice, no caller waits for ever, and connections recover by themselves."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COUNT = ScriptCall(script("rate_limit_acquire"), (LIST,), ("1000000 60000",))
 
 @contextlib.asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Store]:
-    """Open a store for a while."""
+    """Open a store within the block."""
     store = Store(url)
     try:
         yield store
@@ -40,27 +40,27 @@ async def opened(url: str) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def own() -> Iterator[RedisServer]:
-    """Start a server that a test may stop, kill and start again."""
+    """Start a server that a test may stop, kill and restart."""
     with folders() as folder, RedisServer(folder) as running:
         yield running
 
 
 @pytest.fixture
 async def proxy(server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[LossyProxy]:
-    """Stand between a store and the run's server, whose third database is empty."""
+    """Run a proxy between a store and the test run's server, whose third database is empty."""
     async with LossyProxy(tmp_path / "p", server.socket).running() as running, opened(f"{server.url}?db=3") as store:
         await store.redis.flushdb()
         yield running
 
 
 async def connect_all(store: Store) -> None:
-    """Use every lane once: they take turns."""
+    """Use every connection once: they take turns."""
     for _ in range(2 * CONNECTIONS):
         await store.acquire_limit("warm", WIDE)
 
 
 async def refused(store: Store) -> Reason:
-    """Ask a store that must refuse within two seconds."""
+    """Send a call that must be refused within two seconds."""
     started = time.monotonic()
     with pytest.raises(Refused) as caught:
         await store.acquire_limit("s", WIDE)
@@ -71,7 +71,7 @@ async def refused(store: Store) -> Reason:
 
 @pytest.mark.parametrize("connected", [True, False])
 async def test_a_server_that_hangs_is_refused_in_time_and_comes_back(own: RedisServer, connected: bool) -> None:
-    """Refused within two seconds, with a connection or without; afterwards every answer belongs to its question."""
+    """Refused within two seconds, with a connection or without; then every reply belongs to its call."""
     async with opened(f"unix://{own.socket}") as store:
         if connected:
             await connect_all(store)
@@ -88,8 +88,8 @@ async def test_a_server_that_hangs_is_refused_in_time_and_comes_back(own: RedisS
         assert await store.redis.llen(limit_key("x", "last")) == 300
 
 
-async def test_a_server_that_died_is_refused_and_its_successor_is_used(own: RedisServer) -> None:
-    """Every connection was lost, again and again: while it is away each call is refused at once, then all work."""
+async def test_a_server_that_stopped_is_refused_and_its_successor_is_used(own: RedisServer) -> None:
+    """Every connection is lost, repeatedly: meanwhile each call is refused at once, then all work."""
     async with opened(f"unix://{own.socket}") as store:
         for _ in range(3):
             await connect_all(store)
@@ -103,7 +103,7 @@ async def test_a_server_that_died_is_refused_and_its_successor_is_used(own: Redi
         await asyncio.gather(*(store.acquire_limit("s", WIDE) for _ in range(200)))
 
 
-async def test_scripts_that_were_forgotten_are_taught_again(own: RedisServer) -> None:
+async def test_unknown_scripts_are_loaded_again(own: RedisServer) -> None:
     """After SCRIPT FLUSH every call of a batch runs, and runs once."""
     async with opened(f"unix://{own.socket}") as store:
         await connect_all(store)
@@ -118,7 +118,7 @@ async def test_scripts_that_were_forgotten_are_taught_again(own: RedisServer) ->
 async def test_a_call_is_not_sent_again_when_its_reply_is_lost(
     proxy: LossyProxy, make_replicas: ReplicaFactory, cut: bool
 ) -> None:
-    """The script ran and nobody heard of it: refused, and it ran exactly once."""
+    """The script ran and its reply was lost: refused, and it ran exactly once."""
     [direct] = make_replicas(1)
     async with opened(proxy.url) as store:
         await connect_all(store)
@@ -134,7 +134,7 @@ async def test_a_call_is_not_sent_again_when_its_reply_is_lost(
 
 
 async def test_calls_of_one_moment_are_one_round_trip(proxy: LossyProxy) -> None:
-    """What waits together goes out together: a hundred calls in one turn, answered in order."""
+    """Waiting calls are sent together: a hundred in one round trip, with replies in order."""
     async with opened(proxy.url) as store:
         await connect_all(store)
         before = proxy.turns
@@ -146,7 +146,7 @@ async def test_calls_of_one_moment_are_one_round_trip(proxy: LossyProxy) -> None
 
 
 async def test_too_many_calls_are_refused_unsent(own: RedisServer) -> None:
-    """A queue that is full answers `overloaded` at once; what was in it is served."""
+    """A full queue answers `overloaded` at once; the calls in it are served."""
     async with opened(f"unix://{own.socket}") as store:
         with pytest.raises(Refused) as whole:
             await store.topology.send([COUNT] * (MAX_WAITING + 1))
@@ -160,7 +160,7 @@ async def test_too_many_calls_are_refused_unsent(own: RedisServer) -> None:
         assert await store.redis.llen(LIST) == MAX_WAITING
 
 
-async def test_a_call_that_was_given_up_is_not_sent_later(own: RedisServer) -> None:
+async def test_a_call_past_its_deadline_is_not_sent_later(own: RedisServer) -> None:
     """Its caller was refused while it waited for its turn: it never runs."""
     async with opened(f"unix://{own.socket}") as store:
         await connect_all(store)
@@ -173,7 +173,7 @@ async def test_a_call_that_was_given_up_is_not_sent_later(own: RedisServer) -> N
             late = asyncio.create_task(store.acquire_limit("late", WIDE))
             await asyncio.sleep(0.01)
             late.cancel()
-            busy.append(asyncio.create_task(refused(store)))  # it waits for its turn, but not for two deadlines
+            busy.append(asyncio.create_task(refused(store)))  # it waits for a connection, but not for two deadlines
             await asyncio.gather(*busy)
         finally:
             os.kill(own.process.pid, signal.SIGCONT)
@@ -182,8 +182,8 @@ async def test_a_call_that_was_given_up_is_not_sent_later(own: RedisServer) -> N
         assert await store.redis.llen(limit_key("x", "late")) == 0
 
 
-async def test_an_error_of_one_script_is_its_callers_alone(own: RedisServer) -> None:
-    """A call that the server refuses is `store_unavailable`; those beside it in the batch are answered."""
+async def test_an_error_of_one_script_affects_only_its_caller(own: RedisServer) -> None:
+    """A call that the server refuses is `store_unavailable`; the others in the batch get their replies."""
     async with opened(f"unix://{own.socket}") as store:
         await connect_all(store)
         await store.redis.set(LIST, "not a list")
@@ -194,8 +194,8 @@ async def test_an_error_of_one_script_is_its_callers_alone(own: RedisServer) -> 
         assert (await fine)[0] == b"acquired"
 
 
-async def test_a_server_that_became_a_replica_is_left(own: RedisServer) -> None:
-    """What cannot be written is refused, and works again when the server is the primary again."""
+async def test_a_server_that_became_a_replica_is_disconnected(own: RedisServer) -> None:
+    """A refused write is `store_unavailable`, and works again when the server is the primary again."""
     async with opened(f"unix://{own.socket}") as store:
         await store.acquire_limit("s", WIDE)
         own.ask("REPLICAOF", "127.0.0.1", "1")
@@ -206,7 +206,7 @@ async def test_a_server_that_became_a_replica_is_left(own: RedisServer) -> None:
 
 
 async def test_the_password_of_the_url_is_used(own: RedisServer) -> None:
-    """With it calls work; with another one they are refused, whatever is tried next."""
+    """Calls work with it; with another one they are refused, whatever is tried next."""
     own.ask("CONFIG", "SET", "requirepass", "s3cr/t")
     async with opened(f"unix://:s3cr%2Ft@{own.socket}") as store:
         assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
@@ -214,8 +214,8 @@ async def test_the_password_of_the_url_is_used(own: RedisServer) -> None:
         assert {await refused(store) for _ in range(2 * CONNECTIONS)} == {Reason.STORE_UNAVAILABLE}
 
 
-async def test_closing_refuses_whoever_waits(own: RedisServer) -> None:
-    """Calls under way at the end are refused at once, none is left hanging."""
+async def test_closing_refuses_waiting_calls(own: RedisServer) -> None:
+    """Calls in progress at the end are refused at once; none waits for ever."""
     store = Store(f"unix://{own.socket}")
     await connect_all(store)
     os.kill(own.process.pid, signal.SIGSTOP)

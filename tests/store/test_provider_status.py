@@ -1,4 +1,4 @@
-"""How gateways stand: what an operator is told about circuits, calls, queues and days."""
+"""Provider status: what an operator sees of circuits, calls, queues and daily usage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLICIES = {
 
 @pytest.fixture
 async def topology(server: EmbeddedServer, make_service: ServiceFactory) -> AsyncIterator[Topology]:
-    """The way to an empty store."""
+    """Connect to an empty store."""
     assert make_service.url == server.url
     found = connect(server.url)
     yield found
@@ -32,17 +32,17 @@ async def topology(server: EmbeddedServer, make_service: ServiceFactory) -> Asyn
 
 @pytest.fixture
 def limiter(topology: Topology) -> RedisProviderLimiter:
-    """The right to call two gateways."""
+    """Return the limiter of two providers."""
     return RedisProviderLimiter(topology, POLICIES, {}, dict.fromkeys(POLICIES, 5_000))
 
 
-async def taken(limiter: RedisProviderLimiter, provider: str, message_id: str) -> Permit | Deferred:
-    """Ask for a call for a message that has a minute."""
+async def acquired(limiter: RedisProviderLimiter, provider: str, message_id: str) -> Permit | Deferred:
+    """Ask for a call for a message that can wait a minute."""
     return await limiter.acquire(provider, "demo", message_id, country="ID", segments=2, max_wait_ms=60_000)
 
 
-async def test_nothing_has_happened(topology: Topology) -> None:
-    """Every gateway is well, with nothing under way."""
+async def test_the_status_of_unused_providers(topology: Topology) -> None:
+    """Every provider is available, with no call in progress."""
     found = await provider_statuses(topology, POLICIES)
     assert list(found) == ["slow", "free"]
     for one in found.values():
@@ -55,14 +55,14 @@ async def test_nothing_has_happened(topology: Topology) -> None:
     assert await provider_statuses(topology, {}) == {}
 
 
-async def test_calls_and_spend_and_who_waits(topology: Topology, limiter: RedisProviderLimiter) -> None:
-    """A call that was taken counts, at its price; whoever the pace holds back waits, and is not counted twice."""
-    permit = await taken(limiter, "slow", "v1")
+async def test_calls_spend_and_waiting_messages(topology: Topology, limiter: RedisProviderLimiter) -> None:
+    """An acquired call counts, at its price; a message held by the rate waits, and is not counted twice."""
+    permit = await acquired(limiter, "slow", "v1")
     assert isinstance(permit, Permit)
     for message_id in ("v2", "v3", "v2"):
-        held = await taken(limiter, "slow", message_id)
-        assert isinstance(held, Deferred)
-        assert held.reason is DeferReason.WAIT
+        deferred = await acquired(limiter, "slow", message_id)
+        assert isinstance(deferred, Deferred)
+        assert deferred.reason is DeferReason.WAIT
     slow, free = (await provider_statuses(topology, POLICIES)).values()
 
     assert (slow.state.active_calls, slow.state.messages, slow.state.spend, slow.waiting) == (1, 1, 30_000, 2)
@@ -71,22 +71,22 @@ async def test_calls_and_spend_and_who_waits(topology: Topology, limiter: RedisP
     assert (await provider_statuses(topology, POLICIES))["slow"].state.active_calls == 0
 
 
-async def test_who_asks_no_more_does_not_wait(
+async def test_an_abandoned_message_does_not_wait(
     topology: Topology, limiter: RedisProviderLimiter, make_service: ServiceFactory
 ) -> None:
-    """Whoever does not come back for its turn is forgotten a second and a half later, also when nobody asks."""
+    """A message that does not ask again leaves the queue after a second and a half, without other calls."""
     for message_id in ("v1", "v2", "v3"):
-        await taken(limiter, "slow", message_id)
+        await acquired(limiter, "slow", message_id)
     for seconds, waiting in ((3.0, 2), (1.0, 0)):
         await make_service.store.incrby(CLOCK_KEY, int(seconds * 1000))
         assert (await provider_statuses(topology, POLICIES))["slow"].waiting == waiting
 
 
-async def test_a_circuit_that_is_to_be_tried(
+async def test_a_circuit_that_waits_for_its_probe(
     topology: Topology, limiter: RedisProviderLimiter, make_service: ServiceFactory
 ) -> None:
-    """It is open for its reason; when its time is over it may be asked, and the reason still stands."""
-    permit = await taken(limiter, "free", "v1")
+    """It is open for its reason; after its time it may be called, and the reason still shows."""
+    permit = await acquired(limiter, "free", "v1")
     assert isinstance(permit, Permit)
     await limiter.release(permit, SendResult(Outcome.FUNDS))
 
@@ -100,10 +100,10 @@ async def test_a_circuit_that_is_to_be_tried(
     assert ((await free()).state.availability, (await free()).state.open_reason) == (Availability.OK, "funds")
 
 
-async def test_refusals_of_calls_under_way_are_one_trip(limiter: RedisProviderLimiter, topology: Topology) -> None:
-    """Sixteen calls that hear `config_error` open a circuit for its first 30 s, not for the sixteenth doubling."""
-    goes = [await taken(limiter, "free", f"m{n}") for n in range(16)]
-    for permit in goes:
+async def test_parallel_account_errors_are_one_trip(limiter: RedisProviderLimiter, topology: Topology) -> None:
+    """Sixteen calls with `config_error` open a circuit for its first 30 s, not for the sixteenth doubling."""
+    permits = [await acquired(limiter, "free", f"m{n}") for n in range(16)]
+    for permit in permits:
         assert isinstance(permit, Permit)
         await limiter.release(permit, SendResult(Outcome.CONFIG_ERROR))
 

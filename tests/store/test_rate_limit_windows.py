@@ -1,4 +1,4 @@
-"""The windows of a limit: exact to the event and to the millisecond, and given back one by one."""
+"""The windows of a limit: exact to the event and to the millisecond, and released one by one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIMIT = 20
 @pytest.mark.parametrize(
     ("events", "answer"), [(LIMIT - 1, b"acquired"), (LIMIT, b"denied"), (LIMIT + 1, b"denied")], ids=["-1", "0", "+1"]
 )
-async def test_the_event_after_so_many(store: Store, events: int, answer: bytes) -> None:
+async def test_the_limit_is_exact(store: Store, events: int, answer: bytes) -> None:
     """After limit - 1 events one more passes; after the limit, or one denied beyond it, none does."""
     for _ in range(events):
         await store.acquire_limit("s", Window(LIMIT, 60))
@@ -22,7 +22,7 @@ async def test_the_event_after_so_many(store: Store, events: int, answer: bytes)
 
 
 async def test_a_window_slides(store: Store) -> None:
-    """Each event makes room for another exactly when it has its window's age, not when some fixed hour begins."""
+    """Each event frees its capacity exactly when it is as old as the window, not at a fixed hour."""
     window = Window(2, 10)
     await store.acquire_limit("s", window)
     await store.advance(4)
@@ -36,8 +36,8 @@ async def test_a_window_slides(store: Store) -> None:
     assert await store.acquire_limit("s", window) == [b"denied", 4000]
 
 
-async def test_a_denied_take_does_not_prolong_the_wait(store: Store) -> None:
-    """Whoever keeps asking in vain is let in as soon as whoever waits."""
+async def test_a_denied_event_does_not_prolong_the_wait(store: Store) -> None:
+    """A caller that keeps asking is admitted as soon as one that waits."""
     await store.acquire_limit("s", Window(1, 10))
     for _ in range(9):
         await store.advance(1)
@@ -47,8 +47,8 @@ async def test_a_denied_take_does_not_prolong_the_wait(store: Store) -> None:
     assert (await store.acquire_limit("s", Window(1, 10)))[0] == b"acquired"
 
 
-async def test_of_several_windows_the_longest_wait_holds(store: Store) -> None:
-    """Every window must have room; the wait is that of the last to get it."""
+async def test_the_longest_wait_of_several_windows_holds(store: Store) -> None:
+    """Every window must have capacity; the wait is that of the last one."""
     windows = (Window(1, 10), Window(2, 100))
     await store.acquire_limit("s", *windows)
     await store.advance(10)
@@ -58,14 +58,14 @@ async def test_of_several_windows_the_longest_wait_holds(store: Store) -> None:
 
 
 async def test_subjects_do_not_share_a_window(store: Store) -> None:
-    """A subject at its limit stops no other."""
+    """A subject at its limit does not stop another."""
     await store.acquire_limit("s", Window(1, 10))
 
     assert (await store.acquire_limit("t", Window(1, 10)))[0] == b"acquired"
 
 
-async def test_untake_at_the_limit_frees_one_place(store: Store) -> None:
-    """An event given back at the limit lets exactly one other in."""
+async def test_release_at_the_limit_admits_one(store: Store) -> None:
+    """An event released at the limit admits exactly one other."""
     for _ in range(LIMIT - 1):
         await store.acquire_limit("s", Window(LIMIT, 60))
     _, moment = await store.acquire_limit("s", Window(LIMIT, 60))
@@ -76,8 +76,8 @@ async def test_untake_at_the_limit_frees_one_place(store: Store) -> None:
     assert (await store.acquire_limit("s", Window(LIMIT, 60)))[0] == b"denied"
 
 
-async def test_untake_takes_back_its_own_event(store: Store) -> None:
-    """The event of the moment named goes, not the youngest: the window slides on as if it had never been."""
+async def test_release_removes_its_own_event(store: Store) -> None:
+    """It removes the event of its time, not the youngest: the window slides as if it had never been."""
     window = Window(2, 10)
     _, first = await store.acquire_limit("s", window)
     await store.advance(4)
@@ -89,8 +89,8 @@ async def test_untake_takes_back_its_own_event(store: Store) -> None:
     assert await store.acquire_limit("s", window) == [b"denied", 10_000]
 
 
-async def test_untake_of_the_last_event_leaves_no_key(store: Store) -> None:
-    """A subject without events takes no room, and a second untake finds nothing."""
+async def test_release_of_the_last_event_leaves_no_key(store: Store) -> None:
+    """A subject without events has no key, and a second release finds nothing."""
     _, moment = await store.acquire_limit("s", Window(1, 10))
 
     assert await store.release_limit("s", moment) == b"released"
@@ -99,8 +99,8 @@ async def test_untake_of_the_last_event_leaves_no_key(store: Store) -> None:
     assert await store.keys() == set()
 
 
-async def test_a_limit_lives_as_long_as_its_longest_window(store: Store) -> None:
-    """The key goes when its youngest event has left every window; a later take prolongs its life."""
+async def test_a_limit_key_lives_as_long_as_its_longest_window(store: Store) -> None:
+    """It expires when its youngest event has left every window; a later event extends its TTL."""
     windows = (Window(1, 10), Window(5, 1000))
     await store.acquire_limit("s", *windows)
     [name] = await store.keys()
@@ -110,4 +110,4 @@ async def test_a_limit_lives_as_long_as_its_longest_window(store: Store) -> None
     await store.redis.pexpireat(name, first + 500_000)
     await store.advance(10)
     await store.acquire_limit("s", *windows)
-    assert await store.redis.pexpiretime(name) == first + 500_000, "a life is never shortened"
+    assert await store.redis.pexpiretime(name) == first + 500_000, "the TTL was shortened"

@@ -1,4 +1,4 @@
-"""The port's contract: a gateway's own word about a message, and what may be used once."""
+"""Delivery receipts of a message, and values that may be used once."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ SENT = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.SENT, prov
 
 
 async def sent(store: Store) -> str:
-    """Hand a message over to a gateway that tells later."""
+    """Send a message through a gateway that reports delivery later."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     await store.outbox.record_result(verification_id, 1, SENT)
     return verification_id
 
 
-async def told(store: Store, verification_id: str) -> tuple[str, str]:
-    """Show how the message stands."""
+async def delivery_states(store: Store, verification_id: str) -> tuple[str, str]:
+    """Return the state of the deliveries."""
     delivery = await store.delivery(verification_id)
     assert delivery is not None
     return delivery.status, delivery.error
 
 
-async def due(store: Store) -> list[str]:
-    """Claim, and name what was due."""
+async def claim_due(store: Store) -> list[str]:
+    """Claim, and return what was due."""
     return [one.id for one in await store.claimed()]
 
 
-async def test_delivered_is_the_end(store: Store) -> None:
-    """The message is gone, and nobody looks for it any more; the moment is the receipt's."""
+async def test_delivered_is_final(store: Store) -> None:
+    """The message is gone, and no replica polls for it any more; the time is the receipt's."""
     verification_id = await sent(store)
     await store.advance(4)
 
@@ -52,7 +52,7 @@ async def test_delivered_is_the_end(store: Store) -> None:
     assert delivery is not None
     assert (delivery.status, delivery.at_ms, delivery.provider_message_id) == ("delivered", await store.now(), "task-1")
     assert not any(f":m:{verification_id}" in name for name in await store.keys())
-    assert await due(store) == []
+    assert await claim_due(store) == []
 
 
 async def test_undelivered_is_due_at_once(store: Store) -> None:
@@ -62,16 +62,16 @@ async def test_undelivered_is_due_at_once(store: Store) -> None:
     receipt = Receipt(verification_id, UNDELIVERED, Outcome.CONTENT_REJECTED, provider_message_id="msg-7")
     assert await store.outbox.record_receipt("first", receipt, "") is ReceiptEffect.NOTED
 
-    assert await told(store, verification_id) == ("undelivered", "content_rejected")
+    assert await delivery_states(store, verification_id) == ("undelivered", "content_rejected")
     delivery = await store.delivery(verification_id)
     assert delivery is not None
     assert delivery.provider_message_id == "msg-7"
-    assert await due(store) == [verification_id]
+    assert await claim_due(store) == [verification_id]
 
 
 @for_each_ending
-async def test_of_what_has_ended_only_the_fact_is_noted(store: Store, end: Ending) -> None:
-    """Nothing is due, however it ended."""
+async def test_a_receipt_after_the_end_is_stored_and_schedules_nothing(store: Store, end: Ending) -> None:
+    """Nothing is due, however the verification ended."""
     verification_id = await sent(store)
     await end(store, verification_id)
 
@@ -80,37 +80,37 @@ async def test_of_what_has_ended_only_the_fact_is_noted(store: Store, end: Endin
         is ReceiptEffect.NOTED
     )
 
-    assert (await told(store, verification_id))[0] == "undelivered"
+    assert (await delivery_states(store, verification_id))[0] == "undelivered"
     await store.advance(1)
-    assert verification_id not in await due(store)
+    assert verification_id not in await claim_due(store)
 
 
-async def test_the_first_last_word_stays(store: Store) -> None:
-    """100 receipts at once that contradict each other: one is news."""
+async def test_the_first_final_receipt_stays(store: Store) -> None:
+    """Of 100 contradicting receipts at once one is stored."""
     verification_id = await sent(store)
     receipts = [Receipt(verification_id, (DELIVERED, UNDELIVERED)[n % 2]) for n in range(100)]
 
     noted = await asyncio.gather(*(store.outbox.record_receipt("first", one, RECIPIENT) for one in receipts))
 
     assert Counter(noted) == {ReceiptEffect.NOTED: 1, ReceiptEffect.KNOWN: 99}
-    assert (await told(store, verification_id))[0] == receipts[noted.index(ReceiptEffect.NOTED)].status
+    assert (await delivery_states(store, verification_id))[0] == receipts[noted.index(ReceiptEffect.NOTED)].status
 
 
-@pytest.mark.parametrize("told_status", [DELIVERED, UNDELIVERED])
-async def test_an_answer_that_comes_after_the_receipt(store: Store, told_status: DeliveryStatus) -> None:
-    """It does not take the receipt's place; a message that was not delivered is due, whatever the answer wanted."""
+@pytest.mark.parametrize("reported", [DELIVERED, UNDELIVERED])
+async def test_a_result_after_the_receipt_does_not_replace_it(store: Store, reported: DeliveryStatus) -> None:
+    """An undelivered message is due at once, whatever the result asks for."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
-    await store.outbox.record_receipt("first", Receipt(verification_id, told_status), RECIPIENT)
+    await store.outbox.record_receipt("first", Receipt(verification_id, reported), RECIPIENT)
 
     await store.outbox.record_result(verification_id, 1, SENT)
 
-    assert (await told(store, verification_id))[0] == told_status
-    assert await due(store) == ([verification_id] if told_status is UNDELIVERED else [])
+    assert (await delivery_states(store, verification_id))[0] == reported
+    assert await claim_due(store) == ([verification_id] if reported is UNDELIVERED else [])
 
 
-async def test_a_receipt_while_another_gateway_is_asked(store: Store) -> None:
-    """The call under way keeps its lease; the message is not claimed by anybody else."""
+async def test_a_receipt_while_another_gateway_is_called(store: Store) -> None:
+    """The call in progress keeps its lease; no other replica claims the message."""
     verification_id = await sent(store)
     await store.outbox.record_receipt("first", Receipt(verification_id, UNDELIVERED), RECIPIENT)
     [claimed] = await store.claimed()
@@ -119,15 +119,15 @@ async def test_a_receipt_while_another_gateway_is_asked(store: Store) -> None:
     for status in (DELIVERED, UNDELIVERED):
         await store.outbox.record_receipt("first", Receipt(verification_id, status), RECIPIENT)
 
-    assert await due(store) == []
+    assert await claim_due(store) == []
     assert (
         await store.outbox.record_receipt("second", Receipt(verification_id, DELIVERED), RECIPIENT)
         is ReceiptEffect.NOTED
     )
 
 
-async def test_whom_nobody_asked_has_nothing_to_tell(store: Store) -> None:
-    """A provider that was not tried, a message of somebody else, an id that is none, one that is gone."""
+async def test_a_receipt_of_a_provider_that_was_not_called_is_unknown(store: Store) -> None:
+    """Also for another recipient's message, an impossible id, and one that is gone."""
     verification_id = await store.started()
     before = await store.dump()
 
@@ -147,8 +147,8 @@ async def test_whom_nobody_asked_has_nothing_to_tell(store: Store) -> None:
     )
 
 
-async def test_a_refusal_is_not_undone(store: Store) -> None:
-    """What has failed for good has no text that could have come."""
+async def test_a_rejection_is_not_undone(store: Store) -> None:
+    """A message that a gateway rejected for good cannot be delivered by it."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     refused = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.FAILED, error="funds", due_in_ms=0)
@@ -158,11 +158,11 @@ async def test_a_refusal_is_not_undone(store: Store) -> None:
         await store.outbox.record_receipt("first", Receipt(verification_id, DELIVERED), RECIPIENT)
         is ReceiptEffect.KNOWN
     )
-    assert await told(store, verification_id) == ("failed", "funds")
+    assert await delivery_states(store, verification_id) == ("failed", "funds")
 
 
-async def test_once(store: Store) -> None:
-    """For the first time, and again for the same; not for anything else, until it is forgotten."""
+async def test_a_one_time_value_is_used_for_one_thing(store: Store) -> None:
+    """It may be used first, and again for the same; for nothing else until it expires."""
     assert await store.outbox.mark_used("token", "a", 60)
     assert await store.outbox.mark_used("token", "a", 60)
     assert not await store.outbox.mark_used("token", "b", 60)
@@ -170,15 +170,15 @@ async def test_once(store: Store) -> None:
     assert 0 < await store.redis.pttl("otp:u:token") <= 60_000
 
 
-async def test_once_has_one_winner(store: Store) -> None:
-    """Of 100 different uses at once exactly one is let through."""
+async def test_parallel_uses_have_one_winner(store: Store) -> None:
+    """Of 100 different uses at once exactly one is allowed."""
     used = await asyncio.gather(*(store.outbox.mark_used("token", str(n), 60) for n in range(100)))
 
     assert used.count(True) == 1
 
 
 async def test_delivered_stops_the_next_gateway_also_when_the_code_is_kept(store: Store) -> None:
-    """By `reuse` the code outlives its delivery: whoever claimed the message before it still asks nobody else."""
+    """Under `reuse` the code outlives its delivery: a replica that claimed the message before calls no other."""
     verification_id = await store.started(policy=policy(reuse=True))
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     held = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.UNKNOWN, error="ambiguous", due_in_ms=15_000)

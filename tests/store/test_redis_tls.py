@@ -1,4 +1,4 @@
-"""TLS to the store and to its Sentinels: with their own credentials, certificates checked, nothing in the clear."""
+"""TLS to Redis and to its Sentinels: their own credentials, checked certificates, nothing in the clear."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Setting:
 
     @property
     def url(self) -> str:
-        """The address for the config."""
+        """Return the URL for the config."""
         return f"rediss+sentinel://:{SERVER_PASSWORD}@{HOST}:{self.sentinel.port}/{MASTER}"
 
 
 @contextlib.asynccontextmanager
 async def setting(primary: ssl.SSLContext | None, sentinel: ssl.SSLContext | None) -> AsyncIterator[Setting]:
-    """Run a primary that the Sentinel names by the address of its proxy (which the Sentinel itself cannot speak to)."""
+    """Run a primary that the Sentinel names by the address of its proxy (which the Sentinel cannot reach)."""
     ports = free_ports(3)
     with folders() as parent, contextlib.ExitStack() as stack:
         server = stack.enter_context(RedisServer(folder_of(parent, "a"), port=ports[0]))
@@ -52,14 +52,14 @@ async def setting(primary: ssl.SSLContext | None, sentinel: ssl.SSLContext | Non
 
 
 def access(authority: CertificateAuthority | None, password: str | None = SENTINEL_PASSWORD) -> Access:
-    """Trust an authority, and know the Sentinels' credentials."""
+    """Return access with a trusted authority and the Sentinels' credentials."""
     file = str(authority.file) if authority else None
     secret = Secret(password) if password else None
     return Access(ca_file=file, sentinel_username=SENTINEL_USER if password else None, sentinel_password=secret)
 
 
 async def served(url: str, given: Access) -> bool:
-    """Say whether calls get through."""
+    """Return whether calls succeed."""
     topology = connect(url, given)
     try:
         [answer] = await topology.probe()
@@ -76,12 +76,12 @@ def ours(tmp_path: Path) -> CertificateAuthority:
 
 @pytest.fixture
 def strange(tmp_path: Path) -> CertificateAuthority:
-    """Another one."""
+    """Another authority."""
     return CertificateAuthority(tmp_path, "strange")
 
 
-async def test_sentinels_are_spoken_to_over_tls_with_their_own_credentials(ours: CertificateAuthority) -> None:
-    """Calls get through; no password is told to those whose it is not."""
+async def test_sentinels_get_tls_and_their_own_credentials(ours: CertificateAuthority) -> None:
+    """Calls succeed; no server gets the password of another."""
     async with setting(ours.context(), ours.context()) as at:
         assert await served(at.url, access(ours))
         assert SENTINEL_PASSWORD.encode() in at.sentinel.heard
@@ -92,7 +92,7 @@ async def test_sentinels_are_spoken_to_over_tls_with_their_own_credentials(ours:
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])
-async def test_sentinels_want_their_password(ours: CertificateAuthority, password: str | None) -> None:
+async def test_sentinels_require_their_password(ours: CertificateAuthority, password: str | None) -> None:
     """Without it, or with another one, nothing is served, and the servers' password is not tried instead."""
     async with setting(ours.context(), ours.context()) as at:
         assert not await served(at.url, access(ours, password))
@@ -100,8 +100,8 @@ async def test_sentinels_want_their_password(ours: CertificateAuthority, passwor
         assert at.primary.heard == b""
 
 
-async def test_a_sentinel_without_tls_is_told_nothing(ours: CertificateAuthority) -> None:
-    """Under `rediss+sentinel` it gets the beginning of a handshake and no word of the protocol."""
+async def test_a_sentinel_without_tls_gets_no_data(ours: CertificateAuthority) -> None:
+    """Under `rediss+sentinel` it gets the beginning of a handshake and no byte of the protocol."""
     async with setting(ours.context(), None) as at:
         assert not await served(at.url, access(ours))
         assert at.sentinel.heard[:1] == b"\x16"
@@ -110,7 +110,7 @@ async def test_a_sentinel_without_tls_is_told_nothing(ours: CertificateAuthority
         assert at.primary.heard == b""
 
 
-async def test_a_server_without_tls_is_told_nothing(ours: CertificateAuthority) -> None:
+async def test_a_server_without_tls_gets_no_data(ours: CertificateAuthority) -> None:
     """The same for the primary that a good Sentinel names."""
     async with setting(None, ours.context()) as at:
         assert not await served(at.url, access(ours))
@@ -123,7 +123,7 @@ async def test_a_server_without_tls_is_told_nothing(ours: CertificateAuthority) 
 async def test_certificates_are_checked(
     ours: CertificateAuthority, strange: CertificateAuthority, bad: str, how: str
 ) -> None:
-    """One that is not signed by whom we trust, or is for another address, is refused before anything is said."""
+    """A certificate of an untrusted authority, or for another address, is refused before any data is sent."""
     good = ours.context()
     wrong = {"another authority": strange.context(), "another name": ours.context("127.0.0.9")}.get(how, good)
     contexts = (good, wrong) if bad == "the Sentinel" else (wrong, good)
@@ -139,7 +139,7 @@ async def test_certificates_are_checked(
 async def test_a_single_server_over_tls(
     ours: CertificateAuthority, strange: CertificateAuthority, trusted: bool
 ) -> None:
-    """`rediss://` with the authority of the config: served; with another one: refused."""
+    """`rediss://` works with the authority of the config; with another one it is refused."""
     with folders() as folder, RedisServer(folder, port=free_ports(1)[0]) as server:
         async with TlsProxy(server.port, ours.context()).running() as proxy:
             url = f"rediss://{HOST}:{proxy.port}/0"

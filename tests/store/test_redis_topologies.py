@@ -1,4 +1,4 @@
-"""The same code on a single server, a cluster and Sentinel: the whole flow, and the day a server dies."""
+"""The same code on a single server, a cluster and Sentinel: the whole flow, and the failure of a server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _servers_clock() -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Store]:
-    """Open a store for a while."""
+    """Open a store within the block."""
     store = Store(url)
     try:
         yield store
@@ -64,20 +64,20 @@ async def opened(url: str) -> AsyncIterator[Store]:
 
 
 async def whole_flow(store: Store, name: str, partition: int) -> None:
-    """Admit, start, claim, send, guess wrong and right, repeat, cancel: every script there is for one recipient."""
-    call = IdempotencyClaim(f"key-{name}-{partition}", "body", "mark")
+    """Admit, start, claim, send, submit wrong and right codes, repeat, cancel: every script for one recipient."""
+    call = IdempotencyClaim(f"key-{name}-{partition}", "body", "owner")
     rate_limits = tuple(
         RateLimit(limit, f"{name}-{partition}", (Window(5, 60),)) for limit in ("client_ip", "prefix", "tenant")
     )
-    asked = admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits, idempotency=call)
+    wanted = admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits, idempotency=call)
     verification_id = new_verification_id(Partition(partition))
-    verbs, outbox = store.verifications, store.outbox
+    verifications, outbox = store.verifications, store.outbox
 
-    admitted = await verbs.admit(asked)
+    admitted = await verifications.admit(wanted)
     assert isinstance(admitted, Admitted)
-    await verbs.start(admitted, verification_id, record_of(admitted), CODE, b"answer")
-    assert await verbs.admit(asked) == Replay(b"answer")
-    denied = await verbs.admit(admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits))
+    await verifications.start(admitted, verification_id, record_of(admitted), CODE, b"answer")
+    assert await verifications.admit(wanted) == Replay(b"answer")
+    denied = await verifications.admit(admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits))
     assert isinstance(denied, Denied)
 
     assert await outbox.begin(verification_id, 1, "first", 9000)
@@ -93,11 +93,11 @@ async def whole_flow(store: Store, name: str, partition: int) -> None:
     assert await store.attempts.consume(verification_id) == AlreadyEnded(VerificationStatus.VERIFIED)
     assert (await store.snapshot(verification_id)).record.deliveries[0].provider_message_id == "gw-1"
 
-    other = await verbs.admit(
+    other = await verifications.admit(
         admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits, purpose="reset")
     )
     assert isinstance(other, Admitted)
-    await verbs.release(other)
+    await verifications.release(other)
 
 
 async def flows(store: Store, name: str) -> None:
@@ -106,8 +106,8 @@ async def flows(store: Store, name: str) -> None:
         await whole_flow(store, name, partition)
 
 
-async def answers(store: Store) -> bool:
-    """Say whether every partition is served; each answer or refusal comes in time."""
+async def all_served(store: Store) -> bool:
+    """Return whether every partition is served; each reply or refusal comes in time."""
     started = time.monotonic()
     found = await asyncio.gather(
         *(store.status(new_verification_id(Partition(n))) for n in PARTITIONS), return_exceptions=True
@@ -117,29 +117,29 @@ async def answers(store: Store) -> bool:
     return not any(isinstance(one, Refused) for one in found)
 
 
-async def again_soon(store: Store, name: str, seconds: float) -> None:
-    """Ask until every partition is served again; then the whole flow works."""
+async def wait_until_served(store: Store, name: str, seconds: float) -> None:
+    """Retry until every partition is served again; then the whole flow works."""
     async with asyncio.timeout(seconds):
-        while not await answers(store):
+        while not await all_served(store):
             await asyncio.sleep(0.05)
     await flows(store, name)
 
 
 async def test_a_cluster() -> None:
-    """Every script touches one slot; a slot that moves is followed, and so is a primary that dies."""
+    """Every script uses one slot; a slot that moves is followed, and so is a primary that stops."""
     with cluster() as nodes:
         seeds = ",".join(f"{HOST}:{node.port}" for node in nodes[:2])
         async with opened(f"redis+cluster://{seeds}") as store:
             await flows(store, "first")
-            await slot_moves(store, nodes)
+            await move_slot(store, nodes)
             nodes[0].kill()
-            await again_soon(store, "after the fail-over", 15)
+            await wait_until_served(store, "after the fail-over", 15)
         async with opened(f"redis+cluster://{seeds}") as fresh:  # its first seed is dead
             await flows(fresh, "fresh")
 
 
-async def slot_moves(store: Store, nodes: list[RedisServer]) -> None:
-    """Give the slot of a partition to another node, without its keys: the store learns the map anew."""
+async def move_slot(store: Store, nodes: list[RedisServer]) -> None:
+    """Move the slot of a partition to another node, without its keys: the store loads the map again."""
     slot = key_slot(Partition(7).outbox.encode())
     owner = slot // (16384 // 3 + 1)
     for node in nodes[:3]:
@@ -150,18 +150,18 @@ async def slot_moves(store: Store, nodes: list[RedisServer]) -> None:
 
 
 async def test_sentinel() -> None:
-    """The primary is whom the Sentinels name; one that hangs is passed over, and a fail-over is followed."""
+    """The primary is the one that the Sentinels name; one that hangs is skipped, and a failover is followed."""
     with sentinels() as (servers, watchers):
         addresses = ",".join(f"{HOST}:{watcher.port}" for watcher in watchers)
         async with opened(f"redis+sentinel://{addresses}/{MASTER}") as store:
             await flows(store, "first")
             servers[0].kill()
-            await again_soon(store, "after the fail-over", 15)
+            await wait_until_served(store, "after the fail-over", 15)
         await hanging_sentinel(addresses, watchers[0])
 
 
 async def hanging_sentinel(addresses: str, watcher: SentinelServer) -> None:
-    """Stop the Sentinel that is asked first: whoever connects now asks the next."""
+    """Stop the Sentinel that is asked first: a new connection asks the next."""
     os.kill(watcher.process.pid, signal.SIGSTOP)
     try:
         async with opened(f"redis+sentinel://{addresses}/{MASTER}") as store:

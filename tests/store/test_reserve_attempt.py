@@ -1,4 +1,4 @@
-"""The port's contract: a guess is paid for before it is judged, and one script decides the success."""
+"""An attempt is reserved before its code is compared, and one script decides the success."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FAILURES = f"f:{TENANT}"
 KEY = f"otp:{{p07}}:r:{RECIPIENT}"
 
 
-async def test_each_guess_costs_one_attempt(store: Store) -> None:
-    """The attempts count down; the record that comes back has the hash and the new count."""
+async def test_each_attempt_is_counted(store: Store) -> None:
+    """The attempts count down; the returned record has the hash and the new count."""
     verification_id = await store.started()
 
     for left in (4, 3, 2, 1, 0):
@@ -33,8 +33,8 @@ async def test_each_guess_costs_one_attempt(store: Store) -> None:
         assert spent.snapshot.now_ms == await store.now()
 
 
-async def test_after_the_last_attempt_a_guess_waits_for_a_new_code(store: Store) -> None:
-    """It costs nothing any more, and tells exactly when request-code would be accepted."""
+async def test_after_the_last_attempt_the_caller_waits_for_a_new_code(store: Store) -> None:
+    """It costs nothing any more, and returns exactly when request-code is accepted."""
     verification_id = await store.start(await store.admitted(), attempts_left=1)
     await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
     before = await store.dump()
@@ -50,7 +50,7 @@ async def test_after_the_last_attempt_a_guess_waits_for_a_new_code(store: Store)
 
 
 async def test_exhausted_stays_exhausted_when_the_code_expires(store: Store) -> None:
-    """The first end wins: a guess after both is told of the attempts, which ended it."""
+    """The first end wins: an attempt after both gets `exhausted`."""
     verification_id = await store.start(await store.admitted(), attempts_left=1)
     await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
     await store.advance(300)
@@ -60,7 +60,7 @@ async def test_exhausted_stays_exhausted_when_the_code_expires(store: Store) -> 
 
 
 async def test_the_wait_for_a_new_code_counts_the_chain_and_the_windows(store: Store) -> None:
-    """The longest of what keeps the next send waiting is what an exhausted verification tells."""
+    """An exhausted verification returns the longest wait of the next send."""
     chain, hour = policy(max_sends=1), policy(recipient=(Window(1, 3600),))
     verification_id = await store.start(await store.admitted(), attempts_left=1)
     await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
@@ -69,8 +69,8 @@ async def test_the_wait_for_a_new_code_counts_the_chain_and_the_windows(store: S
     assert await store.attempts.reserve_attempt(verification_id, TENANT, hour) == AttemptsExhausted(3_600_000)
 
 
-async def test_unknown_ids_and_other_tenants_spend_nothing(store: Store) -> None:
-    """No such id, something that is no id, another tenant's id: unknown, and nothing changes."""
+async def test_unknown_ids_and_other_tenants_use_no_attempt(store: Store) -> None:
+    """No such id, an impossible id, another tenant's id: not found, and nothing changes."""
     verification_id = await store.started()
     before = await store.dump()
 
@@ -90,8 +90,8 @@ async def test_unknown_ids_and_other_tenants_spend_nothing(store: Store) -> None
     assert await store.dump() == before
 
 
-async def test_a_locked_recipient_pays_nothing(store: Store) -> None:
-    """At the limit of failures every guess is locked out, over all verifications, until the oldest has its age."""
+async def test_a_locked_recipient_uses_no_attempt(store: Store) -> None:
+    """At the limit of failures every attempt is locked, over all verifications, until the oldest is old enough."""
     locking = policy(recipient_failures=(Window(3, 600),))
     first = await store.started(policy=locking)
     await store.attempts.reserve_attempt(first, TENANT, locking)
@@ -106,8 +106,8 @@ async def test_a_locked_recipient_pays_nothing(store: Store) -> None:
     assert await store.dump() == before
 
 
-async def test_a_right_guess_is_verified_once(store: Store) -> None:
-    """The first consume makes the success and says when; later ones, and later guesses, find it used."""
+async def test_a_right_code_is_verified_once(store: Store) -> None:
+    """The first `consume` makes the success and returns its time; later ones, and later attempts, find it used."""
     verification_id = await store.started()
 
     assert await store.attempts.consume(verification_id) == Verified(await store.now())
@@ -119,8 +119,8 @@ async def test_a_right_guess_is_verified_once(store: Store) -> None:
     assert await store.status(verification_id) == "verified"
 
 
-async def test_a_success_ends_the_message(store: Store) -> None:
-    """The sealed code and the place in the outbox go with it."""
+async def test_a_success_removes_the_message(store: Store) -> None:
+    """The sealed code and the outbox entry are deleted with it."""
     verification_id = await store.started()
 
     await store.attempts.consume(verification_id)
@@ -129,7 +129,7 @@ async def test_a_success_ends_the_message(store: Store) -> None:
 
 
 async def test_a_success_clears_the_failures_of_its_tenant(store: Store) -> None:
-    """The count begins anew at this tenant; another tenant's count stays."""
+    """The count restarts at this tenant; another tenant's count stays."""
     mine = await store.started()
     other = await store.started(tenant="other")
     await store.attempts.reserve_attempt(mine, TENANT, POLICY)
@@ -141,8 +141,8 @@ async def test_a_success_clears_the_failures_of_its_tenant(store: Store) -> None
     assert await store.redis.hstrlen(KEY, "f:other") == 6
 
 
-async def test_the_last_attempt_may_be_the_right_one(store: Store) -> None:
-    """A guess that was paid for succeeds, even when it took the last attempt or the last failure before the lock."""
+async def test_the_last_attempt_may_succeed(store: Store) -> None:
+    """A reserved attempt succeeds, also when it is the last one or the last before the lock."""
     last = policy(recipient_failures=(Window(1, 600),))
     verification_id = await store.start(await store.admitted(policy=last), attempts_left=1)
     await store.attempts.reserve_attempt(verification_id, TENANT, last)
@@ -153,8 +153,8 @@ async def test_the_last_attempt_may_be_the_right_one(store: Store) -> None:
     await store.admitted(policy=last)
 
 
-async def test_a_success_of_an_older_code_leaves_the_newer_one_alone(store: Store) -> None:
-    """The last guess at an older code was paid for, and a newer code came: the newer's chain goes on."""
+async def test_a_success_of_an_older_code_keeps_the_newer_chain(store: Store) -> None:
+    """The last attempt at an older code was reserved, and a newer code came: the newer chain goes on."""
     older = await store.start(await store.admitted(), attempts_left=1)
     await store.attempts.reserve_attempt(older, TENANT, POLICY)
     await store.advance(30)
@@ -170,11 +170,11 @@ async def test_a_success_of_an_older_code_leaves_the_newer_one_alone(store: Stor
     assert await store.status(newer) == "superseded"
 
 
-async def test_no_verb_changes_how_long_a_verification_lives(store: Store) -> None:
-    """Its key goes ten minutes after its code, whatever was written to it on the way."""
+async def test_no_script_changes_the_ttl_of_a_verification(store: Store) -> None:
+    """Its key expires ten minutes after its code, whatever was written to it."""
     verification_id = await store.started()
     name = f"otp:{{p07}}:v:{verification_id}"
-    life = await store.redis.pexpiretime(name)
+    expires_ms = await store.redis.pexpiretime(name)
     await store.advance(20)
 
     await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
@@ -183,13 +183,13 @@ async def test_no_verb_changes_how_long_a_verification_lives(store: Store) -> No
         verification_id, 1, DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.UNKNOWN, due_in_ms=0)
     )
     assert len(await store.claimed()) == 1
-    assert await store.redis.pexpiretime(name) == life
+    assert await store.redis.pexpiretime(name) == expires_ms
     await store.attempts.consume(verification_id)
-    assert await store.redis.pexpiretime(name) == life
+    assert await store.redis.pexpiretime(name) == expires_ms
 
 
-async def test_what_has_ended_is_not_consumed(store: Store) -> None:
-    """Each end is told by its name, to the guess and to the success."""
+async def test_an_ended_verification_is_not_consumed(store: Store) -> None:
+    """Each end is returned by its name, to the attempt and to the success."""
     canceled = await store.started()
     await store.verifications.cancel(canceled, TENANT)
     await store.advance(30)
@@ -207,7 +207,7 @@ async def test_what_has_ended_is_not_consumed(store: Store) -> None:
         assert await store.attempts.reserve_attempt(verification_id, TENANT, POLICY) == AlreadyEnded(status)
 
 
-async def test_a_code_is_good_until_its_last_millisecond(store: Store) -> None:
+async def test_a_code_is_valid_until_its_last_millisecond(store: Store) -> None:
     """Right before `expires_at` it verifies, at `expires_at` it has expired."""
     ids = [await store.started(recipient=name) for name in ("alice", "bob")]
 
@@ -220,7 +220,7 @@ async def test_a_code_is_good_until_its_last_millisecond(store: Store) -> None:
 
 
 async def test_without_failure_windows_nothing_is_counted(store: Store) -> None:
-    """No limit on failures: guesses leave no log behind, and never lock."""
+    """Without a limit of failures attempts leave no log, and never lock."""
     free = policy(recipient_failures=())
     verification_id = await store.started(policy=free)
 

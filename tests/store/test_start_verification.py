@@ -1,25 +1,25 @@
-"""The port's contract: what `start` stores, what it ends, and how a code is sent again."""
+"""What `start` stores, what it ends, and how a code is sent again."""
 
 from __future__ import annotations
 
-from otp_service.domain.results import AlreadyEnded, AttemptReserved, Verified
+from otp_service.domain.results import AlreadyEnded, AttemptReserved, IdInUse, Verified
 from otp_service.domain.verification import READABLE_AFTER_END_MS, VerificationStatus
 from tests.store.replica_store import CODE, PURPOSE, RECIPIENT, TENANT, Store, policy, record_of
 
 REUSE = policy(reuse=True)
 
 
-async def test_a_started_verification_is_read_as_it_was_made(store: Store) -> None:
-    """The record comes back whole, through the scripts' packing too."""
+async def test_a_started_verification_is_read_unchanged(store: Store) -> None:
+    """The record survives the packing of the scripts."""
     admitted = await store.admitted()
     verification_id = await store.start(admitted, locale="id", deliveries=())
 
     snapshot = await store.snapshot(verification_id)
 
-    made = record_of(admitted)
+    record = record_of(admitted)
     assert snapshot.id == verification_id
-    assert snapshot.now_ms == admitted.now_ms == made.created_ms
-    assert (snapshot.record.phc, snapshot.record.phone, snapshot.record.locale) == (made.phc, made.phone, "id")
+    assert snapshot.now_ms == admitted.now_ms == record.created_ms
+    assert (snapshot.record.phc, snapshot.record.phone, snapshot.record.locale) == (record.phc, record.phone, "id")
     assert snapshot.record.deliveries == ()
     spent = await store.attempts.reserve_attempt(verification_id, TENANT, policy())
     assert isinstance(spent, AttemptReserved)
@@ -27,7 +27,7 @@ async def test_a_started_verification_is_read_as_it_was_made(store: Store) -> No
 
 
 async def test_a_newer_verification_supersedes_the_older(store: Store) -> None:
-    """The older one has ended, and its message and its place in the outbox are gone."""
+    """The older one has ended, and its message and its outbox entry are deleted."""
     older = await store.started()
     await store.advance(30)
     newer = await store.started()
@@ -54,8 +54,8 @@ async def test_only_the_same_tenant_recipient_and_purpose_is_superseded(store: S
     assert (await store.snapshot(others[1], "other")).record.status == "pending"
 
 
-async def test_what_had_ended_before_is_not_superseded(store: Store) -> None:
-    """The first end wins: a canceled, expired or exhausted verification stays what it is."""
+async def test_an_ended_verification_is_not_superseded(store: Store) -> None:
+    """The first end wins: a canceled, expired or exhausted verification does not change."""
     canceled = await store.started()
     await store.verifications.cancel(canceled, TENANT)
     await store.advance(30)
@@ -69,7 +69,7 @@ async def test_what_had_ended_before_is_not_superseded(store: Store) -> None:
     assert [await store.status(one) for one in (canceled, exhausted, expired)] == ["canceled", "exhausted", "expired"]
 
 
-async def test_a_new_code_does_not_refill_the_failures(store: Store) -> None:
+async def test_a_new_code_does_not_reset_the_failures(store: Store) -> None:
     """Wrong codes count over all verifications of the recipient: the log grows through resends."""
     for _ in range(3):
         verification_id = await store.started()
@@ -79,13 +79,14 @@ async def test_a_new_code_does_not_refill_the_failures(store: Store) -> None:
     assert await store.redis.hstrlen(f"otp:{{p07}}:r:{RECIPIENT}", f"f:{TENANT}") == 3 * 6
 
 
-async def test_an_id_that_exists_is_left_alone(store: Store) -> None:
-    """A second start under an id changes nothing."""
+async def test_a_start_with_an_existing_id_is_refused(store: Store) -> None:
+    """A second start under an id changes nothing, and its result says why."""
     admitted = await store.admitted()
     verification_id = await store.start(admitted)
     before = await store.dump()
 
-    await store.verifications.start(admitted, verification_id, record_of(admitted, max_attempts=9), b"other", None)
+    record = record_of(admitted, max_attempts=9)
+    assert await store.verifications.start(admitted, verification_id, record, b"other", None) == IdInUse()
 
     assert await store.dump() == before
 
@@ -101,7 +102,7 @@ async def test_a_decoy_has_no_message(store: Store) -> None:
 
 
 async def test_the_verification_is_readable_ten_minutes_after_its_code(store: Store) -> None:
-    """The keys' lives: the record ten minutes beyond the code, the message as long as the code."""
+    """TTLs: the record ten minutes beyond the code, the message as long as the code."""
     verification_id = await store.started()
     expires = (await store.snapshot(verification_id)).record.expires_ms
 
@@ -109,7 +110,7 @@ async def test_the_verification_is_readable_ten_minutes_after_its_code(store: St
     assert await store.redis.pexpiretime(f"otp:{{p07}}:m:{verification_id}") == expires
 
 
-async def test_the_living_code_is_told_for_reuse(store: Store) -> None:
+async def test_the_pending_code_is_returned_for_reuse(store: Store) -> None:
     """Under `reuse` the next admission has the pending verification's id, record and sealed code."""
     verification_id = await store.started(policy=REUSE)
     await store.advance(30)
@@ -121,7 +122,7 @@ async def test_the_living_code_is_told_for_reuse(store: Store) -> None:
     assert active.record == (await store.snapshot(verification_id)).record
 
 
-async def test_no_code_is_told_that_does_not_live(store: Store) -> None:
+async def test_no_ended_code_is_returned_for_reuse(store: Store) -> None:
     """Without `reuse`, after an end, or when the code is gone, there is nothing to send again."""
     verification_id = await store.started(policy=REUSE)
     await store.advance(30)
@@ -151,8 +152,8 @@ async def test_a_success_begins_a_new_chain_but_keeps_the_cooldown(store: Store)
     assert (await store.admitted(policy=few)).sends_left == 1
 
 
-async def test_a_start_without_its_reservation_still_has_a_life(store: Store) -> None:
-    """When the reservation is gone (a fail-over lost it, say), the recipient's key gets a life of its own."""
+async def test_a_start_without_its_reservation_has_a_ttl(store: Store) -> None:
+    """When the reservation is lost, for example by a failover, the recipient's key gets a TTL."""
     admitted = await store.admitted()
     await store.redis.delete(f"otp:{{p07}}:r:{RECIPIENT}")
 

@@ -1,4 +1,4 @@
-"""The store against a naive model of one recipient: whatever is done in whatever order, both say the same."""
+"""The store against a simple model of one recipient: in any order of steps both return the same."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STEADY = settings(
 
 @dataclass(frozen=True)
 class Request:
-    """Ask for a code, and start it, give it back as a request without a route does, or let it run."""
+    """Ask for a code, and start it, release it as a request without a route does, or leave it open."""
 
     chain: Chain
     then: Literal["start", "release", "run"] = "start"
@@ -44,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Finish:
-    """Start the oldest request that runs, or give it back."""
+    """Start the oldest open request, or release it."""
 
     start: bool
 
@@ -58,7 +58,7 @@ class Unlock:
 
 @dataclass(frozen=True)
 class Attempt:
-    """Guess at the verification `back` steps before the latest."""
+    """Submit a code for the verification `back` steps before the latest."""
 
     back: int
     right: bool
@@ -66,7 +66,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Cancel one, or read it, perhaps as another tenant."""
+    """Cancel or read a verification, perhaps as another tenant."""
 
     back: int
     tenant: str
@@ -115,7 +115,7 @@ class Run:
         self.ids: list[str] = []
         self.running: list[tuple[Admitted, ModelSend]] = []
 
-    async def take(self, step: Step) -> None:
+    async def do(self, step: Step) -> None:
         """Do one step in both, and compare."""
         match step:
             case Request(chain, then):
@@ -123,7 +123,7 @@ class Run:
             case Finish(start):
                 await self.finish(start=start)
             case Attempt(back, right):
-                await self.guess(back, right=right)
+                await self.attempt(back, right=right)
             case Cancel(back, tenant, reads):
                 await self.cancel(back, tenant, reads=reads)
             case Unlock(tenant):
@@ -135,7 +135,7 @@ class Run:
                 await self.store.redis.set(NOW_KEY, self.model.now)
 
     async def request(self, chain: Chain, then: str) -> None:
-        """Ask for a code, and go on with it as it is to be."""
+        """Ask for a code, and continue as the step says."""
         tenant, purpose = chain
         send = self.model.request(chain)
         if not isinstance(send, ModelSend):
@@ -149,7 +149,7 @@ class Run:
             await self.finish(-1, start=then == "start")
 
     async def finish(self, place: int = 0, *, start: bool) -> None:
-        """Start a request that runs, or give it back."""
+        """Start an open request, or release it."""
         if not self.running:
             return
         admitted, send = self.running.pop(place)
@@ -160,20 +160,20 @@ class Run:
             self.model.release(send)
             await self.store.verifications.release(admitted)
 
-    async def guess(self, back: int, *, right: bool) -> None:
-        """Pay for a guess, and consume if it is right."""
+    async def attempt(self, back: int, *, right: bool) -> None:
+        """Reserve an attempt, and consume if the code is right."""
         if back >= len(self.ids):
             return
         verification_id, proof = self.ids[-1 - back], self.model.proofs[-1 - back]
         answer = await self.store.attempts.reserve_attempt(verification_id, proof.tenant, POLICY)
-        expected = self.model.spend(proof, proof.tenant)
+        expected = self.model.reserve_attempt(proof, proof.tenant)
         assert (answer.attempts_left if isinstance(answer, AttemptReserved) else answer) == expected
         if isinstance(answer, AttemptReserved) and right:
             assert await self.store.attempts.consume(verification_id) == Verified(self.model.now)
             self.model.consume(proof)
 
     async def cancel(self, back: int, tenant: str, *, reads: bool) -> None:
-        """Cancel or read one; either shows how it stands."""
+        """Cancel or read one; both return its status."""
         if back >= len(self.ids):
             return
         verification_id, proof = self.ids[-1 - back], self.model.proofs[-1 - back]
@@ -212,13 +212,13 @@ class Run:
 )
 @example([*[Request(LOGIN), *[Attempt(0, False)] * 4, Pause(60_000)] * 4, Unlock("a"), Unlock("a"), Request(LOGIN)])
 @example([*[Request(LOGIN), *[Attempt(0, False)] * 3, Pause(300_000)] * 3, Request(LOGIN), Unlock("a"), Request(LOGIN)])
-async def test_the_store_does_what_the_model_says(store: Store, steps: list[Step]) -> None:
-    """Requests, guesses, cancels, unlocks, pauses: each answer, to the millisecond; at the end every key has a life."""
+async def test_the_store_agrees_with_the_model(store: Store, steps: list[Step]) -> None:
+    """Requests, attempts, cancels, unlocks, pauses: each result, to the millisecond; every key has a TTL."""
     await store.stop_clock()
     run = Run(store, await store.now())
 
     for step in steps:
-        await run.take(step)
+        await run.do(step)
 
     for name in await store.keys():
         assert await store.redis.pttl(name) > 0, name

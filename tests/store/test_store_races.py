@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 @pytest.fixture(params=[1, REPLICAS], ids=["one replica", "five replicas"])
 async def stores(request: pytest.FixtureRequest, _still_clock: None, make_replicas: ReplicaFactory) -> list[Store]:
-    """Some replicas on one empty store, connected, so that what they are asked arrives at once."""
+    """Return some replicas on one empty store, connected, so that parallel calls arrive at once."""
     stores = make_replicas(request.param)
     await stores[0].stop_clock()
     await asyncio.gather(*(store.acquire_limit("warm", Window(1, 1)) for store in stores for _ in range(8)))
@@ -43,17 +43,17 @@ async def stores(request: pytest.FixtureRequest, _still_clock: None, make_replic
 
 
 async def at_once(stores: list[Store], times: int, ask: Callable[[Store], Awaitable[T]]) -> list[T]:
-    """Ask so many times in parallel, each time another replica."""
+    """Call so many times in parallel, each time another replica."""
     return list(await asyncio.gather(*(ask(store) for store in islice(cycle(stores), times))))
 
 
 def kinds(answers: Sequence[object]) -> Counter[str]:
-    """Count answers by their kind."""
+    """Count results by type."""
     return Counter(type(answer).__name__ for answer in answers)
 
 
-async def test_100_parallel_guesses_spend_five_attempts(stores: list[Store]) -> None:
-    """Exactly `max_attempts` guesses are paid for, each with another count left; the others spend nothing."""
+async def test_100_parallel_attempts_use_five(stores: list[Store]) -> None:
+    """Exactly `max_attempts` are reserved, each with another count left; the others use nothing."""
     verification_id = await stores[0].started()
 
     answers = await at_once(stores, 100, lambda s: s.attempts.reserve_attempt(verification_id, TENANT, POLICY))
@@ -64,8 +64,8 @@ async def test_100_parallel_guesses_spend_five_attempts(stores: list[Store]) -> 
     assert await stores[0].redis.hstrlen("otp:{p07}:r:alice", f"f:{TENANT}") == 5 * 6
 
 
-async def test_parallel_guesses_over_many_verifications_stop_at_the_failures(stores: list[Store]) -> None:
-    """The recipient's failures hold over all its verifications: 100 guesses at 25 of them, exactly 12 pass."""
+async def test_parallel_attempts_at_many_verifications_stop_at_the_failure_limit(stores: list[Store]) -> None:
+    """The limit covers all verifications of the recipient: of 100 attempts at 25 of them exactly 12 pass."""
     tight = policy(recipient_failures=(Window(12, 600),), recipient=())
     ids = [await stores[0].started(purpose=f"p{n}", policy=tight) for n in range(25)]
     turns = cycle(ids)
@@ -75,8 +75,8 @@ async def test_parallel_guesses_over_many_verifications_stop_at_the_failures(sto
     assert kinds(answers) == {"AttemptReserved": 12, "RecipientLocked": 88}
 
 
-async def test_parallel_guesses_stop_when_the_number_is_disabled(stores: list[Store]) -> None:
-    """100 guesses at 25 verifications at once, 12 wrong codes in a row allowed: exactly 12 are paid for."""
+async def test_parallel_attempts_stop_when_the_number_is_disabled(stores: list[Store]) -> None:
+    """100 attempts at 25 verifications, 12 wrong codes in a row allowed: exactly 12 are reserved."""
     strict = policy(recipient=(), recipient_failures=(Window(100, 600),), lockout=Lockout(max_failures=12))
     ids = [await stores[0].started(purpose=f"p{n}", policy=strict) for n in range(25)]
     turns = cycle(ids)
@@ -90,8 +90,8 @@ async def test_parallel_guesses_stop_when_the_number_is_disabled(stores: list[St
     assert sum(5 - left for left in attempts) == 12
 
 
-async def test_parallel_guesses_double_the_wait_once(stores: list[Store]) -> None:
-    """Whatever guesses at one verification at once: it was exhausted once, and the wait is the first one."""
+async def test_parallel_attempts_double_the_wait_once(stores: list[Store]) -> None:
+    """However many attempts at one verification: it is exhausted once, and the wait is the first one."""
     free = policy(recipient=(), recipient_failures=(Window(100, 600),))
     verification_id = await stores[0].started(policy=free)
 
@@ -100,8 +100,8 @@ async def test_parallel_guesses_double_the_wait_once(stores: list[Store]) -> Non
     assert await stores[0].denied(policy=free) == Denied(Reason.RECIPIENT_LOCKED, 30_000)
 
 
-async def test_100_parallel_right_guesses_make_one_success(stores: list[Store]) -> None:
-    """Exactly one is told `Verified`; every other that it is used."""
+async def test_100_parallel_right_codes_make_one_success(stores: list[Store]) -> None:
+    """Exactly one gets `Verified`; every other gets that it is used."""
     verification_id = await stores[0].started()
 
     answers = await at_once(stores, 100, lambda s: s.attempts.consume(verification_id))
@@ -110,15 +110,15 @@ async def test_100_parallel_right_guesses_make_one_success(stores: list[Store]) 
     assert answers.count(AlreadyEnded(VerificationStatus.VERIFIED)) == 99
 
 
-async def test_a_right_guess_among_wrong_ones_succeeds_once(stores: list[Store]) -> None:
-    """Every guess that is paid for and right tries to consume: five may, one does."""
+async def test_a_right_code_among_wrong_ones_succeeds_once(stores: list[Store]) -> None:
+    """Every reserved attempt with the right code calls `consume`: five may, one succeeds."""
     verification_id = await stores[0].started()
 
-    async def guess(store: Store) -> object:
+    async def attempt(store: Store) -> object:
         spent = await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
         return await store.attempts.consume(verification_id) if isinstance(spent, AttemptReserved) else spent
 
-    answers = kinds(await at_once(stores, 100, guess))
+    answers = kinds(await at_once(stores, 100, attempt))
 
     assert answers["Verified"] == 1
     assert sum(answers.values()) == 100
@@ -126,7 +126,7 @@ async def test_a_right_guess_among_wrong_ones_succeeds_once(stores: list[Store])
 
 
 async def test_60_parallel_requests_for_one_number_admit_one(stores: list[Store]) -> None:
-    """Exactly one is admitted, all others wait for its cooldown; nothing of theirs was taken."""
+    """Exactly one is admitted, all others wait for its cooldown and acquire nothing."""
     rate_limits = (RateLimit("prefix", "block", (Window(9999, 3600),)),)
 
     answers = await at_once(stores, 60, lambda s: s.verifications.admit(admission(rate_limits=rate_limits)))
@@ -137,7 +137,7 @@ async def test_60_parallel_requests_for_one_number_admit_one(stores: list[Store]
 
 
 async def test_parallel_requests_of_all_tenants_stop_at_the_recipients_limit(stores: list[Store]) -> None:
-    """Of 60 tenants' requests for one number at once, exactly as many pass as the recipient's window has room for."""
+    """Of 60 tenants' requests for one number exactly as many pass as the recipient's window allows."""
     tenants: Iterator[str] = (f"t{n}" for n in range(60))
 
     answers = await at_once(stores, 60, lambda s: s.verifications.admit(admission(tenant=next(tenants))))
@@ -146,7 +146,7 @@ async def test_parallel_requests_of_all_tenants_stop_at_the_recipients_limit(sto
 
 
 async def test_parallel_requests_stop_at_a_limit_in_another_slot(stores: list[Store]) -> None:
-    """60 numbers at once under a limit of 20: exactly 20 pass, and exactly 20 sends stay with recipients."""
+    """60 numbers under a limit of 20: exactly 20 pass, and exactly 20 sends remain counted."""
     rate_limits = (RateLimit("client_ip", "ip", (Window(20, 3600),)),)
     names: Iterator[str] = (f"r{n}" for n in range(60))
 
@@ -158,8 +158,8 @@ async def test_parallel_requests_stop_at_a_limit_in_another_slot(stores: list[St
     assert len([name for name in await stores[0].keys() if ":r:" in name]) == 20
 
 
-async def test_200_parallel_takes_at_a_limit_of_20(stores: list[Store]) -> None:
-    """Exactly 20 are taken."""
+async def test_200_parallel_events_at_a_limit_of_20(stores: list[Store]) -> None:
+    """Exactly 20 are acquired."""
     answers = await at_once(stores, 200, lambda s: s.acquire_limit("s", Window(20, 60)))
 
     assert Counter(answer[0] for answer in answers) == {b"acquired": 20, b"denied": 180}
@@ -186,7 +186,7 @@ async def test_50_parallel_claims_of_40_messages(stores: list[Store]) -> None:
 
 
 async def test_parallel_calls_under_one_lease_stop_at_max_texts(stores: list[Store]) -> None:
-    """Whatever asks how many gateways at once: exactly two calls may be begun."""
+    """However many gateways are to be called at once: exactly two calls begin."""
     verification_id = await stores[0].started()
     names: Iterator[str] = (f"g{n}" for n in range(30))
 
@@ -196,7 +196,7 @@ async def test_parallel_calls_under_one_lease_stop_at_max_texts(stores: list[Sto
 
 
 async def test_50_parallel_requests_under_one_idempotency_key(stores: list[Store]) -> None:
-    """Exactly one may work; the others wait for it."""
+    """Exactly one works; the others wait for it."""
     marks = iter(range(50))
 
     def call() -> IdempotencyClaim:
@@ -209,7 +209,7 @@ async def test_50_parallel_requests_under_one_idempotency_key(stores: list[Store
 
 
 async def test_parallel_starts_leave_one_pending(stores: list[Store]) -> None:
-    """Ten slow requests for one number that all end at once: exactly one verification is pending."""
+    """Ten slow requests for one number that start at once: exactly one verification is pending."""
     quick = policy(recipient=(), max_sends=20, cooldown_seconds=1)
     admitted: list[Admitted] = []
     for _ in range(10):
@@ -225,7 +225,7 @@ async def test_parallel_starts_leave_one_pending(stores: list[Store]) -> None:
 
 
 async def test_a_success_and_a_cancel_and_a_newer_code_at_once(stores: list[Store]) -> None:
-    """Whichever comes first is the end; a success is told to its caller if, and only if, it was the one."""
+    """The first one is the end; a success is returned if, and only if, it was the first."""
     for round_ in range(20):
         name = f"r{round_}"
         older = await stores[0].started(recipient=name)

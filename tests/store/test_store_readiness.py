@@ -1,4 +1,4 @@
-"""Every primary is tried: what evicts, or does not say whether it does, is not used, whenever it comes."""
+"""Every primary is probed: one that evicts, or does not report its policy, is not used, whenever it appears."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WIDE = Window(10**6, 60)
 
 @contextlib.asynccontextmanager
 async def watched(url: str, **access: Any) -> AsyncIterator[tuple[Topology, StoreReadiness]]:
-    """Watch a store for a while."""
+    """Watch a store within the block."""
     given = Access(**access)
     topology = connect(url, given)
     watch = StoreReadiness(topology, allow_eviction=given.allow_eviction)
@@ -37,7 +37,7 @@ async def watched(url: str, **access: Any) -> AsyncIterator[tuple[Topology, Stor
 
 
 async def detail_of(ask: Callable[[], Awaitable[None]]) -> str:
-    """Ask, and give what the refusal says; "" without one."""
+    """Call, and return the refusal's detail; "" without a refusal."""
     try:
         await ask()
     except Refused as refused:
@@ -45,16 +45,16 @@ async def detail_of(ask: Callable[[], Awaitable[None]]) -> str:
     return ""
 
 
-async def says(watch: StoreReadiness, words: str, seconds: float = 8) -> None:
-    """Wait until `ready` says just these words ("": nothing is wrong)."""
+async def reports(watch: StoreReadiness, words: str, seconds: float = 8) -> None:
+    """Wait until `ready` reports exactly these words ("": no problem)."""
     expected = f"The store cannot be used now: {words}." if words else ""
     async with asyncio.timeout(seconds):
         while await detail_of(watch.ready) != expected:
             await asyncio.sleep(0.05)
 
 
-def is_open(watch: StoreReadiness) -> bool:
-    """Say whether calls are let through."""
+def calls_are_allowed(watch: StoreReadiness) -> bool:
+    """Return whether calls are allowed."""
     try:
         watch.check()
     except Refused:
@@ -64,14 +64,14 @@ def is_open(watch: StoreReadiness) -> bool:
 
 @pytest.fixture
 def own() -> Iterator[RedisServer]:
-    """Start a server that a test may spoil."""
+    """Start a server whose settings a test may change."""
     with folders() as folder, RedisServer(folder) as running:
         yield running
 
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Collect what is logged."""
+    """Collect log events."""
     lines: list[tuple[str, str]] = []
 
     class Log:
@@ -84,31 +84,31 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return lines
 
 
-async def test_every_primary_of_a_cluster_is_asked(logged: list[tuple[str, str]]) -> None:
-    """One of three that may evict shuts the store, from the start or later; one that is away is told."""
+async def test_every_primary_of_a_cluster_is_probed(logged: list[tuple[str, str]]) -> None:
+    """One of three that may evict closes the store, at the start or later; an unreachable one is reported."""
     with override_clock(None), cluster() as nodes:
         url = f"redis+cluster://{HOST}:{nodes[0].port}"
         nodes[2].ask("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
         async with watched(url) as (_, watch):
-            await says(watch, "may evict keys (maxmemory-policy volatile-lru)")
-            assert not is_open(watch)
+            await reports(watch, "may evict keys (maxmemory-policy volatile-lru)")
+            assert not calls_are_allowed(watch)
             nodes[2].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
-            await says(watch, "")
-            assert is_open(watch)
+            await reports(watch, "")
+            assert calls_are_allowed(watch)
             nodes[1].ask("CONFIG", "SET", "maxmemory-policy", "allkeys-random")
-            await says(watch, "may evict keys (maxmemory-policy allkeys-random)")
-            assert not is_open(watch)
+            await reports(watch, "may evict keys (maxmemory-policy allkeys-random)")
+            assert not calls_are_allowed(watch)
             nodes[1].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
-            await says(watch, "")
+            await reports(watch, "")
             nodes[1].kill()  # it has no replica
-            await says(watch, "not reachable")
-            assert is_open(watch)  # the others' calls are served
+            await reports(watch, "not reachable")
+            assert calls_are_allowed(watch)  # calls to the others are served
             events = [event for event, _ in logged]
             assert events == ["store_refused", "store_ready", "store_refused", "store_ready", "store_not_ready"]
 
 
-async def test_a_primary_that_comes_by_a_fail_over_and_evicts_is_not_used() -> None:
-    """The replica that takes over has another policy: no call of any connection gets through until it is set right."""
+async def test_a_primary_after_a_failover_that_evicts_is_not_used() -> None:
+    """The replica that takes over has another policy: no call succeeds until the policy is corrected."""
     with override_clock(None), sentinels() as (servers, watchers):
         addresses = ",".join(f"{HOST}:{watcher.port}" for watcher in watchers)
         servers[1].ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
@@ -116,17 +116,17 @@ async def test_a_primary_that_comes_by_a_fail_over_and_evicts_is_not_used() -> N
         watch = StoreReadiness(store.topology, allow_eviction=False)
         await watch.start()
         try:
-            await says(watch, "")
+            await reports(watch, "")
             assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
             servers[0].kill()
             wait_for_reply("role:master", servers[1], "INFO", "replication")
             for _ in range(20):
                 with pytest.raises(Refused):
                     await store.acquire_limit("s", WIDE)
-            await says(watch, "may evict keys (maxmemory-policy allkeys-lfu)")
-            assert not is_open(watch)
+            await reports(watch, "may evict keys (maxmemory-policy allkeys-lfu)")
+            assert not calls_are_allowed(watch)
             servers[1].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
-            await says(watch, "")
+            await reports(watch, "")
             assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
         finally:
             await watch.stop()
@@ -134,38 +134,38 @@ async def test_a_primary_that_comes_by_a_fail_over_and_evicts_is_not_used() -> N
 
 
 @pytest.mark.parametrize("rule", ["-info", "-info -config"])
-async def test_a_policy_that_is_not_told_is_not_safe(own: RedisServer, rule: str) -> None:
-    """A managed server that forbids INFO: refused with that reason, unless `allow_eviction` takes the risk."""
+async def test_an_unknown_policy_is_not_safe(own: RedisServer, rule: str) -> None:
+    """A managed server that forbids INFO is refused with that reason, unless `allow_eviction` accepts the risk."""
     own.ask("ACL", "SETUSER", "otp", "on", ">pw", "~*", "&*", "+@all", *rule.split())
     url = f"unix://otp:pw@{own.socket}"
     async with watched(url) as (_, watch):
-        await says(watch, "eviction policy unknown")
-        assert not is_open(watch)
+        await reports(watch, "eviction policy unknown")
+        assert not calls_are_allowed(watch)
     async with watched(url, allow_eviction=True) as (topology, watch):
-        await says(watch, "")
-        assert is_open(watch)
+        await reports(watch, "")
+        assert calls_are_allowed(watch)
         assert not (await probe(topology, allow_eviction=True)).problems
 
 
-async def test_other_things_that_are_wrong_are_told_in_words(own: RedisServer, tmp_path: Any) -> None:
-    """A wrong password, a forbidden command, a disk that is full, a server that is gone and comes back."""
+async def test_other_problems_are_reported_in_words(own: RedisServer, tmp_path: Any) -> None:
+    """A wrong password, a forbidden command, a full disk, a server that stops and comes back."""
     own.ask("ACL", "SETUSER", "weak", "on", ">pw", "~*", "+@all", "-setrange")
     async with watched(f"unix://weak:wrong@{own.socket}") as (_, watch):
-        await says(watch, "credentials refused")
-        assert not is_open(watch)
+        await reports(watch, "credentials refused")
+        assert not calls_are_allowed(watch)
     async with watched(f"unix://weak:pw@{own.socket}") as (_, watch):
-        await says(watch, "a command is not permitted")
+        await reports(watch, "a command is not permitted")
     async with watched(f"unix://{own.socket}") as (_, watch):
-        await says(watch, "")
+        await reports(watch, "")
         own.kill()
-        await says(watch, "not reachable")
-        assert is_open(watch)  # it was found good: whoever calls is told the truth by the call
+        await reports(watch, "not reachable")
+        assert calls_are_allowed(watch)  # it was usable before: the call itself reports the problem
         own.start()
-        await says(watch, "")
+        await reports(watch, "")
 
 
-async def test_a_probe_leaves_nothing(make_replicas: ReplicaFactory) -> None:
-    """No key is made, so no table of keys and bytes has it in it."""
+async def test_a_probe_creates_no_key(make_replicas: ReplicaFactory) -> None:
+    """The database is empty after it."""
     [store] = make_replicas(1)
     await store.redis.flushdb()
     for _ in range(3):
@@ -173,10 +173,10 @@ async def test_a_probe_leaves_nothing(make_replicas: ReplicaFactory) -> None:
     assert await store.redis.keys("*") == []
 
 
-async def test_many_who_ask_do_not_load_the_store(own: RedisServer) -> None:
-    """A thousand questions at once are one probe and another; a flood over half a second stays a few dozen."""
+async def test_many_readiness_calls_do_not_load_the_store(own: RedisServer) -> None:
+    """A thousand calls at once are two probes; a flood over half a second is a few dozen."""
     async with watched(f"unix://{own.socket}") as (topology, watch):
-        await says(watch, "")
+        await reports(watch, "")
         made = 0
         ask = topology.probe
 

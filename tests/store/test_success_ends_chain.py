@@ -1,4 +1,4 @@
-"""A success ends a chain while other requests for the same number are running: their sends count in the new one."""
+"""A success ends a chain while other requests for the same number are open: their sends count in the new one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ QUICK = policy(cooldown_seconds=1, max_sends=4, recipient=())
 ROUNDS = 20
 
 
-async def left(store: Store, recipient: str = "alice") -> int:
-    """Say how many sends of the chain are left for the next request, a cooldown later."""
+async def sends_left(store: Store, recipient: str = "alice") -> int:
+    """Return the sends left in the chain for the next request, a cooldown later."""
     await store.advance(1)
     return (await store.admitted(recipient=recipient, policy=QUICK)).sends_left + 1
 
 
-async def test_a_success_during_a_running_resend_leaves_its_send_counted(store: Store) -> None:
+async def test_a_success_during_an_open_resend_keeps_its_send_counted(store: Store) -> None:
     """One code verified, one sent after it: of four sends three are left, not four."""
     first = await store.started(policy=QUICK)
     await store.advance(1)
@@ -30,11 +30,11 @@ async def test_a_success_during_a_running_resend_leaves_its_send_counted(store: 
     assert isinstance(await store.attempts.consume(first), Verified)
     await store.start(resend)
 
-    assert await left(store) == 3
+    assert await sends_left(store) == 3
 
 
-async def test_no_more_than_max_sends_while_one_is_running(store: Store) -> None:
-    """The running send holds its place in the new chain before it is started."""
+async def test_an_open_send_counts_before_it_starts(store: Store) -> None:
+    """It counts in the new chain before it is started, so max_sends is never exceeded."""
     one = policy(cooldown_seconds=1, max_sends=2, recipient=())
     first = await store.started(policy=one)
     await store.advance(1)
@@ -51,10 +51,10 @@ async def test_no_more_than_max_sends_while_one_is_running(store: Store) -> None
 
 @pytest.mark.parametrize("order", list(permutations(("first", "second", "success"))), ids="-".join)
 @pytest.mark.parametrize("starts", list(product((True, False), repeat=2)), ids=str)
-async def test_every_order_of_two_running_requests_and_a_success(
+async def test_every_order_of_two_open_requests_and_a_success(
     store: Store, order: tuple[str, ...], starts: tuple[bool, bool]
 ) -> None:
-    """Started or released, before or after: the new chain counts exactly what was started since the success."""
+    """Started or released, before or after: the new chain counts exactly what started since the success."""
     current = await store.started(policy=QUICK)
     running = {}
     for name, start in zip(("first", "second"), starts, strict=True):
@@ -72,10 +72,10 @@ async def test_every_order_of_two_running_requests_and_a_success(
         else:
             await store.verifications.release(admitted)
 
-    assert await left(store) == QUICK.max_sends - counted
+    assert await sends_left(store) == QUICK.max_sends - counted
 
 
-async def test_a_release_in_the_new_chain_gives_its_send_back_once(store: Store) -> None:
+async def test_a_release_in_the_new_chain_frees_its_send_once(store: Store) -> None:
     """After a released resend and a success nothing is counted, whichever came first."""
     for recipient, success_first in (("alice", True), ("bob", False)):
         first = await store.started(recipient=recipient, policy=QUICK)
@@ -86,30 +86,30 @@ async def test_a_release_in_the_new_chain_gives_its_send_back_once(store: Store)
         await store.verifications.release(resend)
         if not success_first:
             await store.attempts.consume(first)
-        assert await left(store, recipient) == QUICK.max_sends
+        assert await sends_left(store, recipient) == QUICK.max_sends
 
 
-async def test_who_died_with_a_reservation_is_forgotten_soon(store: Store) -> None:
-    """A send that was reserved and never heard of again counts in its own chain, and in no later one."""
+async def test_a_reservation_of_a_stopped_replica_expires(store: Store) -> None:
+    """A send that was reserved and never started counts in its own chain, and in no later one."""
     first = await store.started(policy=QUICK)
     await store.advance(1)
     await store.admitted(policy=QUICK)
     await store.advance(15)
     await store.attempts.consume(first)
 
-    assert await left(store) == QUICK.max_sends
+    assert await sends_left(store) == QUICK.max_sends
 
 
 async def test_a_start_whose_reservation_was_lost_counts_again(store: Store) -> None:
-    """A store that forgot the reservation, by a fail-over say, counts the send when it is started."""
+    """A store that lost the reservation, for example by a failover, counts the send when it starts."""
     admitted = await store.admitted(policy=QUICK)
     await store.redis.delete("otp:{p07}:r:alice")
     await store.start(admitted)
 
-    assert await left(store) == 3
+    assert await sends_left(store) == 3
 
 
-async def test_what_is_taken_back_when_an_answer_was_lost_counts_no_more(store: Store) -> None:
+async def test_withdrawn_and_abandoned_sends_do_not_count(store: Store) -> None:
     """A withdrawn reservation and an abandoned start, before or after a success, leave nothing counted."""
     for name, start, success_first in product(("alice", "bob"), (True, False), (True, False)):
         recipient = f"{name}-{start}-{success_first}"
@@ -126,13 +126,13 @@ async def test_what_is_taken_back_when_an_answer_was_lost_counts_no_more(store: 
         if not success_first:
             await store.attempts.consume(first)
         alone = not success_first and name == "alice" and start  # the older one was superseded meanwhile
-        assert await left(store, recipient) == QUICK.max_sends - alone
+        assert await sends_left(store, recipient) == QUICK.max_sends - alone
 
 
 @pytest.mark.usefixtures("_still_clock")
 @pytest.mark.parametrize("count", [1, 5], ids=["one replica", "five replicas"])
 async def test_a_success_and_the_start_of_a_resend_at_once(make_replicas: ReplicaFactory, count: int) -> None:
-    """After a success only the resend counts; when it is started before, both do, and the older one is superseded."""
+    """After a success only the resend counts; if it starts before, both do, and the older one is superseded."""
     stores = make_replicas(count)
     await stores[0].stop_clock()
     for round_ in range(ROUNDS):
@@ -140,7 +140,7 @@ async def test_a_success_and_the_start_of_a_resend_at_once(make_replicas: Replic
         older = await stores[0].started(recipient=name, policy=QUICK)
         await stores[0].advance(1)
         resend = await stores[0].admitted(recipient=name, policy=QUICK)
-        asked = [stores[-1].attempts.consume(older), stores[0].start(resend)]
-        told = (await asyncio.gather(*(asked if round_ % 2 else reversed(asked))))[1 - round_ % 2]
-        assert told == AlreadyEnded(VerificationStatus.SUPERSEDED) or isinstance(told, Verified)
-        assert await left(stores[0], name) == (3 if isinstance(told, Verified) else 2)
+        calls = [stores[-1].attempts.consume(older), stores[0].start(resend)]
+        result = (await asyncio.gather(*(calls if round_ % 2 else reversed(calls))))[1 - round_ % 2]
+        assert result == AlreadyEnded(VerificationStatus.SUPERSEDED) or isinstance(result, Verified)
+        assert await sends_left(stores[0], name) == (3 if isinstance(result, Verified) else 2)

@@ -1,4 +1,4 @@
-"""The port's contract while keys are rotated: what a replica cannot read it neither spends, ends nor hides."""
+"""Key rotation: a replica neither counts, ends nor hides a verification that it has no key for."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NEW = "k2"
 
 @pytest.fixture
 async def behind(store: Store) -> AsyncIterator[Store]:
-    """The same store as a replica sees it that lacks the key that `store` makes codes under."""
-    made = Store(store.url, (NEW,))
-    yield made
-    await made.close()
+    """Return the same store for a replica that lacks the key of `store`."""
+    store_without_key = Store(store.url, (NEW,))
+    yield store_without_key
+    await store_without_key.close()
 
 
-async def test_a_guess_is_not_paid_for(store: Store, behind: Store) -> None:
-    """Nothing changes, however often it is asked; who has the key compares as if nothing had been."""
+async def test_an_attempt_is_not_counted(store: Store, behind: Store) -> None:
+    """Nothing changes, however often it is called; a replica with the key compares as usual."""
     verification_id = await store.started()
     before = await store.dump()
 
@@ -35,7 +35,7 @@ async def test_a_guess_is_not_paid_for(store: Store, behind: Store) -> None:
 
 
 async def test_it_is_not_canceled(store: Store, behind: Store) -> None:
-    """The answer could not be given, so nothing is done."""
+    """The answer could not be opened, so nothing is done."""
     verification_id = await store.started()
 
     assert await behind.verifications.cancel(verification_id, TENANT) == Unreadable()
@@ -43,8 +43,8 @@ async def test_it_is_not_canceled(store: Store, behind: Store) -> None:
     assert await store.status(verification_id) == "pending"
 
 
-async def test_its_message_stays_for_those_who_can_read_it(store: Store, behind: Store) -> None:
-    """A replica without the key sees it, and leaves record and moment as they are: another one has it at once."""
+async def test_its_message_stays_for_replicas_with_the_key(store: Store, behind: Store) -> None:
+    """A replica without the key changes neither record nor due time: another one has it at once."""
     verification_id = await store.started()
     await store.advance(6)
     before = await store.dump()
@@ -58,8 +58,8 @@ async def test_its_message_stays_for_those_who_can_read_it(store: Store, behind:
 
 
 @pytest.mark.parametrize("count", [16, 40, 300, 600])
-async def test_unreadable_messages_hold_up_nothing_behind_them(store: Store, behind: Store, count: int) -> None:
-    """However many are due before it in its partition, what can be read is claimed."""
+async def test_unreadable_messages_do_not_delay_those_behind_them(store: Store, behind: Store, count: int) -> None:
+    """However many are due before it in its partition, a readable message is claimed."""
     for n in range(count):
         await store.started(recipient=f"r{n}")
     await store.advance(0.5)
@@ -67,15 +67,15 @@ async def test_unreadable_messages_hold_up_nothing_behind_them(store: Store, beh
     await store.advance(6)
 
     claimed = []
-    for _ in range(2):  # a part of them each time
+    for _ in range(2):  # each claim inspects another page
         claimed += (await behind.outbox.claim())[0]
         await store.advance(0.5)
 
     assert [message.id for message in claimed] == [mine]
 
 
-async def test_what_nobody_could_read_has_failed_when_its_code_expires(store: Store, behind: Store) -> None:
-    """Any replica writes that down, and takes it out of the outbox."""
+async def test_a_message_without_its_key_has_failed_when_its_code_expires(store: Store, behind: Store) -> None:
+    """Any replica stores that, and removes it from the outbox."""
     verification_id = await store.started()
     await store.advance(300)
 
@@ -87,7 +87,7 @@ async def test_what_nobody_could_read_has_failed_when_its_code_expires(store: St
 
 
 async def test_a_message_is_left_to_others(store: Store) -> None:
-    """It is due at once for everybody else, and not claimed by who left it; its deliveries stay as they were."""
+    """It is due at once for other replicas, and not claimed by the one that left it; its deliveries stay."""
     other = Store(store.url, (KEY_ID,))
     verification_id = await store.started()
     await store.advance(5)

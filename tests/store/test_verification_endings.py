@@ -1,4 +1,4 @@
-"""The port's contract: how a verification ends, what is read of it afterwards, and for how long."""
+"""How a verification ends, what is readable afterwards, and for how long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEN_MINUTES = 600
 
 @for_each_ending
 async def test_an_ended_verification_is_readable_for_ten_minutes(store: Store, end: Ending) -> None:
-    """Each end is told, with its moment, for ten minutes to the millisecond; then it is unknown to every verb."""
+    """Each end is readable, with its time, for ten minutes to the millisecond; then it is unknown."""
     verification_id = await store.started()
     await end(store, verification_id)
     ended_ms = await store.now()
@@ -32,7 +32,7 @@ async def test_an_ended_verification_is_readable_for_ten_minutes(store: Store, e
 
 @for_each_ending
 async def test_the_first_end_wins(store: Store, end: Ending) -> None:
-    """Neither canceling nor a newer verification nor time changes how one has ended, or when."""
+    """No cancel, newer verification or time changes how one has ended, or when."""
     verification_id = await store.started()
     await end(store, verification_id)
     ended = (await store.snapshot(verification_id)).record
@@ -46,7 +46,7 @@ async def test_the_first_end_wins(store: Store, end: Ending) -> None:
 
 
 async def test_canceling_ends_a_pending_verification(store: Store) -> None:
-    """It is canceled from now on, its message and its place in the outbox are gone, and the answer says so."""
+    """It is canceled from now on, its message and outbox entry are deleted, and the reply shows that."""
     verification_id = await store.started()
     await store.advance(10)
 
@@ -59,7 +59,7 @@ async def test_canceling_ends_a_pending_verification(store: Store) -> None:
 
 
 async def test_canceling_again_changes_nothing(store: Store) -> None:
-    """The second answer is the first one, later."""
+    """The second reply is the first one, later."""
     verification_id = await store.started()
     await canceled(store, verification_id)
     first = await store.snapshot(verification_id)
@@ -73,7 +73,7 @@ async def test_canceling_again_changes_nothing(store: Store) -> None:
     assert await store.dump() == before
 
 
-async def test_canceling_keeps_the_budgets(store: Store) -> None:
+async def test_canceling_keeps_the_limits(store: Store) -> None:
     """A canceled verification was a send: the cooldown and the chain go on."""
     verification_id = await store.started()
     await store.verifications.cancel(verification_id, TENANT)
@@ -84,7 +84,7 @@ async def test_canceling_keeps_the_budgets(store: Store) -> None:
 
 
 async def test_another_tenants_verification_is_unknown(store: Store) -> None:
-    """Nobody reads or cancels what is not theirs."""
+    """No tenant reads or cancels another's verification."""
     verification_id = await store.started()
 
     assert await store.verifications.read(verification_id, "other") == NotFound()
@@ -93,7 +93,7 @@ async def test_another_tenants_verification_is_unknown(store: Store) -> None:
 
 
 async def test_reading_changes_nothing(store: Store) -> None:
-    """A read leaves every key as it was."""
+    """A read changes no key."""
     verification_id = await store.started()
     before = await store.dump()
 

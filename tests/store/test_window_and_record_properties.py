@@ -1,4 +1,4 @@
-"""Properties: windows are exact for any sequence, and the two languages agree on what a record says."""
+"""Properties: windows are exact for any sequence, and both languages agree on the status of a record."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ rate_limits = st.lists(st.tuples(pauses, st.one_of(st.none(), st.none(), st.none
 async def test_windows_accept_exactly_what_a_naive_model_accepts(
     store: Store, windows: tuple[Window, ...], rate_limits: list[tuple[int, int | None]]
 ) -> None:
-    """For any windows, pauses and events given back: the same verdicts and waits as counting every event."""
+    """For any windows, pauses and released events: the same results and waits as counting every event."""
     await store.stop_clock()
     now = await store.now()
-    taken: list[int] = []
+    acquired: list[int] = []
     for pause, back in rate_limits:
         now += pause
         await store.redis.set(NOW_KEY, now)
         if back is not None:
-            if back < len(taken) and fits([], windows, now):
-                moment = taken.pop(-1 - back)
-                await store.release_limit("s", moment)
-        elif fits(taken, windows, now):
+            if back < len(acquired) and fits([], windows, now):
+                at_ms = acquired.pop(-1 - back)
+                await store.release_limit("s", at_ms)
+        elif fits(acquired, windows, now):
             assert await store.acquire_limit("s", *windows) == [b"acquired", now]
-            taken.append(now)
+            acquired.append(now)
         else:
-            assert await store.acquire_limit("s", *windows) == [b"denied", wait_for_next(taken, windows, now)]
+            assert await store.acquire_limit("s", *windows) == [b"denied", wait_for_next(acquired, windows, now)]
 
 
-moments = st.integers(4_000_000_000_000, 4_000_001_000_000)  # the server must not forget them at once
+moments = st.integers(4_000_000_000_000, 4_000_001_000_000)  # in the future, so that keys do not expire at once
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=300)
 numbers = st.integers(0, 2**53 - 1)
 STORED_STATUSES = [
@@ -71,7 +71,7 @@ deliveries = st.lists(
 
 @st.composite
 def records(draw: st.DrawFn) -> VerificationRecord:
-    """Make any record that the service or a script could have written."""
+    """Generate any record that the service or a script could have written."""
     status = draw(st.sampled_from(STORED_STATUSES))
     created = draw(moments)
     attempts = draw(st.integers(0, 5))
@@ -107,7 +107,7 @@ def records(draw: st.DrawFn) -> VerificationRecord:
 async def test_both_languages_agree_on_a_record(
     store: Store, record: VerificationRecord, shift: int, near: str
 ) -> None:
-    """Lua's `status_of` and Python's `status_at` say the same; canceling and reading bring the record back whole."""
+    """Lua's `record_status` and Python's `status_at` agree; canceling and reading return the record whole."""
     end = record.ended_ms or record.expires_ms
     now = shift + (end + READABLE_AFTER_END_MS if near == "forgotten" else getattr(record, near) or record.expires_ms)
     await store.redis.set(NOW_KEY, record.created_ms)
@@ -132,8 +132,8 @@ async def test_both_languages_agree_on_a_record(
 
 
 @given(st.integers(0, PARTITIONS - 1))
-def test_an_id_tells_its_partition(number: int) -> None:
-    """Any partition comes back out of an id, which fits the contract's alphabet and length."""
+def test_an_id_encodes_its_partition(number: int) -> None:
+    """Any partition comes back from an id, which has the contract's alphabet and length."""
     verification_id = new_verification_id(Partition(number))
 
     assert partition_of_id(verification_id) == Partition(number)
@@ -141,15 +141,15 @@ def test_an_id_tells_its_partition(number: int) -> None:
 
 
 @given(st.text(max_size=40))
-def test_what_is_no_id_has_no_partition(text: str) -> None:
-    """Nothing but 23 characters of the alphabet reaches a key's name."""
+def test_text_that_is_no_id_has_no_partition(text: str) -> None:
+    """Only 23 characters of the alphabet can reach a key's name."""
     found = partition_of_id(text)
 
     assert found is None or (len(text) == 23 and text.replace("-", "").replace("_", "").isalnum() and text.isascii())
 
 
-def test_an_admission_is_asked_in_one_slot() -> None:
-    """The keys of a partition share one hash tag."""
+def test_the_keys_of_a_partition_share_one_slot() -> None:
+    """They have one hash tag."""
     partition = Partition(admission().partition)
     names = (partition.outbox, partition.recipients, partition.verifications, partition.messages)
 

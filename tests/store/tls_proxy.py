@@ -1,4 +1,4 @@
-"""TLS in front of servers that have none: a proxy of our own, with certificates made for the test."""
+"""A proxy that adds TLS to servers without it, with certificates made for the test."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ NAME = "otp tests"
 
 
 class CertificateAuthority:
-    """One that signs certificates; `file` holds its own."""
+    """Signs certificates; `file` contains its own."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         self._key = ec.generate_private_key(ec.SECP256R1())
-        keyed_hash = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = x509.KeyUsage(*(n in (5, 6) for n in range(9)))  # signs certificates and lists of revoked ones
-        built = _builder(keyed_hash, keyed_hash, self._key).add_extension(x509.BasicConstraints(True, 0), True)
+        built = _builder(subject, subject, self._key).add_extension(x509.BasicConstraints(True, 0), True)
         self._certificate = built.add_extension(usage, True).sign(self._key, hashes.SHA256())
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(self._certificate.public_bytes(Encoding.PEM))
 
     def context(self, address: str = HOST) -> ssl.SSLContext:
-        """Make what a server at an address needs."""
+        """Return the TLS context of a server at an address."""
         key = ec.generate_private_key(ec.SECP256R1())
-        keyed_hash = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        built = _builder(keyed_hash, self._certificate.subject, key).add_extension(names, False)
+        built = _builder(subject, self._certificate.subject, key).add_extension(names, False)
         certificate = built.add_extension(issuer, False).sign(self._key, hashes.SHA256())
         path = self._folder / f"{self._name}-{address}.pem"
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -50,11 +50,11 @@ class CertificateAuthority:
         return context
 
 
-def _builder(keyed_hash: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
-        .subject_name(keyed_hash)
+        .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
@@ -65,7 +65,7 @@ def _builder(keyed_hash: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePriv
 
 
 class TlsProxy:
-    """Pass on what comes over TLS to a port that speaks none; `heard` is what was said to it, in the clear."""
+    """Forwards what comes over TLS to a plain port; `heard` is what was sent to it, decrypted."""
 
     def __init__(self, target: int, context: ssl.SSLContext | None) -> None:
         """Stand before `target`; without a `context` it speaks no TLS either."""
@@ -76,7 +76,7 @@ class TlsProxy:
 
     @contextlib.asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator[TlsProxy]:
-        """Serve until the end of the context."""
+        """Serve within the block."""
         server = await asyncio.start_server(self._serve, HOST, port, ssl=self._context)
         self.port = server.sockets[0].getsockname()[1]
         try:

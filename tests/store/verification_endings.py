@@ -1,4 +1,4 @@
-"""Every way in which a verification ends, to run a test over each."""
+"""Every way that a verification can end, for tests that run over each."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ async def verified(store: Store, verification_id: str) -> None:
 
 
 async def canceled(store: Store, verification_id: str) -> None:
-    """End it at its tenant's wish, after 50 seconds."""
+    """Cancel it, after 50 seconds."""
     await store.advance(50)
     await store.verifications.cancel(verification_id, TENANT)
 
 
 async def superseded(store: Store, verification_id: str) -> None:
-    """End it by a newer one, after 50 seconds."""
+    """Supersede it, after 50 seconds."""
     await store.advance(50)
     await store.started()
 
 
 async def exhausted(store: Store, verification_id: str) -> None:
-    """End it by its last attempt, after 50 seconds."""
+    """Use its last attempt, after 50 seconds."""
     await store.advance(50)
     while isinstance(await store.attempts.reserve_attempt(verification_id, TENANT, POLICY), AttemptReserved):
         pass
 
 
 async def expired(store: Store, verification_id: str) -> None:
-    """Let it end by itself, after 300 seconds."""
+    """Let it expire, after 300 seconds."""
     await store.advance(300)
 
 
