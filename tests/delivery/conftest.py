@@ -1,4 +1,4 @@
-"""Gateways to deliver to, and services that do: simulators on loopback, each dropped at its test's end."""
+"""Fixtures for delivery tests: simulated EIMS gateways on loopback, stopped after each test."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.delivery.gateway_config import ACCOUNT, PASSWORD, GatewayFactory
 
 
 @pytest.fixture(autouse=True)
-def _quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look through the outbox more often than in real life, so that tests wait less."""
+def _short_poll_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll the outbox more often than in production, so that tests wait less."""
     monkeypatch.setattr(outbox_worker, "POLL_INTERVAL_SECONDS", 0.05)
 
 
 @pytest.fixture
 async def make_gateway() -> AsyncIterator[GatewayFactory]:
-    """Start simulated gateways with options of one's own."""
+    """Start simulated gateways with the options that a test needs."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(**options: Any) -> EimsSimulator:
@@ -32,11 +32,11 @@ async def make_gateway() -> AsyncIterator[GatewayFactory]:
 
 @pytest.fixture
 async def gateway(make_gateway: GatewayFactory) -> EimsSimulator:
-    """One simulated gateway that takes everything."""
+    """A simulated gateway that accepts every message."""
     return await make_gateway()
 
 
 @pytest.fixture
 async def second(make_gateway: GatewayFactory) -> EimsSimulator:
-    """Another one, to fail over to."""
+    """A second simulated gateway, for fail-over."""
     return await make_gateway()

@@ -1,4 +1,4 @@
-"""The EIMS adapter as the tests call it, and the message that they send."""
+"""An EIMS adapter for a simulated gateway, and the message that the tests send through it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXT = "Kopi & Café: kode 123456 + \"~' 100%?#/ ✓"
 
 
 def outbound(text: str = TEXT, to: str = "+" + DIGITS) -> OutboundMessage:
-    """Make a message."""
+    """Return a message to an Indonesian number."""
     return OutboundMessage("v1", to, "ID", "81210100055", text, "123456", 300)
 
 
@@ -26,7 +26,7 @@ def outbound(text: str = TEXT, to: str = "+" + DIGITS) -> OutboundMessage:
 async def eims_provider(
     gateway: EimsSimulator, *, post: bool = False, base: str = "", password: str = PASSWORD, seconds: float = 2.0
 ) -> AsyncIterator[Eims]:
-    """Make the adapter for a gateway, and close it."""
+    """Create an adapter for a gateway, and close it afterwards."""
     config = EimsConfig(
         base_url=base or gateway.url,
         account=ACCOUNT,

@@ -1,4 +1,4 @@
-"""The account of simulated EIMS gateways, and the configuration that routes messages to them."""
+"""The account of the simulated EIMS gateways, and a config that routes messages to them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ from typing import Any
 from otp_service.sandbox.simulators.eims import EimsSimulator
 
 ACCOUNT = "acme & sons"
-
-
 PASSWORD = "p%s+w&rd=100% ü"
-
-
 TIMEOUT_SECONDS = 0.5
-
 
 GatewayFactory = Callable[..., Awaitable[EimsSimulator]]
 
 
 def route_through(*gateways: EimsSimulator, timeout: float = TIMEOUT_SECONDS, **delivery: float) -> dict[str, Any]:
-    """Configure gateways as the providers `first`, `second`, `third` of every route, and no limits in the way."""
+    """Return a config with `gateways` as the providers `first`, `second` and `third`, and without limits."""
     names = ("first", "second", "third")[: len(gateways)]
     providers = {
         name: {

@@ -1,6 +1,6 @@
-"""The four gateways as a whole service meets them: a simulator each, its `[providers.*]`, and who came to which door.
+"""Simulators of all four gateway types, for tests of the whole service: their config, and the requests to them.
 
-One of them stands first in the route and an EIMS gateway second, as the providers `first` and `second`.
+One gateway is the provider `first` of the route; an EIMS gateway behind it is the provider `second`.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD, TIMEOUT_SECONDS
 from tests.message_waits import code_in, text_of_request
 
-PUBLIC: Final = "https://otp.example.com"
+PUBLIC_URL: Final = "https://otp.example.com"
 KEDASMS_KEY: Final = bytes(range(32))
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayType:
-    """One kind of gateway: how to start it, how to configure it, and where a request to it has the text."""
+    """A gateway type: how to start it, how to configure it, and where a request to it contains the text."""
 
     start: Callable[..., AnySimulator]
     config: Mapping[str, Any]
-    said: Callable[[Request], str]
+    text_of: Callable[[Request], str]
     idempotent_send: bool = False
-    sends: frozenset[str] = frozenset()
-    """The doors for texts, where it has others beside them."""
+    send_paths: frozenset[str] = frozenset()
+    """The paths of send requests, if the gateway has others, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """A request that a gateway has read, and when (`time.monotonic`). One that answers does so in the same moment."""
+    """A request that a gateway received, and when (`time.monotonic`)."""
 
     provider: str
     at: float
@@ -51,57 +51,57 @@ class ReceivedRequest:
 
 
 class RequestLog(list[Request]):
-    """A gateway's requests, which are also written into a log that gateways share: who was asked in which order."""
+    """The requests of one gateway, which are also appended to a log that all gateways share."""
 
     def __init__(self, provider: str, log: list[ReceivedRequest]) -> None:
-        """Write down what comes to `provider`."""
+        """Log the requests to `provider`."""
         super().__init__()
         self._provider = provider
         self._log = log
 
     def append(self, request: Request) -> None:
-        """Keep a request with its moment."""
+        """Append a request with its time."""
         self._log.append(ReceivedRequest(self._provider, time.monotonic(), request))
         super().append(request)
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayPair:
-    """The gateway that is asked first, the EIMS gateway behind it, and all that came to them, logins too."""
+    """The first gateway, the EIMS gateway behind it, and all requests to both, including logins."""
 
     kind: GatewayType
     first: AnySimulator
     second: EimsSimulator
     log: list[ReceivedRequest] = field(default_factory=list)
 
-    def asked(self, provider: str | None = None) -> list[ReceivedRequest]:
-        """Tell who was asked to send, in order; only `provider` if it is given."""
-        doors = self.kind.sends
-        sends = (one for one in self.log if one.provider != "first" or not doors or one.request.path in doors)
-        return [visit for visit in sends if provider in (None, visit.provider)]
+    def sends(self, provider: str | None = None) -> list[ReceivedRequest]:
+        """Return the send requests in order, only those to `provider` if it is given."""
+        paths = self.kind.send_paths
+        sends = (one for one in self.log if one.provider != "first" or not paths or one.request.path in paths)
+        return [received for received in sends if provider in (None, received.provider)]
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Name who was asked to send, in order."""
-        return tuple(visit.provider for visit in self.asked())
+    def providers_called(self) -> tuple[str, ...]:
+        """The providers that received a send request, in order."""
+        return tuple(received.provider for received in self.sends())
 
-    def code(self, visit: ReceivedRequest) -> str:
-        """Read the code that was to be sent, also where it was not taken."""
-        said = self.kind.said if visit.provider == "first" else text_of_request
-        return code_in(said(visit.request))
+    def code_of(self, received: ReceivedRequest) -> str:
+        """Return the code in a send request, also if the gateway did not accept it."""
+        text_of = self.kind.text_of if received.provider == "first" else text_of_request
+        return code_in(text_of(received.request))
 
     @property
-    def texts(self) -> int:
-        """Count what went out in all, also from a gateway that never answered."""
+    def message_count(self) -> int:
+        """The number of accepted messages in total, also by a gateway that did not respond."""
         return len(self.first.messages) + len(self.second.messages)
 
     def config(self, *, options: Mapping[str, Any] | None = None, **delivery: float) -> dict[str, Any]:
-        """Configure both, with no limits in the way; `options` are laid over the first one's."""
-        whole = {"base_url": self.first.url, "timeout_seconds": TIMEOUT_SECONDS, **self.kind.config, **(options or {})}
-        behind = {"base_url": self.second.url, "timeout_seconds": TIMEOUT_SECONDS, **GATEWAY_TYPES["eims"].config}
+        """Return a config of both without limits; `options` override those of the first gateway."""
+        first = {"base_url": self.first.url, "timeout_seconds": TIMEOUT_SECONDS, **self.kind.config, **(options or {})}
+        second = {"base_url": self.second.url, "timeout_seconds": TIMEOUT_SECONDS, **GATEWAY_TYPES["eims"].config}
         return {
-            "server": {"public_url": PUBLIC},
-            "providers": {"first": whole, "second": behind},
+            "server": {"public_url": PUBLIC_URL},
+            "providers": {"first": first, "second": second},
             "routes": [{"providers": ["first", "second"]}],
             "delivery": delivery,
             "limits": {"client_ip": [], "recipient": [], "prefix": []},
@@ -110,24 +110,24 @@ class GatewayPair:
 
 @contextlib.asynccontextmanager
 async def gateway_pair(gateway: str, **options: Any) -> AsyncIterator[GatewayPair]:
-    """Start one of the four, with its simulator's `options`, and an EIMS gateway; they are dropped at the end."""
+    """Start a gateway of one type with the simulator's `options`, and an EIMS gateway behind it."""
     kind = GATEWAY_TYPES[gateway]
     async with kind.start(**options) as first, EimsSimulator(ACCOUNT, PASSWORD) as second:
         both = GatewayPair(kind, first, second)
-        first.scripted_paths = kind.sends  # what is scripted is how it sends
+        first.scripted_paths = kind.send_paths  # scripted responses are for sends only
         first.requests, second.requests = RequestLog("first", both.log), RequestLog("second", both.log)
         yield both
 
 
 def decrypted_envelope(request: Request) -> bytes:
-    """Open an envelope of KedaSMS as its document says: AES-256-GCM over the timestamp in 8 bytes, big-endian."""
+    """Decrypt an envelope as KedaSMS documents it: AES-256-GCM, the timestamp as 8 bytes, big-endian, as AAD."""
     envelope = msgspec.json.decode(request.body)
     iv, sealed = (base64.b64decode(envelope[name], validate=True) for name in ("iv", "cipherText"))
     return AESGCM(KEDASMS_KEY).decrypt(iv, sealed, envelope["timestamp"].to_bytes(8, "big"))
 
 
 def form_fields(request: Request) -> dict[str, str]:
-    """Read a form in the order in which it was written; each name stands there once."""
+    """Return the fields of a form in their order; each name occurs once."""
     return {name: value for name, [value] in parse_qs(request.body.decode(), strict_parsing=True).items()}
 
 
@@ -152,6 +152,6 @@ GATEWAY_TYPES: Final[Mapping[str, GatewayType]] = {
         SmshubSimulator,
         {"type": "smshub", "program_sid": "hub-sid", "program_key": "hub-key"},
         lambda request: str(msgspec.json.decode(request.body)["Message"]),
-        sends=frozenset({"/TextMessages"}),
+        send_paths=frozenset({"/TextMessages"}),
     ),
 }

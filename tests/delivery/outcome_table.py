@@ -1,7 +1,7 @@
-"""What becomes of a code at each gateway for each outcome: the rows of one table, and how a row is played.
+"""The table of delivery outcomes: for each gateway type and outcome, what the whole service does.
 
-A row is a whole service with two gateways: the one that the row is about, told how to fail, and an EIMS gateway
-behind it. `python -m tests.delivery.outcome_table` plays every row and prints what was seen.
+Each row runs a service with two gateways: the one under test, scripted to fail in a certain way, and an EIMS gateway
+behind it. `python -m tests.delivery.outcome_table` runs all rows and prints the observations.
 """
 
 from __future__ import annotations
@@ -27,23 +27,27 @@ from tests.message_waits import POLL_ROUNDS_SECONDS, read_deliveries
 from tests.running_service import RunningService, ServiceFactory, move_clock_by_key
 
 HOLD_SECONDS: Final = 15
-SHORT_OF_HOLD_SECONDS: Final = 13
+BEFORE_HOLD_ENDS_SECONDS: Final = 13
 LONG_AFTER_SECONDS: Final = 60
-PATIENCE_SECONDS: Final = 4.0
+MAX_WAIT_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observed:
     """What a row shows.
 
-    `told`: what GET said of the first delivery once it was decided, and what it came to. `asked`: who was asked to
-    send, in order. `early`: how often the second was asked before a hold was over. `texts`: how many went out in all,
-    also those of a gateway that never answered. `codes`: how many different ones all requests held.
+    Attributes:
+        statuses: The statuses of the first delivery that GET returned, without `queued` and `sending`.
+        called: The providers that received a send request, in order.
+        messages: How many messages were sent in total, also by a gateway that did not respond.
+        verified: Whether the code in the messages verifies.
+        codes: How many different codes the requests contained.
+        early: How often the second gateway was called before the hold ended.
     """
 
-    told: tuple[str, ...]
-    asked: tuple[str, ...]
-    texts: int
+    statuses: tuple[str, ...]
+    called: tuple[str, ...]
+    messages: int
     verified: bool = True
     codes: int = 1
     early: int = 0
@@ -51,54 +55,62 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One outcome of one gateway: how it is made, and what is to be seen."""
+    """One outcome of one gateway: how it is produced, and what is expected."""
 
     gateway: str
     outcome: Outcome
     how: str
     steps: tuple[ScriptStep, ...]
-    expected: Seen
+    expected: Observed
 
     @property
-    def sure(self) -> bool:
-        """Whether the gateway surely has no text and another one is asked: at once."""
+    def fails_over_at_once(self) -> bool:
+        """Whether the gateway definitely does not have the message, and another one may be called."""
         return self.outcome.definitely_not_sent and not self.outcome.rejects_recipient
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """What was seen, and how long it took, in seconds, with what the clock was moved by.
+class Result:
+    """What was observed, and how long it took in seconds, including the time by which the clock was advanced.
 
-    `to_next` is from the first one's answer (when it had read the request; where nobody listened: from the request
-    for the code) to the next one's door, `in_all` from the request for the code to the last door.
+    `to_next`: from the first gateway's last response (or from the request for the code, if nothing listened) to the
+    send request at the second one. `total`: from the request for the code to the last request at a gateway.
     """
 
-    seen: Seen
+    observed: Observed
     to_next: float | None
-    in_all: float
+    total: float
 
 
-SENT: Final = Seen(("sent",), ("first",), 1)
-REFUSED: Final = Seen(("failed transient",), ("second",), 1)
-"""Nobody listens: the request came to no door."""
+SENT: Final = Observed(("sent",), ("first",), 1)
+CONNECTION_REFUSED: Final = Observed(("failed transient",), ("second",), 1)
+"""Nothing listens: the first gateway receives no request."""
 
-REPEATED: Final = Seen(("unknown ambiguous", "sent"), ("first", "first"), 1)
-"""A gateway that sends a message once, however often it is asked for it: nobody else is."""
-
-
-def held(texts: int) -> Seen:
-    """Expect nothing until the hold is over, and then one request to the next gateway."""
-    return Seen(("unknown ambiguous",), ("first", "second"), texts)
+REPEATED: Final = Observed(("unknown ambiguous", "sent"), ("first", "first"), 1)
+"""The gateway deduplicates sends, so it is called again, and no other gateway is called."""
 
 
-def refusal(outcome: Outcome, times: int = 1) -> Seen:
-    """Expect the next gateway to be asked after `times` refusals, unless it would say the same."""
-    told, asked = (f"failed {outcome}",), ("first",) * times
-    return Seen(told, asked, 0, verified=False) if outcome.rejects_recipient else Seen(told, (*asked, "second"), 1)
+def after_hold(messages: int) -> Observed:
+    """Expect one request to the next gateway after the hold, and none before."""
+    return Observed(("unknown ambiguous",), ("first", "second"), messages)
 
 
-PAGE: Final = Respond(SimulatorResponse(b"<html><body>It works!</body></html>", 200, {"Content-Type": "text/html"}))
-CRASH: Final = Respond(SimulatorResponse(b"<html><body>Server Error</body></html>", 500, {"Content-Type": "text/html"}))
+def rejected(outcome: Outcome, times: int = 1) -> Observed:
+    """Expect a request to the next gateway after `times` rejections, unless the recipient is rejected."""
+    statuses, called = (f"failed {outcome}",), ("first",) * times
+    return (
+        Observed(statuses, called, 0, verified=False)
+        if outcome.rejects_recipient
+        else Observed(statuses, (*called, "second"), 1)
+    )
+
+
+HTML_PAGE: Final = Respond(
+    SimulatorResponse(b"<html><body>It works!</body></html>", 200, {"Content-Type": "text/html"})
+)
+HTML_ERROR: Final = Respond(
+    SimulatorResponse(b"<html><body>Server Error</body></html>", 500, {"Content-Type": "text/html"})
+)
 
 NOT_SERVED: Final = Respond(
     SimulatorResponse(
@@ -109,7 +121,7 @@ NOT_SERVED: Final = Respond(
     )
 )
 
-REFUSALS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
+REJECTIONS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
     "kedasms": (
         (Outcome.RECIPIENT_INVALID, "400 Invalid phone number", kedasms.refusal(400, "Invalid phone number")),
         (Outcome.RECIPIENT_BLOCKED, "400 in blacklist", kedasms.refusal(400, "Recipient is in blacklist")),
@@ -156,125 +168,140 @@ REFUSALS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
 def _rows(gateway: str) -> Iterator[Row]:
     idempotent_send = GATEWAY_TYPES[gateway].idempotent_send
     ambiguous = Outcome.AMBIGUOUS
-    yield Row(gateway, Outcome.ACCEPTED, "taken", (), SENT)
-    for outcome, how, step in REFUSALS[gateway]:
-        yield Row(gateway, outcome, how, (step,), refusal(outcome))
-    if gateway == "smshub":  # a 401 may be about the form of its header, so it is asked once more in the other form
+    yield Row(gateway, Outcome.ACCEPTED, "accepted", (), SENT)
+    for outcome, how, step in REJECTIONS[gateway]:
+        yield Row(gateway, outcome, how, (step,), rejected(outcome))
+    if gateway == "smshub":  # a 401 may be about the form of its header, so the other form is tried, too
         twice = (smshub.refusal(401),) * 2
-        yield Row(gateway, Outcome.CONFIG_ERROR, "401 in both forms", twice, refusal(Outcome.CONFIG_ERROR, 2))
-    yield Row(gateway, Outcome.TRANSIENT, "connection refused", (Down(30),), REFUSED)
-    yield Row(gateway, ambiguous, "taken, then silence", (Hang(),), REPEATED if idempotent_send else held(2))
-    yield Row(gateway, ambiguous, "taken, then cut", (Cut(),), REPEATED if idempotent_send else held(2))
-    yield Row(gateway, ambiguous, "HTTP 500, a page", (CRASH,), REPEATED if idempotent_send else held(1))
-    yield Row(gateway, ambiguous, "HTTP 200, a page", (PAGE,), REPEATED if idempotent_send else held(1))
+        yield Row(gateway, Outcome.CONFIG_ERROR, "401 in both forms", twice, rejected(Outcome.CONFIG_ERROR, 2))
+    yield Row(gateway, Outcome.TRANSIENT, "connection refused", (Down(30),), CONNECTION_REFUSED)
+    yield Row(gateway, ambiguous, "accepted, no response", (Hang(),), REPEATED if idempotent_send else after_hold(2))
+    yield Row(
+        gateway, ambiguous, "accepted, connection closed", (Cut(),), REPEATED if idempotent_send else after_hold(2)
+    )
+    yield Row(gateway, ambiguous, "HTTP 500, HTML page", (HTML_ERROR,), REPEATED if idempotent_send else after_hold(1))
+    yield Row(gateway, ambiguous, "HTTP 200, HTML page", (HTML_PAGE,), REPEATED if idempotent_send else after_hold(1))
 
 
 ROWS: Final = tuple(row for gateway in GATEWAY_TYPES for row in _rows(gateway))
 
 
-async def play(row: Row, make_service: ServiceFactory) -> Played:
-    """Ask for a code with a gateway that behaves as the row says: what came of it."""
+async def run_row(row: Row, make_service: ServiceFactory) -> Result:
+    """Request a code with a gateway that behaves as the row describes."""
     async with gateway_pair(row.gateway) as both:
         both.first.script(*row.steps)
         service = await make_service(both.config(hold_seconds=HOLD_SECONDS))
-        began = time.monotonic()
+        started = time.monotonic()
         verification_id = (await service.request()).json()["verification_id"]
-        told = ScriptedReceipt(service, verification_id)
-        await told.until(lambda: bool(told.words))
-        waits = row.outcome is Outcome.AMBIGUOUS and not both.kind.idempotent_send
-        early, moved = (await _hold(service, both), HOLD_SECONDS) if waits else (0, 0)
-        await told.until(lambda: (tuple(told.words), both.names) == (row.expected.told, row.expected.asked))
-        in_all = both.log[-1].at - began + moved
+        statuses = StatusLog(service, verification_id)
+        await statuses.query_until(lambda: bool(statuses.statuses))
+        is_held = row.outcome is Outcome.AMBIGUOUS and not both.kind.idempotent_send
+        early, advanced_seconds = (await _advance_past_hold(service, both), HOLD_SECONDS) if is_held else (0, 0)
+        await statuses.query_until(
+            lambda: (tuple(statuses.statuses), both.providers_called) == (row.expected.statuses, row.expected.called)
+        )
+        total = both.log[-1].at - started + advanced_seconds
         await service.advance(LONG_AFTER_SECONDS)
         await asyncio.sleep(POLL_ROUNDS_SECONDS)
-        await told.look()
-        codes = {both.code(visit) for visit in both.asked()}
-        verified = both.texts > 0 and [(await service.verify(verification_id, code)).status_code for code in codes] == [
-            200
-        ]
-        seen = Seen(tuple(told.words), both.names, both.texts, verified, len(codes), early)
-        return Played(seen, _to_next(both, began, moved), in_all)
+        await statuses.query()
+        codes = {both.code_of(received) for received in both.sends()}
+        verified = both.message_count > 0 and [
+            (await service.verify(verification_id, code)).status_code for code in codes
+        ] == [200]
+        observed = Observed(
+            tuple(statuses.statuses), both.providers_called, both.message_count, verified, len(codes), early
+        )
+        return Result(observed, _seconds_to_next(both, started, advanced_seconds), total)
 
 
-class ScriptedReceipt:
-    """What GET says of the first delivery, each word once; what is on its way is no word."""
+class StatusLog:
+    """The statuses of the first delivery as GET returns them, without repetitions, `queued` and `sending`."""
 
     def __init__(self, service: RunningService, verification_id: str) -> None:
-        """Ask `service` about a verification."""
-        self.words: list[str] = []
+        """Query `service` about a verification."""
+        self.statuses: list[str] = []
         self._service = service
         self._id = verification_id
 
-    async def look(self) -> None:
-        """Ask once."""
+    async def query(self) -> None:
+        """Query once."""
         first = (await read_deliveries(self._service, self._id))[0]
-        word = f"{first['status']} {first['error'] or ''}".strip()
-        if first["status"] not in ("queued", "sending") and word not in self.words[-1:]:
-            self.words.append(word)
+        status = f"{first['status']} {first['error'] or ''}".strip()
+        if first["status"] not in ("queued", "sending") and status not in self.statuses[-1:]:
+            self.statuses.append(status)
 
-    async def until(self, enough: Callable[[], bool]) -> None:
-        """Ask until it is enough, or for too long: then what there is has been seen."""
+    async def query_until(self, enough: Callable[[], bool]) -> None:
+        """Query until `enough`, or for at most `MAX_WAIT_SECONDS`."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while not enough():
                     await asyncio.sleep(0.02)
-                    await self.look()
+                    await self.query()
 
 
-async def _hold(service: RunningService, both: GatewayPair) -> int:
-    """Let a hold go by: how often the second gateway was asked shortly before its end."""
-    await service.advance(SHORT_OF_HOLD_SECONDS)
+async def _advance_past_hold(service: RunningService, both: GatewayPair) -> int:
+    """Advance to the end of a hold; return how often the second gateway was called shortly before its end."""
+    await service.advance(BEFORE_HOLD_ENDS_SECONDS)
     await asyncio.sleep(POLL_ROUNDS_SECONDS)
     early = len(both.second.requests)
-    await service.advance(HOLD_SECONDS - SHORT_OF_HOLD_SECONDS)
+    await service.advance(HOLD_SECONDS - BEFORE_HOLD_ENDS_SECONDS)
     return early
 
 
-def _to_next(both: GatewayPair, began: float, moved: float) -> float | None:
-    """Count from the first one's last answer, or from the request where nobody listened, to the next one's door."""
+def _seconds_to_next(both: GatewayPair, started: float, advanced_seconds: float) -> float | None:
+    """Return the seconds from the first gateway's last response to the send request at the second one."""
     if not both.second.requests:
         return None
-    answered = max((visit.at for visit in both.log if visit.provider == "first"), default=began)
-    return both.asked("second")[0].at - answered + moved
+    answered = max((received.at for received in both.log if received.provider == "first"), default=started)
+    return both.sends("second")[0].at - answered + advanced_seconds
 
 
-def _line(row: Row, played: Played) -> str:
-    seen, to_next = played.seen, "" if played.to_next is None else f"{played.to_next:.2f} s"
+def _table_line(row: Row, result: Result) -> str:
+    observed, to_next = result.observed, "" if result.to_next is None else f"{result.to_next:.2f} s"
     names = {"first": row.gateway, "second": "next"}
-    nobody = f"({row.gateway}), " if "first" not in seen.asked else ""
-    asked = nobody + ", ".join(names[one] for one in seen.asked)
-    codes = "same" if seen.codes == 1 else f"{seen.codes} codes"
-    wrong = "" if seen == row.expected else f" expected {row.expected}"
-    cells = (row.gateway, row.outcome, row.how, ", then ".join(seen.told), asked, seen.texts, codes, to_next)
-    return f"| {' | '.join(map(str, cells))} | {played.in_all:.2f} s |{wrong}"
+    not_reached = f"({row.gateway}), " if "first" not in observed.called else ""
+    called = not_reached + ", ".join(names[one] for one in observed.called)
+    codes = "same" if observed.codes == 1 else f"{observed.codes} codes"
+    wrong = "" if observed == row.expected else f" expected {row.expected}"
+    cells = (
+        row.gateway,
+        row.outcome,
+        row.how,
+        ", then ".join(observed.statuses),
+        called,
+        observed.messages,
+        codes,
+        to_next,
+    )
+    return f"| {' | '.join(map(str, cells))} | {result.total:.2f} s |{wrong}"
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
-async def _show() -> bool:
-    """Play every row and print what was seen; False: something else than expected."""
-    _say("| gateway | outcome | how | first delivery | asked, in order | texts | code | to the next door | in all |")
-    _say("|---|---|---|---|---|---|---|---|---|")
-    right = True
+async def _run_all() -> bool:
+    """Run every row and print what was observed; return whether all rows are as expected."""
+    _print("| gateway | outcome | how | first delivery | called, in order | texts | code | to the next | total |")
+    _print("|---|---|---|---|---|---|---|---|---|")
+    as_expected = True
     with EmbeddedServer() as server:
         for row in ROWS:
             make_service = ServiceFactory(server.url)
             await make_service.empty_store()
-            played = await play(row, make_service)
+            result = await run_row(row, make_service)
             await make_service.close()
-            _say(_line(row, played))
-            right = right and played.seen == row.expected
-    return right
+            _print(_table_line(row, result))
+            as_expected = as_expected and result.observed == row.expected
+    return as_expected
 
 
 def main() -> int:
-    """Print the table; 1: a row is not as expected."""
+    """Print the table; return 1 if a row is not as expected."""
     with capture_logs(), move_clock_by_key(), pytest.MonkeyPatch.context() as patched:
         patched.setattr(outbox_worker, "POLL_INTERVAL_SECONDS", 0.05)  # as in the tests
-        return 0 if asyncio.run(_show()) else 1
+        return 0 if asyncio.run(_run_all()) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a gateway, a plug-in or a crowd could do to others: each of these was a hole once."""
+"""One gateway, plug-in or burst of requests must not affect others. Each of these cases was a bug once."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.waits import wait_until
 BACKLOG = 300
 
 
-async def test_a_refused_repetition_makes_no_third_text(
+async def test_failed_repeat_does_not_allow_a_third_message(
     make_service: ServiceFactory, second: EimsSimulator, make_gateway: GatewayFactory
 ) -> None:
-    """SendCloud sends, hangs, then is away; the next sends and hangs: with `max_texts` 2 the third is not asked."""
+    """A failed repeat of an ambiguous call does not allow a third message (`max_texts` 2)."""
     third = await make_gateway()
     async with SendcloudSimulator("acme_sms", "k") as first:
         first.always = second.always = Hang()
@@ -45,10 +45,10 @@ async def test_a_refused_repetition_makes_no_third_text(
         assert (len(first.messages), len(second.messages), third.requests) == (1, 1, [])
 
 
-async def test_a_slow_gateway_does_not_hold_up_the_others(
+async def test_slow_gateway_does_not_delay_others(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """Hundreds of messages wait for a gateway that takes its time; one for another gateway goes at once."""
+    """Hundreds of messages wait for a slow gateway; a message for another gateway is sent at once."""
     gateway.always = Slow(3.0)
     config = route_through(gateway, second, timeout=5.0)
     config["routes"] = [{"country": "SG", "providers": ["second"]}, {"providers": ["first"]}]
@@ -59,10 +59,8 @@ async def test_a_slow_gateway_does_not_hold_up_the_others(
     await wait_until(lambda: len(second.requests) == 1, seconds=1.5)
 
 
-async def test_a_provider_that_never_answers_is_ended(
-    make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its time is 1 s; a second later the outcome is ambiguous, and the service can be stopped."""
+async def test_hanging_provider_is_canceled(make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One second after its own time-out the call is canceled, and its outcome is ambiguous."""
 
     async def hang(_inbox: Inbox, _sending: object) -> None:
         await asyncio.sleep(40)
@@ -74,8 +72,8 @@ async def test_a_provider_that_never_answers_is_ended(
     await wait_for_deliveries(service, verification_id, {"inbox": ("unknown", "ambiguous")})
 
 
-async def test_one_report_at_a_time(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """A gateway that is slow to tell, within its time-out, is not asked again meanwhile."""
+async def test_one_report_query_at_a_time(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """While a slow gateway has not answered a report query within its time-out, it is not queried again."""
     config = route_through(gateway, timeout=8.0)
     config["providers"]["first"]["report_poll_seconds"] = 20
     service = await make_service(config)

@@ -1,4 +1,4 @@
-"""A gateway that was asked and did not answer may have sent: what is done about it, and what never is."""
+"""Ambiguous results: the gateway may have sent the message, so it is held before a fail-over."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.waits import wait_until
 
 
 @pytest.mark.parametrize("silence", [Hang(), Cut(), Hang(processed=False)])
-async def test_it_is_held_and_then_goes_to_the_next_with_the_same_code(
+async def test_fails_over_with_same_code_after_hold(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator, silence: Behaviour
 ) -> None:
-    """Nothing is sent before the hold is over, one text after it, and never anything at the first again."""
+    """Nothing is sent during the hold, one message after it, and none through the first gateway again."""
     gateway.always = silence
     service = await make_service(route_through(gateway, second, hold_seconds=15))
     verification_id = (await service.request()).json()["verification_id"]
@@ -38,23 +38,23 @@ async def test_it_is_held_and_then_goes_to_the_next_with_the_same_code(
     assert (await service.verify(verification_id, code_in(message.text))).status_code == 200
 
 
-async def test_a_short_hold_in_real_time(
+async def test_hold_starts_when_result_is_ambiguous(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """The hold of one second counts from the moment it became ambiguous, not from the request."""
+    """A hold of one second starts with the ambiguous result, not with the request."""
     gateway.always = Hang()
     service = await make_service(route_through(gateway, second, hold_seconds=1))
     loop = asyncio.get_running_loop()
     verification_id = (await service.request()).json()["verification_id"]
     await wait_for_deliveries(service, verification_id, {"first": ("unknown", "ambiguous")})
-    began = loop.time()
+    ambiguous_at = loop.time()
     await wait_for_message(second)
 
-    assert 0.9 < loop.time() - began < 2.0
+    assert 0.9 < loop.time() - ambiguous_at < 2.0
 
 
-async def test_with_nobody_else_it_stays_unknown(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """Nothing is sent again, and the code still verifies: the text may have come."""
+async def test_stays_unknown_without_another_provider(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """Nothing is sent again, and the code still verifies because the message may have arrived."""
     gateway.always = Hang()
     service = await make_service(route_through(gateway, hold_seconds=15))
     verification_id = (await service.request()).json()["verification_id"]
@@ -68,10 +68,10 @@ async def test_with_nobody_else_it_stays_unknown(make_service: ServiceFactory, g
     assert (await service.verify(verification_id, code_in(gateway.messages[0].text))).status_code == 200
 
 
-async def test_hold_zero_stays_unknown(
+async def test_no_failover_with_hold_zero(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """An ambiguous outcome never fails over then."""
+    """With `hold_seconds = 0` an ambiguous result never fails over."""
     gateway.always = Hang()
     service = await make_service(route_through(gateway, second, hold_seconds=0))
     verification_id = (await service.request()).json()["verification_id"]
@@ -82,10 +82,10 @@ async def test_hold_zero_stays_unknown(
     assert second.requests == []
 
 
-async def test_two_silent_gateways_are_the_end(
+async def test_max_texts_limits_ambiguous_results(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator, make_gateway: GatewayFactory
 ) -> None:
-    """Two gateways may have the text (`max_texts` 2): the third is never asked."""
+    """After two ambiguous results (`max_texts` 2) the third provider is not called."""
     third = await make_gateway()
     gateway.always = second.always = Hang()
     service = await make_service(route_through(gateway, second, third, hold_seconds=15))
@@ -101,10 +101,10 @@ async def test_two_silent_gateways_are_the_end(
     assert (len(gateway.requests), len(second.requests)) == (1, 1)
 
 
-async def test_a_refusal_at_the_next_leads_on_to_the_third(
+async def test_rejection_after_hold_fails_over_to_third(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator, make_gateway: GatewayFactory
 ) -> None:
-    """Who surely has no text does not count."""
+    """A provider that definitely does not have the message does not count for `max_texts`."""
     third = await make_gateway()
     gateway.always, second.always = Hang(), refusal(-13)
     service = await make_service(route_through(gateway, second, third, hold_seconds=15))
@@ -117,7 +117,7 @@ async def test_a_refusal_at_the_next_leads_on_to_the_third(
     await wait_for_deliveries(service, verification_id, expected)
 
 
-async def test_a_code_that_expires_while_held_is_not_sent(
+async def test_code_that_expires_during_hold_is_not_sent(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
     """Its first delivery stays unknown."""
@@ -132,10 +132,10 @@ async def test_a_code_that_expires_while_held_is_not_sent(
     assert second.requests == []
 
 
-async def test_a_code_that_was_used_while_held_is_not_sent_again(
+async def test_code_verified_during_hold_is_not_sent_again(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """The text had come after all."""
+    """The message arrived, so no other provider is called."""
     gateway.always = Hang()
     service = await make_service(route_through(gateway, second, hold_seconds=15))
     verification_id = (await service.request()).json()["verification_id"]
@@ -147,15 +147,15 @@ async def test_a_code_that_was_used_while_held_is_not_sent_again(
     assert second.requests == []
 
 
-async def test_an_answer_that_comes_after_its_lease_adds_the_fact(
+async def test_result_after_lease_is_recorded(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """It was taken for lost and held; when it turns out to be sent, nobody else is asked."""
+    """A result after the end of its lease turns the held message into a sent one, and no other provider is called."""
     gateway.script(Slow(1.2))
     service = await make_service(route_through(gateway, second, timeout=3.0, hold_seconds=15))
     verification_id = (await service.request()).json()["verification_id"]
     await wait_until(lambda: len(gateway.requests) == 1)
-    await service.advance(9)  # over the call's time and its margin
+    await service.advance(9)  # past the call's time-out and the margin
     await wait_for_deliveries(service, verification_id, {"first": ("unknown", "ambiguous")})
     await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
     await service.advance(20)
@@ -165,10 +165,10 @@ async def test_an_answer_that_comes_after_its_lease_adds_the_fact(
     assert not await has_sealed_message(service, verification_id)
 
 
-async def test_a_hold_does_not_begin_anew_while_the_next_is_busy(
+async def test_hold_does_not_restart_while_waiting_for_pace(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """The next gateway has its pace: the message waits for its turn there, and not for another hold."""
+    """After the hold the message waits for the second provider's pace, and not for another hold."""
     gateway.always = Hang()
     config = route_through(gateway, second, hold_seconds=15)
     config["providers"]["second"]["max_per_second"] = 0.1

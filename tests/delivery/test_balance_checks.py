@@ -1,4 +1,4 @@
-"""The watch over empty accounts: a circuit closes by the balance, and by no text that tries it."""
+"""Balance queries close a circuit that is open for lack of funds, without a probe message."""
 
 from __future__ import annotations
 
@@ -23,72 +23,74 @@ from tests.waits import wait_until
 
 AUTHENTICATION_ERROR, NO_FUNDS = -1, -10
 EMPTY, FULL = ("0.000000", "0.000000"), ("12.500000", "0.000000")
-ROUNDS_SECONDS = 0.3
-"""Several rounds of the watch."""
+POLLS_SECONDS = 0.3
+"""Several polls of the balance monitor."""
 
 
 @pytest.fixture(autouse=True)
-def _quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look more often than in real life."""
+def _short_poll_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll balances more often than in production."""
     monkeypatch.setattr(balances, "POLL_INTERVAL_SECONDS", 0.05)
 
 
-def asked(gateway: EimsSimulator, path: str) -> int:
-    """Count what the gateway was asked for."""
+def request_count(gateway: EimsSimulator, path: str) -> int:
+    """Count the requests to a path of the gateway."""
     return sum(request.path == path for request in gateway.requests)
 
 
-async def refused_for(service: RunningService, gateway: EimsSimulator, status: int, error: str) -> None:
-    """Have the gateway refuse a message, which opens its circuit: nobody serves the next one."""
+async def open_circuit(service: RunningService, gateway: EimsSimulator, status: int, error: str) -> None:
+    """Open the circuit by a rejected message, so that the next request gets `no_route`."""
     gateway.script(refusal(status))
     verification_id = (await service.request("0812-1010-0001")).json()["verification_id"]
     await wait_for_deliveries(service, verification_id, {"first": ("failed", error)})
     assert (await service.request("0812-1010-0002")).json()["code"] == "no_route"
 
 
-async def closed(service: RunningService) -> None:
-    """Wait until the service takes a request again."""
+async def wait_until_accepted(service: RunningService) -> None:
+    """Wait until the service accepts a request again."""
     async with asyncio.timeout(4):
         while (await service.request("0812-1010-0003")).status_code != 202:
             await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("amounts", [FULL, ("0", "3.25"), ("-1.5", "2")])
-async def test_money_closes_the_circuit(
+async def test_funds_close_the_circuit(
     make_service: ServiceFactory, make_gateway: GatewayFactory, amounts: tuple[str, str]
 ) -> None:
-    """While the account is empty it is only asked; once there is money or a bonus the next message goes through."""
+    """An empty account is only queried; once it has a balance or a bonus, the next message is sent."""
     gateway = await make_gateway(balance=EMPTY)
     service = await make_service(route_through(gateway, timeout=2))
-    await refused_for(service, gateway, NO_FUNDS, "funds")
-    await wait_until(lambda: asked(gateway, "/getbalance") >= 3)
+    await open_circuit(service, gateway, NO_FUNDS, "funds")
+    await wait_until(lambda: request_count(gateway, "/getbalance") >= 3)
     assert (await service.request("0812-1010-0003")).json()["code"] == "no_route"
-    assert asked(gateway, "/sendsms") == 1
+    assert request_count(gateway, "/sendsms") == 1
 
     gateway.balance = amounts
-    await closed(service)
+    await wait_until_accepted(service)
     await wait_for_message(gateway)
-    assert asked(gateway, "/sendsms") == 2
+    assert request_count(gateway, "/sendsms") == 2
     metrics = (await service.client.get("/metrics")).text
     assert f'otp_provider_balance{{provider="first"}} {sum(map(float, amounts))}' in metrics
     assert 'otp_circuit_open{provider="first"} 0.0' in metrics
 
 
-async def test_nobody_is_asked_without_need(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """A gateway that is well, or shut for another reason, is not asked for its balance, and stays as it is."""
+async def test_no_query_while_circuit_is_open_for_other_reasons(
+    make_service: ServiceFactory, gateway: EimsSimulator
+) -> None:
+    """A provider whose circuit is closed, or open for another reason, is not queried, and keeps its circuit."""
     service = await make_service(route_through(gateway, timeout=2))
-    await asyncio.sleep(ROUNDS_SECONDS)
-    await refused_for(service, gateway, AUTHENTICATION_ERROR, "config_error")
-    await asyncio.sleep(ROUNDS_SECONDS)
+    await asyncio.sleep(POLLS_SECONDS)
+    await open_circuit(service, gateway, AUTHENTICATION_ERROR, "config_error")
+    await asyncio.sleep(POLLS_SECONDS)
 
-    assert asked(gateway, "/getbalance") == 0
+    assert request_count(gateway, "/getbalance") == 0
     assert (await service.request("0812-1010-0003")).json()["code"] == "no_route"
 
 
-async def test_a_silent_gateway_does_not_end_the_watch(
+async def test_failed_query_does_not_stop_the_monitor(
     make_service: ServiceFactory, make_gateway: GatewayFactory
 ) -> None:
-    """Nor does one whose answer is no balance: they are asked again, while the others are looked after."""
+    """A gateway that does not respond, or responds without a balance, is queried again, and others are not delayed."""
     gateway, silent = await make_gateway(balance=EMPTY), await make_gateway(balance=EMPTY)
     service = await make_service(route_through(silent, gateway))
     for one in (silent, gateway):
@@ -99,14 +101,14 @@ async def test_a_silent_gateway_does_not_end_the_watch(
     gateway.script(refusal("broken"), refusal(NO_FUNDS))
     gateway.balance = FULL
 
-    await closed(service)
+    await wait_until_accepted(service)
     message = await wait_for_message(gateway)
     assert message.to.endswith("0003")
-    await wait_until(lambda: asked(silent, "/getbalance") >= 2)
+    await wait_until(lambda: request_count(silent, "/getbalance") >= 2)
 
 
-async def test_one_of_many_closes_it(server: EmbeddedServer, make_service: ServiceFactory) -> None:
-    """Of 50 replicas that saw the money exactly one closes the circuit, and none closes it for another reason."""
+async def test_one_replica_closes_the_circuit(server: EmbeddedServer, make_service: ServiceFactory) -> None:
+    """Of 50 parallel calls exactly one closes the circuit, and none closes it if it is open for another reason."""
     await make_service()
     topology = connect(server.url)
     circuits = RedisCircuits(topology)

@@ -17,25 +17,25 @@ from tests.waits import wait_until
 NUMBER = "0812-1010-{:04d}"
 
 
-def slower(seconds: int) -> Respond:
-    """Make the behaviour of a gateway that is asked too much."""
+def throttled(seconds: int) -> Respond:
+    """Return a 429 response with `Retry-After`."""
     return Respond(SimulatorResponse(b"", 429, {"Retry-After": str(seconds)}))
 
 
-async def open_for(service: RunningService, name: str = "first") -> int:
-    """Say for how many ms the circuit for Indonesia, or the provider's own, is open; 0: neither is."""
+async def open_ms(service: RunningService, name: str = "first") -> int:
+    """Return for how many ms the circuit of the provider or of Indonesia is still open; 0 if both are closed."""
     topology = connect(f"unix://{service.store.connection_pool.connection_kwargs['path']}")
     try:
         found = (await provider_statuses(topology, {name: ProviderPolicy()}))[name]
-        whole = found.state.retry_in_ms if found.state.availability is Availability.OPEN else 0
-        return max(whole, found.destinations.get("ID", 0))
+        provider_ms = found.state.retry_in_ms if found.state.availability is Availability.OPEN else 0
+        return max(provider_ms, found.destinations.get("ID", 0))
     finally:
         await topology.close()
 
 
-async def test_a_gateways_retry_after_is_kept(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """The message that was told and the one that comes after it wait as long as the gateway said."""
-    gateway.script(slower(7))
+async def test_retry_after_is_honored(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """The throttled message and the one after it wait as long as `Retry-After` demands."""
+    gateway.script(throttled(7))
     service = await make_service(route_through(gateway))
     first = (await service.request(NUMBER.format(1))).json()["verification_id"]
     await wait_for_deliveries(service, first, {"first": ("queued", "throttled")})
@@ -51,11 +51,11 @@ async def test_a_gateways_retry_after_is_kept(make_service: ServiceFactory, gate
     assert len(gateway.requests) == 3
 
 
-async def test_who_is_told_to_wait_goes_to_the_next_at_once(
+async def test_throttled_message_fails_over_at_once(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """Fail over first: nobody waits for a gateway while another one is free and was never asked."""
-    gateway.script(slower(30))
+    """A message does not wait for a throttling gateway while another provider was not called yet."""
+    gateway.script(throttled(30))
     service = await make_service(route_through(gateway, second))
     verification_id = (await service.request()).json()["verification_id"]
 
@@ -63,11 +63,11 @@ async def test_who_is_told_to_wait_goes_to_the_next_at_once(
     assert len(second.messages) == 1
 
 
-async def test_a_gateways_rest_holds_nothing_up(
+async def test_pause_of_one_provider_delays_nothing(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """The next message goes to the idle gateway at once, not after the other one's rest."""
-    gateway.always = slower(60)
+    """The next message is sent through the idle provider at once."""
+    gateway.always = throttled(60)
     service = await make_service(route_through(gateway, second))
     for n in (1, 2):
         await service.request(NUMBER.format(n))
@@ -76,20 +76,20 @@ async def test_a_gateways_rest_holds_nothing_up(
     assert len(gateway.requests) == 1
 
 
-async def test_a_gateway_that_was_away_is_tried_again_within_six_seconds(
+async def test_unreachable_gateway_is_probed_within_six_seconds(
     make_service: ServiceFactory, gateway: EimsSimulator
 ) -> None:
-    """However often it was tried in vain; when it is back every message arrives, once."""
+    """The circuit opens for at most 6 s, however often it opened before; then every message arrives exactly once."""
     service = await make_service(route_through(gateway))
     await gateway.close()
     await asyncio.gather(*(service.request(NUMBER.format(n)) for n in range(8)))
     opened = []
     for _ in range(6):
         async with asyncio.timeout(5):
-            while not await open_for(service):
+            while not await open_ms(service):
                 await asyncio.sleep(0.02)
-        opened.append(await open_for(service))
-        await service.advance(opened[-1] / 1000 + 8)  # beyond every message's own pause as well
+        opened.append(await open_ms(service))
+        await service.advance(opened[-1] / 1000 + 8)  # also past the back-off of every message
     assert 4_000 < max(opened) <= 6_000
 
     await gateway.listen()

@@ -1,6 +1,6 @@
-"""A code that is requested over HTTP arrives at each gateway in exactly its wire form, and verifies.
+"""A code requested over HTTP arrives at each gateway type in exactly the documented wire format, and verifies.
 
-The text is one that shows every mistake of encoding: letters beyond ASCII and beyond GSM-7, `&`, `+`, `%` and spaces.
+The text contains everything that wrong encodings break: letters outside ASCII and GSM-7, `&`, `+`, `%` and spaces.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ import pytest
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.http_server import Request
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD
-from tests.delivery.gateway_pairs import PUBLIC, decrypted_envelope, form_fields, gateway_pair
+from tests.delivery.gateway_pairs import PUBLIC_URL, decrypted_envelope, form_fields, gateway_pair
 from tests.message_waits import wait_for_deliveries
 from tests.running_service import NUMBER, ServiceFactory
 
 TEXT = "Kopi & Café: kode {code} + 100% ✓"
 QUOTED = "Kopi%20%26%20Caf%C3%A9%3A%20kode%20{code}%20%2B%20100%25%20%E2%9C%93"
 DIGITS, NATIONAL, E164 = "6281210100055", "81210100055", "+6281210100055"
-WHO = "account=acme%20%26%20sons&password=p%25s%2Bw%26rd%3D100%25%20%C3%BC"
+CREDENTIALS = "account=acme%20%26%20sons&password=p%25s%2Bw%26rd%3D100%25%20%C3%BC"
 CHARSET = "application/json;charset=utf-8"
 GMT_PLUS_8 = timezone(timedelta(hours=8))
 PROGRAM = "D2B67BE0-79A2-49DD-9476-7C793FDC3297"
 
 
 @dataclass(frozen=True)
-class Arrived:
-    """A code that was requested and came: its verification's id, itself, and all that the gateway was asked."""
+class ReceivedCode:
+    """The code that a gateway received: the id of its verification, the code, and all requests to the gateway."""
 
     id: str
     code: str
@@ -43,24 +43,24 @@ class Arrived:
 
     @property
     def text(self) -> str:
-        """The text as its recipient reads it."""
+        """The text as the recipient reads it."""
         return TEXT.replace("{code}", self.code)
 
     @property
     def quoted(self) -> str:
-        """The text, percent-encoded: every byte that is not unreserved."""
+        """The text, percent-encoded except for unreserved characters."""
         return QUOTED.replace("{code}", self.code)
 
 
-async def arrived_over(
+async def send_through(
     make_service: ServiceFactory,
     gateway: str,
     phone: str = NUMBER,
     *,
     simulator: dict[str, Any] | None = None,
     **options: Any,
-) -> Arrived:
-    """Request a code over HTTP, through one of the four as `options` configure it, and verify the one that came."""
+) -> ReceivedCode:
+    """Request a code over HTTP through one gateway type, and verify the code that it received."""
     texts = {"demo": {"templates": {language: {"default": TEXT} for language in ("id", "en")}}}
     async with gateway_pair(gateway, **(simulator or {})) as both:
         service = await make_service(merged(both.config(options=options), {"tenants": texts}))
@@ -68,18 +68,18 @@ async def arrived_over(
         assert response.status_code == 202, response.text
         verification_id = response.json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
-        [visit] = both.asked()
-        assert both.texts == 1
-        code = both.code(visit)
+        [received] = both.sends()
+        assert both.message_count == 1
+        code = both.code_of(received)
         assert (await service.verify(verification_id, code)).status_code == 200
-        return Arrived(verification_id, code, tuple(both.first.requests))
+        return ReceivedCode(verification_id, code, tuple(both.first.requests))
 
 
 @pytest.mark.parametrize("sender", [None, "Acme"])
 async def test_kedasms(make_service: ServiceFactory, sender: str | None) -> None:
-    """A sealed envelope: the national number and the country, no tracking of clicks, and where the callback goes."""
+    """An encrypted envelope with the national number, the country, no click tracking, and the callback URL."""
     options: dict[str, Any] = {"sender_id": sender} if sender else {}
-    one = await arrived_over(make_service, "kedasms", **options)
+    one = await send_through(make_service, "kedasms", **options)
 
     [request] = one.requests
     assert (request.method, request.target) == ("POST", "/api/sms/send")
@@ -94,25 +94,25 @@ async def test_kedasms(make_service: ServiceFactory, sender: str | None) -> None
     assert before == (
         f'{{"countryCode":"ID","phoneNumbers":["{NATIONAL}"],"content":"{one.text}",{own}"trackClick":false,'
     )
-    address = rf'"{re.escape(PUBLIC)}/v1/receipts/first/{re.escape(one.id)}\.[A-Za-z0-9_-]{{22,}}"}}'
+    address = rf'"{re.escape(PUBLIC_URL)}/v1/receipts/first/{re.escape(one.id)}\.[A-Za-z0-9_-]{{22,}}"}}'
     assert re.fullmatch(address, callback)
     for hidden in (one.code, NATIONAL, "Kopi"):
         assert hidden not in f"{request.target} {request.headers} {request.body.decode()}"
 
 
 async def test_eims_v1_by_get(make_service: ServiceFactory) -> None:
-    """A query in the document's order, in which every space is %20, and digits without a plus."""
-    one = await arrived_over(make_service, "eims")
+    """A query in the documented order, with `%20` for spaces, and the number in digits without `+`."""
+    one = await send_through(make_service, "eims")
 
     [request] = one.requests
     assert (request.method, request.body) == ("GET", b"")
-    assert request.target == f"/sendsms?{WHO}&numbers={DIGITS}&content={one.quoted}"
+    assert request.target == f"/sendsms?{CREDENTIALS}&numbers={DIGITS}&content={one.quoted}"
     assert request.headers["content-type"] == CHARSET
 
 
 async def test_eims_v1_by_post(make_service: ServiceFactory) -> None:
     """The same names in JSON, as UTF-8, and nothing in the URL."""
-    one = await arrived_over(make_service, "eims", method="post")
+    one = await send_through(make_service, "eims", method="post")
 
     [request] = one.requests
     assert (request.method, request.target) == ("POST", "/sendsms")
@@ -122,8 +122,8 @@ async def test_eims_v1_by_post(make_service: ServiceFactory) -> None:
     )
 
 
-def signed(request: Request) -> str:
-    """Check who a signed call says it is, and when, in GMT+8: the rest of its query."""
+def check_signature(request: Request) -> str:
+    """Check account, time (GMT+8) and signature of a v2 call; return the rest of its query."""
     assert request.headers["content-type"] == CHARSET
     found = re.fullmatch(
         r"/sendsmsV2\?account=acme%20%26%20sons&sign=([0-9a-f]{32})&datetime=(\d{14})(.*)", request.target
@@ -137,31 +137,31 @@ def signed(request: Request) -> str:
 
 
 async def test_eims_v2_by_get(make_service: ServiceFactory) -> None:
-    """A signature over account, password and time instead of the password."""
-    one = await arrived_over(make_service, "eims", variant="v2")
+    """A signature over account, password and time replaces the password."""
+    one = await send_through(make_service, "eims", variant="v2")
 
     [request] = one.requests
     assert (request.method, request.body) == ("GET", b"")
-    assert signed(request) == f"&numbers={DIGITS}&content={one.quoted}"
+    assert check_signature(request) == f"&numbers={DIGITS}&content={one.quoted}"
 
 
 async def test_eims_v2_by_post(make_service: ServiceFactory) -> None:
-    """Who we are stands in the query, the message in JSON."""
-    one = await arrived_over(make_service, "eims", variant="v2", method="post")
+    """Account and signature are in the query, the message is in JSON."""
+    one = await send_through(make_service, "eims", variant="v2", method="post")
 
     [request] = one.requests
-    assert (request.method, signed(request)) == ("POST", "")
+    assert (request.method, check_signature(request)) == ("POST", "")
     assert request.body.decode() == f'{{"numbers":"{DIGITS}","content":"{one.text}"}}'
 
 
 @pytest.mark.parametrize("auth", ["parameters", "signature"])
 @pytest.mark.parametrize("mode", ["template", "text"])
 async def test_sendcloud(make_service: ServiceFactory, mode: str, auth: str) -> None:
-    """A form of exactly these fields: the message in one mode or the other, our id, and who we are, or a signature.
+    """A form with exactly these fields: the message in either mode, our id, and either the key or a signature.
 
-    A signed call has digits without a plus, says "international" and the time, and not the key.
+    A signed call has digits without `+`, the type "international" and the time, and not the key.
     """
-    one = await arrived_over(make_service, "sendcloud", simulator={"auth": auth}, mode=mode, auth=auth)
+    one = await send_through(make_service, "sendcloud", simulator={"auth": auth}, mode=mode, auth=auth)
 
     [request] = one.requests
     assert (request.method, request.target) == ("POST", "/smsapi/send")
@@ -184,16 +184,16 @@ async def test_sendcloud(make_service: ServiceFactory, mode: str, auth: str) -> 
 
 
 def signature(fields: dict[str, str]) -> str:
-    """Sign as the document does: MD5 of the key, the fields by name, not encoded, and the key again."""
+    """Sign as documented: MD5 of the key, the fields sorted by name and not encoded, and the key again."""
     pairs = "&".join(f"{name}={value}" for name, value in sorted(fields.items()))
     return hashlib.md5(f"secret&{pairs}&secret".encode(), usedforsecurity=False).hexdigest()
 
 
 @pytest.mark.parametrize("program", [None, PROGRAM])
 async def test_smshub(make_service: ServiceFactory, program: str | None) -> None:
-    """A login for a token, then a text for it, as `Bearer`: digits with the country code."""
+    """A login for a token, then the message with the token as `Bearer`; the number is digits with country code."""
     options = {"program_id": program} if program else {}
-    one = await arrived_over(make_service, "smshub", simulator=options, **options)
+    one = await send_through(make_service, "smshub", simulator=options, **options)
 
     login, text = one.requests
     assert (login.method, login.target) == ("POST", "/Login")
@@ -217,13 +217,13 @@ async def test_smshub(make_service: ServiceFactory, program: str | None) -> None
         ("+1 204 234 5678", "CA", "2042345678", "12042345678"),
     ],
 )
-async def test_a_number_from_elsewhere(
+async def test_numbers_of_other_countries(
     make_service: ServiceFactory, phone: str, country: str, national: str, digits: str
 ) -> None:
-    """KedaSMS gets country and national number, with its own zero; the hub and SendCloud get all digits."""
-    sealed = decrypted_envelope((await arrived_over(make_service, "kedasms", phone)).requests[-1])
+    """KedaSMS gets the country and the national number with its leading zero; SMS Hub and SendCloud get all digits."""
+    sealed = decrypted_envelope((await send_through(make_service, "kedasms", phone)).requests[-1])
     assert f'"countryCode":"{country}","phoneNumbers":["{national}"]'.encode() in sealed
-    text = (await arrived_over(make_service, "smshub", phone)).requests[-1]
+    text = (await send_through(make_service, "smshub", phone)).requests[-1]
     assert f'"PhoneNumber":"{digits}"'.encode() in text.body
-    form = form_fields((await arrived_over(make_service, "sendcloud", phone)).requests[-1])
+    form = form_fields((await send_through(make_service, "sendcloud", phone)).requests[-1])
     assert form["phone"] == f"+{digits}"

@@ -1,4 +1,4 @@
-"""What gateways tell later: by the token of a message, once and for all, and only if they prove who they are."""
+"""Delivery receipts with a token: only authentic ones count, and the first final status stays."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.running_service import RunningService, ServiceFactory
 from tests.store_contents import has_sealed_message
 from tests.waits import wait_until
 
-PUBLIC = "https://otp.example.com"
+PUBLIC_URL = "https://otp.example.com"
 
 
-def keda_first(keda: KedasmsSimulator, second: EimsSimulator, **delivery: float) -> dict[str, Any]:
-    """Configure KedaSMS before an EIMS gateway, and where receipts come in."""
+def kedasms_then_eims(keda: KedasmsSimulator, second: EimsSimulator, **delivery: float) -> dict[str, Any]:
+    """Configure KedaSMS before an EIMS gateway, and a public URL for receipts."""
     config = route_through(second, **delivery)
     config["providers"] = {
         "keda": {
@@ -40,47 +40,47 @@ def keda_first(keda: KedasmsSimulator, second: EimsSimulator, **delivery: float)
         },
         "second": config["providers"]["first"],
     }
-    return merged(config, {"server": {"public_url": PUBLIC}, "routes": [{"providers": ["keda", "second"]}]})
+    return merged(config, {"server": {"public_url": PUBLIC_URL}, "routes": [{"providers": ["keda", "second"]}]})
 
 
 @contextlib.asynccontextmanager
-async def sent(
+async def message_sent(
     make_service: ServiceFactory, second: EimsSimulator
 ) -> AsyncIterator[tuple[RunningService, KedasmsSimulator, str]]:
-    """Have a code sent through KedaSMS, an EIMS gateway behind it: the service, the gateway, the verification's id."""
+    """Send a code through KedaSMS with an EIMS gateway behind it: the service, the gateway, the verification id."""
     async with KedasmsSimulator() as keda:
-        service = await make_service(keda_first(keda, second))
+        service = await make_service(kedasms_then_eims(keda, second))
         verification_id = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"keda": ("sent", None)})
         yield service, keda, verification_id
 
 
-async def texts(gateway: KedasmsSimulator | SendcloudSimulator, count: int = 1) -> None:
-    """Wait for so many texts."""
+async def wait_for_messages(gateway: KedasmsSimulator | SendcloudSimulator, count: int = 1) -> None:
+    """Wait until a gateway has `count` messages."""
     await wait_until(lambda: len(gateway.messages) >= count)
 
 
-async def call_back(
+async def post_callback(
     service: RunningService, keda: KedasmsSimulator, message: KedasmsMessage, status: str
 ) -> httpx.Response:
-    """Have KedaSMS call the address that the message's send named."""
-    path = message.callback_url.removeprefix(PUBLIC)
+    """Post a KedaSMS callback to the URL that the message's send contained."""
+    path = message.callback_url.removeprefix(PUBLIC_URL)
     return await service.caller(None).post(path, content=keda.callback(message, status))
 
 
 async def record_of(service: RunningService, verification_id: str) -> bytes:
-    """Read the packed record."""
+    """Return the packed record of a verification."""
     [key] = [name async for name in service.store.scan_iter(f"*:v:{verification_id}")]
     return bytes(await service.store.get(key))
 
 
-async def test_a_delivery_is_told(make_service: ServiceFactory, second: EimsSimulator) -> None:
-    """Sent, then delivered; the code is forgotten, nobody else is asked, and it verifies."""
-    async with sent(make_service, second) as (service, keda, verification_id):
+async def test_delivered_receipt_is_recorded(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """The sealed code is deleted, no other provider is called, and the code verifies."""
+    async with message_sent(make_service, second) as (service, keda, verification_id):
         assert await has_sealed_message(service, verification_id)
         [message] = keda.messages
 
-        reply = await call_back(service, keda, message, "DELIVERED")
+        reply = await post_callback(service, keda, message, "DELIVERED")
 
         assert (reply.status_code, reply.json()) == (200, {})
         await wait_for_deliveries(service, verification_id, {"keda": ("delivered", None)})
@@ -91,14 +91,14 @@ async def test_a_delivery_is_told(make_service: ServiceFactory, second: EimsSimu
         assert second.requests == []
 
 
-async def test_what_was_not_delivered_goes_to_the_next_gateway_with_the_same_code(
+async def test_undelivered_message_fails_over_with_same_code(
     make_service: ServiceFactory, second: EimsSimulator
 ) -> None:
-    """Without waiting for a hold: the gateway has said so itself."""
-    async with sent(make_service, second) as (service, keda, verification_id):
+    """The next provider is called without a hold, because the gateway itself reported the failure."""
+    async with message_sent(make_service, second) as (service, keda, verification_id):
         [message] = keda.messages
 
-        await call_back(service, keda, message, "UNDELIVERED")
+        await post_callback(service, keda, message, "UNDELIVERED")
 
         text = (await wait_for_message(second)).text
         assert code_in(text) == code_in(message.text)
@@ -106,29 +106,29 @@ async def test_what_was_not_delivered_goes_to_the_next_gateway_with_the_same_cod
         assert (await service.verify(verification_id, code_in(text))).status_code == 200
 
 
-async def test_the_last_word_is_not_undone(make_service: ServiceFactory, second: EimsSimulator) -> None:
-    """Doubled, out of order, late: each gets 200, and none takes back what was said first."""
-    async with sent(make_service, second) as (service, keda, verification_id):
+async def test_final_status_is_not_changed(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """Repeated, contradicting and late receipts get 200, and the first final status stays."""
+    async with message_sent(make_service, second) as (service, keda, verification_id):
         [message] = keda.messages
-        await call_back(service, keda, message, "DELIVERED")
-        told = await record_of(service, verification_id)
+        await post_callback(service, keda, message, "DELIVERED")
+        record = await record_of(service, verification_id)
 
         for status in ("DELIVERED", "UNDELIVERED", "SENT", "FAILED", "DELIVERED"):
-            assert (await call_back(service, keda, message, status)).status_code == 200
+            assert (await post_callback(service, keda, message, status)).status_code == 200
 
-        assert await record_of(service, verification_id) == told
+        assert await record_of(service, verification_id) == record
         assert second.requests == []
 
 
-async def test_a_receipt_ends_a_doubt(make_service: ServiceFactory, second: EimsSimulator) -> None:
-    """The gateway took the message and never answered; its receipt comes during the hold: nobody else is asked."""
+async def test_receipt_resolves_ambiguous_result(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """A receipt during the hold makes the delivery `delivered`, and no other provider is called."""
     async with KedasmsSimulator() as keda:
         keda.always = Hang()
-        service = await make_service(keda_first(keda, second, hold_seconds=15))
+        service = await make_service(kedasms_then_eims(keda, second, hold_seconds=15))
         verification_id = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"keda": ("unknown", "ambiguous")})
 
-        await call_back(service, keda, keda.messages[0], "DELIVERED")
+        await post_callback(service, keda, keda.messages[0], "DELIVERED")
 
         await wait_for_deliveries(service, verification_id, {"keda": ("delivered", None)})
         await service.advance(60)
@@ -136,15 +136,15 @@ async def test_a_receipt_ends_a_doubt(make_service: ServiceFactory, second: Eims
         assert second.requests == []
 
 
-async def test_a_receipt_may_be_faster_than_the_answer(make_service: ServiceFactory, second: EimsSimulator) -> None:
-    """It comes while the gateway still holds the answer back; the answer does not take its place."""
+async def test_receipt_before_response(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """A receipt that arrives before the response of the send is not overwritten by it."""
     async with KedasmsSimulator() as keda:
         keda.always = Hang()
-        service = await make_service(keda_first(keda, second))
+        service = await make_service(kedasms_then_eims(keda, second))
         verification_id = (await service.request()).json()["verification_id"]
-        await texts(keda)
+        await wait_for_messages(keda)
 
-        await call_back(service, keda, keda.messages[0], "DELIVERED")
+        await post_callback(service, keda, keda.messages[0], "DELIVERED")
 
         await wait_for_deliveries(service, verification_id, {"keda": ("delivered", None)})
         await wait_until(lambda: not keda._serving)
@@ -152,9 +152,9 @@ async def test_a_receipt_may_be_faster_than_the_answer(make_service: ServiceFact
         assert second.requests == []
 
 
-def tampered(url: str) -> list[str]:
-    """Make addresses that are nearly right."""
-    path = url.removeprefix(PUBLIC)
+def tampered_paths(url: str) -> list[str]:
+    """Return receipt paths that are nearly correct."""
+    path = url.removeprefix(PUBLIC_URL)
     start, token = path.rsplit("/", 1)
     other = "A" if token[-5] != "A" else "B"
     return [
@@ -173,13 +173,13 @@ def tampered(url: str) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-async def test_a_wrong_token_changes_nothing(make_service: ServiceFactory, second: EimsSimulator, method: str) -> None:
-    """401, however near it comes, also under another provider's name, or one that is not configured."""
-    async with sent(make_service, second) as (service, keda, verification_id):
+async def test_wrong_token_is_rejected(make_service: ServiceFactory, second: EimsSimulator, method: str) -> None:
+    """A nearly correct token gets 401 and changes nothing, also for another or an unknown provider."""
+    async with message_sent(make_service, second) as (service, keda, verification_id):
         [message] = keda.messages
         before = await record_of(service, verification_id)
 
-        for path in tampered(message.callback_url):
+        for path in tampered_paths(message.callback_url):
             reply = await service.caller(None).request(method, path, content=keda.callback(message, "DELIVERED"))
             assert (reply.status_code, reply.json()["code"]) == (401, "key_invalid"), path
 
@@ -187,15 +187,13 @@ async def test_a_wrong_token_changes_nothing(make_service: ServiceFactory, secon
         assert not [key async for key in service.store.scan_iter("otp:u:*")]
 
 
-async def test_a_receipt_about_somebody_else_changes_nothing(
-    make_service: ServiceFactory, second: EimsSimulator
-) -> None:
-    """The token is right and the number is another one: 200, and nothing is noted."""
-    async with sent(make_service, second) as (service, keda, verification_id):
+async def test_receipt_for_another_number_is_ignored(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """A correct token with another number gets 200 and changes nothing."""
+    async with message_sent(make_service, second) as (service, keda, verification_id):
         [message] = keda.messages
         before = await record_of(service, verification_id)
         forged = keda.callback(message, "DELIVERED").replace(b"+6281210100055", b"+6281210100056")
-        path = message.callback_url.removeprefix(PUBLIC)
+        path = message.callback_url.removeprefix(PUBLIC_URL)
 
         assert (await service.caller(None).post(path, content=forged)).status_code == 200
 
@@ -203,12 +201,12 @@ async def test_a_receipt_about_somebody_else_changes_nothing(
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"<html>", b"\xff\xfe", b'{"status": {"a": 1}}'])
-async def test_an_authentic_call_that_says_nothing(
+async def test_unreadable_body_changes_nothing(
     make_service: ServiceFactory, second: EimsSimulator, body: bytes
 ) -> None:
-    """200 for a body that cannot be read or has nothing in it; the delivery stays as it was."""
-    async with sent(make_service, second) as (service, keda, verification_id):
-        path = keda.messages[0].callback_url.removeprefix(PUBLIC)
+    """An unreadable or empty body with a correct token gets 200, and the delivery does not change."""
+    async with message_sent(make_service, second) as (service, keda, verification_id):
+        path = keda.messages[0].callback_url.removeprefix(PUBLIC_URL)
 
         reply = await service.caller(None).post(path, content=body, headers={"Content-Type": "text/plain"})
 
@@ -216,29 +214,27 @@ async def test_an_authentic_call_that_says_nothing(
         await wait_for_deliveries(service, verification_id, {"keda": ("sent", None)})
 
 
-async def test_a_receipt_of_what_is_gone(make_service: ServiceFactory, second: EimsSimulator) -> None:
-    """200 long after anybody knows of the message, and no key comes back."""
-    async with sent(make_service, second) as (service, keda, verification_id):
+async def test_receipt_of_deleted_verification(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """A receipt for a deleted verification gets 200 and does not create a key."""
+    async with message_sent(make_service, second) as (service, keda, verification_id):
         [key] = [name async for name in service.store.scan_iter(f"*:v:{verification_id}")]
         await service.store.delete(key)
 
-        assert (await call_back(service, keda, keda.messages[0], "DELIVERED")).status_code == 200
+        assert (await post_callback(service, keda, keda.messages[0], "DELIVERED")).status_code == 200
 
         assert not await service.store.exists(key)
 
 
-async def test_a_receipt_of_an_ended_verification_is_still_noted(
-    make_service: ServiceFactory, second: EimsSimulator
-) -> None:
-    """It was canceled meanwhile: delivered is a fact, and undelivered sends nothing."""
+async def test_receipt_of_ended_verification_is_recorded(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """After a cancelation the status is recorded, and an undelivered message is not sent again."""
     async with KedasmsSimulator() as keda:
-        service = await make_service(keda_first(keda, second))
+        service = await make_service(kedasms_then_eims(keda, second))
         for n, status in enumerate(("DELIVERED", "UNDELIVERED")):
             verification_id = (await service.request(f"0812-1010-005{n}")).json()["verification_id"]
             await wait_for_deliveries(service, verification_id, {"keda": ("sent", None)})
             await service.client.delete(f"/v1/verifications/{verification_id}")
 
-            await call_back(service, keda, keda.messages[n], status)
+            await post_callback(service, keda, keda.messages[n], status)
 
             await wait_for_deliveries(service, verification_id, {"keda": (status.lower(), None)})
         await service.advance(30)
@@ -246,28 +242,28 @@ async def test_a_receipt_of_an_ended_verification_is_still_noted(
         assert second.requests == []
 
 
-async def test_another_replica_takes_the_receipt(make_service: ServiceFactory, second: EimsSimulator) -> None:
-    """A token is made and read with the same keys everywhere, also after `current` has moved on."""
+async def test_another_replica_accepts_the_receipt(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """Replicas with the same keys accept each other's tokens, also after `current` changed."""
     async with KedasmsSimulator() as keda:
-        config = merged(keda_first(keda, second), shared_keys())
+        config = merged(kedasms_then_eims(keda, second), shared_keys())
         service = await make_service(config)
         verification_id = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"keda": ("sent", None)})
         newer = base64.b64encode(b"n" * 32).decode()
         replica = await make_service(merged(config, {"keys": {"current": "newer", "newer": newer}}))
 
-        assert (await call_back(replica, keda, keda.messages[0], "DELIVERED")).status_code == 200
+        assert (await post_callback(replica, keda, keda.messages[0], "DELIVERED")).status_code == 200
 
         await wait_for_deliveries(service, verification_id, {"keda": ("delivered", None)})
 
 
-async def test_a_store_that_is_away_is_told_to_the_gateway(make_service: ServiceFactory, second: EimsSimulator) -> None:
-    """503, so that it comes again; a wrong token is still 401, without a look into the store."""
-    async with sent(make_service, second) as (service, keda, _verification_id):
+async def test_store_outage_is_reported_to_the_gateway(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """A receipt gets 503 so that the gateway retries; a wrong token still gets 401, without a store query."""
+    async with message_sent(make_service, second) as (service, keda, _verification_id):
         [message] = keda.messages
         await service.store.execute_command("CLIENT", "PAUSE", 1500, "ALL")
 
-        assert (await call_back(service, keda, message, "DELIVERED")).status_code == 503
+        assert (await post_callback(service, keda, message, "DELIVERED")).status_code == 503
         wrong = await service.caller(None).post("/v1/receipts/keda/wrong")
 
         assert wrong.status_code == 401

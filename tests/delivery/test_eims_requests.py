@@ -1,4 +1,4 @@
-"""What goes out to an EIMS gateway, byte for byte, and that the password stays where it belongs."""
+"""The requests to an EIMS gateway byte by byte, and that the password appears nowhere else."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.delivery.gateway_config import PASSWORD
 CHARSET = "application/json;charset=utf-8"
 
 
-async def test_a_get_is_percent_encoded_throughout(gateway: EimsSimulator) -> None:
-    """Every byte that is not unreserved is %XX, a space too, and names come in the document's order."""
+async def test_get_is_percent_encoded(gateway: EimsSimulator) -> None:
+    """Every byte that is not unreserved is `%XX`, also spaces; the parameters have the documented order."""
     async with eims_provider(gateway) as provider:
-        delivered = await provider.send(outbound())
+        result = await provider.send(outbound())
 
-    assert delivered == SendResult(Outcome.ACCEPTED, "1620443")
+    assert result == SendResult(Outcome.ACCEPTED, "1620443")
     [request] = gateway.requests
     assert request.method == "GET"
     assert request.target == (
@@ -39,12 +39,12 @@ async def test_a_get_is_percent_encoded_throughout(gateway: EimsSimulator) -> No
     assert gateway.messages[0].to == DIGITS
 
 
-async def test_a_post_is_json_with_the_same_names(gateway: EimsSimulator) -> None:
-    """The credentials are in the body, not in the URL, and text goes as UTF-8."""
+async def test_post_is_json_with_the_same_names(gateway: EimsSimulator) -> None:
+    """The credentials are in the body and not in the URL, and the text is UTF-8."""
     async with eims_provider(gateway, post=True) as provider:
-        delivered = await provider.send(outbound())
+        result = await provider.send(outbound())
 
-    assert delivered.outcome is Outcome.ACCEPTED
+    assert result.outcome is Outcome.ACCEPTED
     [request] = gateway.requests
     assert (request.method, request.target) == ("POST", "/sendsms")
     assert request.headers["content-type"] == CHARSET
@@ -58,29 +58,27 @@ async def test_a_post_is_json_with_the_same_names(gateway: EimsSimulator) -> Non
     assert gateway.messages[0].text == TEXT
 
 
-async def test_a_base_url_may_end_with_a_slash_and_have_a_path(gateway: EimsSimulator) -> None:
-    """One slash stands between them."""
+async def test_base_url_with_path_and_slash(gateway: EimsSimulator) -> None:
+    """Exactly one slash separates the base URL and the path."""
     async with eims_provider(gateway, base=gateway.url + "/gate/") as provider:
         await provider.send(outbound())
 
     assert gateway.requests[0].path == "/gate/sendsms"
 
 
-async def test_a_proxy_of_the_environment_is_not_used(gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The URL holds the password: it goes to the gateway and to nobody else."""
+async def test_proxy_environment_variables_are_ignored(gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URL contains the password, so it is sent to the gateway only."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     async with eims_provider(gateway) as provider:
-        delivered = await provider.send(outbound())
+        result = await provider.send(outbound())
 
-    assert delivered.outcome is Outcome.ACCEPTED
+    assert result.outcome is Outcome.ACCEPTED
 
 
 @pytest.mark.parametrize("post", [False, True])
-async def test_the_password_is_seen_nowhere_else(
-    gateway: EimsSimulator, caplog: pytest.LogCaptureFixture, post: bool
-) -> None:
-    """No log line at any level, no repr and no outcome holds the password, the text or the number."""
+async def test_secrets_are_not_logged(gateway: EimsSimulator, caplog: pytest.LogCaptureFixture, post: bool) -> None:
+    """No log line at any level, no repr and no result contains the password, the text or the number."""
     caplog.set_level(logging.DEBUG)
     for noisy in ("httpx", "httpcore"):  # as `configure_logging` leaves them
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -89,13 +87,13 @@ async def test_the_password_is_seen_nowhere_else(
         outcomes = [await provider.send(outbound()) for _ in range(3)]
         seen = f"{outcomes} {provider!r} {vars(provider)!r} {outbound()!r} {caplog.text}"
 
-    assert [delivered.outcome.value for delivered in outcomes] == ["accepted", "ambiguous", "ambiguous"]
+    assert [result.outcome.value for result in outcomes] == ["accepted", "ambiguous", "ambiguous"]
     for secret in (PASSWORD, httpx.QueryParams({"p": PASSWORD}).get("p"), "p%25s", DIGITS, "123456", "Kopi"):
         assert secret not in seen
 
 
-async def test_the_simulator_refuses_a_plus_for_a_space(gateway: EimsSimulator) -> None:
-    """An integration that encodes spaces as a form does not pass."""
+async def test_simulator_rejects_plus_for_space(gateway: EimsSimulator) -> None:
+    """An integration that form-encodes spaces fails against the simulator."""
     async with httpx.AsyncClient(trust_env=False) as client:
         form = {"account": "acme & sons", "password": PASSWORD, "numbers": DIGITS, "content": "a b"}
         plus = await client.get(f"{gateway.url}/sendsms?account=a&password=b&numbers=62&content=a+b")

@@ -1,4 +1,4 @@
-"""What an EIMS gateway's answers, and its silences, mean; and that each message is sent over the wire once."""
+"""The outcome of each response of an EIMS gateway; every message is sent over the wire once."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ STATUSES = {
     -27: "throttled",
     -28: "recipient_blocked",
     **dict.fromkeys(range(-32, -28), "config_error"),
-    -99: "config_error",  # a refusal that nobody has written down
+    -99: "config_error",  # an undocumented rejection
 }
 
 
-def said(body: str | bytes, status: int = 200, **headers: str) -> Respond:
-    """Make the behaviour of a gateway that answers just this."""
+def responding(body: str | bytes, status: int = 200, **headers: str) -> Respond:
+    """Return the behavior of a gateway that responds with this body."""
     raw = body.encode() if isinstance(body, str) else body
     return Respond(SimulatorResponse(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))
 
 
-def rows(array: str, success: int, fail: int) -> Respond:
-    """Make an answer with status 0."""
-    return said(f'{{"status":0,"array":{array},"success":{success},"fail":{fail}}}')
+def accepting(array: str, success: int, fail: int) -> Respond:
+    """Return the behavior of a gateway that responds with status 0 and these rows."""
+    return responding(f'{{"status":0,"array":{array},"success":{success},"fail":{fail}}}')
 
 
 @pytest.mark.parametrize(("status", "outcome"), STATUSES.items())
 async def test_every_status_has_its_outcome(gateway: EimsSimulator, status: int, outcome: str) -> None:
-    """A status means the same as a number and as a string."""
+    """A status has the same outcome as a number and as a string."""
     gateway.script(refusal(status), refusal(str(status)))
     async with eims_provider(gateway) as provider:
-        delivered = [await provider.send(outbound()) for _ in range(2)]
+        result = [await provider.send(outbound()) for _ in range(2)]
 
-    assert [one.outcome.value for one in delivered] == [outcome, outcome]
+    assert [one.outcome.value for one in result] == [outcome, outcome]
 
 
 @pytest.mark.parametrize(
@@ -74,22 +74,22 @@ async def test_every_status_has_its_outcome(gateway: EimsSimulator, status: int,
     ],
     ids=["int", "string", "plus", "more members", "second row"],
 )
-async def test_our_number_is_found_however_it_is_written(gateway: EimsSimulator, array: str) -> None:
-    """A row with our number is acceptance, and its second member the gateway's id."""
-    gateway.script(rows(array, 1, 0))
+async def test_row_with_our_number_is_acceptance(gateway: EimsSimulator, array: str) -> None:
+    """The row is found in every notation of the number; its second member is the gateway's id."""
+    gateway.script(accepting(array, 1, 0))
     async with eims_provider(gateway) as provider:
         assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "1620443")
 
 
-async def test_the_status_of_acceptance_may_be_a_string(gateway: EimsSimulator) -> None:
+async def test_status_zero_as_string_is_acceptance(gateway: EimsSimulator) -> None:
     """`"0"` is 0."""
-    gateway.script(said(f'{{"status":"0","array":[[{DIGITS},9]],"success":"1","fail":"0"}}'))
+    gateway.script(responding(f'{{"status":"0","array":[[{DIGITS},9]],"success":"1","fail":"0"}}'))
     async with eims_provider(gateway) as provider:
         assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "9")
 
 
-async def test_the_simulator_can_write_numbers_as_text(make_gateway: GatewayFactory) -> None:
-    """Both ways of the field are there to be tried."""
+async def test_simulator_with_numbers_as_strings(make_gateway: GatewayFactory) -> None:
+    """The simulator can write numbers as integers and as strings, as gateways do."""
     gateway = await make_gateway(numbers_as_text=True, refused={"6281210100056"})
     async with eims_provider(gateway) as provider:
         taken = await provider.send(outbound())
@@ -101,22 +101,22 @@ async def test_the_simulator_can_write_numbers_as_text(make_gateway: GatewayFact
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
-        (rows("[]", 0, 1), "transient"),
-        (rows("[[6281100000000,7]]", 0, 1), "transient"),
-        (said('{"status":0,"success":"0","fail":"1"}'), "transient"),
-        (rows("[]", 0, 0), "ambiguous"),
-        (rows("[]", 1, 0), "ambiguous"),
-        (rows("[[6281100000000,7]]", 1, 0), "ambiguous"),
-        (rows("null", 0, 0), "ambiguous"),
-        (rows("5", 0, 0), "ambiguous"),
-        (rows(f"[[{DIGITS}]]", 0, 0), "ambiguous"),
-        (said('{"status":0}'), "ambiguous"),
+        (accepting("[]", 0, 1), "transient"),
+        (accepting("[[6281100000000,7]]", 0, 1), "transient"),
+        (responding('{"status":0,"success":"0","fail":"1"}'), "transient"),
+        (accepting("[]", 0, 0), "ambiguous"),
+        (accepting("[]", 1, 0), "ambiguous"),
+        (accepting("[[6281100000000,7]]", 1, 0), "ambiguous"),
+        (accepting("null", 0, 0), "ambiguous"),
+        (accepting("5", 0, 0), "ambiguous"),
+        (accepting(f"[[{DIGITS}]]", 0, 0), "ambiguous"),
+        (responding('{"status":0}'), "ambiguous"),
     ],
 )
-async def test_a_missing_number_is_a_refusal_only_if_the_gateway_says_so(
+async def test_missing_number_is_a_rejection_only_with_fail(
     gateway: EimsSimulator, answer: Behaviour, outcome: str
 ) -> None:
-    """Status 0 without our number: refused when `fail` says it, and otherwise nobody knows."""
+    """Status 0 without our number is a rejection if `fail` counts one, else ambiguous."""
     gateway.script(answer)
     async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome.value == outcome
@@ -125,28 +125,28 @@ async def test_a_missing_number_is_a_refusal_only_if_the_gateway_says_so(
 @pytest.mark.parametrize(
     "answer",
     [
-        said(b""),
-        said("OK"),
-        said("<html><body>It works</body></html>"),
-        said(b"\xff\xfe\x00"),
-        said("[]"),
-        said("null"),
-        said('"0"'),
-        said('{"status":null}'),
-        said('{"status":"yes"}'),
-        said('{"status":1.5}'),
-        said('{"code":0,"id":7}'),
-        said("[" * 20_000),
-        said('{"status":' * 20_000),
-        said("{}", 204),
-        said(b"not gzip", content_encoding="gzip"),
+        responding(b""),
+        responding("OK"),
+        responding("<html><body>It works</body></html>"),
+        responding(b"\xff\xfe\x00"),
+        responding("[]"),
+        responding("null"),
+        responding('"0"'),
+        responding('{"status":null}'),
+        responding('{"status":"yes"}'),
+        responding('{"status":1.5}'),
+        responding('{"code":0,"id":7}'),
+        responding("[" * 20_000),
+        responding('{"status":' * 20_000),
+        responding("{}", 204),
+        responding(b"not gzip", content_encoding="gzip"),
         Raw(b"SSH-2.0-OpenSSH_9.9\r\n"),
         Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{"),
         Raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 40_000),
     ],
 )
-async def test_garbage_is_ambiguous(gateway: EimsSimulator, answer: Behaviour) -> None:
-    """What answers like this may have sent."""
+async def test_undocumented_response_is_ambiguous(gateway: EimsSimulator, answer: Behaviour) -> None:
+    """A gateway that responds like this may have sent the message."""
     gateway.script(answer)
     async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.AMBIGUOUS
@@ -166,53 +166,53 @@ async def test_garbage_is_ambiguous(gateway: EimsSimulator, answer: Behaviour) -
         (504, "ambiguous"),
     ],
 )
-async def test_an_http_error_that_is_not_the_gateways_own(gateway: EimsSimulator, status: int, outcome: str) -> None:
-    """Without a status of the gateway's own, HTTP decides; a web framework's error page has a `status` too."""
+async def test_http_status_without_gateway_status(gateway: EimsSimulator, status: int, outcome: str) -> None:
+    """Without a status of the gateway the HTTP status decides; a framework's error page has a `status`, too."""
     page = f'{{"timestamp":1,"status":{status},"error":"Internal Server Error","path":"/sendsms"}}'
-    gateway.script(said("<html>", status), said(page, status))
+    gateway.script(responding("<html>", status), responding(page, status))
     async with eims_provider(gateway) as provider:
-        delivered = [await provider.send(outbound()) for _ in range(2)]
+        result = [await provider.send(outbound()) for _ in range(2)]
 
-    assert [one.outcome.value for one in delivered] == [outcome, outcome]
+    assert [one.outcome.value for one in result] == [outcome, outcome]
 
 
-async def test_unavailable_with_a_time_to_come_back_was_not_taken(gateway: EimsSimulator) -> None:
-    """503 with Retry-After comes from something that did not pass the request on."""
-    gateway.script(said("<html>", 503, Retry_After="3"))
+async def test_503_with_retry_after_is_transient(gateway: EimsSimulator) -> None:
+    """503 with `Retry-After` comes from a proxy that did not forward the request."""
+    gateway.script(responding("<html>", 503, Retry_After="3"))
     async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
-async def test_a_gateways_own_refusal_counts_under_any_http_status(gateway: EimsSimulator) -> None:
-    """Its status says more than the one of HTTP."""
-    gateway.script(said('{"status":-9}', 500))
+async def test_gateway_status_overrides_http_status(gateway: EimsSimulator) -> None:
+    """The gateway's own status is more specific than the HTTP status."""
+    gateway.script(responding('{"status":-9}', 500))
     async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.RECIPIENT_INVALID
 
 
-async def test_a_body_is_read_up_to_a_limit(gateway: EimsSimulator) -> None:
-    """More than 64 KiB is not read, packed or not: such an answer is no answer."""
+async def test_body_size_is_limited(gateway: EimsSimulator) -> None:
+    """A body of more than 64 KiB, compressed or not, is not read, and the outcome is ambiguous."""
     long = f'{{"status":0,"array":[[{DIGITS},9]],"x":"{"y" * 70_000}"}}'.encode()
     packed = gzip.compress(b'{"status":0,"x":"' + b"y" * 50_000_000)
-    gateway.script(said(long), said(packed, content_encoding="gzip"))
+    gateway.script(responding(long), responding(packed, content_encoding="gzip"))
     async with eims_provider(gateway) as provider:
         outcomes = [(await provider.send(outbound())).outcome for _ in range(2)]
 
     assert outcomes == [Outcome.AMBIGUOUS, Outcome.AMBIGUOUS]
 
 
-async def test_a_gateways_id_is_kept_short(gateway: EimsSimulator) -> None:
-    """What a gateway calls a message takes no more room in the store than an id does."""
-    gateway.script(said(f'{{"status":0,"array":[["{DIGITS}","{"9" * 5000}"]]}}'))
+async def test_provider_message_id_is_truncated(gateway: EimsSimulator) -> None:
+    """A very long id of the gateway does not use more memory in the store than an ordinary one."""
+    gateway.script(responding(f'{{"status":0,"array":[["{DIGITS}","{"9" * 5000}"]]}}'))
     async with eims_provider(gateway) as provider:
-        delivered = await provider.send(outbound())
+        result = await provider.send(outbound())
 
-    assert delivered.outcome is Outcome.ACCEPTED
-    assert len(delivered.provider_message_id) <= 64
+    assert result.outcome is Outcome.ACCEPTED
+    assert len(result.provider_message_id) <= 64
 
 
-async def test_messages_wrong_in_themselves_are_refused_by_the_gateway(gateway: EimsSimulator) -> None:
-    """Numbers that are not 62..., an empty text, a text of 1024 bytes: the simulator says so as the gateway does."""
+async def test_simulator_rejects_invalid_messages(gateway: EimsSimulator) -> None:
+    """As the gateway does, the simulator rejects other numbers than 62..., an empty text and a text of 1024 bytes."""
     async with eims_provider(gateway) as provider:
         abnormal = await provider.send(outbound(to="+0812"))
         empty = await provider.send(outbound(text=""))

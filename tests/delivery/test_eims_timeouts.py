@@ -1,4 +1,4 @@
-"""A gateway that cannot be reached, or does not answer: what surely was not sent, and what may have been."""
+"""EIMS gateways that cannot be reached or do not respond: what was definitely not sent, and what may have been."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from tests.delivery.eims_adapter import eims_provider, outbound
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_not_followed(gateway: EimsSimulator, second: EimsSimulator, status: int) -> None:
-    """The message goes to one address, the configured one."""
+async def test_redirect_is_not_followed(gateway: EimsSimulator, second: EimsSimulator, status: int) -> None:
+    """The message is sent to the configured address only."""
     gateway.script(Respond(SimulatorResponse(b"", status, {"Location": f"{second.url}/sendsms"})))
     async with eims_provider(gateway) as provider:
-        delivered = await provider.send(outbound())
+        result = await provider.send(outbound())
 
-    assert delivered.outcome is Outcome.AMBIGUOUS
+    assert result.outcome is Outcome.AMBIGUOUS
     assert (len(gateway.requests), second.requests) == (1, [])
 
 
-async def test_nobody_listens(gateway: EimsSimulator) -> None:
-    """A refused connection is transient: the gateway cannot have acted."""
+async def test_refused_connection_is_transient(gateway: EimsSimulator) -> None:
+    """A refused connection is transient: the gateway cannot have sent the message."""
     await gateway.close()
     async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
-async def test_no_such_host(gateway: EimsSimulator) -> None:
-    """A name without an address is transient."""
+async def test_unknown_host_is_transient(gateway: EimsSimulator) -> None:
+    """A host name without an address is transient."""
     async with eims_provider(gateway, base="http://gateway.invalid:20003") as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
 @pytest.fixture
-def deaf_port() -> Iterator[int]:
-    """A port whose queue of connections is full: a connection is neither taken nor refused."""
+def unresponsive_port() -> Iterator[int]:
+    """A port whose connection queue is full: a connection is neither accepted nor refused."""
     with socket.socket() as listener, socket.socket() as filler:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -48,54 +48,54 @@ def deaf_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-async def test_a_connection_that_does_not_come_about(gateway: EimsSimulator, deaf_port: int) -> None:
-    """A time-out before anything was written is transient, within the time."""
+async def test_connect_timeout_is_transient(gateway: EimsSimulator, unresponsive_port: int) -> None:
+    """A time-out before anything was written is transient, and the time-out is kept."""
     started = time.monotonic()
-    async with eims_provider(gateway, base=f"http://127.0.0.1:{deaf_port}", seconds=0.3) as provider:
-        delivered = await provider.send(outbound())
+    async with eims_provider(gateway, base=f"http://127.0.0.1:{unresponsive_port}", seconds=0.3) as provider:
+        result = await provider.send(outbound())
 
-    assert delivered.outcome is Outcome.TRANSIENT
+    assert result.outcome is Outcome.TRANSIENT
     assert 0.25 < time.monotonic() - started < 0.8
 
 
-async def test_a_reset_while_it_connects(gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client trips over it with an error of its own making: nothing was written, so it is transient."""
+async def test_reset_while_connecting_is_transient(gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The HTTP client fails with an error of its own; nothing was written, so the outcome is transient."""
 
-    async def trips(*_: object, **__: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise AttributeError("'NoneType' object has no attribute 'getpeername'")
 
-    monkeypatch.setattr("anyio.connect_tcp", trips)
+    monkeypatch.setattr("anyio.connect_tcp", fail)
     async with eims_provider(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
-@pytest.mark.parametrize("silence", [Hang(), Hang(processed=False), Slow(1.0), Raw(b"HTTP/1.1 200 OK\r\n\r\n"), Cut()])
+@pytest.mark.parametrize("behavior", [Hang(), Hang(processed=False), Slow(1.0), Raw(b"HTTP/1.1 200 OK\r\n\r\n"), Cut()])
 @pytest.mark.parametrize("post", [False, True])
-async def test_silence_after_the_request_is_ambiguous(gateway: EimsSimulator, silence: Behaviour, post: bool) -> None:
-    """Whatever was not answered in time may have been sent; it is asked for once, and the time is kept."""
-    gateway.always = silence
+async def test_no_response_is_ambiguous(gateway: EimsSimulator, behavior: Behaviour, post: bool) -> None:
+    """Without a response in time the message may have been sent: one request, and the time-out is kept."""
+    gateway.always = behavior
     started = time.monotonic()
     async with eims_provider(gateway, post=post, seconds=0.25) as provider:
-        delivered = await provider.send(outbound())
+        result = await provider.send(outbound())
 
-    assert delivered.outcome is Outcome.AMBIGUOUS
+    assert result.outcome is Outcome.AMBIGUOUS
     assert time.monotonic() - started < 0.7
     assert len(gateway.requests) == 1
 
 
 @pytest.mark.parametrize("post", [False, True])
-async def test_a_cut_connection_is_not_tried_again(gateway: EimsSimulator, post: bool) -> None:
-    """GET is thought safe to repeat; a text is not."""
+async def test_closed_connection_is_not_retried(gateway: EimsSimulator, post: bool) -> None:
+    """HTTP clients consider GET safe to repeat, but sending an SMS is not."""
     gateway.script(Cut())
     async with eims_provider(gateway, post=post) as provider:
-        delivered = await provider.send(outbound())
+        result = await provider.send(outbound())
 
-    assert delivered.outcome is Outcome.AMBIGUOUS
+    assert result.outcome is Outcome.AMBIGUOUS
     assert (len(gateway.requests), len(gateway.messages)) == (1, 1)
 
 
-async def test_a_drip_of_bytes_does_not_stretch_the_time(gateway: EimsSimulator) -> None:
-    """The time is for the whole call, not for each read."""
+async def test_slow_response_does_not_extend_the_timeout(gateway: EimsSimulator) -> None:
+    """The time-out covers the whole call, not each read."""
     gateway.script(Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"), Hang())
     started = time.monotonic()
     async with eims_provider(gateway, seconds=0.25) as provider:

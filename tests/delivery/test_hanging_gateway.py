@@ -1,6 +1,6 @@
-"""A gateway that takes a message and never answers: nothing more goes out before the hold ends, then one text at most.
+"""A gateway that accepts a message and does not respond: nothing is sent during the hold, then one message at most.
 
-SendCloud alone may be asked again meanwhile: with the same `sendRequestId`, by which it sends once.
+Only SendCloud is called again meanwhile: it deduplicates sends by `sendRequestId`.
 """
 
 from __future__ import annotations
@@ -17,98 +17,98 @@ from tests.store_contents import has_sealed_message
 from tests.waits import wait_until
 
 HOLD_SECONDS = 15
-DOUBT = ("unknown", "ambiguous")
+AMBIGUOUS = ("unknown", "ambiguous")
 
 
-async def asked_for(make_service: ServiceFactory, both: GatewayPair) -> tuple[RunningService, str]:
-    """Request a code from a service whose first gateway is silent, and wait until that one is in doubt."""
+async def request_until_ambiguous(make_service: ServiceFactory, both: GatewayPair) -> tuple[RunningService, str]:
+    """Request a code and wait until the result of the first gateway is ambiguous."""
     service = await make_service(both.config(hold_seconds=HOLD_SECONDS))
     verification_id = (await service.request()).json()["verification_id"]
-    await wait_for_deliveries(service, verification_id, {"first": DOUBT})
+    await wait_for_deliveries(service, verification_id, {"first": AMBIGUOUS})
     return service, verification_id
 
 
-async def later(service: RunningService, seconds: float) -> None:
-    """Let time go by, and let the courier do what is due then."""
+async def advance_and_poll(service: RunningService, seconds: float) -> None:
+    """Advance the clock, and let the outbox worker process what is due then."""
     await service.advance(seconds)
     await asyncio.sleep(POLL_ROUNDS_SECONDS)
 
 
 @pytest.mark.parametrize("gateway", ["kedasms", "eims", "smshub"])
-async def test_one_more_text_with_the_same_code_when_the_hold_ends(make_service: ServiceFactory, gateway: str) -> None:
-    """It comes from the next gateway; the silent one is not asked again, and nobody is after that."""
+async def test_one_message_with_same_code_after_hold(make_service: ServiceFactory, gateway: str) -> None:
+    """The next provider sends it; the hanging gateway is not called again."""
     async with gateway_pair(gateway) as both:
         both.first.always = Hang()
-        service, verification_id = await asked_for(make_service, both)
-        assert both.texts == 1
+        service, verification_id = await request_until_ambiguous(make_service, both)
+        assert both.message_count == 1
 
         for seconds in (1, 6, 6):
-            await later(service, seconds)
-            assert (both.names, both.texts) == (("first",), 1)
+            await advance_and_poll(service, seconds)
+            assert (both.providers_called, both.message_count) == (("first",), 1)
         await service.advance(HOLD_SECONDS - 13)
         await wait_for_message(both.second)
-        await wait_for_deliveries(service, verification_id, {"first": DOUBT, "second": ("sent", None)})
-        await later(service, 60)
+        await wait_for_deliveries(service, verification_id, {"first": AMBIGUOUS, "second": ("sent", None)})
+        await advance_and_poll(service, 60)
 
-        assert (both.names, both.texts) == (("first", "second"), 2)
-        [code] = {both.code(visit) for visit in both.asked()}
+        assert (both.providers_called, both.message_count) == (("first", "second"), 2)
+        [code] = {both.code_of(received) for received in both.sends()}
         assert (await service.verify(verification_id, code)).status_code == 200
 
 
 @pytest.mark.parametrize("gateway", ["kedasms", "eims", "smshub"])
-async def test_two_silences_are_two_texts_and_no_third(make_service: ServiceFactory, gateway: str) -> None:
-    """The next one takes it and never answers either: both may have come, and the code verifies."""
+async def test_two_hanging_gateways_send_two_messages(make_service: ServiceFactory, gateway: str) -> None:
+    """The next gateway hangs, too: both may have sent the message, no other one does, and the code verifies."""
     async with gateway_pair(gateway) as both:
         both.first.always = Hang()
         both.second.always = Hang()
-        service, verification_id = await asked_for(make_service, both)
+        service, verification_id = await request_until_ambiguous(make_service, both)
         await service.advance(HOLD_SECONDS)
-        await wait_for_deliveries(service, verification_id, {"first": DOUBT, "second": DOUBT})
+        await wait_for_deliveries(service, verification_id, {"first": AMBIGUOUS, "second": AMBIGUOUS})
         for _ in range(2):
-            await later(service, 60)
+            await advance_and_poll(service, 60)
 
-        assert (both.names, both.texts) == (("first", "second"), 2)
-        [code] = {both.code(visit) for visit in both.asked()}
+        assert (both.providers_called, both.message_count) == (("first", "second"), 2)
+        [code] = {both.code_of(received) for received in both.sends()}
         assert (await service.verify(verification_id, code)).status_code == 200
 
 
-async def test_sendcloud_is_asked_again_under_one_id_and_sends_once(make_service: ServiceFactory) -> None:
-    """Two silences, then its answer: one text, three requests that are the same, and nobody else is asked."""
+async def test_sendcloud_is_called_again_with_same_id(make_service: ServiceFactory) -> None:
+    """Two calls without a response, then one with: three identical requests, one message, no fail-over."""
     async with gateway_pair("sendcloud") as both:
         both.first.script(Hang(), Hang())
-        service, verification_id = await asked_for(make_service, both)
+        service, verification_id = await request_until_ambiguous(make_service, both)
         await wait_until(lambda: len(both.first.requests) == 2)
-        await wait_for_deliveries(service, verification_id, {"first": DOUBT})
+        await wait_for_deliveries(service, verification_id, {"first": AMBIGUOUS})
         await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
-        await later(service, 60)
+        await advance_and_poll(service, 60)
 
-        assert (both.names, both.texts) == (("first",) * 3, 1)
+        assert (both.providers_called, both.message_count) == (("first",) * 3, 1)
         assert len({request.body for request in both.first.requests}) == 1
         assert form_fields(both.first.requests[0])["sendRequestId"] == verification_id
         assert not await has_sealed_message(service, verification_id)
-        code = both.code(both.log[0])
+        code = both.code_of(both.log[0])
         assert (await service.verify(verification_id, code)).status_code == 200
 
 
-async def test_sendcloud_that_stays_silent_is_one_text_and_the_next_gateway_another(
+async def test_hold_is_not_extended_by_repeated_calls(
     make_service: ServiceFactory,
 ) -> None:
-    """However often it is asked; the hold counts from its first silence, and is not prolonged by the others."""
+    """SendCloud never responds: the hold counts from its first call, then the next provider sends one message."""
     async with gateway_pair("sendcloud") as both:
         both.first.always = Hang()
-        service, verification_id = await asked_for(make_service, both)
+        service, verification_id = await request_until_ambiguous(make_service, both)
         await wait_until(lambda: len(both.first.requests) >= 2)
-        await later(service, 12)
-        assert (both.second.requests, both.texts) == ([], 1)
+        await advance_and_poll(service, 12)
+        assert (both.second.requests, both.message_count) == ([], 1)
         await service.advance(HOLD_SECONDS - 12)
         await wait_for_message(both.second)
-        await wait_for_deliveries(service, verification_id, {"first": DOUBT, "second": ("sent", None)})
-        asked = both.names
-        await later(service, 60)
+        await wait_for_deliveries(service, verification_id, {"first": AMBIGUOUS, "second": ("sent", None)})
+        called = both.providers_called
+        await advance_and_poll(service, 60)
 
-        assert both.names == asked
-        assert (asked.count("second"), both.texts) == (1, 2)
+        assert both.providers_called == called
+        assert (called.count("second"), both.message_count) == (1, 2)
         ids = {form_fields(request)["sendRequestId"] for request in both.first.requests}
         assert ids == {verification_id}
-        [code] = {both.code(visit) for visit in both.asked()}
+        [code] = {both.code_of(received) for received in both.sends()}
         assert (await service.verify(verification_id, code)).status_code == 200

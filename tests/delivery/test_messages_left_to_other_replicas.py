@@ -1,4 +1,4 @@
-"""While a config is rolled out a replica leaves the messages that it cannot work on to those that can."""
+"""During the rollout of a config, a replica releases messages that it cannot serve to replicas that can."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tests.running_service import NUMBER, RunningService, ServiceFactory
 from tests.store_contents import has_sealed_message
 from tests.waits import wait_until
 
-OLD, NEW = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
-BEFORE: dict[str, Any] = {"keys": {"k1": OLD, "current": "k1", "index": "k1"}}
-AFTER: dict[str, Any] = {"keys": {"k1": OLD, "k2": NEW, "current": "k2", "index": "k1"}}
+OLD_KEY, NEW_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+OLD_KEYS: dict[str, Any] = {"keys": {"k1": OLD_KEY, "current": "k1", "index": "k1"}}
+NEW_KEYS: dict[str, Any] = {"keys": {"k1": OLD_KEY, "k2": NEW_KEY, "current": "k2", "index": "k1"}}
 
 
-async def left_behind(
+async def request_and_stop(
     make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], *, key: str = "dev-key"
 ) -> tuple[RunningService, httpx.AsyncClient, str]:
-    """Have a message accepted by a replica that dies at once; then nobody works on it but those who come."""
-    with monkeypatch.context() as dead:
-        dead.setattr(OutboxWorker, "start", lambda _self: None)
-        dead.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
+    """Request a code from a replica that stops at once, so that its message stays in the outbox."""
+    with monkeypatch.context() as stopped:
+        stopped.setattr(OutboxWorker, "start", lambda _self: None)
+        stopped.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
         service = await make_service(config)
         client = service.caller(key)
         response = await client.post("/v1/request-code", json={"phone": NUMBER, "purpose": "login"})
@@ -39,44 +39,48 @@ async def left_behind(
     return service, client, response.json()["verification_id"]
 
 
-async def shown(client: httpx.AsyncClient, verification_id: str) -> list[tuple[str, str | None]]:
-    """Show status and error of each delivery."""
+async def delivery_statuses(client: httpx.AsyncClient, verification_id: str) -> list[tuple[str, str | None]]:
+    """Return status and error of each delivery."""
     response = await client.get(f"/v1/verifications/{verification_id}")
     return [(one["status"], one["error"]) for one in response.json()["deliveries"]]
 
 
-async def leaves(make_service: ServiceFactory, first: RunningService, config: dict[str, Any]) -> RunningService:
-    """Start a replica that cannot work on what is due, and let it look some times."""
+async def start_without_support(
+    make_service: ServiceFactory, first: RunningService, config: dict[str, Any]
+) -> RunningService:
+    """Start a replica that cannot serve what is due, and let it poll a few times."""
     service = await make_service(config)
     await first.advance(6)
     await asyncio.sleep(2 * POLL_ROUNDS_SECONDS)
     return service
 
 
-async def test_a_message_under_an_unknown_key(
+async def test_message_with_unknown_key(
     make_service: ServiceFactory, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stays queued without an error, and is sent by the next replica that has the key."""
-    first, client, verification_id = await left_behind(make_service, monkeypatch, route_through(gateway) | AFTER)
-    await leaves(make_service, first, route_through(gateway) | BEFORE)
-    assert (await shown(client, verification_id), gateway.requests) == ([("queued", None)], [])
+    """It stays queued without an error, and a replica with the key sends it."""
+    first, client, verification_id = await request_and_stop(
+        make_service, monkeypatch, route_through(gateway) | NEW_KEYS
+    )
+    await start_without_support(make_service, first, route_through(gateway) | OLD_KEYS)
+    assert (await delivery_statuses(client, verification_id), gateway.requests) == ([("queued", None)], [])
 
-    await make_service(route_through(gateway) | AFTER)
+    await make_service(route_through(gateway) | NEW_KEYS)
 
     code = code_in((await wait_for_message(gateway)).text)
     assert (await first.verify(verification_id, code)).status_code == 200
     assert len(gateway.requests) == 1
 
 
-async def test_a_message_of_an_unknown_tenant(
+async def test_message_of_unknown_tenant(
     make_service: ServiceFactory, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A replica that does not have the tenant yet, or any more, leaves it to those that do."""
+    """A replica without the tenant releases the message to replicas that have it."""
     acme = {"tenants": {"acme": tenant(api_key("acme", "request", "read", "verify"))}}
-    config = route_through(gateway) | BEFORE
-    first, client, verification_id = await left_behind(make_service, monkeypatch, config | acme, key="acme")
-    await leaves(make_service, first, config)
-    assert (await shown(client, verification_id), gateway.requests) == ([("queued", None)], [])
+    config = route_through(gateway) | OLD_KEYS
+    first, client, verification_id = await request_and_stop(make_service, monkeypatch, config | acme, key="acme")
+    await start_without_support(make_service, first, config)
+    assert (await delivery_statuses(client, verification_id), gateway.requests) == ([("queued", None)], [])
 
     await make_service(config | acme)
 
@@ -84,14 +88,14 @@ async def test_a_message_of_an_unknown_tenant(
     assert len(gateway.requests) == 1
 
 
-async def test_a_message_without_a_route_here(
+async def test_message_without_route(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A replica whose routes do not reach the number yet leaves it to those whose do."""
-    config = route_through(gateway, second) | BEFORE
-    first, client, verification_id = await left_behind(make_service, monkeypatch, config)
-    await leaves(make_service, first, config | {"routes": [{"country": "SG", "providers": ["second"]}]})
-    assert await shown(client, verification_id) == [("queued", None)]
+    """A replica without a route for the number releases the message to replicas that have one."""
+    config = route_through(gateway, second) | OLD_KEYS
+    first, client, verification_id = await request_and_stop(make_service, monkeypatch, config)
+    await start_without_support(make_service, first, config | {"routes": [{"country": "SG", "providers": ["second"]}]})
+    assert await delivery_statuses(client, verification_id) == [("queued", None)]
 
     await make_service(config)
 
@@ -99,14 +103,14 @@ async def test_a_message_without_a_route_here(
     assert second.requests == []
 
 
-async def test_a_report_of_a_provider_that_is_unknown_here(
+async def test_report_of_unknown_provider(
     server: EmbeddedServer, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """What was sent through a provider that this replica does not have is still asked for by those that have it."""
-    config = route_through(gateway, second) | BEFORE
+    """A report of a provider that this replica does not have is still queried by replicas that have it."""
+    config = route_through(gateway, second) | OLD_KEYS
     config["providers"]["first"]["report_poll_seconds"] = 5
-    fewer = route_through(second) | BEFORE
-    fewer |= {"providers": {"second": fewer["providers"]["first"]}, "routes": [{"providers": ["second"]}]}
+    only_second = route_through(second) | OLD_KEYS
+    only_second |= {"providers": {"second": only_second["providers"]["first"]}, "routes": [{"providers": ["second"]}]}
     factory, others = ServiceFactory(server.url), ServiceFactory(server.url)
     await factory.empty_store()
     first = await factory(config)
@@ -116,7 +120,7 @@ async def test_a_report_of_a_provider_that_is_unknown_here(
     partition = partition_of_id(verification_id)
     assert partition
     try:
-        service = await others(fewer)
+        service = await others(only_second)
         await service.advance(6)
         await asyncio.sleep(2 * POLL_ROUNDS_SECONDS)
 
@@ -132,39 +136,39 @@ async def test_a_report_of_a_provider_that_is_unknown_here(
         await others.close()
 
 
-async def test_what_nobody_can_carry_fails_when_the_code_expires(
+async def test_message_that_no_replica_can_send_fails_at_expiry(
     make_service: ServiceFactory, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its tenant is gone for good: nothing is sent, it does not wait for ever, and it is told as a failure."""
+    """Its tenant was removed: nothing is sent, and the delivery fails when the code expires."""
     acme = {"tenants": {"acme": tenant(api_key("acme", "request", "read"))}}
-    config = route_through(gateway) | BEFORE
-    first, client, verification_id = await left_behind(make_service, monkeypatch, config | acme, key="acme")
-    await leaves(make_service, first, config)
+    config = route_through(gateway) | OLD_KEYS
+    first, client, verification_id = await request_and_stop(make_service, monkeypatch, config | acme, key="acme")
+    await start_without_support(make_service, first, config)
     await first.advance(300)
 
     async with asyncio.timeout(4):
-        while await shown(client, verification_id) != [("failed", "transient")]:
+        while await delivery_statuses(client, verification_id) != [("failed", "transient")]:
             await asyncio.sleep(0.03)
     assert gateway.requests == []
     assert not await has_sealed_message(first, verification_id)
 
 
-async def test_messages_that_are_left_hold_up_nothing(
+async def test_released_messages_do_not_block_others(
     make_service: ServiceFactory, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Forty messages under an unknown key are due: what this replica accepts and what it retries goes out."""
+    """Forty messages with an unknown key are due; the messages of this replica are sent nevertheless."""
     numbers = [f"0812-1010-{n:04}" for n in range(40)]
-    with monkeypatch.context() as dead:
-        dead.setattr(OutboxWorker, "start", lambda _self: None)
-        dead.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
-        dead.setattr("otp_service.crypto.keyring.Keyring.partition_for", lambda *_: 7)
-        first = await make_service(route_through(gateway) | AFTER)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(OutboxWorker, "start", lambda _self: None)
+        stopped.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
+        stopped.setattr("otp_service.crypto.keyring.Keyring.partition_for", lambda *_: 7)
+        first = await make_service(route_through(gateway) | NEW_KEYS)
         for number in numbers:
             assert (await first.request(number)).status_code == 202
     await first.advance(6)
     monkeypatch.setattr("otp_service.crypto.keyring.Keyring.partition_for", lambda *_: 7)
     await gateway.close()
-    service = await make_service(route_through(gateway) | BEFORE)
+    service = await make_service(route_through(gateway) | OLD_KEYS)
     verification_id = (await service.request("0812-1010-9999")).json()["verification_id"]
     await wait_for_deliveries(service, verification_id, {"first": ("queued", "transient")})
     await gateway.listen()

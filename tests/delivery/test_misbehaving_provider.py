@@ -1,4 +1,4 @@
-"""A provider that does not keep to its port holds nobody up, and what it may have done is not forgotten."""
+"""A provider that violates the port delays no other, and a call that may have sent a message is ambiguous."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from otp_service.providers.inbox import Inbox
 from tests.delivery.eims_adapter import outbound
 
 
-async def test_its_answer_is_given_on() -> None:
-    """As it is."""
+async def test_result_is_returned() -> None:
+    """The result of a provider is returned unchanged."""
     assert await send(Inbox("inbox"), outbound()) == SendResult(Outcome.ACCEPTED, "v1")
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
-async def test_one_that_breaks_may_have_sent(monkeypatch: pytest.MonkeyPatch, asynchronous: bool) -> None:
-    """Whether it breaks while it is called or while it is waited for."""
+async def test_exception_is_ambiguous(monkeypatch: pytest.MonkeyPatch, asynchronous: bool) -> None:
+    """An exception, at the call or while it is awaited, is an ambiguous outcome."""
 
-    def breaks(_inbox: Inbox, _sending: object) -> None:
+    def fails(_inbox: Inbox, _outbound: object) -> None:
         raise RuntimeError("081210100055")
 
-    async def breaks_later(_inbox: Inbox, _sending: object) -> None:
-        breaks(_inbox, _sending)
+    async def fails_later(_inbox: Inbox, _outbound: object) -> None:
+        fails(_inbox, _outbound)
 
-    monkeypatch.setattr(Inbox, "send", breaks_later if asynchronous else breaks)
+    monkeypatch.setattr(Inbox, "send", fails_later if asynchronous else fails)
     assert await send(Inbox("inbox"), outbound()) == SendResult(Outcome.AMBIGUOUS)
 
 
-async def test_one_that_does_not_end_is_ended() -> None:
-    """A second after its own time-out."""
+async def test_call_is_canceled_after_timeout() -> None:
+    """One second after its own time-out a call is canceled."""
     inbox = Inbox("inbox")
     inbox.timeout_seconds = -0.95
 
-    assert await call_safely(inbox, lambda: asyncio.sleep(60, "late"), "otherwise") == "otherwise"
+    assert await call_safely(inbox, lambda: asyncio.sleep(60, "late"), "fallback") == "fallback"

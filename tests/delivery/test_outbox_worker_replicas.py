@@ -1,4 +1,4 @@
-"""Several replicas on one store, a store that goes away, and a process that is asked to end."""
+"""Several replicas with one store, store outages, and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.waits import wait_until
 MESSAGES = 30
 
 
-async def requested(service: RunningService, count: int) -> dict[str, str]:
-    """Request codes for `count` numbers: the ids, by the digits of the number."""
+async def request_codes(service: RunningService, count: int) -> dict[str, str]:
+    """Request codes for `count` numbers; return the verification ids by the digits of the number."""
     numbers = [f"{NUMBER[:-2]}{suffix}" for suffix in range(10, 10 + count)]
     responses = await asyncio.gather(*(service.request(number) for number in numbers))
     return {
@@ -35,10 +35,10 @@ async def requested(service: RunningService, count: int) -> dict[str, str]:
 
 
 async def test_three_replicas_send_each_message_once(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """All of them find the same messages due when the gateway is back; each is sent by one."""
+    """All replicas find the same messages due when the gateway is back; each message is sent by one of them."""
     services = [await make_service(route_through(gateway) | shared_keys()) for _ in range(3)]
     await gateway.close()
-    ids = await requested(services[0], MESSAGES)
+    ids = await request_codes(services[0], MESSAGES)
     await asyncio.sleep(0.2)
     gateway.always = Slow(0.05)
     await gateway.listen()
@@ -52,15 +52,15 @@ async def test_three_replicas_send_each_message_once(make_service: ServiceFactor
         assert (await services[1].verify(ids[message.to], code_in(message.text))).status_code == 200
 
 
-async def test_another_replica_delivers_what_a_dead_one_left(
+async def test_another_replica_delivers_messages_of_a_stopped_one(
     make_service: ServiceFactory, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every replica delivers everything."""
-    with monkeypatch.context() as dead:
-        dead.setattr(OutboxWorker, "start", lambda _self: None)
-        dead.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
+    """Every replica delivers every message."""
+    with monkeypatch.context() as stopped:
+        stopped.setattr(OutboxWorker, "start", lambda _self: None)
+        stopped.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
         first = await make_service(route_through(gateway) | shared_keys())
-        ids = await requested(first, 3)
+        ids = await request_codes(first, 3)
     await make_service(route_through(gateway) | shared_keys())
     await first.advance(6)
     await wait_for_message(gateway, 3)
@@ -68,10 +68,10 @@ async def test_another_replica_delivers_what_a_dead_one_left(
     assert {message.to for message in gateway.messages} == set(ids)
 
 
-async def test_an_acceptance_is_written_down_when_the_store_is_back(
+async def test_result_is_recorded_after_store_outage(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """A store that is away for the moment of the answer does not turn `sent` into a second text."""
+    """A store outage at the moment of the response does not cause a second message."""
     gateway.script(Slow(0.3))
     service = await make_service(route_through(gateway, second, hold_seconds=1))
     verification_id = (await service.request()).json()["verification_id"]
@@ -85,21 +85,21 @@ async def test_an_acceptance_is_written_down_when_the_store_is_back(
     assert second.requests == []
 
 
-async def test_a_lost_answer_to_begin_delays_the_message(
+async def test_lost_reply_to_begin_delays_the_message(
     make_service: ServiceFactory, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The store did what it was told and its answer was lost: nothing was written to the gateway, so it is sent."""
+    """`begin` is repeated when its reply is lost; nothing was sent to the gateway yet, so the message is sent."""
     begin, lost = RedisOutbox.begin, 2
 
-    async def begin_unheard(outbox: RedisOutbox, *args: Any, **kwargs: Any) -> CallStarted | None:
+    async def begin_with_lost_reply(outbox: RedisOutbox, *args: Any, **kwargs: Any) -> CallStarted | None:
         nonlocal lost
-        begun = await begin(outbox, *args, **kwargs)
+        started = await begin(outbox, *args, **kwargs)
         if lost:
             lost -= 1
             raise unavailable()
-        return begun
+        return started
 
-    monkeypatch.setattr(RedisOutbox, "begin", begin_unheard)
+    monkeypatch.setattr(RedisOutbox, "begin", begin_with_lost_reply)
     service = await make_service(route_through(gateway, max_texts=1))
     verification_id = (await service.request()).json()["verification_id"]
 
@@ -108,9 +108,9 @@ async def test_a_lost_answer_to_begin_delays_the_message(
     assert len(gateway.requests) == 1
 
 
-async def test_a_process_that_ends_waits_for_the_answer(server: EmbeddedServer, gateway: EimsSimulator) -> None:
-    """What is under way is written down before the process goes."""
-    factory, after = ServiceFactory(server.url), ServiceFactory(server.url)
+async def test_shutdown_waits_for_the_result(server: EmbeddedServer, gateway: EimsSimulator) -> None:
+    """The results of current calls are recorded before the process ends."""
+    factory, successor = ServiceFactory(server.url), ServiceFactory(server.url)
     await factory.empty_store()
     try:
         gateway.script(Slow(0.3))
@@ -119,8 +119,8 @@ async def test_a_process_that_ends_waits_for_the_answer(server: EmbeddedServer, 
         await wait_until(lambda: len(gateway.requests) == 1)
         await factory.close()
 
-        later = await after(route_through(gateway) | shared_keys())
+        later = await successor(route_through(gateway) | shared_keys())
         await wait_for_deliveries(later, verification_id, {"first": ("sent", None)}, seconds=0.3)
         assert len(gateway.requests) == 1
     finally:
-        await after.close()
+        await successor.close()

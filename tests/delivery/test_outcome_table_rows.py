@@ -1,4 +1,4 @@
-"""The table of outcomes: at each gateway, for each outcome, who is asked, how many texts go out, how long it takes."""
+"""The table of delivery outcomes: for each gateway type and outcome, the calls, the messages and the time."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import pytest
 
 from otp_service.domain.outcomes import Outcome
 from tests.delivery.gateway_pairs import GATEWAY_TYPES
-from tests.delivery.outcome_table import HOLD_SECONDS, ROWS, Row, play
+from tests.delivery.outcome_table import HOLD_SECONDS, ROWS, Row, run_row
 from tests.running_service import ServiceFactory
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.gateway}: {row.outcome}, {row.how}")
-async def test_a_row_of_the_table(make_service: ServiceFactory, row: Row) -> None:
-    """It is as the row says; after a sure rejection the next gateway is reached in under a second."""
-    played = await play(row, make_service)
+async def test_row(make_service: ServiceFactory, row: Row) -> None:
+    """The observations match the row; after a definite rejection the next gateway is called within a second."""
+    result = await run_row(row, make_service)
 
-    assert played.seen == row.expected
-    if row.sure:
-        assert played.to_next is not None and 0 <= played.to_next < 1.0
-    elif "second" in played.seen.asked:
-        assert played.to_next is not None and HOLD_SECONDS <= played.to_next < HOLD_SECONDS + 3
+    assert result.observed == row.expected
+    if row.fails_over_at_once:
+        assert result.to_next is not None and 0 <= result.to_next < 1.0
+    elif "second" in result.observed.called:
+        assert result.to_next is not None and HOLD_SECONDS <= result.to_next < HOLD_SECONDS + 3
     else:
-        assert played.to_next is None
+        assert result.to_next is None
 
 
-def test_the_table_is_complete() -> None:
-    """Every gateway has every outcome, an ambiguous one also as silence, as a cut and as a page."""
+def test_table_is_complete() -> None:
+    """Every gateway type has every outcome, and an ambiguous one with no response, a closed connection and a page."""
     assert {(row.gateway, row.outcome) for row in ROWS} == {
         (gateway, outcome) for gateway in GATEWAY_TYPES for outcome in Outcome
     }
     for gateway in GATEWAY_TYPES:
-        ways = [row.how for row in ROWS if (row.gateway, row.outcome) == (gateway, Outcome.AMBIGUOUS)]
-        assert ways[:3] == ["taken, then silence", "taken, then cut", "HTTP 500, a page"]
+        causes = [row.how for row in ROWS if (row.gateway, row.outcome) == (gateway, Outcome.AMBIGUOUS)]
+        assert causes[:3] == ["accepted, no response", "accepted, connection closed", "HTTP 500, HTML page"]

@@ -1,4 +1,4 @@
-"""A gateway that is away: the message waits for it, and is not sent when nobody wants it any more."""
+"""While a gateway is unreachable the message stays queued, and it is not sent once it is no longer wanted."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.store_contents import has_sealed_message
 from tests.waits import wait_until
 
 
-async def waiting(service: RunningService, gateway: EimsSimulator) -> str:
-    """Request a code while nobody listens: the verification's id, once its message has failed and waits."""
+async def request_queued(service: RunningService, gateway: EimsSimulator) -> str:
+    """Request a code while nothing listens; return the verification id once the message is queued again."""
     await gateway.close()
     verification_id: str = (await service.request()).json()["verification_id"]
     await wait_for_deliveries(service, verification_id, {"first": ("queued", "transient")})
     return verification_id
 
 
-async def test_it_arrives_once_when_the_gateway_is_back(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """Refused connections leave it queued; then it is sent, and verifies."""
+async def test_message_is_sent_once_when_gateway_returns(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """Refused connections leave the message queued; later it is sent once, and its code verifies."""
     service = await make_service(route_through(gateway))
-    verification_id = await waiting(service, gateway)
+    verification_id = await request_queued(service, gateway)
     await asyncio.sleep(POLL_ROUNDS_SECONDS)
     await wait_for_deliveries(service, verification_id, {"first": ("queued", "transient")})
     await gateway.listen()
@@ -40,30 +40,30 @@ async def test_it_arrives_once_when_the_gateway_is_back(make_service: ServiceFac
     assert (await service.verify(verification_id, code_in(message.text))).status_code == 200
 
 
-async def test_pauses_grow_with_the_age_of_the_message(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """A gateway that says "later" for 100 s is asked again after 15 s, not before."""
+async def test_backoff_grows_with_the_age_of_the_message(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """A gateway that failed for 100 s is called again after 15 s and not earlier."""
     gateway.always = refusal(-12)
     service = await make_service(route_through(gateway))
     verification_id = (await service.request()).json()["verification_id"]
     await wait_until(lambda: len(gateway.requests) >= 2)
     await wait_for_deliveries(service, verification_id, {"first": ("queued", "transient")})
-    asked = len(gateway.requests)
+    requests = len(gateway.requests)
     await service.advance(100)
-    await wait_until(lambda: len(gateway.requests) > asked)
+    await wait_until(lambda: len(gateway.requests) > requests)
     await wait_for_deliveries(service, verification_id, {"first": ("queued", "transient")})
-    asked = len(gateway.requests)
+    requests = len(gateway.requests)
 
     await service.advance(13)
     await asyncio.sleep(POLL_ROUNDS_SECONDS)
-    assert len(gateway.requests) == asked
-    await service.advance(30)  # beyond the pause, and beyond the circuit that so many failures have opened
-    await wait_until(lambda: len(gateway.requests) > asked)
+    assert len(gateway.requests) == requests
+    await service.advance(30)  # past the back-off and the circuit that the failures opened
+    await wait_until(lambda: len(gateway.requests) > requests)
 
 
-async def test_an_expired_code_is_never_sent(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """Its delivery has failed, its message is gone, and the gateway that comes back hears nothing of it."""
+async def test_expired_code_is_not_sent(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """The delivery fails, the sealed message is deleted, and the gateway receives nothing when it returns."""
     service = await make_service(route_through(gateway))
-    verification_id = await waiting(service, gateway)
+    verification_id = await request_queued(service, gateway)
     await service.advance(300)
     await gateway.listen()
     await asyncio.sleep(POLL_ROUNDS_SECONDS)
@@ -73,10 +73,10 @@ async def test_an_expired_code_is_never_sent(make_service: ServiceFactory, gatew
     assert not await has_sealed_message(service, verification_id)
 
 
-async def test_a_canceled_code_is_never_sent(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """DELETE while it waits calls it off."""
+async def test_canceled_code_is_not_sent(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """DELETE while the message is queued prevents the send."""
     service = await make_service(route_through(gateway))
-    verification_id = await waiting(service, gateway)
+    verification_id = await request_queued(service, gateway)
     response = await service.client.delete(f"/v1/verifications/{verification_id}")
     assert response.json()["status"] == "canceled"
     await gateway.listen()
@@ -90,14 +90,12 @@ async def test_a_canceled_code_is_never_sent(make_service: ServiceFactory, gatew
 
 
 @pytest.mark.parametrize("resend", ["rotate", "reuse"])
-async def test_a_superseded_code_is_never_sent(
-    make_service: ServiceFactory, gateway: EimsSimulator, resend: str
-) -> None:
-    """Of two requests that wait only the newer one's text is sent, once, also when both have one code."""
+async def test_superseded_code_is_not_sent(make_service: ServiceFactory, gateway: EimsSimulator, resend: str) -> None:
+    """Of two queued messages only the newer one is sent, once, also if both have the same code."""
     service = await make_service(route_through(gateway) | {"tenants": {"demo": {"policy": {"resend": resend}}}})
-    older = await waiting(service, gateway)
+    older = await request_queued(service, gateway)
     await service.advance(31)
-    newer = await waiting(service, gateway)
+    newer = await request_queued(service, gateway)
     await gateway.listen()
     message = await wait_for_message(gateway)
     await service.advance(30)
@@ -109,13 +107,13 @@ async def test_a_superseded_code_is_never_sent(
     assert (await service.verify(newer, code_in(message.text))).status_code == 200
 
 
-async def test_a_message_whose_process_died_before_the_call_is_sent(
+async def test_message_of_crashed_process_is_sent(
     make_service: ServiceFactory, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first lease lapses, and whoever looks around next takes it: nothing was written to a gateway yet."""
+    """Its first lease lapses, and the next poll claims it: nothing was sent to a gateway yet."""
     service = await make_service(route_through(gateway))
-    with monkeypatch.context() as dead:
-        dead.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
+    with monkeypatch.context() as stopped:
+        stopped.setattr(OutboxWorker, "deliver", lambda _self, _message: None)
         verification_id = (await service.request()).json()["verification_id"]
     await wait_for_deliveries(service, verification_id, {"first": ("queued", None)})
     await service.advance(6)
@@ -125,10 +123,10 @@ async def test_a_message_whose_process_died_before_the_call_is_sent(
     assert len(gateway.requests) == 1
 
 
-async def test_a_pause_without_end_is_one_that_a_code_can_wait(
+async def test_huge_retry_after_is_limited(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """`Retry-After` of the largest long there is: the record stays readable, and with it everybody's outbox."""
+    """A `Retry-After` of 2**63 - 1 keeps the record, and the outbox with it, readable."""
     gateway.always, second.always = Respond(SimulatorResponse(b"", 429, {"Retry-After": str(2**63 - 1)})), refusal(-12)
     service = await make_service(route_through(gateway, second))
     verification_id = (await service.request()).json()["verification_id"]

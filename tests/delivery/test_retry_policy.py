@@ -1,4 +1,4 @@
-"""What is to be done next with a message: every rule as a line of a table."""
+"""The retry policy: one test per rule."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ROUTE = ("a", "b", "c")
 CREATED, NOW, EXPIRES = 1_000_000, 1_010_000, 1_300_000
 HOLD = 15_000
 
-SURELY_UNSENT = [outcome.value for outcome in Outcome if outcome.definitely_not_sent]
-ABOUT_RECIPIENT = [Outcome.RECIPIENT_INVALID.value, Outcome.RECIPIENT_BLOCKED.value]
-FAIL_OVER = [outcome for outcome in SURELY_UNSENT if outcome not in ABOUT_RECIPIENT]
+DEFINITELY_NOT_SENT = [outcome.value for outcome in Outcome if outcome.definitely_not_sent]
+RECIPIENT_REJECTED = [Outcome.RECIPIENT_INVALID.value, Outcome.RECIPIENT_BLOCKED.value]
+FAIL_OVER = [outcome for outcome in DEFINITELY_NOT_SENT if outcome not in RECIPIENT_REJECTED]
 RETRYABLE = [Outcome.TRANSIENT.value, Outcome.THROTTLED.value]
 
 
-def said(provider: str, status: str, error: str = "", at: int = NOW) -> Delivery:
-    """Make a delivery."""
+def delivery(provider: str, status: str, error: str = "", at: int = NOW) -> Delivery:
+    """Return the state of a message at a provider."""
     return Delivery(provider, DeliveryStatus(status), at, error)
 
 
@@ -38,95 +38,95 @@ def step(
     max_texts: int = 2,
     now: int = NOW,
     idempotent_send: tuple[str, ...] = (),
-    **shut: int,
+    **excluded: int,
 ) -> CallProvider | WaitFor | Finish:
-    """Ask the plan."""
+    """Return the next step for these deliveries; further keywords are excluded providers, and until when."""
     rules = RetryRules(hold, max_texts, idempotent_send)
-    return next_step(deliveries, route, rules, CodeLifetime(CREATED, EXPIRES, now), shut)
+    return next_step(deliveries, route, rules, CodeLifetime(CREATED, EXPIRES, now), excluded)
 
 
-def test_the_first_of_the_route_is_asked_first() -> None:
-    """Nothing was tried: the first; what waits for it says so already."""
+def test_first_of_route_is_called_first() -> None:
+    """Without a result, or while the first provider is queued, the first provider is called."""
     assert step() == CallProvider("a")
-    assert step(said("a", "queued")) == CallProvider("a")
+    assert step(delivery("a", "queued")) == CallProvider("a")
 
 
 @pytest.mark.parametrize("error", FAIL_OVER)
-def test_what_was_surely_not_sent_goes_to_the_next_at_once(error: str) -> None:
-    """A refusal of the gateway or of the way there leads to the next provider, without a pause."""
-    assert step(said("a", "failed", error)) == CallProvider("b")
-    assert step(said("a", "queued", error), said("b", "failed", error)) == CallProvider("c")
+def test_definitely_unsent_message_fails_over_at_once(error: str) -> None:
+    """Any such failure leads to the next provider without a delay."""
+    assert step(delivery("a", "failed", error)) == CallProvider("b")
+    assert step(delivery("a", "queued", error), delivery("b", "failed", error)) == CallProvider("c")
 
 
-@pytest.mark.parametrize("error", ABOUT_RECIPIENT)
-def test_a_verdict_about_the_recipient_is_final(error: str) -> None:
-    """Nobody else is asked, also when somebody may be asked again."""
-    assert step(said("a", "failed", error)) == Finish()
-    assert step(said("a", "queued", "transient"), said("b", "failed", error)) == Finish()
+@pytest.mark.parametrize("error", RECIPIENT_REJECTED)
+def test_rejected_recipient_is_final(error: str) -> None:
+    """No other provider is called, even if one could be retried."""
+    assert step(delivery("a", "failed", error)) == Finish()
+    assert step(delivery("a", "queued", "transient"), delivery("b", "failed", error)) == Finish()
 
 
 @pytest.mark.parametrize("status", ["sent", "delivered"])
-def test_what_is_with_a_gateway_is_done(status: str) -> None:
-    """Nobody else is asked."""
-    assert step(said("a", status)) == Finish()
-    assert step(said("a", "unknown", "ambiguous"), said("b", status)) == Finish()
-    assert step(said("a", "queued", "transient"), said("b", status), now=NOW + 60_000) == Finish()
+def test_accepted_message_is_finished(status: str) -> None:
+    """No other provider is called."""
+    assert step(delivery("a", status)) == Finish()
+    assert step(delivery("a", "unknown", "ambiguous"), delivery("b", status)) == Finish()
+    assert step(delivery("a", "queued", "transient"), delivery("b", status), now=NOW + 60_000) == Finish()
 
 
-def test_an_ambiguous_outcome_is_held_and_then_fails_over() -> None:
-    """The hold counts from the moment that it became ambiguous."""
-    unknown = said("a", "unknown", "ambiguous", at=NOW - 5_000)
+def test_ambiguous_outcome_fails_over_after_hold() -> None:
+    """The hold counts from the moment of the ambiguous outcome."""
+    unknown = delivery("a", "unknown", "ambiguous", at=NOW - 5_000)
 
     assert step(unknown) == WaitFor(HOLD - 5_000)
     assert step(unknown, now=NOW + HOLD - 5_001) == WaitFor(1)
     assert step(unknown, now=NOW + HOLD - 5_000) == CallProvider("b")
 
 
-def test_a_refusal_after_the_hold_leads_on() -> None:
-    """Who surely has no text was not the one fail-over."""
-    unknown = said("a", "unknown", "ambiguous", at=NOW - HOLD)
+def test_rejection_after_hold_fails_over() -> None:
+    """A provider that definitely does not have the message does not count for `max_texts`."""
+    unknown = delivery("a", "unknown", "ambiguous", at=NOW - HOLD)
 
-    assert step(unknown, said("b", "failed", "funds")) == CallProvider("c")
+    assert step(unknown, delivery("b", "failed", "funds")) == CallProvider("c")
 
 
-def test_two_ambiguous_outcomes_are_as_many_texts_as_may_be() -> None:
-    """With `max_texts` 2 nobody is asked after the second, however long it is held."""
-    unknown = said("a", "unknown", "ambiguous", at=NOW), said("b", "unknown", "ambiguous", at=NOW)
+def test_max_texts_counts_ambiguous_outcomes() -> None:
+    """With `max_texts` 2 no provider is called after the second ambiguous outcome."""
+    unknown = delivery("a", "unknown", "ambiguous", at=NOW), delivery("b", "unknown", "ambiguous", at=NOW)
 
     assert step(*unknown, now=NOW + 60_000) == Finish()
     assert step(*unknown, now=NOW + 60_000, max_texts=3) == CallProvider("c")
     assert step(*unknown, now=NOW + 1_000, max_texts=3) == WaitFor(HOLD - 1_000)
 
 
-def test_one_text_at_most_never_fails_over_after_an_ambiguous_outcome() -> None:
-    """`max_texts` 1 is the strict form; refusals still lead on."""
-    assert step(said("a", "unknown", "ambiguous"), max_texts=1, now=NOW + 60_000) == Finish()
-    assert step(said("a", "failed", "config_error"), max_texts=1) == CallProvider("b")
+def test_max_texts_one_never_fails_over_after_ambiguous_outcome() -> None:
+    """Definite rejections still fail over."""
+    assert step(delivery("a", "unknown", "ambiguous"), max_texts=1, now=NOW + 60_000) == Finish()
+    assert step(delivery("a", "failed", "config_error"), max_texts=1) == CallProvider("b")
 
 
-def test_hold_zero_never_fails_over() -> None:
-    """After an ambiguous outcome."""
-    assert step(said("a", "unknown", "ambiguous"), hold=0, now=NOW + 60_000) == Finish()
-    assert step(said("a", "failed", "funds"), hold=0) == CallProvider("b")
+def test_hold_zero_never_fails_over_after_ambiguous_outcome() -> None:
+    """Definite rejections still fail over."""
+    assert step(delivery("a", "unknown", "ambiguous"), hold=0, now=NOW + 60_000) == Finish()
+    assert step(delivery("a", "failed", "funds"), hold=0) == CallProvider("b")
 
 
-def test_with_nobody_left_an_ambiguous_outcome_is_not_held() -> None:
-    """Nothing is sent again there, nor where the same would be said again."""
-    assert step(said("a", "unknown", "ambiguous"), route=("a",)) == Finish()
-    assert step(said("a", "failed", "funds"), said("b", "unknown", "ambiguous"), route=("a", "b")) == Finish()
+def test_no_hold_without_another_provider() -> None:
+    """The message is finished if no provider is left that could be called after the hold."""
+    assert step(delivery("a", "unknown", "ambiguous"), route=("a",)) == Finish()
+    assert step(delivery("a", "failed", "funds"), delivery("b", "unknown", "ambiguous"), route=("a", "b")) == Finish()
 
 
-def test_after_the_hold_those_that_failed_before_may_be_asked_again() -> None:
-    """Who surely has no text and may take it now is another provider, as good as one that was never asked."""
-    failed, unknown = said("a", "queued", "transient", at=NOW - 100), said("b", "unknown", "ambiguous")
+def test_retryable_failure_is_called_after_hold() -> None:
+    """After the hold, a provider with a retryable failure is called like one that was not called yet."""
+    failed, unknown = delivery("a", "queued", "transient", at=NOW - 100), delivery("b", "unknown", "ambiguous")
 
     assert step(failed, unknown, route=("a", "b")) == WaitFor(HOLD)
     assert step(failed, unknown, route=("a", "b"), now=NOW + HOLD) == CallProvider("a")
 
 
-def test_a_provider_that_sends_once_is_asked_again_after_a_pause() -> None:
-    """It knows the message by our id: no hold, no second text, and no text more that counts."""
-    unknown = said("a", "unknown", "ambiguous", at=CREATED + 8_000)
+def test_idempotent_provider_is_called_again_after_backoff() -> None:
+    """It deduplicates by our message id, so neither the hold nor `max_texts` applies."""
+    unknown = delivery("a", "unknown", "ambiguous", at=CREATED + 8_000)
 
     assert step(unknown, route=("a",), idempotent_send=("a",), now=CREATED + 8_000) == WaitFor(2_000)
     assert step(unknown, route=("a",), idempotent_send=("a",), now=CREATED + 10_000) == CallProvider("a")
@@ -134,8 +134,8 @@ def test_a_provider_that_sends_once_is_asked_again_after_a_pause() -> None:
     assert step(unknown, route=("a",), idempotent_send=("a",), now=CREATED + 10_000, hold=0) == CallProvider("a")
 
 
-def test_a_hold_is_not_begun_anew_by_asking_again() -> None:
-    """It counts from the first ambiguous outcome; when it is over, another provider goes before one more repetition."""
+def test_repeated_call_does_not_restart_the_hold() -> None:
+    """The hold counts from the first ambiguous outcome; after it, another provider comes before one more repeat."""
     since = NOW - HOLD
     unknown = Delivery("a", DeliveryStatus.UNKNOWN, NOW - 100, "ambiguous", ambiguous_since_ms=since)
 
@@ -143,33 +143,35 @@ def test_a_hold_is_not_begun_anew_by_asking_again() -> None:
     assert step(unknown, idempotent_send=("a",), now=NOW) == CallProvider("b")
 
 
-def test_what_was_not_delivered_goes_to_another_provider() -> None:
-    """A gateway that had the text is not asked again; it counts as a text; a verdict about the recipient is final."""
-    undelivered = said("a", "undelivered", "transient", at=NOW - 60_000)
+def test_undelivered_message_fails_over() -> None:
+    """The first provider is not called again, it counts for `max_texts`, and a rejected recipient is final."""
+    undelivered = delivery("a", "undelivered", "transient", at=NOW - 60_000)
 
     assert step(undelivered) == CallProvider("b")
     assert step(undelivered, route=("a",)) == Finish()
     assert step(undelivered, max_texts=1) == Finish()
-    assert step(said("a", "undelivered", "recipient_invalid")) == Finish()
+    assert step(delivery("a", "undelivered", "recipient_invalid")) == Finish()
 
 
-def test_a_gateway_is_left_alone_for_as_long_as_it_said() -> None:
-    """Its `Retry-After` goes before our pause, when it is longer."""
+def test_retry_after_is_honored() -> None:
+    """A `Retry-After` that is longer than the back-off applies."""
     asked_to_wait = Delivery("a", DeliveryStatus.QUEUED, NOW, "throttled", again_ms=NOW + 20_000)
 
     assert step(asked_to_wait, route=("a",)) == WaitFor(20_000)
 
 
-def test_a_provider_that_takes_nothing_is_passed_by() -> None:
-    """Those behind it are asked; when there are none, its moment is waited for, if the code lives to see it."""
+def test_excluded_provider_is_skipped() -> None:
+    """The next provider is called; without one, the message waits, if the code does not expire before."""
     assert step(a=NOW + 3_000) == CallProvider("b")
     assert step(a=NOW + 3_000, route=("a",)) == WaitFor(3_000)
     assert step(a=EXPIRES, route=("a",)) == Finish()
-    assert step(said("b", "queued", "transient", at=NOW - 9_000), route=("a", "b"), a=NOW + 3_000) == CallProvider("b")
+    assert step(delivery("b", "queued", "transient", at=NOW - 9_000), route=("a", "b"), a=NOW + 3_000) == CallProvider(
+        "b"
+    )
 
 
-def test_reports_are_asked_for_ever_later() -> None:
-    """First after so long, then after half of the time that has passed since it was sent."""
+def test_report_queries_become_rarer() -> None:
+    """The first after 30 s, then after half of the time since the send."""
     asked, now = [], 0
     while now < 300_000:
         now += report_query_delay_ms(0, now, 30_000)
@@ -178,18 +180,18 @@ def test_reports_are_asked_for_ever_later() -> None:
     assert asked == [30, 60, 90, 135, 202, 303]
 
 
-def test_a_hold_that_the_code_does_not_live_to_see_ends_at_once() -> None:
-    """Waiting for it would be for nothing."""
-    late = said("a", "unknown", "ambiguous", at=EXPIRES - HOLD)
+def test_no_hold_beyond_the_code() -> None:
+    """A hold that would end after the code expires is not waited for."""
+    late = delivery("a", "unknown", "ambiguous", at=EXPIRES - HOLD)
 
     assert step(late, now=EXPIRES - HOLD + 1) == Finish()
 
 
 @pytest.mark.parametrize("error", RETRYABLE)
-def test_when_the_route_is_used_up_it_begins_again_after_a_pause(error: str) -> None:
-    """The pause is a quarter of the age that the message had, at least half a second."""
-    young = said("a", "queued", error, at=CREATED + 100)
-    old = said("a", "queued", error, at=CREATED + 8_000)
+def test_retry_after_backoff_when_route_is_exhausted(error: str) -> None:
+    """The back-off is a quarter of the message's age at the failure, at least half a second."""
+    young = delivery("a", "queued", error, at=CREATED + 100)
+    old = delivery("a", "queued", error, at=CREATED + 8_000)
 
     assert step(young, route=("a",), now=CREATED + 100) == WaitFor(500)
     assert step(young, route=("a",), now=CREATED + 599) == WaitFor(1)
@@ -197,45 +199,45 @@ def test_when_the_route_is_used_up_it_begins_again_after_a_pause(error: str) -> 
     assert step(old, route=("a",), now=CREATED + 8_000) == WaitFor(2_000)
 
 
-def test_a_pause_grows_no_longer_than_its_limit() -> None:
-    """15 s: a gateway that comes back is used soon."""
-    assert step(said("a", "queued", "transient", at=CREATED + 100_000), now=CREATED + 100_000, route=("a",)) == WaitFor(
-        15_000
-    )
+def test_backoff_has_a_maximum() -> None:
+    """The back-off is at most 15 s."""
+    assert step(
+        delivery("a", "queued", "transient", at=CREATED + 100_000), now=CREATED + 100_000, route=("a",)
+    ) == WaitFor(15_000)
 
 
-def test_who_rested_longest_is_asked_again_first() -> None:
-    """Retries go round."""
-    rested = said("b", "queued", "throttled", at=NOW - 9_000)
-    fresh = said("a", "queued", "transient", at=NOW)
+def test_oldest_failure_is_retried_first() -> None:
+    """Retries alternate between the providers."""
+    rested = delivery("b", "queued", "throttled", at=NOW - 9_000)
+    fresh = delivery("a", "queued", "transient", at=NOW)
 
     assert step(fresh, rested, route=("a", "b")) == CallProvider("b")
 
 
 @pytest.mark.parametrize("error", [error for error in FAIL_OVER if error not in RETRYABLE])
-def test_a_gateway_that_would_say_the_same_is_not_asked_again(error: str) -> None:
-    """Rights, money and texts do not come back by themselves within the life of a code."""
-    assert step(said("a", "failed", error), route=("a",), now=NOW + 60_000) == Finish()
-    assert step(said("a", "failed", error), said("b", "queued", "transient"), route=("a", "b"), now=NOW + 60_000) == (
-        CallProvider("b")
-    )
+def test_permanent_failure_is_not_retried(error: str) -> None:
+    """Rejections of account, funds or text do not change within the lifetime of a code."""
+    assert step(delivery("a", "failed", error), route=("a",), now=NOW + 60_000) == Finish()
+    assert step(
+        delivery("a", "failed", error), delivery("b", "queued", "transient"), route=("a", "b"), now=NOW + 60_000
+    ) == (CallProvider("b"))
 
 
-def test_a_pause_never_ends_after_the_code() -> None:
-    """What would be due at the code's end or later is not due at all."""
+def test_no_retry_after_the_code_expires() -> None:
+    """A retry that would be due at or after the expiry is not scheduled."""
     at = EXPIRES - 15_000
-    assert step(said("a", "queued", "transient", at=at), route=("a",), now=at) == Finish()
-    assert step(said("a", "queued", "transient", at=at - 1), route=("a",), now=at - 1) == WaitFor(15_000)
+    assert step(delivery("a", "queued", "transient", at=at), route=("a",), now=at) == Finish()
+    assert step(delivery("a", "queued", "transient", at=at - 1), route=("a",), now=at - 1) == WaitFor(15_000)
 
 
-def test_without_a_route_nothing_is_done() -> None:
-    """The config may have changed since."""
+def test_finished_without_a_route() -> None:
+    """The config may have changed since the request."""
     assert step(route=()) == Finish()
-    assert step(said("gone", "queued", "transient"), route=(), now=NOW + 60_000) == Finish()
+    assert step(delivery("gone", "queued", "transient"), route=(), now=NOW + 60_000) == Finish()
 
 
-def test_a_provider_that_left_the_route_is_not_asked_again() -> None:
+def test_provider_that_left_the_route_is_not_called() -> None:
     """Its outcome still counts."""
-    assert step(said("gone", "queued", "transient"), route=("b",), now=NOW + 60_000) == CallProvider("b")
-    assert step(said("gone", "sent"), route=("b",)) == Finish()
-    assert step(said("gone", "unknown", "ambiguous"), route=("b",)) == WaitFor(HOLD)
+    assert step(delivery("gone", "queued", "transient"), route=("b",), now=NOW + 60_000) == CallProvider("b")
+    assert step(delivery("gone", "sent"), route=("b",)) == Finish()
+    assert step(delivery("gone", "unknown", "ambiguous"), route=("b",)) == WaitFor(HOLD)

@@ -1,4 +1,4 @@
-"""Which providers serve a number."""
+"""The route that applies to a number."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ ROUTES = [
         ("DE", "+4915112345678", ("default",)),
     ],
 )
-def test_the_most_specific_route_serves(country: str, number: str, providers: tuple[str, ...]) -> None:
-    """The longest prefix wins over a country, a country over the default, wherever they stand in the config."""
+def test_most_specific_route_applies(country: str, number: str, providers: tuple[str, ...]) -> None:
+    """The longest prefix wins over a country, and a country over the default, in any order of the config."""
     for turn in range(len(ROUTES)):
         turned = ROUTES[turn:] + ROUTES[:turn]
         assert Routes(turned).providers(country, number, "v1") == providers
         assert Routes(turned[::-1]).providers(country, number, "v1") == providers
 
 
-def test_a_prefix_of_another_country_does_not_serve() -> None:
-    """A route with both needs both: +1 is shared by many countries."""
+def test_route_with_prefix_and_country_needs_both() -> None:
+    """The prefix +1 is shared by many countries."""
     routes = Routes([Route(("canada",), "CA", "+1"), Route(("states",), "US")])
 
     assert routes.providers("US", "+12025550123", "v1") == ("states",)
     assert routes.providers("CA", "+16135550123", "v1") == ("canada",)
 
 
-def test_of_two_equal_prefixes_the_one_with_a_country_serves() -> None:
-    """It is the more specific one."""
+def test_country_decides_between_equal_prefixes() -> None:
+    """The route with a country is more specific."""
     routes = Routes([Route(("anyone",), None, "+1"), Route(("canada",), "CA", "+1")])
 
     assert routes.providers("CA", "+16135550123", "v1") == ("canada",)
     assert routes.providers("US", "+12025550123", "v1") == ("anyone",)
 
 
-def test_the_order_of_a_route_is_kept() -> None:
-    """Providers are asked in the order of the config."""
+def test_order_of_the_route_is_kept() -> None:
+    """Providers without weights are called in the order of the config."""
     assert Routes(ROUTES[:2]).providers("ID", "+6281210100055", "v1") == ("indonesia", "second")
 
 
-def test_without_a_route_nobody_serves() -> None:
-    """Routes that do not fit are none."""
+def test_no_provider_without_a_matching_route() -> None:
+    """The result is empty."""
     assert Routes([Route(("indonesia",), "ID")]).providers("SG", "+6581234567", "v1") == ()
     assert Routes([]).providers("ID", "+6281210100055", "v1") == ()

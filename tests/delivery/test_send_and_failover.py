@@ -1,4 +1,4 @@
-"""From a 202 to a gateway: it arrives at once, and refusals lead on."""
+"""From the 202 to the gateway: messages are sent at once, and rejections fail over."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ from tests.store_contents import has_sealed_message
 from tests.waits import wait_until
 
 
-async def test_a_code_arrives_within_a_second_and_verifies(
-    make_service: ServiceFactory, gateway: EimsSimulator
-) -> None:
-    """The 202 does not wait for the gateway, and the text does not wait for anything else."""
+async def test_code_arrives_within_a_second_and_verifies(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """The 202 does not wait for the gateway, and the message waits for nothing else."""
     service = await make_service(route_through(gateway))
     started = time.monotonic()
     response = await service.request()
@@ -40,8 +38,8 @@ async def test_a_code_arrives_within_a_second_and_verifies(
     assert len(gateway.requests) == 1
 
 
-async def test_the_states_along_the_way(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """GET shows `sending` while the gateway thinks, and `sent` after."""
+async def test_statuses_during_delivery(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """GET shows `queued` or `sending` until the gateway responds, then `sent`."""
     gateway.script(Slow(0.3))
     service = await make_service(route_through(gateway))
     response = await service.request()
@@ -53,8 +51,8 @@ async def test_the_states_along_the_way(make_service: ServiceFactory, gateway: E
     await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
 
 
-async def test_a_decoy_sends_nothing(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """And shows no deliveries."""
+async def test_decoy_is_not_sent(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """A decoy has no deliveries, and the gateway receives nothing."""
     service = await make_service(route_through(gateway))
     response = await service.request(decoy=True)
     await asyncio.sleep(POLL_ROUNDS_SECONDS)
@@ -64,10 +62,10 @@ async def test_a_decoy_sends_nothing(make_service: ServiceFactory, gateway: Eims
 
 
 @pytest.mark.parametrize("status", [-1, -3, -10, -12, -27])
-async def test_a_refusal_fails_over_with_the_same_code_at_once(
+async def test_rejection_fails_over_with_same_code_at_once(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator, status: int
 ) -> None:
-    """The second gateway has the text in under a second, with the code that the first one did not take."""
+    """The second gateway has the message within a second, with the code that the first one rejected."""
     gateway.always = refusal(status)
     service = await make_service(route_through(gateway, second))
     started = time.monotonic()
@@ -81,10 +79,10 @@ async def test_a_refusal_fails_over_with_the_same_code_at_once(
     assert (len(gateway.requests), len(second.requests)) == (1, 1)
 
 
-async def test_fail_over_from_where_nobody_listens(
+async def test_failover_from_unreachable_gateway(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """Both deliveries are told, oldest first, the failed one with its reason."""
+    """GET shows both deliveries, the oldest first, the failed one with its error."""
     await gateway.close()
     service = await make_service(route_through(gateway, second))
     verification_id = (await service.request()).json()["verification_id"]
@@ -95,10 +93,10 @@ async def test_fail_over_from_where_nobody_listens(
 
 
 @pytest.mark.parametrize(("status", "error"), [(-9, "recipient_invalid"), (-28, "recipient_blocked")])
-async def test_a_verdict_about_the_recipient_does_not_fail_over(
+async def test_rejected_recipient_does_not_fail_over(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator, status: int, error: str
 ) -> None:
-    """It is told as it is, nobody else is asked, and the code is forgotten."""
+    """The error is shown, no other provider is called, and the sealed code is deleted."""
     gateway.always = refusal(status)
     service = await make_service(route_through(gateway, second))
     verification_id = (await service.request()).json()["verification_id"]
@@ -110,10 +108,10 @@ async def test_a_verdict_about_the_recipient_does_not_fail_over(
     assert not await has_sealed_message(service, verification_id)
 
 
-async def test_when_everybody_refuses_for_good_it_has_failed(
+async def test_fails_when_all_providers_reject(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """Each with its own reason, and nobody is asked twice."""
+    """Each delivery has its own error, and no provider is called twice."""
     gateway.always, second.always = refusal(-1), refusal(-10)
     service = await make_service(route_through(gateway, second))
     verification_id = (await service.request()).json()["verification_id"]
@@ -127,10 +125,10 @@ async def test_when_everybody_refuses_for_good_it_has_failed(
 
 
 @pytest.mark.parametrize(("resend", "kept"), [("rotate", False), ("reuse", True)])
-async def test_what_is_kept_of_the_code_after_acceptance(
+async def test_sealed_code_after_acceptance(
     make_service: ServiceFactory, gateway: EimsSimulator, resend: str, kept: bool
 ) -> None:
-    """`rotate` forgets it and makes a new one; `reuse` keeps it, sealed, and sends it again."""
+    """`rotate` deletes the code and makes a new one; `reuse` keeps it sealed and sends it again."""
     policy = {"resend": resend, "resend_cooldown_seconds": 30}
     service = await make_service(route_through(gateway) | {"tenants": {"demo": {"policy": policy}}})
     older = (await service.request()).json()["verification_id"]
@@ -146,10 +144,8 @@ async def test_what_is_kept_of_the_code_after_acceptance(
     assert not await has_sealed_message(service, newer)
 
 
-async def test_a_message_is_for_the_number_that_was_asked_for(
-    make_service: ServiceFactory, gateway: EimsSimulator
-) -> None:
-    """Many at once: each number gets its own code."""
+async def test_each_number_gets_its_own_code(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """Also with many parallel requests."""
     service = await make_service(route_through(gateway))
     numbers = [f"{NUMBER[:-2]}{suffix}" for suffix in range(10, 40)]
     responses = await asyncio.gather(*(service.request(number) for number in numbers))

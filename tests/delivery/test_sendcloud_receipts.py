@@ -1,4 +1,4 @@
-"""What a gateway tells that signs its receipts: SendCloud, whose signature covers no body."""
+"""Signed receipts of SendCloud, whose signature does not cover the body."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from tests.delivery.gateway_config import route_through
-from tests.delivery.test_delivery_receipts import PUBLIC, record_of
+from tests.delivery.test_delivery_receipts import PUBLIC_URL, record_of
 from tests.message_waits import wait_for_deliveries
 from tests.running_service import ServiceFactory
 
 HOOK_KEY = "hook key"
 
 
-def aurora_first(aurora: SendcloudSimulator, second: EimsSimulator) -> dict[str, Any]:
+def sendcloud_then_eims(aurora: SendcloudSimulator, second: EimsSimulator) -> dict[str, Any]:
     """Configure SendCloud before an EIMS gateway."""
     config = route_through(second)
     config["providers"] = {
@@ -34,11 +34,11 @@ def aurora_first(aurora: SendcloudSimulator, second: EimsSimulator) -> dict[str,
         },
         "second": config["providers"]["first"],
     }
-    return merged(config, {"server": {"public_url": PUBLIC}, "routes": [{"providers": ["aurora", "second"]}]})
+    return merged(config, {"server": {"public_url": PUBLIC_URL}, "routes": [{"providers": ["aurora", "second"]}]})
 
 
-def hook(aurora: SendcloudSimulator, event: str = "deliver", **changes: Any) -> tuple[bytes, dict[str, str]]:
-    """Write a hook about the last message."""
+def webhook(aurora: SendcloudSimulator, event: str = "deliver", **changes: Any) -> tuple[bytes, dict[str, str]]:
+    """Return the body and headers of a webhook about the last message."""
     message = aurora.messages[-1]
     facts: dict[str, Any] = {"at": time.time(), "sms_id": message.sms_id, "custom_args": message.custom_args}
     written = aurora.webhooks.build(event, **facts | changes)
@@ -46,14 +46,14 @@ def hook(aurora: SendcloudSimulator, event: str = "deliver", **changes: Any) -> 
 
 
 @pytest.mark.parametrize("form", ["json", "form"])
-async def test_signed_hooks(make_service: ServiceFactory, second: EimsSimulator, form: str) -> None:
-    """Both forms of a hook: undelivered fails over; the same hook again, and an older one, change nothing."""
+async def test_signed_webhooks(make_service: ServiceFactory, second: EimsSimulator, form: str) -> None:
+    """In both formats: `undelivered` fails over; the same webhook again, and an older one, change nothing."""
     async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
-        service = await make_service(aurora_first(aurora, second))
+        service = await make_service(sendcloud_then_eims(aurora, second))
         verification_id = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"aurora": ("sent", None)})
-        failed, headers = hook(aurora, "delivererror", status_code=580, form=form)
-        delivered, _ = hook(aurora, "deliver", form=form)
+        failed, headers = webhook(aurora, "delivererror", status_code=580, form=form)
+        delivered, _ = webhook(aurora, "deliver", form=form)
 
         for body in (failed, failed, delivered):
             reply = await service.caller(None).post("/v1/receipts/aurora", content=body, headers=headers)
@@ -66,35 +66,39 @@ async def test_signed_hooks(make_service: ServiceFactory, second: EimsSimulator,
         assert re.findall(r"\d{6}", second.messages[0].text) == [aurora.messages[0].values["code"]]
 
 
-async def test_a_wrong_signature_changes_nothing(make_service: ServiceFactory, second: EimsSimulator) -> None:
-    """401 for a foreign key, an old timestamp and no signature at all; the tests of the gateway's page get 200."""
+async def test_wrong_signature_is_rejected(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """A foreign key, an old timestamp and a missing signature get 401; SendCloud's test calls get 200."""
     async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
-        service = await make_service(aurora_first(aurora, second))
+        service = await make_service(sendcloud_then_eims(aurora, second))
         verification_id = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"aurora": ("sent", None)})
         before = await record_of(service, verification_id)
-        anybody = service.caller(None)
-        stranger = SendcloudSimulator(app_key="another key")
-        stranger.messages = aurora.messages
+        client = service.caller(None)
+        foreign = SendcloudSimulator(app_key="another key")
+        foreign.messages = aurora.messages
 
-        for body, headers in (hook(stranger), hook(aurora, at=time.time() - 49 * 3600), (b'{"event": "deliver"}', {})):
-            reply = await anybody.post("/v1/receipts/aurora", content=body, headers=headers)
+        for body, headers in (
+            webhook(foreign),
+            webhook(aurora, at=time.time() - 49 * 3600),
+            (b'{"event": "deliver"}', {}),
+        ):
+            reply = await client.post("/v1/receipts/aurora", content=body, headers=headers)
             assert (reply.status_code, reply.json()["code"]) == (401, "key_invalid")
-        assert (await anybody.get("/v1/receipts/aurora")).status_code == 200
-        assert (await anybody.post("/v1/receipts/aurora")).status_code == 200
+        assert (await client.get("/v1/receipts/aurora")).status_code == 200
+        assert (await client.post("/v1/receipts/aurora")).status_code == 200
 
         assert await record_of(service, verification_id) == before
 
 
-async def test_a_captured_signature_is_worth_nothing_for_another_body(
+async def test_captured_signature_is_not_valid_for_another_body(
     make_service: ServiceFactory, second: EimsSimulator
 ) -> None:
-    """It covers a timestamp and a token only: used once for one fact, it is taken for that fact and for no other."""
+    """A signature covers only a timestamp and a nonce, so it is accepted for the first body only."""
     async with SendcloudSimulator(app_key=HOOK_KEY) as aurora:
-        service = await make_service(aurora_first(aurora, second))
+        service = await make_service(sendcloud_then_eims(aurora, second))
         first = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, first, {"aurora": ("sent", None)})
-        body, headers = hook(aurora)
+        body, headers = webhook(aurora)
         await service.caller(None).post("/v1/receipts/aurora", content=body, headers=headers)
         other = (await service.request("0812-1010-0056")).json()["verification_id"]
         await wait_for_deliveries(service, other, {"aurora": ("sent", None)})

@@ -1,4 +1,4 @@
-"""What all replicas share of a gateway: its circuit, its pace, its calls at a time, and the money of a day."""
+"""The limits of a provider that all replicas share: circuit, pace, concurrency and daily caps."""
 
 from __future__ import annotations
 
@@ -18,29 +18,31 @@ ABNORMAL_NUMBER = -9
 
 
 def number(n: int) -> str:
-    """One of many numbers."""
+    """Return the `n`th number."""
     return f"+62812{n:07d}"
 
 
-def with_keys(config: dict[str, Any], provider: str = "first", **keys: Any) -> dict[str, Any]:
-    """Lay keys over a provider's."""
+def with_settings(config: dict[str, Any], provider: str = "first", **keys: Any) -> dict[str, Any]:
+    """Return the config with additional settings of a provider."""
     return merged(config, {"providers": {provider: keys}})
 
 
-async def texts(gateway: EimsSimulator, count: int, seconds: float = 20) -> None:
-    """Wait until the gateway has this many texts."""
+async def wait_for_messages(gateway: EimsSimulator, count: int, seconds: float = 20) -> None:
+    """Wait until the gateway has this many messages."""
     async with asyncio.timeout(seconds):
         while len(gateway.messages) < count:
             await asyncio.sleep(0.01)
 
 
-async def test_a_message_cap_is_exact(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """Of 200 parallel requests at a cap of 100 exactly 100 are handed over; then the answer is 429 until tomorrow."""
-    service = await make_service(with_keys(route_through(gateway, timeout=5), daily_message_cap=100, max_concurrent=64))
+async def test_message_cap_is_exact(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """Of 200 parallel requests at a cap of 100, exactly 100 messages are sent; then requests get 429 until tomorrow."""
+    service = await make_service(
+        with_settings(route_through(gateway, timeout=5), daily_message_cap=100, max_concurrent=64)
+    )
     responses = await asyncio.gather(*(service.request(number(n)) for n in range(200)))
     codes = Counter(response.json().get("code", "202") for response in responses)
     assert set(codes) <= {"202", "spend_cap_reached"}
-    await texts(gateway, 100)
+    await wait_for_messages(gateway, 100)
     await asyncio.sleep(0.5)
     assert len(gateway.messages) == 100
     refused = await service.request(number(300))
@@ -48,9 +50,9 @@ async def test_a_message_cap_is_exact(make_service: ServiceFactory, gateway: Eim
     assert 1 <= refused.json()["retry_after"] <= 86400
 
 
-async def test_a_spend_cap_counts_segments_by_country(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """At 0.3 a segment a cap of 1 lets three messages pass; a refused number costs nothing."""
-    config = with_keys(route_through(gateway, timeout=5), daily_spend_cap="1", price={"ID": "0.3", "default": "9"})
+async def test_spend_cap_counts_segments_by_country(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """At 0.3 per segment a cap of 1 allows three messages; a rejected number costs nothing."""
+    config = with_settings(route_through(gateway, timeout=5), daily_spend_cap="1", price={"ID": "0.3", "default": "9"})
     service = await make_service(config)
     gateway.script(refusal(ABNORMAL_NUMBER))
     responses = []
@@ -62,33 +64,33 @@ async def test_a_spend_cap_counts_segments_by_country(make_service: ServiceFacto
     assert len(gateway.messages) == 3
 
 
-async def test_a_tenants_cap_holds_over_providers(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """A tenant at its cap is told so, whatever its providers may still take."""
+async def test_tenant_cap_applies_to_all_providers(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """A tenant at its cap gets 429, whatever its providers still allow."""
     config = merged(route_through(gateway, timeout=5), {"tenants": {"demo": {"policy": {"daily_message_cap": 2}}}})
     service = await make_service(config)
     for n in range(2):
         assert (await service.request(number(n))).status_code == 202
-    await texts(gateway, 2)
+    await wait_for_messages(gateway, 2)
     refused = await service.request(number(2))
     assert (refused.status_code, refused.json()["code"]) == (429, "spend_cap_reached")
 
 
-async def test_a_cap_that_does_not_block_only_alerts(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """With block_on_limit = false everything is handed over."""
+async def test_nonblocking_cap_only_alerts(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
+    """With `block_on_limit = false` every message is sent."""
     service = await make_service(
-        with_keys(route_through(gateway, timeout=5), daily_message_cap=1, block_on_limit=False)
+        with_settings(route_through(gateway, timeout=5), daily_message_cap=1, block_on_limit=False)
     )
     for n in range(3):
         assert (await service.request(number(n))).status_code == 202
-    await texts(gateway, 3)
+    await wait_for_messages(gateway, 3)
 
 
 async def test_two_replicas_keep_the_pace(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """At one text a second two replicas never hand two texts over within 0.8 s, and all arrive."""
-    config = with_keys(route_through(gateway, timeout=5) | shared_keys(), max_per_second=1)
+    """At one message per second two replicas never send two messages within 0.8 s, and all arrive."""
+    config = with_settings(route_through(gateway, timeout=5) | shared_keys(), max_per_second=1)
     services = [await make_service(config), await make_service(config)]
     await asyncio.gather(*(services[n % 2].request(number(n)) for n in range(5)))
-    await texts(gateway, 5)
+    await wait_for_messages(gateway, 5)
     gaps = [
         (later.at - earlier.at).total_seconds()
         for earlier, later in pairwise(sorted(gateway.messages, key=lambda m: m.at))
@@ -96,35 +98,35 @@ async def test_two_replicas_keep_the_pace(make_service: ServiceFactory, gateway:
     assert min(gaps) >= 0.8
 
 
-async def test_a_config_error_opens_the_circuit_for_all(
+async def test_config_error_opens_the_circuit_for_all_replicas(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """One refused password: fail over at once, and the next message goes straight to the other gateway."""
+    """One rejected password: fail-over at once, and the next message goes directly to the other provider."""
     config = route_through(gateway, second, timeout=5) | shared_keys()
     service, replica = await make_service(config), await make_service(config)
     gateway.script(*[refusal(AUTHENTICATION_ERROR)] * 10)
     assert (await service.request(number(1))).status_code == 202
-    await texts(second, 1)
+    await wait_for_messages(second, 1)
     assert len(gateway.requests) == 1
     assert (await replica.request(number(2))).status_code == 202
-    await texts(second, 2)
+    await wait_for_messages(second, 2)
     assert len(gateway.requests) == 1
 
 
 async def test_no_route_while_every_circuit_is_open(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """When the only gateway is shut the caller is told, with an honest Retry-After, and it is tried again later."""
+    """The caller gets 503 with a correct `Retry-After`, after which the gateway is called again."""
     service = await make_service(route_through(gateway, timeout=5))
     gateway.script(refusal(AUTHENTICATION_ERROR))
     first = (await service.request(number(1))).json()["verification_id"]
-    await _settled(service, first)
+    await _wait_until_failed(service, first)
     refused = await service.request(number(2))
     assert (refused.status_code, refused.json()["code"]) == (503, "no_route")
     await service.advance(refused.json()["retry_after"])
     assert (await service.request(number(2))).status_code == 202
-    await texts(gateway, 1)
+    await wait_for_messages(gateway, 1)
 
 
-async def _settled(service: RunningService, verification_id: str) -> None:
+async def _wait_until_failed(service: RunningService, verification_id: str) -> None:
     async with asyncio.timeout(5):
         while True:
             body = (await service.client.get(f"/v1/verifications/{verification_id}")).json()

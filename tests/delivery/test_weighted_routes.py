@@ -1,4 +1,4 @@
-"""Routes with weights spread messages: by exact shares, the same way each time, and as the record says."""
+"""Routes with weights: exact proportions, and the same order on every replica."""
 
 from __future__ import annotations
 
@@ -17,58 +17,58 @@ from tests.message_waits import code_in, read_deliveries, text_of_request, wait_
 from tests.running_service import ServiceFactory
 
 IDS = [f"A{n:022d}" for n in range(10_000)]
-ONE_IN_A_THOUSAND = {1: 10.83, 2: 13.82, 5: 20.52, 23: 49.73}
-"""Chi-square by degrees of freedom: what is above it is no chance."""
+CHI_SQUARE_LIMITS = {1: 10.83, 2: 13.82, 5: 20.52, 23: 49.73}
+"""By degrees of freedom: a larger chi-square has a probability below 0.1 %."""
 
 
-def chance(order: tuple[WeightedProvider, ...]) -> float:
-    """Say how likely an order is when each next one is drawn by weight among those that are left."""
+def probability(order: tuple[WeightedProvider, ...]) -> float:
+    """Return the probability of an order under weighted sampling without replacement."""
     left = [one.weight for one in order]
     return math.prod(weight / sum(left[place:]) for place, weight in enumerate(left))
 
 
-def orders(*providers: str | WeightedProvider) -> Counter[tuple[str, ...]]:
+def count_orders(*providers: str | WeightedProvider) -> Counter[tuple[str, ...]]:
     """Count the orders of all ids."""
     route = Route(providers)
     return Counter(route.order(one) for one in IDS)
 
 
 @pytest.mark.parametrize("weights", [(1, 1), (3, 1), (1000, 1), (1, 2, 3), (5, 5, 5), (1, 2, 3, 4)])
-def test_orders_come_by_weight(weights: tuple[int, ...]) -> None:
-    """Over 10,000 messages every order is as frequent as drawing by weight without putting back makes it."""
+def test_order_frequencies_match_weights(weights: tuple[int, ...]) -> None:
+    """Over 10,000 messages the orders are as frequent as weighted sampling without replacement makes them."""
     providers = [WeightedProvider(f"p{place}", weight) for place, weight in enumerate(weights)]
-    found = orders(*providers)
-    expected = {tuple(one.name for one in order): chance(order) * len(IDS) for order in permutations(providers)}
+    found = count_orders(*providers)
+    expected = {tuple(one.name for one in order): probability(order) * len(IDS) for order in permutations(providers)}
 
     assert found.keys() <= expected.keys()
     chi_square = sum((found[order] - count) ** 2 / count for order, count in expected.items())
-    assert chi_square < ONE_IN_A_THOUSAND[len(expected) - 1]
+    assert chi_square < CHI_SQUARE_LIMITS[len(expected) - 1]
 
 
-def test_plain_names_keep_their_places() -> None:
-    """In a mixed route the weighted ones are shuffled among the places that they hold."""
-    found = orders("first", WeightedProvider("a", 1), "third", WeightedProvider("b", 1))
+def test_unweighted_providers_keep_their_positions() -> None:
+    """In a mixed route the weighted providers are shuffled among their own positions."""
+    found = count_orders("first", WeightedProvider("a", 1), "third", WeightedProvider("b", 1))
 
     assert set(found) == {("first", "a", "third", "b"), ("first", "b", "third", "a")}
-    assert abs(found["first", "a", "third", "b"] - 5000) < math.sqrt(ONE_IN_A_THOUSAND[1] * 10_000) / 2
+    assert abs(found["first", "a", "third", "b"] - 5000) < math.sqrt(CHI_SQUARE_LIMITS[1] * 10_000) / 2
 
 
-def test_an_order_is_the_same_each_time() -> None:
-    """Whoever asks: another object, another process (these are written down), another provider in the route."""
-    three = (WeightedProvider("a", 1), WeightedProvider("b", 2), WeightedProvider("c", 3))
+def test_order_is_deterministic() -> None:
+    """The order is the same in another object and another process, and does not depend on other providers."""
+    providers = (WeightedProvider("a", 1), WeightedProvider("b", 2), WeightedProvider("c", 3))
     written = [("c", "a", "b"), ("b", "c", "a"), ("c", "b", "a"), ("b", "c", "a")]
 
     for message_id in (new_verification_id(Partition(7)) for _ in range(100)):
-        order = Routes([Route(three)]).providers("ID", "+6281210100055", message_id)
-        assert Routes([Route(three)]).providers("ID", "+6281210100055", message_id) == order
-        assert Route(three[:2]).order(message_id) == tuple(name for name in order if name != "c")
-    assert [Route(three).order(one) for one in IDS[:4]] == written
+        order = Routes([Route(providers)]).providers("ID", "+6281210100055", message_id)
+        assert Routes([Route(providers)]).providers("ID", "+6281210100055", message_id) == order
+        assert Route(providers[:2]).order(message_id) == tuple(name for name in order if name != "c")
+    assert [Route(providers).order(one) for one in IDS[:4]] == written
 
 
-async def test_the_first_of_the_record_is_the_one_that_is_tried(
+async def test_first_recorded_provider_is_called(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """What a 202's record names first is who gets the text, on whichever replica, and both gateways get some."""
+    """The provider that the record names first sends the message, on every replica, and both gateways get some."""
     config = route_through(gateway, second) | shared_keys()
     config["routes"] = [{"providers": [{"name": "first", "weight": 1}, {"name": "second", "weight": 1}]}]
     services = [await make_service(config), await make_service(config)]
@@ -86,10 +86,10 @@ async def test_the_first_of_the_record_is_the_one_that_is_tried(
     assert len(counts) == 2
 
 
-async def test_fail_over_goes_on_in_the_same_order(
+async def test_failover_keeps_the_order(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """Both refuse once: the other one takes over, then it is the first one's turn again, with the same code."""
+    """Both providers reject once: the second is called, then the first again, with the same code."""
     gateways = {"first": gateway, "second": second}
     for one in gateways.values():
         one.script(refusal(-12))

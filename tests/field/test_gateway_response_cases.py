@@ -42,7 +42,7 @@ async def accepted(service: RunningService, both: GatewayPair) -> None:
     """Hold that one request makes one text, at the first gateway, which has taken it."""
     verification_id = (await service.request()).json()["verification_id"]
     await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
-    assert (both.names, both.texts) == (("first",), 1)
+    assert (both.providers_called, both.message_count) == (("first",), 1)
 
 
 @pytest.mark.parametrize("gateway", GATEWAY_TYPES)
@@ -86,7 +86,7 @@ async def test_a_latin_1_answer_is_read(make_service: ServiceFactory) -> None:
         service = await make_service(both.config(hold_seconds=0.2))
         verification_id = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
-        assert both.names == ("first",)
+        assert both.providers_called == ("first",)
 
 
 WHOLE: Final = b'{"status":0,"array":[[6281210100055,1620443]],"success":1,"fail":0}'
@@ -140,7 +140,7 @@ async def test_the_number_may_come_back_in_another_spelling(make_service: Servic
         service = await make_service(both.config(hold_seconds=0.2))
         verification_id = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
-        assert both.names == ("first",)
+        assert both.providers_called == ("first",)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ async def test_a_refusal_is_one_in_any_dress(
         service = await make_service(both.config(hold_seconds=0.2))
         verification_id = (await service.request()).json()["verification_id"]
         found = code_in((await wait_for_message(both.second)).text)
-        assert found == both.code(both.asked("first")[0])
+        assert found == both.code_of(both.sends("first")[0])
         await wait_for_deliveries(service, verification_id, {"first": first, "second": ("sent", None)})
 
 
@@ -258,7 +258,7 @@ async def test_lines_for_apps_arrive_unchanged(
         service = await make_service(merged(both.config(options=options), own))
         verification_id = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
-        text = both.kind.said(both.asked("first")[0].request)
+        text = both.kind.text_of(both.sends("first")[0].request)
         code = code_in(text)
         assert text == template.replace("{brand}", "Demo").replace("{code}", code)
 
