@@ -22,6 +22,7 @@ from otp_service.providers.config_parsing import (
     Path,
     decode_utf8,
     dotted_path,
+    invalid,
     quoted,
     shown,
 )
@@ -137,17 +138,15 @@ class _Reader:
                 return parsed
             raw = parsed
         if declaration.base is CommonProvider:
-            return self._provider(_table(raw), path)
+            return self._provider(_container(declaration, dict, raw), path)
         if declaration.is_struct:
-            return self._struct(declaration.base, _table(raw), path)
+            return self._struct(declaration.base, _container(declaration, dict, raw), path)
         arguments = get_args(declaration.base)
-        match get_origin(declaration.base):
-            case kind if kind is Mapping:
-                table = _sized(declaration, dict[str, Any], _table(raw))
-                return self._mapping(arguments[0], arguments[1], table, path)
-            case kind if kind is tuple:
-                items = _sized(declaration, list[Any], _list(raw))
-                return tuple(self.read(arguments[0], item, (*path, index)) for index, item in enumerate(items))
+        if get_origin(declaration.base) is Mapping:
+            return self._mapping(arguments[0], arguments[1], _container(declaration, dict, raw), path)
+        if get_origin(declaration.base) is tuple:
+            items = enumerate(_container(declaration, list, raw))
+            return tuple(self.read(arguments[0], item, (*path, index)) for index, item in items)
         return _scalar(declaration, raw)
 
     def _mapping(self, key: Any, value: Any, raw: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
@@ -209,29 +208,15 @@ def _findings(table: Table) -> Iterator[tuple[Path, str, str]]:
             continue
 
 
-def _table(raw: Any) -> Mapping[str, Any]:
-    if not isinstance(raw, Mapping):
-        raise InvalidValue(f"{_kind(raw)} is not a table")
-    return raw
-
-
-def _list(raw: Any) -> list[Any]:
-    if not isinstance(raw, list | tuple):
-        raise InvalidValue(f"{_kind(raw)} is not a list")
-    return list(raw)
-
-
-def _kind(raw: Any) -> str:
-    """Describe what is written instead of a container. Text is not shown: the container may be one of secrets."""
-    return "text" if isinstance(raw, str) else shown(raw)
-
-
-def _sized(declaration: Declaration, container: Any, raw: Any) -> Any:
-    """Validate the number of items; the items are read one by one."""
+def _container(declaration: Declaration, kind: type, raw: Any) -> Any:
+    """Validate the type and the number of items of a table (`dict`) or a list; the items are read one by one."""
+    if not isinstance(raw, Mapping if kind is dict else list | tuple):
+        found = "text" if isinstance(raw, str) else shown(raw)  # not the text itself: a table may be one of secrets
+        raise InvalidValue(f"{found} is not a {'table' if kind is dict else 'list'}")
     try:
-        msgspec.convert(raw, declaration.with_bounds(container), strict=True)
+        msgspec.convert(raw, declaration.with_bounds(kind), strict=True)
     except msgspec.ValidationError:
-        raise InvalidValue(f"{shown(raw)} is not allowed") from None
+        raise invalid(raw) from None
     return raw
 
 
