@@ -15,15 +15,15 @@ from otp_service.api.auth import ApiKeys, client_address, rate_limit_address
 from otp_service.api.headers import check_content_type, request_id
 from otp_service.api.request_bodies import decode_body
 from otp_service.api.schemas import NormalizePhone, RequestCodeBody, VerifyCodeBody
-from otp_service.crypto.codes import read_code
+from otp_service.crypto.codes import parse_code
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.receipts import ReceiptTokens
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import ReceiptForged, ReceiptRequest
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.secret import Secret
-from otp_service.domain.sms_segments import segments
-from otp_service.domain.templates import TemplateInvalid, best_locale, compile_template
+from otp_service.domain.sms_segments import count_segments
+from otp_service.domain.templates import TemplateInvalid, compile_template, match_locale
 from otp_service.observability import redact
 from otp_service.providers import lenient_json as loose
 from otp_service.providers.eims import wire as eims
@@ -133,11 +133,11 @@ PARSERS: dict[str, Parser] = {
     "X-Forwarded-For": lambda text: client_address("10.0.0.1", text, TRUSTED_ALL),
     "client_ip": rate_limit_address,
     "a number": lambda text: parse(text, "ID"),
-    "a code": read_code,
-    "a locale": lambda text: best_locale({}, text, "login"),
+    "a code": parse_code,
+    "a locale": lambda text: match_locale({}, text, "login"),
     "a log line": redact,
     "a template": compile_template,
-    "a template's length": segments,
+    "a template's length": count_segments,
     "a receipt's token": lambda text: TOKENS.message_id("jakarta", text),
     "a hook": lambda text: parse_webhook(call(text), Secret("key")),
     "a hook, JSON": lambda text: parse_webhook(call(f'{{"event": {quoted(text)}}}'), Secret("key")),

@@ -125,7 +125,7 @@ def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) ->
     mistakes: tuple[FieldError, ...] = ()
     if isinstance(error, ValidationException):
         mistakes = tuple(_parameter_error(extra) for extra in error.extra or [] if isinstance(extra, dict))
-    response = _on_refused(request, Refused(reason, mistakes=mistakes))
+    response = _on_refused(request, Refused(reason, field_errors=mistakes))
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     return response

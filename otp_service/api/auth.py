@@ -121,8 +121,8 @@ def rate_limit_address(address: str, pointer: str | None = None) -> str:
     """
     parsed = _parse_address(address)
     if parsed is None:
-        mistakes = (FieldError(pointer or "", "Send an IP address, such as 203.0.113.9 or 2001:db8::1."),)
-        raise Refused(Reason.REQUEST_MALFORMED, "Send an IP address.", mistakes=mistakes)
+        errors = (FieldError(pointer or "", "Send an IP address, such as 203.0.113.9 or 2001:db8::1."),)
+        raise Refused(Reason.REQUEST_MALFORMED, "Send an IP address.", field_errors=errors)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(parsed), _IPV6_PREFIX_BITS), strict=False))
     return str(parsed)

@@ -55,8 +55,8 @@ def single_header(scope: HTTPScope, headers: Headers, name: bytes) -> bytes:
         Refused: `request_malformed`, if the header was sent more than once.
     """
     if is_repeated(scope, headers, name):
-        mistakes = (header_error(name.decode(), "Send this header once."),)
-        raise Refused(Reason.REQUEST_MALFORMED, "Correct the headers: `errors` says what to send.", mistakes=mistakes)
+        errors = (header_error(name.decode(), "Send this header once."),)
+        raise Refused(Reason.REQUEST_MALFORMED, "Correct the headers: `errors` says what to send.", field_errors=errors)
     return headers.get(name, b"")
 
 

@@ -38,7 +38,7 @@ def verify_code_response(proof: VerificationProof) -> VerifiedCode:
         phone=proof.phone,
         verified_at=_rfc3339(proof.verified_ms),
         token=proof.token,
-        token_expires_at=_rfc3339(proof.token_ends * 1000),
+        token_expires_at=_rfc3339(proof.token_expires_at * 1000),
     )
 
 
@@ -48,7 +48,7 @@ def _common_members(view: VerificationView) -> dict[str, Any]:
         "status": view.status,
         "purpose": view.purpose,
         "channel": view.channel,
-        "phone": view.masked,
+        "phone": view.masked_phone,
         "country": view.country,
         "code_length": view.code_length,
         "expires_at": _rfc3339(view.expires_ms),

@@ -92,7 +92,7 @@ def problem_body(refused: Refused, request_id: str) -> bytes:
     if refused.limit is not None:
         body["limit"] = refused.limit
     if refused.reason is Reason.REQUEST_MALFORMED:
-        body["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in refused.mistakes]
+        body["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in refused.field_errors]
     return msgspec.json.encode(body)
 
 

@@ -121,7 +121,7 @@ def _malformed(pointer: str, detail: str) -> Refused:
     return Refused(
         Reason.REQUEST_MALFORMED,
         "Correct the body: `errors` says what to send.",
-        mistakes=(FieldError(pointer, detail),),
+        field_errors=(FieldError(pointer, detail),),
     )
 
 

@@ -25,7 +25,7 @@ from otp_service.api.schemas import (
 )
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
-from otp_service.domain.templates import best_locale
+from otp_service.domain.templates import match_locale
 from otp_service.domain.views import VerificationProof, VerificationView
 from otp_service.observability import METRICS
 from otp_service.service import Attempt, CodeRequest
@@ -102,7 +102,9 @@ class CodeRoutes(Controller):
         """Compare the code with the one that was sent. The right code succeeds once and gets a signed proof."""
         caller = request.principal
         client = None if "server" in caller.scopes else _caller_address(request)
-        attempt = Attempt.typed(caller.tenant, data.verification_id, data.code, key_id=caller.key_id, client=client)
+        attempt = Attempt.from_input(
+            caller.tenant, data.verification_id, data.code, key_id=caller.key_id, client_ip=client
+        )
         caller.require_scope("verify")
         key = idempotency_key and request.service.idempotency_claim(
             caller.tenant, "verify-code", idempotency_key, _canonical_body(data)
@@ -189,9 +191,9 @@ def _code_request(caller: Principal, data: RequestCodeBody, address: str | None)
         phone=data.phone,
         purpose=data.purpose,
         country=country,
-        locale=best_locale(caller.tenant.templates, data.locale, data.purpose) if data.locale else "",
+        locale=match_locale(caller.tenant.templates, data.locale, data.purpose) if data.locale else "",
         channel=data.channel,
-        client=client,
+        client_ip=client,
         decoy=data.decoy,
         key_id=caller.key_id,
     )
@@ -206,8 +208,10 @@ def _caller_address(request: ApiRequest) -> str | None:
 def check_country(country: str | None) -> str | None:
     """Return the country of a request, if numbers of that country can be parsed. Raises `Refused`."""
     if country is not None and country not in SUPPORTED_COUNTRIES:
-        mistakes = (FieldError("/country", EXPECTED_VALUES["country"]),)
-        raise Refused(Reason.REQUEST_MALFORMED, "Send the code of a country that has phone numbers.", mistakes=mistakes)
+        errors = (FieldError("/country", EXPECTED_VALUES["country"]),)
+        raise Refused(
+            Reason.REQUEST_MALFORMED, "Send the code of a country that has phone numbers.", field_errors=errors
+        )
     return country
 
 
@@ -233,7 +237,7 @@ async def _recorded(action: str, request: ApiRequest, call: Awaitable[Result], *
     try:
         result = await call
         outcome = "ok"
-        log_fields.update(verification_id=result.verification_id, phone=result.masked)
+        log_fields.update(verification_id=result.verification_id, phone=result.masked_phone)
         return result
     except Refused as refused:
         outcome = refused.reason.value

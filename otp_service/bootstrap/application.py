@@ -21,7 +21,7 @@ from otp_service.bootstrap.settings_mapping import (
     build_routes,
     build_tenant,
 )
-from otp_service.crypto.hashing import Cost, HashPool
+from otp_service.crypto.hashing import HashCost, HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.verification_cipher import VerificationCipher
@@ -148,9 +148,9 @@ def _build_dependencies(
     topology, keyring, provider_set = shared.topology, shared.keyring, shared.provider_set
     return Dependencies(
         verifications=RedisVerifications(
-            topology, provider_set.policies, provider_set.capped_tenants, key_ids=keyring.ids
+            topology, provider_set.policies, provider_set.capped_tenants, key_ids=keyring.key_ids
         ),
-        attempts=RedisAttempts(topology, keyring.ids),
+        attempts=RedisAttempts(topology, keyring.key_ids),
         lockouts=RedisLockouts(topology),
         idempotency=RedisIdempotency(topology),
         keyring=keyring,
@@ -172,9 +172,9 @@ def _build_hash_pool(settings: Settings) -> HashPool:
     """Build the hash pool of one worker; by default the workers share the CPU cores evenly."""
     hashing = settings.hashing
     return HashPool(
-        Cost(hashing.time_cost, hashing.memory_kib, hashing.parallelism),
+        HashCost(hashing.time_cost, hashing.memory_kib, hashing.parallelism),
         threads=hashing.threads or max(1, (os.cpu_count() or 1) // settings.server.workers),
-        places=hashing.max_waiting,
+        slots_per_caller=hashing.max_waiting,
     )
 
 
@@ -187,7 +187,7 @@ def _build_delivery(settings: Settings, shared: _Shared) -> tuple[OutboxWorker, 
         settings.delivery.max_texts,
         frozenset(name for name, provider in providers.items() if provider.idempotent_send),
     )
-    outbox = RedisOutbox(shared.topology, rules.max_texts, keyring.ids)
+    outbox = RedisOutbox(shared.topology, rules.max_texts, keyring.key_ids)
     tokens = ReceiptTokens(keyring, settings.server.public_url)
     routes = build_routes(settings, providers)
     dispatcher = Dispatcher(

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from otp_service.api.auth import ApiKey
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.routing import Route, Routes, WeightedProvider
-from otp_service.domain.limits import Limits, Lockout
+from otp_service.domain.limits import Limits, Lockout, SendPolicy
 from otp_service.domain.provider_policy import Caps, ProviderPolicy, millionths
-from otp_service.domain.results import SendPolicy
 from otp_service.domain.tenant import Tenant
 from otp_service.providers import config_fields
 from otp_service.providers.base import Provider
@@ -101,7 +100,7 @@ def build_tenant(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenan
         country=tenant.country or "",
         countries=frozenset(tenant.countries),
         purposes=frozenset(tenant.purposes),
-        sends=SendPolicy(
+        send_policy=SendPolicy(
             cooldown_seconds=policy.resend_cooldown_seconds,
             max_sends=policy.max_sends,
             ttl_seconds=policy.ttl_seconds,

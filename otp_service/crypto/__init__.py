@@ -1,1 +1,1 @@
-"""Codes, hashes, sealing and proof tokens: the only room, beside a provider whose wire needs it, that has keys."""
+"""Codes, hashes, encryption and proof tokens. All keys are here, except those that the protocol of a provider needs."""

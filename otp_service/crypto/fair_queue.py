@@ -1,9 +1,9 @@
-"""Who gets a place in the hash pool, and whose hash is next: no caller can take all of either from the others.
+"""Fair sharing of the hash pool: which callers get a slot, and whose hash is computed next.
 
-A caller is a tenant's API key. Places are shared by dynamic thresholds (Choudhury and Hahne, 1998): a caller may take
-one as long as it holds fewer than are free for it. So one who floods ends at a fixed share, however fast it is, and a
-newcomer always finds room; nobody has to know how many callers there are. Hashes that wait are served in turn: tenant
-by tenant, within a tenant key by key, for one key in the order in which they came.
+A caller is one API key of a tenant. Slots are shared by dynamic thresholds (Choudhury and Hahne, 1998): a caller may
+acquire one while it holds fewer than are still free for it. A flooding caller therefore ends at a fixed share, whatever
+its rate, and a new caller always finds free slots; the number of callers need not be known. Waiting hashes are served
+round-robin: by tenant, then by API key of the tenant, then first in, first out.
 """
 
 from __future__ import annotations
@@ -12,64 +12,64 @@ import asyncio
 from collections import Counter, deque
 from typing import Final
 
-__all__ = ["ANYBODY", "Caller", "FairQueue", "FairShares"]
+__all__ = ["DEFAULT_CALLER", "Caller", "FairQueue", "FairSlots"]
 
 Caller = tuple[str, str]
 """A tenant's name and the id of its API key."""
 
-ANYBODY: Final[Caller] = ("", "")
+DEFAULT_CALLER: Final[Caller] = ("", "")
 
-_TENANT_SHARE: Final = 2
-_ALL_SHARE: Final = 4
+_TENANT_FACTOR: Final = 2
+_TOTAL_FACTOR: Final = 4
 
 
-class FairShares:
-    """Places for requests: a caller alone may hold `most`, a tenant twice as many, and all together four times.
+class FairSlots:
+    """Counts the slots that callers hold.
 
-    With n callers that take whatever they can get, each of n keys of a tenant ends at 2 * most / (n + 1), and each of n
-    tenants at 4 * most / (n + 1).
+    A single caller may hold `per_caller` slots, a tenant twice as many, and all tenants together four times as many.
+    If n API keys of one tenant acquire as many as they can, each gets 2 * per_caller / (n + 1); each of n tenants gets
+    4 * per_caller / (n + 1).
     """
 
-    def __init__(self, most: int) -> None:
-        """Begin with every place free."""
-        self._most = most
-        self._keys: Counter[Caller] = Counter()
-        self._tenants: Counter[str] = Counter()
-        self.taken = 0
+    def __init__(self, per_caller: int) -> None:
+        self._per_caller = per_caller
+        self._by_caller: Counter[Caller] = Counter()
+        self._by_tenant: Counter[str] = Counter()
+        self.in_use = 0
 
-    def take(self, caller: Caller) -> bool:
-        """Take a place, if the caller may have one more."""
-        tenant = self._tenants[caller[0]]
-        free, free_to_tenant = _ALL_SHARE * self._most - self.taken, _TENANT_SHARE * self._most - tenant
-        if tenant >= free or self._keys[caller] >= free_to_tenant:
+    def acquire(self, caller: Caller) -> bool:
+        """Acquire a slot; False if the caller may not have another one now."""
+        held_by_tenant = self._by_tenant[caller[0]]
+        free = _TOTAL_FACTOR * self._per_caller - self.in_use
+        free_to_tenant = _TENANT_FACTOR * self._per_caller - held_by_tenant
+        if held_by_tenant >= free or self._by_caller[caller] >= free_to_tenant:
             return False
         self._count(caller, 1)
         return True
 
-    def give_back(self, caller: Caller) -> None:
-        """Give back a place that `take` gave."""
+    def release(self, caller: Caller) -> None:
+        """Release a slot that `acquire` has granted."""
         self._count(caller, -1)
 
-    def _count(self, caller: Caller, by: int) -> None:
-        self.taken += by
-        self._keys[caller] += by
-        self._tenants[caller[0]] += by
-        if not self._keys[caller]:
-            del self._keys[caller]
-        if not self._tenants[caller[0]]:
-            del self._tenants[caller[0]]
+    def _count(self, caller: Caller, change: int) -> None:
+        self.in_use += change
+        self._by_caller[caller] += change
+        self._by_tenant[caller[0]] += change
+        if not self._by_caller[caller]:
+            del self._by_caller[caller]
+        if not self._by_tenant[caller[0]]:
+            del self._by_tenant[caller[0]]
 
 
 class FairQueue:
-    """At most `active` at work at a time; whoever waits is served in turn with the other tenants and keys."""
+    """Lets at most `active` callers work at a time; the others wait in round-robin order."""
 
     def __init__(self, active: int) -> None:
-        """Begin with nobody at work."""
         self._free = active
         self._waiting: dict[str, dict[Caller, deque[asyncio.Future[None]]]] = {}
 
     async def acquire(self, caller: Caller) -> None:
-        """Wait for the caller's turn; `release` ends it. Who is cancelled while it waits has no turn."""
+        """Wait for the caller's turn. `release` ends it; a cancelled wait has no turn to release."""
         if self._free:
             self._free -= 1
             return
@@ -83,7 +83,7 @@ class FairQueue:
             raise
 
     def release(self) -> None:
-        """End a turn: the next one begins."""
+        """End a turn, and begin the next one."""
         while self._waiting:
             turn = self._next()
             if not turn.done():
@@ -92,7 +92,7 @@ class FairQueue:
         self._free += 1
 
     def _next(self) -> asyncio.Future[None]:
-        """Take out whose turn it is; its key and its tenant go behind the others."""
+        """Remove and return the next turn; its API key and its tenant move to the end of the order."""
         tenant, keys = next(iter(self._waiting.items()))
         caller, turns = next(iter(keys.items()))
         turn = turns.popleft()

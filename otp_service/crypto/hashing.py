@@ -1,11 +1,11 @@
-"""Argon2id in a bounded pool of threads.
+"""Argon2id hashing in a bounded pool of threads.
 
-A hash costs tens of milliseconds and megabytes on purpose, so the pool is a budget: who finds no place is told
-`overloaded` before anything was taken from it. A place is held from before the first call to the store until the
-answer, so a guess is never paid for and then dropped. Places and turns are shared fairly among callers (`fairness.py`).
-The threads run at a lower priority than the event loop.
+A hash takes tens of milliseconds and megabytes on purpose, so hashing capacity is limited. A request acquires a slot
+before its first call to the store and holds it until its response: an overload is reported before anything else is
+acquired, and a reserved attempt is always compared. Slots and turns are shared fairly among callers (`fair_queue`). The
+threads run at a lower priority than the event loop.
 
-argon2-cffi keeps the parameters in the PHC string, so a hash made under other parameters still verifies.
+The PHC string of a hash contains its parameters, so a hash that was made with other parameters still verifies.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from argon2 import Type
 from argon2.exceptions import VerificationError, VerifyMismatchError
 from argon2.low_level import hash_secret, verify_secret
 
-from otp_service.crypto.fair_queue import ANYBODY, Caller, FairQueue, FairShares
+from otp_service.crypto.fair_queue import DEFAULT_CALLER, Caller, FairQueue, FairSlots
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import METRICS
 
-__all__ = ["Cost", "HashPool"]
+__all__ = ["HashCost", "HashPool"]
 
 T = TypeVar("T")
 
 SALT_BYTES = 16
 HASH_BYTES = 32
-NICE = 10
+NICENESS = 10
 OVERLOADED_RETRY_MS = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What one hash costs: passes, memory, lanes."""
+class HashCost:
+    """The parameters of Argon2id: passes, memory in KiB, lanes."""
 
     time_cost: int
     memory_kib: int
@@ -49,47 +49,53 @@ class Cost:
 
 
 class HashPool:
-    """Hashes and compares, never more at once than it has threads, never more waiting than there are places."""
+    """Hashes and compares in threads, with a bounded number of requests waiting."""
 
-    def __init__(self, cost: Cost, *, threads: int = 0, places: int = 256) -> None:
-        """Use `threads` (0: one per CPU) and let at most `places` requests of one caller in at a time."""
+    def __init__(self, cost: HashCost, *, threads: int = 0, slots_per_caller: int = 256) -> None:
+        """Start without threads; they are created when they are needed.
+
+        Args:
+            cost: The parameters of new hashes.
+            threads: How many hashes are computed at a time; 0: one per CPU.
+            slots_per_caller: How many requests of one caller are admitted at a time (see `FairSlots`).
+        """
         threads = threads or os.cpu_count() or 1
         self._cost = cost
-        self._shares = FairShares(places)
+        self._slots = FairSlots(slots_per_caller)
         self._queue = FairQueue(threads)
-        self._threads = ThreadPoolExecutor(threads, "hash", initializer=_step_back)
+        self._threads = ThreadPoolExecutor(threads, "hash", initializer=_lower_priority)
 
     def close(self) -> None:
-        """Let the threads go; what runs is finished."""
+        """Wait for running hashes, and stop the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    @property
-    def taken(self) -> int:
-        """Count the places that are held."""
-        return self._shares.taken
-
     @contextmanager
-    def place(self, caller: Caller = ANYBODY) -> Iterator[None]:
-        """Hold a place for `caller`; raises `Refused` (`overloaded`) when it may have no more."""
-        if not self._shares.take(caller):
-            raise Refused(Reason.OVERLOADED, "Too many codes are being checked.", retry_after_ms=OVERLOADED_RETRY_MS)
-        METRICS.hash_slots.set(self.taken)
+    def slot(self, caller: Caller = DEFAULT_CALLER) -> Iterator[None]:
+        """Hold a slot for `caller` until the block ends; raises `Refused` (`overloaded`) if it may have no more."""
+        if not self._slots.acquire(caller):
+            detail = "Too many codes are being hashed. Send the request again after `retry_after` seconds."
+            raise Refused(Reason.OVERLOADED, detail, retry_after_ms=OVERLOADED_RETRY_MS)
+        METRICS.hash_slots.set(self._slots.in_use)
         try:
             yield
         finally:
-            self._shares.give_back(caller)
-            METRICS.hash_slots.set(self.taken)
+            self._slots.release(caller)
+            METRICS.hash_slots.set(self._slots.in_use)
 
-    async def hash(self, secret: bytes, caller: Caller = ANYBODY) -> str:
-        """Hash `secret` with a fresh salt when it is the caller's turn; the PHC string."""
+    async def hash(self, secret: bytes, caller: Caller = DEFAULT_CALLER) -> str:
+        """Hash `secret` with a new salt, in the turn of `caller`.
+
+        Returns:
+            A PHC string (`$argon2id$...`).
+        """
         return await self._in_turn(caller, partial(self._hash, secret))
 
-    async def matches(self, phc: str, secret: bytes, caller: Caller = ANYBODY) -> bool:
-        """Compare in constant time, when it is the caller's turn; False as well for a string that is no hash."""
+    async def matches(self, phc: str, secret: bytes, caller: Caller = DEFAULT_CALLER) -> bool:
+        """Compare `secret` with a PHC string in constant time, in the turn of `caller`; False for an invalid string."""
         return await self._in_turn(caller, partial(self._matches, phc, secret))
 
     async def _in_turn(self, caller: Caller, work: Callable[[], T]) -> T:
-        """Run `work` in a thread; its turn ends with the work, also when nobody waits for it any more."""
+        """Run `work` in a thread. The turn ends with the work, even if the waiting task is cancelled before."""
         await self._queue.acquire(caller)
         running = asyncio.get_running_loop().run_in_executor(self._threads, work)
         running.add_done_callback(lambda _: self._queue.release())
@@ -116,8 +122,8 @@ class HashPool:
                 return False
 
 
-def _step_back() -> None:
-    """Give the event loop's thread the right of way, where the system has priorities by thread (Linux)."""
+def _lower_priority() -> None:
+    """Run this thread at a lower priority than the event loop, where threads have one of their own (Linux)."""
     if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,11 +1,12 @@
-"""The keys of `[keys]`, and what derives from each of them by HKDF-SHA256 (RFC 5869).
+"""The keys of `[keys]`, and what is derived from each of them by HKDF-SHA256 (RFC 5869).
 
-From the key `index`, which never follows a rotation: the keyed hash that names a recipient, its partition, the
-subjects of limits and the `sub` of tokens. From the key `current`: the pepper of code hashes and the sealing keys.
-Key ids stand beside what was made under them, so a code in flight and a kept answer outlive a rotation.
+The key `index` does not follow a rotation. From it come the keyed hash and the partition of a recipient, the keyed
+hashes that rate limits count, and the `sub` of proof tokens. From the key `current` come the pepper of code hashes and
+the keys that seal. The id of the key is stored beside what was made under it, so that codes and stored answers survive
+a rotation.
 
-Sealing is AES-256-GCM. Every sealed thing has a key of its own (HKDF, info = its kind and id), so random nonces
-never meet under one key; kind and id are authenticated too, so nothing sealed can be moved to another place.
+Sealing is AES-256-GCM. Every sealed item has a key of its own (HKDF, info = its kind and id), so two random nonces are
+never used under one key. The kind and the id are authenticated too, so a sealed item cannot be moved to another record.
 """
 
 from __future__ import annotations
@@ -21,26 +22,34 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from otp_service.domain.ports import SealBroken
-
-__all__ = ["Keyring", "length_prefixed"]
+__all__ = ["DecryptionError", "Keyring", "length_prefixed"]
 
 NONCE_BYTES = 12
-SUBJECT_BYTES = 16
-"""128 bits of a keyed hash name a recipient: no two meet, and nobody without the key can try numbers."""
+KEYED_HASH_BYTES = 16
+"""128 bits: recipients do not collide, and without the key nobody can search for the number of a hash."""
+
+
+class DecryptionError(Exception):
+    """A sealed item cannot be opened: it was changed or moved, or its key is not configured."""
 
 
 def length_prefixed(*parts: str) -> bytes:
-    """Join parts so that no two different lists give the same bytes."""
+    """Join parts so that different lists of parts never give the same bytes."""
     encoded = [part.encode() for part in parts]
     return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
 
 
 class Keyring:
-    """Every listed key, and the two roles."""
+    """All configured keys, and the two roles `current` and `index`."""
 
     def __init__(self, keys: Mapping[str, bytes], *, current: str, index: str) -> None:
-        """Take 32-byte `keys` by id; `current` makes new things, `index` names old and new ones alike."""
+        """Derive the keys.
+
+        Args:
+            keys: 32-byte keys by id.
+            current: The id of the key for new hashes and sealed items.
+            index: The id of the key for keyed hashes.
+        """
         self.current = current
         self._masters = {
             key_id: HKDF(SHA256(), 32, salt=None, info=b"otp-service master").derive(key)
@@ -50,66 +59,76 @@ class Keyring:
         self._index = _derive(self._masters[index], b"index")
 
     def __repr__(self) -> str:
-        """Name the keys, not what they are."""
+        """Show the ids of the keys only."""
         return f"Keyring({', '.join(self._masters)})"
 
     @property
-    def ids(self) -> tuple[str, ...]:
-        """The ids of all listed keys."""
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of all configured keys."""
         return tuple(self._masters)
 
     def keyed_hash(self, kind: str, *parts: str) -> str:
-        """Name something private by a keyed hash: 22 characters of base64url."""
-        return _text(self._index_mac(kind, *parts)[:SUBJECT_BYTES])
+        """Return a pseudonym for a private value such as a phone number: 22 characters of base64url."""
+        return _base64url(self._index_mac(kind, *parts)[:KEYED_HASH_BYTES])
 
-    def partition_for(self, kind: str, text: str, over: int) -> int:
-        """Spread `text` evenly over `over` places, the same for ever."""
-        return int.from_bytes(self._index_mac(kind, text)[:8], "big") % over
+    def partition_for(self, kind: str, text: str, partitions: int) -> int:
+        """Return the partition of `text`, from 0 to `partitions` - 1: uniform, and always the same."""
+        return int.from_bytes(self._index_mac(kind, text)[:8], "big") % partitions
 
     def _index_mac(self, kind: str, *parts: str) -> bytes:
         return hmac.digest(self._index, length_prefixed(kind, *parts), hashlib.sha256)
 
     def pepper_code(self, key_id: str, *context: str) -> bytes | None:
-        """Turn a code with its context into what Argon2id hashes; None when the key is not listed any more."""
+        """Return what Argon2id hashes for a code and its context; None if the key is not configured."""
         pepper = self._peppers.get(key_id)
         return None if pepper is None else hmac.digest(pepper, length_prefixed(*context), hashlib.sha256)
 
-    def seal(self, kind: str, thing_id: str, plain: bytes, key_id: str | None = None) -> bytes:
-        """Seal `plain` under a key of its own: nonce and ciphertext. The key id is kept by the caller."""
+    def seal(self, kind: str, item_id: str, plain: bytes, key_id: str | None = None) -> bytes:
+        """Encrypt an item.
+
+        Args:
+            kind: What the item is, such as `phone`. It is authenticated, not stored.
+            item_id: The id of the record that the item belongs to. It is authenticated, not stored.
+            plain: The item.
+            key_id: None: the current key. The caller stores which key it was.
+
+        Returns:
+            The nonce and the ciphertext.
+        """
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._cipher(key_id or self.current, kind, thing_id).encrypt(
-            nonce, plain, length_prefixed(kind, thing_id)
+        return nonce + self._cipher(key_id or self.current, kind, item_id).encrypt(
+            nonce, plain, length_prefixed(kind, item_id)
         )
 
-    def open(self, kind: str, thing_id: str, sealed: bytes, key_id: str) -> bytes:
-        """Open what `seal` made; raises `SealBroken`."""
+    def open(self, kind: str, item_id: str, sealed: bytes, key_id: str) -> bytes:
+        """Decrypt an item that `seal` has encrypted with the same arguments; raises `DecryptionError`."""
         if key_id not in self._masters:
-            raise SealBroken(f"key {key_id} is not listed")
+            raise DecryptionError(f"key {key_id} is not configured")
         nonce, body = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
         try:
-            return self._cipher(key_id, kind, thing_id).decrypt(nonce, body, length_prefixed(kind, thing_id))
-        except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
-            raise SealBroken(f"a sealed {kind} does not open") from None
+            return self._cipher(key_id, kind, item_id).decrypt(nonce, body, length_prefixed(kind, item_id))
+        except (InvalidTag, ValueError):  # ValueError: too short to contain a nonce
+            raise DecryptionError(f"a sealed {kind} cannot be decrypted") from None
 
-    def seal_text(self, kind: str, thing_id: str, plain: str) -> str:
-        """Seal into base64url, for a record of text."""
-        return _text(self.seal(kind, thing_id, plain.encode()))
+    def seal_text(self, kind: str, item_id: str, plain: str) -> str:
+        """Encrypt a text under the current key, as base64url."""
+        return _base64url(self.seal(kind, item_id, plain.encode()))
 
-    def open_text(self, kind: str, thing_id: str, sealed: str, key_id: str) -> str:
-        """Open what `seal_text` made; raises `SealBroken`."""
+    def open_text(self, kind: str, item_id: str, sealed: str, key_id: str) -> str:
+        """Decrypt what `seal_text` has encrypted; raises `DecryptionError`."""
         try:
             raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
         except ValueError:
-            raise SealBroken(f"a sealed {kind} is not base64url") from None
-        return self.open(kind, thing_id, raw, key_id).decode()
+            raise DecryptionError(f"a sealed {kind} is not base64url") from None
+        return self.open(kind, item_id, raw, key_id).decode()
 
-    def _cipher(self, key_id: str, kind: str, thing_id: str) -> AESGCM:
-        return AESGCM(_derive(self._masters[key_id], length_prefixed("seal", kind, thing_id)))
+    def _cipher(self, key_id: str, kind: str, item_id: str) -> AESGCM:
+        return AESGCM(_derive(self._masters[key_id], length_prefixed("seal", kind, item_id)))
 
 
 def _derive(master: bytes, info: bytes) -> bytes:
     return HKDFExpand(SHA256(), 32, info).derive(master)
 
 
-def _text(raw: bytes) -> str:
+def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,7 +1,7 @@
-"""Proof tokens: a JWT that says who proved which number, checked offline against the JWKS.
+"""Proof tokens: a JWT that states which number was verified, for backends that check it offline against the JWKS.
 
-EdDSA over Ed25519 through PyJWT. `typ` tells the token apart from every other JWT (RFC 8725, 3.11); `aud` is the
-tenant, so one tenant's proof is worth nothing to another.
+EdDSA over Ed25519, signed with PyJWT. The `typ` distinguishes the token from every other JWT (RFC 8725, 3.11). The
+`aud` is the tenant, so a proof of one tenant is not valid for another.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import OKPAlgorithm
 
-__all__ = ["Proof", "TokenSigner"]
+__all__ = ["ProofClaims", "TokenSigner"]
 
 TYPE: Final = "otp-verification+jwt"
 ALGORITHM: Final = "EdDSA"
-LIFE_SECONDS: Final = 300
-"""At most 5 minutes (design.md section 3)."""
+TTL_SECONDS: Final = 300
+"""5 minutes is the maximum (design.md section 3)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
-    """What a token says; `subject` is the keyed hash of the number, `verified_at` in Unix seconds."""
+class ProofClaims:
+    """What a token states. `subject` is the keyed hash of the number, `verified_at` is in Unix seconds."""
 
     tenant: str
     verification_id: str
@@ -36,37 +36,46 @@ class Proof:
 
 
 class TokenSigner:
-    """Signs with the current key, and publishes every listed one."""
+    """Signs with the current key, and publishes the public keys of all."""
 
     def __init__(self, keys: Mapping[str, str], *, current: str, issuer: str) -> None:
-        """Take Ed25519 private `keys` in PEM by id; raises ValueError for any other kind."""
+        """Load the keys.
+
+        Args:
+            keys: Ed25519 private keys in PEM by id.
+            current: The id of the key that signs.
+            issuer: The `iss` of the tokens.
+
+        Raises:
+            ValueError: A key is not an Ed25519 private key.
+        """
         self._keys = {key_id: _ed25519(pem) for key_id, pem in keys.items()}
         self._current = current
         self._issuer = issuer
 
     def __repr__(self) -> str:
-        """Name the keys, not what they are."""
+        """Show the ids of the keys only."""
         return f"TokenSigner({', '.join(self._keys)})"
 
-    def sign(self, proof: Proof) -> tuple[str, int]:
-        """Make the token; also the Unix second at which it ends."""
-        ends = proof.verified_at + LIFE_SECONDS
+    def sign(self, proof: ProofClaims) -> tuple[str, int]:
+        """Return the signed token, and when it expires (Unix seconds)."""
+        expires_at = proof.verified_at + TTL_SECONDS
         claims = {
             "iss": self._issuer,
             "aud": proof.tenant,
             "sub": proof.subject,
             "jti": proof.verification_id,
             "iat": proof.verified_at,
-            "exp": ends,
+            "exp": expires_at,
             "phone": proof.phone,
             "purpose": proof.purpose,
         }
         headers = {"typ": TYPE, "kid": self._current}
-        return jwt.encode(claims, self._keys[self._current], algorithm=ALGORITHM, headers=headers), ends
+        return jwt.encode(claims, self._keys[self._current], algorithm=ALGORITHM, headers=headers), expires_at
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """The public halves (RFC 7517), those of retired keys too while they are listed."""
-        return {"keys": [_public(key_id, key) for key_id, key in self._keys.items()]}
+        """Return the public keys as a JWK Set (RFC 7517), including retired keys that are still configured."""
+        return {"keys": [_public_jwk(key_id, key) for key_id, key in self._keys.items()]}
 
 
 def _ed25519(pem: str) -> Ed25519PrivateKey:
@@ -76,6 +85,6 @@ def _ed25519(pem: str) -> Ed25519PrivateKey:
     return key
 
 
-def _public(key_id: str, key: Ed25519PrivateKey) -> dict[str, Any]:
+def _public_jwk(key_id: str, key: Ed25519PrivateKey) -> dict[str, Any]:
     public: dict[str, Any] = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
     return {**public, "kid": key_id, "use": "sig", "alg": ALGORITHM}

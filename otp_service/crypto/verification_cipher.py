@@ -1,32 +1,31 @@
-"""What is secret about a verification: its code and its number, bound to what they belong to.
+"""The secrets of a verification: its code and its phone number.
 
-A code's hash is Argon2id over HMAC-SHA256(pepper, tenant, id, recipient, purpose, code), each part with its length,
-so it fits no other verification, number, purpose or tenant, and a dump without the pepper cannot be tried out.
+The hash of a code is Argon2id over HMAC-SHA256(pepper, tenant, id, recipient, purpose, code), each part with its
+length. It therefore matches no other verification, number, purpose or tenant, and codes cannot be tried against a dump
+of the store without the pepper.
 """
 
 from __future__ import annotations
 
-from otp_service.crypto.fair_queue import ANYBODY, Caller
+from otp_service.crypto.fair_queue import DEFAULT_CALLER, Caller
 from otp_service.crypto.hashing import HashPool
-from otp_service.crypto.keyring import Keyring
+from otp_service.crypto.keyring import DecryptionError, Keyring
 from otp_service.domain.phone import parse
-from otp_service.domain.ports import SealBroken
 from otp_service.domain.verification import VerificationRecord, VerificationSnapshot
 
 __all__ = ["VerificationCipher"]
 
 
 class VerificationCipher:
-    """Seals, hashes and compares for the use cases and the delivery."""
+    """Seals, hashes and compares, for the use cases and for delivery."""
 
     def __init__(self, keyring: Keyring, pool: HashPool) -> None:
-        """Use the keys of `keyring` and the threads of `pool`."""
         self._keyring = keyring
         self._pool = pool
 
     @property
     def key_id(self) -> str:
-        """The key that new things are made under."""
+        """The id of the key that new records are made under."""
         return self._keyring.current
 
     async def hash_code(
@@ -37,43 +36,48 @@ class VerificationCipher:
         purpose: str,
         code: str,
         *,
-        caller: Caller = ANYBODY,
+        caller: Caller = DEFAULT_CALLER,
     ) -> str:
-        """Hash a new code under the current key, in the turn of `caller`; the PHC string."""
+        """Hash a new code under the current key, in the turn of `caller`.
+
+        Returns:
+            A PHC string.
+        """
         peppered = self._keyring.pepper_code(self.key_id, tenant, verification_id, recipient, purpose, code)
-        if peppered is None:  # the current key is always listed
+        if peppered is None:  # cannot happen: the current key is always configured
             raise KeyError(self.key_id)
         return await self._pool.hash(peppered, caller)
 
-    async def is_code(self, snapshot: VerificationSnapshot, code: str, *, caller: Caller = ANYBODY) -> bool:
-        """Compare a guess, in the turn of `caller`.
+    async def code_matches(self, snapshot: VerificationSnapshot, code: str, *, caller: Caller = DEFAULT_CALLER) -> bool:
+        """Compare a submitted code with the hash of the record, in the turn of `caller`.
 
-        Raises `SealBroken` when the key of the hash is not listed: no guess can be told right.
+        Raises:
+            DecryptionError: The key of the record is not configured, so no code can match.
         """
         record = snapshot.record
         peppered = self._keyring.pepper_code(
             record.key_id, record.tenant, snapshot.id, record.recipient, record.purpose, code
         )
         if peppered is None:
-            raise SealBroken(f"key {record.key_id} is not listed")
-        return await self._pool.matches(record.phc, peppered, caller)
+            raise DecryptionError(f"key {record.key_id} is not configured")
+        return await self._pool.matches(record.code_hash, peppered, caller)
 
     def seal_phone(self, verification_id: str, e164: str) -> str:
-        """Seal the number for the record."""
+        """Encrypt the number for the record."""
         return self._keyring.seal_text("phone", verification_id, e164)
 
     def open_phone(self, verification_id: str, record: VerificationRecord) -> str:
-        """Read the number; raises `SealBroken`."""
+        """Decrypt the number, in E.164; raises `DecryptionError`."""
         return self._keyring.open_text("phone", verification_id, record.phone, record.key_id)
 
     def masked_phone(self, snapshot: VerificationSnapshot) -> str:
-        """Read as much of the number as may be shown before it is proved."""
+        """Decrypt the number, and return the masked form that may be shown; raises `DecryptionError`."""
         return parse(self.open_phone(snapshot.id, snapshot.record), snapshot.record.country).masked
 
     def seal_code(self, verification_id: str, code: str) -> bytes:
-        """Seal the code for the outbox."""
+        """Encrypt the code for the outbox."""
         return self._keyring.seal("message", verification_id, code.encode())
 
     def open_code(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> str:
-        """Read the code; raises `SealBroken`."""
+        """Decrypt the code; raises `DecryptionError`."""
         return self._keyring.open("message", verification_id, sealed, record.key_id).decode()

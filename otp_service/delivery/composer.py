@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from otp_service.crypto.verification_cipher import VerificationCipher
 from otp_service.domain.message import OutboundMessage
 from otp_service.domain.phone import parse
-from otp_service.domain.ports import Sealed
 from otp_service.domain.results import ClaimedMessage
-from otp_service.domain.templates import choose, whole_minutes
+from otp_service.domain.templates import choose_template, validity_minutes
 from otp_service.domain.tenant import Tenant
 
 __all__ = ["Composer"]
@@ -25,18 +25,21 @@ class Composer:
     """Opens the sealed number and code right before a call, and renders the text."""
 
     def __init__(
-        self, tenants: Mapping[str, Tenant], sealed: Sealed, receipt_url: Callable[[str, str], str] = _no_receipt_url
+        self,
+        tenants: Mapping[str, Tenant],
+        cipher: VerificationCipher,
+        receipt_url: Callable[[str, str], str] = _no_receipt_url,
     ) -> None:
         """Compose for `tenants`.
 
         Args:
             tenants: The configured tenants by name.
-            sealed: Opens what a record holds sealed.
+            cipher: Decrypts the number and the code.
             receipt_url: Returns the URL for a provider's receipts of a message, from the provider's name and our
                 message id; "" for none.
         """
         self._tenants = tenants
-        self._sealed = sealed
+        self._cipher = cipher
         self._receipt_url = receipt_url
 
     def has_tenant(self, message: ClaimedMessage) -> bool:
@@ -47,14 +50,14 @@ class Composer:
         """Compose the message for `provider`. The tenant must be configured (`has_tenant`).
 
         Raises:
-            SealBroken: The number or the code cannot be opened.
+            DecryptionError: The number or the code cannot be opened.
         """
         record = message.record
         tenant = self._tenants[record.tenant]
         number = parse(self.open_number(message), record.country)
-        code = self._sealed.open_code(message.id, message.sealed_code, record)
-        template = choose(tenant.templates, record.locale or None, record.country, record.purpose)
-        minutes = whole_minutes((record.expires_ms - record.created_ms) // _MS)
+        code = self._cipher.open_code(message.id, message.sealed_code, record)
+        template = choose_template(tenant.templates, record.locale or None, record.country, record.purpose)
+        minutes = validity_minutes((record.expires_ms - record.created_ms) // _MS)
         return OutboundMessage(
             message_id=message.id,
             to=number.e164,
@@ -69,5 +72,5 @@ class Composer:
         )
 
     def open_number(self, message: ClaimedMessage) -> str:
-        """Return the recipient's number in E.164; raises `SealBroken` if it cannot be opened."""
-        return self._sealed.open_phone(message.id, message.record)
+        """Return the recipient's number in E.164; raises `DecryptionError` if it cannot be opened."""
+        return self._cipher.open_phone(message.id, message.record)

@@ -101,7 +101,7 @@ class DeliveryState:
             error=error,
             provider_message_id=before.provider_message_id or update.provider_message_id,
             call=update.call,
-            again_ms=now + update.again_in_ms if update.again_in_ms else 0,
+            retry_at_ms=now + update.retry_after_ms if update.retry_after_ms else 0,
             ambiguous_since_ms=ambiguous_since_ms,
             repeats=repeats,
         )

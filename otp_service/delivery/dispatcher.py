@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from otp_service.crypto.keyring import DecryptionError
 from otp_service.delivery.composer import Composer
 from otp_service.delivery.delivery_state import DeliveryState
 from otp_service.delivery.outbox_writer import RECORD_MARGIN_MS, OutboxWriter, lease_ms
@@ -33,10 +34,10 @@ from otp_service.delivery.routing import Routes
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.domain.ports import Outbox, SealBroken
+from otp_service.domain.ports import Outbox
 from otp_service.domain.provider_policy import DeferReason, Deferred, Permit, ProviderLimiter
 from otp_service.domain.results import ClaimedMessage, DeliveryUpdate, ReceiptEffect
-from otp_service.domain.sms_segments import segments
+from otp_service.domain.sms_segments import count_segments
 from otp_service.domain.verification import Delivery
 from otp_service.observability import LOG, METRICS
 from otp_service.providers.base import PollingProvider, Provider
@@ -101,7 +102,7 @@ class Dispatcher:
     def _route_of(self, message: ClaimedMessage) -> tuple[str, ...]:
         try:
             return self._routes.providers(message.record.country, self._composer.open_number(message), message.id)
-        except SealBroken:
+        except DecryptionError:
             return ()
 
     def _is_configured(self, state: DeliveryState) -> bool:
@@ -126,7 +127,7 @@ class Dispatcher:
         """Send the message through a provider if it may be called now, and record the result."""
         try:
             outbound = self._composer.compose(state.message, name, state.now_ms)
-        except SealBroken:
+        except DecryptionError:
             await self._writer.release_to_others(state)
             return Finish()
         slots = self._slots[name]  # of this process, so that it does not compete with itself for the shared limit
@@ -151,7 +152,7 @@ class Dispatcher:
             record.tenant,
             state.message.id,
             country=outbound.country,
-            segments=segments(outbound.text),
+            segments=count_segments(outbound.text),
             max_wait_ms=max(0, record.expires_ms - state.now_ms - RECORD_MARGIN_MS),
             repeats=state.is_repeat(name),
         )

@@ -19,7 +19,7 @@ from typing import Final
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.results import DeliveryUpdate
-from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery
+from otp_service.domain.verification import MAX_CODE_AGE_MS, Delivery
 
 __all__ = [
     "CallProvider",
@@ -128,14 +128,14 @@ def next_step(
 def update_for(provider: str, call: int, result: SendResult) -> DeliveryUpdate:
     """Return what to record of a result; `call` is the lease under which the call began."""
     outcome = result.outcome
-    retry_after_ms = min((result.retry_after or 0) * 1000, MAX_CODE_LIFE_MS) if outcome.retryable else 0
+    retry_after_ms = min((result.retry_after or 0) * 1000, MAX_CODE_AGE_MS) if outcome.retryable else 0
     return DeliveryUpdate(
         provider=provider,
         call=call,
         status=_status_of(outcome),
         error="" if outcome is Outcome.ACCEPTED else outcome.value,
         provider_message_id=result.provider_message_id,
-        again_in_ms=int(retry_after_ms),
+        retry_after_ms=int(retry_after_ms),
     )
 
 
@@ -203,4 +203,4 @@ def _is_retryable(delivery: Delivery) -> bool:
 def _after_backoff(delivery: Delivery, lifetime: CodeLifetime) -> int:
     age_ms = delivery.at_ms - lifetime.created_ms
     backoff_ms = min(max(age_ms // BACKOFF_DIVISOR, MIN_BACKOFF_MS), MAX_BACKOFF_MS)
-    return max(delivery.at_ms + backoff_ms, delivery.again_ms)
+    return max(delivery.at_ms + backoff_ms, delivery.retry_at_ms)

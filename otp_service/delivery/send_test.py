@@ -12,14 +12,14 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from otp_service.crypto.codes import new_code
+from otp_service.crypto.codes import generate_code
 from otp_service.delivery.provider_calls import send
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.provider_policy import DeferReason, Deferred, Permit, ProviderLimiter
-from otp_service.domain.sms_segments import segments
-from otp_service.domain.templates import DEFAULT_PURPOSE, choose, whole_minutes
+from otp_service.domain.sms_segments import count_segments
+from otp_service.domain.templates import DEFAULT_PURPOSE, choose_template, validity_minutes
 from otp_service.domain.tenant import Tenant
 from otp_service.providers.base import Provider
 
@@ -43,8 +43,8 @@ class TestSendResult:
 
 def compose_test_message(tenant: Tenant, number: PhoneNumber, locale: str) -> OutboundMessage:
     """Compose what a recipient of the tenant would read in `locale`, with a random code that verifies nothing."""
-    code, minutes = new_code(tenant.code_length), whole_minutes(tenant.sends.ttl_seconds)
-    template = choose(tenant.templates, locale or None, number.country, DEFAULT_PURPOSE)
+    code, minutes = generate_code(tenant.code_length), validity_minutes(tenant.send_policy.ttl_seconds)
+    template = choose_template(tenant.templates, locale or None, number.country, DEFAULT_PURPOSE)
     return OutboundMessage(
         message_id=f"try-{secrets.token_urlsafe(_ID_BYTES)}",
         to=number.e164,
@@ -52,7 +52,7 @@ def compose_test_message(tenant: Tenant, number: PhoneNumber, locale: str) -> Ou
         national_digits=number.national_digits,
         text=template.render(tenant.brand, code, minutes),
         code=code,
-        expires_in=tenant.sends.ttl_seconds,
+        expires_in=tenant.send_policy.ttl_seconds,
         brand=tenant.brand,
         minutes=minutes,
     )
@@ -69,7 +69,7 @@ async def send_test_message(
     Raises:
         Refused: The store is unavailable, so nothing was sent.
     """
-    parts = segments(outbound.text)
+    parts = count_segments(outbound.text)
     permit = await _wait_for_permit(provider, limiter, tenant, outbound, parts)
     if isinstance(permit, Deferred):
         return permit

@@ -1,1 +1,1 @@
-"""The rules of a verification: pure, without I/O, clock or framework."""
+"""The rules and values of the service: pure, without I/O, a clock or a framework."""

@@ -1,17 +1,19 @@
-"""Why a request is not done. A reason carries what the caller needs to act, and knows no HTTP.
+"""Why a request is refused, with what the caller needs to act. Nothing here knows HTTP.
 
-The names are the stable codes of the public contract (design.md section 3); `api/problems.py` gives each its status.
+The values of `Reason` are the stable codes of the public contract (design.md section 3). `api/problems.py` maps each to
+a status.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 __all__ = ["FieldError", "Reason", "Refused"]
 
 
 class Reason(StrEnum):
-    """The stable code of a refusal."""
+    """The stable code of a refusal, as `code` in a problem response."""
 
     REQUEST_MALFORMED = "request_malformed"
     KEY_MISSING = "key_missing"
@@ -46,22 +48,15 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
-class FieldError(tuple[str, str]):
-    """A JSON pointer into the body and what is wrong there; never the value that was found."""
+class FieldError(NamedTuple):
+    """A JSON pointer (RFC 6901) into the body, and what must be sent there; never the value that was sent."""
 
-    __slots__ = ()
-
-    def __new__(cls, pointer: str, detail: str) -> FieldError:
-        """Pair `pointer` (RFC 6901) with `detail`."""
-        return super().__new__(cls, (pointer, detail))
+    pointer: str
+    detail: str
 
 
 class Refused(Exception):
-    """The use case stopped here, and nothing was done for the caller.
-
-    `retry_after_ms` is when the same request may be accepted; `limit` names the budget of `rate_limited`;
-    `attempts_left` goes with `code_incorrect`; `mistakes` with `request_malformed`.
-    """
+    """A use case did not do what was requested."""
 
     def __init__(
         self,
@@ -71,13 +66,22 @@ class Refused(Exception):
         retry_after_ms: int | None = None,
         attempts_left: int | None = None,
         limit: str | None = None,
-        mistakes: tuple[FieldError, ...] = (),
+        field_errors: tuple[FieldError, ...] = (),
     ) -> None:
-        """Say why; `detail` is one sentence for a person, without digits of a number or a code."""
+        """Make a refusal.
+
+        Args:
+            reason: The stable code.
+            detail: What the caller should do, for a person to read; without digits of a number or a code.
+            retry_after_ms: When the same request may succeed.
+            attempts_left: With `code_incorrect`.
+            limit: The name of the limit, with `rate_limited`.
+            field_errors: With `request_malformed`.
+        """
         super().__init__(reason.value)
         self.reason = reason
         self.detail = detail
         self.retry_after_ms = retry_after_ms
         self.attempts_left = attempts_left
         self.limit = limit
-        self.mistakes = mistakes
+        self.field_errors = field_errors

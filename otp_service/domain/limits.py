@@ -1,14 +1,14 @@
-"""Budgets (so many events in so many seconds, over a sliding window), and the lock-out after wrong codes in a row."""
+"""Rate limits over sliding windows, and the lockout after wrong codes in a row."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["DEFAULT_LOCKOUT", "DISABLED_RETRY_MS", "Limits", "Lockout", "Window"]
+__all__ = ["DEFAULT_LOCKOUT", "DISABLED_RETRY_MS", "Limits", "Lockout", "SendPolicy", "Window"]
 
 DISABLED_RETRY_MS: Final = 86_400_000
-"""Retry-After of a number that is disabled: it ends by an operator's unlock alone, so a client looks again in a day."""
+"""Retry-After of a disabled number. Only an operator's unlock ends it, so clients should not retry sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Lockout:
-    """What wrong codes in a row do to one number at one tenant (NIST SP 800-63B-4, 3.2.2), until one is right.
+    """What consecutive wrong codes do to one number at one tenant (NIST SP 800-63B-4, 3.2.2). A correct code resets it.
 
-    The first verification that ends `exhausted` makes request-code wait `first_seconds`; each further one doubles the
-    wait, up to `longest_seconds`. `max_failures` wrong codes in a row, over any time, disable the number.
+    After the first verification that ends `exhausted`, request-code is refused for `first_seconds`. Each further one
+    doubles the wait, up to `longest_seconds`. After `max_failures` consecutive wrong codes the number is disabled.
     """
 
     first_seconds: int = 30
@@ -36,14 +36,35 @@ DEFAULT_LOCKOUT: Final = Lockout()
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Every named budget of design.md section 4; an empty tuple is no limit.
+class SendPolicy:
+    """What a tenant allows for one recipient: sends, and wrong codes.
 
-    `recipient` counts sends to one number over all tenants, `recipient_failures` wrong codes for one number and
-    tenant, `client_ip` requests of one address (IPv6 by /64), `verify_ip` codes that keys without the scope `server`
-    check from one address (by default as many as the requests that `client_ip` allows have attempts), `prefix` sends
-    into one number block (the number less its last four digits), `country` sends to one country, `tenant` sends of one
-    tenant, `global_` (in the config and in answers `global`) all sends of all tenants.
+    `reuse`: a code is sent again while it is valid, instead of a new one.
+    """
+
+    cooldown_seconds: int
+    max_sends: int
+    ttl_seconds: int
+    recipient: tuple[Window, ...]
+    recipient_failures: tuple[Window, ...]
+    reuse: bool = False
+    lockout: Lockout = DEFAULT_LOCKOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All named rate limits (design.md section 4). An empty tuple means no limit.
+
+    Attributes:
+        recipient: Sends to one number, for all tenants together.
+        recipient_failures: Wrong codes for one number at one tenant.
+        client_ip: Requests for a code from one address (IPv6: its /64).
+        verify_ip: Codes checked from one address by API keys without the scope `server`. The default allows all
+            attempts of the requests that `client_ip` allows.
+        prefix: Sends to one number block: the number without its last four digits.
+        country: Sends to one country.
+        tenant: Sends of one tenant.
+        global_: All sends of all tenants; `global` in the config and in responses.
     """
 
     recipient: tuple[Window, ...] = (Window(5, 3600), Window(10, 86400))

@@ -1,4 +1,4 @@
-"""Which countries' numbers may start with a prefix: what a route can be reached by."""
+"""Which countries' numbers can start with a prefix: the countries that a route with this prefix can match."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _CALLING_CODES: Final = {
 
 
 def has_prefix(country: str, prefix: str) -> bool:
-    """Say whether every number of a country, in E.164, starts with `prefix` ("" or "+" and digits)."""
+    """Return whether every number of a country, in E.164, starts with `prefix` ("", or "+" and digits)."""
     return f"+{_CALLING_CODES.get(country, '')}".startswith(prefix)
 
 
 def may_have_prefix(country: str, prefix: str) -> bool:
-    """Say whether some numbers of a country may start with `prefix`; where it is not known, they may.
+    """Return whether a number of a country can start with `prefix`; True if it is not known.
 
-    Countries that share a calling code are told apart by the leading digits of their plans, where those are given:
-    "+1658" is Jamaica's and nobody else's, "+16" may be several countries'.
+    Countries that share a calling code are distinguished by the leading digits of their numbering plans, where
+    libphonenumber has them: "+1658" is Jamaica only, "+16" can be several countries.
     """
     code = _CALLING_CODES.get(country)
     if code is None or has_prefix(country, prefix):
@@ -32,14 +32,14 @@ def may_have_prefix(country: str, prefix: str) -> bool:
         return False
     national = prefix.removeprefix(f"+{code}")
     sharing = COUNTRY_CODE_TO_REGION_CODE[int(code)]
-    owners = [region for region in sharing if _leads(region, national)]
+    owners = [region for region in sharing if _has_leading_digits(region, national)]
     if owners:
         return country in owners
     return True
 
 
-def _leads(country: str, national: str) -> bool:
-    """Say whether a prefix of national digits holds the leading digits of a country's plan."""
+def _has_leading_digits(country: str, national: str) -> bool:
+    """Return whether a prefix of national digits begins with the leading digits of a country's plan."""
     metadata = PhoneMetadata.metadata_for_region(country, None)
     leading = metadata.leading_digits if metadata else None
     return bool(leading and re.match(leading, national))

@@ -1,7 +1,7 @@
-"""What the use cases and the delivery ask of a store, in whole transitions.
+"""The ports of the store and of delivery, as whole transitions.
 
-Each verb is atomic for its recipient, whoever else calls at the same time. Every verb may raise `Refused` with
-`store_unavailable` or `overloaded`; what a verb did is then unknown. The adapter is in `store/`.
+Every transition of a store port is atomic for its recipient, whatever else runs at the same time. Each may raise
+`Refused` with `store_unavailable` or `overloaded`; whether it has run is then unknown. The adapters are in `store/`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from otp_service.domain.limits import SendPolicy
 from otp_service.domain.message import Receipt
 from otp_service.domain.results import (
     Admission,
@@ -31,7 +32,6 @@ from otp_service.domain.results import (
     RecipientLocked,
     Replay,
     ReservationExpired,
-    SendPolicy,
     Started,
     Unlocked,
     Unreadable,
@@ -46,27 +46,29 @@ __all__ = [
     "MessageQueue",
     "Outbox",
     "ReceiptStore",
-    "SealBroken",
-    "Sealed",
     "Verifications",
 ]
 
 
 class Verifications(Protocol):
-    """The life of a verification."""
+    """Starts, reads and ends verifications."""
 
     async def admit(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
-        """Take from every budget at once; on anything but `Admitted` what was taken is given back.
+        """Acquire every rate limit, the reservation of the recipient and the idempotency key.
 
-        Raises `Refused` when a part was not answered; what is known to have been taken is given back then, too, and
-        `withdraw` finds the rest.
+        Returns:
+            `Admitted`, or why the request is not admitted; then everything acquired is released.
+
+        Raises:
+            Refused: A part of the store did not answer. What is known to be acquired is released; `withdraw` releases
+                the rest.
         """
 
     async def withdraw(self, admission: Admission) -> None:
-        """Take back the reservation and the idempotency key of an `admit` whose answer was lost; may be repeated."""
+        """Release the reservation and the idempotency key of an `admit` whose reply was lost. Safe to repeat."""
 
     async def release(self, admitted: Admitted) -> None:
-        """Give everything back; the idempotency key is free again."""
+        """Release everything that was acquired, also the idempotency key."""
 
     async def start(
         self,
@@ -76,124 +78,140 @@ class Verifications(Protocol):
         sealed_code: bytes | None,
         answer: bytes | None,
     ) -> Started | ReservationExpired | IdInUse | Replay:
-        """Store it, end the one before it, put the code (None: a decoy) into the outbox, and keep the answer.
+        """Store a verification, end the active one before it, and put its message into the outbox.
 
-        `ReservationExpired`, `IdInUse` and `Replay` (another call under the same key has started one): nothing was
-        done; `release` it.
+        Args:
+            admitted: What `admit` has acquired.
+            verification_id: The new id.
+            record: The new record.
+            sealed_code: The code for the outbox; None: a decoy, without a message.
+            answer: The sealed answer to store under the idempotency key of `admitted`, if it has one.
+
+        Returns:
+            `Started`. `ReservationExpired`, `IdInUse`, or `Replay` (another request with the same key has started one):
+            nothing was done, and the caller must `release`.
         """
 
     async def abandon(self, admitted: Admitted, verification_id: str) -> None:
-        """Make sure that nothing comes of a `start` whose answer was lost, and give everything back; may be repeated.
+        """Undo a `start` whose reply was lost, prevent a delayed one, and release everything. Safe to repeat.
 
-        Where a gateway may have the text by now, everything stays as it is.
+        Does nothing if a gateway may have the message already.
         """
 
     async def cancel(self, verification_id: str, tenant: str) -> VerificationSnapshot | NotFound | Unreadable:
-        """End it if it is pending; say how it stands now."""
+        """Cancel a verification if it is pending, and return it."""
 
     async def read(self, verification_id: str, tenant: str) -> VerificationSnapshot | NotFound | Unreadable:
-        """Say how it stands."""
+        """Return a verification of `tenant`."""
 
 
 class Attempts(Protocol):
-    """Guesses at a verification's code."""
+    """Reserves attempts, and consumes verifications."""
 
     async def reserve_attempt(
-        self, verification_id: str, tenant: str, policies: SendPolicy
+        self, verification_id: str, tenant: str, policy: SendPolicy
     ) -> AttemptReserved | NotFound | RecipientLocked | AttemptsExhausted | AlreadyEnded | Unreadable:
-        """Take one attempt and count one failure for the recipient, before anything is compared.
+        """Reserve one attempt, and count one failure for the recipient, before the code is compared.
 
-        On anything but `AttemptReserved` nothing is taken.
+        Returns:
+            `AttemptReserved`, or why there is none; then nothing is reserved or counted.
         """
 
-    async def count(self, take: RateLimit) -> int:
-        """Count one event of a limit: 0, or in how many ms there is room for one (then nothing was taken)."""
+    async def count(self, rate_limit: RateLimit) -> int:
+        """Count one event of a rate limit.
+
+        Returns:
+            0; or, if the limit is reached and nothing was counted, in how many ms the next event is allowed.
+        """
 
     async def consume(
-        self, verification_id: str, at_ms: int | None = None, call: IdempotencyClaim | None = None, answer: bytes = b""
+        self, verification_id: str, at_ms: int | None = None, claim: IdempotencyClaim | None = None, answer: bytes = b""
     ) -> Verified | NotFound | AlreadyEnded:
-        """Turn a right guess into the one success, at `at_ms` (None: now); clears the recipient's failures.
+        """Make a correct code the one success of a verification, and clear the failures of its recipient.
 
-        With `call`, the idempotency key of the guess, `answer` is kept for who asks again, in the same step.
+        Args:
+            verification_id: The verification.
+            at_ms: When the code was verified; None: now.
+            claim: The idempotency key of the attempt.
+            answer: The sealed answer, stored under `claim` in the same step.
         """
 
 
 class Lockouts(Protocol):
-    """What wrong codes in a row have done to recipients."""
+    """The locks that wrong codes put on recipients."""
 
     async def unlock(self, partition: int, recipient: str, tenant: str, policy: SendPolicy) -> Unlocked:
-        """Forget the recipient's wrong codes at the tenant, and every wait that follows from them; sends still count.
+        """Clear the recipient's wrong codes at the tenant, and every wait that follows from them; sends still count.
 
-        `policy` decides only whether the recipient counts as having been locked.
+        `policy` is used only to tell whether the recipient was locked.
         """
 
 
 class Idempotency(Protocol):
-    """Callers' keys of guesses; those of requests for a code are a part of `Verifications.admit` and `start`."""
+    """Idempotency keys of attempts. Those of requests for a code are handled by `Verifications.admit` and `start`."""
 
-    async def claim(self, call: IdempotencyClaim, verification_id: str) -> KeyClaimed | Replay | InFlight | Mismatch:
-        """Claim the key for an attempt at `verification_id`, before anything is spent. `KeyClaimed`: go on."""
+    async def claim(self, claim: IdempotencyClaim, verification_id: str) -> KeyClaimed | Replay | InFlight | Mismatch:
+        """Claim the key for an attempt at `verification_id`, before the attempt is reserved. `KeyClaimed`: go on."""
 
-    async def keep(self, call: IdempotencyClaim, verification_id: str, answer: bytes) -> None:
-        """Keep the sealed answer of a guess that cost an attempt and was no success; the first one stays."""
+    async def keep(self, claim: IdempotencyClaim, verification_id: str, answer: bytes) -> None:
+        """Store the sealed answer of an attempt without success. An answer that is stored already stays."""
 
-    async def release(self, call: IdempotencyClaim) -> None:
-        """Free the key if it is still this caller's: the answer is not one to keep."""
+    async def release(self, claim: IdempotencyClaim) -> None:
+        """Release the key if this caller still owns it, because its answer is not stored."""
 
 
 class Outbox(Protocol):
-    """The messages that wait to be handed over, leased to whoever works on them."""
+    """The messages that wait to be sent. A worker leases a message while it works on it."""
 
     async def claim(self) -> tuple[Sequence[ClaimedMessage], int, int]:
-        """Lease what is due. Also: for how many ms the oldest due message has waited, and how many there are."""
+        """Lease due messages.
+
+        Returns:
+            The leased messages; for how many ms the oldest due message has waited; how many messages are in the outbox.
+        """
 
     async def claim_near(self, verification_ids: Collection[str]) -> Sequence[ClaimedMessage]:
-        """Lease what is due where these messages are: cheaper than to look everywhere."""
+        """Lease due messages in the partitions of these verifications only, which is cheaper than `claim`."""
 
     async def release_to_others(self, verification_id: str, lease: int) -> None:
-        """Let other replicas have a message that this one cannot work on; it is not claimed here again."""
+        """Leave a message to other replicas because this one cannot send it. This replica does not claim it again."""
 
     async def begin(
         self, verification_id: str, lease: int, provider: str, deadline_ms: int, *, idempotent_send: bool = False
     ) -> CallStarted | None:
-        """Look once more whether the message may be sent, and mark it as being sent. None: leave it alone.
+        """Check again that the message may be sent, and set its delivery to `sending`.
 
-        `idempotent_send`: the provider sends a message once, so it may be asked again when it may have the text.
+        Args:
+            verification_id: The message.
+            lease: The lease that the worker holds.
+            provider: The provider that will be called.
+            deadline_ms: The timeout of the call.
+            idempotent_send: The provider sends a message only once, so it may be called again after an
+                ambiguous outcome.
+
+        Returns:
+            None if the message must not be sent, or the lease is not valid any more.
         """
 
-    async def record_result(self, verification_id: str, lease: int, settlement: DeliveryUpdate) -> None:
-        """Write down the outcome; one that comes after its lease only adds the fact."""
+    async def record_result(self, verification_id: str, lease: int, update: DeliveryUpdate) -> None:
+        """Record the outcome of a call. After the lease has ended, it only completes the record."""
 
 
 class ReceiptStore(Protocol):
-    """Where the gateways' own words are written down."""
+    """Records delivery receipts."""
 
     async def record_receipt(self, provider: str, receipt: Receipt, recipient: str) -> ReceiptEffect:
-        """Write one down; `recipient` (a keyed hash, "" for none) is whom it speaks of."""
+        """Record a receipt; `recipient` is the keyed hash of the number that it names, "" if it names none."""
 
     async def mark_used(self, keyed_hash: str, use: str, seconds: int) -> bool:
-        """Say whether `keyed_hash` may be used: for the first time within `seconds`, or again for the same `use`."""
+        """Return whether `keyed_hash` is new within `seconds`, or was used for the same `use`."""
 
 
 class MessageQueue(Protocol):
-    """The way out, as the use cases see it."""
+    """Delivery, as the use cases see it."""
 
     def route(self, country: str, e164: str, message_id: str) -> tuple[str, ...]:
-        """Name the providers for a message to a number, in its order; empty: nobody serves it."""
+        """Return the providers for a message, in the order in which they are tried; empty if there is no route."""
 
     def deliver(self, message: ClaimedMessage) -> None:
-        """Pick a message up at once, in the background; the caller has its first lease."""
-
-
-class SealBroken(Exception):
-    """Something sealed does not open: it was changed, moved, or its key is not listed any more."""
-
-
-class Sealed(Protocol):
-    """Opens what a record holds sealed. Both raise `SealBroken`."""
-
-    def open_phone(self, verification_id: str, record: VerificationRecord) -> str:
-        """Read the number."""
-
-    def open_code(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> str:
-        """Read the code."""
+        """Send a message in the background, at once; the caller holds its first lease."""

@@ -1,4 +1,4 @@
-"""What the store's transitions are asked and what they answer: values, matched exhaustively by whoever asked."""
+"""The arguments and the results of the ports. Callers match the results exhaustively."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from otp_service.domain.errors import Reason
-from otp_service.domain.limits import DEFAULT_LOCKOUT, Lockout, Window
+from otp_service.domain.limits import SendPolicy, Window
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.provider_policy import ProviderState
 from otp_service.domain.verification import VerificationRecord, VerificationSnapshot, VerificationStatus
@@ -34,7 +34,6 @@ __all__ = [
     "RecipientLocked",
     "Replay",
     "ReservationExpired",
-    "SendPolicy",
     "Started",
     "Unlocked",
     "Unreadable",
@@ -43,21 +42,8 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class SendPolicy:
-    """What one tenant allows of sends to one recipient, and of wrong codes. Times in seconds."""
-
-    cooldown_seconds: int
-    max_sends: int
-    ttl_seconds: int
-    recipient: tuple[Window, ...]
-    recipient_failures: tuple[Window, ...]
-    reuse: bool = False
-    lockout: Lockout = DEFAULT_LOCKOUT
-
-
-@dataclass(frozen=True, slots=True)
 class RateLimit:
-    """One event of the limit named `limit` for `keyed_hash` (a keyed hash)."""
+    """One event to count: the name of the limit, the keyed hash of what it counts, and its windows."""
 
     limit: str
     keyed_hash: str
@@ -66,7 +52,11 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyClaim:
-    """A caller's idempotency key (hashed with its tenant and endpoint), what it asks for, and this call's own token."""
+    """One use of a caller's idempotency key.
+
+    `keyed_hash` is of the key with its tenant and endpoint, `fingerprint` of the request. `owner_token` is unique to
+    this use, so that only its owner can release it.
+    """
 
     keyed_hash: str
     fingerprint: str
@@ -75,9 +65,9 @@ class IdempotencyClaim:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Everything that must be free before a code is made. `token` tells this reservation from every other.
+    """What must be acquired before a code is made. `token` is unique to this reservation of the recipient.
 
-    What the message will cost at each provider of `route` follows from its `country` and its `segments`.
+    The price of the message at each provider of `route` follows from its `country` and its number of `segments`.
     """
 
     partition: int
@@ -95,7 +85,10 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class ActiveVerification:
-    """The verification before, while it still lives: its code may be sent again (policy `reuse`); b"" of a decoy."""
+    """The pending verification of a recipient and purpose. `sealed_code` is b"" for a decoy.
+
+    Its code may be sent again (policy `reuse`).
+    """
 
     id: str
     record: VerificationRecord
@@ -104,10 +97,10 @@ class ActiveVerification:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The budgets are taken; `sends_left` counts after this send. Give it back with `release`, or `start`.
+    """Everything is acquired. It must be passed to `start` or to `release`.
 
-    `gateways` is how the providers of the route stand for this message, `tenant_capped_ms` for how long the tenant's
-    caps have no room for any message.
+    `sends_left` counts after this send. `providers` has the state of each provider of the route, for this message.
+    `tenant_capped_ms` is for how long the tenant's caps allow no message; 0: they allow one.
     """
 
     admission: Admission
@@ -116,15 +109,15 @@ class Admitted:
     active: ActiveVerification | None
     chain_before: bytes
     acquired: tuple[tuple[RateLimit, int], ...]
-    gateways: tuple[tuple[str, ProviderState], ...] = ()
+    providers: tuple[tuple[str, ProviderState], ...] = ()
     tenant_capped_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Nothing was taken. `limit` names the budget when the reason is `rate_limited`.
+    """Nothing is acquired. `limit` is the name of the limit if the reason is `rate_limited`.
 
-    `disabled`: the recipient stays locked until an operator unlocks it.
+    `disabled`: only an operator can unlock the recipient.
     """
 
     reason: Reason
@@ -135,14 +128,14 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The key has its answer already: here it is, sealed."""
+    """An answer is stored under the key; it is sealed."""
 
     answer: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """Somebody works under the key; at the latest after `wait_ms` it is given up."""
+    """A request with the key is in progress. It has ended, or can be taken over, after `wait_ms` at the latest."""
 
     wait_ms: int
 
@@ -154,7 +147,7 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class KeyClaimed:
-    """The work is the caller's."""
+    """The caller owns the key, and must do the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,24 +157,24 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class ReservationExpired:
-    """The reservation is too old to start, or was given back: nothing was done."""
+    """The reservation is too old, or was released: nothing was done."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdInUse:
-    """Another verification has this id. Ids are random, so this is a defect of the caller: nothing was done."""
+    """Another verification has this id: nothing was done. Ids are random, so this is not expected to happen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """It was made under a key that this replica does not have: nothing was done."""
+    """The record was made under a key that this replica does not have: nothing was done."""
 
 
 class LockKind(StrEnum):
     """How wrong codes lock a recipient at a tenant.
 
-    `wait`: request-code waits after an exhausted verification; `failures`: the `recipient_failures` windows are full;
-    `disabled`: too many wrong codes in a row, until an operator unlocks the number.
+    `wait`: request-code is refused for some time after an exhausted verification. `failures`: the limit
+    `recipient_failures` is reached. `disabled`: too many wrong codes in a row; only an operator can unlock the number.
     """
 
     WAIT = "wait"
@@ -191,9 +184,9 @@ class LockKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unlocked:
-    """Nothing locks the recipient at the tenant any more.
+    """The recipient is not locked at the tenant.
 
-    `was_locked`: something did. `failures`: the wrong codes in a row that are forgotten.
+    `was_locked`: it was before. `failures`: how many wrong codes in a row were cleared.
     """
 
     was_locked: bool
@@ -202,9 +195,9 @@ class Unlocked:
 
 @dataclass(frozen=True, slots=True)
 class AttemptReserved:
-    """The guess is paid for: compare it with `snapshot.record.phc`, then `consume` if it is right.
+    """An attempt is reserved: compare the code with `snapshot.record.code_hash`, and `consume` if it is correct.
 
-    `locks` is what the guess does to the recipient unless it is right; None: nothing yet.
+    `locks` is how the attempt locks the recipient if the code is wrong; None: not.
     """
 
     snapshot: VerificationSnapshot
@@ -214,12 +207,12 @@ class AttemptReserved:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """No such verification, or another tenant's, or its end is more than ten minutes ago."""
+    """The tenant has no verification with this id, or it ended more than ten minutes ago."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecipientLocked:
-    """The recipient's failures are at the limit for `wait_ms` more; `disabled`: until an operator unlocks it."""
+    """The recipient is locked for `wait_ms`; `disabled`: until an operator unlocks it."""
 
     wait_ms: int
     disabled: bool = False
@@ -234,21 +227,21 @@ class AttemptsExhausted:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyEnded:
-    """It had ended before: how."""
+    """The verification ended before, with this status."""
 
     status: VerificationStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """This call, and no other, turned it into a success."""
+    """This call made the one success of the verification."""
 
     at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedMessage:
-    """One message that this replica may work on, until its lease lapses."""
+    """A message that this worker has leased. `id` is the verification's; `now_ms` is when it was leased."""
 
     id: str
     record: VerificationRecord
@@ -258,18 +251,25 @@ class ClaimedMessage:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """The gateway may be called now."""
+    """The provider may be called now."""
 
     now_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryUpdate:
-    """What became of a call, and when the message is due again (None: it is done).
+    """The outcome of a call to a provider, and when the message is due again.
 
-    `provider` "": there is no news, only another moment. `call` is the lease that the call was begun under, and
-    `again_in_ms` how long the provider wants to be left alone. When it is done: `unasked` says why those who were
-    never asked have failed, and `forget` that nothing can bring the message back, so its code is not needed any more.
+    Attributes:
+        provider: The provider that was called; "": none was, only `due_in_ms` changes.
+        call: The lease under which the call was started.
+        status: The new status of the delivery.
+        error: The name of the outcome if the delivery failed, else "".
+        provider_message_id: The gateway's id of the message, "" if it has given none.
+        retry_after_ms: For how long the provider must not be called again; 0: as the retry policy decides.
+        due_in_ms: When the message is due again; None: delivery is finished.
+        unasked: With a finished delivery: the outcome of the providers that were queued but never called.
+        forget: With a finished delivery: nothing can continue it, so its code is deleted.
     """
 
     provider: str = ""
@@ -277,14 +277,18 @@ class DeliveryUpdate:
     status: DeliveryStatus = DeliveryStatus.QUEUED
     error: str = ""
     provider_message_id: str = ""
-    again_in_ms: int = 0
+    retry_after_ms: int = 0
     due_in_ms: int | None = None
     unasked: Outcome = Outcome.TRANSIENT
     forget: bool = False
 
 
 class ReceiptEffect(StrEnum):
-    """What a receipt changed."""
+    """What a receipt changed.
+
+    `noted`: the delivery. `known`: nothing, because its status was final. `unknown`: nothing, because there is no such
+    message. `other`: nothing, because it names another recipient.
+    """
 
     NOTED = "noted"
     KNOWN = "known"

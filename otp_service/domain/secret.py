@@ -1,8 +1,7 @@
-"""Text that must not be seen: a gateway's password, a key, the URL of a store with its credentials.
+"""A type for secret texts: a gateway's password, a key, the URL of a store with its credentials.
 
-A `Secret` is opened at one place only, by `reveal()`, where it is used. Everything that turns values into text by
-itself (`repr`, `str`, format strings, log renderers, tracebacks with locals) gets `***`, and everything that turns
-values into bytes (pickle, JSON and MessagePack encoders) fails instead of writing it down.
+Only `reveal()` returns the text. Whatever converts values to text by itself (`repr`, `str`, format strings, log
+renderers, tracebacks with locals) gets `***`; whatever serializes values (pickle, JSON and MessagePack encoders) fails.
 """
 
 from __future__ import annotations
@@ -16,53 +15,52 @@ MASK: Final = "***"
 
 
 class Secret:
-    """Frozen, hidden text. Equality takes the same time wherever two secrets differ; there is no hash and no order."""
+    """An immutable secret text. Comparison takes constant time; there is no hash and no order."""
 
     __slots__ = ("__text",)
     __text: str
 
     def __init__(self, text: str) -> None:
-        """Hide `text`."""
         object.__setattr__(self, "_Secret__text", text)
 
     def reveal(self) -> str:
-        """Hand over the text itself: call it where it is used, and do not keep what it gives."""
+        """Return the text. Call it where the text is used, and do not store the result."""
         return self.__text
 
     def __repr__(self) -> str:
-        """Show nothing, not even the length."""
+        """Return `***`, whatever the length."""
         return MASK
 
     __str__ = __repr__
 
     def __format__(self, spec: str) -> str:
-        """Show nothing, whatever the format."""
+        """Return `***`, whatever the format."""
         return MASK
 
     def __eq__(self, other: object) -> bool:
-        """Compare in constant time; plain text is never equal to a secret."""
+        """Compare in constant time; a plain text never equals a secret."""
         if not isinstance(other, Secret):
             return NotImplemented
         return hmac.compare_digest(self.__text.encode(), other.__text.encode())
 
-    __hash__ = None  # type: ignore[assignment]  # a dict's key would be compared in a time that tells
+    __hash__ = None  # type: ignore[assignment]  # dict lookups do not compare in constant time
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        """Refuse: a secret is frozen."""
-        raise AttributeError("a secret is frozen")
+        """Refuse: a secret is immutable."""
+        raise AttributeError("a secret is immutable")
 
     def __delattr__(self, name: str) -> NoReturn:
-        """Refuse: a secret is frozen."""
-        raise AttributeError("a secret is frozen")
+        """Refuse: a secret is immutable."""
+        raise AttributeError("a secret is immutable")
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        """Refuse to be pickled."""
-        raise TypeError("a secret is not serialisable")
+        """Refuse to be pickled or copied by value."""
+        raise TypeError("a secret cannot be serialized")
 
     def __copy__(self) -> Self:
-        """Give itself: it is frozen, and copying goes by way of pickling otherwise."""
+        """Return itself: it is immutable, and the default would use pickle."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Give itself."""
+        """Return itself."""
         return self

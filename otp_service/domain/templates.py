@@ -1,12 +1,11 @@
-"""The texts a recipient reads, and which one is chosen.
+"""The message templates: how they are compiled, and which one is chosen.
 
-A template knows three placeholders, `{brand}`, `{code}` and `{minutes}`, and nothing else: no
-format specs, no attributes, no escapes (`str.format` would reach into objects). It is cut into parts
-once; a value that is put in is never looked at again, so a brand spelled `{code}` stays as it is.
+A template has three placeholders, `{brand}`, `{code}` and `{minutes}`, and nothing else: no format specifications, no
+attributes, no escapes (`str.format` would give access to objects). It is divided into parts once. An inserted value is
+not parsed again, so a brand spelled `{code}` is sent literally.
 
-The built-in texts name the brand first and end with the warning never to share the code. They are
-plain GSM-7 and one segment with a brand of 30 characters, a code of 10 and two-digit minutes. "min"
-and "menit" are right behind every number.
+The built-in templates begin with the brand, and end with the warning never to share the code. They are plain GSM-7, and
+one segment with a brand of 30 characters, a code of 10 digits and two-digit minutes.
 """
 
 import re
@@ -17,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 Templates = Mapping[str, Mapping[str, "Template"]]
-"""By locale, then by purpose or `default`."""
+"""Templates by locale, then by purpose or `default`."""
 
 DEFAULT_PURPOSE: Final = "default"
 
@@ -27,97 +26,102 @@ _BRACED: Final = re.compile(r"\{([^{}]*)\}")
 _FALLBACK_LANGUAGE: Final = "en"
 _COUNTRY_LANGUAGE: Final[Mapping[str, str]] = MappingProxyType({"ID": "id"})
 _OLD_LANGUAGE_CODES: Final[Mapping[str, str]] = MappingProxyType({"in": "id", "iw": "he", "ji": "yi"})
-"""Java, and so Android, long reported Indonesian as `in_ID`, and Hebrew and Yiddish by old codes as well."""
+"""Older Java and Android versions report Indonesian as `in_ID`, and use old codes for Hebrew and Yiddish too."""
 
-_HINT_CHARACTERS: Final = 256
-_TAGS: Final = 32
-_SUBTAGS: Final = 16
-"""More of each is nothing that a browser or a phone says."""
+_MAX_LOCALE_CHARS: Final = 256
+_MAX_TAGS: Final = 32
+_MAX_SUBTAGS: Final = 16
+"""No browser or phone sends more of each; the rest is ignored."""
 
 
 class TemplateInvalid(Exception):
-    """The source is no template. The message says what was found and what is allowed."""
+    """The source is not a template. The message says what was found, and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled text: literals at the even places, names of placeholders at the odd ones."""
+    """A compiled template: literal text at even indexes of `parts`, names of placeholders at odd ones."""
 
     parts: tuple[str, ...]
 
     def render(self, brand: str, code: str, minutes: int) -> str:
-        """The text to send. It holds the code in the clear: seal it, never log it."""
+        """Return the text to send. It contains the code: never log it."""
         values = {"brand": brand, "code": code, "minutes": str(minutes)}
-        return "".join(values[part] if odd % 2 else part for odd, part in enumerate(self.parts))
+        return "".join(values[part] if index % 2 else part for index, part in enumerate(self.parts))
 
 
 def compile_template(source: str) -> Template:
-    """The template that `source` writes; `{code}` is needed, and may stand twice (`@host #{code}`).
+    """Compile a template. `{code}` is required, and may appear twice (`@host #{code}`).
 
-    Raises TemplateInvalid for an unknown placeholder, a brace without its twin, or no `{code}`.
+    Raises:
+        TemplateInvalid: There is an unknown placeholder, a single brace, or no `{code}`.
     """
     parts = tuple(_BRACED.split(source))
     literals, names = parts[::2], parts[1::2]
     if unknown := [name for name in names if name not in _PLACEHOLDERS]:
         raise TemplateInvalid(f"unknown placeholder {{{unknown[0]}}}; allowed: {_ALLOWED}")
     if any("{" in literal or "}" in literal for literal in literals):
-        raise TemplateInvalid("a brace without its twin; braces stand only around brand, code and minutes")
+        raise TemplateInvalid("a single brace; use braces only around brand, code and minutes")
     if "code" not in names:
-        raise TemplateInvalid("{code} is missing: the recipient could not read the code")
+        raise TemplateInvalid("{code} is missing; add it where the message shows the code")
     return Template(parts)
 
 
-def whole_minutes(ttl_seconds: int) -> int:
-    """The `minutes` of a text: started minutes of the code's life, at least 1."""
+def validity_minutes(ttl_seconds: int) -> int:
+    """Return the `minutes` of a message: how long the code is valid, rounded up."""
     return max(1, -(-ttl_seconds // 60))
 
 
-def best_locale(templates: Templates, asked: str, purpose: str) -> str:
-    """The locale among the tenant's `templates` and the built-in texts that fits what was asked for; "" for none.
+def match_locale(templates: Templates, requested: str, purpose: str) -> str:
+    """Return the locale of the tenant's or the built-in templates that matches best; "" if none does.
 
-    `asked` is a hint as callers have it: a BCP 47 tag (`zh-Hans-CN`, `ar-EG-u-nu-arab`), a POSIX or Java locale
-    (`en_US.UTF-8`, `in_ID`), or the Accept-Language of a browser (`en-US,en;q=0.9`), whose tags are tried in the order
-    of their weights. A tag is shortened from its end until a text is found (RFC 4647, 3.4); then any text of its
-    language will do. Anything else fits nothing. At most 256 characters are looked at, and 32 tags.
+    Args:
+        templates: The templates of the tenant.
+        requested: A BCP 47 tag (`zh-Hans-CN`, `ar-EG-u-nu-arab`), a POSIX or Java locale (`en_US.UTF-8`, `in_ID`), or
+            the Accept-Language of a browser (`en-US,en;q=0.9`), whose tags are tried in the order of their weights. A
+            tag is shortened from its end until a template is found (RFC 4647, 3.4); then any template of its language
+            matches. Anything else matches nothing. Only the first 256 characters and 32 tags are used.
+        purpose: The purpose that the template is for.
     """
-    own = {_normal(key): texts for key, texts in templates.items()}
-    return next((step for step in _asked(asked, own) if _found(own, step, purpose)), "")
+    own = {_normalize(key): texts for key, texts in templates.items()}
+    return next((candidate for candidate in _candidates(requested, own) if _find(own, candidate, purpose)), "")
 
 
-def choose(templates: Templates, locale: str | None, country: str, purpose: str) -> Template:
-    """The text for this reader: a tenant's `templates` first, then the built-in ones, at each step.
+def choose_template(templates: Templates, locale: str | None, country: str, purpose: str) -> Template:
+    """Return the template of a message.
 
-    Steps: the locale as `best_locale` reads it, the language of the number's country, English, which is built in, so
-    there is always a text. At a step the purpose's own text goes before `default`. Locales compare without case, and
-    `_` is `-`.
+    Tries the locales that `match_locale` would try, then the language of the number's country, then English. For each,
+    the tenant's `templates` go before the built-in ones, and a template for the purpose goes before `default`. Locales
+    are compared without case, and `_` equals `-`.
     """
-    own = {_normal(key): texts for key, texts in templates.items()}
-    for step in (*_asked(locale or "", own), _COUNTRY_LANGUAGE.get(country, _FALLBACK_LANGUAGE), _FALLBACK_LANGUAGE):
-        if found := _found(own, step, purpose):
+    own = {_normalize(key): texts for key, texts in templates.items()}
+    by_country = _COUNTRY_LANGUAGE.get(country, _FALLBACK_LANGUAGE)
+    for candidate in (*_candidates(locale or "", own), by_country, _FALLBACK_LANGUAGE):
+        if found := _find(own, candidate, purpose):
             return found
-    raise LookupError("the built-in English text is missing")  # pragma: no cover
+    raise LookupError("the built-in English template is missing")  # pragma: no cover
 
 
-def _found(own: Templates, locale: str, purpose: str) -> Template | None:
+def _find(own: Templates, locale: str, purpose: str) -> Template | None:
     for texts in (own.get(locale, {}), BUILT_IN.get(locale, {})):
         if found := texts.get(purpose) or texts.get(DEFAULT_PURPOSE):
             return found
     return None
 
 
-def _asked(hint: str, own: Templates) -> Iterator[str]:
-    """Give the locales that may fit a hint, the best first."""
-    for tag in _tags(hint):
-        subtags = _normal(tag).split("-")[:_SUBTAGS]
+def _candidates(requested: str, own: Templates) -> Iterator[str]:
+    """Yield the locales that can match, the best first."""
+    for tag in _tags(requested):
+        subtags = _normalize(tag).split("-")[:_MAX_SUBTAGS]
         for length in range(len(subtags), 0, -1):
             yield "-".join(subtags[:length])
         yield from (locale for locale in own if locale.partition("-")[0] == subtags[0])
 
 
-def _tags(hint: str) -> list[str]:
-    """Read a list of weighted tags (RFC 9110, 12.5.4); without weights or commas it is one tag."""
+def _tags(requested: str) -> list[str]:
+    """Return the tags of an Accept-Language list (RFC 9110, 12.5.4), the highest weight first."""
     weighted = []
-    for item in hint[:_HINT_CHARACTERS].split(",")[:_TAGS]:
+    for item in requested[:_MAX_LOCALE_CHARS].split(",")[:_MAX_TAGS]:
         tag, _, parameters = item.partition(";")
         if (weight := _weight(parameters)) > 0:
             weighted.append((-weight, tag))
@@ -125,7 +129,7 @@ def _tags(hint: str) -> list[str]:
 
 
 def _weight(parameters: str) -> float:
-    """Read `q=0.9`; what is not written like it weighs nothing less than 1."""
+    """Return the weight of `q=0.9`; 1 for anything else."""
     name, _, value = parameters.partition(";")[0].partition("=")
     digits = value.strip()
     if name.strip().lower() != "q" or not digits.isascii() or not digits.replace(".", "", 1).isdecimal():
@@ -133,8 +137,8 @@ def _weight(parameters: str) -> float:
     return float(digits)
 
 
-def _normal(locale: str) -> str:
-    """Write a locale in lower case, with `-` between its parts, without a POSIX charset or variant behind it."""
+def _normalize(locale: str) -> str:
+    """Return a locale in lower case, with `-` between its parts, and without a POSIX charset or modifier."""
     bare = locale.partition(".")[0].partition("@")[0]
     language, dash, rest = bare.strip().lower().replace("_", "-").partition("-")
     return _OLD_LANGUAGE_CODES.get(language, language) + dash + rest

@@ -1,4 +1,4 @@
-"""What a tenant allows: the frozen facts that the use cases judge by."""
+"""A tenant: a caller's account, and the rules for its requests."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.phone import PhoneNumber
-from otp_service.domain.results import SendPolicy
-from otp_service.domain.sms_segments import segments
-from otp_service.domain.templates import Template, choose, whole_minutes
+from otp_service.domain.limits import SendPolicy
+from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
+from otp_service.domain.sms_segments import count_segments
+from otp_service.domain.templates import Template, choose_template, validity_minutes
 
 __all__ = ["ALL_COUNTRIES", "Tenant"]
 
@@ -18,33 +18,50 @@ ALL_COUNTRIES = "*"
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A caller's account. `countries` is an allow-list, `*` in it allows every country (never a satellite)."""
+    """A caller's account.
+
+    `country` is how national numbers are read by default. `countries` is the allow-list of recipients' countries; `*`
+    allows every country, but no satellite numbers. `templates` are by locale, then by purpose or `default`.
+    """
 
     name: str
     brand: str
     country: str
     countries: frozenset[str]
     purposes: frozenset[str]
-    sends: SendPolicy
+    send_policy: SendPolicy
     code_length: int
     max_attempts: int
     templates: Mapping[str, Mapping[str, Template]]
 
-    def segments_of(self, country: str, locale: str, purpose: str) -> int:
-        """Say how many segments a text will have, before there is a code: any of the same length takes as much room."""
-        template = choose(self.templates, locale or None, country, purpose)
-        text = template.render(self.brand, "0" * self.code_length, whole_minutes(self.sends.ttl_seconds))
-        return segments(text)
+    def message_segments(self, country: str, locale: str, purpose: str) -> int:
+        """Return how many SMS segments a message will have. Every code of the tenant's length gives the same number."""
+        template = choose_template(self.templates, locale or None, country, purpose)
+        text = template.render(self.brand, "0" * self.code_length, validity_minutes(self.send_policy.ttl_seconds))
+        return count_segments(text)
+
+    def parse_phone(self, phone: str, country: str | None) -> PhoneNumber:
+        """Parse a phone number; national forms are read by `country`, or by the tenant's country if it is None.
+
+        Raises:
+            Refused: `phone_invalid`.
+        """
+        try:
+            return parse(phone, country or self.country)
+        except PhoneInvalid as invalid:
+            raise Refused(Reason.PHONE_INVALID, str(invalid)) from None
 
     def check_purpose(self, purpose: str) -> None:
-        """Raise `Refused` for a purpose that is not this tenant's."""
+        """Raise `Refused` (`purpose_not_allowed`) for a purpose that the tenant does not have."""
         if purpose not in self.purposes:
-            raise Refused(Reason.PURPOSE_NOT_ALLOWED, "This purpose is not one of the tenant's.")
+            detail = "`purpose` must be one of the purposes that are configured for the tenant."
+            raise Refused(Reason.PURPOSE_NOT_ALLOWED, detail)
 
     def check_number(self, number: PhoneNumber) -> None:
-        """Raise `Refused` for a number that gets no text: not mobile, or a country that is not allowed."""
+        """Raise `Refused` for a number that is not mobile, or whose country is not allowed."""
         if not number.mobile:
-            raise Refused(Reason.PHONE_NOT_MOBILE, f"The number is of type {number.type}, not mobile.")
+            raise Refused(Reason.PHONE_NOT_MOBILE, f"The number has the type `{number.type}`. Send a mobile number.")
         allowed = number.country in self.countries or (ALL_COUNTRIES in self.countries and number.country.isalpha())
         if not allowed:
-            raise Refused(Reason.COUNTRY_NOT_ALLOWED, "Numbers of this country are not allowed.")
+            detail = "The number must belong to a country that the tenant allows."
+            raise Refused(Reason.COUNTRY_NOT_ALLOWED, detail)

@@ -1,8 +1,9 @@
-"""What people type and paste, in plain characters: one function for phone numbers, codes and the ends of secrets.
+"""Normalizes text that people type or paste: phone numbers, codes and configured secrets.
 
-Contact apps, chats, web pages and spreadsheets put characters into a text that nobody sees: direction marks, zero-width
-spaces, soft hyphens, variation selectors, a BOM, tabs and line ends. A person cannot remove what is not visible, so
-it is dropped. What can be seen, and is neither a digit nor a known separator, stays as it is, for the caller to refuse.
+Contact apps, chats, web pages and spreadsheets put invisible characters into a text: direction marks, zero-width
+spaces, soft hyphens, variation selectors, a BOM, tabs and line ends. People cannot remove what they cannot see, so
+these are dropped. A visible character that is neither a digit nor a known separator is not changed; the caller refuses
+it.
 """
 
 import unicodedata
@@ -11,14 +12,14 @@ from typing import Final
 __all__ = ["LINE_END", "normalize_typed", "strip_invisible"]
 
 LINE_END: Final = "\n"
-"""Stands for every white space that ends a line or a table cell; every other white space becomes a space."""
+"""Replaces every white space that ends a line or a table cell. Other white space becomes a space."""
 
-# Unicode's White_Space. U+001C-001F are separators for Python's str.isspace only: they are controls, and refused.
+# Unicode's White_Space. Only Python's str.isspace adds U+001C-001F: they are control characters, and are refused.
 _LINE_ENDS: Final = "\t\n\v\f\r\x85\u2028\u2029"
 _SPACES: Final = " \u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
-# Used as dashes although Unicode does not put them into the category Pd: hyphen bullet, modifier minus, minus,
-# box drawing line, and the long vowel marks that a Japanese keyboard types for a dash.
+# Used as dashes, but not in the Unicode category Pd: hyphen bullet, modifier minus, minus, box drawing line, and the
+# long vowel marks that a Japanese keyboard types instead of a dash.
 _DASHES: Final = "\u02d7\u2043\u2212\u2500\u30fc\uff70"
 
 _DEFAULT_IGNORABLE: Final = (
@@ -40,23 +41,23 @@ _DEFAULT_IGNORABLE: Final = (
     range(0x1D173, 0x1D17B),
     range(0xE0000, 0xE1000),
 )
-"""Default_Ignorable_Code_Point of Unicode (DerivedCoreProperties.txt), unassigned ones included."""
+"""Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt), including unassigned ones."""
 
 _ASCII: Final = str.maketrans(dict.fromkeys(_LINE_ENDS, LINE_END))
 
 
 def normalize_typed(text: str) -> str:
-    """Drop what is invisible, and write white space, dashes and the digits of any script in ASCII.
+    """Drop invisible characters, and replace white space, dashes and the digits of any script with ASCII.
 
-    Linear in the text; the caller bounds its length first.
+    Takes linear time; the caller bounds the length of the text first.
     """
     if text.isascii():
         return text.translate(_ASCII)
-    return "".join(map(_plain, text))
+    return "".join(map(_normalize_char, text))
 
 
 def strip_invisible(text: str) -> str:
-    """Drop white space and invisible characters at both ends; what stands between them is left alone."""
+    """Remove white space and invisible characters at both ends only."""
     first, end = 0, len(text)
     while first < end and _is_invisible(text[first]):
         first += 1
@@ -66,10 +67,10 @@ def strip_invisible(text: str) -> str:
 
 
 def _is_invisible(char: str) -> bool:
-    return _plain(char) in ("", " ", LINE_END)
+    return _normalize_char(char) in ("", " ", LINE_END)
 
 
-def _plain(char: str) -> str:
+def _normalize_char(char: str) -> str:
     if char in _SPACES:
         return " "
     if char in _LINE_ENDS:

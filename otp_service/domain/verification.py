@@ -1,7 +1,7 @@
-"""A verification: one proof in progress, its states, and the record that the store keeps of it.
+"""A verification: one proof in progress, its statuses, and the record that the store keeps of it.
 
-The record is one packed array, so that a pending verification stays small. The store's scripts know the first
-twelve places by number (`store/lua/_record.lua`); the rest are facts that only this side reads.
+The record is one packed array, so that a pending verification stays small. The store's scripts access the first
+thirteen elements by index (`store/lua/_record.lua`); only Python reads the others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from otp_service.domain.outcomes import DeliveryStatus
 
 __all__ = [
-    "MAX_CODE_LIFE_MS",
+    "MAX_CODE_AGE_MS",
     "READABLE_AFTER_END_MS",
     "Delivery",
     "VerificationRecord",
@@ -23,14 +23,14 @@ __all__ = [
 ]
 
 READABLE_AFTER_END_MS = 600_000
-"""An ended verification tells its state for 10 minutes (design.md section 3), then it is unknown."""
+"""An ended verification can be read for 10 minutes (design.md section 3); then its id is unknown."""
 
-MAX_CODE_LIFE_MS = 600_000
-"""No code lives longer than 10 minutes, also not one that is sent again (NIST SP 800-63B-4, 3.1.3.2)."""
+MAX_CODE_AGE_MS = 600_000
+"""No code is valid for longer than 10 minutes, even if it is sent again (NIST SP 800-63B-4, 3.1.3.2)."""
 
 
 class VerificationStatus(StrEnum):
-    """The states of a verification; all but the first are ends, and the first end wins."""
+    """The statuses of a verification. All except `pending` are final."""
 
     PENDING = "pending"
     VERIFIED = "verified"
@@ -41,11 +41,18 @@ class VerificationStatus(StrEnum):
 
 
 class Delivery(msgspec.Struct, array_like=True, frozen=True):
-    """The life of the message at one provider: a status, since when, and the outcome's name when it went wrong.
+    """The delivery of a message by one provider. Times are milliseconds of the store's clock.
 
-    `provider_message_id` is the gateway's. `call` is the lease that the last call was begun under (0: none was),
-    `again_ms` when the provider may be asked again at the earliest (0: no matter), `ambiguous_since_ms` since
-    when its outcome is ambiguous. `repeats`: the last call repeats one in doubt, of which its refusal says nothing.
+    Attributes:
+        provider: The configured name of the provider.
+        status: The current status.
+        at_ms: When the status was set.
+        error: The name of the outcome if the delivery failed, else "".
+        provider_message_id: The gateway's id of the message, "" if it has given none.
+        call: The lease under which the last call was started; 0: none was.
+        retry_at_ms: Before this time the provider must not be called again; 0: no such time.
+        ambiguous_since_ms: Since when the outcome is ambiguous; 0: it is not.
+        repeats: The last call repeated one with an ambiguous outcome. If it fails, the earlier one may have succeeded.
     """
 
     provider: str
@@ -54,17 +61,37 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
     error: str = ""
     provider_message_id: str = ""
     call: int = 0
-    again_ms: int = 0
+    retry_at_ms: int = 0
     ambiguous_since_ms: int = 0
     repeats: bool = False
 
 
 class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """What the store keeps. Times are milliseconds of the store's clock; `ended_ms` 0 means not ended.
+    """What the store keeps of a verification. Times are milliseconds of the store's clock.
 
-    `phone` is sealed, `phc` the Argon2id hash of the code, `key_id` names the key that both derive from.
-    `born_ms` is when the code was made (earlier than `created_ms` when it is sent again); `keeps_code`: it may be sent
-    again, so it is kept also when it was delivered. `lease` says who works on the message: the last one who claimed it.
+    Attributes:
+        version: The version of this layout.
+        status: The stored status. `expired` and `exhausted` are never stored: see `status_at`.
+        tenant: The name of the tenant.
+        purpose: What the code is for.
+        recipient: The keyed hash of the number.
+        created_ms: When the verification was started.
+        expires_ms: When the code expires.
+        ended_ms: When a stored final status was set; 0: none was.
+        attempts_left: How many codes may still be checked.
+        lease: The number of the last lease of the message. Whoever holds it works on the message.
+        keeps_code: The code may be sent again (policy `reuse`), so it is kept after it was delivered.
+        deliveries: One entry for each provider tried, oldest first.
+        key_id: The key under which `code_hash` and `phone` were made.
+        code_hash: The Argon2id hash of the code (a PHC string).
+        phone: The number, sealed.
+        channel: The channel of the message.
+        country: The country of the number (ISO 3166 alpha-2).
+        locale: The locale of the message, "" for none.
+        code_length: The number of digits of the code.
+        resend_ms: When the next code may be requested.
+        sends_left: How many sends the chain has left.
+        code_created_ms: When the code was made: earlier than `created_ms` if it is sent again.
     """
 
     version: int = 1
@@ -80,7 +107,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
     keeps_code: bool = False
     deliveries: tuple[Delivery, ...] = ()
     key_id: str
-    phc: str
+    code_hash: str
     phone: str
     channel: str
     country: str
@@ -88,10 +115,10 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
     code_length: int
     resend_ms: int
     sends_left: int
-    born_ms: int
+    code_created_ms: int
 
     def status_at(self, now_ms: int) -> VerificationStatus:
-        """Say the state: expiry and exhaustion are not stored, they come by themselves."""
+        """Return the status at `now_ms`; `expired` and `exhausted` follow from the other fields."""
         if self.status is not VerificationStatus.PENDING:
             return self.status
         if self.attempts_left == 0:
@@ -99,7 +126,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
         return VerificationStatus.EXPIRED if now_ms >= self.expires_ms else VerificationStatus.PENDING
 
     def ended_at(self, now_ms: int) -> int | None:
-        """Say when it ended, in milliseconds; None while it is pending."""
+        """Return when the verification ended, in milliseconds; None while it is pending."""
         if self.status_at(now_ms) is VerificationStatus.PENDING:
             return None
         return self.ended_ms or self.expires_ms
@@ -107,7 +134,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
 
 @dataclass(frozen=True, slots=True)
 class VerificationSnapshot:
-    """A record as it stood at `now_ms` of the store's clock."""
+    """A record, and when it was read (`now_ms`, by the store's clock)."""
 
     id: str
     record: VerificationRecord

@@ -1,4 +1,7 @@
-"""What a caller may see of a verification, in milliseconds of the store's clock; the edge writes it down as JSON."""
+"""What a caller may see of a verification. Times are milliseconds of the store's clock; `api/mapping.py` formats them.
+
+Both views are stored under idempotency keys and read by other versions: the encoded names must not change.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ __all__ = ["VerificationProof", "VerificationView", "view_of"]
 
 
 class VerificationView(msgspec.Struct, frozen=True, kw_only=True):
-    """A verification as it stood at `now_ms`, with its number masked."""
+    """A verification at `now_ms`, with its number masked."""
 
     verification_id: str
     status: VerificationStatus
     purpose: str
     channel: str
-    masked: str
+    masked_phone: str = msgspec.field(name="masked")
     country: str
     code_length: int
     now_ms: int
@@ -30,26 +33,26 @@ class VerificationView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerificationProof(msgspec.Struct, frozen=True, kw_only=True):
-    """A proof: the number, whole, and the token that carries it home. `token_ends` in Unix seconds."""
+    """The proof of a success: the full number, and the signed token. `token_expires_at` is in Unix seconds."""
 
     verification_id: str
     purpose: str
     phone: str
-    masked: str
+    masked_phone: str = msgspec.field(name="masked")
     verified_ms: int
     token: str
-    token_ends: int
+    token_expires_at: int = msgspec.field(name="token_ends")
 
 
-def view_of(snapshot: VerificationSnapshot, masked: str) -> VerificationView:
-    """Show `snapshot`; `masked` is as much of the number as the caller may see."""
+def view_of(snapshot: VerificationSnapshot, masked_phone: str) -> VerificationView:
+    """Return the view of a snapshot."""
     record, now = snapshot.record, snapshot.now_ms
     return VerificationView(
         verification_id=snapshot.id,
         status=record.status_at(now),
         purpose=record.purpose,
         channel=record.channel,
-        masked=masked,
+        masked_phone=masked_phone,
         country=record.country,
         code_length=record.code_length,
         now_ms=now,

@@ -232,9 +232,9 @@ def _malformed(problem: Exception) -> Refused:
     if field := re.search(r"(?:missing required|unknown) field `([a-z_]+)`", detail):
         pointer = f"{pointer}/{field[1]}"
         detail = "Send this member." if "required" in detail else "Leave this member out: it is unknown."
-    mistakes = (FieldError(pointer, detail),)
-    return Refused(Reason.REQUEST_MALFORMED, "The body is invalid.", mistakes=mistakes)
+    errors = (FieldError(pointer, detail),)
+    return Refused(Reason.REQUEST_MALFORMED, "The body is invalid.", field_errors=errors)
 
 
 def _refuse(pointer: str, detail: str) -> NoReturn:
-    raise Refused(Reason.REQUEST_MALFORMED, "The body is invalid.", mistakes=(FieldError(pointer, detail),))
+    raise Refused(Reason.REQUEST_MALFORMED, "The body is invalid.", field_errors=(FieldError(pointer, detail),))

@@ -1,22 +1,23 @@
-"""The use cases: request a code, verify it, look at a verification, cancel it, unlock a number.
+"""The use cases: request a code, verify a code, read or cancel a verification, normalize or unlock a phone number.
 
-This floor orders the steps and does nothing itself: rules are in `domain`, atomic transitions in the store, secrets
-in `crypto`, gateways in `delivery`. The order is the point. A place in the hash pool comes before the store is
-asked, so an overload costs nobody anything. Budgets come before the hash, so a denied request costs none. The attempt
-is paid before the comparison, and the second script alone decides the success.
+This package orders the steps. The rules are in `domain`, the atomic transitions in `store`, the cryptography in
+`crypto`, and sending is in `delivery`. The order of the steps matters:
+
+1. A slot in the hash pool is acquired before the store is called, so an overload costs no attempt and no rate limit.
+2. The rate limits are acquired before a code is hashed, so a denied request costs no hash.
+3. An attempt is reserved before its code is compared, and a second script alone decides on the one success.
 """
 
 from __future__ import annotations
 
-from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
-from otp_service.domain.ports import SealBroken
-from otp_service.domain.results import IdempotencyClaim, NotFound, Unreadable
+from otp_service.domain.phone import PhoneNumber
+from otp_service.domain.results import IdempotencyClaim
 from otp_service.domain.tenant import Tenant
-from otp_service.domain.verification import VerificationSnapshot
-from otp_service.domain.views import VerificationView, view_of
+from otp_service.domain.views import VerificationView
 from otp_service.service.cleanup import Cleanup
-from otp_service.service.dependencies import Attempt, CodeRequest, Dependencies, key_unavailable
+from otp_service.service.dependencies import Attempt, CodeRequest, Dependencies
+from otp_service.service.idempotency import idempotency_claim
+from otp_service.service.query import VerificationQuery, normalize_phone
 from otp_service.service.request_code import RequestCode
 from otp_service.service.unlock import UnlockNumber
 from otp_service.service.verify_code import VerifyCode
@@ -25,48 +26,36 @@ __all__ = ["Attempt", "CodeRequest", "Dependencies", "OtpService"]
 
 
 class OtpService:
-    """The use cases in one place. Every method raises `Refused` when it does not do what it was asked."""
+    """All use cases, as the HTTP API calls them.
+
+    Every method raises `Refused` when it does not do what was requested. `request_code`, `verify_code` and `unlock`
+    are callables with their own modules.
+    """
 
     def __init__(self, dependencies: Dependencies) -> None:
-        """Work with `dependencies`."""
-        self._dependencies = dependencies
+        self._keyring = dependencies.keyring
         self._cleanup = Cleanup()
+        self._query = VerificationQuery(dependencies.verifications, dependencies.cipher)
         self.request_code = RequestCode(dependencies, self._cleanup)
         self.verify_code = VerifyCode(dependencies, self._cleanup)
         self.unlock = UnlockNumber(dependencies.lockouts, dependencies.keyring)
 
     async def stop(self) -> None:
-        """Leave what is still to be given back to its time-outs."""
+        """Wait briefly for cleanups in progress; what remains expires in the store."""
         await self._cleanup.stop()
 
     async def read(self, tenant: Tenant, verification_id: str) -> VerificationView:
-        """Show a verification of `tenant`."""
-        return self._view(await self._dependencies.verifications.read(verification_id, tenant.name))
+        """Return a verification of `tenant`."""
+        return await self._query.read(tenant, verification_id)
 
     async def cancel(self, tenant: Tenant, verification_id: str) -> VerificationView:
-        """End a verification if it is pending; show how it stands. A repeated call changes nothing."""
-        return self._view(await self._dependencies.verifications.cancel(verification_id, tenant.name))
+        """Cancel a pending verification and return it; an ended one is returned unchanged."""
+        return await self._query.cancel(tenant, verification_id)
 
     def normalize(self, tenant: Tenant, phone: str, country: str | None) -> PhoneNumber:
-        """Read a number in any spelling."""
-        try:
-            return parse(phone, country or tenant.country)
-        except PhoneInvalid as invalid:
-            raise Refused(Reason.PHONE_INVALID, str(invalid)) from None
+        """Parse a phone number; national forms are read by `country`, or by the tenant's country."""
+        return normalize_phone(tenant, phone, country)
 
-    def idempotency_claim(self, tenant: Tenant, endpoint: str, key: str, *asked: str) -> IdempotencyClaim:
-        """Name a caller's idempotency key and fingerprint what it asks for, both by a keyed hash."""
-        keyed_hash = self._dependencies.keyring.keyed_hash
-        return IdempotencyClaim(
-            keyed_hash("idempotency", tenant.name, endpoint, key), keyed_hash("fingerprint", endpoint, *asked), ""
-        )
-
-    def _view(self, found: VerificationSnapshot | NotFound | Unreadable) -> VerificationView:
-        if isinstance(found, NotFound):
-            raise Refused(Reason.VERIFICATION_UNKNOWN, "There is no such verification, or not any more.")
-        if isinstance(found, Unreadable):
-            raise key_unavailable()
-        try:
-            return view_of(found, self._dependencies.cipher.masked_phone(found))
-        except SealBroken:
-            raise key_unavailable() from None
+    def idempotency_claim(self, tenant: Tenant, endpoint: str, key: str, *request: str) -> IdempotencyClaim:
+        """Return the claim for a caller's `Idempotency-Key` and the members of its request."""
+        return idempotency_claim(self._keyring, tenant, endpoint, key, *request)

@@ -1,4 +1,9 @@
-"""One guess at a verification after the other, as far as they meet in this process."""
+"""Serializes the attempts at one verification within this process.
+
+The store alone guarantees the limits, whichever replica an attempt reaches. The queue makes refusals exact: without
+it, attempts that are reserved at the same time could use up all attempts, and a correct code among them would be
+refused as `attempts_exhausted` although another correct code had won.
+"""
 
 from __future__ import annotations
 
@@ -9,38 +14,41 @@ from typing import Final
 
 from otp_service.domain.errors import Reason, Refused
 
-__all__ = ["MOST_WAITING", "TURN_SECONDS", "Turns"]
+__all__ = ["MAX_WAITING", "MAX_WAIT_SECONDS", "AttemptQueue"]
 
-TURN_SECONDS: Final = 0.8
-"""For how long a guess waits for those at the same verification; with a call's deadline it fits into two seconds."""
+MAX_WAIT_SECONDS: Final = 0.8
+"""How long an attempt waits for its turn. Together with the deadline of a store call it stays below two seconds."""
 
-MOST_WAITING: Final = 128
-"""So many guesses wait at one verification: 25 times as many as it has attempts."""
+MAX_WAITING: Final = 128
+"""How many attempts may wait at one verification: 25 times the maximum of attempts that it has."""
 
 RETRY_MS: Final = 1_000
 
 
-class Turns:
-    """The guesses that wait, by the id of their verification. Waiting costs nothing but memory."""
+class AttemptQueue:
+    """A first-in, first-out queue of attempts for each verification id. A waiting attempt costs only memory."""
 
     def __init__(self) -> None:
-        """Begin with nobody."""
         self._locks: dict[str, asyncio.Lock] = {}
-        self._guesses: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
 
     @property
-    def waiting(self) -> int:
-        """Count the guesses that wait or are judged."""
-        return sum(self._guesses.values())
+    def size(self) -> int:
+        """The number of attempts that wait or are being checked, at all verifications."""
+        return sum(self._counts.values())
 
     @contextlib.asynccontextmanager
     async def turn(self, verification_id: str) -> AsyncIterator[None]:
-        """Wait for a turn and hold it; raises `Refused` (`overloaded`) when too many wait, or for too long."""
-        count = self._guesses.get(verification_id, 0)
-        if count > MOST_WAITING:
-            raise _held_up()
+        """Wait for a turn and hold it until the block ends.
+
+        Raises:
+            Refused: `overloaded`, when too many attempts wait already or the wait takes too long. Nothing was reserved.
+        """
+        count = self._counts.get(verification_id, 0)
+        if count > MAX_WAITING:
+            raise _overloaded()
         lock = self._locks.setdefault(verification_id, asyncio.Lock())
-        self._guesses[verification_id] = count + 1
+        self._counts[verification_id] = count + 1
         try:
             await self._acquire(lock)
             try:
@@ -52,19 +60,19 @@ class Turns:
 
     async def _acquire(self, lock: asyncio.Lock) -> None:
         try:
-            async with asyncio.timeout(TURN_SECONDS):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 await lock.acquire()
         except TimeoutError:
-            raise _held_up() from None
+            raise _overloaded() from None
 
     def _leave(self, verification_id: str) -> None:
-        left = self._guesses.pop(verification_id) - 1
+        left = self._counts.pop(verification_id) - 1
         if left:
-            self._guesses[verification_id] = left
+            self._counts[verification_id] = left
         else:
             del self._locks[verification_id]
 
 
-def _held_up() -> Refused:
-    """Make the refusal for who does not get its turn: nothing was spent."""
-    return Refused(Reason.OVERLOADED, "Other codes are being checked for this verification.", retry_after_ms=RETRY_MS)
+def _overloaded() -> Refused:
+    detail = "Too many codes are being checked for this verification. Send the code again after `retry_after` seconds."
+    return Refused(Reason.OVERLOADED, detail, retry_after_ms=RETRY_MS)

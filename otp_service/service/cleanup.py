@@ -1,7 +1,8 @@
-"""Gives back what a request took that came to nothing, also when its caller is gone or the store is away for a moment.
+"""Releases what a failed request has acquired, also when the caller has disconnected or the store is briefly away.
 
-What is to be undone is said again until the store answers, for some seconds. After that nobody can do more: windows
-pass, an idempotency key is given up when nothing is heard of its owner, and an old reservation does not start.
+A cleanup is retried until the store answers, for some seconds at most. What it could not release expires by itself:
+rate-limit windows pass, an idempotency key whose owner has stopped can be claimed again, and a reservation that is too
+old cannot start a verification.
 """
 
 from __future__ import annotations
@@ -15,59 +16,66 @@ from otp_service.observability import LOG
 
 __all__ = ["Cleanup"]
 
-PATIENCE_SECONDS: Final = 0.3
-"""For how long an answer waits for it, so that a caller who comes again at once finds everything as it was."""
+WAIT_SECONDS: Final = 0.3
+"""How long a response waits for its cleanup, so that a caller that retries at once finds everything released."""
 
-INSIST_SECONDS: Final = 8.0
-"""For how long the store is told again: within the time in which a delayed `start` could still come."""
+RETRY_FOR_SECONDS: Final = 8.0
+"""How long a cleanup is retried: shorter than the time within which a delayed `start` could still arrive."""
 
-INSIST_EVERY_SECONDS: Final = 0.25
-MOST: Final = 1_000
-"""So many at a time; while the store is away for longer, more would only be in its way when it comes back."""
+RETRY_INTERVAL_SECONDS: Final = 0.25
+
+MAX_RUNNING: Final = 1_000
+"""Cleanups at a time. While the store is away for longer, more of them would only overload it when it returns."""
 
 Undo = Callable[[], Awaitable[None]]
 
 
 class Cleanup:
-    """What this process still has to give back."""
+    """The cleanups that run in this process."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def after(self, problem: BaseException, undo: Undo) -> None:
-        """Undo, after `problem`: wait a moment for it, but not where the caller is gone. `undo` may be repeated."""
-        if len(self._tasks) >= MOST:
+    async def after(self, error: BaseException, undo: Undo) -> None:
+        """Run `undo` after a request has failed with `error`.
+
+        Waits up to `WAIT_SECONDS` for it, but not when `error` says that the caller has disconnected.
+
+        Args:
+            error: What ended the request.
+            undo: Called again when it raises `Refused`, so it must be safe to repeat.
+        """
+        if len(self._tasks) >= MAX_RUNNING:
             return
-        task = asyncio.create_task(_insist(undo))
+        task = asyncio.create_task(_retry(undo))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        if not isinstance(problem, asyncio.CancelledError):
-            await asyncio.wait([task], timeout=PATIENCE_SECONDS)
+        if not isinstance(error, asyncio.CancelledError):
+            await asyncio.wait([task], timeout=WAIT_SECONDS)
 
     async def stop(self) -> None:
-        """Wait a moment for what is under way; the rest is left as it is."""
+        """Wait up to `WAIT_SECONDS` for running cleanups, then cancel them."""
         if not self._tasks:
             return
-        _, pending = await asyncio.wait(self._tasks, timeout=PATIENCE_SECONDS)
+        _, pending = await asyncio.wait(self._tasks, timeout=WAIT_SECONDS)
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
 
 
-async def _insist(undo: Undo) -> None:
+async def _retry(undo: Undo) -> None:
     loop = asyncio.get_running_loop()
-    until = loop.time() + INSIST_SECONDS
+    deadline = loop.time() + RETRY_FOR_SECONDS
     while True:
         try:
             await undo()
         except Refused:
-            if loop.time() >= until:
-                LOG.warning("not_given_back")
+            if loop.time() >= deadline:
+                LOG.warning("cleanup_abandoned")
                 return
         except Exception:
-            LOG.exception("giving_back_failed")
+            LOG.exception("cleanup_failed")
             return
         else:
             return
-        await asyncio.sleep(INSIST_EVERY_SECONDS)
+        await asyncio.sleep(RETRY_INTERVAL_SECONDS)

@@ -1,11 +1,11 @@
-"""What the use cases are asked, and what they stand on."""
+"""The inputs of the use cases, and the objects that they are built from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
-from otp_service.crypto.codes import read_code
+from otp_service.crypto.codes import parse_code
 from otp_service.crypto.fair_queue import Caller
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
@@ -16,22 +16,23 @@ from otp_service.domain.limits import Limits
 from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQueue, Verifications
 from otp_service.domain.tenant import Tenant
 
-__all__ = ["Attempt", "CodeRequest", "Dependencies", "key_unavailable"]
-
-UNREADABLE_RETRY_MS: Final = 1_000
-
-
-def key_unavailable() -> Refused:
-    """Make the refusal for what was made under a key that other replicas have: come again, and one of them answers."""
-    detail = "This replica does not have the key of this record (yet). Send the request again."
-    return Refused(Reason.STORE_UNAVAILABLE, detail, retry_after_ms=UNREADABLE_RETRY_MS)
+__all__ = ["Attempt", "CodeRequest", "Dependencies"]
 
 
 @dataclass(frozen=True, slots=True)
 class CodeRequest:
-    """Who wants a code sent where. `client` is the address (IPv6: its /64) that the `client_ip` limit counts.
+    """A request for a code.
 
-    `key_id` names the API key that asks.
+    Attributes:
+        tenant: The tenant that requests the code.
+        phone: The number as the caller sent it.
+        purpose: What the code is for, such as `login`.
+        country: How a national form of `phone` is read; None: the tenant's country.
+        locale: The locale of the message; "": chosen by the country of the number.
+        channel: The channel of the message.
+        client_ip: The address that the `client_ip` limit counts (IPv6: its /64); None: none is counted.
+        decoy: Respond as usual, at the same cost, but send nothing.
+        key_id: The id of the API key, for fair sharing of the hash pool.
     """
 
     tenant: Tenant
@@ -40,57 +41,62 @@ class CodeRequest:
     country: str | None = None
     locale: str = ""
     channel: str = "sms"
-    client: str | None = None
+    client_ip: str | None = None
     decoy: bool = False
     key_id: str = ""
 
     @property
     def caller(self) -> Caller:
-        """Who shares places with the others."""
+        """The caller that the hash pool shares its slots by."""
         return (self.tenant.name, self.key_id)
 
     def __repr__(self) -> str:
-        """Leave the number out."""
+        """Hide the number."""
         return f"CodeRequest({self.tenant.name}, {self.purpose})"
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt at a verification's code; `code` is digits only.
+    """One submitted code.
 
-    `key_id` names the API key that asks, `client` the address (IPv6: its /64) that the `verify_ip` limit counts.
+    Attributes:
+        tenant: The tenant that submits the code.
+        verification_id: The verification that the code is for.
+        code: ASCII digits only.
+        key_id: The id of the API key, for fair sharing of the hash pool.
+        client_ip: The address that the `verify_ip` limit counts (IPv6: its /64); None: none is counted.
     """
 
     tenant: Tenant
     verification_id: str
     code: str
     key_id: str = ""
-    client: str | None = None
+    client_ip: str | None = None
 
     @property
     def caller(self) -> Caller:
-        """Who shares places with the others."""
+        """The caller that the hash pool shares its slots by."""
         return (self.tenant.name, self.key_id)
 
     @classmethod
-    def typed(
-        cls, tenant: Tenant, verification_id: str, typed: str, *, key_id: str = "", client: str | None = None
+    def from_input(
+        cls, tenant: Tenant, verification_id: str, typed: str, *, key_id: str = "", client_ip: str | None = None
     ) -> Self:
-        """Read what a person typed; raises `Refused` (`request_malformed`) for what cannot be a code."""
-        code = read_code(typed)
+        """Make an attempt from a code as a person typed it; raises `Refused` (`request_malformed`) if it is none."""
+        code = parse_code(typed)
         if code is None:
-            mistake = FieldError("/code", "The code must be 4-10 digits; spaces and dashes may stand between them.")
-            raise Refused(Reason.REQUEST_MALFORMED, "Send the code of the text message.", mistakes=(mistake,))
-        return cls(tenant, verification_id, code, key_id, client)
+            error = FieldError("/code", "The code must be 4-10 digits; spaces and dashes between them are allowed.")
+            raise Refused(Reason.REQUEST_MALFORMED, "Send the code from the message.", field_errors=(error,))
+        return cls(tenant, verification_id, code, key_id, client_ip)
 
     def __repr__(self) -> str:
-        """Leave the code out."""
-        return f"Guess({self.verification_id})"
+        """Hide the code."""
+        return f"Attempt({self.verification_id})"
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the use cases stand on; the composition root puts them together."""
+    """What the use cases are built from; `bootstrap` provides it."""
 
     verifications: Verifications
     attempts: Attempts

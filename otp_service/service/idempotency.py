@@ -1,7 +1,7 @@
-"""Answers given under callers' idempotency keys: sealed, and given again as they were.
+"""Answers stored under callers' idempotency keys: sealed, and replayed unchanged.
 
-Kept is what cost something: a text, or an attempt. Whatever cost nothing is judged anew and leaves nothing behind, also
-429 and 5xx (design.md section 3): the caller should come again, and then be served.
+Only an answer whose request cost something (a message or an attempt) is stored. Other refusals, 429 and 5xx are not
+(design.md section 3): the same request may succeed later.
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from otp_service.crypto.keyring import Keyring
+from otp_service.crypto.keyring import DecryptionError, Keyring
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.ports import SealBroken
 from otp_service.domain.results import IdempotencyClaim, InFlight, Mismatch, Replay
+from otp_service.domain.tenant import Tenant
 from otp_service.domain.views import VerificationProof, VerificationView
-from otp_service.service.dependencies import key_unavailable
+from otp_service.service.refusals import key_unavailable
 
-__all__ = ["DISABLED", "Answers"]
-
-DISABLED: Final = "Too many wrong codes in a row: this number is disabled until an operator unlocks it."
+__all__ = ["StoredAnswers", "idempotency_claim"]
 
 _KIND: Final = "answer"
 
-_PASSING: Final = frozenset(
+_NOT_STORED: Final = frozenset(
     {
         Reason.RESEND_TOO_SOON,
         Reason.RATE_LIMITED,
@@ -38,63 +36,88 @@ _PASSING: Final = frozenset(
 )
 
 
+# Stored for 24 hours and read by other versions: the tags and the names of the fields must not change.
 class _Requested(msgspec.Struct, tag="requested"):
     view: VerificationView
 
 
-class _Proved(msgspec.Struct, tag="verified"):
+class _Verified(msgspec.Struct, tag="verified"):
     success: VerificationProof
 
 
 class _Refused(msgspec.Struct, tag="refused"):
-    reason: str
+    reason: Reason
     detail: str
     attempts_left: int | None
 
 
-_Answer = _Requested | _Proved | _Refused
-Kept = TypeVar("Kept", VerificationView, VerificationProof)
+_Answer = _Requested | _Verified | _Refused
+AnswerT = TypeVar("AnswerT", VerificationView, VerificationProof)
 _DECODER: Final = msgspec.msgpack.Decoder(_Answer)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Answers:
-    """Seals an answer for the store and opens it for whoever asks again."""
+def idempotency_claim(keyring: Keyring, tenant: Tenant, endpoint: str, key: str, *request: str) -> IdempotencyClaim:
+    """Return the claim for a caller's key: keyed hashes of the key and of the request, without an owner token."""
+    return IdempotencyClaim(
+        keyed_hash=keyring.keyed_hash("idempotency", tenant.name, endpoint, key),
+        fingerprint=keyring.keyed_hash("fingerprint", endpoint, *request),
+        owner_token="",
+    )
+
+
+class StoredAnswers:
+    """Seals answers for the store, and replays them."""
 
     def __init__(self, keyring: Keyring) -> None:
-        """Seal under the keys of `keyring`."""
         self._keyring = keyring
 
-    def seal(self, call: IdempotencyClaim, answer: VerificationView | VerificationProof | Refused) -> bytes | None:
-        """Seal an answer under the current key, whose id stands in front; None for one that is not kept."""
-        if isinstance(answer, Refused):
-            if answer.reason in _PASSING:
-                return None
-            plain = _encode(_Refused(answer.reason, answer.detail, answer.attempts_left))
-        elif isinstance(answer, VerificationProof):
-            plain = _encode(_Proved(answer))
-        else:
-            plain = _encode(_Requested(answer))
-        key_id = self._keyring.current
-        return key_id.encode() + b"\n" + self._keyring.seal(_KIND, call.keyed_hash, plain)
+    def seal(self, claim: IdempotencyClaim, answer: VerificationView | VerificationProof | Refused) -> bytes | None:
+        """Seal an answer under the current key.
 
-    def again(self, call: IdempotencyClaim, found: Replay | InFlight | Mismatch, kind: type[Kept]) -> Kept:
-        """Give the kept answer again, or raise `Refused`: the kept refusal, in flight, or another request's key."""
+        Returns:
+            The key id, a line feed and the sealed answer; None for a refusal that is not stored.
+        """
+        match answer:
+            case Refused():
+                if answer.reason in _NOT_STORED:
+                    return None
+                plain = _encode(_Refused(answer.reason, answer.detail, answer.attempts_left))
+            case VerificationProof():
+                plain = _encode(_Verified(answer))
+            case VerificationView():
+                plain = _encode(_Requested(answer))
+        key_id = self._keyring.current
+        return key_id.encode() + b"\n" + self._keyring.seal(_KIND, claim.keyed_hash, plain)
+
+    def replay(self, claim: IdempotencyClaim, found: Replay | InFlight | Mismatch, kind: type[AnswerT]) -> AnswerT:
+        """Return the stored answer of a request that is repeated.
+
+        Raises:
+            Refused: The stored refusal; `idempotency_in_flight`; `idempotency_mismatch`, when the key was used for
+                another request.
+        """
         match found:
             case InFlight(wait_ms):
-                detail = "The first request with this key is still being answered."
+                detail = "A request with this Idempotency-Key is in progress. Repeat it after `retry_after` seconds."
                 raise Refused(Reason.IDEMPOTENCY_IN_FLIGHT, detail, retry_after_ms=wait_ms)
-            case Replay(sealed) if isinstance(answer := self._opened(call, sealed), kind):
+            case Replay(sealed) if isinstance(answer := self._open(claim, sealed), kind):
                 return answer
             case _:
-                raise Refused(Reason.IDEMPOTENCY_MISMATCH, "This key was used for another request.")
+                detail = "This Idempotency-Key was used for another request. Send a new key."
+                raise Refused(Reason.IDEMPOTENCY_MISMATCH, detail)
 
-    def _opened(self, call: IdempotencyClaim, sealed: bytes) -> VerificationView | VerificationProof:
+    def _open(self, claim: IdempotencyClaim, sealed: bytes) -> VerificationView | VerificationProof:
         key_id, _, body = sealed.partition(b"\n")
         try:
-            answer = _DECODER.decode(self._keyring.open(_KIND, call.keyed_hash, body, key_id.decode(errors="replace")))
-        except (SealBroken, msgspec.ValidationError):
+            plain = self._keyring.open(_KIND, claim.keyed_hash, body, key_id.decode(errors="replace"))
+            answer: _Answer = _DECODER.decode(plain)
+        except (DecryptionError, msgspec.ValidationError):
             raise key_unavailable() from None
-        if isinstance(answer, _Refused):
-            raise Refused(Reason(answer.reason), answer.detail, attempts_left=answer.attempts_left)
-        return answer.view if isinstance(answer, _Requested) else answer.success
+        match answer:
+            case _Refused():
+                raise Refused(answer.reason, answer.detail, attempts_left=answer.attempts_left)
+            case _Requested():
+                return answer.view
+            case _Verified():
+                return answer.success

@@ -1,4 +1,4 @@
-"""request-code: judge the request, take its budgets, make the code, store it, have it sent."""
+"""request-code: check the request, acquire its limits, make the code, store the verification, and have it sent."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from otp_service.crypto.codes import new_code
+from otp_service.crypto.codes import generate_code
+from otp_service.crypto.keyring import DecryptionError
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
-from otp_service.domain.ports import SealBroken
+from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.provider_policy import Availability
 from otp_service.domain.results import (
     ActiveVerification,
@@ -29,228 +29,243 @@ from otp_service.domain.results import (
     ReservationExpired,
     Started,
 )
-from otp_service.domain.verification import MAX_CODE_LIFE_MS, Delivery, VerificationRecord, VerificationSnapshot
+from otp_service.domain.verification import MAX_CODE_AGE_MS, Delivery, VerificationRecord, VerificationSnapshot
 from otp_service.domain.views import VerificationView, view_of
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.dependencies import CodeRequest, Dependencies
-from otp_service.service.idempotency import DISABLED, Answers
+from otp_service.service.idempotency import StoredAnswers
+from otp_service.service.refusals import recipient_locked
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id
 
 __all__ = ["RequestCode"]
 
 NO_ROUTE_RETRY_MS: Final = 30_000
 
-TOKEN_LENGTH: Final = 8
-"""48 random bits tell a reservation from the few that its recipient ever has at a time."""
+RESERVATION_TOKEN_CHARS: Final = 8
+"""48 random bits distinguish a reservation from the few others of its recipient."""
 
-LATE_RETRY_MS: Final = 1_000
+NOT_STARTED_RETRY_MS: Final = 1_000
 
-LEAST_LIFE_MS: Final = 60_000
-"""A code that is sent again must leave this much time to type it, or half its life; otherwise a new one is made."""
+MIN_REMAINING_MS: Final = 60_000
+"""A code is sent again only if this much of its time remains, or half its TTL; otherwise a new one is made."""
 
-_DENIALS: Final = {
-    Reason.RECIPIENT_LOCKED: "Too many wrong codes for this number.",
-    Reason.RESEND_TOO_SOON: "A code was requested a moment ago.",
-    Reason.RATE_LIMITED: "A limit is used up.",
+_DENIED_DETAILS: Final = {
+    Reason.RESEND_TOO_SOON: "A code was requested a moment ago. Request the next one after `retry_after` seconds.",
+    Reason.RATE_LIMITED: "The limit named in `limit` is reached. Request a code after `retry_after` seconds.",
 }
 
 
 class RequestCode:
-    """The use case; call it."""
+    """The use case `request-code`; call the instance."""
 
     def __init__(self, dependencies: Dependencies, cleanup: Cleanup) -> None:
-        """Work with `dependencies`; what comes to nothing is given back by `cleanup`."""
         self._dependencies = dependencies
         self._cleanup = cleanup
-        self._answers = Answers(dependencies.keyring)
+        self._answers = StoredAnswers(dependencies.keyring)
 
-    async def __call__(self, wanted: CodeRequest, key: IdempotencyClaim | None = None) -> VerificationView:
-        """Make a code and have it sent. Under `key`, ask again for the same answer without a second text."""
-        wanted.tenant.check_purpose(wanted.purpose)
-        number = _number(wanted)
+    async def __call__(self, request: CodeRequest, claim: IdempotencyClaim | None = None) -> VerificationView:
+        """Make a code, store its verification, and queue its message.
+
+        Args:
+            request: Who requests a code for which number.
+            claim: The caller's idempotency key. Under the same key the same answer is returned, without a second
+                message.
+
+        Raises:
+            Refused: The request was denied; everything that it acquired is released.
+        """
+        request.tenant.check_purpose(request.purpose)
+        number = request.tenant.parse_phone(request.phone, request.country)
+        request.tenant.check_number(number)
         partition = self._dependencies.keyring.partition_for("partition", number.e164, PARTITIONS)
         verification_id = new_verification_id(Partition(partition))
-        if key is not None:
-            key = replace(key, owner_token=verification_id)
-        with self._dependencies.pool.place(wanted.caller):
-            admitted = await self._admit(self._admission(wanted, number, partition, verification_id, key))
+        if claim is not None:
+            claim = replace(claim, owner_token=verification_id)
+        with self._dependencies.pool.slot(request.caller):
+            admitted = await self._admit(self._admission(request, number, partition, verification_id, claim))
             if isinstance(admitted, VerificationView):
                 return admitted
-            return await self._start_or_release(wanted, number, admitted, verification_id)
+            return await self._start_or_release(request, number, admitted, verification_id)
 
     def _admission(
         self,
-        wanted: CodeRequest,
+        request: CodeRequest,
         number: PhoneNumber,
         partition: int,
         verification_id: str,
-        key: IdempotencyClaim | None,
+        claim: IdempotencyClaim | None,
     ) -> Admission:
         keyed_hash, limits = self._dependencies.keyring.keyed_hash, self._dependencies.limits
         counted = (
-            ("client_ip", wanted.client, limits.client_ip),
+            ("client_ip", request.client_ip, limits.client_ip),
             ("prefix", number.block, limits.prefix),
             ("country", number.country, limits.country),
-            ("tenant", wanted.tenant.name, limits.tenant),
+            ("tenant", request.tenant.name, limits.tenant),
             ("global", "all", limits.global_),
         )
         return Admission(
             partition=partition,
             recipient=keyed_hash("recipient", number.e164),
-            tenant=wanted.tenant.name,
-            purpose=wanted.purpose,
-            policy=wanted.tenant.sends,
+            tenant=request.tenant.name,
+            purpose=request.purpose,
+            policy=request.tenant.send_policy,
             rate_limits=tuple(
-                RateLimit(limit, keyed_hash(limit, counts), windows)
-                for limit, counts, windows in counted
-                if counts and windows
+                RateLimit(limit, keyed_hash(limit, value), windows)
+                for limit, value, windows in counted
+                if value and windows
             ),
             route=self._dependencies.message_queue.route(number.country, number.e164, verification_id),
             country=number.country,
-            segments=wanted.tenant.segments_of(number.country, wanted.locale, wanted.purpose),
-            idempotency=key,
-            token=verification_id[1 : 1 + TOKEN_LENGTH],
+            segments=request.tenant.message_segments(number.country, request.locale, request.purpose),
+            idempotency=claim,
+            token=verification_id[1 : 1 + RESERVATION_TOKEN_CHARS],
         )
 
     async def _admit(self, admission: Admission) -> Admitted | VerificationView:
-        """Take from every budget, or find the answer that was given under the key before."""
-        match await self._take(admission):
+        """Acquire every limit, or return the answer that is stored under the idempotency key."""
+        match await self._call_admit(admission):
             case Admitted() as admitted:
                 return admitted
-            case Denied(reason, wait_ms, limit, disabled):
-                detail = DISABLED if disabled else _DENIALS[reason]
-                raise Refused(reason, detail, retry_after_ms=wait_ms, limit=limit)
+            case Denied(Reason.RECIPIENT_LOCKED, wait_ms, disabled=disabled):
+                raise recipient_locked(wait_ms, disabled=disabled)
+            case Denied(reason, wait_ms, limit):
+                raise Refused(reason, _DENIED_DETAILS[reason], retry_after_ms=wait_ms, limit=limit)
             case found:
-                return self._again(admission, found)
+                return self._replay(admission, found)
 
-    async def _take(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
+    async def _call_admit(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
         try:
             return await self._dependencies.verifications.admit(admission)
-        except (Refused, asyncio.CancelledError) as problem:  # nobody knows what was taken
-            await self._cleanup.after(problem, partial(self._dependencies.verifications.withdraw, admission))
+        except (Refused, asyncio.CancelledError) as error:  # what was acquired is not known
+            await self._cleanup.after(error, partial(self._dependencies.verifications.withdraw, admission))
             raise
 
-    def _again(self, admission: Admission, found: Replay | InFlight | Mismatch) -> VerificationView:
+    def _replay(self, admission: Admission, found: Replay | InFlight | Mismatch) -> VerificationView:
         if admission.idempotency is None:
             raise AssertionError(f"{found} without an idempotency key")
-        return self._answers.again(admission.idempotency, found, VerificationView)
+        return self._answers.replay(admission.idempotency, found, VerificationView)
 
     async def _start_or_release(
-        self, wanted: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str
+        self, request: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str
     ) -> VerificationView:
-        """Go on to the end, or give everything back."""
+        """Start the verification, or release everything that was acquired."""
+        release = partial(self._dependencies.verifications.release, admitted)
         try:
-            record, sealed = await self._made(wanted, number, admitted, verification_id, _first_usable(admitted))
-        except BaseException as problem:
-            await self._cleanup.after(problem, partial(self._dependencies.verifications.release, admitted))
+            provider = _first_available(admitted)
+            record, sealed_code = await self._new_record(request, number, admitted, verification_id, provider)
+        except BaseException as error:
+            await self._cleanup.after(error, release)
             raise
         view = view_of(VerificationSnapshot(verification_id, record, admitted.now_ms), number.masked)
-        found = await self._started(admitted, verification_id, record, sealed, view)
-        if not isinstance(found, Started):
-            detail = "The request took too long, and was dropped."
-            late = Refused(Reason.OVERLOADED, detail, retry_after_ms=LATE_RETRY_MS)
-            await self._cleanup.after(late, partial(self._dependencies.verifications.release, admitted))
-            if isinstance(found, Replay):
-                return self._again(admitted.admission, found)
-            raise late
-        if sealed is not None:
-            self._dependencies.message_queue.deliver(ClaimedMessage(verification_id, record, sealed, admitted.now_ms))
-        return view
+        started = await self._start(admitted, verification_id, record, sealed_code, view)
+        if isinstance(started, Started):
+            if sealed_code is not None:
+                message = ClaimedMessage(verification_id, record, sealed_code, admitted.now_ms)
+                self._dependencies.message_queue.deliver(message)
+            return view
+        refused = Refused(
+            Reason.OVERLOADED, "The request was not completed. Send it again.", retry_after_ms=NOT_STARTED_RETRY_MS
+        )
+        await self._cleanup.after(refused, release)
+        match started:
+            case Replay():
+                return self._replay(admitted.admission, started)
+            case ReservationExpired() | IdInUse():
+                raise refused
 
-    async def _started(
+    async def _start(
         self,
         admitted: Admitted,
         verification_id: str,
         record: VerificationRecord,
-        sealed: bytes | None,
+        sealed_code: bytes | None,
         view: VerificationView,
     ) -> Started | ReservationExpired | IdInUse | Replay:
-        """Start it; when the store falls silent nobody knows whether it has, so nothing may come of it."""
-        verifications, key = self._dependencies.verifications, admitted.admission.idempotency
-        answer = self._answers.seal(key, view) if key else None
+        """Start the verification; if the reply is lost, abandon it, because it may have started."""
+        verifications, claim = self._dependencies.verifications, admitted.admission.idempotency
+        answer = self._answers.seal(claim, view) if claim else None
         try:
-            return await verifications.start(admitted, verification_id, record, sealed, answer)
-        except BaseException as problem:
-            await self._cleanup.after(problem, partial(verifications.abandon, admitted, verification_id))
+            return await verifications.start(admitted, verification_id, record, sealed_code, answer)
+        except BaseException as error:
+            await self._cleanup.after(error, partial(verifications.abandon, admitted, verification_id))
             raise
 
-    async def _made(
-        self, wanted: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str, provider: str
+    async def _new_record(
+        self, request: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str, provider: str
     ) -> tuple[VerificationRecord, bytes | None]:
-        """Make the code: the record with its hash, and the code sealed for the outbox (None: a decoy)."""
+        """Make the code; return the record with its hash, and the code sealed for the outbox (None for a decoy)."""
         cipher = self._dependencies.cipher
-        code, born_ms, expires_ms = self._code(wanted, admitted)
-        phc = await cipher.hash_code(
+        code, code_created_ms, expires_ms = self._code(request, admitted)
+        code_hash = await cipher.hash_code(
             verification_id,
-            wanted.tenant.name,
+            request.tenant.name,
             admitted.admission.recipient,
-            wanted.purpose,
+            request.purpose,
             code,
-            caller=wanted.caller,
+            caller=request.caller,
         )
         record = VerificationRecord(
-            tenant=wanted.tenant.name,
-            purpose=wanted.purpose,
+            tenant=request.tenant.name,
+            purpose=request.purpose,
             recipient=admitted.admission.recipient,
             created_ms=admitted.now_ms,
             expires_ms=expires_ms,
-            attempts_left=wanted.tenant.max_attempts,
-            keeps_code=wanted.tenant.sends.reuse,
-            deliveries=() if wanted.decoy else (Delivery(provider, DeliveryStatus.QUEUED, admitted.now_ms),),
+            attempts_left=request.tenant.max_attempts,
+            keeps_code=request.tenant.send_policy.reuse,
+            deliveries=() if request.decoy else (Delivery(provider, DeliveryStatus.QUEUED, admitted.now_ms),),
             key_id=cipher.key_id,
-            phc=phc,
+            code_hash=code_hash,
             phone=cipher.seal_phone(verification_id, number.e164),
-            channel=wanted.channel,
+            channel=request.channel,
             country=number.country,
-            locale=wanted.locale,
+            locale=request.locale,
             code_length=len(code),
-            resend_ms=admitted.now_ms + wanted.tenant.sends.cooldown_seconds * 1000,
+            resend_ms=admitted.now_ms + request.tenant.send_policy.cooldown_seconds * 1000,
             sends_left=admitted.sends_left,
-            born_ms=born_ms,
+            code_created_ms=code_created_ms,
         )
-        return record, None if wanted.decoy else cipher.seal_code(verification_id, code)
+        return record, None if request.decoy else cipher.seal_code(verification_id, code)
 
-    def _code(self, wanted: CodeRequest, admitted: Admitted) -> tuple[str, int, int]:
-        """A code, when it was born and when it ends: the living one again by policy, if enough of its life is left."""
-        now, ttl_ms = admitted.now_ms, wanted.tenant.sends.ttl_seconds * 1000
+    def _code(self, request: CodeRequest, admitted: Admitted) -> tuple[str, int, int]:
+        """Return a code, when it was made and when it expires, both in ms.
+
+        The code of the active verification is sent again if the policy is `reuse` and enough of its time remains.
+        """
+        now, ttl_ms = admitted.now_ms, request.tenant.send_policy.ttl_seconds * 1000
         if (active := admitted.active) is not None:
-            ends = min(now + ttl_ms, active.record.born_ms + MAX_CODE_LIFE_MS)
-            if ends - now >= min(ttl_ms // 2, LEAST_LIFE_MS):
-                with contextlib.suppress(SealBroken):  # made under a key that this replica does not have: a new code
-                    return self._code_again(active, decoy=wanted.decoy), active.record.born_ms, ends
-        return new_code(wanted.tenant.code_length), now, now + ttl_ms
+            expires_ms = min(now + ttl_ms, active.record.code_created_ms + MAX_CODE_AGE_MS)
+            if expires_ms - now >= min(ttl_ms // 2, MIN_REMAINING_MS):
+                with contextlib.suppress(DecryptionError):  # this replica does not have its key: make a new code
+                    return self._active_code(active, decoy=request.decoy), active.record.code_created_ms, expires_ms
+        return generate_code(request.tenant.code_length), now, now + ttl_ms
 
-    def _code_again(self, active: ActiveVerification, *, decoy: bool) -> str:
-        """Give the living code, but one like it to a decoy or after one, so that nothing tells the two apart.
+    def _active_code(self, active: ActiveVerification, *, decoy: bool) -> str:
+        """Return the code of the active verification.
 
-        What was sent before must not open what sends nothing.
+        For a decoy, or after one, it is a new code of the same length: a code that was really sent must not verify a
+        decoy, and responses must not show which of the two a verification is.
         """
         if decoy or not active.sealed_code:
-            return new_code(active.record.code_length)
+            return generate_code(active.record.code_length)
         return self._dependencies.cipher.open_code(active.id, active.sealed_code, active.record)
 
 
-def _number(wanted: CodeRequest) -> PhoneNumber:
-    try:
-        number = parse(wanted.phone, wanted.country or wanted.tenant.country)
-    except PhoneInvalid as invalid:
-        raise Refused(Reason.PHONE_INVALID, str(invalid)) from None
-    wanted.tenant.check_number(number)
-    return number
+def _first_available(admitted: Admitted) -> str:
+    """Return the first provider of the route that can accept the message now.
 
-
-def _first_usable(admitted: Admitted) -> str:
-    """Name the first provider that may take the message now, or raise `Refused`: capped, or nobody there."""
+    Raises:
+        Refused: `spend_cap_reached`, when the tenant or every provider is at a cap; `no_route`.
+    """
     if admitted.tenant_capped_ms:
-        detail = "The tenant's cap for today is reached."
+        detail = "The tenant's cap for today is reached. Request a code after `retry_after` seconds."
         raise Refused(Reason.SPEND_CAP_REACHED, detail, retry_after_ms=admitted.tenant_capped_ms)
-    for name, state in admitted.gateways:
+    for name, state in admitted.providers:
         if state.availability is Availability.OK and not state.capped_ms:
             return name
-    if admitted.gateways and all(state.capped_ms for _, state in admitted.gateways):
-        detail = "A cap for today has no room for this message at any provider."
-        wait_ms = min(state.capped_ms for _, state in admitted.gateways)
+    if admitted.providers and all(state.capped_ms for _, state in admitted.providers):
+        detail = "The caps of all providers for this number are reached. Request a code after `retry_after` seconds."
+        wait_ms = min(state.capped_ms for _, state in admitted.providers)
         raise Refused(Reason.SPEND_CAP_REACHED, detail, retry_after_ms=wait_ms)
-    detail = "No provider serves this number now."
-    waits = (max(state.retry_in_ms, state.capped_ms) for _, state in admitted.gateways)
+    detail = "No provider can send to this number now. Request a code after `retry_after` seconds."
+    waits = (max(state.retry_in_ms, state.capped_ms) for _, state in admitted.providers)
     raise Refused(Reason.NO_ROUTE, detail, retry_after_ms=min(waits, default=NO_ROUTE_RETRY_MS))

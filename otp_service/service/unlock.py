@@ -1,4 +1,4 @@
-"""unlock: an operator ends what wrong codes in a row did to a number at one tenant, and an audit line says so."""
+"""unlock: an operator removes the lock that wrong codes put on a number at one tenant. An audit log line records it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
+from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.ports import Lockouts
 from otp_service.domain.tenant import Tenant
 from otp_service.observability import LOG
@@ -17,36 +17,43 @@ __all__ = ["UnlockNumber", "UnlockedNumber"]
 
 @dataclass(frozen=True, slots=True)
 class UnlockedNumber:
-    """A number that nothing locks any more; `was_locked`: something did, `failures`: wrong codes that are forgotten."""
+    """The result of an unlock.
+
+    `was_locked` is False if nothing locked the number before. `failures` counts the wrong codes that were cleared.
+    """
 
     number: PhoneNumber
     was_locked: bool
     failures: int
 
     def __repr__(self) -> str:
-        """Leave the number out."""
+        """Show the masked number only."""
         return f"UnlockedNumber({self.number.masked})"
 
 
 class UnlockNumber:
-    """The use case; call it."""
+    """The use case `unlock`; call the instance."""
 
     def __init__(self, lockouts: Lockouts, keyring: Keyring) -> None:
-        """Work on `lockouts`, where `keyring` names the numbers."""
         self._lockouts = lockouts
         self._keyring = keyring
 
     async def __call__(self, tenant: Tenant, phone: str, country: str | None, *, actor: str) -> UnlockedNumber:
-        """Forget the number's wrong codes at `tenant`, and every wait and lock that follows from them.
+        """Clear the wrong codes of a number at `tenant`, and every wait and lock that follows from them.
 
-        Any number that can be read is taken, also one that gets no texts. Sends and their limits stay as they are. A
-        repeated call changes nothing. `actor` (a key's id, or "cli") goes into the audit line, which is written
-        whatever the outcome. Raises `Refused`.
+        Rate limits of sends do not change. Repeating the call changes nothing. The audit line is written whatever the
+        outcome.
+
+        Args:
+            tenant: The tenant at which the number is unlocked.
+            phone: A number of any type, also one that cannot receive an SMS.
+            country: How a national form is read; None: the tenant's country.
+            actor: Who unlocks: the id of an API key, or "cli". It is written to the audit line.
+
+        Raises:
+            Refused: `phone_invalid`, `store_unavailable`.
         """
-        try:
-            number = parse(phone, country or tenant.country)
-        except PhoneInvalid as invalid:
-            raise Refused(Reason.PHONE_INVALID, str(invalid)) from None
+        number = tenant.parse_phone(phone, country)
         result = Reason.INTERNAL_ERROR.value
         try:
             unlocked = await self._unlock(tenant, number)
@@ -61,5 +68,5 @@ class UnlockNumber:
     async def _unlock(self, tenant: Tenant, number: PhoneNumber) -> UnlockedNumber:
         partition = self._keyring.partition_for("partition", number.e164, PARTITIONS)
         recipient = self._keyring.keyed_hash("recipient", number.e164)
-        done = await self._lockouts.unlock(partition, recipient, tenant.name, tenant.sends)
-        return UnlockedNumber(number, done.was_locked, done.failures)
+        unlocked = await self._lockouts.unlock(partition, recipient, tenant.name, tenant.send_policy)
+        return UnlockedNumber(number, unlocked.was_locked, unlocked.failures)

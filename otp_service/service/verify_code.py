@@ -1,4 +1,4 @@
-"""verify-code: wait for a turn, take a place, pay for the guess, compare, and let the second script decide."""
+"""verify-code: wait for a turn and a hash slot, reserve an attempt, compare the code, and consume the verification."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from otp_service.crypto.tokens import Proof
+from otp_service.crypto.tokens import ProofClaims
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.phone import parse
 from otp_service.domain.results import (
@@ -29,138 +29,147 @@ from otp_service.domain.results import (
 from otp_service.domain.verification import VerificationSnapshot, VerificationStatus
 from otp_service.domain.views import VerificationProof
 from otp_service.observability import METRICS
-from otp_service.service.attempt_queue import Turns
+from otp_service.service.attempt_queue import AttemptQueue
 from otp_service.service.cleanup import Cleanup
-from otp_service.service.dependencies import Attempt, Dependencies, key_unavailable
-from otp_service.service.idempotency import DISABLED, Answers
+from otp_service.service.dependencies import Attempt, Dependencies
+from otp_service.service.idempotency import StoredAnswers
+from otp_service.service.refusals import key_unavailable, recipient_locked, verification_unknown
 
 __all__ = ["VerifyCode"]
 
-_ENDS: Final[Mapping[VerificationStatus, tuple[Reason, str]]] = {
-    VerificationStatus.VERIFIED: (Reason.VERIFICATION_USED, "The code was used already."),
-    VerificationStatus.SUPERSEDED: (Reason.VERIFICATION_SUPERSEDED, "A newer code was requested for this number."),
-    VerificationStatus.CANCELED: (Reason.VERIFICATION_CANCELED, "The verification was canceled."),
-    VerificationStatus.EXPIRED: (Reason.VERIFICATION_EXPIRED, "The code has expired."),
+_ENDED: Final[Mapping[VerificationStatus, tuple[Reason, str]]] = {
+    VerificationStatus.VERIFIED: (Reason.VERIFICATION_USED, "The code was used already. Request a new code."),
+    VerificationStatus.SUPERSEDED: (
+        Reason.VERIFICATION_SUPERSEDED,
+        "A newer code was requested for this number. Send that code with its `verification_id`.",
+    ),
+    VerificationStatus.CANCELED: (Reason.VERIFICATION_CANCELED, "The verification was canceled. Request a new code."),
+    VerificationStatus.EXPIRED: (Reason.VERIFICATION_EXPIRED, "The code has expired. Request a new code."),
 }
 
-_LOOK_AGAIN_MS: Final = 1_000
+_IN_FLIGHT_RETRY_MS: Final = 1_000
 
 
 class VerifyCode:
-    """The use case; call it."""
+    """The use case `verify-code`; call the instance."""
 
     def __init__(self, dependencies: Dependencies, cleanup: Cleanup) -> None:
-        """Work with `dependencies`; a key that was claimed for nothing is freed by `cleanup`."""
         self._dependencies = dependencies
         self._cleanup = cleanup
-        self._answers = Answers(dependencies.keyring)
-        self._working: dict[str, str] = {}  # keys that are worked under here: they need not wait for their turn
-        self._turns = Turns()
+        self._answers = StoredAnswers(dependencies.keyring)
+        self._fingerprints: dict[str, str] = {}  # of the idempotency keys in progress here, by their keyed hash
+        self._queue = AttemptQueue()
 
-    async def __call__(self, attempt: Attempt, key: IdempotencyClaim | None = None) -> VerificationProof:
-        """Judge a guess. Under `key`, ask again for the same answer without another attempt.
+    async def __call__(self, attempt: Attempt, claim: IdempotencyClaim | None = None) -> VerificationProof:
+        """Check a submitted code.
 
-        Guesses at one verification are judged one after the other, as far as they meet in this process. The store alone
-        keeps the promises, whoever guesses where. But of guesses that are paid for at the same time and not yet judged,
-        all attempts may be gone, and a right one that comes then would be told `exhausted` where it lost to another
-        right one.
+        Args:
+            attempt: The code, and the verification that it is for.
+            claim: The caller's idempotency key. Under the same key the same answer is returned, without a second
+                attempt.
+
+        Raises:
+            Refused: The code is wrong or could not be checked. Only `code_incorrect` has cost an attempt, and
+                `verification_used` of a correct code that lost to another correct one.
         """
         await self._count_address(attempt)
-        if key is None:
+        if claim is None:
             return await self._in_turn(attempt, None)
-        if (fingerprint := self._working.get(key.keyed_hash)) is not None:
-            found = InFlight(_LOOK_AGAIN_MS) if fingerprint == key.fingerprint else Mismatch()
-            return self._answers.again(key, found, VerificationProof)
-        self._working[key.keyed_hash] = key.fingerprint
+        if (fingerprint := self._fingerprints.get(claim.keyed_hash)) is not None:
+            found = InFlight(_IN_FLIGHT_RETRY_MS) if fingerprint == claim.fingerprint else Mismatch()
+            return self._answers.replay(claim, found, VerificationProof)
+        self._fingerprints[claim.keyed_hash] = claim.fingerprint
         try:
-            return await self._in_turn(attempt, replace(key, owner_token=secrets.token_urlsafe(9)))
+            return await self._in_turn(attempt, replace(claim, owner_token=secrets.token_urlsafe(9)))
         finally:
-            del self._working[key.keyed_hash]
+            del self._fingerprints[claim.keyed_hash]
 
-    async def _in_turn(self, attempt: Attempt, key: IdempotencyClaim | None) -> VerificationProof:
-        """Wait without a place, which is only for who is about to hash: guesses at one verification hold one in all."""
-        async with self._turns.turn(attempt.verification_id):
-            with self._dependencies.pool.place(attempt.caller):
-                return await self._judge(attempt, key)
+    async def _in_turn(self, attempt: Attempt, claim: IdempotencyClaim | None) -> VerificationProof:
+        """Check the code when it is its turn: the attempts at one verification hold one hash slot among them."""
+        async with self._queue.turn(attempt.verification_id):
+            with self._dependencies.pool.slot(attempt.caller):
+                result = await (self._check(attempt, None) if claim is None else self._check_once(attempt, claim))
+        if isinstance(result, Refused):
+            raise result
+        return result
 
     async def _count_address(self, attempt: Attempt) -> None:
-        """Count the guess for the address that it comes from; raises `Refused` before anything is spent."""
+        """Count the attempt for the client's address; raises `Refused` (`rate_limited`) before anything is reserved."""
         windows = self._dependencies.limits.verify_ip
-        if attempt.client is None or not windows:
+        if attempt.client_ip is None or not windows:
             return
-        keyed_hash = self._dependencies.keyring.keyed_hash("verify_ip", attempt.client)
+        keyed_hash = self._dependencies.keyring.keyed_hash("verify_ip", attempt.client_ip)
         if wait_ms := await self._dependencies.attempts.count(RateLimit("verify_ip", keyed_hash, windows)):
-            detail = "Too many codes were checked from this address."
+            detail = "Too many codes were sent from this address. Send the code again after `retry_after` seconds."
             raise Refused(Reason.RATE_LIMITED, detail, retry_after_ms=wait_ms, limit="verify_ip")
 
-    async def _judge(self, attempt: Attempt, key: IdempotencyClaim | None) -> VerificationProof:
-        judged = await (self._spend(attempt, None) if key is None else self._claim(attempt, key))
-        if isinstance(judged, Refused):
-            raise judged
-        return judged
-
-    async def _claim(self, attempt: Attempt, key: IdempotencyClaim) -> VerificationProof | Refused:
-        """Bind the caller's key to this guess before anything is spent; free it unless the answer is kept under it."""
+    async def _check_once(self, attempt: Attempt, claim: IdempotencyClaim) -> VerificationProof | Refused:
+        """Claim the idempotency key before an attempt is reserved; release it unless an answer is stored under it."""
         try:
-            found = await self._dependencies.idempotency.claim(key, attempt.verification_id)
+            found = await self._dependencies.idempotency.claim(claim, attempt.verification_id)
             if isinstance(found, KeyClaimed):
-                return await self._spend(attempt, key)
-        except BaseException as problem:
-            await self._cleanup.after(problem, partial(self._dependencies.idempotency.release, key))
+                return await self._check(attempt, claim)
+        except BaseException as error:
+            await self._cleanup.after(error, partial(self._dependencies.idempotency.release, claim))
             raise
-        return self._answers.again(key, found, VerificationProof)
+        return self._answers.replay(claim, found, VerificationProof)
 
-    async def _spend(self, attempt: Attempt, key: IdempotencyClaim | None) -> VerificationProof | Refused:
-        """Pay for the guess and judge it; a refusal that cost nothing is raised."""
+    async def _check(self, attempt: Attempt, claim: IdempotencyClaim | None) -> VerificationProof | Refused:
+        """Reserve an attempt and compare the code.
+
+        Returns:
+            The proof, or a refusal that has cost an attempt. One that has cost nothing is raised.
+        """
         tenant = attempt.tenant
-        match await self._dependencies.attempts.reserve_attempt(attempt.verification_id, tenant.name, tenant.sends):
-            case AttemptReserved() as spent:
-                return await self._compare(attempt, spent, key)
+        match await self._dependencies.attempts.reserve_attempt(
+            attempt.verification_id, tenant.name, tenant.send_policy
+        ):
+            case AttemptReserved() as reserved:
+                return await self._compare(attempt, reserved, claim)
             case RecipientLocked(wait_ms, disabled):
-                detail = DISABLED if disabled else "Too many wrong codes for this number."
-                raise Refused(Reason.RECIPIENT_LOCKED, detail, retry_after_ms=wait_ms)
+                raise recipient_locked(wait_ms, disabled=disabled)
             case AttemptsExhausted(wait_ms):
-                raise Refused(Reason.ATTEMPTS_EXHAUSTED, "No attempts are left.", retry_after_ms=wait_ms)
+                detail = "No attempts are left. Request a new code after `retry_after` seconds."
+                raise Refused(Reason.ATTEMPTS_EXHAUSTED, detail, retry_after_ms=wait_ms)
             case NotFound():
-                raise _unknown()
+                raise verification_unknown()
             case AlreadyEnded(status):
-                raise Refused(*_ENDS[status])
+                raise Refused(*_ENDED[status])
             case Unreadable():
                 raise key_unavailable()
 
     async def _compare(
-        self, attempt: Attempt, spent: AttemptReserved, key: IdempotencyClaim | None
+        self, attempt: Attempt, reserved: AttemptReserved, claim: IdempotencyClaim | None
     ) -> VerificationProof | Refused:
-        """Judge a guess that is paid for. The answer of a success is made before it, so that it is kept with it."""
-        if not await self._dependencies.cipher.is_code(spent.snapshot, attempt.code, caller=attempt.caller):
-            if spent.locks is not None:
-                METRICS.lockouts.labels(attempt.tenant.name, spent.locks.value).inc()
-            wrong = Refused(Reason.CODE_INCORRECT, "The code is wrong.", attempts_left=spent.attempts_left)
-            return await self._kept(attempt, key, wrong)
-        success = self._success(spent.snapshot)
-        answer = self._answers.seal(key, success) if key else None
+        """Compare the code of a reserved attempt. The proof is made first, so that `consume` can store it as well."""
+        if not await self._dependencies.cipher.code_matches(reserved.snapshot, attempt.code, caller=attempt.caller):
+            if reserved.locks is not None:
+                METRICS.lockouts.labels(attempt.tenant.name, reserved.locks.value).inc()
+            return await self._store_refusal(attempt, claim, _code_incorrect(reserved.attempts_left))
+        proof = self._proof(reserved.snapshot)
+        answer = self._answers.seal(claim, proof) if claim else None
         match await self._dependencies.attempts.consume(
-            attempt.verification_id, success.verified_ms, key, answer or b""
+            attempt.verification_id, proof.verified_ms, claim, answer or b""
         ):
             case Verified():
-                return success
+                return proof
             case AlreadyEnded(status):
-                return await self._kept(attempt, key, Refused(*_ENDS[status]))
+                return await self._store_refusal(attempt, claim, Refused(*_ENDED[status]))
             case NotFound():
-                return await self._kept(attempt, key, _unknown())
+                return await self._store_refusal(attempt, claim, verification_unknown())
 
-    async def _kept(self, attempt: Attempt, key: IdempotencyClaim | None, refused: Refused) -> Refused:
-        """Keep a refusal that cost an attempt; a store that falls silent now takes nothing from the answer."""
-        if key is not None and (sealed := self._answers.seal(key, refused)):
+    async def _store_refusal(self, attempt: Attempt, claim: IdempotencyClaim | None, refused: Refused) -> Refused:
+        """Store a refusal that has cost an attempt, and return it; it is valid even if the store does not answer."""
+        if claim is not None and (sealed := self._answers.seal(claim, refused)):
             with contextlib.suppress(Refused):
-                await self._dependencies.idempotency.keep(key, attempt.verification_id, sealed)
+                await self._dependencies.idempotency.keep(claim, attempt.verification_id, sealed)
         return refused
 
-    def _success(self, snapshot: VerificationSnapshot) -> VerificationProof:
-        """Make the proof; its moment is the one at which the guess was paid for."""
+    def _proof(self, snapshot: VerificationSnapshot) -> VerificationProof:
+        """Make the proof; its time is the one at which the attempt was reserved."""
         record, dependencies = snapshot.record, self._dependencies
         phone = dependencies.cipher.open_phone(snapshot.id, record)
-        proof = Proof(
+        claims = ProofClaims(
             tenant=record.tenant,
             verification_id=snapshot.id,
             subject=dependencies.keyring.keyed_hash("token", phone),
@@ -168,17 +177,20 @@ class VerifyCode:
             purpose=record.purpose,
             verified_at=snapshot.now_ms // 1000,
         )
-        token, ends = dependencies.signer.sign(proof)
+        token, expires_at = dependencies.signer.sign(claims)
         return VerificationProof(
             verification_id=snapshot.id,
             purpose=record.purpose,
             phone=phone,
-            masked=parse(phone, record.country).masked,
+            masked_phone=parse(phone, record.country).masked,
             verified_ms=snapshot.now_ms,
             token=token,
-            token_ends=ends,
+            token_expires_at=expires_at,
         )
 
 
-def _unknown() -> Refused:
-    return Refused(Reason.VERIFICATION_UNKNOWN, "There is no such verification, or not any more.")
+def _code_incorrect(attempts_left: int) -> Refused:
+    detail = "The code is wrong. Send the code from the latest message."
+    if not attempts_left:
+        detail = "The code is wrong, and no attempts are left. Request a new code."
+    return Refused(Reason.CODE_INCORRECT, detail, attempts_left=attempts_left)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from otp_service.domain.sms_segments import outside_gsm7, segments
-from otp_service.domain.templates import BUILT_IN, Template, whole_minutes
+from otp_service.domain.sms_segments import characters_outside_gsm7, count_segments
+from otp_service.domain.templates import BUILT_IN, Template, validity_minutes
 from otp_service.providers.config_parsing import dotted_path, quoted
 from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.registry import TYPE_KEY, UNSERVED
@@ -76,8 +76,8 @@ def _expensive_texts(settings: Settings) -> Iterator[str]:
 def _cost(tenant: Tenant, template: Template) -> str:
     """Describe the cost of a text; "" for one segment of GSM-7."""
     policy = tenant.policy
-    text = template.render(tenant.brand, "8" * policy.code_length, whole_minutes(policy.ttl_seconds))
-    count, character = segments(text), outside_gsm7(text)
+    text = template.render(tenant.brand, "8" * policy.code_length, validity_minutes(policy.ttl_seconds))
+    count, character = count_segments(text), characters_outside_gsm7(text)
     if character:
         return f"the text is UCS-2 because of {quoted(character)}, and is billed as {count} message{'s' * (count > 1)}"
     return f"the text is billed as {count} messages" if count > 1 else ""

@@ -133,7 +133,7 @@ def read_admitted(
     active = None
     if is_reserved and reserved[4] and (record := unpack_record(reserved[5])):
         active = ActiveVerification(reserved[4].decode(), record, reserved[6])
-    gateways, tenant_capped_ms = _read_route(admission.route, states)
+    providers, tenant_capped_ms = _read_route(admission.route, states)
     return Admitted(
         admission=admission,
         now_ms=int(reserved[1]),
@@ -141,7 +141,7 @@ def read_admitted(
         active=active,
         chain_before=reserved[3] if is_reserved else b"",
         acquired=_acquired(list(zip(admission.rate_limits, rate_limits, strict=True))),
-        gateways=gateways,
+        providers=providers,
         tenant_capped_ms=tenant_capped_ms,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from otp_service.domain.limits import DISABLED_RETRY_MS
+from otp_service.domain.limits import DISABLED_RETRY_MS, SendPolicy
 from otp_service.domain.results import (
     AlreadyEnded,
     AttemptReserved,
@@ -18,7 +18,6 @@ from otp_service.domain.results import (
     NotFound,
     RateLimit,
     RecipientLocked,
-    SendPolicy,
     Unlocked,
     Unreadable,
     Verified,

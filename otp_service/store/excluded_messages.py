@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from otp_service.domain.verification import MAX_CODE_LIFE_MS
+from otp_service.domain.verification import MAX_CODE_AGE_MS
 from otp_service.store.keys import Partition, partition_of_id
 
 __all__ = ["ExcludedMessages"]
@@ -29,7 +29,7 @@ class ExcludedMessages:
         if partition is None:
             return
         until = self._until.setdefault(partition.number, {})
-        until[verification_id] = self._clock() + MAX_CODE_LIFE_MS / 1000
+        until[verification_id] = self._clock() + MAX_CODE_AGE_MS / 1000
         if len(until) > MAX_PER_PARTITION:
             del until[next(iter(until))]
 

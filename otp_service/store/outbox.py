@@ -119,7 +119,7 @@ class RedisOutbox:
             settlement.status,
             settlement.error,
             settlement.provider_message_id,
-            settlement.again_in_ms,
+            settlement.retry_after_ms,
             encode_optional(settlement.due_in_ms),
             settlement.unasked,
             int(settlement.forget),

@@ -15,11 +15,11 @@ from otp_service.api.response_pacing import (
     OTHER_RESPONSES_PER_SECOND,
     Pacer,
 )
-from otp_service.crypto.fair_queue import Caller, FairQueue, FairShares
-from otp_service.crypto.hashing import Cost, HashPool
+from otp_service.crypto.fair_queue import Caller, FairQueue, FairSlots
+from otp_service.crypto.hashing import HashCost, HashPool
 from otp_service.domain.errors import Refused
 from otp_service.sandbox.dev_config import dev_config, merged
-from otp_service.service.attempt_queue import MOST_WAITING, Turns
+from otp_service.service.attempt_queue import MAX_WAITING, AttemptQueue
 from otp_service.settings import load
 from tests.api.api_requests import NORMALIZE_PHONE, UNKNOWN_ID, VERIFY_CODE
 from tests.config_parts import SLOW_HASHING, api_key, tenant
@@ -54,7 +54,7 @@ async def test_a_flood_at_one_unknown_id_does_not_affect_others(make_service: Se
     answers = await asyncio.gather(*asked)
     found = Counter(await asyncio.gather(*flood))
     assert [answer.status_code for answer in answers] == [202] * 12
-    assert found == {"verification_unknown": MOST_WAITING + 1, "overloaded": 300 - MOST_WAITING - 1}
+    assert found == {"verification_unknown": MAX_WAITING + 1, "overloaded": 300 - MAX_WAITING - 1}
 
 
 async def slots_held(service: RunningService) -> float:
@@ -83,34 +83,34 @@ async def test_every_slot_is_released(make_service: ServiceFactory) -> None:
 
 def test_slots_are_shared_by_free_capacity() -> None:
     """One caller alone gets 256 slots, greedy callers get equal shares, and a new caller always gets one."""
-    shares = FairShares(256)
+    shares = FairSlots(256)
 
     def acquire_until_refused(caller: Caller) -> int:
         held = 0
-        while shares.take(caller):
+        while shares.acquire(caller):
             held += 1
         return held
 
     assert acquire_until_refused(FLOOD) == 256
-    assert not shares.take(FLOOD)
-    assert [shares.take(HONEST) for _ in range(12)] == [True] * 12
+    assert not shares.acquire(FLOOD)
+    assert [shares.acquire(HONEST) for _ in range(12)] == [True] * 12
     more = {(tenant, key): 0 for tenant in "abcdefgh" for key in "12"}
     for _ in range(1024):
         for caller in more:
-            more[caller] += shares.take(caller)
-    assert shares.taken < 1024
+            more[caller] += shares.acquire(caller)
+    assert shares.in_use < 1024
     assert max(more.values()) - min(more.values()) <= 1
-    assert shares.take(("newcomer", "web"))
+    assert shares.acquire(("newcomer", "web"))
 
 
 def test_released_slots_can_be_acquired_again() -> None:
     """Acquired and released slots leave no trace."""
-    shares = FairShares(4)
+    shares = FairSlots(4)
     for _ in range(3):
-        assert shares.take(FLOOD)
+        assert shares.acquire(FLOOD)
     for _ in range(3):
-        shares.give_back(FLOOD)
-    assert (shares.taken, [shares.take(FLOOD) for _ in range(5)]) == (0, [True] * 4 + [False])
+        shares.release(FLOOD)
+    assert (shares.in_use, [shares.acquire(FLOOD) for _ in range(5)]) == (0, [True] * 4 + [False])
 
 
 async def served(arrivals: list[Caller], active: int = 1) -> list[Caller]:
@@ -153,7 +153,7 @@ async def test_a_caller_that_disconnects_loses_its_turn() -> None:
 
 async def test_a_hash_waits_behind_one_of_each_caller() -> None:
     """While 60 hashes of a tenant wait, another tenant's hash is done after at most two of them."""
-    pool = HashPool(Cost(1, 8192, 1), threads=1)
+    pool = HashPool(HashCost(1, 8192, 1), threads=1)
     done: list[str] = []
 
     async def hashed(caller: Caller) -> None:
@@ -171,7 +171,7 @@ async def test_a_hash_waits_behind_one_of_each_caller() -> None:
 
 async def test_the_queue_of_one_verification_is_limited() -> None:
     """The next attempt is refused at once, one at another verification is not, and the queue ends empty."""
-    turns, go = Turns(), asyncio.Event()
+    turns, go = AttemptQueue(), asyncio.Event()
 
     async def guess(name: str) -> str:
         try:
@@ -181,14 +181,14 @@ async def test_the_queue_of_one_verification_is_limited() -> None:
             return refused.reason.value
         return "served"
 
-    first = [asyncio.create_task(guess("a")) for _ in range(MOST_WAITING + 5)]
+    first = [asyncio.create_task(guess("a")) for _ in range(MAX_WAITING + 5)]
     await asyncio.sleep(0)
     other = asyncio.create_task(guess("b"))
     await asyncio.sleep(0)
     go.set()
     found = Counter(await asyncio.gather(*first))
-    assert (found, await other) == ({"served": MOST_WAITING + 1, "overloaded": 4}, "served")
-    assert not turns.waiting
+    assert (found, await other) == ({"served": MAX_WAITING + 1, "overloaded": 4}, "served")
+    assert not turns.size
 
 
 async def test_codes_from_one_address_are_limited(make_service: ServiceFactory) -> None:

@@ -28,8 +28,8 @@ def story(*texts: Text, deliveries: str = "jakarta sent", **other: Any) -> Found
     told = [one.split() for one in deliveries.split(", ")] if deliveries else []
     record = VerificationRecord(
         tenant="acme", purpose="login", recipient="r", created_ms=0, expires_ms=EXPIRES_MS, attempts_left=5,
-        ended_ms=other.get("ended_ms", 0), key_id="k1", phc="", phone="", channel="sms", country="ID", locale="",
-        code_length=6, resend_ms=0, sends_left=1, born_ms=0,
+        ended_ms=other.get("ended_ms", 0), key_id="k1", code_hash="", phone="", channel="sms", country="ID", locale="",
+        code_length=6, resend_ms=0, sends_left=1, code_created_ms=0,
         deliveries=tuple(
             Delivery(one[0], DeliveryStatus(one[1]), 0, ambiguous_since_ms=500 if one[-1] == "?" else 0) for one in told
         ),

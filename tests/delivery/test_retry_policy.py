@@ -155,7 +155,7 @@ def test_undelivered_message_fails_over() -> None:
 
 def test_retry_after_is_honored() -> None:
     """A `Retry-After` that is longer than the back-off applies."""
-    asked_to_wait = Delivery("a", DeliveryStatus.QUEUED, NOW, "throttled", again_ms=NOW + 20_000)
+    asked_to_wait = Delivery("a", DeliveryStatus.QUEUED, NOW, "throttled", retry_at_ms=NOW + 20_000)
 
     assert step(asked_to_wait, route=("a",)) == WaitFor(20_000)
 

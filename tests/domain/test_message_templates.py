@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otp_service.domain.sms_segments import gsm7_length, segments
+from otp_service.domain.sms_segments import characters_outside_gsm7, count_segments
 from otp_service.domain.templates import (
     BUILT_IN,
     Template,
     TemplateInvalid,
-    best_locale,
-    choose,
+    choose_template,
     compile_template,
-    whole_minutes,
+    match_locale,
+    validity_minutes,
 )
 
 LONGEST_BRAND = "Perusahaan Telekomunikasi Raya"
@@ -33,7 +33,7 @@ def _texts(**by_locale: str) -> dict[str, dict[str, Template]]:
 def _chosen(
     own: Mapping[str, Mapping[str, Template]], locale: str | None, country: str = "SG", purpose: str = "login"
 ) -> str:
-    return choose(own, locale, country, purpose).render("B", "1", 5)
+    return choose_template(own, locale, country, purpose).render("B", "1", 5)
 
 
 def test_both_languages_have_every_purpose() -> None:
@@ -47,9 +47,9 @@ def test_a_built_in_text_is_one_plain_segment(locale: str, purpose: str) -> None
     """Longest brand, code of 10, two-digit minutes: GSM-7 without escapes, one segment."""
     assert len(LONGEST_BRAND) == 30
     text = BUILT_IN[locale][purpose].render(LONGEST_BRAND, "1234567890", 10)
-    assert gsm7_length(text) == len(text) <= 160
-    assert segments(text) == 1
-    assert segments(BUILT_IN[locale][purpose].render("€" * 30, "1234567890", 10)) == 1
+    assert not characters_outside_gsm7(text) and len(text) <= 160
+    assert count_segments(text) == 1
+    assert count_segments(BUILT_IN[locale][purpose].render("€" * 30, "1234567890", 10)) == 1
 
 
 @pytest.mark.parametrize(("locale", "purpose"), ALL)
@@ -140,7 +140,7 @@ def test_any_source_compiles_or_is_refused(source: str) -> None:
 @pytest.mark.parametrize(("seconds", "minutes"), [(0, 1), (10, 1), (60, 1), (61, 2), (90, 2), (300, 5), (600, 10)])
 def test_whole_minutes(seconds: int, minutes: int) -> None:
     """A started minute counts, and there is at least one."""
-    assert whole_minutes(seconds) == minutes
+    assert validity_minutes(seconds) == minutes
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,12 @@ def test_whole_minutes(seconds: int, minutes: int) -> None:
 )
 def test_the_language(locale: str | None, country: str, language: str) -> None:
     """The locale, its language, the country's language, English; without case, `_` as `-`."""
-    assert choose(NONE, locale, country, "login") is BUILT_IN[language]["login"]
+    assert choose_template(NONE, locale, country, "login") is BUILT_IN[language]["login"]
 
 
 def test_an_unknown_purpose_takes_the_default() -> None:
     """A tenant's own purpose without a text gets the general one."""
-    assert choose(NONE, "en", "ID", "transfer") is BUILT_IN["en"]["default"]
+    assert choose_template(NONE, "en", "ID", "transfer") is BUILT_IN["en"]["default"]
 
 
 def test_a_tenants_text_wins_at_its_step() -> None:
@@ -181,13 +181,13 @@ def test_a_tenants_text_wins_at_its_step() -> None:
 
 def test_a_tenants_text_does_not_win_at_a_later_step() -> None:
     """A reader who asked for Indonesian gets it, although the tenant wrote English only."""
-    assert choose(_texts(en="login"), "id", "SG", "login") is BUILT_IN["id"]["login"]
-    assert choose(_texts(fr="login"), None, "SG", "login") is BUILT_IN["en"]["login"]
+    assert choose_template(_texts(en="login"), "id", "SG", "login") is BUILT_IN["id"]["login"]
+    assert choose_template(_texts(fr="login"), None, "SG", "login") is BUILT_IN["en"]["login"]
 
 
 def test_a_tenants_purpose_may_be_missing() -> None:
     """Without this purpose and without a default, the built-in text of the same step is used."""
-    assert choose(_texts(en="registration"), "en", "SG", "login") is BUILT_IN["en"]["login"]
+    assert choose_template(_texts(en="registration"), "en", "SG", "login") is BUILT_IN["en"]["login"]
 
 
 def test_a_tenants_regional_text() -> None:
@@ -239,18 +239,18 @@ REGIONAL = _texts(ar="default") | {"pt-BR": _texts(x="default")["x"], "zh-Hans":
 )
 def test_the_locale_that_fits_a_hint(asked: str, locale: str) -> None:
     """Tags in the order of their weights, each shortened until there is a text, then any of its language."""
-    assert best_locale(REGIONAL, asked, "login") == locale
+    assert match_locale(REGIONAL, asked, "login") == locale
 
 
 def test_a_locale_without_a_text_for_the_purpose_does_not_fit() -> None:
     """What is found has a text for this purpose, or a general one."""
-    assert best_locale(REGIONAL, "zh-Hans,en;q=0.5", "login") == "zh-hans"
-    assert best_locale(REGIONAL, "zh-Hans,en;q=0.5", "registration") == "en"
+    assert match_locale(REGIONAL, "zh-Hans,en;q=0.5", "login") == "zh-hans"
+    assert match_locale(REGIONAL, "zh-Hans,en;q=0.5", "registration") == "en"
 
 
 @given(st.text(max_size=300))
 def test_any_hint_gives_a_short_locale_of_ours(hint: str) -> None:
     """So that what is kept of it is bounded, whatever was said, and gives the same text again."""
-    locale = best_locale(REGIONAL, hint, "login")
+    locale = match_locale(REGIONAL, hint, "login")
     assert locale in ("", "ar", "pt-br", "zh-hans", "en", "id")
-    assert choose(REGIONAL, locale, "ID", "login") is choose(REGIONAL, hint, "ID", "login")
+    assert choose_template(REGIONAL, locale, "ID", "login") is choose_template(REGIONAL, hint, "ID", "login")

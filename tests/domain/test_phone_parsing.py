@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from otp_service.domain.phone import MAX_INPUT, SUPPORTED_COUNTRIES, PhoneInvalid, parse
+from otp_service.domain.phone import MAX_INPUT_CHARS, SUPPORTED_COUNTRIES, PhoneInvalid, parse
 
 ONE = "+6281210100055"
 
@@ -222,8 +222,8 @@ def test_an_unknown_country_is_refused(country: str, text: str) -> None:
 
 def test_the_text_is_bounded_before_anything_else() -> None:
     """64 characters are read, 65 are not, although the rest is only spaces."""
-    assert parse(ONE.ljust(MAX_INPUT), "ID").e164 == ONE
-    for text in (ONE.ljust(MAX_INPUT + 1), "1" * 1_000_000):
+    assert parse(ONE.ljust(MAX_INPUT_CHARS), "ID").e164 == ONE
+    for text in (ONE.ljust(MAX_INPUT_CHARS + 1), "1" * 1_000_000):
         with pytest.raises(PhoneInvalid):
             parse(text, "ID")
 

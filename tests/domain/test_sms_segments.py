@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otp_service.domain.sms_segments import gsm7_length, segments
+from otp_service.domain.sms_segments import characters_outside_gsm7, count_segments
 
 BASIC = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -15,20 +15,23 @@ EXTENSION = "\f^{}\\[~]|€"
 
 def test_the_whole_alphabet() -> None:
     """The basic table (127 characters beside the escape) costs one septet each, the extension two."""
-    assert (len(BASIC), gsm7_length(BASIC)) == (127, 127)
-    assert (len(EXTENSION), gsm7_length(EXTENSION)) == (10, 20)
-    assert gsm7_length("") == 0
+    assert (len(BASIC), len(EXTENSION)) == (127, 10)
+    assert {(count_segments(char * 160), count_segments(char * 161)) for char in BASIC} == {(1, 2)}
+    assert {(count_segments(char * 80), count_segments(char * 81)) for char in EXTENSION} == {(1, 2)}
 
 
 @pytest.mark.parametrize("char", ["’", "–", "…", "“", "ç", "`", "\t", "\x1b", "\xa0", "•", "漢", "😀", "á", "\ud800"])
 def test_a_character_outside_the_alphabet(char: str) -> None:
-    """One such character and the text is not GSM-7."""
-    assert gsm7_length("OTP " + char) is None
+    """One such character makes the whole text UCS-2, where a character beyond the BMP takes two code units."""
+    units = 2 if char > "\uffff" else 1
+    assert characters_outside_gsm7("OTP " + char) == char
+    assert count_segments("a" * (70 - units) + char) == 1
+    assert count_segments("a" * (71 - units) + char) == 2
 
 
 def test_no_other_character_is_gsm7() -> None:
     """Over all of Unicode, exactly these 137 characters are GSM-7."""
-    assert {c for c in map(chr, range(0x110000)) if gsm7_length(c) is not None} == set(BASIC + EXTENSION)
+    assert {c for c in map(chr, range(0x110000)) if not characters_outside_gsm7(c)} == set(BASIC + EXTENSION)
 
 
 @pytest.mark.parametrize(
@@ -55,31 +58,31 @@ def test_no_other_character_is_gsm7() -> None:
 )
 def test_segments_at_the_limits(text: str, expected: int) -> None:
     """160/153 septets, 70/67 UTF-16 code units; the euro sign is one unit in UCS-2."""
-    assert segments(text) == expected
+    assert count_segments(text) == expected
 
 
 def test_an_escape_pair_is_not_split() -> None:
     """306 septets fill two parts, but not when a pair would lie across the boundary."""
-    assert segments("a" * 151 + "€" + "a" * 153) == 2
-    assert segments("a" * 152 + "€" + "a" * 152) == 3
-    assert segments("€" * 152) == 2
-    assert segments("€" * 153) == 3
+    assert count_segments("a" * 151 + "€" + "a" * 153) == 2
+    assert count_segments("a" * 152 + "€" + "a" * 152) == 3
+    assert count_segments("€" * 152) == 2
+    assert count_segments("€" * 153) == 3
 
 
 def test_a_surrogate_pair_is_not_split() -> None:
     """134 units fill two parts, but not when an emoji would lie across the boundary."""
-    assert segments("漢" * 65 + "😀" + "漢" * 67) == 2
-    assert segments("漢" * 66 + "😀" + "漢" * 66) == 3
-    assert segments("😀" * 66) == 2
-    assert segments("😀" * 67) == 3
+    assert count_segments("漢" * 65 + "😀" + "漢" * 67) == 2
+    assert count_segments("漢" * 66 + "😀" + "漢" * 66) == 3
+    assert count_segments("😀" * 66) == 2
+    assert count_segments("😀" * 67) == 3
 
 
 @settings(deadline=None)
 @given(st.text(max_size=400))
 def test_any_text_has_its_segments(text: str) -> None:
     """Never fewer segments than the units need, and never one more than pairs can cost per part."""
-    septets = gsm7_length(text)
-    units = len(text.encode("utf-16-le", "surrogatepass")) // 2 if septets is None else septets
-    single, part = (70, 67) if septets is None else (160, 153)
-    count = segments(text)
+    units, single, part = sum(2 if char in EXTENSION else 1 for char in text), 160, 153
+    if characters_outside_gsm7(text):
+        units, single, part = len(text.encode("utf-16-le", "surrogatepass")) // 2, 70, 67
+    count = count_segments(text)
     assert count == 1 if units <= single else (count - 1) * (part - 1) < units <= count * part

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otp_service.crypto.codes import read_code
+from otp_service.crypto.codes import parse_code
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.typed_text import normalize_typed, strip_invisible
 
@@ -35,7 +35,7 @@ def test_what_nobody_sees_is_dropped(char: str, around: str) -> None:
     """At the ends and inside, a number is the same number, a code the same code, a secret loses its ends."""
     assert parse(around.format(char, "+6281210100055"), "ID").e164 == "+6281210100055"
     assert parse(around.format(char, f"0812{char}1010{char}0055"), "ID").e164 == "+6281210100055"
-    assert read_code(around.format(char, f"123{char}456")) == "123456"
+    assert parse_code(around.format(char, f"123{char}456")) == "123456"
     assert strip_invisible(around.format(char, f"a{char}b")) == f"a{char}b"
 
 
@@ -49,14 +49,14 @@ def test_every_format_character_is_dropped() -> None:
 def test_every_dash_is_a_dash(char: str) -> None:
     """In numbers and codes alike: all of category Pd, the minus signs, and what Japanese keyboards type."""
     assert parse(f"0812{char}1010{char}0055", "ID").e164 == "+6281210100055"
-    assert read_code(f"123{char}456") == "123456"
+    assert parse_code(f"123{char}456") == "123456"
 
 
 @pytest.mark.parametrize("char", VISIBLE, ids=_codes(VISIBLE))
 def test_anything_else_is_not_a_code(char: str) -> None:
     """Controls, punctuation, look-alikes, superscripts, combining marks: what is seen is not dropped."""
-    assert read_code(f"123{char}456") is None
-    assert read_code(f"123456{char}") is None
+    assert parse_code(f"123{char}456") is None
+    assert parse_code(f"123456{char}") is None
     if char != ".":  # between the digits of a number a dot is a separator
         with pytest.raises(PhoneInvalid):
             parse(f"0812{char}10100055", "ID")
@@ -65,12 +65,12 @@ def test_anything_else_is_not_a_code(char: str) -> None:
 @pytest.mark.parametrize("code", ["", "   ", "-", "123", "12345678901", "1" * 65, "1234".ljust(65)])
 def test_no_code(code: str) -> None:
     """4 to 10 digits within 64 characters are a code."""
-    assert read_code(code) is None
+    assert parse_code(code) is None
 
 
 def test_digits_of_any_script() -> None:
     """Full-width, Arabic-Indic, Persian, Devanagari, Bengali and Thai digits are digits."""
-    assert {read_code(text) for text in ("１２３４", "١٢٣٤", "۱۲۳۴", "१२३४", "১২৩৪", "๑๒๓๔")} == {"1234"}
+    assert {parse_code(text) for text in ("１２３４", "١٢٣٤", "۱۲۳۴", "१२३४", "১২৩৪", "๑๒๓๔")} == {"1234"}
 
 
 @given(text=st.text())
@@ -81,7 +81,7 @@ def test_it_is_done_once(text: str) -> None:
     assert len(plain) <= len(text)
 
 
-@pytest.mark.parametrize("work", [normalize_typed, strip_invisible, read_code])
+@pytest.mark.parametrize("work", [normalize_typed, strip_invisible, parse_code])
 def test_time_is_linear(work: Callable[[str], object]) -> None:
     """Twice the text takes about twice the time, at the worst characters."""
 

@@ -23,7 +23,7 @@ def record(status: VerificationStatus = VerificationStatus.PENDING, *, attempts_
         attempts_left=attempts_left,
         deliveries=(Delivery("first", DeliveryStatus.QUEUED, CREATED),),
         key_id="k1",
-        phc="$argon2id$",
+        code_hash="$argon2id$",
         phone="sealed",
         channel="sms",
         country="ID",
@@ -31,7 +31,7 @@ def record(status: VerificationStatus = VerificationStatus.PENDING, *, attempts_
         code_length=6,
         resend_ms=CREATED + 30_000,
         sends_left=4,
-        born_ms=CREATED,
+        code_created_ms=CREATED,
     )
 
 

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from otp_service.domain.errors import Reason
-from otp_service.domain.limits import DISABLED_RETRY_MS, Window
+from otp_service.domain.limits import DISABLED_RETRY_MS, SendPolicy, Window
 from otp_service.domain.results import (
     AlreadyEnded,
     AttemptsExhausted,
     Denied,
     NotFound,
     RecipientLocked,
-    SendPolicy,
     Unlocked,
 )
 from otp_service.domain.verification import READABLE_AFTER_END_MS, VerificationStatus

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from redis.asyncio import Redis
 
-from otp_service.domain.limits import Window
+from otp_service.domain.limits import SendPolicy, Window
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.results import (
     Admission,
@@ -18,7 +18,6 @@ from otp_service.domain.results import (
     Denied,
     NotFound,
     RateLimit,
-    SendPolicy,
     Started,
     Unlocked,
     Unreadable,
@@ -194,7 +193,7 @@ def record_of(admitted: Admitted, *, max_attempts: int = 5) -> VerificationRecor
         keeps_code=asked.policy.reuse,
         deliveries=(Delivery("first", DeliveryStatus.QUEUED, now),),
         key_id=KEY_ID,
-        phc="$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA",
+        code_hash="$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA",
         phone="sealed-phone",
         channel="sms",
         country="ID",
@@ -202,7 +201,7 @@ def record_of(admitted: Admitted, *, max_attempts: int = 5) -> VerificationRecor
         code_length=6,
         resend_ms=now + asked.policy.cooldown_seconds * 1000,
         sends_left=admitted.sends_left,
-        born_ms=now,
+        code_created_ms=now,
     )
 
 

@@ -201,17 +201,17 @@ async def test_a_provider_keeps_the_time_of_its_next_call(store: Store) -> None:
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     later = DeliveryUpdate(
-        provider="first", call=1, status=DeliveryStatus.QUEUED, error="throttled", again_in_ms=9000, due_in_ms=9000
+        provider="first", call=1, status=DeliveryStatus.QUEUED, error="throttled", retry_after_ms=9000, due_in_ms=9000
     )
     await store.outbox.record_result(verification_id, 1, later)
     delivery = await store.delivery(verification_id)
     assert delivery is not None
-    assert delivery.again_ms == await store.now() + 9000
+    assert delivery.retry_at_ms == await store.now() + 9000
 
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     delivery = await store.delivery(verification_id)
     assert delivery is not None
-    assert delivery.again_ms == 0
+    assert delivery.retry_at_ms == 0
 
 
 async def test_an_ambiguous_outcome_dates_from_the_first_call(store: Store) -> None:

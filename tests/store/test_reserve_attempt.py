@@ -29,7 +29,7 @@ async def test_each_attempt_is_counted(store: Store) -> None:
         spent = await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
         assert isinstance(spent, AttemptReserved)
         assert (spent.attempts_left, spent.snapshot.record.attempts_left) == (left, left)
-        assert spent.snapshot.record.phc.startswith("$argon2id$")
+        assert spent.snapshot.record.code_hash.startswith("$argon2id$")
         assert spent.snapshot.now_ms == await store.now()
 
 

@@ -19,7 +19,11 @@ async def test_a_started_verification_is_read_unchanged(store: Store) -> None:
     record = record_of(admitted)
     assert snapshot.id == verification_id
     assert snapshot.now_ms == admitted.now_ms == record.created_ms
-    assert (snapshot.record.phc, snapshot.record.phone, snapshot.record.locale) == (record.phc, record.phone, "id")
+    assert (snapshot.record.code_hash, snapshot.record.phone, snapshot.record.locale) == (
+        record.code_hash,
+        record.phone,
+        "id",
+    )
     assert snapshot.record.deliveries == ()
     spent = await store.attempts.reserve_attempt(verification_id, TENANT, policy())
     assert isinstance(spent, AttemptReserved)

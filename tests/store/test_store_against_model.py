@@ -8,8 +8,8 @@ from typing import Literal
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from otp_service.domain.limits import Lockout, Window
-from otp_service.domain.results import Admitted, AttemptReserved, SendPolicy, Verified
+from otp_service.domain.limits import Lockout, SendPolicy, Window
+from otp_service.domain.results import Admitted, AttemptReserved, Verified
 from otp_service.domain.verification import VerificationSnapshot
 from tests.store.recipient_model import Chain, ModelSend, RecipientModel
 from tests.store.replica_store import NOW_KEY, Store

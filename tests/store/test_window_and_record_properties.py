@@ -90,7 +90,7 @@ def records(draw: st.DrawFn) -> VerificationRecord:
         keeps_code=draw(st.booleans()),
         deliveries=draw(deliveries),
         key_id=KEY_ID,
-        phc=draw(texts),
+        code_hash=draw(texts),
         phone=draw(texts),
         channel="sms",
         country="ID",
@@ -98,7 +98,7 @@ def records(draw: st.DrawFn) -> VerificationRecord:
         code_length=draw(st.integers(4, 10)),
         resend_ms=draw(numbers),
         sends_left=draw(st.integers(0, 20)),
-        born_ms=draw(numbers),
+        code_created_ms=draw(numbers),
     )
 
 
