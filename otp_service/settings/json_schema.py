@@ -74,13 +74,13 @@ def _size(declaration: Declaration, items: str) -> dict[str, int]:
 def _reference(struct: type[Table], definitions: dict[str, Any], name: str = "") -> dict[str, Any]:
     name = name or struct.__name__
     if name not in definitions:
-        definitions[name] = {}  # takes its place before the tables below it
+        definitions[name] = {}  # reserves the name, so that it comes before those of its fields
         definitions[name] = _struct_schema(struct, definitions)
     return {"$ref": f"#/$defs/{name}"}
 
 
 def _struct_schema(struct: type[Table], definitions: dict[str, Any]) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "object", "description": inspect.getdoc(struct) or "", "properties": {}}
+    schema: dict[str, Any] = {"type": "object", "description": _description(struct), "properties": {}}
     schema |= {"required": [], "additionalProperties": False}
     if struct.__struct_config__.tag is not None:
         schema["properties"][TYPE_KEY] = {"const": struct.__struct_config__.tag}
@@ -97,6 +97,11 @@ def _struct_schema(struct: type[Table], definitions: dict[str, Any]) -> dict[str
         default = _default(info.default if info.default_factory is msgspec.NODEFAULT else info.default_factory())
         schema["properties"][info.encode_name] = value if default is None else {**value, "default": default}
     return schema
+
+
+def _description(struct: type[Table]) -> str:
+    """Return the docstring, with one line for each paragraph."""
+    return "\n\n".join(" ".join(part.split()) for part in (inspect.getdoc(struct) or "").split("\n\n"))
 
 
 def _provider_schema(definitions: dict[str, Any]) -> dict[str, Any]:

@@ -160,7 +160,7 @@ class Policy(Caps, frozen=True, kw_only=True):
 class Tenant(Table, frozen=True, kw_only=True):
     """An account of a caller. `*` in `countries` means all.
 
-    After loading, `brand` (default: the tenant's name) and `countries` (default: `country`) are not empty.
+    `brand` defaults to the tenant's name and `countries` to `country`, so neither is empty after loading.
     """
 
     brand: Brand = ""
@@ -219,8 +219,10 @@ Windows = Annotated[tuple[RateWindow, ...], Meta(max_length=8, description='at m
 
 
 class Limits(Table, frozen=True, kw_only=True):
-    """The rate limits; `domain.limits` says what each one counts. An empty list is no limit.
+    """The rate limits, by the name that `rate_limited` reports. An empty list is no limit.
 
+    `recipient` counts sends to one number, `recipient_failures` wrong codes for one number, `client_ip` requests and
+    `verify_ip` codes of one address, `prefix` sends to a block of numbers, `country`, `tenant` and `global` all sends.
     By default, `verify_ip` allows as many codes as the requests that `client_ip` allows have attempts.
     """
 

@@ -12,7 +12,7 @@ import pytest
 
 from otp_service.providers.config_fields import CommonProvider
 from otp_service.providers.registry import plugin_of
-from otp_service.settings import ConfigError, Settings
+from otp_service.settings import ConfigError, Settings, build_json_schema
 from tests.settings.complete_config import PASSWORD
 
 FindErrors = Callable[..., tuple[ConfigError, ...]]
@@ -180,3 +180,14 @@ def test_type_without_a_package() -> None:
     """A type that no package registers has no plug-in."""
     assert plugin_of("nobody-has-this") is None
     assert plugin_of("eims") is None
+
+
+def test_schema_has_the_types_of_packages(package: Packager) -> None:
+    """The JSON Schema describes the tables of installed packages, and leaves broken packages out."""
+    package("added-good")
+    package("added-broken", "raise RuntimeError")
+    definitions = build_json_schema()["$defs"]
+
+    assert definitions["providers.added-good"]["properties"]["token"]["description"] == "env:NAME or file:/path"
+    assert definitions["providers.added-good"]["required"] == ["type", "token"]
+    assert "providers.added-broken" not in definitions
