@@ -1,0 +1,121 @@
+"""The words that the code has given up, each with the word to write instead.
+
+A word stands here only if no sensible name needs it. Words with a second, proper meaning (`subject` of a token,
+`mark` of pytest, `carrier` of mobile networks) are left to the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+WORDS: Final[Mapping[str, str]] = {
+    "answer_keep": "store_response",
+    "courier": "OutboxWorker",
+    "desk": "handler, or control_api",
+    "doubtful": "ambiguous",
+    "gateway_id": "provider_message_id",
+    "gateway_close": "provider_trip",
+    "gateway_done": "provider_release",
+    "gateway_state": "provider_state",
+    "gateway_take": "provider_acquire",
+    "guess": "attempt, or code",
+    "guesses": "attempts, or codes",
+    "hindrance": "DeferReason",
+    "idempotent_call": "IdempotencyClaim",
+    "judge": "check",
+    "lanes": "PipelinedConnections",
+    "living": "ActiveVerification",
+    "once_again": "retry",
+    "outlet": "MessageQueue",
+    "shut_out": "exclude",
+    "spend_attempt": "reserve_attempt",
+    "standing": "ProviderStatus",
+    "standings": "provider statuses",
+    "trial": "test message, or probe",
+    "tried_out": "TestSendResult",
+    "try_out": "send_test",
+    "untake": "release",
+    "vault": "VerificationCipher",
+}
+"""Words of a name in any style: `guess` is found in `_wrong_guess`, `GuessLimit` and `GUESS`, but not in `guessed`."""
+
+NAMES: Final[Mapping[str, str]] = {
+    "Call": "ScriptCall",
+    "Carrier": "Dispatcher",
+    "Delivered": "SendResult",
+    "Dispatch": "ProviderLimiter",
+    "Findings": "StoreStatus",
+    "Gate": "StoreReadiness",
+    "Go": "Permit",
+    "Held": "Deferred",
+    "Mistake": "ConfigError",
+    "Parts": "Dependencies",
+    "Receiving": "ReceiptStore",
+    "Resume": "TakeOver",
+    "Sending": "OutboundMessage",
+    "Spent": "AttemptReserved",
+    "Take": "RateLimit",
+    "Tried": "TestSendResult",
+    "Verdict": "HealthSignal, or a result",
+    "Untake": "RateLimit.release",
+    "Way": "DeliveryState",
+    "World": "RunningService",
+    "WorldMaker": "ServiceFactory",
+    "SHUT": "TRIP",
+    "kit": "a name that says what the module holds",
+    "link": "pipelined_connection",
+    "need": "require_scope",
+    "repeatable": "idempotent_send",
+    "tells": "reports_delivery",
+    "world": "service, or running_service",
+}
+"""Whole names, case and all, but for a leading underscore."""
+
+NOT_YET: Final[Mapping[str, frozenset[str]]] = {
+    "Call": frozenset(["tests/api/refusal_cases.py", "tests/providers/test_kedasms_receipts.py"]),
+    "Verdict": frozenset(["tests/chaos/invariants.py"]),
+    "courier": frozenset(["tests/delivery/test_poison_message.py"]),
+    "doubtful": frozenset(["tests/chaos/invariants.py", "tests/delivery/test_idempotent_resend_is_charged_once.py"]),
+    "guess": frozenset(
+        [
+            "tests/api/refusal_cases.py",
+            "tests/api/test_concurrent_requests.py",
+            "tests/api/test_consecutive_failure_lockout.py",
+            "tests/api/test_fairness_between_callers.py",
+            "tests/api/test_key_rotation.py",
+            "tests/api/test_key_rotation_order.py",
+            "tests/api/test_lost_store_replies.py",
+            "tests/api/test_malformed_requests.py",
+            "tests/api/test_store_timeouts.py",
+            "tests/api/test_store_unreachable.py",
+            "tests/api/test_verify_code.py",
+            "tests/bench/flood.py",
+            "tests/cli/test_crash_recovery.py",
+            "tests/cli/test_plugin_package.py",
+            "tests/cli/test_rolling_key_rotation.py",
+            "tests/cli/test_serve_command.py",
+            "tests/field/test_typed_code_cases.py",
+            "tests/store/test_late_outbox_results.py",
+            "tests/store/test_lockout_backoff.py",
+            "tests/store/test_reserve_attempt.py",
+            "tests/store/test_store_against_model.py",
+            "tests/store/test_store_races.py",
+            "tests/store/test_unreadable_records.py",
+        ]
+    ),
+    "guesses": frozenset(
+        [
+            "otp_service/service/attempt_queue.py",
+            "tests/api/test_malformed_requests.py",
+            "tests/store/test_store_races.py",
+        ]
+    ),
+    "hindrance": frozenset(["tests/helm/test_chart_manifests.py"]),
+    "judge": frozenset(["otp_service/service/verify_code.py", "tests/chaos/invariants.py"]),
+    "lanes": frozenset(["otp_service/settings/cross_checks.py", "tests/settings/test_settings_bounds.py"]),
+    "living": frozenset(["tests/store/test_start_verification.py"]),
+    "repeatable": frozenset(["otp_service/delivery/retry_policy.py"]),
+    "untake": frozenset(["tests/store/test_rate_limit_windows.py"]),
+}
+"""Words that are still in use, with the files: a list that only shrinks."""

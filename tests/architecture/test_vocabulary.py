@@ -1,0 +1,96 @@
+"""No name uses a word that the code has given up: a failure says where it is and what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.given_up_words import NAMES, NOT_YET, WORDS
+from tests.architecture.source_names import ROOT, DefinedName, defined_names, lua_files, python_files, replacement
+
+
+def findings(path: Path, names: Iterator[DefinedName]) -> Iterator[tuple[str, str]]:
+    """Yield each given-up word in these names, with a message."""
+    for found in (DefinedName(path.stem, 0), *names):
+        if given_up := replacement(found.name, WORDS, NAMES):
+            word, instead = given_up
+            yield word, f"{path}:{found.line}: `{found.name}`: instead of `{word}` write {instead}"
+
+
+def all_findings() -> Iterator[tuple[str, Path, str]]:
+    """Yield each given-up word in a Python name or in the name of a file, with the file and a message."""
+    for path in python_files():
+        for word, message in findings(path, defined_names((ROOT / path).read_text(encoding="utf-8"))):
+            yield word, path, message
+    for path in lua_files():
+        for word, message in findings(path, iter(())):
+            yield word, path, message
+
+
+def test_no_name_uses_a_word_that_was_given_up() -> None:
+    """Classes, functions, arguments, variables, attributes, modules and Lua files use the words of the field."""
+    wrong = [message for word, path, message in all_findings() if str(path) not in NOT_YET.get(word, ())]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_exception_outlives_its_word() -> None:
+    """`NOT_YET` lists only words and files that still need it."""
+    used = {(word, str(path)) for word, path, _ in all_findings()}
+    assert {(word, path) for word, paths in NOT_YET.items() for path in paths} <= used
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Courier: ...",
+        "class _Way: ...",
+        "def judge_code(): ...",
+        "async def untake(): ...",
+        "def check(wrong_guess): ...",
+        "def check(*, gateway_id=None): ...",
+        "class Record:\n    doubtful_ms: int",
+        "self.standing = 1",
+        "for doubtful_row in found: ...",
+        "MAX_GUESSES = 5",
+        "from otp_service.store import link as lanes",
+        "with gate() as desk: ...",
+        "try: ...\nexcept ValueError as hindrance: ...",
+        "match found:\n    case Spare() as vault: ...",
+        "[living for living in found]",
+        "if vault := found(): ...",
+    ],
+)
+def test_a_bad_name_is_found(source: str) -> None:
+    """Wherever a name is defined, the check finds the word in it."""
+    assert [word for word, _ in findings(Path("good.py"), defined_names(source))] != []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Gateway: ...",
+        "def calling_code(): ...",
+        "outstanding = 1",
+        "prejudged = 1",
+        "call = 1",
+        "x.guess()",
+        "Way()",
+    ],
+)
+def test_a_good_name_is_left_alone(source: str) -> None:
+    """A word inside another word is no finding, and neither is the use of a name that others define."""
+    assert list(findings(Path("good.py"), defined_names(source))) == []
+
+
+@pytest.mark.parametrize("path", ["otp_service/store/lua/untake.lua", "tests/store/test_guess.py"])
+def test_a_bad_file_name_is_found(path: str) -> None:
+    """The names of files count as well."""
+    assert [word for word, _ in findings(Path(path), iter(()))] == [Path(path).stem.removeprefix("test_")]
+
+
+def test_a_failure_says_what_to_write() -> None:
+    """The message names the place, the word, and the word to use."""
+    [(_, message)] = findings(Path("good.py"), defined_names("\nclass Courier: ..."))
+    assert message == "good.py:2: `Courier`: instead of `courier` write OutboxWorker"
