@@ -19,10 +19,10 @@ from uvicorn.server import ServerState
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
-from otp_service.server.connection import RECEIVING, TimedConnection
 from otp_service.server.connections import Connections, Phase, ServerLimits
 from otp_service.server.error_responses import problem_parts
 from otp_service.server.framing import MAX_HEADERS, MAX_TRAILERS, RequestFraming
+from otp_service.server.timed_connection import RECEIVING, TimedConnection
 
 __all__ = ["HttpConnection", "HttpConnectionFactory"]
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 
 from tests.api.api_requests import VERIFICATIONS
-from tests.api.test_idempotency_keys import verify_with_key
+from tests.api.idempotent_requests import verify_with_key
 from tests.config_parts import SLOW_HASHING, shared_keys
 from tests.problem_assertions import assert_problem, problem_code
 from tests.running_service import RunningService, ServiceFactory

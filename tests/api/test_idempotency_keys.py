@@ -5,41 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import httpx
 import pytest
 
 from otp_service.store.attempts import RedisAttempts
 from otp_service.store.pipelined_connection import unavailable
-from tests.api.api_requests import REQUEST_BODY, REQUEST_CODE, VERIFY_CODE
-from tests.config_parts import SLOW_HASHING, api_key, demo_policy, tenant
+from tests.api.api_requests import REQUEST_BODY, REQUEST_CODE
+from tests.api.idempotent_requests import KEY, kept_keys, request_with_key, verify_with_key
+from tests.config_parts import SLOW_HASHING, api_key, tenant
 from tests.problem_assertions import assert_problem, problem_code
 from tests.running_service import E164, NUMBER, RunningService, ServiceFactory
 from tests.store_contents import crash_before_the_response_is_stored, dump_store
-
-KEY = {"Idempotency-Key": "order-17"}
-
-
-async def request_with_key(service: RunningService, key: str = "order-17", **members: Any) -> httpx.Response:
-    """Call request-code with an idempotency key."""
-    return await service.client.post(REQUEST_CODE, json={**REQUEST_BODY, **members}, headers={"Idempotency-Key": key})
-
-
-async def verify_with_key(
-    service: RunningService, verification_id: str, code: str, key: str = "order-17"
-) -> httpx.Response:
-    """Call verify-code with an idempotency key."""
-    body = {"verification_id": verification_id, "code": code}
-    return await service.client.post(VERIFY_CODE, json=body, headers={"Idempotency-Key": key})
-
-
-async def kept_count(service: RunningService) -> int:
-    """Count the idempotency keys in the store."""
-    return len(await service.store.keys("otp:i:*"))
-
-
-async def kept_keys(service: RunningService) -> list[bytes]:
-    """Return the names of everything stored for idempotency keys: claims and responses."""
-    return [*await service.store.keys("otp:i:*"), *await service.store.keys("otp:{p*}:i:*")]
 
 
 async def test_request_code_repeats_its_response(service: RunningService) -> None:
@@ -194,65 +169,6 @@ async def test_in_flight(make_service: ServiceFactory, endpoint: str) -> None:
         else await verify_with_key(service, verification_id, code)
     )
     assert again.content in {answer.content for answer in answers if answer.is_success}
-
-
-async def test_429_and_503_are_not_kept(make_service: ServiceFactory) -> None:
-    """After a 429 or a 503 the same key is served, also with another body."""
-    service = await make_service(
-        demo_policy(max_attempts=1)
-        | {"routes": [{"country": "ID", "providers": ["inbox"]}], "limits": {"tenant": ["3/3600"]}}
-    )
-    assert_problem(await request_with_key(service, phone="+6591234567"), 503, "no_route")
-    assert await kept_count(service) == 0
-    verification_id, code = await service.request_code()
-    assert_problem(await request_with_key(service), 429, "resend_too_soon")
-    assert await kept_count(service) == 0
-    await service.verify(verification_id, service.wrong_code(code))
-    assert_problem(await verify_with_key(service, verification_id, code), 429, "attempts_exhausted")
-    assert await kept_count(service) == 0
-    await service.advance(30)
-    assert (await request_with_key(service)).status_code == 202
-    assert await kept_count(service) == 1
-    assert (await request_with_key(service, "next", phone="0812-1010-0066")).status_code == 202
-    assert_problem(await request_with_key(service, "last", phone="0812-1010-0077"), 429, "rate_limited", "limit")
-    assert await kept_count(service) == 2
-
-
-async def test_a_lock_is_not_kept(make_service: ServiceFactory) -> None:
-    """An attempt that met the lock is compared once the lock has ended, with the same key."""
-    service = await make_service(demo_policy(ttl_seconds=600) | {"limits": {"recipient_failures": ["1/900"]}})
-    verification_id, code = await service.request_code()
-    assert_problem(
-        await service.verify(verification_id, service.wrong_code(code)), 422, "code_incorrect", "attempts_left"
-    )
-    wait = assert_problem(await verify_with_key(service, verification_id, code), 429, "recipient_locked")["retry_after"]
-    await service.advance(wait)
-    assert_problem(await verify_with_key(service, verification_id, code), 410, "verification_expired")
-
-
-async def test_an_overload_is_not_kept(make_service: ServiceFactory) -> None:
-    """A 503 for lack of a hash slot leaves the key free and uses no attempt."""
-    service = await make_service({"hashing": {"max_waiting": 1, **SLOW_HASHING["hashing"]}})
-    verification_id, code = await service.request_code()
-    held = asyncio.create_task(service.request("0812-1010-0066"))
-    await asyncio.sleep(0.05)
-    assert_problem(await verify_with_key(service, verification_id, code), 503, "overloaded")
-    assert_problem(await request_with_key(service, "other", phone="0812-1010-0077"), 503, "overloaded")
-    assert (await held).status_code == 202
-    assert (await verify_with_key(service, verification_id, code)).status_code == 200
-    assert (await request_with_key(service, "other", phone="0812-1010-0077")).status_code == 202
-
-
-async def test_refusals_without_an_attempt_are_not_kept(service: RunningService) -> None:
-    """A 404, 409 or 410 of verify-code is computed again, and nothing is kept for it."""
-    verification_id, code = await service.request_code()
-    await service.advance(300)
-    before = await service.store.keys("*")
-    assert_problem(await verify_with_key(service, verification_id, code), 410, "verification_expired")
-    await service.advance(601)
-    assert_problem(await verify_with_key(service, verification_id, code), 404, "verification_unknown")
-    assert set(await service.store.keys("*")) <= set(before)
-    assert await kept_keys(service) == []
 
 
 async def test_a_crash_before_the_start(service: RunningService) -> None:

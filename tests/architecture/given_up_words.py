@@ -75,8 +75,7 @@ NAMES: Final[Mapping[str, str]] = {
 NOT_YET: Final[Mapping[str, frozenset[str]]] = {
     "Call": frozenset(["tests/api/refusal_cases.py", "tests/providers/test_kedasms_receipts.py"]),
     "Verdict": frozenset(["tests/chaos/invariants.py"]),
-    "courier": frozenset(["tests/delivery/test_poison_message.py"]),
-    "doubtful": frozenset(["tests/chaos/invariants.py", "tests/delivery/test_idempotent_resend_is_charged_once.py"]),
+    "doubtful": frozenset(["tests/chaos/invariants.py"]),
     "guess": frozenset(
         [
             "tests/api/refusal_cases.py",
@@ -96,26 +95,12 @@ NOT_YET: Final[Mapping[str, frozenset[str]]] = {
             "tests/cli/test_rolling_key_rotation.py",
             "tests/cli/test_serve_command.py",
             "tests/field/test_typed_code_cases.py",
-            "tests/store/test_late_outbox_results.py",
-            "tests/store/test_lockout_backoff.py",
-            "tests/store/test_reserve_attempt.py",
-            "tests/store/test_store_against_model.py",
-            "tests/store/test_store_races.py",
-            "tests/store/test_unreadable_records.py",
         ]
     ),
-    "guesses": frozenset(
-        [
-            "otp_service/service/attempt_queue.py",
-            "tests/api/test_malformed_requests.py",
-            "tests/store/test_store_races.py",
-        ]
-    ),
+    "guesses": frozenset(["tests/api/test_malformed_requests.py"]),
     "hindrance": frozenset(["tests/helm/test_chart_manifests.py"]),
-    "judge": frozenset(["otp_service/service/verify_code.py", "tests/chaos/invariants.py"]),
+    "judge": frozenset(["tests/chaos/invariants.py"]),
     "lanes": frozenset(["otp_service/settings/cross_checks.py", "tests/settings/test_settings_bounds.py"]),
-    "living": frozenset(["tests/store/test_start_verification.py"]),
     "repeatable": frozenset(["otp_service/delivery/retry_policy.py"]),
-    "untake": frozenset(["tests/store/test_rate_limit_windows.py"]),
 }
 """Words that are still in use, with the files: a list that only shrinks."""

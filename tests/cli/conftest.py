@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from redis import Redis
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
+from tests.cli.command_runs import PRICE, Ran, Run
 from tests.cli.service_config import API_KEY, CONFIG, PASSWORD, SECRET_ENVIRON, CommandStarter, ConfigWriter
 from tests.service_process import ServiceProcess
 
@@ -86,3 +90,35 @@ def serve(start: CommandStarter, store: EmbeddedServer) -> Callable[..., Service
         return start("serve", "--config", str(config), environ={**SECRET_ENVIRON, "REDIS_URL": store.url, **environ})
 
     return begin
+
+
+@pytest.fixture
+def run(store: EmbeddedServer) -> Run:
+    """Run a command to its end, in a process of its own, while the gateway goes on in ours."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("OTP_")}
+
+    async def command(*words: str, url: str = store.url) -> Ran:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "otp_service", *words),
+            env={**own, **SECRET_ENVIRON, "REDIS_URL": url},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return Ran(process.returncode, out.decode(), err.decode())
+
+    return command
+
+
+@pytest.fixture
+def config(write_config: ConfigWriter, gateway: EimsSimulator) -> Callable[..., Path]:
+    """Write a config whose provider `jakarta` is the simulated gateway, with a price."""
+
+    def written(*lines: str, more: str = "") -> Path:
+        path = write_config(gateway=gateway.url, jakarta="\n".join((PRICE, *lines)))
+        text = path.read_text().replace("timeout_seconds = 0.5\n", "")
+        path.write_text(text + more)
+        return path
+
+    return written

@@ -1,0 +1,134 @@
+"""`send-test`, as an operator runs it, against simulated gateways and a real store."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
+from otp_service.sandbox.simulators.http_server import Hang
+from tests.cli.command_runs import DIGITS, KEDA_AND_TWILIO, MASKED, Run, row, to
+from tests.cli.service_config import PASSWORD, ConfigWriter
+from tests.cli.test_config_commands import ran
+from tests.cli.test_provider_commands import ABNORMAL_NUMBER, AUTHENTICATION_ERROR
+from tests.message_waits import code_in
+
+
+async def test_a_text_is_sent_and_told(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """It arrives as a recipient would read it, is told without its code, and is counted as any other."""
+    path = config()
+    result = await run(*to(path))
+
+    assert (result.status, result.err) == (0, "")
+    took = result.told.pop("took")
+    assert re.fullmatch(r"\d{1,4} ms", took)
+    assert result.told | {"took": took} == {
+        "provider": "jakarta (eims)",
+        "to": MASKED,
+        "outcome": "accepted",
+        "gateway id": str(gateway.messages[0].id),
+        "took": took,
+        "segments": "1",
+        "cost": "0.015 USD",
+    }
+    [message] = gateway.messages
+    assert message.to == DIGITS
+    assert message.text.startswith("Acme: kode verifikasi Anda ")
+    for secret in (code_in(message.text), PASSWORD, DIGITS, DIGITS[2:]):
+        assert secret not in result.out
+    assert (await row(run, path))["today"]["messages"] == 1
+
+
+async def test_a_text_has_a_language_and_a_tenant(
+    run: Run, config: Callable[..., Path], gateway: EimsSimulator
+) -> None:
+    """Those that are asked for; the tenant's brand stands in the text."""
+    tenant = '[tenants.other]\nbrand = "Other"\ncountry = "ID"\napi_keys = [{ id = "a", sha256 = "%s" }]\n' % ("b" * 64)
+    result = await run(*to(config(more=tenant), "--tenant", "other", "--locale", "en-GB"))
+
+    assert result.status == 0
+    assert re.match(r"Other: \d{6} is your verification code", gateway.messages[0].text)
+
+
+async def test_a_refusal_is_told(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """Status 1 and the outcome's name; what was not sent is not counted."""
+    gateway.script(refusal(ABNORMAL_NUMBER))
+    path = config()
+    result = await run(*to(path))
+
+    assert (result.status, result.told["outcome"], result.told["gateway id"]) == (1, "recipient_invalid", "-")
+    today = (await row(run, path))["today"]
+    assert (today["messages"], today["spend"]) == (0, "0")
+
+
+async def test_silence_is_ambiguous(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """After the provider's timeout; it may have been sent, so it counts."""
+    gateway.script(Hang())
+    path = config("max_concurrent = 2")
+    path.write_text(path.read_text().replace("timeout_seconds = 2", "timeout_seconds = 0.5"))
+    result = await run(*to(path))
+
+    assert (result.status, result.told["outcome"]) == (1, "ambiguous")
+    assert 500 <= int(result.told["took"].removesuffix(" ms")) < 1500
+    found = await row(run, path)
+    assert (found["calls"], found["today"]["spend"]) == (0, "0.015")
+
+
+async def test_an_open_circuit_is_told_and_shown(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """A test opens it as a message does, and the next one is not sent; `providers` says why, and for how long."""
+    gateway.script(refusal(AUTHENTICATION_ERROR))
+    path = config()
+    first, second = await run(*to(path)), await run(*to(path))
+
+    assert (first.status, first.told["outcome"]) == (1, "config_error")
+    assert second.status == 1
+    assert re.fullmatch(r"its circuit is open; try again in (2\d|30) s", second.told["not sent"])
+    assert [request.path for request in gateway.requests] == ["/sendsms"]
+    shown = await run("providers", "--config", str(path))
+    assert re.search(r"^jakarta +eims +open \(config_error, (2\d|30) s\)  0/16 ", shown.out, re.MULTILINE)
+
+
+async def test_a_cap_is_kept(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """A test is no way around it."""
+    path = config("daily_message_cap = 1")
+    first, second = await run(*to(path)), await run(*to(path))
+
+    assert (first.status, second.status, len(gateway.messages)) == (0, 1, 1)
+    assert re.fullmatch(r"the provider's cap for today is reached; try again in \d+ s", second.told["not sent"])
+
+
+async def test_a_test_waits_for_its_turn(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """At one text a second two tests at once are a second apart."""
+    path = config("max_per_second = 1")
+    results = await asyncio.gather(run(*to(path)), run(*to(path)))
+
+    assert [result.status for result in results] == [0, 0]
+    first, second = sorted(message.at for message in gateway.messages)
+    assert (second - first).total_seconds() >= 0.8
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--provider", "nobody"), '--provider: "nobody" is not a provider; allowed: jakarta, keda, later'),
+        (("--provider", "later"), "--provider: the provider type twilio is not supported yet"),
+        (("--tenant", "nobody"), '--tenant: "nobody" is not a tenant; allowed: acme'),
+        (
+            ("--to", "12345"),
+            "--to: The phone number is not valid. Check its digits, or send it with + and its country code.",
+        ),
+        (("--to", "+6221 1234567"), "--to: The number is of type fixed_line, not mobile."),
+        (("--to", "+65 9123 4567"), "--to: Numbers of this country are not allowed."),
+    ],
+)
+def test_what_cannot_be_sent_is_refused(write_config: ConfigWriter, words: tuple[str, str], said: str) -> None:
+    """One line and status 2, before anything is connected."""
+    path = write_config()
+    path.write_text(path.read_text() + KEDA_AND_TWILIO)
+    result = ran(*to(path), *words)
+
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{said}\n")
