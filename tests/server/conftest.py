@@ -1,4 +1,4 @@
-"""`otp-service dev` with short deadlines, for all tests of this package; and any ASGI application on our server."""
+"""Fixtures: `otp-service dev` with short deadlines, and any ASGI application on the HTTP server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.service_process import START_SECONDS, ServiceProcess
 
 @pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    """The process; it listens when a test gets it."""
+    """Start the process, wait until it listens, and stop it at the end of the package."""
     folder = tmp_path_factory.mktemp("server")
     running = ServiceProcess(folder, "dev", "--port", "0", "--config", str(write_config(folder)))
     try:
@@ -27,11 +27,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 @pytest.fixture
 def url(service: ServiceProcess) -> str:
-    """Where it listens."""
+    """Return the URL of the service."""
     return address_in_log(service)
 
 
 @pytest.fixture
 def served() -> ServeApp:
-    """Serve an application within limits, in this process."""
+    """Return `serve_app`, which serves any ASGI application with given limits in this process."""
     return serve_app

@@ -1,4 +1,4 @@
-"""A caller that writes bytes: sends what no HTTP client would, and reads what comes back."""
+"""A client that sends raw bytes, also such that no HTTP client would send, and reads the responses."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class RawResponse:
     body: bytes
 
     def json(self) -> Any:
-        """Read the body."""
+        """Parse the body."""
         return json.loads(self.body)
 
 
 class RawConnection:
-    """A connection of one's own."""
+    """A TCP connection to the server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
     async def send(self, data: bytes) -> bool:
-        """Send, as far as it is taken; False when the other side has gone."""
+        """Send data, and return False if the server has closed the connection."""
         try:
             self.writer.write(data)
             await self.writer.drain()
@@ -49,7 +49,7 @@ class RawConnection:
         return not self.writer.is_closing()
 
     async def read_response(self, seconds: float = 5.0) -> RawResponse:
-        """Read the next response, interim ones left out."""
+        """Read the next response; interim responses are skipped."""
         async with asyncio.timeout(seconds):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status = int(head.split(" ", 2)[1])
@@ -61,7 +61,7 @@ class RawConnection:
             return RawResponse(status, headers, await self.reader.readexactly(int(headers["content-length"])))
 
     async def read_to_end(self, seconds: float = 5.0) -> bytes:
-        """Read until the other side closes; what a reset leaves of it."""
+        """Read until the server closes; return what arrived before a reset."""
         found = b""
         async with asyncio.timeout(seconds):
             with contextlib.suppress(ConnectionError):
@@ -70,7 +70,7 @@ class RawConnection:
         return found
 
     async def flood(self, block: bytes, most: int) -> tuple[int, bytes]:
-        """Send `block` again and again until the other side closes: how many bytes, and what was answered."""
+        """Send `block` repeatedly until the server closes; return how many bytes were sent, and the response."""
         reading = asyncio.create_task(self.read_to_end(30))
         sent = 0
         while sent < most and not reading.done() and await self.send(block):
@@ -81,14 +81,14 @@ class RawConnection:
         return sent, await reading
 
     async def exchange(self, data: bytes) -> RawResponse:
-        """Send, and read one response."""
+        """Send data, and read one response."""
         await self.send(data)
         return await self.read_response()
 
 
 @contextlib.asynccontextmanager
 async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
-    """Open a connection, and make sure that it ends."""
+    """Open a connection, and close it at the end of the context."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
@@ -98,7 +98,7 @@ async def raw_connection(url: str) -> AsyncIterator[RawConnection]:
 
 
 def post(body: bytes, *headers: bytes, path: bytes = b"/v1/normalize-phone", key: bytes = b"dev-key") -> bytes:
-    """Write a whole request down."""
+    """Return the bytes of a POST request."""
     lines = [
         b"POST " + path + b" HTTP/1.1",
         b"Host: otp",
@@ -111,7 +111,7 @@ def post(body: bytes, *headers: bytes, path: bytes = b"/v1/normalize-phone", key
 
 
 def assert_problem(answer: RawResponse, status: int, code: str) -> None:
-    """Hold that a server's own answer is a problem like any other, and the last one of its connection."""
+    """Assert that a response is a problem with the usual headers, and the last one of its connection."""
     assert answer.status == status, answer
     problem = answer.json()
     assert problem.keys() >= {"type", "title", "status", "detail", "code", "request_id"}
@@ -124,6 +124,6 @@ def assert_problem(answer: RawResponse, status: int, code: str) -> None:
 
 
 def rss_kib(pid: int) -> int:
-    """Return how much memory a process has."""
+    """Return the resident memory of a process in KiB."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))

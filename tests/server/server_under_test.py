@@ -17,7 +17,7 @@ from otp_service.server.http_protocol import HttpConnectionFactory
 from tests.service_process import ServiceProcess
 
 DEADLINE_SECONDS = 1.0
-"""The head, body and write deadlines of `dev` here."""
+"""The deadlines of head, body and write in this configuration."""
 
 
 KEEP_ALIVE_SECONDS = 2.0
@@ -36,21 +36,21 @@ ServeApp = Callable[..., AbstractAsyncContextManager[str]]
 
 
 def write_config(folder: Path, config: str = CONFIG) -> Path:
-    """Write a config down."""
+    """Write a config file, and return its path."""
     path = folder / "server.toml"
     path.write_text(config, encoding="utf-8")
     return path
 
 
 def address_in_log(service: ServiceProcess) -> str:
-    """Read from the log where a service listens; empty until it does."""
+    """Return the address that the log reports, or "" if the service does not listen yet."""
     found = re.search(r"^(http://127\.0\.0\.1:\d+)", service.log, re.MULTILINE)
     return found[1] if found else ""
 
 
 @contextlib.asynccontextmanager
 async def serve_app(app: Any, **limits: Any) -> AsyncIterator[str]:
-    """Serve an application within `limits` in this process; its URL."""
+    """Serve an ASGI application with these limits in this process; yields its URL."""
     connections: Any = HttpConnectionFactory(ServerLimits(**limits))
     config = uvicorn.Config(app, port=0, http=connections, lifespan="off", ws="none", log_config=None)
     server = uvicorn.Server(config)

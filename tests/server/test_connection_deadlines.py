@@ -1,4 +1,4 @@
-"""Nobody holds a connection by being slow: C15, and everything like it."""
+"""No client can hold a connection by being slow."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SLACK = 2.0
 
 @contextmanager
 def takes(seconds: float) -> Iterator[None]:
-    """Hold that something takes as long as a deadline, and not longer."""
+    """Assert that the context takes as long as a deadline, and no longer."""
     started = time.monotonic()
     yield
     assert seconds - 0.1 <= time.monotonic() - started <= seconds + SLACK
 
 
 async def trickle(wire: RawConnection, data: bytes) -> None:
-    """Send a byte every 50 ms."""
+    """Send one byte every 50 ms."""
     for place in range(len(data)):
         if not await wire.send(data[place : place + 1]):
             return
@@ -34,14 +34,14 @@ async def trickle(wire: RawConnection, data: bytes) -> None:
 
 
 async def test_c15_a_silent_connection(url: str) -> None:
-    """C15: a connection that says nothing is closed without an answer when a head would be due."""
+    """C15: a connection that sends nothing is closed without a response at the deadline of the head."""
     async with raw_connection(url) as wire:
         with takes(DEADLINE_SECONDS):
             assert await wire.read_to_end() == b""
 
 
 async def test_c15_half_a_head(url: str) -> None:
-    """C15: half a head is 408 when it is due, on a new connection and on one that was used."""
+    """C15: an incomplete head gets 408 at its deadline, on a new connection and on a used one."""
     async with raw_connection(url) as wire:
         for _ in range(2):
             assert (await wire.exchange(LIVEZ)).status == 200
@@ -56,7 +56,7 @@ async def test_c15_half_a_head(url: str) -> None:
 
 @pytest.mark.parametrize("key", [b"dev-key", b"wrong-key"])
 async def test_c15_half_a_body(url: str, key: bytes) -> None:
-    """C15: half a body is 408 when it is due, whatever the key is."""
+    """C15: an incomplete body gets 408 at its deadline, with any API key."""
     async with raw_connection(url) as wire:
         with takes(DEADLINE_SECONDS):
             assert_problem(await wire.exchange(post(PHONE, key=key)[:-1]), 408, "request_timeout")
@@ -64,8 +64,8 @@ async def test_c15_half_a_body(url: str, key: bytes) -> None:
 
 
 @pytest.mark.parametrize("start", [LIVEZ[:10], post(PHONE)[: -len(PHONE)], LIVEZ + LIVEZ[:10]])
-async def test_a_trickle_gains_no_time(url: str, start: bytes) -> None:
-    """A head or a body that comes byte by byte is due as any other."""
+async def test_slow_sending_does_not_extend_a_deadline(url: str, start: bytes) -> None:
+    """A head or a body that arrives byte by byte has the same deadline as any other."""
     async with raw_connection(url) as wire:
         with takes(DEADLINE_SECONDS):
             await wire.send(start)
@@ -76,7 +76,7 @@ async def test_a_trickle_gains_no_time(url: str, start: bytes) -> None:
 
 
 async def test_an_idle_connection(url: str) -> None:
-    """A connection is kept for as long as configured, and closed then; empty lines do not count as a request."""
+    """An idle connection is closed after the configured time; empty lines do not count as a request."""
     async with raw_connection(url) as wire:
         assert (await wire.exchange(LIVEZ)).status == 200
         await wire.send(b"\r\n")
@@ -96,8 +96,8 @@ async def _short(_scope: Any, _receive: Any, send: Any) -> None:
 
 
 @pytest.mark.parametrize("app", [_long, _short])
-async def test_answers_that_are_not_read(served: ServeApp, app: Any) -> None:
-    """Who asks and does not read is dropped when the answer was due to be read."""
+async def test_responses_that_are_not_read(served: ServeApp, app: Any) -> None:
+    """A client that sends requests and does not read the responses is dropped at the write deadline."""
     async with served(app, write_seconds=0.5) as url, raw_connection(url) as wire:
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
         with takes(0.5):

@@ -1,4 +1,4 @@
-"""Too many connections: those that wait make room for new ones, and file descriptors are never used up."""
+"""Too many connections: waiting ones are closed for new ones, and file descriptors never run out."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ async def _livez(_scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"{}"})
 
 
-async def test_an_answer_outlives_its_connection(served: ServeApp) -> None:
-    """An answer that was written the moment before its connection has to go is read all the same."""
+async def test_a_response_survives_an_eviction(served: ServeApp) -> None:
+    """A response that was written right before its connection is evicted is still read."""
 
     async def and_evicts(scope: Any, receive: Any, send: Any) -> None:
         await _livez(scope, receive, send)
@@ -41,7 +41,7 @@ async def test_an_answer_outlives_its_connection(served: ServeApp) -> None:
 
 @contextlib.asynccontextmanager
 async def many(url: str, count: int, data: bytes) -> AsyncIterator[list[RawConnection]]:
-    """Open connections that send something and then wait."""
+    """Open connections that send some data and then wait."""
     async with contextlib.AsyncExitStack() as stack:
         wires = []
         for _ in range(count):
@@ -54,8 +54,8 @@ WAITING = {"silent": b"", "half a head": LIVEZ[:20], "half a body": post(PHONE)[
 
 
 @pytest.mark.parametrize("name", WAITING)
-async def test_the_one_that_waits_longest_goes(served: ServeApp, name: str) -> None:
-    """A new connection is served at the limit, in place of the oldest that waits; the others stay."""
+async def test_the_longest_waiting_connection_is_closed(served: ServeApp, name: str) -> None:
+    """At the limit a new connection replaces the oldest waiting one; the others stay open."""
     async with served(_livez, max_connections=10) as url, many(url, 10, WAITING[name]) as wires:
         if name == "idle":
             assert [(await wire.read_response()).status for wire in wires] == [200] * 10
@@ -68,8 +68,8 @@ async def test_the_one_that_waits_longest_goes(served: ServeApp, name: str) -> N
             await wires[9].read_to_end(0.1)
 
 
-async def test_who_is_being_answered_stays(served: ServeApp) -> None:
-    """When every connection has a request under way, a new one is 503, and those are answered."""
+async def test_a_connection_with_a_request_in_progress_is_kept(served: ServeApp) -> None:
+    """If every connection has a request in progress, a new one gets 503, and those are answered."""
     go = asyncio.Event()
 
     async def waits(scope: Any, receive: Any, send: Any) -> None:
@@ -87,8 +87,8 @@ async def test_who_is_being_answered_stays(served: ServeApp) -> None:
         assert [(await wire.read_response()).status for wire in wires] == [200] * 10
 
 
-async def test_memory_of_what_is_not_complete(served: ServeApp) -> None:
-    """Those who have sent most of a request and not its end go when all together keep too much; a small one stays."""
+async def test_memory_of_incomplete_requests(served: ServeApp) -> None:
+    """If incomplete requests use too much memory the largest are closed; a small one is kept."""
     size = 60_000
     most = MAX_BUFFERED_BYTES // size
     body = post(b" " * size)[:-1]
@@ -107,7 +107,7 @@ async def test_memory_of_what_is_not_complete(served: ServeApp) -> None:
 
 @pytest.mark.parametrize("name", ["silent", "half a head", "half a body", "idle"])
 async def test_few_file_descriptors(tmp_path: Path, name: str) -> None:
-    """With `ulimit -n 128` and 160 connections that wait, /livez and honest requests are answered, every one."""
+    """With `ulimit -n 128` and 160 waiting connections every honest request is answered."""
     service = ServiceProcess(tmp_path, "dev", "--port", "0", descriptors=128)
     try:
         url = await service.ready()
@@ -122,8 +122,8 @@ async def test_few_file_descriptors(tmp_path: Path, name: str) -> None:
         service.end()
 
 
-async def test_a_connection_that_has_ended_leaves_nothing(served: ServeApp) -> None:
-    """Its memory is free at once, without the garbage collector, however it ended."""
+async def test_a_closed_connection_frees_its_memory(served: ServeApp) -> None:
+    """Its memory is free at once, without the garbage collector, however it was closed."""
     gc.collect()
     gc.disable()
     try:

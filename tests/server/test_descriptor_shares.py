@@ -1,4 +1,4 @@
-"""Descriptors are shared so that the store and the gateways always have theirs."""
+"""File descriptors are divided so that the store and the gateways always have theirs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from otp_service.server.descriptors import OWN_DESCRIPTORS, divide, raise_limit
 @pytest.mark.parametrize("limit", [64, 128, 256, 1024, 4096, 20_000, 1_000_000])
 @pytest.mark.parametrize("calls", [0, 16, 64, 1000])
 @pytest.mark.parametrize("wanted", [8, 4096, 65_536])
-def test_nothing_is_given_twice(limit: int, calls: int, wanted: int) -> None:
-    """Connections, backlog and what is set aside are within the limit; connections are some, and as many as wanted."""
+def test_the_shares_are_within_the_limit(limit: int, calls: int, wanted: int) -> None:
+    """Connections, backlog and reserve are within the limit, with at least some and at most the wanted connections."""
     found = divide(limit, wanted, calls)
     assert found.connections + found.backlog <= max(limit - OWN_DESCRIPTORS - 2 * calls, limit // 3, 16)
     assert 8 <= found.connections <= wanted
@@ -21,13 +21,13 @@ def test_nothing_is_given_twice(limit: int, calls: int, wanted: int) -> None:
     assert found.is_short is (found.connections < wanted)
 
 
-def test_enough_descriptors_are_enough() -> None:
-    """With the limit that is asked for, there are as many connections as wanted."""
+def test_a_sufficient_limit_allows_all_connections() -> None:
+    """With the requested limit there are as many connections as wanted."""
     assert divide(OWN_DESCRIPTORS + 2 * 16 + 4096 + 1024, 4096, 16).connections == 4096
 
 
 def test_the_soft_limit_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The soft limit is raised as far as it is of use, at most to the hard one, and never lowered."""
+    """The soft limit is raised as far as needed, at most to the hard limit, and never lowered."""
     limits = [(256, 300), (256, 100_000), (50_000, 100_000), (256, resource.RLIM_INFINITY)]
     raised: list[int] = []
     monkeypatch.setattr(resource, "setrlimit", lambda _, pair: raised.append(pair[0]))

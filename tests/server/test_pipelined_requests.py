@@ -1,4 +1,4 @@
-"""Requests that are sent before the answers to earlier ones: answered in order, one at a time."""
+"""Pipelined requests are answered in order, one at a time."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ async def _remembers(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def test_requests_have_nothing_in_common(served: ServeApp) -> None:
-    """What one request binds to its log lines is not seen by the next one of its connection."""
+async def test_requests_do_not_share_context(served: ServeApp) -> None:
+    """What one request binds to its log lines is not visible to the next one on its connection."""
     async with served(_remembers) as url, raw_connection(url) as wire:
         await wire.send(LIVEZ * 3)
         assert [(await wire.read_response()).body for _ in range(3)] == [b"nothing"] * 3
 
 
 async def test_many_requests_at_once(url: str) -> None:
-    """500 requests in one piece have 500 answers, in order."""
+    """Five hundred requests in one piece get 500 responses, in order."""
     phones = [b"0812101%05d" % number for number in range(500)]
     async with raw_connection(url) as wire:
         await wire.send(b"".join(post(b'{"phone": "%b"}' % phone) for phone in phones))
@@ -38,8 +38,8 @@ async def test_many_requests_at_once(url: str) -> None:
         assert await wire.read_to_end() == b""
 
 
-async def test_requests_of_the_smallest_form(url: str) -> None:
-    """1,500 requests of 23 bytes in one piece are answered, each."""
+async def test_the_smallest_requests(url: str) -> None:
+    """Each of 1,500 requests of 23 bytes in one piece is answered."""
     async with raw_connection(url) as wire:
         sending = asyncio.create_task(wire.send(b"GET /livez HTTP/1.1\r\n\r\n" * 1500))
         for _ in range(1500):
@@ -47,8 +47,8 @@ async def test_requests_of_the_smallest_form(url: str) -> None:
         assert await sending
 
 
-async def test_a_mistake_does_not_get_between(url: str) -> None:
-    """What follows good requests and is none is 400 after their answers, and the connection ends."""
+async def test_an_error_comes_after_earlier_responses(url: str) -> None:
+    """Malformed data after valid requests gets a 400 after their responses, and ends the connection."""
     async with raw_connection(url) as wire:
         await wire.send(post(PHONE) + LIVEZ + b"NOT HTTP\r\n\r\n" + LIVEZ)
         assert (await wire.read_response()).json()["e164"] == "+6281210100055"
@@ -58,7 +58,7 @@ async def test_a_mistake_does_not_get_between(url: str) -> None:
 
 
 async def test_half_of_the_next_request(url: str) -> None:
-    """A request that is cut anywhere, behind another one, is answered when its rest arrives."""
+    """A request that is cut anywhere after another one is answered when its rest arrives."""
     second = post(PHONE)
     async with raw_connection(url) as wire:
         for cut in range(1, len(second), 11):
@@ -66,8 +66,8 @@ async def test_half_of_the_next_request(url: str) -> None:
             assert (await wire.exchange(second[cut:])).status == 200
 
 
-async def test_a_caller_that_sends_no_more(url: str) -> None:
-    """Who closes its half after several requests gets every answer."""
+async def test_a_half_closed_connection(url: str) -> None:
+    """A client that closes its sending side after several requests gets every response."""
     async with raw_connection(url) as wire:
         await wire.send((post(PHONE) + LIVEZ) * 20)
         wire.writer.write_eof()
@@ -76,8 +76,8 @@ async def test_a_caller_that_sends_no_more(url: str) -> None:
         assert await wire.read_to_end() == b""
 
 
-async def test_behind_a_chunked_body(url: str) -> None:
-    """What follows a chunked body at once is not answered: the connection ends cleanly after the first answer."""
+async def test_data_after_a_chunked_body(url: str) -> None:
+    """Data in the same slice after a chunked body is not answered: the connection ends after the first response."""
     body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(PHONE), PHONE)
     async with raw_connection(url) as wire:
         await wire.send((CHUNKED + body) * 100)

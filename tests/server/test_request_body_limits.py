@@ -1,4 +1,4 @@
-"""What surrounds a body is bounded: trailers, chunk sizes and extensions, and what comes after a refusal."""
+"""The parts of a body that are not content are limited, and so is what follows a refusal."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from tests.server.raw_http_client import CHUNKED, LIVEZ, PHONE, assert_problem, 
 
 
 def chunks(body: bytes, size: int = 1) -> bytes:
-    """Write a body down in chunks, without the last one."""
+    """Encode a body in chunks, without the last chunk."""
     parts = [body[start : start + size] for start in range(0, len(body), size)]
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
 
 
 @pytest.mark.parametrize("size", [1, 7, 65_536])
 async def test_chunks_are_served(url: str, size: int) -> None:
-    """A body of 64 KiB is served in chunks of any size, and the connection goes on."""
+    """A body of 64 KiB is accepted in chunks of any size, and the connection stays open."""
     body = PHONE + b" " * (65_536 - len(PHONE))
     async with raw_connection(url) as wire:
         for _ in range(2):
@@ -23,8 +23,8 @@ async def test_chunks_are_served(url: str, size: int) -> None:
             assert (answer.status, answer.json()["e164"]) == (200, "+6281210100055")
 
 
-async def test_trailers_are_no_headers(url: str) -> None:
-    """A trailer is overlooked: a key that stands there is not seen, and the connection goes on."""
+async def test_trailers_are_ignored(url: str) -> None:
+    """An API key in a trailer is not used, and the connection stays open."""
     keyless = CHUNKED.replace(b"Authorization: Bearer dev-key\r\n", b"")
     async with raw_connection(url) as wire:
         answer = await wire.exchange(keyless + chunks(PHONE, 9) + b"0\r\nAuthorization: Bearer dev-key\r\n\r\n")
@@ -46,8 +46,8 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-async def test_what_is_no_content_ends(url: str, name: str) -> None:
-    """Whatever goes on without being content is answered and the connection ends."""
+async def test_endless_overhead_is_refused(url: str, name: str) -> None:
+    """Endless chunk sizes, extensions and trailers get a response, and the connection is closed."""
     start, endless = ENDLESS[name]
     async with raw_connection(url) as wire:
         await wire.send(CHUNKED + start)
@@ -57,8 +57,8 @@ async def test_what_is_no_content_ends(url: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("declared", [b"Content-Length: 999999999", b"Transfer-Encoding: chunked"])
-async def test_what_follows_a_413_is_not_read_for_ever(url: str, declared: bytes) -> None:
-    """A body that is too large is 413, and its sender finds the connection closed soon after."""
+async def test_data_after_a_413_is_limited(url: str, declared: bytes) -> None:
+    """A body that is too large gets 413, and the connection is closed soon after."""
     head = CHUNKED.replace(b"Transfer-Encoding: chunked", declared)
     block = b"10000\r\n" + b" " * 65_536 + b"\r\n"
     async with raw_connection(url) as wire:
@@ -82,7 +82,7 @@ async def test_what_follows_a_413_is_not_read_for_ever(url: str, declared: bytes
     ],
 )
 async def test_c20_two_lengths_are_refused(url: str, headers: tuple[bytes, ...]) -> None:
-    """C20: a request whose length is said twice is 400, and nothing of it is taken for another request."""
+    """C20: a request with two lengths gets 400, and no part of it is read as another request."""
     async with raw_connection(url) as wire:
         await wire.send(post(PHONE, *headers) + LIVEZ)
         assert_problem(await wire.read_response(), 400, "request_malformed")
@@ -91,7 +91,7 @@ async def test_c20_two_lengths_are_refused(url: str, headers: tuple[bytes, ...])
 
 @pytest.mark.parametrize("coding", [b"gzip", b"xchunked", b"chunked, gzip", b"identity"])
 async def test_a_body_without_an_end_is_refused(url: str, coding: bytes) -> None:
-    """A body that is not chunked last has no end that one could know: 400, and the application never sees it."""
+    """A transfer coding that does not end with `chunked` gets 400, and the application never sees it."""
     async with raw_connection(url) as wire:
         await wire.send(CHUNKED.replace(b"chunked", coding) + PHONE)
         assert_problem(await wire.read_response(), 400, "request_malformed")

@@ -1,4 +1,4 @@
-"""Slices end where a head or a body does, however the bytes arrive."""
+"""Slices end where a head or a body ends, however the bytes arrive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HEADS = [b"\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\r\n\r\nGET / HTTP/1.1\r\nX: \r\n
 
 
 def slices(framing: RequestFraming, pieces: list[bytes]) -> list[bytes]:
-    """Cut pieces that all belong to heads."""
+    """Cut pieces of heads into slices."""
     found = []
     for piece in pieces:
         start = 0
@@ -25,7 +25,7 @@ def slices(framing: RequestFraming, pieces: list[bytes]) -> list[bytes]:
 
 @given(st.lists(st.sampled_from(HEADS), max_size=8), st.lists(st.integers(1, 9), min_size=1, max_size=40))
 def test_no_slice_goes_beyond_an_empty_line(heads: list[bytes], sizes: list[int]) -> None:
-    """An empty line is never followed by more in its slice, wherever the pieces are cut."""
+    """A slice never continues after an empty line, wherever the pieces are cut."""
     data = b"".join(heads)
     pieces: list[bytes] = []
     while data:
@@ -42,7 +42,7 @@ def test_no_slice_goes_beyond_an_empty_line(heads: list[bytes], sizes: list[int]
 
 @given(st.integers(1, 20_000), st.integers(1, 70_000))
 def test_a_declared_body_is_one_slice_of_each_piece(length: int, size: int) -> None:
-    """What follows a body is never in its last slice."""
+    """The last slice of a body contains nothing that follows the body."""
     framing = RequestFraming()
     framing.head_complete([(b"content-length", str(length).encode())])
     left, piece = length, b"a" * size

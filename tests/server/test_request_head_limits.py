@@ -1,4 +1,4 @@
-"""Request line and headers are bounded, and what is counted as head is the head."""
+"""Request line and headers are limited, and only they count as the head."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ MAX_HEAD = 64 * 1024
 
 
 def head_of(size: int) -> bytes:
-    """Write a head of exactly `size` bytes."""
+    """Return a head of exactly `size` bytes."""
     start = b"GET /livez HTTP/1.1\r\nHost: otp\r\nX-Filler: "
     return start + b"a" * (size - len(start) - 4) + b"\r\n\r\n"
 
 
 @pytest.mark.parametrize("piece", [MAX_HEAD + 10, 4096, 1021])
 async def test_a_head_has_64_kib(url: str, piece: int) -> None:
-    """A head of 64 KiB is served, one byte more is 431, in whatever pieces it arrives, and each head counts alone."""
+    """A head of 64 KiB is accepted, one more byte gets 431, in any pieces, and each head counts alone."""
     async with raw_connection(url) as wire:
         for size in (MAX_HEAD, MAX_HEAD):
             data = head_of(size)
@@ -33,7 +33,7 @@ async def test_a_head_has_64_kib(url: str, piece: int) -> None:
 
 @pytest.mark.parametrize("size", [65_500, 65_536])
 async def test_c13_a_body_in_one_piece_with_its_head(url: str, size: int) -> None:
-    """C13: a body of up to 64 KiB that arrives with its head at once is served, and so is the next request."""
+    """C13: a body of up to 64 KiB that arrives together with its head is accepted, and so is the next request."""
     body = PHONE + b" " * (size - len(PHONE))
     async with raw_connection(url) as wire:
         for _ in range(3):
@@ -43,7 +43,7 @@ async def test_c13_a_body_in_one_piece_with_its_head(url: str, size: int) -> Non
 
 
 async def test_headers_are_counted(url: str) -> None:
-    """100 headers are served; one more is 431."""
+    """A hundred headers are accepted; one more gets 431."""
     headers = b"X: 1\r\n" * 98
     async with raw_connection(url) as wire:
         assert (await wire.exchange(LIVEZ[:-2] + headers + b"Y: 1\r\n\r\n")).status == 200
@@ -61,8 +61,8 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-async def test_what_never_becomes_a_head_is_cut_off(url: str, name: str) -> None:
-    """Whatever goes on without a head is answered, and the connection ends."""
+async def test_endless_heads_are_refused(url: str, name: str) -> None:
+    """Endless data without the end of a head gets a response, and the connection is closed."""
     start, endless = ENDLESS[name]
     async with raw_connection(url) as wire:
         await wire.send(start)
@@ -72,7 +72,7 @@ async def test_what_never_becomes_a_head_is_cut_off(url: str, name: str) -> None
 
 
 async def test_empty_lines_before_a_request(url: str) -> None:
-    """A few are overlooked, as RFC 9112 asks."""
+    """A few empty lines are ignored, as RFC 9112 asks."""
     async with raw_connection(url) as wire:
         for start in (b"\r\n", b"\r\n\r\n\r\n"):
             assert (await wire.exchange(start + LIVEZ)).status == 200

@@ -1,4 +1,4 @@
-"""What the server answers by itself has the form of every other problem; what it does not offer does no harm."""
+"""Errors that the server itself reports are problems, and features that it does not support do no harm."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ NOT_HTTP = [
 
 
 @pytest.mark.parametrize("data", NOT_HTTP)
-async def test_what_is_not_http(url: str, data: bytes) -> None:
-    """It is a 400 of our form, once, and the connection ends."""
+async def test_malformed_http(url: str, data: bytes) -> None:
+    """Malformed HTTP gets one 400 problem, and the connection is closed."""
     async with raw_connection(url) as wire:
         assert_problem(await wire.exchange(data), 400, "request_malformed")
         assert await wire.read_to_end() == b""
 
 
 @pytest.mark.parametrize("upgrade", [b"h2c", b"websocket", b"TLS/1.0"])
-async def test_an_upgrade_is_overlooked(url: str, upgrade: bytes) -> None:
-    """A request that offers another protocol is served in this one, body and all, and so is the next one."""
+async def test_an_upgrade_is_ignored(url: str, upgrade: bytes) -> None:
+    """A request that offers another protocol is served completely in HTTP/1.1, and so is the next one."""
     offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: " + upgrade, b"HTTP2-Settings: AAMAAABk")
     async with raw_connection(url) as wire:
         for cut in (0, 100, 300, -10):
@@ -54,8 +54,8 @@ async def test_an_upgrade_is_overlooked(url: str, upgrade: bytes) -> None:
             assert (await wire.read_response()).status == 200
 
 
-async def test_expectations(url: str) -> None:
-    """`100-continue` is answered before the body, but not for HTTP/1.0; a body that is too large is refused instead."""
+async def test_expect_100_continue(url: str) -> None:
+    """`100-continue` is sent before the body, not for HTTP/1.0, and not for a body that is too large."""
     data = post(PHONE, b"Expect: 100-continue")
     async with raw_connection(url) as wire:
         await wire.send(data[: -len(PHONE)])
@@ -70,7 +70,7 @@ async def test_expectations(url: str) -> None:
 
 
 async def test_http_1_0(url: str) -> None:
-    """It is served, and the connection ends with the answer."""
+    """HTTP/1.0 is served, and the connection is closed after the response."""
     async with raw_connection(url) as wire:
         answer = await wire.exchange(LIVEZ.replace(b"HTTP/1.1", b"HTTP/1.0"))
         assert (answer.status, answer.headers["connection"]) == (200, "close")
@@ -87,7 +87,7 @@ async def _fails(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def test_an_application_that_fails(served: ServeApp) -> None:
-    """It is a 500 of our form that tells nothing; a response that has begun is cut off."""
+    """A failing application gets a 500 problem without details; a started response is cut off."""
     async with served(_fails) as url:
         for path in (b"/", b"/silent"):
             async with raw_connection(url) as wire:

@@ -1,4 +1,4 @@
-"""What cannot be authorized costs no memory, however much of it is sent."""
+"""Requests without authorization use no memory, however much is sent."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("name", STREAMS)
-async def test_streams_without_an_end(service: ServiceProcess, url: str, name: str) -> None:
-    """120 MB of anything that is no request, over as many connections as that takes, leave the memory as it was."""
+async def test_endless_streams(service: ServiceProcess, url: str, name: str) -> None:
+    """After 120 MB of malformed data, over as many connections as needed, the memory is the same."""
     start, block = STREAMS[name]
     before, sent = rss_kib(service.pid), 0
     while sent < MOST:
@@ -37,8 +37,8 @@ async def test_streams_without_an_end(service: ServiceProcess, url: str, name: s
     assert rss_kib(service.pid) - before < GROWTH_KIB
 
 
-async def test_requests_that_nobody_waits_for(service: ServiceProcess, url: str) -> None:
-    """Requests that are sent without reading an answer are taken no faster than answers are: the sender waits."""
+async def test_requests_without_reading_responses(service: ServiceProcess, url: str) -> None:
+    """Requests are read no faster than their responses, so the client has to wait."""
     before, sent = rss_kib(service.pid), 0
     async with raw_connection(url) as wire:
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -48,8 +48,8 @@ async def test_requests_that_nobody_waits_for(service: ServiceProcess, url: str)
     assert sent < MOST
 
 
-async def test_requests_in_many_pieces(service: ServiceProcess, url: str) -> None:
-    """Ten connections that each send 3 MB of requests at once are answered, and the memory stays as it was."""
+async def test_pipelined_megabytes(service: ServiceProcess, url: str) -> None:
+    """Ten connections that each send 3 MB of requests at once are answered, and the memory is the same."""
     before = rss_kib(service.pid)
 
     async def one() -> int:
