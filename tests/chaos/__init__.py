@@ -1,12 +1,12 @@
-"""`make chaos`: what the service promises while it is killed and its gateways are slow, down and lying.
+"""`make chaos`: check the service's invariants while it is killed and its gateways fail.
 
-A seed is one story. Fifty callers ask for a code each, three gateways behave as the seed's dice say, and at a moment
-of the seed the service is killed with `kill -9` and started again, on the same store. When nothing moves any more, the
-story is judged: what the gateways really took against what the service says. The gateways live in this process and
-outlive the service; their `messages` are the truth. Leases, holds and pauses are set short (`serve`), and nothing
-else is changed.
+Each seed is one scenario. Fifty callers request a code each, three gateways fail as the seed's random numbers decide,
+and at a random event the service is killed with `kill -9` and restarted with the same store. When nothing happens any
+more, the invariants are checked: what the gateways really accepted against what the service reports. The gateways run
+in this process, so they outlive the service. Leases, holds and back-offs are shortened (`serve_with_short_leases`);
+nothing else is changed.
 
-`plan` draws a seed's story, `gateways` and `callers` play it, `story` runs it, `judge` says what was broken, `tally`
-adds up and writes. The order in which two processes get to run is nobody's to draw: a seed fixes what happens, not
-every interleaving, so a seed that broke something may have to be run a few times to break it again.
+`scenario` draws a scenario from its seed, `faulty_gateways` and `concurrent_callers` act in it, `scenario_run` runs it,
+`invariants` checks it, and `seed_summary` prints the results. A seed fixes the faults but not how the processes
+interleave, so a seed that violated an invariant may have to run a few times to violate it again.
 """

@@ -1,6 +1,6 @@
-"""`python -m tests.chaos [seed ...]`: these seeds, or the first `CHAOS_SEEDS` of them (20).
+"""`python -m tests.chaos [seed ...]`: run these seeds, or the first `CHAOS_SEEDS` (20).
 
-Ends with status 1 when a promise was broken; the logs and the config of that seed are kept then.
+The exit status is 1 if an invariant was violated; the logs and the config of that seed are kept then.
 """
 
 from __future__ import annotations
@@ -15,44 +15,46 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.chaos.invariants import Verdict, judge
-from tests.chaos.scenario import Plan
-from tests.chaos.scenario_run import live
-from tests.chaos.seed_summary import line, table
+from tests.chaos.invariants import Report, check_invariants
+from tests.chaos.scenario import Scenario
+from tests.chaos.scenario_run import run_scenario
+from tests.chaos.seed_summary import summary_line, summary_table
 
 DEFAULT_SEEDS = "20"
 
 
-def main(words: Sequence[str]) -> int:
-    """Run seeds one after the other: 0 if every promise was kept."""
-    seeds = [int(word) for word in words] or list(range(1, int(os.environ.get("CHAOS_SEEDS", DEFAULT_SEEDS)) + 1))
-    began = time.monotonic()
-    verdicts = [run(seed) for seed in seeds]
-    say(table(verdicts, time.monotonic() - began))
-    return int(any(verdict.breaches for verdict in verdicts))
+def main(arguments: Sequence[str]) -> int:
+    """Run the seeds one after the other; return 0 if no invariant was violated."""
+    seeds = [int(argument) for argument in arguments] or list(
+        range(1, int(os.environ.get("CHAOS_SEEDS", DEFAULT_SEEDS)) + 1)
+    )
+    started = time.monotonic()
+    reports = [run(seed) for seed in seeds]
+    print_line(summary_table(reports, time.monotonic() - started))
+    return int(any(report.violations for report in reports))
 
 
-def run(seed: int) -> Verdict:
-    """Run one seed, and write its line."""
+def run(seed: int) -> Report:
+    """Run one seed and print its summary line."""
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
     try:
-        found = asyncio.run(live(Plan.of(seed), folder))
-    except Exception as problem:  # a service that does not come back, or does not answer: go on with the next
-        traceback.print_exception(problem)
-        verdict = Verdict(seed, breaches=[f"it broke off: {problem!r}"])
-        say(f"seed {seed:>3} | BROKEN: it broke off")
+        observations = asyncio.run(run_scenario(Scenario.of(seed), folder))
+    except Exception as error:  # the service does not restart or respond: continue with the next seed
+        traceback.print_exception(error)
+        report = Report(seed, violations=[f"aborted: {error!r}"])
+        print_line(f"seed {seed:>3} | VIOLATED: aborted")
     else:
-        verdict = judge(found)
-        say(line(verdict, found))
-    if verdict.breaches:
-        say(f"    kept: {folder}")
+        report = check_invariants(observations)
+        print_line(summary_line(report, observations))
+    if report.violations:
+        print_line(f"    kept: {folder}")
     else:
         shutil.rmtree(folder)
-    return verdict
+    return report
 
 
-def say(text: str) -> None:
-    """Write at once: a run takes minutes."""
+def print_line(text: str) -> None:
+    """Print and flush, because a run takes minutes."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

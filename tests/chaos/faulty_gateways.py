@@ -1,8 +1,8 @@
-"""Three gateways with moods: each is the simulator of its type behind a door that behaves as the dice say.
+"""Three faulty gateways: the simulator of each type behind a server that fails as the random numbers decide.
 
-What a gateway took is in `texts`, with the mood that it was in. Of each it tells later what became of it, as its wire
-has it: EIMS when it is asked, the others by a call, which is repeated until it is answered. Receipts come late, twice,
-before the answer to the send, and of texts whose answer nobody got.
+`accepted` contains what a gateway accepted, and the fault of that request. The gateway reports the final status of each
+message later, as its protocol does: EIMS when it is queried, the others by a call that is repeated until it is
+answered. Receipts come late, twice, before the response to the send, and for messages without a response.
 """
 
 from __future__ import annotations
@@ -30,129 +30,133 @@ from otp_service.sandbox.simulators.http_server import (
 )
 from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
-from tests.chaos.gateway_faults import LIES, REFUSALS, Fate, Mood, Moods, Text
+from tests.chaos.gateway_faults import FALSE_RESPONSES, REJECTIONS, AcceptedMessage, Fault, FaultSource, FinalStatus
 
-__all__ = ["ACCOUNT", "Aurora", "Jakarta", "Keda", "Moody", "Wrong"]
+__all__ = ["ACCOUNT", "ErrorReporter", "FaultyEims", "FaultyGateway", "FaultyKedasms", "FaultySendcloud"]
 
 ACCOUNT: Final = "acme"
 PASSWORD: Final = "gateway-password"
 HOOK_KEY: Final = "hook-key"
-TRIES: Final = 20
-TRY_AGAIN_SECONDS: Final = 0.5
-CARRIER_FAILED: Final = 570
-"""SMSHook: out of coverage. Another gateway may be asked."""
+MAX_TRIES: Final = 20
+RETRY_INTERVAL_SECONDS: Final = 0.5
+OUT_OF_COVERAGE: Final = 570
+"""The `statusCode` of SMSHook for a phone out of coverage; another gateway may be called."""
 
-PAGE: Final = SimulatorResponse(b"<html><h1>Internal Server Error</h1></html>", 500, {"Content-Type": "text/html"})
+ERROR_PAGE: Final = SimulatorResponse(
+    b"<html><h1>Internal Server Error</h1></html>", 500, {"Content-Type": "text/html"}
+)
 GARBLED: Final = SimulatorResponse(b'{"status": 0, "arr')
 
-_SILENCES: Final[Mapping[Mood, Behaviour]] = {
-    Mood.HANGS: Hang(),
-    Mood.SILENT: Hang(processed=False),
-    Mood.CUTS: Cut(),
-    Mood.DROPS: Cut(processed=False),
+_NO_RESPONSE: Final[Mapping[Fault, Behaviour]] = {
+    Fault.HANGS: Hang(),
+    Fault.SILENT: Hang(processed=False),
+    Fault.CUTS: Cut(),
+    Fault.DROPS: Cut(processed=False),
 }
 
-Wrong = Callable[[str], None]
-"""Is told what no gateway should meet."""
+ErrorReporter = Callable[[str], None]
+"""Receives a description of what must not occur."""
 
 
-class Moody(Simulator):
-    """A gateway with moods, until it is `calm`. It listens; `inner` does what the gateway does."""
+class FaultyGateway(Simulator):
+    """A gateway that fails until it is `faultless`; it listens, and `inner` responds."""
 
     name: ClassVar[str]
     path: ClassVar[str]
-    refusals: ClassVar[Mapping[Mood, Respond]]
+    rejections: ClassVar[Mapping[Fault, Respond]]
 
-    def __init__(self, inner: Simulator, moods: Moods, beat: Callable[[], None], wrong: Wrong) -> None:
-        """Behave by `moods`; `beat` is called for every request to send, `wrong` for a receipt that is not taken."""
+    def __init__(
+        self, inner: Simulator, faults: FaultSource, count_event: Callable[[], None], report_error: ErrorReporter
+    ) -> None:
+        """Fail as `faults` draws; call `count_event` per send, and `report_error` for a rejected receipt."""
         super().__init__()
-        self.texts: list[Text] = []
+        self.accepted: list[AcceptedMessage] = []
         self.sends = 0
-        self.downs_ms: list[float] = []
+        self.outages_ms: list[float] = []
         self.receipts_url = ""
-        self.calm = False
+        self.faultless = False
         self._inner = inner
-        self._moods = moods
-        self._beat = beat
-        self._wrong = wrong
-        self._mood = Mood.TAKES
-        self._telling: set[asyncio.Task[None]] = set()
+        self._faults = faults
+        self._count_event = count_event
+        self._report_error = report_error
+        self._fault = Fault.NONE
+        self._reports: set[asyncio.Task[None]] = set()
 
     @abstractmethod
     def new_messages(self) -> list[Any]:
-        """Give what was taken since the last call, as the simulator keeps it."""
+        """Return what was accepted since the last call, as the simulator stores it."""
 
     @abstractmethod
-    def text(self, message: Any, at_ms: float, mood: Mood) -> Text:
-        """Write down a message as a text."""
+    def as_accepted(self, message: Any, at_ms: float, fault: Fault) -> AcceptedMessage:
+        """Convert a message of the simulator."""
 
     @abstractmethod
-    async def tell(self, message: Any, fate: Fate, times: int, /) -> None:
-        """Tell what became of a message, `times` over."""
+    async def report_status(self, message: Any, final_status: FinalStatus, times: int, /) -> None:
+        """Report the final status of a message `times` times."""
 
     @property
-    def telling(self) -> bool:
-        """There is something to be told yet."""
-        return bool(self._telling)
+    def is_reporting(self) -> bool:
+        """Whether a report is still to come."""
+        return bool(self._reports)
 
     def answer(self, request: Request) -> SimulatorResponse:
-        """Do what the gateway does, and keep what it took."""
+        """Respond as the gateway does, and record what it accepted."""
         reply = self._inner.answer(request)
         for message in self.new_messages():
-            self.texts.append(self.text(message, time.time() * 1000, self._mood))
-            task = asyncio.create_task(self._tell_later(message))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
+            self.accepted.append(self.as_accepted(message, time.time() * 1000, self._fault))
+            task = asyncio.create_task(self._report_later(message))
+            self._reports.add(task)
+            task.add_done_callback(self._reports.discard)
         return reply
 
     async def go_down(self) -> None:
-        """Listen no more, and drop who is connected; `listen` ends it."""
-        self.downs_ms.append(time.time() * 1000)
+        """Stop listening and close all connections; `listen` ends the outage."""
+        self.outages_ms.append(time.time() * 1000)
         await self.close()
 
     async def end(self) -> None:
-        """Listen no more and tell no more."""
-        for task in self._telling:
+        """Stop listening and reporting."""
+        for task in self._reports:
             task.cancel()
-        await asyncio.gather(*self._telling, return_exceptions=True)
+        await asyncio.gather(*self._reports, return_exceptions=True)
         await self.close()
 
     def _next_behaviour(self, request: Request) -> Behaviour | None:
-        """Draw for what is to be sent; nothing is awaited between that and the answer."""
-        self._mood = Mood.TAKES
+        """Draw a fault for a send; nothing is awaited between that and the response."""
+        self._fault = Fault.NONE
         if request.path != self.path:
             return None
         self.sends += 1
-        self._beat()
-        self._mood = Mood.TAKES if self.calm else self._moods.mood()
-        return self._in_mood(request)
+        self._count_event()
+        self._fault = Fault.NONE if self.faultless else self._faults.draw()
+        return self._behaviour_of(request)
 
-    def _in_mood(self, request: Request) -> Behaviour | None:
-        mood = self._mood
-        if mood in LIES:
+    def _behaviour_of(self, request: Request) -> Behaviour | None:
+        fault = self._fault
+        if fault in FALSE_RESPONSES:
             self.answer(request)
-            if mood is Mood.DENIES:
-                return self.refusals[Mood.TRANSIENT]
-            return Respond(PAGE if mood is Mood.PAGE else GARBLED)
-        if mood in REFUSALS:
-            return self.refusals[mood]
-        if mood in (Mood.SLOW, Mood.LATE):
-            return Slow(self._moods.seconds(mood))
-        return _SILENCES.get(mood)
+            if fault is Fault.DENIES:
+                return self.rejections[Fault.TRANSIENT]
+            return Respond(ERROR_PAGE if fault is Fault.PAGE else GARBLED)
+        if fault in REJECTIONS:
+            return self.rejections[fault]
+        if fault in (Fault.SLOW, Fault.LATE):
+            return Slow(self._faults.seconds(fault))
+        return _NO_RESPONSE.get(fault)
 
-    async def _tell_later(self, message: Any) -> None:
-        fate, seconds, times = self._moods.fate()
+    async def _report_later(self, message: Any) -> None:
+        final_status, seconds, times = self._faults.draw_final_status()
         await asyncio.sleep(seconds)
-        await self.tell(message, fate, times)
+        await self.report_status(message, final_status, times)
 
-    async def _call(self, url: str, content_type: str, body: bytes, times: int) -> None:
-        """Call the service `times` over, each time until it answers: an authentic receipt gets 200."""
+    async def _post(self, url: str, content_type: str, body: bytes, times: int) -> None:
+        """Post a receipt `times` times, each until it is answered: an authentic receipt gets 200."""
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
             for _ in range(times):
-                await self._call_once(client, url, content_type, body)
+                await self._post_once(client, url, content_type, body)
 
-    async def _call_once(self, client: httpx.AsyncClient, url: str, content_type: str, body: bytes) -> None:
-        for _ in range(TRIES):
+    async def _post_once(self, client: httpx.AsyncClient, url: str, content_type: str, body: bytes) -> None:
+        for _ in range(MAX_TRIES):
             try:
                 status = (await client.post(url, content=body, headers={"Content-Type": content_type})).status_code
             except httpx.TransportError:
@@ -160,118 +164,118 @@ class Moody(Simulator):
             if status == 200:
                 return
             if status < 500:
-                self._wrong(f"a receipt of {self.name} was answered with {status}")
+                self._report_error(f"a receipt of {self.name} was answered with {status}")
                 return
-            await asyncio.sleep(TRY_AGAIN_SECONDS)
+            await asyncio.sleep(RETRY_INTERVAL_SECONDS)
 
 
-class Jakarta(Moody):
-    """EIMS: what became of a message is asked for."""
+class FaultyEims(FaultyGateway):
+    """EIMS: the service queries the status of a message."""
 
     name = "jakarta"
     path = "/sendsms"
-    refusals: ClassVar[Mapping[Mood, Respond]] = {
-        Mood.TRANSIENT: eims.refusal(-12),
-        Mood.THROTTLED: eims.refusal(-15),
-        Mood.FUNDS: eims.refusal(-10),
-        Mood.CONFIG: eims.refusal(-1),
-        Mood.RECIPIENT: eims.refusal(-9),
+    rejections: ClassVar[Mapping[Fault, Respond]] = {
+        Fault.TRANSIENT: eims.refusal(-12),
+        Fault.THROTTLED: eims.refusal(-15),
+        Fault.FUNDS: eims.refusal(-10),
+        Fault.CONFIG: eims.refusal(-1),
+        Fault.RECIPIENT: eims.refusal(-9),
     }
 
-    def __init__(self, moods: Moods, beat: Callable[[], None], wrong: Wrong) -> None:
-        """Write reports with a delivery status."""
+    def __init__(self, faults: FaultSource, count_event: Callable[[], None], report_error: ErrorReporter) -> None:
+        """Use reports that contain a delivery status."""
         self._eims = EimsSimulator(ACCOUNT, PASSWORD, row_length=5)
-        super().__init__(self._eims, moods, beat, wrong)
+        super().__init__(self._eims, faults, count_event, report_error)
 
     def new_messages(self) -> list[EimsMessage]:
-        """Give what was taken since the last call."""
-        return self._eims.messages[len(self.texts) :]
+        """Return what was accepted since the last call, as the simulator stores it."""
+        return self._eims.messages[len(self.accepted) :]
 
-    def text(self, message: EimsMessage, at_ms: float, mood: Mood) -> Text:
-        """Write down a message as a text."""
-        return Text(self.name, message.to, _code(message.text), at_ms, mood)
+    def as_accepted(self, message: EimsMessage, at_ms: float, fault: Fault) -> AcceptedMessage:
+        """Convert a message of the simulator."""
+        return AcceptedMessage(self.name, message.to, _code(message.text), at_ms, fault)
 
-    async def tell(self, message: EimsMessage, fate: Fate, _times: int) -> None:
-        """Have it in the report from now on; one that nothing is told of has arrived, or it would be asked for ever."""
-        self._eims.states[message.id] = EimsState(0, 2 if fate is Fate.UNDELIVERED else 3)
+    async def report_status(self, message: EimsMessage, final_status: FinalStatus, _times: int) -> None:
+        """Set the status for later queries; an unreported one is delivered, as queries would not end otherwise."""
+        self._eims.states[message.id] = EimsState(0, 2 if final_status is FinalStatus.UNDELIVERED else 3)
 
 
-class Keda(Moody):
-    """KedaSMS: it calls the address that the send gave."""
+class FaultyKedasms(FaultyGateway):
+    """KedaSMS: it calls the URL in the send."""
 
     name = "keda"
     path = "/api/sms/send"
-    refusals: ClassVar[Mapping[Mood, Respond]] = {
-        Mood.TRANSIENT: kedasms.refusal(503, "Service unavailable"),
-        Mood.THROTTLED: kedasms.refusal(429, "Too many requests", headers={"Retry-After": "1"}),
-        Mood.FUNDS: kedasms.refusal(402, "Insufficient balance"),
-        Mood.CONFIG: kedasms.refusal(401, "Invalid API key"),
-        Mood.RECIPIENT: kedasms.refusal(400, "Invalid phone number"),
+    rejections: ClassVar[Mapping[Fault, Respond]] = {
+        Fault.TRANSIENT: kedasms.refusal(503, "Service unavailable"),
+        Fault.THROTTLED: kedasms.refusal(429, "Too many requests", headers={"Retry-After": "1"}),
+        Fault.FUNDS: kedasms.refusal(402, "Insufficient balance"),
+        Fault.CONFIG: kedasms.refusal(401, "Invalid API key"),
+        Fault.RECIPIENT: kedasms.refusal(400, "Invalid phone number"),
     }
 
-    def __init__(self, moods: Moods, beat: Callable[[], None], wrong: Wrong) -> None:
-        """Answer to the account's key."""
+    def __init__(self, faults: FaultSource, count_event: Callable[[], None], report_error: ErrorReporter) -> None:
+        """Accept the API key of the config."""
         self._keda = KedasmsSimulator(PASSWORD)
-        super().__init__(self._keda, moods, beat, wrong)
+        super().__init__(self._keda, faults, count_event, report_error)
 
     def new_messages(self) -> list[KedasmsMessage]:
-        """Give what was taken since the last call."""
-        return self._keda.messages[len(self.texts) :]
+        """Return what was accepted since the last call, as the simulator stores it."""
+        return self._keda.messages[len(self.accepted) :]
 
-    def text(self, message: KedasmsMessage, at_ms: float, mood: Mood) -> Text:
-        """Write down a message as a text; our id stands in the address for its receipts."""
+    def as_accepted(self, message: KedasmsMessage, at_ms: float, fault: Fault) -> AcceptedMessage:
+        """Convert a message of the simulator; our message id is in its callback URL."""
         reference = message.callback_url.rpartition("/")[2].partition(".")[0]
-        return Text(self.name, message.to.lstrip("+"), _code(message.text), at_ms, mood, reference)
+        return AcceptedMessage(self.name, message.to.lstrip("+"), _code(message.text), at_ms, fault, reference)
 
-    async def tell(self, message: KedasmsMessage, fate: Fate, times: int) -> None:
-        """Call, if anything is told."""
-        if fate is not Fate.UNTOLD:
-            body = self._keda.callback(message, fate.value.upper())
-            await self._call(message.callback_url, "application/json", body, times)
+    async def report_status(self, message: KedasmsMessage, final_status: FinalStatus, times: int) -> None:
+        """Post callbacks, unless the status stays unreported."""
+        if final_status is not FinalStatus.UNREPORTED:
+            body = self._keda.callback(message, final_status.value.upper())
+            await self._post(message.callback_url, "application/json", body, times)
 
 
-class Aurora(Moody):
-    """SendCloud: it signs, and sends a message that it knows once."""
+class FaultySendcloud(FaultyGateway):
+    """SendCloud: it signs its webhooks and deduplicates sends."""
 
     name = "aurora"
     path = "/smsapi/send"
-    refusals: ClassVar[Mapping[Mood, Respond]] = {
-        Mood.TRANSIENT: sendcloud.refusal(501),
-        Mood.THROTTLED: sendcloud.refusal(50000),
-        Mood.FUNDS: sendcloud.refusal(40912),
-        Mood.CONFIG: sendcloud.refusal(40005, status=401),
-        Mood.RECIPIENT: sendcloud.refusal(412),
+    rejections: ClassVar[Mapping[Fault, Respond]] = {
+        Fault.TRANSIENT: sendcloud.refusal(501),
+        Fault.THROTTLED: sendcloud.refusal(50000),
+        Fault.FUNDS: sendcloud.refusal(40912),
+        Fault.CONFIG: sendcloud.refusal(40005, status=401),
+        Fault.RECIPIENT: sendcloud.refusal(412),
     }
 
-    def __init__(self, moods: Moods, beat: Callable[[], None], wrong: Wrong) -> None:
-        """Sign with the account's key."""
+    def __init__(self, faults: FaultSource, count_event: Callable[[], None], report_error: ErrorReporter) -> None:
+        """Sign with the key of the config."""
         self._sendcloud = SendcloudSimulator(ACCOUNT, PASSWORD, app_key=HOOK_KEY)
-        super().__init__(self._sendcloud, moods, beat, wrong)
+        super().__init__(self._sendcloud, faults, count_event, report_error)
 
     def new_messages(self) -> list[SendcloudMessage]:
-        """Give what was taken since the last call."""
-        return self._sendcloud.messages[len(self.texts) :]
+        """Return what was accepted since the last call, as the simulator stores it."""
+        return self._sendcloud.messages[len(self.accepted) :]
 
-    def text(self, message: SendcloudMessage, at_ms: float, mood: Mood) -> Text:
-        """Write down a message as a text."""
-        return Text(self.name, message.to, message.values["code"], at_ms, mood, message.request_id)
+    def as_accepted(self, message: SendcloudMessage, at_ms: float, fault: Fault) -> AcceptedMessage:
+        """Convert a message of the simulator."""
+        return AcceptedMessage(self.name, message.to, message.values["code"], at_ms, fault, message.request_id)
 
-    async def tell(self, message: SendcloudMessage, fate: Fate, times: int) -> None:
-        """Call the one address that the account has, if anything is told; a repetition is the same, token and all."""
-        if fate is Fate.UNTOLD:
+    async def report_status(self, message: SendcloudMessage, final_status: FinalStatus, times: int) -> None:
+        """Post webhooks, unless the status stays unreported; repetitions are identical, including the nonce."""
+        if final_status is FinalStatus.UNREPORTED:
             return
-        failed = fate is Fate.UNDELIVERED
-        hook = self._sendcloud.webhooks.build(
+        failed = final_status is FinalStatus.UNDELIVERED
+        webhook = self._sendcloud.webhooks.build(
             "delivererror" if failed else "deliver",
             at=time.time(),
             sms_id=message.sms_id,
             custom_args=message.custom_args,
-            status_code=CARRIER_FAILED if failed else None,
+            status_code=OUT_OF_COVERAGE if failed else None,
         )
-        await self._call(self.receipts_url, hook.content_type, hook.body, times)
+        await self._post(self.receipts_url, webhook.content_type, webhook.body, times)
 
 
-def _code(text: str) -> str:
-    found = re.search(r"\d{6}", text)
-    assert found, text
+def _code(as_accepted: str) -> str:
+    found = re.search(r"\d{6}", as_accepted)
+    assert found, as_accepted
     return found[0]

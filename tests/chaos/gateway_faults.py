@@ -1,4 +1,4 @@
-"""How a gateway treats one request: whether it takes the text, and what it lets the caller know of that."""
+"""How a gateway treats a request: whether it accepts the message, and whether the caller learns that."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["LIES", "REFUSALS", "Fate", "Mood", "Moods", "Text", "dice"]
+__all__ = ["FALSE_RESPONSES", "REJECTIONS", "AcceptedMessage", "Fault", "FaultSource", "FinalStatus", "seeded_random"]
 
 
-class Mood(StrEnum):
+class Fault(StrEnum):
     """What is drawn for a request."""
 
-    TAKES = "taken"
+    NONE = "accepted"
     SLOW = "slow"
-    # it takes the text, and the caller does not get to know
+    # accepts the message, and the caller does not learn it
     LATE = "late"
     HANGS = "hung"
     CUTS = "cut"
     PAGE = "error page"
     GARBLED = "garbled"
-    # it takes the text, and says that it did not
+    # accepts the message, and responds that it did not
     DENIES = "denied"
-    # it does not take it, and the caller does not get to know
+    # does not accept the message, and the caller does not learn it
     SILENT = "silent"
     DROPS = "dropped"
-    # it refuses, and says why
+    # rejects the message, and says why
     TRANSIENT = "transient"
     THROTTLED = "throttled"
     FUNDS = "funds"
@@ -35,78 +35,80 @@ class Mood(StrEnum):
     RECIPIENT = "recipient_invalid"
 
 
-LIES: Final = frozenset({Mood.PAGE, Mood.GARBLED, Mood.DENIES})
-REFUSALS: Final = frozenset({Mood.TRANSIENT, Mood.THROTTLED, Mood.FUNDS, Mood.CONFIG, Mood.RECIPIENT})
+FALSE_RESPONSES: Final = frozenset({Fault.PAGE, Fault.GARBLED, Fault.DENIES})
+REJECTIONS: Final = frozenset({Fault.TRANSIENT, Fault.THROTTLED, Fault.FUNDS, Fault.CONFIG, Fault.RECIPIENT})
 
-_SHARES: Final[Mapping[Mood, float]] = {
-    Mood.TAKES: 6.0,
-    Mood.SLOW: 1.5,
-    Mood.LATE: 0.7,
-    Mood.HANGS: 1.0,
-    Mood.CUTS: 1.0,
-    Mood.PAGE: 0.7,
-    Mood.GARBLED: 0.7,
-    Mood.DENIES: 0.4,
-    Mood.SILENT: 0.7,
-    Mood.DROPS: 0.5,
-    Mood.TRANSIENT: 1.0,
-    Mood.THROTTLED: 0.7,
-    Mood.FUNDS: 0.2,
-    Mood.CONFIG: 0.2,
-    Mood.RECIPIENT: 0.2,
+_WEIGHTS: Final[Mapping[Fault, float]] = {
+    Fault.NONE: 6.0,
+    Fault.SLOW: 1.5,
+    Fault.LATE: 0.7,
+    Fault.HANGS: 1.0,
+    Fault.CUTS: 1.0,
+    Fault.PAGE: 0.7,
+    Fault.GARBLED: 0.7,
+    Fault.DENIES: 0.4,
+    Fault.SILENT: 0.7,
+    Fault.DROPS: 0.5,
+    Fault.TRANSIENT: 1.0,
+    Fault.THROTTLED: 0.7,
+    Fault.FUNDS: 0.2,
+    Fault.CONFIG: 0.2,
+    Fault.RECIPIENT: 0.2,
 }
-"""How often each is drawn, before a seed makes a gateway better or worse at it."""
+"""How often each is drawn, before the random factors of the gateway."""
 
 
-class Fate(StrEnum):
-    """What becomes of a text that was taken."""
+class FinalStatus(StrEnum):
+    """The final status of an accepted message."""
 
     DELIVERED = "delivered"
     UNDELIVERED = "undelivered"
-    UNTOLD = "untold"
+    UNREPORTED = "unreported"
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """A text that a gateway took, at `at_ms` of Unix time, and in which mood. `number` in digits.
+class AcceptedMessage:
+    """A message that a gateway accepted, at `at_ms` of Unix time, and the fault of that request.
 
-    `reference` is our id of the message where the wire carries it, "" where it does not.
+    `number` in digits. `reference` is our message id, if the gateway's protocol contains it, else "".
     """
 
     gateway: str
     number: str
     code: str
     at_ms: float
-    mood: Mood
+    fault: Fault
     reference: str = ""
 
 
-def dice(*words: object) -> random.Random:
-    """Make dice that fall the same for the same words."""
-    return random.Random(" ".join(map(str, words)))  # noqa: S311 - they are to be foreseen
+def seeded_random(*words: object) -> random.Random:
+    """Return a random generator that is seeded by `words`."""
+    return random.Random(" ".join(map(str, words)))  # noqa: S311 - it must be reproducible
 
 
-class Moods:
-    """One gateway's dice in one seed."""
+class FaultSource:
+    """The random faults of one gateway in one seed."""
 
     def __init__(self, seed: int, gateway: str) -> None:
-        """Draw what the gateway is good and bad at."""
-        self._dice = dice(seed, gateway)
-        self._moods: Sequence[Mood] = list(_SHARES)
-        self._shares = [share * (1 if mood is Mood.TAKES else self._between(0, 2)) for mood, share in _SHARES.items()]
+        """Draw how likely each fault is at this gateway."""
+        self._random = seeded_random(seed, gateway)
+        self._faults: Sequence[Fault] = list(_WEIGHTS)
+        self._weights = [
+            weight * (1 if fault is Fault.NONE else self._between(0, 2)) for fault, weight in _WEIGHTS.items()
+        ]
 
-    def mood(self) -> Mood:
-        """Draw for the next request."""
-        return self._dice.choices(self._moods, self._shares)[0]
+    def draw(self) -> Fault:
+        """Draw the fault of the next request."""
+        return self._random.choices(self._faults, self._weights)[0]
 
-    def seconds(self, mood: Mood) -> float:
-        """Draw how long a slow answer takes: within the caller's patience, or over it."""
-        return self._between(0.05, 0.3) if mood is Mood.SLOW else self._between(0.6, 1.0)
+    def seconds(self, fault: Fault) -> float:
+        """Draw the duration of a slow response: within the service's time-out, or beyond it."""
+        return self._between(0.05, 0.3) if fault is Fault.SLOW else self._between(0.6, 1.0)
 
-    def fate(self) -> tuple[Fate, float, int]:
-        """Draw what becomes of a text, after how many seconds that is told, and how many times."""
-        [fate] = self._dice.choices(list(Fate), (5, 2, 3))
-        return fate, self._between(0, 1.5), self._dice.choice((1, 1, 2))
+    def draw_final_status(self) -> tuple[FinalStatus, float, int]:
+        """Draw the final status of a message, after how many seconds it is reported, and how often."""
+        [final_status] = self._random.choices(list(FinalStatus), (5, 2, 3))
+        return final_status, self._between(0, 1.5), self._random.choice((1, 1, 2))
 
     def _between(self, least: float, most: float) -> float:
-        return self._dice.uniform(least, most)
+        return self._random.uniform(least, most)

@@ -1,7 +1,7 @@
-"""What a story has shown: which promises were broken, and why a recipient got a second text.
+"""Check the invariants of a scenario, and name the cause of each duplicate message.
 
-A text that a gateway denies to have taken is beyond the service's knowledge: what follows from it is counted apart,
-and breaks no promise. Every other text is one that the service has to reckon with, whatever it heard.
+If a gateway accepts a message but responds that it did not, the service cannot know. Duplicates that follow from this
+are counted separately and violate no invariant. The service must take every other message into account.
 """
 
 from __future__ import annotations
@@ -12,210 +12,230 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from otp_service.domain.verification import VerificationRecord
-from tests.chaos.concurrent_callers import LOST, Ask
-from tests.chaos.gateway_faults import Mood, Text
+from tests.chaos.concurrent_callers import LOST, Caller
+from tests.chaos.gateway_faults import AcceptedMessage, Fault
 from tests.chaos.scenario import MAX_TEXTS, TIMEOUT_SECONDS
-from tests.chaos.scenario_run import Found
+from tests.chaos.scenario_run import Observations
 
-__all__ = ["DENIED", "Verdict", "judge"]
+__all__ = ["DENIED", "Report", "check_invariants"]
 
 DENIED: Final = "denied"
-"""The cause of a second text that no service can help."""
+"""The cause of a duplicate that no service can prevent."""
 
-CALLED_OFF: Final = "called off"
-ONCE: Final = "aurora"
-"""The gateway that sends a message once, however often it is asked for it."""
+CANCELED: Final = "canceled"
+IDEMPOTENT_GATEWAY: Final = "aurora"
+"""The gateway that deduplicates sends."""
 
-KILLED_MS: Final = 1_500
-"""A call's lease: whoever is killed within it has not written down what it heard."""
+CALL_LEASE_MS: Final = 1_500
+"""The lease of a call: a process that is killed within it has not recorded the result."""
 
 SLACK_MS: Final = 50
-_UNDER_WAY: Final = frozenset({"queued", "sending"})
-_ENDED_BADLY: Final = frozenset({"failed", "unknown", "undelivered"})
-_MAYBE_THERE: Final = frozenset({"sent", "delivered", "unknown", "undelivered"})
+_IN_PROGRESS: Final = frozenset({"queued", "sending"})
+_UNSUCCESSFUL: Final = frozenset({"failed", "unknown", "undelivered"})
+_POSSIBLY_ACCEPTED: Final = frozenset({"sent", "delivered", "unknown", "undelivered"})
 
 
 @dataclass
-class Verdict:
-    """One seed's figures. `repeated` is who got a 202 only on asking again, by what came first: `LOST`, or a refusal.
+class Report:
+    """The figures of one seed.
 
-    `begun` are those of the lost whose verification the dead process had made. `never` is who was never told of one,
-    by the last answer that it got.
+    Attributes:
+        seed: The seed.
+        accepted: How many callers got a 202.
+        accepted_on_retry: How many of them only on a retry, by the first result: `LOST`, or an error code.
+        started_before_kill: How many of the lost requests had started a verification before the kill.
+        never_accepted: How many callers never got a 202, by their last result.
+        messages: How many messages the gateways accepted.
+        duplicates: How many recipients got another message, by cause.
+        unsent: How many verifications have no message, by the recorded error.
+        violations: The violated invariants.
     """
 
     seed: int
     accepted: int = 0
-    repeated: Counter[str] = field(default_factory=Counter)
-    begun: int = 0
-    never: Counter[str] = field(default_factory=Counter)
-    texts: int = 0
-    doubled: Counter[str] = field(default_factory=Counter)
-    textless: Counter[str] = field(default_factory=Counter)
-    breaches: list[str] = field(default_factory=list)
+    accepted_on_retry: Counter[str] = field(default_factory=Counter)
+    started_before_kill: int = 0
+    never_accepted: Counter[str] = field(default_factory=Counter)
+    messages: int = 0
+    duplicates: Counter[str] = field(default_factory=Counter)
+    unsent: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One verification that somebody was told of."""
+    """One verification that a caller received, its record, and the messages to its recipient."""
 
-    found: Found
-    ask: Ask
+    observations: Observations
+    caller: Caller
     state: dict[str, Any]
     record: VerificationRecord
-    texts: Sequence[Text]
+    messages: Sequence[AcceptedMessage]
 
     @property
-    def owned(self) -> list[Text]:
-        """The texts that the service has to reckon with."""
-        return [text for text in self.texts if text.mood is not Mood.DENIES]
+    def known_messages(self) -> list[AcceptedMessage]:
+        """The messages that the service must take into account."""
+        return [message for message in self.messages if message.fault is not Fault.DENIES]
 
     def status_at(self, gateway: str) -> str:
-        """Say how it stands at a gateway, "" if that was not asked."""
+        """Return the delivery status at a gateway; "" if it was not called."""
         return next((str(one["status"]) for one in self.state["deliveries"] if one["provider"] == gateway), "")
 
     def __str__(self) -> str:
-        began = self.record.created_ms
-        texts = [f"{text.gateway} {text.mood.value} +{text.at_ms - began:.0f}" for text in self.texts]
-        at = [
-            (one.provider, one.status, one.error, one.at_ms - began, one.ambiguous_since_ms)
+        started = self.record.created_ms
+        messages = [
+            f"{message.gateway} {message.fault.value} +{message.at_ms - started:.0f}" for message in self.messages
+        ]
+        index = [
+            (one.provider, one.status, one.error, one.at_ms - started, one.ambiguous_since_ms)
             for one in self.record.deliveries
         ]
-        return f"{self.ask.number} {self.ask.answers} {self.state['status']} {at} texts {texts}"
+        return f"{self.caller.number} {self.caller.responses} {self.state['status']} {index} messages {messages}"
 
 
-def judge(found: Found) -> Verdict:
-    """Add up what was found, and say what was broken."""
-    verdict = Verdict(found.plan.seed, texts=len(found.texts), breaches=list(found.wrong))
-    verdict.breaches += _of_the_whole(found)
-    for ask in found.asks:
-        if not ask.id:
-            verdict.never[ask.answers[-1]] += 1
-        elif ask.id not in found.records:
-            verdict.breaches.append(f"{ask.number}: {ask.id} is not in the store")
+def check_invariants(observations: Observations) -> Report:
+    """Count what was observed, and list the violated invariants."""
+    report = Report(
+        observations.scenario.seed, messages=len(observations.messages), violations=list(observations.errors)
+    )
+    report.violations += _check_observations(observations)
+    for caller in observations.callers:
+        if not caller.id:
+            report.never_accepted[caller.responses[-1]] += 1
+        elif caller.id not in observations.records:
+            report.violations.append(f"{caller.number}: {caller.id} is not in the store")
         else:
-            texts = [text for text in found.texts if text.number == ask.number]
-            _count(verdict, Case(found, ask, found.states[ask.id], found.records[ask.id], texts))
-    return verdict
+            messages = [message for message in observations.messages if message.number == caller.number]
+            _count(
+                report,
+                Case(observations, caller, observations.states[caller.id], observations.records[caller.id], messages),
+            )
+    return report
 
 
-def _of_the_whole(found: Found) -> Iterator[str]:
-    never = [ask.number for ask in found.asks if not ask.id]
-    if not found.settled:
+def _check_observations(observations: Observations) -> Iterator[str]:
+    never_accepted = [caller.number for caller in observations.callers if not caller.id]
+    if not observations.settled:
         yield "it never settled"
-    if len(found.strays) > len(never):
-        yield f"{len(found.strays)} verifications that nobody was told of, and {len(never)} callers without one"
-    if "Traceback" in found.log:
+    if len(observations.unreported_ids) > len(never_accepted):
+        unreported = len(observations.unreported_ids)
+        yield f"{unreported} verifications that no caller received, and {len(never_accepted)} callers without one"
+    if "Traceback" in observations.log:
         yield "a process logged a traceback"
-    for ask in found.asks:
-        if ask.number in found.log:
-            yield f"{ask.number} stands in a log"
+    for caller in observations.callers:
+        if caller.number in observations.log:
+            yield f"{caller.number} is in a log"
 
 
-def _count(verdict: Verdict, case: Case) -> None:
-    verdict.accepted += 1
-    first = case.ask.answers[0]
+def _count(report: Report, case: Case) -> None:
+    report.accepted += 1
+    first = case.caller.responses[0]
     if first != "202":
-        verdict.repeated[first] += 1
-        verdict.begun += first == LOST and any(case.record.created_ms < killed for killed in case.found.kills_ms)
-    if not case.texts:
-        verdict.textless[_failure(case)] += 1
-    for at, text in enumerate(case.texts[1:], 1):
-        verdict.doubled[_cause(case, case.texts[:at], text)] += 1
-    verdict.breaches += [f"{breach}: {case}" for law in _LAWS for breach in law(case)]
+        report.accepted_on_retry[first] += 1
+        report.started_before_kill += first == LOST and any(
+            case.record.created_ms < killed for killed in case.observations.kills_ms
+        )
+    if not case.messages:
+        report.unsent[_failure(case)] += 1
+    for index, message in enumerate(case.messages[1:], 1):
+        report.duplicates[_cause(case, case.messages[:index], message)] += 1
+    report.violations += [f"{violation}: {case}" for invariant in _INVARIANTS for violation in invariant(case)]
 
 
 def _failure(case: Case) -> str:
-    """Name what is recorded of a verification without a text, "" if nothing is."""
-    bad = [one for one in case.state["deliveries"] if one["status"] in _ENDED_BADLY]
-    if not bad:
-        return CALLED_OFF if case.state["status"] == "canceled" else ""
-    doubtful = any(one["status"] == "unknown" for one in bad)
-    return "ambiguous" if doubtful else str(bad[-1]["error"])
+    """Return the recorded error of a verification without a message; "" if there is none."""
+    unsuccessful = [one for one in case.state["deliveries"] if one["status"] in _UNSUCCESSFUL]
+    if not unsuccessful:
+        return CANCELED if case.state["status"] == "canceled" else ""
+    ambiguous = any(one["status"] == "unknown" for one in unsuccessful)
+    return "ambiguous" if ambiguous else str(unsuccessful[-1]["error"])
 
 
-def _cause(case: Case, before: Sequence[Text], text: Text) -> str:
-    """Say why `text` was sent although those `before` it were, "" if nothing in the deliveries says why."""
-    first = next((one for one in before if one.mood is not Mood.DENIES), None)
+def _cause(case: Case, before: Sequence[AcceptedMessage], message: AcceptedMessage) -> str:
+    """Return why `message` was sent although those in `before` were; "" if the deliveries show no cause."""
+    first = next((one for one in before if one.fault is not Fault.DENIES), None)
     if first is None:
         return DENIED
     if case.status_at(first.gateway) == "undelivered":
         return "undelivered"
-    doubtful = any(one.provider == first.gateway and one.ambiguous_since_ms for one in case.record.deliveries)
-    return _silence(case.found, first) if doubtful else ""
+    ambiguous = any(one.provider == first.gateway and one.ambiguous_since_ms for one in case.record.deliveries)
+    return _why_unconfirmed(case.observations, first) if ambiguous else ""
 
 
-def _silence(found: Found, text: Text) -> str:
-    """Say why nobody heard that a text was taken."""
-    if text.mood not in (Mood.TAKES, Mood.SLOW):
-        return text.mood.value
-    if any(-SLACK_MS < killed - text.at_ms < KILLED_MS for killed in found.kills_ms):
+def _why_unconfirmed(observations: Observations, message: AcceptedMessage) -> str:
+    """Return why the service did not learn that a message was accepted."""
+    if message.fault not in (Fault.NONE, Fault.SLOW):
+        return message.fault.value
+    if any(-SLACK_MS < killed - message.at_ms < CALL_LEASE_MS for killed in observations.kills_ms):
         return "killed"
-    if any(0 <= down - text.at_ms < TIMEOUT_SECONDS * 1000 for down in found.downs_ms[text.gateway]):
+    if any(0 <= outage - message.at_ms < TIMEOUT_SECONDS * 1000 for outage in observations.outages_ms[message.gateway]):
         return "outage"
-    return "unheard"
+    return "unconfirmed"
 
 
-def _ends_told(case: Case) -> Iterator[str]:
-    """It has a text, or a recorded failure, or was called off; and nothing is under way."""
-    if not case.texts and not _failure(case):
-        yield "no text and no failure"
-    if any(one["status"] in _UNDER_WAY for one in case.state["deliveries"]):
-        yield "a delivery is still under way"
+def _has_message_or_error(case: Case) -> Iterator[str]:
+    """It has a message or a recorded error or was canceled, and no delivery is in progress."""
+    if not case.messages and not _failure(case):
+        yield "no message and no error"
+    if any(one["status"] in _IN_PROGRESS for one in case.state["deliveries"]):
+        yield "a delivery is still in progress"
 
 
-def _few_enough(case: Case) -> Iterator[str]:
-    """No more than `max_texts` gateways have taken it."""
-    if len(case.owned) > MAX_TEXTS:
-        yield f"{len(case.owned)} texts"
+def _within_max_texts(case: Case) -> Iterator[str]:
+    """At most `max_texts` gateways accepted the message."""
+    if len(case.known_messages) > MAX_TEXTS:
+        yield f"{len(case.known_messages)} messages"
 
 
-def _doubled_for_a_cause(case: Case) -> Iterator[str]:
-    """Every text after the first has its cause in the deliveries."""
-    for at, text in enumerate(case.texts[1:], 1):
-        if not _cause(case, case.texts[:at], text):
-            yield f"another text at {text.gateway} without a cause"
+def _duplicates_have_a_cause(case: Case) -> Iterator[str]:
+    """The deliveries show a cause for every message after the first."""
+    for index, message in enumerate(case.messages[1:], 1):
+        if not _cause(case, case.messages[:index], message):
+            yield f"another message at {message.gateway} without a cause"
 
 
 def _one_code(case: Case) -> Iterator[str]:
-    """All texts carry the same code, and name the verification that the caller was told of."""
-    if len({text.code for text in case.texts}) > 1:
-        yield "texts with different codes"
-    if len(case.ask.ids) > 1:
+    """All messages contain the same code, and belong to the verification that the caller received."""
+    if len({message.code for message in case.messages}) > 1:
+        yield "messages with different codes"
+    if len(case.caller.ids) > 1:
         yield "two verifications under one key"
-    if strangers := {text.reference for text in case.texts} - {"", *case.ask.ids}:
-        yield f"a text of {strangers}"
+    if others := {message.reference for message in case.messages} - {"", *case.caller.ids}:
+        yield f"a message of {others}"
 
 
-def _asked_once(case: Case) -> Iterator[str]:
-    """A gateway that may have it is not asked again, but for the one that sends it once."""
-    for gateway in {text.gateway for text in case.texts}:
-        here = [text for text in case.texts if text.gateway == gateway]
-        if len(here) > 1 and (gateway == ONCE or any(text.mood is not Mood.DENIES for text in here[:-1])):
-            yield f"{len(here)} texts at {gateway}"
+def _no_repeat_at_one_gateway(case: Case) -> Iterator[str]:
+    """A gateway that may have the message is not called again, unless it deduplicates sends."""
+    for gateway in {message.gateway for message in case.messages}:
+        at_gateway = [message for message in case.messages if message.gateway == gateway]
+        if len(at_gateway) > 1 and (
+            gateway == IDEMPOTENT_GATEWAY or any(message.fault is not Fault.DENIES for message in at_gateway[:-1])
+        ):
+            yield f"{len(at_gateway)} messages at {gateway}"
 
 
-def _in_time(case: Case) -> Iterator[str]:
-    """Nothing is sent of what has ended, but for a call that was under way."""
+def _not_sent_after_end(case: Case) -> Iterator[str]:
+    """Nothing is sent after the verification ended, except by a call in progress."""
     ends_ms = case.record.ended_ms or case.record.expires_ms
-    latest_ms = ends_ms + TIMEOUT_SECONDS * 1000 + case.found.lag_ms + SLACK_MS
-    for text in case.texts:
-        if text.at_ms > latest_ms:
-            yield f"a text {text.at_ms - ends_ms:.0f} ms after the end"
+    latest_ms = ends_ms + TIMEOUT_SECONDS * 1000 + case.observations.lag_ms + SLACK_MS
+    for message in case.messages:
+        if message.at_ms > latest_ms:
+            yield f"a message {message.at_ms - ends_ms:.0f} ms after the end"
 
 
-def _reckoned_with(case: Case) -> Iterator[str]:
-    """Where a text is, it is never told as one that is not there."""
-    for text in case.owned:
-        if (status := case.status_at(text.gateway)) not in _MAYBE_THERE:
-            yield f"a text at {text.gateway}, which is {status or 'not told'}"
+def _delivery_matches_message(case: Case) -> Iterator[str]:
+    """If a gateway accepted the message, the delivery never says that it did not."""
+    for message in case.known_messages:
+        if (status := case.status_at(message.gateway)) not in _POSSIBLY_ACCEPTED:
+            yield f"a message at {message.gateway}, which is {status or 'not recorded'}"
 
 
-_LAWS: Final[tuple[Callable[[Case], Iterator[str]], ...]] = (
-    _ends_told,
-    _few_enough,
-    _doubled_for_a_cause,
+_INVARIANTS: Final[tuple[Callable[[Case], Iterator[str]], ...]] = (
+    _has_message_or_error,
+    _within_max_texts,
+    _duplicates_have_a_cause,
     _one_code,
-    _asked_once,
-    _in_time,
-    _reckoned_with,
+    _no_repeat_at_one_gateway,
+    _not_sent_after_end,
+    _delivery_matches_message,
 )

@@ -1,4 +1,4 @@
-"""The service as processes: one config, one store, and a port for each replica that it keeps when it comes back."""
+"""The replicas as processes: one config, one store, and a port that each replica keeps over restarts."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.chaos.faulty_gateways import ACCOUNT, HOOK_KEY, PASSWORD, Moody
-from tests.chaos.scenario import HOLD_SECONDS, MAX_TEXTS, TIMEOUT_SECONDS, Plan
+from tests.chaos.faulty_gateways import ACCOUNT, HOOK_KEY, PASSWORD, FaultyGateway
+from tests.chaos.scenario import HOLD_SECONDS, MAX_TEXTS, TIMEOUT_SECONDS, Scenario
 from tests.service_process import ServiceProcess
 
-__all__ = ["API_KEY", "Replicas", "quiet_port"]
+__all__ = ["API_KEY", "Replicas", "unused_port"]
 
 API_KEY: Final = "a-key-of-acme"
-QUIET_PORTS: Final = (20_000, 32_000)
-"""Below what systems give to outgoing connections: nobody takes one of these while its owner is down."""
+PORT_RANGE: Final = (20_000, 32_000)
+"""Below the ephemeral ports, so that no outgoing connection takes one while its replica is down."""
 
 CONFIG: Final = """
 [server]
@@ -86,13 +86,13 @@ prefix = []
 
 
 class Replicas:
-    """Processes of one service. `kills_ms` is when they were killed, in Unix time."""
+    """The processes of one service; `kills_ms` are the times of the kills in Unix time."""
 
-    def __init__(self, folder: Path, plan: Plan, store_url: str, gateways: Sequence[Moody]) -> None:
-        """Write the config; nothing runs yet."""
+    def __init__(self, folder: Path, scenario: Scenario, store_url: str, gateways: Sequence[FaultyGateway]) -> None:
+        """Write the config; no process is started."""
         self.kills_ms: list[float] = []
         self._folder = folder
-        self._ports = [quiet_port() for _ in range(plan.replicas)]
+        self._ports = [unused_port() for _ in range(scenario.replicas)]
         self._running: dict[int, ServiceProcess] = {}
         self._all: list[ServiceProcess] = []
         self._environ = {
@@ -103,62 +103,62 @@ class Replicas:
             "HOOK_KEY": HOOK_KEY,
         }
         self._config = folder / "otp.toml"
-        self._config.write_text(self._written(plan, gateways), encoding="utf-8")
+        self._config.write_text(self._config_text(scenario, gateways), encoding="utf-8")
 
     @property
     def urls(self) -> list[str]:
-        """The addresses of all, running or not."""
+        """The URLs of all replicas, running or not."""
         return [f"http://127.0.0.1:{port}" for port in self._ports]
 
     @property
     def log(self) -> str:
-        """What all of them wrote, also those that were killed."""
+        """The output of all processes, also of the killed ones."""
         return "".join(service.log for service in self._all)
 
-    async def start(self, which: Collection[int]) -> None:
-        """Start some, and wait until they serve."""
-        for number in which:
-            words = ("serve", "--config", str(self._config), "--port", str(self._ports[number]))
+    async def start(self, numbers: Collection[int]) -> None:
+        """Start replicas, and wait until they serve."""
+        for number in numbers:
+            arguments = ("serve", "--config", str(self._config), "--port", str(self._ports[number]))
             service = ServiceProcess(
-                self._folder, *words, environ=self._environ, module="tests.chaos.serve_with_short_leases"
+                self._folder, *arguments, environ=self._environ, module="tests.chaos.serve_with_short_leases"
             )
             self._running[number] = service
             self._all.append(service)
-        await asyncio.gather(*(self._running[number].ready() for number in which))
+        await asyncio.gather(*(self._running[number].ready() for number in numbers))
 
-    async def kill(self, which: Collection[int]) -> None:
-        """Kill some with `kill -9`, all in one moment."""
+    async def kill(self, numbers: Collection[int]) -> None:
+        """Kill replicas with `kill -9`, all at the same time."""
         self.kills_ms.append(time.time() * 1000)
-        await asyncio.gather(*(self._running[number].kill() for number in which))
+        await asyncio.gather(*(self._running[number].kill() for number in numbers))
 
     def end(self) -> None:
-        """Leave nothing behind."""
+        """End all processes."""
         for service in self._all:
             service.end()
 
-    def _written(self, plan: Plan, gateways: Sequence[Moody]) -> str:
+    def _config_text(self, scenario: Scenario, gateways: Sequence[FaultyGateway]) -> str:
         pem = self._folder / "t1.pem"
         key = Ed25519PrivateKey.generate()
         pem.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        weighted = ", ".join(f'{{ name = "{name}", weight = 1 }}' for name in plan.order)
+        weighted = ", ".join(f'{{ name = "{name}", weight = 1 }}' for name in scenario.order)
         return CONFIG.format(
             public_url=self.urls[0],
             pem=pem,
             sha256=hashlib.sha256(API_KEY.encode()).hexdigest(),
-            ttl=plan.ttl_seconds,
+            ttl=scenario.ttl_seconds,
             account=ACCOUNT,
             timeout=TIMEOUT_SECONDS,
             hold=HOLD_SECONDS,
             max_texts=MAX_TEXTS,
-            route=f"[{weighted}]" if plan.spread else json.dumps(plan.order),
+            route=f"[{weighted}]" if scenario.weighted else json.dumps(scenario.order),
             **{gateway.name: gateway.url for gateway in gateways},
         )
 
 
-def quiet_port() -> int:
-    """Find a port on which nobody listens, and that no outgoing connection gets."""
+def unused_port() -> int:
+    """Find a port on which nothing listens, and that no outgoing connection uses."""
     while True:
-        port = random.SystemRandom().randint(*QUIET_PORTS)
+        port = random.SystemRandom().randint(*PORT_RANGE)
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return port

@@ -1,4 +1,4 @@
-"""A line for each seed, and all of them together."""
+"""Print a summary of each seed, and of all seeds together."""
 
 from __future__ import annotations
 
@@ -6,73 +6,77 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from tests.chaos.invariants import DENIED, Verdict
-from tests.chaos.scenario_run import Found
+from tests.chaos.invariants import DENIED, Report
+from tests.chaos.scenario_run import Observations
 
-__all__ = ["line", "table"]
+__all__ = ["summary_line", "summary_table"]
 
-UNTOLD: Final = "NOT TOLD WHY"
+NO_CAUSE: Final = "NO CAUSE RECORDED"
 
 
-def line(verdict: Verdict, found: Found) -> str:
-    """Write a seed's line, and under it what was broken."""
-    helped = Counter({cause: count for cause, count in verdict.doubled.items() if cause != DENIED})
+def summary_line(report: Report, observations: Observations) -> str:
+    """Return the summary line of a seed, followed by the violated invariants."""
+    explained = Counter({cause: count for cause, count in report.duplicates.items() if cause != DENIED})
     parts = [
-        f"seed {verdict.seed:>3}",
-        f"{verdict.accepted} accepted, of them repeated {_repeated(verdict)}{_named(verdict.never, 'never ')}",
-        f"{verdict.texts} texts",
-        f"doubled {helped.total()}{_named(helped)}",
-        f"denied {verdict.doubled[DENIED]}",
-        f"without a text {verdict.textless.total()}{_named(verdict.textless)}",
-        _killed(found),
-        f"{found.seconds:.1f} s, late by {found.lag_ms:.0f} ms",
-        "BROKEN" if verdict.breaches else "ok",
+        f"seed {report.seed:>3}",
+        f"{report.accepted} accepted, of them on retry {_repeated(report)}{_named(report.never_accepted, 'never: ')}",
+        f"{report.messages} messages",
+        f"duplicates {explained.total()}{_named(explained)}",
+        f"denied {report.duplicates[DENIED]}",
+        f"without a message {report.unsent.total()}{_named(report.unsent)}",
+        _killed(observations),
+        f"{observations.seconds:.1f} s, lag {observations.lag_ms:.0f} ms",
+        "VIOLATED" if report.violations else "ok",
     ]
-    return "\n".join([" | ".join(parts), *(f"    {breach}" for breach in verdict.breaches)])
+    return "\n".join([" | ".join(parts), *(f"    {violation}" for violation in report.violations)])
 
 
-def table(verdicts: Sequence[Verdict], seconds: float) -> str:
-    """Write what all seeds have shown."""
-    return "\n".join(f"{name:<32}{figure}" for name, figure in _rows(verdicts, seconds))
+def summary_table(reports: Sequence[Report], seconds: float) -> str:
+    """Return the totals of all seeds."""
+    return "\n".join(f"{name:<40}{value}" for name, value in _rows(reports, seconds))
 
 
-def _rows(verdicts: Sequence[Verdict], seconds: float) -> Iterator[tuple[str, str]]:
-    never, repeated, doubled, textless = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-    for verdict in verdicts:
-        never += verdict.never
-        repeated += verdict.repeated
-        doubled += verdict.doubled
-        textless += verdict.textless
-    broken = [str(verdict.seed) for verdict in verdicts if verdict.breaches]
-    yield "seeds", f"{len(verdicts)} in {seconds:.0f} s"
-    yield "accepted", str(sum(verdict.accepted for verdict in verdicts))
-    yield from _counts("  of them repeated", repeated)
-    yield "  of the lost, had begun", str(sum(verdict.begun for verdict in verdicts))
-    yield from _counts("never accepted", never)
-    yield "texts", str(sum(verdict.texts for verdict in verdicts))
-    yield from _counts("doubled", doubled)
-    yield from _counts("without a text", textless)
-    yield "broken", f"{len(broken)} ({', '.join(broken)})" if broken else "none"
+def _rows(reports: Sequence[Report], seconds: float) -> Iterator[tuple[str, str]]:
+    never_accepted, accepted_on_retry = Counter[str](), Counter[str]()
+    duplicates, unsent = Counter[str](), Counter[str]()
+    for report in reports:
+        never_accepted += report.never_accepted
+        accepted_on_retry += report.accepted_on_retry
+        duplicates += report.duplicates
+        unsent += report.unsent
+    violated = [str(report.seed) for report in reports if report.violations]
+    yield "seeds", f"{len(reports)} in {seconds:.0f} s"
+    yield "accepted", str(sum(report.accepted for report in reports))
+    yield from _counts("  of them on retry", accepted_on_retry)
+    yield "  of the lost, started before the kill", str(sum(report.started_before_kill for report in reports))
+    yield from _counts("never accepted", never_accepted)
+    yield "messages", str(sum(report.messages for report in reports))
+    yield from _counts("duplicates", duplicates)
+    yield from _counts("without a message", unsent)
+    yield "violated", f"{len(violated)} ({', '.join(violated)})" if violated else "none"
 
 
-def _counts(what: str, counts: Counter[str]) -> Iterator[tuple[str, str]]:
-    yield what, str(counts.total())
+def _counts(title: str, counts: Counter[str]) -> Iterator[tuple[str, str]]:
+    yield title, str(counts.total())
     for name, count in counts.most_common():
-        yield f"    {name or UNTOLD}", str(count)
+        yield f"    {name or NO_CAUSE}", str(count)
 
 
 def _named(counts: Counter[str], before: str = "", after: str = "") -> str:
-    named = ", ".join(f"{name or UNTOLD} {count}" for name, count in counts.most_common())
+    named = ", ".join(f"{name or NO_CAUSE} {count}" for name, count in counts.most_common())
     return f" ({before}{named}{after})" if named else ""
 
 
-def _repeated(verdict: Verdict) -> str:
-    begun = f", {verdict.begun} had begun" if verdict.begun else ""
-    return f"{verdict.repeated.total()}{_named(verdict.repeated, after=begun)}"
+def _repeated(report: Report) -> str:
+    started_before_kill = (
+        f", {report.started_before_kill} started before the kill" if report.started_before_kill else ""
+    )
+    return f"{report.accepted_on_retry.total()}{_named(report.accepted_on_retry, after=started_before_kill)}"
 
 
-def _killed(found: Found) -> str:
-    plan = found.plan
-    twice = "" if plan.again_seconds is None else ", twice"
-    night = "" if plan.night_event is None else f", night from {plan.night_event}"
-    return f"killed {len(plan.killed)} of {plan.replicas} with {found.in_flight} in flight{twice}{night}"
+def _killed(observations: Observations) -> str:
+    scenario = observations.scenario
+    second_kill = "" if scenario.second_kill_seconds is None else ", twice"
+    total_outage = "" if scenario.total_outage_event is None else f", total outage from {scenario.total_outage_event}"
+    killed = f"killed {len(scenario.killed)} of {scenario.replicas} with {observations.in_flight} in flight"
+    return killed + second_kill + total_outage

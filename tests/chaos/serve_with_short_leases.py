@@ -1,7 +1,7 @@
 """`otp-service` with short leases: `python -m tests.chaos.serve_with_short_leases serve --config ...`.
 
-A lease, a rest or an open circuit of the real length would make a story of ten seconds last for minutes. They keep
-their order: a message waits for a place within its lease, and a call ends well before its own.
+With leases, back-offs and circuits of the real length a scenario would take minutes. The order of the durations is
+kept: a message waits for a slot within its lease, and the time-out of a call ends well before its lease.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from otp_service.delivery import balances, dispatcher, outbox_worker, outbox_wri
 from otp_service.domain.outcomes import Outcome
 from otp_service.store import idempotency_keys, outbox, provider_limits, verifications
 
-__all__ = ["TIMES", "shorten"]
+__all__ = ["DURATIONS", "shorten"]
 
-TIMES: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
+DURATIONS: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
     (outbox_writer, "RECORD_MARGIN_MS", 1_000),
     (outbox_writer, "CONTINUE_LEASE_MS", 1_500),
     (dispatcher, "SLOT_WAIT_SECONDS", 0.5),
@@ -29,14 +29,18 @@ TIMES: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
 
 
 def shorten() -> None:
-    """Set the times; raises AttributeError for one that has another name by now."""
-    for module, name, value in TIMES:
+    """Set the durations.
+
+    Raises:
+        AttributeError: A constant has a different name now.
+    """
+    for module, name, value in DURATIONS:
         getattr(module, name)
         setattr(module, name, value)
 
 
 if __name__ == "__main__":
     shorten()
-    from otp_service.cli import main  # only now: who imports a time by its name gets the short one
+    from otp_service.cli import main  # imported after the change, so that imports by name get the short duration
 
     main()
