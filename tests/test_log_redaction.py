@@ -95,7 +95,7 @@ def test_an_exception_is_told_without_its_words(logged: io.StringIO) -> None:
     for line in lines(logged):
         told = line["exception"]
         assert all(kind in told for kind in ("KeyError", "ExceptionGroup", "ValueError", "OSError", "RuntimeError"))
-        assert 'test_redaction.py", line ' in told
+        assert 'test_log_redaction.py", line ' in told
         assert f"line {problem.__traceback__.tb_lineno}, in _raised" in told  # type: ignore[union-attr]
         assert "0812" not in told and "1010" not in told and "914273" not in told
 
