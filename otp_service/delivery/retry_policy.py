@@ -190,9 +190,9 @@ def _repeat_candidates(
     deliveries: Sequence[Delivery], route: Sequence[str], rules: RetryRules, lifetime: CodeLifetime
 ) -> Iterator[tuple[int, str]]:
     """Yield providers with an ambiguous outcome that deduplicate sends, with the earliest time of a call."""
-    repeatable = set(route) & set(rules.idempotent_send)
+    idempotent = set(route) & set(rules.idempotent_send)
     for delivery in deliveries:
-        if delivery.status == DeliveryStatus.UNKNOWN and delivery.provider in repeatable:
+        if delivery.status == DeliveryStatus.UNKNOWN and delivery.provider in idempotent:
             yield _after_backoff(delivery, lifetime), delivery.provider
 
 

@@ -74,8 +74,6 @@ NAMES: Final[Mapping[str, str]] = {
 
 NOT_YET: Final[Mapping[str, frozenset[str]]] = {
     "Call": frozenset(["tests/api/refusal_cases.py", "tests/providers/test_kedasms_receipts.py"]),
-    "Verdict": frozenset(["tests/chaos/invariants.py"]),
-    "doubtful": frozenset(["tests/chaos/invariants.py"]),
     "guess": frozenset(
         [
             "tests/api/refusal_cases.py",
@@ -99,8 +97,6 @@ NOT_YET: Final[Mapping[str, frozenset[str]]] = {
     ),
     "guesses": frozenset(["tests/api/test_malformed_requests.py"]),
     "hindrance": frozenset(["tests/helm/test_chart_manifests.py"]),
-    "judge": frozenset(["tests/chaos/invariants.py"]),
     "lanes": frozenset(["otp_service/settings/cross_checks.py", "tests/settings/test_settings_bounds.py"]),
-    "repeatable": frozenset(["otp_service/delivery/retry_policy.py"]),
 }
 """Words that are still in use, with the files: a list that only shrinks."""

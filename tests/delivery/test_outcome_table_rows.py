@@ -6,7 +6,8 @@ import pytest
 
 from otp_service.domain.outcomes import Outcome
 from tests.delivery.gateway_pairs import GATEWAY_TYPES
-from tests.delivery.outcome_table import HOLD_SECONDS, ROWS, Row, run_row
+from tests.delivery.outcome_rows import ROWS, Row
+from tests.delivery.outcome_table import HOLD_SECONDS, run_row
 from tests.running_service import ServiceFactory
 
 

@@ -1,0 +1,153 @@
+"""The rows of the table of delivery outcomes: for each gateway type and outcome, the fault and the expectation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from otp_service.domain.outcomes import Outcome
+from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub
+from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse
+from tests.delivery.gateway_pairs import GATEWAY_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a row shows.
+
+    Attributes:
+        statuses: The statuses of the first delivery that GET returned, without `queued` and `sending`.
+        called: The providers that received a send request, in order.
+        messages: How many messages were sent in total, also by a gateway that did not respond.
+        verified: Whether the code in the messages verifies.
+        codes: How many different codes the requests contained.
+        early: How often the second gateway was called before the hold ended.
+    """
+
+    statuses: tuple[str, ...]
+    called: tuple[str, ...]
+    messages: int
+    verified: bool = True
+    codes: int = 1
+    early: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One outcome of one gateway: how it is produced, and what is expected."""
+
+    gateway: str
+    outcome: Outcome
+    how: str
+    steps: tuple[ScriptStep, ...]
+    expected: Observed
+
+    @property
+    def fails_over_at_once(self) -> bool:
+        """Whether the gateway definitely does not have the message, and another one may be called."""
+        return self.outcome.definitely_not_sent and not self.outcome.rejects_recipient
+
+
+SENT: Final = Observed(("sent",), ("first",), 1)
+CONNECTION_REFUSED: Final = Observed(("failed transient",), ("second",), 1)
+"""Nothing listens: the first gateway receives no request."""
+
+REPEATED: Final = Observed(("unknown ambiguous", "sent"), ("first", "first"), 1)
+"""The gateway deduplicates sends, so it is called again, and no other gateway is called."""
+
+
+def after_hold(messages: int) -> Observed:
+    """Expect one request to the next gateway after the hold, and none before."""
+    return Observed(("unknown ambiguous",), ("first", "second"), messages)
+
+
+def rejected(outcome: Outcome, times: int = 1) -> Observed:
+    """Expect a request to the next gateway after `times` rejections, unless the recipient is rejected."""
+    statuses, called = (f"failed {outcome}",), ("first",) * times
+    return (
+        Observed(statuses, called, 0, verified=False)
+        if outcome.rejects_recipient
+        else Observed(statuses, (*called, "second"), 1)
+    )
+
+
+HTML_PAGE: Final = Respond(
+    SimulatorResponse(b"<html><body>It works!</body></html>", 200, {"Content-Type": "text/html"})
+)
+HTML_ERROR: Final = Respond(
+    SimulatorResponse(b"<html><body>Server Error</body></html>", 500, {"Content-Type": "text/html"})
+)
+
+NOT_SERVED: Final = Respond(
+    SimulatorResponse(
+        b'{"result":false,"statusCode":312,"message":"failed","info":{"successCount":0,"failedCount":1,'
+        b'"items":[{"phone":"","message":"country not supported"}]}}',
+        200,
+        {"Content-Type": "application/json"},
+    )
+)
+
+REJECTIONS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
+    "kedasms": (
+        (Outcome.RECIPIENT_INVALID, "400 Invalid phone number", kedasms.refusal(400, "Invalid phone number")),
+        (Outcome.RECIPIENT_BLOCKED, "400 in blacklist", kedasms.refusal(400, "Recipient is in blacklist")),
+        (Outcome.DESTINATION_UNSUPPORTED, "400 country", kedasms.refusal(400, "Country ID is not supported")),
+        (Outcome.CONTENT_REJECTED, "400 sensitive word", kedasms.refusal(400, "Content has a sensitive word")),
+        (Outcome.CONFIG_ERROR, "401 Invalid API key", kedasms.refusal(401, "Invalid API key")),
+        (Outcome.FUNDS, "402 Insufficient balance", kedasms.refusal(402, "Insufficient balance")),
+        (Outcome.THROTTLED, "429", kedasms.refusal(429, "Too many requests")),
+        (Outcome.TRANSIENT, "503", kedasms.refusal(503, "Service unavailable")),
+    ),
+    "eims": (
+        (Outcome.RECIPIENT_INVALID, "-9 abnormal number", eims.refusal(-9)),
+        (Outcome.RECIPIENT_BLOCKED, "-28 limit of the phone", eims.refusal(-28)),
+        (Outcome.DESTINATION_UNSUPPORTED, "-19 pricing not agreed", eims.refusal(-19)),
+        (Outcome.CONTENT_REJECTED, "-3 sensitive words", eims.refusal(-3)),
+        (Outcome.CONFIG_ERROR, "-1 authentication", eims.refusal(-1)),
+        (Outcome.FUNDS, "-10 balance", eims.refusal(-10)),
+        (Outcome.THROTTLED, "-15 too frequent", eims.refusal(-15)),
+        (Outcome.TRANSIENT, "-12 not committed", eims.refusal(-12)),
+    ),
+    "sendcloud": (
+        (Outcome.RECIPIENT_INVALID, "412 malformed number", sendcloud.refusal(412)),
+        (Outcome.RECIPIENT_BLOCKED, "496 limit of the number", sendcloud.refusal(496)),
+        (Outcome.DESTINATION_UNSUPPORTED, "312 country", NOT_SERVED),
+        (Outcome.CONTENT_REJECTED, "432 template", sendcloud.refusal(432)),
+        (Outcome.CONFIG_ERROR, "40005 in HTTP 401", sendcloud.refusal(40005, status=401)),
+        (Outcome.FUNDS, "499 quota", sendcloud.refusal(499)),
+        (Outcome.THROTTLED, "50000 too frequent", sendcloud.refusal(50000)),
+        (Outcome.TRANSIENT, "501 server exception", sendcloud.refusal(501)),
+    ),
+    "smshub": (
+        (Outcome.RECIPIENT_INVALID, "400 PhoneNumber", smshub.refusal(400, "textMessage.PhoneNumber is invalid")),
+        (Outcome.RECIPIENT_BLOCKED, "400 unsubscribed", smshub.refusal(400, "The recipient has unsubscribed")),
+        (Outcome.DESTINATION_UNSUPPORTED, "403 region", smshub.refusal(403, "Not enabled for the region")),
+        (Outcome.CONTENT_REJECTED, "400 Message", smshub.refusal(400, "The Message field is too long")),
+        (Outcome.CONFIG_ERROR, "403", smshub.refusal(403)),
+        (Outcome.FUNDS, "400 insufficient credit", smshub.refusal(400, "Insufficient credit")),
+        (Outcome.THROTTLED, "429", smshub.refusal(429)),
+        (Outcome.TRANSIENT, "503 with Retry-After", smshub.refusal(503, headers={"Retry-After": "1"})),
+    ),
+}
+
+
+def _rows(gateway: str) -> Iterator[Row]:
+    idempotent_send = GATEWAY_TYPES[gateway].idempotent_send
+    ambiguous = Outcome.AMBIGUOUS
+    yield Row(gateway, Outcome.ACCEPTED, "accepted", (), SENT)
+    for outcome, how, step in REJECTIONS[gateway]:
+        yield Row(gateway, outcome, how, (step,), rejected(outcome))
+    if gateway == "smshub":  # a 401 may be about the form of its header, so the other form is tried, too
+        twice = (smshub.refusal(401),) * 2
+        yield Row(gateway, Outcome.CONFIG_ERROR, "401 in both forms", twice, rejected(Outcome.CONFIG_ERROR, 2))
+    yield Row(gateway, Outcome.TRANSIENT, "connection refused", (Down(30),), CONNECTION_REFUSED)
+    yield Row(gateway, ambiguous, "accepted, no response", (Hang(),), REPEATED if idempotent_send else after_hold(2))
+    yield Row(
+        gateway, ambiguous, "accepted, connection closed", (Cut(),), REPEATED if idempotent_send else after_hold(2)
+    )
+    yield Row(gateway, ambiguous, "HTTP 500, HTML page", (HTML_ERROR,), REPEATED if idempotent_send else after_hold(1))
+    yield Row(gateway, ambiguous, "HTTP 200, HTML page", (HTML_PAGE,), REPEATED if idempotent_send else after_hold(1))
+
+
+ROWS: Final = tuple(row for gateway in GATEWAY_TYPES for row in _rows(gateway))
