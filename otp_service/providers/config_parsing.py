@@ -88,8 +88,8 @@ class FieldContext:
 class Parse:
     """Marks a field type whose raw value goes through `function` first; it raises `InvalidValue`.
 
-    A result that is text or a table is then validated as the type declares; any other result is the value. `schema` is
-    the JSON Schema of the raw value.
+    A result that is text, a table or the unchanged raw value is then validated as the type declares; any other result
+    is the value. `schema` is the JSON Schema of the raw value.
     """
 
     function: Callable[[Any, FieldContext], Any]
