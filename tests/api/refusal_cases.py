@@ -106,7 +106,7 @@ async def _mismatch(service: RunningService) -> Call:
     return Call("POST", REQUEST_CODE, {**REQUEST_BODY, "purpose": "registration"}, held="held")
 
 
-async def _guess_mismatch(service: RunningService) -> Call:
+async def _attempt_mismatch(service: RunningService) -> Call:
     verification_id, code = await service.request_code()
     other, other_code = await service.request_code(OTHER)
     await verify_code_call(verification_id, code, "held").send(service, "")
@@ -149,8 +149,8 @@ async def _others(service: RunningService) -> Call:
     return Call("POST", VERIFY_CODE, {"verification_id": verification_id, "code": code}, key="web")
 
 
-async def _limited_guess(service: RunningService) -> Call:
-    call = Call("POST", VERIFY_CODE, dict(_GUESS), key="app")
+async def _limited_attempt(service: RunningService) -> Call:
+    call = Call("POST", VERIFY_CODE, dict(_ATTEMPT), key="app")
     await call.send(service, "")
     return call
 
@@ -205,13 +205,13 @@ _JSON_CALLS: Final = {
     "normalize-phone": NORMALIZE_PHONE,
     "unlock": UNLOCK_RECIPIENT,
 }
-_BAD_KEYS: Final = (("key_missing", None), ("key_invalid", "nobody"), ("scope_missing", "nothing"))
+_BAD_KEYS: Final = (("key_missing", None), ("key_invalid", "unconfigured"), ("scope_missing", "nothing"))
 _LAST: Final = demo_policy(max_attempts=1)
 _DISABLING: Final = demo_policy(max_consecutive_failures=1)
-_GUESS: Final = {"verification_id": UNKNOWN_ID, "code": "123456"}
+_ATTEMPT: Final = {"verification_id": UNKNOWN_ID, "code": "123456"}
 _VALID: Final = {
     "request-code": REQUEST_BODY,
-    "verify-code": _GUESS,
+    "verify-code": _ATTEMPT,
     "normalize-phone": {"phone": NUMBER},
     "unlock": {"phone": NUMBER},
 }
@@ -281,18 +281,21 @@ CASES: Final = [
         plain("POST", REQUEST_CODE, {**REQUEST_BODY, "phone": "+6591234567"}),
         {"routes": [{"country": "ID", "providers": ["inbox"]}]},
     ),
-    Case("verify-code", "verification_unknown", plain("POST", VERIFY_CODE, _GUESS), {}),
+    Case("verify-code", "verification_unknown", plain("POST", VERIFY_CODE, _ATTEMPT), {}),
     Case(
-        "verify-code", "verification_unknown no id", plain("POST", VERIFY_CODE, {**_GUESS, "verification_id": "x"}), {}
+        "verify-code",
+        "verification_unknown no id",
+        plain("POST", VERIFY_CODE, {**_ATTEMPT, "verification_id": "x"}),
+        {},
     ),
     Case("verify-code", "verification_unknown another tenant's", _others, APP),
-    Case("verify-code", "rate_limited verify_ip", _limited_guess, {**APP, "limits": {"verify_ip": ["1/3600"]}}),
+    Case("verify-code", "rate_limited verify_ip", _limited_attempt, {**APP, "limits": {"verify_ip": ["1/3600"]}}),
     Case("verify-code", "verification_unknown forgotten", _forgotten, {}),
     Case("verify-code", "verification_used", _used, {}),
     Case("verify-code", "verification_superseded", _superseded, {}),
     Case("verify-code", "verification_canceled", _canceled, {}),
     Case("verify-code", "verification_expired", _expired, {}),
-    Case("verify-code", "idempotency_mismatch", _guess_mismatch, {}),
+    Case("verify-code", "idempotency_mismatch", _attempt_mismatch, {}),
     Case("verify-code", "attempts_exhausted", _exhausted, _LAST),
     Case("verify-code", "recipient_locked", _locked, {"limits": {"recipient_failures": ["1/900"]}}),
     Case("verify-code", "recipient_locked disabled", _locked, _DISABLING),

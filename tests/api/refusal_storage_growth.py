@@ -41,8 +41,8 @@ async def measure(make_service: ServiceFactory, case: Case) -> dict[str, Growth]
         before = await usage(service)
         for _ in range(TIMES):
             response = await call.send(service, f"fresh-{next(numbers)}" if kind == "with" else "")
-            said = response.json()["code"]
-            assert said == case.code.split()[0], response.text
+            code = response.json()["code"]
+            assert code == case.code.split()[0], response.text
         after = await usage(service)
         grown = sum(after.values()) - sum(size for name, size in before.items() if name in after)
         found[kind] = Growth(len(after.keys() - before.keys()), grown)

@@ -26,8 +26,8 @@ def body_error(kind: type[msgspec.Struct], raw: bytes) -> tuple[str, str]:
     """Decode a body that must be refused, and return its only error."""
     with pytest.raises(Refused) as refused:
         decode_body(kind, raw)
-    [mistake] = refused.value.field_errors
-    return mistake[0], mistake[1]
+    [error] = refused.value.field_errors
+    return error[0], error[1]
 
 
 FORGED = [

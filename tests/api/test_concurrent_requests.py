@@ -69,8 +69,10 @@ async def test_a_hundred_right_codes_at_two_replicas(make_service: ServiceFactor
             await asyncio.sleep(0.005)
     found = re.search(r"\d{6}", sent[0].text)
     assert found
-    guess = {"verification_id": body["verification_id"], "code": found[0]}
-    answers = await asyncio.gather(*(service.client.post(VERIFY_CODE, json=guess) for service in [one, two] * 50))
+    attempt_body = {"verification_id": body["verification_id"], "code": found[0]}
+    answers = await asyncio.gather(
+        *(service.client.post(VERIFY_CODE, json=attempt_body) for service in [one, two] * 50)
+    )
     assert codes(answers) == {"200": 1, "verification_used": 99}
 
 

@@ -12,12 +12,12 @@ from tests.problem_assertions import assert_problem
 from tests.running_service import NUMBER, RunningService, ServiceFactory
 
 DAY = 86_400
-FREE: dict[str, Any] = {"limits": {"recipient": [], "prefix": [], "recipient_failures": ["100/86400"]}}
+NO_OTHER_LIMITS: dict[str, Any] = {"limits": {"recipient": [], "prefix": [], "recipient_failures": ["100/86400"]}}
 
 
 def demo_without_limits(**policy: Any) -> dict[str, Any]:
     """Configure the tenant so that only the lockout delays its requests."""
-    return demo_policy(resend_cooldown_seconds=1, max_sends=20, **policy) | FREE
+    return demo_policy(resend_cooldown_seconds=1, max_sends=20, **policy) | NO_OTHER_LIMITS
 
 
 async def exhaust(service: RunningService, **members: Any) -> tuple[str, str]:
@@ -46,10 +46,10 @@ async def test_each_exhausted_verification_doubles_the_wait(make_service: Servic
         verification_id, code = await exhaust(service, decoy=decoy)
         wait = await locked_for(service, purpose="registration")
         assert seconds - 2 <= wait <= seconds
-        told = assert_problem(await service.verify(verification_id, code or "1234"), 429, "attempts_exhausted")[
+        wait = assert_problem(await service.verify(verification_id, code or "1234"), 429, "attempts_exhausted")[
             "retry_after"
         ]
-        assert seconds - 2 <= told <= seconds
+        assert seconds - 2 <= wait <= seconds
         await service.advance(seconds - 3)
         assert await locked_for(service) <= 3
         await service.advance(3)
@@ -57,7 +57,9 @@ async def test_each_exhausted_verification_doubles_the_wait(make_service: Servic
 
 async def test_the_first_wait_is_the_cooldown_by_default(make_service: ServiceFactory) -> None:
     """Without `lockout_seconds` the first wait is the tenant's cooldown, up to its longest wait."""
-    service = await make_service(demo_policy(resend_cooldown_seconds=40, max_lockout_seconds=90, max_sends=20) | FREE)
+    service = await make_service(
+        demo_policy(resend_cooldown_seconds=40, max_lockout_seconds=90, max_sends=20) | NO_OTHER_LIMITS
+    )
     for seconds in (40, 80, 90, 90):
         await exhaust(service)
         assert seconds - 2 <= await locked_for(service) <= seconds
@@ -144,15 +146,17 @@ async def test_a_locked_attempt_does_not_keep_its_idempotency_key(make_service: 
     pending, code = await service.request_code(purpose="registration")
     other, wrong = await service.request_code()
     await service.verify(other, service.wrong_code(wrong))
-    guess = {"verification_id": pending, "code": code}
+    attempt_body = {"verification_id": pending, "code": code}
     for _ in range(2):
-        answer = await service.client.post(VERIFY_CODE, json=guess, headers={"Idempotency-Key": "k"})
+        answer = await service.client.post(VERIFY_CODE, json=attempt_body, headers={"Idempotency-Key": "k"})
         assert_problem(answer, 429, "recipient_locked")
     assert (await service.client.get(VERIFICATIONS + pending)).json()["attempts_left"] == 5
 
     await service.client.post("/v1/admin/recipients/unlock", json={"phone": NUMBER})
 
-    assert (await service.client.post(VERIFY_CODE, json=guess, headers={"Idempotency-Key": "k"})).status_code == 200
+    assert (
+        await service.client.post(VERIFY_CODE, json=attempt_body, headers={"Idempotency-Key": "k"})
+    ).status_code == 200
 
 
 async def test_locks_are_counted(make_service: ServiceFactory) -> None:

@@ -17,9 +17,9 @@ from tests.running_service import RunningService, ServiceFactory
 
 LONG = "{brand} {code} " + "x" * 150
 """Two segments with a code of ten digits, and with one of six."""
-EDGE = "{code}" + "x" * 152
+NEARLY_TWO_SEGMENTS = "{code}" + "x" * 152
 """One segment with a code of up to eight digits, two with one of ten."""
-ROOMY: dict[str, Any] = {"limits": {"client_ip": [], "recipient": [], "prefix": []}}
+NO_OTHER_LIMITS: dict[str, Any] = {"limits": {"client_ip": [], "recipient": [], "prefix": []}}
 
 
 def inbox(price: str, home: str | None = None, **more: Any) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def inbox(price: str, home: str | None = None, **more: Any) -> dict[str, Any]:
 
 def routed_to(*names: str, **providers: dict[str, Any]) -> dict[str, Any]:
     """Configure one route to these providers, in this order."""
-    return merged({"providers": providers, "routes": [{"providers": list(names)}]}, ROOMY)
+    return merged({"providers": providers, "routes": [{"providers": list(names)}]}, NO_OTHER_LIMITS)
 
 
 async def test_a_message_that_would_exceed_the_cap_is_refused(make_service: ServiceFactory) -> None:
@@ -61,7 +61,9 @@ async def test_segments_count(make_service: ServiceFactory, owner: str) -> None:
 async def test_the_length_of_the_code_counts(make_service: ServiceFactory, length: int, status: int) -> None:
     """A template that needs one segment with eight digits needs two with ten."""
     config = merged(routed_to("one", one=inbox("1", daily_spend_cap="1")), demo_policy(code_length=length))
-    service = await make_service(merged(config, {"tenants": {"demo": {"templates": {"id": {"default": EDGE}}}}}))
+    service = await make_service(
+        merged(config, {"tenants": {"demo": {"templates": {"id": {"default": NEARLY_TWO_SEGMENTS}}}}})
+    )
     assert (await service.request("0812-1010-0011")).status_code == status
 
 
@@ -74,16 +76,18 @@ async def test_the_price_of_the_country_counts(make_service: ServiceFactory) -> 
 
 async def test_a_provider_too_expensive_for_its_cap_is_skipped(make_service: ServiceFactory) -> None:
     """The next provider of the route delivers the message."""
-    service = await make_service(routed_to("dear", "cheap", dear=inbox("3", daily_spend_cap="2"), cheap=inbox("1")))
+    service = await make_service(
+        routed_to("expensive", "cheap", expensive=inbox("3", daily_spend_cap="2"), cheap=inbox("1"))
+    )
     assert await sent(service, "0812-1010-0011") == "cheap"
 
 
 async def test_a_provider_too_expensive_for_the_tenant_is_skipped(make_service: ServiceFactory) -> None:
     """A cheaper provider delivers while the tenant's cap allows it; then requests get 429."""
-    config = routed_to("dear", "cheap", dear=inbox("3"), cheap=inbox("1"))
+    config = routed_to("expensive", "cheap", expensive=inbox("3"), cheap=inbox("1"))
     service = await make_service(merged(config, demo_policy(daily_spend_cap="5.5")))
-    took = [await sent(service, f"0812-1010-001{n}") for n in range(3)]
-    assert took == ["dear", "cheap", "cheap"]
+    used = [await sent(service, f"0812-1010-001{n}") for n in range(3)]
+    assert used == ["expensive", "cheap", "cheap"]
     await refused_until_tomorrow(service, "0812-1010-0014")
     assert len(service.inbox.messages()) == 3
 

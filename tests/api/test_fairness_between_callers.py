@@ -28,7 +28,7 @@ from tests.running_service import RunningService, ServiceFactory
 
 FLOOD = ("flooding", "app")
 HONEST = ("honest", "web")
-TWO: dict[str, Any] = {
+TWO_TENANTS: dict[str, Any] = {
     "tenants": {
         "flooding": tenant(api_key("app", "request", "verify", "server")),
         "honest": tenant(api_key("web", "request", "verify", "server")),
@@ -46,7 +46,7 @@ async def verify_outcome(
 
 async def test_a_flood_at_one_unknown_id_does_not_affect_others(make_service: ServiceFactory) -> None:
     """Of 300 attempts at one id those beyond the queue get 503; 12 requests of another tenant are served."""
-    service = await make_service(TWO | {"hashing": {"max_waiting": 256}})
+    service = await make_service(TWO_TENANTS | {"hashing": {"max_waiting": 256}})
     flood = [asyncio.create_task(verify_outcome(service, "app")) for _ in range(300)]
     await asyncio.sleep(0)
     honest = service.caller("web")
@@ -66,7 +66,9 @@ async def slots_held(service: RunningService) -> float:
 
 async def test_every_slot_is_released(make_service: ServiceFactory) -> None:
     """After every outcome, and after a client disconnects, all slots and turns are free again."""
-    service = await make_service(TWO | SLOW_HASHING | {"hashing": {**SLOW_HASHING["hashing"], "max_waiting": 4}})
+    service = await make_service(
+        TWO_TENANTS | SLOW_HASHING | {"hashing": {**SLOW_HASHING["hashing"], "max_waiting": 4}}
+    )
     verification_id, _ = await service.request_code()
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(verify_outcome(service, "app")) for _ in range(20)]
     tasks += [asyncio.create_task(service.verify(verification_id, "000000")) for _ in range(6)]
@@ -144,7 +146,7 @@ async def test_a_caller_that_disconnects_loses_its_turn() -> None:
     await asyncio.sleep(0)
     waiting[0].cancel()
     queue.release()
-    waiting[1].cancel()  # its turn has come in this very moment
+    waiting[1].cancel()  # it has just got its turn
     await asyncio.sleep(0)
     await asyncio.wait_for(waiting[2], 1)
     queue.release()
@@ -173,7 +175,7 @@ async def test_the_queue_of_one_verification_is_limited() -> None:
     """The next attempt is refused at once, one at another verification is not, and the queue ends empty."""
     turns, go = AttemptQueue(), asyncio.Event()
 
-    async def guess(name: str) -> str:
+    async def submit(name: str) -> str:
         try:
             async with turns.turn(name):
                 await go.wait()
@@ -181,9 +183,9 @@ async def test_the_queue_of_one_verification_is_limited() -> None:
             return refused.reason.value
         return "served"
 
-    first = [asyncio.create_task(guess("a")) for _ in range(MAX_WAITING + 5)]
+    first = [asyncio.create_task(submit("a")) for _ in range(MAX_WAITING + 5)]
     await asyncio.sleep(0)
-    other = asyncio.create_task(guess("b"))
+    other = asyncio.create_task(submit("b"))
     await asyncio.sleep(0)
     go.set()
     found = Counter(await asyncio.gather(*first))
@@ -205,7 +207,7 @@ async def test_codes_from_one_address_are_limited(make_service: ServiceFactory) 
     )
     assert_rate_limited(response, "verify_ip", 600)
     assert await verify_outcome(service, "app", address="198.51.100.8") == "verification_unknown"
-    assert await verify_outcome(service, "web") == "verification_unknown"  # a server's own address does not count
+    assert await verify_outcome(service, "web") == "verification_unknown"  # the address of a server is not counted
     last = await service.caller("web").post(VERIFY_CODE, json={"verification_id": verification_id, "code": "1234567"})
     assert assert_problem(last, 422, "code_incorrect", "attempts_left")["attempts_left"] == 4 - found["code_incorrect"]
     await service.advance(600)
@@ -254,7 +256,7 @@ def test_a_single_caller_is_never_delayed() -> None:
 
 async def test_a_flood_of_malformed_requests_is_delayed(make_service: ServiceFactory) -> None:
     """While another caller is active, 60 malformed bodies get their 400, the last after a delay."""
-    service = await make_service(TWO)
+    service = await make_service(TWO_TENANTS)
     await service.request()
     loop = asyncio.get_running_loop()
     started = loop.time()

@@ -20,14 +20,14 @@ KEY = {"Idempotency-Key": "order-17"}
 
 def claims(token: str) -> dict[str, Any]:
     """Return the claims of a proof token."""
-    said: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    return said
+    payload: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return payload
 
 
 async def proved(service: RunningService, verification_id: str, code: str) -> str:
     """Verify a code with an idempotency key, and return the proof."""
-    guess = {"verification_id": verification_id, "code": code}
-    response = await service.client.post(VERIFY_CODE, json=guess, headers=KEY)
+    attempt_body = {"verification_id": verification_id, "code": code}
+    response = await service.client.post(VERIFY_CODE, json=attempt_body, headers=KEY)
     assert response.status_code == 200, response.text
     return str(response.json()["token"])
 
@@ -85,5 +85,5 @@ async def test_every_listed_token_key_is_published(make_service: ServiceFactory)
     ):
         token = (await service.verify(*await service.request_code())).json()["token"]
         assert jwt.get_unverified_header(token)["kid"] == signer
-        told = jwt.decode(token, jwks[signer], algorithms=["EdDSA"], audience="demo", issuer=issuer)
-        assert told["phone"] == E164
+        payload = jwt.decode(token, jwks[signer], algorithms=["EdDSA"], audience="demo", issuer=issuer)
+        assert payload["phone"] == E164

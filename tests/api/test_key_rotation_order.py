@@ -42,16 +42,16 @@ async def test_an_unreadable_code_costs_no_attempt(
     verification_id, code = await ahead.request_code()
     before = await dump_store(ahead.store)
     for attempt in (code, behind.wrong_code(code)) * 4:
-        guess = {"verification_id": verification_id, "code": attempt}
-        assert_unreadable(await behind.client.post(VERIFY_CODE, json=guess, headers=headers))
+        attempt_body = {"verification_id": verification_id, "code": attempt}
+        assert_unreadable(await behind.client.post(VERIFY_CODE, json=attempt_body, headers=headers))
     assert await dump_store(ahead.store) == before
 
     wrong = assert_problem(
         await ahead.verify(verification_id, ahead.wrong_code(code)), 422, "code_incorrect", "attempts_left"
     )
     assert wrong["attempts_left"] == 4
-    guess = {"verification_id": verification_id, "code": code}
-    assert (await ahead.client.post(VERIFY_CODE, json=guess, headers=headers)).status_code == 200
+    attempt_body = {"verification_id": verification_id, "code": code}
+    assert (await ahead.client.post(VERIFY_CODE, json=attempt_body, headers=headers)).status_code == 200
 
 
 async def test_ended_verifications_need_no_key(replicas: tuple[RunningService, RunningService]) -> None:
@@ -89,9 +89,9 @@ async def test_unreadable_kept_responses(replicas: tuple[RunningService, Running
     ahead, behind = replicas
     first = await ahead.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=KEY)
     verification_id = first.json()["verification_id"]
-    guess = {"verification_id": verification_id, "code": await ahead.code_of(verification_id)}
-    proof = await ahead.client.post(VERIFY_CODE, json=guess, headers=KEY)
-    for path, body, answer in ((REQUEST_CODE, REQUEST_BODY, first), (VERIFY_CODE, guess, proof)):
+    attempt_body = {"verification_id": verification_id, "code": await ahead.code_of(verification_id)}
+    proof = await ahead.client.post(VERIFY_CODE, json=attempt_body, headers=KEY)
+    for path, body, answer in ((REQUEST_CODE, REQUEST_BODY, first), (VERIFY_CODE, attempt_body, proof)):
         for seconds in (0, 20, 0):
             await ahead.advance(seconds)
             assert_unreadable(await behind.client.post(path, json=body, headers=KEY))
@@ -118,8 +118,8 @@ async def test_tokens_verify_everywhere_at_every_step(make_service: ServiceFacto
             phone += 1
             token = (await service.verify(*await service.request_code(f"0812-101{phone}"))).json()["token"]
             for keys in published:
-                told = jwt.decode(token, keys[jwt.get_unverified_header(token)["kid"]], ["EdDSA"], audience="demo")
-                assert told["purpose"] == "login"
+                payload = jwt.decode(token, keys[jwt.get_unverified_header(token)["kid"]], ["EdDSA"], audience="demo")
+                assert payload["purpose"] == "login"
                 checked += 1
     assert checked == 12
 

@@ -115,7 +115,7 @@ async def test_a_lost_start(far: RunningService, proxy: LossyProxy, headers: dic
     assert again.json()["sends_left"] == 4
     await far.advance(6)
     await far.message_of(again.json()["verification_id"])
-    await asyncio.sleep(0.6)  # a round through the outbox
+    await asyncio.sleep(0.6)  # one poll of the outbox
     assert len(far.inbox.messages()) == 1
     names = [name for name in await far.store.keys("otp:*") if b":v:" in name or b":i:" in name]
     assert len(names) == (3 if headers else 1)
@@ -162,27 +162,27 @@ async def test_a_lost_admission(make_service: ServiceFactory, proxy: LossyProxy,
 async def test_a_lost_attempt(far: RunningService, proxy: LossyProxy, name: str, before: bool) -> None:
     """The request gets 503; with the same key the right code succeeds, whatever step was lost."""
     verification_id, code = await far.request_code()
-    guess = {"verification_id": verification_id, "code": code}
+    attempt_body = {"verification_id": verification_id, "code": code}
     proxy.lose(name, before=before)
-    assert_problem(await far.client.post(VERIFY_CODE, json=guess, headers=KEY), 503, "store_unavailable")
+    assert_problem(await far.client.post(VERIFY_CODE, json=attempt_body, headers=KEY), 503, "store_unavailable")
     assert proxy.lost == 1
 
-    again = await far.client.post(VERIFY_CODE, json=guess, headers=KEY)
+    again = await far.client.post(VERIFY_CODE, json=attempt_body, headers=KEY)
 
     assert again.status_code == 200, again.text
-    assert (await far.client.post(VERIFY_CODE, json=guess, headers=KEY)).content == again.content
+    assert (await far.client.post(VERIFY_CODE, json=attempt_body, headers=KEY)).content == again.content
 
 
 async def test_a_lost_reserve_attempt_call_costs_no_attempt(far: RunningService, proxy: LossyProxy) -> None:
     """The idempotency key is free, and all attempts are left."""
     verification_id, code = await far.request_code()
-    guess = {"verification_id": verification_id, "code": far.wrong_code(code)}
+    attempt_body = {"verification_id": verification_id, "code": far.wrong_code(code)}
     proxy.lose("reserve_attempt", before=True)
-    assert_problem(await far.client.post(VERIFY_CODE, json=guess, headers=KEY), 503, "store_unavailable")
+    assert_problem(await far.client.post(VERIFY_CODE, json=attempt_body, headers=KEY), 503, "store_unavailable")
 
     assert (await far.client.get(VERIFICATIONS + verification_id)).json()["attempts_left"] == 5
     wrong = assert_problem(
-        await far.client.post(VERIFY_CODE, json=guess, headers=KEY), 422, "code_incorrect", "attempts_left"
+        await far.client.post(VERIFY_CODE, json=attempt_body, headers=KEY), 422, "code_incorrect", "attempts_left"
     )
     assert wrong["attempts_left"] == 4
 

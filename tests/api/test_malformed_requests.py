@@ -112,7 +112,7 @@ async def test_malformed_bodies_of_request_code(service: RunningService) -> None
     assert len(await service.store.keys("otp:*v:*")) == 1
 
 
-GUESSES: list[tuple[Any, str]] = [
+MALFORMED_ATTEMPTS: list[tuple[Any, str]] = [
     ({"code": "914273"}, "/verification_id"),
     ({"verification_id": UNKNOWN_ID}, "/code"),
     ({"verification_id": None, "code": "914273"}, "/verification_id"),
@@ -142,22 +142,22 @@ GUESSES: list[tuple[Any, str]] = [
 
 async def test_malformed_bodies_of_verify_code(service: RunningService) -> None:
     """Each gets a 400 that names the member and does not repeat the code."""
-    for guess, pointer in GUESSES:
-        response = await service.client.post(VERIFY_CODE, json=guess)
+    for attempt_body, pointer in MALFORMED_ATTEMPTS:
+        response = await service.client.post(VERIFY_CODE, json=attempt_body)
         [error] = assert_problem(response, 400, "request_malformed", "errors")["errors"]
-        assert error["pointer"] == pointer, guess
+        assert error["pointer"] == pointer, attempt_body
         assert_no_secret(response)
 
 
 @pytest.mark.parametrize("path", [REQUEST_CODE, VERIFY_CODE, NORMALIZE_PHONE, UNLOCK_RECIPIENT])
 async def test_all_endpoints_refuse_the_same_bodies(service: RunningService, path: str) -> None:
     """The three POST endpoints refuse the same bodies in the same way."""
-    for body in (b"", b"[]", b"{", b"\xff", b'{"\\ud800": 1}', b"[" * 60_000, b'{"stranger": 1}'):
+    for body in (b"", b"[]", b"{", b"\xff", b'{"\\ud800": 1}', b"[" * 60_000, b'{"unknown_member": 1}'):
         response = await service.client.post(path, content=body, headers=JSON_HEADERS)
         assert_problem(response, 400, "request_malformed", "errors")
 
 
-TEXTS: list[tuple[str, str | None, int]] = [
+PHONE_TEXTS: list[tuple[str, str | None, int]] = [
     ("0812\x001010\x000055", None, 422),
     ("0812\u200b10100055", None, 200),
     ("0812\n10100055", None, 200),
@@ -179,7 +179,7 @@ TEXTS: list[tuple[str, str | None, int]] = [
 
 async def test_text_that_is_not_a_phone_number(service: RunningService) -> None:
     """A string that is not one whole number gets `phone_invalid`, and is not repeated."""
-    for phone, country, status in TEXTS:
+    for phone, country, status in PHONE_TEXTS:
         body = {"phone": phone} | ({"country": country} if country else {})
         response = await service.client.post(NORMALIZE_PHONE, json=body)
         assert response.status_code == status, phone

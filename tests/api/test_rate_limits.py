@@ -47,7 +47,7 @@ async def test_client_ip_counts_an_address_or_a_64(
         assert_rate_limited(second_one, "client_ip")
     else:
         assert second_one.status_code == 202
-    assert (await service.request(next(numbers))).status_code == 202  # who says no address has no such limit
+    assert (await service.request(next(numbers))).status_code == 202  # without an address the limit does not apply
 
 
 @pytest.mark.parametrize(
@@ -175,17 +175,17 @@ async def test_a_refusal_uses_no_limit(make_service: ServiceFactory, hashes: Cou
     expected = {"cooldown": "resend_too_soon", "no_route": "no_route"}.get(limit, "rate_limited")
     found = {problem_code(answer) for answer in answers}
     assert expected in found
-    assert found <= {expected, "rate_limited", "resend_too_soon"}  # what another one holds for the moment is told, too
+    assert found <= {expected, "rate_limited", "resend_too_soon"}  # another request may hold the limit for a moment
     assert await stored_limits(service) == before
     assert len(await service.store.keys("otp:*v:*")) == hashes["hash"] == (0 if limit == "no_route" else 1)
 
 
 async def stored_limits(service: RunningService) -> dict[bytes, Any]:
     """Read the state of every limit and of every recipient from the store."""
-    budgets: dict[bytes, Any] = {}
+    limits: dict[bytes, Any] = {}
     for key in await service.store.keys("otp:w:*"):
-        budgets[key] = await service.store.lrange(key, 0, -1)
+        limits[key] = await service.store.lrange(key, 0, -1)
     for key in await service.store.keys("otp:*r:*"):
         fields = await service.store.hgetall(key)
-        budgets[key] = {name: value for name, value in fields.items() if value}
-    return {key: value for key, value in budgets.items() if value}
+        limits[key] = {name: value for name, value in fields.items() if value}
+    return {key: value for key, value in limits.items() if value}

@@ -12,7 +12,7 @@ from tests.config_parts import demo_policy
 from tests.problem_assertions import REQUEST_CODE_MEMBERS, UTC_TIME_PATTERN, assert_common_headers, assert_problem
 from tests.running_service import RunningService, ServiceFactory
 
-WHOLE = REQUEST_CODE_MEMBERS | {"created_at": str, "deliveries": list}
+VERIFICATION_MEMBERS = REQUEST_CODE_MEMBERS | {"created_at": str, "deliveries": list}
 STATUSES = {"pending", "verified", "expired", "exhausted", "superseded", "canceled"}
 
 
@@ -26,7 +26,7 @@ async def read_verification(service: RunningService, verification_id: str) -> di
 
 def assert_complete(body: dict[str, Any]) -> dict[str, Any]:
     """Assert that the body of GET or DELETE is complete and valid."""
-    assert {name: type(value) for name, value in body.items() if name != "ended_at"} == WHOLE
+    assert {name: type(value) for name, value in body.items() if name != "ended_at"} == VERIFICATION_MEMBERS
     assert body["status"] in STATUSES
     assert (body["ended_at"] is None) is (body["status"] == "pending")
     for name in ("created_at", "expires_at", "resend_at", "ended_at"):

@@ -39,37 +39,37 @@ ORDER = {
     "route": "no_route",
 }
 
-SPENT = "203.0.113.9"
+USED_UP_ADDRESS = "203.0.113.9"
 LOCKED, FOREIGN, UNSERVED_LOCKED, UNSERVED = "0812-1010-0055", "+6591234567", "+60123456789", "+60123456780"
 
-LOOSE: dict[str, Any] = {
+LENIENT: dict[str, Any] = {
     "keys": {"k1": base64.b64encode(bytes(32)).decode(), "current": "k1", "index": "k1"},
     "tenants": {
         "acme": tenant(api_key("acme", "request", "verify", "server"), api_key("weak", "read"), countries=["*"])
     },
     "limits": {"recipient_failures": ["1/86400"], "client_ip": ["3/3600"]},
 }
-STRICT: dict[str, Any] = LOOSE | {
-    "tenants": {"acme": LOOSE["tenants"]["acme"] | {"countries": ["ID", "MY"]}},
+STRICT: dict[str, Any] = LENIENT | {
+    "tenants": {"acme": LENIENT["tenants"]["acme"] | {"countries": ["ID", "MY"]}},
     "routes": [{"country": "ID", "providers": ["inbox"]}, {"country": "SG", "providers": ["inbox"]}],
 }
 
 
 async def prepared(make_service: ServiceFactory) -> RunningService:
     """Lock three numbers and use up the limit of an address, then start a strict service on the same store."""
-    service = await make_service(LOOSE)
+    service = await make_service(LENIENT)
     service.client = service.caller("acme")
     for phone in (LOCKED, FOREIGN, UNSERVED_LOCKED):
-        verification_id, code = await service.request_code(phone, client_ip=SPENT)
+        verification_id, code = await service.request_code(phone, client_ip=USED_UP_ADDRESS)
         await service.verify(verification_id, service.wrong_code(code))
     strict = await make_service(STRICT)
     strict.client = strict.caller("acme")
     return strict
 
 
-def phone_with(wrongs: set[str]) -> str:
+def phone_with(errors: set[str]) -> str:
     """Return a number that has all of these errors."""
-    match "number" in wrongs, "country" in wrongs, "lock" in wrongs, "route" in wrongs:
+    match "number" in errors, "country" in errors, "lock" in errors, "route" in errors:
         case True, foreign, _, _:
             return "+442079460958" if foreign else "0215551234"
         case _, True, _, _:
@@ -77,19 +77,19 @@ def phone_with(wrongs: set[str]) -> str:
         case _, _, locked, True:
             return UNSERVED_LOCKED if locked else UNSERVED
         case _:
-            return LOCKED if "lock" in wrongs else "0812-1010-0066"
+            return LOCKED if "lock" in errors else "0812-1010-0066"
 
 
-async def sent(service: RunningService, wrongs: set[str]) -> httpx.Response:
+async def sent(service: RunningService, errors: set[str]) -> httpx.Response:
     """Send a request that has exactly these errors."""
-    body: dict[str, Any] = {"phone": phone_with(wrongs), "purpose": "payment" if "purpose" in wrongs else "login"}
-    if "limits" in wrongs:
-        body["client_ip"] = SPENT
-    if "body" in wrongs:
-        body["stranger"] = 1
-    headers = bearer_header("weak" if "scope" in wrongs else "acme") if "key" not in wrongs else {}
-    headers["Content-Type"] = "text/plain" if "media type" in wrongs else "application/json"
-    content = json.dumps(body) + (" " * 70_000 if "size" in wrongs else "")
+    body: dict[str, Any] = {"phone": phone_with(errors), "purpose": "payment" if "purpose" in errors else "login"}
+    if "limits" in errors:
+        body["client_ip"] = USED_UP_ADDRESS
+    if "body" in errors:
+        body["unknown_member"] = 1
+    headers = bearer_header("weak" if "scope" in errors else "acme") if "key" not in errors else {}
+    headers["Content-Type"] = "text/plain" if "media type" in errors else "application/json"
+    content = json.dumps(body) + (" " * 70_000 if "size" in errors else "")
     return await service.caller(None).post(REQUEST_CODE, content=content.encode(), headers=headers)
 
 
@@ -97,12 +97,12 @@ async def test_the_earlier_error_is_reported(make_service: ServiceFactory) -> No
     """For each pair of errors, and for each error with all later ones, the earlier one is reported."""
     service = await prepared(make_service)
     names = list(ORDER)
-    mixtures = [{name} for name in names]
-    mixtures += [set(pair) for pair in combinations(names, 2)]
-    mixtures += [set(names[at:]) for at in range(len(names))]
-    for wrongs in mixtures:
-        first = min(wrongs, key=names.index)
-        assert problem_code(await sent(service, wrongs)) == ORDER[first], wrongs
+    error_sets = [{name} for name in names]
+    error_sets += [set(pair) for pair in combinations(names, 2)]
+    error_sets += [set(names[at:]) for at in range(len(names))]
+    for errors in error_sets:
+        first = min(errors, key=names.index)
+        assert problem_code(await sent(service, errors)) == ORDER[first], errors
     assert (await sent(service, set())).status_code == 202
 
 
@@ -129,11 +129,11 @@ async def test_members_are_checked_before_scopes(
 async def test_the_order_of_verify_code(make_service: ServiceFactory) -> None:
     """verify-code checks size, media type, key, body and scope before it looks for the verification."""
     service = await make_service({"tenants": {"acme": tenant(api_key("weak", "request", "read"))}})
-    weak, nobody = service.caller("weak"), service.caller(None)
+    weak, keyless = service.caller("weak"), service.caller(None)
     bad, unknown = {"verification_id": UNKNOWN_ID, "code": "12"}, {"verification_id": UNKNOWN_ID, "code": "123456"}
-    assert_problem(await nobody.post(VERIFY_CODE, content=b" " * 70_000), 413, "body_too_large")
-    assert_problem(await nobody.post(VERIFY_CODE, content=b"{"), 415, "media_type_unsupported")
-    assert_problem(await nobody.post(VERIFY_CODE, content=b"{", headers=JSON_HEADERS), 401, "key_missing")
+    assert_problem(await keyless.post(VERIFY_CODE, content=b" " * 70_000), 413, "body_too_large")
+    assert_problem(await keyless.post(VERIFY_CODE, content=b"{"), 415, "media_type_unsupported")
+    assert_problem(await keyless.post(VERIFY_CODE, content=b"{", headers=JSON_HEADERS), 401, "key_missing")
     assert_problem(
         await service.caller("no-such-key").post(VERIFY_CODE, content=b"{", headers=JSON_HEADERS), 401, "key_invalid"
     )
@@ -146,17 +146,17 @@ async def test_the_order_of_verify_code(make_service: ServiceFactory) -> None:
 async def test_unlock_order(make_service: ServiceFactory) -> None:
     """The endpoint unlock checks size, media type, key, body, country and scope before the number."""
     service = await make_service({"tenants": {"acme": tenant(api_key("weak", "request", "verify", "read", "server"))}})
-    weak, nobody = service.caller("weak"), service.caller(None)
+    weak, keyless = service.caller("weak"), service.caller(None)
     bad, country, number = {"phone": ""}, {"phone": "x", "country": "XX"}, {"phone": "123"}
-    assert_problem(await nobody.post(UNLOCK_RECIPIENT, content=b" " * 70_000), 413, "body_too_large")
-    assert_problem(await nobody.post(UNLOCK_RECIPIENT, content=b"{"), 415, "media_type_unsupported")
-    assert_problem(await nobody.post(UNLOCK_RECIPIENT, content=b"{", headers=JSON_HEADERS), 401, "key_missing")
+    assert_problem(await keyless.post(UNLOCK_RECIPIENT, content=b" " * 70_000), 413, "body_too_large")
+    assert_problem(await keyless.post(UNLOCK_RECIPIENT, content=b"{"), 415, "media_type_unsupported")
+    assert_problem(await keyless.post(UNLOCK_RECIPIENT, content=b"{", headers=JSON_HEADERS), 401, "key_missing")
     assert_problem(
         await service.caller("no-such-key").post(UNLOCK_RECIPIENT, content=b"{", headers=JSON_HEADERS),
         401,
         "key_invalid",
     )
-    for body in (bad, country, {**number, "stranger": 1}, {}):
+    for body in (bad, country, {**number, "unknown_member": 1}, {}):
         assert_problem(await weak.post(UNLOCK_RECIPIENT, json=body), 400, "request_malformed", "errors")
     assert_problem(await weak.post(UNLOCK_RECIPIENT, json=number), 403, "scope_missing")
     assert_problem(await service.client.post(UNLOCK_RECIPIENT, json=number), 422, "phone_invalid")

@@ -47,7 +47,7 @@ async def test_a_dump_reveals_nothing(make_service: ServiceFactory) -> None:
     assert {response.status_code for response in responses} == {202}
     sent = [await service.code_of(response.json()["verification_id"]) for response in responses]
 
-    async with asyncio.timeout(30):  # until every delivery is written down
+    async with asyncio.timeout(30):  # until every delivery is recorded
         while [key async for key in service.store.scan_iter("otp:{p*}:o", count=1000)]:
             await asyncio.sleep(0.05)
     store = await dump_store(service.store)
@@ -56,7 +56,7 @@ async def test_a_dump_reveals_nothing(make_service: ServiceFactory) -> None:
     wanted = {form for number in numbers for form in forms(number)}
     assert revealed(wanted, everything) == []
     seen = revealed(wanted, everything + b"".join(forms(numbers[-1])))
-    assert set(forms(numbers[-1])) <= set(seen)  # so it would not have been missed
+    assert set(forms(numbers[-1])) <= set(seen)  # so the search would find it
     by_id = {
         response.json()["verification_id"].encode(): code.encode()
         for response, code in zip(responses, sent, strict=True)

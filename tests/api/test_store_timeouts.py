@@ -95,9 +95,9 @@ async def test_round_trips(server: EmbeddedServer, tmp_path: Path, keyed: bool) 
         assert response.status_code == 202
         assert 1 <= len(counted) <= 2
         verification_id, code = await service.request_code("0812-1010-0066")
-        await _wait_until_idle(counted)  # its delivery is written down
-        guess = {"verification_id": verification_id, "code": code}
-        assert (await service.client.post("/v1/verify-code", json=guess, headers=headers)).status_code == 200
+        await _wait_until_idle(counted)  # its delivery is recorded
+        attempt_body = {"verification_id": verification_id, "code": code}
+        assert (await service.client.post("/v1/verify-code", json=attempt_body, headers=headers)).status_code == 200
         assert 1 <= len(counted) <= (3 if keyed else 2)
     finally:
         await factory.close()

@@ -30,7 +30,7 @@ from tests.api.api_requests import (
 from tests.problem_assertions import assert_common_headers, assert_problem
 from tests.running_service import CHEAP_HASH, RunningService, ServiceFactory, lifespan
 
-GUESS = {"verification_id": UNKNOWN_ID, "code": "123456"}
+ATTEMPT = {"verification_id": UNKNOWN_ID, "code": "123456"}
 
 
 class StoreSocket:
@@ -77,7 +77,7 @@ async def refused_in_time(client: httpx.AsyncClient) -> None:
     """Assert that all that needs the store gets 503 within two seconds, and all else is served."""
     for method, path, body in (
         ("POST", REQUEST_CODE, REQUEST_BODY),
-        ("POST", VERIFY_CODE, GUESS),
+        ("POST", VERIFY_CODE, ATTEMPT),
         ("POST", UNLOCK_RECIPIENT, {"phone": "081210100055"}),
         ("GET", VERIFICATIONS + UNKNOWN_ID, None),
         ("DELETE", VERIFICATIONS + UNKNOWN_ID, None),

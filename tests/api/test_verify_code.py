@@ -68,8 +68,10 @@ async def test_a_code_of_another_length_is_an_attempt(service: RunningService) -
     """Any 4-10 digits are an attempt; a part of the code, or the code with more digits, is wrong."""
     for length in (4, 5, 7, 8, 9, 10):
         verification_id, code = await service.request_code(f"0812-1010-00{length:02d}")
-        guess = (code + "0000")[:length]
-        body = assert_problem(await service.verify(verification_id, guess), 422, "code_incorrect", "attempts_left")
+        attempt_body = (code + "0000")[:length]
+        body = assert_problem(
+            await service.verify(verification_id, attempt_body), 422, "code_incorrect", "attempts_left"
+        )
         assert body["attempts_left"] == 4
 
 
@@ -126,8 +128,8 @@ async def test_attempts_count_down(make_service: ServiceFactory, most: int) -> N
             await service.verify(verification_id, service.wrong_code(code)), 422, "code_incorrect", "attempts_left"
         )
         assert body["attempts_left"] == left
-    for guess in (code, service.wrong_code(code)):
-        assert_problem(await service.verify(verification_id, guess), 429, "attempts_exhausted")
+    for attempt_body in (code, service.wrong_code(code)):
+        assert_problem(await service.verify(verification_id, attempt_body), 429, "attempts_exhausted")
     body = (await service.client.get(VERIFICATIONS + verification_id)).json()
     assert (body["status"], body["attempts_left"]) == ("exhausted", 0)
 

@@ -50,7 +50,7 @@ async def test_c15_half_a_head(url: str) -> None:
         assert await wire.read_to_end() == b""
     async with raw_connection(url) as wire:
         await asyncio.sleep(DEADLINE_SECONDS / 2)
-        with takes(DEADLINE_SECONDS / 2):  # counted from the opening
+        with takes(DEADLINE_SECONDS / 2):  # it runs from the opening of the connection
             assert_problem(await wire.exchange(LIVEZ[:10]), 408, "request_timeout")
 
 

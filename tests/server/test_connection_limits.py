@@ -129,10 +129,10 @@ async def test_a_closed_connection_frees_its_memory(served: ServeApp) -> None:
     try:
         async with served(_livez, head_seconds=0.2, body_seconds=0.2) as url:
             for data in (LIVEZ, LIVEZ * 3, post(b"a" * 100_000)):
-                async with raw_connection(url) as wire:  # ended by the caller
+                async with raw_connection(url) as wire:  # closed by the client
                     assert (await wire.exchange(data)).status == 200
             for data in (b"", LIVEZ[:20], post(PHONE)[:-1], CLOSING, b"NOT HTTP\r\n\r\n"):
-                async with raw_connection(url) as wire:  # ended by us
+                async with raw_connection(url) as wire:  # closed by the server
                     await wire.send(data)
                     await wire.read_to_end()
             await asyncio.sleep(0.1)

@@ -9,7 +9,7 @@ import pytest
 from tests.server.raw_http_client import CHUNKED, CLOSING, LIVEZ, raw_connection, rss_kib
 from tests.service_process import ServiceProcess
 
-MOST = 120_000_000
+FLOOD_BYTES = 120_000_000
 GROWTH_KIB = 12_000
 
 STREAMS = {
@@ -30,10 +30,10 @@ async def test_endless_streams(service: ServiceProcess, url: str, name: str) -> 
     """After 120 MB of malformed data, over as many connections as needed, the memory is the same."""
     start, block = STREAMS[name]
     before, sent = rss_kib(service.pid), 0
-    while sent < MOST:
+    while sent < FLOOD_BYTES:
         async with raw_connection(url) as wire:
             await wire.send(start)
-            sent += (await wire.flood(block * (65_536 // len(block)), MOST))[0]
+            sent += (await wire.flood(block * (65_536 // len(block)), FLOOD_BYTES))[0]
     assert rss_kib(service.pid) - before < GROWTH_KIB
 
 
@@ -42,10 +42,10 @@ async def test_requests_without_reading_responses(service: ServiceProcess, url: 
     before, sent = rss_kib(service.pid), 0
     async with raw_connection(url) as wire:
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        while sent < MOST and await wire.send(LIVEZ * 2000):
+        while sent < FLOOD_BYTES and await wire.send(LIVEZ * 2000):
             sent += 2000 * len(LIVEZ)
     assert rss_kib(service.pid) - before < GROWTH_KIB
-    assert sent < MOST
+    assert sent < FLOOD_BYTES
 
 
 async def test_pipelined_megabytes(service: ServiceProcess, url: str) -> None:
