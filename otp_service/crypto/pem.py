@@ -33,8 +33,8 @@ def ed25519_pem(text: str) -> str:
     """
     unescaped = text.replace("\\r", "").replace("\\n", "\n").replace("\\", "")
     pem = "\n".join(filter(None, map(str.strip, unescaped.splitlines())))
-    for mark, reason in _OTHER_FORMATS:
-        if mark in pem:
+    for marker, reason in _OTHER_FORMATS:
+        if marker in pem:
             raise InvalidPem(reason)
     if "-----BEGIN " not in pem or "-----END " not in pem:
         raise InvalidPem("is not PEM: a BEGIN or END line is missing")

@@ -1,4 +1,4 @@
-"""Which countries a prefix belongs to: held against numbers that libphonenumber itself gives as examples."""
+"""Which countries' numbers can start with a prefix, compared with the example numbers of libphonenumber."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from otp_service.domain.phone import SUPPORTED_COUNTRIES
 
 
 @pytest.mark.parametrize("region", sorted(SUPPORTED_COUNTRIES))
-def test_every_beginning_of_an_example_number_may_be_of_its_country(region: str) -> None:
-    """No country is missed, however long the prefix: a route that its numbers take is never overlooked."""
+def test_every_prefix_of_an_example_number_matches_its_country(region: str) -> None:
+    """No country is missed, however long the prefix, so no route that its numbers can use is missed."""
     example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
     if example is None:
         return
@@ -39,6 +39,6 @@ def test_every_beginning_of_an_example_number_may_be_of_its_country(region: str)
         ("+999", set()),
     ],
 )
-def test_prefixes(prefix: str, countries: set[str]) -> None:
-    """A prefix is of the countries that it fits, and of one alone where the plan says so."""
+def test_countries_of_a_prefix(prefix: str, countries: set[str]) -> None:
+    """A prefix matches several countries, unless the numbering plan says that it belongs to one."""
     assert {one for one in ("ID", "SG", "MY", "US", "JM", "GB") if may_have_prefix(one, prefix)} == countries

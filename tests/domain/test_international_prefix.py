@@ -1,4 +1,4 @@
-"""A number without a plus goes to the country that its region's own prefixes lead to, or is refused."""
+"""A number without a plus is read by the international prefixes of its region, or refused."""
 
 import itertools
 
@@ -56,7 +56,7 @@ READ = [
     ("00 62 812 1010 0055", "GB", JAKARTA),
     ("00 62 812 1010 0055", "", JAKARTA),
 ]
-"""(What was typed, country, the number that it is there)."""
+"""(Input, country, the number that it means there)."""
 
 REFUSED = [
     ("001 415 555 2671", "US"),
@@ -78,18 +78,18 @@ REFUSED = [
     ("000 62 812 1010 0055", "ID"),
     ("00 0 62 812 1010 0055", "ID"),
 ]
-"""(What was typed, country): no prefix of that country, or one that leaves two countries open."""
+"""(Input, country): the prefix is not one of that country, or the number is valid in two countries."""
 
 
 @pytest.mark.parametrize(("text", "country", "e164"), READ)
 def test_a_prefix_of_the_region_is_read(text: str, country: str, e164: str) -> None:
-    """What is dialled there to call abroad stands for the plus."""
+    """An international prefix of the region replaces the plus."""
     assert parse(text, country).e164 == e164
 
 
 @pytest.mark.parametrize(("text", "country"), REFUSED)
-def test_no_country_is_guessed(text: str, country: str) -> None:
-    """Another region's prefix, and a text that two countries could be meant by, are no number."""
+def test_other_prefixes_are_refused(text: str, country: str) -> None:
+    """A prefix of another region, and a text that is valid in two countries, are refused."""
     with pytest.raises(PhoneInvalid):
         parse(text, country)
 
@@ -122,7 +122,7 @@ def _prefixes(country: str) -> list[str]:
 
 
 def _numbers() -> list[str]:
-    """A mobile of every third country code, and some that begin like another prefix."""
+    """Return a mobile number of every third country code, and some that begin like another prefix."""
     found = {
         metadata.country_code: phonenumbers.example_number_for_type(country, PhoneNumberType.MOBILE)
         for country in sorted(SUPPORTED_COUNTRIES)
@@ -136,7 +136,7 @@ def _numbers() -> list[str]:
     "country", ["ID", "TH", "HK", "SG", "KR", "BR", "AU", "US", "RU", "JP", "CL", "IL", "GB", "WS"]
 )
 def test_a_prefix_never_leads_to_another_number(country: str) -> None:
-    """Every prefix of the region in front of a number of every country: that number, or a refusal."""
+    """Each prefix of the region before a number of each country gives that number, or is refused."""
     wrong = []
     read = 0
     for prefix, number in itertools.product(_prefixes(country), _numbers()):
@@ -154,5 +154,5 @@ def test_a_prefix_never_leads_to_another_number(country: str) -> None:
 
 
 def test_every_region_has_a_prefix() -> None:
-    """Wherever numbers can be read, Singapore can be called from abroad."""
+    """In every supported region, some prefix leads to a number of Singapore."""
     assert [country for country in SUPPORTED_COUNTRIES if not _prefixes(country)] == []

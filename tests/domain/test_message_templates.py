@@ -1,4 +1,4 @@
-"""The texts a recipient reads, and which one is chosen."""
+"""The message templates: how they are compiled, and which one is chosen."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ NONE: Mapping[str, Mapping[str, Template]] = {}
 
 
 def _texts(**by_locale: str) -> dict[str, dict[str, Template]]:
-    """Templates from `locale="purpose purpose"`; each text is `<locale> <purpose> {code}`."""
+    """Make templates from `locale="purpose purpose"`; each is `<locale> <purpose> {code}`."""
     return {
         locale: {purpose: compile_template(f"{locale} {purpose} {{code}}") for purpose in purposes.split()}
         for locale, purposes in by_locale.items()
@@ -43,8 +43,8 @@ def test_both_languages_have_every_purpose() -> None:
 
 
 @pytest.mark.parametrize(("locale", "purpose"), ALL)
-def test_a_built_in_text_is_one_plain_segment(locale: str, purpose: str) -> None:
-    """Longest brand, code of 10, two-digit minutes: GSM-7 without escapes, one segment."""
+def test_a_built_in_template_fits_one_segment(locale: str, purpose: str) -> None:
+    """With the longest brand, a code of 10 digits and two-digit minutes it is GSM-7 and one segment."""
     assert len(LONGEST_BRAND) == 30
     text = BUILT_IN[locale][purpose].render(LONGEST_BRAND, "1234567890", 10)
     assert not characters_outside_gsm7(text) and len(text) <= 160
@@ -53,8 +53,8 @@ def test_a_built_in_text_is_one_plain_segment(locale: str, purpose: str) -> None
 
 
 @pytest.mark.parametrize(("locale", "purpose"), ALL)
-def test_a_built_in_text_says_all_in_order(locale: str, purpose: str) -> None:
-    """Brand first, then the code, the minutes and the warning, each once."""
+def test_order_of_a_built_in_template(locale: str, purpose: str) -> None:
+    """The brand comes first, then the code, the minutes and the warning, each once."""
     text = BUILT_IN[locale][purpose].render("Acme", "987654", 5)
     warning = {"en": "Never share it with anyone.", "id": "Jangan berikan kepada siapa pun."}[locale]
     assert text.startswith("Acme: ") and text.endswith(warning)
@@ -62,13 +62,13 @@ def test_a_built_in_text_says_all_in_order(locale: str, purpose: str) -> None:
     assert text.count("Acme") == text.count("987654") == text.count(" 5 ") == 1
 
 
-def test_each_purpose_has_its_own_sentence() -> None:
-    """No two built-in texts are the same."""
+def test_each_purpose_has_its_own_template() -> None:
+    """No two built-in templates are the same."""
     assert len({BUILT_IN[locale][purpose].parts for locale, purpose in ALL}) == len(ALL)
 
 
-def test_the_texts_as_they_are_read() -> None:
-    """One of each language, whole."""
+def test_complete_built_in_messages() -> None:
+    """One message of each language, in full."""
     assert BUILT_IN["en"]["password_reset"].render("Acme", "012345", 1) == (
         "Acme: 012345 is your code to reset your password. Valid for 1 min. Never share it with anyone."
     )
@@ -87,12 +87,12 @@ def test_the_texts_as_they_are_read() -> None:
     ],
 )
 def test_a_template_renders(source: str, text: str) -> None:
-    """Placeholders are filled, as often as they stand; everything else is literal."""
+    """Each occurrence of a placeholder is replaced; everything else is literal."""
     assert compile_template(source).render("Acme", "0042", 5) == text
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "error"),
     [
         ("", "{code} is missing"),
         ("Your code", "{code} is missing"),
@@ -113,14 +113,14 @@ def test_a_template_renders(source: str, text: str) -> None:
         ("{code", "brace"),
     ],
 )
-def test_a_broken_template_is_refused(source: str, said: str) -> None:
-    """Unknown names, attributes, specs, stray braces and a missing code are refused, with the reason."""
-    with pytest.raises(TemplateInvalid, match=said.replace("{", r"\{").replace("}", r"\}")):
+def test_an_invalid_template_is_refused(source: str, error: str) -> None:
+    """Unknown names, attributes, format specifications, single braces and a missing code are refused."""
+    with pytest.raises(TemplateInvalid, match=error.replace("{", r"\{").replace("}", r"\}")):
         compile_template(source)
 
 
-def test_a_value_is_never_read_as_a_template() -> None:
-    """A brand that looks like a placeholder stays as it is."""
+def test_a_value_is_not_parsed_as_a_template() -> None:
+    """A brand that looks like a placeholder is sent literally."""
     rendered = compile_template("{brand} {code}").render("{code}{brand.__class__}{", "0042", 5)
     assert rendered == "{code}{brand.__class__}{ 0042"
 
@@ -128,7 +128,7 @@ def test_a_value_is_never_read_as_a_template() -> None:
 @settings(deadline=None)
 @given(st.text(alphabet="{}codebrandminutes .!:", max_size=30))
 def test_any_source_compiles_or_is_refused(source: str) -> None:
-    """No source raises anything but TemplateInvalid, and a rendered text has no brace left."""
+    """Compiling raises nothing but TemplateInvalid, and a rendered message contains no brace."""
     try:
         text = compile_template(source).render("B", "1234", 5)
     except TemplateInvalid:
@@ -138,8 +138,8 @@ def test_any_source_compiles_or_is_refused(source: str) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "minutes"), [(0, 1), (10, 1), (60, 1), (61, 2), (90, 2), (300, 5), (600, 10)])
-def test_whole_minutes(seconds: int, minutes: int) -> None:
-    """A started minute counts, and there is at least one."""
+def test_validity_minutes(seconds: int, minutes: int) -> None:
+    """Minutes are rounded up, to at least one."""
     assert validity_minutes(seconds) == minutes
 
 
@@ -162,36 +162,36 @@ def test_whole_minutes(seconds: int, minutes: int) -> None:
         ("../../etc", "SG", "en"),
     ],
 )
-def test_the_language(locale: str | None, country: str, language: str) -> None:
-    """The locale, its language, the country's language, English; without case, `_` as `-`."""
+def test_language_of_a_built_in_template(locale: str | None, country: str, language: str) -> None:
+    """The locale goes before its language, the country's language and English; case and `_` do not matter."""
     assert choose_template(NONE, locale, country, "login") is BUILT_IN[language]["login"]
 
 
-def test_an_unknown_purpose_takes_the_default() -> None:
-    """A tenant's own purpose without a text gets the general one."""
+def test_an_unknown_purpose_uses_the_default_template() -> None:
+    """A tenant's own purpose without a template uses `default`."""
     assert choose_template(NONE, "en", "ID", "transfer") is BUILT_IN["en"]["default"]
 
 
-def test_a_tenants_text_wins_at_its_step() -> None:
-    """Even its default goes before the built-in text of the purpose."""
+def test_a_tenants_template_goes_before_a_built_in_one() -> None:
+    """For the same locale, even its `default` goes before the built-in template of the purpose."""
     assert _chosen(_texts(en="default"), "en") == "en default 1"
     assert _chosen(_texts(en="default login"), "en") == "en login 1"
     assert _chosen(_texts(id="default"), None, "ID") == "id default 1"
 
 
-def test_a_tenants_text_does_not_win_at_a_later_step() -> None:
-    """A reader who asked for Indonesian gets it, although the tenant wrote English only."""
+def test_the_locale_goes_before_the_tenants_template() -> None:
+    """A request for Indonesian gets it, although the tenant has only an English template."""
     assert choose_template(_texts(en="login"), "id", "SG", "login") is BUILT_IN["id"]["login"]
     assert choose_template(_texts(fr="login"), None, "SG", "login") is BUILT_IN["en"]["login"]
 
 
-def test_a_tenants_purpose_may_be_missing() -> None:
-    """Without this purpose and without a default, the built-in text of the same step is used."""
+def test_a_tenant_without_a_template_for_the_purpose() -> None:
+    """Without a template for this purpose and without `default`, the built-in one of the same locale is used."""
     assert choose_template(_texts(en="registration"), "en", "SG", "login") is BUILT_IN["en"]["login"]
 
 
-def test_a_tenants_regional_text() -> None:
-    """The exact locale goes before the language, however either of them is written."""
+def test_a_tenants_regional_template() -> None:
+    """The exact locale goes before the language, in any notation."""
     own = {**_texts(pt="default"), **_texts(PT_br="default")}
     assert _chosen(own, "pt-BR") == "PT_br default 1"
     assert _chosen(own, "pt-PT") == "pt default 1"
@@ -202,7 +202,7 @@ REGIONAL = _texts(ar="default") | {"pt-BR": _texts(x="default")["x"], "zh-Hans":
 
 
 @pytest.mark.parametrize(
-    ("asked", "locale"),
+    ("requested", "locale"),
     [
         ("ar", "ar"),
         ("ar-EG-u-nu-arab", "ar"),
@@ -237,20 +237,20 @@ REGIONAL = _texts(ar="default") | {"pt-BR": _texts(x="default")["x"], "zh-Hans":
         ("fr," * 100 + "id", ""),
     ],
 )
-def test_the_locale_that_fits_a_hint(asked: str, locale: str) -> None:
-    """Tags in the order of their weights, each shortened until there is a text, then any of its language."""
-    assert match_locale(REGIONAL, asked, "login") == locale
+def test_match_locale(requested: str, locale: str) -> None:
+    """Tags are tried by weight; each is shortened until there is a template, then any of its language matches."""
+    assert match_locale(REGIONAL, requested, "login") == locale
 
 
-def test_a_locale_without_a_text_for_the_purpose_does_not_fit() -> None:
-    """What is found has a text for this purpose, or a general one."""
+def test_a_locale_without_a_template_for_the_purpose_does_not_match() -> None:
+    """A matching locale has a template for this purpose, or `default`."""
     assert match_locale(REGIONAL, "zh-Hans,en;q=0.5", "login") == "zh-hans"
     assert match_locale(REGIONAL, "zh-Hans,en;q=0.5", "registration") == "en"
 
 
 @given(st.text(max_size=300))
-def test_any_hint_gives_a_short_locale_of_ours(hint: str) -> None:
-    """So that what is kept of it is bounded, whatever was said, and gives the same text again."""
-    locale = match_locale(REGIONAL, hint, "login")
+def test_any_input_gives_a_known_locale(requested: str) -> None:
+    """The stored locale is one of few, whatever was sent, and it chooses the same template as the input."""
+    locale = match_locale(REGIONAL, requested, "login")
     assert locale in ("", "ar", "pt-br", "zh-hans", "en", "id")
-    assert choose_template(REGIONAL, locale, "ID", "login") is choose_template(REGIONAL, hint, "ID", "login")
+    assert choose_template(REGIONAL, locale, "ID", "login") is choose_template(REGIONAL, requested, "ID", "login")

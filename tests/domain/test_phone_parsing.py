@@ -1,4 +1,4 @@
-"""Any spelling of a phone number is one recipient, and nothing else is a number: the known cases."""
+"""All spellings of a phone number give one recipient, and anything else is refused: examples."""
 
 import re
 
@@ -83,7 +83,7 @@ NOT_A_NUMBER = [
     "+" + "1" * 17,
 ]
 
-KINDS = [
+TYPES = [
     ("081210100055", "ID", "ID", "mobile", True),
     ("0215551234", "ID", "ID", "fixed_line", False),
     ("08091234567", "ID", "ID", "premium_rate", False),
@@ -104,13 +104,13 @@ KINDS = [
 
 @pytest.mark.parametrize("text", SPELLINGS)
 def test_every_spelling_is_one_recipient(text: str) -> None:
-    """Whatever way people write it, it is the same E.164 and the same value."""
+    """Every spelling gives the same E.164 and an equal value."""
     assert parse(text, "ID") == parse(ONE, "ID")
     assert parse(text, "ID").e164 == ONE
 
 
-def test_parts_of_a_number() -> None:
-    """A number tells its country, its national forms, its kind and its block."""
+def test_attributes_of_a_number() -> None:
+    """A number has a country, national forms, a type, a mask and a block."""
     number = parse("0812-1010-0055", "ID")
     assert (number.e164, number.country, number.type, number.mobile) == (ONE, "ID", "mobile", True)
     assert (number.national, number.national_digits) == ("0812-1010-0055", "81210100055")
@@ -132,8 +132,8 @@ def test_parts_of_a_number() -> None:
         "00628123456789",
     ],
 )
-def test_executed_vectors_that_are_mobiles(text: str) -> None:
-    """standards.md B9, first two rows: these are all +628123456789 (00 becomes + first)."""
+def test_vectors_that_are_mobile_numbers(text: str) -> None:
+    """All of them are +628123456789."""
     number = parse(text, "ID")
     assert (number.e164, number.mobile) == ("+628123456789", True)
 
@@ -149,15 +149,15 @@ def test_executed_vectors_that_are_mobiles(text: str) -> None:
         "08123456789 ext 5",
     ],
 )
-def test_executed_vectors_that_are_invalid(text: str) -> None:
-    """standards.md B9: doubled country codes, wrong lengths, extensions."""
+def test_vectors_that_are_invalid(text: str) -> None:
+    """Doubled country codes, wrong lengths and extensions are refused."""
     with pytest.raises(PhoneInvalid):
         parse(text, "ID")
 
 
 @pytest.mark.parametrize("digits", range(6, 18))
 def test_indonesian_mobile_lengths(digits: int) -> None:
-    """9 to 12 digits after the 0 are a number; possible but invalid lengths are not."""
+    """9 to 12 digits after the 0 are valid; other lengths are refused."""
     text = "0812345678901234567"[: digits + 1]
     if 9 <= digits <= 12:
         assert parse(text, "ID").national_digits == text[1:]
@@ -166,11 +166,11 @@ def test_indonesian_mobile_lengths(digits: int) -> None:
             parse(text, "ID")
 
 
-@pytest.mark.parametrize(("text", "country", "home", "kind", "mobile"), KINDS)
-def test_kinds(text: str, country: str, home: str, kind: str, mobile: bool) -> None:
-    """Each kind has its name, and only mobile or 'fixed line or mobile' counts as mobile."""
+@pytest.mark.parametrize(("text", "country", "own_country", "type_name", "mobile"), TYPES)
+def test_types(text: str, country: str, own_country: str, type_name: str, mobile: bool) -> None:
+    """Each type has a name, and only `mobile` and `fixed_line_or_mobile` count as mobile."""
     number = parse(text, country)
-    assert (number.country, number.type, number.mobile) == (home, kind, mobile)
+    assert (number.country, number.type, number.mobile) == (own_country, type_name, mobile)
 
 
 @pytest.mark.parametrize(
@@ -184,27 +184,27 @@ def test_kinds(text: str, country: str, home: str, kind: str, mobile: bool) -> N
         ("+65 8123 4567", "+6581234567", "81234567"),
     ],
 )
-def test_a_leading_zero_stays_where_it_belongs(text: str, e164: str, national_digits: str) -> None:
-    """The 0 is kept where it is part of the number and dropped where it is a trunk prefix."""
+def test_leading_zeros(text: str, e164: str, national_digits: str) -> None:
+    """A 0 is kept where it is part of the number, and removed where it is a trunk prefix."""
     number = parse(text, "ID")
     assert (number.e164, number.national_digits) == (e164, national_digits)
 
 
 def test_leading_zero_after_65_is_invalid() -> None:
-    """Singapore has no trunk prefix: +65 012.. is no number."""
+    """Singapore has no trunk prefix, so +65 012.. is refused."""
     with pytest.raises(PhoneInvalid):
         parse("+65 012 345 6789", "ID")
 
 
 @pytest.mark.parametrize("text", NOT_A_NUMBER)
 def test_anything_else_is_refused(text: str) -> None:
-    """Letters, extensions, controls, a plus inside: all of it is PhoneInvalid."""
+    """Letters, extensions, control characters or a plus inside give PhoneInvalid."""
     with pytest.raises(PhoneInvalid):
         parse(text, "ID")
 
 
-def test_without_a_country_only_international_spellings_are_read() -> None:
-    """A tenant may have a list of countries and no home: then a number says its country itself."""
+def test_without_a_country_only_international_numbers_are_read() -> None:
+    """A tenant can have no default country; then a number must contain its country code."""
     for text in ("+62 812-1010-0055", "0062 812 1010 0055", "tel:+62-812-1010-0055"):
         assert parse(text, "").e164 == ONE
     for text in ("0812-1010-0055", "6281210100055"):
@@ -215,13 +215,13 @@ def test_without_a_country_only_international_spellings_are_read() -> None:
 @pytest.mark.parametrize("country", ["id", "XX", "001", "ZZ", "IDN", "ID\n", "62"])
 @pytest.mark.parametrize("text", [ONE, "081210100055"])
 def test_an_unknown_country_is_refused(country: str, text: str) -> None:
-    """An unknown country is an error even where the number would not need it."""
+    """An unknown country is an error even if the number contains its country code."""
     with pytest.raises(PhoneInvalid):
         parse(text, country)
 
 
-def test_the_text_is_bounded_before_anything_else() -> None:
-    """64 characters are read, 65 are not, although the rest is only spaces."""
+def test_a_long_text_is_refused_unread() -> None:
+    """64 characters are parsed, 65 are not, even if the last ones are spaces."""
     assert parse(ONE.ljust(MAX_INPUT_CHARS), "ID").e164 == ONE
     for text in (ONE.ljust(MAX_INPUT_CHARS + 1), "1" * 1_000_000):
         with pytest.raises(PhoneInvalid):
@@ -229,33 +229,33 @@ def test_the_text_is_bounded_before_anything_else() -> None:
 
 
 @pytest.mark.parametrize("country", ["SG", "US", "MY", "IT"])
-def test_foreign_digits_without_a_plus_are_not_guessed(country: str) -> None:
-    """62.. is only read by the plan of the given country: no guess at Indonesia."""
+def test_a_foreign_country_code_without_a_plus_is_refused(country: str) -> None:
+    """62.. is read by the plan of the given country only, not as Indonesian."""
     with pytest.raises(PhoneInvalid):
         parse("6281210100055", country)
 
 
-def test_foreign_digits_that_the_country_can_read() -> None:
-    """In Germany the same digits are a fixed line of the area 6281, which is no mobile."""
+def test_a_foreign_country_code_that_is_valid_in_the_plan() -> None:
+    """In Germany the same digits are a fixed line of the area 6281."""
     number = parse("6281210100055", "DE")
     assert (number.e164, number.mobile) == ("+496281210100055", False)
 
 
 @pytest.mark.parametrize("text", [ONE, "(+62) 0812 1010 0055"])
-def test_an_international_spelling_reads_the_same_everywhere(text: str) -> None:
-    """With a plus the default country has no say."""
+def test_a_plus_makes_the_country_irrelevant(text: str) -> None:
+    """With a plus, every default country gives the same number."""
     assert {parse(text, country).e164 for country in SUPPORTED_COUNTRIES} == {ONE}
 
 
 def test_an_unassigned_country_code_does_not_fall_back() -> None:
-    """+990.. is not read as Finland's dial-out prefix 990 by the default country."""
+    """+990.. is not read as 990, an international prefix of Finland."""
     with pytest.raises(PhoneInvalid):
         parse("+9906281210100055", "FI")
 
 
 @pytest.mark.parametrize("text", ["0812-CALL-555", "+6281234567890123", "1" * 65, "08123456789 ext 5", "+99912345678"])
-def test_an_error_carries_no_digits(text: str) -> None:
-    """Neither the message nor a chained error can put a number into a log."""
+def test_an_error_contains_no_digits(text: str) -> None:
+    """Neither the message nor a chained error can put the number into a log."""
     with pytest.raises(PhoneInvalid) as caught:
         parse(text, "ID")
     assert not re.search(r"\d", str(caught.value))
@@ -277,12 +277,12 @@ def test_an_error_carries_no_digits(text: str) -> None:
     ],
 )
 def test_masks(text: str, masked: str) -> None:
-    """A short number shows less, down to nothing."""
+    """A shorter number shows fewer digits."""
     assert parse(text, "ID").masked == masked
 
 
 def test_repr_hides_the_number() -> None:
-    """A number in a log line, a traceback or a container shows its mask only."""
+    """In a log line, a traceback or a container only the masked number is visible."""
     number = parse(ONE, "ID")
     assert repr(number) == str(number) == f"{number}" == "PhoneNumber(+62812*****055)"
     assert "1010" not in repr([{"to": number}])

@@ -1,4 +1,4 @@
-"""What holds for every number and every text: one recipient, nothing but PhoneInvalid, a mask."""
+"""Properties of phone parsing: one recipient per number, no error but PhoneInvalid, a mask that hides enough."""
 
 import re
 from itertools import zip_longest
@@ -27,16 +27,16 @@ def _shows_too_much(number: PhoneNumber) -> bool:
     return shown > 6 or stars < 4 or shown > (digits + 1) // 2 or shown + stars != digits
 
 
-def test_no_number_of_any_country_shows_too_much() -> None:
-    """Everywhere: four stars, six digits, half of the number, and a repr with no more than that."""
+def test_the_mask_hides_enough() -> None:
+    """In every country at least four digits and half of the number are hidden, also in its repr."""
     numbers = [parse(text, "ID") for text in _examples()]
     assert len(numbers) > 900
     assert [number.masked for number in numbers if _shows_too_much(number)] == []
     assert [number for number in numbers if number.e164[1:] in repr(number) + str(number)] == []
 
 
-def test_every_example_of_libphonenumber_is_stable() -> None:
-    """Everywhere E.164, its 00 form where 00 is the prefix, and its spaced form are the same recipient."""
+def test_every_example_number_is_parsed() -> None:
+    """In every country E.164, the form with 00, and the form with spaces give the same recipient."""
     for text in _examples():
         number = parse(text, "ID")
         spaced = "+" + " ".join(text[1:])
@@ -45,18 +45,20 @@ def test_every_example_of_libphonenumber_is_stable() -> None:
 
 
 _IDS = st.from_regex(r"8(?:12|13|21|52|55|57|78|95|96)[0-9]{7,8}", fullmatch=True)
-_FRONTS = st.sampled_from(["0", "", "62", "+62", "0062", "620", "+620", "00620", "(+62)", "+62 (0) ", "tel:+62-"])
-_GAPS = st.lists(st.sampled_from(["", "", "", " ", "-", ".", "/", "\u00a0", "\u2013", ") ", "("]), max_size=5)
-"""Behind the first five digits: what is separated later may be a tail (test_phone_tails.py)."""
+_PREFIXES = st.sampled_from(["0", "", "62", "+62", "0062", "620", "+620", "00620", "(+62)", "+62 (0) ", "tel:+62-"])
+_SEPARATORS = st.lists(st.sampled_from(["", "", "", " ", "-", ".", "/", "\u00a0", "\u2013", ") ", "("]), max_size=5)
+"""Between the first digits only, because later groups can be a tail (test_phone_trailing_digits.py)."""
 _ZEROS = st.sampled_from("0٠۰०０")
 
 
 @settings(deadline=None)
-@given(national=_IDS, front=_FRONTS, gaps=_GAPS, zero=_ZEROS)
-def test_decoration_does_not_change_the_recipient(national: str, front: str, gaps: list[str], zero: str) -> None:
-    """Any front, any separators, any script's digits: the same number."""
-    decorated = "".join(digit + gap for digit, gap in zip_longest(national, gaps, fillvalue=""))
-    other_script = "".join(chr(ord(zero) + int(c)) if c in "0123456789" else c for c in front + decorated)
+@given(national=_IDS, prefix=_PREFIXES, separators=_SEPARATORS, zero=_ZEROS)
+def test_prefixes_separators_and_scripts_do_not_change_the_recipient(
+    national: str, prefix: str, separators: list[str], zero: str
+) -> None:
+    """Any prefix, any separators and the digits of any script give the same number."""
+    spelled = "".join(digit + separator for digit, separator in zip_longest(national, separators, fillvalue=""))
+    other_script = "".join(chr(ord(zero) + int(c)) if c in "0123456789" else c for c in prefix + spelled)
     assert parse(other_script, "ID").e164 == "+62" + national
 
 
@@ -69,8 +71,8 @@ _DIGITS = st.from_regex(r"(\+|00)?[0-9]{5,17}", fullmatch=True)
 @example(text="tel:;phone-context=+62", country="ID")
 @example(text="\udcff", country="ID")
 @example(text=";phone-context=", country="ID")
-def test_garbage_is_refused_or_stable(text: str, country: str) -> None:
-    """Any text at all is PhoneInvalid or a number that its own E.164 gives again; nothing else is raised."""
+def test_any_text_is_refused_or_parsed(text: str, country: str) -> None:
+    """Any text is PhoneInvalid, or a number whose E.164 gives the same number; nothing else is raised."""
     try:
         number = parse(text, country)
     except PhoneInvalid:

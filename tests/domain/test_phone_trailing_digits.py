@@ -1,4 +1,4 @@
-"""Digits behind a complete number never make it another number, and real spellings are still read."""
+"""Digits after a complete number never make it another number, and real spellings are still read."""
 
 import re
 
@@ -10,7 +10,7 @@ from phonenumbers import PhoneMetadata, PhoneNumberFormat, PhoneNumberType
 
 from otp_service.domain.phone import SUPPORTED_COUNTRIES, PhoneInvalid, PhoneNumber, parse
 
-STRANGERS = [
+WITH_TAIL = [
     ("6281210100055.0", "ID"),
     ("081210100055.0", "ID"),
     ("+6281210100055.0", "ID"),
@@ -58,9 +58,9 @@ STRANGERS = [
     ("347 123 456.0", "IT"),
     ("021 123 4567-8", "NZ"),
 ]
-"""(What was typed, country): read as one number each of these would be, or was, somebody else's."""
+"""(Input, country): read as one number, each of these would be another person's number."""
 
-REAL = [
+REAL_SPELLINGS = [
     ("0812-1010-0055", "ID", "+6281210100055"),
     ("0812.1010.0055", "ID", "+6281210100055"),
     ("0812/1010/0055", "ID", "+6281210100055"),
@@ -108,19 +108,19 @@ REAL = [
     ("(650) 253-0000", "US", "+16502530000"),
     ("1.650.253.0000", "US", "+16502530000"),
 ]
-"""(What people of a country write, country, number)."""
+"""(Spelling that is common in the country, country, number)."""
 
 
-@pytest.mark.parametrize(("text", "country"), STRANGERS)
+@pytest.mark.parametrize(("text", "country"), WITH_TAIL)
 def test_a_tail_is_refused(text: str, country: str) -> None:
-    """A spreadsheet's `.0`, an address book's ` (2)`, a second ending: refused, not read as a longer number."""
+    """The `.0` of a spreadsheet, the ` (2)` of an address book or a second extension is refused."""
     with pytest.raises(PhoneInvalid):
         parse(text, country)
 
 
-@pytest.mark.parametrize(("text", "country", "e164"), REAL)
+@pytest.mark.parametrize(("text", "country", "e164"), REAL_SPELLINGS)
 def test_a_real_spelling_is_read(text: str, country: str, e164: str) -> None:
-    """Pairs, slashes behind an area code and brackets are spelling where the number is not complete before them."""
+    """Pairs, slashes after an area code, and brackets are read if the number is not complete before them."""
     assert parse(text, country).e164 == e164
 
 
@@ -180,7 +180,7 @@ def _spellings(number: PhoneNumber) -> list[str]:
 @settings(deadline=None, max_examples=400)
 @given(known=_numbers(VARIABLE), spelling=st.integers(0, 5), tails=st.lists(_TAIL, min_size=1, max_size=3))
 def test_no_tail_makes_another_number(known: tuple[PhoneNumber, str], spelling: int, tails: list[str]) -> None:
-    """In every country whose mobile numbers have several lengths, a number with tails is refused."""
+    """In every country whose mobile numbers have several lengths, a number with a tail is refused."""
     number, country = known
     text = _spellings(number)[spelling]
     assume(parse(text, country) == number)
@@ -193,7 +193,7 @@ def test_no_tail_makes_another_number(known: tuple[PhoneNumber, str], spelling: 
 @settings(deadline=None, max_examples=400)
 @given(known=_numbers(list(EXAMPLES)), spelling=st.integers(0, 5), separator=st.sampled_from([None, " ", "-", "."]))
 def test_the_usual_formats_have_no_tail(known: tuple[PhoneNumber, str], spelling: int, separator: str | None) -> None:
-    """In every country the formats of libphonenumber are read, also with one separator for all."""
+    """In every country the formats of libphonenumber are read, also with another separator."""
     number, country = known
     text = _spellings(number)[spelling]
     assume(number.mobile and number.country == country)
@@ -202,7 +202,7 @@ def test_the_usual_formats_have_no_tail(known: tuple[PhoneNumber, str], spelling
     assert parse(text, country) == number
 
 
-def test_the_plans_that_matter_are_tried() -> None:
+def test_important_numbering_plans_are_included() -> None:
     """Indonesia, Austria, Finland, Germany, Italy and New Zealand have mobile numbers of several lengths."""
     assert {"ID", "AT", "FI", "DE", "IT", "NZ"} <= set(VARIABLE)
     assert len(VARIABLE) > 25

@@ -1,4 +1,4 @@
-"""What a text costs: septets, code units, segments."""
+"""Into how many SMS segments a text is divided."""
 
 import pytest
 from hypothesis import given, settings
@@ -13,15 +13,15 @@ BASIC = (
 EXTENSION = "\f^{}\\[~]|€"
 
 
-def test_the_whole_alphabet() -> None:
-    """The basic table (127 characters beside the escape) costs one septet each, the extension two."""
+def test_septets_of_the_gsm7_alphabet() -> None:
+    """The 127 basic characters (without the escape) take one septet each, extension characters two."""
     assert (len(BASIC), len(EXTENSION)) == (127, 10)
     assert {(count_segments(char * 160), count_segments(char * 161)) for char in BASIC} == {(1, 2)}
     assert {(count_segments(char * 80), count_segments(char * 81)) for char in EXTENSION} == {(1, 2)}
 
 
 @pytest.mark.parametrize("char", ["’", "–", "…", "“", "ç", "`", "\t", "\x1b", "\xa0", "•", "漢", "😀", "á", "\ud800"])
-def test_a_character_outside_the_alphabet(char: str) -> None:
+def test_a_character_outside_gsm7(char: str) -> None:
     """One such character makes the whole text UCS-2, where a character beyond the BMP takes two code units."""
     units = 2 if char > "\uffff" else 1
     assert characters_outside_gsm7("OTP " + char) == char
@@ -62,7 +62,7 @@ def test_segments_at_the_limits(text: str, expected: int) -> None:
 
 
 def test_an_escape_pair_is_not_split() -> None:
-    """306 septets fill two parts, but not when a pair would lie across the boundary."""
+    """306 septets fit into two parts, unless a pair would cross the boundary."""
     assert count_segments("a" * 151 + "€" + "a" * 153) == 2
     assert count_segments("a" * 152 + "€" + "a" * 152) == 3
     assert count_segments("€" * 152) == 2
@@ -70,7 +70,7 @@ def test_an_escape_pair_is_not_split() -> None:
 
 
 def test_a_surrogate_pair_is_not_split() -> None:
-    """134 units fill two parts, but not when an emoji would lie across the boundary."""
+    """134 units fit into two parts, unless an emoji would cross the boundary."""
     assert count_segments("漢" * 65 + "😀" + "漢" * 67) == 2
     assert count_segments("漢" * 66 + "😀" + "漢" * 66) == 3
     assert count_segments("😀" * 66) == 2
@@ -79,8 +79,8 @@ def test_a_surrogate_pair_is_not_split() -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=400))
-def test_any_text_has_its_segments(text: str) -> None:
-    """Never fewer segments than the units need, and never one more than pairs can cost per part."""
+def test_segments_of_any_text(text: str) -> None:
+    """There are enough segments for all units, and at most one unit per part is unused."""
     units, single, part = sum(2 if char in EXTENSION else 1 for char in text), 160, 153
     if characters_outside_gsm7(text):
         units, single, part = len(text.encode("utf-16-le", "surrogatepass")) // 2, 70, 67

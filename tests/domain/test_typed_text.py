@@ -1,4 +1,4 @@
-"""Invisible characters, white space, dashes and digits of any script: one function for all that people paste."""
+"""Normalization of typed text: invisible characters, white space, dashes, and digits of any script."""
 
 import sys
 import time
@@ -31,8 +31,8 @@ def _codes(chars: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("char", [*DEFAULT_IGNORABLE, *WHITE_SPACE], ids=_codes([*DEFAULT_IGNORABLE, *WHITE_SPACE]))
 @pytest.mark.parametrize("around", ["{0}{1}", "{1}{0}", "{0}{1}{0}"])
-def test_what_nobody_sees_is_dropped(char: str, around: str) -> None:
-    """At the ends and inside, a number is the same number, a code the same code, a secret loses its ends."""
+def test_invisible_characters_are_dropped(char: str, around: str) -> None:
+    """They do not change a number or a code, and are removed from the ends of a secret."""
     assert parse(around.format(char, "+6281210100055"), "ID").e164 == "+6281210100055"
     assert parse(around.format(char, f"0812{char}1010{char}0055"), "ID").e164 == "+6281210100055"
     assert parse_code(around.format(char, f"123{char}456")) == "123456"
@@ -40,42 +40,42 @@ def test_what_nobody_sees_is_dropped(char: str, around: str) -> None:
 
 
 def test_every_format_character_is_dropped() -> None:
-    """All that Unicode calls format (category Cf), without a list of ours."""
+    """All characters of the Unicode category Cf are dropped."""
     assert len(FORMATS) > 150
     assert [char for char in FORMATS if normalize_typed(f"1{char}2") != "12"] == []
 
 
 @pytest.mark.parametrize("char", [*DASHES, *MORE_DASHES], ids=_codes([*DASHES, *MORE_DASHES]))
-def test_every_dash_is_a_dash(char: str) -> None:
-    """In numbers and codes alike: all of category Pd, the minus signs, and what Japanese keyboards type."""
+def test_every_dash_is_normalized(char: str) -> None:
+    """Category Pd, minus signs and the dashes of Japanese keyboards are separators in numbers and codes."""
     assert parse(f"0812{char}1010{char}0055", "ID").e164 == "+6281210100055"
     assert parse_code(f"123{char}456") == "123456"
 
 
 @pytest.mark.parametrize("char", VISIBLE, ids=_codes(VISIBLE))
-def test_anything_else_is_not_a_code(char: str) -> None:
-    """Controls, punctuation, look-alikes, superscripts, combining marks: what is seen is not dropped."""
+def test_visible_characters_are_refused(char: str) -> None:
+    """Control characters, punctuation, look-alikes, superscripts and combining marks are not dropped."""
     assert parse_code(f"123{char}456") is None
     assert parse_code(f"123456{char}") is None
-    if char != ".":  # between the digits of a number a dot is a separator
+    if char != ".":  # a dot is a separator in a number
         with pytest.raises(PhoneInvalid):
             parse(f"0812{char}10100055", "ID")
 
 
 @pytest.mark.parametrize("code", ["", "   ", "-", "123", "12345678901", "1" * 65, "1234".ljust(65)])
-def test_no_code(code: str) -> None:
-    """4 to 10 digits within 64 characters are a code."""
+def test_an_invalid_code(code: str) -> None:
+    """Anything but 4 to 10 digits within 64 characters is refused."""
     assert parse_code(code) is None
 
 
 def test_digits_of_any_script() -> None:
-    """Full-width, Arabic-Indic, Persian, Devanagari, Bengali and Thai digits are digits."""
+    """Full-width, Arabic-Indic, Persian, Devanagari, Bengali and Thai digits are converted."""
     assert {parse_code(text) for text in ("１２３４", "١٢٣٤", "۱۲۳۴", "१२३४", "১২৩৪", "๑๒๓๔")} == {"1234"}
 
 
 @given(text=st.text())
-def test_it_is_done_once(text: str) -> None:
-    """What was normalized stays as it is, and only its ASCII white space is space and line end."""
+def test_normalization_is_idempotent(text: str) -> None:
+    """A normalized text does not change again, and is not longer than its input."""
     plain = normalize_typed(text)
     assert normalize_typed(plain) == plain
     assert len(plain) <= len(text)
@@ -83,12 +83,12 @@ def test_it_is_done_once(text: str) -> None:
 
 @pytest.mark.parametrize("work", [normalize_typed, strip_invisible, parse_code])
 def test_time_is_linear(work: Callable[[str], object]) -> None:
-    """Twice the text takes about twice the time, at the worst characters."""
+    """Twice the text takes about twice the time, for the slowest characters."""
 
-    def taken(length: int) -> float:
+    def seconds(length: int) -> float:
         started = time.perf_counter()
         work("\u200b" * length)
         return time.perf_counter() - started
 
-    short, long = (min(taken(length) for _ in range(5)) for length in (32_768, 65_536))
+    short, long = (min(seconds(length) for _ in range(5)) for length in (32_768, 65_536))
     assert long < 4 * short + 0.001
