@@ -1,4 +1,4 @@
-"""Commands of the operator that run to their end in a process of their own, and what they print."""
+"""Results and arguments of commands that run in new processes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any
 
 NUMBER, MASKED, DIGITS = "0812-1010-0055", "+62812*****055", "6281210100055"
-
-
 PRICE = 'price = { ID = "0.015" }\ntimeout_seconds = 2'
-
 
 KEDA_AND_TWILIO = """
 [providers.keda]
@@ -30,29 +27,29 @@ from = "Acme"
 
 
 @dataclass(frozen=True)
-class Ran:
-    """How a command ended, and what it said."""
+class CommandResult:
+    """The exit status and the output of a command."""
 
     status: int
     out: str
     err: str
 
     @property
-    def told(self) -> dict[str, str]:
-        """What stands behind each word of `send-test`."""
+    def fields(self) -> dict[str, str]:
+        """The labels and values that `send-test` prints."""
         return {line[:12].strip(): line[12:] for line in self.out.splitlines()}
 
 
-Run = Callable[..., Coroutine[Any, Any, Ran]]
+Run = Callable[..., Coroutine[Any, Any, CommandResult]]
 
 
-def to(path: Path, *words: str, provider: str = "jakarta") -> tuple[str, ...]:
-    """Say whom to send a test to, and through whom."""
+def send_test_words(path: Path, *words: str, provider: str = "jakarta") -> tuple[str, ...]:
+    """Return the arguments of `send-test`."""
     return ("send-test", "--config", str(path), "--to", NUMBER, "--provider", provider, *words)
 
 
-async def row(run: Run, path: Path, name: str = "jakarta") -> dict[str, Any]:
-    """Ask how a provider stands."""
+async def provider_row(run: Run, path: Path, name: str = "jakarta") -> dict[str, Any]:
+    """Run `providers --json`; return the row of a provider."""
     result = await run("providers", "--json", "--config", str(path))
     assert (result.status, result.err) == (0, "")
     [found] = [one for one in json.loads(result.out)["providers"] if one["name"] == name]

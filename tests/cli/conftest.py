@@ -1,4 +1,4 @@
-"""Configs as files, secrets in the environment, and processes that end with their test."""
+"""Config files, a persistent store, and processes that end with their test."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from redis import Redis
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from tests.cli.command_runs import PRICE, Ran, Run
+from tests.cli.command_runs import PRICE, CommandResult, Run
 from tests.cli.service_config import API_KEY, CONFIG, PASSWORD, SECRET_ENVIRON, CommandStarter, ConfigWriter
 from tests.service_process import ServiceProcess
 
 
 @pytest.fixture(scope="package")
 def running_store() -> Iterator[EmbeddedServer]:
-    """A server of these tests' own, which keeps things on disk as one in production does."""
+    """Run a store for these tests, with an append-only file as in production."""
     with EmbeddedServer("--appendonly", "yes", "--appendfsync", "no") as running:
         yield running
 
 
 @pytest.fixture
 def store(running_store: EmbeddedServer) -> EmbeddedServer:
-    """The same, empty."""
+    """Return the store, empty."""
     with Redis.from_url(running_store.url) as client:
         client.flushall()
     return running_store
@@ -39,14 +39,14 @@ def store(running_store: EmbeddedServer) -> EmbeddedServer:
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[EimsSimulator]:
-    """A simulated gateway."""
+    """Run a simulated EIMS gateway."""
     async with EimsSimulator("acme", PASSWORD) as running:
         yield running
 
 
 @pytest.fixture
 def write_config(tmp_path: Path) -> ConfigWriter:
-    """Write a config into a file; what is named goes into its place."""
+    """Return a function that writes the config to a file; its arguments replace parts of the template."""
 
     def write(**parts: Any) -> Path:
         pem = tmp_path / "t1.pem"
@@ -70,7 +70,7 @@ def write_config(tmp_path: Path) -> ConfigWriter:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[CommandStarter]:
-    """Start `otp-service` with words and an environment of one's own."""
+    """Return a function that starts `otp-service` with these arguments and environment variables."""
     services: list[ServiceProcess] = []
 
     def begin(*words: str, environ: Mapping[str, str] | None = None) -> ServiceProcess:
@@ -84,7 +84,7 @@ def start(tmp_path: Path) -> Iterator[CommandStarter]:
 
 @pytest.fixture
 def serve(start: CommandStarter, store: EmbeddedServer) -> Callable[..., ServiceProcess]:
-    """Start `otp-service serve` with a config and our store."""
+    """Return a function that starts `otp-service serve` with a config and the store of these tests."""
 
     def begin(config: Path, **environ: str) -> ServiceProcess:
         return start("serve", "--config", str(config), environ={**SECRET_ENVIRON, "REDIS_URL": store.url, **environ})
@@ -94,10 +94,10 @@ def serve(start: CommandStarter, store: EmbeddedServer) -> Callable[..., Service
 
 @pytest.fixture
 def run(store: EmbeddedServer) -> Run:
-    """Run a command to its end, in a process of its own, while the gateway goes on in ours."""
+    """Return a function that runs a command in a new process, while the simulated gateway runs in this one."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("OTP_")}
 
-    async def command(*words: str, url: str = store.url) -> Ran:
+    async def command(*words: str, url: str = store.url) -> CommandResult:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "otp_service", *words),
             env={**own, **SECRET_ENVIRON, "REDIS_URL": url},
@@ -106,14 +106,14 @@ def run(store: EmbeddedServer) -> Run:
         )
         out, err = await process.communicate()
         assert process.returncode is not None
-        return Ran(process.returncode, out.decode(), err.decode())
+        return CommandResult(process.returncode, out.decode(), err.decode())
 
     return command
 
 
 @pytest.fixture
 def config(write_config: ConfigWriter, gateway: EimsSimulator) -> Callable[..., Path]:
-    """Write a config whose provider `jakarta` is the simulated gateway, with a price."""
+    """Return a function that writes a config whose provider `jakarta` is the simulated gateway, with a price."""
 
     def written(*lines: str, more: str = "") -> Path:
         path = write_config(gateway=gateway.url, jakarta="\n".join((PRICE, *lines)))

@@ -61,5 +61,5 @@ ConfigWriter = Callable[..., Path]
 
 
 def api_client(url: str, key: str = API_KEY) -> httpx.AsyncClient:
-    """Make a client with a key."""
+    """Return a client with an API key."""
     return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=10)

@@ -1,4 +1,4 @@
-"""The commands that answer and end: `check-config`, `new-key`, `normalize`; and where options come from."""
+"""`check-config`, `new-key` and `normalize`, the options that commands share, and the help."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ENVIRON = {**SECRET_ENVIRON, "REDIS_URL": "redis://127.0.0.1:6379/0"}
 
 
 def ran(*words: str, **environ: str | None) -> Result:
-    """Run a command in this process."""
+    """Run a command in this process, and return its result."""
     return CliRunner().invoke(main, words, env={"OTP_CONFIG": None, **ENVIRON, **environ})
 
 
-def test_a_good_config_is_described(write_config: ConfigWriter) -> None:
-    """Status 0, and what it configures; the option stands after the verb, or `OTP_CONFIG` names the file."""
+def test_a_valid_config_is_summarized(write_config: ConfigWriter) -> None:
+    """Status 0 and a summary, with the file from `--config` or from `OTP_CONFIG`."""
     path = str(write_config())
     by_option, by_variable = ran("check-config", "--config", path), ran("check-config", OTP_CONFIG=path)
 
@@ -36,8 +36,8 @@ def test_a_good_config_is_described(write_config: ConfigWriter) -> None:
         assert result.stdout == f"{path}: good (1 tenants, 1 providers, 1 routes)\n"
 
 
-def test_a_config_has_its_keys_without_effect_named(write_config: ConfigWriter) -> None:
-    """It is good, and says what nothing acts on, and what may be a slip."""
+def test_keys_without_effect_are_named(write_config: ConfigWriter) -> None:
+    """The config is valid; unused keys and likely slips are named on standard error."""
     path = write_config(jakarta='[tenants.acme.policy]\ncurrency = "IDR"')
     path.write_text(path.read_text() + '[providers.idle]\ntype = "inbox"\n')
     result = ran("check-config", "--config", str(path))
@@ -48,7 +48,7 @@ def test_a_config_has_its_keys_without_effect_named(write_config: ConfigWriter) 
 
 
 def test_limits_are_proposed_from_the_caps(write_config: ConfigWriter) -> None:
-    """A cap without limits by the hour is good, and what would suit it is said."""
+    """A cap without hourly limits is valid, and fitting limits are proposed on standard error."""
     path = write_config(jakarta="[tenants.acme.policy]\ndaily_message_cap = 5000")
     result = ran("check-config", "--config", str(path))
 
@@ -59,8 +59,8 @@ def test_limits_are_proposed_from_the_caps(write_config: ConfigWriter) -> None:
     ]
 
 
-def test_a_bad_config_has_a_line_for_each_mistake(write_config: ConfigWriter) -> None:
-    """Path, what was found, what is allowed; status 2, nothing on standard output, and no secret anywhere."""
+def test_an_invalid_config_has_a_line_for_each_error(write_config: ConfigWriter) -> None:
+    """Status 2 and a line with the path for each error, nothing on standard output, and no secret in the output."""
     path = write_config(server="workers = 0\nhots = 1", jakarta='daily_spend_cap = "much"')
     result = ran("check-config", "--config", str(path), GATEWAY_PASSWORD=None, KEY_K1="not-a-key")
 
@@ -77,8 +77,8 @@ def test_a_bad_config_has_a_line_for_each_mistake(write_config: ConfigWriter) ->
 
 
 @pytest.mark.parametrize("verb", ["check-config", "serve"])
-def test_without_a_config_nothing_is_done(verb: str) -> None:
-    """It says how to name one, and names one that cannot be read."""
+def test_a_missing_config_is_an_error(verb: str) -> None:
+    """Without a config the error says how to give one; an unreadable file is named."""
     nameless, missing = ran(verb), ran(verb, "--config", "/nowhere/otp.toml")
 
     assert (nameless.exit_code, missing.exit_code) == (2, 2)
@@ -87,8 +87,8 @@ def test_without_a_config_nothing_is_done(verb: str) -> None:
     assert "/nowhere/otp.toml" in missing.stderr
 
 
-async def test_serve_refuses_a_bad_config(start: CommandStarter, write_config: ConfigWriter) -> None:
-    """As `check-config` does: a line per mistake and status 2, before anything is opened."""
+async def test_serve_rejects_an_invalid_config(start: CommandStarter, write_config: ConfigWriter) -> None:
+    """`serve` prints a line for each error and exits with status 2 before it opens anything."""
     path = write_config(server="workers = 0\nhots = 1")
     service = start("serve", "--config", str(path), environ=ENVIRON)
 
@@ -96,8 +96,8 @@ async def test_serve_refuses_a_bad_config(start: CommandStarter, write_config: C
     assert sorted(line.split(":")[0] for line in service.log.splitlines()) == ["server.hots", "server.workers"]
 
 
-def test_a_plain_secret_is_refused(write_config: ConfigWriter) -> None:
-    """There are no secrets in files, and the mistake does not repeat it."""
+def test_a_plain_secret_is_rejected(write_config: ConfigWriter) -> None:
+    """A config file may not contain secrets, and the error does not repeat the secret."""
     path = write_config()
     path.write_text(path.read_text().replace("env:GATEWAY_PASSWORD", "hunter2"))
     result = ran("check-config", "--config", str(path))
@@ -107,7 +107,7 @@ def test_a_plain_secret_is_refused(write_config: ConfigWriter) -> None:
 
 
 async def test_a_new_key_works_in_a_config(make_service: ServiceFactory) -> None:
-    """It is shown with its hash; the hash goes into the config, and the key opens the door. No two are the same."""
+    """The key is printed with its hash; a config with the hash accepts the key, and each key is different."""
     result = ran("new-key")
     found = re.fullmatch(r"key +(\S+)\nsha256 +([0-9a-f]{64})\n", result.stdout)
     assert found, result.stdout
@@ -122,7 +122,7 @@ async def test_a_new_key_works_in_a_config(make_service: ServiceFactory) -> None
 
 @pytest.mark.parametrize("number", ["0812-1010-0055", "+62 812 1010 0055", "6281210100055", "00628 1210100055"])
 def test_a_number_is_normalized(number: str) -> None:
-    """Every spelling is one number; the country is an option after the verb."""
+    """Every format gives the same number; `--country` applies to national numbers."""
     result = ran("normalize", number, "--country", "id")
 
     assert result.exit_code == 0
@@ -135,25 +135,25 @@ def test_a_number_is_normalized(number: str) -> None:
     }
 
 
-def test_a_bad_number_is_an_error() -> None:
-    """With a reason, and without the number."""
+def test_an_invalid_number_is_an_error() -> None:
+    """The error has a reason and does not repeat the number."""
     result = ran("normalize", "+62123")
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "62123" not in result.stderr
 
 
-def test_help_names_every_verb() -> None:
-    """With a line for each."""
+def test_help_lists_every_command() -> None:
+    """`--help` has a line for each command."""
     result = ran("--help")
 
     for verb in ("dev", "serve", "check-config", "new-key", "send-test", "providers", "normalize"):
         assert re.search(rf"^  {verb} +\S", result.stdout, re.MULTILINE)
 
 
-def test_make_names_its_targets() -> None:
+def test_make_lists_its_targets() -> None:
     """`make help` lists them; `make -n run` would set up and start `otp-service dev`."""
-    own = {name: value for name, value in os.environ.items() if "MAKE" not in name}  # we may run under make ourselves
+    own = {name: value for name, value in os.environ.items() if "MAKE" not in name}  # the tests may run under make
     options: Any = {"cwd": ROOT, "env": own, "capture_output": True, "text": True}
     shown = subprocess.run(["make", "help"], check=True, **options).stdout
     planned = subprocess.run(["make", "-n", "run"], check=True, **options).stdout

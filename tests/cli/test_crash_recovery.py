@@ -1,4 +1,4 @@
-"""`otp-service serve` is killed at the worst moments: what was accepted is sent once, or ends in what may be told."""
+"""`otp-service serve` is killed while it sends: an accepted message is sent once, or its status is unknown."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ ASKED = {"phone": "0812-1010-0055", "purpose": "login"}
 
 
 async def state(client: httpx.AsyncClient, verification_id: str) -> tuple[str, str | None]:
-    """Read the one delivery of a verification: its status and its error."""
+    """Return status and error of the only delivery of a verification."""
     response = await client.get(f"/v1/verifications/{verification_id}")
     [delivery] = response.json()["deliveries"]
     return delivery["status"], delivery["error"]
 
 
 async def becomes(client: httpx.AsyncClient, verification_id: str, *wanted: str) -> str:
-    """Wait until the one delivery has one of the statuses: which."""
+    """Wait until the only delivery has one of the statuses; return it."""
     async with asyncio.timeout(12):
         while (status := (await state(client, verification_id))[0]) not in wanted:
             await asyncio.sleep(0.02)
     return status
 
 
-async def test_a_message_survives_its_process(
+async def test_a_message_survives_a_crash(
     serve: Callable[..., ServiceProcess], write_config: ConfigWriter, gateway: EimsSimulator
 ) -> None:
-    """The gateway is down, the process is killed, both come back: the text arrives once, and verifies."""
+    """The gateway is down and the process is killed; after both restart, the message arrives once and verifies."""
     config = write_config(gateway=gateway.url)
     await gateway.close()
     first = serve(config)
@@ -59,12 +59,12 @@ async def test_a_message_survives_its_process(
     assert len(gateway.requests) == 1
 
 
-async def test_a_burst_survives_its_process(
+async def test_a_burst_survives_a_crash(
     serve: Callable[..., ServiceProcess], write_config: ConfigWriter, gateway: EimsSimulator
 ) -> None:
-    """Killed while it sends: every number that got a 202 has its text, or an unknown and no second text.
+    """After a kill during sends, each accepted number has one message, or the status unknown and no second message.
 
-    The first text was taken by the gateway and its answer heard by nobody: it is not sent again, and verifies.
+    The gateway accepted the first message, but its response was lost: it is not sent again, and its code verifies.
     """
     config = write_config(gateway=gateway.url)
     config.write_text(config.read_text() + "[limits]\nrecipient = []\nprefix = []\nclient_ip = []\n")

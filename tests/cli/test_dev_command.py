@@ -1,4 +1,4 @@
-"""`otp-service dev`: what a newcomer starts, tries, and stops."""
+"""`otp-service dev`: the whole flow, a config over the defaults, and a clean end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.waits import wait_until
 
 
 async def inbox(client: httpx.AsyncClient, count: int) -> list[dict[str, Any]]:
-    """Wait for `count` messages: what the inbox shows then."""
+    """Wait for `count` messages; return the inbox."""
     async with asyncio.timeout(5):
         while True:
             messages: list[dict[str, Any]] = (await client.get("/dev/messages")).json()["messages"]
@@ -28,8 +28,8 @@ async def inbox(client: httpx.AsyncClient, count: int) -> list[dict[str, Any]]:
             await asyncio.sleep(0.01)
 
 
-async def test_the_flow_of_the_readme(start: CommandStarter) -> None:
-    """Request, read the inbox, verify; then SIGTERM ends it with status 0, and its server with it."""
+async def test_the_flow_in_the_readme_works(start: CommandStarter) -> None:
+    """A requested code is in the inbox and verifies; SIGTERM ends the service with status 0, and its store."""
     service = start("dev", "--port", "0")
     async with api_client(await service.ready(), API_KEY) as client:
         ids = []
@@ -57,8 +57,8 @@ async def test_the_flow_of_the_readme(start: CommandStarter) -> None:
     await wait_until(lambda: not any(map(is_running, family)))
 
 
-async def test_a_config_lies_over_the_defaults(start: CommandStarter, tmp_path: Path) -> None:
-    """Its tenant is added, its port and its texts are used, and `dev-key` still works; kill -9 leaves no server."""
+async def test_a_config_is_merged_over_the_defaults(start: CommandStarter, tmp_path: Path) -> None:
+    """Port, brand and policy of the file apply, and `dev-key` still works; kill -9 also ends the store."""
     port = free_port()
     config = tmp_path / "over.toml"
     config.write_text(
@@ -86,8 +86,8 @@ async def test_a_config_lies_over_the_defaults(start: CommandStarter, tmp_path: 
     await wait_until(lambda: not any(map(is_running, family)))
 
 
-async def test_ctrl_c_ends_it_quietly(start: CommandStarter) -> None:
-    """The terminal tells the whole group: the service ends before its server does, without a complaint."""
+async def test_ctrl_c_ends_it_without_errors(start: CommandStarter) -> None:
+    """SIGINT to the process group ends the service before its store, with no warning or error in the log."""
     service = start("dev", "--port", "0")
     await service.ready()
     family = service.family()
@@ -98,8 +98,8 @@ async def test_ctrl_c_ends_it_quietly(start: CommandStarter) -> None:
     assert not re.search('"level":"(warning|error)"|Traceback', service.log)
 
 
-async def test_a_bad_config_is_refused(start: CommandStarter, tmp_path: Path) -> None:
-    """With a line per mistake and status 2, as `serve` does."""
+async def test_an_invalid_config_is_rejected(start: CommandStarter, tmp_path: Path) -> None:
+    """A line for each error and status 2, as with `serve`."""
     config = tmp_path / "bad.toml"
     config.write_text("[server]\nport = 70000\nhots = 1\n")
     service = start("dev", "--config", str(config))
@@ -108,8 +108,8 @@ async def test_a_bad_config_is_refused(start: CommandStarter, tmp_path: Path) ->
     assert sorted(line.split(":")[0] for line in service.log.splitlines()) == ["server.hots", "server.port"]
 
 
-async def test_a_taken_port_is_an_error(start: CommandStarter) -> None:
-    """It says so and ends, with no server left."""
+async def test_a_port_in_use_is_an_error(start: CommandStarter) -> None:
+    """The error is in the log, and no store is left."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         service = start("dev", "--port", str(taken.getsockname()[1]))
         assert await service.status() not in (0, None)

@@ -1,4 +1,4 @@
-"""SIGTERM: what has arrived is answered, what has not is dropped, and nothing that waits is waited for."""
+"""SIGTERM: complete requests are answered, incomplete ones are dropped, and idle connections delay nothing."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ REQUEST = b'{"phone": "0812101%05d", "purpose": "login"}'
 @pytest.mark.parametrize(
     ("name", "workers"), [*((name, 1) for name in (*WAITING, "answers that are not read")), ("half a body", 2)]
 )
-async def test_what_is_not_complete_is_dropped(
+async def test_incomplete_requests_are_dropped(
     serve: Serve, write_config: ConfigWriter, workers: int, name: str
 ) -> None:
-    """Idle connections and halves of requests end with status 0 in under 5 s, with one worker and with two."""
+    """With idle connections and partial requests, the service exits with status 0 in less than 5 s."""
     service = serve(write_config(server=f"workers = {workers}"))
     data = WAITING.get(name, b"GET /metrics HTTP/1.1\r\n\r\n" * 300)
     url = await service.ready()
@@ -39,8 +39,8 @@ async def test_what_is_not_complete_is_dropped(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_f09_requests_under_way_are_answered(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
-    """F09: SIGTERM with 12 requests in flight, beside what only waits: 12 answers of 202, and the end."""
+async def test_f09_requests_in_progress_are_answered(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
+    """F09: at SIGTERM, 12 requests in progress get 202, while idle connections and partial requests are dropped."""
     service = serve(write_config(server=f"workers = {workers}", memory_kib=65_536))
     url = await service.ready()
     async with api_client(url) as client, many(url, 20, b"GET /livez HTTP/1.1\r\n"):
@@ -55,8 +55,8 @@ async def test_f09_requests_under_way_are_answered(serve: Serve, write_config: C
     assert time.monotonic() - began < 5
 
 
-async def test_the_end_of_a_body_that_is_on_its_way(serve: Serve, write_config: ConfigWriter) -> None:
-    """A body that arrives completely within moments of the signal is answered, and the connection ends with that."""
+async def test_the_rest_of_a_body_can_arrive_after_sigterm(serve: Serve, write_config: ConfigWriter) -> None:
+    """A body that is complete shortly after the signal gets a response, and the connection is closed."""
     service = serve(write_config())
     data = post(REQUEST % 1, path=b"/v1/request-code", key=API_KEY.encode())
     async with raw_connection(await service.ready()) as wire:
@@ -69,8 +69,8 @@ async def test_the_end_of_a_body_that_is_on_its_way(serve: Serve, write_config: 
 
 
 @pytest.mark.parametrize("workers", [2])
-async def test_1000_halves_of_heads(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
-    """1,000 connections with half a head: 400 honest requests are answered, memory stays, SIGTERM ends it in 5 s."""
+async def test_1000_partial_request_heads(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
+    """With 1,000 partial heads, 400 valid requests are answered, memory stays bounded, and SIGTERM takes under 5 s."""
     service = serve(write_config(server=f"workers = {workers}"))
     url = await service.ready()
     if workers == 2:

@@ -1,4 +1,4 @@
-"""A whole package that adds a type of provider: installed as a user does it, checked, and served through."""
+"""A package that adds a provider type: installed with pip, checked by `check-config`, and used by `serve`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SENDING = OutboundMessage("v1", E164, "ID", "81210100055", "kode 123456", "12345
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example, built and installed into a folder of its own, without a network."""
+    """Build and install the example into a folder, without network access."""
     folder = tmp_path_factory.mktemp("installed")
     options = (
         "--quiet",
@@ -51,7 +51,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def acmesms(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The installed module, in this process."""
+    """Return the installed module, imported into this process."""
     monkeypatch.syspath_prepend(str(installed))
     yield importlib.import_module("acmesms")
     del sys.modules["acmesms"]
@@ -59,14 +59,14 @@ def acmesms(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 async def acme() -> AsyncIterator[AcmesmsSimulator]:
-    """The gateway that the example speaks to."""
+    """Run the simulated gateway of the example."""
     async with AcmesmsSimulator(TOKEN) as running:
         yield running
 
 
 @pytest.fixture
 def write(write_config: ConfigWriter) -> Callable[..., Path]:
-    """Write a config whose only route leads to a provider of the added type."""
+    """Return a function that writes a config whose only route has a provider of the added type."""
 
     def written(base_url: str = "http://127.0.0.1:9", *lines: str, reference: str = "env:ACME_TOKEN") -> Path:
         path = write_config(server='public_url = "https://otp.example.com"')
@@ -78,16 +78,16 @@ def write(write_config: ConfigWriter) -> Callable[..., Path]:
     return written
 
 
-async def checked(start: CommandStarter, path: Path, **environ: str) -> tuple[int, str]:
-    """Run `check-config` in a process of its own: its status, and what it said."""
+async def run_check_config(start: CommandStarter, path: Path, **environ: str) -> tuple[int, str]:
+    """Run `check-config` in a new process; return its exit status and output."""
     service = start("check-config", "--config", str(path), environ={"ACME_TOKEN": TOKEN, **ENVIRON, **environ})
     return await service.status(), service.log
 
 
-async def test_an_installed_type_is_good(installed: Path, start: CommandStarter, write: Callable[..., Path]) -> None:
-    """Its table is checked, and nothing of it is called unused."""
+async def test_an_installed_type_is_valid(installed: Path, start: CommandStarter, write: Callable[..., Path]) -> None:
+    """The table of an installed type is checked, and none of its keys is reported as unused."""
     path = write("http://127.0.0.1:9", 'sender = "Acme"', 'price = { ID = "0.02" }')
-    status, log = await checked(start, path, PYTHONPATH=str(installed))
+    status, log = await run_check_config(start, path, PYTHONPATH=str(installed))
 
     assert (status, log) == (
         0,
@@ -95,12 +95,14 @@ async def test_an_installed_type_is_good(installed: Path, start: CommandStarter,
     )
 
 
-async def test_its_mistakes_are_named(installed: Path, start: CommandStarter, write: Callable[..., Path]) -> None:
-    """All of them, by their paths, and the secret is not repeated."""
+async def test_errors_in_its_table_are_named(
+    installed: Path, start: CommandStarter, write: Callable[..., Path]
+) -> None:
+    """All errors are named by their paths, and the secret is not repeated."""
     path = write(
         "ftp://h", 'sender = "Acme"', "short_code = 1234", "price = { ID = 0.02 }", "x = 1", reference="hunter2"
     )
-    status, log = await checked(start, path, PYTHONPATH=str(installed))
+    status, log = await run_check_config(start, path, PYTHONPATH=str(installed))
 
     assert status == 2
     assert [line.split(": ")[0] for line in log.splitlines()] == [
@@ -114,17 +116,17 @@ async def test_its_mistakes_are_named(installed: Path, start: CommandStarter, wr
 
 
 async def test_without_the_package_the_type_is_unknown(start: CommandStarter, write: Callable[..., Path]) -> None:
-    """It is refused as any other word is."""
-    status, log = await checked(start, write())
+    """Without the package, the type is rejected like any unknown type."""
+    status, log = await run_check_config(start, write())
 
     assert status == 2
     assert log.startswith('providers.acme.type: "acmesms" is not allowed; allowed: "kedasms" or ')
 
 
-async def test_a_code_is_delivered_through_it(
+async def test_a_code_is_sent_through_it(
     installed: Path, acme: AcmesmsSimulator, serve: Callable[..., ServiceProcess], write: Callable[..., Path]
 ) -> None:
-    """Served as any other provider: requested over HTTP, handed to the gateway, reported by it, and verified."""
+    """A code is requested, accepted by the gateway, reported as delivered, and verified."""
     service = serve(write(acme.url, 'sender = "Acme"'), PYTHONPATH=str(installed), ACME_TOKEN=TOKEN)
     async with api_client(await service.ready()) as client:
         requested = (await client.post("/v1/request-code", json={"phone": NUMBER, "purpose": "login"})).json()
@@ -144,8 +146,8 @@ async def test_a_code_is_delivered_through_it(
     assert TOKEN not in service.log
 
 
-async def test_its_answers_are_outcomes(acmesms: Any, acme: AcmesmsSimulator) -> None:
-    """Each refusal of its table is an outcome; nothing else is acceptance."""
+async def test_its_responses_are_outcomes(acmesms: Any, acme: AcmesmsSimulator) -> None:
+    """Each error code in its table has its outcome, and no unknown response counts as accepted."""
     provider = acmesms.PLUGIN.make(
         "acme", acmesms.AcmesmsConfig(base_url=acme.url, token=Secret(TOKEN)), GatewayClient(2)
     )
@@ -157,8 +159,8 @@ async def test_its_answers_are_outcomes(acmesms: Any, acme: AcmesmsSimulator) ->
     await provider.close()
 
 
-def test_its_receipts_are_read(acmesms: Any) -> None:
-    """One that came without our token is forged, one that cannot be read is none, a state nobody knows is no end."""
+def test_its_receipts_are_parsed(acmesms: Any) -> None:
+    """Without our token a receipt is forged; an unreadable one is ignored; an unknown state is not final."""
     table = acmesms.AcmesmsConfig(token=Secret(TOKEN))
     provider = acmesms.PLUGIN.make("acme", table, GatewayClient(2))
     assert isinstance(provider, ReceiptProvider)
@@ -176,25 +178,25 @@ def test_its_receipts_are_read(acmesms: Any) -> None:
 
 
 def raises(_name: str, table: Any, _client: GatewayClient) -> Any:
-    """Fail with a secret in the error."""
+    """Raise an error that contains a secret."""
     raise ValueError(table.token.reveal())
 
 
 def makes_nothing(*_: Any) -> Any:
-    """Forget to return a provider."""
+    """Return None in place of a provider."""
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "expected"),
     [
         (raises, "acmesms cannot be made: ValueError"),
         (makes_nothing, "what acmesms makes has no name, no idempotent_send"),
     ],
 )
-def test_a_package_that_makes_no_provider(
-    acmesms: Any, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, make: Any, said: str
+def test_a_package_that_builds_no_provider_is_an_error(
+    acmesms: Any, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, make: Any, expected: str
 ) -> None:
-    """One line and status 2 before anything is served, without what it had in its hands."""
+    """One line and status 2 before the service starts, without secrets of the table."""
     monkeypatch.setattr(acmesms, "PLUGIN", ProviderPlugin(acmesms.AcmesmsConfig, make))
     path = write()
     for verb in ("check-config", "serve"):
@@ -202,5 +204,5 @@ def test_a_package_that_makes_no_provider(
 
         assert result.exit_code == 2
         [line] = result.stderr.splitlines()
-        assert line.startswith(f"providers.acme: {said}")
+        assert line.startswith(f"providers.acme: {expected}")
         assert TOKEN not in line

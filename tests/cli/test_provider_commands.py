@@ -1,4 +1,4 @@
-"""`send-test` and `providers`, as an operator runs them, against simulated gateways and a real store."""
+"""`providers` in a process of its own, with simulated gateways and a real store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from tests.cli.command_runs import KEDA_AND_TWILIO, NUMBER, Run, to
+from tests.cli.command_runs import KEDA_AND_TWILIO, NUMBER, Run, send_test_words
 from tests.cli.service_config import PASSWORD, ConfigWriter
 from tests.cli.test_config_commands import ran
 
@@ -20,8 +20,8 @@ AUTHENTICATION_ERROR, ABNORMAL_NUMBER, NO_FUNDS = -1, -9, -10
 
 
 @pytest.mark.parametrize("words", [("send-test", "--to", NUMBER, "--provider", "jakarta"), ("providers",)])
-def test_a_bad_config_is_refused(write_config: ConfigWriter, words: tuple[str, ...]) -> None:
-    """As by `check-config`; without one they say how to name it."""
+def test_an_invalid_config_is_rejected(write_config: ConfigWriter, words: tuple[str, ...]) -> None:
+    """The error is that of `check-config`; without a config, the error says how to give one."""
     path = write_config(server="workers = 0")
     bad, nameless = ran(*words, "--config", str(path)), ran(*words)
 
@@ -30,11 +30,11 @@ def test_a_bad_config_is_refused(write_config: ConfigWriter, words: tuple[str, .
     assert "--config" in nameless.stderr
 
 
-async def test_providers_are_shown(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
-    """One line for each, in the order of the config, with what it did today and what is left."""
+async def test_providers_prints_a_table(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """One line for each provider in the order of the config, with its use today and its balance."""
     gateway.balance = ("499740.000000", "10.500000")
     path = config('daily_spend_cap = "20"', 'currency = "IDR"', more=KEDA_AND_TWILIO)
-    await run(*to(path))
+    await run(*send_test_words(path))
     shown = await run("providers", "--config", str(path))
 
     assert (shown.status, shown.err) == (0, "")
@@ -47,11 +47,11 @@ async def test_providers_are_shown(run: Run, config: Callable[..., Path], gatewa
     assert PASSWORD not in shown.out
 
 
-async def test_providers_for_machines(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
-    """The same as JSON, with nulls for what cannot be said, and money as decimal text."""
+async def test_providers_prints_json(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """The JSON has the same data, with null for unknown values and money as decimal text."""
     gateway.script(refusal(NO_FUNDS))
     path = config('daily_spend_cap = "20"', more=KEDA_AND_TWILIO)
-    await run(*to(path))
+    await run(*send_test_words(path))
     result = await run("providers", "--json", "--config", str(path))
     jakarta, keda, later = json.loads(result.out)["providers"]
 
@@ -72,8 +72,8 @@ async def test_providers_for_machines(run: Run, config: Callable[..., Path], gat
     assert (later["served"], later["circuit"], later["today"], later["balance"]) == (False, None, None, None)
 
 
-async def test_a_gateway_that_does_not_tell(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
-    """In the place of the balance stands the outcome that a send would have had; the others are shown all the same."""
+async def test_a_failed_balance_query_is_shown(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """The outcome stands in place of the balance, and the other providers are shown."""
     path = config(more=KEDA_AND_TWILIO)
     gateway.script(refusal(AUTHENTICATION_ERROR))
     refused = await run("providers", "--config", str(path))
@@ -86,10 +86,12 @@ async def test_a_gateway_that_does_not_tell(run: Run, config: Callable[..., Path
     assert len(away.out.splitlines()) == 4
 
 
-async def test_without_a_store_nothing_is_sent(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
-    """One line and status 1; no gateway is asked for anything."""
+async def test_without_a_store_no_message_is_sent(
+    run: Run, config: Callable[..., Path], gateway: EimsSimulator
+) -> None:
+    """One line and status 1, and no request to any gateway."""
     path = config()
-    for words in (to(path), ("providers", "--config", str(path))):
+    for words in (send_test_words(path), ("providers", "--config", str(path))):
         result = await run(*words, url="redis://127.0.0.1:9")
 
         assert result.status == 1
@@ -97,8 +99,8 @@ async def test_without_a_store_nothing_is_sent(run: Run, config: Callable[..., P
     assert gateway.requests == []
 
 
-async def test_limits_are_set_where_the_gateway_holds_some(run: Run, config: Callable[..., Path]) -> None:
-    """The configured caps go to the account; a gateway that does not take them is named, with status 1."""
+async def test_account_limits_are_set(run: Run, config: Callable[..., Path]) -> None:
+    """The configured caps are written to the account; a provider that rejects them is named, with status 1."""
     async with KedasmsSimulator(PASSWORD, b"k" * 32) as keda:
         keda_too = f"""
 [providers.keda]

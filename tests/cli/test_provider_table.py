@@ -1,4 +1,4 @@
-"""How the standing of a provider is written for people."""
+"""The table of `providers`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from otp_service.store.provider_status import ProviderStatus
     ("amount", "text"),
     [(0, "0"), (1, "0.000001"), (15_000, "0.015"), (1_000_000, "1"), (20_500_000, "20.5"), (10_000_000, "10")],
 )
-def test_money_is_written_without_zeros(amount: int, text: str) -> None:
-    """Exactly, whatever there is of it."""
+def test_money_has_no_trailing_zeros(amount: int, text: str) -> None:
+    """Millionths are formatted exactly, as decimal text without trailing zeros."""
     assert format_money(amount) == text
 
 
-def test_a_circuit_to_be_tried_is_shown() -> None:
-    """Its time is over, and the next message tries it: it is neither open nor closed."""
+def test_a_half_open_circuit_is_shown() -> None:
+    """A circuit whose wait is over, with a reason, is half open: the next message is a trial."""
     config = InboxConfig(daily_message_cap=7)
     state = ProviderState(Availability.OK, 0, "funds", active_calls=3, messages=7, spend=0)
     row = build_row("box", config, ProviderStatus(state, waiting=4), Balance(Decimal(100), "EUR"))

@@ -1,4 +1,4 @@
-"""Keys are rotated while two processes serve: add, switch, remove, one replica after the other; nothing is lost."""
+"""Key rotation (add, switch, remove) with a rolling update of two replicas loses no attempt and no message."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ NO_LIMITS = "[limits]\nrecipient = []\nprefix = []\nclient_ip = []\n"
 
 @dataclass
 class Replica:
-    """One process and a client of it."""
+    """One process, and a client for it."""
 
     service: ServiceProcess
     client: httpx.AsyncClient
 
     async def post(self, path: str, key: str = "", **body: Any) -> httpx.Response:
-        """Call an endpoint, perhaps under an idempotency key."""
+        """Call an endpoint, with an idempotency key if given."""
         return await self.client.post(f"/v1/{path}", json=body, headers={"Idempotency-Key": key} if key else {})
 
     async def attempts_left(self, verification_id: str) -> int:
-        """Look how many attempts a verification has."""
+        """Return the attempts that a verification has left."""
         response = await self.client.get(f"/v1/verifications/{verification_id}")
         assert response.status_code == 200, response.text
         left: int = response.json()["attempts_left"]
         return left
 
     async def delivery(self, verification_id: str) -> tuple[str, str | None]:
-        """Look how the message stands."""
+        """Return status and error of the message."""
         [delivery] = (await self.client.get(f"/v1/verifications/{verification_id}")).json()["deliveries"]
         return delivery["status"], delivery["error"]
 
 
 @dataclass
 class Update:
-    """The replicas, the gateway, and what has been done so far."""
+    """The replicas, the gateway, and the state of the update."""
 
     serve: Callable[..., ServiceProcess]
     write_config: ConfigWriter
@@ -68,7 +68,7 @@ class Update:
     wrong: int = 0
 
     def config(self, stage: str) -> Path:
-        """Write the config of a stage."""
+        """Write the config of a stage to a file."""
         text = self.write_config(gateway=self.gateway.url).read_text()
         head, _, rest = text.partition("[keys]")
         _, _, rest = rest.partition("[hashing]")
@@ -88,37 +88,37 @@ class Update:
         return Replica(service, api_client(await service.ready()))
 
     async def roll(self, place: int, stage: str) -> None:
-        """Replace one replica: the new one serves before the old one is asked to end."""
+        """Replace one replica; the new one is ready before the old one gets SIGTERM."""
         old, self.replicas[place] = self.replicas[place], await self.start(stage)
         await self.end(old)
 
     async def end(self, replica: Replica) -> None:
-        """Ask a process to end, as a rolling update does."""
+        """Send SIGTERM to a process, and wait for exit status 0."""
         await replica.client.aclose()
         replica.service.send(signal.SIGTERM)
         assert await replica.service.status() == 0
 
     async def request(self, at: Replica, number: str = "") -> tuple[str, str]:
-        """Request a code for a number of its own: the number and the verification's id."""
+        """Request a code for a new number; return the number and the verification's id."""
         self.numbers += 1
         key, number = f"r{self.numbers}", number or f"62812101{self.numbers:05}"
         response = await at.post("request-code", key, phone="+" + number, purpose="login")
         assert response.status_code == 202, response.text
-        for other in self.replicas:  # a retry that another replica gets
+        for other in self.replicas:  # a retry at another replica
             again = await other.post("request-code", key, phone="+" + number, purpose="login")
             assert (again.status_code, again.content) == (202, response.content)
         self.requested += 1
         return number, response.json()["verification_id"]
 
     async def code(self, number: str, texts: int = 1) -> str:
-        """Wait for the text to a number, and read its code."""
+        """Wait for the message to a number; return its code."""
         async with asyncio.timeout(12):
             while len(found := [one.text for one in self.gateway.messages if one.to == number]) < texts:
                 await asyncio.sleep(0.02)
         return code_in(found[-1])
 
-    async def guess_wrong(self, at: Replica, verification_id: str, code: str, left: int) -> None:
-        """Guess wrong, under a key that the other replicas know too: one attempt, exactly."""
+    async def submit_wrong_code(self, at: Replica, verification_id: str, code: str, left: int) -> None:
+        """Submit a wrong code with an idempotency key at every replica; it costs exactly one attempt."""
         self.wrong += 1
         key = f"w{self.wrong}"
         wrong = str((int(code[0]) + 1) % 10) + code[1:]
@@ -128,8 +128,8 @@ class Update:
         for replica in self.replicas:
             assert await replica.attempts_left(verification_id) == left
 
-    async def prove(self, at: Replica, verification_id: str, code: str) -> None:
-        """Verify; the answer is the same at every replica, and its token good by the keys that each one publishes."""
+    async def verify(self, at: Replica, verification_id: str, code: str) -> None:
+        """Verify; every replica returns the same response, and its published keys verify the token."""
         self.proved += 1
         key = f"p{self.proved}"
         body = {"verification_id": verification_id, "code": code}
@@ -145,33 +145,33 @@ class Update:
             assert claims["jti"] == verification_id
 
     async def work(self) -> list[tuple[str, str]]:
-        """Do all that callers do, each at one replica and then at the other; leave a verification from each pending."""
+        """Run the whole flow at each replica with retries at the other; leave one verification of each pending."""
         one, two = self.replicas
         return list(await asyncio.gather(self._work(one, two), self._work(two, one)))
 
     async def _work(self, at: Replica, other: Replica) -> tuple[str, str]:
         number, verification_id = await self.request(at)
         code = await self.code(number)
-        await self.guess_wrong(other, verification_id, code, 4)
-        await self.guess_wrong(at, verification_id, code, 3)
+        await self.submit_wrong_code(other, verification_id, code, 4)
+        await self.submit_wrong_code(at, verification_id, code, 3)
         await asyncio.sleep(1.05)  # the cooldown: processes have the real clock
         _, again = await self.request(other, number)
         assert await self.code(number, texts=2) == code
-        await self.guess_wrong(at, again, code, 4)
-        await self.prove(at, again, code)
+        await self.submit_wrong_code(at, again, code, 4)
+        await self.verify(at, again, code)
         return await self.request(at)
 
     async def finish(self, pending: list[tuple[str, str]]) -> None:
-        """Verify what was left pending, at the replica that did not accept it."""
+        """Verify the pending verifications, each at the replica that did not create it."""
         for replica, (number, verification_id) in zip(reversed(self.replicas), pending, strict=True):
-            await self.prove(replica, verification_id, await self.code(number))
+            await self.verify(replica, verification_id, await self.code(number))
 
 
 @pytest.fixture
 async def update(
     serve: Callable[..., ServiceProcess], write_config: ConfigWriter, gateway: EimsSimulator, tmp_path: Path
 ) -> AsyncIterator[Update]:
-    """Two keys of each ring, and no replica yet."""
+    """Return an update with two keys for each ring, and no replica yet."""
     for name in ("t1", "t2"):
         key = Ed25519PrivateKey.generate()
         (tmp_path / f"{name}.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -182,7 +182,7 @@ async def update(
 
 
 async def test_add_then_switch_then_remove(update: Update) -> None:
-    """0 attempts lost, 0 messages lost, no text too many, at each of seven states of two replicas.
+    """No attempt and no message is lost or sent twice, in each of the seven states of two replicas.
 
     At the switch the gateway is down, and messages under both keys wait for it.
     """
@@ -193,7 +193,9 @@ async def test_add_then_switch_then_remove(update: Update) -> None:
             if (stage, place) == ("switched", 0):
                 await update.gateway.close()
                 pending += [await update.request(replica) for replica in update.replicas]
-            if stage == "removed":  # ten minutes after the switch no code of the old key is left; here they are proved
+            if (
+                stage == "removed"
+            ):  # in production, no code of the old key is left ten minutes after the switch; here they are verified
                 await update.finish(pending)
                 pending = []
             await update.roll(place, stage)
@@ -212,13 +214,13 @@ async def test_add_then_switch_then_remove(update: Update) -> None:
 
 
 async def test_switch_before_add(update: Update) -> None:
-    """The wrong order: 503 where the key is missing, nothing spent, no message lost; all is well once it is added."""
+    """In the wrong order, a replica without the key returns 503; no attempt or message is lost, and adding it helps."""
     update.replicas = list(await asyncio.gather(update.start("before"), update.start("switched")))
     behind, ahead = update.replicas
     await update.gateway.close()
     response = await ahead.post("request-code", "first", phone="+6281210100055", purpose="login")
     verification_id = response.json()["verification_id"]
-    async with asyncio.timeout(5):  # not while it is being sent: that would be an ambiguous outcome
+    async with asyncio.timeout(5):  # not during the send: that would be an ambiguous outcome
         while await ahead.delivery(verification_id) != ("queued", "transient"):
             await asyncio.sleep(0.005)
     await ahead.service.kill()
@@ -233,7 +235,7 @@ async def test_switch_before_add(update: Update) -> None:
     refused = await behind.post("request-code", "first", phone="+6281210100055", purpose="login")
     assert refused.status_code == 503
     await update.gateway.listen()
-    await asyncio.sleep(6)  # the lease of the dead one has lapsed, and the other has looked
+    await asyncio.sleep(6)  # the lease of the killed replica has expired, and the other one has polled
     assert update.gateway.messages == []
 
     await update.roll(0, "added")
@@ -243,6 +245,6 @@ async def test_switch_before_add(update: Update) -> None:
     code = await update.code("6281210100055")
     again = await added.post("request-code", "first", phone="+6281210100055", purpose="login")
     assert again.content == response.content
-    await update.guess_wrong(added, verification_id, code, 4)
-    await update.prove(added, verification_id, code)
+    await update.submit_wrong_code(added, verification_id, code, 4)
+    await update.verify(added, verification_id, code)
     assert len(update.gateway.messages) == 1

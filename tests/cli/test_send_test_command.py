@@ -1,4 +1,4 @@
-"""`send-test`, as an operator runs it, against simulated gateways and a real store."""
+"""`send-test` in a process of its own, with simulated gateways and a real store."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import pytest
 
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Hang
-from tests.cli.command_runs import DIGITS, KEDA_AND_TWILIO, MASKED, Run, row, to
+from tests.cli.command_runs import DIGITS, KEDA_AND_TWILIO, MASKED, Run, provider_row, send_test_words
 from tests.cli.service_config import PASSWORD, ConfigWriter
 from tests.cli.test_config_commands import ran
 from tests.cli.test_provider_commands import ABNORMAL_NUMBER, AUTHENTICATION_ERROR
 from tests.message_waits import code_in
 
 
-async def test_a_text_is_sent_and_told(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
-    """It arrives as a recipient would read it, is told without its code, and is counted as any other."""
+async def test_a_message_is_sent_and_reported(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """The message arrives with its text, the output has no code and no number, and the message is counted."""
     path = config()
-    result = await run(*to(path))
+    result = await run(*send_test_words(path))
 
     assert (result.status, result.err) == (0, "")
-    took = result.told.pop("took")
+    took = result.fields.pop("took")
     assert re.fullmatch(r"\d{1,4} ms", took)
-    assert result.told | {"took": took} == {
+    assert result.fields | {"took": took} == {
         "provider": "jakarta (eims)",
         "to": MASKED,
         "outcome": "accepted",
@@ -40,71 +40,71 @@ async def test_a_text_is_sent_and_told(run: Run, config: Callable[..., Path], ga
     assert message.text.startswith("Acme: kode verifikasi Anda ")
     for secret in (code_in(message.text), PASSWORD, DIGITS, DIGITS[2:]):
         assert secret not in result.out
-    assert (await row(run, path))["today"]["messages"] == 1
+    assert (await provider_row(run, path))["today"]["messages"] == 1
 
 
-async def test_a_text_has_a_language_and_a_tenant(
+async def test_tenant_and_locale_select_the_template(
     run: Run, config: Callable[..., Path], gateway: EimsSimulator
 ) -> None:
-    """Those that are asked for; the tenant's brand stands in the text."""
+    """The message has the given language and the tenant's brand."""
     tenant = '[tenants.other]\nbrand = "Other"\ncountry = "ID"\napi_keys = [{ id = "a", sha256 = "%s" }]\n' % ("b" * 64)
-    result = await run(*to(config(more=tenant), "--tenant", "other", "--locale", "en-GB"))
+    result = await run(*send_test_words(config(more=tenant), "--tenant", "other", "--locale", "en-GB"))
 
     assert result.status == 0
     assert re.match(r"Other: \d{6} is your verification code", gateway.messages[0].text)
 
 
-async def test_a_refusal_is_told(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
-    """Status 1 and the outcome's name; what was not sent is not counted."""
+async def test_a_rejection_is_reported(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """Status 1 and the outcome; a rejected message is not counted."""
     gateway.script(refusal(ABNORMAL_NUMBER))
     path = config()
-    result = await run(*to(path))
+    result = await run(*send_test_words(path))
 
-    assert (result.status, result.told["outcome"], result.told["gateway id"]) == (1, "recipient_invalid", "-")
-    today = (await row(run, path))["today"]
+    assert (result.status, result.fields["outcome"], result.fields["gateway id"]) == (1, "recipient_invalid", "-")
+    today = (await provider_row(run, path))["today"]
     assert (today["messages"], today["spend"]) == (0, "0")
 
 
-async def test_silence_is_ambiguous(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
-    """After the provider's timeout; it may have been sent, so it counts."""
+async def test_a_timeout_is_ambiguous(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """Without a response until the timeout, the outcome is ambiguous, and the message counts as sent."""
     gateway.script(Hang())
     path = config("max_concurrent = 2")
     path.write_text(path.read_text().replace("timeout_seconds = 2", "timeout_seconds = 0.5"))
-    result = await run(*to(path))
+    result = await run(*send_test_words(path))
 
-    assert (result.status, result.told["outcome"]) == (1, "ambiguous")
-    assert 500 <= int(result.told["took"].removesuffix(" ms")) < 1500
-    found = await row(run, path)
+    assert (result.status, result.fields["outcome"]) == (1, "ambiguous")
+    assert 500 <= int(result.fields["took"].removesuffix(" ms")) < 1500
+    found = await provider_row(run, path)
     assert (found["calls"], found["today"]["spend"]) == (0, "0.015")
 
 
-async def test_an_open_circuit_is_told_and_shown(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
-    """A test opens it as a message does, and the next one is not sent; `providers` says why, and for how long."""
+async def test_an_open_circuit_is_reported(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """A failed test opens the circuit, so that the next test is not sent; `providers` shows why and how long."""
     gateway.script(refusal(AUTHENTICATION_ERROR))
     path = config()
-    first, second = await run(*to(path)), await run(*to(path))
+    first, second = await run(*send_test_words(path)), await run(*send_test_words(path))
 
-    assert (first.status, first.told["outcome"]) == (1, "config_error")
+    assert (first.status, first.fields["outcome"]) == (1, "config_error")
     assert second.status == 1
-    assert re.fullmatch(r"its circuit is open; try again in (2\d|30) s", second.told["not sent"])
+    assert re.fullmatch(r"its circuit is open; try again in (2\d|30) s", second.fields["not sent"])
     assert [request.path for request in gateway.requests] == ["/sendsms"]
     shown = await run("providers", "--config", str(path))
     assert re.search(r"^jakarta +eims +open \(config_error, (2\d|30) s\)  0/16 ", shown.out, re.MULTILINE)
 
 
-async def test_a_cap_is_kept(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
-    """A test is no way around it."""
+async def test_a_cap_applies(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """A test is not sent when the daily cap is reached."""
     path = config("daily_message_cap = 1")
-    first, second = await run(*to(path)), await run(*to(path))
+    first, second = await run(*send_test_words(path)), await run(*send_test_words(path))
 
     assert (first.status, second.status, len(gateway.messages)) == (0, 1, 1)
-    assert re.fullmatch(r"the provider's cap for today is reached; try again in \d+ s", second.told["not sent"])
+    assert re.fullmatch(r"the provider's cap for today is reached; try again in \d+ s", second.fields["not sent"])
 
 
-async def test_a_test_waits_for_its_turn(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
-    """At one text a second two tests at once are a second apart."""
+async def test_the_rate_limit_applies(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """At one message a second, two concurrent tests are sent a second apart."""
     path = config("max_per_second = 1")
-    results = await asyncio.gather(run(*to(path)), run(*to(path)))
+    results = await asyncio.gather(run(*send_test_words(path)), run(*send_test_words(path)))
 
     assert [result.status for result in results] == [0, 0]
     first, second = sorted(message.at for message in gateway.messages)
@@ -112,7 +112,7 @@ async def test_a_test_waits_for_its_turn(run: Run, config: Callable[..., Path], 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (("--provider", "nobody"), '--provider: "nobody" is not a provider; allowed: jakarta, keda, later'),
         (("--provider", "later"), "--provider: the provider type twilio is not supported yet"),
@@ -125,10 +125,10 @@ async def test_a_test_waits_for_its_turn(run: Run, config: Callable[..., Path], 
         (("--to", "+65 9123 4567"), "--to: Numbers of this country are not allowed."),
     ],
 )
-def test_what_cannot_be_sent_is_refused(write_config: ConfigWriter, words: tuple[str, str], said: str) -> None:
-    """One line and status 2, before anything is connected."""
+def test_invalid_options_are_rejected(write_config: ConfigWriter, words: tuple[str, str], expected: str) -> None:
+    """One line and status 2, before any connection is opened."""
     path = write_config()
     path.write_text(path.read_text() + KEDA_AND_TWILIO)
-    result = ran(*to(path), *words)
+    result = ran(*send_test_words(path), *words)
 
-    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{said}\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{expected}\n")

@@ -1,4 +1,4 @@
-"""`otp-service serve`: what it serves, how it ends, and how several workers are one service."""
+"""`otp-service serve`: the whole flow, SIGTERM, and several workers as one service."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ Serve = Callable[..., ServiceProcess]
 
 
 async def opened(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Open a connection of one's own."""
+    """Open a connection."""
     parts = urlsplit(url)
     return await asyncio.open_connection(parts.hostname, parts.port)
 
 
-async def refused(url: str) -> None:
-    """Wait until nobody listens any more."""
+async def wait_until_refused(url: str) -> None:
+    """Wait until connections are refused."""
     async with asyncio.timeout(5):
         while True:
             try:
                 _, writer = await opened(url)
             except ConnectionRefusedError:
                 return
-            except ConnectionResetError:  # it came in the very moment
+            except ConnectionResetError:  # accepted at the moment of the shutdown
                 continue
             writer.transport.abort()
             await asyncio.sleep(0.02)
 
 
-def half_of_a_request() -> bytes:
-    """Write a request down, but for the last bytes of its body."""
+def partial_request() -> bytes:
+    """Return a request without the last bytes of its body."""
     body = b'{"phone": "' + PHONE.encode() + b'"}'
     head = (
         "POST /v1/normalize-phone HTTP/1.1\r\nHost: otp\r\nContent-Type: application/json\r\n"
@@ -53,39 +53,39 @@ def half_of_a_request() -> bytes:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_it_serves_and_ends(
+async def test_it_serves_and_ends_at_sigterm(
     serve: Serve, write_config: ConfigWriter, gateway: EimsSimulator, workers: int
 ) -> None:
-    """A code arrives and verifies; SIGTERM refuses new connections, drops half a request, and is status 0."""
+    """A code arrives and verifies; SIGTERM refuses connections, drops a partial request, and exits with status 0."""
     service = serve(write_config(gateway=gateway.url, server=f"workers = {workers}"))
     url = await service.ready()
     async with api_client(url) as client:
         response = await client.post("/v1/request-code", json={"phone": PHONE, "purpose": "login"})
         assert response.status_code == 202, response.text
-        guess = {
+        attempt = {
             "verification_id": response.json()["verification_id"],
             "code": code_in((await wait_for_message(gateway)).text),
         }
-        assert (await client.post("/v1/verify-code", json=guess)).status_code == 200
-        of_dev = [(await client.get(path)).status_code for path in ("/", "/dev/messages")]
-    assert of_dev == [404, 404]
+        assert (await client.post("/v1/verify-code", json=attempt)).status_code == 200
+        dev_statuses = [(await client.get(path)).status_code for path in ("/", "/dev/messages")]
+    assert dev_statuses == [404, 404]
 
     family = service.family()
     reader, writer = await opened(url)
     with contextlib.closing(writer):
-        writer.write(half_of_a_request())
+        writer.write(partial_request())
         await asyncio.sleep(0.1)
         service.send(signal.SIGTERM)
-        await refused(url)
+        await wait_until_refused(url)
         assert await asyncio.wait_for(reader.read(), 5) == b""
 
     assert await service.status() == 0
     await wait_until(lambda: not any(map(is_running, family)))
-    assert not re.search('Traceback|"level":"(warning|error)"', service.log)  # our store keeps what it is told
+    assert not re.search('Traceback|"level":"(warning|error)"', service.log)  # the store of these tests is persistent
 
 
 async def test_a_running_hash_is_finished(serve: Serve, write_config: ConfigWriter, gateway: EimsSimulator) -> None:
-    """SIGTERM in the middle of a request-code: it is answered, and its text is sent."""
+    """At SIGTERM, a request-code whose hash is being computed gets its response, and its message is sent."""
     service = serve(write_config(gateway=gateway.url, memory_kib=300_000))
     async with api_client(await service.ready()) as client:
         request = asyncio.create_task(client.post("/v1/request-code", json={"phone": PHONE, "purpose": "login"}))
@@ -99,12 +99,12 @@ async def test_a_running_hash_is_finished(serve: Serve, write_config: ConfigWrit
 
 
 async def test_workers_are_one_service(serve: Serve, write_config: ConfigWriter) -> None:
-    """/metrics adds them all up, a worker that dies is replaced, and none outlives a supervisor that is killed."""
+    """/metrics sums all workers, a dead worker is replaced, and killing the supervisor ends all workers."""
     service = serve(write_config(server="workers = 2"))
     url = await service.ready()
-    await wait_until(lambda: service.log.count("Started server process") == 2)  # one is enough to be ready
+    await wait_until(lambda: service.log.count("Started server process") == 2)  # one worker is enough to be ready
     for _ in range(40):
-        async with api_client(url) as client:  # a connection each, so that both workers have some
+        async with api_client(url) as client:  # one connection for each request, so that both workers get some
             await client.post("/v1/normalize-phone", json={"phone": PHONE})
     pages = []
     for _ in range(6):

@@ -1,4 +1,4 @@
-"""What `serve` says of the store that it is given: it refuses one that forgets, and waits for one that is away."""
+"""`serve` rejects a store that may evict keys, and waits for a store that does not answer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Serve = Callable[..., ServiceProcess]
 ASKED = {"phone": "081210100055", "purpose": "login"}
 
 
-async def test_a_store_that_may_evict_is_refused(serve: Serve, write_config: ConfigWriter) -> None:
-    """One line, status 2; with `allow_eviction` it is taken."""
+async def test_a_store_that_may_evict_is_rejected(serve: Serve, write_config: ConfigWriter) -> None:
+    """One line and status 2; with `allow_eviction` the store is used."""
     with EmbeddedServer("--maxmemory-policy", "allkeys-lru") as forgetful:
         strict = serve(write_config(), REDIS_URL=forgetful.url)
         assert await strict.status() == 2
@@ -29,8 +29,8 @@ async def test_a_store_that_may_evict_is_refused(serve: Serve, write_config: Con
         await lenient.ready()
 
 
-async def test_a_store_that_does_not_tell_its_policy_is_refused(serve: Serve, write_config: ConfigWriter) -> None:
-    """A user that may not ask, as managed servers have it: one line, status 2; with `allow_eviction` it is taken."""
+async def test_a_store_with_an_unknown_policy_is_rejected(serve: Serve, write_config: ConfigWriter) -> None:
+    """A Redis user without INFO, as on managed servers: one line and status 2; used with `allow_eviction`."""
     with EmbeddedServer() as silent:
         with Redis.from_url(silent.url) as admin:
             admin.acl_setuser("otp", enabled=True, passwords=["+pw"], keys="*", commands=["+@all", "-info"])
@@ -44,8 +44,8 @@ async def test_a_store_that_does_not_tell_its_policy_is_refused(serve: Serve, wr
         await lenient.ready()
 
 
-async def test_one_primary_of_a_cluster_that_may_evict_is_refused(serve: Serve, write_config: ConfigWriter) -> None:
-    """Whichever of them it is."""
+async def test_a_cluster_with_one_evicting_primary_is_rejected(serve: Serve, write_config: ConfigWriter) -> None:
+    """Any one primary that may evict is enough."""
     with cluster() as nodes:
         for node in nodes[:3]:
             node.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
@@ -55,8 +55,8 @@ async def test_one_primary_of_a_cluster_that_may_evict_is_refused(serve: Serve, 
             node.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
 
-async def test_what_nothing_is_persisted_or_acted_on_is_said(serve: Serve, write_config: ConfigWriter) -> None:
-    """A warning for a store that keeps nothing, one for each key without effect, one for what may be a slip."""
+async def test_warnings_at_start(serve: Serve, write_config: ConfigWriter) -> None:
+    """There is a warning for a store without persistence, for each unused key, and for a likely slip."""
     config = write_config(jakarta='max_per_second = 5\n[tenants.acme.policy]\ncurrency = "IDR"')
     config.write_text(config.read_text() + '[providers.idle]\ntype = "inbox"\n')
     with EmbeddedServer() as keeps_nothing:
@@ -64,12 +64,12 @@ async def test_what_nothing_is_persisted_or_acted_on_is_said(serve: Serve, write
         await service.ready()
 
     warnings = [line for line in service.log.splitlines() if '"level":"warning"' in line]
-    for said in ("store_not_persistent", "tenants.acme.policy.currency", "providers.idle"):
-        assert any(said in line for line in warnings), service.log
+    for expected in ("store_not_persistent", "tenants.acme.policy.currency", "providers.idle"):
+        assert any(expected in line for line in warnings), service.log
 
 
-async def test_it_waits_for_a_store_that_is_away(serve: Serve, write_config: ConfigWriter) -> None:
-    """It starts, is live and not ready, refuses with 503, and serves as soon as the store comes."""
+async def test_it_waits_for_an_unavailable_store(serve: Serve, write_config: ConfigWriter) -> None:
+    """It starts, is live but not ready, responds 503, and serves as soon as the store answers."""
     port = free_port()
     service = serve(write_config(), REDIS_URL=f"redis://127.0.0.1:{port}/0")
     url = await service.url()
@@ -85,8 +85,8 @@ async def test_it_waits_for_a_store_that_is_away(serve: Serve, write_config: Con
         await wait_for_status(url, "/readyz", 503)
 
 
-async def test_a_store_that_comes_late_and_evicts_is_not_used(serve: Serve, write_config: ConfigWriter) -> None:
-    """What would have been refused at the start stays shut, and the log says why."""
+async def test_an_evicting_store_that_starts_late_is_not_used(serve: Serve, write_config: ConfigWriter) -> None:
+    """A store that would be rejected at the start keeps the service unready, and the log has the reason."""
     port = free_port()
     service = serve(write_config(), REDIS_URL=f"redis://127.0.0.1:{port}/0")
     url = await service.url()

@@ -1,4 +1,4 @@
-"""`otp-service unlock`, as an operator runs it beside a service that runs on the same store."""
+"""`otp-service unlock` on the store of a running service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run(store: EmbeddedServer) -> Run:
-    """Run a command to its end, in a process of its own."""
+    """Return a function that runs a command in a new process."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("OTP_")}
 
     def command(*words: str, url: str = store.url) -> subprocess.CompletedProcess[str]:
@@ -38,47 +38,47 @@ def run(store: EmbeddedServer) -> Run:
     return command
 
 
-def unlock(path: Path, *words: str, tenant: str = "acme", phone: str = NUMBER) -> tuple[str, ...]:
-    """Say which number is unlocked where."""
+def unlock_words(path: Path, *words: str, tenant: str = "acme", phone: str = NUMBER) -> tuple[str, ...]:
+    """Return the arguments of `unlock`."""
     return ("unlock", "--config", str(path), "--tenant", tenant, "--phone", phone, *words)
 
 
 def audit_line(run_: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Read the one line on standard error, without when it was."""
+    """Return the only line on standard error, without its timestamp."""
     line: dict[str, Any] = json.loads(run_.stderr)
     assert line.pop("timestamp").endswith("Z")
     return {name: value for name, value in line.items() if name not in ("level", "logger")}
 
 
-async def requested(client: httpx.AsyncClient, purpose: str) -> httpx.Response:
+async def request_code(client: httpx.AsyncClient, purpose: str) -> httpx.Response:
     """Request a code."""
     return await client.post("/v1/request-code", json={"phone": NUMBER, "purpose": purpose})
 
 
-async def test_a_number_is_unlocked_from_the_command_line(
+async def test_a_locked_number_is_unlocked(
     run: Run, write_config: ConfigWriter, serve: Callable[..., ServiceProcess], gateway: EimsSimulator
 ) -> None:
-    """What the service has disabled it serves again; the answer and the audit line name the number masked."""
+    """The service accepts a locked number again; output and audit line have the masked number."""
     path = write_config(jakarta=DISABLING, gateway=gateway.url)
     async with api_client(await serve(path).url()) as client:
-        verification_id = (await requested(client, "login")).json()["verification_id"]
+        verification_id = (await request_code(client, "login")).json()["verification_id"]
         for _ in range(2):
             await client.post("/v1/verify-code", json={"verification_id": verification_id, "code": "0000000000"})
-        assert (await requested(client, "registration")).json()["code"] == "recipient_locked"
+        assert (await request_code(client, "registration")).json()["code"] == "recipient_locked"
 
-        done = run(*unlock(path, phone="62812 1010 0055"))
+        done = run(*unlock_words(path, phone="62812 1010 0055"))
 
         assert (done.returncode, done.stdout) == (0, f"{MASKED}: unlocked, 2 wrong codes cleared\n")
         line = {"event": "audit", "action": "unlock", "tenant": "acme", "actor": "cli", "phone": MASKED}
         assert audit_line(done) == {**line, "result": "unlocked"}
-        assert (await requested(client, "registration")).status_code == 202
-        again = run(*unlock(path))
+        assert (await request_code(client, "registration")).status_code == 202
+        again = run(*unlock_words(path))
         assert (again.returncode, again.stdout) == (0, f"{MASKED}: was not locked, 0 wrong codes cleared\n")
         assert audit_line(again) == {**line, "result": "not_locked"}
 
 
 @pytest.mark.parametrize(
-    ("words", "changes", "said"),
+    ("words", "changes", "expected"),
     [
         ((), {"tenant": "other"}, '--tenant: "other" is not a tenant; allowed: acme'),
         ((), {"phone": "0812"}, "--phone: "),
@@ -86,27 +86,27 @@ async def test_a_number_is_unlocked_from_the_command_line(
         (("--country", "SG"), {}, "--phone: "),
     ],
 )
-def test_what_cannot_be_unlocked(
-    run: Run, write_config: ConfigWriter, words: tuple[str, ...], changes: dict[str, str], said: str
+def test_invalid_options_are_rejected(
+    run: Run, write_config: ConfigWriter, words: tuple[str, ...], changes: dict[str, str], expected: str
 ) -> None:
-    """Status 2 and one line, which does not repeat the number; nothing is looked up."""
-    done = run(*unlock(write_config(), *words, **changes), url="redis://127.0.0.1:9")
+    """Status 2 and one line without the number, before the store is used."""
+    done = run(*unlock_words(write_config(), *words, **changes), url="redis://127.0.0.1:9")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(said)
+    assert done.stderr.startswith(expected)
     assert DIGITS not in done.stderr.replace("-", "")
 
 
-def test_national_forms_are_read_by_the_option(run: Run, write_config: ConfigWriter) -> None:
-    """The country may be another than the tenant's, whether or not it is served, in either case."""
-    done = run(*unlock(write_config(), "--country", "sg", phone="9123 4567"))
+def test_the_country_option_applies_to_national_numbers(run: Run, write_config: ConfigWriter) -> None:
+    """`--country` may differ from the tenant's country, need not be served, and may be in lower case."""
+    done = run(*unlock_words(write_config(), "--country", "sg", phone="9123 4567"))
 
     assert (done.returncode, done.stdout) == (0, "+6591****67: was not locked, 0 wrong codes cleared\n")
 
 
-def test_a_store_that_is_away(run: Run, write_config: ConfigWriter) -> None:
-    """Status 1; the audit line says that it is not known whether anything was done."""
-    done = run(*unlock(write_config()), url="redis://127.0.0.1:9")
+def test_an_unavailable_store_is_an_error(run: Run, write_config: ConfigWriter) -> None:
+    """Status 1, and the audit line has the result `store_unavailable`."""
+    done = run(*unlock_words(write_config()), url="redis://127.0.0.1:9")
 
     assert (done.returncode, done.stdout) == (1, "")
     audit, error = done.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""Whose address counts, as people in the field ran into it; a test's id is the case's."""
+"""Which client address the rate limits count; cases from public bug reports, with their ids."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROXIED: dict[str, Any] = {
 
 @pytest.fixture
 def numbers() -> Iterator[str]:
-    """Give numbers of Indonesia, each of a block of its own."""
+    """Yield Indonesian numbers, each of a different block."""
     return (f"0812{n:04d}0001" for n in count(1000))
 
 
@@ -42,10 +42,10 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS, ids=[f"C01-{n}" for n in range(len(SPELLINGS))])
-async def test_a_proxy_may_write_ports(
+async def test_a_proxy_can_add_ports(
     make_service: ServiceFactory, numbers: Iterator[str], spelled: tuple[str, str, str]
 ) -> None:
-    """Each client behind a proxy has its own budget, with ports, brackets, quotes, spaces or zones around it."""
+    """Each client behind a proxy has its own rate limit, with ports, brackets, quotes, spaces or zones."""
     service = await make_service(PROXIED)
     first, again, other = spelled
     assert (await request_as_app(service, next(numbers), PROXY, forwarded=first)).status_code == 202
@@ -54,10 +54,10 @@ async def test_a_proxy_may_write_ports(
 
 
 @pytest.mark.parametrize("spelled", SPELLINGS, ids=[f"C03-{n}" for n in range(len(SPELLINGS))])
-async def test_a_server_may_name_a_port(
+async def test_client_ip_can_have_a_port(
     make_service: ServiceFactory, numbers: Iterator[str], spelled: tuple[str, str, str]
 ) -> None:
-    """`client_ip` is read like a hop of a proxy: a port, brackets or a space in front stop no login."""
+    """`client_ip` is parsed like a proxy's hop: a port, brackets or a leading space are accepted."""
     service = await make_service(PROXIED)
     first, again, other = spelled
     assert (await service.request(next(numbers), client_ip=first)).status_code == 202
@@ -85,18 +85,18 @@ NO_ADDRESSES = [
 
 
 @pytest.mark.parametrize("text", NO_ADDRESSES, ids=[f"C03-no-{n}" for n in range(len(NO_ADDRESSES))])
-async def test_what_is_no_address_says_so(service: RunningService, text: str) -> None:
-    """A `client_ip` that is no address is 400 at the member."""
+async def test_an_invalid_address_is_rejected(service: RunningService, text: str) -> None:
+    """An invalid `client_ip` gets 400 with a pointer to the member."""
     assert assert_one_field_error(await service.request(client_ip=text))[0] == "/client_ip"
 
 
 @pytest.mark.parametrize(
     "hop", ["unknown", "_hidden", "", "x" * 3000, "1.2.3.4:x", "1.2.3"], ids=lambda hop: f"C01-{hop[:9]}"
 )
-async def test_a_hop_that_cannot_be_read_escapes_no_limit(
+async def test_an_unreadable_hop_bypasses_no_limit(
     make_service: ServiceFactory, numbers: Iterator[str], hop: str
 ) -> None:
-    """Whatever stands in front of it, the proxy that told of it is counted."""
+    """If a hop cannot be parsed, the proxy that added it is counted."""
     service = await make_service(PROXIED)
     assert (
         await request_as_app(service, next(numbers), PROXY, forwarded=f"203.0.113.1, {hop or 'a b'}")
@@ -117,20 +117,20 @@ async def test_a_hop_that_cannot_be_read_escapes_no_limit(
         pytest.param("9.9.9.9, " * 6000 + "203.0.113.9", "203.0.113.9", id="C04-many"),
     ],
 )
-async def test_the_last_hop_that_is_not_trusted_counts(
+async def test_the_last_untrusted_hop_counts(
     make_service: ServiceFactory, numbers: Iterator[str], forwarded: str, counted: str
 ) -> None:
-    """Forged hops in front change nothing; an IPv4 address in IPv6 is the same one, and a /64 is one client."""
+    """Forged hops before it have no effect; IPv4-mapped IPv6 equals IPv4, and an IPv6 /64 is one client."""
     service = await make_service(PROXIED)
     assert (await service.request(next(numbers), client_ip=counted)).status_code == 202
     assert_rate_limited(await request_as_app(service, next(numbers), PROXY, forwarded=forwarded), "client_ip")
 
 
 @pytest.mark.parametrize("trusted", [[], ["10.0.0.0/8"]], ids=["C05-none", "C05-others"])
-async def test_a_forwarded_address_of_nobody_we_trust_is_told_once(
+async def test_an_untrusted_forwarded_address_is_logged_once(
     make_service: ServiceFactory, numbers: Iterator[str], trusted: list[str]
 ) -> None:
-    """The peer counts, and one line says so with its network: at 20 an hour an app behind such a proxy is dead."""
+    """The peer counts, and one log line names its network: behind such a proxy, all users share one limit."""
     service = await make_service(PROXIED | {"server": {"trusted_proxies": trusted}})
     with captured_logs() as logged:
         assert (await request_as_app(service, next(numbers), "172.16.5.9", forwarded="203.0.113.9")).status_code == 202
@@ -146,10 +146,8 @@ async def test_a_forwarded_address_of_nobody_we_trust_is_told_once(
     assert "172.16.5.9" not in logged.getvalue() and "203.0.113" not in logged.getvalue()
 
 
-async def test_what_a_trusted_proxy_forwards_is_no_warning(
-    make_service: ServiceFactory, numbers: Iterator[str]
-) -> None:
-    """Nor is a call without the header."""
+async def test_a_trusted_proxy_causes_no_warning(make_service: ServiceFactory, numbers: Iterator[str]) -> None:
+    """Neither a trusted proxy nor a request without the header causes a warning."""
     service = await make_service(PROXIED)
     with captured_logs() as logged:
         await request_as_app(service, next(numbers), PROXY, forwarded="203.0.113.9")

@@ -1,4 +1,4 @@
-"""Setting the service up, with what editors, shells and secret stores do to configs and secrets.
+"""Configs and secrets as editors, shells and secret stores write them.
 
 The ids are those of a collection of public bug reports about configuration files and environment variables.
 """
@@ -59,7 +59,7 @@ Check = Callable[..., Result]
 
 @pytest.fixture
 def check(tmp_path: Path) -> Check:
-    """Run `check-config` on these bytes, with these variables."""
+    """Return a function that runs `check-config` on these bytes, with these environment variables."""
 
     def run(data: bytes = CONFIG.encode(), **environ: str | None) -> Result:
         (tmp_path / "otp.toml").write_bytes(data)
@@ -113,23 +113,23 @@ FILES = {
 
 
 @pytest.mark.parametrize("data", [CONFIG.encode(), CONFIG.replace("\n", "\r\n").encode()], ids=["LF", "CRLF"])
-def test_a_config_with_a_bom(check: Check, data: bytes) -> None:
-    """F01: what Notepad saves is read, with either line end (F08)."""
+def test_a_config_with_a_bom_is_valid(check: Check, data: bytes) -> None:
+    """F01, F08: a config with a byte order mark is read, with LF or CRLF."""
     for head in (b"", codecs.BOM_UTF8):
         result = check(head + data)
         assert (result.exit_code, result.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("environs", GOOD.values(), ids=GOOD.keys())
-def test_a_secret_in_another_form_is_good(check: Check, environs: list[dict[str, str]]) -> None:
-    """Trailing line ends, base64url, missing padding, quotes, line ends as two characters: all of them are read."""
+def test_other_forms_of_a_secret_are_valid(check: Check, environs: list[dict[str, str]]) -> None:
+    """Trailing line ends, base64url, missing padding, quotes and escaped line ends are accepted."""
     for environ in environs:
         result = check(**environ)
         assert (result.exit_code, result.stderr) == (0, "")
 
 
-def test_a_gateway_gets_its_password_alone() -> None:
-    """F02: the line end behind a variable's value is not sent to the gateway."""
+def test_a_password_has_no_line_end() -> None:
+    """F02: the line end after a variable's value is not sent to the gateway."""
     settings = load(CONFIG, {**ENVIRON, "PASSWORD": f"{PASSWORD}\r\n"})
     jakarta = settings.providers["jakarta"]
     assert isinstance(jakarta, EimsConfig)
@@ -140,8 +140,8 @@ def test_a_gateway_gets_its_password_alone() -> None:
     ("environ", "path", "reason"),
     [pytest.param(*row, id=f"{name}-{n}") for name in BAD for n, row in enumerate(BAD[name])],
 )
-def test_a_refusal_has_the_reason(check: Check, environ: dict[str, str | None], path: str, reason: str) -> None:
-    """Status 2 and one line: where, why, what is allowed; and nothing of the value."""
+def test_an_error_has_the_reason(check: Check, environ: dict[str, str | None], path: str, reason: str) -> None:
+    """Status 2 and one line with path, reason and allowed values, without the value itself."""
     result = check(**environ)
     (line,) = result.stderr.splitlines()
     assert (result.exit_code, line.partition(":")[0]) == (2, path)
@@ -150,8 +150,8 @@ def test_a_refusal_has_the_reason(check: Check, environ: dict[str, str | None], 
 
 
 @pytest.mark.parametrize(("data", "reason"), FILES.values(), ids=FILES.keys())
-def test_a_file_that_cannot_be_used(check: Check, data: bytes, reason: str) -> None:
-    """F08: one line, status 2."""
+def test_an_unusable_file_is_an_error(check: Check, data: bytes, reason: str) -> None:
+    """F08: one line and status 2."""
     result = check(data)
     (line,) = result.stderr.splitlines()
     assert result.exit_code == 2
@@ -166,8 +166,8 @@ def dev(tmp_path: Path) -> Iterator[ServiceProcess]:
     service.end()
 
 
-async def test_the_readmes_way_to_check_a_proof(dev: ServiceProcess) -> None:
-    """F10: PyJWKClient finds the key over HTTP, the audience is the tenant, and the proof lives 300 seconds."""
+async def test_the_token_check_of_the_readme_works(dev: ServiceProcess) -> None:
+    """F10: PyJWKClient finds the key over HTTP, the audience is the tenant, and the token is valid for 300 s."""
     url = await dev.ready()
     async with api_client(url, API_KEY) as client:
         asked = await client.post("/v1/request-code", json={"phone": "0812-1010-0055", "purpose": "login"})
@@ -186,8 +186,8 @@ async def test_the_readmes_way_to_check_a_proof(dev: ServiceProcess) -> None:
 
 
 @pytest.mark.parametrize("verb", ["check-config", "dev", "sandbox", "providers"])
-def test_every_command_says_what_the_file_is(tmp_path: Path, verb: str) -> None:
-    """F01, F08: a file in UTF-16 is one line that names the encoding, whichever command reads it."""
+def test_every_command_names_the_encoding(tmp_path: Path, verb: str) -> None:
+    """F01, F08: for a file in UTF-16, each command prints one line that names the encoding."""
     (tmp_path / "otp.toml").write_bytes(CONFIG.encode("utf-16"))
     words = [verb, "--config", str(tmp_path / "otp.toml")]
     result = CliRunner().invoke(main, words, env=ENVIRON)

@@ -1,4 +1,4 @@
-"""Field cases E01 to E13: how gateways dress their answers, and what templates hold."""
+"""Field cases E01 to E13: encodings and formats of gateway responses, receipts, and templates for apps."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.delivery.gateway_pairs import GATEWAY_TYPES, GatewayPair, gateway_pai
 from tests.message_waits import code_in, wait_for_deliveries, wait_for_message
 from tests.running_service import RunningService, ServiceFactory
 
-Dress = Callable[[bytes], bytes]
-DRESSES: Final[dict[str, Dress]] = {
+Rewrite = Callable[[bytes], bytes]
+ENCODINGS: Final[dict[str, Rewrite]] = {
     "E01-bom": lambda body: b"\xef\xbb\xbf" + body,
     "E02-nul": lambda body: body + b"\0",
     "E02-many-nuls": lambda body: body + b"\0" * 512,
@@ -26,8 +26,8 @@ DRESSES: Final[dict[str, Dress]] = {
 LABELS: Final = ("text/html; charset=iso-8859-1", "application/json; charset=utf-16", "text/plain", "")
 
 
-def dress(simulator: Simulator, change: Dress, label: str | None = None) -> None:
-    """Have a simulator write the same answers in another dress, its logins too."""
+def rewrite_responses(simulator: Simulator, change: Rewrite, label: str | None = None) -> None:
+    """Make a simulator change the bytes of its responses, also of logins, or their content type."""
     plain = simulator.answer
 
     def answer(request: Request) -> SimulatorResponse:
@@ -38,39 +38,39 @@ def dress(simulator: Simulator, change: Dress, label: str | None = None) -> None
     simulator.answer = answer  # type: ignore[method-assign]
 
 
-async def accepted(service: RunningService, both: GatewayPair) -> None:
-    """Hold that one request makes one text, at the first gateway, which has taken it."""
+async def assert_one_message(service: RunningService, both: GatewayPair) -> None:
+    """Assert that one request makes one message, accepted by the first gateway."""
     verification_id = (await service.request()).json()["verification_id"]
     await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
     assert (both.providers_called, both.message_count) == (("first",), 1)
 
 
 @pytest.mark.parametrize("gateway", GATEWAY_TYPES)
-@pytest.mark.parametrize("change", DRESSES.values(), ids=DRESSES)
-async def test_a_success_is_one_in_any_dress(make_service: ServiceFactory, gateway: str, change: Dress) -> None:
-    """A byte order mark, NULs, spaces and another encoding around an acceptance leave it one: no second text."""
+@pytest.mark.parametrize("change", ENCODINGS.values(), ids=ENCODINGS)
+async def test_success_is_recognized_in_any_encoding(
+    make_service: ServiceFactory, gateway: str, change: Rewrite
+) -> None:
+    """A byte order mark, NULs, spaces or another encoding do not turn a success into a second message."""
     async with gateway_pair(gateway) as both:
-        dress(both.first, change)
-        await accepted(await make_service(both.config(hold_seconds=0.2)), both)
+        rewrite_responses(both.first, change)
+        await assert_one_message(await make_service(both.config(hold_seconds=0.2)), both)
 
 
 @pytest.mark.parametrize("gateway", GATEWAY_TYPES)
 @pytest.mark.parametrize("label", LABELS)
-async def test_the_label_of_a_body_is_not_believed(make_service: ServiceFactory, gateway: str, label: str) -> None:
-    """E04: JSON under another type or charset is read."""
+async def test_the_content_type_is_ignored(make_service: ServiceFactory, gateway: str, label: str) -> None:
+    """E04: JSON with another media type or charset is parsed."""
     async with gateway_pair(gateway) as both:
-        dress(both.first, lambda body: body, label)
-        await accepted(await make_service(both.config(hold_seconds=0.2)), both)
+        rewrite_responses(both.first, lambda body: body, label)
+        await assert_one_message(await make_service(both.config(hold_seconds=0.2)), both)
 
 
 @pytest.mark.parametrize("gateway", GATEWAY_TYPES)
 @pytest.mark.parametrize("case", ["E01-bom", "E02-nul", "utf-16"])
-async def test_a_gateway_that_takes_every_text_is_not_taken_out(
-    make_service: ServiceFactory, gateway: str, case: str
-) -> None:
-    """E01, E02: after 20 such answers no circuit is open, and the second gateway has nothing."""
+async def test_unusual_successes_open_no_circuit(make_service: ServiceFactory, gateway: str, case: str) -> None:
+    """E01, E02: after 20 such responses no circuit is open, and the second gateway got no message."""
     async with gateway_pair(gateway) as both:
-        dress(both.first, DRESSES[case])
+        rewrite_responses(both.first, ENCODINGS[case])
         service = await make_service(both.config(hold_seconds=0.2))
         for n in range(20):
             verification_id = (await service.request(f"+62812{n:07d}")).json()["verification_id"]
@@ -78,8 +78,8 @@ async def test_a_gateway_that_takes_every_text_is_not_taken_out(
         assert (len(both.first.messages), len(both.second.messages)) == (20, 0)
 
 
-async def test_a_latin_1_answer_is_read(make_service: ServiceFactory) -> None:
-    """Its label says UTF-8; one word of it has an accent."""
+async def test_a_latin_1_response_is_parsed(make_service: ServiceFactory) -> None:
+    """A Latin-1 body with an accent, labelled as UTF-8, is parsed."""
     body = '{"status":0,"array":[[6281210100055,1620443]],"success":1,"fail":0,"remark":"envoyé"}'.encode("latin-1")
     async with gateway_pair("eims") as both:
         both.first.script(Respond(SimulatorResponse(body, 200, {"Content-Type": "application/json;charset=utf-8"})))
@@ -103,10 +103,8 @@ WHOLE: Final = b'{"status":0,"array":[[6281210100055,1620443]],"success":1,"fail
         (b"", ("unknown", "ambiguous")),
     ],
 )
-async def test_a_body_that_is_shorter_than_was_said(
-    make_service: ServiceFactory, body: bytes, first: tuple[str, str | None]
-) -> None:
-    """A whole answer counts although its `Content-Length` is wrong; half a one may have been sent."""
+async def test_a_wrong_content_length(make_service: ServiceFactory, body: bytes, first: tuple[str, str | None]) -> None:
+    """A complete body counts in spite of a wrong `Content-Length`; a partial one is ambiguous."""
     async with gateway_pair("eims") as both:
         both.first.script(Raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(body) + 3) + body))
         service = await make_service(both.config(hold_seconds=0.2))
@@ -132,8 +130,8 @@ SPELLINGS: Final = (
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-async def test_the_number_may_come_back_in_another_spelling(make_service: ServiceFactory, spelling: str) -> None:
-    """E02: one number was asked for, one row is there, and one success is counted."""
+async def test_the_echoed_number_can_have_another_format(make_service: ServiceFactory, spelling: str) -> None:
+    """E02: one number in the request and one row in the response make one success."""
     body = f'{{"status":0,"array":[[{spelling},1620443]],"success":1,"fail":0}}'.encode()
     async with gateway_pair("eims") as both:
         both.first.script(Respond(SimulatorResponse(body)))
@@ -151,8 +149,8 @@ async def test_the_number_may_come_back_in_another_spelling(make_service: Servic
         '{"status":0,"array":[["62812****0055",7],["62813****0055",8]],"success":2,"fail":0}',
     ],
 )
-async def test_what_is_not_ours_is_not_an_acceptance(make_service: ServiceFactory, body: str) -> None:
-    """E02: another number, no success, or two rows: nobody knows, and after the hold another gateway is asked."""
+async def test_a_response_about_another_message_is_ambiguous(make_service: ServiceFactory, body: str) -> None:
+    """E02: another number, no success count or two rows are ambiguous: after the hold, the next gateway sends."""
     async with gateway_pair("eims") as both:
         both.first.script(Respond(SimulatorResponse(body.encode())))
         service = await make_service(both.config(hold_seconds=0.2))
@@ -171,10 +169,10 @@ async def test_what_is_not_ours_is_not_an_acceptance(make_service: ServiceFactor
         (SimulatorResponse(b'\xef\xbb\xbf{"status":"-10"}\0', 200, {"Content-Type": "text/html"}), ("failed", "funds")),
     ],
 )
-async def test_a_refusal_is_one_in_any_dress(
+async def test_a_rejection_is_recognized_in_any_encoding(
     make_service: ServiceFactory, answer: SimulatorResponse, first: tuple[str, str]
 ) -> None:
-    """E04, E05: pages and dressed refusals; the second gateway gets the same code."""
+    """E04, E05: after an HTML page or an encoded rejection, the second gateway gets the same code."""
     async with gateway_pair("eims") as both:
         both.first.script(Respond(answer))
         service = await make_service(both.config(hold_seconds=0.2))
@@ -188,8 +186,8 @@ async def test_a_refusal_is_one_in_any_dress(
     ("statuses", "end"),
     [(("DELIVERED", "DELIVERED", "DELIVERED", "SENT"), "delivered"), (("DELIVERED", "UNDELIVERED"), "delivered")],
 )
-async def test_the_last_word_stays(make_service: ServiceFactory, statuses: tuple[str, ...], end: str) -> None:
-    """E06: receipts that come again, late or against each other undo nothing."""
+async def test_a_final_status_stays(make_service: ServiceFactory, statuses: tuple[str, ...], end: str) -> None:
+    """E06: repeated, late or contradicting receipts do not change a final status."""
     async with gateway_pair("kedasms") as both:
         service = await make_service(both.config())
         verification_id = (await service.request()).json()["verification_id"]
@@ -203,9 +201,9 @@ async def test_the_last_word_stays(make_service: ServiceFactory, statuses: tuple
         await wait_for_deliveries(service, verification_id, {"first": (end, None)})
 
 
-@pytest.mark.parametrize("change", [DRESSES["E01-bom"], DRESSES["E02-nul"], DRESSES["utf-16"]])
-async def test_a_receipt_is_one_in_any_dress(make_service: ServiceFactory, change: Dress) -> None:
-    """The same bytes around a callback's JSON are passed over."""
+@pytest.mark.parametrize("change", [ENCODINGS["E01-bom"], ENCODINGS["E02-nul"], ENCODINGS["utf-16"]])
+async def test_a_receipt_is_recognized_in_any_encoding(make_service: ServiceFactory, change: Rewrite) -> None:
+    """The same bytes around the JSON of a callback are ignored."""
     async with gateway_pair("kedasms") as both:
         service = await make_service(both.config())
         verification_id = (await service.request()).json()["verification_id"]
@@ -227,8 +225,10 @@ async def test_a_receipt_is_one_in_any_dress(make_service: ServiceFactory, chang
         ("DELETE", "/v1/receipts/first/wrong.token", 405),
     ],
 )
-async def test_a_receipt_that_proves_nothing(make_service: ServiceFactory, method: str, path: str, status: int) -> None:
-    """E09: it changes nothing, and HEAD and DELETE are no receipts."""
+async def test_an_invalid_receipt_has_no_effect(
+    make_service: ServiceFactory, method: str, path: str, status: int
+) -> None:
+    """E09: an invalid receipt changes no delivery, and HEAD and DELETE are not receipts."""
     async with gateway_pair("kedasms") as both:
         service = await make_service(both.config())
         verification_id = (await service.request()).json()["verification_id"]
@@ -249,10 +249,10 @@ LINES: Final = {
     ("gateway", "options"),
     [("eims", {"method": "get"}), ("eims", {"method": "post"}), ("kedasms", {}), ("smshub", {})],
 )
-async def test_lines_for_apps_arrive_unchanged(
+async def test_app_hashes_arrive_unchanged(
     make_service: ServiceFactory, gateway: str, options: dict[str, Any], template: str
 ) -> None:
-    """E10, E11: newlines, `<#>` and an app's hash with a `+` come through each gateway that takes a text."""
+    """E10, E11: newlines, `<#>` and an app hash with `+` arrive unchanged through each gateway that sends text."""
     async with gateway_pair(gateway) as both:
         own = {"tenants": {"demo": {"templates": {"id": {"default": template}}}}}
         service = await make_service(merged(both.config(options=options), own))
@@ -263,8 +263,8 @@ async def test_lines_for_apps_arrive_unchanged(
         assert text == template.replace("{brand}", "Demo").replace("{code}", code)
 
 
-async def test_two_apps_of_a_tenant_have_a_purpose_each(make_service: ServiceFactory) -> None:
-    """E12: one template for each locale and purpose, so another app's hash is another purpose's."""
+async def test_two_apps_use_two_purposes(make_service: ServiceFactory) -> None:
+    """E12: a template belongs to a locale and a purpose, so each app's hash has its own purpose."""
     texts = {"default": "{code} one", "login_debug": "{code} two"}
     config = {"tenants": {"demo": {"purposes": ["login", "login_debug"], "templates": {"id": texts}}}}
     service = await make_service(config)

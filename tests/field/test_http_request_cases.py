@@ -1,4 +1,4 @@
-"""What people in the field ran into between a caller and us; a test's id is the case's."""
+"""HTTP requests as clients send them; cases from public bug reports, with their ids."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.problem_assertions import assert_one_field_error, assert_problem, pro
 from tests.running_service import E164, NUMBER, RunningService
 
 
-async def raw(service: RunningService, path: str, *headers: tuple[str, str], body: Any = None) -> httpx.Response:
-    """Call with exactly these headers, also doubled ones."""
+async def post_raw(service: RunningService, path: str, *headers: tuple[str, str], body: Any = None) -> httpx.Response:
+    """Send a POST with exactly these headers, which may repeat."""
     sent = [("Content-Type", "application/json"), *headers]
     return await service.caller(None).post(path, content=json.dumps(body or REQUEST_BODY).encode(), headers=sent)
 
@@ -49,8 +49,8 @@ async def raw(service: RunningService, path: str, *headers: tuple[str, str], bod
         pytest.param(REQUEST_CODE, {**REQUEST_BODY, "decoy": "true"}, "/decoy", id="C30-decoy"),
     ],
 )
-async def test_a_member_of_the_wrong_form_is_named(service: RunningService, path: str, body: Any, pointer: str) -> None:
-    """A newline at the end, the wrong case or another spelling of a name is 400 at the member, in plain words."""
+async def test_an_invalid_member_is_named(service: RunningService, path: str, body: Any, pointer: str) -> None:
+    """A trailing newline, wrong case or misspelled name gets 400 with a pointer to the member and a clear text."""
     assert assert_one_field_error(await service.client.post(path, json=body))[0] == pointer
 
 
@@ -66,8 +66,8 @@ TAKEN = [
 
 
 @pytest.mark.parametrize("media_type", TAKEN, ids=[f"C0{6 if n < 3 else 7}-{n}" for n in range(len(TAKEN))])
-async def test_parameters_of_the_media_type_mean_nothing(service: RunningService, media_type: str) -> None:
-    """JSON is UTF-8 whatever a charset says (RFC 8259, 11)."""
+async def test_media_type_parameters_are_ignored(service: RunningService, media_type: str) -> None:
+    """JSON is UTF-8, whatever the charset parameter is (RFC 8259, 11)."""
     body = json.dumps({"phone": NUMBER}).encode()
     response = await service.client.post(NORMALIZE_PHONE, content=body, headers={"Content-Type": media_type})
     assert response.json()["e164"] == E164
@@ -76,8 +76,8 @@ async def test_parameters_of_the_media_type_mean_nothing(service: RunningService
 @pytest.mark.parametrize(
     "path", [pytest.param(path, id=f"C09-{path[4:]}") for path in (REQUEST_CODE, VERIFY_CODE, NORMALIZE_PHONE)]
 )
-async def test_a_bom_is_passed_over(service: RunningService, path: str) -> None:
-    """Some writers put it in front of the body."""
+async def test_a_bom_is_ignored(service: RunningService, path: str) -> None:
+    """A byte order mark before the body is ignored."""
     verification_id, code = await service.request_code("0812-1010-0056")
     bodies: dict[str, Any] = {
         VERIFY_CODE: {"verification_id": verification_id, "code": code},
@@ -94,8 +94,8 @@ async def test_a_bom_is_passed_over(service: RunningService, path: str) -> None:
         for coding in ("gzip", "x-gzip", "br", "deflate", "GZIP", "identity, gzip")
     ],
 )
-async def test_a_coding_is_refused_with_what_is_taken(service: RunningService, coding: str) -> None:
-    """A compressed body is 415, and the reply says which coding would do (RFC 9110, 15.5.16)."""
+async def test_a_content_coding_is_rejected(service: RunningService, coding: str) -> None:
+    """A compressed body gets 415 with `Accept-Encoding` (RFC 9110, 15.5.16)."""
     body = gzip.compress(json.dumps(REQUEST_BODY).encode())
     response = await service.client.post(
         REQUEST_CODE, content=body, headers={**JSON_HEADERS, "Content-Encoding": coding}
@@ -109,11 +109,11 @@ async def test_a_coding_is_refused_with_what_is_taken(service: RunningService, c
 @pytest.mark.parametrize(
     "keys", [("x", "dev-key"), ("dev-key", "x"), ("dev-key", "dev-key")], ids=lambda keys: f"C16-{'-'.join(keys)}"
 )
-async def test_two_keys_are_none(service: RunningService, keys: tuple[str, str]) -> None:
-    """Two layers might read two of them: 400, also when they are the same, and after the media type."""
+async def test_two_api_keys_are_rejected(service: RunningService, keys: tuple[str, str]) -> None:
+    """Two `Authorization` headers get 400, also if they are equal: two layers could read different ones."""
     lines = [("Authorization", f"Bearer {key}") for key in keys]
     for path in (REQUEST_CODE, VERIFY_CODE, NORMALIZE_PHONE):
-        assert "authorization" in assert_one_field_error(await raw(service, path, *lines))[1]
+        assert "authorization" in assert_one_field_error(await post_raw(service, path, *lines))[1]
     assert (
         "authorization"
         in assert_one_field_error(await service.caller(None).get(VERIFICATIONS + UNKNOWN_ID, headers=lines))[1]
@@ -128,13 +128,13 @@ async def test_two_keys_are_none(service: RunningService, keys: tuple[str, str])
 @pytest.mark.parametrize(
     "name", [pytest.param(name, id=f"C16-{name}") for name in ("Idempotency-Key", "Content-Type", "Content-Encoding")]
 )
-async def test_two_of_another_header_that_counts(service: RunningService, name: str) -> None:
-    """What decides about an answer is said once; nothing is sent otherwise."""
+async def test_duplicate_headers_are_rejected(service: RunningService, name: str) -> None:
+    """A duplicate of a header that decides the response is rejected, and no message is sent."""
     value = {"Idempotency-Key": "a", "Content-Type": "application/json", "Content-Encoding": "identity"}[name]
     key = ("Authorization", "Bearer dev-key")
     doubled = [(name, value)] * (1 if name == "Content-Type" else 2)
-    assert name.lower() in assert_one_field_error(await raw(service, REQUEST_CODE, key, *doubled))[1]
-    assert (await raw(service, REQUEST_CODE, key)).status_code == 202
+    assert name.lower() in assert_one_field_error(await post_raw(service, REQUEST_CODE, key, *doubled))[1]
+    assert (await post_raw(service, REQUEST_CODE, key)).status_code == 202
 
 
 DOUBLED = [
@@ -146,15 +146,15 @@ DOUBLED = [
 
 
 @pytest.mark.parametrize("body", DOUBLED, ids=[f"C17-{n}" for n in range(len(DOUBLED))])
-async def test_a_member_stands_once(service: RunningService, body: str) -> None:
-    """A doubled member is 400 at it, whatever its spelling and its values; nothing is sent."""
+async def test_a_duplicate_member_is_rejected(service: RunningService, body: str) -> None:
+    """A duplicate member gets 400 with a pointer, whatever its escapes and values, and no message is sent."""
     response = await service.client.post(REQUEST_CODE, content=body.encode(), headers=JSON_HEADERS)
     assert assert_one_field_error(response) == ("/phone", "Send it once.")
     assert await service.store.keys("otp:*v:*") == []
 
 
-async def test_a_member_stands_once_in_every_body(service: RunningService) -> None:
-    """So it is for what has a default, for null, and for the other calls."""
+async def test_a_duplicate_member_is_rejected_in_every_body(service: RunningService) -> None:
+    """Optional members, null and the other endpoints follow the same rule."""
     bodies = {
         REQUEST_CODE: ('{"phone": "0812-1010-0055", "purpose": "login", "decoy": false, "decoy": false}', "/decoy"),
         VERIFY_CODE: (f'{{"verification_id": "{UNKNOWN_ID}", "code": "123456", "code": "123456"}}', "/code"),
@@ -182,10 +182,10 @@ KEYS = [
 ]
 
 
-@pytest.mark.parametrize(("said", "status"), KEYS, ids=[f"C18-{n}" for n in range(len(KEYS))])
-async def test_how_a_key_may_be_written(service: RunningService, said: str, status: int) -> None:
-    """The scheme has no case and spaces do not count; anything else is 401."""
-    response = await raw(service, NORMALIZE_PHONE, ("Authorization", said), body={"phone": NUMBER})
+@pytest.mark.parametrize(("authorization", "status"), KEYS, ids=[f"C18-{n}" for n in range(len(KEYS))])
+async def test_authorization_formats(service: RunningService, authorization: str, status: int) -> None:
+    """The scheme is case-insensitive and extra spaces are ignored; any other format gets 401."""
+    response = await post_raw(service, NORMALIZE_PHONE, ("Authorization", authorization), body={"phone": NUMBER})
     assert response.status_code == status
 
 
@@ -201,8 +201,8 @@ IDEMPOTENCY_KEYS = [
 
 
 @pytest.mark.parametrize(("key", "status"), IDEMPOTENCY_KEYS, ids=[f"C24-{n}" for n in range(len(IDEMPOTENCY_KEYS))])
-async def test_what_an_idempotency_key_may_be(service: RunningService, key: str, status: int) -> None:
-    """1-255 characters of any kind; the error says so."""
+async def test_idempotency_key_formats(service: RunningService, key: str, status: int) -> None:
+    """A key has 1-255 characters of any kind, as the error says."""
     response = await service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers={b"Idempotency-Key": key.encode()})
     assert response.status_code == status
     if status == 400:
@@ -213,8 +213,8 @@ async def test_what_an_idempotency_key_may_be(service: RunningService, key: str,
 
 
 @pytest.mark.parametrize("keyed", [False, True], ids=["C25", "C25-keyed"])
-async def test_a_request_that_comes_four_times_at_once(service: RunningService, keyed: bool) -> None:
-    """One text: the others are 429 without a key, and with one 409 or the same answer."""
+async def test_four_equal_requests_at_once(service: RunningService, keyed: bool) -> None:
+    """One message is sent; the others get 429 without an idempotency key, and 409 or the same response with one."""
     headers = {"Idempotency-Key": "one"} if keyed else {}
     calls = (service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers=headers) for _ in range(4))
     found = Counter(map(problem_code, await asyncio.gather(*calls)))

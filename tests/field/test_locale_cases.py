@@ -1,4 +1,4 @@
-"""What phones and browsers say as a locale; a test's id is the case's."""
+"""Locales as phones and browsers send them; cases from public bug reports, with their ids."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOCALES = {
     "locale", [pytest.param(one, id=f"{case}-{n}") for case, row in LOCALES.items() for n, one in enumerate(row)]
 )
 async def test_no_locale_stops_a_login(service: RunningService, locale: str) -> None:
-    """A locale is a hint: whatever a phone or a browser says is taken."""
+    """A locale is a hint: any string is accepted."""
     verification_id, _ = await service.request_code(locale=locale)
     assert len(verification_id) == 23
 
@@ -57,8 +57,8 @@ async def test_no_locale_stops_a_login(service: RunningService, locale: str) -> 
         pytest.param("zh-Hans-CN", "验证码", id="C29-script"),
     ],
 )
-async def test_the_text_that_fits_a_hint_best(make_service: ServiceFactory, locale: str, words: str) -> None:
-    """The tenant's texts and the built-in ones are looked at; without a match the country's language is written."""
+async def test_the_best_matching_template_is_used(make_service: ServiceFactory, locale: str, words: str) -> None:
+    """The tenant's and the built-in templates are matched; without a match, the country's language is used."""
     templates = {"ar": {"default": "رمزك {code}"}, "zh-Hans": {"default": "验证码 {code}"}}
     service = await make_service({"tenants": {"demo": {"templates": templates}}})
     verification_id, _ = await service.request_code(locale=locale)
@@ -66,6 +66,6 @@ async def test_the_text_that_fits_a_hint_best(make_service: ServiceFactory, loca
 
 
 @pytest.mark.parametrize("locale", [17, ["id"], {"tag": "id"}, True, "x" * 257], ids=[f"C27-no-{n}" for n in range(5)])
-async def test_what_is_no_locale_at_all(service: RunningService, locale: Any) -> None:
-    """Only another type, or more than 256 characters, is a mistake."""
+async def test_an_invalid_locale_is_rejected(service: RunningService, locale: Any) -> None:
+    """Only another JSON type, or more than 256 characters, is an error."""
     assert assert_one_field_error(await service.request(locale=locale))[0] == "/locale"

@@ -1,4 +1,4 @@
-"""A number in whatever a caller names is in no log line, and in no reply header (F11)."""
+"""F11: a phone number in any input is in no log line and in no response header."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ SPELLINGS = {
 }
 
 
-async def everywhere(service: RunningService, text: str) -> list[Any]:
-    """Say a text wherever a caller may name something."""
+async def send_everywhere(service: RunningService, text: str) -> list[Any]:
+    """Send a text in every place where a caller can send one."""
     client = service.client
     answers = [
         await client.post(REQUEST_CODE, json={**REQUEST_BODY, "reference": text[:128]}),
@@ -65,11 +65,11 @@ async def everywhere(service: RunningService, text: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("text", SPELLINGS.values(), ids=[f"F11-{name}" for name in SPELLINGS])
-async def test_a_number_is_in_no_line(service: RunningService, text: str) -> None:
-    """Whatever stands between its digits, and of whatever script they are."""
+async def test_no_log_line_has_a_number(service: RunningService, text: str) -> None:
+    """Digits are masked with any separators, and in any script."""
     assert len(digits_in(text)) >= 12
     with captured_logs() as logged:
-        answers = await everywhere(service, text)
+        answers = await send_everywhere(service, text)
     for line in map(json.loads, logged.getvalue().splitlines()):
         for name, value in line.items():
             ours = name in ("timestamp", "duration_ms", "phone", "verification_id")
@@ -98,8 +98,8 @@ IDS = [
 
 
 @pytest.mark.parametrize(("given", "kept"), IDS, ids=[f"F11-id-{n}" for n in range(len(IDS))])
-async def test_a_callers_id_cannot_hold_a_number(service: RunningService, given: str, kept: bool) -> None:
-    """It is echoed and logged with up to five digits; otherwise the request has an id of ours, in both places."""
+async def test_a_request_id_with_a_number_is_replaced(service: RunningService, given: str, kept: bool) -> None:
+    """A request id with up to five digits is returned and logged; otherwise both places have a generated id."""
     with captured_logs() as logged:
         response = await service.client.post(NORMALIZE_PHONE, headers={b"X-Request-Id": given.encode()})
     own = response.headers["x-request-id"]
@@ -110,14 +110,14 @@ async def test_a_callers_id_cannot_hold_a_number(service: RunningService, given:
     assert kept or digits_in(own) == ""
 
 
-async def test_an_id_that_comes_twice_is_ours(service: RunningService) -> None:
-    """Two layers might read two of them."""
+async def test_a_duplicate_request_id_is_replaced(service: RunningService) -> None:
+    """Two `X-Request-ID` headers are ignored: two layers could read different ones."""
     response = await service.client.get("/livez", headers=[("X-Request-Id", "one"), ("X-Request-Id", "two")])
     assert response.headers["x-request-id"] not in ("one", "two")
 
 
-async def test_ours_are_not_masked(service: RunningService) -> None:
-    """The ids that we make stand in the log as they are, so that lines can be found by them."""
+async def test_generated_ids_are_not_masked(service: RunningService) -> None:
+    """The log has generated ids unchanged, so that lines can be found by them."""
     with captured_logs() as logged:
         ids = {(await service.request(f"0812-1010-00{n}")).json()["verification_id"] for n in range(10, 30)}
     lines = list(map(json.loads, logged.getvalue().splitlines()))

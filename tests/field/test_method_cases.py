@@ -1,4 +1,4 @@
-"""Paths and methods, as people in the field call them; a test's id is the case's."""
+"""Paths and methods as clients use them; cases from public bug reports, with their ids."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GETS = [
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=f"C11-{path}") for path in (*GETS, VERIFICATIONS)])
 async def test_head_is_answered_as_get(service: RunningService, path: str) -> None:
-    """The same status and headers, and no body; what needs a key needs it for both."""
+    """HEAD has the status and headers of GET and no body, and needs an API key where GET does."""
     if path == VERIFICATIONS:
         path += (await service.request_code())[0]
         assert_problem(await service.caller(None).get(path), 401, "key_missing")
@@ -34,7 +34,7 @@ async def test_head_is_answered_as_get(service: RunningService, path: str) -> No
     assert int(head.headers["content-length"]) > 0
     own = {"x-request-id", "date"} | (
         {"content-length"} if path == "/metrics" or VERIFICATIONS in path else set()
-    )  # it changes
+    )  # it changes between the requests
     assert {k: v for k, v in head.headers.items() if k not in own} == {
         k: v for k, v in got.headers.items() if k not in own
     }
@@ -44,8 +44,8 @@ async def test_head_is_answered_as_get(service: RunningService, path: str) -> No
 @pytest.mark.parametrize(
     "path", ["/nothing", "/schema/nothing", VERIFICATIONS + UNKNOWN_ID], ids=lambda path: f"C11-{path}"
 )
-async def test_head_of_nothing(service: RunningService, path: str) -> None:
-    """An error has no body either."""
+async def test_head_of_an_error_has_no_body(service: RunningService, path: str) -> None:
+    """A HEAD request that fails gets no body."""
     response = await service.client.head(path)
     assert (response.status_code, response.content) == (404, b"")
     assert response.headers["content-type"] == "application/problem+json"
@@ -71,7 +71,7 @@ METHODS = {
 
 @pytest.mark.parametrize("path", METHODS, ids=lambda path: f"C21-{path}")
 async def test_options_and_allow_name_all_methods(service: RunningService, path: str) -> None:
-    """A preflight is 204 without a key; Allow is whole there and at a 405, and each method in it is there."""
+    """OPTIONS gets 204 without an API key; its Allow, and that of a 405, lists exactly the existing methods."""
     nobody = service.caller(None)
     options = await nobody.options(path, headers={"Origin": "https://x", "Access-Control-Request-Method": "POST"})
     assert (options.status_code, options.content, options.headers["allow"]) == (204, b"", METHODS[path])
@@ -91,8 +91,8 @@ async def test_options_and_allow_name_all_methods(service: RunningService, path:
     ["/nothing", "/v1", "/v1/verifications", "/v1/receipts", "/schema/nothing", "/schema/a/b"],
     ids=lambda path: f"C22-{path}",
 )
-async def test_what_is_not_there_is_404_for_every_method(service: RunningService, path: str) -> None:
-    """No method makes a path out of nothing."""
+async def test_an_unknown_path_is_404_for_every_method(service: RunningService, path: str) -> None:
+    """Every method, also OPTIONS, gets 404 on an unknown path."""
     for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "BREW"):
         response = await service.client.request(method, path)
         assert response.status_code == 404, method
@@ -114,8 +114,8 @@ ODD_PATHS = [
 
 
 @pytest.mark.parametrize("path", ODD_PATHS, ids=[f"C22-{n}" for n in range(len(ODD_PATHS))])
-async def test_odd_paths_have_one_shape_of_answer(service: RunningService, path: str) -> None:
-    """More slashes, a query, bad escapes and endless paths: an answer of the contract, never a 500."""
+async def test_odd_paths_get_a_problem(service: RunningService, path: str) -> None:
+    """Extra slashes, a query, bad escapes and very long paths get a documented response, never a 500."""
     for method in ("GET", "POST", "PUT", "OPTIONS"):
         response = await service.client.request(
             method, httpx.URL("http://service" + path), content=b"{}", headers=JSON_HEADERS

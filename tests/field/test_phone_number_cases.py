@@ -1,4 +1,4 @@
-"""Phone numbers as people and programs write them: a text goes to exactly the expected number, or nothing is sent.
+"""Phone numbers as people and programs write them: the message goes to exactly the expected number, or is not sent.
 
 The ids are those of a collection of public bug reports about phone number fields.
 """
@@ -18,7 +18,7 @@ Case = tuple[str, str, str]
 
 
 def cases(country: str, expected: str, *texts: str) -> list[Case]:
-    """Expect the same of several texts."""
+    """Return cases with the same expected result for several inputs."""
     return [(text, country, expected) for text in texts]
 
 
@@ -152,8 +152,8 @@ CASES: dict[str, list[Case]] = {
 }
 
 
-async def texted(service: RunningService, text: str, country: str) -> str:
-    """Ask for a code on an empty store: the number that got the text, or the code of the problem, when none got one."""
+async def number_messaged(service: RunningService, text: str, country: str) -> str:
+    """Request a code on an empty store; return the number that got the message, or the problem's code."""
     await service.store.flushall()
     before = len(service.inbox.messages())
     response = await service.request(text, country=country)
@@ -165,9 +165,9 @@ async def texted(service: RunningService, text: str, country: str) -> str:
 
 
 @pytest.mark.parametrize("rows", CASES.values(), ids=CASES.keys())
-async def test_a_text_goes_to_the_right_number_or_to_none(service: RunningService, rows: list[Case]) -> None:
-    """The number that the person sees gets the text; where it is not sure which one that is, nobody does."""
-    got = [(text, country, await texted(service, text, country)) for text, country, _ in rows]
+async def test_a_message_goes_to_the_right_number_or_to_none(service: RunningService, rows: list[Case]) -> None:
+    """The number that the person means gets the message; an ambiguous input is rejected."""
+    got = [(text, country, await number_messaged(service, text, country)) for text, country, _ in rows]
     assert got == rows
 
 
@@ -186,14 +186,14 @@ async def test_a_text_goes_to_the_right_number_or_to_none(service: RunningServic
         "0812\u30001010\uff0d0055",
     ],
 )
-async def test_every_spelling_is_one_recipient_with_one_cooldown(service: RunningService, text: str) -> None:
-    """A21: once a number has got a code, every other spelling of it waits."""
+async def test_all_formats_are_one_recipient(service: RunningService, text: str) -> None:
+    """A21: after a code, the cooldown applies to every other format of the number."""
     assert (await service.request("+62 812 1010 0055")).status_code == 202
     assert (await service.request(text)).json()["code"] == "resend_too_soon"
 
 
-async def test_numbers_of_the_channel_islands(make_service: ServiceFactory) -> None:
-    """A34: a Jersey number is Jersey's also when it is typed in Britain, and a tenant of Britain alone refuses it."""
+async def test_channel_islands_numbers(make_service: ServiceFactory) -> None:
+    """A34: a Jersey number belongs to Jersey also with country GB, and a tenant that allows only GB rejects it."""
     service = await make_service({"tenants": {"acme": tenant(api_key("acme", "request")) | {"country": "GB"}}})
     for phone, code in [("07797 712345", "country_not_allowed"), ("07400 123456", "")]:
         response = await service.caller("acme").post("/v1/request-code", json={"phone": phone, "purpose": "login"})

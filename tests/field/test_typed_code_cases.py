@@ -1,4 +1,4 @@
-"""Codes as people type and paste them: the right one is a success, what is no code costs no attempt.
+"""Codes as people type and paste them: the right code verifies, and what is not a code costs no attempt.
 
 The ids are those of a collection of public bug reports about one-time codes.
 """
@@ -66,22 +66,22 @@ NO_CODE = [
     ("name", "written"),
     [pytest.param(name, text, id=f"{name}-{n}") for name in TYPED for n, text in enumerate(TYPED[name])],
 )
-async def test_a_right_code_is_right(service: RunningService, name: str, written: str) -> None:
-    """Spaces, dashes, line ends and marks that nobody sees change nothing, in the code's first half or behind it."""
+async def test_formats_of_the_right_code_verify(service: RunningService, name: str, written: str) -> None:
+    """Spaces, dashes, line ends and invisible characters in or after the code are ignored."""
     verification_id, code = await service.request_code()
     response = await service.verify(verification_id, written.format(a=code[:3], b=code[3:]))
     assert response.status_code == 200, (name, response.text)
 
 
-async def test_a_lost_leading_zero_is_a_wrong_guess(service: RunningService) -> None:
-    """B08: five digits of six are never right, and cost an attempt."""
+async def test_a_lost_leading_zero_is_a_wrong_code(service: RunningService) -> None:
+    """B08: five of six digits are a wrong code, and cost an attempt."""
     verification_id, code = await service.request_code()
     response = await service.verify(verification_id, code[1:])
     assert (response.status_code, response.json()["attempts_left"]) == (422, 4)
 
 
-async def test_what_is_no_code_costs_nothing(service: RunningService) -> None:
-    """B10: letters, punctuation, whole texts, superscripts, keycap emoji, controls: 400, no attempt lost."""
+async def test_an_invalid_code_costs_no_attempt(service: RunningService) -> None:
+    """B10: letters, punctuation, whole messages, superscripts, emoji and controls get 400 and cost no attempt."""
     verification_id, code = await service.request_code()
     for typed in [*NO_CODE, f"{code}\x00", f"Acme: {code}", f"{code}."]:
         response = await service.verify(verification_id, typed)
@@ -90,8 +90,8 @@ async def test_what_is_no_code_costs_nothing(service: RunningService) -> None:
     assert (await service.verify(verification_id, code)).status_code == 200
 
 
-async def test_the_code_of_the_first_text(service: RunningService) -> None:
-    """B11: behind a resend the old id is superseded, and the old code a wrong guess for the new one."""
+async def test_the_code_of_the_first_message_after_a_resend(service: RunningService) -> None:
+    """B11: after a resend the old verification is superseded, and its code is wrong for the new one."""
     old, first = await service.request_code()
     await service.advance(31)
     new, second = await service.request_code()
@@ -102,15 +102,15 @@ async def test_the_code_of_the_first_text(service: RunningService) -> None:
 
 
 async def test_the_right_code_four_times_at_once(service: RunningService) -> None:
-    """B13: one 200 and three 409, in four spellings."""
+    """B13: four formats of the right code at once get one 200 and three 409."""
     verification_id, code = await service.request_code()
     spellings = [code, f"{code}\n", f"\u200e{code}", f"{code[:3]}\uff0d{code[3:]}"]
     answers = await asyncio.gather(*(service.verify(verification_id, typed) for typed in spellings))
     assert Counter(map(problem_code, answers)) == {"200": 1, "verification_used": 3}
 
 
-async def test_the_sixth_guess(service: RunningService) -> None:
-    """B15: five wrong ones, then the right one is 429 too; a new code has five attempts."""
+async def test_the_sixth_attempt(service: RunningService) -> None:
+    """B15: after five wrong codes the right one gets 429; a new code has five attempts."""
     verification_id, code = await service.request_code()
     left = [(await service.verify(verification_id, service.wrong_code(code))).json()["attempts_left"] for _ in range(5)]
     assert left == [4, 3, 2, 1, 0]
@@ -121,8 +121,8 @@ async def test_the_sixth_guess(service: RunningService) -> None:
     assert (await service.client.get(VERIFICATIONS + new)).json()["attempts_left"] == 5
 
 
-async def test_ids_that_are_not_to_be_verified(make_service: ServiceFactory) -> None:
-    """B16: a cancelled verification is 409; another tenant's, and one in another case, 404."""
+async def test_ids_that_cannot_be_verified(make_service: ServiceFactory) -> None:
+    """B16: a canceled verification gets 409; an id of another tenant or in another case gets 404."""
     service = await make_service({"tenants": {"acme": tenant(api_key("acme", "request", "verify"))}})
     verification_id, code = await service.request_code()
     body = {"verification_id": verification_id, "code": code}
