@@ -160,7 +160,7 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
     "metrics": (),
 }
 _EXTRA_MEMBERS: Final[dict[Reason, dict[str, Any]]] = {
-    Reason.REQUEST_MALFORMED: {"errors": [{"pointer": "/phone", "detail": "is required"}]},
+    Reason.REQUEST_MALFORMED: {"errors": [{"pointer": "/phone", "detail": "Send this member; it is required."}]},
     Reason.CODE_INCORRECT: {"attempts_left": 4},
     Reason.RATE_LIMITED: {"limit": "recipient"},
 }

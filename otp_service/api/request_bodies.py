@@ -100,7 +100,7 @@ def _first_error(kind: type[msgspec.Struct], members: tuple[tuple[str, Any], ...
 
 def _missing(fields: Mapping[str, FieldInfo], seen: set[str]) -> tuple[str, str]:
     name = next((name for name, field in fields.items() if field.required and name not in seen), None)
-    return ("", _SEE_SCHEMA) if name is None else (f"/{name}", "is required")
+    return ("", _SEE_SCHEMA) if name is None else (f"/{name}", "Send this member; it is required.")
 
 
 def _is_valid(value: Any, field: FieldInfo) -> bool:

@@ -101,8 +101,8 @@ def test_the_first_error_is_reported() -> None:
     assert body_error(RequestCodeBody, b'{"decoy": 1, "otp": 1, "phone": 1}')[0] == "/decoy"
     assert body_error(RequestCodeBody, b'{"otp": 1, "decoy": 1}')[0] == "/otp"
     assert body_error(RequestCodeBody, b'{"purpose": "a", "purpose": 1, "phone": 1}')[0] == "/purpose"
-    assert body_error(RequestCodeBody, b'{"decoy": true}') == ("/phone", "is required")
-    assert body_error(RequestCodeBody, b'{"phone": "1"}') == ("/purpose", "is required")
+    assert body_error(RequestCodeBody, b'{"decoy": true}') == ("/phone", "Send this member; it is required.")
+    assert body_error(RequestCodeBody, b'{"phone": "1"}') == ("/purpose", "Send this member; it is required.")
 
 
 DEEP = b'{"otp": ' + b"[" * 30_000 + b"]" * 30_000 + b"}"

@@ -247,7 +247,7 @@ async def test_a_problem_matches_the_contract(
     body = assert_problem(await provoke(await make_service(CONFIG)), status, code, *members)
     assert body["type"].endswith(code)
     if "errors" in members:
-        assert body["errors"] == [{"pointer": "/phone", "detail": "is required"}]
+        assert body["errors"] == [{"pointer": "/phone", "detail": "Send this member; it is required."}]
     if "attempts_left" in members:
         assert body["attempts_left"] == 4
     if "limit" in members:
