@@ -223,3 +223,18 @@ async def test_a_tenant_without_a_home_country(make_service: ServiceFactory) -> 
     assert_problem(
         await caller.post(REQUEST_CODE, json={"purpose": "login", "phone": "0812-1010-0077"}), 422, "phone_invalid"
     )
+
+
+async def test_an_id_that_is_in_use_starts_nothing(
+    make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request gets 503 and releases every limit: the next one is served, and the old verification is unchanged."""
+    service = await make_service({"limits": {"recipient": ["2/3600"], "tenant": ["2/3600"]}})
+    verification_id, code = await service.request_code()
+    await service.advance(31)
+    with monkeypatch.context() as patched:
+        patched.setattr("otp_service.service.request_code.new_verification_id", lambda _: verification_id)
+        assert_problem(await service.request(), 503, "overloaded")
+    assert (await service.verify(verification_id, code)).status_code == 200
+    await service.request_code()
+    assert len(service.inbox.messages()) == 2
