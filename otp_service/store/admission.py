@@ -65,8 +65,8 @@ def reserve_call(admission: Admission) -> ScriptCall:
     )
     lockout = partition.lockout(admission.tenant, admission.recipient)
     keys: tuple[str, ...] = (partition.recipients + admission.recipient, lockout)
-    if call := admission.idempotency:
-        keys, args = (*keys, partition.answers + call.keyed_hash), (*args, call.fingerprint)
+    if claim := admission.idempotency:
+        keys, args = (*keys, partition.answers + claim.keyed_hash), (*args, claim.fingerprint)
     return ScriptCall(script("reserve"), keys, args)
 
 
@@ -107,15 +107,15 @@ def undo_calls(admission: Admission, answers: Sequence[ScriptReply | Refused]) -
     return calls
 
 
-def start_keys(admission: Admission, verification_id: str, call: IdempotencyClaim | None) -> tuple[str, ...]:
-    """Return the keys of `start` and `abandon`; with `call`, the last one is that of the stored answer."""
+def start_keys(admission: Admission, verification_id: str, claim: IdempotencyClaim | None) -> tuple[str, ...]:
+    """Return the keys of `start` and `abandon`; with `claim`, the last one is that of the stored answer."""
     partition = Partition(admission.partition)
     keys = (
         partition.recipients + admission.recipient,
         *partition.keys_of(verification_id),
         partition.abandoned + verification_id,
     )
-    return (*keys, partition.answers + call.keyed_hash) if call else keys
+    return (*keys, partition.answers + claim.keyed_hash) if claim else keys
 
 
 def read_admitted(

@@ -42,7 +42,7 @@ class RedisAttempts:
         self._key_ids = pack(tuple(key_ids))
 
     async def reserve_attempt(
-        self, verification_id: str, tenant: str, policies: SendPolicy
+        self, verification_id: str, tenant: str, policy: SendPolicy
     ) -> AttemptReserved | NotFound | RecipientLocked | AttemptsExhausted | AlreadyEnded | Unreadable:
         """Take one attempt before the code is compared; see the port."""
         partition = partition_of_id(verification_id)
@@ -50,28 +50,28 @@ class RedisAttempts:
             return NotFound()
         args = (
             tenant,
-            encode_windows(policies.recipient_failures),
-            encode_windows(policies.recipient),
-            policies.cooldown_seconds * 1000,
-            policies.max_sends,
+            encode_windows(policy.recipient_failures),
+            encode_windows(policy.recipient),
+            policy.cooldown_seconds * 1000,
+            policy.max_sends,
             partition.recipients,
             self._key_ids,
             partition.lockouts,
-            encode_lockout(policies.lockout),
+            encode_lockout(policy.lockout),
         )
         keys = (partition.verifications + verification_id,)
         [reply] = await self._topology.send([ScriptCall(script("reserve_attempt"), keys, args)])
         return _read_reservation(verification_id, reply)
 
-    async def count(self, take: RateLimit) -> int:
+    async def count(self, rate_limit: RateLimit) -> int:
         """Count one event of a limit; see the port."""
-        args = (encode_windows(take.windows),)
-        call = ScriptCall(script("rate_limit_acquire"), (limit_key(take.limit, take.keyed_hash),), args)
+        args = (encode_windows(rate_limit.windows),)
+        call = ScriptCall(script("rate_limit_acquire"), (limit_key(rate_limit.limit, rate_limit.keyed_hash),), args)
         [reply] = await self._topology.send([call])
         return 0 if reply[0] == b"acquired" else int(reply[1])
 
     async def consume(
-        self, verification_id: str, at_ms: int | None = None, call: IdempotencyClaim | None = None, answer: bytes = b""
+        self, verification_id: str, at_ms: int | None = None, claim: IdempotencyClaim | None = None, answer: bytes = b""
     ) -> Verified | NotFound | AlreadyEnded:
         """Turn a right code into the one success; see the port."""
         partition = partition_of_id(verification_id)
@@ -84,8 +84,8 @@ class RedisAttempts:
             partition.lockouts,
             "" if at_ms is None else at_ms,
         )
-        if call:
-            keys, args = (*keys, partition.answers + call.keyed_hash), (*args, *answer_args(call, answer))
+        if claim:
+            keys, args = (*keys, partition.answers + claim.keyed_hash), (*args, *answer_args(claim, answer))
         [reply] = await self._topology.send([ScriptCall(script("consume"), keys, args)])
         match reply[0]:
             case b"verified":

@@ -40,43 +40,43 @@ class RedisIdempotency:
         """Use `topology`."""
         self._topology = topology
 
-    async def claim(self, call: IdempotencyClaim, verification_id: str) -> KeyClaimed | Replay | InFlight | Mismatch:
+    async def claim(self, claim: IdempotencyClaim, verification_id: str) -> KeyClaimed | Replay | InFlight | Mismatch:
         """Claim the key and read the stored answer, in one batch; see the port."""
-        calls = [claim_call(call)]
+        calls = [claim_call(claim)]
         if partition := partition_of_id(verification_id):
-            key = partition.answers + call.keyed_hash
-            calls.append(ScriptCall(script("idempotency_read_answer"), (key,), (call.fingerprint,)))
+            key = partition.answers + claim.keyed_hash
+            calls.append(ScriptCall(script("idempotency_read_answer"), (key,), (claim.fingerprint,)))
         reply, *answers = await self._topology.send(calls)
-        claim = read_claim(reply)
-        if answers and answers[0][0] == b"replay" and not isinstance(claim, Mismatch):
+        claimed = read_claim(reply)
+        if answers and answers[0][0] == b"replay" and not isinstance(claimed, Mismatch):
             return Replay(answers[0][1])
-        return claim
+        return claimed
 
-    async def keep(self, call: IdempotencyClaim, verification_id: str, answer: bytes) -> None:
+    async def keep(self, claim: IdempotencyClaim, verification_id: str, answer: bytes) -> None:
         """Store an answer; see the port."""
         if partition := partition_of_id(verification_id):
-            key, args = partition.answers + call.keyed_hash, answer_args(call, answer)
+            key, args = partition.answers + claim.keyed_hash, answer_args(claim, answer)
             await self._topology.send([ScriptCall(script("idempotency_store_answer"), (key,), args)])
 
-    async def release(self, call: IdempotencyClaim) -> None:
+    async def release(self, claim: IdempotencyClaim) -> None:
         """Free the key; see the port."""
-        await self._topology.send([release_call(call)])
+        await self._topology.send([release_call(claim)])
 
 
-def claim_call(call: IdempotencyClaim) -> ScriptCall:
+def claim_call(claim: IdempotencyClaim) -> ScriptCall:
     """Return the call that claims a key, for a batch."""
-    args = (call.fingerprint, call.owner_token, OWNER_TIMEOUT_MS, ANSWER_TTL_MS)
-    return ScriptCall(script("idempotency_claim"), (idempotency_key(call.keyed_hash),), args)
+    args = (claim.fingerprint, claim.owner_token, OWNER_TIMEOUT_MS, ANSWER_TTL_MS)
+    return ScriptCall(script("idempotency_claim"), (idempotency_key(claim.keyed_hash),), args)
 
 
-def release_call(call: IdempotencyClaim) -> ScriptCall:
-    """Return the call that frees a key if `call` still owns it, for a batch."""
-    return ScriptCall(script("idempotency_release"), (idempotency_key(call.keyed_hash),), (call.owner_token,))
+def release_call(claim: IdempotencyClaim) -> ScriptCall:
+    """Return the call that frees a key if `claim` still owns it, for a batch."""
+    return ScriptCall(script("idempotency_release"), (idempotency_key(claim.keyed_hash),), (claim.owner_token,))
 
 
-def answer_args(call: IdempotencyClaim, answer: bytes) -> tuple[str | bytes | int, ...]:
+def answer_args(claim: IdempotencyClaim, answer: bytes) -> tuple[str | bytes | int, ...]:
     """Return the last arguments of every script that stores an answer: fingerprint, sealed answer, TTL in ms."""
-    return (call.fingerprint, answer, ANSWER_TTL_MS)
+    return (claim.fingerprint, answer, ANSWER_TTL_MS)
 
 
 def read_claim(reply: ScriptReply) -> KeyClaimed | InFlight | Mismatch:

@@ -109,20 +109,20 @@ class RedisOutbox:
         [reply] = await self._topology.send([ScriptCall(script("begin"), _keys(verification_id), args)])
         return CallStarted(int(reply[1])) if reply[0] == b"begun" else None
 
-    async def record_result(self, verification_id: str, lease: int, settlement: DeliveryUpdate) -> None:
+    async def record_result(self, verification_id: str, lease: int, update: DeliveryUpdate) -> None:
         """Store the result of a call, and when the message is due again; see the port."""
         args = (
             verification_id,
             lease,
-            settlement.provider,
-            settlement.call,
-            settlement.status,
-            settlement.error,
-            settlement.provider_message_id,
-            settlement.retry_after_ms,
-            encode_optional(settlement.due_in_ms),
-            settlement.unasked,
-            int(settlement.forget),
+            update.provider,
+            update.call,
+            update.status,
+            update.error,
+            update.provider_message_id,
+            update.retry_after_ms,
+            encode_optional(update.due_in_ms),
+            update.unasked,
+            int(update.forget),
         )
         await self._topology.send([ScriptCall(script("record_result"), _keys(verification_id), args)])
 

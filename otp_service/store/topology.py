@@ -1,4 +1,4 @@
-"""Where the keys live: one server, the primary that Sentinels name, or a cluster.
+"""Which server has the keys: one server, the primary that Sentinels name, or a cluster.
 
 The URL of the config decides: `redis://`, `rediss://`, `unix://`, `redis+sentinel://host:26379[,host...]/service[/db]`
 or `redis+cluster://host[,host...]` (`rediss+` for TLS).

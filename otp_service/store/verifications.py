@@ -156,8 +156,8 @@ class RedisVerifications:
     ) -> Started | ReservationExpired | IdInUse | Replay:
         """Store the verification and its message; see the port."""
         partition = Partition(admitted.admission.partition)
-        call = admitted.admission.idempotency if answer is not None else None
-        keys = start_keys(admitted.admission, verification_id, call)
+        claim = admitted.admission.idempotency if answer is not None else None
+        keys = start_keys(admitted.admission, verification_id, claim)
         args: tuple[str | bytes | int, ...] = (
             verification_id,
             pack(record),
@@ -167,8 +167,8 @@ class RedisVerifications:
             partition.messages,
             admitted.now_ms + START_WITHIN_MS,
         )
-        if call and answer is not None:
-            args = (*args, *idempotency_keys.answer_args(call, answer))
+        if claim and answer is not None:
+            args = (*args, *idempotency_keys.answer_args(claim, answer))
         [reply] = await self._topology.send([ScriptCall(script("start"), keys, args)])
         match reply[0]:
             case b"started":
