@@ -155,7 +155,7 @@ def _status_of(outcome: Outcome) -> DeliveryStatus:
 
 
 def _recipient_is_rejected(deliveries: Sequence[Delivery]) -> bool:
-    return any(delivery.error and Outcome(delivery.error).rejects_recipient for delivery in deliveries)
+    return any(delivery.failure and delivery.failure.rejects_recipient for delivery in deliveries)
 
 
 def _fail_over_candidates(
@@ -197,7 +197,7 @@ def _repeat_candidates(
 
 
 def _is_retryable(delivery: Delivery) -> bool:
-    return bool(delivery.error) and Outcome(delivery.error).retryable
+    return delivery.failure is not None and delivery.failure.retryable
 
 
 def _after_backoff(delivery: Delivery, lifetime: CodeLifetime) -> int:

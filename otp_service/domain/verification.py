@@ -11,19 +11,15 @@ from enum import StrEnum
 
 import msgspec
 
-from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.outcomes import DeliveryStatus, Outcome
 
 __all__ = [
     "MAX_CODE_AGE_MS",
-    "READABLE_AFTER_END_MS",
     "Delivery",
     "VerificationRecord",
     "VerificationSnapshot",
     "VerificationStatus",
 ]
-
-READABLE_AFTER_END_MS = 600_000
-"""An ended verification can be read for 10 minutes (design.md section 3); then its id is unknown."""
 
 MAX_CODE_AGE_MS = 600_000
 """No code is valid for longer than 10 minutes, even if it is sent again (NIST SP 800-63B-4, 3.1.3.2)."""
@@ -64,6 +60,11 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
     retry_at_ms: int = 0
     ambiguous_since_ms: int = 0
     repeats: bool = False
+
+    @property
+    def failure(self) -> Outcome | None:
+        """The outcome that `error` names; None if the delivery has not failed."""
+        return Outcome(self.error) if self.error else None
 
 
 class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):

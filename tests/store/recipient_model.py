@@ -15,7 +15,10 @@ from otp_service.domain.results import (
     RecipientLocked,
     Unlocked,
 )
-from otp_service.domain.verification import READABLE_AFTER_END_MS, VerificationStatus
+from otp_service.domain.verification import VerificationStatus
+
+READABLE_AFTER_END_MS = 600_000
+"""An ended verification can be read for 10 minutes; then its id is unknown."""
 
 Chain = tuple[str, str]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from otp_service.domain.results import AlreadyEnded, AttemptReserved, IdInUse, Verified
-from otp_service.domain.verification import READABLE_AFTER_END_MS, VerificationStatus
+from otp_service.domain.verification import VerificationStatus
+from tests.store.recipient_model import READABLE_AFTER_END_MS
 from tests.store.replica_store import CODE, PURPOSE, RECIPIENT, TENANT, Store, policy, record_of
 
 REUSE = policy(reuse=True)

@@ -9,14 +9,13 @@ from otp_service.domain.limits import Window
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.results import NotFound
 from otp_service.domain.verification import (
-    READABLE_AFTER_END_MS,
     Delivery,
     VerificationRecord,
     VerificationSnapshot,
     VerificationStatus,
 )
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id, partition_of_id
-from tests.store.recipient_model import fits, wait_for_next
+from tests.store.recipient_model import READABLE_AFTER_END_MS, fits, wait_for_next
 from tests.store.replica_store import KEY_ID, NOW_KEY, TENANT, Store, admission
 
 STEADY = settings(
