@@ -185,7 +185,7 @@ class Outbox(Protocol):
             verification_id: The message.
             lease: The lease that the worker holds.
             provider: The provider that will be called.
-            deadline_ms: The timeout of the call.
+            deadline_ms: After how many ms the call counts as lost: its timeout plus the time to record the result.
             idempotent_send: The provider sends a message only once, so it may be called again after an
                 ambiguous outcome.
 

@@ -26,7 +26,7 @@ __all__ = [
     "millionths",
 ]
 
-DEFAULT_AREA: Final = "default"
+ANY_COUNTRY: Final = "default"
 """The key in `ProviderPolicy.price` for all countries without a price of their own."""
 
 
@@ -57,7 +57,7 @@ class Caps:
 class ProviderPolicy:
     """The configured limits and prices of one provider.
 
-    `price` is per SMS segment in millionths, by country (ISO 3166 alpha-2) or `DEFAULT_AREA`.
+    `price` is per SMS segment in millionths, by country (ISO 3166 alpha-2) or `ANY_COUNTRY`.
     """
 
     max_per_second: float | None = None
@@ -67,7 +67,7 @@ class ProviderPolicy:
 
     def cost(self, country: str, segments: int) -> int:
         """Return the cost of a message in millionths; 0 if no price is configured."""
-        return self.price.get(country, self.price.get(DEFAULT_AREA, 0)) * segments
+        return self.price.get(country, self.price.get(ANY_COUNTRY, 0)) * segments
 
 
 class DeferReason(StrEnum):

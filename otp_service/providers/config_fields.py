@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 from msgspec import Meta, Struct, field
 
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
-from otp_service.domain.provider_policy import DEFAULT_AREA
+from otp_service.domain.provider_policy import ANY_COUNTRY
 from otp_service.domain.secret import Secret
 from otp_service.providers.config_parsing import (
     REFERENCE_SYNTAX,
@@ -178,7 +178,7 @@ BaseUrl = Annotated[
 ]
 Currency = Annotated[str, Meta(pattern=r"\A[A-Z]{3}\Z", description="an ISO 4217 code, such as USD")]
 PriceArea = Annotated[
-    str, country_code(DEFAULT_AREA), Meta(description="an ISO 3166 alpha-2 code in capitals, such as ID, or default")
+    str, country_code(ANY_COUNTRY), Meta(description="an ISO 3166 alpha-2 code in capitals, such as ID, or default")
 ]
 _MONEY_SCHEMA: Final = {"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?$"}
 Price = Annotated[Decimal, Parse(_price, _MONEY_SCHEMA), Meta(description='a decimal in quotes, such as "0.015"')]

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from otp_service.domain.limits import Window
 from otp_service.domain.numbering import has_prefix, may_have_prefix
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
-from otp_service.domain.provider_policy import DEFAULT_AREA
+from otp_service.domain.provider_policy import ANY_COUNTRY
 from otp_service.domain.tenant import ALL_COUNTRIES
 from otp_service.providers.config_fields import CommonProvider
 from otp_service.providers.config_parsing import Finding, Path, dotted_path, quoted
@@ -235,12 +235,12 @@ def _is_set(cap: Decimal | None) -> bool:
 
 
 def _missing_prices(name: str, provider: CommonProvider, countries: set[str], capped: Path) -> Iterator[Finding]:
-    missing = sorted(countries - set(provider.price)) if DEFAULT_AREA not in provider.price else []
+    missing = sorted(countries - set(provider.price)) if ANY_COUNTRY not in provider.price else []
     if missing:
         more = len(missing) - MAX_NAMED_COUNTRIES
         named = ", ".join(missing[:MAX_NAMED_COUNTRIES]) + (f" and {more} more countries" if more > 0 else "")
         found = f"no price for {named}, which {dotted_path((*capped, 'daily_spend_cap'))} needs"
-        yield ("providers", name, "price"), found, f"a price for each of them, or {DEFAULT_AREA}"
+        yield ("providers", name, "price"), found, f"a price for each of them, or {ANY_COUNTRY}"
 
 
 def _routed_countries(tenant: Tenant, routes: Sequence[Route]) -> Mapping[str, set[str]]:
