@@ -32,7 +32,7 @@ __all__ = [
 
 
 def build_providers(settings: Settings, inbox: Inbox | None = None) -> dict[str, Provider]:
-    """Make every provider whose type sends.
+    """Build each provider whose type has an adapter.
 
     Args:
         settings: The settings.

@@ -1,6 +1,6 @@
 """What several commands share: their options, and loading a configuration.
 
-An invalid configuration ends the command with status 2 and one line per mistake on standard error.
+An invalid configuration ends the command with status 2 and one line per error on standard error.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ KeyPath = tuple[str | int, ...]
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _NOT_IN_FILE_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]")
 _RING: Final = "ring"
-"""The attribute of the settings whose members stand in the table itself in TOML: `[keys] k1`, not `[keys.ring] k1`."""
+"""The attribute of the settings whose members are in the table itself in TOML: `[keys] k1`, not `[keys.ring] k1`."""
 
 
 def write_config(path: Path, document: Mapping[str, Any], settings: Settings, comment: str) -> Path:

@@ -68,7 +68,7 @@ def message_members(message: InboxMessage) -> dict[str, str]:
 async def reject_method(scope: Any, send: Any, methods: Iterable[str]) -> None:
     """Respond to OPTIONS with 204, and to any other method with 405; `Allow` names `methods`, HEAD and OPTIONS.
 
-    A HEAD does not come here: the outer middleware turns it into a GET.
+    HEAD is not handled here: the outer middleware turns it into a GET.
     """
     allow = ", ".join(sorted({*methods, "HEAD", "OPTIONS"}))
     if scope["method"] == "OPTIONS":

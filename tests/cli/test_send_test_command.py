@@ -121,8 +121,8 @@ async def test_the_rate_limit_applies(run: Run, config: Callable[..., Path], gat
             ("--to", "12345"),
             "--to: The phone number is not valid. Check its digits, or send it with + and its country code.",
         ),
-        (("--to", "+6221 1234567"), "--to: The number is of type fixed_line, not mobile."),
-        (("--to", "+65 9123 4567"), "--to: Numbers of this country are not allowed."),
+        (("--to", "+6221 1234567"), "--to: The number has the type `fixed_line`. Send a mobile number."),
+        (("--to", "+65 9123 4567"), "--to: The number must belong to a country that the tenant allows."),
     ],
 )
 def test_invalid_options_are_rejected(write_config: ConfigWriter, words: tuple[str, str], expected: str) -> None:

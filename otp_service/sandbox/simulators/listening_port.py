@@ -1,4 +1,4 @@
-"""A port on loopback that a simulator can close and reopen, as a gateway does that goes down and comes back.
+"""A port on loopback that a simulator can close and reopen, as a gateway does during an outage.
 
 It can be bound before there is an event loop, so that the sandbox knows the addresses of all its gateways, and finds
 a port that is in use, before it starts any of them.
