@@ -66,7 +66,7 @@ async def service(settings: Settings) -> AsyncIterator[tuple[ASGIApp, Inbox]]:
         yield app, inbox
 
 
-async def left_behind(settings: Settings) -> set[str]:
+async def request_without_sending(settings: Settings) -> set[str]:
     """Request codes from a service that stops before it sends any message; return the ids."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(verifications, "FIRST_LEASE_MS", 50)
@@ -106,7 +106,7 @@ async def test_an_unreachable_node_stops_only_its_own_messages(hangs: bool) -> N
     """With a damaged record too, every other message is sent once; those of the node follow when it is back."""
     with cluster() as nodes:
         settings = config(nodes)
-        ids = await left_behind(settings)
+        ids = await request_without_sending(settings)
         away = {one for one in ids if node_of(partition_of(one).outbox) == 1}
         bad = next(one for one in sorted(ids - away))
         assert away

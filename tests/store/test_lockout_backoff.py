@@ -28,7 +28,7 @@ DISABLED = Denied(Reason.RECIPIENT_LOCKED, DISABLED_RETRY_MS, disabled=True)
 LOCKED = RecipientLocked(DISABLED_RETRY_MS, disabled=True)
 
 
-def disabling(max_failures: int, *windows: Window) -> SendPolicy:
+def policy_that_disables_after(max_failures: int, *windows: Window) -> SendPolicy:
     """Return a policy that disables a number after so many wrong codes in a row."""
     return policy(recipient=(), max_sends=20, recipient_failures=windows, lockout=Lockout(max_failures=max_failures))
 
@@ -39,11 +39,13 @@ async def exhaust(
     """Request a code and use up its attempts; return its id."""
     admitted = await store.admitted(policy=allowed)
     verification_id = await store.start(admitted, sealed_code=sealed_code, attempts_left=attempts)
-    await miss(store, verification_id, attempts, allowed)
+    await submit_wrong_codes(store, verification_id, attempts, allowed)
     return verification_id
 
 
-async def miss(store: Store, verification_id: str, times: int, allowed: SendPolicy = FREE) -> list[LockKind | None]:
+async def submit_wrong_codes(
+    store: Store, verification_id: str, times: int, allowed: SendPolicy = FREE
+) -> list[LockKind | None]:
     """Submit so many wrong codes; return what each locked."""
     spent = [await store.attempts.reserve_attempt(verification_id, TENANT, allowed) for _ in range(times)]
     assert all(isinstance(one, AttemptReserved) for one in spent), spent
@@ -74,7 +76,7 @@ async def test_the_wait_counts_from_the_exhausting_attempt(store: Store) -> None
     """A code that is exhausted late makes the next one wait as long as one that is exhausted at once."""
     verification_id = await store.started(policy=FREE)
     await store.advance(200)
-    assert await miss(store, verification_id, 5) == [None, None, None, None, LockKind.WAIT]
+    assert await submit_wrong_codes(store, verification_id, 5) == [None, None, None, None, LockKind.WAIT]
 
     assert await store.denied(policy=FREE) == Denied(Reason.RECIPIENT_LOCKED, 30_000)
 
@@ -123,13 +125,13 @@ async def test_a_success_resets_the_waits(store: Store) -> None:
 
 async def test_a_new_code_does_not_reset_the_count(store: Store) -> None:
     """Codes superseded before their last attempt, over days: the wrong codes add up until it is disabled."""
-    allowed = disabling(7, Window(2, DAY))
+    allowed = policy_that_disables_after(7, Window(2, DAY))
     for _ in range(3):
-        await miss(store, await store.started(policy=allowed), 2, allowed)
+        await submit_wrong_codes(store, await store.started(policy=allowed), 2, allowed)
         await store.advance(DAY)
     last = await store.started(policy=allowed)
 
-    assert await miss(store, last, 1, allowed) == [LockKind.DISABLED]
+    assert await submit_wrong_codes(store, last, 1, allowed) == [LockKind.DISABLED]
 
     for days in (0, 3, 395):
         await store.advance(days * DAY)
@@ -140,12 +142,12 @@ async def test_a_new_code_does_not_reset_the_count(store: Store) -> None:
 
 async def test_a_disabled_number_accepts_no_code(store: Store) -> None:
     """Pending, exhausted or ended: every attempt is locked, and changes nothing."""
-    allowed = disabling(3, Window(100, DAY))
+    allowed = policy_that_disables_after(3, Window(100, DAY))
     pending = await store.started(policy=allowed, purpose="registration")
     canceled = await store.started(policy=allowed, purpose="reset")
     await store.verifications.cancel(canceled, TENANT)
     exhausted = await exhaust(store, allowed, attempts=2)
-    assert await miss(store, pending, 1, allowed) == [LockKind.DISABLED]
+    assert await submit_wrong_codes(store, pending, 1, allowed) == [LockKind.DISABLED]
     before = await store.dump()
 
     for verification_id in (pending, canceled, exhausted):
@@ -156,30 +158,30 @@ async def test_a_disabled_number_accepts_no_code(store: Store) -> None:
 
 async def test_the_last_allowed_attempt_may_succeed(store: Store) -> None:
     """At one below the limit one more attempt is reserved; when it is right, the count is cleared."""
-    allowed = disabling(3, Window(100, DAY))
+    allowed = policy_that_disables_after(3, Window(100, DAY))
     verification_id = await store.started(policy=allowed)
-    await miss(store, verification_id, 3, allowed)
+    await submit_wrong_codes(store, verification_id, 3, allowed)
 
     assert isinstance(await store.attempts.consume(verification_id), Verified)
 
     await store.advance(30)
-    assert await miss(store, await store.started(policy=allowed), 2, allowed) == [None, None]
+    assert await submit_wrong_codes(store, await store.started(policy=allowed), 2, allowed) == [None, None]
 
 
 async def test_a_changed_limit_holds_at_once(store: Store) -> None:
     """The limit is the config's, not the record's: a lower one disables, a higher one enables."""
-    await miss(store, await store.started(policy=FREE), 4)
+    await submit_wrong_codes(store, await store.started(policy=FREE), 4)
     await store.advance(30)
 
-    assert await store.denied(policy=disabling(4)) == DISABLED
-    await store.admitted(policy=disabling(5))
+    assert await store.denied(policy=policy_that_disables_after(4)) == DISABLED
+    await store.admitted(policy=policy_that_disables_after(5))
 
 
 async def test_an_attempt_returns_the_lock_that_lasts_longest(store: Store) -> None:
     """The failure windows before the wait, and a disabled number before both."""
     allowed = policy(recipient_failures=(Window(1, DAY),))
     verification_id = await store.start(await store.admitted(policy=allowed), attempts_left=1)
-    assert await miss(store, verification_id, 1, allowed) == [LockKind.FAILURES]
+    assert await submit_wrong_codes(store, verification_id, 1, allowed) == [LockKind.FAILURES]
 
     allowed = policy(recipient_failures=(Window(1, DAY),), lockout=Lockout(max_failures=1))
     verification_id = await store.start(await store.admitted(policy=allowed, tenant="b"), attempts_left=1)
@@ -190,9 +192,9 @@ async def test_an_attempt_returns_the_lock_that_lasts_longest(store: Store) -> N
 
 async def test_unlocking_ends_every_lock_and_keeps_the_sends(store: Store) -> None:
     """A disabled number is free again at that tenant: its cooldown goes on, and the next wait is 30 s."""
-    allowed = disabling(2, Window(2, DAY))
+    allowed = policy_that_disables_after(2, Window(2, DAY))
     await store.started(policy=allowed, tenant="other")
-    await miss(store, await store.started(policy=allowed), 2, allowed)
+    await submit_wrong_codes(store, await store.started(policy=allowed), 2, allowed)
     await store.advance(10)
 
     assert await store.unlock(policy=allowed) == Unlocked(was_locked=True, failures=2)
@@ -205,14 +207,14 @@ async def test_unlocking_ends_every_lock_and_keeps_the_sends(store: Store) -> No
 
 async def test_each_lock_counts_as_one_to_unlock(store: Store) -> None:
     """The wait, full windows and a disabled number are locks; wrong codes alone are none, and are cleared too."""
-    await miss(store, await store.started(policy=FREE), 1)
+    await submit_wrong_codes(store, await store.started(policy=FREE), 1)
     assert await store.unlock(policy=FREE) == Unlocked(was_locked=False, failures=1)
     await store.advance(30)
     await exhaust(store)
     assert await store.unlock(policy=FREE) == Unlocked(was_locked=True, failures=1)
     await store.advance(30)
     full = policy(recipient=(), recipient_failures=(Window(2, DAY),))
-    await miss(store, await store.started(policy=full), 2, full)
+    await submit_wrong_codes(store, await store.started(policy=full), 2, full)
     assert await store.unlock(policy=full) == Unlocked(was_locked=True, failures=2)
 
 
@@ -243,9 +245,9 @@ async def test_wrong_codes_are_remembered_for_400_days_and_nothing_else_is(store
     expires_ms = await store.redis.pexpiretime(RECIPIENT_KEY)
     assert not await store.redis.exists(KEY)
 
-    await miss(store, verification_id, 1)
+    await submit_wrong_codes(store, verification_id, 1)
     await store.advance(10)
-    await miss(store, verification_id, 1)
+    await submit_wrong_codes(store, verification_id, 1)
 
     assert await store.redis.pexpiretime(KEY) == await store.now() + 400 * DAY_MS
     assert await store.redis.pexpiretime(RECIPIENT_KEY) == max(expires_ms, await store.now() + DAY_MS)
@@ -255,9 +257,9 @@ async def test_wrong_codes_are_remembered_for_400_days_and_nothing_else_is(store
 
 async def test_a_lockout_takes_few_bytes(store: Store) -> None:
     """A hundred wrong codes in a row take one small string."""
-    allowed = disabling(100)
+    allowed = policy_that_disables_after(100)
     for _ in range(20):
-        await miss(store, await store.started(policy=allowed), 5, allowed)
+        await submit_wrong_codes(store, await store.started(policy=allowed), 5, allowed)
         await store.advance(3600)
 
     assert await store.denied(policy=allowed) == DISABLED
@@ -266,7 +268,7 @@ async def test_a_lockout_takes_few_bytes(store: Store) -> None:
 
 async def test_a_decoy_is_locked_like_any_verification(store: Store) -> None:
     """Wrong codes of a decoy count, wait and disable alike."""
-    allowed = disabling(4, Window(100, DAY))
+    allowed = policy_that_disables_after(4, Window(100, DAY))
     for seconds in (30, 60):
         await exhaust(store, allowed, sealed_code=None, attempts=2)
         if seconds == 30:

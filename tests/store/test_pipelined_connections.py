@@ -29,7 +29,7 @@ COUNT = ScriptCall(script("rate_limit_acquire"), (LIST,), ("1000000 60000",))
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Store]:
+async def open_store(url: str) -> AsyncIterator[Store]:
     """Open a store within the block."""
     store = Store(url)
     try:
@@ -39,7 +39,7 @@ async def opened(url: str) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def own() -> Iterator[RedisServer]:
+def own_server() -> Iterator[RedisServer]:
     """Start a server that a test may stop, kill and restart."""
     with folders() as folder, RedisServer(folder) as running:
         yield running
@@ -48,7 +48,10 @@ def own() -> Iterator[RedisServer]:
 @pytest.fixture
 async def proxy(server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[LossyProxy]:
     """Run a proxy between a store and the test run's server, whose third database is empty."""
-    async with LossyProxy(tmp_path / "p", server.socket).running() as running, opened(f"{server.url}?db=3") as store:
+    async with (
+        LossyProxy(tmp_path / "p", server.socket).running() as running,
+        open_store(f"{server.url}?db=3") as store,
+    ):
         await store.redis.flushdb()
         yield running
 
@@ -70,16 +73,16 @@ async def refused(store: Store) -> Reason:
 
 
 @pytest.mark.parametrize("connected", [True, False])
-async def test_a_server_that_hangs_is_refused_in_time_and_comes_back(own: RedisServer, connected: bool) -> None:
+async def test_a_server_that_hangs_is_refused_in_time_and_comes_back(own_server: RedisServer, connected: bool) -> None:
     """Refused within two seconds, with a connection or without; then every reply belongs to its call."""
-    async with opened(f"unix://{own.socket}") as store:
+    async with open_store(f"unix://{own_server.socket}") as store:
         if connected:
             await connect_all(store)
-        os.kill(own.process.pid, signal.SIGSTOP)
+        os.kill(own_server.process.pid, signal.SIGSTOP)
         try:
             assert set(await asyncio.gather(*(refused(store) for _ in range(3)))) == {Reason.STORE_UNAVAILABLE}
         finally:
-            os.kill(own.process.pid, signal.SIGCONT)
+            os.kill(own_server.process.pid, signal.SIGCONT)
 
         for n in range(1, 30):
             assert (await store.acquire_limit("after", Window(n, 60)))[0] == b"acquired"
@@ -88,24 +91,24 @@ async def test_a_server_that_hangs_is_refused_in_time_and_comes_back(own: RedisS
         assert await store.redis.llen(limit_key("x", "last")) == 300
 
 
-async def test_a_server_that_stopped_is_refused_and_its_successor_is_used(own: RedisServer) -> None:
+async def test_a_server_that_stopped_is_refused_and_its_successor_is_used(own_server: RedisServer) -> None:
     """Every connection is lost, repeatedly: meanwhile each call is refused at once, then all work."""
-    async with opened(f"unix://{own.socket}") as store:
+    async with open_store(f"unix://{own_server.socket}") as store:
         for _ in range(3):
             await connect_all(store)
-            own.kill()
+            own_server.kill()
             for _ in range(3 * CONNECTIONS):
                 assert await refused(store) is Reason.STORE_UNAVAILABLE
-            own.start()
+            own_server.start()
 
             for _ in range(3 * CONNECTIONS):
                 assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
         await asyncio.gather(*(store.acquire_limit("s", WIDE) for _ in range(200)))
 
 
-async def test_unknown_scripts_are_loaded_again(own: RedisServer) -> None:
+async def test_unknown_scripts_are_loaded_again(own_server: RedisServer) -> None:
     """After SCRIPT FLUSH every call of a batch runs, and runs once."""
-    async with opened(f"unix://{own.socket}") as store:
+    async with open_store(f"unix://{own_server.socket}") as store:
         await connect_all(store)
         await store.redis.script_flush()
 
@@ -120,7 +123,7 @@ async def test_a_call_is_not_sent_again_when_its_reply_is_lost(
 ) -> None:
     """The script ran and its reply was lost: refused, and it ran exactly once."""
     [direct] = make_replicas(1)
-    async with opened(proxy.url) as store:
+    async with open_store(proxy.url) as store:
         await connect_all(store)
         proxy.cuts, proxy.swallows = cut, not cut
 
@@ -135,7 +138,7 @@ async def test_a_call_is_not_sent_again_when_its_reply_is_lost(
 
 async def test_calls_of_one_moment_are_one_round_trip(proxy: LossyProxy) -> None:
     """Waiting calls are sent together: a hundred in one round trip, with replies in order."""
-    async with opened(proxy.url) as store:
+    async with open_store(proxy.url) as store:
         await connect_all(store)
         before = proxy.turns
 
@@ -145,9 +148,9 @@ async def test_calls_of_one_moment_are_one_round_trip(proxy: LossyProxy) -> None
         assert [answer[0] for answer in answers] == [b"acquired"] * 50 + [b"denied"] * 50
 
 
-async def test_too_many_calls_are_refused_unsent(own: RedisServer) -> None:
+async def test_too_many_calls_are_refused_unsent(own_server: RedisServer) -> None:
     """A full queue answers `overloaded` at once; the calls in it are served."""
-    async with opened(f"unix://{own.socket}") as store:
+    async with open_store(f"unix://{own_server.socket}") as store:
         with pytest.raises(Refused) as whole:
             await store.topology.send([COUNT] * (MAX_WAITING + 1))
         waiting = asyncio.create_task(store.topology.send([COUNT] * MAX_WAITING))
@@ -160,11 +163,11 @@ async def test_too_many_calls_are_refused_unsent(own: RedisServer) -> None:
         assert await store.redis.llen(LIST) == MAX_WAITING
 
 
-async def test_a_call_past_its_deadline_is_not_sent_later(own: RedisServer) -> None:
+async def test_a_call_past_its_deadline_is_not_sent_later(own_server: RedisServer) -> None:
     """Its caller was refused while it waited for its turn: it never runs."""
-    async with opened(f"unix://{own.socket}") as store:
+    async with open_store(f"unix://{own_server.socket}") as store:
         await connect_all(store)
-        os.kill(own.process.pid, signal.SIGSTOP)
+        os.kill(own_server.process.pid, signal.SIGSTOP)
         try:
             busy = []
             for _ in range(CONNECTIONS):
@@ -176,15 +179,15 @@ async def test_a_call_past_its_deadline_is_not_sent_later(own: RedisServer) -> N
             busy.append(asyncio.create_task(refused(store)))  # it waits for a connection, but not for two deadlines
             await asyncio.gather(*busy)
         finally:
-            os.kill(own.process.pid, signal.SIGCONT)
+            os.kill(own_server.process.pid, signal.SIGCONT)
 
         await connect_all(store)
         assert await store.redis.llen(limit_key("x", "late")) == 0
 
 
-async def test_an_error_of_one_script_affects_only_its_caller(own: RedisServer) -> None:
+async def test_an_error_of_one_script_affects_only_its_caller(own_server: RedisServer) -> None:
     """A call that the server refuses is `store_unavailable`; the others in the batch get their replies."""
-    async with opened(f"unix://{own.socket}") as store:
+    async with open_store(f"unix://{own_server.socket}") as store:
         await connect_all(store)
         await store.redis.set(LIST, "not a list")
 
@@ -194,31 +197,31 @@ async def test_an_error_of_one_script_affects_only_its_caller(own: RedisServer) 
         assert (await fine)[0] == b"acquired"
 
 
-async def test_a_server_that_became_a_replica_is_disconnected(own: RedisServer) -> None:
+async def test_a_server_that_became_a_replica_is_disconnected(own_server: RedisServer) -> None:
     """A refused write is `store_unavailable`, and works again when the server is the primary again."""
-    async with opened(f"unix://{own.socket}") as store:
+    async with open_store(f"unix://{own_server.socket}") as store:
         await store.acquire_limit("s", WIDE)
-        own.ask("REPLICAOF", "127.0.0.1", "1")
+        own_server.ask("REPLICAOF", "127.0.0.1", "1")
         assert await refused(store) is Reason.STORE_UNAVAILABLE
-        own.ask("REPLICAOF", "NO", "ONE")
+        own_server.ask("REPLICAOF", "NO", "ONE")
 
         assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
 
 
-async def test_the_password_of_the_url_is_used(own: RedisServer) -> None:
+async def test_the_password_of_the_url_is_used(own_server: RedisServer) -> None:
     """Calls work with it; with another one they are refused, whatever is tried next."""
-    own.ask("CONFIG", "SET", "requirepass", "s3cr/t")
-    async with opened(f"unix://:s3cr%2Ft@{own.socket}") as store:
+    own_server.ask("CONFIG", "SET", "requirepass", "s3cr/t")
+    async with open_store(f"unix://:s3cr%2Ft@{own_server.socket}") as store:
         assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
-    async with opened(f"unix://:wrong@{own.socket}") as store:
+    async with open_store(f"unix://:wrong@{own_server.socket}") as store:
         assert {await refused(store) for _ in range(2 * CONNECTIONS)} == {Reason.STORE_UNAVAILABLE}
 
 
-async def test_closing_refuses_waiting_calls(own: RedisServer) -> None:
+async def test_closing_refuses_waiting_calls(own_server: RedisServer) -> None:
     """Calls in progress at the end are refused at once; none waits for ever."""
-    store = Store(f"unix://{own.socket}")
+    store = Store(f"unix://{own_server.socket}")
     await connect_all(store)
-    os.kill(own.process.pid, signal.SIGSTOP)
+    os.kill(own_server.process.pid, signal.SIGSTOP)
     try:
         waiting = []
         for _ in range(2 * CONNECTIONS):
@@ -229,4 +232,4 @@ async def test_closing_refuses_waiting_calls(own: RedisServer) -> None:
         assert await asyncio.gather(*waiting) == [Reason.STORE_UNAVAILABLE] * (2 * CONNECTIONS)
         assert time.monotonic() - started < 0.5
     finally:
-        os.kill(own.process.pid, signal.SIGCONT)
+        os.kill(own_server.process.pid, signal.SIGCONT)

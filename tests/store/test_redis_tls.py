@@ -21,7 +21,7 @@ SERVER_PASSWORD, SENTINEL_USER, SENTINEL_PASSWORD = "server-pw", "watcher", "sen
 
 
 @dataclass(frozen=True)
-class Setting:
+class TlsServers:
     """A primary and a Sentinel, each behind a proxy."""
 
     primary: TlsProxy
@@ -34,7 +34,7 @@ class Setting:
 
 
 @contextlib.asynccontextmanager
-async def setting(primary: ssl.SSLContext | None, sentinel: ssl.SSLContext | None) -> AsyncIterator[Setting]:
+async def tls_servers(primary: ssl.SSLContext | None, sentinel: ssl.SSLContext | None) -> AsyncIterator[TlsServers]:
     """Run a primary that the Sentinel names by the address of its proxy (which the Sentinel cannot reach)."""
     ports = free_ports(3)
     with folders() as parent, contextlib.ExitStack() as stack:
@@ -48,7 +48,7 @@ async def setting(primary: ssl.SSLContext | None, sentinel: ssl.SSLContext | Non
             TlsProxy(ports[0], primary).running(ports[2]) as before_primary,
             TlsProxy(ports[1], sentinel).running() as before_sentinel,
         ):
-            yield Setting(before_primary, before_sentinel)
+            yield TlsServers(before_primary, before_sentinel)
 
 
 def access(authority: CertificateAuthority | None, password: str | None = SENTINEL_PASSWORD) -> Access:
@@ -58,9 +58,9 @@ def access(authority: CertificateAuthority | None, password: str | None = SENTIN
     return Access(ca_file=file, sentinel_username=SENTINEL_USER if password else None, sentinel_password=secret)
 
 
-async def served(url: str, given: Access) -> bool:
+async def served(url: str, access_options: Access) -> bool:
     """Return whether calls succeed."""
-    topology = connect(url, given)
+    topology = connect(url, access_options)
     try:
         [answer] = await topology.probe()
         return not isinstance(answer, Refused)
@@ -69,21 +69,21 @@ async def served(url: str, given: Access) -> bool:
 
 
 @pytest.fixture
-def ours(tmp_path: Path) -> CertificateAuthority:
+def authority(tmp_path: Path) -> CertificateAuthority:
     """The authority that signs the servers' certificates."""
     return CertificateAuthority(tmp_path, "ours")
 
 
 @pytest.fixture
-def strange(tmp_path: Path) -> CertificateAuthority:
+def other_authority(tmp_path: Path) -> CertificateAuthority:
     """Another authority."""
     return CertificateAuthority(tmp_path, "strange")
 
 
-async def test_sentinels_get_tls_and_their_own_credentials(ours: CertificateAuthority) -> None:
+async def test_sentinels_get_tls_and_their_own_credentials(authority: CertificateAuthority) -> None:
     """Calls succeed; no server gets the password of another."""
-    async with setting(ours.context(), ours.context()) as at:
-        assert await served(at.url, access(ours))
+    async with tls_servers(authority.context(), authority.context()) as at:
+        assert await served(at.url, access(authority))
         assert SENTINEL_PASSWORD.encode() in at.sentinel.heard
         assert SERVER_PASSWORD.encode() not in at.sentinel.heard
         assert SERVER_PASSWORD.encode() in at.primary.heard
@@ -92,28 +92,28 @@ async def test_sentinels_get_tls_and_their_own_credentials(ours: CertificateAuth
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])
-async def test_sentinels_require_their_password(ours: CertificateAuthority, password: str | None) -> None:
+async def test_sentinels_require_their_password(authority: CertificateAuthority, password: str | None) -> None:
     """Without it, or with another one, nothing is served, and the servers' password is not tried instead."""
-    async with setting(ours.context(), ours.context()) as at:
-        assert not await served(at.url, access(ours, password))
+    async with tls_servers(authority.context(), authority.context()) as at:
+        assert not await served(at.url, access(authority, password))
         assert SERVER_PASSWORD.encode() not in at.sentinel.heard
         assert at.primary.heard == b""
 
 
-async def test_a_sentinel_without_tls_gets_no_data(ours: CertificateAuthority) -> None:
+async def test_a_sentinel_without_tls_gets_no_data(authority: CertificateAuthority) -> None:
     """Under `rediss+sentinel` it gets the beginning of a handshake and no byte of the protocol."""
-    async with setting(ours.context(), None) as at:
-        assert not await served(at.url, access(ours))
+    async with tls_servers(authority.context(), None) as at:
+        assert not await served(at.url, access(authority))
         assert at.sentinel.heard[:1] == b"\x16"
         for word in (b"SENTINEL", b"AUTH", b"HELLO", SENTINEL_PASSWORD.encode()):
             assert word not in at.sentinel.heard
         assert at.primary.heard == b""
 
 
-async def test_a_server_without_tls_gets_no_data(ours: CertificateAuthority) -> None:
+async def test_a_server_without_tls_gets_no_data(authority: CertificateAuthority) -> None:
     """The same for the primary that a good Sentinel names."""
-    async with setting(None, ours.context()) as at:
-        assert not await served(at.url, access(ours))
+    async with tls_servers(None, authority.context()) as at:
+        assert not await served(at.url, access(authority))
         assert at.primary.heard[:1] == b"\x16"
         assert SERVER_PASSWORD.encode() not in at.primary.heard
 
@@ -121,14 +121,16 @@ async def test_a_server_without_tls_gets_no_data(ours: CertificateAuthority) -> 
 @pytest.mark.parametrize("bad", ["the Sentinel", "the server"])
 @pytest.mark.parametrize("how", ["another authority", "another name", "the system's authorities"])
 async def test_certificates_are_checked(
-    ours: CertificateAuthority, strange: CertificateAuthority, bad: str, how: str
+    authority: CertificateAuthority, other_authority: CertificateAuthority, bad: str, how: str
 ) -> None:
     """A certificate of an untrusted authority, or for another address, is refused before any data is sent."""
-    good = ours.context()
-    wrong = {"another authority": strange.context(), "another name": ours.context("127.0.0.9")}.get(how, good)
+    good = authority.context()
+    wrong = {"another authority": other_authority.context(), "another name": authority.context("127.0.0.9")}.get(
+        how, good
+    )
     contexts = (good, wrong) if bad == "the Sentinel" else (wrong, good)
-    trusted = None if how == "the system's authorities" else ours
-    async with setting(*contexts) as at:
+    trusted = None if how == "the system's authorities" else authority
+    async with tls_servers(*contexts) as at:
         assert not await served(at.url, access(trusted))
         assert at.primary.heard == b""
         if bad == "the Sentinel":
@@ -137,10 +139,10 @@ async def test_certificates_are_checked(
 
 @pytest.mark.parametrize("trusted", [True, False])
 async def test_a_single_server_over_tls(
-    ours: CertificateAuthority, strange: CertificateAuthority, trusted: bool
+    authority: CertificateAuthority, other_authority: CertificateAuthority, trusted: bool
 ) -> None:
     """`rediss://` works with the authority of the config; with another one it is refused."""
     with folders() as folder, RedisServer(folder, port=free_ports(1)[0]) as server:
-        async with TlsProxy(server.port, ours.context()).running() as proxy:
+        async with TlsProxy(server.port, authority.context()).running() as proxy:
             url = f"rediss://{HOST}:{proxy.port}/0"
-            assert await served(url, Access(ca_file=str((ours if trusted else strange).file))) is trusted
+            assert await served(url, Access(ca_file=str((authority if trusted else other_authority).file))) is trusted

@@ -54,7 +54,7 @@ def _servers_clock() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Store]:
+async def open_store(url: str) -> AsyncIterator[Store]:
     """Open a store within the block."""
     store = Store(url)
     try:
@@ -129,13 +129,13 @@ async def test_a_cluster() -> None:
     """Every script uses one slot; a slot that moves is followed, and so is a primary that stops."""
     with cluster() as nodes:
         seeds = ",".join(f"{HOST}:{node.port}" for node in nodes[:2])
-        async with opened(f"redis+cluster://{seeds}") as store:
+        async with open_store(f"redis+cluster://{seeds}") as store:
             await flows(store, "first")
             await move_slot(store, nodes)
             nodes[0].kill()
             await wait_until_served(store, "after the fail-over", 15)
-        async with opened(f"redis+cluster://{seeds}") as fresh:  # its first seed is dead
-            await flows(fresh, "fresh")
+        async with open_store(f"redis+cluster://{seeds}") as new_store:  # its first seed is dead
+            await flows(new_store, "fresh")
 
 
 async def move_slot(store: Store, nodes: list[RedisServer]) -> None:
@@ -153,7 +153,7 @@ async def test_sentinel() -> None:
     """The primary is the one that the Sentinels name; one that hangs is skipped, and a failover is followed."""
     with sentinels() as (servers, watchers):
         addresses = ",".join(f"{HOST}:{watcher.port}" for watcher in watchers)
-        async with opened(f"redis+sentinel://{addresses}/{MASTER}") as store:
+        async with open_store(f"redis+sentinel://{addresses}/{MASTER}") as store:
             await flows(store, "first")
             servers[0].kill()
             await wait_until_served(store, "after the fail-over", 15)
@@ -164,7 +164,7 @@ async def hanging_sentinel(addresses: str, watcher: SentinelServer) -> None:
     """Stop the Sentinel that is asked first: a new connection asks the next."""
     os.kill(watcher.process.pid, signal.SIGSTOP)
     try:
-        async with opened(f"redis+sentinel://{addresses}/{MASTER}") as store:
+        async with open_store(f"redis+sentinel://{addresses}/{MASTER}") as store:
             await flows(store, "second")
     finally:
         os.kill(watcher.process.pid, signal.SIGCONT)

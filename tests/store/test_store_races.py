@@ -42,12 +42,12 @@ async def stores(request: pytest.FixtureRequest, _still_clock: None, make_replic
     return stores
 
 
-async def at_once(stores: list[Store], times: int, ask: Callable[[Store], Awaitable[T]]) -> list[T]:
+async def in_parallel(stores: list[Store], times: int, ask: Callable[[Store], Awaitable[T]]) -> list[T]:
     """Call so many times in parallel, each time another replica."""
     return list(await asyncio.gather(*(ask(store) for store in islice(cycle(stores), times))))
 
 
-def kinds(answers: Sequence[object]) -> Counter[str]:
+def count_types(answers: Sequence[object]) -> Counter[str]:
     """Count results by type."""
     return Counter(type(answer).__name__ for answer in answers)
 
@@ -56,7 +56,7 @@ async def test_100_parallel_attempts_use_five(stores: list[Store]) -> None:
     """Exactly `max_attempts` are reserved, each with another count left; the others use nothing."""
     verification_id = await stores[0].started()
 
-    answers = await at_once(stores, 100, lambda s: s.attempts.reserve_attempt(verification_id, TENANT, POLICY))
+    answers = await in_parallel(stores, 100, lambda s: s.attempts.reserve_attempt(verification_id, TENANT, POLICY))
 
     spent = [answer.attempts_left for answer in answers if isinstance(answer, AttemptReserved)]
     assert sorted(spent) == [0, 1, 2, 3, 4]
@@ -70,9 +70,9 @@ async def test_parallel_attempts_at_many_verifications_stop_at_the_failure_limit
     ids = [await stores[0].started(purpose=f"p{n}", policy=tight) for n in range(25)]
     turns = cycle(ids)
 
-    answers = await at_once(stores, 100, lambda s: s.attempts.reserve_attempt(next(turns), TENANT, tight))
+    answers = await in_parallel(stores, 100, lambda s: s.attempts.reserve_attempt(next(turns), TENANT, tight))
 
-    assert kinds(answers) == {"AttemptReserved": 12, "RecipientLocked": 88}
+    assert count_types(answers) == {"AttemptReserved": 12, "RecipientLocked": 88}
 
 
 async def test_parallel_attempts_stop_when_the_number_is_disabled(stores: list[Store]) -> None:
@@ -81,9 +81,9 @@ async def test_parallel_attempts_stop_when_the_number_is_disabled(stores: list[S
     ids = [await stores[0].started(purpose=f"p{n}", policy=strict) for n in range(25)]
     turns = cycle(ids)
 
-    answers = await at_once(stores, 100, lambda s: s.attempts.reserve_attempt(next(turns), TENANT, strict))
+    answers = await in_parallel(stores, 100, lambda s: s.attempts.reserve_attempt(next(turns), TENANT, strict))
 
-    assert kinds(answers) == {"AttemptReserved": 12, "RecipientLocked": 88}
+    assert count_types(answers) == {"AttemptReserved": 12, "RecipientLocked": 88}
     assert answers.count(RecipientLocked(DISABLED_RETRY_MS, disabled=True)) == 88
     assert await stores[0].unlock(policy=strict) == Unlocked(was_locked=True, failures=12)
     attempts = [(await stores[0].snapshot(one)).record.attempts_left for one in ids]
@@ -95,7 +95,7 @@ async def test_parallel_attempts_double_the_wait_once(stores: list[Store]) -> No
     free = policy(recipient=(), recipient_failures=(Window(100, 600),))
     verification_id = await stores[0].started(policy=free)
 
-    await at_once(stores, 60, lambda s: s.attempts.reserve_attempt(verification_id, TENANT, free))
+    await in_parallel(stores, 60, lambda s: s.attempts.reserve_attempt(verification_id, TENANT, free))
 
     assert await stores[0].denied(policy=free) == Denied(Reason.RECIPIENT_LOCKED, 30_000)
 
@@ -104,9 +104,9 @@ async def test_100_parallel_right_codes_make_one_success(stores: list[Store]) ->
     """Exactly one gets `Verified`; every other gets that it is used."""
     verification_id = await stores[0].started()
 
-    answers = await at_once(stores, 100, lambda s: s.attempts.consume(verification_id))
+    answers = await in_parallel(stores, 100, lambda s: s.attempts.consume(verification_id))
 
-    assert kinds(answers) == {"Verified": 1, "AlreadyEnded": 99}
+    assert count_types(answers) == {"Verified": 1, "AlreadyEnded": 99}
     assert answers.count(AlreadyEnded(VerificationStatus.VERIFIED)) == 99
 
 
@@ -118,7 +118,7 @@ async def test_a_right_code_among_wrong_ones_succeeds_once(stores: list[Store]) 
         spent = await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
         return await store.attempts.consume(verification_id) if isinstance(spent, AttemptReserved) else spent
 
-    answers = kinds(await at_once(stores, 100, attempt))
+    answers = count_types(await in_parallel(stores, 100, attempt))
 
     assert answers["Verified"] == 1
     assert sum(answers.values()) == 100
@@ -129,9 +129,9 @@ async def test_60_parallel_requests_for_one_number_admit_one(stores: list[Store]
     """Exactly one is admitted, all others wait for its cooldown and acquire nothing."""
     rate_limits = (RateLimit("prefix", "block", (Window(9999, 3600),)),)
 
-    answers = await at_once(stores, 60, lambda s: s.verifications.admit(admission(rate_limits=rate_limits)))
+    answers = await in_parallel(stores, 60, lambda s: s.verifications.admit(admission(rate_limits=rate_limits)))
 
-    assert kinds(answers) == {"Admitted": 1, "Denied": 59}
+    assert count_types(answers) == {"Admitted": 1, "Denied": 59}
     assert answers.count(Denied(Reason.RESEND_TOO_SOON, 30_000)) == 59
     assert await stores[0].redis.llen("otp:w:prefix:block") == 1
 
@@ -140,9 +140,9 @@ async def test_parallel_requests_of_all_tenants_stop_at_the_recipients_limit(sto
     """Of 60 tenants' requests for one number exactly as many pass as the recipient's window allows."""
     tenants: Iterator[str] = (f"t{n}" for n in range(60))
 
-    answers = await at_once(stores, 60, lambda s: s.verifications.admit(admission(tenant=next(tenants))))
+    answers = await in_parallel(stores, 60, lambda s: s.verifications.admit(admission(tenant=next(tenants))))
 
-    assert kinds(answers) == {"Admitted": 5, "Denied": 55}
+    assert count_types(answers) == {"Admitted": 5, "Denied": 55}
 
 
 async def test_parallel_requests_stop_at_a_limit_in_another_slot(stores: list[Store]) -> None:
@@ -150,17 +150,17 @@ async def test_parallel_requests_stop_at_a_limit_in_another_slot(stores: list[St
     rate_limits = (RateLimit("client_ip", "ip", (Window(20, 3600),)),)
     names: Iterator[str] = (f"r{n}" for n in range(60))
 
-    answers = await at_once(
+    answers = await in_parallel(
         stores, 60, lambda s: s.verifications.admit(admission(next(names), rate_limits=rate_limits))
     )
 
-    assert kinds(answers) == {"Admitted": 20, "Denied": 40}
+    assert count_types(answers) == {"Admitted": 20, "Denied": 40}
     assert len([name for name in await stores[0].keys() if ":r:" in name]) == 20
 
 
 async def test_200_parallel_events_at_a_limit_of_20(stores: list[Store]) -> None:
     """Exactly 20 are acquired."""
-    answers = await at_once(stores, 200, lambda s: s.acquire_limit("s", Window(20, 60)))
+    answers = await in_parallel(stores, 200, lambda s: s.acquire_limit("s", Window(20, 60)))
 
     assert Counter(answer[0] for answer in answers) == {b"acquired": 20, b"denied": 180}
 
@@ -170,7 +170,7 @@ async def test_50_parallel_claims_of_one_message(stores: list[Store]) -> None:
     await stores[0].started()
     await stores[0].advance(5)
 
-    answers = await at_once(stores, 50, lambda s: s.claimed())
+    answers = await in_parallel(stores, 50, lambda s: s.claimed())
 
     assert [one.record.lease for claimed in answers for one in claimed] == [2]
 
@@ -180,7 +180,7 @@ async def test_50_parallel_claims_of_40_messages(stores: list[Store]) -> None:
     ids = [await stores[0].started(recipient=f"r{n}") for n in range(40)]
     await stores[0].advance(5)
 
-    answers = await at_once(stores, 50, lambda s: s.claimed())
+    answers = await in_parallel(stores, 50, lambda s: s.claimed())
 
     assert sorted(one.id for claimed in answers for one in claimed) == sorted(ids)
 
@@ -190,9 +190,9 @@ async def test_parallel_calls_under_one_lease_stop_at_max_texts(stores: list[Sto
     verification_id = await stores[0].started()
     names: Iterator[str] = (f"g{n}" for n in range(30))
 
-    answers = await at_once(stores, 30, lambda s: s.outbox.begin(verification_id, 1, next(names), 9000))
+    answers = await in_parallel(stores, 30, lambda s: s.outbox.begin(verification_id, 1, next(names), 9000))
 
-    assert kinds(answers) == {"CallStarted": 2, "NoneType": 28}
+    assert count_types(answers) == {"CallStarted": 2, "NoneType": 28}
 
 
 async def test_50_parallel_requests_under_one_idempotency_key(stores: list[Store]) -> None:
@@ -202,7 +202,7 @@ async def test_50_parallel_requests_under_one_idempotency_key(stores: list[Store
     def call() -> IdempotencyClaim:
         return IdempotencyClaim("key", "body", f"m{next(marks)}")
 
-    answers = await at_once(stores, 50, lambda s: s.idempotency.claim(call(), "H" * 23))
+    answers = await in_parallel(stores, 50, lambda s: s.idempotency.claim(call(), "H" * 23))
 
     assert answers.count(KeyClaimed()) == 1
     assert answers.count(InFlight(15_000)) == 49
@@ -217,7 +217,7 @@ async def test_parallel_starts_leave_one_pending(stores: list[Store]) -> None:
         await stores[0].advance(1)
     turns = iter(admitted)
 
-    ids = await at_once(stores, 10, lambda s: s.start(next(turns)))
+    ids = await in_parallel(stores, 10, lambda s: s.start(next(turns)))
 
     states = Counter([await stores[0].status(one) for one in ids])
     assert states == {"pending": 1, "superseded": 9}

@@ -23,11 +23,11 @@ WIDE = Window(10**6, 60)
 
 
 @contextlib.asynccontextmanager
-async def watched(url: str, **access: Any) -> AsyncIterator[tuple[Topology, StoreReadiness]]:
+async def watch_store(url: str, **access: Any) -> AsyncIterator[tuple[Topology, StoreReadiness]]:
     """Watch a store within the block."""
-    given = Access(**access)
-    topology = connect(url, given)
-    watch = StoreReadiness(topology, allow_eviction=given.allow_eviction)
+    options = Access(**access)
+    topology = connect(url, options)
+    watch = StoreReadiness(topology, allow_eviction=options.allow_eviction)
     await watch.start()
     try:
         yield topology, watch
@@ -63,7 +63,7 @@ def calls_are_allowed(watch: StoreReadiness) -> bool:
 
 
 @pytest.fixture
-def own() -> Iterator[RedisServer]:
+def own_server() -> Iterator[RedisServer]:
     """Start a server whose settings a test may change."""
     with folders() as folder, RedisServer(folder) as running:
         yield running
@@ -89,7 +89,7 @@ async def test_every_primary_of_a_cluster_is_probed(logged: list[tuple[str, str]
     with override_clock(None), cluster() as nodes:
         url = f"redis+cluster://{HOST}:{nodes[0].port}"
         nodes[2].ask("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
-        async with watched(url) as (_, watch):
+        async with watch_store(url) as (_, watch):
             await reports(watch, "may evict keys (maxmemory-policy volatile-lru)")
             assert not calls_are_allowed(watch)
             nodes[2].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
@@ -134,33 +134,33 @@ async def test_a_primary_after_a_failover_that_evicts_is_not_used() -> None:
 
 
 @pytest.mark.parametrize("rule", ["-info", "-info -config"])
-async def test_an_unknown_policy_is_not_safe(own: RedisServer, rule: str) -> None:
+async def test_an_unknown_policy_is_not_safe(own_server: RedisServer, rule: str) -> None:
     """A managed server that forbids INFO is refused with that reason, unless `allow_eviction` accepts the risk."""
-    own.ask("ACL", "SETUSER", "otp", "on", ">pw", "~*", "&*", "+@all", *rule.split())
-    url = f"unix://otp:pw@{own.socket}"
-    async with watched(url) as (_, watch):
+    own_server.ask("ACL", "SETUSER", "otp", "on", ">pw", "~*", "&*", "+@all", *rule.split())
+    url = f"unix://otp:pw@{own_server.socket}"
+    async with watch_store(url) as (_, watch):
         await reports(watch, "eviction policy unknown")
         assert not calls_are_allowed(watch)
-    async with watched(url, allow_eviction=True) as (topology, watch):
+    async with watch_store(url, allow_eviction=True) as (topology, watch):
         await reports(watch, "")
         assert calls_are_allowed(watch)
         assert not (await probe(topology, allow_eviction=True)).problems
 
 
-async def test_other_problems_are_reported_in_words(own: RedisServer, tmp_path: Any) -> None:
+async def test_other_problems_are_reported_in_words(own_server: RedisServer, tmp_path: Any) -> None:
     """A wrong password, a forbidden command, a full disk, a server that stops and comes back."""
-    own.ask("ACL", "SETUSER", "weak", "on", ">pw", "~*", "+@all", "-setrange")
-    async with watched(f"unix://weak:wrong@{own.socket}") as (_, watch):
+    own_server.ask("ACL", "SETUSER", "weak", "on", ">pw", "~*", "+@all", "-setrange")
+    async with watch_store(f"unix://weak:wrong@{own_server.socket}") as (_, watch):
         await reports(watch, "credentials refused")
         assert not calls_are_allowed(watch)
-    async with watched(f"unix://weak:pw@{own.socket}") as (_, watch):
+    async with watch_store(f"unix://weak:pw@{own_server.socket}") as (_, watch):
         await reports(watch, "a command is not permitted")
-    async with watched(f"unix://{own.socket}") as (_, watch):
+    async with watch_store(f"unix://{own_server.socket}") as (_, watch):
         await reports(watch, "")
-        own.kill()
+        own_server.kill()
         await reports(watch, "not reachable")
         assert calls_are_allowed(watch)  # it was usable before: the call itself reports the problem
-        own.start()
+        own_server.start()
         await reports(watch, "")
 
 
@@ -173,9 +173,9 @@ async def test_a_probe_creates_no_key(make_replicas: ReplicaFactory) -> None:
     assert await store.redis.keys("*") == []
 
 
-async def test_many_readiness_calls_do_not_load_the_store(own: RedisServer) -> None:
+async def test_many_readiness_calls_do_not_load_the_store(own_server: RedisServer) -> None:
     """A thousand calls at once are two probes; a flood over half a second is a few dozen."""
-    async with watched(f"unix://{own.socket}") as (topology, watch):
+    async with watch_store(f"unix://{own_server.socket}") as (topology, watch):
         await reports(watch, "")
         made = 0
         ask = topology.probe

@@ -13,20 +13,20 @@ NEW = "k2"
 
 
 @pytest.fixture
-async def behind(store: Store) -> AsyncIterator[Store]:
+async def replica_without_key(store: Store) -> AsyncIterator[Store]:
     """Return the same store for a replica that lacks the key of `store`."""
     store_without_key = Store(store.url, (NEW,))
     yield store_without_key
     await store_without_key.close()
 
 
-async def test_an_attempt_is_not_counted(store: Store, behind: Store) -> None:
+async def test_an_attempt_is_not_counted(store: Store, replica_without_key: Store) -> None:
     """Nothing changes, however often it is called; a replica with the key compares as usual."""
     verification_id = await store.started()
     before = await store.dump()
 
     for _ in range(7):
-        assert await behind.attempts.reserve_attempt(verification_id, TENANT, POLICY) == Unreadable()
+        assert await replica_without_key.attempts.reserve_attempt(verification_id, TENANT, POLICY) == Unreadable()
 
     assert await store.dump() == before
     spent = await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
@@ -34,31 +34,33 @@ async def test_an_attempt_is_not_counted(store: Store, behind: Store) -> None:
     assert spent.attempts_left == 4
 
 
-async def test_it_is_not_canceled(store: Store, behind: Store) -> None:
+async def test_it_is_not_canceled(store: Store, replica_without_key: Store) -> None:
     """The answer could not be opened, so nothing is done."""
     verification_id = await store.started()
 
-    assert await behind.verifications.cancel(verification_id, TENANT) == Unreadable()
+    assert await replica_without_key.verifications.cancel(verification_id, TENANT) == Unreadable()
 
     assert await store.status(verification_id) == "pending"
 
 
-async def test_its_message_stays_for_replicas_with_the_key(store: Store, behind: Store) -> None:
+async def test_its_message_stays_for_replicas_with_the_key(store: Store, replica_without_key: Store) -> None:
     """A replica without the key changes neither record nor due time: another one has it at once."""
     verification_id = await store.started()
     await store.advance(6)
     before = await store.dump()
 
     for _ in range(3):
-        assert await behind.outbox.claim() == ([], 1_000, 1)
-        assert await behind.outbox.claim_near([verification_id]) == []
+        assert await replica_without_key.outbox.claim() == ([], 1_000, 1)
+        assert await replica_without_key.outbox.claim_near([verification_id]) == []
     assert await store.dump() == before
 
     assert [message.id for message in await store.claimed()] == [verification_id]
 
 
 @pytest.mark.parametrize("count", [16, 40, 300, 600])
-async def test_unreadable_messages_do_not_delay_those_behind_them(store: Store, behind: Store, count: int) -> None:
+async def test_unreadable_messages_do_not_delay_those_behind_them(
+    store: Store, replica_without_key: Store, count: int
+) -> None:
     """However many are due before it in its partition, a readable message is claimed."""
     for n in range(count):
         await store.started(recipient=f"r{n}")
@@ -68,18 +70,20 @@ async def test_unreadable_messages_do_not_delay_those_behind_them(store: Store, 
 
     claimed = []
     for _ in range(2):  # each claim inspects another page
-        claimed += (await behind.outbox.claim())[0]
+        claimed += (await replica_without_key.outbox.claim())[0]
         await store.advance(0.5)
 
     assert [message.id for message in claimed] == [mine]
 
 
-async def test_a_message_without_its_key_has_failed_when_its_code_expires(store: Store, behind: Store) -> None:
+async def test_a_message_without_its_key_has_failed_when_its_code_expires(
+    store: Store, replica_without_key: Store
+) -> None:
     """Any replica stores that, and removes it from the outbox."""
     verification_id = await store.started()
     await store.advance(300)
 
-    assert await behind.outbox.claim() == ([], 295_000, 0)
+    assert await replica_without_key.outbox.claim() == ([], 295_000, 0)
 
     delivery = await store.delivery(verification_id)
     assert delivery is not None
