@@ -32,20 +32,20 @@ APP: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: `key` is the API key, `held` an idempotency key that it must use."""
+    """One request: `key` is the API key, `required_key` an idempotency key that it must use."""
 
     method: str
     path: str
     body: dict[str, Any] | None = None
     key: str | None = "dev-key"
-    held: str = ""
+    required_key: str = ""
     content: bytes | None = None
     media_type: str = "application/json"
 
     async def send(self, service: RunningService, idempotency_key: str) -> httpx.Response:
         """Send the request, with an idempotency key if one is given."""
         headers = {"Content-Type": self.media_type} if self.body or self.content else {}
-        if key := self.held or idempotency_key:
+        if key := self.required_key or idempotency_key:
             headers["Idempotency-Key"] = key
         send = service.caller(self.key).request
         if self.content is not None:
@@ -86,9 +86,9 @@ def request_code_call(**members: Any) -> Call:
     return Call("POST", REQUEST_CODE, {**REQUEST_BODY, **members})
 
 
-def verify_code_call(verification_id: str, code: str, held: str = "") -> Call:
+def verify_code_call(verification_id: str, code: str, required_key: str = "") -> Call:
     """Return a call of verify-code."""
-    return Call("POST", VERIFY_CODE, {"verification_id": verification_id, "code": code}, held=held)
+    return Call("POST", VERIFY_CODE, {"verification_id": verification_id, "code": code}, required_key=required_key)
 
 
 def after_one_request(call: Call, **members: Any) -> Prepare:
@@ -103,7 +103,7 @@ def after_one_request(call: Call, **members: Any) -> Prepare:
 
 async def _mismatch(service: RunningService) -> Call:
     await service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers={"Idempotency-Key": "held"})
-    return Call("POST", REQUEST_CODE, {**REQUEST_BODY, "purpose": "registration"}, held="held")
+    return Call("POST", REQUEST_CODE, {**REQUEST_BODY, "purpose": "registration"}, required_key="held")
 
 
 async def _attempt_mismatch(service: RunningService) -> Call:

@@ -53,8 +53,12 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
 
 def errors(document: dict[str, Any], schema: dict[str, Any], value: Any) -> list[str]:
     """Validate a value by a schema of the document, and return the errors."""
-    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "components": document["components"]}
-    validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+    complete = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "components": document["components"],
+    }
+    validator = jsonschema_rs.Draft202012Validator(complete, validate_formats=True)
     return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(value)]
 
 

@@ -27,10 +27,10 @@ def forms(number: str) -> Iterator[bytes]:
             yield digest.hexdigest().encode()
 
 
-def revealed(wanted: Iterable[bytes], text: bytes) -> list[bytes]:
+def revealed(searched: Iterable[bytes], text: bytes) -> list[bytes]:
     """Return all forms that occur in the data, in one pass: by their first eight bytes, then completely."""
     by_start: dict[bytes, list[bytes]] = {}
-    for one in wanted:
+    for one in searched:
         by_start.setdefault(one[:8], []).append(one)
     starts = ((at, by_start.get(text[at : at + 8], ())) for at in range(len(text)))
     return [one for at, ones in starts for one in ones if text.startswith(one, at)]
@@ -53,9 +53,9 @@ async def test_a_dump_reveals_nothing(make_service: ServiceFactory) -> None:
     store = await dump_store(service.store)
     everything = b"\n".join([*store, *store.values()])
     assert everything.count(b"$argon2id$") == VERIFICATIONS
-    wanted = {form for number in numbers for form in forms(number)}
-    assert revealed(wanted, everything) == []
-    seen = revealed(wanted, everything + b"".join(forms(numbers[-1])))
+    searched = {form for number in numbers for form in forms(number)}
+    assert revealed(searched, everything) == []
+    seen = revealed(searched, everything + b"".join(forms(numbers[-1])))
     assert set(forms(numbers[-1])) <= set(seen)  # so the search would find it
     by_id = {
         response.json()["verification_id"].encode(): code.encode()
@@ -67,7 +67,7 @@ async def test_a_dump_reveals_nothing(make_service: ServiceFactory) -> None:
     asked = service.store.pipeline(transaction=False)
     for key in store:
         asked.pttl(key).memory_usage(key, samples=0)
-    told = await asked.execute()
-    assert [key for key, left in zip(store, told[::2], strict=True) if left <= 0] == []
-    sizes = [size or 0 for size in told[1::2]]
+    replies = await asked.execute()
+    assert [key for key, left in zip(store, replies[::2], strict=True) if left <= 0] == []
+    sizes = [size or 0 for size in replies[1::2]]
     assert sum(sizes) / VERIFICATIONS < GOAL_BYTES

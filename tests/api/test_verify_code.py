@@ -177,14 +177,14 @@ async def test_the_first_end_wins(make_service: ServiceFactory) -> None:
     await service.verify(used, code)
     canceled, third = await service.request_code(purpose="password_reset")
     await service.client.delete(VERIFICATIONS + canceled)
-    spent, other = await service.request_code(purpose="registration")
+    exhausted_id, other = await service.request_code(purpose="registration")
     for _ in range(5):
-        await service.verify(spent, service.wrong_code(other))
+        await service.verify(exhausted_id, service.wrong_code(other))
     for step in (lambda: service.advance(1), service.request_code, lambda: service.advance(100)):
         await step()
         for verification_id, typed, expected, status in (
             (used, code, "verification_used", "verified"),
-            (spent, other, "attempts_exhausted", "exhausted"),
+            (exhausted_id, other, "attempts_exhausted", "exhausted"),
             (canceled, third, "verification_canceled", "canceled"),
         ):
             assert problem_code(await service.verify(verification_id, typed)) == expected
