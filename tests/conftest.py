@@ -1,4 +1,4 @@
-"""What every test may use: a real server of our own, and a whole service around it in this process."""
+"""Fixtures for all tests: a real Redis server, and the service running in this process."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ hypothesis.settings.load_profile("shared machine")
 
 
 def pytest_collection_finish() -> None:
-    """Leave what the imports made out of every later collection of garbage: it is large, and it stays."""
+    """Exclude the objects that imports created from garbage collection: they are many and stay alive."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
-    """Run async tests on the loop that the service is served on."""
+    """Run async tests on uvloop, as `serve` does."""
     return ("asyncio", {"use_uvloop": True})
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedServer]:
-    """One real Valkey (or Redis) server for the whole run."""
+    """Run one Valkey (or Redis) server for all tests."""
     with EmbeddedServer("--databases", "4") as running:
         yield running
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _movable_clock() -> Iterator[None]:
-    """Let tests move the clock that scripts read, instead of sleeping."""
+    """Let tests move the clock of Lua scripts instead of sleeping."""
     with move_clock_by_key():
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _trust_read_once() -> Iterator[None]:
-    """Let all HTTP clients share what they trust by default: each would take 20 ms to read the same authorities."""
+def _shared_tls_context() -> Iterator[None]:
+    """Let all HTTP clients share one TLS context: loading the certificate authorities takes 20 ms each time."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("httpx._transports.default.create_ssl_context", functools.cache(httpx.create_ssl_context))
         yield
@@ -53,7 +53,7 @@ def _trust_read_once() -> Iterator[None]:
 
 @pytest.fixture
 async def make_service(server: EmbeddedServer) -> AsyncIterator[ServiceFactory]:
-    """Make services with configs of one's own on an empty store; they are stopped at the end."""
+    """Start services with any config on an empty store; they are stopped after the test."""
     factory = ServiceFactory(server.url)
     await factory.empty_store()
     yield factory
@@ -62,5 +62,5 @@ async def make_service(server: EmbeddedServer) -> AsyncIterator[ServiceFactory]:
 
 @pytest.fixture
 async def service(make_service: ServiceFactory) -> RunningService:
-    """The service as `dev` configures it, but for a cheap hash."""
+    """The service with the config of `dev` and a cheap hash."""
     return await make_service()

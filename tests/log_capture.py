@@ -1,4 +1,4 @@
-"""Capture of everything that is logged, and the search for digits in it."""
+"""Capture of the log, and the digits in a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from otp_service.observability import configure_logging
 
 @contextlib.contextmanager
 def captured_logs() -> Iterator[io.StringIO]:
-    """Catch everything that is logged, by us and by the libraries, as it would be written."""
+    """Capture the log lines of the service and of all libraries, as they are written."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
     configure_logging("DEBUG")
@@ -27,6 +27,6 @@ def captured_logs() -> Iterator[io.StringIO]:
 
 
 def digits_in(text: str) -> str:
-    """Read all digits of a text as one run, whatever their script and whatever stands between them."""
+    """Return all digits of a text, of any script, as one ASCII string."""
     found = (unicodedata.digit(character, None) for character in text)
     return "".join(str(digit) for digit in found if digit is not None)

@@ -1,4 +1,4 @@
-"""Waiting for messages and deliveries, and reading codes out of messages."""
+"""Helpers that wait for messages and deliveries, and read codes from messages."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.running_service import RunningService
 from tests.waits import wait_until
 
 POLL_ROUNDS_SECONDS = 0.2
-"""A few rounds of the courier: what it is going to do, it has done."""
+"""Several polls of the outbox worker: after this time it has done what it is going to do."""
 
 
 async def wait_for_message(gateway: EimsSimulator, count: int = 1, seconds: float = 4.0) -> EimsMessage:
-    """Wait for the gateway's `count`th text."""
+    """Wait for the `count`th message that the gateway accepts, and return it."""
     await wait_until(lambda: len(gateway.messages) >= count, seconds)
     return gateway.messages[count - 1]
 
 
 async def read_deliveries(service: RunningService, verification_id: str) -> list[dict[str, Any]]:
-    """Read the deliveries of a verification, as a caller sees them."""
+    """Return the deliveries of a verification from the API."""
     response = await service.client.get(f"/v1/verifications/{verification_id}")
     assert response.status_code == 200, response.text
     found: list[dict[str, Any]] = response.json()["deliveries"]
@@ -35,7 +35,7 @@ async def read_deliveries(service: RunningService, verification_id: str) -> list
 async def wait_for_deliveries(
     service: RunningService, verification_id: str, expected: Mapping[str, tuple[str, str | None]], seconds: float = 4.0
 ) -> None:
-    """Wait until the deliveries are `expected`: by provider, the status and the error."""
+    """Wait until the deliveries are `expected`: a status and an error for each provider."""
     found: dict[str, tuple[str, str | None]] = {}
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
@@ -48,12 +48,12 @@ async def wait_for_deliveries(
 
 
 def text_of_request(request: Request) -> str:
-    """Read the text out of a GET to an EIMS gateway, also of one that it did not take."""
+    """Return the text of a send request (GET) to an EIMS gateway, accepted or not."""
     return unquote(dict(pair.split("=", 1) for pair in request.query.split("&"))["content"])
 
 
 def code_in(text: str) -> str:
-    """Read the code out of a text."""
+    """Return the six-digit code in a text."""
     found = re.search(r"\d{6}", text)
     assert found, text
     return found[0]

@@ -21,7 +21,7 @@ REQUEST_CODE_MEMBERS = {
     "attempts_left": int,
     "sends_left": int,
 }
-"""The 202 of request-code, member by member."""
+"""The members of the 202 response of request-code, with their types."""
 
 
 UTC_TIME_PATTERN = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -31,7 +31,7 @@ PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
 
 def assert_problem(response: httpx.Response, status: int, code: str, *more: str) -> dict[str, Any]:
-    """Hold a reply to be this problem, whole: its form, its headers, and exactly the members `more` beside."""
+    """Assert that a response is this problem, with exactly the extra members `more`; return its body."""
     assert response.headers["content-type"] == "application/problem+json", response.text
     body: dict[str, Any] = response.json()
     assert (response.status_code, body["status"], body["code"]) == (status, status, code), response.text
@@ -48,7 +48,7 @@ def assert_problem(response: httpx.Response, status: int, code: str, *more: str)
 
 
 def assert_common_headers(response: httpx.Response) -> None:
-    """Hold what every reply has, whoever made it."""
+    """Assert the headers that every response has."""
     assert response.headers.get_list("cache-control") == ["no-store"]
     assert response.headers.get_list("x-content-type-options") == ["nosniff"]
     assert len(response.headers.get_list("x-request-id")) == 1
@@ -56,12 +56,12 @@ def assert_common_headers(response: httpx.Response) -> None:
 
 
 def problem_code(response: httpx.Response) -> str:
-    """Name an answer by its problem's code, or by its status when it is none."""
+    """Return the code of a problem, or the HTTP status of another response as text."""
     return str(response.json().get("code", response.status_code))
 
 
 def assert_rate_limited(response: httpx.Response, limit: str, most: int = 3600) -> int:
-    """Hold an answer to be `rate_limited` by `limit`; give its Retry-After."""
+    """Assert that a response is `rate_limited` by `limit`; return its Retry-After, which is at most `most`."""
     body = assert_problem(response, 429, "rate_limited", "limit")
     assert body["limit"] == limit
     wait: int = body["retry_after"]
@@ -70,7 +70,7 @@ def assert_rate_limited(response: httpx.Response, limit: str, most: int = 3600) 
 
 
 def assert_one_field_error(response: httpx.Response) -> tuple[str, str]:
-    """Hold an answer to be about one mistake; give where it is and what to do."""
+    """Assert that a response reports one invalid member; return its JSON pointer and the detail."""
     [error] = assert_problem(response, 400, "request_malformed", "errors")["errors"]
     assert "^" not in error["detail"] and "$" not in error["detail"]  # no regular expression
     return error["pointer"], error["detail"]

@@ -1,7 +1,7 @@
-"""A whole service in this process: the real application on a real store, called over ASGI.
+"""The real application in the test process, called over ASGI, with a real store.
 
-Its clock is the store's, plus what a test adds to it (`advance`). Its hash is as cheap as Argon2id gets, because a
-test is not about the price of a hash; what is about it says so in its config.
+Its clock is the clock of the store plus what a test adds with `advance`. Its Argon2id parameters are the cheapest that
+exist; a test that needs realistic ones sets them in its config.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ E164 = "+6281210100055"
 
 @contextlib.contextmanager
 def move_clock_by_key() -> Iterator[None]:
-    """Make scripts add the milliseconds under `test:clock` to the server's time."""
+    """Make Lua scripts add the milliseconds under `test:clock` to the server's time."""
     lua = f"""
     local function now_ms()
       local time = redis.call('TIME')
@@ -44,7 +44,7 @@ def move_clock_by_key() -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
-    """Start an ASGI application and stop it, as a server does."""
+    """Run the startup and the shutdown of an ASGI application, as a server does."""
     incoming: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     scope: Any = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
@@ -60,37 +60,37 @@ async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
 
 
 class RunningService:
-    """One service, a client that has its key, the store behind it, and the inbox."""
+    """A running service, with a client that has its API key, its store and its inbox provider."""
 
     def __init__(self, app: ASGIApp, store: Redis, inbox: Inbox) -> None:
         self.app = app
-        self.store: Any = store  # its replies are bytes here, and the client's types do not know that
+        self.store: Any = store  # replies are bytes here, which the types of the client do not express
         self.inbox = inbox
         self.client = self.caller(API_KEY)
 
     def caller(self, key: str | None, address: str = "127.0.0.1") -> httpx.AsyncClient:
-        """Make a client with another key, or none, or another address."""
+        """Return a client with this API key (None: no key) that calls from `address`."""
         transport = httpx.ASGITransport(app=self.app, client=(address, 40000))  # type: ignore[arg-type]
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers)
 
     async def request(self, phone: str = NUMBER, purpose: str = "login", **members: Any) -> httpx.Response:
-        """Call request-code."""
+        """Call request-code and return the response."""
         return await self.client.post("/v1/request-code", json={"phone": phone, "purpose": purpose, **members})
 
     async def verify(self, verification_id: str, code: str) -> httpx.Response:
-        """Call verify-code."""
+        """Call verify-code and return the response."""
         return await self.client.post("/v1/verify-code", json={"verification_id": verification_id, "code": code})
 
     async def request_code(self, phone: str = NUMBER, purpose: str = "login", **members: Any) -> tuple[str, str]:
-        """Request a code, and read it from the inbox: the verification's id and the code."""
+        """Request a code, which must be accepted; return the verification id and the code from the inbox."""
         response = await self.request(phone, purpose, **members)
         assert response.status_code == 202, response.text
         verification_id = response.json()["verification_id"]
         return verification_id, await self.code_of(verification_id)
 
     async def message_of(self, verification_id: str, seconds: float = 5.0) -> InboxMessage:
-        """Wait for the text of a verification."""
+        """Wait for the message of a verification."""
         async with asyncio.timeout(seconds):
             while True:
                 for message in self.inbox.messages():
@@ -99,23 +99,23 @@ class RunningService:
                 await asyncio.sleep(0.001)
 
     async def code_of(self, verification_id: str) -> str:
-        """Read the code out of the text of a verification."""
+        """Wait for the message of a verification and return its code."""
         message = await self.message_of(verification_id)
         found = re.search(r"\d{4,10}", message.text)
         assert found, message.text
         return found[0]
 
     def wrong_code(self, code: str) -> str:
-        """Make a code of the same length that is not this one."""
+        """Return a wrong code: of the same length, with every digit changed."""
         return "".join(str((int(digit) + 1) % 10) for digit in code)
 
     async def advance(self, seconds: float) -> None:
-        """Move the store's clock, as scripts see it, forward."""
+        """Move the clock that Lua scripts read forward."""
         await self.store.incrby(CLOCK_KEY, int(seconds * 1000))
 
 
 class ServiceFactory:
-    """Makes services on one store and stops them all."""
+    """Starts services on one store, and stops them all on `close`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -123,7 +123,7 @@ class ServiceFactory:
         self._stack = contextlib.AsyncExitStack()
 
     async def __call__(self, config: Mapping[str, Any] | None = None) -> RunningService:
-        """Start a service with `config` laid over what `dev` has."""
+        """Start a service with the config of `otp-service dev`, overridden by `config`; wait until it is ready."""
         base = merged(dev_config(self.url), {"hashing": CHEAP_HASH})
         settings = load(merged(base, config or {}), {}, plain_secrets=True)
         inbox = Inbox("inbox")
@@ -136,10 +136,10 @@ class ServiceFactory:
         return service
 
     async def empty_store(self) -> None:
-        """Forget everything: the server is the tests' own."""
+        """Delete everything in the store, which belongs to the tests."""
         await self.store.flushall()
 
     async def close(self) -> None:
-        """Stop what was started."""
+        """Stop every service and close the store."""
         await self._stack.aclose()
         await self.store.aclose()

@@ -1,4 +1,4 @@
-"""`otp-service` as a user starts it: a process of its own, with its log, its port and whoever it started."""
+"""`otp-service` as a separate process, with its log, its port and its child processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START_SECONDS = 15.0
 
 
 class ServiceProcess:
-    """A running command. `log` is all it wrote; `stop` and `kill` end it, and `end` makes sure that nothing is left."""
+    """A running `otp-service` command; `end` makes sure that no process is left."""
 
     def __init__(
         self,
@@ -42,16 +42,16 @@ class ServiceProcess:
 
     @property
     def log(self) -> str:
-        """Everything it has written so far."""
+        """Everything that the process has written so far."""
         return self._path.read_text(encoding="utf-8")
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The id of the process."""
         return self._process.pid
 
-    def family(self) -> list[int]:
-        """Name the processes that it started, and those that they did."""
+    def descendants(self) -> list[int]:
+        """Return the ids of all descendants of the process."""
         listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
         parents = {int(pid): int(parent) for pid, parent in (line.split() for line in listed.splitlines())}
         found = [self.pid]
@@ -60,7 +60,7 @@ class ServiceProcess:
         return found[1:]
 
     async def url(self) -> str:
-        """Wait until it says where it listens."""
+        """Wait until the log has the URL of the service, and return it."""
         pattern = r'(?:"address":"|^)(http://127\.0\.0\.1:\d+)'
         await wait_until(lambda: re.search(pattern, self.log, re.MULTILINE) is not None or self.ended, START_SECONDS)
         found = re.search(pattern, self.log, re.MULTILINE)
@@ -68,52 +68,52 @@ class ServiceProcess:
         return found[1]
 
     async def ready(self) -> str:
-        """Wait until it serves; its address."""
+        """Wait until the service is ready, and return its URL."""
         url = await self.url()
         await wait_for_status(url, "/readyz", 200)
         return url
 
     @property
     def ended(self) -> bool:
-        """It is not running any more."""
+        """Whether the process has ended."""
         return self._process.poll() is not None
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         self._process.send_signal(number)
 
     async def status(self, seconds: float = 10.0) -> int:
-        """Wait for its end, and say how it was."""
+        """Wait for the end of the process, and return its exit status."""
         await wait_until(lambda: self.ended, seconds)
         assert self._process.returncode is not None
         return self._process.returncode
 
     async def kill(self) -> None:
-        """End it as a machine does that loses its power."""
+        """Kill the process with SIGKILL and wait for its end."""
         self.send(signal.SIGKILL)
         await self.status()
 
     def end(self) -> None:
-        """Leave nothing behind, whatever the test did."""
-        for pid in [*self.family(), self.pid]:
+        """Kill the process and its descendants."""
+        for pid in [*self.descendants(), self.pid]:
             if not self.ended or pid != self.pid:
                 os.kill(pid, signal.SIGKILL)
         self._process.wait(10)
 
 
 def _limited(descriptors: int | None) -> list[str]:
-    """Begin a command that may have so many file descriptors, and not allow itself more."""
+    """Return the start of a command line that limits the file descriptors; empty for no limit."""
     return [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
 
 
 def is_running(pid: int) -> bool:
-    """Say whether a process still runs (one that waits to be buried does not)."""
+    """Return whether a process runs; a zombie does not."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return bool(state.strip()) and not state.startswith("Z")
 
 
 def free_port() -> int:
-    """Find a port on which nobody listens."""
+    """Return a port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

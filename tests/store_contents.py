@@ -1,4 +1,4 @@
-"""Helpers that read the whole store, or leave it as a crash would."""
+"""Helpers that read the contents of the store, or leave it in the state after a crash."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.running_service import RunningService
 
 @contextlib.contextmanager
 def crash_before_the_response_is_stored() -> Iterator[None]:
-    """Leave idempotency keys as a process leaves them that dies before the store hears of its work: somebody is at it.
+    """Leave idempotency keys in the state after a crash: claimed, without a stored response.
 
-    A request for a code dies before it starts, and a wrong guess when it is paid for.
+    A request for a code crashes before it is started, and a wrong code after its attempt is reserved.
     """
 
     async def never(*_: object) -> None:
@@ -37,7 +37,7 @@ def crash_before_the_response_is_stored() -> Iterator[None]:
 
 
 async def dump_store(store: Any) -> dict[bytes, bytes]:
-    """Read every key and value, of whatever type, as bytes."""
+    """Return every key with its value as bytes, for values of every type."""
     found: dict[bytes, bytes] = {}
     async for key in store.scan_iter(count=1000):
         match await store.type(key):
@@ -50,7 +50,7 @@ async def dump_store(store: Any) -> dict[bytes, bytes]:
             case b"zset":
                 value = b"\n".join(await store.zrange(key, 0, -1))
             case b"none":
-                continue  # it has ended between the two questions
+                continue  # it expired between the two commands
             case kind:
                 raise AssertionError(f"a key of type {kind!r}")
         found[key] = value
@@ -58,7 +58,7 @@ async def dump_store(store: Any) -> dict[bytes, bytes]:
 
 
 async def has_sealed_message(service: RunningService, verification_id: str) -> bool:
-    """Say whether the store still has the sealed code of a verification."""
+    """Return whether the store still has the sealed code of a verification."""
     partition = partition_of_id(verification_id)
     assert partition
     return bool(await service.store.exists(partition.messages + verification_id))

@@ -1,4 +1,4 @@
-"""Whatever comes from outside is read in time that grows with its length, and no faster: a ratio, never seconds."""
+"""All external input is parsed in linear time; the tests compare ratios, not seconds."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from tests.running_service import RunningService
 
 SMALL, LARGE = 8 * 1024, 64 * 1024
 LIMIT = 24
-"""Between what eight times the input costs in linear time, 8, and in quadratic time, 64."""
+"""The highest accepted ratio: eight times the input takes 8 times as long in linear time and 64 times in quadratic."""
 
 LONG_ENOUGH = 20_000_000
-"""Nanoseconds that are measured well on a busy machine: what takes as long is not repeated more often."""
+"""Nanoseconds that can be measured reliably on a busy machine; a longer run is not repeated more often."""
 
 PIECES = [
     " ", "\t\n", "a", "aA", "0", "1a", "-", "_", "+", ",", ", ", ".", ":", ";", "=", "&", "a=b&", "%", "%41", "/", "\\",
@@ -57,12 +57,12 @@ TRUSTED_ALL = [ip_network("0.0.0.0/0"), ip_network("::/0")]
 
 
 def filled(piece: str, size: int) -> str:
-    """Make a text of about `size` characters out of a piece."""
+    """Return a text of about `size` characters that repeats `piece`."""
     return piece * (size // len(piece))
 
 
 def nanoseconds(parser: Parser, text: str, times: int) -> float:
-    """Measure the CPU time of this thread for reading a text so many times."""
+    """Return the CPU time in ns for parsing a text `times` times."""
     before = time.thread_time_ns()
     for _ in range(times):
         with contextlib.suppress(Refused, PhoneInvalid, TemplateInvalid, ReceiptForged, ConfigInvalid):
@@ -71,7 +71,7 @@ def nanoseconds(parser: Parser, text: str, times: int) -> float:
 
 
 def ratio(parser: Parser, piece: str) -> float:
-    """Say how much longer eight times the text takes; where it seems much, it is measured again, and longer."""
+    """Return how much longer eight times the text takes; a high ratio is measured again with more repetitions."""
     found, times = float("inf"), 1
     small, large = filled(piece, SMALL), filled(piece, LARGE)
     for _ in range(4):
@@ -84,27 +84,27 @@ def ratio(parser: Parser, piece: str) -> float:
 
 
 def reply(body: str, status: int = 400) -> GatewayResponse:
-    """Make a gateway's reply."""
+    """Return a gateway's response."""
     return GatewayResponse(status, {"date": body[:1000]}, body.encode())
 
 
 def scope(name: str, value: str) -> Any:
-    """Make a request that has one header."""
+    """Return the ASGI scope of a request with one header."""
     return {"headers": [(name.encode(), value.encode())]}
 
 
 def headers(name: str, value: str) -> dict[bytes, bytes]:
-    """Make the headers of that request."""
+    """Return the headers of a request with one header."""
     return {name.encode(): value.encode()}
 
 
 def call(body: str) -> ReceiptRequest:
-    """Make a gateway's call to us."""
+    """Return a receipt request from a gateway."""
     return ReceiptRequest("POST", "/", None, 0.0, "", {}, [], body.encode())
 
 
 def quoted(text: str) -> str:
-    """Write a text as a JSON string."""
+    """Return a text as a JSON string."""
     return msgspec.json.encode(text).decode()
 
 
@@ -172,13 +172,13 @@ PARSERS: dict[str, Parser] = {
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_a_parser_takes_linear_time(name: str) -> None:
-    """Eight times the text takes about eight times as long, out of whatever it is made."""
+    """Eight times the text takes about eight times as long, for every repeated piece."""
     slow = {piece: found for piece in PIECES if (found := ratio(PARSERS[name], piece)) >= LIMIT}
     assert slow == {}
 
 
-def asked(method: str, path: str, header: str, body: bytes) -> Callable[[str], Any]:
-    """Make a request out of a text: the header's value, or what is behind the path when there is none."""
+def request_with(method: str, path: str, header: str, body: bytes) -> Callable[[str], Any]:
+    """Return a function that puts a text into a request: into a header, or after the path if `header` is empty."""
 
     def scope_of(text: str) -> Any:
         lines = {"authorization": b"Bearer dev-key", "content-type": b"application/json"}
@@ -202,14 +202,14 @@ def asked(method: str, path: str, header: str, body: bytes) -> Callable[[str], A
 
 GOOD = b'{"phone": "0812-1010-0055"}'
 REQUESTS = {
-    "a path": asked("GET", "/", "", b""),
-    "an id": asked("GET", VERIFICATIONS, "", b""),
-    "a receipt's path": asked("POST", "/v1/receipts/inbox/", "", b""),
-    "an OPTIONS": asked("OPTIONS", VERIFICATIONS, "", b""),
-    "a query": asked("POST", NORMALIZE_PHONE, "?", GOOD),
-    "a receipt's query": asked("GET", "/v1/receipts/inbox/a", "?", b""),
+    "a path": request_with("GET", "/", "", b""),
+    "an id": request_with("GET", VERIFICATIONS, "", b""),
+    "a receipt's path": request_with("POST", "/v1/receipts/inbox/", "", b""),
+    "an OPTIONS": request_with("OPTIONS", VERIFICATIONS, "", b""),
+    "a query": request_with("POST", NORMALIZE_PHONE, "?", GOOD),
+    "a receipt's query": request_with("GET", "/v1/receipts/inbox/a", "?", b""),
 } | {
-    name: asked("POST", NORMALIZE_PHONE, name, GOOD)
+    name: request_with("POST", NORMALIZE_PHONE, name, GOOD)
     for name in (
         "host", "cookie", "accept", "accept-language", "authorization", "content-type", "content-encoding",
         "content-length", "idempotency-key", "x-forwarded-for", "x-request-id", "origin", "if-none-match", "x-nobody",
@@ -219,7 +219,7 @@ REQUESTS = {
 
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_a_request_takes_linear_time(service: RunningService, name: str) -> None:
-    """The whole way through the service is linear in the path, the query and every header."""
+    """A whole request takes linear time in the path, the query and every header."""
     answered: set[str] = set()
 
     def call(text: str) -> None:
@@ -234,7 +234,7 @@ async def test_a_request_takes_linear_time(service: RunningService, name: str) -
 
         running = service.app(scope, receive, send).__await__()  # type: ignore[arg-type]
         with contextlib.suppress(StopIteration):
-            next(running)  # up to where it waits for the store, if it does
+            next(running)  # until it waits for the store, if it does
         running.close()
 
     slow = {piece: found for piece in PIECES if (found := ratio(call, piece)) >= LIMIT}

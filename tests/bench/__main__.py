@@ -1,7 +1,7 @@
-"""`make bench`: what the service costs, each figure beside the one that it is compared with, from the same run.
+"""`make bench`: ratios of costs, measured in one run.
 
-The service runs in this process on a real server, with the hash that it is configured with by default. Times are
-the best of several rounds; a ratio of two of them is what may be quoted, a time alone is not.
+The service runs in this process on a real server with the default hash. A time is the best of several rounds. Only the
+ratio of two times is meaningful on another machine, a time alone is not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WINDOWS = Window(1_000_000, 3600)
 
 
 async def best(work: Callable[[int], Awaitable[None]]) -> float:
-    """Time `work` in several rounds; the least, in seconds."""
+    """Return the shortest time of `work` in several rounds, in seconds."""
     times = []
     for number in range(ROUNDS):
         started = time.perf_counter()
@@ -39,28 +39,28 @@ async def best(work: Callable[[int], Awaitable[None]]) -> float:
     return min(times)
 
 
-async def calls_together(url: str) -> str:
-    """Calls of one moment against the same calls one after the other."""
+async def batched_against_sequential(url: str) -> str:
+    """Compare concurrent script calls with the same calls in sequence."""
     topology = connect(url)
     windows = f"{WINDOWS.count} {WINDOWS.seconds * 1000}"
 
     def call(number: int, n: int) -> ScriptCall:
         return ScriptCall(script("rate_limit_acquire"), (limit_key("bench", f"{number}-{n}"),), (windows,))
 
-    async def alone(number: int) -> None:
+    async def in_sequence(number: int) -> None:
         for n in range(CALLS):
             await topology.send([call(number, n)])
 
-    async def together(number: int) -> None:
+    async def concurrently(number: int) -> None:
         await asyncio.gather(*(topology.send([call(ROUNDS + number, n)]) for n in range(CALLS)))
 
-    apart, batched = await best(alone), await best(together)
+    sequential, concurrent = await best(in_sequence), await best(concurrently)
     await topology.close()
-    return f"script calls, {CALLS} together : one by one      1 : {apart / batched:.1f}"
+    return f"script calls, {CALLS} concurrent : sequential   1 : {sequential / concurrent:.1f}"
 
 
 async def denied_against_accepted(service: RunningService) -> str:
-    """A request that a limit denies against one that is accepted, hash and all."""
+    """Compare a request that a rate limit denies with one that is accepted, including its hash."""
 
     async def accepted(number: int) -> None:
         await asyncio.gather(*(service.request(f"+62812{number:03d}{n:04d}") for n in range(REQUESTS)))
@@ -73,7 +73,7 @@ async def denied_against_accepted(service: RunningService) -> str:
 
 
 async def wrong_against_ended(service: RunningService) -> str:
-    """A guess that is compared against one at a verification that has ended."""
+    """Compare an attempt whose code is checked with an attempt at an ended verification."""
     ids = [(await service.request_code(f"+6281399{n:05d}"))[0] for n in range(ROUNDS * 8)]
 
     async def compared(number: int) -> None:
@@ -93,7 +93,7 @@ async def main() -> None:
     configure_logging("ERROR")
     logging.getLogger().setLevel(logging.ERROR)
     with EmbeddedServer() as server:
-        sys.stdout.write(await calls_together(server.url) + "\n")
+        sys.stdout.write(await batched_against_sequential(server.url) + "\n")
         factory = ServiceFactory(server.url)
         hashing = {"time_cost": 3, "memory_kib": 12288, "allow_weak": False}
         limits = {"prefix": [], "recipient": ["5/3600"], "recipient_failures": ["100/86400"]}

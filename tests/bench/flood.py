@@ -1,9 +1,9 @@
-"""A flood by one tenant's key against a real service with two workers, and what another tenant sees of it.
+"""Measure what a flood by one tenant does to another tenant, on a real service with two workers.
 
-`python -m tests.bench.flood [SECONDS]`: 300 connections of a key for mobile apps send one kind of request each as soon
-as they have the last answer; beside them another tenant asks for codes and checks wrong ones, at a steady rate, each
-call timed from when it was due. Printed: how often that tenant was refused, and its p50 and p99 against those without a
-flood in the same run. The flood comes out of a process of its own.
+`python -m tests.bench.flood [SECONDS]`: 300 connections with the API key of a mobile app send one kind of request, each
+as soon as the last response has arrived. Meanwhile another tenant requests codes and submits wrong ones at a steady
+rate; each call is timed from the moment when it was due. Printed are the refusals of that tenant, and its p50 and p99
+relative to those without a flood in the same run. The flood runs in a separate process.
 """
 
 from __future__ import annotations
@@ -69,25 +69,25 @@ verify_ip = {verify_ip}
 
 
 @dataclass(slots=True)
-class Seen:
-    """What the other tenant saw: the answers by status, and the seconds that each took."""
+class CallerResults:
+    """The responses to the other tenant by status, and the seconds that each took."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
 
     def quantile(self, share: float) -> float:
-        """Give a quantile of the times, in ms."""
+        """Return a quantile of the times in ms."""
         return sorted(self.seconds)[min(len(self.seconds) - 1, int(len(self.seconds) * share))] * 1000
 
     @property
     def refused(self) -> int:
-        """Count what is neither a code that was sent nor one that was compared."""
+        """The number of responses other than 202 (code sent) and 422 (wrong code)."""
         return sum(count for status, count in self.statuses.items() if status not in (202, 422))
 
 
-async def honest(url: str, seconds: float) -> Seen:
-    """Ask for codes and check wrong ones at a steady rate."""
-    seen, calls = Seen(), int(seconds * CALLS_A_SECOND)
+async def call_steadily(url: str, seconds: float) -> CallerResults:
+    """Request codes and submit wrong ones at a steady rate."""
+    results, calls = CallerResults(), int(seconds * CALLS_A_SECOND)
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
         client.headers["Authorization"] = "Bearer honest"
         started = time.monotonic() + 0.1
@@ -95,25 +95,25 @@ async def honest(url: str, seconds: float) -> Seen:
         async def flow(number: int) -> None:
             phone = f"+62812{secrets.randbelow(10**8):08d}"
             due = started + 2 * number / CALLS_A_SECOND
-            asked = await timed(due, "/v1/request-code", {"phone": phone, "purpose": "login"})
-            if asked.status_code == 202:
+            response = await timed(due, "/v1/request-code", {"phone": phone, "purpose": "login"})
+            if response.status_code == 202:
                 due = max(due + 1 / CALLS_A_SECOND, time.monotonic())
-                guess = {"verification_id": asked.json()["verification_id"], "code": "0000000"}
-                await timed(due, "/v1/verify-code", guess)
+                attempt = {"verification_id": response.json()["verification_id"], "code": "0000000"}
+                await timed(due, "/v1/verify-code", attempt)
 
         async def timed(due: float, path: str, body: Mapping[str, str]) -> httpx.Response:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             response = await client.post(path, json=body)
-            seen.seconds.append(time.monotonic() - due)
-            seen.statuses[response.status_code] += 1
+            results.seconds.append(time.monotonic() - due)
+            results.statuses[response.status_code] += 1
             return response
 
         await asyncio.gather(*(flow(number) for number in range(calls // 2)))
-    return seen
+    return results
 
 
 def request_of(kind: str) -> bytes:
-    """Write one request of a flood."""
+    """Return one request of a flood."""
     target = ID if kind == "unknown id" else "B" + secrets.token_urlsafe(16)
     body = json.dumps({"verification_id": target, "code": "123456"})
     path, key = "/v1/verify-code", "flooding"
@@ -128,7 +128,7 @@ def request_of(kind: str) -> bytes:
 
 
 async def flood(url: str, kind: str, seconds: float) -> Counter[str]:
-    """Keep `CONNECTIONS` connections busy; the answers by status."""
+    """Keep `CONNECTIONS` connections busy; return the number of responses by status."""
     where, until, answers = urlsplit(url), time.monotonic() + seconds, Counter[str]()
 
     async def caller() -> None:
@@ -146,8 +146,8 @@ async def flood(url: str, kind: str, seconds: float) -> Counter[str]:
 
 
 @contextlib.contextmanager
-def serving(verify_ip: str) -> Iterator[str]:
-    """Start the service on a store of its own; its address."""
+def running_service(verify_ip: str) -> Iterator[str]:
+    """Run the service on a store of its own, and return its URL."""
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     with EmbeddedServer() as store, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "otp.toml"
@@ -161,8 +161,8 @@ def serving(verify_ip: str) -> Iterator[str]:
             service.end()
 
 
-def flooded(url: str, kind: str, seconds: float) -> tuple[Seen, str]:
-    """See the other tenant beside a flood, which began some seconds before."""
+def measure_during_flood(url: str, kind: str, seconds: float) -> tuple[CallerResults, str]:
+    """Measure the other tenant during a flood that started some seconds before; return the flood's own summary, too."""
     words = [
         sys.executable,
         "-m",
@@ -173,26 +173,26 @@ def flooded(url: str, kind: str, seconds: float) -> tuple[Seen, str]:
     ]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     time.sleep(FLOOD_BEGINS_SECONDS)
-    seen = asyncio.run(honest(url, seconds))
-    return seen, process.communicate(timeout=60)[0].strip()
+    results = asyncio.run(call_steadily(url, seconds))
+    return results, process.communicate(timeout=60)[0].strip()
 
 
 def measure(seconds: float, kinds: tuple[str, ...] = FLOODS) -> Iterator[str]:
-    """Measure every kind of flood against no flood, in one run of the service."""
-    with serving("[]") as url:
-        asyncio.run(honest(url, 2))  # warm
-        alone = asyncio.run(honest(url, seconds))
+    """Yield a line without a flood and one for each kind of flood, in one run of the service."""
+    with running_service("[]") as url:
+        asyncio.run(call_steadily(url, 2))  # warm
+        alone = asyncio.run(call_steadily(url, seconds))
         times = f"p50 {alone.quantile(0.5):.0f} ms and p99 {alone.quantile(0.99):.0f} ms taken as 1"
         yield f"no flood: {len(alone.seconds)} calls, {alone.refused} refused, {times}"
         for kind in kinds:
-            seen, answers = flooded(url, kind, seconds)
-            ratios = ", ".join(f"p{int(q * 100)} {seen.quantile(q) / alone.quantile(q):.2f}" for q in (0.5, 0.99))
-            refused = f"{seen.refused} of {len(seen.seconds)} refused"
+            results, answers = measure_during_flood(url, kind, seconds)
+            ratios = ", ".join(f"p{int(q * 100)} {results.quantile(q) / alone.quantile(q):.2f}" for q in (0.5, 0.99))
+            refused = f"{results.refused} of {len(results.seconds)} refused"
             yield f"{CONNECTIONS} connections, {kind}: {refused}, {ratios}; {answers}"
 
 
 def main(words: list[str]) -> None:
-    """Print the measurements, or be the flood."""
+    """Print the measurements; with three arguments, run the flood."""
     if len(words) == 3:
         answers = asyncio.run(flood(words[0], words[1], float(words[2])))
         sys.stdout.write(f"the flood got {dict(answers)}\n")

@@ -50,7 +50,7 @@ async def test_the_flow_in_the_readme_works(start: CommandStarter) -> None:
     assert (newest["to"], newest["provider"]) == ("+6281210100056", "inbox")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert verified.status_code == 200
-    family = service.family()
+    family = service.descendants()
     assert family
     service.send(signal.SIGTERM)
     assert await service.status() == 0
@@ -80,7 +80,7 @@ async def test_a_config_is_merged_over_the_defaults(start: CommandStarter, tmp_p
     assert url == f"http://127.0.0.1:{port}"
     assert response.json()["code_length"] == 8
     assert re.search(r"Kopi.*\b\d{8}\b", text)
-    family = service.family()
+    family = service.descendants()
     assert family
     await service.kill()
     await wait_until(lambda: not any(map(is_running, family)))
@@ -90,7 +90,7 @@ async def test_ctrl_c_ends_it_without_errors(start: CommandStarter) -> None:
     """SIGINT to the process group ends the service before its store, with no warning or error in the log."""
     service = start("dev", "--port", "0")
     await service.ready()
-    family = service.family()
+    family = service.descendants()
     os.killpg(service.pid, signal.SIGINT)
 
     assert await service.status() == 0
@@ -115,4 +115,4 @@ async def test_a_port_in_use_is_an_error(start: CommandStarter) -> None:
         assert await service.status() not in (0, None)
 
     assert "address already in use" in service.log
-    assert service.family() == []
+    assert service.descendants() == []

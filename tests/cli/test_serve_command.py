@@ -70,7 +70,7 @@ async def test_it_serves_and_ends_at_sigterm(
         dev_statuses = [(await client.get(path)).status_code for path in ("/", "/dev/messages")]
     assert dev_statuses == [404, 404]
 
-    family = service.family()
+    family = service.descendants()
     reader, writer = await opened(url)
     with contextlib.closing(writer):
         writer.write(partial_request())
@@ -118,6 +118,6 @@ async def test_workers_are_one_service(serve: Serve, write_config: ConfigWriter)
     os.kill(workers[0], signal.SIGKILL)
     await wait_until(lambda: service.log.count("Started server process") == 3)
     await service.ready()
-    family = service.family()
+    family = service.descendants()
     await service.kill()
     await wait_until(lambda: not any(map(is_running, family)))

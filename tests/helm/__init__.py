@@ -1,1 +1,1 @@
-"""Tests of what the service is shipped in: the Helm chart and the container image."""
+"""Tests of the Helm chart and the container image."""

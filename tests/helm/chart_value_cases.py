@@ -1,4 +1,4 @@
-"""Where the chart lies, and the values that it has to render and those that its schema has to refuse."""
+"""The path of the chart, values that it must render, and values that its schema must refuse."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ GOOD: dict[str, Values] = {
 
 @dataclass(frozen=True)
 class Bad:
-    """Values that the schema refuses, and the place that its message has to name."""
+    """Values that the schema refuses, and the path that its message must name."""
 
     changes: Values
     names: str
@@ -116,7 +116,7 @@ BAD: dict[str, Bad] = {
 
 
 def merged(defaults: Values, changes: Values) -> Values:
-    """Lay one set of values over another as helm does: maps deeply, and null takes a key away."""
+    """Merge values as helm does: maps are merged recursively, and null removes a key."""
     result = dict(defaults)
     for key, value in changes.items():
         if value is None:

@@ -1,4 +1,4 @@
-"""The chart as helm renders it; without helm the tests that need it are skipped."""
+"""The chart as helm renders it. Without helm on PATH or in HELM_BIN, the tests that import this are skipped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KUBERNETES = (OLDEST, "1.33", ".".join(kubernetes_validate.latest_version().spli
 
 
 def helm(verb: str, *options: str, values: Values) -> subprocess.CompletedProcess[str]:
-    """Run helm on the chart, with the values as an install gives them."""
+    """Run helm on the chart with these values."""
     assert HELM
     name = ["rel"] if verb == "template" else []
     return subprocess.run(
@@ -48,14 +48,14 @@ def helm(verb: str, *options: str, values: Values) -> subprocess.CompletedProces
 
 @functools.cache
 def rendered(values: str, kubernetes: str) -> tuple[Manifest, ...]:
-    """Render once what several tests look at."""
+    """Render the chart once for several tests."""
     run = helm("template", "--kube-version", kubernetes, values=json.loads(values))
     assert run.returncode == 0, run.stderr
     return tuple(yaml.safe_load_all(run.stdout))
 
 
 def render(values: Values, kubernetes: str = KUBERNETES[-1]) -> dict[str, Manifest]:
-    """The objects of an install, by kind; the chart makes one of each at most."""
+    """Return the objects of an install by kind; the chart has at most one of each."""
     objects = rendered(json.dumps(values), kubernetes)
     by_kind = {str(one["kind"]): one for one in objects}
     assert len(by_kind) == len(objects)
@@ -63,7 +63,7 @@ def render(values: Values, kubernetes: str = KUBERNETES[-1]) -> dict[str, Manife
 
 
 def refusal(values: Values) -> str:
-    """What helm says to values that it refuses."""
+    """Return the message of helm for values that it refuses."""
     run = helm("template", "--kube-version", KUBERNETES[-1], values=values)
     assert run.returncode != 0
     assert not run.stdout
@@ -71,14 +71,14 @@ def refusal(values: Values) -> str:
 
 
 def pod(values: Values, kubernetes: str = KUBERNETES[-1]) -> Manifest:
-    """The specification of the Deployment's pods."""
+    """Return the pod specification of the Deployment."""
     spec = render(values, kubernetes)["Deployment"]["spec"]["template"]["spec"]
     assert isinstance(spec, dict)
     return spec
 
 
 def container(values: Values, kubernetes: str = KUBERNETES[-1]) -> Manifest:
-    """The one container of a pod."""
+    """Return the only container of the pod."""
     (only,) = pod(values, kubernetes)["containers"]
     assert isinstance(only, dict)
     return only

@@ -1,4 +1,4 @@
-"""The chart, rendered by helm: what it puts into a cluster, held against Kubernetes' own schemas."""
+"""The rendered chart: valid objects for each release of Kubernetes, refused values, names and labels."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from tests.helm.rendered_chart import (
 @pytest.mark.parametrize("kubernetes", KUBERNETES)
 @each_good
 def test_every_object_is_valid(values: Values, kubernetes: str) -> None:
-    """Every release of Kubernetes, oldest to newest, accepts every object and knows every field."""
+    """The schemas of the oldest and the newest supported Kubernetes accept every object and know every field."""
     for kind, manifest in render(values, kubernetes).items():
-        if kind != "ServiceMonitor":  # a CRD, which the schemas do not have: a test of its own holds it
+        if kind != "ServiceMonitor":  # a CRD that the schemas do not include; it has its own test
             kubernetes_validate.validate(manifest, kubernetes, strict=True)
 
 
 @each_good
 def test_lint_has_no_complaint(values: Values) -> None:
-    """Helm lint finds no error and no warning."""
+    """`helm lint` finds no error and no warning."""
     run = helm("lint", "--strict", "--kube-version", KUBERNETES[-1], values=values)
     assert run.returncode == 0, run.stdout
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
 def test_bad_values_are_refused(bad: Bad) -> None:
-    """Helm itself refuses each mistake through the schema, and names the place."""
+    """Helm refuses each invalid value through the schema, and names its path."""
     message = refusal(MINIMAL | bad.changes)
     assert "values don't meet the specifications of the schema" in message
     assert bad.names in message
@@ -56,30 +56,30 @@ def test_bad_values_are_refused(bad: Bad) -> None:
     ids=["variable", "file", "single quotes", "autoscaling", "grace period"],
 )
 def test_values_that_do_not_fit_together_are_refused(changes: Values, message: str) -> None:
-    """A secret that the configuration names and the values lack, and the like, stop an install."""
+    """An install fails if values contradict each other, such as a secret that the config names and the values lack."""
     assert message in refusal(MINIMAL | changes)
 
 
-def test_a_secret_in_a_comment_is_not_asked_for() -> None:
-    """A line of the configuration that is commented out needs no Secret."""
+def test_a_secret_in_a_comment_is_not_required() -> None:
+    """A commented line of the config needs no Secret."""
     render(MINIMAL | {"config": CONFIG + '# k0 = "env:OLD_KEY"\nx = 1 # "file:/run/secrets/old.pem"\n'})
 
 
 def test_an_older_kubernetes_is_refused() -> None:
-    """A release that the chart was not validated for is refused by name."""
+    """A release older than 1.29 is refused with a message."""
     run = helm("template", "--kube-version", "1.28.15", values=MINIMAL)
     assert run.returncode != 0
     assert "chart requires kubeVersion: >=1.29" in run.stderr
 
 
-def test_a_vendor_suffix_of_the_version_is_no_hindrance() -> None:
-    """Managed clusters, whose versions look like pre-releases, are served as what they are."""
+def test_a_vendor_suffix_of_the_version_is_accepted() -> None:
+    """The version of a managed cluster, which looks like a pre-release, is read as its release."""
     assert "sleep" in container(MINIMAL, "v1.30.2-gke.100")["lifecycle"]["preStop"]
     assert "exec" in container(MINIMAL, "v1.29.15-eks-123")["lifecycle"]["preStop"]
 
 
 def test_minimal_install() -> None:
-    """Without options an install is a Deployment with what it needs, on any plain cluster."""
+    """An install without options has a Deployment and what it needs, on any cluster."""
     assert set(render(MINIMAL)) == {
         "ConfigMap",
         "Deployment",
@@ -90,7 +90,7 @@ def test_minimal_install() -> None:
 
 
 def test_objects_of_one_install_share_name_and_labels() -> None:
-    """Every object is named after the release and found by the recommended labels."""
+    """Every object has the name of the release and the recommended labels."""
     for manifest in render(MINIMAL).values():
         assert manifest["metadata"]["name"] == "rel-otp-service"
         assert manifest["metadata"]["labels"]["app.kubernetes.io/name"] == "otp-service"
@@ -100,7 +100,7 @@ def test_objects_of_one_install_share_name_and_labels() -> None:
 
 @each_good
 def test_every_selector_finds_the_pods(values: Values) -> None:
-    """Whatever selects pods selects the labels that the pods have."""
+    """Every pod selector matches the labels of the pods."""
     objects = render(values)
     labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
     selectors = [
@@ -118,15 +118,15 @@ def test_every_selector_finds_the_pods(values: Values) -> None:
 
 
 def test_image_is_the_charts_version_a_tag_or_a_digest() -> None:
-    """The tag follows the chart's appVersion until one is given, and a digest wins over both."""
+    """The default tag is the chart's appVersion; a tag overrides it, and a digest overrides both."""
     digest = "sha256:" + "0" * 64
     assert container(MINIMAL)["image"] == "otp-service:0.1.0"
     assert container(MINIMAL | {"image": {"tag": "0.2.0"}})["image"] == "otp-service:0.2.0"
     assert container(FULL)["image"] == f"registry.example:5000/team/otp-service@{digest}"
 
 
-def test_full_values_arrive() -> None:
-    """What an install may say about its pods and its Service stands in them."""
+def test_full_values_are_rendered() -> None:
+    """The values for the pods and the Service appear in them."""
     spec = pod(FULL)
     for key in (
         "priorityClassName",

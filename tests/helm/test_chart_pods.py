@@ -1,4 +1,4 @@
-"""The pods of the chart: what they run, may do, read and write."""
+"""The pods of the chart: security context, command, probes, config, secrets and mounts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.helm.rendered_chart import (
 
 
 @each_good
-def test_the_pod_may_do_as_little_as_possible(values: Values) -> None:
-    """The pod is held to the restricted Pod Security Standard and more, whatever the values say."""
+def test_the_pod_has_the_fewest_privileges(values: Values) -> None:
+    """The pod meets the restricted Pod Security Standard and more, with any values."""
     assert pod(values)["securityContext"] == {
         "runAsNonRoot": True,
         "runAsUser": 10001,
@@ -37,8 +37,8 @@ def test_the_pod_may_do_as_little_as_possible(values: Values) -> None:
 
 
 @each_good
-def test_the_pod_has_no_token_of_the_cluster(values: Values) -> None:
-    """Neither the account nor the pod mounts a token, and the pod names the account that the chart makes."""
+def test_the_pod_has_no_api_token(values: Values) -> None:
+    """Neither the service account nor the pod mounts a token, and the pod uses the account of the chart."""
     assert pod(values)["automountServiceAccountToken"] is False
     assert pod(values)["enableServiceLinks"] is False
     if account := render(values).get("ServiceAccount"):
@@ -46,8 +46,8 @@ def test_the_pod_has_no_token_of_the_cluster(values: Values) -> None:
         assert pod(values)["serviceAccountName"] == account["metadata"]["name"]
 
 
-def test_an_account_of_the_clusters_own_is_used() -> None:
-    """With `create` off no account is made, and the named one is used, or else the namespace's default."""
+def test_an_existing_service_account_is_used() -> None:
+    """Without `create` the pod uses the named service account, or the default one of the namespace."""
     assert "ServiceAccount" not in render(FULL)
     assert pod(FULL)["serviceAccountName"] == "otp"
     assert pod(MINIMAL | {"serviceAccount": {"create": False}})["serviceAccountName"] == "default"
@@ -55,7 +55,7 @@ def test_an_account_of_the_clusters_own_is_used() -> None:
 
 @each_good
 def test_the_container_serves_the_mounted_configuration(values: Values) -> None:
-    """The command reads the mounted file and listens where the port, the probes and the Service point."""
+    """The command reads the mounted file and listens on the port of the probes and the Service."""
     only = container(values)
     config = "/etc/otp-service/config.toml"
     assert only["command"] + only["args"] == [
@@ -69,7 +69,7 @@ def test_the_container_serves_the_mounted_configuration(values: Values) -> None:
 
 @each_good
 def test_probes(values: Values) -> None:
-    """Only the readiness probe looks further than the process, so that an outage of Redis restarts no pod."""
+    """Only the readiness probe checks more than the process, so that an outage of Redis restarts no pod."""
     only = container(values)
     for probe, path in (
         ("startupProbe", "/livez"),
@@ -82,8 +82,8 @@ def test_probes(values: Values) -> None:
 
 
 @each_good
-def test_the_configuration_arrives_as_it_was_written(values: Values) -> None:
-    """The mounted text is the given one, and its checksum on the pods makes a change roll them."""
+def test_the_config_is_mounted_unchanged(values: Values) -> None:
+    """The mounted text equals the given one, and its checksum on the pods makes a change restart them."""
     objects = render(values)
     mounts = {mount["mountPath"]: mount for mount in container(values)["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in pod(values)["volumes"]}
@@ -106,14 +106,14 @@ def test_the_configuration_arrives_as_it_was_written(values: Values) -> None:
     ],
     ids=["spaces", "blank lines", "braces", "document mark", "other scripts"],
 )
-def test_no_text_of_a_configuration_is_read_as_yaml_or_template(config: str) -> None:
-    """Whatever TOML is given, the service reads the same TOML."""
+def test_a_config_is_not_parsed_as_yaml_or_template(config: str) -> None:
+    """The service reads exactly the given TOML."""
     mounted = render(MINIMAL | {"config": config})["ConfigMap"]["data"]["config.toml"]
     assert tomllib.loads(mounted) == tomllib.loads(config)
 
 
-def test_a_change_of_the_configuration_changes_the_pods() -> None:
-    """Two configurations never have the same pods."""
+def test_a_changed_config_changes_the_pods() -> None:
+    """Different configs have different pod templates."""
     before, after = (
         render(MINIMAL | {"config": config})["Deployment"]["spec"]["template"]
         for config in (CONFIG, CONFIG + "[server]\nworkers = 2\n")
@@ -121,8 +121,8 @@ def test_a_change_of_the_configuration_changes_the_pods() -> None:
     assert before["metadata"]["annotations"] != after["metadata"]["annotations"]
 
 
-def test_variables_come_out_of_secrets_by_name() -> None:
-    """Every variable but the CPU count is a reference to a key of an existing Secret."""
+def test_variables_are_references_to_secrets() -> None:
+    """Every variable except the CPU count refers to a key of an existing Secret."""
     cpus, *secrets = container(MINIMAL)["env"]
     assert cpus == {"name": "PYTHON_CPU_COUNT", "value": "4"}
     assert secrets == [
@@ -131,8 +131,8 @@ def test_variables_come_out_of_secrets_by_name() -> None:
     ]
 
 
-def test_files_come_out_of_secrets_by_name() -> None:
-    """Every file stands, read-only and for the service's group only, where the configuration looks for it."""
+def test_files_are_mounted_from_secrets() -> None:
+    """Every file is mounted read-only, for the service's group only, at the path in the config."""
     (mount,) = (mount for mount in container(MINIMAL)["volumeMounts"] if mount["name"] == "secrets")
     (volume,) = (volume for volume in pod(MINIMAL)["volumes"] if volume["name"] == "secrets")
     file = "otp_token_t1.pem"
@@ -146,16 +146,16 @@ def test_files_come_out_of_secrets_by_name() -> None:
     assert volume["projected"] == {"defaultMode": 0o440, "sources": [{"secret": secret}]}
 
 
-def test_names_that_look_like_numbers_stay_names() -> None:
-    """A Secret called 123 is referenced as text, which is what Kubernetes takes."""
+def test_names_that_look_like_numbers_are_strings() -> None:
+    """A Secret with the name 123 is referenced by a string, which Kubernetes requires."""
     values = MINIMAL | {"secretEnv": MINIMAL["secretEnv"] | {"A": {"name": "123", "key": "1e3"}}}
     assert container(values)["env"][1]["valueFrom"]["secretKeyRef"] == {"name": "123", "key": "1e3"}
     kubernetes_validate.validate(render(values)["Deployment"], KUBERNETES[-1], strict=True)
 
 
 @each_good
-def test_the_only_place_to_write_is_a_bounded_tmp(values: Values) -> None:
-    """Every mount but /tmp is read-only, and /tmp cannot fill the node."""
+def test_only_a_limited_tmp_is_writable(values: Values) -> None:
+    """Every mount except /tmp is read-only, and /tmp has a size limit."""
     writable = [mount for mount in container(values)["volumeMounts"] if not mount.get("readOnly")]
     assert writable == [{"name": "tmp", "mountPath": "/tmp"}]
     (volume,) = (volume for volume in pod(values)["volumes"] if volume["name"] == "tmp")

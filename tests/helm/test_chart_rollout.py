@@ -1,4 +1,4 @@
-"""Rollout, scaling and the network of the chart's pods."""
+"""Rollout, scaling, network policy and monitoring of the chart."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.helm.rendered_chart import (
 
 @each_good
 def test_a_rollout_never_has_fewer_pods(values: Values) -> None:
-    """A new pod is ready before an old one goes."""
+    """An old pod is stopped only after a new one is ready."""
     strategy = render(values)["Deployment"]["spec"]["strategy"]
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 
 
 @pytest.mark.parametrize("kubernetes", KUBERNETES)
-def test_a_pod_serves_on_before_it_drains(kubernetes: str) -> None:
-    """The preStop sleep is the cluster's own where it has one, else Python's, and leaves time to drain."""
+def test_a_pod_sleeps_before_it_stops(kubernetes: str) -> None:
+    """The preStop hook uses the sleep action where the cluster has it, otherwise Python, and leaves time to drain."""
     hook = container(MINIMAL, kubernetes)["lifecycle"]["preStop"]
     if kubernetes == OLDEST:
         assert hook == {"exec": {"command": ["python", "-c", "import time; time.sleep(5)"]}}
@@ -33,13 +33,13 @@ def test_a_pod_serves_on_before_it_drains(kubernetes: str) -> None:
     assert pod(MINIMAL, kubernetes)["terminationGracePeriodSeconds"] == 30
 
 
-def test_no_sleep_no_hook() -> None:
-    """A sleep of zero leaves the hook out, which releases before 1.33 would refuse."""
+def test_without_a_sleep_there_is_no_hook() -> None:
+    """With a sleep of 0 there is no hook, because releases before 1.33 refuse it."""
     assert "lifecycle" not in container(MINIMAL | {"preStopSleepSeconds": 0})
 
 
 def test_replicas_are_spread_over_nodes_and_zones() -> None:
-    """The replicas of one revision are spread, as a wish by default and as a rule when told so."""
+    """The replicas of one revision are spread: as a preference by default, or as a requirement."""
     for values, rule in ((MINIMAL, "ScheduleAnyway"), (FULL, "DoNotSchedule")):
         constraints = pod(values)["topologySpreadConstraints"]
         keys = [constraint["topologyKey"] for constraint in constraints]
@@ -58,8 +58,8 @@ def test_replicas_are_spread_over_nodes_and_zones() -> None:
         ({"replicas": 2, "autoscaling": {"enabled": True, "minReplicas": 1}}, False),
     ],
 )
-def test_a_disruption_budget_stands_over_several_pods_only(changes: Values, present: bool) -> None:
-    """A budget lets one pod go at a time; over a single pod it would only hold up the drain of a node."""
+def test_only_several_pods_have_a_disruption_budget(changes: Values, present: bool) -> None:
+    """The budget allows one unavailable pod; for a single pod it would only block the drain of a node."""
     budget = render(MINIMAL | changes).get("PodDisruptionBudget")
     assert (budget is not None) is present
     if budget:
@@ -67,8 +67,8 @@ def test_a_disruption_budget_stands_over_several_pods_only(changes: Values, pres
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
-def test_the_autoscaler_alone_sets_the_replicas() -> None:
-    """With the autoscaler on, the Deployment says no number that an upgrade would reset."""
+def test_only_the_autoscaler_sets_the_replicas() -> None:
+    """With the autoscaler, the Deployment has no replica count that an upgrade would reset."""
     objects = render(FULL)
     assert "replicas" not in objects["Deployment"]["spec"]
     spec = objects["HorizontalPodAutoscaler"]["spec"]
@@ -78,16 +78,16 @@ def test_the_autoscaler_alone_sets_the_replicas() -> None:
     assert render(MINIMAL | {"replicas": 4})["Deployment"]["spec"]["replicas"] == 4
 
 
-def test_network_policy_by_default_lets_the_namespace_in() -> None:
-    """Switched on alone, the policy lets only the namespace's own pods in and does not touch egress."""
+def test_the_default_network_policy_allows_the_namespace() -> None:
+    """By default the policy allows only pods of the namespace, and does not restrict egress."""
     spec = render(GOOD["network policy"])["NetworkPolicy"]["spec"]
     assert spec["policyTypes"] == ["Ingress"]
     assert spec["ingress"] == [{"from": [{"podSelector": {}}], "ports": [{"port": "http", "protocol": "TCP"}]}]
     assert "egress" not in spec
 
 
-def test_network_policy_with_egress_keeps_dns() -> None:
-    """Named peers replace the default, and named egress rules stand beside DNS."""
+def test_a_network_policy_with_egress_allows_dns() -> None:
+    """Configured peers replace the default, and DNS is allowed beside the configured egress rules."""
     spec = render(FULL)["NetworkPolicy"]["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert spec["ingress"][0]["from"] == FULL["networkPolicy"]["ingressFrom"]
@@ -97,7 +97,7 @@ def test_network_policy_with_egress_keeps_dns() -> None:
 
 
 def test_service_monitor_scrapes_the_service() -> None:
-    """The monitor finds the Service and its port, and carries the labels it is chosen by."""
+    """The monitor selects the Service and its port, and has the labels by which Prometheus selects it."""
     objects = render(FULL)
     monitor = objects["ServiceMonitor"]
     assert monitor["apiVersion"] == "monitoring.coreos.com/v1"

@@ -1,4 +1,4 @@
-"""The Dockerfile, read without Docker: what it copies, installs, runs as, and leaves behind."""
+"""The Dockerfile, read without Docker: base images, copied files, installed packages, user and command."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tests.helm.chart_value_cases import TOP
 
 @dataclass(frozen=True)
 class Stage:
-    """One FROM and the instructions under it."""
+    """A stage: FROM and the instructions after it."""
 
     base: str
     name: str
     steps: list[tuple[str, str]]
 
     def all(self, instruction: str) -> list[str]:
-        """The arguments of every such instruction, in order."""
+        """Return the arguments of every instruction with this name, in order."""
         return [arguments for step, arguments in self.steps if step == instruction]
 
 
 def stages() -> list[Stage]:
-    """The Dockerfile's stages, with comments dropped and continued lines joined."""
+    """Return the stages of the Dockerfile, without comments and with continued lines joined."""
     lines = (TOP / "Dockerfile").read_text().splitlines()
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
     found: list[Stage] = []
@@ -42,7 +42,7 @@ def stages() -> list[Stage]:
 
 
 def lineage(stage: Stage) -> list[Stage]:
-    """The stage and those that it stands on, the outermost image's last."""
+    """Return the stage and the stages that it is based on, the base image last."""
     by_name = {other.name: other for other in stages()}
     chain = [stage]
     while chain[-1].base in by_name:
@@ -51,7 +51,7 @@ def lineage(stage: Stage) -> list[Stage]:
 
 
 def sent(path: str) -> bool:
-    """Whether .dockerignore lets a path into the build: the last pattern that matches decides."""
+    """Return whether .dockerignore includes a path: the last matching pattern decides."""
     parts = path.split("/")
     parents = ["/".join(parts[: end + 1]) for end in range(len(parts))]
     verdict = True
@@ -67,18 +67,18 @@ def sent(path: str) -> bool:
 
 
 def commands() -> str:
-    """Every RUN of every stage."""
+    """Return every RUN command of every stage."""
     return "\n".join(command for stage in stages() for command in stage.all("RUN"))
 
 
 def copied() -> list[str]:
-    """Every path that is copied out of the repository."""
+    """Return every path that is copied from the repository."""
     copies = [copy.split() for stage in stages() for copy in stage.all("COPY") if "--from" not in copy]
     return [source for copy in copies for source in copy[:-1]]
 
 
 def test_bases_are_pinned_and_never_latest() -> None:
-    """Every stage stands on an earlier one or on a slim image of a named Python and Debian release."""
+    """Every stage is based on an earlier one, or on a slim image with a fixed Python and Debian release."""
     known: set[str] = set()
     for stage in stages():
         assert stage.base in known or re.fullmatch(r"python:3\.\d+-slim-[a-z]+", stage.base)
@@ -86,30 +86,30 @@ def test_bases_are_pinned_and_never_latest() -> None:
     assert "latest" not in (TOP / "Dockerfile").read_text()
 
 
-def test_python_can_be_told_how_many_cpus_it_has() -> None:
-    """The image's Python is 3.13 or newer: it heeds the variable by which the chart bounds the hashing."""
+def test_python_respects_the_cpu_count_variable() -> None:
+    """The image has Python 3.13 or newer, which respects the variable by which the chart limits the hashing."""
     (minor,) = re.findall(r"python:3\.(\d+)-", stages()[0].base)
     assert int(minor) >= 13
 
 
-def test_what_is_copied_is_there_and_is_sent() -> None:
-    """Every copied path exists in the repository, and .dockerignore does not hold it back."""
+def test_copied_files_exist_and_are_not_ignored() -> None:
+    """Every copied path exists in the repository and is not excluded by .dockerignore."""
     assert copied()
     for source in copied():
         assert (TOP / source).exists(), source
         assert sent(source), source
 
 
-def test_nothing_else_is_sent_to_the_build() -> None:
-    """The build sees neither the history, nor tests, nor a local environment with its secrets."""
+def test_other_files_are_excluded_from_the_build() -> None:
+    """The build context has no history, no tests and no local environment with secrets."""
     assert sent("otp_service/cli.py")
     others = {path.name for path in TOP.iterdir()} - set(copied())
     assert not [name for name in others | {".git", ".venv", ".env", "config.toml"} if sent(name)]
     assert not sent("otp_service/__pycache__/cli.pyc")
 
 
-def test_everything_that_the_project_is_built_from_is_copied() -> None:
-    """The files that the project's metadata names are in the build, or it would fail for want of them."""
+def test_all_files_that_the_build_needs_are_copied() -> None:
+    """The files that the project's metadata names are copied; without them the build fails."""
     project = tomllib.loads((TOP / "pyproject.toml").read_text())
     needed = {
         "pyproject.toml",
@@ -122,7 +122,7 @@ def test_everything_that_the_project_is_built_from_is_copied() -> None:
 
 
 def test_packages_are_installed_from_the_lock_with_their_hashes() -> None:
-    """Only the lock is installed, all of it by hash, and it holds all that the project asks for."""
+    """Only the lock is installed, with hashes, and it has every dependency of the project."""
     installs = re.findall(r"pip install [^;&\n]*", commands())
     assert [install.strip() for install in installs] == [
         "pip install --require-hashes -r requirements.lock",
@@ -142,7 +142,7 @@ def test_packages_are_installed_from_the_lock_with_their_hashes() -> None:
 
 
 def test_argon2_is_compiled_for_the_machine_only_when_asked() -> None:
-    """Without the build argument no compiler is fetched and no wheel is turned down."""
+    """Without the build argument, no compiler is installed and wheels are used."""
     arguments = [argument for stage in stages() for argument in stage.all("ARG")]
     assert arguments == ['ARGON2_MARCH=""']
     guarded = re.search(r'if \[ -n "\$ARGON2_MARCH" \]; then (.*?) fi;', commands())
@@ -153,20 +153,20 @@ def test_argon2_is_compiled_for_the_machine_only_when_asked() -> None:
 
 
 def test_the_last_stage_builds_nothing() -> None:
-    """What runs is the slim image and the finished environment: no command, no compiler, no pip of ours."""
+    """The last stage has only the slim image and the environment: no RUN, no compiler, no pip."""
     last = stages()[-1]
     assert [stage.all("RUN") for stage in lineage(last)] == [[], []]
     assert last.all("COPY") == ["--from=builder /opt/otp-service /opt/otp-service"]
     assert re.search(r"pip uninstall --yes .*flit_core.* pip$", commands())
 
 
-def test_the_last_stage_runs_as_a_number_that_is_not_root() -> None:
-    """The user and the group are numeric, so that Kubernetes can hold the image to runAsNonRoot."""
+def test_the_last_stage_runs_as_a_numeric_user_other_than_root() -> None:
+    """The user and the group are numeric, so that Kubernetes can enforce runAsNonRoot."""
     assert stages()[-1].all("USER") == ["10001:10001"]
 
 
 def test_the_last_stage_starts_the_service() -> None:
-    """Its entry point is the project's own script, on the port it exposes, on every interface."""
+    """The entry point is the script of the project, on the exposed port and every interface."""
     last = stages()[-1]
     scripts = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["scripts"]
     (entrypoint,) = (json.loads(text) for text in last.all("ENTRYPOINT"))
@@ -178,8 +178,8 @@ def test_the_last_stage_starts_the_service() -> None:
     assert command == ["serve", "--config", config, "--host", "0.0.0.0", "--port", port]
 
 
-def test_the_last_stage_logs_at_once_and_writes_nothing() -> None:
-    """Lines reach the log unbuffered, and a read-only root file system is no hindrance."""
+def test_the_last_stage_logs_unbuffered_and_writes_no_files() -> None:
+    """The log is unbuffered, and the root file system can be read-only."""
     (environment,) = stages()[-1].all("ENV")
     assert environment.split() == ["PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"]
     assert any("/opt/otp-service/bin:$PATH" in env for stage in lineage(stages()[-1]) for env in stage.all("ENV"))

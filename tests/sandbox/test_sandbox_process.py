@@ -87,7 +87,7 @@ async def test_it_cleans_up_after_sigterm(tmp_path: Path) -> None:
             await sandbox.messages("+6281310100055")
             await sandbox.request("+6281110100055")
             await sandbox.messages("+6281110100055")
-        [server] = service.family()
+        [server] = service.descendants()
         folder = store_folder(written)
         assert is_running(server)
         service.send(signal.SIGTERM)
