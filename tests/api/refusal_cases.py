@@ -31,7 +31,7 @@ APP: Final[dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """One request: `key` is the API key, `required_key` an idempotency key that it must use."""
 
     method: str
@@ -53,7 +53,7 @@ class Call:
         return await send(self.method, self.path, json=self.body, headers=headers)
 
 
-Prepare = Callable[[RunningService], Awaitable[Call]]
+Prepare = Callable[[RunningService], Awaitable[ApiCall]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,124 +75,124 @@ class Case:
 def plain(*args: Any, **kwargs: Any) -> Prepare:
     """Return a preparation that only returns the call."""
 
-    async def prepare(_: RunningService) -> Call:
-        return Call(*args, **kwargs)
+    async def prepare(_: RunningService) -> ApiCall:
+        return ApiCall(*args, **kwargs)
 
     return prepare
 
 
-def request_code_call(**members: Any) -> Call:
+def request_code_call(**members: Any) -> ApiCall:
     """Return a call of request-code."""
-    return Call("POST", REQUEST_CODE, {**REQUEST_BODY, **members})
+    return ApiCall("POST", REQUEST_CODE, {**REQUEST_BODY, **members})
 
 
-def verify_code_call(verification_id: str, code: str, required_key: str = "") -> Call:
+def verify_code_call(verification_id: str, code: str, required_key: str = "") -> ApiCall:
     """Return a call of verify-code."""
-    return Call("POST", VERIFY_CODE, {"verification_id": verification_id, "code": code}, required_key=required_key)
+    return ApiCall("POST", VERIFY_CODE, {"verification_id": verification_id, "code": code}, required_key=required_key)
 
 
-def after_one_request(call: Call, **members: Any) -> Prepare:
+def after_one_request(call: ApiCall, **members: Any) -> Prepare:
     """Return a preparation that requests a code first."""
 
-    async def prepare(service: RunningService) -> Call:
+    async def prepare(service: RunningService) -> ApiCall:
         await service.request_code(**members)
         return call
 
     return prepare
 
 
-async def _mismatch(service: RunningService) -> Call:
+async def _mismatch(service: RunningService) -> ApiCall:
     await service.client.post(REQUEST_CODE, json=REQUEST_BODY, headers={"Idempotency-Key": "held"})
-    return Call("POST", REQUEST_CODE, {**REQUEST_BODY, "purpose": "registration"}, required_key="held")
+    return ApiCall("POST", REQUEST_CODE, {**REQUEST_BODY, "purpose": "registration"}, required_key="held")
 
 
-async def _attempt_mismatch(service: RunningService) -> Call:
+async def _attempt_mismatch(service: RunningService) -> ApiCall:
     verification_id, code = await service.request_code()
     other, other_code = await service.request_code(OTHER)
     await verify_code_call(verification_id, code, "held").send(service, "")
     return verify_code_call(other, other_code, "held")
 
 
-async def _used(service: RunningService) -> Call:
+async def _used(service: RunningService) -> ApiCall:
     verification_id, code = await service.request_code()
     await service.verify(verification_id, code)
     return verify_code_call(verification_id, code)
 
 
-async def _superseded(service: RunningService) -> Call:
+async def _superseded(service: RunningService) -> ApiCall:
     verification_id, code = await service.request_code()
     await service.advance(30)
     await service.request_code()
     return verify_code_call(verification_id, code)
 
 
-async def _canceled(service: RunningService) -> Call:
+async def _canceled(service: RunningService) -> ApiCall:
     verification_id, code = await service.request_code()
     await service.client.delete(VERIFICATIONS + verification_id)
     return verify_code_call(verification_id, code)
 
 
-async def _expired(service: RunningService) -> Call:
+async def _expired(service: RunningService) -> ApiCall:
     verification_id, code = await service.request_code()
     await service.advance(300)
     return verify_code_call(verification_id, code)
 
 
-async def _forgotten(service: RunningService) -> Call:
+async def _forgotten(service: RunningService) -> ApiCall:
     verification_id, code = await service.request_code()
     await service.advance(900)
     return verify_code_call(verification_id, code)
 
 
-async def _others(service: RunningService) -> Call:
+async def _others(service: RunningService) -> ApiCall:
     verification_id, code = await service.request_code()
-    return Call("POST", VERIFY_CODE, {"verification_id": verification_id, "code": code}, key="web")
+    return ApiCall("POST", VERIFY_CODE, {"verification_id": verification_id, "code": code}, key="web")
 
 
-async def _limited_attempt(service: RunningService) -> Call:
-    call = Call("POST", VERIFY_CODE, dict(_ATTEMPT), key="app")
+async def _limited_attempt(service: RunningService) -> ApiCall:
+    call = ApiCall("POST", VERIFY_CODE, dict(_CODE), key="app")
     await call.send(service, "")
     return call
 
 
-async def _exhausted(service: RunningService) -> Call:
+async def _exhausted(service: RunningService) -> ApiCall:
     verification_id, code = await service.request_code()
     await service.verify(verification_id, service.wrong_code(code))
     return verify_code_call(verification_id, code)
 
 
-async def _locked(service: RunningService) -> Call:
+async def _locked(service: RunningService) -> ApiCall:
     verification_id, code = await service.request_code()
     await service.verify(verification_id, service.wrong_code(code))
     await service.advance(30)
     return verify_code_call(verification_id, code)
 
 
-async def _locked_to_ask(service: RunningService) -> Call:
+async def _locked_to_ask(service: RunningService) -> ApiCall:
     await _locked(service)
     return request_code_call()
 
 
-async def _chain(service: RunningService) -> Call:
+async def _chain(service: RunningService) -> ApiCall:
     await service.request_code()
     await service.advance(30)
     return request_code_call()
 
 
-async def _unreadable(service: RunningService) -> Call:
+async def _unreadable(service: RunningService) -> ApiCall:
     verification_id, code = await service.request_code()
     return verify_code_call(verification_id, code)
 
 
 def _by_id(method: str) -> Prepare:
-    async def prepare(service: RunningService) -> Call:
+    async def prepare(service: RunningService) -> ApiCall:
         verification_id, _ = await service.request_code()
-        return Call(method, VERIFICATIONS + verification_id)
+        return ApiCall(method, VERIFICATIONS + verification_id)
 
     return prepare
 
 
-def limited(limit: str, call: Call, **members: Any) -> Case:
+def limited(limit: str, call: ApiCall, **members: Any) -> Case:
     """Return a case whose limit is used up by another request."""
     return Case(
         "request-code", f"rate_limited {limit}", after_one_request(call, **members), {"limits": {limit: ["1/3600"]}}
@@ -206,16 +206,14 @@ _JSON_CALLS: Final = {
     "unlock": UNLOCK_RECIPIENT,
 }
 _BAD_KEYS: Final = (("key_missing", None), ("key_invalid", "unconfigured"), ("scope_missing", "nothing"))
-_LAST: Final = demo_policy(max_attempts=1)
 _DISABLING: Final = demo_policy(max_consecutive_failures=1)
-_ATTEMPT: Final = {"verification_id": UNKNOWN_ID, "code": "123456"}
+_CODE: Final = {"verification_id": UNKNOWN_ID, "code": "123456"}
 _VALID: Final = {
     "request-code": REQUEST_BODY,
-    "verify-code": _ATTEMPT,
+    "verify-code": _CODE,
     "normalize-phone": {"phone": NUMBER},
     "unlock": {"phone": NUMBER},
 }
-_FORGED: Final = "/v1/receipts/inbox/" + UNKNOWN_ID + ".forged"
 
 CASES: Final = [
     *(
@@ -245,7 +243,7 @@ CASES: Final = [
     Case("normalize-phone", "phone_invalid", plain("POST", NORMALIZE_PHONE, {"phone": "08123456"}), {}),
     Case("unlock", "scope_missing", plain("POST", UNLOCK_RECIPIENT, {"phone": NUMBER}, key="app"), APP),
     Case("unlock", "phone_invalid", plain("POST", UNLOCK_RECIPIENT, {"phone": "08123456"}), {}),
-    Case("receipts", "key_invalid", plain("POST", _FORGED, content=b"{}"), {}),
+    Case("receipts", "key_invalid", plain("POST", f"/v1/receipts/inbox/{UNKNOWN_ID}.forged", content=b"{}"), {}),
     Case(
         "request-code", "purpose_not_allowed", plain("POST", REQUEST_CODE, {**REQUEST_BODY, "purpose": "payment"}), {}
     ),
@@ -281,12 +279,9 @@ CASES: Final = [
         plain("POST", REQUEST_CODE, {**REQUEST_BODY, "phone": "+6591234567"}),
         {"routes": [{"country": "ID", "providers": ["inbox"]}]},
     ),
-    Case("verify-code", "verification_unknown", plain("POST", VERIFY_CODE, _ATTEMPT), {}),
+    Case("verify-code", "verification_unknown", plain("POST", VERIFY_CODE, _CODE), {}),
     Case(
-        "verify-code",
-        "verification_unknown no id",
-        plain("POST", VERIFY_CODE, {**_ATTEMPT, "verification_id": "x"}),
-        {},
+        "verify-code", "verification_unknown no id", plain("POST", VERIFY_CODE, {**_CODE, "verification_id": "x"}), {}
     ),
     Case("verify-code", "verification_unknown another tenant's", _others, APP),
     Case("verify-code", "rate_limited verify_ip", _limited_attempt, {**APP, "limits": {"verify_ip": ["1/3600"]}}),
@@ -296,7 +291,7 @@ CASES: Final = [
     Case("verify-code", "verification_canceled", _canceled, {}),
     Case("verify-code", "verification_expired", _expired, {}),
     Case("verify-code", "idempotency_mismatch", _attempt_mismatch, {}),
-    Case("verify-code", "attempts_exhausted", _exhausted, _LAST),
+    Case("verify-code", "attempts_exhausted", _exhausted, demo_policy(max_attempts=1)),
     Case("verify-code", "recipient_locked", _locked, {"limits": {"recipient_failures": ["1/900"]}}),
     Case("verify-code", "recipient_locked disabled", _locked, _DISABLING),
     Case("verify-code", "store_unavailable", _unreadable, BEFORE, AFTER),

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from otp_service.domain.errors import Reason
-from tests.api.refusal_cases import CASES, Call, Case, verify_code_call
+from tests.api.refusal_cases import CASES, ApiCall, Case, verify_code_call
 from tests.api.refusal_storage_growth import TIMES, Growth, measure, usage
 from tests.config_parts import demo_policy
 from tests.problem_assertions import assert_problem
@@ -36,7 +36,7 @@ async def test_used_attempts_are_kept_for_a_day_at_most(make_service: ServiceFac
     service = await make_service(demo_policy(max_attempts=5))
     verification_id, code = await service.request_code()
     before = await usage(service)
-    call: Call = verify_code_call(verification_id, service.wrong_code(code))
+    call: ApiCall = verify_code_call(verification_id, service.wrong_code(code))
     for n in range(5):
         assert_problem(await call.send(service, f"k{n}"), 422, "code_incorrect", "attempts_left")
     kept = await usage(service)
@@ -54,7 +54,7 @@ async def test_used_attempts_are_kept_for_a_day_at_most(make_service: ServiceFac
 async def test_parallel_refusals_leave_nothing(make_service: ServiceFactory) -> None:
     """A hundred parallel requests with keys of their own leave what the one accepted request needs."""
     service = await make_service()
-    call = Call("POST", "/v1/request-code", {"phone": "0812-1010-0055", "purpose": "login"})
+    call = ApiCall("POST", "/v1/request-code", {"phone": "0812-1010-0055", "purpose": "login"})
     answers = await asyncio.gather(*(call.send(service, f"k{n}") for n in range(100)))
     assert sorted({answer.status_code for answer in answers}) == [202, 429]
     claims = await service.store.keys("otp:i:*")
