@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 
 from otp_service.crypto.hashing import HashPool
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from otp_service.store.scripts import script
 from tests.api.api_requests import REQUEST_BODY, REQUEST_CODE, VERIFICATIONS, VERIFY_CODE
 from tests.config_parts import SLOW_HASHING
+from tests.lossy_proxy import LossyProxy
 from tests.problem_assertions import assert_problem
 from tests.running_service import RunningService, ServiceFactory
 
@@ -26,54 +26,6 @@ LIMITS: dict[str, Any] = {
     "limits": {"recipient": ["1/3600"], "client_ip": ["1/3600"], "prefix": ["1/3600"], "tenant": ["1/3600"]}
 }
 """One send and no more, so that whatever is not released shows at once."""
-
-
-class LossyProxy:
-    """A proxy to the server that loses calls of one script: the reply, or with `before` the call itself."""
-
-    def __init__(self, path: Path, target: str) -> None:
-        self.url = f"unix://{path}"
-        self.lost = 0
-        self._path, self._target = path, target
-        self._digest, self._times, self._before = b"", 0, False
-
-    def lose(self, name: str, times: int = 1, *, before: bool = False) -> None:
-        """Lose the next calls of a script."""
-        self._digest, self._times, self._before = script(name).digest.encode(), times, before
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[LossyProxy]:
-        """Serve until the end of the context."""
-        server = await asyncio.start_unix_server(self._serve, self._path)
-        try:
-            yield self
-        finally:
-            server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_unix_connection(self._target)
-        loses = asyncio.Event()
-
-        async def up() -> None:
-            while data := await reader.read(1 << 20):
-                if self._times and self._digest in data:
-                    self._times, self.lost = self._times - 1, self.lost + 1
-                    loses.set()
-                    if self._before:
-                        writer.close()
-                        break
-                far_writer.write(data)
-            far_writer.close()
-
-        async def down() -> None:
-            while data := await far_reader.read(1 << 20):
-                if loses.is_set():
-                    break
-                writer.write(data)
-            writer.close()
-
-        with contextlib.suppress(OSError):
-            await asyncio.gather(up(), down())
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_no_exception_outlives_its_word() -> None:
         "self.standing = 1",
         "for doubtful_row in found: ...",
         "MAX_GUESSES = 5",
-        "from otp_service.store import link as lanes",
+        "from otp_service.store import records as courier",
         "with gate() as desk: ...",
         "try: ...\nexcept ValueError as hindrance: ...",
         "match found:\n    case Spare() as vault: ...",

@@ -19,7 +19,7 @@ from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.kedasms.adapter import Kedasms
 from otp_service.sandbox.simulators.http_server import Cut, Hang, Respond, Simulator
-from otp_service.sandbox.simulators.http_server import Request as Call
+from otp_service.sandbox.simulators.http_server import Request as SimulatorRequest
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator, refusal
 from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
@@ -59,7 +59,7 @@ STATES: list[tuple[Any, DeliveryStatus | None]] = [
 class Receiver(Simulator):
     """Our callback endpoint: it keeps the requests."""
 
-    def answer(self, _: Call) -> Answer:
+    def answer(self, _: SimulatorRequest) -> Answer:
         """Accept every callback."""
         return Answer(b"{}")
 

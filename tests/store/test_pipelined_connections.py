@@ -18,7 +18,7 @@ from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.keys import limit_key
 from otp_service.store.pipelined_connection import CONNECTIONS, MAX_WAITING, ScriptCall
 from otp_service.store.scripts import script
-from tests.store.lossy_proxy import LossyProxy
+from tests.lossy_proxy import LossyProxy
 from tests.store.redis_servers import RedisServer, folders
 from tests.store.replica_store import ReplicaFactory, Store
 
@@ -49,7 +49,7 @@ def own_server() -> Iterator[RedisServer]:
 async def proxy(server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[LossyProxy]:
     """Run a proxy between a store and the test run's server, whose third database is empty."""
     async with (
-        LossyProxy(tmp_path / "p", server.socket).running() as running,
+        LossyProxy(tmp_path / "p", server.socket, database=3).running() as running,
         open_store(f"{server.url}?db=3") as store,
     ):
         await store.redis.flushdb()
@@ -125,13 +125,13 @@ async def test_a_call_is_not_sent_again_when_its_reply_is_lost(
     [direct] = make_replicas(1)
     async with open_store(proxy.url) as store:
         await connect_all(store)
-        proxy.cuts, proxy.swallows = cut, not cut
+        proxy.closes_on_reply, proxy.drops_replies = cut, not cut
 
         for calls in (1, 2):
             assert await refused(store) is Reason.STORE_UNAVAILABLE
             assert await direct.redis.llen(LIST) == calls
 
-        proxy.cuts = proxy.swallows = False
+        proxy.closes_on_reply = proxy.drops_replies = False
         await store.acquire_limit("s", WIDE)
         assert await direct.redis.llen(LIST) == 3
 
@@ -140,11 +140,11 @@ async def test_calls_of_one_moment_are_one_round_trip(proxy: LossyProxy) -> None
     """Waiting calls are sent together: a hundred in one round trip, with replies in order."""
     async with open_store(proxy.url) as store:
         await connect_all(store)
-        before = proxy.turns
+        before = proxy.round_trips
 
         answers = await asyncio.gather(*(store.acquire_limit("s", Window(50, 60)) for _ in range(100)))
 
-        assert proxy.turns == before + 1
+        assert proxy.round_trips == before + 1
         assert [answer[0] for answer in answers] == [b"acquired"] * 50 + [b"denied"] * 50
 
 

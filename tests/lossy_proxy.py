@@ -1,0 +1,68 @@
+"""A proxy in front of Redis that counts round trips and can lose calls and replies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from otp_service.store.scripts import script
+
+
+class LossyProxy:
+    """Forwards bytes between its own unix socket and the server's.
+
+    With `drops_replies` nothing comes back; with `closes_on_reply` a connection is closed when a reply arrives.
+    `round_trips` counts the writes of the service, and `lost` the calls that `lose` has lost.
+    """
+
+    def __init__(self, path: Path, target: str, database: int = 0) -> None:
+        self.url = f"unix://{path}?db={database}"
+        self.drops_replies = False
+        self.closes_on_reply = False
+        self.round_trips = 0
+        self.lost = 0
+        self._path, self._target = path, target
+        self._digest, self._times, self._before = b"", 0, False
+
+    def lose(self, name: str, times: int = 1, *, before: bool = False) -> None:
+        """Lose the next calls of a script: their replies, or with `before` the calls themselves."""
+        self._digest, self._times, self._before = script(name).digest.encode(), times, before
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[LossyProxy]:
+        """Serve within the block."""
+        server = await asyncio.start_unix_server(self._serve, self._path)
+        try:
+            yield self
+        finally:
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_unix_connection(self._target)
+        lost = asyncio.Event()
+
+        async def up() -> None:
+            while data := await reader.read(1 << 20):
+                self.round_trips += 1
+                if self._times and self._digest in data:
+                    self._times, self.lost = self._times - 1, self.lost + 1
+                    lost.set()
+                    if self._before:
+                        writer.close()
+                        break
+                far_writer.write(data)
+            far_writer.close()
+
+        async def down() -> None:
+            while data := await far_reader.read(1 << 20):
+                if lost.is_set() or self.closes_on_reply:
+                    far_writer.close()
+                    break
+                if not self.drops_replies:
+                    writer.write(data)
+            writer.close()
+
+        with contextlib.suppress(OSError):
+            await asyncio.gather(up(), down())
