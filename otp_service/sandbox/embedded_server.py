@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-__all__ = ["EmbeddedServer", "ServerMissing", "server_binary"]
+__all__ = ["EmbeddedServer", "ServerMissing", "die_with_parent", "server_binary"]
 
 _PR_SET_PDEATHSIG: Final = 1
 _START_SECONDS: Final = 10.0
@@ -77,7 +77,7 @@ class EmbeddedServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C must not stop it: the service still writes its last results
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - there is only one thread yet
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - there is only one thread yet
         )
         self._watch = _watchdog(self._process.pid)
         self._wait_until_listening()
@@ -122,7 +122,7 @@ class EmbeddedServer:
         raise ServerMissing
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """Return a function for the child process: it asks the Linux kernel to kill the child when this process dies."""
     if platform.system() != "Linux":
         return None

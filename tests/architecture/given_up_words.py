@@ -1,7 +1,7 @@
-"""The words that the code has given up, each with the word to write instead.
+"""The words that names must not use, each with the word to use instead.
 
-A word stands here only if no sensible name needs it. Words with a second, proper meaning (`subject` of a token,
-`mark` of pytest, `carrier` of mobile networks) are left to the reader.
+The table has only words that no good name needs. Words with a second, proper meaning are not listed: `subject` of a
+token, `mark` of pytest, `carrier` for a mobile network.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WORDS: Final[Mapping[str, str]] = {
     "untake": "release",
     "vault": "VerificationCipher",
 }
-"""Words of a name in any style: `guess` is found in `_wrong_guess`, `GuessLimit` and `GUESS`, but not in `guessed`."""
+"""Parts of a name, in any style: `guess` is found in `_wrong_guess`, `GuessLimit` and `GUESS`, but not in `guessed`."""
 
 NAMES: Final[Mapping[str, str]] = {
     "Call": "ScriptCall",
@@ -67,12 +67,13 @@ NAMES: Final[Mapping[str, str]] = {
     "link": "pipelined_connection",
     "need": "require_scope",
     "repeatable": "idempotent_send",
+    "take": "acquire",
     "tells": "reports_delivery",
     "world": "service, or running_service",
 }
-"""Whole names, case and all, but for a leading underscore."""
+"""Whole names, case-sensitive, with or without a leading underscore."""
 
 NOT_YET: Final[Mapping[str, frozenset[str]]] = {
     "guess": frozenset(["tests/cli/test_crash_recovery.py", "tests/cli/test_plugin_package.py"]),
 }
-"""Words that are still in use, with the files: a list that only shrinks."""
+"""Words that are still in use, with their files. Only remove entries."""

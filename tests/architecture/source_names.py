@@ -53,7 +53,7 @@ def words_of(name: str) -> list[str]:
 
 
 def replacement(name: str, words: Mapping[str, str], names: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return the first given-up word in a name and what to write instead, or None if the name may stay."""
+    """Return the first forbidden word in a name and its replacement, or None if the name is allowed."""
     whole = name.lstrip("_")
     if whole in names:
         return whole, names[whole]

@@ -1,4 +1,4 @@
-"""No name uses a word that the code has given up: a failure says where it is and what to write instead."""
+"""No name uses a word that was given up; a failure shows its place and the word to use instead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.architecture.source_names import ROOT, DefinedName, defined_names, lu
 
 
 def findings(path: Path, names: Iterator[DefinedName]) -> Iterator[tuple[str, str]]:
-    """Yield each given-up word in these names, with a message."""
+    """Yield each forbidden word in these names, with a message."""
     for found in (DefinedName(path.stem, 0), *names):
         if given_up := replacement(found.name, WORDS, NAMES):
             word, instead = given_up
@@ -20,7 +20,7 @@ def findings(path: Path, names: Iterator[DefinedName]) -> Iterator[tuple[str, st
 
 
 def all_findings() -> Iterator[tuple[str, Path, str]]:
-    """Yield each given-up word in a Python name or in the name of a file, with the file and a message."""
+    """Yield each forbidden word in a Python name or a file name, with the file and a message."""
     for path in python_files():
         for word, message in findings(path, defined_names((ROOT / path).read_text(encoding="utf-8"))):
             yield word, path, message
@@ -30,12 +30,12 @@ def all_findings() -> Iterator[tuple[str, Path, str]]:
 
 
 def test_no_name_uses_a_word_that_was_given_up() -> None:
-    """Classes, functions, arguments, variables, attributes, modules and Lua files use the words of the field."""
+    """Classes, functions, arguments, variables, attributes, modules and Lua files have names without these words."""
     wrong = [message for word, path, message in all_findings() if str(path) not in NOT_YET.get(word, ())]
     assert not wrong, "\n".join(wrong)
 
 
-def test_no_exception_outlives_its_word() -> None:
+def test_no_exception_is_obsolete() -> None:
     """`NOT_YET` lists only words and files that still need it."""
     used = {(word, str(path)) for word, path, _ in all_findings()}
     assert {(word, path) for word, paths in NOT_YET.items() for path in paths} <= used
@@ -63,7 +63,7 @@ def test_no_exception_outlives_its_word() -> None:
     ],
 )
 def test_a_bad_name_is_found(source: str) -> None:
-    """Wherever a name is defined, the check finds the word in it."""
+    """The check finds the word wherever a name is defined."""
     assert [word for word, _ in findings(Path("good.py"), defined_names(source))] != []
 
 
@@ -79,18 +79,18 @@ def test_a_bad_name_is_found(source: str) -> None:
         "Way()",
     ],
 )
-def test_a_good_name_is_left_alone(source: str) -> None:
-    """A word inside another word is no finding, and neither is the use of a name that others define."""
+def test_a_good_name_is_accepted(source: str) -> None:
+    """A part of a longer word is allowed, and so is the use of a name that is defined elsewhere."""
     assert list(findings(Path("good.py"), defined_names(source))) == []
 
 
 @pytest.mark.parametrize("path", ["otp_service/store/lua/untake.lua", "tests/store/test_guess.py"])
 def test_a_bad_file_name_is_found(path: str) -> None:
-    """The names of files count as well."""
+    """File names are checked, too."""
     assert [word for word, _ in findings(Path(path), iter(()))] == [Path(path).stem.removeprefix("test_")]
 
 
-def test_a_failure_says_what_to_write() -> None:
-    """The message names the place, the word, and the word to use."""
+def test_the_message_has_the_replacement() -> None:
+    """The message has the place, the forbidden word and its replacement."""
     [(_, message)] = findings(Path("good.py"), defined_names("\nclass Courier: ..."))
     assert message == "good.py:2: `Courier`: instead of `courier` write OutboxWorker"

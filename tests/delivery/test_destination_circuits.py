@@ -27,10 +27,10 @@ UNDOCUMENTED = -77
 
 def reject_singapore(gateway: EimsSimulator, status: int) -> None:
     """Make a gateway reject every number of Singapore with a status."""
-    take = gateway.answer
+    accept = gateway.answer
 
     def answer(request: Request) -> SimulatorResponse:
-        return refusal(status).response if "numbers=65" in request.query else take(request)
+        return refusal(status).response if "numbers=65" in request.query else accept(request)
 
     gateway.answer = answer  # type: ignore[method-assign]
 
@@ -191,11 +191,11 @@ async def test_one_of_many_parallel_calls_is_the_probe(make_service: ServiceFact
         await call_with_result(limiter, "SG", SendResult(Outcome.TRANSIENT), f"s-{n}")
     await make_service.store.incrby("test:clock", 7_000)
 
-    async def take(country: str, n: int) -> str:
+    async def acquire(country: str, n: int) -> str:
         found = await limiter.acquire("first", "demo", f"{country}{n}", country=country, segments=1, max_wait_ms=60_000)
         return f"{country} {type(found).__name__}"
 
-    found = Counter(await asyncio.gather(*(take(country, n) for n in range(30) for country in ("SG", "ID"))))
+    found = Counter(await asyncio.gather(*(acquire(country, n) for n in range(30) for country in ("SG", "ID"))))
     await topology.close()
     assert found == {"SG Permit": 1, "SG Deferred": 29, "ID Permit": 30}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from otp_service.sandbox.embedded_server import _die_with_parent, server_binary
+from otp_service.sandbox.embedded_server import die_with_parent, server_binary
 
 HOST: Final = "127.0.0.1"
 SLOTS: Final = 16384
@@ -40,7 +40,7 @@ class RedisServer:
             self._command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one thread yet
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - one thread yet
         )
         deadline = time.monotonic() + START_SECONDS
         while self.ask("PING") != "+PONG":
