@@ -54,8 +54,8 @@ async def test_a_message_survives_a_crash(
     async with api_client(await second.ready()) as client:
         code = code_in((await wait_for_message(gateway, seconds=10)).text)
         await becomes(client, verification_id, "sent")
-        guess = {"verification_id": verification_id, "code": code}
-        assert (await client.post("/v1/verify-code", json=guess)).status_code == 200
+        attempt = {"verification_id": verification_id, "code": code}
+        assert (await client.post("/v1/verify-code", json=attempt)).status_code == 200
     assert len(gateway.requests) == 1
 
 
@@ -98,6 +98,6 @@ async def test_a_burst_survives_a_crash(
             texts = sum(message.to == number for message in gateway.messages)
             assert texts == 1 or (texts == 0 and status == "unknown"), number
         assert await state(client, accepted["6281210100055"]) == ("unknown", "ambiguous")
-        guess = {"verification_id": accepted["6281210100055"], "code": code_in(gateway.messages[0].text)}
-        assert (await client.post("/v1/verify-code", json=guess)).status_code == 200
+        attempt = {"verification_id": accepted["6281210100055"], "code": code_in(gateway.messages[0].text)}
+        assert (await client.post("/v1/verify-code", json=attempt)).status_code == 200
     assert max(Counter(message.to for message in gateway.messages).values()) == 1

@@ -138,8 +138,8 @@ async def test_a_code_is_sent_through_it(
         assert (await client.post(called, json={"id": "acme-1", "state": "delivered"})).status_code == 200
         read = (await client.get(f"/v1/verifications/{requested['verification_id']}")).json()
         assert [(one["provider"], one["status"]) for one in read["deliveries"]] == [("acme", "delivered")]
-        guess = {"verification_id": requested["verification_id"], "code": code[0]}
-        assert (await client.post("/v1/verify-code", json=guess)).status_code == 200
+        attempt = {"verification_id": requested["verification_id"], "code": code[0]}
+        assert (await client.post("/v1/verify-code", json=attempt)).status_code == 200
 
     assert (message["to"], message["from"], message["ref"]) == (E164, "Acme", requested["verification_id"])
     assert code[0] not in service.log

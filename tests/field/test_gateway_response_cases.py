@@ -113,7 +113,7 @@ async def test_a_wrong_content_length(make_service: ServiceFactory, body: bytes,
         await wait_for_deliveries(service, verification_id, {"first": first, **second})
 
 
-SPELLINGS: Final = (
+NUMBER_FORMATS: Final = (
     '"081210100055"',
     '"0062 812 1010 0055"',
     '"+62 812-1010-0055"',
@@ -129,10 +129,10 @@ SPELLINGS: Final = (
 )
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
-async def test_the_echoed_number_can_have_another_format(make_service: ServiceFactory, spelling: str) -> None:
+@pytest.mark.parametrize("number", NUMBER_FORMATS)
+async def test_the_echoed_number_can_have_another_format(make_service: ServiceFactory, number: str) -> None:
     """E02: one number in the request and one row in the response make one success."""
-    body = f'{{"status":0,"array":[[{spelling},1620443]],"success":1,"fail":0}}'.encode()
+    body = f'{{"status":0,"array":[[{number},1620443]],"success":1,"fail":0}}'.encode()
     async with gateway_pair("eims") as both:
         both.first.script(Respond(SimulatorResponse(body)))
         service = await make_service(both.config(hold_seconds=0.2))

@@ -72,13 +72,13 @@ METHODS = {
 @pytest.mark.parametrize("path", METHODS, ids=lambda path: f"C21-{path}")
 async def test_options_and_allow_name_all_methods(service: RunningService, path: str) -> None:
     """OPTIONS gets 204 without an API key; its Allow, and that of a 405, lists exactly the existing methods."""
-    nobody = service.caller(None)
-    options = await nobody.options(path, headers={"Origin": "https://x", "Access-Control-Request-Method": "POST"})
+    anonymous = service.caller(None)
+    options = await anonymous.options(path, headers={"Origin": "https://x", "Access-Control-Request-Method": "POST"})
     assert (options.status_code, options.content, options.headers["allow"]) == (204, b"", METHODS[path])
     assert "access-control-allow-origin" not in options.headers
     assert_common_headers(options)
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"):
-        response = await nobody.request(method, path)
+        response = await anonymous.request(method, path)
         assert (response.status_code == 405) is (method not in METHODS[path].split(", ")), method
         if response.status_code == 405:
             assert response.headers["allow"] == METHODS[path]

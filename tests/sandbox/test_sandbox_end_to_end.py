@@ -97,8 +97,8 @@ async def test_receipts_are_sent_as_scripted(sandbox: SandboxClient) -> None:
     """Twice, signed, as a form, to another URL: the adapter accepts them, and the API shows the responses to them."""
     before = (await sandbox.gateways())["aurora"]["script"]
     async with ReceiptListener() as receiver:
-        told = {"say": "undelivered", "reason": 500, "times": 2, "url": receiver.url + "/hook"}
-        assert (await sandbox.script("aurora", {"receipts": told, "form": "form"})).status_code == 200
+        receipts = {"say": "undelivered", "reason": 500, "times": 2, "url": receiver.url + "/hook"}
+        assert (await sandbox.script("aurora", {"receipts": receipts, "form": "form"})).status_code == 200
         verification_id = await sandbox.request("+6281310100090")
         await wait_until(lambda: len(receiver.requests) == 2)
         restored = await sandbox.script("aurora", {"receipts": before["receipts"], "form": "json"})
@@ -132,8 +132,8 @@ async def test_receipts_reach_the_service(
     assert (await sandbox.script(gateway, {"receipts": receipts})).status_code == 200
     verification_id = await sandbox.request(phone)
     await sandbox.delivered(verification_id, (gateway, *expected))
-    told = (await sandbox.script(gateway, {"receipts": before})).json()["receipts"]
+    sent = (await sandbox.script(gateway, {"receipts": before})).json()["receipts"]
 
-    assert {call["status"] for call in told} <= {200}
-    assert bool(told) is (gateway != "surabaya")
-    assert all(call["url"].startswith(f"{sandbox.url}/v1/receipts/{gateway}") for call in told[:1])
+    assert {call["status"] for call in sent} <= {200}
+    assert bool(sent) is (gateway != "surabaya")
+    assert all(call["url"].startswith(f"{sandbox.url}/v1/receipts/{gateway}") for call in sent[:1])

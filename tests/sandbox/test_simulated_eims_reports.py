@@ -92,10 +92,10 @@ def test_a_set_state_overrides_the_script() -> None:
     gateway = EimsSimulator(clock=clock)
     plain = send_message(gateway)
     gateway.receipts = [ScriptedReceipt(after=0)]
-    told = send_message(gateway)
-    assert [reported_codes(gateway, clock, one, [0.0]) for one in (plain, told)] == [[[1]], [[0]]]
-    gateway.states[told] = EimsState(1011)
-    assert reported_codes(gateway, clock, told, [60.0]) == [[1011]]
+    scripted = send_message(gateway)
+    assert [reported_codes(gateway, clock, one, [0.0]) for one in (plain, scripted)] == [[[1]], [[0]]]
+    gateway.states[scripted] = EimsState(1011)
+    assert reported_codes(gateway, clock, scripted, [60.0]) == [[1011]]
 
 
 @pytest.mark.parametrize("as_text", [False, True])

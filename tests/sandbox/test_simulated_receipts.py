@@ -60,20 +60,20 @@ async def test_kedasms_sends_the_documented_callback() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "keyword"),
+    ("receipt", "keyword"),
     [
         (ScriptedReceipt("sent"), "SENT"),
         (ScriptedReceipt("undelivered"), "UNDELIVERED"),
         (ScriptedReceipt("undelivered", reason="REJECTED"), "REJECTED"),
     ],
 )
-async def test_kedasms_sends_status_keywords(told: ScriptedReceipt, keyword: str) -> None:
+async def test_kedasms_sends_status_keywords(receipt: ScriptedReceipt, keyword: str) -> None:
     """The callback and the status by `msgid` agree, and only a delivered message has `delivered_time`."""
     simulator = KedasmsSimulator()
     async with ReceiptListener() as receiver, kedasms_provider(simulator) as provider:
         await send_accepted(provider, outbound(receipt_url=receiver.url))
         message = simulator.messages[0]
-        assert await simulator.send_receipt(message, told) == [200]
+        assert await simulator.send_receipt(message, receipt) == [200]
         await provider.fetch_report(message.msgid)
         status = json.loads(simulator.answer(simulator.requests[-1]).body)["data"]
 
@@ -130,9 +130,9 @@ async def test_sendcloud_retries_until_200() -> None:
     async with ReceiptListener() as receiver, sendcloud_provider(simulator) as provider:
         receiver.script(NOT_READ, Respond(SimulatorResponse(b"", 202)), Cut(), Hang(), None)
         await send_accepted(provider, outbound())
-        told = await simulator.send_receipt(simulator.messages[0], ScriptedReceipt(url=receiver.url))
+        statuses = await simulator.send_receipt(simulator.messages[0], ScriptedReceipt(url=receiver.url))
 
-    assert told == [200]
+    assert statuses == [200]
     assert [one.status for one in simulator.sent_receipts] == [500, 202, 0, 0, 200]
     assert len(set(receiver.bodies)) == 1
 
@@ -168,9 +168,9 @@ async def test_receipts_follow_the_order_of_the_script(script: Sequence[Scripted
         await asyncio.sleep(0.02)
         first = simulator.messages[0].msgid
 
-    told = [json.loads(body) for body in receiver.bodies]
-    assert [one["status"] for one in told] == expected
-    assert {one["msgid"] for one in told} == {first}
+    callbacks = [json.loads(body) for body in receiver.bodies]
+    assert [one["status"] for one in callbacks] == expected
+    assert {one["msgid"] for one in callbacks} == {first}
 
 
 async def test_a_script_can_set_another_url() -> None:
