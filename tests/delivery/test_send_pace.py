@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
 
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.delivery.gateway_config import route_through
@@ -34,8 +33,8 @@ async def test_messages_wait_for_the_pace_of_their_first_provider(
 
     assert second.messages == []
     assert numbers_in_order(gateway) == [f"{n:04d}" for n in range(20)]
-    gaps = [(b.at - a.at).total_seconds() for a, b in pairwise(gateway.messages)]
-    assert min(gaps) >= 0.08
+    spans = [(b.at - a.at).total_seconds() for a, b in zip(gateway.messages, gateway.messages[10:], strict=False)]
+    assert min(spans) >= 0.9  # ten intervals of 0.1 s; one late arrival shortens a span by its delay
 
 
 async def test_messages_that_cannot_wait_fail_over(
