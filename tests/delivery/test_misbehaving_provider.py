@@ -10,7 +10,7 @@ from otp_service.delivery.provider_calls import call_safely, send
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.inbox import Inbox
-from tests.delivery.eims_adapter import outbound
+from tests.providers.eims_provider import outbound
 
 
 async def test_result_is_returned() -> None:

@@ -49,9 +49,9 @@ async def eims_gateway(**options: Any) -> AsyncIterator[EimsSimulator]:
         yield gateway
 
 
-def outbound(text: str = TEXT) -> OutboundMessage:
+def outbound(text: str = TEXT, to: str = "+" + DIGITS) -> OutboundMessage:
     """Return a message to send."""
-    return OutboundMessage("v1", "+" + DIGITS, "ID", "81210100055", text, "123456", 300)
+    return OutboundMessage("v1", to, "ID", "81210100055", text, "123456", 300)
 
 
 def responding(body: str, status: int = 200) -> Respond:

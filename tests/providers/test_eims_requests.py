@@ -13,16 +13,19 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Hang, Respond
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Scripted
-from tests.delivery.eims_adapter import DIGITS, TEXT, eims_provider, outbound
-from tests.delivery.gateway_config import PASSWORD
+from tests.providers.eims_provider import DIGITS, PASSWORD, eims, outbound
 
 CHARSET = "application/json;charset=utf-8"
 
 
+TEXT = "Kopi & Café: kode 123456 + \"~' 100%?#/ ✓"
+"""A text with every character that needs encoding."""
+
+
 async def test_get_is_percent_encoded(gateway: EimsSimulator) -> None:
     """Every byte that is not unreserved is `%XX`, also spaces; the parameters have the documented order."""
-    async with eims_provider(gateway) as provider:
-        result = await provider.send(outbound())
+    async with eims(gateway) as provider:
+        result = await provider.send(outbound(TEXT))
 
     assert result == SendResult(Outcome.ACCEPTED, "1620443")
     [request] = gateway.requests
@@ -41,8 +44,8 @@ async def test_get_is_percent_encoded(gateway: EimsSimulator) -> None:
 
 async def test_post_is_json_with_the_same_names(gateway: EimsSimulator) -> None:
     """The credentials are in the body and not in the URL, and the text is UTF-8."""
-    async with eims_provider(gateway, post=True) as provider:
-        result = await provider.send(outbound())
+    async with eims(gateway, post=True) as provider:
+        result = await provider.send(outbound(TEXT))
 
     assert result.outcome is Outcome.ACCEPTED
     [request] = gateway.requests
@@ -60,8 +63,8 @@ async def test_post_is_json_with_the_same_names(gateway: EimsSimulator) -> None:
 
 async def test_base_url_with_path_and_slash(gateway: EimsSimulator) -> None:
     """Exactly one slash separates the base URL and the path."""
-    async with eims_provider(gateway, base=gateway.url + "/gate/") as provider:
-        await provider.send(outbound())
+    async with eims(gateway, base_url=gateway.url + "/gate/") as provider:
+        await provider.send(outbound(TEXT))
 
     assert gateway.requests[0].path == "/gate/sendsms"
 
@@ -70,8 +73,8 @@ async def test_proxy_environment_variables_are_ignored(gateway: EimsSimulator, m
     """The URL contains the password, so it is sent to the gateway only."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    async with eims_provider(gateway) as provider:
-        result = await provider.send(outbound())
+    async with eims(gateway) as provider:
+        result = await provider.send(outbound(TEXT))
 
     assert result.outcome is Outcome.ACCEPTED
 
@@ -83,9 +86,9 @@ async def test_secrets_are_not_logged(gateway: EimsSimulator, caplog: pytest.Log
     for noisy in ("httpx", "httpcore"):  # as `configure_logging` leaves them
         logging.getLogger(noisy).setLevel(logging.WARNING)
     gateway.script(None, Respond(Scripted(b"<html>", 500)), Hang())
-    async with eims_provider(gateway, post=post, seconds=0.2) as provider:
-        outcomes = [await provider.send(outbound()) for _ in range(3)]
-        seen = f"{outcomes} {provider!r} {vars(provider)!r} {outbound()!r} {caplog.text}"
+    async with eims(gateway, post=post, seconds=0.2) as provider:
+        outcomes = [await provider.send(outbound(TEXT)) for _ in range(3)]
+        seen = f"{outcomes} {provider!r} {vars(provider)!r} {outbound(TEXT)!r} {caplog.text}"
 
     assert [result.outcome.value for result in outcomes] == ["accepted", "ambiguous", "ambiguous"]
     for secret in (PASSWORD, httpx.QueryParams({"p": PASSWORD}).get("p"), "p%25s", DIGITS, "123456", "Kopi"):

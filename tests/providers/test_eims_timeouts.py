@@ -11,14 +11,14 @@ import pytest
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Respond, SimulatorResponse, Slow
-from tests.delivery.eims_adapter import eims_provider, outbound
+from tests.providers.eims_provider import eims, outbound
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirect_is_not_followed(gateway: EimsSimulator, second: EimsSimulator, status: int) -> None:
     """The message is sent to the configured address only."""
     gateway.script(Respond(SimulatorResponse(b"", status, {"Location": f"{second.url}/sendsms"})))
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         result = await provider.send(outbound())
 
     assert result.outcome is Outcome.AMBIGUOUS
@@ -28,13 +28,13 @@ async def test_redirect_is_not_followed(gateway: EimsSimulator, second: EimsSimu
 async def test_refused_connection_is_transient(gateway: EimsSimulator) -> None:
     """A refused connection is transient: the gateway cannot have sent the message."""
     await gateway.close()
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
 async def test_unknown_host_is_transient(gateway: EimsSimulator) -> None:
     """A host name without an address is transient."""
-    async with eims_provider(gateway, base="http://gateway.invalid:20003") as provider:
+    async with eims(gateway, base_url="http://gateway.invalid:20003") as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
@@ -51,7 +51,7 @@ def unresponsive_port() -> Iterator[int]:
 async def test_connect_timeout_is_transient(gateway: EimsSimulator, unresponsive_port: int) -> None:
     """A time-out before anything was written is transient, and the time-out is kept."""
     started = time.monotonic()
-    async with eims_provider(gateway, base=f"http://127.0.0.1:{unresponsive_port}", seconds=0.3) as provider:
+    async with eims(gateway, base_url=f"http://127.0.0.1:{unresponsive_port}", seconds=0.3) as provider:
         result = await provider.send(outbound())
 
     assert result.outcome is Outcome.TRANSIENT
@@ -65,7 +65,7 @@ async def test_reset_while_connecting_is_transient(gateway: EimsSimulator, monke
         raise AttributeError("'NoneType' object has no attribute 'getpeername'")
 
     monkeypatch.setattr("anyio.connect_tcp", fail)
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
@@ -75,7 +75,7 @@ async def test_no_response_is_ambiguous(gateway: EimsSimulator, behavior: Behavi
     """Without a response in time the message may have been sent: one request, and the time-out is kept."""
     gateway.always = behavior
     started = time.monotonic()
-    async with eims_provider(gateway, post=post, seconds=0.25) as provider:
+    async with eims(gateway, post=post, seconds=0.25) as provider:
         result = await provider.send(outbound())
 
     assert result.outcome is Outcome.AMBIGUOUS
@@ -87,7 +87,7 @@ async def test_no_response_is_ambiguous(gateway: EimsSimulator, behavior: Behavi
 async def test_closed_connection_is_not_retried(gateway: EimsSimulator, post: bool) -> None:
     """HTTP clients consider GET safe to repeat, but sending an SMS is not."""
     gateway.script(Cut())
-    async with eims_provider(gateway, post=post) as provider:
+    async with eims(gateway, post=post) as provider:
         result = await provider.send(outbound())
 
     assert result.outcome is Outcome.AMBIGUOUS
@@ -98,7 +98,7 @@ async def test_slow_response_does_not_extend_the_timeout(gateway: EimsSimulator)
     """The time-out covers the whole call, not each read."""
     gateway.script(Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"), Hang())
     started = time.monotonic()
-    async with eims_provider(gateway, seconds=0.25) as provider:
+    async with eims(gateway, seconds=0.25) as provider:
         outcomes = [(await provider.send(outbound())).outcome for _ in range(2)]
 
     assert outcomes == [Outcome.AMBIGUOUS, Outcome.AMBIGUOUS]

@@ -10,8 +10,7 @@ from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Behaviour, Raw, Respond, SimulatorResponse
-from tests.delivery.eims_adapter import DIGITS, eims_provider, outbound
-from tests.delivery.gateway_config import GatewayFactory
+from tests.providers.eims_provider import DIGITS, eims, eims_gateway, outbound
 
 STATUSES = {
     -1: "config_error",
@@ -57,7 +56,7 @@ def accepting(array: str, success: int, fail: int) -> Respond:
 async def test_every_status_has_its_outcome(gateway: EimsSimulator, status: int, outcome: str) -> None:
     """A status has the same outcome as a number and as a string."""
     gateway.script(refusal(status), refusal(str(status)))
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         result = [await provider.send(outbound()) for _ in range(2)]
 
     assert [one.outcome.value for one in result] == [outcome, outcome]
@@ -77,21 +76,20 @@ async def test_every_status_has_its_outcome(gateway: EimsSimulator, status: int,
 async def test_row_with_our_number_is_acceptance(gateway: EimsSimulator, array: str) -> None:
     """The row is found in every notation of the number; its second member is the gateway's id."""
     gateway.script(accepting(array, 1, 0))
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "1620443")
 
 
 async def test_status_zero_as_string_is_acceptance(gateway: EimsSimulator) -> None:
     """`"0"` is 0."""
     gateway.script(responding(f'{{"status":"0","array":[[{DIGITS},9]],"success":"1","fail":"0"}}'))
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "9")
 
 
-async def test_simulator_with_numbers_as_strings(make_gateway: GatewayFactory) -> None:
+async def test_simulator_with_numbers_as_strings() -> None:
     """The simulator can write numbers as integers and as strings, as gateways do."""
-    gateway = await make_gateway(numbers_as_text=True, refused={"6281210100056"})
-    async with eims_provider(gateway) as provider:
+    async with eims_gateway(numbers_as_text=True, refused={"6281210100056"}) as gateway, eims(gateway) as provider:
         taken = await provider.send(outbound())
         left_out = await provider.send(outbound(to="+6281210100056"))
 
@@ -118,7 +116,7 @@ async def test_missing_number_is_a_rejection_only_with_fail(
 ) -> None:
     """Status 0 without our number is a rejection if `fail` counts one, else ambiguous."""
     gateway.script(answer)
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         assert (await provider.send(outbound())).outcome.value == outcome
 
 
@@ -148,7 +146,7 @@ async def test_missing_number_is_a_rejection_only_with_fail(
 async def test_undocumented_response_is_ambiguous(gateway: EimsSimulator, answer: Behaviour) -> None:
     """A gateway that responds like this may have sent the message."""
     gateway.script(answer)
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.AMBIGUOUS
 
 
@@ -170,7 +168,7 @@ async def test_http_status_without_gateway_status(gateway: EimsSimulator, status
     """Without a status of the gateway the HTTP status decides; a framework's error page has a `status`, too."""
     page = f'{{"timestamp":1,"status":{status},"error":"Internal Server Error","path":"/sendsms"}}'
     gateway.script(responding("<html>", status), responding(page, status))
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         result = [await provider.send(outbound()) for _ in range(2)]
 
     assert [one.outcome.value for one in result] == [outcome, outcome]
@@ -179,14 +177,14 @@ async def test_http_status_without_gateway_status(gateway: EimsSimulator, status
 async def test_503_with_retry_after_is_transient(gateway: EimsSimulator) -> None:
     """503 with `Retry-After` comes from a proxy that did not forward the request."""
     gateway.script(responding("<html>", 503, Retry_After="3"))
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 
 
 async def test_gateway_status_overrides_http_status(gateway: EimsSimulator) -> None:
     """The gateway's own status is more specific than the HTTP status."""
     gateway.script(responding('{"status":-9}', 500))
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.RECIPIENT_INVALID
 
 
@@ -195,7 +193,7 @@ async def test_body_size_is_limited(gateway: EimsSimulator) -> None:
     long = f'{{"status":0,"array":[[{DIGITS},9]],"x":"{"y" * 70_000}"}}'.encode()
     packed = gzip.compress(b'{"status":0,"x":"' + b"y" * 50_000_000)
     gateway.script(responding(long), responding(packed, content_encoding="gzip"))
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         outcomes = [(await provider.send(outbound())).outcome for _ in range(2)]
 
     assert outcomes == [Outcome.AMBIGUOUS, Outcome.AMBIGUOUS]
@@ -204,7 +202,7 @@ async def test_body_size_is_limited(gateway: EimsSimulator) -> None:
 async def test_provider_message_id_is_truncated(gateway: EimsSimulator) -> None:
     """A very long id of the gateway does not use more memory in the store than an ordinary one."""
     gateway.script(responding(f'{{"status":0,"array":[["{DIGITS}","{"9" * 5000}"]]}}'))
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         result = await provider.send(outbound())
 
     assert result.outcome is Outcome.ACCEPTED
@@ -213,12 +211,12 @@ async def test_provider_message_id_is_truncated(gateway: EimsSimulator) -> None:
 
 async def test_simulator_rejects_invalid_messages(gateway: EimsSimulator) -> None:
     """As the gateway does, the simulator rejects other numbers than 62..., an empty text and a text of 1024 bytes."""
-    async with eims_provider(gateway) as provider:
+    async with eims(gateway) as provider:
         abnormal = await provider.send(outbound(to="+0812"))
         empty = await provider.send(outbound(text=""))
         long = await provider.send(outbound(text="é" * 512))
         fits = await provider.send(outbound(text="é" * 511 + "x"))
-    async with eims_provider(gateway, password="another") as provider:
+    async with eims(gateway, password="another") as provider:
         stranger = await provider.send(outbound())
 
     outcomes = [one.outcome.value for one in (abnormal, empty, long, fits, stranger)]
