@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -216,3 +217,13 @@ def policy(**changes: Any) -> SendPolicy:
 
 
 ReplicaFactory = Callable[[int], list[Store]]
+
+
+@contextlib.asynccontextmanager
+async def open_store(url: str) -> AsyncIterator[Store]:
+    """Open a store within the block."""
+    store = Store(url)
+    try:
+        yield store
+    finally:
+        await store.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -20,22 +19,12 @@ from otp_service.store.pipelined_connection import CONNECTIONS, MAX_WAITING, Scr
 from otp_service.store.scripts import script
 from tests.lossy_proxy import LossyProxy
 from tests.store.redis_servers import RedisServer, folders
-from tests.store.replica_store import ReplicaFactory, Store
+from tests.store.replica_store import ReplicaFactory, Store, open_store
 
 WIDE = Window(10**6, 60)
 PATIENCE = 2.0
 LIST = limit_key("x", "s")
 COUNT = ScriptCall(script("rate_limit_acquire"), (LIST,), ("1000000 60000",))
-
-
-@contextlib.asynccontextmanager
-async def open_store(url: str) -> AsyncIterator[Store]:
-    """Open a store within the block."""
-    store = Store(url)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @pytest.fixture

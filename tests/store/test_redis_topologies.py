@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from redis.crc import key_slot
@@ -39,7 +38,7 @@ from tests.store.redis_servers import (
     sentinels,
     wait_for_reply,
 )
-from tests.store.replica_store import CODE, POLICY, TENANT, Store, admission, record_of
+from tests.store.replica_store import CODE, POLICY, TENANT, Store, admission, open_store, record_of
 
 PARTITIONS = (0, 7, 23, 42, 63)
 AGAIN = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=0)
@@ -51,16 +50,6 @@ def _servers_clock() -> Iterator[None]:
     """Read the servers' own clocks."""
     with override_clock(None):
         yield
-
-
-@contextlib.asynccontextmanager
-async def open_store(url: str) -> AsyncIterator[Store]:
-    """Open a store within the block."""
-    store = Store(url)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def whole_flow(store: Store, name: str, partition: int) -> None:
