@@ -216,9 +216,11 @@ class CommonProvider(Caps, frozen=True, kw_only=True):
     """The keys that every provider has.
 
     `price` is that of one segment, by country or `default`; all replicas share `max_per_second` and `max_concurrent`.
+    An idle connection to the gateway is closed after `keepalive_seconds`; 0: each request has its own connection.
     """
 
     timeout_seconds: Annotated[float, Meta(ge=0.5, le=30)] = 8.0
+    keepalive_seconds: Annotated[float, Meta(ge=0, le=60)] = 3.0
     max_per_second: Annotated[float, Meta(gt=0, le=10_000)] | None = None
     max_concurrent: Annotated[int, Meta(ge=1, le=1000)] = 16
     price: Mapping[PriceArea, Price] = field(default_factory=lambda: MappingProxyType[str, Decimal]({}))

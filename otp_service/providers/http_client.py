@@ -2,8 +2,8 @@
 
 - A request is sent once. The client never retries and never follows a redirect: repeating a send would send a second
   SMS.
-- Each request has its own connection. If a kept-alive connection were reused and the gateway closed it meanwhile, the
-  outcome would be ambiguous for no reason.
+- An idle connection is kept for `keepalive_seconds`, less than gateways keep theirs, and is checked before it is used
+  again (see `http_transport.py`).
 - A failure before the first byte of the request is written is `transient`: the gateway cannot have acted on it. A later
   failure is `ambiguous`, unless a complete JSON body has arrived: some gateways declare a Content-Length that is too
   large, and then close the connection or keep it open.
@@ -23,12 +23,13 @@ import msgspec
 
 from otp_service.domain.outcomes import Outcome
 from otp_service.observability import LOG
+from otp_service.providers.http_transport import SingleUseTransport
 
 __all__ = ["GatewayClient", "GatewayResponse"]
 
 MAX_BODY_BYTES: Final = 64 * 1024
-MAX_CONNECTIONS: Final = 256
-_WRITE_EVENTS: Final = (".send_request_headers.started", ".send_connection_init.started")
+KEEPALIVE_SECONDS: Final = 3.0
+"""Less than the idle timeout of common servers (5 s: Apache, Node.js; 60 to 75 s: load balancers, nginx)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,17 @@ class GatewayResponse:
 class GatewayClient:
     """Calls one gateway. A call that gets no response returns an outcome instead of raising."""
 
-    def __init__(self, timeout_seconds: float) -> None:
-        """Limit each call to `timeout_seconds` in total, from the DNS lookup to the last byte of the body."""
+    def __init__(self, timeout_seconds: float, keepalive_seconds: float = KEEPALIVE_SECONDS) -> None:
+        """Limit each call to `timeout_seconds` in total, from the DNS lookup to the last byte of the body.
+
+        An idle connection is closed after `keepalive_seconds`; 0: each request has its own connection.
+        """
         self.timeout_seconds = timeout_seconds
         self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout_seconds),
+            transport=SingleUseTransport(keepalive_seconds),
+            timeout=None,  # noqa: S113 - `call` limits the whole exchange
             follow_redirects=False,
             trust_env=False,
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0),
             headers={"User-Agent": "otp-service", "Accept": "application/json", "Accept-Encoding": "identity"},
         )
 
@@ -70,15 +74,11 @@ class GatewayClient:
         Returns:
             The response; without one, `TRANSIENT` if the gateway cannot have acted, or else `AMBIGUOUS`.
         """
-        written, response, body = False, None, bytearray()
-
-        async def trace(event: str, _info: Mapping[str, Any]) -> None:
-            nonlocal written
-            written = written or event.endswith(_WRITE_EVENTS)
-
-        extensions = {"trace": trace}
+        extensions: dict[str, Any] = {}  # the transport adds `written`
+        response, body = None, bytearray()
         try:
             request = self._client.build_request(method, url, headers=headers, content=content, extensions=extensions)
+            extensions = request.extensions
             async with asyncio.timeout(self.timeout_seconds):
                 response = await self._client.send(request, stream=True)
                 try:
@@ -86,6 +86,7 @@ class GatewayClient:
                 finally:
                     await response.aclose()
         except Exception as error:  # httpx does not wrap every error: a reset during connect, for example
+            written = "written" in extensions
             LOG.info("gateway_call_failed", kind=type(error).__name__, request_written=written)
             if response is None or not _is_complete_json(body):
                 return Outcome.AMBIGUOUS if written else Outcome.TRANSIENT

@@ -119,7 +119,7 @@ def make_provider(name: str, config: CommonProvider) -> Provider | None:
     if plugin is None:
         raise InvalidValue(f"no installed package provides {config.type}", _EXPECTED_PROVIDER)
     try:
-        provider = plugin.make(name, config, GatewayClient(config.timeout_seconds))
+        provider = plugin.make(name, config, GatewayClient(config.timeout_seconds, config.keepalive_seconds))
     except Exception as error:
         raise InvalidValue(f"{config.type} cannot be made: {type(error).__name__}", _EXPECTED_PROVIDER) from None
     if missing := [member for member in PROVIDER_MEMBERS if not hasattr(provider, member)]:

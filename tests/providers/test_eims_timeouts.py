@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from otp_service.domain.outcomes import Outcome
+from otp_service.providers.http_transport import SingleUseTransport
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Respond, SimulatorResponse, Slow
 from tests.providers.eims_provider import eims, outbound
@@ -64,7 +65,7 @@ async def test_reset_while_connecting_is_transient(gateway: EimsSimulator, monke
     async def fail(*_: object, **__: object) -> None:
         raise AttributeError("'NoneType' object has no attribute 'getpeername'")
 
-    monkeypatch.setattr("anyio.connect_tcp", fail)
+    monkeypatch.setattr(SingleUseTransport, "handle_async_request", fail)
     async with eims(gateway) as provider:
         assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
 

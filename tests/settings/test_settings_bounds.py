@@ -50,6 +50,12 @@ def test_timeout_bounds(find_errors: FindErrors, value: float, good: bool) -> No
     assert (find_errors(("providers.box.timeout_seconds", value)) == ()) is good
 
 
+@pytest.mark.parametrize(("value", "good"), [(0, True), (60, True), (-0.1, False), (60.1, False)])
+def test_keepalive_of_a_provider(find_errors: FindErrors, value: float, good: bool) -> None:
+    """Connections to a gateway are kept for 0 to 60 seconds."""
+    assert (find_errors(("providers.box.keepalive_seconds", value)) == ()) is good
+
+
 @pytest.mark.parametrize(("value", "good"), [(0.5, True), (120, True), (0.49, False), (120.1, False)])
 @pytest.mark.parametrize("key", ["head_timeout_seconds", "body_timeout_seconds", "write_timeout_seconds"])
 def test_deadline_bounds(find_errors: FindErrors, key: str, value: float, good: bool) -> None:
