@@ -14,15 +14,14 @@ from otp_service.observability import configure_logging
 @contextlib.contextmanager
 def captured_logs() -> Iterator[io.StringIO]:
     """Capture the log lines of the service and of all libraries, as they are written."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    configure_logging("DEBUG")
-    stream = io.StringIO()
-    root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
+    root, stream = logging.getLogger(), io.StringIO()
+    handlers, level = root.handlers[:], root.level
+    configure_logging("DEBUG", stream)
     try:
         yield stream
     finally:
-        root.handlers[:], level = before
+        configure_logging()
+        root.handlers[:] = handlers
         root.setLevel(level)
 
 

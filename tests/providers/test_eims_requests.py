@@ -7,6 +7,7 @@ import logging
 import httpx
 import msgspec
 import pytest
+from structlog.typing import EventDict
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
@@ -80,7 +81,9 @@ async def test_proxy_environment_variables_are_ignored(gateway: EimsSimulator, m
 
 
 @pytest.mark.parametrize("post", [False, True])
-async def test_secrets_are_not_logged(gateway: EimsSimulator, caplog: pytest.LogCaptureFixture, post: bool) -> None:
+async def test_secrets_are_not_logged(
+    gateway: EimsSimulator, caplog: pytest.LogCaptureFixture, log_events: list[EventDict], post: bool
+) -> None:
     """No log line at any level, no repr and no result contains the password, the text or the number."""
     caplog.set_level(logging.DEBUG)
     for noisy in ("httpx", "httpcore"):  # as `configure_logging` leaves them
@@ -88,7 +91,7 @@ async def test_secrets_are_not_logged(gateway: EimsSimulator, caplog: pytest.Log
     gateway.script(None, Respond(Scripted(b"<html>", 500)), Hang())
     async with eims(gateway, post=post, seconds=0.2) as provider:
         outcomes = [await provider.send(outbound(TEXT)) for _ in range(3)]
-        seen = f"{outcomes} {provider!r} {vars(provider)!r} {outbound(TEXT)!r} {caplog.text}"
+        seen = f"{outcomes} {provider!r} {vars(provider)!r} {outbound(TEXT)!r} {caplog.text} {log_events}"
 
     assert [result.outcome.value for result in outcomes] == ["accepted", "ambiguous", "ambiguous"]
     for secret in (PASSWORD, httpx.QueryParams({"p": PASSWORD}).get("p"), "p%25s", DIGITS, "123456", "Kopi"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.typing import EventDict
 
 from otp_service.domain.message import Balance, SendResult
 from otp_service.domain.outcomes import Outcome
@@ -163,7 +164,9 @@ async def test_defaults_of_an_account() -> None:
 
 
 @pytest.mark.parametrize("variant", ["v1", "v2"])
-async def test_secrets_do_not_appear_in_logs_or_reprs(variant: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_secrets_do_not_appear_in_logs_or_reprs(
+    variant: str, caplog: pytest.LogCaptureFixture, log_events: list[EventDict]
+) -> None:
     """No log line, repr or result contains the password, the signature, the text or the number."""
     caplog.set_level(logging.DEBUG)
     for library in ("httpx", "httpcore"):  # as `configure_logging` sets them
@@ -174,7 +177,7 @@ async def test_secrets_do_not_appear_in_logs_or_reprs(variant: str, caplog: pyte
             await provider.fetch_report("1620443"),
             await provider.fetch_balance(),
         ]
-        shown = f"{results} {provider!r} {vars(provider)!r} {caplog.text}"
+        shown = f"{results} {provider!r} {vars(provider)!r} {caplog.text} {log_events}"
 
     for secret in (PASSWORD, "p%25s", SIGNATURE, DIGITS, "123456"):
         assert secret not in shown

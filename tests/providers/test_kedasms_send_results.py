@@ -10,6 +10,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
+from structlog.typing import EventDict
 
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
@@ -181,7 +182,7 @@ async def test_repetition_shares_the_timeout() -> None:
 
 
 async def test_secrets_do_not_appear_in_logs_or_reprs(
-    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], log_events: list[EventDict]
 ) -> None:
     """No key, code, text or number appears in a `repr`, a log line of any library or the output."""
     for library in ("", "httpx", "httpcore"):
@@ -193,9 +194,8 @@ async def test_secrets_do_not_appear_in_logs_or_reprs(
             await provider.send(MESSAGE)
         config = new_config(simulator.url, simulator.url)
         printed = capsys.readouterr()
-        shown = (
-            caplog.text + printed.out + printed.err + repr(config) + repr(provider) + repr(simulator.requests[0].target)
-        )
+        target = simulator.requests[0].target
+        shown = f"{log_events} {caplog.text} {printed} {config!r} {provider!r} {target!r}"
     assert "gateway_clock_differs" in shown
     for secret in (API_KEY, repr(KEY), KEY.hex(), base64.b64encode(KEY).decode(), MESSAGE.text, "739251", "1210100055"):
         assert not re.search(re.escape(secret), shown)

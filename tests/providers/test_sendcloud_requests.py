@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 import pytest
+from structlog.typing import EventDict
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
@@ -228,7 +229,9 @@ async def test_delivery_is_reported_only_with_a_webhook_key(gateway: SendcloudSi
 
 
 @pytest.mark.parametrize("auth", ["parameters", "signature"])
-async def test_secrets_do_not_appear_in_logs_or_reprs(auth: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_secrets_do_not_appear_in_logs_or_reprs(
+    auth: str, caplog: pytest.LogCaptureFixture, log_events: list[EventDict]
+) -> None:
     """No log line, repr or result contains the keys, the text, the code or the number."""
     caplog.set_level(logging.DEBUG)
     for library in ("httpx", "httpcore"):  # as `configure_logging` sets them
@@ -237,7 +240,7 @@ async def test_secrets_do_not_appear_in_logs_or_reprs(auth: str, caplog: pytest.
         gateway.script(None, responding(f"<html>{TEXT}", 500), Hang())
         async with sendcloud(gateway, auth=auth, seconds=0.2, hook_key=Secret("app key")) as provider:
             results = [await provider.send(outbound()) for _ in range(3)]
-            shown = f"{results} {provider!r} {vars(provider)!r} {outbound()!r} {caplog.text}"
+            shown = f"{results} {provider!r} {vars(provider)!r} {outbound()!r} {caplog.text} {log_events}"
 
     assert [one.outcome.value for one in results] == ["accepted", "ambiguous", "ambiguous"]
     for secret in (KEY, "app key", "k%25y", TO[1:], "123456", "kode"):

@@ -9,6 +9,7 @@ import time
 from typing import Any, Literal
 
 import pytest
+from structlog.typing import EventDict
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
@@ -184,7 +185,7 @@ async def test_queued_message_is_sent_after_the_timeout() -> None:
 
 
 async def test_secrets_do_not_appear_in_logs_or_reprs(
-    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], log_events: list[EventDict]
 ) -> None:
     """No key, token, text or number appears in a `repr`, a URL, a log line of any library or the output."""
     for library in ("", "httpx", "httpcore"):
@@ -198,7 +199,7 @@ async def test_secrets_do_not_appear_in_logs_or_reprs(
         config = new_config(simulator.url, program_id="program")
         parsed = parse_login_response(GatewayResponse(200, {}, token.encode()))
         printed = capsys.readouterr()
-    shown = caplog.text + printed.out + printed.err + repr(config) + repr(vars(provider)) + repr(parsed)
+    shown = f"{log_events} {caplog.text} {printed} {config!r} {vars(provider)!r} {parsed!r}"
     shown += "".join(request.target for request in simulator.requests)
     for secret in (SID, KEY, token, token.rpartition(".")[2], MESSAGE.text, MESSAGE.code, MESSAGE.national_digits):
         assert secret not in shown

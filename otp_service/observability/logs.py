@@ -1,0 +1,193 @@
+"""Logs as JSON lines on one stream. They contain no phone number, no code and no key.
+
+All log lines, also those of libraries, pass one redactor: if a text has six or more digits in total, each of its digits
+is masked. So a number or a code in the message of a library, or one with letters between its digits, is masked, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any, Final, TextIO
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+__all__ = ["LOG", "configure_logging", "redact"]
+
+LOGGER_NAME: Final = "otp_service"
+LOG: Final = structlog.get_logger(LOGGER_NAME)
+
+_MIN_SECRET_DIGITS: Final = 6
+_DIGIT: Final = (
+    r"[\d\u00b2\u00b3\u00b9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c"
+    r"\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792\U00010a40-\U00010a43"
+    r"\U00010e60-\U00010e68\U00011052-\U0001105a\U0001f100-\U0001f10a]"
+)
+"""The digits that `str.isdigit` knows: decimal digits of every script, superscripts, circled digits and others."""
+_DIGITS: Final = re.compile(_DIGIT)
+
+_NOT_REDACTED: Final = frozenset({"timestamp", "verification_id", "phone", "address", "peer_network", "exception"})
+"""Fields that cannot contain a secret: a time, random ids, a masked number, the address of the server, a network, and
+an exception, which `_describe_exception` has redacted part by part."""
+_INTERNAL_PREFIX: Final = "_"
+"""The prefix of structlog's internal fields, which are not written."""
+_MAX_CHAINED_EXCEPTIONS: Final = 20
+"""How many causes of an exception, or exceptions in a group, are logged."""
+
+
+def redact(text: str) -> str:
+    """Mask all digits of a text that has six or more: they may be a phone number or a code, also with gaps."""
+    if len(text) < _MIN_SECRET_DIGITS:
+        return text
+    masked, digits = _DIGITS.subn("*", text)
+    return text if digits < _MIN_SECRET_DIGITS else masked
+
+
+def _redact_event(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    for key, value in event.items():
+        if key not in _NOT_REDACTED and not key.startswith(_INTERNAL_PREFIX):
+            event[key] = _redacted_value(value)
+    return event
+
+
+def _redacted_value(value: Any) -> Any:
+    """Redact a field. Numbers and booleans are only logged by this service, so they are kept; all else is text."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(value if isinstance(value, str) else str(value))
+
+
+def _describe_exception(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Format an exception. File names and line numbers are kept; source lines and messages are redacted."""
+    info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        event["exception"] = "".join(
+            _format_chain(traceback.TracebackException.from_exception(error), _MAX_CHAINED_EXCEPTIONS)
+        )
+    return event
+
+
+def _format_chain(error: traceback.TracebackException, depth: int) -> Iterator[str]:
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and depth:
+        yield from _format_chain(cause, depth - 1)
+        yield "The exception above was the cause of the following one, or was being handled when it occurred:\n"
+    for frame in error.stack.format():
+        location, newline, source = frame.partition("\n")
+        yield location + newline + redact(source)
+    yield redact("".join(error.format_exception_only()))
+    for member in (error.exceptions or ()) if depth else ():
+        yield from _format_chain(member, depth - 1)
+
+
+def _json(event: Any, **_options: Any) -> str:
+    try:
+        return msgspec.json.encode(event, enc_hook=str).decode()
+    except UnicodeEncodeError:  # a lone surrogate cannot be encoded
+        return json.dumps(event, default=str)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines, ours directly and those of libraries through `logging`, to one stream.
+
+    If that fails it does not print the unredacted record, as the handlers of `logging` do.
+    """
+
+    def write_line(self, line: str) -> None:
+        """Write a line that is already redacted. A stream that is closed or full loses it."""
+        with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError, ValueError):
+            self.stream.write(line + "\n")
+            self.flush()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Log that a line was lost."""
+        self.write_line(_json({"event": "log_line_lost", "logger": record.name, "level": "error"}))
+
+
+_HANDLER: Final = _Handler(sys.stderr)
+
+
+class _LineLogger:
+    """What structlog's processors end in: every level writes the rendered line."""
+
+    def msg(self, line: str) -> None:
+        _HANDLER.write_line(line)
+
+    debug = info = warning = error = critical = exception = msg
+
+
+def _drop_below_level(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if structlog.processors.NAME_TO_LEVEL[method] < _HANDLER.level:
+        raise structlog.DropEvent
+    return event
+
+
+def _add_logger_name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["logger"] = LOGGER_NAME
+    return event
+
+
+def _render(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return _json(event)
+
+
+_ADD_TIME: Final = structlog.processors.TimeStamper(fmt="iso", utc=True)
+_PROCESSORS: Final[list[Any]] = [
+    _drop_below_level,
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    _add_logger_name,
+    _ADD_TIME,
+    _describe_exception,
+    _redact_event,
+    _render,
+]
+"""Of our own lines: they do not pass `logging`, which costs more than all of these."""
+
+
+def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Write all log lines, also those of libraries, as JSON, redacted, with times in UTC.
+
+    Args:
+        level: The lowest level that is written.
+        stream: Where lines are written; by default standard error.
+    """
+    _HANDLER.stream = stream or sys.stderr
+    _HANDLER.setLevel(level)
+    _HANDLER.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                _ADD_TIME,
+                structlog.stdlib.ExtraAdder(allow=[]),
+                _describe_exception,
+                _redact_event,
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(serializer=_json),
+            ],
+        )
+    )
+    structlog.configure(
+        processors=_PROCESSORS,
+        logger_factory=lambda *_: _LineLogger(),
+        wrapper_class=structlog.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_HANDLER]
+    root.setLevel(level)
+    # httpx logs every URL, and the URL of a gateway may contain a password; uvicorn's access lines repeat ours
+    for noisy in ("httpx", "httpcore", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,141 @@
+"""Metrics for Prometheus. The values of labels are few and bounded: never a phone number, an id or free text."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+__all__ = ["METRICS", "Metrics", "metrics_page"]
+
+
+class Metrics:
+    """All metrics. The values of labels are few and bounded: never a phone number, an id or free text."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register all metrics in `registry`."""
+        self._add_request_metrics(registry)
+        self._add_provider_metrics(registry)
+        self._add_process_metrics(registry)
+        self._add_connection_metrics(registry)
+
+    def _add_request_metrics(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "otp_requests", "HTTP requests, by route and status.", ["route", "status"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "otp_request_seconds",
+            "Time until the response is sent, by route.",
+            ["route"],
+            buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+            registry=registry,
+        )
+        self.outcomes = Counter(
+            "otp_outcomes",
+            "Use cases, by tenant, action and outcome.",
+            ["tenant", "action", "outcome"],
+            registry=registry,
+        )
+        self.lockouts = Counter(
+            "otp_lockouts",
+            "Numbers that a wrong code locked: by a waiting time, by the limit of wrong codes, or until unlocked.",
+            ["tenant", "kind"],
+            registry=registry,
+        )
+        self.unlocks = Counter(
+            "otp_unlocks",
+            "Unlock requests over HTTP, and whether the phone number was locked.",
+            ["tenant", "was_locked"],
+            registry=registry,
+        )
+
+    def _add_provider_metrics(self, registry: CollectorRegistry) -> None:
+        self.deliveries = Counter(
+            "otp_deliveries",
+            "Calls to gateways to send a message, by outcome.",
+            ["provider", "outcome"],
+            registry=registry,
+        )
+        self.receipts = Counter(
+            "otp_receipts",
+            "Delivery receipts and polled reports of gateways, by status, and whether they changed the delivery.",
+            ["provider", "status", "noted"],
+            registry=registry,
+        )
+        self.circuit_open = Gauge(
+            "otp_circuit_open",
+            "1 if the provider's circuit was open when it was last read.",
+            ["provider"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.destination_circuit_open = Gauge(
+            "otp_destination_circuit_open",
+            "1 if the provider's circuit for numbers of a country was open when it was last read.",
+            ["provider", "country"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.provider_balance = Gauge(
+            "otp_provider_balance",
+            "Balance of the provider's account when it was last queried, in its currency.",
+            ["provider"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+
+    def _add_process_metrics(self, registry: CollectorRegistry) -> None:
+        self.hash_seconds = Histogram(
+            "otp_hash_seconds",
+            "Time of one Argon2id hash or comparison.",
+            buckets=(0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64),
+            registry=registry,
+        )
+        self.hash_slots = Gauge(
+            "otp_hash_places_taken",
+            "Requests that hold a slot in the hash pool.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.outbox_age = Gauge(
+            "otp_outbox_oldest_due_seconds",
+            "How long the oldest due message in the outbox has been waiting.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.outbox_waiting = Gauge(
+            "otp_outbox_messages", "Messages in the outbox.", registry=registry, multiprocess_mode="livemax"
+        )
+        self.unreadable = Counter(
+            "otp_records_unreadable",
+            "Messages that were set aside because their record cannot be decoded.",
+            registry=registry,
+        )
+
+    def _add_connection_metrics(self, registry: CollectorRegistry) -> None:
+        self.connections = Gauge(
+            "otp_connections", "Open HTTP connections.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.connections_dropped = Counter(
+            "otp_connections_dropped",
+            "HTTP connections that the server closed, by reason: a deadline, a limit or a failure.",
+            ["reason"],
+            registry=registry,
+        )
+
+
+_REGISTRY: Final = CollectorRegistry()
+METRICS: Final = Metrics(_REGISTRY)
+
+
+def metrics_page(multiprocess_dir: str | None) -> bytes:
+    """Return the metrics of this process in the Prometheus text format.
+
+    Args:
+        multiprocess_dir: The directory that all workers share; if given, the metrics are those of all workers.
+    """
+    if multiprocess_dir:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry, multiprocess_dir)
+        return generate_latest(registry)
+    return generate_latest(_REGISTRY)
