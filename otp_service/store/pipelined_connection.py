@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hiredis import pack_command
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
@@ -238,7 +239,8 @@ async def _drop(connection: AbstractConnection | None) -> None:
 async def _round_trip(
     connection: AbstractConnection, commands: list[tuple[str | bytes | int, ...]]
 ) -> list[ScriptReply | ResponseError]:
-    await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # any length
+    await connection.send_packed_command(packed, check_health=False)
     replies: list[ScriptReply | ResponseError] = []
     for _ in commands:
         try:
