@@ -1,7 +1,7 @@
 """`make bench`: ratios of costs, measured in one run.
 
-The service runs in this process on a real server with the default hash. A time is the best of several rounds. Only the
-ratio of two times is meaningful on another machine, a time alone is not.
+First the service runs in this process, then as `serve` in processes of its own (`service_stack.py`), each time on a
+real server. A time is the best of several rounds. Only the ratio of two times is meaningful on another machine.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain
 
 from otp_service.domain.limits import Window
 from otp_service.observability import configure_logging
@@ -19,13 +20,21 @@ from otp_service.store.keys import limit_key
 from otp_service.store.pipelined_connection import ScriptCall
 from otp_service.store.scripts import script
 from otp_service.store.topology import connect
+from tests.bench.capacity import cycle_cpu, cycles_against_hashes, hashes_per_second, refusal_cpu
 from tests.bench.flood import measure
+from tests.bench.footprint import bytes_per_verification, round_trips
+from tests.bench.service_stack import running_stack
 from tests.running_service import RunningService, ServiceFactory
 
 ROUNDS = 5
 CALLS = 200
 REQUESTS = 40
 FLOOD_SECONDS = 8.0
+CYCLES = 1000
+SLOW_CYCLES = 100
+HASH_SECONDS = 2.0
+PENDING = 5000
+ROUND_TRIP_CYCLES = 100
 WINDOWS = Window(1_000_000, 3600)
 
 
@@ -103,6 +112,24 @@ async def main() -> None:
         await factory.close()
 
 
+def of_a_running_service() -> Iterator[str]:
+    """Measure the service in a process of its own, on a core of its own where there are two."""
+    hash_ms = 1000 / hashes_per_second(HASH_SECONDS)
+    yield f"CPU time of a cycle beside its two hashes, one hash taken as 1   {cycle_cpu(CYCLES) / hash_ms:.2f}"
+    rate = cycles_against_hashes(SLOW_CYCLES, HASH_SECONDS)
+    yield f"bare hash rate : hashes of full cycles          1 : {rate:.2f}"
+    with running_stack() as stack:
+        refusals = ", ".join(
+            f"{kind} {refusal_cpu(stack, kind, CYCLES) / hash_ms:.3f}" for kind in ("unknown", "limited")
+        )
+        yield f"CPU time of a refusal, one hash taken as 1      {refusals}"
+        [used] = asyncio.run(bytes_per_verification(stack.redis_url, (PENDING,))).values()
+    yield f"bytes in the store for one of {PENDING} pending    {used:.0f}"
+    trips = round_trips(ROUND_TRIP_CYCLES)["round trips"]
+    yield f"round trips to the store in a cycle             {trips:.1f}"
+
+
 asyncio.run(main())
-for line in measure(FLOOD_SECONDS, ("unknown id",)):
+for line in chain(of_a_running_service(), measure(FLOOD_SECONDS, ("unknown id",))):
     sys.stdout.write(line + "\n")
+    sys.stdout.flush()
