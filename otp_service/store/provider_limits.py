@@ -99,14 +99,14 @@ class RedisProviderLimiter:
             for account, charge in zip(accounts, charges, strict=True)
             if charge[0] == b"charged"
         ]
-        if reply[0] == b"go":
+        if reply[0] == b"permit":
             undo.append(_release_call(permit, None))
         if undo:
             await self._topology.send(undo)
         return deferred
 
     async def release(self, permit: Permit, answer: SendResult | None) -> None:
-        """Count the result in the circuits, and refund what was certainly not sent; see the port."""
+        """Count the result in the circuits, and refund what was definitely not sent; see the port."""
         calls = [_release_call(permit, answer)]
         if not permit.repeats and (answer is None or answer.outcome.definitely_not_sent):
             calls += [_refund_call(account, permit) for account in self._accounts(permit.provider, permit.tenant)]
@@ -167,7 +167,7 @@ def _read_deferred(reply: ScriptReply, charges: list[ScriptReply], accounts: lis
     for account, charge in zip(accounts, charges, strict=True):
         if charge[0] == b"capped":
             return Deferred(account.reason, int(charge[2]))
-    return None if reply[0] == b"go" else Deferred(DeferReason(reply[0].decode()), int(reply[2]))
+    return None if reply[0] == b"permit" else Deferred(DeferReason(reply[0].decode()), int(reply[2]))
 
 
 def _report_threshold(account: _Account, charge: ScriptReply) -> None:

@@ -3,7 +3,7 @@
 --       5 circuit of the message's destination
 -- ARGV  1 message id  2 ms between two messages, '0' for no rate limit  3 maximum of concurrent calls
 --       4 maximum duration of the call, ms  5 ms that the message can still wait
--- returns {'go', now}
+-- returns {'permit', now}
 --         {'wait', now, ms}: it keeps its position in the queue, and asks again after this time
 --         {'open', now, ms}: the circuit is open
 --         {'slow', now, ms}: its turn would come too late, or the gateway asked for a longer pause
@@ -81,4 +81,4 @@ end
 leave_queue({id})
 redis.call('ZADD', KEYS[4], string.format('%.0f', call_ends_at), id)
 extend_ttl(KEYS[4], call_ends_at, now)
-return {'go', now}
+return {'permit', now}
