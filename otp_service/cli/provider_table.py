@@ -18,14 +18,14 @@ from otp_service.store.provider_status import ProviderStatus
 __all__ = ["Balance", "Circuit", "ProviderRow", "Today", "build_row", "format_money", "format_table"]
 
 _NONE: Final = "-"
-_HEADER: Final = ("PROVIDER", "TYPE", "CIRCUIT", "CALLS", "PACE", "WAITING", "MESSAGES", "SPEND", "BALANCE")
+_HEADER: Final = ("PROVIDER", "TYPE", "CIRCUIT", "CALLS", "RATE", "WAITING", "MESSAGES", "SPEND", "BALANCE")
 
 
 class Circuit(Struct, frozen=True):
-    """The circuit breaker: `half_open` means that the next message is a trial.
+    """The circuit breaker: `half_open` means that the next message is a probe.
 
-    `why` is the outcome that opened it, null while it is closed. `seconds_left` counts down to the next trial.
-    `destinations` are the countries whose own circuit is not closed, with the seconds to the next trial there.
+    `why` is the outcome that opened it, null while it is closed. `seconds_left` counts down to the next probe.
+    `destinations` are the countries whose own circuit is not closed, with the seconds to the next probe there.
     """
 
     state: Literal["closed", "open", "half_open"]
@@ -138,7 +138,7 @@ def format_table(rows: Sequence[ProviderRow]) -> str:
 
 
 def _cells(row: ProviderRow) -> tuple[str, ...]:
-    pace = _NONE if row.max_per_second is None else f"{row.max_per_second:g}/s"
+    rate = _NONE if row.max_per_second is None else f"{row.max_per_second:g}/s"
     if row.circuit is None or row.today is None:
         return (row.name, row.type, "not served", *[_NONE] * (len(_HEADER) - 3))
     today, cap = row.today, row.today.message_cap
@@ -148,7 +148,7 @@ def _cells(row: ProviderRow) -> tuple[str, ...]:
         row.type,
         _circuit_cell(row.circuit),
         f"{row.calls}/{row.max_concurrent}",
-        pace,
+        rate,
         str(row.waiting),
         str(today.messages) if cap is None else f"{today.messages}/{cap}",
         f"{spend} {today.currency}",

@@ -39,7 +39,7 @@ async def test_providers_prints_a_table(run: Run, config: Callable[..., Path], g
 
     assert (shown.status, shown.err) == (0, "")
     assert [re.split(r" {2,}", line) for line in shown.out.splitlines()] == [
-        ["PROVIDER", "TYPE", "CIRCUIT", "CALLS", "PACE", "WAITING", "MESSAGES", "SPEND", "BALANCE"],
+        ["PROVIDER", "TYPE", "CIRCUIT", "CALLS", "RATE", "WAITING", "MESSAGES", "SPEND", "BALANCE"],
         ["jakarta", "eims", "closed", "0/16", "-", "0", "1", "0.015/20 IDR", "499750.5"],
         ["keda", "kedasms", "closed", "0/16", "2.5/s", "0", "0/10", "0 USD", "-"],
         ["later", "twilio", "not served", "-", "-", "-", "-", "-", "-"],
