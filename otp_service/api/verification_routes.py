@@ -99,7 +99,7 @@ class CodeRoutes(Controller):
     async def verify_code(
         self, request: ApiRequest, data: JSONBody[VerifyCodeBody], idempotency_key: IdempotencyKey = None
     ) -> VerifiedCode:
-        """Compare the code with the one that was sent. The right code succeeds once and gets a signed proof."""
+        """Compare the code with the one that was sent. The correct code succeeds once and gets a signed proof."""
         caller = request.principal
         client = None if "server" in caller.scopes else _caller_address(request)
         attempt = Attempt.from_input(

@@ -69,7 +69,7 @@ class FairQueue:
         self._waiting: dict[str, dict[Caller, deque[asyncio.Future[None]]]] = {}
 
     async def acquire(self, caller: Caller) -> None:
-        """Wait for the caller's turn. `release` ends it; a cancelled wait has no turn to release."""
+        """Wait for the caller's turn. `release` ends it; a canceled wait has no turn to release."""
         if self._free:
             self._free -= 1
             return

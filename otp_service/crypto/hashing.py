@@ -95,7 +95,7 @@ class HashPool:
         return await self._in_turn(caller, partial(self._matches, phc, secret))
 
     async def _in_turn(self, caller: Caller, work: Callable[[], T]) -> T:
-        """Run `work` in a thread. The turn ends with the work, even if the waiting task is cancelled before."""
+        """Run `work` in a thread. The turn ends with the work, even if the waiting task is canceled before."""
         await self._queue.acquire(caller)
         running = asyncio.get_running_loop().run_in_executor(self._threads, work)
         running.add_done_callback(lambda _: self._queue.release())

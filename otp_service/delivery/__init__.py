@@ -1,1 +1,1 @@
-"""Delivery: takes a stored message to a provider, with routing, fail-over, retries and delivery receipts."""
+"""Delivery: takes a stored message to a provider, with routing, failover, retries and delivery receipts."""

@@ -26,7 +26,7 @@ POLL_INTERVAL_SECONDS: Final = 30.0
 
 
 async def fetch_balance(provider: Provider) -> Balance | Outcome | None:
-    """Query the balance of a provider's account, within its time-out.
+    """Query the balance of a provider's account, within its timeout.
 
     Returns:
         The balance; the outcome if the query failed; None if the gateway cannot be queried for a balance.

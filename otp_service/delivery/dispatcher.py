@@ -1,9 +1,9 @@
 """Takes one claimed message through the providers of its route.
 
 Three parts share the work: `retry_policy` decides the next step, `OutboxWriter` records it, and the dispatcher calls
-the providers. The outbox records the start of a call right before the call (`begin`). So a lease that lapses before
-`begin` can simply be claimed again, and one that lapses after it is an ambiguous outcome. The time-out of a call ends
-well before its lease. A message that has to wait (for a provider's limits, a back-off or a delivery report) waits in
+the providers. The outbox records the start of a call right before the call (`begin`). So a lease that expires before
+`begin` can simply be claimed again, and one that expires after it is an ambiguous outcome. The timeout of a call ends
+well before its lease. A message that has to wait (for a provider's limits, a backoff or a delivery report) waits in
 the outbox, not in this process.
 """
 
@@ -88,7 +88,7 @@ class Dispatcher:
             In how many ms the message is due again; None when this replica is done with it.
 
         Raises:
-            Refused: The store is unavailable. The lease lapses, and any replica resumes the message.
+            Refused: The store is unavailable. The lease expires, and any replica resumes the message.
         """
         state = DeliveryState(message, self._route_of(message))
         if not self._is_configured(state):
@@ -194,7 +194,7 @@ class Dispatcher:
         return result
 
     async def _release_permit(self, permit: Permit, result: SendResult | None) -> None:
-        with contextlib.suppress(Refused):  # the store is unavailable: the permit lapses by itself
+        with contextlib.suppress(Refused):  # the store is unavailable: the permit expires by itself
             await self._limiter.release(permit, result)
 
     async def _record_result(self, state: DeliveryState, name: str, call: int, result: SendResult) -> Step:

@@ -2,7 +2,7 @@
 
 The process that served the request delivers the message at once, under its first lease. In addition, every replica
 polls the whole outbox for messages that others left, and wakes up exactly when a message that it rescheduled itself
-is due, so that the pace of a provider is kept without frequent polling. The number of concurrent deliveries is limited
+is due, so that the rate of a provider is kept without frequent polling. The number of concurrent deliveries is limited
 only per provider, so a slow gateway delays no other.
 """
 
@@ -116,7 +116,7 @@ class OutboxWorker:
                 due_at = asyncio.get_running_loop().time() + due_in_ms / 1000
                 heapq.heappush(self._rescheduled, (due_at, message.id))
                 self._wake_up.set()
-        except Refused as refused:  # the store is unavailable: the lease lapses and a replica claims the message again
+        except Refused as refused:  # the store is unavailable: the lease expires and a replica claims the message again
             LOG.warning("delivery_interrupted", verification_id=message.id, reason=refused.reason.value)
         except Exception:
             LOG.exception("delivery_failed", verification_id=message.id)

@@ -1,7 +1,7 @@
 """Records the progress of messages in the outbox, and retries while the store is unavailable.
 
 Every write here may be repeated safely. A lost result would cause a second SMS or none, so writes are repeated for a
-while. A result that arrives after its lease has lapsed still adds its facts to the record.
+while. A result that arrives after its lease has expired still adds its facts to the record.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from otp_service.providers.base import Provider
 __all__ = ["RECORD_MARGIN_MS", "OutboxWriter", "lease_ms"]
 
 RECORD_MARGIN_MS: Final = 5_000
-"""From the time-out of a call to the end of its lease: the time to record the result."""
+"""From the timeout of a call to the end of its lease: the time to record the result."""
 
 CONTINUE_LEASE_MS: Final = 5_000
 """The lease while this replica continues with the next provider at once."""
@@ -75,7 +75,10 @@ class OutboxWriter:
         """Record `update`, if there is one, together with the time of the next step, and return `step`."""
         forget = not any(self._may_still_change(delivery) for delivery in state.deliveries)
         complete = replace(
-            update or DeliveryUpdate(), due_in_ms=_due_in_ms(step), unasked=state.not_called_outcome, forget=forget
+            update or DeliveryUpdate(),
+            due_in_ms=_due_in_ms(step),
+            not_called_outcome=state.not_called_outcome,
+            forget=forget,
         )
         await self._retry_until_stored(lambda: self._outbox.record_result(state.message.id, state.lease, complete))
         return step

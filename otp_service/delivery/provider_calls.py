@@ -1,6 +1,6 @@
 """Calls providers with a deadline, and turns exceptions into results.
 
-A provider limits its calls to its own time-out and does not raise. A plug-in may break these rules, so they are
+A provider limits its calls to its own timeout and does not raise. A plugin may break these rules, so they are
 enforced here: a faulty provider must not stop the delivery through others.
 """
 
@@ -18,14 +18,14 @@ from otp_service.providers.base import Provider
 __all__ = ["call_safely", "send"]
 
 TIMEOUT_MARGIN_SECONDS: Final = 1.0
-"""A call is canceled this long after the provider's own time-out."""
+"""A call is canceled this long after the provider's own timeout."""
 
 T = TypeVar("T")
 Fallback = TypeVar("Fallback")
 
 
 async def call_safely(provider: Provider, call: Callable[[], Awaitable[T]], fallback: Fallback) -> T | Fallback:
-    """Return the result of a call to a provider, or `fallback` if the call raises or exceeds its time-out."""
+    """Return the result of a call to a provider, or `fallback` if the call raises or exceeds its timeout."""
     try:
         async with asyncio.timeout(provider.timeout_seconds + TIMEOUT_MARGIN_SECONDS):
             return await call()

@@ -5,7 +5,7 @@
 - A rejection of the recipient is final for all providers.
 - After an ambiguous outcome, another provider is called only after `hold_ms`.
 - Providers that were not called yet come first, in the order of the route. Providers with a retryable failure follow,
-  after a back-off and not before the time that they asked for.
+  after a backoff and not before the time that they asked for.
 - No call starts after the code expires.
 """
 
@@ -36,7 +36,7 @@ __all__ = [
 MIN_BACKOFF_MS: Final = 500
 MAX_BACKOFF_MS: Final = 15_000
 BACKOFF_DIVISOR: Final = 4
-"""The back-off grows with the age of the message: a quarter of its age at the failure."""
+"""The backoff grows with the age of the message: a quarter of its age at the failure."""
 
 REPORT_QUERY_DIVISOR: Final = 2
 """The delay before the next report query is half of the time since the send."""
@@ -50,7 +50,7 @@ _NONE_EXCLUDED: Final[Mapping[str, int]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class RetryRules:
-    """The configured limits of fail-over and retry.
+    """The configured limits of failover and retry.
 
     `hold_ms`: how long other providers are not called after an ambiguous outcome; 0: they are never called.
     `max_texts`: how many providers may have accepted the message at most.
@@ -105,7 +105,7 @@ def next_step(
     Args:
         deliveries: The state of the message at the providers that were tried, one per provider.
         route: The names of the message's providers, in their order.
-        rules: The limits of fail-over and retry.
+        rules: The limits of failover and retry.
         lifetime: The times of the code.
         excluded: Providers that take no calls now, and until when, in ms of the store's clock.
     """
@@ -114,7 +114,7 @@ def next_step(
     candidates = [
         (max(at_ms, excluded.get(provider, 0)), provider)
         for at_ms, provider in (
-            *_fail_over_candidates(deliveries, route, rules, lifetime),
+            *_failover_candidates(deliveries, route, rules, lifetime),
             *_repeat_candidates(deliveries, route, rules, lifetime),
         )
     ]
@@ -158,7 +158,7 @@ def _recipient_is_rejected(deliveries: Sequence[Delivery]) -> bool:
     return any(delivery.failure and delivery.failure.rejects_recipient for delivery in deliveries)
 
 
-def _fail_over_candidates(
+def _failover_candidates(
     deliveries: Sequence[Delivery], route: Sequence[str], rules: RetryRules, lifetime: CodeLifetime
 ) -> Iterator[tuple[int, str]]:
     """Yield providers that definitely do not have the message, with the earliest time of a call.

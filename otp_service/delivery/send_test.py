@@ -1,6 +1,6 @@
 """Sends one real message through one provider, for an operator who wants to see it arrive.
 
-The message counts like every other one for the provider: circuit, pace, concurrent calls, caps and price. No
+The message counts like every other one for the provider: circuit, rate, concurrent calls, caps and price. No
 verification belongs to it: its code is not stored, and no receipt is expected.
 """
 
@@ -77,7 +77,7 @@ async def send_test_message(
     started = loop.time()
     result = await send(provider, outbound)
     duration_ms = int((loop.time() - started) * 1000)
-    with contextlib.suppress(Refused):  # the store is unavailable: the permit lapses by itself
+    with contextlib.suppress(Refused):  # the store is unavailable: the permit expires by itself
         await limiter.release(permit, result)
     return TestSendResult(result, duration_ms, parts, permit.cost)
 
@@ -85,7 +85,7 @@ async def send_test_message(
 async def _wait_for_permit(
     provider: Provider, limiter: ProviderLimiter, tenant: str, outbound: OutboundMessage, parts: int
 ) -> Permit | Deferred:
-    """Wait for the provider's pace and concurrency; return any other reason to defer at once."""
+    """Wait for the provider's rate and concurrency; return any other reason to defer at once."""
     loop = asyncio.get_running_loop()
     until = loop.time() + MAX_WAIT_SECONDS
     while True:

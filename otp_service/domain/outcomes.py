@@ -28,11 +28,11 @@ class Outcome(StrEnum):
     FUNDS = "funds"
     """The account's balance or quota is used up."""
     THROTTLED = "throttled"
-    """The gateway asks for a slower pace; it may accept the message later."""
+    """The gateway asks for a lower rate; it may accept the message later."""
     TRANSIENT = "transient"
     """The request was not processed: no connection, or a documented temporary failure. May be retried later."""
     AMBIGUOUS = "ambiguous"
-    """The gateway may have accepted the message: a time-out or a broken connection after the request was written."""
+    """The gateway may have accepted the message: a timeout or a broken connection after the request was written."""
 
     @property
     def definitely_not_sent(self) -> bool:
@@ -41,7 +41,7 @@ class Outcome(StrEnum):
 
     @property
     def rejects_recipient(self) -> bool:
-        """Whether every gateway would reject the recipient, so that there is no fail-over."""
+        """Whether every gateway would reject the recipient, so that there is no failover."""
         return self in (Outcome.RECIPIENT_INVALID, Outcome.RECIPIENT_BLOCKED)
 
     @property
@@ -60,7 +60,7 @@ class HealthSignal(StrEnum):
     TRIP = "trip"
     """The account cannot send at all (password, permissions, funds); the circuit opens at once."""
     NONE = "none"
-    """No information: the call was not made, or the gateway asked for a slower pace."""
+    """No information: the call was not made, or the gateway asked for a lower rate."""
 
     @classmethod
     def of(cls, outcome: Outcome) -> HealthSignal:

@@ -103,7 +103,7 @@ def parse(text: str, country: str) -> PhoneNumber:
     spelling = Spelling.parse(text)
     if spelling is None:
         raise PhoneInvalid("The phone number must consist of digits, without letters or an extension.")
-    found = _read(spelling.dialled(), country)
+    found = _read(spelling.dialed(), country)
     if not found:
         raise PhoneInvalid("The phone number is not valid. Check its digits, or send it with + and its country code.")
     if len(found) > 1:
@@ -120,34 +120,34 @@ def _is_complete_before(spelling: Spelling, position: int, country: str, whole: 
     If more than two digits follow, they are a tail only if the whole number begins with the part: `62 812/1010/0055` is
     a mobile number, although 62 812 1010 is a fixed line of the area 0628.
     """
-    parts = _read(spelling.dialled(position), country)
+    parts = _read(spelling.dialed(position), country)
     return any(spelling.has_short_tail(position) or whole.e164.startswith(_e164(part)) for part in parts)
 
 
-def _read(dialled: str, country: str) -> list[phonenumbers.PhoneNumber]:
+def _read(dialed: str, country: str) -> list[phonenumbers.PhoneNumber]:
     """Return every valid number that the digits can mean: two if the prefixes of `country` are ambiguous."""
-    if dialled.startswith("+"):
-        return _parse_valid(dialled, None)  # with a region, libphonenumber would also try that region
-    foreign = list(international_readings(dialled, country))
+    if dialed.startswith("+"):
+        return _parse_valid(dialed, None)  # with a region, libphonenumber would also try that region
+    foreign = list(international_readings(dialed, country))
     if not foreign:
-        return _national(dialled, country) if country else []
+        return _national(dialed, country) if country else []
     found = [number for reading in foreign for number in _parse_valid(reading, None)]
     if country:  # the digits as a national number, without a prefix
-        found += _parse_valid(f"+{phonenumbers.country_code_for_region(country)}{dialled}", None)
+        found += _parse_valid(f"+{phonenumbers.country_code_for_region(country)}{dialed}", None)
     if found:
-        found += _parse_valid(habitual_reading(dialled), None)
+        found += _parse_valid(habitual_reading(dialed), None)
     return [number for position, number in enumerate(found) if number not in found[:position]]
 
 
-def _national(dialled: str, country: str) -> list[phonenumbers.PhoneNumber]:
+def _national(dialed: str, country: str) -> list[phonenumbers.PhoneNumber]:
     """Read the digits by the plan of `country`.
 
     If they begin with its country code, a mobile number goes before a fixed line: 62811123456 means 0811-123-456 to
     every Indonesian, but to libphonenumber it is a fixed line of the area 062.
     """
-    found = _parse_valid(dialled, country)
-    if dialled.startswith(str(phonenumbers.country_code_for_region(country))) and not any(map(_is_mobile, found)):
-        return list(filter(_is_mobile, _parse_valid("+" + dialled, None))) or found
+    found = _parse_valid(dialed, country)
+    if dialed.startswith(str(phonenumbers.country_code_for_region(country))) and not any(map(_is_mobile, found)):
+        return list(filter(_is_mobile, _parse_valid("+" + dialed, None))) or found
     return found
 
 
@@ -155,9 +155,9 @@ def _is_mobile(number: phonenumbers.PhoneNumber) -> bool:
     return _TYPES[phonenumbers.number_type(number)] in _MOBILE_TYPES
 
 
-def _parse_valid(dialled: str, region: str | None) -> list[phonenumbers.PhoneNumber]:
+def _parse_valid(dialed: str, region: str | None) -> list[phonenumbers.PhoneNumber]:
     try:
-        number = phonenumbers.parse(dialled, region)
+        number = phonenumbers.parse(dialed, region)
     except phonenumbers.NumberParseException:
         return []
     return [number] if phonenumbers.is_valid_number(number) else []

@@ -61,7 +61,7 @@ class Spelling:
             return None
         return cls(plus, groups, tuple(_GROUP.split(body)[1:-1]))
 
-    def dialled(self, groups: int | None = None) -> str:
+    def dialed(self, groups: int | None = None) -> str:
         """Return the digits of the first `groups` groups, or of all, with the plus before them if there is one."""
         return "+" * self.plus + "".join(self.groups[:groups])
 

@@ -1,4 +1,4 @@
-"""Limits on calls to providers, shared by all replicas: circuit, pace, concurrency and daily caps.
+"""Limits on calls to providers, shared by all replicas: circuit, rate, concurrency and daily caps.
 
 Amounts of money are integers, in millionths of the currency's unit, so that the store adds them exactly.
 """
@@ -74,7 +74,7 @@ class DeferReason(StrEnum):
     """Why a provider may not be called now."""
 
     WAIT = "wait"
-    """The message is in the provider's queue, for its pace or its concurrency."""
+    """The message is in the provider's queue, for its rate or its concurrency."""
     SLOW = "slow"
     """Its turn would come too late, or the gateway asked for a pause."""
     OPEN = "open"

@@ -268,7 +268,7 @@ class DeliveryUpdate:
         provider_message_id: The gateway's id of the message, "" if it has given none.
         retry_after_ms: For how long the provider must not be called again; 0: as the retry policy decides.
         due_in_ms: When the message is due again; None: delivery is finished.
-        unasked: With a finished delivery: the outcome of the providers that were queued but never called.
+        not_called_outcome: With a finished delivery: the outcome of the providers that were queued but never called.
         forget: With a finished delivery: nothing can continue it, so its code is deleted.
     """
 
@@ -279,7 +279,7 @@ class DeliveryUpdate:
     provider_message_id: str = ""
     retry_after_ms: int = 0
     due_in_ms: int | None = None
-    unasked: Outcome = Outcome.TRANSIENT
+    not_called_outcome: Outcome = Outcome.TRANSIENT
     forget: bool = False
 
 

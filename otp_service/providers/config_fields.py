@@ -3,7 +3,7 @@
 A field is declared by its type and msgspec's `Meta` (bounds, pattern, description), with a `Parse` where TOML does not
 have the type. `settings` reads a document along these declarations, and describes them as a JSON Schema.
 
-The module stands beside the providers, below `settings`, because providers and plug-ins declare their tables with it.
+The module stands beside the providers, below `settings`, because providers and plugins declare their tables with it.
 It is not in `domain`, because secrets are read from files and environment variables.
 """
 

@@ -172,7 +172,7 @@ def _import(entry: EntryPoint) -> Any:
 
 
 def _flaw(provider_type: str, plugin: Any) -> str | None:
-    """Describe what keeps the object of an entry point from being a plug-in; None if it is one."""
+    """Describe what keeps the object of an entry point from being a plugin; None if it is one."""
     if not isinstance(plugin, ProviderPlugin):
         return f"is of type {type(plugin).__name__}"
     config: Any = plugin.settings  # a package may have put anything here

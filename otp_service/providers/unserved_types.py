@@ -3,9 +3,9 @@
 Their tables are validated, and the service names each such provider at start: it sends nothing.
 
 In an `http` table, `url`, `headers` and `body` are templates with `{to}`, `{text}`, `{code}` and `{message_id}`. Other
-braces are kept, because JSON has many; only a single word in braces is taken for a misspelt placeholder. All three are
-`Secret`s, because tokens are written there. They may be plain or references, but a header whose name says that it holds
-a credential must be a reference.
+braces are kept, because JSON has many; a single word in braces that is not a placeholder is an
+error. All three are `Secret`s, because tokens are written there. They may be plain or references, but a header whose
+name says that it contains a credential must be a reference.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ class Route(Table, frozen=True, kw_only=True):
 
 
 class Delivery(Table, frozen=True, kw_only=True):
-    """Fail-over after an ambiguous outcome: when (0: never), and how many gateways may have accepted a message."""
+    """Failover after an ambiguous outcome: when (0: never), and how many gateways may have accepted a message."""
 
     hold_seconds: Annotated[float, Meta(ge=0, le=120)] = 15.0
     max_texts: Annotated[int, Meta(ge=1, le=10)] = 2

@@ -73,7 +73,7 @@ class RedisAttempts:
     async def consume(
         self, verification_id: str, at_ms: int | None = None, claim: IdempotencyClaim | None = None, answer: bytes = b""
     ) -> Verified | NotFound | AlreadyEnded:
-        """Turn a right code into the one success; see the port."""
+        """Turn a correct code into the one success; see the port."""
         partition = partition_of_id(verification_id)
         if partition is None:
             return NotFound()

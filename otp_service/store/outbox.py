@@ -121,7 +121,7 @@ class RedisOutbox:
             update.provider_message_id,
             update.retry_after_ms,
             encode_optional(update.due_in_ms),
-            update.unasked,
+            update.not_called_outcome,
             int(update.forget),
         )
         await self._topology.send([ScriptCall(script("record_result"), _keys(verification_id), args)])

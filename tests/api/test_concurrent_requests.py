@@ -53,14 +53,14 @@ async def test_parallel_wrong_codes(service: RunningService, hashes: Counter[str
 
 
 async def test_a_hundred_right_codes_at_once(service: RunningService) -> None:
-    """Of 100 parallel right codes one succeeds, and all others get `verification_used`."""
+    """Of 100 parallel correct codes one succeeds, and all others get `verification_used`."""
     verification_id, code = await service.request_code()
     answers = await asyncio.gather(*(service.verify(verification_id, code) for _ in range(100)))
     assert codes(answers) == {"200": 1, "verification_used": 99}
 
 
 async def test_a_hundred_right_codes_at_two_replicas(make_service: ServiceFactory) -> None:
-    """With two replicas, too, one right code succeeds, and all others get `verification_used`."""
+    """With two replicas, too, one correct code succeeds, and all others get `verification_used`."""
     keys = {"keys": {"k1": base64.b64encode(bytes(32)).decode(), "current": "k1", "index": "k1"}}
     one, two = await make_service(keys), await make_service(keys)
     body = (await one.client.post(REQUEST_CODE, json=REQUEST_BODY)).json()

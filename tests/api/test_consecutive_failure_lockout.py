@@ -21,7 +21,7 @@ def demo_without_limits(**policy: Any) -> dict[str, Any]:
 
 
 async def exhaust(service: RunningService, **members: Any) -> tuple[str, str]:
-    """Request a code and use up its attempts; return its id and the right code ("" of a decoy)."""
+    """Request a code and use up its attempts; return its id and the correct code ("" of a decoy)."""
     response = await service.request(**members)
     assert response.status_code == 202, response.text
     verification_id = response.json()["verification_id"]
@@ -67,7 +67,7 @@ async def test_the_first_wait_is_the_cooldown_by_default(make_service: ServiceFa
 
 
 async def test_a_right_code_of_another_purpose_ends_the_wait(make_service: ServiceFactory) -> None:
-    """The right code of a pending verification ends the wait, and the next wait is the first one again."""
+    """The correct code of a pending verification ends the wait, and the next wait is the first one again."""
     service = await make_service(demo_without_limits(lockout_seconds=30))
     await exhaust(service)
     await service.advance(30)
@@ -95,7 +95,7 @@ async def test_the_wait_is_per_tenant_and_number(make_service: ServiceFactory) -
 
 @pytest.mark.parametrize("decoy", [False, True], ids=["text", "decoy"])
 async def test_a_hundred_wrong_codes_in_a_row_disable_a_number(make_service: ServiceFactory, *, decoy: bool) -> None:
-    """A hundred wrong codes, even over days, lock both endpoints for good: for right codes and other purposes, too."""
+    """A hundred wrong codes, even over days, lock both endpoints until an unlock, for every code and purpose."""
     config = demo_policy(resend_cooldown_seconds=1, max_sends=20)
     service = await make_service(
         config | {"limits": {"recipient": [], "prefix": [], "recipient_failures": ["20/86400"]}}
@@ -122,7 +122,7 @@ async def test_a_hundred_wrong_codes_in_a_row_disable_a_number(make_service: Ser
 
 
 async def test_a_right_code_before_the_limit_resets_the_count(make_service: ServiceFactory) -> None:
-    """One wrong code below the limit a right code still verifies, and the count restarts."""
+    """One wrong code below the limit a correct code still verifies, and the count restarts."""
     service = await make_service(demo_without_limits(max_consecutive_failures=4))
     for _ in range(2):
         verification_id, code = await service.request_code()

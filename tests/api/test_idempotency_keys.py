@@ -172,7 +172,7 @@ async def test_in_flight(make_service: ServiceFactory, endpoint: str) -> None:
 
 
 async def test_a_crash_before_the_start(service: RunningService) -> None:
-    """After a crash the request is made again once the claim lapses; its reservation still counts for the cooldown."""
+    """After a crash the request is made again once the claim expires; its reservation still counts for the cooldown."""
     with crash_before_the_response_is_stored():
         assert_problem(await request_with_key(service), 503, "store_unavailable")
     assert assert_problem(await request_with_key(service), 409, "idempotency_in_flight")["retry_after"] <= 15

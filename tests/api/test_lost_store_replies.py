@@ -112,7 +112,7 @@ async def test_a_lost_admission(make_service: ServiceFactory, proxy: LossyProxy,
 @pytest.mark.parametrize("name", ["idempotency_claim", "consume"])
 @pytest.mark.parametrize("before", [True, False], ids=["call", "reply"])
 async def test_a_lost_attempt(far: RunningService, proxy: LossyProxy, name: str, before: bool) -> None:
-    """The request gets 503; with the same key the right code succeeds, whatever step was lost."""
+    """The request gets 503; with the same key the correct code succeeds, whatever step was lost."""
     verification_id, code = await far.request_code()
     attempt_body = {"verification_id": verification_id, "code": code}
     proxy.lose(name, before=before)

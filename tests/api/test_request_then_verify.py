@@ -8,7 +8,7 @@ from tests.running_service import E164, RunningService
 
 
 async def test_a_code_is_verified_once(service: RunningService) -> None:
-    """A right code gets a 200 with a token that the JWKS verifies; the second time it gets `verification_used`."""
+    """A correct code gets a 200 with a token that the JWKS verifies; the second time it gets `verification_used`."""
     verification_id, code = await service.request_code()
 
     response = await service.verify(verification_id, code)

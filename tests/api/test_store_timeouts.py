@@ -51,7 +51,7 @@ async def test_a_hanging_store_is_a_503_within_two_seconds() -> None:
 
 
 async def test_scripts_are_loaded_again(service: RunningService) -> None:
-    """After SCRIPT FLUSH (a restart or a fail-over) requests succeed as before."""
+    """After SCRIPT FLUSH (a restart or a failover) requests succeed as before."""
     verification_id, code = await service.request_code()
     await service.store.script_flush()
     assert (await service.verify(verification_id, code)).status_code == 200

@@ -46,7 +46,7 @@ def audit_lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 async def disable(service: RunningService, phone: str = NUMBER) -> tuple[str, str]:
-    """Disable a number at tenant demo; return a pending verification and its right code."""
+    """Disable a number at tenant demo; return a pending verification and its correct code."""
     verification_id, code = await service.request_code(phone)
     for _ in range(2):
         await service.verify(verification_id, service.wrong_code(code))
@@ -60,7 +60,7 @@ def unlocked_body(failures: int = 2, *, was_locked: bool = True) -> dict[str, An
 
 
 async def test_a_disabled_number_is_unlocked(make_service: ServiceFactory) -> None:
-    """The right code verifies again and request-code is accepted after its cooldown; sends still count."""
+    """The correct code verifies again and request-code is accepted after its cooldown; sends still count."""
     service = await make_service(DISABLING | {"limits": {"recipient": ["2/3600"]}})
     verification_id, code = await disable(service)
 

@@ -141,7 +141,7 @@ async def test_attempts_count_down(make_service: ServiceFactory, most: int) -> N
         ({"max_sends": 1, "ttl_seconds": 100}, ["5/3600"], "rate_limited", 100),
         ({"max_sends": 1, "ttl_seconds": 100}, ["1/200"], "rate_limited", 200),
     ],
-    ids=["lock-out", "chain", "recipient"],
+    ids=["lockout", "chain", "recipient"],
 )
 async def test_retry_after_of_exhausted_attempts(
     make_service: ServiceFactory, policy: dict[str, Any], windows: list[str], kept_by: str, seconds: int

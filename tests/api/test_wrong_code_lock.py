@@ -9,7 +9,7 @@ from tests.running_service import NUMBER, ServiceFactory
 
 
 async def test_failures_lock_the_recipient(make_service: ServiceFactory) -> None:
-    """A new code does not reset the count; at the limit both endpoints are locked, for right codes, too."""
+    """A new code does not reset the count; at the limit both endpoints are locked, for correct codes, too."""
     policy = {"resend_cooldown_seconds": 1, "max_attempts": 3}
     service = await make_service(
         {"tenants": {"demo": {"policy": policy}}, "limits": {"recipient_failures": ["4/86400"]}}

@@ -19,7 +19,7 @@ import httpx
 from otp_service.sandbox.simulators import eims, kedasms, sendcloud
 from otp_service.sandbox.simulators.eims import EimsMessage, EimsSimulator, EimsState
 from otp_service.sandbox.simulators.http_server import (
-    Behaviour,
+    Behavior,
     Cut,
     Hang,
     Request,
@@ -47,7 +47,7 @@ ERROR_PAGE: Final = SimulatorResponse(
 )
 GARBLED: Final = SimulatorResponse(b'{"status": 0, "arr')
 
-_NO_RESPONSE: Final[Mapping[Fault, Behaviour]] = {
+_NO_RESPONSE: Final[Mapping[Fault, Behavior]] = {
     Fault.HANGS: Hang(),
     Fault.SILENT: Hang(processed=False),
     Fault.CUTS: Cut(),
@@ -121,7 +121,7 @@ class FaultyGateway(Simulator):
         await asyncio.gather(*self._reports, return_exceptions=True)
         await self.close()
 
-    def _next_behaviour(self, request: Request) -> Behaviour | None:
+    def _next_behavior(self, request: Request) -> Behavior | None:
         """Draw a fault for a send; nothing is awaited between that and the response."""
         self._fault = Fault.NONE
         if request.path != self.path:
@@ -129,9 +129,9 @@ class FaultyGateway(Simulator):
         self.sends += 1
         self._count_event()
         self._fault = Fault.NONE if self.faultless else self._faults.draw()
-        return self._behaviour_of(request)
+        return self._behavior_of(request)
 
-    def _behaviour_of(self, request: Request) -> Behaviour | None:
+    def _behavior_of(self, request: Request) -> Behavior | None:
         fault = self._fault
         if fault in FALSE_RESPONSES:
             self.answer(request)

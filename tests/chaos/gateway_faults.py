@@ -102,7 +102,7 @@ class FaultSource:
         return self._random.choices(self._faults, self._weights)[0]
 
     def seconds(self, fault: Fault) -> float:
-        """Draw the duration of a slow response: within the service's time-out, or beyond it."""
+        """Draw the duration of a slow response: within the service's timeout, or beyond it."""
         return self._between(0.05, 0.3) if fault is Fault.SLOW else self._between(0.6, 1.0)
 
     def draw_final_status(self) -> tuple[FinalStatus, float, int]:

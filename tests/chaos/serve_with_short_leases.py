@@ -1,7 +1,7 @@
 """`otp-service` with short leases: `python -m tests.chaos.serve_with_short_leases serve --config ...`.
 
-With leases, back-offs and circuits of the real length a scenario would take minutes. The order of the durations is
-kept: a message waits for a slot within its lease, and the time-out of a call ends well before its lease.
+With leases, backoffs and circuits of the real length a scenario would take minutes. The order of the durations is
+kept: a message waits for a slot within its lease, and the timeout of a call ends well before its lease.
 """
 
 from __future__ import annotations

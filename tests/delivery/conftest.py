@@ -38,5 +38,5 @@ async def gateway(make_gateway: GatewayFactory) -> EimsSimulator:
 
 @pytest.fixture
 async def second(make_gateway: GatewayFactory) -> EimsSimulator:
-    """A second simulated gateway, for fail-over."""
+    """A second simulated gateway, for failover."""
     return await make_gateway()

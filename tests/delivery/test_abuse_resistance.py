@@ -1,4 +1,4 @@
-"""One gateway, plug-in or burst of requests must not affect others. Each of these cases was a bug once."""
+"""One gateway, plugin or burst of requests must not affect others. Each of these cases was a bug once."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_slow_gateway_does_not_delay_others(
 
 
 async def test_hanging_provider_is_canceled(make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One second after its own time-out the call is canceled, and its outcome is ambiguous."""
+    """One second after its own timeout the call is canceled, and its outcome is ambiguous."""
 
     async def hang(_inbox: Inbox, _sending: object) -> None:
         await asyncio.sleep(40)
@@ -73,7 +73,7 @@ async def test_hanging_provider_is_canceled(make_service: ServiceFactory, monkey
 
 
 async def test_one_report_query_at_a_time(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
-    """While a slow gateway has not answered a report query within its time-out, it is not queried again."""
+    """While a slow gateway has not answered a report query within its timeout, it is not queried again."""
     config = route_through(gateway, timeout=8.0)
     config["providers"]["first"]["report_poll_seconds"] = 20
     service = await make_service(config)

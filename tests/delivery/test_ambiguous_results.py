@@ -1,4 +1,4 @@
-"""Ambiguous results: the gateway may have sent the message, so it is held before a fail-over."""
+"""Ambiguous results: the gateway may have sent the message, so it is held before a failover."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Slow
+from otp_service.sandbox.simulators.http_server import Behavior, Cut, Hang, Slow
 from tests.delivery.gateway_config import GatewayFactory, route_through
 from tests.message_waits import POLL_ROUNDS_SECONDS, code_in, wait_for_deliveries, wait_for_message
 from tests.running_service import ServiceFactory
@@ -17,7 +17,7 @@ from tests.waits import wait_until
 
 @pytest.mark.parametrize("silence", [Hang(), Cut(), Hang(processed=False)])
 async def test_fails_over_with_same_code_after_hold(
-    make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator, silence: Behaviour
+    make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator, silence: Behavior
 ) -> None:
     """Nothing is sent during the hold, one message after it, and none through the first gateway again."""
     gateway.always = silence
@@ -155,7 +155,7 @@ async def test_result_after_lease_is_recorded(
     service = await make_service(route_through(gateway, second, timeout=3.0, hold_seconds=15))
     verification_id = (await service.request()).json()["verification_id"]
     await wait_until(lambda: len(gateway.requests) == 1)
-    await service.advance(9)  # past the call's time-out and the margin
+    await service.advance(9)  # past the call's timeout and the margin
     await wait_for_deliveries(service, verification_id, {"first": ("unknown", "ambiguous")})
     await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
     await service.advance(20)
@@ -168,7 +168,7 @@ async def test_result_after_lease_is_recorded(
 async def test_hold_does_not_restart_while_waiting_for_pace(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """After the hold the message waits for the second provider's pace, and not for another hold."""
+    """After the hold the message waits for the second provider's rate, and not for another hold."""
     gateway.always = Hang()
     config = route_through(gateway, second, hold_seconds=15)
     config["providers"]["second"]["max_per_second"] = 0.1

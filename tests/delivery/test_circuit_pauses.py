@@ -89,7 +89,7 @@ async def test_unreachable_gateway_is_probed_within_six_seconds(
             while not await open_ms(service):
                 await asyncio.sleep(0.02)
         opened.append(await open_ms(service))
-        await service.advance(opened[-1] / 1000 + 8)  # also past the back-off of every message
+        await service.advance(opened[-1] / 1000 + 8)  # also past the backoff of every message
     assert 4_000 < max(opened) <= 6_000
 
     await gateway.listen()

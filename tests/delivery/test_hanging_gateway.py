@@ -73,7 +73,7 @@ async def test_two_hanging_gateways_send_two_messages(make_service: ServiceFacto
 
 
 async def test_sendcloud_is_called_again_with_same_id(make_service: ServiceFactory) -> None:
-    """Two calls without a response, then one with: three identical requests, one message, no fail-over."""
+    """Two calls without a response, then one with: three identical requests, one message, no failover."""
     async with gateway_pair("sendcloud") as both:
         both.first.script(Hang(), Hang())
         service, verification_id = await request_until_ambiguous(make_service, both)

@@ -33,7 +33,7 @@ async def test_exception_is_ambiguous(monkeypatch: pytest.MonkeyPatch, asynchron
 
 
 async def test_call_is_canceled_after_timeout() -> None:
-    """One second after its own time-out a call is canceled."""
+    """One second after its own timeout a call is canceled."""
     inbox = Inbox("inbox")
     inbox.timeout_seconds = -0.95
 

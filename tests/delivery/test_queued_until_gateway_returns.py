@@ -56,7 +56,7 @@ async def test_backoff_grows_with_the_age_of_the_message(make_service: ServiceFa
     await service.advance(13)
     await asyncio.sleep(POLL_ROUNDS_SECONDS)
     assert len(gateway.requests) == requests
-    await service.advance(30)  # past the back-off and the circuit that the failures opened
+    await service.advance(30)  # past the backoff and the circuit that the failures opened
     await wait_until(lambda: len(gateway.requests) > requests)
 
 
@@ -110,7 +110,7 @@ async def test_superseded_code_is_not_sent(make_service: ServiceFactory, gateway
 async def test_message_of_crashed_process_is_sent(
     make_service: ServiceFactory, gateway: EimsSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first lease lapses, and the next poll claims it: nothing was sent to a gateway yet."""
+    """Its first lease expires, and the next poll claims it: nothing was sent to a gateway yet."""
     service = await make_service(route_through(gateway))
     with monkeypatch.context() as stopped:
         stopped.setattr(OutboxWorker, "deliver", lambda _self, _message: None)

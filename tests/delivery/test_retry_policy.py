@@ -154,7 +154,7 @@ def test_undelivered_message_fails_over() -> None:
 
 
 def test_retry_after_is_honored() -> None:
-    """A `Retry-After` that is longer than the back-off applies."""
+    """A `Retry-After` that is longer than the backoff applies."""
     asked_to_wait = Delivery("a", DeliveryStatus.QUEUED, NOW, "throttled", retry_at_ms=NOW + 20_000)
 
     assert step(asked_to_wait, route=("a",)) == WaitFor(20_000)
@@ -189,7 +189,7 @@ def test_no_hold_beyond_the_code() -> None:
 
 @pytest.mark.parametrize("error", RETRYABLE)
 def test_retry_after_backoff_when_route_is_exhausted(error: str) -> None:
-    """The back-off is a quarter of the message's age at the failure, at least half a second."""
+    """The backoff is a quarter of the message's age at the failure, at least half a second."""
     young = delivery("a", "queued", error, at=CREATED + 100)
     old = delivery("a", "queued", error, at=CREATED + 8_000)
 
@@ -200,7 +200,7 @@ def test_retry_after_backoff_when_route_is_exhausted(error: str) -> None:
 
 
 def test_backoff_has_a_maximum() -> None:
-    """The back-off is at most 15 s."""
+    """The backoff is at most 15 s."""
     assert step(
         delivery("a", "queued", "transient", at=CREATED + 100_000), now=CREATED + 100_000, route=("a",)
     ) == WaitFor(15_000)

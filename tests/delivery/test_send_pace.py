@@ -1,4 +1,4 @@
-"""The pace of a provider (`max_per_second`): messages that are no longer wanted delay no others."""
+"""The rate of a provider (`max_per_second`): messages that are no longer wanted delay no others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def numbers_in_order(gateway: EimsSimulator) -> list[str]:
 async def test_messages_wait_for_the_pace_of_their_first_provider(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """Twenty messages at ten per second: the first provider sends them all, at its pace and in order."""
+    """Twenty messages at ten per second: the first provider sends them all, at its rate and in order."""
     config = route_through(gateway, second)
     config["providers"]["first"]["max_per_second"] = 10
     service = await make_service(config)

@@ -1,4 +1,4 @@
-"""The limits of a provider that all replicas share: circuit, pace, concurrency and daily caps."""
+"""The limits of a provider that all replicas share: circuit, rate, concurrency and daily caps."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_two_replicas_keep_the_pace(make_service: ServiceFactory, gateway:
 async def test_config_error_opens_the_circuit_for_all_replicas(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator
 ) -> None:
-    """One rejected password: fail-over at once, and the next message goes directly to the other provider."""
+    """One rejected password: failover at once, and the next message goes directly to the other provider."""
     config = route_through(gateway, second, timeout=5) | shared_keys()
     service, replica = await make_service(config), await make_service(config)
     gateway.script(*[refusal(AUTHENTICATION_ERROR)] * 10)

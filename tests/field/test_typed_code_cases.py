@@ -1,4 +1,4 @@
-"""Codes as people type and paste them: the right code verifies, and what is not a code costs no attempt.
+"""Codes as people type and paste them: the correct code verifies, and what is not a code costs no attempt.
 
 The ids are those of a collection of public bug reports about one-time codes.
 """
@@ -37,7 +37,7 @@ TYPED = {
         "{a}\u2212{b}",
     ],
 }
-"""How the two halves of a right code are written."""
+"""How the two halves of a correct code are written."""
 
 NO_CODE = [
     "O23456",
@@ -102,7 +102,7 @@ async def test_the_code_of_the_first_message_after_a_resend(service: RunningServ
 
 
 async def test_the_right_code_four_times_at_once(service: RunningService) -> None:
-    """B13: four formats of the right code at once get one 200 and three 409."""
+    """B13: four formats of the correct code at once get one 200 and three 409."""
     verification_id, code = await service.request_code()
     spellings = [code, f"{code}\n", f"\u200e{code}", f"{code[:3]}\uff0d{code[3:]}"]
     answers = await asyncio.gather(*(service.verify(verification_id, typed) for typed in spellings))

@@ -41,7 +41,7 @@ def test_schema_is_a_well_formed_draft_7_schema() -> None:
 
 
 def test_every_object_of_the_schema_is_closed() -> None:
-    """No object of the schema allows unknown members, so a misspelt key is an error."""
+    """No object of the schema allows unknown members, so a misspelled key is an error."""
     nodes = [SCHEMA]
     while nodes:
         node = nodes.pop()

@@ -12,7 +12,7 @@ __all__ = ["AcmesmsSimulator", "refusal"]
 
 
 def refusal(error: str, status: int = 400) -> Respond:
-    """Return the behaviour of a gateway that refuses a message with `error`."""
+    """Return the behavior of a gateway that refuses a message with `error`."""
     return Respond(_json_response({"error": error}, status))
 
 

@@ -55,5 +55,5 @@ def outbound(text: str = TEXT, to: str = "+" + DIGITS) -> OutboundMessage:
 
 
 def responding(body: str, status: int = 200) -> Respond:
-    """Return the behaviour of a gateway that responds with this body and status."""
+    """Return the behavior of a gateway that responds with this body and status."""
     return Respond(SimulatorResponse(body.encode(), status))

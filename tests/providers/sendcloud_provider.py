@@ -51,6 +51,6 @@ def outbound(message_id: str = "v1-ABC_7", to: str = TO, brand: str = "Acme") ->
 
 
 def responding(body: str | bytes, status: int = 200, **headers: str) -> Respond:
-    """Return the behaviour of a gateway that responds with this body, status and headers."""
+    """Return the behavior of a gateway that responds with this body, status and headers."""
     raw = body.encode() if isinstance(body, str) else body
     return Respond(SimulatorResponse(raw, status, {name.replace("_", "-"): value for name, value in headers.items()}))

@@ -12,7 +12,7 @@ from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.eims.result_codes import DELIVERY_STATUS_OUTCOMES, SEND_STATUS_OUTCOMES
 from otp_service.providers.eims.wire import parse_report
 from otp_service.sandbox.simulators.eims import EimsState, refusal
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
+from otp_service.sandbox.simulators.http_server import Behavior, Cut, Hang
 from tests.providers.eims_provider import DIGITS, eims, eims_gateway, outbound, responding
 
 NO_STATUS = DeliveryReport(None)
@@ -175,7 +175,7 @@ async def test_reports_follow_a_message_until_it_is_delivered(length: Length, as
 
 
 @pytest.mark.parametrize(
-    "behaviour",
+    "behavior",
     [
         refusal(-1),
         refusal(-15),
@@ -187,13 +187,13 @@ async def test_reports_follow_a_message_until_it_is_delivered(length: Length, as
         Hang(),
     ],
 )
-async def test_failed_report_query_has_no_status(behaviour: Behaviour) -> None:
+async def test_failed_report_query_has_no_status(behavior: Behavior) -> None:
     """A query that fails returns a report without a status, after a single request."""
     async with (
         eims_gateway() as gateway,
         eims(gateway, report_poll_seconds=30, zero_is_delivered=True, seconds=0.25) as provider,
     ):
-        gateway.script(behaviour)
+        gateway.script(behavior)
         assert await provider.fetch_report("1620443") == NO_STATUS
     assert len(gateway.requests) == 1
 

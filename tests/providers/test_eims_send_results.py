@@ -9,7 +9,7 @@ import pytest
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
-from otp_service.sandbox.simulators.http_server import Behaviour, Raw, Respond, SimulatorResponse
+from otp_service.sandbox.simulators.http_server import Behavior, Raw, Respond, SimulatorResponse
 from tests.providers.eims_provider import DIGITS, eims, eims_gateway, outbound
 
 STATUSES = {
@@ -112,7 +112,7 @@ async def test_simulator_with_numbers_as_strings() -> None:
     ],
 )
 async def test_missing_number_is_a_rejection_only_with_fail(
-    gateway: EimsSimulator, answer: Behaviour, outcome: str
+    gateway: EimsSimulator, answer: Behavior, outcome: str
 ) -> None:
     """Status 0 without our number is a rejection if `fail` counts one, else ambiguous."""
     gateway.script(answer)
@@ -143,7 +143,7 @@ async def test_missing_number_is_a_rejection_only_with_fail(
         Raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 40_000),
     ],
 )
-async def test_undocumented_response_is_ambiguous(gateway: EimsSimulator, answer: Behaviour) -> None:
+async def test_undocumented_response_is_ambiguous(gateway: EimsSimulator, answer: Behavior) -> None:
     """A gateway that responds like this may have sent the message."""
     gateway.script(answer)
     async with eims(gateway) as provider:

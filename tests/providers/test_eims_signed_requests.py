@@ -18,7 +18,7 @@ from otp_service.providers.base import BalanceProvider, PollingProvider
 from otp_service.providers.eims.config import EimsConfig
 from otp_service.providers.eims.wire import sign
 from otp_service.sandbox.simulators.eims import refusal
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang
+from otp_service.sandbox.simulators.http_server import Behavior, Cut, Hang
 from tests.providers.eims_provider import ACCOUNT, DIGITS, NOW, PASSWORD, TEXT, eims, eims_gateway, outbound, responding
 
 TIMESTAMP = "20261130000000"
@@ -87,12 +87,12 @@ async def test_wrong_signature_or_time_is_refused(changed: dict[str, Any], outco
         assert (await provider.send(outbound())).outcome is outcome
 
 
-@pytest.mark.parametrize("behaviour", [Hang(), Cut()])
+@pytest.mark.parametrize("behavior", [Hang(), Cut()])
 @pytest.mark.parametrize("post", [False, True])
-async def test_missing_response_is_ambiguous_and_not_repeated(behaviour: Behaviour, post: bool) -> None:
+async def test_missing_response_is_ambiguous_and_not_repeated(behavior: Behavior, post: bool) -> None:
     """Variant V2 has no idempotency key either, so a lost response is not repeated."""
     async with eims_gateway() as gateway:
-        gateway.always = behaviour
+        gateway.always = behavior
         async with eims(gateway, variant="v2", post=post, seconds=0.25) as provider:
             assert not provider.idempotent_send
             assert await provider.send(outbound()) == SendResult(Outcome.AMBIGUOUS)
@@ -123,7 +123,7 @@ async def test_balance_includes_the_bonus(variant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "expected"),
+    ("behavior", "expected"),
     [
         (responding('{"status":0,"balance":"1.5"}'), Balance(Decimal("1.5"))),
         (responding('{"status":"0","balance":2,"gift":"-0.5"}'), Balance(Decimal("1.5"))),
@@ -137,10 +137,10 @@ async def test_balance_includes_the_bonus(variant: str) -> None:
         (Cut(), Outcome.AMBIGUOUS),
     ],
 )
-async def test_response_to_a_balance_query(behaviour: Behaviour, expected: Balance | Outcome) -> None:
+async def test_response_to_a_balance_query(behavior: Behavior, expected: Balance | Outcome) -> None:
     """A response without a readable balance has the outcome that a send would have, after a single request."""
     async with eims_gateway() as gateway, eims(gateway) as provider:
-        gateway.script(behaviour)
+        gateway.script(behavior)
         assert await provider.fetch_balance() == expected
     assert len(gateway.requests) == 1
 

@@ -11,7 +11,7 @@ import pytest
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.http_transport import SingleUseTransport
 from otp_service.sandbox.simulators.eims import EimsSimulator
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Respond, SimulatorResponse, Slow
+from otp_service.sandbox.simulators.http_server import Behavior, Cut, Hang, Raw, Respond, SimulatorResponse, Slow
 from tests.providers.eims_provider import eims, outbound
 
 
@@ -50,7 +50,7 @@ def unresponsive_port() -> Iterator[int]:
 
 
 async def test_connect_timeout_is_transient(gateway: EimsSimulator, unresponsive_port: int) -> None:
-    """A time-out before anything was written is transient, and the time-out is kept."""
+    """A timeout before anything was written is transient, and the timeout is kept."""
     started = time.monotonic()
     async with eims(gateway, base_url=f"http://127.0.0.1:{unresponsive_port}", seconds=0.3) as provider:
         result = await provider.send(outbound())
@@ -72,8 +72,8 @@ async def test_reset_while_connecting_is_transient(gateway: EimsSimulator, monke
 
 @pytest.mark.parametrize("behavior", [Hang(), Hang(processed=False), Slow(1.0), Raw(b"HTTP/1.1 200 OK\r\n\r\n"), Cut()])
 @pytest.mark.parametrize("post", [False, True])
-async def test_no_response_is_ambiguous(gateway: EimsSimulator, behavior: Behaviour, post: bool) -> None:
-    """Without a response in time the message may have been sent: one request, and the time-out is kept."""
+async def test_no_response_is_ambiguous(gateway: EimsSimulator, behavior: Behavior, post: bool) -> None:
+    """Without a response in time the message may have been sent: one request, and the timeout is kept."""
     gateway.always = behavior
     started = time.monotonic()
     async with eims(gateway, post=post, seconds=0.25) as provider:
@@ -96,7 +96,7 @@ async def test_closed_connection_is_not_retried(gateway: EimsSimulator, post: bo
 
 
 async def test_slow_response_does_not_extend_the_timeout(gateway: EimsSimulator) -> None:
-    """The time-out covers the whole call, not each read."""
+    """The timeout covers the whole call, not each read."""
     gateway.script(Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"), Hang())
     started = time.monotonic()
     async with eims(gateway, seconds=0.25) as provider:

@@ -169,7 +169,7 @@ async def test_status_response_uses_the_same_delivery_states(state: Any, status:
 
 
 @pytest.mark.parametrize(
-    "behaviour",
+    "behavior",
     [
         Hang(),
         Cut(),
@@ -182,10 +182,10 @@ async def test_status_response_uses_the_same_delivery_states(state: Any, status:
         Respond(Answer(json.dumps({"success": True, "code": 200, "data": CALLBACK}).encode(), 500)),
     ],
 )
-async def test_failed_status_query_has_no_status(behaviour: Hang | Cut | Respond) -> None:
+async def test_failed_status_query_has_no_status(behavior: Hang | Cut | Respond) -> None:
     """No response, a refusal, or a response about another message gives no status, after one request."""
     simulator = new_simulator()
-    simulator.always = behaviour
+    simulator.always = behavior
     async with gateway(simulator, seconds=0.3) as provider:
         assert await provider.fetch_report("msg_abc123def456") == DeliveryReport(None)
         assert await provider.fetch_report("") == DeliveryReport(None)

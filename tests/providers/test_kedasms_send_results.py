@@ -18,7 +18,7 @@ from otp_service.providers.base import AccountLimitsProvider, PollingProvider, P
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.kedasms.adapter import Kedasms
 from otp_service.providers.kedasms.wire import parse_send_response
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Respond, Slow
+from otp_service.sandbox.simulators.http_server import Behavior, Cut, Hang, Raw, Respond, Slow
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.kedasms import refusal
 from tests.providers.kedasms_provider import API_KEY, KEY, MESSAGE, NOW, gateway, new_config, new_simulator
@@ -92,7 +92,7 @@ def test_response_has_its_outcome(status: int, body: Any, expected: SendResult) 
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "outcome", "accepted"),
+    ("behavior", "outcome", "accepted"),
     [
         (Hang(), Outcome.AMBIGUOUS, 1),
         (Cut(), Outcome.AMBIGUOUS, 1),
@@ -103,10 +103,10 @@ def test_response_has_its_outcome(status: int, body: Any, expected: SendResult) 
         (Respond(Answer(b"", 307, {"Location": "/elsewhere"})), Outcome.AMBIGUOUS, 0),
     ],
 )
-async def test_failed_send_is_not_repeated(behaviour: Behaviour, outcome: Outcome, accepted: int) -> None:
+async def test_failed_send_is_not_repeated(behavior: Behavior, outcome: Outcome, accepted: int) -> None:
     """A send is one request, whatever the failure."""
     simulator = new_simulator()
-    simulator.always = behaviour
+    simulator.always = behavior
     async with gateway(simulator, seconds=0.3) as provider:
         result = await provider.send(MESSAGE)
     assert (result.outcome, len(simulator.requests), len(simulator.messages)) == (outcome, 1, accepted)
@@ -144,13 +144,13 @@ async def test_parallel_sends_each_correct_the_clock_once() -> None:
 
 
 def out_of_window(status: int = 400, date: str | None = None) -> Respond:
-    """Return the behaviour that refuses the timestamp; the default `Date` is an hour ahead."""
+    """Return the behavior that refuses the timestamp; the default `Date` is an hour ahead."""
     stamp = formatdate(NOW + 3600, usegmt=True) if date is None else date
     return refusal(status, "Timestamp out of window", headers={"Date": stamp} if stamp else {})
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "requests", "outcome"),
+    ("behavior", "requests", "outcome"),
     [
         (out_of_window(), 2, Outcome.CONFIG_ERROR),
         (out_of_window(401), 2, Outcome.CONFIG_ERROR),
@@ -161,10 +161,10 @@ def out_of_window(status: int = 400, date: str | None = None) -> Respond:
         (out_of_window(date="yesterday"), 1, Outcome.CONFIG_ERROR),
     ],
 )
-async def test_send_is_repeated_only_for_its_timestamp(behaviour: Behaviour, requests: int, outcome: Outcome) -> None:
+async def test_send_is_repeated_only_for_its_timestamp(behavior: Behavior, requests: int, outcome: Outcome) -> None:
     """A send is repeated once, after a 4xx that refuses the timestamp and has a different `Date`."""
     simulator = new_simulator()
-    simulator.always = behaviour
+    simulator.always = behavior
     async with gateway(simulator) as provider:
         assert (await provider.send(MESSAGE)).outcome is outcome
     assert len(simulator.requests) == requests

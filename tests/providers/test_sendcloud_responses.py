@@ -9,7 +9,7 @@ import pytest
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.sendcloud.result_codes import STATUS_OUTCOMES
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Slow
+from otp_service.sandbox.simulators.http_server import Behavior, Cut, Hang, Raw, Slow
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator, refusal
 from tests.providers.sendcloud_provider import TO, outbound, responding, sendcloud, sendcloud_gateway
 
@@ -145,12 +145,10 @@ async def test_retry_after_is_returned(gateway: SendcloudSimulator) -> None:
     assert results == [SendResult(outcome, retry_after=7.0) for outcome in outcomes]
 
 
-@pytest.mark.parametrize(
-    "behaviour", [Hang(), Cut(), Slow(1.0), Raw(b"HTTP/1.1 200 OK\r\n\r\n{"), responding(b"\xff[")]
-)
-async def test_missing_or_unreadable_response_is_ambiguous(gateway: SendcloudSimulator, behaviour: Behaviour) -> None:
+@pytest.mark.parametrize("behavior", [Hang(), Cut(), Slow(1.0), Raw(b"HTTP/1.1 200 OK\r\n\r\n{"), responding(b"\xff[")])
+async def test_missing_or_unreadable_response_is_ambiguous(gateway: SendcloudSimulator, behavior: Behavior) -> None:
     """The message may have been sent, so the adapter sends a single request."""
-    gateway.always = behaviour
+    gateway.always = behavior
     async with sendcloud(gateway, seconds=0.25) as provider:
         assert await provider.send(outbound()) == SendResult(Outcome.AMBIGUOUS)
 

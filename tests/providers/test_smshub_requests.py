@@ -8,7 +8,7 @@ import pytest
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.sandbox.simulators.http_server import Behaviour, Cut, Hang, Raw, Respond, Slow
+from otp_service.sandbox.simulators.http_server import Behavior, Cut, Hang, Raw, Respond, Slow
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from otp_service.sandbox.simulators.smshub import LIFETIME_SECONDS, SmshubSimulator, refusal
 from tests.providers.smshub_provider import ACCEPTED, MESSAGE, NOW, Clock, hub, request_counts, request_kinds
@@ -156,7 +156,7 @@ async def test_login_as_form_is_found_and_kept(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "outcome", "logins"),
+    ("behavior", "outcome", "logins"),
     [
         (refusal(400), Outcome.CONFIG_ERROR, 2),
         (refusal(401), Outcome.CONFIG_ERROR, 1),
@@ -172,10 +172,10 @@ async def test_login_as_form_is_found_and_kept(status: int) -> None:
         (Raw(b"?\r\n"), Outcome.TRANSIENT, 1),
     ],
 )
-async def test_failed_login_is_never_ambiguous(behaviour: Behaviour, outcome: Outcome, logins: int) -> None:
+async def test_failed_login_is_never_ambiguous(behavior: Behavior, outcome: Outcome, logins: int) -> None:
     """No message is sent without a token, so no outcome of a login is ambiguous."""
     simulator = SmshubSimulator()
-    simulator.always = behaviour
+    simulator.always = behavior
     async with hub(simulator, seconds=0.3) as provider:
         result = await provider.send(MESSAGE)
     assert (result.outcome, request_counts(simulator)) == (outcome, (logins, 0, 0))
@@ -196,7 +196,7 @@ async def test_refused_connection_is_transient() -> None:
 
 @pytest.mark.parametrize("has_token", [False, True])
 @pytest.mark.parametrize(
-    ("behaviour", "outcome", "accepted"),
+    ("behavior", "outcome", "accepted"),
     [
         (Hang(), Outcome.AMBIGUOUS, 1),
         (Cut(), Outcome.AMBIGUOUS, 1),
@@ -207,7 +207,7 @@ async def test_refused_connection_is_transient() -> None:
     ],
 )
 async def test_failed_message_is_not_repeated(
-    behaviour: Behaviour, outcome: Outcome, accepted: int, has_token: bool
+    behavior: Behavior, outcome: Outcome, accepted: int, has_token: bool
 ) -> None:
     """After any failure except a 401, a send is one message request, with a stored or a new token."""
     simulator = SmshubSimulator()
@@ -215,7 +215,7 @@ async def test_failed_message_is_not_repeated(
         if has_token:
             await provider.send(MESSAGE)
         before = request_counts(simulator)
-        simulator.script(*[None] * (not has_token), behaviour)
+        simulator.script(*[None] * (not has_token), behavior)
         assert (await provider.send(MESSAGE)).outcome is outcome
     added = [after - earlier for after, earlier in zip(request_counts(simulator), before, strict=True)]
     assert added == [int(not has_token), 1, accepted]

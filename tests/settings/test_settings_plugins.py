@@ -65,7 +65,7 @@ def table(kind: str, **keys: Any) -> tuple[str, Any]:
 
 
 def test_plugin_table_is_loaded(package: Packager, loaded: Callable[..., Settings]) -> None:
-    """A plug-in's own keys and the common ones are read, and its secret is hidden."""
+    """A plugin's own keys and the common ones are read, and its secret is hidden."""
     package("added-good")
     provider = loaded(table("added-good", user="me", price={"ID": "0.1"}, max_per_second=2)).providers["box"]
 
@@ -90,7 +90,7 @@ def test_plugin_table_is_loaded(package: Packager, loaded: Callable[..., Setting
 def test_plugin_table_is_validated(
     package: Packager, find_errors: FindErrors, keys: dict[str, Any], path: str, part: str
 ) -> None:
-    """A plug-in's own keys, the common keys and its cross-check are validated."""
+    """A plugin's own keys, the common keys and its cross-check are validated."""
     package("added-good")
     (error,) = find_errors(table("added-good", **keys))
 
@@ -100,7 +100,7 @@ def test_plugin_table_is_validated(
 
 
 def test_invalid_value_ends_a_plugin_check(package: Packager, find_errors: FindErrors) -> None:
-    """A plug-in's cross-check ends at the first value that was refused."""
+    """A plugin's cross-check ends at the first value that was refused."""
     package("added-good")
     assert [one.path for one in find_errors(table("added-good", user=5, token="x"))] == [
         "providers.box.token",
@@ -177,7 +177,7 @@ def test_unknown_type_lists_all_types(package: Packager, find_errors: FindErrors
 
 
 def test_type_without_a_package() -> None:
-    """A type that no package registers has no plug-in."""
+    """A type that no package registers has no plugin."""
     assert plugin_of("nobody-has-this") is None
     assert plugin_of("eims") is None
 

@@ -18,7 +18,7 @@ HELD = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.UNKNOWN, e
 
 
 async def lapsed(store: Store) -> str:
-    """Begin a call whose lease lapses: another replica waits on the ambiguous outcome, under lease 2."""
+    """Begin a call whose lease expires: another replica waits on the ambiguous outcome, under lease 2."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", CALL_MS)
     await store.advance(CALL_MS / 1000)

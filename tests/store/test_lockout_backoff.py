@@ -22,7 +22,7 @@ RECIPIENT_KEY = f"otp:{{p07}}:r:{RECIPIENT}"
 DAY = 86_400
 DAY_MS = DAY * 1000
 FREE = policy(recipient=(), max_sends=20, recipient_failures=(Window(100, DAY),))
-"""Nothing but the lock-out keeps a request waiting for longer than the cooldown."""
+"""Nothing but the lockout keeps a request waiting for longer than the cooldown."""
 
 DISABLED = Denied(Reason.RECIPIENT_LOCKED, DISABLED_RETRY_MS, disabled=True)
 LOCKED = RecipientLocked(DISABLED_RETRY_MS, disabled=True)
@@ -91,7 +91,7 @@ async def test_the_wait_is_per_tenant_and_for_all_purposes(store: Store) -> None
 
 
 async def test_the_wait_locks_no_other_pending_code(store: Store) -> None:
-    """A right code of another purpose verifies meanwhile, and clears the wait."""
+    """A correct code of another purpose verifies meanwhile, and clears the wait."""
     other = await store.started(policy=FREE, purpose="registration")
     await exhaust(store)
 

@@ -154,7 +154,7 @@ async def test_a_result_sets_the_next_due_time(store: Store) -> None:
 
 
 async def test_begin_stops_at_max_texts(store: Store) -> None:
-    """A third gateway is not called when two may have accepted; one that certainly has nothing does not count."""
+    """A third gateway is not called when two may have accepted; one that definitely has nothing does not count."""
     verification_id = await store.started()
     for name in ("first", "second", "third"):
         assert await store.outbox.begin(verification_id, 1, name, CALL_MS) is not None

@@ -53,7 +53,7 @@ def _servers_clock() -> Iterator[None]:
 
 
 async def whole_flow(store: Store, name: str, partition: int) -> None:
-    """Admit, start, claim, send, submit wrong and right codes, repeat, cancel: every script for one recipient."""
+    """Admit, start, claim, send, submit wrong and correct codes, repeat, cancel: every script for one recipient."""
     call = IdempotencyClaim(f"key-{name}-{partition}", "body", "owner")
     rate_limits = tuple(
         RateLimit(limit, f"{name}-{partition}", (Window(5, 60),)) for limit in ("client_ip", "prefix", "tenant")
@@ -122,7 +122,7 @@ async def test_a_cluster() -> None:
             await flows(store, "first")
             await move_slot(store, nodes)
             nodes[0].kill()
-            await wait_until_served(store, "after the fail-over", 15)
+            await wait_until_served(store, "after the failover", 15)
         async with open_store(f"redis+cluster://{seeds}") as new_store:  # its first seed is dead
             await flows(new_store, "fresh")
 
@@ -145,7 +145,7 @@ async def test_sentinel() -> None:
         async with open_store(f"redis+sentinel://{addresses}/{MASTER}") as store:
             await flows(store, "first")
             servers[0].kill()
-            await wait_until_served(store, "after the fail-over", 15)
+            await wait_until_served(store, "after the failover", 15)
         await hanging_sentinel(addresses, watchers[0])
 
 

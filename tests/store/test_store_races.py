@@ -111,7 +111,7 @@ async def test_100_parallel_right_codes_make_one_success(stores: list[Store]) ->
 
 
 async def test_a_right_code_among_wrong_ones_succeeds_once(stores: list[Store]) -> None:
-    """Every reserved attempt with the right code calls `consume`: five may, one succeeds."""
+    """Every reserved attempt with the correct code calls `consume`: five may, one succeeds."""
     verification_id = await stores[0].started()
 
     async def attempt(store: Store) -> object:

@@ -66,7 +66,7 @@ class EimsInboxMessage:
 
 
 def refusal(status: int | str) -> Respond:
-    """Return the behaviour that rejects a request with `status`."""
+    """Return the behavior that rejects a request with `status`."""
     return Respond(_reply({"status": status}))
 
 

@@ -21,7 +21,7 @@ from typing import Final, Self
 from otp_service.sandbox.simulators.listening_port import LOOPBACK, ListeningPort
 
 __all__ = [
-    "Behaviour",
+    "Behavior",
     "Cut",
     "Down",
     "Hang",
@@ -118,8 +118,8 @@ class Down:
     seconds: float = 1.0
 
 
-Behaviour = Hang | Cut | Slow | Respond | Raw
-ScriptStep = Behaviour | Down | None
+Behavior = Hang | Cut | Slow | Respond | Raw
+ScriptStep = Behavior | Down | None
 
 
 class Simulator(ABC):
@@ -247,8 +247,8 @@ class Simulator(ABC):
             writer.transport.abort()
 
     async def _respond(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behaviour = self._next_behaviour(request)
-        match behaviour:
+        behavior = self._next_behavior(request)
+        match behavior:
             case None:
                 await _write(writer, self.answer(request).encoded())
             case Slow(seconds):
@@ -258,14 +258,14 @@ class Simulator(ABC):
             case Hang(processed) | Cut(processed):
                 if processed:
                     self.answer(request)
-                if isinstance(behaviour, Hang):
+                if isinstance(behavior, Hang):
                     await reader.read()  # until the client closes the connection
             case Respond(response):
                 await _write(writer, response.encoded())
             case Raw(data):
                 await _write(writer, data)
 
-    def _next_behaviour(self, request: Request) -> Behaviour | None:
+    def _next_behavior(self, request: Request) -> Behavior | None:
         """Remove and return the next step; a request accepted before an outage began is processed normally."""
         if self.scripted_paths and request.path not in self.scripted_paths:
             return None

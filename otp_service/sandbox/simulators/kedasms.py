@@ -94,7 +94,7 @@ class _Refused(Exception):
 
 
 def refusal(status: int, message: str, *, code: str | None = None, headers: dict[str, str] | None = None) -> Respond:
-    """Return the behaviour that rejects a request with `status`; `code` is the status by default."""
+    """Return the behavior that rejects a request with `status`; `code` is the status by default."""
     body = msgspec.json.encode({"code": str(status) if code is None else code, "message": message})
     return Respond(SimulatorResponse(body, status, {"Content-Type": JSON} | (headers or {})))
 

@@ -86,7 +86,7 @@ class _Refused(Exception):
 
 
 def refusal(code: int, *, result: bool = False, status: int = 200, info: Mapping[str, Any] | None = None) -> Respond:
-    """Return the behaviour that rejects a request with `code`."""
+    """Return the behavior that rejects a request with `code`."""
     return Respond(_reply(code, info or {}, result=result, status=status))
 
 

@@ -60,7 +60,7 @@ class _Message(Struct, forbid_unknown_fields=True):
 
 
 def refusal(status: int, message: str = "An error has occurred.", headers: dict[str, str] | None = None) -> Respond:
-    """Return the behaviour that rejects a request with `status`."""
+    """Return the behavior that rejects a request with `status`."""
     body = msgspec.json.encode({"Message": message})
     return Respond(SimulatorResponse(body, status, {"Content-Type": JSON} | (headers or {})))
 

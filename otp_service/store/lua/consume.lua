@@ -1,4 +1,4 @@
--- consume: turns a right code into the one success of its verification.
+-- consume: turns a correct code into the one success of its verification.
 -- KEYS  1 verification  2 its message  3 outbox of the partition
 --       4 stored answer under the attempt's idempotency key, if it has one
 -- ARGV  1 id  2, 3 key prefixes of recipients and of lockouts in this partition
@@ -8,7 +8,7 @@
 -- returns {'verified', time of the success}: this call made it
 --         {'not_found'}
 --         {'ended', 'verified' | 'superseded' | 'canceled' | 'expired'}: it had ended before
--- Invariant: of N right codes exactly one gets 'verified'. A success clears the recipient's wrong codes and its
+-- Invariant: of N correct codes exactly one gets 'verified'. A success clears the recipient's wrong codes and its
 --            lockout, and begins a new chain that counts only the open reservations. Its answer is stored in the same
 --            step, so a caller that lost the reply gets it again, whichever process stops.
 --@include _clock _ttl _record _window _recipient _lockout _idempotency

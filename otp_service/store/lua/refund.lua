@@ -1,4 +1,4 @@
--- refund: removes a charge from the daily usage, because the message was certainly not sent.
+-- refund: removes a charge from the daily usage, because the message was definitely not sent.
 -- KEYS  1 daily usage of a provider or a tenant
 -- ARGV  1 price in millionths  2 time of the charge, ms
 -- returns {'refunded'}, or {'gone'}: nothing is counted, or the charge was on another day
