@@ -122,10 +122,10 @@ def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) ->
     if error.status_code >= 500:
         return _on_unhandled(request, error)
     reason = _REASON_BY_STATUS.get(error.status_code, Reason.REQUEST_MALFORMED)
-    mistakes: tuple[FieldError, ...] = ()
+    field_errors: tuple[FieldError, ...] = ()
     if isinstance(error, ValidationException):
-        mistakes = tuple(_parameter_error(extra) for extra in error.extra or [] if isinstance(extra, dict))
-    response = _on_refused(request, Refused(reason, field_errors=mistakes))
+        field_errors = tuple(_parameter_error(extra) for extra in error.extra or [] if isinstance(extra, dict))
+    response = _on_refused(request, Refused(reason, field_errors=field_errors))
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     return response

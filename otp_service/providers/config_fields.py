@@ -192,9 +192,9 @@ PollSeconds = Annotated[float, Meta(ge=0, le=3600, description="0 to 3600 (0: ne
 
 
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the configuration. `mistakes` validates fields together."""
+    """A table of the configuration. `cross_check` validates fields together."""
 
-    def mistakes(self) -> Iterator[Finding]:
+    def cross_check(self) -> Iterator[Finding]:
         """Yield a `Finding` for each error of fields that are valid by themselves.
 
         It ends at the first use of a field that is invalid by itself, which has been reported already.

@@ -53,7 +53,7 @@ class TwilioConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", 
     sender: Account | None = field(name="from", default=None)
     messaging_service_sid: Account | None = None
 
-    def mistakes(self) -> Iterator[Finding]:
+    def cross_check(self) -> Iterator[Finding]:
         """Require a sender."""
         if self.sender is None and self.messaging_service_sid is None:
             yield ("from",), "missing", "a sender; or messaging_service_sid"
@@ -173,7 +173,7 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
         | None
     ) = None
 
-    def mistakes(self) -> Iterator[Finding]:
+    def cross_check(self) -> Iterator[Finding]:
         """Require a complete URL, and a request that contains the recipient and the text or the code."""
         url = self.url.reveal()
         if url.startswith("/"):

@@ -2,7 +2,7 @@
 
 A check is a generator of `Finding`s for one struct. It is written as if every value were valid: it ends at the first
 use of a value that was refused (`Invalid`), because that error is reported already. Only a check of several items skips
-invalid ones (`valid_items`). The checks of `[providers.*]` are the `mistakes` methods of their structs.
+invalid ones (`valid_items`). The checks of `[providers.*]` are the `cross_check` methods of their structs.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ class _Reader:
 
 def _findings(table: Table) -> Iterator[tuple[Path, str, str]]:
     """Yield what the cross-checks of a table find; each ends at its first use of an invalid value."""
-    for check in (type(table).mistakes, *CHECKS.get(type(table), ())):
+    for check in (type(table).cross_check, *CHECKS.get(type(table), ())):
         try:
             yield from check(table)
         except InvalidUsed:

@@ -58,7 +58,7 @@ class AcmesmsConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type",
     sender: Text | None = None
     short_code: Annotated[int, Meta(ge=1000, le=999_999)] | None = None
 
-    def mistakes(self) -> Iterator[Finding]:
+    def cross_check(self) -> Iterator[Finding]:
         """Reject a table with both a sender and a short code."""
         if self.sender is not None and self.short_code is not None:
             yield ("short_code",), "a second sender", "sender or short_code"

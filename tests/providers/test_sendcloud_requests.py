@@ -218,7 +218,7 @@ async def test_invalid_number_is_recipient_invalid(gateway: SendcloudSimulator) 
 def test_template_mode_needs_a_template_id() -> None:
     """An account in template mode without a template id is refused."""
     config = SendcloudConfig(base_url="http://x", sms_user="u", sms_key=Secret("k"))
-    assert [path for path, _, _ in config.mistakes()] == [("template_id",)]
+    assert [path for path, _, _ in config.cross_check()] == [("template_id",)]
 
 
 async def test_delivery_is_reported_only_with_a_webhook_key(gateway: SendcloudSimulator) -> None:

@@ -25,7 +25,7 @@ class Table(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="{k
     token: SecretText
     user: str | None = None
 
-    def mistakes(self):
+    def cross_check(self):
         if self.user == "root":
             yield ("user",), "root is nobody", "another user"
 

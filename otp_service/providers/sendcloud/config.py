@@ -53,7 +53,7 @@ class SendcloudConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type
     hook_key: SecretText | None = None
     sender_id: Text | None = None
 
-    def mistakes(self) -> Iterator[Finding]:
+    def cross_check(self) -> Iterator[Finding]:
         """Require a template, and a variable with the code, in template mode."""
         if self.mode != "template":
             return
