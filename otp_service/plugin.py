@@ -22,7 +22,7 @@ validated by its type: a plain type with msgspec's `Meta`, or one of these:
 - `Account`: an account name or id, written as text, `env:NAME` or `file:/path`;
 - `SecretText`: always written `env:NAME` or `file:/path`, and delivered as a `Secret`.
 
-An error names the path of its key. Override `cross_check` to validate keys together; it yields a `Finding` for each error.
+An error names the path of its key. Override `cross_check` to validate keys together; it yields a `Finding` per error.
 
 **The provider** implements `Provider`. It sends a message once, within its timeout, and returns an `Outcome` for every
 failure. It does not repeat a send, wait for capacity or select another provider. It calls its gateway with the
