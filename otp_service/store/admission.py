@@ -71,7 +71,7 @@ def reserve_call(admission: Admission) -> ScriptCall:
 
 
 def acquire_calls(limits: Sequence[RateLimit]) -> list[ScriptCall]:
-    """Return the calls that take one event from each limit."""
+    """Return the calls that acquire one event of each limit."""
     return [
         ScriptCall(
             script("rate_limit_acquire"), (limit_key(one.limit, one.keyed_hash),), (encode_windows(one.windows),)
@@ -124,7 +124,7 @@ def read_admitted(
     """Read the replies into a value that holds all that was acquired, also of a request that is denied.
 
     Args:
-        admission: What was asked.
+        admission: The request.
         reserved: The reply of `reserve`.
         rate_limits: The replies of the rate limits.
         states: The states of the providers of the route, followed by the tenant's caps if it has some.
@@ -149,7 +149,7 @@ def read_admitted(
 def read_denied(admission: Admission, reserved: ScriptReply, rate_limits: Sequence[ScriptReply]) -> Denied | None:
     """Return why the request is denied: a lock first, otherwise the limit with the longest wait. None: it is not.
 
-    The longest wait makes a Retry-After that holds.
+    After a shorter wait, the request would be denied again.
     """
     if reserved[0] == b"disabled":
         return Denied(Reason.RECIPIENT_LOCKED, DISABLED_RETRY_MS, disabled=True)

@@ -44,7 +44,7 @@ class RedisAttempts:
     async def reserve_attempt(
         self, verification_id: str, tenant: str, policy: SendPolicy
     ) -> AttemptReserved | NotFound | RecipientLocked | AttemptsExhausted | AlreadyEnded | Unreadable:
-        """Take one attempt before the code is compared; see the port."""
+        """Reserve one attempt before the code is compared; see the port."""
         partition = partition_of_id(verification_id)
         if partition is None:
             return NotFound()

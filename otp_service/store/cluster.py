@@ -51,7 +51,7 @@ class Cluster:
         Args:
             seeds: Host and port of nodes to load the slot map from.
             options: Options of every connection.
-            access: What the config says beside the URL.
+            access: The options of `[redis]` besides the URL.
         """
         self._seeds = seeds
         self._access = access
@@ -121,7 +121,7 @@ class Cluster:
         )
 
     async def command(self, *words: str) -> Any:
-        """Run it on the first node that answers; one that does not is asked last the next time."""
+        """Run the command on the first node that answers; a node that does not is tried last the next time."""
         for _ in range(len(self._command_nodes)):
             node = self._command_nodes[0]
             pool = self._pool(*node)

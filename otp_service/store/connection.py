@@ -26,12 +26,12 @@ __all__ = ["CONNECT_SECONDS", "Access", "addresses", "cluster_options", "connect
 
 CONNECT_SECONDS = 1.0
 SENTINEL_SECONDS = 0.3
-"""For one Sentinel. After three that do not answer, a fourth is still asked within a call's deadline."""
+"""For one Sentinel. After three that do not answer, a fourth is still tried within a call's deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the config says beside the URL.
+    """The options of `[redis]` besides the URL.
 
     Attributes:
         allow_eviction: Accept servers that may evict keys.

@@ -3,7 +3,7 @@
 A key is claimed for one request, identified by its fingerprint. No other call works under it while its owner may be
 alive, and no other request can use it until it is released. The claim has a hash slot of its own, because callers
 choose the keys. The answer is in the slot of its verification: the script that starts or verifies one stores the
-answer in the same step. A stored answer is therefore the truth, whatever the claim says.
+answer in the same step. The stored answer therefore decides, and not the claim.
 """
 
 from __future__ import annotations

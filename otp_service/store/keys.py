@@ -133,7 +133,7 @@ class ProviderKeys:
 
     @property
     def poll_times(self) -> str:
-        """The messages that wait for their turn, by when each asks again."""
+        """The messages that wait for their turn, by when each tries again."""
         return f"otp:{{g:{self.provider}}}:b"
 
     @property

@@ -98,7 +98,7 @@ async def probe(topology: Topology, *, allow_eviction: bool) -> StoreStatus:
 
 
 async def persists(topology: Topology) -> bool:
-    """Return whether data survives a restart: an append-only file or snapshots. True when the server does not tell."""
+    """Return whether data survives a restart: an append-only file or snapshots. True if that is not reported."""
     try:
         info = await topology.command("INFO", "persistence")  # the client parses it into a mapping
         saves = await topology.command("CONFIG", "GET", "save")

@@ -3,7 +3,7 @@
 `lua/<name>.lua` is a script; its header documents KEYS, ARGV, the reply and the invariant that it holds. A file with a
 leading underscore holds functions and constants; a script gets them with the line `--@include _clock _record`.
 
-`override_clock` is the seam for tests: it replaces the clock of every script.
+`override_clock` is for tests: it replaces the clock of every script.
 """
 
 from __future__ import annotations

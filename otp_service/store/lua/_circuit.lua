@@ -2,7 +2,7 @@
 --   open    until when the circuit is open, ms       why   the outcome that opened it
 --   trips   how many times in a row it opened
 --   from    start of the counting window, ms         calls, bad   calls and failed calls in the window
---   probe   until when a probe (the one call that tries a half-open circuit) may take, ms
+--   probe   until when a probe (the one call that tries a half-open circuit) counts as running, ms
 --   by      the message id of the probe
 -- A provider has one circuit for itself and one per destination (the country of the number). The provider's own circuit
 -- also has

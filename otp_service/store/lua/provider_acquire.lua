@@ -1,10 +1,10 @@
--- provider_acquire: asks for one call to a provider, for all replicas: circuit, rate and concurrent calls.
--- KEYS  1 circuit  2 queue: the messages that wait, by arrival  3 when each of them asks again  4 calls in progress
+-- provider_acquire: acquires one call to a provider, for all replicas: circuit, rate and concurrent calls.
+-- KEYS  1 circuit  2 queue: the messages that wait, by arrival  3 when each of them tries again  4 calls in progress
 --       5 circuit of the message's destination
 -- ARGV  1 message id  2 ms between two messages, '0' for no rate limit  3 maximum of concurrent calls
 --       4 maximum duration of the call, ms  5 ms that the message can still wait
 -- returns {'permit', now}
---         {'wait', now, ms}: it keeps its position in the queue, and asks again after this time
+--         {'wait', now, ms}: it keeps its position in the queue, and tries again after this time
 --         {'open', now, ms}: the circuit is open
 --         {'slow', now, ms}: its turn would come too late, or the gateway asked for a longer pause
 -- Invariant: two messages are never closer than nine tenths of the interval, and on average not closer than the
@@ -66,7 +66,7 @@ if interval_ms > 0 then
   if ahead > 0 or last_at + interval_ms > now then
     return wait_in_queue(math.max(last_at + interval_ms - now, 0), ahead)
   end
-  -- A message that asks a little late does not delay those behind it: the time of its turn counts, not of its call.
+  -- A message that tries a little late does not delay those behind it: the time of its turn counts, not of its call.
   local turn_at = math.max(last_at + interval_ms, now - interval_ms * MAX_CATCH_UP)
   redis.call('HSET', KEYS[1], 'last', string.format('%.0f', turn_at))
   extend_ttl(KEYS[1], now + interval_ms + 1000, now)

@@ -1,7 +1,7 @@
--- rate_limit_acquire: takes one event from a limit's windows.
+-- rate_limit_acquire: acquires one event of a limit's windows.
 -- KEYS  1 the limit for one subject: a list of times, oldest first
 -- ARGV  1 windows
--- returns {'acquired', time of the event} or {'denied', ms until one fits}: nothing was taken
+-- returns {'acquired', time of the event} or {'denied', ms until one fits}: nothing was acquired
 -- Invariant: of N parallel calls at a limit of C exactly C succeed in any span.
 --@include _clock _ttl _window
 local now = now_ms()

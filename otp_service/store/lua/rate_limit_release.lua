@@ -1,4 +1,4 @@
--- rate_limit_release: removes one event that `rate_limit_acquire` took.
+-- rate_limit_release: removes one event that `rate_limit_acquire` acquired.
 -- KEYS  1 the limit for one subject: a list of times
 -- ARGV  1 time of the event
 -- returns {'released'} or {'gone'}

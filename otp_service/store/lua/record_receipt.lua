@@ -1,6 +1,6 @@
 -- record_receipt: stores what a gateway reports about a message after the call.
 -- KEYS  1 verification  2 its message  3 outbox of the partition
--- ARGV  1 id  2 provider  3 'delivered', 'undelivered' or '': on its way  4 error, ''  5 the gateway's message id, ''
+-- ARGV  1 id  2 provider  3 'delivered', 'undelivered' or '': in transit  4 error, ''  5 the gateway's message id, ''
 --       6 recipient that the receipt names, '' for none
 -- returns {'noted'}
 --         {'known'}: a final receipt came before

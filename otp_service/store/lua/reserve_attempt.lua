@@ -1,4 +1,4 @@
--- reserve_attempt: takes one attempt and counts one wrong code, before the submitted code is compared.
+-- reserve_attempt: reserves one attempt and counts one wrong code, before the submitted code is compared.
 -- KEYS  1 verification
 -- ARGV  1 tenant  2 windows of wrong codes  3 windows of sends  4 cooldown ms  5 max_sends
 --       6 key prefix of recipients in this partition
@@ -10,7 +10,7 @@
 --         {'not_found'} {'disabled'} {'locked', now, wait ms}
 --         {'exhausted', now, ms until a new code may be requested}
 --         {'ended', 'verified' | 'superseded' | 'canceled' | 'expired'}
---         {'unreadable'}: the caller has no key for the record; no attempt was taken
+--         {'unreadable'}: the caller has no key for the record; no attempt was reserved
 -- Invariant: of N parallel attempts never more than the attempts left are compared, nor more in a row than disable the
 --            recipient. Each counts as a wrong code of the recipient until `consume` clears it.
 --@include _clock _ttl _record _window _recipient _lockout

@@ -7,7 +7,7 @@
 --       with an idempotency key: 8 fingerprint of the request  9 sealed answer  10 its TTL, ms
 -- Reaches by template: the verification and the message that the recipient's chain names, in the slot of KEYS.
 -- returns {'started', now}
---         {'id_exists'}: a verification has this id already; ids are random, so this is a caller's mistake
+--         {'id_exists'}: a verification has this id already; ids are random, so this is an error of the caller
 --         {'reservation_expired'}: it came too late, or was abandoned
 --         {'replay', sealed answer}: another call under the same idempotency key was faster
 --         On anything but 'started' nothing is changed.
