@@ -3,7 +3,7 @@
 A field is declared by its type and msgspec's `Meta` (bounds, pattern, description), with a `Parse` where TOML does not
 have the type. `settings` reads a document along these declarations, and describes them as a JSON Schema.
 
-The module stands beside the providers, below `settings`, because providers and plugins declare their tables with it.
+The module is in this package, below `settings`, because providers and plugins declare their tables with it.
 It is not in `domain`, because secrets are read from files and environment variables.
 """
 
@@ -94,14 +94,14 @@ def _base64_key(text: str) -> Base64Key:
 
 
 def secret(make: Callable[[str], Secret]) -> Parse:
-    """Return the mark of a secret: the text behind its reference, validated and wrapped by `make`."""
+    """Return the `Parse` of a secret: the text behind its reference, validated and wrapped by `make`."""
     return Parse(
         lambda raw, context: make(resolve_secret(raw, context)), {"type": "string", "pattern": "^(env:|file:/).+"}
     )
 
 
 def country_code(*others: str) -> Parse:
-    """Return the mark of a country code; `others` are allowed, too."""
+    """Return the `Parse` of a country code; `others` are allowed, too."""
 
     def parse(raw: Any, _: FieldContext) -> str:
         if isinstance(raw, str) and (raw in SUPPORTED_COUNTRIES or raw in others):
@@ -203,7 +203,7 @@ class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Caps(Table, frozen=True, kw_only=True):
-    """Most messages and most money of one UTC day, and the share of them that raises an alert. None: no cap."""
+    """The maximum of messages and of money per day (UTC), and the share of it that raises an alert. None: no cap."""
 
     daily_message_cap: Annotated[int, Meta(ge=1, le=100_000_000)] | None = None
     daily_spend_cap: SpendCap | None = None

@@ -1,4 +1,4 @@
-"""How a field of the configuration is parsed: the mark `Parse`, its errors, and references to secrets.
+"""How a field of the configuration is parsed: the annotation `Parse`, its errors, and references to secrets.
 
 A secret is written as a reference, `env:NAME` or `file:/path`. Invisible characters at both ends of its value (a byte
 order mark, line ends, white space) are removed. A plain value is refused unless the caller allows it (`otp-service

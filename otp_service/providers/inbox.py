@@ -50,7 +50,7 @@ class Inbox:
         return SendResult(Outcome.ACCEPTED, outbound.message_id)
 
     async def close(self) -> None:
-        """Do nothing: there is no connection."""
+        """Do nothing: an inbox has no connection."""
 
     def messages(self) -> list[InboxMessage]:
         """Return the messages that were sent, newest first."""

@@ -1,8 +1,8 @@
-"""The registry of provider types: each type of `[providers.*]` with its table and what makes its provider.
+"""The registry of provider types: each type of `[providers.*]` with its struct and its factory function.
 
 Built-in types and those of installed packages are registered alike, as a `ProviderPlugin`. A package registers an entry
 point in the group `otp_service.providers`, named after its type. An entry point is imported only if a configured
-provider has its type, so a broken package that nobody configures does no harm.
+provider has its type, so a broken package that no provider uses has no effect.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ C = TypeVar("C", bound=CommonProvider)
 
 @dataclass(frozen=True, slots=True)
 class ProviderPlugin(Generic[C]):
-    """A type of provider: the struct of its table in the configuration, and what makes the provider.
+    """A type of provider: the struct of its table in the configuration, and the function that makes the provider.
 
     `settings` extends `CommonProvider` and declares its type: `tag_field="type", tag="acmesms"`. `make` gets the
     provider's name, its table, and a client with the configured timeout, which the provider closes.

@@ -3,8 +3,8 @@
 Variant V1 sends account and password with every call, as the gateway's own document shows. Variant V2 signs account,
 password and a time in GMT+8 instead, and its paths end with `V2`.
 
-A send is a GET, as documented, or a POST of the same names in JSON, as clients in the field do it; with POST in V2, the
-credentials stay in the query. Reports and the balance are GETs, the only documented method.
+A send is a GET, as documented, or a POST of the same names in JSON, as other clients of this gateway send it;
+with POST in V2, the credentials stay in the query. Reports and the balance are GETs, the only documented method.
 
 The gateway has no idempotency key, and only the send response contains the message id. A lost response is therefore
 ambiguous, and that message gets no report.

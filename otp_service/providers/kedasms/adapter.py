@@ -1,4 +1,4 @@
-"""KedaSMS: encrypted messages, posted to a proxy; callbacks report what became of them.
+"""KedaSMS: encrypted messages, posted to a proxy; callbacks report their delivery status.
 
 Documented: the encrypted envelope, the parameters, success as `code` "0" with a `taskId`, and the form of a callback,
 of a status response and of the request that sets limits. Not documented: the response to that request, every error,

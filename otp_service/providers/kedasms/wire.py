@@ -76,8 +76,8 @@ def send_body(config: KedasmsConfig, outbound: OutboundMessage, timestamp: int) 
 def encrypt_message(key: bytes, iv: bytes, timestamp: int, plaintext: bytes) -> str:
     """Return `cipherText`: AES-GCM with the tag at the end and the timestamp (8 bytes, big-endian) as associated data.
 
-    The Java sample of the document encrypts those 8 bytes instead, which is a mistake: the samples in Python, Go and
-    PHP agree.
+    The Java sample of the document encrypts those 8 bytes instead. That is an error of the sample: those in Python,
+    Go and PHP use associated data.
     """
     return base64.b64encode(AESGCM(key).encrypt(iv, plaintext, timestamp.to_bytes(8, "big"))).decode()
 
@@ -141,7 +141,7 @@ def parse_limits_response(response: GatewayResponse | Outcome) -> Outcome:
 
 
 def parse_status_response(response: GatewayResponse | Outcome, msgid: str) -> DeliveryReport:
-    """Read the response to a status query. It counts only if it names the `msgid` that was asked for."""
+    """Read the response to a status query. It counts only if it names the `msgid` of the query."""
     if isinstance(response, Outcome) or not is_success(response.status):
         return DeliveryReport(None)
     answer = json_object(response.body)

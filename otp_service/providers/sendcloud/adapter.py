@@ -1,4 +1,4 @@
-"""Aurora SendCloud: SMS templates over HTTPS (`/smsapi/send`), and webhooks that report what became of a message.
+"""Aurora SendCloud: SMS templates over HTTPS (`/smsapi/send`), and webhooks that report its status.
 
 The gateway has an idempotency key: requests with the same `sendRequestId` are processed once within an hour. The
 adapter always sends our message id as that key, so a send with an ambiguous outcome may be repeated.

@@ -4,7 +4,7 @@ The signature covers a timestamp and a token, not the body. A call is therefore 
 
 - the HMAC matches;
 - the timestamp is at most 48 hours old (the last of seven retries comes after 43.7 hours) and at most 5 minutes ahead;
-- the token has never been seen: `Receipt.nonce` names it, and whoever stores the receipt checks it.
+- the token has never been seen: it is the `Receipt.nonce`, and `ReceiptHandler` checks it.
 
 The vendor's settings page tests its URL with GET and POST and expects 200. A call without any field is that test and
 gives no receipt; a call with a field must be signed.
