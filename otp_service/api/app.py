@@ -41,10 +41,10 @@ class ApiDependencies:
     Attributes:
         service: The use cases.
         api_keys: The configured API keys.
-        trusted_proxies: The networks whose `X-Forwarded-For` is believed.
+        trusted_proxies: The networks whose `X-Forwarded-For` is trusted.
         jwks: The public keys of proof tokens.
-        check_store: Raises `Refused` while the store may not be used, by what is already known of it.
-        check_ready: Asks the store, and raises `Refused` if the service cannot answer requests.
+        check_store: Raises `Refused` while the store may not be used, by the result of the last probe.
+        check_ready: Probes the store, and raises `Refused` if the service cannot answer requests.
         receipts: The handler of delivery receipts.
         metrics: Returns the metrics in the Prometheus text format.
         lifespan: Entered before the first request, and left after the last one.

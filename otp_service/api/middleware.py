@@ -1,7 +1,7 @@
 """Check every request before Litestar routes it, and complete every response: a plain ASGI middleware.
 
 It checks in the order of the contract: body size, path and method, media type, API key, store. It answers OPTIONS, and
-serves HEAD as GET without the body. Each response, whoever made it, gets `Cache-Control: no-store`,
+serves HEAD as GET without the body. Each response, also of Litestar, gets `Cache-Control: no-store`,
 `X-Content-Type-Options: nosniff` and `X-Request-Id`. Each request is counted once and, except for probes, logged once.
 """
 

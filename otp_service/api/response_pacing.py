@@ -2,9 +2,9 @@
 
 The hash pool limits responses that need a hash. All others (refusals, reads of a verification) take about a millisecond
 of the event loop each. A caller that sends its next request as soon as it has a response could use the whole event
-loop, and delay the hashes of all other callers. So responses above a rate that no honest client needs are delayed while
-other callers are active. A flood over many connections is slowed down, it costs nothing but its connections, and no
-request is refused for it.
+loop, and delay the hashes of all other callers. So responses above a rate that no normal client needs are delayed while
+other callers are active. A flood over many connections is slowed down. It occupies only its connections, and no request
+is refused because of it.
 
 With one process, a caller is not delayed while it is the only one. With several workers the others may be busy and this
 process cannot know, so the rate always applies.

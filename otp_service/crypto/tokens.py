@@ -20,7 +20,7 @@ __all__ = ["ProofClaims", "TokenSigner"]
 TYPE: Final = "otp-verification+jwt"
 ALGORITHM: Final = "EdDSA"
 TTL_SECONDS: Final = 300
-"""5 minutes is the maximum (design.md section 3)."""
+"""A proof token is valid for at most 5 minutes."""
 
 
 @dataclass(frozen=True, slots=True)

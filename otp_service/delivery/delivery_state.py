@@ -42,7 +42,7 @@ class DeliveryState:
 
     @property
     def now_ms(self) -> int:
-        """The store's time when it was last heard of, plus the time that has passed here since."""
+        """The time of the store's last reply, plus the time that has passed in this process since."""
         return self._store_ms + int((asyncio.get_running_loop().time() - self._set_at) * 1000)
 
     @property

@@ -5,7 +5,7 @@
 - A rejection of the recipient is final for all providers.
 - After an ambiguous outcome, another provider is called only after `hold_ms`.
 - Providers that were not called yet come first, in the order of the route. Providers with a retryable failure follow,
-  after a backoff and not before the time that they asked for.
+  after a backoff and not before their `Retry-After`.
 - No call starts after the code expires.
 """
 

@@ -1,4 +1,4 @@
-"""Sends one real message through one provider, for an operator who wants to see it arrive.
+"""Sends one real message through one provider, so that an operator can check that it arrives.
 
 The message counts like every other one for the provider: circuit, rate, concurrent calls, caps and price. No
 verification belongs to it: its code is not stored, and no receipt is expected.

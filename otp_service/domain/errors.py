@@ -1,7 +1,7 @@
-"""Why a request is refused, with what the caller needs to act. Nothing here knows HTTP.
+"""Why a request is refused, with what the caller needs to act. Nothing here depends on HTTP.
 
-The values of `Reason` are the stable codes of the public contract (design.md section 3). `api/problems.py` maps each to
-a status.
+The values of `Reason` are the stable codes of the public contract, listed in README.md. `api/problems.py` maps each
+to a status.
 """
 
 from __future__ import annotations

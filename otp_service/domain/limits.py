@@ -53,7 +53,7 @@ class SendPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """All named rate limits (design.md section 4). An empty tuple means no limit.
+    """All named rate limits. An empty tuple means no limit.
 
     Attributes:
         recipient: Sends to one number, for all tenants together.

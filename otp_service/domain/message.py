@@ -1,4 +1,4 @@
-"""Values that cross the border between the delivery and a provider: messages, results, receipts, balances."""
+"""Values that the delivery and the providers exchange: messages, results, receipts, balances."""
 
 from __future__ import annotations
 

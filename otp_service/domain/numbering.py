@@ -1,4 +1,4 @@
-"""Which countries' numbers can start with a prefix: the countries that a route with this prefix can match."""
+"""Whether numbers of a country can start with a prefix, so that a route with this prefix can match them."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
         expires_ms: When the code expires.
         ended_ms: When a stored final status was set; 0: none was.
         attempts_left: How many codes may still be checked.
-        lease: The number of the last lease of the message. Whoever holds it works on the message.
+        lease: The number of the last lease of the message. Only its holder works on the message.
         keeps_code: The code may be sent again (policy `reuse`), so it is kept after it was delivered.
         deliveries: One entry for each provider tried, oldest first.
         key_id: The key under which `code_hash` and `phone` were made.

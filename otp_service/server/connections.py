@@ -2,8 +2,8 @@
 
 When there are too many, a new connection replaces the one that has waited longest: first among those that are being
 closed, then among the idle ones, then among those whose request is incomplete. A connection whose request is being
-answered is never closed. So a flood of idle connections or incomplete requests does not harm honest clients, which send
-their request within milliseconds.
+answered is never closed. So a flood of idle connections or incomplete requests does not affect normal clients, which
+send their request within milliseconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEFAULT_MAX_CONNECTIONS: Final = 4096
 """Connections of one process if neither the config nor the descriptor limit allows less: about 32 MiB when idle."""
 
 MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
-"""The memory for unanswered requests of all connections of a process. An honest request has about 1 KiB."""
+"""The memory for unanswered requests of all connections of a process. A normal request has about 1 KiB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 The store alone guarantees the limits, whichever replica an attempt reaches. The queue makes refusals exact: without
 it, attempts that are reserved at the same time could use up all attempts, and a correct code among them would be
-refused as `attempts_exhausted` although another correct code had won.
+refused as `attempts_exhausted` although another correct code had succeeded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_WAIT_SECONDS: Final = 0.8
 """How long an attempt waits for its turn. Together with the deadline of a store call it stays below two seconds."""
 
 MAX_WAITING: Final = 128
-"""How many attempts may wait at one verification: 25 times the maximum of attempts that it has."""
+"""How many attempts may wait at one verification: 25 times its maximum of attempts."""
 
 RETRY_MS: Final = 1_000
 

@@ -1,4 +1,4 @@
-"""Releases what a failed request has acquired, also when the caller has disconnected or the store is briefly away.
+"""Releases what a failed request has acquired, even if the caller has disconnected or the store is unavailable.
 
 A cleanup is retried until the store answers, for some seconds at most. What it could not release expires by itself:
 rate-limit windows pass, an idempotency key whose owner has stopped can be claimed again, and a reservation that is too
@@ -25,7 +25,7 @@ RETRY_FOR_SECONDS: Final = 8.0
 RETRY_INTERVAL_SECONDS: Final = 0.25
 
 MAX_RUNNING: Final = 1_000
-"""Cleanups at a time. While the store is away for longer, more of them would only overload it when it returns."""
+"""Cleanups at a time. After a longer outage of the store, more of them would only overload it."""
 
 Undo = Callable[[], Awaitable[None]]
 

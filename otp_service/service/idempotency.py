@@ -1,7 +1,7 @@
 """Answers stored under callers' idempotency keys: sealed, and replayed unchanged.
 
-Only an answer whose request cost something (a message or an attempt) is stored. Other refusals, 429 and 5xx are not
-(design.md section 3): the same request may succeed later.
+Only an answer whose request cost something (a message or an attempt) is stored. Other refusals, 429 and 5xx are not:
+the same request may succeed later.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class VerifyCode:
 
         Raises:
             Refused: The code is wrong or could not be checked. Only `code_incorrect` has cost an attempt, and
-                `verification_used` of a correct code that lost to another correct one.
+                `verification_used` of a correct code when another correct one succeeded first.
         """
         await self._count_address(attempt)
         if claim is None:

@@ -2,7 +2,7 @@
 
 `model` declares the tables, `field_types` the values that are more than a number or a word, and each provider package
 its own table. `load` reads a document along these declarations, `cross_checks` validates values together, `warnings`
-reports what is valid and may not be meant, and `json_schema` describes the configuration for editors.
+reports what is valid but probably unintended, and `json_schema` describes the configuration for editors.
 """
 
 from otp_service.settings.json_schema import build_json_schema

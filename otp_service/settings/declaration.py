@@ -1,4 +1,4 @@
-"""The declaration of a field, taken apart: its type, its bounds, its `Parse`, and the words for what it allows."""
+"""The parts of a field's declaration: its type, its bounds, its `Parse`, and the text for what it allows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Declaration:
 
     @classmethod
     def of(cls, field_type: Any) -> Self:
-        """Take a field's type apart."""
+        """Split a field's type into its parts."""
         if get_origin(field_type) is Annotated:
             base, *marks = get_args(field_type)
             inner = cls.of(base)

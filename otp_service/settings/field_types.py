@@ -82,7 +82,7 @@ def _ca_file(raw: Any, _: FieldContext) -> str:
 
 
 def _sha256(raw: Any, _: FieldContext) -> str:
-    """Read a hash in either case. It is not shown, because the key itself may have been written by mistake."""
+    """Read a hash in either case. It is not shown, because it may be the key itself."""
     if isinstance(raw, str) and _SHA256.fullmatch(raw.lower()):
         return raw.lower()
     raise invalid_secret("is not allowed")

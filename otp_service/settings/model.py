@@ -115,7 +115,7 @@ class Tokens(Table, frozen=True, kw_only=True):
 
 
 class Hashing(Table, frozen=True, kw_only=True):
-    """The cost of one Argon2id hash, and the pool: `threads` (0: one for each CPU) and `max_waiting` calls in line."""
+    """The cost of one Argon2id hash, and the pool: `threads` (0: one for each CPU) and `max_waiting` queued calls."""
 
     time_cost: Annotated[int, Meta(ge=1, le=10)] = 3
     memory_kib: Annotated[int, Meta(ge=8, le=1_048_576)] = 12288
@@ -183,7 +183,7 @@ class Tenant(Table, frozen=True, kw_only=True):
 
 
 class Target(Table, frozen=True, kw_only=True):
-    """A provider of a route. Providers with a `weight` are ordered by chance, in proportion to it."""
+    """A provider of a route. Providers with a `weight` are ordered at random, in proportion to it."""
 
     name: str
     weight: Annotated[int, Meta(ge=1, le=1000)] | None = None

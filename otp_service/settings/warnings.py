@@ -1,4 +1,4 @@
-"""Warnings about a valid configuration: keys without effect, and what may not be meant as it is written."""
+"""Warnings about a valid configuration: keys without effect, and values that are probably unintended."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _table(raw: Any) -> Mapping[str, Any]:
 
 
 def config_warnings(settings: Settings) -> list[str]:
-    """Return a line for everything that is allowed and may not be meant."""
+    """Return a line for everything that is allowed but probably unintended."""
     return [*_unrouted(settings), *_without_receipts(settings), *_expensive_texts(settings)]
 
 
