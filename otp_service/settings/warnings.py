@@ -25,7 +25,7 @@ def unused_keys(document: Mapping[str, Any]) -> list[str]:
         *(
             dotted_path(("providers", name))
             for name, provider in providers.items()
-            if _table(provider).get(TYPE_KEY) in UNSERVED
+            if _table(provider).get(TYPE_KEY) in tuple(UNSERVED)  # the value may be unhashable
         ),
     ]
 

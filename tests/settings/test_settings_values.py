@@ -80,7 +80,15 @@ def test_unserved_providers_are_unused() -> None:
     assert unused_keys(document) == ["providers.twilio", "providers.vonage", "providers.http"]
 
 
-@pytest.mark.parametrize("document", [{}, {"providers": 5, "routes": "x"}, {"providers": {"a": 5}, "server": []}])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"providers": 5, "routes": "x"},
+        {"providers": {"a": 5}, "server": []},
+        {"providers": {"a": {"type": ["http"]}}},
+    ],
+)
 def test_unused_keys_of_an_invalid_document(document: dict[str, Any]) -> None:
     """An invalid document does not cause an exception."""
     assert unused_keys(document) == []
