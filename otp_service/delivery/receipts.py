@@ -135,4 +135,4 @@ class ReceiptHandler:
 
 
 def _not_authentic() -> Refused:
-    return Refused(Reason.KEY_INVALID, "The receipt does not prove that it comes from the gateway.")
+    return Refused(Reason.KEY_INVALID, "Send the token from the receipt URL, or a valid signature of the gateway.")
