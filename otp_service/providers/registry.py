@@ -121,9 +121,13 @@ def make_provider(name: str, config: CommonProvider) -> Provider | None:
     try:
         provider = plugin.make(name, config, GatewayClient(config.timeout_seconds, config.keepalive_seconds))
     except Exception as error:
-        raise InvalidValue(f"{config.type} cannot be made: {type(error).__name__}", _EXPECTED_PROVIDER) from None
+        raise InvalidValue(
+            f"the provider {config.type} cannot be created: {type(error).__name__}", _EXPECTED_PROVIDER
+        ) from None
     if missing := [member for member in PROVIDER_MEMBERS if not hasattr(provider, member)]:
-        raise InvalidValue(f"what {config.type} makes has no {', no '.join(missing)}", _EXPECTED_PROVIDER)
+        raise InvalidValue(
+            f"the provider that {config.type} creates has no {', no '.join(missing)}", _EXPECTED_PROVIDER
+        )
     return provider
 
 

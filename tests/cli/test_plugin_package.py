@@ -91,7 +91,7 @@ async def test_an_installed_type_is_valid(installed: Path, start: CommandStarter
 
     assert (status, log) == (
         0,
-        f"providers.jakarta: no route names it\n{path}: good (1 tenants, 2 providers, 1 routes)\n",
+        f"providers.jakarta: no route uses it\n{path}: good (1 tenants, 2 providers, 1 routes)\n",
     )
 
 
@@ -189,8 +189,8 @@ def makes_nothing(*_: Any) -> Any:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (raises, "acmesms cannot be made: ValueError"),
-        (makes_nothing, "what acmesms makes has no name, no idempotent_send"),
+        (raises, "the provider acmesms cannot be created: ValueError"),
+        (makes_nothing, "the provider that acmesms creates has no name, no idempotent_send"),
     ],
 )
 def test_a_package_that_builds_no_provider_is_an_error(
