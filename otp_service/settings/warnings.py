@@ -46,7 +46,7 @@ def _unrouted(settings: Settings) -> Iterator[str]:
     routed = {target.name for route in settings.routes for target in route.providers}
     for name in settings.providers:
         if name not in routed:
-            yield f"{dotted_path(('providers', name))}: no route names it"
+            yield f"{dotted_path(('providers', name))}: no route uses it"
 
 
 def _without_receipts(settings: Settings) -> Iterator[str]:

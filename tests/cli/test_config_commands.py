@@ -44,7 +44,7 @@ def test_keys_without_effect_are_named(write_config: ConfigWriter) -> None:
 
     assert result.exit_code == 0
     assert "tenants.acme.policy.currency: this key has no effect yet" in result.stderr
-    assert "providers.idle: no route names it" in result.stderr
+    assert "providers.idle: no route uses it" in result.stderr
 
 
 def test_limits_are_proposed_from_the_caps(write_config: ConfigWriter) -> None:

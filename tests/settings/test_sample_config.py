@@ -254,7 +254,7 @@ def test_routing_warnings(settings: Settings, environ: dict[str, str]) -> None:
     assert config_warnings(load(MINIMAL, environ)) == [
         "routes: there is no route, so every request is answered with no_route"
     ]
-    assert config_warnings(settings) == ["providers.hub: no route names it"]
+    assert config_warnings(settings) == ["providers.hub: no route uses it"]
 
 
 def test_plain_secrets(environ: dict[str, str]) -> None:
