@@ -142,7 +142,7 @@ class Receipt:
 
 
 class ReceiptForged(Exception):
-    """The call does not prove that it comes from the gateway. It is answered with 401 and changes nothing."""
+    """The call is not authentic: its token or signature is wrong. It gets 401 and changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)

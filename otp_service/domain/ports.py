@@ -127,7 +127,7 @@ class Attempts(Protocol):
     async def consume(
         self, verification_id: str, at_ms: int | None = None, claim: IdempotencyClaim | None = None, answer: bytes = b""
     ) -> Verified | NotFound | AlreadyEnded:
-        """Make a correct code the one success of a verification, and clear the failures of its recipient.
+        """Record the correct code as the only success of a verification, and clear the failures of its recipient.
 
         Args:
             verification_id: The verification.
