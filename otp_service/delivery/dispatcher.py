@@ -138,12 +138,20 @@ class Dispatcher:
             return await self._reschedule(state, WaitFor(SLOT_RETRY_MS))
         try:
             permit = await self._acquire_permit(state, name, outbound)
-            result = permit if isinstance(permit, Deferred) else await self._send(state, outbound, permit)
+            if isinstance(permit, Permit):
+                return await self._send_and_record(state, outbound, permit)
         finally:
             slots.release()
-        if isinstance(result, Deferred):
-            return await self._defer(state, name, result)
-        return Finish() if result is None else await self._record_result(state, name, state.lease, result)
+        return await self._defer(state, name, permit)
+
+    async def _send_and_record(self, state: DeliveryState, outbound: OutboundMessage, permit: Permit) -> Step:
+        """Send the message; release the permit and record the result in one round trip to the store."""
+        result = await self._send(state, outbound, permit)
+        if result is None:
+            return Finish()
+        recording = self._record_result(state, permit.provider, state.lease, result)
+        _, step = await asyncio.gather(self._release_permit(permit, result), recording)
+        return step
 
     async def _acquire_permit(self, state: DeliveryState, name: str, outbound: OutboundMessage) -> Permit | Deferred:
         record = state.message.record
@@ -165,7 +173,7 @@ class Dispatcher:
         return await self._reschedule(state, self._next(state))
 
     async def _send(self, state: DeliveryState, outbound: OutboundMessage, permit: Permit) -> SendResult | None:
-        """Record the start of the call and make it.
+        """Record the start of the call and make it; the caller releases the permit.
 
         Returns:
             The result; None if the message must not be sent by this replica now.
@@ -181,7 +189,6 @@ class Dispatcher:
             return None
         state.set_clock(started.now_ms)
         result = await send(provider, outbound)
-        await self._release_permit(permit, result)
         METRICS.deliveries.labels(permit.provider, result.outcome.value).inc()
         LOG.info(
             "delivery",
