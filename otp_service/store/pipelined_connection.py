@@ -125,7 +125,7 @@ class PipelinedConnections:
         self._allow_eviction = allow_eviction
         self._deadline = deadline
         self._waiting: deque[_WaitingCall] = deque()
-        self._wake = asyncio.Event()
+        self._idle: deque[asyncio.Future[None]] = deque()  # one for each connection without work
         self._tasks = [asyncio.create_task(self._run(), name=f"store-connection-{n}") for n in range(CONNECTIONS)]
 
     async def close(self) -> None:
@@ -152,7 +152,7 @@ class PipelinedConnections:
         loop = asyncio.get_running_loop()
         waiting = [_WaitingCall(call, loop.create_future()) for call in calls]
         self._waiting.extend(waiting)
-        self._wake.set()
+        self._wake_one()
         try:
             async with asyncio.timeout(self._deadline):
                 return [await one.reply for one in waiting]
@@ -162,11 +162,26 @@ class PipelinedConnections:
             for one in waiting:
                 one.reply.cancel()
 
+    def _wake_one(self) -> None:
+        """Wake the connection that has been idle longest: one is enough, and so they take turns."""
+        while self._idle:
+            idle = self._idle.popleft()
+            if not idle.done():
+                idle.set_result(None)
+                return
+
+    async def _work(self) -> None:
+        """Return when calls wait."""
+        while not self._waiting:
+            idle = asyncio.get_running_loop().create_future()
+            self._idle.append(idle)
+            await idle
+
     async def _run(self) -> None:
         connection: AbstractConnection | None = None
         try:
             while True:
-                await self._wake.wait()
+                await self._work()
                 batch = self._next_batch()
                 try:
                     if batch:
@@ -183,8 +198,8 @@ class PipelinedConnections:
             one = self._waiting.popleft()
             if not one.reply.done():
                 batch.append(one)
-        if not self._waiting:
-            self._wake.clear()
+        if self._waiting:
+            self._wake_one()
         return batch
 
     async def _exchange(
