@@ -97,6 +97,18 @@ def _raised() -> BaseException:
             return problem
 
 
+def test_the_exception_in_progress_is_logged(logged: io.StringIO) -> None:
+    """`LOG.exception` logs the exception that is being handled, at the level `error`."""
+    try:
+        raise KeyError(SECRET)
+    except KeyError:
+        LOG.exception("failed")
+    [line] = lines(logged)
+    assert line["level"] == "error"
+    assert "in test_the_exception_in_progress_is_logged" in line["exception"]
+    assert "KeyError" in line["exception"] and "1010" not in line["exception"]
+
+
 def test_an_exception_is_logged_without_its_message(logged: io.StringIO) -> None:
     """The log has the types and frames of a chain, a group and a note, but no values."""
     problem = _raised()

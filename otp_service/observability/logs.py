@@ -64,9 +64,9 @@ def _redacted_value(value: Any) -> Any:
     return redact(value if isinstance(value, str) else str(value))
 
 
-def _describe_exception(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+def _describe_exception(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Format an exception. File names and line numbers are kept; source lines and messages are redacted."""
-    info = event.pop("exc_info", None)
+    info = event.pop("exc_info", method == "exception")
     error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
     if isinstance(error, BaseException):
         event["exception"] = "".join(
@@ -150,7 +150,7 @@ _PROCESSORS: Final[list[Any]] = [
     _redact_event,
     _render,
 ]
-"""Of our own lines: they do not pass `logging`, which costs more than all of these."""
+"""For the service's own lines. They do not pass `logging`, which costs more than all of these together."""
 
 
 def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None:
