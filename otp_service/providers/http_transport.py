@@ -13,6 +13,7 @@ connections resume the server's last session.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from collections import deque
@@ -33,6 +34,8 @@ MAX_SESSIONS: Final = 64
 """Origins whose last TLS session is remembered."""
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+_LINE_ENDS: Final = re.compile(rb"[\r\n\0]")
 
 Origin = tuple[str, str, int]
 
@@ -78,9 +81,9 @@ class TlsContext(ssl.SSLContext):
 class SingleUseTransport(httpx.AsyncBaseTransport):
     """Sends each request once, as HTTP/1.1.
 
-    Raises `httpx.ConnectError` when no connection can be made, `httpx.ReadError` when it breaks and
-    `httpx.RemoteProtocolError` when the answer is not HTTP. It has no timeouts: a call that is cancelled closes its
-    connection.
+    Raises `httpx.LocalProtocolError` for a header with a line end, `httpx.ConnectError` when no connection can be made,
+    `httpx.ReadError` when it breaks and `httpx.RemoteProtocolError` when the answer is not HTTP. It has no timeouts: a
+    call that is cancelled closes its connection.
     """
 
     def __init__(
@@ -104,11 +107,11 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
         """Send `request`; return as soon as the head of the answer is there."""
         url = request.url
         origin = (url.scheme, url.host, url.port or _DEFAULT_PORTS[url.scheme])
-        content = await request.aread()
+        data = _head_of(request) + await request.aread()
         connection = self._take_idle(origin) or await self._connect(origin)
         try:
             request.extensions["written"] = True
-            connection.send(_head_of(request) + content)
+            connection.send(data)
             status, headers = await connection.read_head()
         except BaseException:
             connection.close()
@@ -174,6 +177,9 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _head_of(request: httpx.Request) -> bytes:
+    """Return the request line and headers; raises `httpx.LocalProtocolError` if one would be read as several lines."""
     lines = [request.method.encode("ascii") + b" " + request.url.raw_path + b" HTTP/1.1"]
     lines += [name + b": " + value for name, value in request.headers.raw]
+    if any(_LINE_ENDS.search(line) for line in lines):
+        raise httpx.LocalProtocolError("a header holds a line end")
     return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -108,6 +108,17 @@ async def test_closed_after_the_head() -> None:
         assert response.status_code == 200
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\0"])
+async def test_a_header_with_a_line_end_is_not_sent(end: str) -> None:
+    """What would become a second header, or a second request, is refused before a connection is made."""
+    async with Server(answer) as server, client() as http:
+        request = http.build_request("GET", server.url, headers={"Authorization": f"Bearer x{end}Injected: y"})
+        with pytest.raises(httpx.LocalProtocolError):
+            await http.send(request)
+        assert "written" not in request.extensions
+        assert server.connections == 0
+
+
 async def test_no_connection_is_nothing_written() -> None:
     """A refused connection leaves `written` unset."""
     async with Server(answer) as server:
