@@ -36,7 +36,7 @@ def hashes_per_second(seconds: float) -> float:
 
 
 def cycles_against_hashes(cycles: int, seconds: float) -> float:
-    """(a) Full cycles at the default cost: their hashes a second as a share of what the core does bare."""
+    """Full cycles at the default cost: their hashes a second as a share of what the core does bare."""
     with running_stack(DEFAULT_HASH) as stack:
         before = hashes_per_second(seconds)
         result = stack.load(kind="cycle", count=cycles, callers=16, warm_up=20)
@@ -46,7 +46,7 @@ def cycles_against_hashes(cycles: int, seconds: float) -> float:
 
 
 def cycle_cpu(cycles: int) -> float:
-    """(b) A full cycle with the cheapest hash: CPU milliseconds of the service."""
+    """A full cycle with the cheapest hash: CPU milliseconds of the service."""
     with running_stack(CHEAPEST_HASH) as stack:
         result = stack.load(kind="cycle", count=cycles)
     expect(result, {"request 202": cycles, "verify 200": cycles})
@@ -54,7 +54,7 @@ def cycle_cpu(cycles: int) -> float:
 
 
 def refusal_cpu(stack: Stack, kind: str, count: int) -> float:
-    """(c) One refusal: CPU milliseconds of the service. `kind`: unknown, limited."""
+    """One refusal: CPU milliseconds of the service. `kind`: unknown, limited."""
     path, body, status = {
         "unknown": ("/v1/verify-code", {"verification_id": "A" * 23, "code": "123456"}, "404"),
         "limited": ("/v1/request-code", {"phone": "+6281210100055", "purpose": "login"}, "429"),

@@ -1,7 +1,11 @@
-"""How long callers wait at a share of the capacity, by arrivals that do not wait for answers."""
+"""How long callers wait at a share of the capacity, by arrivals that do not wait for answers.
+
+`python -m tests.bench.latency` prints it; it takes about a minute.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
 from tests.bench.capacity import hashes_per_second
@@ -13,7 +17,7 @@ SHARES: Final = (0.25, 0.5, 0.75)
 
 
 def latencies(cycles: int, shares: tuple[float, ...] = SHARES) -> dict[str, Any]:
-    """(d, e) At each share of the capacity in cycles a second: quantiles of each step, in ms; and the hash's own time.
+    """At each share of the capacity in cycles a second: quantiles of each step, in ms; and the hash's own time.
 
     The capacity is measured first, by callers that wait for their answers. A step's time counts from when it was due.
     """
@@ -27,3 +31,12 @@ def latencies(cycles: int, shares: tuple[float, ...] = SHARES) -> dict[str, Any]
             for number, share in enumerate(shares)
         }
     return {"capacity": capacity, "hash_ms": hash_ms, "shares": found}
+
+
+if __name__ == "__main__":
+    measured = latencies(300)
+    sys.stdout.write(f"capacity {measured['capacity']:.1f} cycles/s; one hash taken as 1\n")
+    for share, steps in measured["shares"].items():
+        for step, quantiles in steps.items():
+            ratios = ", ".join(f"{name} {ms / measured['hash_ms']:.2f}" for name, ms in quantiles.items())
+            sys.stdout.write(f"at {share:.0%}: {step}: {ratios}\n")

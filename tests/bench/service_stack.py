@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,8 +25,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from otp_service.sandbox.embedded_server import server_binary
+from tests.service_process import free_port
 
-__all__ = ["CHEAPEST_HASH", "DEFAULT_HASH", "Stack", "free_port", "pinned", "running_stack"]
+__all__ = ["CHEAPEST_HASH", "DEFAULT_HASH", "Stack", "pinned", "running_stack"]
 
 DEFAULT_HASH: Final = "time_cost = 3\nmemory_kib = 12288"
 CHEAPEST_HASH: Final = "time_cost = 1\nmemory_kib = 8\nallow_weak = true"
@@ -67,14 +67,6 @@ providers = ["eims"]
 prefix = []
 {extra}
 """
-
-
-def free_port() -> int:
-    """Find a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def pinned(core: int) -> list[str]:
