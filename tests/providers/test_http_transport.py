@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -81,6 +82,30 @@ async def test_a_connection_closed_while_idle_is_replaced(unasked: bytes) -> Non
         await server.writers[0].wait_closed()
         assert (await http.get(server.url)).status_code == 200
         assert (server.connections, server.requests) == (2, 2)
+
+
+def serve_one(listener: socket.socket) -> socket.socket:
+    """Accept one connection, answer one request on it, and return it open."""
+    connection, _ = listener.accept()
+    connection.recv(65536)
+    connection.sendall(OK)
+    return connection
+
+
+async def test_a_close_that_the_event_loop_has_not_seen_yet() -> None:
+    """The kernel is asked before a kept connection is used: the loop may not have read that the server closed it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        async with client() as http:
+            first = asyncio.create_task(asyncio.to_thread(serve_one, listener))
+            await http.get(url)
+            connection = await first
+            second = asyncio.get_running_loop().run_in_executor(None, serve_one, listener)
+            connection.close()
+            response = await http.get(url)
+            (await second).close()
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
