@@ -99,7 +99,7 @@ def choose_template(templates: Templates, locale: str | None, country: str, purp
     for candidate in (*_candidates(locale or "", own), by_country, _FALLBACK_LANGUAGE):
         if found := _find(own, candidate, purpose):
             return found
-    raise LookupError("the built-in English template is missing")  # pragma: no cover
+    raise LookupError("the built-in English template is missing")  # pragma: no cover - they ship with the package
 
 
 def _find(own: Templates, locale: str, purpose: str) -> Template | None:

@@ -188,7 +188,7 @@ class HttpConnection(TimedConnection):
         except (httptools.HttpParserError, UnicodeDecodeError, AttributeError):  # the target has no path
             raise _malformed() from None
         self.cycle.keep_alive = self._keeps_alive and not self._connections.is_shutting_down
-        self.cycle.transport = self._responses  # type: ignore[assignment]
+        self.cycle.transport = self._responses  # type: ignore[assignment]  # has what the cycle calls
         self._framing.head_complete(self.headers)
         self._enter(Phase.BODY)
         self._deadline.set(self._limits.body_seconds)

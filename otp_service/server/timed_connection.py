@@ -49,7 +49,7 @@ class TimedConnection(HttpToolsProtocol):
 
     # opening and shutdown
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Join the connections of the process, or refuse. The first head has to arrive within its deadline."""
         super().connection_made(transport)
         self._wait_idle(self._limits.head_seconds)
@@ -58,7 +58,7 @@ class TimedConnection(HttpToolsProtocol):
         elif self._connections.is_shutting_down:
             self.shutdown()
 
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's returns None
         """Keep the connection open if a complete request still needs its response (half-close)."""
         self._peer_finished = True
         return self.phase is Phase.RESPONSE

@@ -69,7 +69,7 @@ def override_clock(lua: str | None) -> Iterator[None]:
 
 
 def _set_clock(lua: str | None) -> None:
-    global _clock_override  # noqa: PLW0603
+    global _clock_override  # noqa: PLW0603 - one clock for all scripts of a process
     _clock_override = lua
     script.cache_clear()
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from otp_service.observability import configure_logging
 from tests.api.api_requests import REQUEST_CODE, UNLOCK_RECIPIENT
 from tests.config_parts import api_key, demo_policy, tenant
+from tests.log_capture import captured_logs
 from tests.problem_assertions import assert_common_headers, assert_problem
 from tests.running_service import NUMBER, RunningService, ServiceFactory
 
@@ -23,14 +22,8 @@ DISABLING: dict[str, Any] = demo_policy(max_consecutive_failures=2)
 @pytest.fixture
 def audited() -> Iterator[io.StringIO]:
     """Capture log lines as they would be written."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    configure_logging()
-    stream = io.StringIO()
-    root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
-    yield stream
-    root.handlers[:], level = before
-    root.setLevel(level)
+    with captured_logs() as stream:
+        yield stream
 
 
 def audit_lines(stream: io.StringIO) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 from urllib.parse import unquote_plus, urlsplit
 
 import httptools
@@ -70,7 +70,7 @@ class Gateway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start parsing."""
         Gateway.connections += 1
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._parser = httptools.HttpRequestParser(self)
 
     def data_received(self, data: bytes) -> None:
@@ -94,7 +94,7 @@ class Gateway(asyncio.Protocol):
         Gateway.ids += 1
         body = f'{{"status":0,"success":1,"fail":0,"array":[["{self._number}",{Gateway.ids}]]}}'.encode()
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-        self._transport.write(head + body)  # type: ignore[attr-defined]
+        self._transport.write(head + body)
 
 
 class Caller(asyncio.Protocol):
@@ -102,7 +102,7 @@ class Caller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be ready."""
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self.closed = False
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
 
@@ -130,7 +130,7 @@ class Caller(asyncio.Protocol):
         """Send one request; the status and the body of its answer."""
         self._parser, self._body = httptools.HttpResponseParser(self), b""
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(  # type: ignore[attr-defined]
+        self._transport.write(
             b"POST %s HTTP/1.1\r\nHost: otp\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%s" % (path.encode(), key.encode(), len(body), body)
         )
