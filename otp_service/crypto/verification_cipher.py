@@ -10,7 +10,7 @@ from __future__ import annotations
 from otp_service.crypto.fair_queue import DEFAULT_CALLER, Caller
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import DecryptionError, Keyring
-from otp_service.domain.phone import parse
+from otp_service.domain.phone import mask
 from otp_service.domain.verification import VerificationRecord, VerificationSnapshot
 
 __all__ = ["VerificationCipher"]
@@ -72,7 +72,7 @@ class VerificationCipher:
 
     def masked_phone(self, snapshot: VerificationSnapshot) -> str:
         """Decrypt the number, and return the masked form that may be shown; raises `DecryptionError`."""
-        return parse(self.open_phone(snapshot.id, snapshot.record), snapshot.record.country).masked
+        return mask(self.open_phone(snapshot.id, snapshot.record))
 
     def seal_code(self, verification_id: str, code: str) -> bytes:
         """Encrypt the code for the outbox."""

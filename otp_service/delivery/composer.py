@@ -7,7 +7,7 @@ from typing import Final
 
 from otp_service.crypto.verification_cipher import VerificationCipher
 from otp_service.domain.message import OutboundMessage
-from otp_service.domain.phone import parse
+from otp_service.domain.phone import national_digits
 from otp_service.domain.results import ClaimedMessage
 from otp_service.domain.templates import choose_template, validity_minutes
 from otp_service.domain.tenant import Tenant
@@ -54,15 +54,15 @@ class Composer:
         """
         record = message.record
         tenant = self._tenants[record.tenant]
-        number = parse(self.open_number(message), record.country)
+        phone = self.open_number(message)
         code = self._cipher.open_code(message.id, message.sealed_code, record)
         template = choose_template(tenant.templates, record.locale or None, record.country, record.purpose)
         minutes = validity_minutes((record.expires_ms - record.created_ms) // _MS)
         return OutboundMessage(
             message_id=message.id,
-            to=number.e164,
-            country=number.country,
-            national_digits=number.national_digits,
+            to=phone,
+            country=record.country,
+            national_digits=national_digits(phone),
             text=template.render(tenant.brand, code, minutes),
             code=code,
             expires_in=max(1, (record.expires_ms - now_ms) // _MS),

@@ -32,6 +32,7 @@ MAX_INPUT_CHARS: Final = 64
 SUPPORTED_COUNTRIES: Final[frozenset[str]] = frozenset(phonenumbers.SUPPORTED_REGIONS)
 """ISO 3166 alpha-2 codes (and XK, AC, TA) whose national numbers can be parsed."""
 
+_COUNTRY_CODES: Final = frozenset(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
 _TYPES: Final = {
     kind: phonenumbers.PhoneNumberType.to_string(kind).lower() for kind in phonenumbers.PhoneNumberType.values()
 }
@@ -70,11 +71,8 @@ class PhoneNumber:
 
     @property
     def masked(self) -> str:
-        """`+62812*****055`: at most six national digits, at most half of them (rounded up), and at least four stars."""
-        digits = self.national_digits
-        shown = max(0, min(6, (len(digits) + 1) // 2, len(digits) - 4))
-        head, tail = shown // 2, len(digits) - (shown + 1) // 2
-        return self.e164.removesuffix(digits) + digits[:head] + "*" * (tail - head) + digits[tail:]
+        """`+62812*****055`: see `mask`."""
+        return _mask(self.e164, self.national_digits)
 
     @property
     def block(self) -> str:
@@ -83,6 +81,34 @@ class PhoneNumber:
 
     def __repr__(self) -> str:
         return f"PhoneNumber({self.masked})"
+
+
+def national_digits(e164: str) -> str:
+    """Return the digits after the country code of a number that `parse` has made, without parsing it once more.
+
+    Country codes have one to three digits, and none begins with another.
+
+    Raises:
+        ValueError: The text begins with no country code.
+    """
+    for end in range(2, 5):
+        if e164[1:end] in _COUNTRY_CODES:
+            return e164[end:]
+    raise ValueError("not a number in E.164")
+
+
+def mask(e164: str) -> str:
+    """Return `+62812*****055` for a number that `parse` has made: the form that may be shown.
+
+    It has at most six national digits, at most half of them (rounded up), and at least four stars.
+    """
+    return _mask(e164, national_digits(e164))
+
+
+def _mask(e164: str, digits: str) -> str:
+    shown = max(0, min(6, (len(digits) + 1) // 2, len(digits) - 4))
+    head, tail = shown // 2, len(digits) - (shown + 1) // 2
+    return e164.removesuffix(digits) + digits[:head] + "*" * (tail - head) + digits[tail:]
 
 
 def parse(text: str, country: str) -> PhoneNumber:

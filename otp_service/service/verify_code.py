@@ -11,7 +11,7 @@ from typing import Final
 
 from otp_service.crypto.tokens import ProofClaims
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.phone import parse
+from otp_service.domain.phone import mask
 from otp_service.domain.results import (
     AlreadyEnded,
     AttemptReserved,
@@ -182,7 +182,7 @@ class VerifyCode:
             verification_id=snapshot.id,
             purpose=record.purpose,
             phone=phone,
-            masked_phone=parse(phone, record.country).masked,
+            masked_phone=mask(phone),
             verified_ms=snapshot.now_ms,
             token=token,
             token_expires_at=expires_at,

@@ -4,10 +4,11 @@ import re
 from itertools import zip_longest
 
 import phonenumbers
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from otp_service.domain.phone import SUPPORTED_COUNTRIES, PhoneInvalid, PhoneNumber, parse
+from otp_service.domain.phone import SUPPORTED_COUNTRIES, PhoneInvalid, PhoneNumber, mask, national_digits, parse
 
 
 def _examples() -> list[str]:
@@ -42,6 +43,15 @@ def test_every_example_number_is_parsed() -> None:
         spaced = "+" + " ".join(text[1:])
         assert number.e164 == text
         assert number == parse("00" + text[1:], "GB") == parse(spaced, "IT")
+
+
+def test_a_stored_number_is_read_without_parsing_it_again() -> None:
+    """For a number that was parsed once, its country code, its national digits and its mask are the same."""
+    numbers = [parse(text, "ID") for text in _examples()]
+    assert [national_digits(number.e164) for number in numbers] == [number.national_digits for number in numbers]
+    assert [mask(number.e164) for number in numbers] == [number.masked for number in numbers]
+    with pytest.raises(ValueError, match=r"E\.164"):
+        national_digits("+99900000")
 
 
 _IDS = st.from_regex(r"8(?:12|13|21|52|55|57|78|95|96)[0-9]{7,8}", fullmatch=True)
