@@ -21,6 +21,7 @@ from otp_service.bootstrap.settings_mapping import (
     build_routes,
     build_tenant,
 )
+from otp_service.crypto.hash_threads import threads_per_worker
 from otp_service.crypto.hashing import HashCost, HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
@@ -169,11 +170,11 @@ def _build_signer(settings: Settings) -> TokenSigner:
 
 
 def _build_hash_pool(settings: Settings) -> HashPool:
-    """Build the hash pool of one worker; by default the workers share the CPU cores evenly."""
+    """Build the hash pool of one worker."""
     hashing = settings.hashing
     return HashPool(
         HashCost(hashing.time_cost, hashing.memory_kib, hashing.parallelism),
-        threads=hashing.threads or max(1, (os.cpu_count() or 1) // settings.server.workers),
+        threads=hashing.threads or threads_per_worker(settings.server.workers),
         slots_per_caller=hashing.max_waiting,
     )
 

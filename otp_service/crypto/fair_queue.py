@@ -3,21 +3,27 @@
 A caller is one API key of a tenant. Slots are shared by dynamic thresholds (Choudhury and Hahne, 1998): a caller may
 acquire one while it holds fewer than are still free for it. A flooding caller therefore ends at a fixed share, whatever
 its rate, and a new caller always finds free slots; the number of callers need not be known. Waiting hashes are served
-round-robin: by tenant, then by API key of the tenant, then first in, first out.
+round-robin: by tenant, then by API key of the tenant. A caller's turn goes to its comparisons before its new hashes,
+because a person has typed a code and waits; after `MAX_COMPARISONS` in a row it goes to a new hash.
 """
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections import Counter, deque
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-__all__ = ["DEFAULT_CALLER", "Caller", "FairQueue", "FairSlots"]
+__all__ = ["DEFAULT_CALLER", "MAX_COMPARISONS", "Caller", "FairQueue", "FairSlots"]
+
+Job = TypeVar("Job")
 
 Caller = tuple[str, str]
 """A tenant's name and the id of its API key."""
 
 DEFAULT_CALLER: Final[Caller] = ("", "")
+
+MAX_COMPARISONS: Final = 2
+"""How many comparisons of a caller may be served in a row while a new hash of the same caller waits."""
 
 _TENANT_FACTOR: Final = 2
 _TOTAL_FACTOR: Final = 4
@@ -61,44 +67,56 @@ class FairSlots:
             del self._by_tenant[caller[0]]
 
 
-class FairQueue:
-    """Lets at most `active` callers work at a time; the others wait in round-robin order."""
+class _CallerQueue(Generic[Job]):
+    """The jobs of one caller that wait: comparisons, and new hashes, each first in, first out."""
 
-    def __init__(self, active: int) -> None:
-        self._free = active
-        self._waiting: dict[str, dict[Caller, deque[asyncio.Future[None]]]] = {}
+    __slots__ = ("_comparisons", "_in_a_row", "_new_hashes")
 
-    async def acquire(self, caller: Caller) -> None:
-        """Wait for the caller's turn. `release` ends it; a canceled wait has no turn to release."""
-        if self._free:
-            self._free -= 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(caller[0], {}).setdefault(caller, deque()).append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.release()
-            raise
+    def __init__(self) -> None:
+        self._comparisons: deque[Job] = deque()
+        self._new_hashes: deque[Job] = deque()
+        self._in_a_row = 0  # comparisons that were served while a new hash waited
 
-    def release(self) -> None:
-        """End a turn, and begin the next one."""
-        while self._waiting:
-            turn = self._next()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+    def __bool__(self) -> bool:
+        return bool(self._comparisons or self._new_hashes)
 
-    def _next(self) -> asyncio.Future[None]:
-        """Remove and return the next turn; its API key and its tenant move to the end of the order."""
-        tenant, keys = next(iter(self._waiting.items()))
-        caller, turns = next(iter(keys.items()))
-        turn = turns.popleft()
-        del keys[caller], self._waiting[tenant]
-        if turns:
-            keys[caller] = turns
-        if keys:
-            self._waiting[tenant] = keys
-        return turn
+    def push(self, job: Job, *, comparison: bool) -> None:
+        (self._comparisons if comparison else self._new_hashes).append(job)
+
+    def pop(self) -> Job:
+        if self._comparisons and not (self._new_hashes and self._in_a_row >= MAX_COMPARISONS):
+            self._in_a_row = self._in_a_row + 1 if self._new_hashes else 0
+            return self._comparisons.popleft()
+        self._in_a_row = 0
+        return self._new_hashes.popleft()
+
+
+class FairQueue(Generic[Job]):
+    """The jobs that wait for a thread, in the order in which they are served. Any thread may call the methods."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, dict[Caller, _CallerQueue[Job]]] = {}
+
+    def push(self, caller: Caller, job: Job, *, comparison: bool) -> None:
+        """Add a job at the end of its caller's jobs of the same kind."""
+        with self._lock:
+            keys = self._waiting.setdefault(caller[0], {})
+            if (jobs := keys.get(caller)) is None:
+                jobs = keys[caller] = _CallerQueue()
+            jobs.push(job, comparison=comparison)
+
+    def pop(self) -> Job | None:
+        """Remove and return the next job; its API key and its tenant move to the end of the order. None if empty."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            tenant, keys = next(iter(self._waiting.items()))
+            caller, jobs = next(iter(keys.items()))
+            job = jobs.pop()
+            del keys[caller], self._waiting[tenant]
+            if jobs:
+                keys[caller] = jobs
+            if keys:
+                self._waiting[tenant] = keys
+            return job

@@ -2,8 +2,7 @@
 
 A hash takes tens of milliseconds and megabytes on purpose, so hashing capacity is limited. A request acquires a slot
 before its first call to the store and holds it until its response: an overload is reported before anything else is
-acquired, and a reserved attempt is always compared. Slots and turns are shared fairly among callers (`fair_queue`). The
-threads run at a lower priority than the event loop.
+acquired, and a reserved attempt is always compared. Slots and turns are shared fairly among callers (`fair_queue`).
 
 The PHC string of a hash contains its parameters, so a hash that was made with other parameters still verifies.
 """
@@ -11,12 +10,9 @@ The PHC string of a hash contains its parameters, so a hash that was made with o
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -25,7 +21,8 @@ from argon2 import Type
 from argon2.exceptions import VerificationError, VerifyMismatchError
 from argon2.low_level import hash_secret, verify_secret
 
-from otp_service.crypto.fair_queue import DEFAULT_CALLER, Caller, FairQueue, FairSlots
+from otp_service.crypto.fair_queue import DEFAULT_CALLER, Caller, FairSlots
+from otp_service.crypto.hash_threads import HashThreads
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import METRICS
 
@@ -35,7 +32,6 @@ T = TypeVar("T")
 
 SALT_BYTES = 16
 HASH_BYTES = 32
-NICENESS = 10
 OVERLOADED_RETRY_MS = 2000
 
 
@@ -51,23 +47,21 @@ class HashCost:
 class HashPool:
     """Hashes and compares in threads, with a bounded number of requests waiting."""
 
-    def __init__(self, cost: HashCost, *, threads: int = 0, slots_per_caller: int = 256) -> None:
-        """Start without threads; they are created when they are needed.
+    def __init__(self, cost: HashCost, *, threads: int, slots_per_caller: int = 256) -> None:
+        """Make a pool; its threads start with the first hash.
 
         Args:
             cost: The parameters of new hashes.
-            threads: How many hashes are computed at a time; 0: one per CPU.
+            threads: How many hashes are computed at a time.
             slots_per_caller: How many requests of one caller are admitted at a time (see `FairSlots`).
         """
-        threads = threads or os.cpu_count() or 1
         self._cost = cost
         self._slots = FairSlots(slots_per_caller)
-        self._queue = FairQueue(threads)
-        self._threads = ThreadPoolExecutor(threads, "hash", initializer=_lower_priority)
+        self._threads = HashThreads(threads)
 
     def close(self) -> None:
-        """Wait for running hashes, and stop the threads."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """Cancel the hashes that wait, finish the running ones, and stop the threads."""
+        self._threads.close()
 
     @contextmanager
     def slot(self, caller: Caller = DEFAULT_CALLER) -> Iterator[None]:
@@ -88,18 +82,15 @@ class HashPool:
         Returns:
             A PHC string (`$argon2id$...`).
         """
-        return await self._in_turn(caller, partial(self._hash, secret))
+        return await self._in_turn(caller, partial(self._hash, secret), comparison=False)
 
     async def matches(self, phc: str, secret: bytes, caller: Caller = DEFAULT_CALLER) -> bool:
         """Compare `secret` with a PHC string in constant time, in the turn of `caller`; False for an invalid string."""
-        return await self._in_turn(caller, partial(self._matches, phc, secret))
+        return await self._in_turn(caller, partial(self._matches, phc, secret), comparison=True)
 
-    async def _in_turn(self, caller: Caller, work: Callable[[], T]) -> T:
-        """Run `work` in a thread. The turn ends with the work, even if the waiting task is canceled before."""
-        await self._queue.acquire(caller)
-        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        running.add_done_callback(lambda _: self._queue.release())
-        return await asyncio.shield(running)
+    async def _in_turn(self, caller: Caller, work: Callable[[], T], *, comparison: bool) -> T:
+        """Run `work` in a thread. It loses its turn if the waiting task is canceled before it runs."""
+        return await asyncio.wrap_future(self._threads.submit(caller, work, comparison=comparison))
 
     def _hash(self, secret: bytes) -> str:
         cost = self._cost
@@ -120,10 +111,3 @@ class HashPool:
                 return verify_secret(phc.encode(), secret, Type.ID)
             except (VerifyMismatchError, VerificationError):
                 return False
-
-
-def _lower_priority() -> None:
-    """Run this thread at a lower priority than the event loop, where threads have one of their own (Linux)."""
-    if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

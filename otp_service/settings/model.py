@@ -115,7 +115,7 @@ class Tokens(Table, frozen=True, kw_only=True):
 
 
 class Hashing(Table, frozen=True, kw_only=True):
-    """The cost of one Argon2id hash, and the pool: `threads` (0: one for each CPU) and `max_waiting` queued calls."""
+    """The cost of one Argon2id hash, and the pool: `threads` (0: chosen by the CPU cores) and `max_waiting` calls."""
 
     time_cost: Annotated[int, Meta(ge=1, le=10)] = 3
     memory_kib: Annotated[int, Meta(ge=8, le=1_048_576)] = 12288

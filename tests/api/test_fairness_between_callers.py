@@ -1,4 +1,4 @@
-"""A flood by one caller leaves other callers their slots, their turns and their responses."""
+"""A flood by one caller leaves other callers their slots and their responses."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from otp_service.api.response_pacing import (
     OTHER_RESPONSES_PER_SECOND,
     Pacer,
 )
-from otp_service.crypto.fair_queue import Caller, FairQueue, FairSlots
-from otp_service.crypto.hashing import HashCost, HashPool
+from otp_service.crypto.fair_queue import Caller, FairSlots
 from otp_service.domain.errors import Refused
 from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.service import attempt_queue
@@ -117,62 +116,6 @@ def test_released_slots_can_be_acquired_again() -> None:
     for _ in range(3):
         shares.release(FLOOD)
     assert (shares.in_use, [shares.acquire(FLOOD) for _ in range(5)]) == (0, [True] * 4 + [False])
-
-
-async def served(arrivals: list[Caller], active: int = 1) -> list[Caller]:
-    """Let callers arrive while the queue is busy, and return the order in which they are served."""
-    queue, order = FairQueue(active), list[Caller]()
-
-    async def work(caller: Caller) -> None:
-        await queue.acquire(caller)
-        order.append(caller)
-        await asyncio.sleep(0)
-        queue.release()
-
-    await asyncio.gather(*(work(caller) for caller in arrivals))
-    return order
-
-
-async def test_tenants_and_their_keys_take_turns() -> None:
-    """After 60 requests of one key another tenant is second, and another key of the tenant soon after."""
-    order = await served([FLOOD] * 60 + [HONEST])
-    assert order.index(HONEST) <= 2
-    order = await served([FLOOD] * 60 + [("flooding", "web"), HONEST])
-    assert (order.index(HONEST) <= 3, order.index(("flooding", "web")) <= 4) == (True, True)
-    assert len(order) == 62
-
-
-async def test_a_caller_that_disconnects_loses_its_turn() -> None:
-    """Its turn passes to the next caller, and no turn is lost."""
-    queue = FairQueue(1)
-    await queue.acquire(FLOOD)
-    waiting = [asyncio.create_task(queue.acquire(FLOOD)) for _ in range(3)]
-    await asyncio.sleep(0)
-    waiting[0].cancel()
-    queue.release()
-    waiting[1].cancel()  # it has just got its turn
-    await asyncio.sleep(0)
-    await asyncio.wait_for(waiting[2], 1)
-    queue.release()
-    await asyncio.wait_for(queue.acquire(HONEST), 1)
-
-
-async def test_a_hash_waits_behind_one_of_each_caller() -> None:
-    """While 60 hashes of a tenant wait, another tenant's hash is done after at most two of them."""
-    pool = HashPool(HashCost(1, 8192, 1), threads=1)
-    done: list[str] = []
-
-    async def hashed(caller: Caller) -> None:
-        await pool.hash(b"secret", caller)
-        done.append(caller[0])
-
-    flood = [asyncio.create_task(hashed(FLOOD)) for _ in range(60)]
-    await asyncio.sleep(0)
-    await hashed(HONEST)
-    position = done.index("honest")
-    await asyncio.gather(*flood)
-    pool.close()
-    assert position <= 2
 
 
 async def test_the_queue_of_one_verification_is_limited() -> None:

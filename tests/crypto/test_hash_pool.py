@@ -1,0 +1,140 @@
+"""The hash pool: the order of its turns, cancellation, errors, and the number of its threads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+from argon2.exceptions import HashingError
+
+from otp_service.crypto.fair_queue import MAX_COMPARISONS, Caller, FairQueue
+from otp_service.crypto.hash_threads import threads_per_worker
+from otp_service.crypto.hashing import HashCost, HashPool
+from otp_service.observability import METRICS
+
+FLOOD = ("flooding", "app")
+HONEST = ("honest", "web")
+
+
+def served(arrivals: list[Caller]) -> list[Caller]:
+    """Return the order in which new hashes that arrive at once are served."""
+    queue = FairQueue[Caller]()
+    for caller in arrivals:
+        queue.push(caller, caller, comparison=False)
+    return [*iter(queue.pop, None)]
+
+
+def test_tenants_and_their_keys_take_turns() -> None:
+    """After 60 requests of one key another tenant is second, and another key of the tenant soon after."""
+    assert served([FLOOD] * 60 + [HONEST]).index(HONEST) == 1
+    order = served([FLOOD] * 60 + [("flooding", "web"), HONEST])
+    assert (order.index(HONEST), order.index(("flooding", "web"))) == (1, 2)
+    assert len(order) == 62
+
+
+def served_kinds(arrivals: list[tuple[Caller, str]]) -> list[tuple[Caller, str]]:
+    """Return the order in which comparisons (`compare`) and new hashes that arrive at once are served."""
+    queue = FairQueue[tuple[Caller, str]]()
+    for caller, kind in arrivals:
+        queue.push(caller, (caller, kind), comparison=kind == "compare")
+    return [*iter(queue.pop, None)]
+
+
+def test_comparisons_come_before_new_hashes_of_their_caller() -> None:
+    """Of one caller's jobs the comparisons are first, but a third of the turns remains for its new hashes."""
+    assert MAX_COMPARISONS == 2
+    order = [kind for _, kind in served_kinds([(HONEST, "new")] * 4 + [(HONEST, "compare")] * 6)]
+    assert order == ["compare", "compare", "new"] * 3 + ["new"]
+
+
+def test_comparisons_do_not_change_the_turns_of_tenants() -> None:
+    """A tenant with only new hashes gets every second turn beside one that compares all the time."""
+    order = served_kinds([(FLOOD, "compare")] * 60 + [(FLOOD, "new")] * 60 + [(HONEST, "new")] * 30)
+    assert [caller for caller, _ in order[:60]] == [FLOOD, HONEST] * 30
+
+
+async def test_a_comparison_is_done_before_new_hashes_that_wait() -> None:
+    """While 20 new hashes of a caller wait, its comparison is done after the one that runs."""
+    pool = HashPool(HashCost(1, 8192, 1), threads=1)
+    phc = await pool.hash(b"secret")
+    waiting = [asyncio.ensure_future(pool.hash(b"secret")) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert await pool.matches(phc, b"secret")
+    assert sum(one.done() for one in waiting) <= 2
+    await asyncio.gather(*waiting)
+    pool.close()
+
+
+async def test_a_caller_that_disconnects_loses_its_turn() -> None:
+    """A hash whose caller has gone is not computed, and the ones behind it are."""
+    pool = HashPool(HashCost(1, 8192, 1), threads=1)
+    before = hashes_computed()
+    waiting = [asyncio.ensure_future(pool.hash(b"secret")) for _ in range(6)]
+    await asyncio.sleep(0)
+    for task in waiting[2:5]:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    pool.close()
+    assert ([task.cancelled() for task in waiting], hashes_computed() - before) == (
+        [False] * 2 + [True] * 3 + [False],
+        3,
+    )
+
+
+def hashes_computed() -> float:
+    """Return how many hashes this process has computed."""
+    samples = next(iter(METRICS.hash_seconds.collect())).samples
+    return next(sample.value for sample in samples if sample.name.endswith("_count"))
+
+
+async def test_a_closed_pool_computes_nothing_more() -> None:
+    """Hashes that wait are canceled, the one that runs is finished, and a new one is refused."""
+    pool = HashPool(HashCost(1, 8192, 1), threads=1)
+    waiting = [asyncio.ensure_future(pool.hash(b"secret")) for _ in range(6)]
+    await asyncio.sleep(0)
+    pool.close()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert sum(not task.cancelled() for task in waiting) <= 1
+    with pytest.raises(RuntimeError):
+        await pool.hash(b"secret")
+
+
+async def test_an_error_of_a_hash_is_raised_where_it_is_awaited() -> None:
+    """Impossible parameters fail their caller only: the thread computes the next hash."""
+    pool = HashPool(HashCost(1, 8, 16), threads=1)
+    with pytest.raises(HashingError):
+        await pool.hash(b"secret")
+    assert not await pool.matches("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAA", b"secret")
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    ("cores", "usable", "workers", "threads"),
+    [(2, 2, 1, 2), (2, 2, 2, 2), (8, 8, 1, 8), (8, 8, 4, 4), (8, 8, 16, 2), (64, 2, 1, 2), (4, 64, 1, 4), (1, 1, 4, 1)],
+)
+def test_a_worker_has_twice_its_share_of_the_cores(
+    cores: int, usable: int, workers: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most as many threads as cores that the process may use, by its affinity and by `PYTHON_CPU_COUNT`."""
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(usable)), raising=False)
+    assert threads_per_worker(workers) == threads
+
+
+async def test_a_hash_waits_behind_one_of_each_caller() -> None:
+    """While 60 hashes of a tenant wait, another tenant's hash is done after at most two of them."""
+    pool = HashPool(HashCost(1, 8192, 1), threads=1)
+    done: list[str] = []
+
+    async def hashed(caller: Caller) -> None:
+        await pool.hash(b"secret", caller)
+        done.append(caller[0])
+
+    flood = [asyncio.create_task(hashed(FLOOD)) for _ in range(60)]
+    await asyncio.sleep(0)
+    await hashed(HONEST)
+    position = done.index("honest")
+    await asyncio.gather(*flood)
+    pool.close()
+    assert position <= 2
