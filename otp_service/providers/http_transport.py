@@ -167,9 +167,8 @@ class _Body(httpx.AsyncByteStream):
         self._transport = transport
         self._origin = origin
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._connection.chunks():
-            yield chunk
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._connection.chunks()
 
     async def aclose(self) -> None:
         """Give the connection back, or close it when the body was not read to its end."""
@@ -178,7 +177,8 @@ class _Body(httpx.AsyncByteStream):
 
 def _head_of(request: httpx.Request) -> bytes:
     """Return the request line and headers; raises `httpx.LocalProtocolError` if one would be read as several lines."""
-    lines = [request.method.encode("ascii") + b" " + request.url.raw_path + b" HTTP/1.1"]
+    target = request.extensions.get("target") or request.url.raw_path
+    lines = [request.method.encode("ascii") + b" " + target + b" HTTP/1.1"]
     lines += [name + b": " + value for name, value in request.headers.raw]
     if any(_LINE_ENDS.search(line) for line in lines):
         raise httpx.LocalProtocolError("a header holds a line end")

@@ -17,6 +17,7 @@ class Server:
     def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
         self._handler, self._tls = handler, tls
         self.connections, self.requests, self.ended = 0, 0, 0
+        self.heads: list[bytes] = []
         self.resumed: list[bool] = []
         self.writers: list[asyncio.StreamWriter] = []
 
@@ -43,7 +44,7 @@ class Server:
             self.resumed.append(tls.session_reused)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             while True:
-                await reader.readuntil(b"\r\n\r\n")
+                self.heads.append(await reader.readuntil(b"\r\n\r\n"))
                 self.requests += 1
                 if not await self._handler(reader, writer, self.requests):
                     break
