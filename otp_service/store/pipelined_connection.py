@@ -102,10 +102,15 @@ def raise_refusals(replies: list[ScriptReply | Refused]) -> list[ScriptReply]:
     return replies
 
 
-@dataclass(slots=True)
-class _WaitingCall:
-    call: ScriptCall
-    reply: asyncio.Future[ScriptReply | ResponseError]
+_Reply = ScriptReply | ResponseError
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """The calls of one `send`, which are sent in one batch; `replies` is done when they no longer have to be."""
+
+    calls: Sequence[ScriptCall]
+    replies: asyncio.Future[list[_Reply]]
 
 
 class PipelinedConnections:
@@ -124,7 +129,8 @@ class PipelinedConnections:
         self._pool = pool
         self._allow_eviction = allow_eviction
         self._deadline = deadline
-        self._waiting: deque[_WaitingCall] = deque()
+        self._waiting: deque[_Request] = deque()
+        self._waiting_calls = 0
         self._idle: deque[asyncio.Future[None]] = deque()  # one for each connection without work
         self._tasks = [asyncio.create_task(self._run(), name=f"store-connection-{n}") for n in range(CONNECTIONS)]
 
@@ -133,11 +139,11 @@ class PipelinedConnections:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for waiting in self._waiting:
-            _refuse(waiting)
+        for request in self._waiting:
+            _refuse(request.replies)
         await self._pool.aclose()
 
-    async def send(self, calls: Sequence[ScriptCall]) -> list[ScriptReply | ResponseError]:
+    async def send(self, calls: Sequence[ScriptCall]) -> list[_Reply]:
         """Send `calls` in order in one batch.
 
         Returns:
@@ -147,20 +153,18 @@ class PipelinedConnections:
             Refused: `store_unavailable` past the deadline or without a connection; `overloaded` when too many calls
                 wait already (then none of these was sent).
         """
-        if len(self._waiting) + len(calls) > MAX_WAITING:
+        if self._waiting_calls + len(calls) > MAX_WAITING:
             raise Refused(Reason.OVERLOADED, "Too many calls wait for the store.", retry_after_ms=RETRY_AFTER_MS)
         loop = asyncio.get_running_loop()
-        waiting = [_WaitingCall(call, loop.create_future()) for call in calls]
-        self._waiting.extend(waiting)
+        request = _Request(calls, loop.create_future())
+        self._waiting.append(request)
+        self._waiting_calls += len(calls)
         self._wake_one()
+        deadline = loop.call_later(self._deadline, _refuse, request.replies)
         try:
-            async with asyncio.timeout(self._deadline):
-                return [await one.reply for one in waiting]
-        except TimeoutError:
-            raise unavailable() from None
+            return await request.replies
         finally:
-            for one in waiting:
-                one.reply.cancel()
+            deadline.cancel()
 
     def _wake_one(self) -> None:
         """Wake the connection that has been idle longest: one is enough, and so they take turns."""
@@ -192,35 +196,38 @@ class PipelinedConnections:
         finally:
             await _drop(connection)
 
-    def _next_batch(self) -> list[_WaitingCall]:
-        batch: list[_WaitingCall] = []
-        while self._waiting and len(batch) < MAX_BATCH:
-            one = self._waiting.popleft()
-            if not one.reply.done():
-                batch.append(one)
+    def _next_batch(self) -> list[_Request]:
+        """Take requests from the queue, at most `MAX_BATCH` calls or one request. Those that are done are dropped."""
+        batch: list[_Request] = []
+        calls = 0
+        while self._waiting and (not batch or calls + len(self._waiting[0].calls) <= MAX_BATCH):
+            request = self._waiting.popleft()
+            self._waiting_calls -= len(request.calls)
+            if not request.replies.done():
+                batch.append(request)
+                calls += len(request.calls)
         if self._waiting:
             self._wake_one()
         return batch
 
     async def _exchange(
-        self, connection: AbstractConnection | None, batch: list[_WaitingCall]
+        self, connection: AbstractConnection | None, batch: list[_Request]
     ) -> AbstractConnection | None:
         """Send a batch and return its replies to the callers; drop a connection that failed."""
+        calls = [call for request in batch for call in request.calls]
         try:
             async with asyncio.timeout(self._deadline):
                 connection = await self._connected(connection)
-                replies = await _round_trip(connection, [one.call.evalsha() for one in batch])
-                await _send_unknown_scripts(connection, batch, replies)
+                replies = await _round_trip(connection, [call.evalsha() for call in calls])
+                await _send_unknown_scripts(connection, calls, replies)
         except BaseException as problem:
             await _drop(connection)
-            for one in batch:
-                _refuse(one, problem)
+            for request in batch:
+                _refuse(request.replies, problem)
             if isinstance(problem, RedisError | OSError | TimeoutError):
                 return None
             raise
-        for one, reply in zip(batch, replies, strict=True):
-            if not one.reply.done():
-                one.reply.set_result(reply)
+        _distribute(batch, replies)
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
             await _drop(connection)  # the server is a replica now: connect to the new primary
         return connection
@@ -251,12 +258,10 @@ async def _drop(connection: AbstractConnection | None) -> None:
         await connection.disconnect(nowait=True)
 
 
-async def _round_trip(
-    connection: AbstractConnection, commands: list[tuple[str | bytes | int, ...]]
-) -> list[ScriptReply | ResponseError]:
+async def _round_trip(connection: AbstractConnection, commands: list[tuple[str | bytes | int, ...]]) -> list[_Reply]:
     packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # any length
     await connection.send_packed_command(packed, check_health=False)
-    replies: list[ScriptReply | ResponseError] = []
+    replies: list[_Reply] = []
     for _ in commands:
         try:
             replies.append(await connection.read_response(timeout=math.inf, disconnect_on_error=False))
@@ -266,12 +271,12 @@ async def _round_trip(
 
 
 async def _send_unknown_scripts(
-    connection: AbstractConnection, batch: list[_WaitingCall], replies: list[ScriptReply | ResponseError]
+    connection: AbstractConnection, calls: Sequence[ScriptCall], replies: list[_Reply]
 ) -> None:
     """Send the text of scripts that the server does not know, for example after a restart: it ran none of those."""
     unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:
-        again = await _round_trip(connection, [batch[n].call.eval() for n in unknown])
+        again = await _round_trip(connection, [calls[n].eval() for n in unknown])
         for n, reply in zip(unknown, again, strict=True):
             replies[n] = reply
 
@@ -283,7 +288,17 @@ async def _eviction_policy(connection: AbstractConnection) -> str:
     return found[1].decode() if found else ""
 
 
-def _refuse(waiting: _WaitingCall, problem: BaseException | None = None) -> None:
-    if not waiting.reply.done():
-        waiting.reply.set_exception(unavailable(problem))
-        waiting.reply.exception()  # the caller may have stopped waiting: mark it as retrieved
+def _distribute(batch: list[_Request], replies: list[_Reply]) -> None:
+    """Give each request its part of the replies."""
+    start = 0
+    for request in batch:
+        end = start + len(request.calls)
+        if not request.replies.done():
+            request.replies.set_result(replies[start:end])
+        start = end
+
+
+def _refuse(replies: asyncio.Future[list[_Reply]], problem: BaseException | None = None) -> None:
+    if not replies.done():
+        replies.set_exception(unavailable(problem))
+        replies.exception()  # the caller may have stopped waiting: mark it as retrieved
