@@ -1,7 +1,7 @@
 """The composition root: from settings to a running application. The only place where adapters meet ports.
 
-`application` builds the service, `provider_set` the providers with their limits, `settings_mapping` the objects that
-follow from the settings alone.
+`application` builds the service, `provider_set` the providers with their limits, `hash_capacity` the hash pool,
+`settings_mapping` the objects that follow from the settings alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from otp_service.bootstrap.application import (
     build_app_from_environment,
     build_topology,
 )
+from otp_service.bootstrap.hash_capacity import log_hash_rate
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -22,4 +23,5 @@ __all__ = [
     "build_app",
     "build_app_from_environment",
     "build_topology",
+    "log_hash_rate",
 ]

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp
 from otp_service.api.app import ApiDependencies, make_app
 from otp_service.api.auth import ApiKeys
 from otp_service.api.schemas import Jwk, Jwks
+from otp_service.bootstrap.hash_capacity import build_hash_pool
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
 from otp_service.bootstrap.settings_mapping import (
     build_api_keys,
@@ -21,8 +22,7 @@ from otp_service.bootstrap.settings_mapping import (
     build_routes,
     build_tenant,
 )
-from otp_service.crypto.hash_threads import threads_per_worker
-from otp_service.crypto.hashing import HashCost, HashPool
+from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.verification_cipher import VerificationCipher
@@ -131,7 +131,7 @@ class _Shared:
 
 
 def _build_shared(settings: Settings, inbox: Inbox | None) -> _Shared:
-    topology, keyring, hash_pool = build_topology(settings), build_keyring(settings), _build_hash_pool(settings)
+    topology, keyring, hash_pool = build_topology(settings), build_keyring(settings), build_hash_pool(settings)
     return _Shared(
         tenants={name: build_tenant(name, tenant, settings.limits) for name, tenant in settings.tenants.items()},
         topology=topology,
@@ -167,16 +167,6 @@ def _build_signer(settings: Settings) -> TokenSigner:
     tokens = settings.tokens
     keys = {name: pem.reveal() for name, pem in tokens.ring.items()}
     return TokenSigner(keys, current=tokens.current, issuer=tokens.issuer)
-
-
-def _build_hash_pool(settings: Settings) -> HashPool:
-    """Build the hash pool of one worker."""
-    hashing = settings.hashing
-    return HashPool(
-        HashCost(hashing.time_cost, hashing.memory_kib, hashing.parallelism),
-        threads=hashing.threads or threads_per_worker(settings.server.workers),
-        slots_per_caller=hashing.max_waiting,
-    )
 
 
 def _build_delivery(settings: Settings, shared: _Shared) -> tuple[OutboxWorker, ReceiptHandler]:

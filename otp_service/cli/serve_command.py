@@ -8,7 +8,7 @@ import tempfile
 
 import click
 
-from otp_service.bootstrap import CONFIG_VARIABLE, METRICS_VARIABLE, build_app, build_topology
+from otp_service.bootstrap import CONFIG_VARIABLE, METRICS_VARIABLE, build_app, build_topology, log_hash_rate
 from otp_service.cli.options import (
     config_option,
     fail,
@@ -48,6 +48,7 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     os.environ[CONFIG_VARIABLE] = path
     address = listen_address(settings, host, port)
     limits = server_limits(settings)
+    log_hash_rate(settings)
     if settings.server.workers == 1:
         serve_app(build_app(settings), *address, limits=limits)
     else:

@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from otp_service.crypto.fair_queue import Caller, FairQueue
 
-__all__ = ["HashThreads", "threads_per_worker"]
+__all__ = ["HashThreads", "lower_priority", "threads_per_worker", "usable_cores"]
 
 T = TypeVar("T")
 
@@ -46,10 +46,14 @@ def threads_per_worker(workers: int) -> int:
     them often has most of the work. With one thread in each of two workers on two cores, 16 callers got 0.53 of the
     bare hash rate instead of 0.80, and waited 10 hash times at half load (p99) instead of 4.
     """
-    cores = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cores = min(cores, len(os.sched_getaffinity(0)))
+    cores = usable_cores()
     return min(cores, 2 * math.ceil(cores / workers))
+
+
+def usable_cores() -> int:
+    """Return how many CPU cores this process may use, by its affinity and by `PYTHON_CPU_COUNT` (Python 3.13)."""
+    cores = os.cpu_count() or 1
+    return min(cores, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else cores
 
 
 class HashThreads:
@@ -87,7 +91,7 @@ class HashThreads:
                 thread.join()
 
     def _run(self) -> None:
-        _lower_priority()
+        lower_priority()
         while True:
             self._wake_ups.get()
             if (job := self._queue.pop()) is None:
@@ -95,7 +99,7 @@ class HashThreads:
             job.run()
 
 
-def _lower_priority() -> None:
+def lower_priority() -> None:
     """Run this thread at a lower priority than the event loop, where threads have one of their own (Linux)."""
     if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
         with suppress(OSError):

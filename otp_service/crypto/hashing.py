@@ -43,6 +43,18 @@ class HashCost:
     memory_kib: int
     parallelism: int
 
+    def hash(self, secret: bytes) -> str:
+        """Hash `secret` with a new salt; a PHC string (`$argon2id$...`)."""
+        return hash_secret(
+            secret,
+            secrets.token_bytes(SALT_BYTES),
+            time_cost=self.time_cost,
+            memory_cost=self.memory_kib,
+            parallelism=self.parallelism,
+            hash_len=HASH_BYTES,
+            type=Type.ID,
+        ).decode()
+
 
 class HashPool:
     """Hashes and compares in threads, with a bounded number of requests waiting."""
@@ -93,17 +105,8 @@ class HashPool:
         return await asyncio.wrap_future(self._threads.submit(caller, work, comparison=comparison))
 
     def _hash(self, secret: bytes) -> str:
-        cost = self._cost
         with METRICS.hash_seconds.time():
-            return hash_secret(
-                secret,
-                secrets.token_bytes(SALT_BYTES),
-                time_cost=cost.time_cost,
-                memory_cost=cost.memory_kib,
-                parallelism=cost.parallelism,
-                hash_len=HASH_BYTES,
-                type=Type.ID,
-            ).decode()
+            return self._cost.hash(secret)
 
     def _matches(self, phc: str, secret: bytes) -> bool:
         with METRICS.hash_seconds.time():

@@ -69,6 +69,7 @@ async def test_it_serves_and_ends_at_sigterm(
         assert (await client.post("/v1/verify-code", json=attempt)).status_code == 200
         dev_statuses = [(await client.get(path)).status_code for path in ("/", "/dev/messages")]
     assert dev_statuses == [404, 404]
+    await wait_until(lambda: service.log.count('"hash_rate"') == 1)
 
     family = service.descendants()
     reader, writer = await opened(url)
