@@ -22,7 +22,7 @@ def _no_receipt_url(_provider: str, _message_id: str) -> str:
 
 
 class Composer:
-    """Opens the sealed number and code right before a call, and renders the text."""
+    """Opens the sealed number once for a delivery and the code right before a call, and renders the text."""
 
     def __init__(
         self,
@@ -46,15 +46,14 @@ class Composer:
         """Return whether the message's tenant is configured on this replica."""
         return message.record.tenant in self._tenants
 
-    def compose(self, message: ClaimedMessage, provider: str, now_ms: int) -> OutboundMessage:
-        """Compose the message for `provider`. The tenant must be configured (`has_tenant`).
+    def compose(self, message: ClaimedMessage, phone: str, provider: str, now_ms: int) -> OutboundMessage:
+        """Compose the message to `phone` (from `open_number`) for `provider`; the tenant must be configured.
 
         Raises:
-            DecryptionError: The number or the code cannot be opened.
+            DecryptionError: The code cannot be opened.
         """
         record = message.record
         tenant = self._tenants[record.tenant]
-        phone = self.open_number(message)
         code = self._cipher.open_code(message.id, message.sealed_code, record)
         template = choose_template(tenant.templates, record.locale or None, record.country, record.purpose)
         minutes = validity_minutes((record.expires_ms - record.created_ms) // _MS)

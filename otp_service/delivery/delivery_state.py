@@ -17,9 +17,16 @@ __all__ = ["DeliveryState"]
 class DeliveryState:
     """A claimed message, its route, and its state at each provider. Times are in ms of the store's clock."""
 
-    def __init__(self, message: ClaimedMessage, route: tuple[str, ...]) -> None:
-        """Start from the stored record; `route` names the message's providers in their order."""
+    def __init__(self, message: ClaimedMessage, phone: str, route: tuple[str, ...]) -> None:
+        """Start from the stored record.
+
+        Args:
+            message: The message.
+            phone: The recipient's number in E.164; "" if it cannot be opened.
+            route: The names of the message's providers in their order; empty if there is none.
+        """
         self.message = message
+        self.phone = phone
         self.route = route
         self._by_provider = {delivery.provider: delivery for delivery in message.record.deliveries}
         self._excluded: dict[str, tuple[int, DeferReason]] = {}

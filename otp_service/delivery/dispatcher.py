@@ -20,7 +20,7 @@ from otp_service.delivery.composer import Composer
 from otp_service.delivery.delivery_state import DeliveryState
 from otp_service.delivery.outbox_writer import RECORD_MARGIN_MS, OutboxWriter, lease_ms
 from otp_service.delivery.provider_calls import send
-from otp_service.delivery.report_polling import polling_provider, query_delay_ms, query_report
+from otp_service.delivery.report_polling import pollable, polling_provider, query_delay_ms, query_report
 from otp_service.delivery.retry_policy import (
     CallProvider,
     Finish,
@@ -72,6 +72,7 @@ class Dispatcher:
         self._limiter = limiter
         self._routes = routes
         self._providers = providers
+        self._pollable = pollable(providers)
         self._composer = composer
         self._rules = rules
         self._slots = {name: asyncio.Semaphore(count) for name, count in concurrency.items()}
@@ -90,7 +91,7 @@ class Dispatcher:
         Raises:
             Refused: The store is unavailable. The lease expires, and any replica resumes the message.
         """
-        state = DeliveryState(message, self._route_of(message))
+        state = self._open(message)
         if not self._is_configured(state):
             await self._writer.release_to_others(state)
             return None
@@ -99,11 +100,13 @@ class Dispatcher:
             step = await self._call_provider(state, step.provider)
         return step.ms if isinstance(step, WaitFor) else None
 
-    def _route_of(self, message: ClaimedMessage) -> tuple[str, ...]:
+    def _open(self, message: ClaimedMessage) -> DeliveryState:
+        """Open the number and select the route; without the number there is none."""
         try:
-            return self._routes.providers(message.record.country, self._composer.open_number(message), message.id)
+            phone = self._composer.open_number(message)
         except DecryptionError:
-            return ()
+            return DeliveryState(message, "", ())
+        return DeliveryState(message, phone, self._routes.providers(message.record.country, phone, message.id))
 
     def _is_configured(self, state: DeliveryState) -> bool:
         """Return whether this replica's config has the route, the tenant and the providers of the message.
@@ -119,22 +122,19 @@ class Dispatcher:
             ambiguous = SendResult(Outcome.AMBIGUOUS)
             return await self._record_result(state, interrupted.provider, interrupted.call, ambiguous)
         sent = state.find(DeliveryStatus.SENT)
-        if sent and (provider := polling_provider(self._providers, sent)):
+        if sent and (provider := polling_provider(self._pollable, sent)):
             return await self._query_report(state, provider, sent)
         return await self._reschedule(state, self._next(state))
 
     async def _call_provider(self, state: DeliveryState, name: str) -> Step:
         """Send the message through a provider if it may be called now, and record the result."""
         try:
-            outbound = self._composer.compose(state.message, name, state.now_ms)
+            outbound = self._composer.compose(state.message, state.phone, name, state.now_ms)
         except DecryptionError:
             await self._writer.release_to_others(state)
             return Finish()
         slots = self._slots[name]  # of this process, so that it does not compete with itself for the shared limit
-        try:
-            async with asyncio.timeout(SLOT_WAIT_SECONDS):
-                await slots.acquire()
-        except TimeoutError:
+        if not await _acquire_slot(slots):
             return await self._reschedule(state, WaitFor(SLOT_RETRY_MS))
         try:
             permit = await self._acquire_permit(state, name, outbound)
@@ -149,9 +149,11 @@ class Dispatcher:
         result = await self._send(state, outbound, permit)
         if result is None:
             return Finish()
-        recording = self._record_result(state, permit.provider, state.lease, result)
-        _, step = await asyncio.gather(self._release_permit(permit, result), recording)
-        return step
+        releasing = asyncio.create_task(self._release_permit(permit, result))
+        try:
+            return await self._record_result(state, permit.provider, state.lease, result)
+        finally:
+            await releasing
 
     async def _acquire_permit(self, state: DeliveryState, name: str, outbound: OutboundMessage) -> Permit | Deferred:
         record = state.message.record
@@ -211,7 +213,7 @@ class Dispatcher:
         step = self._next(state)
         if result.outcome.retryable and not isinstance(step, Finish):
             update = replace(update, status=DeliveryStatus.QUEUED)
-        provider = polling_provider(self._providers, delivery)
+        provider = polling_provider(self._pollable, delivery)
         if isinstance(step, Finish) and provider is not None:
             step = WaitFor(query_delay_ms(provider, delivery, state.now_ms))
         return await self._writer.record(state, step, update)
@@ -241,3 +243,14 @@ class Dispatcher:
 
     def _next(self, state: DeliveryState) -> Step:
         return next_step(state.deliveries, state.route, self._rules, state.lifetime, state.excluded)
+
+
+async def _acquire_slot(slots: asyncio.Semaphore) -> bool:
+    """Acquire a slot; return False if none became free in time. A free one is taken without a timer."""
+    if not slots.locked():
+        return await slots.acquire()
+    try:
+        async with asyncio.timeout(SLOT_WAIT_SECONDS):
+            return await slots.acquire()
+    except TimeoutError:
+        return False
