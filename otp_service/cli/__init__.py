@@ -6,6 +6,7 @@ server and the gateway simulators. An invalid configuration ends any command wit
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from typing import Final
 
@@ -42,7 +43,11 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
         module, _, attribute = COMMANDS[cmd_name].partition(":")
-        command = getattr(import_module(f"{__name__}.{module}"), attribute)
+        gc.disable()  # imports make little garbage, and looking for it takes a twelfth of their time (45 ms)
+        try:
+            command = getattr(import_module(f"{__name__}.{module}"), attribute)
+        finally:
+            gc.enable()
         assert isinstance(command, click.Command)  # noqa: S101 - a wrong line in COMMANDS is a bug of this package
         return command
 
