@@ -19,6 +19,7 @@ from otp_service.cli.options import (
     port_option,
     require_config_path,
 )
+from otp_service.domain import phone
 from otp_service.observability import LOG, configure_logging
 from otp_service.server.run import serve_app, serve_workers, server_limits
 from otp_service.settings import Settings, config_warnings, unused_keys
@@ -49,6 +50,9 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     address = listen_address(settings, host, port)
     limits = server_limits(settings)
     log_hash_rate(settings)
+    phone.preload(
+        country for tenant in settings.tenants.values() for country in (tenant.country or "", *tenant.countries)
+    )
     if settings.server.workers == 1:
         serve_app(build_app(settings), *address, limits=limits)
     else:

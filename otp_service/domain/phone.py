@@ -18,6 +18,8 @@ Whether a number can receive a code (mobile, an allowed country) is decided in `
 cache would keep numbers in memory.
 """
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -138,6 +140,19 @@ def parse(text: str, country: str) -> PhoneNumber:
     if any(_is_complete_before(spelling, position, country, number) for position in spelling.tail_positions()):
         raise PhoneInvalid("More digits follow a complete phone number. Send one number only.")
     return number
+
+
+def preload(countries: Iterable[str]) -> None:
+    """Load the numbering plans of `countries`: otherwise the first number of each takes 1-9 ms longer.
+
+    Unknown countries are skipped.
+    """
+    for country in SUPPORTED_COUNTRIES.intersection(countries):
+        example = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
+        if example is not None:
+            with contextlib.suppress(PhoneInvalid):  # the example is ambiguous; its plan is loaded
+                parse(_e164(example), country)
+                parse(phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL), country)
 
 
 def _is_complete_before(spelling: Spelling, position: int, country: str, whole: PhoneNumber) -> bool:
