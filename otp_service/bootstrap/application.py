@@ -13,7 +13,7 @@ from litestar.types import ASGIApp
 from otp_service.api.app import ApiDependencies, make_app
 from otp_service.api.auth import ApiKeys
 from otp_service.api.schemas import Jwk, Jwks
-from otp_service.bootstrap.hash_capacity import build_hash_pool
+from otp_service.bootstrap.hash_capacity import build_hash_pool, log_hash_rate
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
 from otp_service.bootstrap.settings_mapping import (
     build_api_keys,
@@ -33,7 +33,7 @@ from otp_service.delivery.outbox_worker import OutboxWorker
 from otp_service.delivery.receipts import ReceiptHandler, ReceiptTokens
 from otp_service.delivery.retry_policy import RetryRules
 from otp_service.domain.tenant import Tenant
-from otp_service.observability import configure_logging, metrics_page
+from otp_service.observability import configure_logging, metrics_page, share_metrics
 from otp_service.providers.inbox import Inbox
 from otp_service.service import Dependencies, OtpService
 from otp_service.settings import Settings, load_file
@@ -64,10 +64,14 @@ METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable with the folder in which worker processes share their metrics."""
 
 
-def build_app_from_environment() -> ASGIApp:
+def build_app_from_environment(*, logs_hash_rate: bool) -> ASGIApp:
     """Build a worker's application from the file in `OTP_CONFIG`, which `serve` has checked before."""
     configure_logging()
-    return build_app(load_file(os.environ[CONFIG_VARIABLE], os.environ))
+    share_metrics()
+    settings = load_file(os.environ[CONFIG_VARIABLE], os.environ)
+    if logs_hash_rate:
+        log_hash_rate(settings)
+    return build_app(settings)
 
 
 def build_topology(settings: Settings) -> Topology:

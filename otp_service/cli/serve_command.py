@@ -49,11 +49,11 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
     os.environ[CONFIG_VARIABLE] = path
     address = listen_address(settings, host, port)
     limits = server_limits(settings)
-    log_hash_rate(settings)
     phone.preload(
         country for tenant in settings.tenants.values() for country in (tenant.country or "", *tenant.countries)
     )
     if settings.server.workers == 1:
+        log_hash_rate(settings)
         serve_app(build_app(settings), *address, limits=limits)
     else:
         with tempfile.TemporaryDirectory(prefix="otp-metrics-") as folder:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
 
-__all__ = ["METRICS", "Metrics", "metrics_page"]
+__all__ = ["METRICS", "Metrics", "metrics_page", "share_metrics"]
 
 
 class Metrics:
     """All metrics. The values of labels are few and bounded: never a phone number, an id or free text."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Register all metrics in `registry`."""
+        self.start(registry)
+
+    def start(self, registry: CollectorRegistry) -> None:
+        """Start all metrics at zero, in `registry`."""
         self._add_request_metrics(registry)
         self._add_provider_metrics(registry)
         self._add_process_metrics(registry)
@@ -126,6 +129,15 @@ class Metrics:
 
 _REGISTRY: Final = CollectorRegistry()
 METRICS: Final = Metrics(_REGISTRY)
+
+
+def share_metrics() -> None:
+    """Keep the metrics of this process where `metrics_page` finds those of all workers: in PROMETHEUS_MULTIPROC_DIR.
+
+    prometheus_client reads that variable when it is imported; a forked worker has imported it before it was set.
+    """
+    values.ValueClass = values.get_value_class()
+    METRICS.start(CollectorRegistry())
 
 
 def metrics_page(multiprocess_dir: str | None) -> bytes:

@@ -16,12 +16,10 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from typing import Any, Final
 
 import uvicorn
-from prometheus_client.multiprocess import mark_process_dead
-from uvicorn.supervisors import Multiprocess
 
 from otp_service.bootstrap import build_app_from_environment
 from otp_service.observability import LOG
@@ -29,6 +27,7 @@ from otp_service.providers.inbox import InboxConfig
 from otp_service.server.connections import DEFAULT_MAX_CONNECTIONS, ServerLimits
 from otp_service.server.descriptors import divide, raise_limit, warn_if_short
 from otp_service.server.http_protocol import HttpConnectionFactory
+from otp_service.server.supervisor import EXIT_FAILED_TO_START, Supervisor
 from otp_service.settings import Settings
 
 __all__ = ["AsgiApp", "serve_app", "serve_workers", "server_limits", "worker"]
@@ -44,9 +43,8 @@ SEND_BUFFER_BYTES: Final = 128 * 1024
 """The kernel buffers of a connection (Linux doubles these values); without a limit they grow to 6 MiB."""
 
 _GC_THRESHOLDS: Final = (50_000, 50, 50)
-"""A full garbage collection of all imported modules takes 18 ms (measured); after `gc.freeze` it skips them."""
+"""A full garbage collection of all imported modules takes 18-37 ms (measured); after `gc.freeze` it skips them."""
 
-_EXIT_FAILED_TO_START: Final = 3
 _PR_SET_PDEATHSIG: Final = 1
 
 _OPTIONS: Final[dict[str, Any]] = {
@@ -113,7 +111,7 @@ def serve_app(
         signal.signal(number, server.handle_exit)
     server.run(None if listener is None else [listener])
     if not server.started:
-        raise SystemExit(_EXIT_FAILED_TO_START)
+        raise SystemExit(EXIT_FAILED_TO_START)
 
 
 def serve_workers(workers: int, host: str, port: int, limits: ServerLimits) -> None:
@@ -128,16 +126,18 @@ def serve_workers(workers: int, host: str, port: int, limits: ServerLimits) -> N
     listener = config.bind_socket()
     _limit_buffers(listener)
     _log_address(listener)
-    supervisor = _Supervisor(config, [listener])
+    _freeze_garbage_collection()  # before the fork: a worker's collections would copy the memory that it shares
+    supervisor = Supervisor(config, [listener])
     supervisor.run()
     if supervisor.failed:
-        raise SystemExit(_EXIT_FAILED_TO_START)
+        raise SystemExit(EXIT_FAILED_TO_START)
 
 
 def worker() -> AsgiApp:
     """Return the application of one worker (called by uvicorn in the worker process)."""
     _exit_with_parent()
-    app = build_app_from_environment()
+    # Not in the supervisor, where workers are forked: it must not have a second thread.
+    app = build_app_from_environment(logs_hash_rate=current_process().name.endswith("-1"))
     _freeze_garbage_collection()
     return app
 
@@ -184,31 +184,6 @@ class _Server(uvicorn.Server):
                 self._on_listening(listener.getsockname()[1])
 
 
-class _Supervisor(Multiprocess):
-    """Uvicorn's supervisor, which restarts workers that have died."""
-
-    _known_pids: frozenset[int | None] = frozenset()
-
-    @property
-    def failed(self) -> bool:
-        """Whether a worker could not start."""
-        return any(process.exitcode == _EXIT_FAILED_TO_START for process in self.processes)
-
-    def terminate_all(self) -> None:
-        """Close the port first, so that new connections are refused at once while the workers finish."""
-        for listener in self.sockets:
-            listener.close()
-        super().terminate_all()
-
-    def keep_subprocess_alive(self) -> None:
-        """Also remove the gauges of dead workers from the metrics."""
-        super().keep_subprocess_alive()
-        alive = frozenset(process.pid for process in self.processes)
-        for pid in self._known_pids - alive:
-            mark_process_dead(pid)
-        self._known_pids = alive
-
-
 def _log_address(listener: Any) -> None:
     """Log the address. In uvicorn's own line it is redacted, because an IP address looks like a phone number."""
     host, port = listener.getsockname()[:2]
@@ -222,4 +197,4 @@ def _exit_with_parent() -> None:
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != supervisor.pid:  # it died before the call
-        raise SystemExit(_EXIT_FAILED_TO_START)
+        raise SystemExit(EXIT_FAILED_TO_START)

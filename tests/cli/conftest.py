@@ -73,8 +73,8 @@ def start(tmp_path: Path) -> Iterator[CommandStarter]:
     """Return a function that starts `otp-service` with these arguments and environment variables."""
     services: list[ServiceProcess] = []
 
-    def begin(*words: str, environ: Mapping[str, str] | None = None) -> ServiceProcess:
-        services.append(ServiceProcess(tmp_path, *words, environ=environ))
+    def begin(*words: str, environ: Mapping[str, str] | None = None, module: str = "otp_service") -> ServiceProcess:
+        services.append(ServiceProcess(tmp_path, *words, environ=environ, module=module))
         return services[-1]
 
     yield begin
