@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from importlib import import_module
+from types import ModuleType
 from typing import Final
 
 import click
@@ -43,13 +44,22 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
         module, _, attribute = COMMANDS[cmd_name].partition(":")
-        gc.disable()  # imports make little garbage, and looking for it takes a twelfth of their time (45 ms)
-        try:
-            command = getattr(import_module(f"{__name__}.{module}"), attribute)
-        finally:
-            gc.enable()
+        command = getattr(_import(f"{__name__}.{module}"), attribute)
         assert isinstance(command, click.Command)  # noqa: S101 - a wrong line in COMMANDS is a bug of this package
         return command
+
+
+def _import(name: str) -> ModuleType:
+    """Import a module and all that it needs without garbage collections, which take a tenth of the start of `serve`.
+
+    Of 140,000 objects, 1,100 are garbage (0.2 MiB). All are excluded from later collections, too.
+    """
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -57,6 +57,21 @@ def test_a_command_imports_no_other_command() -> None:
     assert modules == ["otp_service.cli.options", "otp_service.cli.serve_command"]
 
 
+def test_a_command_is_imported_without_garbage_collections() -> None:
+    """While `serve` is imported the collector does not run, and afterwards it runs without the imported objects."""
+    code = """if True:
+        import click, gc, sys
+        from otp_service.cli import main
+        collections = []
+        gc.callbacks.append(lambda *collection: collections.append(collection))
+        main.get_command(click.Context(main), "serve")
+        print(len(collections), gc.isenabled(), gc.get_freeze_count() > 50_000)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["0", "True", "True"]
+
+
 def test_help_describes_every_command() -> None:
     """`--help` has a line for each command, and each command its own page."""
     runner = CliRunner()
