@@ -134,7 +134,8 @@ METRICS: Final = Metrics(_REGISTRY)
 def share_metrics() -> None:
     """Keep the metrics of this process where `metrics_page` finds those of all workers: in PROMETHEUS_MULTIPROC_DIR.
 
-    prometheus_client reads that variable when it is imported; a forked worker has imported it before it was set.
+    prometheus_client reads that variable when it is imported; a forked worker has imported it before it was set. A
+    metric or its child that was taken from `METRICS` before this call is not shared.
     """
     values.ValueClass = values.get_value_class()
     METRICS.start(CollectorRegistry())
