@@ -61,7 +61,7 @@ CONFIG_VARIABLE: Final = "OTP_CONFIG"
 """The environment variable with the path of the configuration file."""
 
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment variable with the folder in which worker processes share their metrics."""
+"""The environment variable with the folder in which worker processes share their metrics and their locks of cores."""
 
 
 def build_app_from_environment(*, logs_hash_rate: bool) -> ASGIApp:
@@ -135,7 +135,11 @@ class _Shared:
 
 
 def _build_shared(settings: Settings, inbox: Inbox | None) -> _Shared:
-    topology, keyring, hash_pool = build_topology(settings), build_keyring(settings), build_hash_pool(settings)
+    topology, keyring, hash_pool = (
+        build_topology(settings),
+        build_keyring(settings),
+        build_hash_pool(settings, os.environ.get(METRICS_VARIABLE)),
+    )
     return _Shared(
         tenants={name: build_tenant(name, tenant, settings.limits) for name, tenant in settings.tenants.items()},
         topology=topology,

@@ -22,9 +22,14 @@ MAX_MEASURED_SECONDS: Final = 0.1
 """No further hash is measured after so much CPU time."""
 
 
-def build_hash_pool(settings: Settings) -> HashPool:
-    """Build the hash pool of one worker."""
-    return HashPool(_cost(settings), threads=_threads(settings), slots_per_caller=settings.hashing.max_waiting)
+def build_hash_pool(settings: Settings, shared_folder: str | None) -> HashPool:
+    """Build the hash pool of one worker; `shared_folder` is that of all workers, if there are several."""
+    return HashPool(
+        _cost(settings),
+        threads=_threads(settings),
+        slots_per_caller=settings.hashing.max_waiting,
+        lock_folder=shared_folder if settings.server.workers > 1 else None,
+    )
 
 
 def log_hash_rate(settings: Settings, after_seconds: float = MEASURE_AFTER_SECONDS) -> threading.Timer:

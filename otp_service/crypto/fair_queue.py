@@ -98,6 +98,10 @@ class FairQueue(Generic[Job]):
         self._lock = threading.Lock()
         self._waiting: dict[str, dict[Caller, _CallerQueue[Job]]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether a job waits."""
+        return bool(self._waiting)
+
     def push(self, caller: Caller, job: Job, *, comparison: bool) -> None:
         """Add a job at the end of its caller's jobs of the same kind."""
         with self._lock:

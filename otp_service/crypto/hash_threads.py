@@ -5,16 +5,17 @@ A thread takes its next job from the fair queue itself, so it does not wait for 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
+from otp_service.crypto.core_lock import CoreLock
 from otp_service.crypto.fair_queue import Caller, FairQueue
 
 __all__ = ["HashThreads", "lower_priority", "threads_per_worker", "usable_cores"]
@@ -59,11 +60,24 @@ def usable_cores() -> int:
 class HashThreads:
     """A fixed number of threads; they start with the first job."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, lock_folder: str | None = None) -> None:
+        """Make threads.
+
+        Args:
+            count: How many hashes are computed at a time.
+            lock_folder: A folder that the workers of this machine share; with it, they compute one hash at a time on a
+                CPU core together (see `core_lock`).
+        """
         self._queue: FairQueue[_Job[Any]] = FairQueue()
         self._wake_ups: SimpleQueue[None] = SimpleQueue()
-        """One item for each job in the queue; a thread that finds no job ends."""
-        self._threads = [threading.Thread(target=self._run, name=f"hash-{n}", daemon=True) for n in range(count)]
+        """At least one item for each job in the queue."""
+        self._locks = [  # the first thread of each worker begins at another core
+            CoreLock(lock_folder, (os.getpid() + n) % usable_cores()) if lock_folder else None for n in range(count)
+        ]
+        self._threads = [
+            threading.Thread(target=self._run, args=(lock,), name=f"hash-{n}", daemon=True)
+            for n, lock in enumerate(self._locks)
+        ]
         self._started = self._closed = False
 
     def submit(self, caller: Caller, work: Callable[[], T], *, comparison: bool) -> Future[T]:
@@ -89,18 +103,34 @@ class HashThreads:
                 self._wake_ups.put(None)
             for thread in self._threads:
                 thread.join()
+        for lock in filter(None, self._locks):
+            lock.close()
 
-    def _run(self) -> None:
+    def _run(self, lock: CoreLock | None) -> None:
         lower_priority()
         while True:
             self._wake_ups.get()
-            if (job := self._queue.pop()) is None:
+            if self._closed:
                 return
-            job.run()
+            with contextlib.nullcontext() if lock is None else self._held(lock):
+                if (job := self._queue.pop()) is not None:
+                    job.run()
+
+    @contextlib.contextmanager
+    def _held(self, lock: CoreLock) -> Iterator[None]:
+        """Hold the lock of a core. While this thread waits for it, another one may find its core free for the job."""
+        if not lock.try_acquire():
+            if self._queue:
+                self._wake_ups.put(None)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def lower_priority() -> None:
     """Run this thread at a lower priority than the event loop, where threads have one of their own (Linux)."""
     if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
-        with suppress(OSError):
+        with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

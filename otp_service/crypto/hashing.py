@@ -59,17 +59,20 @@ class HashCost:
 class HashPool:
     """Hashes and compares in threads, with a bounded number of requests waiting."""
 
-    def __init__(self, cost: HashCost, *, threads: int, slots_per_caller: int = 256) -> None:
+    def __init__(
+        self, cost: HashCost, *, threads: int, slots_per_caller: int = 256, lock_folder: str | None = None
+    ) -> None:
         """Make a pool; its threads start with the first hash.
 
         Args:
             cost: The parameters of new hashes.
             threads: How many hashes are computed at a time.
             slots_per_caller: How many requests of one caller are admitted at a time (see `FairSlots`).
+            lock_folder: A folder that the workers of this machine share (see `HashThreads`).
         """
         self._cost = cost
         self._slots = FairSlots(slots_per_caller)
-        self._threads = HashThreads(threads)
+        self._threads = HashThreads(threads, lock_folder)
 
     def close(self) -> None:
         """Cancel the hashes that wait, finish the running ones, and stop the threads."""
