@@ -23,9 +23,9 @@ from otp_service.domain.results import (
 )
 from otp_service.store.encoding import encode_lockout, encode_windows, unpack_record
 from otp_service.store.keys import Partition, limit_key
-from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
+from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.provider_status import read_state, read_tenant_caps
-from otp_service.store.scripts import script
+from otp_service.store.scripts import ScriptCall, script
 
 __all__ = [
     "acquire_calls",

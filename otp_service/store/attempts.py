@@ -26,8 +26,8 @@ from otp_service.domain.verification import VerificationStatus
 from otp_service.store.encoding import encode_lockout, encode_windows, pack, unpack_snapshot
 from otp_service.store.idempotency_keys import answer_args
 from otp_service.store.keys import Partition, limit_key, partition_of_id
-from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
-from otp_service.store.scripts import script
+from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
 __all__ = ["RedisAttempts", "RedisLockouts"]

@@ -18,13 +18,12 @@ from otp_service.store.keys import probe_key
 from otp_service.store.pipelined_connection import (
     DEADLINE_SECONDS,
     PipelinedConnections,
-    ScriptCall,
     ScriptReply,
     raise_refusals,
     refused_if_error,
     unavailable,
 )
-from otp_service.store.scripts import script
+from otp_service.store.scripts import ScriptCall, script
 
 __all__ = ["Cluster", "probe_call"]
 

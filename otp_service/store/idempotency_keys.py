@@ -12,8 +12,8 @@ from typing import Final
 
 from otp_service.domain.results import IdempotencyClaim, InFlight, KeyClaimed, Mismatch, Replay
 from otp_service.store.keys import idempotency_key, partition_of_id
-from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
-from otp_service.store.scripts import script
+from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
 __all__ = [

@@ -24,7 +24,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseE
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
-from otp_service.store.scripts import Script, all_scripts
+from otp_service.store.scripts import ScriptCall, all_scripts
 
 __all__ = [
     "DEADLINE_SECONDS",
@@ -32,7 +32,6 @@ __all__ = [
     "SAFE_EVICTION_POLICY",
     "EvictionRefused",
     "PipelinedConnections",
-    "ScriptCall",
     "ScriptReply",
     "raise_refusals",
     "refused_if_error",
@@ -53,23 +52,6 @@ DEADLINE_SECONDS = 1.2
 RETRY_AFTER_MS = 1000
 SAFE_EVICTION_POLICY = "noeviction"
 _EVICTION_POLICY = re.compile(rb"^maxmemory_policy:([\w-]+)", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptCall:
-    """One script, the keys it may touch and its arguments."""
-
-    script: Script
-    keys: tuple[str, ...]
-    args: tuple[str | bytes | int, ...] = ()
-
-    def evalsha(self) -> tuple[str | bytes | int, ...]:
-        """Return the EVALSHA command, for a server that knows the script."""
-        return ("EVALSHA", self.script.digest, len(self.keys), *self.keys, *self.args)
-
-    def eval(self) -> tuple[str | bytes | int, ...]:
-        """Return the EVAL command with the script's text; the server keeps the script."""
-        return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.args)
 
 
 class EvictionRefused(RedisError):

@@ -15,8 +15,8 @@ from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, Perm
 from otp_service.observability import LOG, METRICS
 from otp_service.store.encoding import encode_optional
 from otp_service.store.keys import ProviderKeys, tenant_usage_key
-from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
-from otp_service.store.scripts import script
+from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
 __all__ = ["OPEN_MS", "RedisProviderLimiter"]

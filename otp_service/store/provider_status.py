@@ -9,8 +9,8 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Availability, Caps, ProviderPolicy, ProviderState
 from otp_service.store.encoding import encode_optional
 from otp_service.store.keys import ProviderKeys, tenant_usage_key
-from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
-from otp_service.store.scripts import script
+from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The Lua scripts: one file per transition, with the files that it includes, and the digest that Redis knows it by.
+"""The Lua scripts, one file per transition with the files that it includes, and the calls of them.
 
 `lua/<name>.lua` is a script; its header documents KEYS, ARGV, the reply and the invariant that it holds. A file with a
 leading underscore holds functions and constants; a script gets them with the line `--@include _clock _record`.
@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-__all__ = ["Script", "all_scripts", "override_clock", "script"]
+__all__ = ["Script", "ScriptCall", "all_scripts", "override_clock", "script"]
 
 _INCLUDE: Final = "--@include "
 _CLOCK: Final = "_clock"
@@ -30,6 +30,23 @@ class Script:
     name: str
     text: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCall:
+    """One script, the keys it may touch and its arguments."""
+
+    script: Script
+    keys: tuple[str, ...]
+    args: tuple[str | bytes | int, ...] = ()
+
+    def evalsha(self) -> tuple[str | bytes | int, ...]:
+        """Return the EVALSHA command, for a server that knows the script."""
+        return ("EVALSHA", self.script.digest, len(self.keys), *self.keys, *self.args)
+
+    def eval(self) -> tuple[str | bytes | int, ...]:
+        """Return the EVAL command with the script's text; the server keeps the script."""
+        return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.args)
 
 
 @cache

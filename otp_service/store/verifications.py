@@ -37,9 +37,9 @@ from otp_service.store.admission import (
 )
 from otp_service.store.encoding import pack, unpack_snapshot
 from otp_service.store.keys import Partition, partition_of_id
-from otp_service.store.pipelined_connection import ScriptCall, ScriptReply
+from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.provider_status import state_call, tenant_caps_call
-from otp_service.store.scripts import script
+from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
 __all__ = ["RedisVerifications"]

@@ -17,8 +17,7 @@ from otp_service.domain.limits import Window
 from otp_service.observability import configure_logging
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.keys import limit_key
-from otp_service.store.pipelined_connection import ScriptCall
-from otp_service.store.scripts import script
+from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import connect
 from tests.bench.capacity import cycle_cpu, cycles_against_hashes, hashes_per_second, refusal_cpu
 from tests.bench.flood import measure

@@ -29,8 +29,7 @@ from otp_service.store.encoding import encode_windows
 from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.keys import Partition, limit_key, new_verification_id
 from otp_service.store.outbox import RedisOutbox
-from otp_service.store.pipelined_connection import ScriptCall
-from otp_service.store.scripts import script
+from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology, connect
 from otp_service.store.verifications import RedisVerifications
 

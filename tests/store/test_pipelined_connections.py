@@ -15,8 +15,8 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import Window
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.keys import limit_key
-from otp_service.store.pipelined_connection import CONNECTIONS, MAX_WAITING, ScriptCall
-from otp_service.store.scripts import script
+from otp_service.store.pipelined_connection import CONNECTIONS, MAX_WAITING
+from otp_service.store.scripts import ScriptCall, script
 from tests.lossy_proxy import LossyProxy
 from tests.store.redis_servers import RedisServer, folders
 from tests.store.replica_store import ReplicaFactory, Store, open_store
