@@ -7,6 +7,7 @@ from litestar.params import JSONBody
 
 from otp_service.api import openapi_examples
 from otp_service.api.endpoints import endpoint_rules
+from otp_service.api.json_handlers import JsonHandlers
 from otp_service.api.request_context import ApiRequest
 from otp_service.api.schemas import UnlockBody, UnlockedRecipient
 from otp_service.api.verification_routes import check_country
@@ -20,7 +21,7 @@ class RecipientAdminRoutes(Controller):
 
     path = "/v1/admin/recipients"
     tags = ("admin",)
-    request_class = ApiRequest
+    middleware = (JsonHandlers,)
     security = openapi_examples.BEARER
 
     @post(

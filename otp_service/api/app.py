@@ -10,14 +10,13 @@ from typing import Any, Final
 
 from litestar import Controller, Litestar, Request, Response
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
 from otp_service.api.admin import RecipientAdminRoutes
 from otp_service.api.asgi_messages import MAX_BODY_BYTES
 from otp_service.api.auth import ApiKeys, Network
 from otp_service.api.endpoints import EndpointIndex
-from otp_service.api.headers import header_error
 from otp_service.api.middleware import ApiMiddleware
 from otp_service.api.openapi import openapi_config
 from otp_service.api.operations import jwks, live, metrics, ready
@@ -27,7 +26,7 @@ from otp_service.api.request_context import ApiRequest, context_of
 from otp_service.api.schemas import Jwks
 from otp_service.api.verification_routes import CodeRoutes, VerificationRoutes
 from otp_service.delivery.receipts import ReceiptHandler
-from otp_service.domain.errors import FieldError, Reason, Refused
+from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
 from otp_service.service import OtpService
 
@@ -103,17 +102,14 @@ _REASON_BY_STATUS: Final = {
 }
 """The reasons for what Litestar refuses; any other status below 500 is `request_malformed`."""
 
-_EXPECTED_HEADERS: Final = {"idempotency-key": "Send 1-255 characters, or leave this header out."}
-
 
 def _on_refused(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes]:
     context = context_of(request.scope)
     context.log_fields["outcome"] = refused.reason.value
+    headers = {name.decode(): value.decode() for name, value in problem_headers(refused)}
+    status, _ = PROBLEMS[refused.reason]
     return Response(
-        problem_body(refused, context.request_id),
-        status_code=PROBLEMS[refused.reason][0],
-        headers=problem_headers(refused),
-        media_type=MEDIA_TYPE,
+        problem_body(refused, context.request_id), status_code=status, headers=headers, media_type=MEDIA_TYPE
     )
 
 
@@ -121,20 +117,10 @@ def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) ->
     """Answer what Litestar refuses with a problem of the API."""
     if error.status_code >= 500:
         return _on_unhandled(request, error)
-    reason = _REASON_BY_STATUS.get(error.status_code, Reason.REQUEST_MALFORMED)
-    field_errors: tuple[FieldError, ...] = ()
-    if isinstance(error, ValidationException):
-        field_errors = tuple(_parameter_error(extra) for extra in error.extra or [] if isinstance(extra, dict))
-    response = _on_refused(request, Refused(reason, field_errors=field_errors))
+    response = _on_refused(request, Refused(_REASON_BY_STATUS.get(error.status_code, Reason.REQUEST_MALFORMED)))
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     return response
-
-
-def _parameter_error(extra: dict[str, Any]) -> FieldError:
-    """Return what to send in a header or parameter. Litestar's own text is left out, as it may repeat the value."""
-    name = str(extra.get("key", "the request")).replace("_", "-")
-    return header_error(name, _EXPECTED_HEADERS.get(name, "Send what the document at /schema describes."))
 
 
 def _on_unhandled(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

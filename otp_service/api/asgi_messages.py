@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, cast
 
-from litestar.types import Message, Receive, Send
+from litestar.types import HTTPScope, Message, Receive, Send
 
 from otp_service.api.headers import Headers
 from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
+from otp_service.api.request_context import RequestContext
 from otp_service.domain.errors import Reason, Refused
 
-__all__ = ["MAX_BODY_BYTES", "ClientDisconnected", "ResponseWriter", "allow_header", "read_body", "replay_body"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "ClientDisconnected",
+    "ResponseWriter",
+    "allow_header",
+    "read_body",
+    "replay_body",
+    "response_of",
+    "set_response",
+]
+
+_RESPONSE: Final = "otp.response"
 
 MAX_BODY_BYTES: Final = 64 * 1024
 _MAX_CONTENT_LENGTH_DIGITS: Final = 18
 """A Content-Length with more digits is too large; it is not parsed, because parsing takes time."""
 
+RawHeader = tuple[bytes, bytes]
+_JSON: Final[RawHeader] = (b"content-type", b"application/json")
+_PROBLEM: Final[RawHeader] = (b"content-type", MEDIA_TYPE.encode())
 _RESPONSE_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 """In every response."""
 
@@ -29,48 +45,73 @@ class ResponseWriter:
     """Sends responses with the headers that every response has, and remembers the status (0 until it is sent)."""
 
     def __init__(
-        self, send: Send, request_id: str, before_start: Callable[[int], Awaitable[None]], *, omit_body: bool
+        self,
+        send: Send,
+        context: RequestContext,
+        delay_seconds: Callable[[RequestContext, int], float],
+        *,
+        omit_body: bool,
     ) -> None:
         """Write to `send`.
 
         Args:
             send: The ASGI server's callable.
-            request_id: The value of `X-Request-Id`.
-            before_start: Awaited with the status before a response starts.
+            context: The request that is answered.
+            delay_seconds: Called with the status before a response starts, and returns how long to delay it.
             omit_body: Whether to send responses without their body, as HEAD requires.
         """
         self._send = send
-        self._request_id = request_id
-        self._before_start = before_start
+        self._context = context
+        self._delay_seconds = delay_seconds
         self._omit_body = omit_body
         self.status = 0
 
     async def send(self, message: Message) -> None:
-        """Send an ASGI message."""
+        """Send an ASGI message of another application."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            await self._before_start(self.status)
-            common = [*_RESPONSE_HEADERS, (b"x-request-id", self._request_id.encode())]
             kept = [(name, value) for name, value in message["headers"] if name.lower() != b"cache-control"]
-            message["headers"] = [*kept, *common]
-        elif self._omit_body and message["type"] == "http.response.body":
+            await self._start(message["status"], kept)
+            return
+        if self._omit_body and message["type"] == "http.response.body":
             message["body"] = b""
         await self._send(message)
 
+    async def send_json(self, status: int, body: bytes) -> None:
+        """Send a JSON body."""
+        await self._send_whole(status, [_JSON, (b"content-length", b"%d" % len(body))], body)
+
     async def send_problem(self, refused: Refused) -> None:
-        """Send the problem response of a refusal."""
-        body = problem_body(refused, self._request_id)
-        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem_headers(refused)}
-        await self._send_response(PROBLEMS[refused.reason][0], headers, body)
+        """Send the problem response of a refusal, and record the reason for the log line."""
+        self._context.log_fields["outcome"] = refused.reason.value
+        body = problem_body(refused, self._context.request_id)
+        headers = [_PROBLEM, (b"content-length", b"%d" % len(body)), *problem_headers(refused)]
+        await self._send_whole(PROBLEMS[refused.reason][0], headers, body)
 
     async def send_options(self, methods: Iterable[str]) -> None:
         """Send the response to OPTIONS."""
-        await self._send_response(204, {"allow": allow_header(methods)}, b"")
+        await self._send_whole(204, [(b"allow", allow_header(methods).encode())], b"")
 
-    async def _send_response(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        raw_headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await self.send({"type": "http.response.start", "status": status, "headers": raw_headers})
-        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+    async def _send_whole(self, status: int, headers: list[RawHeader], body: bytes) -> None:
+        await self._start(status, headers)
+        await self._send({"type": "http.response.body", "body": b"" if self._omit_body else body, "more_body": False})
+
+    async def _start(self, status: int, headers: list[RawHeader]) -> None:
+        self.status = status
+        if delay := self._delay_seconds(self._context, status):
+            await asyncio.sleep(delay)
+        headers += (*_RESPONSE_HEADERS, (b"x-request-id", self._context.request_id.encode()))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def set_response(scope: HTTPScope, response: ResponseWriter) -> None:
+    """Keep `response` in the ASGI scope of its request."""
+    cast("dict[str, Any]", scope)[_RESPONSE] = response
+
+
+def response_of(scope: Mapping[str, Any]) -> ResponseWriter:
+    """Return what sends the response to the request with this ASGI scope."""
+    response: ResponseWriter = scope[_RESPONSE]
+    return response
 
 
 def allow_header(methods: Iterable[str]) -> str:
@@ -86,9 +127,8 @@ async def read_body(headers: Headers, receive: Receive) -> bytes:
         ClientDisconnected: The body is not complete and never will be.
     """
     length = headers.get(b"content-length", b"0")
-    too_large = Refused(Reason.BODY_TOO_LARGE, f"Send a body of at most {MAX_BODY_BYTES} bytes.")
     if length.isdigit() and (len(length) > _MAX_CONTENT_LENGTH_DIGITS or int(length) > MAX_BODY_BYTES):
-        raise too_large
+        raise _too_large()
     if length == b"0" and b"transfer-encoding" not in headers:
         return b""
     parts, size, more = [], 0, True
@@ -101,8 +141,12 @@ async def read_body(headers: Headers, receive: Receive) -> bytes:
         size += len(part)
         more = message.get("more_body", False)
         if size > MAX_BODY_BYTES:
-            raise too_large
+            raise _too_large()
     return b"".join(parts)
+
+
+def _too_large() -> Refused:
+    return Refused(Reason.BODY_TOO_LARGE, f"Send a body of at most {MAX_BODY_BYTES} bytes.")
 
 
 def replay_body(body: bytes, receive: Receive) -> Receive:

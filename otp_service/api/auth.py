@@ -64,7 +64,7 @@ class ApiKeys:
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         """Index `keys` by digest."""
-        self._by_digest = {key.digest: key for key in keys}
+        self._by_digest = {key.digest: (key.digest, Principal(key.id, key.scopes, key.tenant)) for key in keys}
 
     def authenticate(self, authorization: bytes) -> Principal:
         """Return the principal of an `Authorization: Bearer <key>` header.
@@ -79,10 +79,10 @@ class ApiKeys:
         if scheme.lower() != b"bearer" or not presented.strip():
             raise Refused(Reason.KEY_MISSING, "Send `Authorization: Bearer <key>`.")
         digest = hashlib.sha256(presented.strip()).hexdigest()
-        key = self._by_digest.get(digest)
-        if key is None or not hmac.compare_digest(key.digest, digest):
+        expected, principal = self._by_digest.get(digest, ("", None))
+        if principal is None or not hmac.compare_digest(expected, digest):
             raise Refused(Reason.KEY_INVALID, "Send an API key that is configured.")
-        return Principal(key.id, key.scopes, key.tenant)
+        return principal
 
 
 def client_address(peer: str | None, forwarded: str, trusted: Sequence[Network]) -> str | None:

@@ -17,7 +17,7 @@ from litestar.types.internal_types import PathParameterDefinition
 
 from otp_service.api.openapi import SCHEMA
 
-__all__ = ["Endpoint", "EndpointIndex", "EndpointRules", "endpoint_rules", "rules_in"]
+__all__ = ["UNKNOWN_ENDPOINT", "Endpoint", "EndpointIndex", "EndpointRules", "endpoint_rules"]
 
 _RULES: Final = "endpoint_rules"
 _OTHER: Final = "other"
@@ -31,6 +31,7 @@ class EndpointRules:
     Attributes:
         label: The value of the label `route` in metrics and in the log; by default the path.
         body: The struct that a JSON body is decoded to, or None if the endpoint does not read JSON.
+        idempotent: Whether the handler takes an `Idempotency-Key`.
         needs_api_key: Whether the request must have a valid API key.
         needs_store: Whether to refuse the request while the store may not be used.
         hashed_statuses: The statuses of responses for which a hash was computed; all others are paced.
@@ -40,6 +41,7 @@ class EndpointRules:
 
     label: str | None = None
     body: type[Any] | None = None
+    idempotent: bool = False
     needs_api_key: bool = False
     needs_store: bool = False
     hashed_statuses: frozenset[int] = frozenset()
@@ -57,12 +59,15 @@ class Endpoint:
 
 
 _DEFAULT_RULES: Final = EndpointRules(label=_OTHER)
+UNKNOWN_ENDPOINT: Final = Endpoint(_OTHER, frozenset(), EndpointRules())
+"""What a path counts as that matches no endpoint."""
 
 
 def endpoint_rules(
     *,
     label: str | None = None,
     body: type[Any] | None = None,
+    idempotent: bool = False,
     needs_api_key: bool = False,
     needs_store: bool = False,
     hashed_statuses: Iterable[int] = (),
@@ -73,6 +78,7 @@ def endpoint_rules(
     rules = EndpointRules(
         label=label,
         body=body,
+        idempotent=idempotent,
         needs_api_key=needs_api_key,
         needs_store=needs_store,
         hashed_statuses=frozenset(hashed_statuses),
@@ -80,12 +86,6 @@ def endpoint_rules(
         serves_head=serves_head,
     )
     return {_RULES: rules}
-
-
-def rules_in(opt: dict[str, Any]) -> EndpointRules:
-    """Return the rules that the `opt` of a handler declares, or the default rules."""
-    rules: EndpointRules = opt.get(_RULES, _DEFAULT_RULES)
-    return rules
 
 
 class EndpointIndex:
@@ -132,10 +132,14 @@ def _matches(template: str | None, segment: str) -> bool:
 
 
 def _endpoint_of(route: HTTPRoute) -> Endpoint:
-    declared = {rules_in(handler.opt) for handler in route.route_handlers if handler.http_methods != {"OPTIONS"}}
+    declared = {
+        handler.opt.get(_RULES, _DEFAULT_RULES)
+        for handler in route.route_handlers
+        if handler.http_methods != {"OPTIONS"}
+    }
     if len(declared) != 1:
         raise ValueError(f"the handlers of {route.path} declare different rules")
-    rules = declared.pop()
+    rules: EndpointRules = declared.pop()
     return Endpoint(rules.label or route.path, _methods_of(route, rules), rules)
 
 

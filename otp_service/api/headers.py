@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import base64
+import os
 import string
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
@@ -15,9 +16,10 @@ from otp_service.domain.errors import FieldError, Reason, Refused
 __all__ = [
     "AUTHORIZATION",
     "IDEMPOTENCY_KEY",
+    "MAX_IDEMPOTENCY_KEY_CHARACTERS",
     "Headers",
     "check_content_type",
-    "header_error",
+    "idempotency_key",
     "request_id",
     "single_header",
 ]
@@ -26,6 +28,7 @@ Headers = Mapping[bytes, bytes]
 
 AUTHORIZATION: Final = b"authorization"
 IDEMPOTENCY_KEY: Final = b"idempotency-key"
+MAX_IDEMPOTENCY_KEY_CHARACTERS: Final = 255
 _CONTENT_TYPE: Final = b"content-type"
 _CONTENT_ENCODING: Final = b"content-encoding"
 _REQUEST_ID: Final = b"x-request-id"
@@ -37,7 +40,8 @@ _MAX_ID_CHARACTERS: Final = 64
 _MAX_ID_DIGITS: Final = 5
 """The log masks all digits of a text with more of them, because it may be a phone number."""
 
-_LETTERS_FOR_DIGITS: Final = str.maketrans(string.digits, "bcdfghjkmn")
+_ID_ALPHABET: Final = bytes.maketrans(b"0123456789+/", b"bcdfghjkmn-_")
+"""Replaces what an id may not contain in text in base64."""
 
 
 def is_repeated(scope: HTTPScope, headers: Headers, name: bytes) -> bool:
@@ -65,6 +69,17 @@ def header_error(name: str, detail: str) -> FieldError:
     return FieldError("", f"{name}: {detail}")
 
 
+def idempotency_key(headers: Headers) -> str | None:
+    """Return the `Idempotency-Key`, or None if it was not sent. Raises `Refused` (`request_malformed`)."""
+    sent = headers.get(IDEMPOTENCY_KEY)
+    if sent is None:
+        return None
+    if not 0 < len(sent) <= MAX_IDEMPOTENCY_KEY_CHARACTERS:
+        detail = f"Send 1-{MAX_IDEMPOTENCY_KEY_CHARACTERS} characters, or leave this header out."
+        raise Refused(Reason.REQUEST_MALFORMED, field_errors=(header_error(IDEMPOTENCY_KEY.decode(), detail),))
+    return sent.decode("latin-1")
+
+
 def request_id(scope: HTTPScope, headers: Headers) -> str:
     """Return the caller's `X-Request-Id`, or a new one if the caller's might contain a phone number.
 
@@ -75,7 +90,7 @@ def request_id(scope: HTTPScope, headers: Headers) -> str:
         digits = len(sent) - len(sent.translate(None, _DIGITS))
         if digits <= _MAX_ID_DIGITS and not is_repeated(scope, headers, _REQUEST_ID):
             return sent.decode()
-    return secrets.token_urlsafe(12).translate(_LETTERS_FOR_DIGITS)
+    return base64.b64encode(os.urandom(12)).translate(_ID_ALPHABET).decode()
 
 
 def check_content_type(scope: HTTPScope, headers: Headers) -> None:
@@ -87,4 +102,4 @@ def check_content_type(scope: HTTPScope, headers: Headers) -> None:
         raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, "Send `Content-Type: application/json`.")
     if single_header(scope, headers, _CONTENT_ENCODING).strip().lower() not in (b"", b"identity"):
         detail = "Send the body without Content-Encoding."
-        raise RefusedWithHeaders({"Accept-Encoding": "identity"}, Reason.MEDIA_TYPE_UNSUPPORTED, detail)
+        raise RefusedWithHeaders([(b"accept-encoding", b"identity")], Reason.MEDIA_TYPE_UNSUPPORTED, detail)

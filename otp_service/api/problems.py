@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
+from otp_service.api.schemas import FieldError, Problem
 from otp_service.domain.errors import Reason, Refused
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:otp-service:problem:"
+_encode: Final = msgspec.json.Encoder().encode
 
 PROBLEMS: Final[dict[Reason, tuple[int, str]]] = {
     Reason.REQUEST_MALFORMED: (400, "The request is malformed"),
@@ -60,7 +63,7 @@ PROBLEMS: Final[dict[Reason, tuple[int, str]]] = {
 class RefusedWithHeaders(Refused):
     """A refusal whose response has additional headers."""
 
-    def __init__(self, headers: Mapping[str, str], reason: Reason, detail: str = "") -> None:
+    def __init__(self, headers: Sequence[tuple[bytes, bytes]], reason: Reason, detail: str = "") -> None:
         """Refuse for `reason`, and add `headers` to the response."""
         super().__init__(reason, detail)
         self.headers = headers
@@ -76,31 +79,31 @@ def retry_after_seconds(refused: Refused) -> int | None:
 
 def problem_body(refused: Refused, request_id: str) -> bytes:
     """Return the JSON body of a refusal. It never contains the phone number, the code or a gateway's answer."""
-    status, title = PROBLEMS[refused.reason]
-    body: dict[str, Any] = {
-        "type": TYPE_PREFIX + refused.reason.value,
-        "title": title,
-        "status": status,
-        "detail": refused.detail or title + ".",
-        "code": refused.reason.value,
-        "request_id": request_id,
-    }
-    if (retry_after := retry_after_seconds(refused)) is not None:
-        body["retry_after"] = retry_after
-    if refused.attempts_left is not None:
-        body["attempts_left"] = refused.attempts_left
-    if refused.limit is not None:
-        body["limit"] = refused.limit
-    if refused.reason is Reason.REQUEST_MALFORMED:
-        body["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in refused.field_errors]
-    return msgspec.json.encode(body)
+    reason = refused.reason
+    status, title = PROBLEMS[reason]
+    retry_after = retry_after_seconds(refused)
+    problem = Problem(
+        type=TYPE_PREFIX + reason,
+        title=title,
+        status=status,
+        detail=refused.detail or title + ".",
+        code=reason,
+        request_id=request_id,
+        retry_after=UNSET if retry_after is None else retry_after,
+        attempts_left=UNSET if refused.attempts_left is None else refused.attempts_left,
+        limit=UNSET if refused.limit is None else refused.limit,
+    )
+    if reason is Reason.REQUEST_MALFORMED:
+        errors = [FieldError(pointer, detail) for pointer, detail in refused.field_errors]
+        problem = msgspec.structs.replace(problem, errors=errors)
+    return _encode(problem)
 
 
-def problem_headers(refused: Refused) -> dict[str, str]:
+def problem_headers(refused: Refused) -> list[tuple[bytes, bytes]]:
     """Return the headers of a refusal: `Retry-After`, `WWW-Authenticate` and those of `RefusedWithHeaders`."""
-    headers = dict(refused.headers) if isinstance(refused, RefusedWithHeaders) else {}
+    headers = list(refused.headers) if isinstance(refused, RefusedWithHeaders) else []
     if (retry_after := retry_after_seconds(refused)) is not None:
-        headers["Retry-After"] = str(retry_after)
+        headers.append((b"retry-after", b"%d" % retry_after))
     if PROBLEMS[refused.reason][0] == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="otp-service"'
+        headers.append((b"www-authenticate", b'Bearer realm="otp-service"'))
     return headers

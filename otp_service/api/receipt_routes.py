@@ -14,6 +14,7 @@ from litestar.types.internal_types import PathParameterDefinition
 
 from otp_service.api import openapi_examples
 from otp_service.api.endpoints import endpoint_rules
+from otp_service.api.json_handlers import JsonHandlers
 from otp_service.api.request_context import ApiRequest
 from otp_service.api.schemas import ReceiptAccepted
 from otp_service.delivery.receipts import RECEIPTS_PATH, ReceiptHandler
@@ -34,7 +35,7 @@ class ReceiptRoutes(Controller):
 
     path = RECEIPTS_PATH
     tags = ("receipts",)
-    request_class = ApiRequest
+    middleware = (JsonHandlers,)
     opt = endpoint_rules(label=f"{RECEIPTS_PATH}{{provider}}", needs_store=True, serves_head=False)
 
     @route(

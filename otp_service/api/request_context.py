@@ -10,8 +10,8 @@ from litestar import Request
 from litestar.types import HTTPScope
 
 from otp_service.api.auth import Principal
-from otp_service.api.endpoints import Endpoint, rules_in
-from otp_service.api.request_bodies import decode_body
+from otp_service.api.endpoints import UNKNOWN_ENDPOINT, Endpoint, EndpointRules
+from otp_service.api.headers import Headers
 from otp_service.service import OtpService
 
 __all__ = ["ApiRequest", "RequestContext", "context_of", "set_context"]
@@ -25,7 +25,9 @@ class RequestContext:
 
     Attributes:
         request_id: The value of `X-Request-Id` in the response.
+        headers: The request headers, by name in lower case.
         endpoint: The endpoint that the path matches, or None.
+        peer: The address of the TCP connection; None on a Unix socket.
         body: The whole request body, within the size limit.
         principal: The API key that was checked, or None for an endpoint that needs none.
         client_address: The address of the caller, behind trusted proxies; None on a Unix socket.
@@ -33,11 +35,18 @@ class RequestContext:
     """
 
     request_id: str
+    headers: Headers
     endpoint: Endpoint | None
+    peer: str | None
     body: bytes = b""
     principal: Principal | None = None
     client_address: str | None = None
     log_fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rules(self) -> EndpointRules:
+        """What the endpoint declares."""
+        return (self.endpoint or UNKNOWN_ENDPOINT).rules
 
 
 def set_context(scope: HTTPScope, context: RequestContext) -> None:
@@ -52,7 +61,7 @@ def context_of(scope: Mapping[str, Any]) -> RequestContext:
 
 
 class ApiRequest(Request[Any, Any, Any]):
-    """A request that the middleware has checked: its body is in memory, its API key is valid."""
+    """A request that the middleware has checked: its API key is valid."""
 
     @property
     def context(self) -> RequestContext:
@@ -68,14 +77,3 @@ class ApiRequest(Request[Any, Any, Any]):
     def principal(self) -> Principal:
         """The API key of the request, for endpoints that need one."""
         return cast("Principal", self.context.principal)
-
-    async def body(self) -> bytes:
-        """Return the body that the middleware has read; a space if it is empty, or Litestar would not decode it."""
-        return self.context.body or b" "
-
-    async def json(self) -> Any:
-        """Decode the body to the struct that the route declares. Raises `Refused` (`request_malformed`)."""
-        body = rules_in(self.route_handler.opt).body
-        if body is None:
-            raise TypeError(f"the route {self.scope['path']} declares no body")
-        return decode_body(body, self.context.body)

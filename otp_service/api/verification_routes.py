@@ -12,6 +12,8 @@ from litestar.params import FromPath, HeaderParameter, JSONBody
 from otp_service.api import mapping, openapi_examples
 from otp_service.api.auth import Principal, rate_limit_address
 from otp_service.api.endpoints import endpoint_rules
+from otp_service.api.headers import MAX_IDEMPOTENCY_KEY_CHARACTERS
+from otp_service.api.json_handlers import JsonHandlers
 from otp_service.api.request_context import ApiRequest
 from otp_service.api.schemas import (
     EXPECTED_VALUES,
@@ -53,7 +55,7 @@ IdempotencyKey = Annotated[
         name="Idempotency-Key",
         required=False,
         min_length=1,
-        max_length=255,
+        max_length=MAX_IDEMPOTENCY_KEY_CHARACTERS,
         description="The same key with the same body gets the same response, and one message. Kept for 24 hours.",
     ),
 ]
@@ -64,7 +66,7 @@ class CodeRoutes(Controller):
 
     path = "/v1"
     tags = ("codes",)
-    request_class = ApiRequest
+    middleware = (JsonHandlers,)
     security = openapi_examples.BEARER
 
     @post(
@@ -72,7 +74,9 @@ class CodeRoutes(Controller):
         status_code=202,
         operation_id="requestCode",
         summary="Send a code",
-        opt=endpoint_rules(body=RequestCodeBody, needs_api_key=True, needs_store=True, hashed_statuses=[202]),
+        opt=endpoint_rules(
+            body=RequestCodeBody, idempotent=True, needs_api_key=True, needs_store=True, hashed_statuses=[202]
+        ),
         responses=openapi_examples.responses("request_code"),
     )
     async def request_code(
@@ -93,7 +97,9 @@ class CodeRoutes(Controller):
         status_code=200,
         operation_id="verifyCode",
         summary="Verify a code",
-        opt=endpoint_rules(body=VerifyCodeBody, needs_api_key=True, needs_store=True, hashed_statuses=[200, 422]),
+        opt=endpoint_rules(
+            body=VerifyCodeBody, idempotent=True, needs_api_key=True, needs_store=True, hashed_statuses=[200, 422]
+        ),
         responses=openapi_examples.responses("verify_code"),
     )
     async def verify_code(
@@ -138,7 +144,7 @@ class VerificationRoutes(Controller):
 
     path = "/v1/verifications"
     tags = ("verifications",)
-    request_class = ApiRequest
+    middleware = (JsonHandlers,)
     security = openapi_examples.BEARER
     opt = endpoint_rules(label="/v1/verifications/{id}", needs_api_key=True, needs_store=True)
 

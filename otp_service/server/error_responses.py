@@ -28,8 +28,7 @@ def problem_parts(refused: Refused) -> tuple[int, RawHeaders, bytes]:
     request_id = secrets.token_urlsafe(12)
     body = problem_body(refused, request_id)
     generated = [(b"content-length", str(len(body)).encode()), (b"x-request-id", request_id.encode())]
-    more = [(name.lower().encode(), value.encode()) for name, value in problem_headers(refused).items()]
-    return PROBLEMS[refused.reason][0], [*_COMMON_HEADERS, *generated, *more], body
+    return PROBLEMS[refused.reason][0], [*_COMMON_HEADERS, *generated, *problem_headers(refused)], body
 
 
 def problem_response(refused: Refused, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
