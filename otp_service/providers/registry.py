@@ -31,7 +31,9 @@ from otp_service.providers.sendcloud.adapter import Sendcloud
 from otp_service.providers.sendcloud.config import SendcloudConfig
 from otp_service.providers.smshub.adapter import Smshub
 from otp_service.providers.smshub.config import SmshubConfig
-from otp_service.providers.unserved_types import HttpConfig, TwilioConfig, VonageConfig
+from otp_service.providers.twilio.adapter import Twilio
+from otp_service.providers.twilio.config import TwilioConfig
+from otp_service.providers.unserved_types import HttpConfig, VonageConfig
 
 __all__ = [
     "BUILT_IN",
@@ -79,6 +81,7 @@ _PLUGINS: Final[tuple[ProviderPlugin[Any], ...]] = (
     ProviderPlugin(EimsConfig, Eims),
     ProviderPlugin(SendcloudConfig, Sendcloud),
     ProviderPlugin(SmshubConfig, Smshub),
+    ProviderPlugin(TwilioConfig, Twilio),
     ProviderPlugin(InboxConfig, _make_inbox),
 )
 BUILT_IN: Final[Mapping[str, ProviderPlugin[Any]]] = MappingProxyType(
@@ -86,7 +89,7 @@ BUILT_IN: Final[Mapping[str, ProviderPlugin[Any]]] = MappingProxyType(
 )
 """The built-in types that send."""
 
-UNSERVED: Final = _by_type(TwilioConfig, VonageConfig, HttpConfig)
+UNSERVED: Final = _by_type(VonageConfig, HttpConfig)
 """The types that can be configured and do not send yet."""
 
 

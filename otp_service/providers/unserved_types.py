@@ -1,4 +1,4 @@
-"""Provider types that the configuration accepts and that have no adapter yet: `twilio`, `vonage` and `http`.
+"""Provider types that the configuration accepts and that have no adapter yet: `vonage` and `http`.
 
 Their tables are validated, and the service names each such provider at start: it sends nothing.
 
@@ -34,7 +34,7 @@ from otp_service.providers.config_parsing import (
     shown,
 )
 
-__all__ = ["Condition", "HttpConfig", "TwilioConfig", "VonageConfig"]
+__all__ = ["Condition", "HttpConfig", "VonageConfig"]
 
 PLACEHOLDERS: Final = ("to", "text", "code", "message_id")
 
@@ -42,21 +42,6 @@ _POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
 _WORD: Final = re.compile(r"\{([A-Za-z_]+)\}")
 _CREDENTIAL: Final = re.compile(r"authorization|cookie|key|token|secret|password|signature", re.IGNORECASE)
 _LINE_END: Final = re.compile(r"[\r\n\x00]")
-
-
-class TwilioConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="twilio"):
-    """Twilio Programmable Messaging. `from` or `messaging_service_sid` is required."""
-
-    base_url: BaseUrl = "https://api.twilio.com"
-    account_sid: Account
-    auth_token: SecretText
-    sender: Account | None = field(name="from", default=None)
-    messaging_service_sid: Account | None = None
-
-    def cross_check(self) -> Iterator[Finding]:
-        """Require a sender."""
-        if self.sender is None and self.messaging_service_sid is None:
-            yield ("from",), "missing", "a sender; or messaging_service_sid"
 
 
 class VonageConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="vonage"):

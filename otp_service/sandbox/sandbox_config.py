@@ -17,6 +17,7 @@ from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
+from otp_service.sandbox.simulators.twilio import ACCOUNT_SID, TwilioSimulator
 
 __all__ = ["sandbox_config", "sandbox_gateways", "set_webhook_urls"]
 
@@ -28,20 +29,22 @@ RETRY_FACTOR: Final = 1 / 60
 
 ENCRYPTION_KEY: Final = bytes(range(32))
 FALLBACK: Final = {"surabaya": "keda"}
-ORDER: Final = ("keda", "aurora", "hub", "jakarta", "surabaya")
+ORDER: Final = ("keda", "aurora", "twilio", "hub", "jakarta", "surabaya")
 
 RECEIPTS: Final = {
     "jakarta": b'{"receipts": {"say": "sent", "after": 2}}',  # rows of four fields have no later status
     "surabaya": b'{"receipts": [{"say": "sent", "after": 1}, {"say": "delivered", "after": 2}]}',
     "keda": b'{"receipts": {"say": "delivered", "after": 1}}',
     "aurora": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}], "form": "json"}',
+    "twilio": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
 }
 """The receipts of each gateway before any script."""
 
 
 def sandbox_gateways() -> tuple[SimulatedGateways, SimulatorScripts]:
     """Return one gateway of every type and both variants of EIMS, with the scripts that are in force."""
-    gateways, scripts = SimulatedGateways([_jakarta(), _keda(), _aurora(), _hub(), _surabaya()]), SimulatorScripts()
+    gateways = SimulatedGateways([_jakarta(), _keda(), _aurora(), _hub(), _surabaya(), _twilio()])
+    scripts = SimulatorScripts()
     for name, gateway in gateways.by_name.items():
         gateway.simulator.scripted_paths = frozenset(gateway.send_paths)
         scripts.apply(gateway, RECEIPTS.get(name, b"{}"))
@@ -139,3 +142,16 @@ def _surabaya() -> SimulatedGateway:
         "report_poll_seconds": POLL_SECONDS,
     }
     return SimulatedGateway("surabaya", 20007, "+62815", simulator, table, ("account", "password"), ("/sendsmsV2",))
+
+
+def _twilio() -> SimulatedGateway:
+    simulator = TwilioSimulator(ACCOUNT_SID, "sandbox-twilio-token")
+    table = {
+        "type": "twilio",
+        "account_sid": ACCOUNT_SID,
+        "auth_token": "sandbox-twilio-token",
+        "from": "Demo",
+        "report_poll_seconds": POLL_SECONDS,
+    }
+    send_path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json"
+    return SimulatedGateway("twilio", 20008, "+62816", simulator, table, ("account_sid", "auth_token"), (send_path,))

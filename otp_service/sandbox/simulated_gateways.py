@@ -13,11 +13,12 @@ from otp_service.sandbox.simulators.http_server import Simulator
 from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubMessage, SmshubSimulator
+from otp_service.sandbox.simulators.twilio import TwilioMessage, TwilioSimulator
 
 __all__ = ["SENDCLOUD_TEMPLATE", "AnySimulator", "PortInUse", "SimulatedGateway", "SimulatedGateways"]
 
-Message = EimsMessage | KedasmsMessage | SendcloudMessage | SmshubMessage
-AnySimulator = EimsSimulator | KedasmsSimulator | SendcloudSimulator | SmshubSimulator
+Message = EimsMessage | KedasmsMessage | SendcloudMessage | SmshubMessage | TwilioMessage
+AnySimulator = EimsSimulator | KedasmsSimulator | SendcloudSimulator | SmshubSimulator | TwilioSimulator
 
 MAX_SHOWN_MESSAGES: Final = 1000
 """Only the newest messages are shown; a simulator keeps and counts all of them."""
@@ -120,3 +121,5 @@ def _inbox_message(gateway: str, number: int, message: Message) -> InboxMessage:
             return InboxMessage(message.sms_id, to, text, gateway, message.at)
         case SmshubMessage():
             return InboxMessage(str(number), to, message.text, gateway, message.at)
+        case TwilioMessage():
+            return InboxMessage(message.sid, to, message.text, gateway, message.at)

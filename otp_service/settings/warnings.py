@@ -10,6 +10,7 @@ from otp_service.domain.templates import BUILT_IN, Template, validity_minutes
 from otp_service.providers.config_parsing import dotted_path, quoted
 from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.registry import TYPE_KEY, UNSERVED
+from otp_service.providers.twilio.config import TwilioConfig
 from otp_service.settings.model import Settings, Tenant
 
 
@@ -51,7 +52,8 @@ def _unrouted(settings: Settings) -> Iterator[str]:
 
 def _without_receipts(settings: Settings) -> Iterator[str]:
     for name, provider in settings.providers.items():
-        if isinstance(provider, KedasmsConfig) and settings.server.public_url is None:
+        is_not_polled = isinstance(provider, TwilioConfig) and not provider.report_poll_seconds
+        if (isinstance(provider, KedasmsConfig) or is_not_polled) and settings.server.public_url is None:
             path = dotted_path(("providers", name))
             yield f"{path}: without server.public_url it cannot send receipts: messages stay in status sent"
 

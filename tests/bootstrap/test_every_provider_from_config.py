@@ -17,6 +17,7 @@ from otp_service.sandbox.simulators.eims import EimsSimulator, EimsState
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
+from otp_service.sandbox.simulators.twilio import TwilioSimulator, refusal
 from otp_service.settings import load
 from tests.message_waits import code_in, wait_for_deliveries
 from tests.running_service import E164, ServiceFactory
@@ -100,6 +101,35 @@ async def test_smshub(make_service: ServiceFactory) -> None:
     assert code_in(message.text)
 
 
+async def test_two_twilio_accounts(make_service: ServiceFactory) -> None:
+    """An account with its auth token and a subaccount with an API key, each at its own host, send side by side."""
+    parent, subaccount = "AC" + "a" * 32, "AC" + "b" * 32
+    service_sid, api_key = "MG" + "c" * 32, ("SK" + "d" * 32, "key secret")
+    async with TwilioSimulator(parent, "token a") as first, TwilioSimulator(subaccount, api_key=api_key) as second:
+        tables = {
+            "first": {"base_url": first.url, "account_sid": parent, "auth_token": "token a", "from": "Acme"},
+            "second": {
+                "base_url": second.url,
+                "account_sid": subaccount,
+                "api_key_sid": api_key[0],
+                "api_key_secret": api_key[1],
+                "messaging_service_sid": service_sid,
+            },
+        }
+        providers = {name: {"type": "twilio", "timeout_seconds": 2, **table} for name, table in tables.items()}
+        first.script(refusal(21408))
+        service = await make_service({"providers": providers, "routes": [{"providers": ["first", "second"]}]})
+        response = await service.request()
+        await wait_until(lambda: len(second.messages) == 1)
+        deliveries = {"first": ("failed", "destination_unsupported"), "second": ("sent", None)}
+        await wait_for_deliveries(service, response.json()["verification_id"], deliveries)
+
+    [message] = second.messages
+    assert (message.to, message.sender, message.service_sid) == (E164, "", service_sid)
+    assert code_in(message.text)
+    assert first.messages == []
+
+
 def build_provider(provider: dict[str, Any], inbox: Inbox | None = None) -> Provider:
     """Build one provider from its config, as the composition root does."""
     config = merged(dev_config("redis://127.0.0.1"), as_only_provider(provider))
@@ -136,6 +166,6 @@ def test_a_given_inbox_replaces_every_inbox() -> None:
 
 def test_a_type_without_an_adapter_is_skipped() -> None:
     """Its config is accepted, but no provider is built for it."""
-    twilio = {"type": "twilio", "account_sid": "AC1", "auth_token": "word", "from": "+15005550006"}
-    config = merged(dev_config("redis://127.0.0.1"), {"providers": {"second": twilio}})
+    unserved = {"type": "http", "url": "https://sms.example.com/send?to={to}&text={text}"}
+    config = merged(dev_config("redis://127.0.0.1"), {"providers": {"second": unserved}})
     assert list(build_providers(load(config, {}, plain_secrets=True))) == ["inbox"]

@@ -11,7 +11,7 @@ from typing import Any
 NUMBER, MASKED, DIGITS = "0812-1010-0055", "+62812*****055", "6281210100055"
 PRICE = 'price = { ID = "0.015" }\ntimeout_seconds = 2'
 
-KEDA_AND_TWILIO = """
+KEDA_AND_UNSERVED = """
 [providers.keda]
 type = "kedasms"
 api_key = "env:GATEWAY_PASSWORD"
@@ -19,10 +19,8 @@ encryption_key = "env:KEY_K1"
 max_per_second = 2.5
 daily_message_cap = 10
 [providers.later]
-type = "twilio"
-account_sid = "AC1"
-auth_token = "env:GATEWAY_PASSWORD"
-from = "Acme"
+type = "http"
+url = "https://sms.example.com/send?to={to}&text={text}"
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from tests.cli.command_runs import KEDA_AND_TWILIO, NUMBER, Run, send_test_words
+from tests.cli.command_runs import KEDA_AND_UNSERVED, NUMBER, Run, send_test_words
 from tests.cli.service_config import PASSWORD, ConfigWriter
 from tests.cli.test_config_commands import ran
 
@@ -33,7 +33,7 @@ def test_an_invalid_config_is_rejected(write_config: ConfigWriter, words: tuple[
 async def test_providers_prints_a_table(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
     """One line for each provider in the order of the config, with its use today and its balance."""
     gateway.balance = ("499740.000000", "10.500000")
-    path = config('daily_spend_cap = "20"', 'currency = "IDR"', more=KEDA_AND_TWILIO)
+    path = config('daily_spend_cap = "20"', 'currency = "IDR"', more=KEDA_AND_UNSERVED)
     await run(*send_test_words(path))
     shown = await run("providers", "--config", str(path))
 
@@ -42,7 +42,7 @@ async def test_providers_prints_a_table(run: Run, config: Callable[..., Path], g
         ["PROVIDER", "TYPE", "CIRCUIT", "CALLS", "RATE", "WAITING", "MESSAGES", "SPEND", "BALANCE"],
         ["jakarta", "eims", "closed", "0/16", "-", "0", "1", "0.015/20 IDR", "499750.5"],
         ["keda", "kedasms", "closed", "0/16", "2.5/s", "0", "0/10", "0 USD", "-"],
-        ["later", "twilio", "not served", "-", "-", "-", "-", "-", "-"],
+        ["later", "http", "not served", "-", "-", "-", "-", "-", "-"],
     ]
     assert PASSWORD not in shown.out
 
@@ -50,7 +50,7 @@ async def test_providers_prints_a_table(run: Run, config: Callable[..., Path], g
 async def test_providers_prints_json(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
     """The JSON has the same data, with null for unknown values and money as decimal text."""
     gateway.script(refusal(NO_FUNDS))
-    path = config('daily_spend_cap = "20"', more=KEDA_AND_TWILIO)
+    path = config('daily_spend_cap = "20"', more=KEDA_AND_UNSERVED)
     await run(*send_test_words(path))
     result = await run("providers", "--json", "--config", str(path))
     jakarta, keda, later = json.loads(result.out)["providers"]
@@ -74,7 +74,7 @@ async def test_providers_prints_json(run: Run, config: Callable[..., Path], gate
 
 async def test_a_failed_balance_query_is_shown(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
     """The outcome stands in place of the balance, and the other providers are shown."""
-    path = config(more=KEDA_AND_TWILIO)
+    path = config(more=KEDA_AND_UNSERVED)
     gateway.script(refusal(AUTHENTICATION_ERROR))
     refused = await run("providers", "--config", str(path))
     await gateway.close()

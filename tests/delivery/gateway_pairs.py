@@ -1,4 +1,4 @@
-"""Simulators of all four gateway types, for tests of the whole service: their config, and the requests to them.
+"""Simulators of all gateway types, for tests of the whole service: their config, and the requests to them.
 
 One gateway is the provider `first` of the route; an EIMS gateway behind it is the provider `second`.
 """
@@ -22,6 +22,7 @@ from otp_service.sandbox.simulators.http_server import Request
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
+from otp_service.sandbox.simulators.twilio import ACCOUNT_SID, TwilioSimulator
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD, TIMEOUT_SECONDS
 from tests.message_waits import code_in, text_of_request
 
@@ -153,5 +154,16 @@ GATEWAY_TYPES: Final[Mapping[str, GatewayType]] = {
         {"type": "smshub", "program_sid": "hub-sid", "program_key": "hub-key"},
         lambda request: str(msgspec.json.decode(request.body)["Message"]),
         send_paths=frozenset({"/TextMessages"}),
+    ),
+    "twilio": GatewayType(
+        TwilioSimulator,
+        {
+            "type": "twilio",
+            "account_sid": ACCOUNT_SID,
+            "auth_token": "twilio-auth-token",
+            "from": "Acme",
+            "report_poll_seconds": 0,
+        },
+        lambda request: form_fields(request)["Body"],
     ),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otp_service.domain.outcomes import Outcome
-from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub
+from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub, twilio
 from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse
 from tests.delivery.gateway_pairs import GATEWAY_TYPES
 
@@ -128,6 +128,16 @@ REJECTIONS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
         (Outcome.FUNDS, "400 insufficient credit", smshub.refusal(400, "Insufficient credit")),
         (Outcome.THROTTLED, "429", smshub.refusal(429)),
         (Outcome.TRANSIENT, "503 with Retry-After", smshub.refusal(503, headers={"Retry-After": "1"})),
+    ),
+    "twilio": (
+        (Outcome.RECIPIENT_INVALID, "21211 invalid number", twilio.refusal(21211)),
+        (Outcome.RECIPIENT_BLOCKED, "21610 unsubscribed", twilio.refusal(21610)),
+        (Outcome.DESTINATION_UNSUPPORTED, "21408 region", twilio.refusal(21408)),
+        (Outcome.CONTENT_REJECTED, "21617 too long", twilio.refusal(21617)),
+        (Outcome.CONFIG_ERROR, "20003 in HTTP 401", twilio.refusal(20003)),
+        (Outcome.FUNDS, "20005 account not active", twilio.refusal(20005)),
+        (Outcome.THROTTLED, "20429 in HTTP 429", twilio.refusal(20429)),
+        (Outcome.TRANSIENT, "503 with Retry-After", twilio.refusal(20503, 503, {"Retry-After": "1"})),
     ),
 }
 

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import unquote
 
 import jwt
 import msgspec
@@ -19,6 +20,7 @@ import pytest
 
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.http_server import Request
+from otp_service.sandbox.simulators.twilio import ACCOUNT_SID
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD
 from tests.delivery.gateway_pairs import PUBLIC_URL, decrypted_envelope, form_fields, gateway_pair
 from tests.message_waits import wait_for_deliveries
@@ -207,6 +209,25 @@ async def test_smshub(make_service: ServiceFactory, program: str | None) -> None
     assert jwt.decode(token, options={"verify_signature": False})["unique_name"] == "hub-sid"
     own = f',"ProgramId":"{program}"' if program else ""
     assert text.body.decode() == f'{{"Message":"{one.text}","PhoneNumber":"{DIGITS}"{own}}}'
+
+
+@pytest.mark.parametrize("options", [{}, {"api_key_sid": "SK1", "api_key_secret": "key secret"}])
+async def test_twilio(make_service: ServiceFactory, options: dict[str, Any]) -> None:
+    """A form with number, sender, text, the rest of the code's lifetime and our receipt URL; Basic auth."""
+    key = (options.get("api_key_sid", ACCOUNT_SID), options.get("api_key_secret", "twilio-auth-token"))
+    one = await send_through(make_service, "twilio", simulator={"api_key": key}, **options)
+
+    [request] = one.requests
+    assert (request.method, request.target) == ("POST", f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json")
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert request.headers["authorization"] == "Basic " + base64.b64encode(":".join(key).encode()).decode()
+    found = re.fullmatch(r"(.*)&ValidityPeriod=(\d+)&StatusCallback=(.*)", request.body.decode())
+    assert found, request.body
+    message, validity, callback = found.groups()
+    assert message == f"To=%2B{DIGITS}&From=Acme&Body={one.quoted}"
+    assert 290 <= int(validity) <= 300
+    url = rf"{re.escape(PUBLIC_URL)}/v1/receipts/first/{re.escape(one.id)}\.[A-Za-z0-9_-]{{22,}}"
+    assert re.fullmatch(url, unquote(callback))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ NUMBERS = [
     ("+6281310100055", "aurora"),
     ("+6281410100055", "hub"),
     ("+6281510100055", "surabaya"),
+    ("+6281610100055", "twilio"),
     ("+6281710100055", "keda"),
     ("+6591234567", "keda"),
 ]
@@ -122,6 +123,8 @@ async def test_receipts_are_sent_as_scripted(sandbox: SandboxClient) -> None:
         ("+6281310100092", "aurora", [{"say": "delivered"}, {"say": "sent", "after": 0.05}], ("delivered", None)),
         ("+6281310100093", "aurora", {"say": "undelivered", "reason": 510}, ("undelivered", "transient")),
         ("+6281510100094", "surabaya", {"say": "delivered"}, ("delivered", None)),
+        ("+6281610100095", "twilio", [{"say": "delivered"}, {"say": "sent", "after": 0.05}], ("delivered", None)),
+        ("+6281610100096", "twilio", {"say": "undelivered", "reason": 30007}, ("undelivered", "content_rejected")),
     ],
 )
 async def test_receipts_reach_the_service(

@@ -9,6 +9,7 @@ POLICY = "tenants.acme.policy"
 KEY = {"id": "third", "sha256": "c" * 64}
 ROUTE = {"providers": ["keda"]}
 OWN = "providers.own"
+NO_CREDENTIALS = {"type": "twilio", "account_sid": "AC1", "from": "Acme"}
 LONG = "a" * 33
 
 # What is put into a good config (None takes a key out), the path of its one error, and a part of its line.
@@ -109,6 +110,12 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("providers.aurora.variables", {"a": "{code}{x}"}), "providers.aurora.variables.a", "{minutes}"),
     (("providers.hub.program_key", None), "providers.hub.program_key", "missing"),
     (("providers.twilio.from", None), "providers.twilio.from", "messaging_service_sid"),
+    (("providers.twilio.api_key_sid", None), "providers.twilio.api_key_sid", "missing"),
+    (("providers.twilio.api_key_secret", None), "providers.twilio.api_key_secret", "missing"),
+    (("providers.twilio.account_sid", "SK1"), "providers.twilio.account_sid", "does not start with AC"),
+    (("providers.twilio.api_key_sid", "AC1"), "providers.twilio.api_key_sid", "does not start with SK"),
+    (("providers.twilio.messaging_service_sid", "1"), "providers.twilio.messaging_service_sid", "start with MG"),
+    (("providers.twilio", NO_CREDENTIALS), "providers.twilio.auth_token", "or api_key_sid and api_key_secret"),
     (("providers.vonage.from", None), "providers.vonage.from", "missing"),
     (("providers.vonage.signature_method", "sha3"), "providers.vonage.signature_method", '"md5hash" or'),
     ((f"{OWN}.url", None), f"{OWN}.url", "missing"),

@@ -34,6 +34,8 @@ SECRETS_AT = [
     "providers.hub.program_sid",
     "providers.hub.program_key",
     "providers.twilio.auth_token",
+    "providers.twilio.api_key_secret",
+    "providers.twilio.webhook_shared_key",
     "providers.vonage.api_secret",
     "providers.vonage.signature_secret",
     "providers.own.headers.Authorization",

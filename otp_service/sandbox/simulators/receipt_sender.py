@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -45,10 +45,11 @@ class ScriptedReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """The body of one receipt request, and its media type."""
+    """The body of one receipt request, its media type, and further headers."""
 
     body: bytes
     content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,10 @@ async def _exchange(url: str, webhook: Webhook | None, method: str) -> int:
     target, body = urlsplit(url), webhook.body if webhook else b""
     path = (target.path or "/") + (f"?{target.query}" if target.query else "")
     lines = [f"{method} {path} HTTP/1.1", f"Host: {target.netloc}", f"Content-Length: {len(body)}"]
-    lines += [f"Content-Type: {webhook.content_type}"] if webhook else []
+    if webhook:
+        lines += [
+            f"{name}: {value}" for name, value in {"Content-Type": webhook.content_type, **webhook.headers}.items()
+        ]
     port = target.port or _DEFAULT_PORTS.get(target.scheme, 0)
     reader, writer = await asyncio.open_connection(target.hostname, port, ssl=target.scheme == "https" or None)
     try:

@@ -1,0 +1,1 @@
+"""Twilio Programmable Messaging: the Messages API and its status callbacks."""

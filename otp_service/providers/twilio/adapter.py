@@ -1,0 +1,70 @@
+"""Twilio Programmable Messaging: SMS through the Messages API, status callbacks, message statuses and the balance.
+
+Twilio has no idempotency key: a response that is lost leaves the outcome ambiguous. The status callback of that message
+still arrives, because its URL is part of the request, and names our message.
+
+Each message is given the rest of its code's lifetime as `ValidityPeriod`, so that Twilio does not send it later. That
+limits the time in Twilio's queue only; a carrier may still deliver late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from otp_service.domain.message import (
+    Balance,
+    DeliveryReport,
+    OutboundMessage,
+    Receipt,
+    ReceiptRequest,
+    SendResult,
+)
+from otp_service.domain.outcomes import Outcome
+from otp_service.providers.http_client import GatewayClient, GatewayResponse
+from otp_service.providers.twilio import wire
+from otp_service.providers.twilio.config import TwilioConfig
+from otp_service.providers.twilio.webhook import parse_status_callback
+
+__all__ = ["Twilio"]
+
+
+class Twilio:
+    """One account or subaccount at Twilio, in one region."""
+
+    def __init__(self, name: str, config: TwilioConfig, client: GatewayClient) -> None:
+        """Send through `client`."""
+        self.name = name
+        self.idempotent_send = False
+        self.first_report_seconds = config.report_poll_seconds
+        self.reports_delivery = config.verifies_receipts or config.report_poll_seconds > 0
+        self.timeout_seconds = client.timeout_seconds
+        self._config = config
+        self._client = client
+
+    async def close(self) -> None:
+        """Close the client."""
+        await self._client.close()
+
+    async def send(self, outbound: OutboundMessage) -> SendResult:
+        """Send one message; see `Provider.send`."""
+        headers = {"Authorization": wire.authorization(self._config), "Content-Type": wire.FORM}
+        url, content = wire.account_url(self._config, "Messages"), wire.send_body(self._config, outbound)
+        return wire.parse_send_response(await self._client.call("POST", url, headers=headers, content=content))
+
+    def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
+        """Read a status callback; see `ReceiptProvider.parse_receipts`."""
+        return parse_status_callback(call, self._config)
+
+    async def fetch_report(self, provider_message_id: str) -> DeliveryReport:
+        """Query the status of a message; see `PollingProvider.fetch_report`."""
+        response = await self._get(f"Messages/{quote(provider_message_id, safe='')}")
+        return wire.parse_message_response(response, provider_message_id)
+
+    async def fetch_balance(self) -> Balance | Outcome:
+        """Query the balance; see `BalanceProvider.fetch_balance`. A subaccount has none of its own."""
+        return wire.parse_balance_response(await self._get("Balance"))
+
+    async def _get(self, resource: str) -> GatewayResponse | Outcome:
+        headers = {"Authorization": wire.authorization(self._config)}
+        return await self._client.call("GET", wire.account_url(self._config, resource), headers=headers)
