@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -32,6 +33,9 @@ from otp_service.providers.kedasms import wire as kedasms
 from otp_service.providers.sendcloud import wire as sendcloud
 from otp_service.providers.sendcloud.webhook import parse_webhook
 from otp_service.providers.smshub import wire as smshub
+from otp_service.providers.twilio import wire as twilio
+from otp_service.providers.twilio.config import TwilioConfig
+from otp_service.providers.twilio.webhook import parse_status_callback
 from otp_service.settings import ConfigInvalid, load
 from tests.api.api_requests import NORMALIZE_PHONE, VERIFICATIONS
 from tests.running_service import RunningService
@@ -53,6 +57,7 @@ PIECES = [
 Parser = Callable[[str], object]
 KEYRING = Keyring({"k1": bytes(32)}, current="k1", index="k1")
 TOKENS = ReceiptTokens(KEYRING, "https://otp.example.com")
+TWILIO = TwilioConfig(account_sid="AC1", auth_token=Secret("t"), sender="Acme")
 TRUSTED_ALL = [ip_network("0.0.0.0/0"), ip_network("::/0")]
 
 
@@ -158,6 +163,13 @@ PARSERS: dict[str, Parser] = {
     "sendcloud": lambda text: sendcloud.parse_send_response(reply(text, 200), "+6281210100055"),
     "sendcloud, a reason": lambda text: sendcloud.parse_send_response(
         reply(f'{{"statusCode": 312, "info": {{"items": [{{"phone": "1", "message": {quoted(text)}}}]}}}}', 200), "+1"
+    ),
+    "twilio": lambda text: twilio.parse_send_response(reply(text)),
+    "twilio, a message": lambda text: twilio.parse_message_response(reply(f'{{"sid": {quoted(text)}}}', 200), "SM1"),
+    "twilio, a callback": lambda text: parse_status_callback(call(text), TWILIO),
+    "twilio, a callback's URL": lambda text: parse_status_callback(replace(call("a=b"), url=f"https://{text}"), TWILIO),
+    "twilio, a callback's key": lambda text: parse_status_callback(
+        replace(call("a=b"), headers={"x-twilio-webhooks-signature-settings": text, "x-twilio-signature": text}), TWILIO
     ),
     "eims": lambda text: eims.parse_send_response(reply(text, 200), "6281210100055"),
     "eims, rows": lambda text: eims.parse_send_response(

@@ -18,6 +18,7 @@ from otp_service.providers.responses import parse_echoed_number
 from otp_service.providers.sendcloud import wire as sendcloud
 from otp_service.providers.sendcloud.webhook import parse_webhook
 from otp_service.providers.smshub import wire as smshub
+from otp_service.providers.twilio import wire as twilio
 from otp_service.sandbox.simulators.http_server import Respond
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from tests.providers import eims_provider
@@ -51,6 +52,8 @@ REFUSALS: Final[list[tuple[Read, int, str, Outcome]]] = [
     ),
     (smshub.parse_send_response, 400, "The number has unsubscribed", Outcome.RECIPIENT_BLOCKED),
     (smshub.parse_send_response, 400, '{"Message":"Message is too long"}', Outcome.CONTENT_REJECTED),
+    (twilio.parse_send_response, 400, '{"code":21610,"status":400}', Outcome.RECIPIENT_BLOCKED),
+    (twilio.parse_send_response, 201, '{"sid":"SM1","status":"failed","error_code":"30007"}', Outcome.CONTENT_REJECTED),
     (smshub.parse_send_response, 200, "<!DOCTYPE html><p>Sign in</p>", Outcome.AMBIGUOUS),
 ]
 

@@ -257,6 +257,17 @@ def test_routing_warnings(settings: Settings, environ: dict[str, str]) -> None:
     assert config_warnings(settings) == ["providers.hub: no route uses it"]
 
 
+@pytest.mark.parametrize(("poll_seconds", "public_url", "warns"), [(0, "", True), (60, "", False), (0, "x", False)])
+def test_warning_without_receipts(environ: dict[str, str], *, poll_seconds: int, public_url: str, warns: bool) -> None:
+    """A Twilio provider whose messages are neither reported nor queried is a warning."""
+    provider = 'type = "twilio"\naccount_sid = "AC1"\nauth_token = "env:TOKEN"\nfrom = "+15005550006"'
+    text = f"{MINIMAL}\n[providers.first]\n{provider}\nreport_poll_seconds = {poll_seconds}"
+    if public_url:
+        text += '\n[server]\npublic_url = "https://otp.example.com"'
+    warning = "providers.first: without server.public_url it cannot send receipts: messages stay in status sent"
+    assert (warning in config_warnings(load(text, environ | {"TOKEN": "t"}))) is warns
+
+
 def test_plain_secrets(environ: dict[str, str]) -> None:
     """Plain secrets are accepted only with `plain_secrets`; references work as well."""
     text = MINIMAL.replace("env:REDIS_URL", "redis://localhost")
