@@ -11,7 +11,9 @@ import pytest
 from otp_service.domain.message import Balance
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.secret import Secret
+from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.twilio import wire
+from otp_service.providers.twilio.adapter import Twilio
 from otp_service.sandbox.simulators.twilio import ACCOUNT_SID, TwilioSimulator
 from tests.providers.twilio_provider import (
     RECEIPT_URL,
@@ -100,6 +102,16 @@ def test_callback_is_requested_only_if_it_can_be_verified(account: dict[str, Any
     url = "https%3A%2F%2Fotp.example.com%2Fv1%2Freceipts%2Ffirst%2Fv1-ABC_7.mac"
     assert body.endswith(f"&StatusCallback={url}") is has_callback
     assert "StatusCallback" not in wire.send_body(twilio_config(**account), outbound()).decode()
+
+
+@pytest.mark.parametrize(("token", "poll_seconds", "reports"), [(None, 0, False), (None, 60, True), ("t", 0, True)])
+def test_delivery_is_reported_or_queried(token: str | None, poll_seconds: float, reports: bool) -> None:
+    """`sent` is the last status only if callbacks cannot be verified and the status is not queried."""
+    secret = Secret(token) if token else None
+    config = twilio_config(auth_token=secret, report_poll_seconds=poll_seconds)
+    provider = Twilio("first", config, GatewayClient(1.0))
+    assert (provider.reports_delivery, provider.first_report_seconds) == (reports, poll_seconds)
+    assert not provider.idempotent_send
 
 
 def test_region_is_the_host() -> None:

@@ -159,7 +159,7 @@ FORGED = {
     "without a public URL": callback(DELIVERED, url="/v1/receipts/first/v1-ABC_7.mac"),
     "not UTF-8": callback(DELIVERED, body=b"MessageStatus=delivered&a=\xff"),
     "JSON without a hash": callback(DELIVERED, body=b'{"MessageStatus":"delivered"}'),
-    "too many parameters": callback(DELIVERED, body=b"&".join([b"a=b"] * 201)),
+    "too many parameters": callback({"a": "b"}, body=b"&".join([b"a=b"] * 201)),
     "GET": callback(DELIVERED, method="GET", body=b"", query=list(DELIVERED.items())),
 }  # fmt: skip
 
