@@ -5,6 +5,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEV_OPTIONS ?=
 TEST_OPTIONS ?= --numprocesses 3 --dist worksteal
 CHAOS_SEEDS ?= 20
+BENCH_OPTIONS ?=
 
 .PHONY: help setup run test chaos lint fmt bench lock clean check-python
 .DEFAULT_GOAL := help
@@ -33,8 +34,8 @@ fmt: .venv/.ready-test  ## format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: .venv/.ready-test  ## measure: ratios within one run, see tests/bench
-	@$(BIN)/python -m tests.bench
+bench: .venv/.ready-test  ## measure the service as a user runs it (13 minutes; BENCH_OPTIONS=--help)
+	@$(BIN)/python -m tests.bench $(BENCH_OPTIONS)
 
 lock:  ## resolve the dependencies anew (needs uv)
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \

@@ -1,134 +1,129 @@
-"""`make bench`: ratios of costs, measured in one run.
+"""`python -m tests.bench [LETTER ...]`: measure the service as a user runs it.
 
-First the service runs in this process, then as `serve` in processes of its own (`service_stack.py`), each time on a
-real server. A time is the best of several rounds. Only the ratio of two times is meaningful on another machine.
+Each figure is the median of several rounds in one run, with the smallest and the largest; what can be a ratio of two
+values of the same run is one, because only that means something on another machine. `--short` is for every change: it
+measures less, and the exit status is 1 if a ratio is worse than the committed baseline by more than a third, twice.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import argparse
+import json
+import os
+import platform
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from itertools import chain
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
 
-from otp_service.domain.limits import Window
-from otp_service.observability import configure_logging
-from otp_service.sandbox.embedded_server import EmbeddedServer
-from otp_service.store.keys import limit_key
-from otp_service.store.scripts import ScriptCall, script
-from otp_service.store.topology import connect
-from tests.bench.capacity import cycle_cpu, cycles_against_hashes, hashes_per_second, refusal_cpu
-from tests.bench.flood import measure
-from tests.bench.footprint import bytes_per_verification, round_trips
-from tests.bench.service_stack import running_stack
-from tests.running_service import RunningService, ServiceFactory
+from tests.bench.baseline import read_baseline, worse_lines, write_baseline
+from tests.bench.capacity import cheap_cycles, full_cycles
+from tests.bench.figures import Figure, Line, Options
+from tests.bench.floods import floods
+from tests.bench.footprint import footprint
+from tests.bench.growth import growth
+from tests.bench.latency import deliveries, latencies
+from tests.bench.peer import peer
+from tests.bench.plots import write_plots
+from tests.bench.startup import startup
 
-ROUNDS = 5
-CALLS = 200
-REQUESTS = 40
-FLOOD_SECONDS = 8.0
-CYCLES = 1000
-SLOW_CYCLES = 100
-HASH_SECONDS = 2.0
-PENDING = 5000
-ROUND_TRIP_CYCLES = 100
-WINDOWS = Window(1_000_000, 3600)
-
-
-async def best(work: Callable[[int], Awaitable[None]]) -> float:
-    """Return the shortest time of `work` in several rounds, in seconds."""
-    times = []
-    for number in range(ROUNDS):
-        started = time.perf_counter()
-        await work(number)
-        times.append(time.perf_counter() - started)
-    return min(times)
+FIGURES: Final = {
+    figure.letter: figure
+    for figure in (
+        Figure("a", "full cycles at the default hash against the bare hash rate of the same cores", full_cycles),
+        Figure("b", "cycles with the cheapest hash against bare routes on the same core", cheap_cycles),
+        Figure("c", "floods of refused requests, and another tenant beside them", floods),
+        Figure("d", "times of request-code and verify-code at shares of the capacity, two workers", latencies),
+        Figure("e", "from the 202 to the gateway", deliveries),
+        Figure("f", "memory, round trips and commands of the store", footprint),
+        Figure("g", "growth of the cost with a hundred times as much", growth),
+        Figure("h", "start-up and memory", startup),
+        Figure("i", "a peer", peer),
+    )
+}
+SHORT: Final = "abcfgh"
+LONG_ROUNDS: Final = 5
+SHORT_ROUNDS: Final = 2
 
 
-async def batched_against_sequential(url: str) -> str:
-    """Compare concurrent script calls with the same calls in sequence."""
-    topology = connect(url)
-    windows = f"{WINDOWS.count} {WINDOWS.seconds * 1000}"
-
-    def call(number: int, n: int) -> ScriptCall:
-        return ScriptCall(script("rate_limit_acquire"), (limit_key("bench", f"{number}-{n}"),), (windows,))
-
-    async def in_sequence(number: int) -> None:
-        for n in range(CALLS):
-            await topology.send([call(number, n)])
-
-    async def concurrently(number: int) -> None:
-        await asyncio.gather(*(topology.send([call(ROUNDS + number, n)]) for n in range(CALLS)))
-
-    sequential, concurrent = await best(in_sequence), await best(concurrently)
-    await topology.close()
-    return f"script calls, {CALLS} concurrent : sequential   1 : {sequential / concurrent:.1f}"
-
-
-async def denied_against_accepted(service: RunningService) -> str:
-    """Compare a request that a rate limit denies with one that is accepted, including its hash."""
-
-    async def accepted(number: int) -> None:
-        await asyncio.gather(*(service.request(f"+62812{number:03d}{n:04d}") for n in range(REQUESTS)))
-
-    async def denied(number: int) -> None:
-        await asyncio.gather(*(service.request(f"+62812{number:03d}{n:04d}") for n in range(REQUESTS)))
-
-    full, refused = await best(accepted), await best(denied)
-    return f"request-code, denied : accepted                 1 : {full / refused:.1f}"
+def main(arguments: Sequence[str]) -> int:
+    """Measure; return 1 if a ratio of the short form is worse than the baseline twice."""
+    chosen = _parser().parse_args(arguments)
+    is_short = chosen.short or chosen.update_baseline
+    options = Options(
+        rounds=chosen.rounds or (SHORT_ROUNDS if is_short else LONG_ROUNDS),
+        is_short=is_short,
+        letters="".join(chosen.letters or (SHORT if is_short else FIGURES)),
+        peer=chosen.peer,
+    )
+    started = time.monotonic()
+    lines = [line for letter in options.letters for line in measured(FIGURES[letter], options)]
+    if chosen.json:
+        chosen.json.write_text(json.dumps(report(lines, options), indent=1) + "\n", encoding="utf-8")
+    if chosen.plots:
+        write_plots(lines, chosen.plots)
+    if chosen.update_baseline:
+        write_baseline(line for line in lines if line.values)
+    failed = fallen(lines, options) if chosen.short else []
+    print_line(f"{time.monotonic() - started:.0f} s; " + _summary(lines))
+    for name in failed:
+        print_line(f"FAILED: {name} is worse than tests/bench/baseline.toml by more than a third, twice")
+    return int(bool(failed))
 
 
-async def wrong_against_ended(service: RunningService) -> str:
-    """Compare an attempt whose code is checked with an attempt at an ended verification."""
-    ids = [(await service.request_code(f"+6281399{n:05d}"))[0] for n in range(ROUNDS * 8)]
-
-    async def compared(number: int) -> None:
-        await asyncio.gather(*(service.verify(one, "00000") for one in ids[number * 8 : number * 8 + 8]))
-
-    async def ended(number: int) -> None:
-        await asyncio.gather(*(service.verify(one, "00000") for one in ids[number * 8 : number * 8 + 8]))
-
-    wrong = await best(compared)
-    for one in ids:
-        await service.client.delete(f"/v1/verifications/{one}")
-    return f"verify-code, ended : compared                    1 : {wrong / await best(ended):.1f}"
+def measured(figure: Figure, options: Options) -> list[Line]:
+    """Measure a figure, and print its lines below the command that measures it again."""
+    short = " --short" if options.is_short else ""
+    command = f"python -m tests.bench {figure.letter} --rounds {options.rounds}{short}"
+    print_line(f"({figure.letter}) {figure.title}: {command}")
+    lines = []
+    for line in figure.measure(options):
+        print_line(str(line))
+        lines.append(line)
+    return lines
 
 
-async def main() -> None:
-    """Run every measurement."""
-    configure_logging("ERROR")
-    logging.getLogger().setLevel(logging.ERROR)
-    with EmbeddedServer() as server:
-        sys.stdout.write(await batched_against_sequential(server.url) + "\n")
-        factory = ServiceFactory(server.url)
-        hashing = {"time_cost": 3, "memory_kib": 12288, "allow_weak": False}
-        limits = {"prefix": [], "recipient": ["5/3600"], "recipient_failures": ["100/86400"]}
-        service = await factory({"hashing": hashing, "limits": limits})
-        sys.stdout.write(await denied_against_accepted(service) + "\n")
-        sys.stdout.write(await wrong_against_ended(service) + "\n")
-        await factory.close()
+def fallen(lines: Sequence[Line], options: Options) -> list[str]:
+    """Return the names of lines that are worse than the baseline; their figures are measured once more first."""
+    baseline = read_baseline()
+    suspected = worse_lines(lines, baseline)
+    failed = []
+    for letter in sorted({name[0] for name in suspected}):
+        print_line(f"({letter}) is worse than the baseline by more than a third; once more")
+        again = worse_lines(measured(FIGURES[letter], options), baseline)
+        failed += [name for name in again if name in suspected]
+    return failed
 
 
-def of_a_running_service() -> Iterator[str]:
-    """Measure the service in a process of its own, on a core of its own where there are two."""
-    hash_ms = 1000 / hashes_per_second(HASH_SECONDS)
-    yield f"CPU time of a cycle beside its two hashes, one hash taken as 1   {cycle_cpu(CYCLES) / hash_ms:.2f}"
-    rate = cycles_against_hashes(SLOW_CYCLES, HASH_SECONDS)
-    yield f"bare hash rate : hashes of full cycles          1 : {rate:.2f}"
-    with running_stack() as stack:
-        refusals = ", ".join(
-            f"{kind} {refusal_cpu(stack, kind, CYCLES) / hash_ms:.3f}" for kind in ("unknown", "limited")
-        )
-        yield f"CPU time of a refusal, one hash taken as 1      {refusals}"
-        [used] = asyncio.run(bytes_per_verification(stack.redis_url, (PENDING,))).values()
-    yield f"bytes in the store for one of {PENDING} pending    {used:.0f}"
-    trips = round_trips(ROUND_TRIP_CYCLES)["round trips"]
-    yield f"round trips to the store in a cycle             {trips:.1f}"
+def report(lines: Sequence[Line], options: Options) -> dict[str, Any]:
+    """Return everything for `--json`."""
+    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+    return {**machine, "rounds": options.rounds, "short": options.is_short, "lines": [line.as_json() for line in lines]}
 
 
-asyncio.run(main())
-for line in chain(of_a_running_service(), measure(FLOOD_SECONDS, ("unknown id",))):
-    sys.stdout.write(line + "\n")
+def _summary(lines: Sequence[Line]) -> str:
+    targets = [line for line in lines if line.is_met is not None]
+    return f"{sum(bool(line.is_met) for line in targets)} of {len(targets)} targets met"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the service.")
+    parser.add_argument("letters", nargs="*", metavar="LETTER", choices=[*FIGURES, []], help="a to i; default: all")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"default {LONG_ROUNDS}, with --short {SHORT_ROUNDS}")
+    parser.add_argument("--short", action="store_true", help="measure less, and compare with the baseline")
+    parser.add_argument("--update-baseline", action="store_true", help="measure the short form, and write its ratios")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all values")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", nargs="?", const=Path(".bench"), help="write SVG")
+    parser.add_argument("--peer", type=Path, metavar="PATH", help="the binary of otpgateway, see tests/bench/peer.py")
+    return parser
+
+
+def print_line(text: str) -> None:
+    """Print and flush, because a run takes minutes."""
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,70 +1,127 @@
-"""What a cycle and a refusal cost: against the bare hash, and against routes that do nothing, in the same run."""
+"""(a) and (b): what a cycle costs, against the bare hash, and against routes that do nothing, in the same run."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
 from argon2 import Type
 from argon2.low_level import hash_secret
 
-from tests.bench.service_stack import CHEAPEST_HASH, DEFAULT_HASH, Stack, pinned, running_stack
+from tests.bench.bare_routes import BODY, PATH, running_bare_server
+from tests.bench.figures import Line, Options
+from tests.bench.measured_server import pinned, server_cores
+from tests.bench.service_stack import DEFAULT_HASH, running_stack
 
-__all__ = ["cycle_cpu", "cycles_against_hashes", "expect", "hashes_per_second", "refusal_cpu"]
+__all__ = ["cheap_cycles", "expect_only", "full_cycles", "hash_rate"]
 
+HASH: Final = "from tests.bench.capacity import hash_for; hash_for({seconds})"
 HASHES_PER_CYCLE: Final = 2
-_HASH: Final = "from tests.bench.capacity import hash_for; print(hash_for({seconds}))"
-OPEN_LIMITS: Final = 'recipient = ["1000/3600"]\nrecipient_failures = ["1000/3600"]'
+CALLERS: Final = 16
+"""Callers for each core: enough that a hash always waits for the core."""
 
 
-def hash_for(seconds: float) -> float:
-    """Hash at the default cost for so long; hashes a second."""
-    count, started = 0, time.perf_counter()
+class HashRate(NamedTuple):
+    """Bare hashes in a second of all cores, and in a second of CPU time."""
+
+    per_second: float
+    per_cpu_second: float
+
+
+def hash_for(seconds: float) -> None:
+    """Hash at the default cost for so long, from the next line of the standard input on.
+
+    Print hashes a second, and hashes a second of CPU time.
+    """
+    sys.stdin.readline()
+    count, started, used = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - started < seconds:
         hash_secret(b"x" * 32, b"s" * 16, time_cost=3, memory_cost=12288, parallelism=1, hash_len=32, type=Type.ID)
         count += 1
-    return count / (time.perf_counter() - started)
+    rate = count / (time.perf_counter() - started)
+    sys.stdout.write(f"{rate} {count / (time.process_time() - used)}")
 
 
-def hashes_per_second(seconds: float) -> float:
-    """The bare hash rate of the core on which the service runs."""
-    words = [*pinned(0), sys.executable, "-c", _HASH.format(seconds=seconds)]
-    return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+def hash_rate(cores: int, seconds: float) -> HashRate:
+    """Measure the bare hash rate of the cores of the service, one process on each."""
+    words = [sys.executable, "-c", HASH.format(seconds=seconds)]
+    processes = [
+        subprocess.Popen(pinned([core], words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for core in server_cores(cores)
+    ]
+    time.sleep(0.3)  # all have started
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    found = [process.communicate()[0].split() for process in processes]
+    return HashRate(sum(float(rate) for rate, _ in found), sum(float(rate) for _, rate in found) / len(found))
 
 
-def cycles_against_hashes(cycles: int, seconds: float) -> float:
-    """Full cycles at the default cost: their hashes a second as a share of what the core does bare."""
-    with running_stack(DEFAULT_HASH) as stack:
-        before = hashes_per_second(seconds)
-        result = stack.load(kind="cycle", count=cycles, callers=16, warm_up=20)
-        after = hashes_per_second(seconds)
-    expect(result, {"request 202": cycles, "verify 200": cycles})
-    return float(result["per_second"]) * HASHES_PER_CYCLE / ((before + after) / 2)
+def hashes_in(result: Mapping[str, Any]) -> float:
+    """Return the hashes a second of a result: one for each code that was made or was right."""
+    expect_only(result, "request 202", "verify 200")
+    return float(sum(result["statuses"].values())) / float(result["seconds"])
 
 
-def cycle_cpu(cycles: int) -> float:
-    """A full cycle with the cheapest hash: CPU milliseconds of the service."""
-    with running_stack(CHEAPEST_HASH) as stack:
-        result = stack.load(kind="cycle", count=cycles)
-    expect(result, {"request 202": cycles, "verify 200": cycles})
-    return float(result["cpu_ms"])
+def expect_only(result: Mapping[str, Any], *statuses: str) -> None:
+    """Raise RuntimeError if the service answered with other statuses."""
+    if not set(result["statuses"]) <= set(statuses):
+        raise RuntimeError(f"the service answered {result['statuses']}, not only {statuses}")
 
 
-def refusal_cpu(stack: Stack, kind: str, count: int) -> float:
-    """One refusal: CPU milliseconds of the service. `kind`: unknown, limited."""
-    path, body, status = {
-        "unknown": ("/v1/verify-code", {"verification_id": "A" * 23, "code": "123456"}, "404"),
-        "limited": ("/v1/request-code", {"phone": "+6281210100055", "purpose": "login"}, "429"),
-    }[kind]
-    result = stack.load(kind="request", path=path, body=json.dumps(body), count=count, callers=8)
-    expect(result, {status: count})
-    return float(result["cpu_ms"])
+def full_cycles(options: Options) -> Iterator[Line]:
+    """(a) Cycles at the default cost: their hashes a second as a share of what the same cores do bare."""
+    yield from _full_cycles(options, 1, "one worker")
+    if not options.is_short and len(server_cores(2)) == 2:
+        yield from _full_cycles(options, 2, "two workers")
 
 
-def expect(result: dict[str, object], statuses: dict[str, int]) -> None:
-    """Raise RuntimeError unless the service answered exactly as many times with each status."""
-    if result["statuses"] != statuses:
-        raise RuntimeError(f"the service answered {result['statuses']}, not {statuses}")
+def _full_cycles(options: Options, workers: int, name: str) -> Iterator[Line]:
+    hash_seconds = options.seconds(2.0, 1.0)
+    shares, of_the_rest, of_cpu = [], [], []
+    with running_stack(DEFAULT_HASH, workers=workers) as stack:
+        before = hash_rate(workers, hash_seconds)
+        for _ in range(options.rounds):
+            store = stack.store_cpu_seconds()
+            result = stack.load(seconds=options.seconds(5.0, 2.5), callers=CALLERS * workers, warm_up=1.0)
+            tools = stack.store_cpu_seconds() - store + float(result["own_cpu_seconds"])
+            after = hash_rate(workers, hash_seconds)
+            shares.append(hashes_in(result) / ((before.per_second + after.per_second) / 2))
+            hash_ms = 2000 / (before.per_cpu_second + after.per_cpu_second)
+            of_cpu.append(HASHES_PER_CYCLE * hash_ms / float(result["cpu_ms"]))
+            of_the_rest.append(shares[-1] / (1 - tools / float(result["seconds"]) / workers))
+            before = after
+    key = name.replace(" ", "_")
+    text = f"hashes of full cycles : bare hashes, {name}"
+    yield Line(name=f"a.{key}_cpu", text=f"CPU of two bare hashes : CPU of a cycle, {name}", values=tuple(of_cpu))
+    if workers == 1:
+        yield Line(name=f"a.{key}", text=f"{text} with a core to itself", values=tuple(shares), at_least=0.92)
+        return
+    yield Line(name=f"a.{key}", text=f"{text}, store and load on the same cores", values=tuple(shares), at_least=0.92)
+    yield Line(name=f"a.{key}_rest", text="the same, of the time that store and load leave", values=tuple(of_the_rest))
+
+
+def cheap_cycles(options: Options) -> Iterator[Line]:
+    """(b) Cycles with the cheapest hash against a bare Litestar route and a bare ASGI route on the same core."""
+    seconds, cycles, litestar, asgi, rates = options.seconds(3.0, 1.5), [], [], [], []
+    with (
+        running_stack() as stack,
+        running_bare_server("litestar") as litestar_server,
+        running_bare_server("asgi") as asgi_server,
+    ):
+        for _ in range(options.rounds):
+            result = stack.load(seconds=seconds)
+            expect_only(result, "request 202", "verify 200")
+            cycles.append(float(result["cpu_ms"]))
+            rates.append(float(result["per_second"]))
+            litestar.append(float(litestar_server.load(kind="post", path=PATH, body=BODY, seconds=seconds)["cpu_ms"]))
+            asgi.append(float(asgi_server.load(kind="post", path=PATH, body=BODY, seconds=seconds)["cpu_ms"]))
+    yield Line(name="b.cpu", text="CPU of a cycle", values=tuple(cycles), unit="ms", at_most=1.8)
+    yield Line(name="b.rate", text="cycles a second, one worker with a core to itself", values=tuple(rates), unit="/s")
+    for name, text, bare in (("litestar", "Litestar", litestar), ("asgi", "ASGI", asgi)):
+        ratios = tuple(cycle / one for cycle, one in zip(cycles, bare, strict=True))
+        yield Line(name=f"b.{name}", text=f"CPU of a cycle : a request of a bare {text} route", values=ratios)

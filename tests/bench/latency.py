@@ -1,42 +1,93 @@
-"""How long callers wait at a share of the capacity, by arrivals that do not wait for answers.
-
-`python -m tests.bench.latency` prints it; it takes about a minute.
-"""
+"""(d) and (e): how long callers and messages wait at a share of the capacity, by arrivals that wait for nobody."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any, Final
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final
 
-from tests.bench.capacity import hashes_per_second
+from tests.bench.capacity import CALLERS, expect_only, hash_rate
+from tests.bench.figures import Line, Options, quantile
 from tests.bench.service_stack import DEFAULT_HASH, running_stack
 
-__all__ = ["SHARES", "latencies"]
+__all__ = ["deliveries", "latencies", "samples"]
 
 SHARES: Final = (0.25, 0.5, 0.75)
+HALF: Final = 0.5
+WORKERS: Final = 2
+STEPS: Final = ("request", "verify")
 
 
-def latencies(cycles: int, shares: tuple[float, ...] = SHARES) -> dict[str, Any]:
-    """At each share of the capacity in cycles a second: quantiles of each step, in ms; and the hash's own time.
+@dataclass(slots=True)
+class Samples:
+    """Of each round: the time of one hash in ms, and all times by share of the capacity and step, in ms."""
 
-    The capacity is measured first, by callers that wait for their answers. A step's time counts from when it was due.
-    """
-    with running_stack(DEFAULT_HASH) as stack:
-        capacity = float(stack.load(kind="cycle", count=cycles, callers=16, warm_up=16)["per_second"])
-        hash_ms = 1000 / hashes_per_second(2.0)
-        found = {
-            share: stack.load(
-                kind="cycle", count=cycles, callers=256, warm_up=16, per_second=capacity * share, seed=2 + number
-            )["times"]
-            for number, share in enumerate(shares)
-        }
-    return {"capacity": capacity, "hash_ms": hash_ms, "shares": found}
+    hash_ms: list[float] = field(default_factory=list)
+    times: list[dict[float, dict[str, list[float]]]] = field(default_factory=list)
+
+    def ratios(self, share: float, q: float) -> tuple[float, ...]:
+        """Return a quantile of both steps in hash times, for each round."""
+        return tuple(
+            quantile(steps[share]["request"] + steps[share]["verify"], q) / hash_ms
+            for steps, hash_ms in zip(self.times, self.hash_ms, strict=True)
+        )
+
+    def pooled(self, share: float) -> list[float]:
+        """Return the times of both steps of all rounds, in hash times of their round."""
+        return [
+            one / hash_ms
+            for steps, hash_ms in zip(self.times, self.hash_ms, strict=True)
+            for step in STEPS
+            for one in steps[share][step]
+        ]
 
 
-if __name__ == "__main__":
-    measured = latencies(300)
-    sys.stdout.write(f"capacity {measured['capacity']:.1f} cycles/s; one hash taken as 1\n")
-    for share, steps in measured["shares"].items():
-        for step, quantiles in steps.items():
-            ratios = ", ".join(f"{name} {ms / measured['hash_ms']:.2f}" for name, ms in quantiles.items())
-            sys.stdout.write(f"at {share:.0%}: {step}: {ratios}\n")
+@cache
+def samples(options: Options) -> Samples:
+    """Measure capacity and hash time, then each share of that capacity, `rounds` times in turn."""
+    found, shares = Samples(), SHARES if "d" in options.letters else (HALF,)
+    seconds = options.seconds(5.0, 4.0)
+    with running_stack(DEFAULT_HASH, workers=WORKERS) as stack:
+        for _ in range(options.rounds):
+            capacity = float(stack.load(seconds=seconds / 2, callers=CALLERS * WORKERS, warm_up=1.0)["per_second"])
+            found.hash_ms.append(1000 * WORKERS / hash_rate(WORKERS, 1.0).per_second)
+            times = {}
+            for share in shares:
+                result = stack.load(per_second=capacity * share, seconds=seconds, callers=4)
+                expect_only(result, "request 202", "verify 200")
+                times[share] = result["times"]
+            found.times.append(times)
+    return found
+
+
+def latencies(options: Options) -> Iterator[Line]:
+    """(d) Quantiles of request-code and verify-code at shares of the capacity, one hash taken as 1."""
+    found = samples(options)
+    for share in SHARES:
+        for q in (0.5, 0.99):
+            yield Line(
+                name=f"d.p{100 * q:g}_at_{share:.0%}".rstrip("%"),
+                text=f"p{100 * q:g} at {share:.0%} of the capacity, in hash times",
+                values=found.ratios(share, q),
+                at_most=2.5 if (share, q) == (HALF, 0.99) else None,
+            )
+        pooled = found.pooled(share)
+        yield Line(
+            name=f"d.p99.9_at_{share:.0%}".rstrip("%"),
+            text=f"p99.9 at {share:.0%} of the capacity, of all {len(pooled)} requests",
+            values=(quantile(pooled, 0.999),),
+        )
+
+
+def deliveries(options: Options) -> Iterator[Line]:
+    """(e) From the 202 to the arrival of the message at the gateway, at half the capacity."""
+    found = samples(options)
+    for q, target in ((0.5, None), (0.99, 50.0)):
+        yield Line(
+            name=f"e.p{100 * q:g}",
+            text=f"from the 202 to the gateway at 50% of the capacity, p{100 * q:g}",
+            values=tuple(quantile(steps[HALF]["delivery"], q) for steps in found.times),
+            unit="ms",
+            at_most=target,
+        )

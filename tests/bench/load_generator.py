@@ -1,9 +1,8 @@
 """A load generator in a process of its own: callers of the service, and the gateway that its messages go to.
 
-`python -m tests.bench.load_generator` reads one JSON object from standard input (see `Job`), runs it, and prints one
-JSON object with the results. The gateway speaks EIMS V1 and remembers the code of each number, so a caller that has
-requested a code can verify it. Both are plain asyncio protocols over httptools: the generator costs a fraction of what
-it measures.
+`python -m tests.bench.load_generator` reads one JSON object from standard input (see `Job`), warms up, writes `warm`
+and waits for a line. Then it measures, writes `done`, and one JSON object with the results. The gateway keeps running
+until the standard input ends, so that no message of another process fails.
 """
 
 from __future__ import annotations
@@ -11,181 +10,139 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import re
 import resource
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, cast
-from urllib.parse import unquote_plus, urlsplit
+from typing import Final, Literal
+from urllib.parse import urlsplit
 
-import httptools
 import msgspec
 import uvloop
 
-CODE: Final = re.compile(r"\b(\d{6})\b")
+from tests.bench.load_connections import Caller, Gateway
+
+NUMBERS_PER_SEED: Final = 10_000_000
+SPREAD: Final = 3**18
+"""Coprime to the count of numbers: consecutive callers have numbers of different blocks, and none comes twice."""
+
+WRONG_CODE: Final = "0000000"
+ATTEMPTS: Final = 5
+REFUSED: Final = (429, 503)
+MESSAGE_SECONDS: Final = 30.0
+RECONNECT_SECONDS: Final = 0.05
+
+Kind = Literal["cycle", "code", "decoy", "wrong", "post"]
 
 
 class Job(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to do. `kind` is `cycle` (request, wait for the message, verify), or one request repeated.
+    """What to do.
 
-    Closed loop: `callers` connections, each sends when it has the last answer, until `count` are done. Open loop: with
-    `per_second`, arrivals of a Poisson process, each timed from its scheduled moment.
+    `kind` is `cycle` (request a code, wait for the message, verify), `code` (the same without verifying), `decoy` (a
+    request without a message), `wrong` (a wrong code; a verification is requested for every five) or `post` (the same
+    request every time).
+
+    Closed loop: `callers` connections, each sends when it has its last answer, for `seconds`, or until `count` units
+    are done. Open loop: with `per_second`, arrivals of a Poisson process, each timed from its scheduled moment, so a
+    stalled service is charged for all that arrived meanwhile.
     """
 
     url: str
-    gateway_port: int
-    kind: str = "cycle"
+    gateway_port: int = 0
+    kind: Kind = "cycle"
     callers: int = 64
-    count: int = 2000
-    warm_up: int = 200
+    seconds: float = 0.0
+    count: int = 0
     per_second: float = 0.0
+    warm_up: float = 0.5
+    prepared: int = 0
     seed: int = 1
     path: str = ""
     body: str = ""
-    key: str = "bench"
+    key: str = ""
 
 
 @dataclass(slots=True)
-class Result:
-    """Seconds by step, and answers by status."""
+class Results:
+    """Seconds by step, answers by status, and finished units."""
 
-    seconds: dict[str, list[float]] = field(default_factory=dict)
+    seconds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     statuses: Counter[str] = field(default_factory=Counter)
-
-    def add(self, step: str, seconds: float) -> None:
-        """Add one time."""
-        self.seconds.setdefault(step, []).append(seconds)
-
-
-class Gateway(asyncio.Protocol):
-    """EIMS V1 `sendsms`, without its checks."""
-
-    codes: ClassVar[dict[str, str]] = {}
-    waiting: ClassVar[dict[str, asyncio.Future[str]]] = {}
-    ids = 0
-    connections = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start parsing."""
-        Gateway.connections += 1
-        self._transport = cast("asyncio.Transport", transport)
-        self._parser = httptools.HttpRequestParser(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Parse what has arrived."""
-        self._parser.feed_data(data)
-
-    def on_url(self, url: bytes) -> None:
-        """Keep the code of the message."""
-        query = dict(pair.split("=", 1) for pair in url.decode().partition("?")[2].split("&"))
-        number, found = query["numbers"], CODE.search(unquote_plus(query["content"]))
-        assert found
-        self._number = number
-        waiting = Gateway.waiting.pop(number, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(found[1])
-        else:
-            Gateway.codes[number] = found[1]
-
-    def on_message_complete(self) -> None:
-        """Accept it."""
-        Gateway.ids += 1
-        body = f'{{"status":0,"success":1,"fail":0,"array":[["{self._number}",{Gateway.ids}]]}}'.encode()
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-        self._transport.write(head + body)
-
-
-class Caller(asyncio.Protocol):
-    """One connection to the service; one request at a time."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Be ready."""
-        self._transport = cast("asyncio.Transport", transport)
-        self.closed = False
-        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
-
-    def data_received(self, data: bytes) -> None:
-        """Parse an answer."""
-        self._parser.feed_data(data)
-
-    def connection_lost(self, _exc: Exception | None) -> None:
-        """Fail the request that waits."""
-        self.closed = True
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionError("closed"))
-
-    def on_body(self, body: bytes) -> None:
-        """Keep the body."""
-        self._body += body
-
-    def on_message_complete(self) -> None:
-        """Give the answer."""
-        assert self._answer is not None
-        if not self._answer.done():
-            self._answer.set_result((self._parser.get_status_code(), self._body))
-
-    async def post(self, path: str, key: str, body: bytes) -> tuple[int, bytes]:
-        """Send one request; the status and the body of its answer."""
-        self._parser, self._body = httptools.HttpResponseParser(self), b""
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(
-            b"POST %s HTTP/1.1\r\nHost: otp\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%s" % (path.encode(), key.encode(), len(body), body)
-        )
-        return await self._answer
+    units: int = 0
 
 
 class Generator:
     """Runs one job."""
 
     def __init__(self, job: Job) -> None:
-        """Prepare `job`."""
-        self.job, self.result = job, Result()
+        self.job, self.results = job, Results()
+        self._headers = f"Authorization: Bearer {job.key}\r\n" if job.key else ""
+        self._headers += "Content-Type: application/json\r\n"
         self._idle: list[Caller] = []
-        self._slots = asyncio.Semaphore(job.callers)
         self._random = random.Random(job.seed)  # noqa: S311 - arrivals, not secrets
-        self._numbers = iter(range(job.seed * 10_000_000, 10**9))
+        self._numbers = iter(range(job.seed * NUMBERS_PER_SEED, (job.seed + 1) * NUMBERS_PER_SEED))
+        self._attempts: deque[str] = deque()
+        units: Mapping[Kind, Callable[[float], Awaitable[None]]] = {
+            "cycle": self._cycle,
+            "code": self._code,
+            "decoy": self._decoy,
+            "wrong": self._wrong,
+            "post": self._post,
+        }
+        self._unit = units[job.kind]
 
-    async def run(self) -> dict[str, object]:
-        """Do it."""
-        server = await asyncio.get_running_loop().create_server(Gateway, "127.0.0.1", self.job.gateway_port)
-        await self._closed(self.job.warm_up)
-        self.result = Result()
+    async def run(self, lines: asyncio.StreamReader) -> dict[str, object]:
+        """Warm up and measure; `lines` is the standard input."""
+        if self.job.gateway_port:
+            await asyncio.get_running_loop().create_server(Gateway, "127.0.0.1", self.job.gateway_port)
+        for _ in range(0, self.job.prepared, self.job.callers):
+            await asyncio.gather(*(self._prepare() for _ in range(self.job.callers)))
+        is_timed = not self.job.count and not self.job.per_second
+        callers = self._closed() if is_timed else []
+        if is_timed:
+            await asyncio.sleep(self.job.warm_up)
+        elif self.job.warm_up:
+            await self._finite(round(self.job.callers * 2))
         say("warm")
-        sys.stdin.readline()
-        started = time.monotonic()
-        await (self._open() if self.job.per_second else self._closed(self.job.count))
-        took = time.monotonic() - started
-        say("done")
-        server.close()
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+        await lines.readline()
+        self.results, started, used = Results(), time.monotonic(), own_cpu_seconds()
+        if self.job.per_second:
+            await self._open()
+        elif self.job.count:
+            await self._finite(self.job.count)
+        else:
+            await self._until_told(lines)
+        results, took = self.results, time.monotonic() - started
+        for caller in callers:
+            if caller.done():
+                caller.result()  # it failed
+            caller.cancel()
         return {
             "seconds": took,
-            "count": self.job.count,
-            "statuses": dict(self.result.statuses),
-            "times": {
-                step: {f"p{q}": quantile(times, q / 100) for q in (50, 90, 99, 99.9)}
-                for step, times in self.result.seconds.items()
-            },
-            "own_cpu": usage.ru_utime + usage.ru_stime,
-            "gateway_connections": Gateway.connections,
+            "own_cpu_seconds": own_cpu_seconds() - used,
+            "count": results.units,
+            "statuses": dict(results.statuses),
+            "times": {step: [round(1000 * one, 3) for one in times] for step, times in results.seconds.items()},
         }
 
-    async def _post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Send a request on the connection that was used last, or on a new one."""
-        async with self._slots:
-            caller = self._idle.pop() if self._idle else None
-            if caller is None or caller.closed:
-                where = urlsplit(self.job.url)
-                assert where.hostname and where.port
-                _, caller = await asyncio.get_running_loop().create_connection(Caller, where.hostname, where.port)
-            answer = await caller.post(path, self.job.key, body)
-            self._idle.append(caller)
-            return answer
+    async def _until_told(self, lines: asyncio.StreamReader) -> None:
+        """Wait for `seconds`, or until a line or the end of the standard input arrives."""
+        try:
+            async with asyncio.timeout(self.job.seconds):
+                await lines.readline()
+        except TimeoutError:
+            return
 
-    async def _closed(self, count: int) -> None:
+    def _closed(self) -> list[asyncio.Task[None]]:
+        async def repeat() -> None:
+            while True:
+                await self._one(time.monotonic())
+
+        return [asyncio.create_task(repeat()) for _ in range(self.job.callers)]
+
+    async def _finite(self, count: int) -> None:
         left = count
 
         async def work() -> None:
@@ -198,41 +155,93 @@ class Generator:
 
     async def _open(self) -> None:
         due, tasks = time.monotonic(), []
-        for _ in range(self.job.count):
-            due += self._random.expovariate(self.job.per_second)
-            delay = due - time.monotonic()
-            if delay > 0:
-                await asyncio.sleep(delay)
+        until = due + self.job.seconds
+        while (due := due + self._random.expovariate(self.job.per_second)) < until:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
             tasks.append(asyncio.create_task(self._one(due)))
         await asyncio.gather(*tasks)
 
     async def _one(self, due: float) -> None:
-        if self.job.kind == "cycle":
-            await self._cycle(due)
-            return
-        status, _ = await self._post(self.job.path, self.job.body.encode())
-        self.result.statuses[str(status)] += 1
-        self.result.add("request", time.monotonic() - due)
+        try:
+            await self._unit(due)
+        except TimeoutError:
+            self.results.statuses["no message"] += 1
+        except ConnectionError:
+            self.results.statuses["closed"] += 1
+            await asyncio.sleep(RECONNECT_SECONDS)
+        else:
+            self.results.units += 1
+
+    async def _send(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Send a request on the connection that was used last, or on a new one."""
+        caller = self._idle.pop() if self._idle else None
+        if caller is None or caller.closed:
+            where = urlsplit(self.job.url)
+            assert where.hostname and where.port
+            _, caller = await asyncio.get_running_loop().create_connection(Caller, where.hostname, where.port)
+        answer = await caller.post(path, self._headers, body)
+        self._idle.append(caller)
+        return answer
+
+    async def _timed(self, step: str, due: float, path: str, body: bytes) -> tuple[int, bytes]:
+        status, answer = await self._send(path, body)
+        self.results.statuses[f"{step} {status}"] += 1
+        self.results.seconds[step].append(time.monotonic() - due)
+        return status, answer
+
+    async def _request(self, due: float, *, decoy: bool = False) -> tuple[str, str] | None:
+        """Request a code; return the id and the code of the message. None if it was refused or is a decoy."""
+        number = f"62812{next(self._numbers) * SPREAD % 10**9:09d}"
+        arrived: asyncio.Future[tuple[str, float]] = asyncio.get_running_loop().create_future()
+        if not decoy and self.job.gateway_port:
+            Gateway.waiting[number] = arrived
+        ending = b',"decoy":true' if decoy else b""
+        body = b'{"phone":"+%s","purpose":"login"%s}' % (number.encode(), ending)
+        status, answer = await self._timed("request", due, "/v1/request-code", body)
+        if status not in (202, *REFUSED):
+            raise SystemExit(answer.decode())
+        if status != 202:
+            Gateway.waiting.pop(number, None)
+            return None
+        verification_id = json.loads(answer)["verification_id"]
+        if decoy or not self.job.gateway_port:
+            return verification_id, ""
+        accepted = time.monotonic()
+        async with asyncio.timeout(MESSAGE_SECONDS):
+            code, at = await arrived
+        self.results.seconds["delivery"].append(max(0.0, at - accepted))
+        return verification_id, code
 
     async def _cycle(self, due: float) -> None:
-        number = f"62812{next(self._numbers):09d}"[:14]
-        arrived = asyncio.get_running_loop().create_future()
-        Gateway.waiting[number] = arrived
-        status, answer = await self._post("/v1/request-code", b'{"phone":"+%s","purpose":"login"}' % number.encode())
-        self.result.statuses[f"request {status}"] += 1
-        if status != 202:
-            if status not in (429, 503):
-                raise SystemExit(answer.decode())
-            return
-        accepted = time.monotonic()
-        self.result.add("request", accepted - due)
-        code = await arrived
-        self.result.add("delivery", max(0.0, time.monotonic() - accepted))
-        again = time.monotonic()
-        body = json.dumps({"verification_id": json.loads(answer)["verification_id"], "code": code}).encode()
-        status, _ = await self._post("/v1/verify-code", body)
-        self.result.statuses[f"verify {status}"] += 1
-        self.result.add("verify", time.monotonic() - again)
+        if found := await self._request(due):
+            body = json.dumps({"verification_id": found[0], "code": found[1]}).encode()
+            await self._timed("verify", time.monotonic(), "/v1/verify-code", body)
+
+    async def _code(self, due: float) -> None:
+        await self._request(due)
+
+    async def _decoy(self, due: float) -> None:
+        await self._request(due, decoy=True)
+
+    async def _prepare(self) -> None:
+        if found := await self._request(time.monotonic(), decoy=self.job.prepared > 0):
+            self._attempts.extend([found[0]] * ATTEMPTS)
+
+    async def _wrong(self, due: float) -> None:
+        if not self._attempts:
+            await self._prepare()
+        if self._attempts:
+            body = json.dumps({"verification_id": self._attempts.popleft(), "code": WRONG_CODE}).encode()
+            await self._timed("wrong", due, "/v1/verify-code", body)
+
+    async def _post(self, due: float) -> None:
+        await self._timed("post", due, self.job.path, self.job.body.encode())
+
+
+def own_cpu_seconds() -> float:
+    """CPU time of this process so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def say(line: str) -> None:
@@ -241,16 +250,14 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def quantile(times: list[float], share: float) -> float:
-    """Give a quantile in ms."""
-    ordered = sorted(times)
-    return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000, 3)
-
-
 async def main() -> None:
-    """Read the job, run it, print the result."""
-    job = msgspec.json.decode(sys.stdin.readline(), type=Job)
-    say(json.dumps(await Generator(job).run()))
+    """Read the job, run it, print the result, and wait for the end of the standard input."""
+    lines = asyncio.StreamReader(limit=2**20)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    result = await Generator(msgspec.json.decode(await lines.readline(), type=Job)).run(lines)
+    say("done")
+    say(json.dumps(result))
+    await lines.read()
 
 
 if __name__ == "__main__":

@@ -1,38 +1,39 @@
-"""The service as a user runs it, for measurements: `serve` in its own processes, a real Valkey, a load generator.
-
-With two cores or more the service is pinned to the first and everything else to the second, so a figure of the service
-is not one of its measuring tools. CPU time is that of the service's processes, read from /proc.
-"""
+"""The service as a user runs it: `serve` in its own processes, a real Valkey, and a gateway that speaks EIMS."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
-import signal
-import subprocess
+import socket
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from otp_service.sandbox.embedded_server import server_binary
+from tests.bench.measured_server import (
+    Server,
+    cpu_seconds_of,
+    running_process,
+    server_cores,
+    tool_cores,
+    wait_for,
+    wait_for_http,
+)
 from tests.service_process import free_port
 
-__all__ = ["CHEAPEST_HASH", "DEFAULT_HASH", "Stack", "pinned", "running_stack"]
+__all__ = ["API_KEY", "CHEAPEST_HASH", "DEFAULT_HASH", "FLOODING_KEY", "Stack", "running_stack"]
 
 DEFAULT_HASH: Final = "time_cost = 3\nmemory_kib = 12288"
 CHEAPEST_HASH: Final = "time_cost = 1\nmemory_kib = 8\nallow_weak = true"
-START_SECONDS: Final = 20.0
 API_KEY: Final = "bench"
+FLOODING_KEY: Final = "flooding"
 
 CONFIG: Final = """
 [server]
@@ -52,7 +53,10 @@ current = "t1"
 t1 = "env:PEM"
 [tenants.bench]
 country = "ID"
-api_keys = [{{ id = "web", sha256 = "{sha256}", scopes = ["request", "verify", "read", "server"] }}]
+api_keys = [{{ id = "web", sha256 = "{bench}", scopes = ["request", "verify", "read", "server"] }}]
+[tenants.flooding]
+country = "ID"
+api_keys = [{{ id = "app", sha256 = "{flooding}", scopes = ["request", "verify", "read"] }}]
 [providers.eims]
 type = "eims"
 base_url = "http://127.0.0.1:{gateway_port}"
@@ -63,63 +67,20 @@ report_poll_seconds = 0
 [[routes]]
 country = "ID"
 providers = ["eims"]
-[limits]
-prefix = []
 {extra}
 """
 
 
-def pinned(core: int) -> list[str]:
-    """Begin a command that runs on one core, where there are two and `taskset`."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
-    has_tool = any(Path(folder, "taskset").exists() for folder in os.get_exec_path())
-    return ["taskset", "-c", str(cores[core])] if has_tool and len(cores) > 1 else []
+@dataclass(slots=True, kw_only=True)
+class Stack(Server):
+    """A running service and its store."""
 
-
-@dataclass(slots=True)
-class Stack:
-    """A running service, its store and its gateway's port."""
-
-    url: str
     redis_url: str
-    gateway_port: int
-    pid: int
-    start_seconds: float
+    store_pid: int
 
-    def cpu_seconds(self) -> float:
-        """CPU time of the service's processes so far, in seconds (resolution 10 ms)."""
-        return sum(_cpu_seconds(pid) for pid in self._processes())
-
-    def resident_bytes(self) -> int:
-        """Resident memory of the service's processes."""
-        statuses = (Path(f"/proc/{pid}/status").read_text() for pid in self._processes())
-        return sum(int(text.partition("VmRSS:")[2].split()[0]) * 1024 for text in statuses)
-
-    def _processes(self) -> list[int]:
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return [self.pid, *map(int, children)]
-
-    def load(self, **job: Any) -> dict[str, Any]:
-        """Run one job of the load generator; its result, with the service's CPU milliseconds for each unit of it."""
-        words = [*pinned(1), sys.executable, "-m", "tests.bench.load_generator"]
-        whole = {"url": self.url, "gateway_port": self.gateway_port, "key": API_KEY, **job}
-        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdin and process.stdout
-            process.stdin.write(json.dumps(whole) + "\n")
-            process.stdin.flush()
-            assert process.stdout.readline() == "warm\n"
-            before = self.cpu_seconds()
-            process.stdin.write("\n")
-            process.stdin.flush()
-            assert process.stdout.readline() == "done\n"
-            used = self.cpu_seconds() - before
-            result: dict[str, Any] = json.loads(process.stdout.readline())
-        return {**result, "cpu_ms": used * 1000 / result["count"], "per_second": result["count"] / result["seconds"]}
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def store_cpu_seconds(self) -> float:
+        """CPU time of the store so far, in seconds."""
+        return cpu_seconds_of(self.store_pid)
 
 
 @contextlib.contextmanager
@@ -128,47 +89,28 @@ def running_stack(hashing: str = CHEAPEST_HASH, *, workers: int = 1, extra: str 
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         redis_port, gateway_port, port = free_port(), free_port(), free_port()
         options = ("--port", str(redis_port), "--save", "", "--dir", folder, "--loglevel", "warning")
-        stack.enter_context(_running([*pinned(1), server_binary(), *options], {}, Path(folder, "redis.log")))
-        config = Path(folder, "otp.toml")
-        digest = hashlib.sha256(API_KEY.encode()).hexdigest()
+        words, log = [server_binary(), *options], Path(folder, "redis.log")
+        store = stack.enter_context(running_process(words, {}, log, tool_cores(workers)))
+        wait_for(lambda: _can_connect(redis_port), store, log)
+        config, log = Path(folder, "otp.toml"), Path(folder, "service.log")
+        keys = {name: hashlib.sha256(name.encode()).hexdigest() for name in (API_KEY, FLOODING_KEY)}
         config.write_text(
-            CONFIG.format(
-                port=port, workers=workers, hashing=hashing, sha256=digest, gateway_port=gateway_port, extra=extra
-            )
+            CONFIG.format(port=port, workers=workers, hashing=hashing, gateway_port=gateway_port, extra=extra, **keys)
         )
         pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-        redis_url = f"redis://127.0.0.1:{redis_port}"
+        url, redis_url = f"http://127.0.0.1:{port}", f"redis://127.0.0.1:{redis_port}"
         secrets = {"REDIS_URL": redis_url, "KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=", "PEM": pem}
-        words = [*(pinned(0) if workers == 1 else []), sys.executable, "-m", "otp_service", "serve"]
-        started, log = time.monotonic(), Path(folder, "service.log")
+        words = [sys.executable, "-m", "otp_service", "serve", "--config", str(config)]
+        started = time.monotonic()
         process = stack.enter_context(
-            _running([*words, "--config", str(config)], {**secrets, "EIMS_PASSWORD": "password"}, log)
+            running_process(words, {**secrets, "EIMS_PASSWORD": "password"}, log, server_cores(workers))
         )
-        url = f"http://127.0.0.1:{port}"
-        _wait_until_ready(url, process, log)
-        yield Stack(url, redis_url, gateway_port, process.pid, time.monotonic() - started)
+        wait_for_http(port, process, log)
+        seconds = time.monotonic() - started
+        yield Stack(url, process.pid, seconds, workers, gateway_port, API_KEY, redis_url=redis_url, store_pid=store.pid)
 
 
-@contextlib.contextmanager
-def _running(words: list[str], environ: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(words, stdout=output, stderr=output, env=os.environ | environ)
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and process.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(url + "/readyz", trust_env=False).status_code == 200:
-                return
-        time.sleep(0.01)
-    raise RuntimeError(f"the service did not start: {log.read_text()}")
+def _can_connect(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
