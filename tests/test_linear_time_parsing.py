@@ -36,6 +36,8 @@ from otp_service.providers.smshub import wire as smshub
 from otp_service.providers.twilio import wire as twilio
 from otp_service.providers.twilio.config import TwilioConfig
 from otp_service.providers.twilio.webhook import parse_status_callback
+from otp_service.providers.vonage import wire as vonage
+from otp_service.providers.vonage.signing import is_signed
 from otp_service.settings import ConfigInvalid, load
 from tests.api.api_requests import NORMALIZE_PHONE, VERIFICATIONS
 from tests.running_service import RunningService
@@ -171,6 +173,11 @@ PARSERS: dict[str, Parser] = {
     "twilio, a callback's key": lambda text: parse_status_callback(
         replace(call("a=b"), headers={"x-twilio-webhooks-signature-settings": text, "x-twilio-signature": text}), TWILIO
     ),
+    "vonage": lambda text: vonage.parse_send_response(reply(text, 200)),
+    "vonage, a reason": lambda text: vonage.parse_send_response(
+        reply(f'{{"messages": [{{"status": "3", "error-text": {quoted(text)}}}]}}', 200)
+    ),
+    "vonage, a signature": lambda text: is_signed({"sig": text, "text": text}, Secret("key"), "sha256"),
     "eims": lambda text: eims.parse_send_response(reply(text, 200), "6281210100055"),
     "eims, rows": lambda text: eims.parse_send_response(
         reply(f'{{"status": 0, "array": [{text}1]}}', 200), "6281210100055"

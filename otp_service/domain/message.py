@@ -63,12 +63,14 @@ class SendResult:
         retry_after: After how many seconds the gateway wants to be called again; None if it does not say.
         signal: What the result says about the provider's health, if the outcome alone does not tell. For example, an
             undocumented rejection is a `config_error` that counts as a FAILURE, while a rejected password is a TRIP.
+        charged: What the gateway says that it charged, in the currency of the account; None if it does not say.
     """
 
     outcome: Outcome
     provider_message_id: str = ""
     retry_after: float | None = None
     signal: HealthSignal | None = None
+    charged: Decimal | None = None
 
     @property
     def health(self) -> HealthSignal:

@@ -33,7 +33,9 @@ from otp_service.providers.smshub.adapter import Smshub
 from otp_service.providers.smshub.config import SmshubConfig
 from otp_service.providers.twilio.adapter import Twilio
 from otp_service.providers.twilio.config import TwilioConfig
-from otp_service.providers.unserved_types import HttpConfig, VonageConfig
+from otp_service.providers.unserved_types import HttpConfig
+from otp_service.providers.vonage.adapter import Vonage
+from otp_service.providers.vonage.config import VonageConfig
 
 __all__ = [
     "BUILT_IN",
@@ -82,6 +84,7 @@ _PLUGINS: Final[tuple[ProviderPlugin[Any], ...]] = (
     ProviderPlugin(SendcloudConfig, Sendcloud),
     ProviderPlugin(SmshubConfig, Smshub),
     ProviderPlugin(TwilioConfig, Twilio),
+    ProviderPlugin(VonageConfig, Vonage),
     ProviderPlugin(InboxConfig, _make_inbox),
 )
 BUILT_IN: Final[Mapping[str, ProviderPlugin[Any]]] = MappingProxyType(
@@ -89,7 +92,7 @@ BUILT_IN: Final[Mapping[str, ProviderPlugin[Any]]] = MappingProxyType(
 )
 """The built-in types that send."""
 
-UNSERVED: Final = _by_type(VonageConfig, HttpConfig)
+UNSERVED: Final = _by_type(HttpConfig)
 """The types that can be configured and do not send yet."""
 
 

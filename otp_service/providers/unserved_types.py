@@ -1,4 +1,4 @@
-"""Provider types that the configuration accepts and that have no adapter yet: `vonage` and `http`.
+"""Provider types that the configuration accepts and that have no adapter yet: `http`.
 
 Their tables are validated, and the service names each such provider at start: it sends nothing.
 
@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Meta, field
 
 from otp_service.domain.secret import Secret
-from otp_service.providers.config_fields import Account, BaseUrl, CommonProvider, SecretText, is_web_url
+from otp_service.providers.config_fields import BaseUrl, CommonProvider, is_web_url
 from otp_service.providers.config_parsing import (
     REFERENCE_SYNTAX,
     FieldContext,
@@ -34,7 +34,7 @@ from otp_service.providers.config_parsing import (
     shown,
 )
 
-__all__ = ["Condition", "HttpConfig", "VonageConfig"]
+__all__ = ["Condition", "HttpConfig"]
 
 PLACEHOLDERS: Final = ("to", "text", "code", "message_id")
 
@@ -42,17 +42,6 @@ _POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])*)+")
 _WORD: Final = re.compile(r"\{([A-Za-z_]+)\}")
 _CREDENTIAL: Final = re.compile(r"authorization|cookie|key|token|secret|password|signature", re.IGNORECASE)
 _LINE_END: Final = re.compile(r"[\r\n\x00]")
-
-
-class VonageConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="vonage"):
-    """Vonage SMS API. With `signature_secret`, only signed receipts are accepted."""
-
-    base_url: BaseUrl = "https://rest.nexmo.com"
-    api_key: Account
-    api_secret: SecretText
-    sender: Account = field(name="from")
-    signature_secret: SecretText | None = None
-    signature_method: Literal["md5hash", "md5", "sha1", "sha256", "sha512"] = "md5hash"
 
 
 class Condition(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from otp_service.sandbox.simulators.twilio import TwilioSimulator, refusal
+from otp_service.sandbox.simulators.vonage import VonageSimulator
 from otp_service.settings import load
 from tests.message_waits import code_in, wait_for_deliveries
 from tests.running_service import E164, ServiceFactory
@@ -128,6 +129,17 @@ async def test_two_twilio_accounts(make_service: ServiceFactory) -> None:
     assert (message.to, message.sender, message.service_sid) == (E164, "", service_sid)
     assert code_in(message.text)
     assert first.messages == []
+
+
+async def test_vonage(make_service: ServiceFactory) -> None:
+    """The request is signed with the configured method, with the configured sender."""
+    account = {"type": "vonage", "api_key": "abcd1234", "api_secret": "word", "from": "Acme", "auth": "signature"}
+    keys = {"signature_secret": "sign", "signature_method": "sha512"}
+    async with VonageSimulator("abcd1234", "word", signature_key="sign", method="sha512") as gateway:
+        message = await send_code(make_service, gateway, account | keys)
+
+    assert (message.to, message.sender) == (DIGITS, "Acme")
+    assert code_in(message.text)
 
 
 def build_provider(provider: dict[str, Any], inbox: Inbox | None = None) -> Provider:

@@ -19,9 +19,11 @@ from otp_service.providers.sendcloud import wire as sendcloud
 from otp_service.providers.sendcloud.webhook import parse_webhook
 from otp_service.providers.smshub import wire as smshub
 from otp_service.providers.twilio import wire as twilio
+from otp_service.providers.vonage import wire as vonage
+from otp_service.providers.vonage.webhook import parse_webhook as parse_vonage_webhook
 from otp_service.sandbox.simulators.http_server import Respond
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
-from tests.providers import eims_provider
+from tests.providers import eims_provider, vonage_provider
 from tests.providers.test_sendcloud_webhooks import APP_KEY, call, signed_webhook
 
 ENCODINGS: Final[dict[str, Callable[[str], bytes]]] = {
@@ -50,6 +52,8 @@ REFUSALS: Final[list[tuple[Read, int, str, Outcome]]] = [
         '{"statusCode":312,"info":{"items":[{"phone":"0812-1010-0055","message":"黑名单"}]}}',
         Outcome.RECIPIENT_BLOCKED,
     ),
+    (vonage.parse_send_response, 200, '{"messages":[{"status":"9"}]}', Outcome.FUNDS),
+    (vonage.parse_send_response, 200, '{"messages":[{"status":33,"error-text":"é"}]}', Outcome.RECIPIENT_INVALID),
     (smshub.parse_send_response, 400, "The number has unsubscribed", Outcome.RECIPIENT_BLOCKED),
     (smshub.parse_send_response, 400, '{"Message":"Message is too long"}', Outcome.CONTENT_REJECTED),
     (twilio.parse_send_response, 400, '{"code":21610,"status":400}', Outcome.RECIPIENT_BLOCKED),
@@ -85,6 +89,16 @@ def test_sendcloud_webhook_has_the_same_receipt(encode: Callable[[str], bytes]) 
     hook = signed_webhook("Delivered", form="json")
     request = call(type(hook)(encode(hook.body.decode()), hook.content_type))
     [receipt] = parse_webhook(request, Secret(APP_KEY))
+    assert receipt.status is DeliveryStatus.DELIVERED
+
+
+@each_encoding
+def test_vonage_receipt_is_the_same(encode: Callable[[str], bytes]) -> None:
+    """A signed JSON receipt of Vonage is read in any encoding."""
+    sent = vonage_provider.receipt()
+    config = vonage_provider.vonage_config(signature_secret=Secret(vonage_provider.SIGNATURE_SECRET))
+    request = vonage_provider.as_call(type(sent)(encode(sent.body.decode()), sent.content_type))
+    [receipt] = parse_vonage_webhook(request, config)
     assert receipt.status is DeliveryStatus.DELIVERED
 
 

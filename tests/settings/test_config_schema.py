@@ -49,6 +49,7 @@ ONLY_CHECK_CONFIG = {
     "providers.twilio.auth_token",
     "providers.twilio.from",
     "providers.twilio.messaging_service_sid",
+    "providers.vonage.signature_secret",
     "redis.url",
     "routes[1].providers[0]",
     "routes[1].providers[2]",

@@ -45,11 +45,13 @@ class ScriptedReceipt:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """The body of one receipt request, its media type, and further headers."""
+    """One receipt request: its body, media type and further headers, or the query that a GET adds to the URL."""
 
     body: bytes
     content_type: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "POST"
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +118,25 @@ class ReceiptSender(Simulator, Generic[_Message]):
 
 
 async def send_webhook(url: str, webhook: Webhook | None = None, method: str = "POST", *, seconds: float = 5.0) -> int:
-    """Send one request, without a body if `webhook` is None; return the HTTP status of the response, 0 if none."""
+    """Send one request; return the HTTP status of the response, 0 if none.
+
+    If `webhook` is None, the request has no body, and `method` is its method.
+    """
     try:
         async with asyncio.timeout(seconds):
-            return await _exchange(url, webhook, method)
+            return await _exchange(url, webhook, webhook.method if webhook else method)
     except (OSError, EOFError, ValueError, IndexError):  # a timeout is an OSError; the others: not HTTP, not a URL
         return 0
 
 
 async def _exchange(url: str, webhook: Webhook | None, method: str) -> int:
     target, body = urlsplit(url), webhook.body if webhook else b""
-    path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+    query = "&".join(filter(None, [target.query, webhook.query if webhook else ""]))
+    path = (target.path or "/") + (f"?{query}" if query else "")
     lines = [f"{method} {path} HTTP/1.1", f"Host: {target.netloc}", f"Content-Length: {len(body)}"]
     if webhook:
-        lines += [
-            f"{name}: {value}" for name, value in {"Content-Type": webhook.content_type, **webhook.headers}.items()
-        ]
+        headers = {"Content-Type": webhook.content_type, **webhook.headers}
+        lines += [f"{name}: {value}" for name, value in headers.items() if value]
     port = target.port or _DEFAULT_PORTS.get(target.scheme, 0)
     reader, writer = await asyncio.open_connection(target.hostname, port, ssl=target.scheme == "https" or None)
     try:

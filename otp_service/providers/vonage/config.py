@@ -1,0 +1,49 @@
+"""The table of a Vonage provider in the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from otp_service.providers.config_fields import Account, BaseUrl, CommonProvider, SecretText, Text
+from otp_service.providers.config_parsing import Finding
+from otp_service.providers.vonage.signing import SignatureMethod
+
+__all__ = ["VonageConfig"]
+
+
+class VonageConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="vonage"):
+    """Vonage SMS API.
+
+    `auth`: how a send is authenticated: key and secret in the body or as HTTP Basic, or a signature in place of the
+    secret. `receipts`: whether a receipt is authenticated by its signature, or by the token in its URL; the default is
+    the signature if there is a `signature_secret`. The timestamp of a signed receipt may differ from the time by
+    `receipt_window_seconds`. The gateway gives up a message after the rest of the code's life, and not before
+    `min_ttl_seconds`. `entity_id` and `content_id` are ids that some countries require.
+    """
+
+    base_url: BaseUrl = "https://rest.nexmo.com"
+    api_key: Account
+    api_secret: SecretText
+    sender: Account = field(name="from")
+    auth: Literal["parameters", "basic", "signature"] = "parameters"
+    body_format: Literal["form", "json"] = "form"
+    signature_secret: SecretText | None = None
+    signature_method: SignatureMethod = "md5hash"
+    receipts: Literal["token", "signature"] | None = None
+    receipt_window_seconds: Annotated[int, Meta(ge=60, le=172_800)] = 300
+    min_ttl_seconds: Annotated[int, Meta(ge=20, le=604_800)] = 20
+    entity_id: Text | None = None
+    content_id: Text | None = None
+
+    @property
+    def signs_receipts(self) -> bool:
+        """Whether only receipts with a valid signature are accepted."""
+        return (self.receipts or ("signature" if self.signature_secret else "token")) == "signature"
+
+    def cross_check(self) -> Iterator[Finding]:
+        """Require the secret of the signatures that are made or verified."""
+        if self.signature_secret is None and "signature" in (self.auth, self.receipts):
+            yield ("signature_secret",), "missing", 'a secret; or neither auth nor receipts = "signature"'
