@@ -18,6 +18,7 @@ from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from otp_service.sandbox.simulators.twilio import ACCOUNT_SID, TwilioSimulator
+from otp_service.sandbox.simulators.vonage import VonageSimulator
 
 __all__ = ["sandbox_config", "sandbox_gateways", "set_webhook_urls"]
 
@@ -25,11 +26,11 @@ TIMEOUT_SECONDS: Final = 2.0
 HOLD_SECONDS: Final = 3.0
 POLL_SECONDS: Final = 2.0
 RETRY_FACTOR: Final = 1 / 60
-"""SendCloud retries a webhook after 3 minutes; here it is after 3 seconds."""
+"""SendCloud retries a webhook after 3 minutes; here it is after 3 seconds. Vonage's delays are shortened as much."""
 
 ENCRYPTION_KEY: Final = bytes(range(32))
 FALLBACK: Final = {"surabaya": "keda"}
-ORDER: Final = ("keda", "aurora", "twilio", "hub", "jakarta", "surabaya")
+ORDER: Final = ("keda", "aurora", "twilio", "vonage", "hub", "jakarta", "surabaya")
 
 RECEIPTS: Final = {
     "jakarta": b'{"receipts": {"say": "sent", "after": 2}}',  # rows of four fields have no later status
@@ -37,13 +38,14 @@ RECEIPTS: Final = {
     "keda": b'{"receipts": {"say": "delivered", "after": 1}}',
     "aurora": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}], "form": "json"}',
     "twilio": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
+    "vonage": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}], "form": "json"}',
 }
 """The receipts of each gateway before any script."""
 
 
 def sandbox_gateways() -> tuple[SimulatedGateways, SimulatorScripts]:
     """Return one gateway of every type and both variants of EIMS, with the scripts that are in force."""
-    gateways = SimulatedGateways([_jakarta(), _keda(), _aurora(), _hub(), _surabaya(), _twilio()])
+    gateways = SimulatedGateways([_jakarta(), _keda(), _aurora(), _hub(), _surabaya(), _twilio(), _vonage()])
     scripts = SimulatorScripts()
     for name, gateway in gateways.by_name.items():
         gateway.simulator.scripted_paths = frozenset(gateway.send_paths)
@@ -155,3 +157,26 @@ def _twilio() -> SimulatedGateway:
     }
     send_path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages.json"
     return SimulatedGateway("twilio", 20008, "+62816", simulator, table, ("account_sid", "auth_token"), (send_path,))
+
+
+def _vonage() -> SimulatedGateway:
+    """Vonage with signed requests and signed receipts."""
+    simulator = VonageSimulator(
+        "sandbox1",
+        "sandbox-vonage-secret",
+        signature_key="sandbox-signature-secret",
+        method="sha256",
+        signs_receipts=True,
+        retry_factor=RETRY_FACTOR,
+    )
+    table = {
+        "type": "vonage",
+        "api_key": "sandbox1",
+        "api_secret": "sandbox-vonage-secret",
+        "from": "Demo",
+        "auth": "signature",
+        "signature_secret": "sandbox-signature-secret",
+        "signature_method": "sha256",
+    }
+    credentials = ("api_key", "api_secret", "signature_secret")
+    return SimulatedGateway("vonage", 20009, "+62818", simulator, table, credentials, ("/sms/json",))

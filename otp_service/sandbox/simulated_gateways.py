@@ -14,11 +14,14 @@ from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimula
 from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubMessage, SmshubSimulator
 from otp_service.sandbox.simulators.twilio import TwilioMessage, TwilioSimulator
+from otp_service.sandbox.simulators.vonage import VonageMessage, VonageSimulator
 
 __all__ = ["SENDCLOUD_TEMPLATE", "AnySimulator", "PortInUse", "SimulatedGateway", "SimulatedGateways"]
 
-Message = EimsMessage | KedasmsMessage | SendcloudMessage | SmshubMessage | TwilioMessage
-AnySimulator = EimsSimulator | KedasmsSimulator | SendcloudSimulator | SmshubSimulator | TwilioSimulator
+Message = EimsMessage | KedasmsMessage | SendcloudMessage | SmshubMessage | TwilioMessage | VonageMessage
+AnySimulator = (
+    EimsSimulator | KedasmsSimulator | SendcloudSimulator | SmshubSimulator | TwilioSimulator | VonageSimulator
+)
 
 MAX_SHOWN_MESSAGES: Final = 1000
 """Only the newest messages are shown; a simulator keeps and counts all of them."""
@@ -123,3 +126,5 @@ def _inbox_message(gateway: str, number: int, message: Message) -> InboxMessage:
             return InboxMessage(str(number), to, message.text, gateway, message.at)
         case TwilioMessage():
             return InboxMessage(message.sid, to, message.text, gateway, message.at)
+        case VonageMessage():
+            return InboxMessage(message.ids[0], to, message.text, gateway, message.at)

@@ -7,7 +7,8 @@ Members that are left out keep their value:
   always    the step for every message after those
   receipts  the receipts for each message that it accepts from now on: one
             object or a list; null sends none (not for smshub, which has none)
-  form      sendcloud only: send webhooks as "json" or as "form"
+  form      sendcloud and vonage: send receipts as "json" or as "form"; vonage
+            also as "query", by GET
 
 A step, in `next` or as `always`, is one of:
 
@@ -21,8 +22,9 @@ A step, in `next` or as `always`, is one of:
   {"down": 5}         the same, for 5 seconds
   {"slow": 3}         accept the message, respond after 3 seconds
   {"say": -10}        reject with this result code: eims -99 to -1, sendcloud
-                      201 to 99999, twilio 10000 to 99999; kedasms and smshub
-                      an HTTP status of 400 to 599, with "message" as the text
+                      201 to 99999, twilio 10000 to 99999, vonage 1 to 99;
+                      kedasms and smshub an HTTP status of 400 to 599; these
+                      two and vonage with "message" as the error text
   {"status": 503}     reject with an HTTP status as a proxy does, with "body"
                       and "headers" if you like
 
@@ -30,8 +32,8 @@ A receipt is {"say": "delivered", "after": 1.0, "times": 2}: the status "sent",
 "delivered" or "undelivered", the seconds after the message was accepted, and how
 often it is sent. Out of order: [{"say": "delivered"}, {"say": "sent", "after": 2}].
 Optional: "reason", the error code of "undelivered" (eims 2, 4 or 1001 to 1099;
-sendcloud 410 to 599; twilio 10000 to 99999; kedasms a keyword), and "url", to
-send it to another URL.
+sendcloud 410 to 599; twilio 10000 to 99999; vonage 1 to 99; kedasms a keyword),
+and "url", to send it to another URL.
 EIMS is polled and sends nothing: it has neither "times" nor "url".
 
 For example: curl 127.0.0.1:8000/dev/gateways/keda --json '{"next": ["down"]}'
@@ -49,7 +51,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.sandbox.simulated_gateways import SimulatedGateway
-from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub, twilio
+from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub, twilio, vonage
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse, Slow
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
@@ -57,6 +59,7 @@ from otp_service.sandbox.simulators.receipt_sender import ReceiptStatus, Scripte
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from otp_service.sandbox.simulators.twilio import TwilioSimulator
+from otp_service.sandbox.simulators.vonage import VonageSimulator
 
 __all__ = ["SimulatorScripts"]
 
@@ -101,18 +104,22 @@ class _Script(Struct, forbid_unknown_fields=True):
     next: Annotated[list[NamedStep | _StepObject | None], Meta(max_length=1000)] | UnsetType = UNSET
     always: NamedStep | _StepObject | UnsetType | None = UNSET
     receipts: _ReceiptObject | Annotated[list[_ReceiptObject], Meta(max_length=10)] | UnsetType | None = UNSET
-    form: Literal["json", "form"] | UnsetType = UNSET
+    form: Literal["json", "form", "query"] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
 class _GatewayType:
-    """What can be scripted for one type of gateway; `is_reason` is None for a type without receipts."""
+    """What can be scripted for one type of gateway; `is_reason` is None for a type without receipts.
+
+    `forms` are the encodings of its receipts, if it has several.
+    """
 
     codes: range
     refusal: Callable[[int, str], Respond]
     has_error_text: bool = False
     is_reason: Callable[[int | str], bool] | None = None
     sends_receipts: bool = False
+    forms: tuple[str, ...] = ()
 
 
 def _in_ranges(*allowed: range) -> Callable[[int | str], bool]:
@@ -137,6 +144,7 @@ _GATEWAY_TYPES: Final[Mapping[type[Any], _GatewayType]] = {
         refusal=lambda code, _: sendcloud.refusal(code),
         is_reason=_in_ranges(range(410, 600)),
         sends_receipts=True,
+        forms=("json", "form"),
     ),
     SmshubSimulator: _GatewayType(codes=range(400, 600), refusal=smshub.refusal, has_error_text=True),
     TwilioSimulator: _GatewayType(
@@ -144,6 +152,14 @@ _GATEWAY_TYPES: Final[Mapping[type[Any], _GatewayType]] = {
         refusal=lambda code, _: twilio.refusal(code),
         is_reason=_in_ranges(range(10_000, 100_000)),
         sends_receipts=True,
+    ),
+    VonageSimulator: _GatewayType(
+        codes=range(1, 100),
+        refusal=vonage.refusal,
+        has_error_text=True,
+        is_reason=_in_ranges(range(1, 100)),
+        sends_receipts=True,
+        forms=("json", "form", "query"),
     ),
 }
 
@@ -168,15 +184,20 @@ class SimulatorScripts:
         steps = [_build_step(step, gateway_type, f"/next/{index}") for index, step in enumerate(script.next or ())]
         always = _build_step(script.always or None, gateway_type, "/always")
         receipts = _build_receipts(script.receipts, gateway_type)
-        if script.form and not isinstance(simulator, SendcloudSimulator):
-            _refuse("/form", "Only sendcloud has this member.")
+        if script.form and script.form not in gateway_type.forms:
+            allowed = " or ".join(gateway_type.forms)
+            _refuse(
+                "/form", f"Send {allowed}." if allowed else "Leave this member out: only sendcloud and vonage have it."
+            )
         if script.next is not UNSET:
             simulator.script(*steps, replace_pending=True)
         if script.always is not UNSET:
             simulator.always = always
         if script.receipts is not UNSET and not isinstance(simulator, SmshubSimulator):
             simulator.receipts = receipts
-        if script.form and isinstance(simulator, SendcloudSimulator):
+        if script.form and isinstance(simulator, VonageSimulator):
+            simulator.form = script.form
+        if script.form and script.form != "query" and isinstance(simulator, SendcloudSimulator):
             simulator.form = script.form
         self._documents[gateway.name] = self._documents.get(gateway.name, {}) | document
 

@@ -16,10 +16,13 @@ from otp_service.providers.kedasms.adapter import Kedasms
 from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.sendcloud.adapter import Sendcloud
 from otp_service.providers.sendcloud.config import SendcloudConfig
+from otp_service.providers.vonage.adapter import Vonage
+from otp_service.providers.vonage.config import VonageConfig
 from otp_service.sandbox.simulators.http_server import Request, Simulator, SimulatorResponse
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
+from otp_service.sandbox.simulators.vonage import VonageSimulator
 
 TO = "+6281210100055"
 
@@ -78,7 +81,17 @@ async def sendcloud_provider(simulator: SendcloudSimulator) -> AsyncIterator[Sen
         await provider.close()
 
 
-async def send_accepted(provider: Kedasms | Sendcloud, message: OutboundMessage) -> None:
+@contextlib.asynccontextmanager
+async def vonage_provider(simulator: VonageSimulator) -> AsyncIterator[Vonage]:
+    """Run a simulator with the account abcd1234, and return its adapter."""
+    async with simulator:
+        config = VonageConfig(base_url=simulator.url, api_key="abcd1234", api_secret=Secret("secret"), sender="Acme")
+        provider = Vonage("vonage", config, GatewayClient(2.0))
+        yield provider
+        await provider.close()
+
+
+async def send_accepted(provider: Kedasms | Sendcloud | Vonage, message: OutboundMessage) -> None:
     """Send a message, and assert that the gateway accepts it."""
     assert (await provider.send(message)).outcome is Outcome.ACCEPTED
 

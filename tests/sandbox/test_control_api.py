@@ -64,7 +64,10 @@ REFUSED: list[tuple[str, object, str]] = [
     ("jakarta", {"receipts": {"say": "delivered", "times": 2}}, "/receipts/times"),
     ("jakarta", {"receipts": {"say": "delivered", "url": "http://127.0.0.1:1/"}}, "/receipts/url"),
     ("hub", {"receipts": {"say": "delivered"}}, "/receipts"),
+    ("vonage", {"always": {"say": 100}}, "/always/say"),
+    ("vonage", {"receipts": {"say": "undelivered", "reason": 100}}, "/receipts/reason"),
     ("aurora", {"form": "xml"}, "/form"),
+    ("aurora", {"form": "query"}, "/form"),
     ("keda", {"form": "json"}, "/form"),
 ]
 

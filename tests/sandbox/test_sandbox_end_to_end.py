@@ -21,6 +21,7 @@ NUMBERS = [
     ("+6281410100055", "hub"),
     ("+6281510100055", "surabaya"),
     ("+6281610100055", "twilio"),
+    ("+6281810100055", "vonage"),
     ("+6281710100055", "keda"),
     ("+6591234567", "keda"),
 ]
@@ -125,6 +126,8 @@ async def test_receipts_are_sent_as_scripted(sandbox: SandboxClient) -> None:
         ("+6281510100094", "surabaya", {"say": "delivered"}, ("delivered", None)),
         ("+6281610100095", "twilio", [{"say": "delivered"}, {"say": "sent", "after": 0.05}], ("delivered", None)),
         ("+6281610100096", "twilio", {"say": "undelivered", "reason": 30007}, ("undelivered", "content_rejected")),
+        ("+6281810100095", "vonage", [{"say": "delivered", "times": 2}, {"say": "sent"}], ("delivered", None)),
+        ("+6281810100096", "vonage", {"say": "undelivered", "reason": 3}, ("undelivered", "recipient_invalid")),
     ],
 )
 async def test_receipts_reach_the_service(

@@ -20,7 +20,15 @@ from tests.sandbox.sandbox_client import OVERLAY, SandboxClient, sandbox_http_cl
 from tests.service_process import ServiceProcess, free_port, is_running
 from tests.waits import wait_until
 
-PORTS = {"jakarta": 20003, "keda": 20004, "aurora": 20005, "hub": 20006, "surabaya": 20007, "twilio": 20008}
+PORTS = {
+    "jakarta": 20003,
+    "keda": 20004,
+    "aurora": 20005,
+    "hub": 20006,
+    "surabaya": 20007,
+    "twilio": 20008,
+    "vonage": 20009,
+}
 
 
 async def test_it_prints_how_to_reach_everything(sandbox: SandboxClient) -> None:

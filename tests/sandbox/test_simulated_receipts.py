@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import pytest
@@ -18,6 +19,8 @@ from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.receipt_sender import ReceiptStatus, ScriptedReceipt
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.sendcloud_webhooks import RETRIES_AFTER_SECONDS, Form
+from otp_service.sandbox.simulators.vonage import VonageSimulator
+from otp_service.sandbox.simulators.vonage_requests import sign
 from tests.sandbox.receipt_listener import (
     APP_KEY,
     LATE_AND_REPEATED,
@@ -28,6 +31,7 @@ from tests.sandbox.receipt_listener import (
     outbound,
     send_accepted,
     sendcloud_provider,
+    vonage_provider,
 )
 from tests.waits import wait_until
 
@@ -212,3 +216,40 @@ async def test_close_cancels_all_receipts() -> None:
             assert len(asyncio.all_tasks() - before) > 3
     assert asyncio.all_tasks() == before
     assert [one.status for one in simulator.sent_receipts] == [500]
+
+
+@pytest.mark.parametrize("form", ["json", "form", "query"])
+@pytest.mark.parametrize("signed", [False, True])
+async def test_vonage_sends_the_documented_receipt(form: str, signed: bool) -> None:
+    """The receipt of each part goes to the `callback`, with exactly the documented parameters."""
+    simulator = VonageSimulator("abcd1234", "secret", signature_key="key", signs_receipts=signed, clock=lambda: NOW)
+    simulator.form = form  # type: ignore[assignment]  # one of the three forms
+    simulator.receipts = [ScriptedReceipt("undelivered", reason=3)]
+    async with ReceiptListener() as receiver, vonage_provider(simulator) as provider:
+        await send_accepted(provider, outbound(receipt_url=receiver.url + "/v1/receipts/vonage/t"))
+        await wait_until(lambda: len(simulator.sent_receipts) == 1)
+
+    [request], [message] = receiver.requests, simulator.messages
+    assert (request.method, request.path) == ("GET" if form == "query" else "POST", "/v1/receipts/vonage/t")
+    pairs = request.query if form == "query" else request.body.decode()
+    fields = json.loads(request.body) if form == "json" else dict(parse_qsl(pairs))
+    if signed:
+        assert fields.pop("sig") == sign(fields, "key", "md5hash")
+        assert (fields.pop("timestamp"), len(fields.pop("nonce"))) == ("1712123456", 36)
+    assert fields == {
+        "msisdn": TO.removeprefix("+"), "to": "Acme", "network-code": "51010", "messageId": message.ids[0],
+        "price": "0.03330000", "status": "failed", "scts": "2404030550", "err-code": "3", "api-key": "abcd1234",
+        "client-ref": "v1-ABC_7", "message-timestamp": "2024-04-03 05:50:56",
+    }  # fmt: skip
+
+
+async def test_vonage_sends_a_receipt_for_each_part() -> None:
+    """A long text has one receipt for each accepted part; without a `callback` they go to the account's URL."""
+    simulator = VonageSimulator("abcd1234", "secret")
+    simulator.receipts = [ScriptedReceipt()]
+    async with ReceiptListener() as receiver, vonage_provider(simulator) as provider:
+        simulator.webhook_url = receiver.url
+        await send_accepted(provider, replace(outbound(), text="x" * 400))
+        await wait_until(lambda: len(receiver.requests) == 3)
+
+    assert sorted(json.loads(body)["messageId"] for body in receiver.bodies) == sorted(simulator.messages[0].ids)

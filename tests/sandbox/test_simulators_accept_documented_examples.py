@@ -17,6 +17,7 @@ from otp_service.sandbox.simulators.http_server import Request, Simulator
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
+from otp_service.sandbox.simulators.vonage import VonageSimulator
 
 PHP = "application/json"
 TEXT = "Your verification code is 123456"
@@ -157,3 +158,27 @@ def test_aurora_accepts_its_samples() -> None:
     assert answers[3][1] == b"Send at most 2000 numbers."
     assert [one.text for one in gateway.messages] == ["Hello", "Hello World"]
     assert (answers[0][1]["result"], answers[0][1]["statusCode"], answers[2][1]["statusCode"]) == (True, 200, 40005)
+
+
+def test_vonage_accepts_its_samples() -> None:
+    """The samples of the API reference and of the balance get responses with exactly the documented members."""
+    gateway = VonageSimulator("abcd1234", "abcdef0123456789", balance="15.5692")
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    who = "api_key=abcd1234&api_secret=abcdef0123456789"
+    message = "from=AcmeInc&to=447700900000&text=Hello+World%21&client-ref=my-personal-reference"
+    status, answer, _ = send_request(gateway, "POST", "/sms/json", f"{who}&{message}".encode(), **form)
+    assert (status, answer) == (200, {
+        "message-count": "1",
+        "messages": [{
+            "to": "447700900000", "message-id": "0A00000000000001", "status": "0", "remaining-balance": "15.53590000",
+            "message-price": "0.03330000", "network": "51010", "client-ref": "my-personal-reference",
+        }],
+    })  # fmt: skip
+    basic = base64.b64encode(b"abcd1234:abcdef0123456789").decode()
+    assert send_request(gateway, "GET", "/account/get-balance", authorization=f"Basic {basic}")[:2] == (
+        200,
+        {"value": 15.5359, "autoReload": False},
+    )
+    refused = send_request(gateway, "POST", "/sms/json", f"{who}&from=AcmeInc&text=Hello".encode(), **form)[1]
+    assert refused == {"message-count": "1", "messages": [{"status": "2", "error-text": "Missing to param"}]}
+    assert [(one.to, one.text) for one in gateway.messages] == [("447700900000", "Hello World!")]
