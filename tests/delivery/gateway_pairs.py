@@ -23,6 +23,7 @@ from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from otp_service.sandbox.simulators.twilio import ACCOUNT_SID, TwilioSimulator
+from otp_service.sandbox.simulators.vonage import VonageSimulator
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD, TIMEOUT_SECONDS
 from tests.message_waits import code_in, text_of_request
 
@@ -165,5 +166,12 @@ GATEWAY_TYPES: Final[Mapping[str, GatewayType]] = {
             "report_poll_seconds": 0,
         },
         lambda request: form_fields(request)["Body"],
+    ),
+    "vonage": GatewayType(
+        lambda **options: VonageSimulator("abcd1234", "secret", **options),
+        {"type": "vonage", "api_key": "abcd1234", "api_secret": "secret", "from": "Acme"},
+        lambda request: (msgspec.json.decode(request.body) if request.body.startswith(b"{") else form_fields(request))[
+            "text"
+        ],
     ),
 }

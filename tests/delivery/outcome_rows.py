@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otp_service.domain.outcomes import Outcome
-from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub, twilio
+from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub, twilio, vonage
 from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse
 from tests.delivery.gateway_pairs import GATEWAY_TYPES
 
@@ -88,6 +88,15 @@ NOT_SERVED: Final = Respond(
     )
 )
 
+PARTLY_ACCEPTED: Final = Respond(
+    SimulatorResponse(
+        b'{"message-count":"2","messages":[{"to":"6281210100055","message-id":"0A01","status":"0"},'
+        b'{"status":"1","error-text":"Throttled"}]}',
+        200,
+        {"Content-Type": "application/json"},
+    )
+)
+
 REJECTIONS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
     "kedasms": (
         (Outcome.RECIPIENT_INVALID, "400 Invalid phone number", kedasms.refusal(400, "Invalid phone number")),
@@ -139,6 +148,16 @@ REJECTIONS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
         (Outcome.THROTTLED, "20429 in HTTP 429", twilio.refusal(20429)),
         (Outcome.TRANSIENT, "503 with Retry-After", twilio.refusal(20503, 503, {"Retry-After": "1"})),
     ),
+    "vonage": (
+        (Outcome.RECIPIENT_INVALID, "33 number de-activated", vonage.refusal(33)),
+        (Outcome.RECIPIENT_BLOCKED, "7 number barred", vonage.refusal(7)),
+        (Outcome.DESTINATION_UNSUPPORTED, "6 unrecognized prefix", vonage.refusal(6)),
+        (Outcome.CONTENT_REJECTED, "12 too long", vonage.refusal(12)),
+        (Outcome.CONFIG_ERROR, "4 credentials", vonage.refusal(4)),
+        (Outcome.FUNDS, "9 quota", vonage.refusal(9)),
+        (Outcome.THROTTLED, "1 throttled", vonage.refusal(1)),
+        (Outcome.TRANSIENT, "5 internal error", vonage.refusal(5)),
+    ),
 }
 
 
@@ -158,6 +177,8 @@ def _rows(gateway: str) -> Iterator[Row]:
     )
     yield Row(gateway, ambiguous, "HTTP 500, HTML page", (HTML_ERROR,), REPEATED if idempotent_send else after_hold(1))
     yield Row(gateway, ambiguous, "HTTP 200, HTML page", (HTML_PAGE,), REPEATED if idempotent_send else after_hold(1))
+    if gateway == "vonage":
+        yield Row(gateway, ambiguous, "one part of two accepted", (PARTLY_ACCEPTED,), after_hold(1))
 
 
 ROWS: Final = tuple(row for gateway in GATEWAY_TYPES for row in _rows(gateway))

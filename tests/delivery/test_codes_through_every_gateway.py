@@ -32,6 +32,7 @@ DIGITS, NATIONAL, E164 = "6281210100055", "81210100055", "+6281210100055"
 CREDENTIALS = "account=acme%20%26%20sons&password=p%25s%2Bw%26rd%3D100%25%20%C3%BC"
 CHARSET = "application/json;charset=utf-8"
 GMT_PLUS_8 = timezone(timedelta(hours=8))
+SIGNATURE_SECRET = "signature & secret="
 PROGRAM = "D2B67BE0-79A2-49DD-9476-7C793FDC3297"
 
 
@@ -228,6 +229,41 @@ async def test_twilio(make_service: ServiceFactory, options: dict[str, Any]) -> 
     assert 290 <= int(validity) <= 300
     url = rf"{re.escape(PUBLIC_URL)}/v1/receipts/first/{re.escape(one.id)}\.[A-Za-z0-9_-]{{22,}}"
     assert re.fullmatch(url, unquote(callback))
+
+
+@pytest.mark.parametrize("auth", ["parameters", "basic", "signature"])
+@pytest.mark.parametrize("body", ["form", "json"])
+async def test_vonage(make_service: ServiceFactory, body: str, auth: str) -> None:
+    """A form or JSON with exactly these parameters: the number in digits, our id, and one of three authentications."""
+    simulator = {"signature_key": SIGNATURE_SECRET, "method": "sha256"}
+    keys = {"body_format": body, "auth": auth, "signature_secret": SIGNATURE_SECRET, "signature_method": "sha256"}
+    one = await send_through(make_service, "vonage", simulator=simulator, **keys)
+
+    [request] = one.requests
+    assert (request.method, request.target) == ("POST", "/sms/json")
+    if body == "form":
+        assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+        assert f"&text={one.quoted}&" in request.body.decode()
+        fields = form_fields(request)
+    else:
+        assert request.headers["content-type"] == "application/json"
+        fields = msgspec.json.decode(request.body)
+    callback = fields.pop("callback")
+    assert re.fullmatch(rf"{re.escape(PUBLIC_URL)}/v1/receipts/first/{re.escape(one.id)}\.[\w-]{{22}}", callback)
+    assert 285_000 <= int(fields.pop("ttl")) <= 300_000
+    expected = {"from": "Acme", "to": DIGITS, "text": one.text, "type": "unicode", "client-ref": one.id}
+    expected["status-report-req"] = "true"
+    if auth == "basic":
+        assert request.headers["authorization"] == "Basic YWJjZDEyMzQ6c2VjcmV0"
+    else:
+        expected["api_key"] = "abcd1234"
+        assert "authorization" not in request.headers
+    if auth == "parameters":
+        expected["api_secret"] = "secret"
+    if auth == "signature":
+        assert abs(int(fields.pop("timestamp")) - time.time()) < 60
+        assert re.fullmatch(r"[0-9A-F]{64}", fields.pop("sig"))  # the simulator has verified it
+    assert fields == expected
 
 
 @pytest.mark.parametrize(
