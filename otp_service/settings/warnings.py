@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
+from otp_service.delivery.receipts import RECEIPTS_PATH
 from otp_service.domain.sms_segments import characters_outside_gsm7, count_segments
 from otp_service.domain.templates import BUILT_IN, Template, validity_minutes
 from otp_service.providers.config_parsing import dotted_path, quoted
 from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.registry import TYPE_KEY, UNSERVED
 from otp_service.providers.twilio.config import TwilioConfig
+from otp_service.providers.vonage.config import VonageConfig
+from otp_service.providers.vonage.wire import MAX_CALLBACK_CHARS
 from otp_service.settings.model import Settings, Tenant
+
+RECEIPT_TOKEN_CHARS: Final = 46
+"""The length of the token in a receipt URL: our message id, a dot and the MAC."""
 
 
 def unused_keys(document: Mapping[str, Any]) -> list[str]:
@@ -37,7 +43,12 @@ def _table(raw: Any) -> Mapping[str, Any]:
 
 def config_warnings(settings: Settings) -> list[str]:
     """Return a line for everything that is allowed but probably unintended."""
-    return [*_unrouted(settings), *_without_receipts(settings), *_expensive_texts(settings)]
+    return [
+        *_unrouted(settings),
+        *_without_receipts(settings),
+        *_long_receipt_urls(settings),
+        *_expensive_texts(settings),
+    ]
 
 
 def _unrouted(settings: Settings) -> Iterator[str]:
@@ -53,9 +64,21 @@ def _unrouted(settings: Settings) -> Iterator[str]:
 def _without_receipts(settings: Settings) -> Iterator[str]:
     for name, provider in settings.providers.items():
         is_not_polled = isinstance(provider, TwilioConfig) and not provider.report_poll_seconds
-        if (isinstance(provider, KedasmsConfig) or is_not_polled) and settings.server.public_url is None:
+        is_unsigned = isinstance(provider, VonageConfig) and not provider.signs_receipts
+        needs_url = isinstance(provider, KedasmsConfig) or is_not_polled or is_unsigned
+        if needs_url and settings.server.public_url is None:
             path = dotted_path(("providers", name))
             yield f"{path}: without server.public_url it cannot send receipts: messages stay in status sent"
+
+
+def _long_receipt_urls(settings: Settings) -> Iterator[str]:
+    """Name each Vonage provider that would refuse the receipt URLs, so that messages are sent without one."""
+    url = f"{settings.server.public_url or ''}{RECEIPTS_PATH}"
+    for name, provider in settings.providers.items():
+        excess = len(f"{url}{name}/") + RECEIPT_TOKEN_CHARS - MAX_CALLBACK_CHARS
+        if isinstance(provider, VonageConfig) and not provider.signs_receipts and excess > 0:
+            path = dotted_path(("providers", name))
+            yield f"{path}: its receipt URLs are {excess} characters too long: messages stay in status sent"
 
 
 def _expensive_texts(settings: Settings) -> Iterator[str]:
