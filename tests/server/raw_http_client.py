@@ -64,9 +64,11 @@ class RawConnection:
         """Read until the server closes; return what arrived before a reset."""
         found = b""
         async with asyncio.timeout(seconds):
-            with contextlib.suppress(ConnectionError):
+            try:
                 while data := await self.reader.read(65536):
                     found += data
+            except ConnectionError:  # raised before the reader gives what arrived in the same moment
+                found += bytes(self.reader._buffer)  # type: ignore[attr-defined]  # asyncio has no other way to it
         return found
 
     async def flood(self, block: bytes, most: int) -> tuple[int, bytes]:
