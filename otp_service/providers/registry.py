@@ -23,6 +23,8 @@ from otp_service.providers.config_fields import CommonProvider
 from otp_service.providers.config_parsing import InvalidValue, quoted
 from otp_service.providers.eims.adapter import Eims
 from otp_service.providers.eims.config import EimsConfig
+from otp_service.providers.http.adapter import make_http_provider
+from otp_service.providers.http.config import HttpConfig
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.inbox import Inbox, InboxConfig
 from otp_service.providers.kedasms.adapter import Kedasms
@@ -33,7 +35,6 @@ from otp_service.providers.smshub.adapter import Smshub
 from otp_service.providers.smshub.config import SmshubConfig
 from otp_service.providers.twilio.adapter import Twilio
 from otp_service.providers.twilio.config import TwilioConfig
-from otp_service.providers.unserved_types import HttpConfig
 from otp_service.providers.vonage.adapter import Vonage
 from otp_service.providers.vonage.config import VonageConfig
 
@@ -85,6 +86,7 @@ _PLUGINS: Final[tuple[ProviderPlugin[Any], ...]] = (
     ProviderPlugin(SmshubConfig, Smshub),
     ProviderPlugin(TwilioConfig, Twilio),
     ProviderPlugin(VonageConfig, Vonage),
+    ProviderPlugin(HttpConfig, make_http_provider),
     ProviderPlugin(InboxConfig, _make_inbox),
 )
 BUILT_IN: Final[Mapping[str, ProviderPlugin[Any]]] = MappingProxyType(
@@ -92,7 +94,7 @@ BUILT_IN: Final[Mapping[str, ProviderPlugin[Any]]] = MappingProxyType(
 )
 """The built-in types that send."""
 
-UNSERVED: Final = _by_type(HttpConfig)
+UNSERVED: Final = _by_type()
 """The types that can be configured and do not send yet."""
 
 

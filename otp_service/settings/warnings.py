@@ -9,6 +9,7 @@ from otp_service.delivery.receipts import RECEIPTS_PATH
 from otp_service.domain.sms_segments import characters_outside_gsm7, count_segments
 from otp_service.domain.templates import BUILT_IN, Template, validity_minutes
 from otp_service.providers.config_parsing import dotted_path, quoted
+from otp_service.providers.http.config import HttpConfig
 from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.registry import TYPE_KEY, UNSERVED
 from otp_service.providers.twilio.config import TwilioConfig
@@ -47,6 +48,7 @@ def config_warnings(settings: Settings) -> list[str]:
         *_unrouted(settings),
         *_without_receipts(settings),
         *_long_receipt_urls(settings),
+        *_accepting_every_success(settings),
         *_expensive_texts(settings),
     ]
 
@@ -65,7 +67,8 @@ def _without_receipts(settings: Settings) -> Iterator[str]:
     for name, provider in settings.providers.items():
         is_not_polled = isinstance(provider, TwilioConfig) and not provider.report_poll_seconds
         is_unsigned = isinstance(provider, VonageConfig) and not provider.signs_receipts
-        needs_url = isinstance(provider, KedasmsConfig) or is_not_polled or is_unsigned
+        has_url = isinstance(provider, HttpConfig) and "receipt_url" in provider.message_placeholders()
+        needs_url = isinstance(provider, KedasmsConfig) or is_not_polled or is_unsigned or has_url
         if needs_url and settings.server.public_url is None:
             path = dotted_path(("providers", name))
             yield f"{path}: without server.public_url it cannot send receipts: messages stay in status sent"
@@ -79,6 +82,12 @@ def _long_receipt_urls(settings: Settings) -> Iterator[str]:
         if isinstance(provider, VonageConfig) and not provider.signs_receipts and excess > 0:
             path = dotted_path(("providers", name))
             yield f"{path}: its receipt URLs are {excess} characters too long: messages stay in status sent"
+
+
+def _accepting_every_success(settings: Settings) -> Iterator[str]:
+    for name, provider in settings.providers.items():
+        if isinstance(provider, HttpConfig) and provider.accepted_when is None:
+            yield f"{dotted_path(('providers', name))}: without accepted_when every HTTP status 2xx is an acceptance"
 
 
 def _expensive_texts(settings: Settings) -> Iterator[str]:

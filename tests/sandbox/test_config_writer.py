@@ -42,6 +42,7 @@ def test_secrets_go_to_files_and_references_stay(tmp_path: Path) -> None:
                 "url": "https://sms.example.com/t0ken",
                 "headers": {"X-Key": "hidden"},
                 "body": "{to} {text}",
+                "body_format": "text",
             }
         },
     }

@@ -126,7 +126,7 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     ((f"{OWN}.url", "/send?to={to}"), f"{OWN}.url", "a path without base_url"),
     ((f"{OWN}.url", "https://{to}/send"), f"{OWN}.url", "the value (not shown)"),
     ((f"{OWN}.body", "{txt}"), f"{OWN}.body", "unknown placeholder {txt}; allowed: {to}, {text}"),
-    ((f"{OWN}.body", "hello"), f"{OWN}.body", "{text} and {code} are missing"),
+    ((f"{OWN}.body", "a=b"), f"{OWN}.body", "{text} and {code} are missing"),
     ((f"{OWN}.url", "https://host/"), f"{OWN}.body", "{to} is missing from"),
     ((f"{OWN}.method", "DELETE"), f"{OWN}.method", '"GET" or "POST" or "PUT"'),
     ((f"{OWN}.headers.X-Api-Key", "abc"), f"{OWN}.headers.X-Api-Key", "env:NAME"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from otp_service.providers.eims.config import EimsConfig
-from otp_service.providers.unserved_types import HttpConfig
+from otp_service.providers.http.config import HttpConfig
 from otp_service.providers.vonage.config import VonageConfig
 from otp_service.settings import Settings, unused_keys
 
@@ -35,18 +35,20 @@ def test_all_countries(loaded: Callable[..., Settings]) -> None:
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        ("/result", [("/result", None)]),
-        ("/status=0", [("/status", "0")]),
-        ("/status == ok", [("/status", "ok")]),
-        (["/a", "/b/0=1"], [("/a", None), ("/b/0", "1")]),
-        ({"/ok": True, "/code": 0, "/text": "fine"}, [("/ok", "true"), ("/code", "0"), ("/text", "fine")]),
+        ("/result", [("/result", ())]),
+        ("/status=0", [("/status", ("0",))]),
+        ("/status == ok", [("/status", ("ok",))]),
+        (["/a", "/b/0=1"], [("/a", ()), ("/b/0", ("1",))]),
+        ({"/ok": True, "/code": 0, "/text": "fine"}, [("/ok", ("true",)), ("/code", ("0",)), ("/text", ("fine",))]),
+        ({"/code": [0, "1"], "status": "2xx"}, [("/code", ("0", "1")), ("status", ("2xx",))]),
+        ({"status": [200, 202], "text_contains": "OK"}, [("status", ("200", "202")), ("text_contains", ("OK",))]),
     ],
 )
-def test_accepted_when(loaded: Callable[..., Settings], written: Any, read: list[tuple[str, str | None]]) -> None:
-    """`accepted_when` is a pointer, a pointer with a value, a list or a table of them."""
+def test_accepted_when(loaded: Callable[..., Settings], written: Any, read: list[tuple[str, tuple[str, ...]]]) -> None:
+    """`accepted_when` is a pointer, a pointer with a value, a list, or a table with one value or several for each."""
     own = loaded(("providers.own.accepted_when", written)).providers["own"]
     assert isinstance(own, HttpConfig)
-    assert [(one.pointer, one.equals) for one in own.accepted_when or ()] == read
+    assert [(one.subject, one.allowed) for one in own.accepted_when or ()] == read
 
 
 def test_http_method_in_any_case(loaded: Callable[..., Settings]) -> None:
@@ -78,7 +80,7 @@ def test_unserved_providers_are_unused() -> None:
     """A provider without an adapter is named as a whole, without its keys."""
     types = ("kedasms", "eims", "sendcloud", "smshub", "twilio", "vonage", "http", "inbox")
     document = {"providers": {name: {"type": name, "price": {}} for name in types}}
-    assert unused_keys(document) == ["providers.http"]
+    assert unused_keys(document) == []
 
 
 @pytest.mark.parametrize(

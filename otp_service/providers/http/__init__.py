@@ -1,0 +1,1 @@
+"""Any SMS gateway with an HTTP API, from configuration alone."""
