@@ -14,6 +14,7 @@ from otp_service.sandbox.dev_config import dev_config
 from otp_service.sandbox.simulated_gateways import SimulatedGateway, SimulatedGateways
 from otp_service.sandbox.simulator_scripts import SimulatorScripts
 from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.infobip import InfobipSimulator
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
@@ -30,7 +31,7 @@ RETRY_FACTOR: Final = 1 / 60
 
 ENCRYPTION_KEY: Final = bytes(range(32))
 FALLBACK: Final = {"surabaya": "keda"}
-ORDER: Final = ("keda", "aurora", "twilio", "vonage", "hub", "jakarta", "surabaya")
+ORDER: Final = ("keda", "aurora", "twilio", "vonage", "hub", "jakarta", "surabaya", "infobip")
 
 RECEIPTS: Final = {
     "jakarta": b'{"receipts": {"say": "sent", "after": 2}}',  # rows of four fields have no later status
@@ -39,13 +40,24 @@ RECEIPTS: Final = {
     "aurora": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}], "form": "json"}',
     "twilio": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
     "vonage": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}], "form": "json"}',
+    "infobip": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
 }
 """The receipts of each gateway before any script."""
+
+INFOBIP_OUTCOMES: Final = (
+    ("REJECTED_NETWORK", "destination_unsupported"),
+    ("REJECTED_PREFIX_MISSING", "recipient_invalid"),
+    ("REJECTED_NOT_ENOUGH_CREDITS", "funds"),
+    ("REJECTED_SENDER", "config_error"),
+    ("REJECTED_DESTINATION", "recipient_invalid"),
+)
 
 
 def sandbox_gateways() -> tuple[SimulatedGateways, SimulatorScripts]:
     """Return one gateway of every type and both variants of EIMS, with the scripts that are in force."""
-    gateways = SimulatedGateways([_jakarta(), _keda(), _aurora(), _hub(), _surabaya(), _twilio(), _vonage()])
+    gateways = SimulatedGateways(
+        [_jakarta(), _keda(), _aurora(), _hub(), _surabaya(), _twilio(), _vonage(), _infobip()]
+    )
     scripts = SimulatorScripts()
     for name, gateway in gateways.by_name.items():
         gateway.simulator.scripted_paths = frozenset(gateway.send_paths)
@@ -180,3 +192,38 @@ def _vonage() -> SimulatedGateway:
     }
     credentials = ("api_key", "api_secret", "signature_secret")
     return SimulatedGateway("vonage", 20009, "+62818", simulator, table, credentials, ("/sms/json",))
+
+
+def _infobip() -> SimulatedGateway:
+    """Infobip, for which there is no type of its own: it is described by a table of the type `http`."""
+    body = (
+        '{"messages": [{"sender": "{sender}", "destinations": [{"to": "{to}", "messageId": "{message_id}"}],'
+        ' "content": {"text": "{text}"}, "webhooks": {"delivery": {"url": "{receipt_url}"}}}]}'
+    )
+    table = {
+        "type": "http",
+        "url": "/sms/3/messages",
+        "headers": {"Authorization": "App {api_key}"},
+        "body": body,
+        "secrets": {"api_key": "sandbox-infobip-key"},
+        "to_format": "digits",
+        "sender": "Demo",
+        "accepted_when": {"/messages/0/status/groupName": "PENDING"},
+        "message_id": "/messages/0/messageId",
+        "outcomes": [
+            {"when": {"/messages/0/status/name": name}, "outcome": outcome} for name, outcome in INFOBIP_OUTCOMES
+        ],
+        "receipts": {
+            "items": "/results",
+            "message_id": "/messageId",
+            "to": "/to",
+            "status": "/status/name",
+            "delivered": ["DELIVERED_TO_HANDSET"],
+            "undelivered": {"UNDELIVERABLE_NOT_DELIVERED": "transient", "EXPIRED_EXPIRED": "transient"},
+            "underway": ["PENDING_ACCEPTED", "DELIVERED_TO_OPERATOR"],
+        },
+        "balance": {"url": "/account/1/balance", "amount": "/balance", "currency": "EUR"},
+    }
+    return SimulatedGateway(
+        "infobip", 20010, "+62819", InfobipSimulator("sandbox-infobip-key"), table, ("secrets",), ("/sms/3/messages",)
+    )

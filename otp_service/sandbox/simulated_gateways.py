@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from otp_service.providers.inbox import InboxMessage
 from otp_service.sandbox.simulators.eims import EimsMessage, EimsSimulator
 from otp_service.sandbox.simulators.http_server import Simulator
+from otp_service.sandbox.simulators.infobip import InfobipMessage, InfobipSimulator
 from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubMessage, SmshubSimulator
@@ -18,9 +19,17 @@ from otp_service.sandbox.simulators.vonage import VonageMessage, VonageSimulator
 
 __all__ = ["SENDCLOUD_TEMPLATE", "AnySimulator", "PortInUse", "SimulatedGateway", "SimulatedGateways"]
 
-Message = EimsMessage | KedasmsMessage | SendcloudMessage | SmshubMessage | TwilioMessage | VonageMessage
+Message = (
+    EimsMessage | InfobipMessage | KedasmsMessage | SendcloudMessage | SmshubMessage | TwilioMessage | VonageMessage
+)
 AnySimulator = (
-    EimsSimulator | KedasmsSimulator | SendcloudSimulator | SmshubSimulator | TwilioSimulator | VonageSimulator
+    EimsSimulator
+    | InfobipSimulator
+    | KedasmsSimulator
+    | SendcloudSimulator
+    | SmshubSimulator
+    | TwilioSimulator
+    | VonageSimulator
 )
 
 MAX_SHOWN_MESSAGES: Final = 1000
@@ -117,6 +126,8 @@ def _inbox_message(gateway: str, number: int, message: Message) -> InboxMessage:
     match message:
         case EimsMessage():
             return InboxMessage(str(message.id), to, message.text, gateway, message.at)
+        case InfobipMessage():
+            return InboxMessage(message.id, to, message.text, gateway, message.at)
         case KedasmsMessage():
             return InboxMessage(message.msgid, to, message.text, gateway, message.at)
         case SendcloudMessage():

@@ -22,9 +22,10 @@ A step, in `next` or as `always`, is one of:
   {"down": 5}         the same, for 5 seconds
   {"slow": 3}         accept the message, respond after 3 seconds
   {"say": -10}        reject with this result code: eims -99 to -1, sendcloud
-                      201 to 99999, twilio 10000 to 99999, vonage 1 to 99;
-                      kedasms and smshub an HTTP status of 400 to 599; these
-                      two and vonage with "message" as the error text
+                      201 to 99999, twilio 10000 to 99999, vonage 1 to 99,
+                      infobip 6 to 99; kedasms and smshub an HTTP status of
+                      400 to 599; these two and vonage with "message" as the
+                      error text
   {"status": 503}     reject with an HTTP status as a proxy does, with "body"
                       and "headers" if you like
 
@@ -32,8 +33,8 @@ A receipt is {"say": "delivered", "after": 1.0, "times": 2}: the status "sent",
 "delivered" or "undelivered", the seconds after the message was accepted, and how
 often it is sent. Out of order: [{"say": "delivered"}, {"say": "sent", "after": 2}].
 Optional: "reason", the error code of "undelivered" (eims 2, 4 or 1001 to 1099;
-sendcloud 410 to 599; twilio 10000 to 99999; vonage 1 to 99; kedasms a keyword),
-and "url", to send it to another URL.
+sendcloud 410 to 599; twilio 10000 to 99999; vonage 1 to 99; infobip 4 to 99;
+kedasms a keyword), and "url", to send it to another URL.
 EIMS is polled and sends nothing: it has neither "times" nor "url".
 
 For example: curl 127.0.0.1:8000/dev/gateways/keda --json '{"next": ["down"]}'
@@ -51,9 +52,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.sandbox.simulated_gateways import SimulatedGateway
-from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub, twilio, vonage
+from otp_service.sandbox.simulators import eims, infobip, kedasms, sendcloud, smshub, twilio, vonage
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse, Slow
+from otp_service.sandbox.simulators.infobip import InfobipSimulator
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.receipt_sender import ReceiptStatus, ScriptedReceipt
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
@@ -135,6 +137,12 @@ _GATEWAY_TYPES: Final[Mapping[type[Any], _GatewayType]] = {
         codes=range(-99, 0),
         refusal=lambda code, _: eims.refusal(code),
         is_reason=_in_ranges(range(2, 5, 2), range(1001, 1100)),
+    ),
+    InfobipSimulator: _GatewayType(
+        codes=range(6, 100),
+        refusal=lambda code, _: infobip.refusal(code),
+        is_reason=_in_ranges(range(4, 100)),
+        sends_receipts=True,
     ),
     KedasmsSimulator: _GatewayType(
         codes=range(400, 600), refusal=kedasms.refusal, has_error_text=True, is_reason=_is_keyword, sends_receipts=True

@@ -51,6 +51,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("twilio", {"always": {"say": 21211, "message": "x"}}, "/always/message"),
     ("twilio", {"receipts": {"say": "undelivered", "reason": 999}}, "/receipts/reason"),
     ("twilio", {"form": "json"}, "/form"),
+    ("infobip", {"always": {"say": 5}}, "/always/say"),
     ("keda", {"receipts": {}}, "/receipts/say"),
     ("keda", {"receipts": "delivered"}, "/receipts"),
     ("keda", {"receipts": {"say": "read"}}, "/receipts/say"),

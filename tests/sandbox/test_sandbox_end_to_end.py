@@ -22,6 +22,7 @@ NUMBERS = [
     ("+6281510100055", "surabaya"),
     ("+6281610100055", "twilio"),
     ("+6281810100055", "vonage"),
+    ("+6281910100055", "infobip"),
     ("+6281710100055", "keda"),
     ("+6591234567", "keda"),
 ]
@@ -128,6 +129,8 @@ async def test_receipts_are_sent_as_scripted(sandbox: SandboxClient) -> None:
         ("+6281610100096", "twilio", {"say": "undelivered", "reason": 30007}, ("undelivered", "content_rejected")),
         ("+6281810100095", "vonage", [{"say": "delivered", "times": 2}, {"say": "sent"}], ("delivered", None)),
         ("+6281810100096", "vonage", {"say": "undelivered", "reason": 3}, ("undelivered", "recipient_invalid")),
+        ("+6281910100095", "infobip", [{"say": "delivered", "after": 0.1}, {"say": "sent"}], ("delivered", None)),
+        ("+6281910100096", "infobip", {"say": "undelivered", "reason": 15}, ("undelivered", "transient")),
     ],
 )
 async def test_receipts_reach_the_service(

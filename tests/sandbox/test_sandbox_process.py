@@ -28,6 +28,7 @@ PORTS = {
     "surabaya": 20007,
     "twilio": 20008,
     "vonage": 20009,
+    "infobip": 20010,
 }
 
 
