@@ -93,7 +93,7 @@ to_format = "digits"
 sender = "Acme"
 accepted_when = { "/messages/0/status/groupName" = ["PENDING", "DELIVERED"] }
 message_id = "/messages/0/messageId"
-balance = { url = "/account/1/balance", amount = "/balance", currency = "EUR" }
+balance = { url = "https://abc.api.infobip.com/account/1/balance", amount = "/balance", currency = "EUR" }
 outcomes = [
   { when = { "/messages/0/status/name" = "REJECTED_NOT_ENOUGH_CREDITS" }, outcome = "funds" },
   { when = { "/messages/0/status/id" = [6, 7] }, outcome = "destination_unsupported" },

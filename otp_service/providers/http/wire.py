@@ -6,7 +6,7 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -39,7 +39,7 @@ _MEDIA_TYPES: Final[Mapping[BodyFormat, str]] = {
     "xml": "application/xml; charset=utf-8",
     "text": "text/plain; charset=utf-8",
 }
-_GROUPED_AMOUNT: Final = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?", re.ASCII)
+_AMOUNT: Final = re.compile(r"-?(?:[0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(?:\.[0-9]{1,15})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +202,4 @@ def _amount(text: str | None) -> Decimal | None:
     if text is None or len(text) > MAX_AMOUNT_CHARS:
         return None
     text = text.strip()
-    try:
-        amount = Decimal(text.replace(",", "") if _GROUPED_AMOUNT.fullmatch(text) else text)
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() else None
+    return Decimal(text.replace(",", "")) if _AMOUNT.fullmatch(text) else None
