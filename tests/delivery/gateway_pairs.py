@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from otp_service.sandbox.simulated_gateways import AnySimulator
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Request
+from otp_service.sandbox.simulators.infobip import InfobipSimulator
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
@@ -26,6 +27,7 @@ from otp_service.sandbox.simulators.twilio import ACCOUNT_SID, TwilioSimulator
 from otp_service.sandbox.simulators.vonage import VonageSimulator
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD, TIMEOUT_SECONDS
 from tests.message_waits import code_in, text_of_request
+from tests.providers.http_gateways import INFOBIP_LIKE, http_table
 
 PUBLIC_URL: Final = "https://otp.example.com"
 KEDASMS_KEY: Final = bytes(range(32))
@@ -173,5 +175,10 @@ GATEWAY_TYPES: Final[Mapping[str, GatewayType]] = {
         lambda request: (msgspec.json.decode(request.body) if request.body.startswith(b"{") else form_fields(request))[
             "text"
         ],
+    ),
+    "http": GatewayType(
+        InfobipSimulator,
+        http_table(INFOBIP_LIKE, secrets={"api_key": "infobip-key"}, receipts=None, balance=None),
+        lambda request: str(msgspec.json.decode(request.body)["messages"][0]["content"]["text"]),
     ),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otp_service.domain.outcomes import Outcome
-from otp_service.sandbox.simulators import eims, kedasms, sendcloud, smshub, twilio, vonage
+from otp_service.sandbox.simulators import eims, infobip, kedasms, sendcloud, smshub, twilio, vonage
 from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse
 from tests.delivery.gateway_pairs import GATEWAY_TYPES
 
@@ -157,6 +157,16 @@ REJECTIONS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
         (Outcome.FUNDS, "9 quota", vonage.refusal(9)),
         (Outcome.THROTTLED, "1 throttled", vonage.refusal(1)),
         (Outcome.TRANSIENT, "5 internal error", vonage.refusal(5)),
+    ),
+    "http": (
+        (Outcome.RECIPIENT_INVALID, "rule: status 14", infobip.refusal(14)),
+        (Outcome.RECIPIENT_BLOCKED, "rule: status 24", infobip.refusal(24)),
+        (Outcome.DESTINATION_UNSUPPORTED, "rule: status 6", infobip.refusal(6)),
+        (Outcome.CONTENT_REJECTED, "rule: group REJECTED", infobip.refusal(99)),
+        (Outcome.CONFIG_ERROR, "401", Respond(SimulatorResponse(b"", 401))),
+        (Outcome.FUNDS, "rule: name", infobip.refusal(12)),
+        (Outcome.THROTTLED, "429", Respond(SimulatorResponse(b"", 429))),
+        (Outcome.TRANSIENT, "503 with Retry-After", Respond(SimulatorResponse(b"", 503, {"Retry-After": "1"}))),
     ),
 }
 

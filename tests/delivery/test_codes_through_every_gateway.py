@@ -24,6 +24,7 @@ from otp_service.sandbox.simulators.twilio import ACCOUNT_SID
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD
 from tests.delivery.gateway_pairs import PUBLIC_URL, decrypted_envelope, form_fields, gateway_pair
 from tests.message_waits import wait_for_deliveries
+from tests.providers.http_gateways import INFOBIP_LIKE, http_table
 from tests.running_service import NUMBER, ServiceFactory
 
 TEXT = "Kopi & Café: kode {code} + 100% ✓"
@@ -264,6 +265,19 @@ async def test_vonage(make_service: ServiceFactory, body: str, auth: str) -> Non
         assert abs(int(fields.pop("timestamp")) - time.time()) < 60
         assert re.fullmatch(r"[0-9A-F]{64}", fields.pop("sig"))  # the simulator has verified it
     assert fields == expected
+
+
+async def test_http(make_service: ServiceFactory) -> None:
+    """The template of the table, byte for byte, with the text escaped as a JSON string, and the key in a header."""
+    one = await send_through(make_service, "http")
+
+    [request] = one.requests
+    assert (request.method, request.target) == ("POST", "/sms/3/messages")
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["authorization"] == "App infobip-key"
+    values = {"sender": "Acme", "to": DIGITS, "message_id": one.id, "text": one.text}
+    template = str(http_table(INFOBIP_LIKE)["body"])
+    assert request.body.decode() == re.sub(r"\{(\w+)\}", lambda found: values[found[1]], template)
 
 
 @pytest.mark.parametrize(
