@@ -20,7 +20,7 @@ from otp_service.crypto.codes import parse_code
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.receipts import ReceiptTokens
 from otp_service.domain.errors import Refused
-from otp_service.domain.message import ReceiptForged, ReceiptRequest
+from otp_service.domain.message import OutboundMessage, ReceiptForged, ReceiptRequest
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.secret import Secret
 from otp_service.domain.sms_segments import count_segments
@@ -28,6 +28,8 @@ from otp_service.domain.templates import TemplateInvalid, compile_template, matc
 from otp_service.observability import redact
 from otp_service.providers import lenient_json as loose
 from otp_service.providers.eims import wire as eims
+from otp_service.providers.http.receipts import parse_call
+from otp_service.providers.http.wire import build_request, parse_send_response
 from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.kedasms import wire as kedasms
 from otp_service.providers.sendcloud import wire as sendcloud
@@ -40,6 +42,7 @@ from otp_service.providers.vonage import wire as vonage
 from otp_service.providers.vonage.signing import is_signed
 from otp_service.settings import ConfigInvalid, load
 from tests.api.api_requests import NORMALIZE_PHONE, VERIFICATIONS
+from tests.providers.http_gateways import INFOBIP_LIKE, MESSAGE, RULED, http_table, load_http
 from tests.running_service import RunningService
 
 SMALL, LARGE = 8 * 1024, 64 * 1024
@@ -60,6 +63,8 @@ Parser = Callable[[str], object]
 KEYRING = Keyring({"k1": bytes(32)}, current="k1", index="k1")
 TOKENS = ReceiptTokens(KEYRING, "https://otp.example.com")
 TWILIO = TwilioConfig(account_sid="AC1", auth_token=Secret("t"), sender="Acme")
+HTTP = load_http(RULED)
+HTTP_RECEIPTS = load_http(http_table(INFOBIP_LIKE)).receipts
 TRUSTED_ALL = [ip_network("0.0.0.0/0"), ip_network("::/0")]
 
 
@@ -108,6 +113,11 @@ def headers(name: str, value: str) -> dict[bytes, bytes]:
 def call(body: str) -> ReceiptRequest:
     """Return a receipt request from a gateway."""
     return ReceiptRequest("POST", "/", None, 0.0, "", {}, [], body.encode())
+
+
+def outbound(text: str) -> OutboundMessage:
+    """Return a message with this text, brand and code."""
+    return OutboundMessage("m-1", "+6281210100055", "ID", "81210100055", text, text, 300, text)
 
 
 def quoted(text: str) -> str:
@@ -183,6 +193,18 @@ PARSERS: dict[str, Parser] = {
         reply(f'{{"status": 0, "array": [{text}1]}}', 200), "6281210100055"
     ),
     "eims, a report": lambda text: eims.parse_report({"array": [["1", text, "", "0"]]}, "1", zero_is_delivered=False),
+    "http, a request": lambda text: build_request(HTTP, outbound(text)),
+    "http, a response": lambda text: parse_send_response(HTTP, reply(text), MESSAGE),
+    "http, JSON": lambda text: parse_send_response(HTTP, reply(f'{{"code": {quoted(text)}}}'), MESSAGE),
+    "http, a receipt": lambda text: parse_call("a", HTTP_RECEIPTS, replace(call(text), message_id="m-1")),
+    "http, a state": lambda text: parse_call(
+        "a",
+        HTTP_RECEIPTS,
+        replace(call(f'{{"results": [{{"status": {{"name": {quoted(text)}}}}}]}}'), message_id="m-1"),
+    ),
+    "http, a body's template": lambda text: load_http({**RULED, "body": f"to={{to}}&t={{text}}{text}"}),
+    "http, an XML template": lambda text: load_http({**RULED, "body": f"<a>{{to}}{{text}}{text}</a>"}),
+    "http, a pointer": lambda text: load_http({**RULED, "accepted_when": f"/{text}"}),
     "a config's key": lambda text: load({"server": {text: 1}}, {}),
     "a config's value": lambda text: load({"server": {"host": text, "public_url": text}, "redis": {"url": text}}, {}),
     "a config's lists": lambda text: load({"limits": {"recipient": [text]}, "routes": [{"prefix": text}]}, {}),

@@ -113,6 +113,15 @@ undelivered = { UNDELIVERABLE_NOT_DELIVERED = "transient", EXPIRED_EXPIRED = "tr
 underway = ["PENDING_ACCEPTED", "DELIVERED_TO_OPERATOR"]
 """
 
+RULED: Final[Mapping[str, Any]] = {
+    "type": "http",
+    "url": "https://sms.example.com/send?code={code}",
+    "body": '{"to": "{to}", "text": "{text}", "brand": "{brand}"}',
+    "accepted_when": {"/code": [0, 1]},
+    "outcomes": [{"when": {"status": 400, "text_contains": ["a", "0"]}, "outcome": "funds"}] * 64,
+}
+"""A provider with as many rules as are allowed."""
+
 RECEIPT_URL: Final = "https://otp.example.com/v1/receipts/keda/m-1.mac"
 MESSAGE: Final = OutboundMessage(
     "m-1",
