@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from otp_service.sandbox.config_writer import to_toml
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
+from otp_service.sandbox.simulators.infobip import InfobipSimulator
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from tests.cli.command_runs import KEDA_AND_UNSERVED, NUMBER, Run, send_test_words
+from tests.cli.command_runs import DIGITS, KEDA_AND_UNSERVED, NUMBER, Run, provider_row, send_test_words
 from tests.cli.service_config import PASSWORD, ConfigWriter
 from tests.cli.test_config_commands import ran
+from tests.providers.http_gateways import INFOBIP_LIKE, http_table
 
 AUTHENTICATION_ERROR, ABNORMAL_NUMBER, NO_FUNDS = -1, -9, -10
 
@@ -127,3 +130,20 @@ price = {{ default = "0.05" }}
 
         assert (refused.status, refused.err) == (1, "keda: the account limits could not be set (config_error)\n")
         assert "keda" in refused.out
+
+
+async def test_an_http_provider(run: Run, config: Callable[..., Path]) -> None:
+    """`send-test` sends through a gateway that only a table describes, and `providers` shows its balance."""
+    async with InfobipSimulator(PASSWORD) as infobip:
+        secrets = {"api_key": "env:GATEWAY_PASSWORD"}
+        table = http_table(INFOBIP_LIKE, base_url=infobip.url, secrets=secrets, receipts=None)
+        path = config(more=to_toml({"providers": {"infobip": table}}))
+        sent = await run(*send_test_words(path, provider="infobip"))
+        row = await provider_row(run, path, "infobip")
+
+    assert (sent.status, sent.fields["outcome"]) == (0, "accepted"), sent
+    [message] = infobip.messages
+    assert message.to == DIGITS
+    assert (row["served"], row["today"]["messages"]) == (True, 1)
+    assert row["balance"] == {"amount": "47.79", "currency": "EUR", "error": None}
+    assert PASSWORD not in f"{sent} {row}"

@@ -41,6 +41,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "xml": {"body": "<m to=\"{to}\" brand='{brand}'><text>{text}</text><secret>{secret}</secret></m>"},
     "query": {"method": "GET", "query": {"to": "{to}", "te&xt": "{text}", "brand": "{brand}", "secret": "{secret}"}},
     "path": {"method": "GET", "url": "https://sms.example.com/send/{text}/{to}"},
+    "text": {"body": "{to} {text}", "body_format": "text"},
     "header": {"body": "to={to}&text={text}", "headers": {"X-Text": "<{text}>"}},
 }
 BASE = {"type": "http", "url": "https://sms.example.com/send?a=1", "secrets": {"secret": 's&e"c<r>et'}}

@@ -134,8 +134,13 @@ def _escape_xml(value: str) -> str:
     return value.translate(_XML_REFERENCES)
 
 
+def _escape_nothing(value: str) -> str:
+    value.encode()  # raises for half a character
+    return value
+
+
 BODY_ESCAPES: Final[Mapping[BodyFormat, Callable[[str], str]]] = MappingProxyType(
-    {"json": _escape_json, "form": _escape_form, "xml": _escape_xml, "text": lambda value: value}
+    {"json": _escape_json, "form": _escape_form, "xml": _escape_xml, "text": _escape_nothing}
 )
 
 

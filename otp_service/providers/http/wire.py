@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from otp_service.domain.message import Balance, OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.phone import PhoneInvalid, parse
+from otp_service.domain.phone import PhoneNumber
 from otp_service.providers.http.conditions import Reply, are_met
 from otp_service.providers.http.config import BalanceQuery, HttpConfig
 from otp_service.providers.http.json_pointer import MISSING, resolve, scalar_text
@@ -20,7 +20,6 @@ from otp_service.providers.http.request_template import (
     BODY_ESCAPES,
     MESSAGE_PLACEHOLDERS,
     BodyFormat,
-    NotRenderable,
     escape_header,
     escape_url,
     placeholders,
@@ -149,11 +148,8 @@ def _recipient(to_format: str, outbound: OutboundMessage) -> str:
         case "national_digits":
             return outbound.national_digits
         case "national":
-            try:
-                national = parse(outbound.to, "").national
-            except PhoneInvalid:
-                raise NotRenderable from None
-            return "".join(char for char in national if char in "0123456789")
+            number = PhoneNumber(outbound.to, outbound.country, outbound.national_digits, "")
+            return "".join(char for char in number.national if char in "0123456789")
     return outbound.to
 
 
