@@ -38,7 +38,7 @@ ANY_TEXTS = st.text(max_size=50)
 TABLES: dict[str, dict[str, Any]] = {
     "json": {"body": '{"to": "{to}", "a": ["{text}", {"b": "{brand}-{code}"}], "secret": "{secret}"}'},
     "form": {"body": "to={to}&text={text}&brand={brand}&secret={secret}"},
-    "xml": {"body": "<m to=\"{to}\" brand='{brand}'><text>{text}</text><secret>{secret}</secret></m>"},
+    "xml": {"body": "<m to=\"{to}{brand}\" brand='{brand}'><text>{text}</text><secret>{secret}</secret></m>"},
     "query": {"method": "GET", "query": {"to": "{to}", "te&xt": "{text}", "brand": "{brand}", "secret": "{secret}"}},
     "path": {"method": "GET", "url": "https://sms.example.com/send/{text}/{to}"},
     "text": {"body": "{to} {text}", "body_format": "text"},
@@ -94,7 +94,9 @@ def read_xml(built: GatewayRequest) -> dict[str, str]:
     root = Xml.fromstring(built.content or b"")  # noqa: S314 - it is our own request
     assert (root.tag, sorted(root.attrib), [child.tag for child in root]) == ("m", ["brand", "to"], ["text", "secret"])
     text, secret = (child.text or "" for child in root)
-    return {"to": root.attrib["to"], "text": text, "brand": root.attrib["brand"], "secret": secret}
+    to, brand = root.attrib["to"], root.attrib["brand"]
+    assert to.endswith(brand)
+    return {"to": to.removesuffix(brand), "text": text, "brand": brand, "secret": secret}
 
 
 READERS: dict[str, Callable[[GatewayRequest], dict[str, str]]] = {
@@ -153,6 +155,13 @@ def test_any_text_is_one_segment_of_a_path(text: str) -> None:
     path = built.url.removeprefix("https://sms.example.com/send/").removesuffix("/%2B6281210100055")
     assert "/" not in path and "?" not in path and "#" not in path
     assert unquote(path, errors="strict") == text
+
+
+@pytest.mark.parametrize("text", [".", ".."])
+def test_a_dot_segment_is_refused(text: str) -> None:
+    """A client or a server would remove it, and the segment before it, from the path (RFC 3986, 5.2.4)."""
+    with pytest.raises(NotRenderable):
+        request("path", text)
 
 
 @given(text=ANY_TEXTS)

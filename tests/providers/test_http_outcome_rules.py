@@ -9,7 +9,7 @@ import pytest
 
 from otp_service.domain.message import Balance, SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.providers.http.wire import parse_balance_response, parse_send_response
+from otp_service.providers.http.wire import balance_request, parse_balance_response, parse_send_response
 from otp_service.providers.http_client import GatewayResponse
 from tests.providers.http_gateways import MESSAGE, load_http
 
@@ -174,3 +174,13 @@ def test_balance(body: bytes, status: int, expected: Decimal | Outcome) -> None:
     assert config.balance is not None
     found = parse_balance_response(config, config.balance, response(body, status))
     assert found == (Balance(expected, "IDR") if isinstance(expected, Decimal) else expected)
+
+
+def test_the_headers_of_a_balance_request() -> None:
+    """It has the headers with secrets and constants, not those with facts of a message or about a body."""
+    headers = {"X-Id": "{message_id}", "X-Key": "k {key}", "content-type": "application/json", "X-A": "b"}
+    config = load_http({**BASE, **BALANCE, "headers": headers, "secrets": {"key": "s"}})
+    assert config.balance is not None
+    request = balance_request(config, config.balance)
+    assert (request.method, request.url, request.content) == ("GET", "http://h/balance", None)
+    assert request.headers == {"X-Key": "k s", "X-A": "b"}
