@@ -45,7 +45,7 @@ class ProviderSet:
 
 
 def build_provider_set(settings: Settings, topology: Topology, inbox: Inbox | None = None) -> ProviderSet:
-    """Build the providers whose type has an adapter; `inbox` replaces every provider of type `inbox`."""
+    """Build the providers; `inbox` replaces every provider of type `inbox`."""
     providers = build_providers(settings, inbox)
     policies = {name: build_provider_policy(settings.providers[name]) for name in providers}
     caps = {name: build_caps(tenant.policy) for name, tenant in settings.tenants.items()}

@@ -32,7 +32,7 @@ __all__ = [
 
 
 def build_providers(settings: Settings, inbox: Inbox | None = None) -> dict[str, Provider]:
-    """Build each provider whose type has an adapter.
+    """Build each provider.
 
     Args:
         settings: The settings.
@@ -41,15 +41,13 @@ def build_providers(settings: Settings, inbox: Inbox | None = None) -> dict[str,
     Raises:
         ConfigInvalid: A package does not make the provider of its type.
     """
-    providers: dict[str, Provider] = {}
-    for name, config in settings.providers.items():
-        provider = inbox if inbox and isinstance(config, InboxConfig) else _build_provider(name, config)
-        if provider is not None:
-            providers[name] = provider
-    return providers
+    return {
+        name: inbox if inbox and isinstance(config, InboxConfig) else _build_provider(name, config)
+        for name, config in settings.providers.items()
+    }
 
 
-def _build_provider(name: str, config: CommonProvider) -> Provider | None:
+def _build_provider(name: str, config: CommonProvider) -> Provider:
     try:
         return make_provider(name, config)
     except InvalidValue as error:

@@ -28,7 +28,6 @@ from otp_service.observability import configure_logging
 from otp_service.providers.base import AccountLimitsProvider
 from otp_service.providers.config_fields import CommonProvider
 from otp_service.providers.config_parsing import quoted
-from otp_service.providers.registry import UNSERVED
 from otp_service.settings import Settings
 from otp_service.store.provider_status import provider_statuses
 from otp_service.store.topology import Topology
@@ -98,8 +97,6 @@ def _check_provider(settings: Settings, name: str) -> None:
     if name not in settings.providers:
         allowed = ", ".join(settings.providers) or "none, because no provider is configured"
         fail(f"--provider: {quoted(name)} is not a provider; allowed: {allowed}")
-    if settings.providers[name].type in UNSERVED:
-        fail(f"--provider: the provider type {settings.providers[name].type} is not supported yet")
 
 
 def _find_tenant(settings: Settings, name: str | None) -> Tenant:
@@ -154,7 +151,7 @@ async def _load_rows(settings: Settings) -> list[ProviderRow]:
         balances = await asyncio.gather(*map(fetch_balance, provider_set.providers.values()))
         balance_by_name = dict(zip(provider_set.providers, balances, strict=True))
         return [
-            build_row(name, config, statuses.get(name), balance_by_name.get(name))
+            build_row(name, config, statuses[name], balance_by_name.get(name))
             for name, config in settings.providers.items()
         ]
 

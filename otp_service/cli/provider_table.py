@@ -53,17 +53,16 @@ class Balance(Struct, frozen=True):
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):
-    """One provider; members that need an adapter are null where `served` is false."""
+    """One provider."""
 
     name: str
     type: str
-    served: bool
-    circuit: Circuit | None = None
-    calls: int | None = None
+    circuit: Circuit
+    calls: int
     max_concurrent: int
     max_per_second: float | None = None
-    waiting: int | None = None
-    today: Today | None = None
+    waiting: int
+    today: Today
     balance: Balance | None = None
 
 
@@ -74,25 +73,19 @@ def format_money(amount: int) -> str:
 
 
 def build_row(
-    name: str, config: CommonProvider, status: ProviderStatus | None, balance: message.Balance | Outcome | None
+    name: str, config: CommonProvider, status: ProviderStatus, balance: message.Balance | Outcome | None
 ) -> ProviderRow:
-    """Combine the configuration, the status in the store (None: this type has no adapter) and the balance."""
-    row = ProviderRow(
+    """Combine the configuration, the status in the store and the balance."""
+    return ProviderRow(
         name=name,
         type=config.type,
-        served=status is not None,
-        max_concurrent=config.max_concurrent,
-        max_per_second=config.max_per_second,
-    )
-    if status is None:
-        return row
-    return replace(
-        row,
         circuit=replace(
             _circuit(status.state),
             destinations={country: -(-ms // 1000) for country, ms in sorted(status.destinations.items())},
         ),
         calls=status.state.active_calls,
+        max_concurrent=config.max_concurrent,
+        max_per_second=config.max_per_second,
         waiting=status.waiting,
         today=_today(config, status.state),
         balance=_balance(balance),
@@ -139,8 +132,6 @@ def format_table(rows: Sequence[ProviderRow]) -> str:
 
 def _cells(row: ProviderRow) -> tuple[str, ...]:
     rate = _NONE if row.max_per_second is None else f"{row.max_per_second:g}/s"
-    if row.circuit is None or row.today is None:
-        return (row.name, row.type, "not served", *[_NONE] * (len(_HEADER) - 3))
     today, cap = row.today, row.today.message_cap
     spend = today.spend if today.spend_cap is None else f"{today.spend}/{today.spend_cap}"
     return (

@@ -41,7 +41,6 @@ from otp_service.providers.vonage.config import VonageConfig
 __all__ = [
     "BUILT_IN",
     "TYPE_KEY",
-    "UNSERVED",
     "ProviderPlugin",
     "config_struct",
     "make_provider",
@@ -75,10 +74,6 @@ def _make_inbox(name: str, _config: InboxConfig, _client: GatewayClient) -> Inbo
     return Inbox(name)
 
 
-def _by_type(*configs: type[CommonProvider]) -> Mapping[str, type[CommonProvider]]:
-    return MappingProxyType({str(config.__struct_config__.tag): config for config in configs})
-
-
 _PLUGINS: Final[tuple[ProviderPlugin[Any], ...]] = (
     ProviderPlugin(KedasmsConfig, Kedasms),
     ProviderPlugin(EimsConfig, Eims),
@@ -92,15 +87,12 @@ _PLUGINS: Final[tuple[ProviderPlugin[Any], ...]] = (
 BUILT_IN: Final[Mapping[str, ProviderPlugin[Any]]] = MappingProxyType(
     {str(plugin.settings.__struct_config__.tag): plugin for plugin in _PLUGINS}
 )
-"""The built-in types that send."""
-
-UNSERVED: Final = _by_type()
-"""The types that can be configured and do not send yet."""
+"""The built-in types."""
 
 
 def provider_types() -> tuple[str, ...]:
     """Return every type that a table may have: the built-in ones, then those of packages, sorted."""
-    ours = (*(name for name in BUILT_IN if name != "inbox"), *UNSERVED, "inbox")
+    ours = (*(name for name in BUILT_IN if name != "inbox"), "inbox")
     return (*ours, *sorted(_entry_points(tuple(sys.path)).keys() - set(ours)))
 
 
@@ -111,18 +103,16 @@ def config_struct(provider_type: str) -> type[CommonProvider] | None:
         InvalidValue: The package that adds the type is broken.
     """
     plugin = plugin_of(provider_type) or BUILT_IN.get(provider_type)
-    return UNSERVED.get(provider_type) if plugin is None else plugin.settings
+    return None if plugin is None else plugin.settings
 
 
-def make_provider(name: str, config: CommonProvider) -> Provider | None:
-    """Make the provider of a table; None if its type does not send yet.
+def make_provider(name: str, config: CommonProvider) -> Provider:
+    """Make the provider of a table.
 
     Raises:
         InvalidValue: A package does not make a provider. The text of its own error is not included, because the
             package has the secrets of the table.
     """
-    if config.type in UNSERVED:
-        return None
     plugin = BUILT_IN.get(config.type) or plugin_of(config.type)
     if plugin is None:
         raise InvalidValue(f"no installed package provides {config.type}", _EXPECTED_PROVIDER)
@@ -149,7 +139,7 @@ def plugin_of(provider_type: str) -> ProviderPlugin[Any] | None:
     if not entries:
         return None
     packages = " and ".join(map(_package, entries))
-    if provider_type in BUILT_IN or provider_type in UNSERVED:
+    if provider_type in BUILT_IN:
         found = f"{quoted(provider_type)} is built in, and {packages} would replace it"
         raise InvalidValue(found, "a package with other types")
     if len(entries) > 1:

@@ -11,7 +11,6 @@ from otp_service.domain.templates import BUILT_IN, Template, validity_minutes
 from otp_service.providers.config_parsing import dotted_path, quoted
 from otp_service.providers.http.config import HttpConfig
 from otp_service.providers.kedasms.config import KedasmsConfig
-from otp_service.providers.registry import TYPE_KEY, UNSERVED
 from otp_service.providers.twilio.config import TwilioConfig
 from otp_service.providers.vonage.config import VonageConfig
 from otp_service.providers.vonage.wire import MAX_CALLBACK_CHARS
@@ -23,18 +22,10 @@ RECEIPT_TOKEN_CHARS: Final = 46
 
 def unused_keys(document: Mapping[str, Any]) -> list[str]:
     """Return the paths of the keys of a raw document that have no effect yet; it need not be valid."""
-    tenants, providers = _table(document.get("tenants")), _table(document.get("providers"))
     return [
-        *(
-            dotted_path(("tenants", name, "policy", "currency"))
-            for name, tenant in tenants.items()
-            if "currency" in _table(_table(tenant).get("policy"))
-        ),
-        *(
-            dotted_path(("providers", name))
-            for name, provider in providers.items()
-            if _table(provider).get(TYPE_KEY) in tuple(UNSERVED)  # the value may be unhashable
-        ),
+        dotted_path(("tenants", name, "policy", "currency"))
+        for name, tenant in _table(document.get("tenants")).items()
+        if "currency" in _table(_table(tenant).get("policy"))
     ]
 
 

@@ -174,10 +174,3 @@ def test_a_given_inbox_replaces_every_inbox() -> None:
     inbox = Inbox("shown")
     assert build_provider({"type": "inbox"}, inbox) is inbox
     assert build_provider({"type": "inbox"}).name == "first"
-
-
-def test_a_type_without_an_adapter_is_skipped() -> None:
-    """Its config is accepted, but no provider is built for it."""
-    unserved = {"type": "http", "url": "https://sms.example.com/send?to={to}&text={text}"}
-    config = merged(dev_config("redis://127.0.0.1"), {"providers": {"second": unserved}})
-    assert list(build_providers(load(config, {}, plain_secrets=True))) == ["inbox"]

@@ -11,14 +11,14 @@ from typing import Any
 NUMBER, MASKED, DIGITS = "0812-1010-0055", "+62812*****055", "6281210100055"
 PRICE = 'price = { ID = "0.015" }\ntimeout_seconds = 2'
 
-KEDA_AND_UNSERVED = """
+KEDA_AND_HTTP = """
 [providers.keda]
 type = "kedasms"
 api_key = "env:GATEWAY_PASSWORD"
 encryption_key = "env:KEY_K1"
 max_per_second = 2.5
 daily_message_cap = 10
-[providers.later]
+[providers.own]
 type = "http"
 url = "https://sms.example.com/send?to={to}&text={text}"
 """

@@ -14,7 +14,7 @@ from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 from otp_service.sandbox.simulators.infobip import InfobipSimulator
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from tests.cli.command_runs import DIGITS, KEDA_AND_UNSERVED, NUMBER, Run, provider_row, send_test_words
+from tests.cli.command_runs import DIGITS, KEDA_AND_HTTP, NUMBER, Run, provider_row, send_test_words
 from tests.cli.service_config import PASSWORD, ConfigWriter
 from tests.cli.test_config_commands import ran
 from tests.providers.http_gateways import INFOBIP_LIKE, http_table
@@ -36,7 +36,7 @@ def test_an_invalid_config_is_rejected(write_config: ConfigWriter, words: tuple[
 async def test_providers_prints_a_table(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
     """One line for each provider in the order of the config, with its use today and its balance."""
     gateway.balance = ("499740.000000", "10.500000")
-    path = config('daily_spend_cap = "20"', 'currency = "IDR"', more=KEDA_AND_UNSERVED)
+    path = config('daily_spend_cap = "20"', 'currency = "IDR"', more=KEDA_AND_HTTP)
     await run(*send_test_words(path))
     shown = await run("providers", "--config", str(path))
 
@@ -45,7 +45,7 @@ async def test_providers_prints_a_table(run: Run, config: Callable[..., Path], g
         ["PROVIDER", "TYPE", "CIRCUIT", "CALLS", "RATE", "WAITING", "MESSAGES", "SPEND", "BALANCE"],
         ["jakarta", "eims", "closed", "0/16", "-", "0", "1", "0.015/20 IDR", "499750.5"],
         ["keda", "kedasms", "closed", "0/16", "2.5/s", "0", "0/10", "0 USD", "-"],
-        ["later", "http", "not served", "-", "-", "-", "-", "-", "-"],
+        ["own", "http", "closed", "0/16", "-", "0", "0", "0 USD", "-"],
     ]
     assert PASSWORD not in shown.out
 
@@ -53,16 +53,15 @@ async def test_providers_prints_a_table(run: Run, config: Callable[..., Path], g
 async def test_providers_prints_json(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
     """The JSON has the same data, with null for unknown values and money as decimal text."""
     gateway.script(refusal(NO_FUNDS))
-    path = config('daily_spend_cap = "20"', more=KEDA_AND_UNSERVED)
+    path = config('daily_spend_cap = "20"', more=KEDA_AND_HTTP)
     await run(*send_test_words(path))
     result = await run("providers", "--json", "--config", str(path))
-    jakarta, keda, later = json.loads(result.out)["providers"]
+    jakarta, keda, own = json.loads(result.out)["providers"]
 
     assert 50 <= jakarta["circuit"].pop("seconds_left") <= 60
     assert jakarta == {
         "name": "jakarta",
         "type": "eims",
-        "served": True,
         "circuit": {"state": "open", "why": "funds", "destinations": {}},
         "calls": 0,
         "max_concurrent": 16,
@@ -72,12 +71,12 @@ async def test_providers_prints_json(run: Run, config: Callable[..., Path], gate
         "balance": {"amount": "499740", "currency": "", "error": None},
     }
     assert (keda["circuit"]["state"], keda["max_per_second"], keda["balance"]) == ("closed", 2.5, None)
-    assert (later["served"], later["circuit"], later["today"], later["balance"]) == (False, None, None, None)
+    assert (own["type"], own["circuit"]["state"], own["balance"]) == ("http", "closed", None)
 
 
 async def test_a_failed_balance_query_is_shown(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
     """The outcome stands in place of the balance, and the other providers are shown."""
-    path = config(more=KEDA_AND_UNSERVED)
+    path = config(more=KEDA_AND_HTTP)
     gateway.script(refusal(AUTHENTICATION_ERROR))
     refused = await run("providers", "--config", str(path))
     await gateway.close()
@@ -144,6 +143,6 @@ async def test_an_http_provider(run: Run, config: Callable[..., Path]) -> None:
     assert (sent.status, sent.fields["outcome"]) == (0, "accepted"), sent
     [message] = infobip.messages
     assert message.to == DIGITS
-    assert (row["served"], row["today"]["messages"]) == (True, 1)
+    assert row["today"]["messages"] == 1
     assert row["balance"] == {"amount": "47.79", "currency": "EUR", "error": None}
     assert PASSWORD not in f"{sent} {row}"

@@ -11,7 +11,7 @@ import pytest
 
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Hang
-from tests.cli.command_runs import DIGITS, KEDA_AND_UNSERVED, MASKED, Run, provider_row, send_test_words
+from tests.cli.command_runs import DIGITS, KEDA_AND_HTTP, MASKED, Run, provider_row, send_test_words
 from tests.cli.service_config import PASSWORD, ConfigWriter
 from tests.cli.test_config_commands import ran
 from tests.cli.test_provider_commands import ABNORMAL_NUMBER, AUTHENTICATION_ERROR
@@ -114,8 +114,7 @@ async def test_the_rate_limit_applies(run: Run, config: Callable[..., Path], gat
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("--provider", "nobody"), '--provider: "nobody" is not a provider; allowed: jakarta, keda, later'),
-        (("--provider", "later"), "--provider: the provider type http is not supported yet"),
+        (("--provider", "nobody"), '--provider: "nobody" is not a provider; allowed: jakarta, keda, own'),
         (("--tenant", "nobody"), '--tenant: "nobody" is not a tenant; allowed: acme'),
         (
             ("--to", "12345"),
@@ -128,7 +127,7 @@ async def test_the_rate_limit_applies(run: Run, config: Callable[..., Path], gat
 def test_invalid_options_are_rejected(write_config: ConfigWriter, words: tuple[str, str], expected: str) -> None:
     """One line and status 2, before any connection is opened."""
     path = write_config()
-    path.write_text(path.read_text() + KEDA_AND_UNSERVED)
+    path.write_text(path.read_text() + KEDA_AND_HTTP)
     result = ran(*send_test_words(path), *words)
 
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{expected}\n")

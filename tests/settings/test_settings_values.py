@@ -76,13 +76,6 @@ def test_unused_values() -> None:
     assert unused_keys(document) == ["tenants.a.policy.currency"]
 
 
-def test_unserved_providers_are_unused() -> None:
-    """A provider without an adapter is named as a whole, without its keys."""
-    types = ("kedasms", "eims", "sendcloud", "smshub", "twilio", "vonage", "http", "inbox")
-    document = {"providers": {name: {"type": name, "price": {}} for name in types}}
-    assert unused_keys(document) == []
-
-
 @pytest.mark.parametrize(
     "document",
     [
