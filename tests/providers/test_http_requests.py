@@ -107,6 +107,11 @@ async def test_the_content_type_decides_how_values_are_escaped() -> None:
     assert (await send({"body": "{code}&to={to}", "headers": headers})).body == b"739251&to=%2B6281210100055"
 
 
+async def test_the_line_ends_around_a_form_are_not_sent() -> None:
+    """A form may be written between triple quotes."""
+    assert (await send({"body": "\nto={to}&text={code}\n"})).body == b"to=%2B6281210100055&text=739251"
+
+
 async def test_headers() -> None:
     """Configured headers replace those of the client, and contain facts of the message."""
     request = await send({"headers": {"Idempotency-Key": "{message_id}", "Accept": "text/plain", "X-A": "b"}})
