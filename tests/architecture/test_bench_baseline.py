@@ -11,7 +11,7 @@ from tests.bench.baseline import BASELINE, Committed, read_baseline, worse_lines
 from tests.bench.figures import Figure, Line, Options
 from tests.bench.plots import svg_of
 
-SHORT = Options(rounds=1, is_short=True, letters="a", peer=None)
+SHORT = Options(rounds=1, is_short=True, letters="a")
 
 
 def line(name: str, *values: float) -> Line:

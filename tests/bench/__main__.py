@@ -24,7 +24,6 @@ from tests.bench.floods import floods
 from tests.bench.footprint import footprint
 from tests.bench.growth import growth
 from tests.bench.latency import deliveries, latencies
-from tests.bench.peer import peer
 from tests.bench.plots import write_plots
 from tests.bench.startup import startup
 
@@ -39,7 +38,6 @@ FIGURES: Final = {
         Figure("f", "memory, round trips and commands of the store", footprint),
         Figure("g", "growth of the cost with a hundred times as much", growth),
         Figure("h", "start-up and memory", startup),
-        Figure("i", "a peer", peer),
     )
 }
 SHORT: Final = "abcfgh"
@@ -55,7 +53,6 @@ def main(arguments: Sequence[str]) -> int:
         rounds=chosen.rounds or (SHORT_ROUNDS if is_short else LONG_ROUNDS),
         is_short=is_short,
         letters="".join(chosen.letters or (SHORT if is_short else FIGURES)),
-        peer=chosen.peer,
     )
     started = time.monotonic()
     lines = [line for letter in options.letters for line in measured(FIGURES[letter], options)]
@@ -109,13 +106,12 @@ def _summary(lines: Sequence[Line]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the service.")
-    parser.add_argument("letters", nargs="*", metavar="LETTER", choices=[*FIGURES, []], help="a to i; default: all")
+    parser.add_argument("letters", nargs="*", metavar="LETTER", choices=[*FIGURES, []], help="a to h; default: all")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"default {LONG_ROUNDS}, with --short {SHORT_ROUNDS}")
     parser.add_argument("--short", action="store_true", help="measure less, and compare with the baseline")
     parser.add_argument("--update-baseline", action="store_true", help="measure the short form, and write its ratios")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all values")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", nargs="?", const=Path(".bench"), help="write SVG")
-    parser.add_argument("--peer", type=Path, metavar="PATH", help="the binary of otpgateway, see tests/bench/peer.py")
     return parser
 
 

@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from argon2 import Type
-from argon2.low_level import hash_secret
-
+from tests.bench.bare_hash import hash_rate
 from tests.bench.bare_routes import BODY, PATH, running_bare_server
 from tests.bench.figures import Line, Options
-from tests.bench.measured_server import pinned, server_cores
+from tests.bench.measured_server import server_cores
 from tests.bench.service_stack import DEFAULT_HASH, running_stack
 
-__all__ = ["cheap_cycles", "expect_only", "full_cycles", "hash_rate"]
+__all__ = ["cheap_cycles", "expect_only", "full_cycles"]
 
-HASH: Final = "from tests.bench.capacity import hash_for; hash_for({seconds})"
 HASHES_PER_CYCLE: Final = 2
 CALLERS: Final = 16
 """Callers for each core: enough that a hash always waits for the core."""
-
-
-class HashRate(NamedTuple):
-    """Bare hashes in a second of all cores, and in a second of CPU time."""
-
-    per_second: float
-    per_cpu_second: float
-
-
-def hash_for(seconds: float) -> None:
-    """Hash at the default cost for so long, from the next line of the standard input on.
-
-    Print hashes a second, and hashes a second of CPU time.
-    """
-    sys.stdin.readline()
-    count, started, used = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - started < seconds:
-        hash_secret(b"x" * 32, b"s" * 16, time_cost=3, memory_cost=12288, parallelism=1, hash_len=32, type=Type.ID)
-        count += 1
-    rate = count / (time.perf_counter() - started)
-    sys.stdout.write(f"{rate} {count / (time.process_time() - used)}")
-
-
-def hash_rate(cores: int, seconds: float) -> HashRate:
-    """Measure the bare hash rate of the cores of the service, one process on each."""
-    words = [sys.executable, "-c", HASH.format(seconds=seconds)]
-    processes = [
-        subprocess.Popen(pinned([core], words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for core in server_cores(cores)
-    ]
-    time.sleep(0.3)  # all have started
-    for process in processes:
-        assert process.stdin
-        process.stdin.write("\n")
-        process.stdin.flush()
-    found = [process.communicate()[0].split() for process in processes]
-    return HashRate(sum(float(rate) for rate, _ in found), sum(float(rate) for _, rate in found) / len(found))
 
 
 def hashes_in(result: Mapping[str, Any]) -> float:

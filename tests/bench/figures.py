@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 __all__ = ["Figure", "Line", "Options", "quantile", "shown"]
@@ -19,13 +18,11 @@ class Options:
         rounds: How often each value is measured.
         is_short: The form for every change: less of everything.
         letters: The figures that are measured in this run.
-        peer: The binary of another service to compare with.
     """
 
     rounds: int
     is_short: bool
     letters: str
-    peer: Path | None
 
     def seconds(self, long: float, short: float) -> float:
         """Return one of two durations."""

@@ -16,6 +16,7 @@ from tests.bench.service_stack import Stack, running_stack
 __all__ = ["footprint"]
 
 COUNTS: Final = (10_000, 100_000, 1_000_000)
+PAUSE_SECONDS: Final = 0.01
 SETTLED_SECONDS: Final = 0.2
 COUNTERS: Final = {"round trips": "total_reads_processed", "commands": "total_commands_processed"}
 STEPS: Final = ("decoy", "code", "cycle")
@@ -60,7 +61,7 @@ def _calls(stack: Stack, pending: int, options: Options) -> Iterator[Line]:
 
 def _of_one(stack: Stack, step: str, cycles: int, idle: Mapping[str, float]) -> dict[str, float]:
     def run() -> None:
-        with stack.start_load(kind=step, count=cycles, callers=1, warm_up=0.0) as load:
+        with stack.start_load(kind=step, count=cycles, callers=1, warm_up=0.0, pause=PAUSE_SECONDS) as load:
             load.wait_until_warm()
             load.measure()
             load.wait_until_done()

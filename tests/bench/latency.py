@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
-from tests.bench.capacity import CALLERS, expect_only, hash_rate
+from tests.bench.bare_hash import hash_rate
+from tests.bench.capacity import CALLERS, expect_only
 from tests.bench.figures import Line, Options, quantile
 from tests.bench.service_stack import DEFAULT_HASH, running_stack
 

@@ -46,7 +46,8 @@ class Job(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     Closed loop: `callers` connections, each sends when it has its last answer, for `seconds`, or until `count` units
     are done. Open loop: with `per_second`, arrivals of a Poisson process, each timed from its scheduled moment, so a
-    stalled service is charged for all that arrived meanwhile.
+    stalled service is charged for all that arrived meanwhile. `pause` seconds before each request keep what the service
+    does after an answer apart from the next request.
     """
 
     url: str
@@ -58,6 +59,7 @@ class Job(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     per_second: float = 0.0
     warm_up: float = 0.5
     prepared: int = 0
+    pause: float = 0.0
     seed: int = 1
     path: str = ""
     body: str = ""
@@ -184,6 +186,8 @@ class Generator:
         return answer
 
     async def _timed(self, step: str, due: float, path: str, body: bytes) -> tuple[int, bytes]:
+        if self.job.pause:
+            await asyncio.sleep(self.job.pause)
         status, answer = await self._send(path, body)
         self.results.statuses[f"{step} {status}"] += 1
         self.results.seconds[step].append(time.monotonic() - due)
