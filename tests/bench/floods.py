@@ -143,9 +143,15 @@ def _honest(stack: Stack, seconds: float, flood: dict[str, Any] | None) -> tuple
             flooding = {"key": FLOODING_KEY, "callers": FLOODING_CONNECTIONS, "seconds": 600.0, "gateway_port": 0}
             load = processes.enter_context(stack.start_load(**flooding, **flood, warm_up=FLOOD_BEGINS_SECONDS))
             load.wait_until_warm()
+            load.measure()
         honest.measure()
         honest.wait_until_done()
         result = honest.result()
+        if flood is not None:
+            load.stop()
+            load.wait_until_done()
+            if not load.result()["count"]:
+                raise RuntimeError(f"the flood {flood['kind']} got no answers")
     times: dict[str, list[float]] = result["times"]
     statuses: dict[str, int] = result["statuses"]
     good = sum(count for status, count in statuses.items() if status in ("request 202", "verify 200"))
