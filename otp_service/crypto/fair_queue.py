@@ -3,8 +3,9 @@
 A caller is one API key of a tenant. Slots are shared by dynamic thresholds (Choudhury and Hahne, 1998): a caller may
 acquire one while it holds fewer than are still free for it. A flooding caller therefore ends at a fixed share, whatever
 its rate, and a new caller always finds free slots; the number of callers need not be known. Waiting hashes are served
-round-robin: by tenant, then by API key of the tenant. A caller's turn goes to its comparisons before its new hashes,
-because a person has typed a code and waits; after `MAX_COMPARISONS` in a row it goes to a new hash.
+in turns: by tenant, then by API key of the tenant. Who has not waited before is next. A caller's turn goes to its
+comparisons before its new hashes, because a person has typed a code and waits; after `MAX_COMPARISONS` in a row it goes
+to a new hash.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final, Generic, TypeVar
 __all__ = ["DEFAULT_CALLER", "MAX_COMPARISONS", "Caller", "FairQueue", "FairSlots"]
 
 Job = TypeVar("Job")
+Name = TypeVar("Name")
 
 Caller = tuple[str, str]
 """A tenant's name and the id of its API key."""
@@ -91,36 +93,78 @@ class _CallerQueue(Generic[Job]):
         return self._new_hashes.popleft()
 
 
+class _Turns(Generic[Name]):
+    """Whose turn it is: start-time fair queueing (Goyal, Vin and Cheng, 1996) with turns of equal cost.
+
+    Every turn has a virtual start. Those that wait all the time start one after their last turn. Who has not waited
+    starts with the turn that was served last, and is therefore before those that have been served since.
+    """
+
+    __slots__ = ("_ends", "_now", "_starts")
+
+    def __init__(self) -> None:
+        self._now = 0
+        self._starts: dict[Name, int] = {}  # of those that wait
+        self._ends: dict[Name, int] = {}  # of those that do not: when their last turn ended
+
+    def __bool__(self) -> bool:
+        return bool(self._starts)
+
+    def add(self, name: Name) -> None:
+        """Let `name` wait, if it does not yet."""
+        if name not in self._starts:
+            self._starts[name] = max(self._now, self._ends.pop(name, 0))
+
+    def next(self) -> Name:
+        """Return whose turn it is; of two, the one that has waited longer."""
+        return min(self._starts, key=self._starts.__getitem__)
+
+    def end(self, name: Name, *, waits: bool) -> None:
+        """End the turn of `name`; `waits`: it has another job."""
+        self._now = self._starts.pop(name)
+        (self._starts if waits else self._ends)[name] = self._now + 1
+
+
+class _TenantQueue(Generic[Job]):
+    """The jobs of one tenant that wait, by caller."""
+
+    __slots__ = ("by_caller", "turns")
+
+    def __init__(self) -> None:
+        self.turns: _Turns[Caller] = _Turns()
+        self.by_caller: dict[Caller, _CallerQueue[Job]] = {}
+
+
 class FairQueue(Generic[Job]):
     """The jobs that wait for a thread, in the order in which they are served. Any thread may call the methods."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[str, dict[Caller, _CallerQueue[Job]]] = {}
+        self._turns: _Turns[str] = _Turns()
+        self._by_tenant: dict[str, _TenantQueue[Job]] = {}
 
     def __bool__(self) -> bool:
         """Whether a job waits."""
-        return bool(self._waiting)
+        return bool(self._turns)
 
     def push(self, caller: Caller, job: Job, *, comparison: bool) -> None:
         """Add a job at the end of its caller's jobs of the same kind."""
         with self._lock:
-            keys = self._waiting.setdefault(caller[0], {})
-            if (jobs := keys.get(caller)) is None:
-                jobs = keys[caller] = _CallerQueue()
-            jobs.push(job, comparison=comparison)
+            tenant = self._by_tenant.setdefault(caller[0], _TenantQueue())
+            tenant.by_caller.setdefault(caller, _CallerQueue()).push(job, comparison=comparison)
+            tenant.turns.add(caller)
+            self._turns.add(caller[0])
 
     def pop(self) -> Job | None:
-        """Remove and return the next job; its API key and its tenant move to the end of the order. None if empty."""
+        """Remove and return the next job; its API key and its tenant end their turn. None if empty."""
         with self._lock:
-            if not self._waiting:
+            if not self._turns:
                 return None
-            tenant, keys = next(iter(self._waiting.items()))
-            caller, jobs = next(iter(keys.items()))
+            name = self._turns.next()
+            tenant = self._by_tenant[name]
+            caller = tenant.turns.next()
+            jobs = tenant.by_caller[caller]
             job = jobs.pop()
-            del keys[caller], self._waiting[tenant]
-            if jobs:
-                keys[caller] = jobs
-            if keys:
-                self._waiting[tenant] = keys
+            tenant.turns.end(caller, waits=bool(jobs))
+            self._turns.end(name, waits=bool(tenant.turns))
             return job

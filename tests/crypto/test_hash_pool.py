@@ -33,6 +33,30 @@ def test_tenants_and_their_keys_take_turns() -> None:
     assert len(order) == 62
 
 
+def test_who_has_not_waited_is_next() -> None:
+    """A single job of another tenant, or of another key, is before the jobs of those that were served already."""
+    queue = FairQueue[Caller]()
+    for _ in range(60):
+        queue.push(FLOOD, FLOOD, comparison=False)
+    for _ in range(5):
+        assert queue.pop() == FLOOD
+        for newcomer in (HONEST, ("flooding", "web")):
+            queue.push(newcomer, newcomer, comparison=False)
+        assert [queue.pop(), queue.pop()] == [HONEST, ("flooding", "web")]
+
+
+def test_who_comes_again_at_once_is_not_served_twice() -> None:
+    """A tenant that sends its next job when the last one was served gets every second turn, not each."""
+    queue = FairQueue[Caller]()
+    for _ in range(60):
+        queue.push(FLOOD, FLOOD, comparison=False)
+    order = []
+    for _ in range(40):
+        queue.push(HONEST, HONEST, comparison=False)
+        order.append(queue.pop())
+    assert abs(order.count(HONEST) - order.count(FLOOD)) <= 1
+
+
 def served_kinds(arrivals: list[tuple[Caller, str]]) -> list[tuple[Caller, str]]:
     """Return the order in which comparisons (`compare`) and new hashes that arrive at once are served."""
     queue = FairQueue[tuple[Caller, str]]()
