@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from otp_service.sandbox.simulators.form_decoding import InvalidRequest, decode_pairs
 from otp_service.sandbox.simulators.http_server import Request
 
 __all__ = ["JSON", "InvalidRequest", "parse_fields"]
@@ -23,10 +23,6 @@ _OPTIONAL_FIELDS: Final = {
 }
 _REQUIRED_FIELDS: Final = {"sendsms": _SEND_FIELDS, "getreport": ("ids",), "getbalance": (), "getsms": ("start_time",)}
 _QUERY: Final = re.compile(r"(?:[A-Za-z0-9&=._~,-]|%[0-9A-F]{2})*")
-
-
-class InvalidRequest(Exception):
-    """The request does not follow the document; the text is the reason."""
 
 
 def parse_fields(request: Request, command: str, variant: str) -> dict[str, str]:
@@ -65,16 +61,7 @@ def _post_fields(request: Request, variant: str) -> dict[str, str]:
 def _query_fields(query: str) -> dict[str, str]:
     if not _QUERY.fullmatch(query):
         raise InvalidRequest("Percent-encode the query (a space is %20, never +).")
-    fields: dict[str, str] = {}
-    for pair in query.split("&"):
-        name, _, value = pair.partition("=")
-        if name in fields:
-            raise InvalidRequest(f"{name} is given twice.")
-        try:
-            fields[name] = unquote_to_bytes(value).decode()
-        except UnicodeDecodeError:
-            raise InvalidRequest(f"{name} is not valid UTF-8.") from None
-    return fields
+    return decode_pairs(query)
 
 
 def _json_object(body: bytes) -> dict[str, str]:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
+from otp_service.sandbox.simulators.form_decoding import FORM, InvalidRequest, decode_form
 from otp_service.sandbox.simulators.http_server import Request
 
 __all__ = ["FORM", "InvalidRequest", "TwilioRefused", "check_parameters", "parse_form"]
 
-FORM: Final = "application/x-www-form-urlencoded"
 MAX_BODY_CHARS: Final = 1600
 MAX_VALIDITY_SECONDS: Final = 36_000
 MAX_URL_CHARS: Final = 4000
 PARAMETERS: Final = frozenset({"To", "From", "MessagingServiceSid", "Body", "ValidityPeriod", "StatusCallback"})
 
-_ENCODED: Final = re.compile(r"(?:[A-Za-z0-9&=._~+*-]|%[0-9A-F]{2})*")
 _E164: Final = re.compile(r"\+[1-9][0-9]{7,14}")
 _SERVICE_SID: Final = re.compile(r"MG[0-9a-f]{32}")
 _URL: Final = re.compile(r"https?://(?P<host>[A-Za-z0-9.:\[\]-]+)(?:/[!-~]*)?")
 _INTEGER: Final = re.compile(r"[0-9]{1,6}")
-
-
-class InvalidRequest(Exception):
-    """The request does not follow the document; the text is the reason."""
 
 
 class TwilioRefused(Exception):
@@ -39,17 +33,9 @@ def parse_form(request: Request) -> dict[str, str]:
     """Parse the form of a request; raise `InvalidRequest` if it is not encoded as it must be."""
     if request.query or request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise InvalidRequest("Send a form and no query.")
-    encoded = request.body.decode("latin-1")
-    if not _ENCODED.fullmatch(encoded):
-        raise InvalidRequest("Percent-encode everything but letters, digits and -._~* in a form.")
-    fields: dict[str, str] = {}
-    for name, _, value in (pair.partition("=") for pair in encoded.split("&")):
-        if name in fields or name not in PARAMETERS:
-            raise InvalidRequest(f"{name} is unknown, or given twice.")
-        try:
-            fields[name] = unquote_to_bytes(value.replace("+", " ")).decode()
-        except UnicodeDecodeError:
-            raise InvalidRequest(f"{name} is not valid UTF-8.") from None
+    fields = decode_form(request.body.decode("latin-1"))
+    if unknown := fields.keys() - PARAMETERS:
+        raise InvalidRequest(f"Unknown parameters: {', '.join(sorted(unknown))}")
     return fields
 
 
