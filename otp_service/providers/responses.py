@@ -1,4 +1,4 @@
-"""What the adapters share when they read a gateway's response: error texts, echoed numbers, undocumented responses."""
+"""What the adapters share when they read a gateway's responses and receipts: error texts, ids, numbers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ __all__ = [
     "MAX_ID_CHARS",
     "describes_unsupported_destination",
     "is_html_page",
+    "is_message_id",
     "is_success",
     "parse_echoed_number",
+    "receipt_number",
     "remove_echoed_message",
     "retry_after_seconds",
     "undocumented_response",
@@ -28,6 +30,9 @@ __all__ = [
 
 MAX_ID_CHARS: Final = 64
 """Characters of a gateway's message id that are stored."""
+
+_MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,36}", re.ASCII)
+_RECEIPT_NUMBER: Final = re.compile(r"\+?[1-9][0-9]{6,14}", re.ASCII)
 
 _MAX_NUMBER_CHARS: Final = 32
 
@@ -126,3 +131,13 @@ def parse_echoed_number(echoed: object, e164: str, country: str) -> str | None:
         with contextlib.suppress(PhoneInvalid):
             return parse(spelling, country).e164
     return None
+
+
+def is_message_id(text: str) -> bool:
+    """Return whether a text in a receipt can be our id of a message."""
+    return _MESSAGE_ID.fullmatch(text) is not None
+
+
+def receipt_number(text: str) -> str:
+    """Return the recipient's number of a receipt, with or without a plus; "" for anything else."""
+    return text if _RECEIPT_NUMBER.fullmatch(text) else ""

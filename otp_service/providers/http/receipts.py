@@ -19,7 +19,7 @@ from otp_service.observability import LOG
 from otp_service.providers.http.json_pointer import MISSING, resolve, scalar_text
 from otp_service.providers.http.receipt_config import ReceiptMapping
 from otp_service.providers.lenient_json import json_value
-from otp_service.providers.responses import MAX_ID_CHARS
+from otp_service.providers.responses import MAX_ID_CHARS, is_message_id, receipt_number
 
 __all__ = ["parse_call"]
 
@@ -30,8 +30,6 @@ MAX_FIELDS: Final = 100
 """Fields of a form or a query; a call with more is not read."""
 
 _PADDING_BYTES: Final = b" \t\r\n\0"
-_MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,36}", re.ASCII)
-_NUMBER: Final = re.compile(r"\+?[1-9][0-9]{6,14}", re.ASCII)
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 
 
@@ -83,18 +81,17 @@ def _document(call: ReceiptRequest) -> Any:
 def _receipt(provider: str, mapping: ReceiptMapping, call: ReceiptRequest, item: Any) -> Receipt | None:
     message_id = _text(item, mapping.message_id) if mapping.message_id else call.message_id
     state = _text(item, mapping.status)
-    if not message_id or not _MESSAGE_ID.fullmatch(message_id) or state is None:
+    if not message_id or not is_message_id(message_id) or state is None:
         return None
     if call.message_id not in (None, message_id):
         return None
     status, error = _meaning(provider, mapping, state)
-    to = _text(item, mapping.to) or ""
     return Receipt(
         message_id,
         status,
         error,
         provider_message_id=(_text(item, mapping.provider_message_id) or "")[:MAX_ID_CHARS],
-        to=to if _NUMBER.fullmatch(to) else "",
+        to=receipt_number(_text(item, mapping.to) or ""),
     )
 
 

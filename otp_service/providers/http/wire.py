@@ -64,7 +64,8 @@ def build_request(config: HttpConfig, outbound: OutboundMessage) -> GatewayReque
     values = _secret_values(config) | _message_values(config, outbound)
     url = _url(config.base_url, render(config.url.reveal(), values, escape_url))
     for name, template in config.query.items():
-        url += f"{'&' if '?' in url else '?'}{quote(name, safe='')}={render(template.reveal(), values, _escape_query)}"
+        value = render(template.reveal(), values, BODY_ESCAPES["form"])
+        url += f"{'&' if '?' in url else '?'}{quote(name, safe='')}={value}"
     headers = {name: render(value.reveal(), values, escape_header) for name, value in config.headers.items()}
     kind = config.kind_of_body
     if config.body is None or kind is None:
@@ -151,10 +152,6 @@ def _recipient(to_format: str, outbound: OutboundMessage) -> str:
             number = PhoneNumber(outbound.to, outbound.country, outbound.national_digits, "")
             return "".join(char for char in number.national if char in "0123456789")
     return outbound.to
-
-
-def _escape_query(value: str) -> str:
-    return quote(value, safe="")
 
 
 def _url(base_url: str | None, url: str) -> str:

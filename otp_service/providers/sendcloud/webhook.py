@@ -27,7 +27,7 @@ from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.lenient_json import json_object, json_value, parse_integer
-from otp_service.providers.responses import MAX_ID_CHARS
+from otp_service.providers.responses import MAX_ID_CHARS, is_message_id
 from otp_service.providers.sendcloud.result_codes import EVENT_ERRORS, EVENT_STATUSES
 
 __all__ = ["parse_webhook", "webhook_signature"]
@@ -38,7 +38,6 @@ MAX_AHEAD_MS: Final = 5 * 60 * 1000
 _PADDING_BYTES: Final = b" \t\r\n\0"
 _TIMESTAMP_MS: Final = re.compile(r"[1-9][0-9]{12}", re.ASCII)
 _TOKEN: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
-_MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,36}", re.ASCII)
 _NON_DIGITS: Final = re.compile(r"[^0-9]", re.ASCII)
 
 
@@ -107,7 +106,7 @@ def _message_id(fields: Mapping[str, Any]) -> str | None:
         if isinstance(custom, str):
             custom = json_object(custom)
         message_id = custom.get("message_id") if isinstance(custom, dict) else None
-        if isinstance(message_id, str) and _MESSAGE_ID.fullmatch(message_id):
+        if isinstance(message_id, str) and is_message_id(message_id):
             return message_id
     return None
 

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl
 from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.lenient_json import json_value, parse_integer
-from otp_service.providers.responses import MAX_ID_CHARS
+from otp_service.providers.responses import MAX_ID_CHARS, is_message_id, receipt_number
 from otp_service.providers.vonage.config import VonageConfig
 from otp_service.providers.vonage.result_codes import NO_ERROR, RECEIPT_ERRORS, RECEIPT_STATUSES
 from otp_service.providers.vonage.signing import SIGNATURE, is_signed
@@ -33,8 +33,6 @@ __all__ = ["parse_webhook"]
 
 _PADDING_BYTES: Final = b" \t\r\n\0"
 _TIMESTAMP: Final = re.compile(r"[1-9][0-9]{9}", re.ASCII)
-_MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,36}", re.ASCII)
-_NUMBER: Final = re.compile(r"\+?[1-9][0-9]{6,14}", re.ASCII)
 
 
 def parse_webhook(call: ReceiptRequest, config: VonageConfig) -> Sequence[Receipt]:
@@ -54,18 +52,17 @@ def parse_webhook(call: ReceiptRequest, config: VonageConfig) -> Sequence[Receip
     reference = fields.get("client-ref", "")
     if reference and call.message_id not in (None, reference):
         raise ReceiptForged
-    message_id = call.message_id or (reference if _MESSAGE_ID.fullmatch(reference) else None)
+    message_id = call.message_id or (reference if is_message_id(reference) else None)
     if message_id is None or not fields:
         return []
     status, error = _status(fields)
-    msisdn = fields.get("msisdn", "")
     return [
         Receipt(
             message_id,
             status,
             error,
             provider_message_id=fields.get("messageId", "")[:MAX_ID_CHARS],
-            to=msisdn if _NUMBER.fullmatch(msisdn) else "",
+            to=receipt_number(fields.get("msisdn", "")),
             nonce=fields[SIGNATURE].lower() if config.signs_receipts else "",
         )
     ]
