@@ -139,6 +139,7 @@ def build_routes(settings: Settings, providers: Mapping[str, Provider]) -> Route
                 tuple(_route_target(target) for target in route.providers if target.name in providers),
                 route.country,
                 route.prefix or "",
+                route.channel,
             )
             for route in settings.routes
         ]

@@ -19,7 +19,7 @@ from otp_service.cli.provider_table import ProviderRow, build_row, format_money,
 from otp_service.delivery.balances import fetch_balance
 from otp_service.delivery.send_test import TestSendResult, compose_test_message, send_test_message
 from otp_service.domain.errors import Refused
-from otp_service.domain.message import AccountLimits, OutboundMessage
+from otp_service.domain.message import AccountLimits, Channel, OutboundMessage
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.provider_policy import DeferReason, Deferred
@@ -64,7 +64,9 @@ def send_test(config: str | None, to: str, provider: str, tenant: str | None, lo
     number = _parse_number(to, sender)
     click.echo(f"provider    {provider} ({settings.providers[provider].type})")
     click.echo(f"to          {number.masked}")
-    result = _run(_send_test(settings, provider, sender, compose_test_message(sender, number, locale)))
+    channels = settings.providers[provider].channels
+    channel = Channel.SMS if Channel.SMS in channels else min(channels)
+    result = _run(_send_test(settings, provider, sender, compose_test_message(sender, number, locale, channel)))
     for name, value in _describe(result, number, settings.providers[provider].currency).items():
         click.echo(f"{name:<12}{value}")
     sys.exit(not (isinstance(result, TestSendResult) and result.result.outcome is Outcome.ACCEPTED))

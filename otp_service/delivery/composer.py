@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from otp_service.crypto.verification_cipher import VerificationCipher
-from otp_service.domain.message import OutboundMessage
+from otp_service.domain.message import Channel, OutboundMessage
 from otp_service.domain.phone import national_digits
 from otp_service.domain.results import ClaimedMessage
 from otp_service.domain.templates import choose_template, validity_minutes
@@ -68,6 +68,9 @@ class Composer:
             brand=tenant.brand,
             minutes=minutes,
             receipt_url=self._receipt_url(provider, message.id),
+            channel=Channel(record.channel),
+            locale=record.locale,
+            purpose=record.purpose,
         )
 
     def open_number(self, message: ClaimedMessage) -> str:

@@ -32,12 +32,11 @@ from otp_service.delivery.retry_policy import (
 )
 from otp_service.delivery.routing import Routes
 from otp_service.domain.errors import Refused
-from otp_service.domain.message import OutboundMessage, SendResult
+from otp_service.domain.message import Channel, OutboundMessage, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.ports import Outbox
 from otp_service.domain.provider_policy import DeferReason, Deferred, Permit, ProviderLimiter
 from otp_service.domain.results import ClaimedMessage, DeliveryUpdate, ReceiptEffect
-from otp_service.domain.sms_segments import count_segments
 from otp_service.domain.verification import Delivery
 from otp_service.observability import LOG, METRICS
 from otp_service.providers.base import PollingProvider, Provider
@@ -106,7 +105,9 @@ class Dispatcher:
             phone = self._composer.open_number(message)
         except DecryptionError:
             return DeliveryState(message, "", ())
-        return DeliveryState(message, phone, self._routes.providers(message.record.country, phone, message.id))
+        record = message.record
+        route = self._routes.providers(record.country, phone, message.id, Channel(record.channel))
+        return DeliveryState(message, phone, route)
 
     def _is_configured(self, state: DeliveryState) -> bool:
         """Return whether this replica's config has the route, the tenant and the providers of the message.
@@ -162,7 +163,7 @@ class Dispatcher:
             record.tenant,
             state.message.id,
             country=outbound.country,
-            segments=count_segments(outbound.text),
+            segments=outbound.segments,
             max_wait_ms=max(0, record.expires_ms - state.now_ms - RECORD_MARGIN_MS),
             repeats=state.is_repeat(name),
         )

@@ -16,6 +16,7 @@ from typing import Final
 from otp_service.delivery.dispatcher import Dispatcher
 from otp_service.delivery.routing import Routes
 from otp_service.domain.errors import Refused
+from otp_service.domain.message import Channel
 from otp_service.domain.ports import Outbox
 from otp_service.domain.results import ClaimedMessage
 from otp_service.observability import LOG, METRICS
@@ -40,9 +41,9 @@ class OutboxWorker:
         self._polling: asyncio.Task[None] | None = None
         self._stopping = False
 
-    def route(self, country: str, e164: str, message_id: str) -> tuple[str, ...]:
+    def route(self, country: str, e164: str, message_id: str, channel: Channel) -> tuple[str, ...]:
         """Name the providers for a message to a number, in their order (port `MessageQueue`)."""
-        return self._routes.providers(country, e164, message_id)
+        return self._routes.providers(country, e164, message_id, channel)
 
     def deliver(self, message: ClaimedMessage) -> None:
         """Deliver a message in the background (port `MessageQueue`)."""

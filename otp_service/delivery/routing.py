@@ -1,6 +1,7 @@
 """Selects the providers for a number and their order.
 
-The route with the longest matching prefix applies, then one for the country, then the default. Providers without a
+Of the routes of the message's channel, the one with the longest matching prefix applies, then one for the country,
+then the default. Providers without a
 weight are called in the order of the route. Providers with a weight share their positions: for each message, they are
 drawn at random in proportion to their weights. The draw depends only on our message id, so a retry and every other
 replica compute the same order.
@@ -12,6 +13,8 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from otp_service.domain.message import Channel
 
 __all__ = ["Route", "Routes", "WeightedProvider"]
 
@@ -38,11 +41,12 @@ class WeightedProvider:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The providers for numbers of `country` (None: any) that start with `prefix` ("": any)."""
+    """The providers of `channel` for numbers of `country` (None: any) that start with `prefix` ("": any)."""
 
     providers: tuple[str | WeightedProvider, ...]
     country: str | None = None
     prefix: str = ""
+    channel: Channel = Channel.SMS
 
     def order(self, message_id: str) -> tuple[str, ...]:
         """Return the names of the providers in the order for this message."""
@@ -60,9 +64,9 @@ class Routes:
         """Sort `routes` from the most to the least specific."""
         self._routes = sorted(routes, key=lambda route: (-len(route.prefix), route.country is None))
 
-    def providers(self, country: str, e164: str, message_id: str) -> tuple[str, ...]:
+    def providers(self, country: str, e164: str, message_id: str, channel: Channel = Channel.SMS) -> tuple[str, ...]:
         """Return the names of the providers for a message to a number, in order; empty if no route matches."""
         for route in self._routes:
-            if e164.startswith(route.prefix) and route.country in (None, country):
+            if route.channel is channel and e164.startswith(route.prefix) and route.country in (None, country):
                 return route.order(message_id)
         return ()

@@ -15,10 +15,9 @@ from typing import Final
 from otp_service.crypto.codes import generate_code
 from otp_service.delivery.provider_calls import send
 from otp_service.domain.errors import Refused
-from otp_service.domain.message import OutboundMessage, SendResult
+from otp_service.domain.message import Channel, OutboundMessage, SendResult
 from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.provider_policy import DeferReason, Deferred, Permit, ProviderLimiter
-from otp_service.domain.sms_segments import count_segments
 from otp_service.domain.templates import DEFAULT_PURPOSE, choose_template, validity_minutes
 from otp_service.domain.tenant import Tenant
 from otp_service.providers.base import Provider
@@ -41,8 +40,10 @@ class TestSendResult:
     cost: int
 
 
-def compose_test_message(tenant: Tenant, number: PhoneNumber, locale: str) -> OutboundMessage:
-    """Compose what a recipient of the tenant would read in `locale`, with a random code that verifies nothing."""
+def compose_test_message(
+    tenant: Tenant, number: PhoneNumber, locale: str, channel: Channel = Channel.SMS
+) -> OutboundMessage:
+    """Compose what a recipient of the tenant would get in `locale`, with a random code that verifies nothing."""
     code, minutes = generate_code(tenant.code_length), validity_minutes(tenant.send_policy.ttl_seconds)
     template = choose_template(tenant.templates, locale or None, number.country, DEFAULT_PURPOSE)
     return OutboundMessage(
@@ -55,6 +56,9 @@ def compose_test_message(tenant: Tenant, number: PhoneNumber, locale: str) -> Ou
         expires_in=tenant.send_policy.ttl_seconds,
         brand=tenant.brand,
         minutes=minutes,
+        channel=channel,
+        locale=locale,
+        purpose=DEFAULT_PURPOSE,
     )
 
 
@@ -69,7 +73,7 @@ async def send_test_message(
     Raises:
         Refused: The store is unavailable, so nothing was sent.
     """
-    parts = count_segments(outbound.text)
+    parts = outbound.segments
     permit = await _wait_for_permit(provider, limiter, tenant, outbound, parts)
     if isinstance(permit, Deferred):
         return permit

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
+from otp_service.domain.sms_segments import count_segments
 
 __all__ = [
     "AccountLimits",
     "Balance",
+    "Channel",
     "DeliveryReport",
     "OutboundMessage",
     "Receipt",
@@ -20,21 +23,39 @@ __all__ = [
 ]
 
 
+class Channel(StrEnum):
+    """How a message reaches its recipient. `voice` is a call that speaks the code."""
+
+    SMS = "sms"
+    WHATSAPP = "whatsapp"
+    VOICE = "voice"
+    EMAIL = "email"
+
+    def segments(self, text: str) -> int:
+        """Return how many units of the provider's price a text costs: SMS segments, or one message or call."""
+        return count_segments(text) if self is Channel.SMS else 1
+
+
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
     """A message that a provider sends. `code` and `text` are secret and not part of the `repr`.
 
     Attributes:
         message_id: Our id of the message; the same in every retry and at every provider.
-        to: The recipient's number in E.164.
-        country: The number's country, ISO 3166 alpha-2.
-        national_digits: The national number, without country code and trunk prefix.
-        text: The SMS, with the code in it.
+        to: The recipient's number in E.164; by e-mail, the address.
+        country: The number's country, ISO 3166 alpha-2; "" for an address.
+        national_digits: The national number, without country code and trunk prefix; "" for an address.
+        text: What the recipient reads, with the code in it; in a call, what is spoken, with the digits apart.
         code: The code alone, for gateways that fill in a template of their own.
         expires_in: How many seconds the code is still valid; at least 1.
         brand: The tenant's brand, for the gateway's template.
         minutes: How many minutes the code is valid, as the text states it, for the gateway's template.
         receipt_url: Where the gateway sends receipts for this message; "" without a public URL.
+        channel: How the message reaches its recipient.
+        locale: The locale that the caller asked for, "" if none of the templates has it.
+        purpose: What the code is for, for gateways with a template for each purpose.
+        subject: The subject of an e-mail.
+        html: The HTML of an e-mail, with the same content as `text`.
     """
 
     message_id: str
@@ -47,6 +68,16 @@ class OutboundMessage:
     brand: str = ""
     minutes: int = 0
     receipt_url: str = ""
+    channel: Channel = Channel.SMS
+    locale: str = ""
+    purpose: str = ""
+    subject: str = ""
+    html: str = ""
+
+    @property
+    def segments(self) -> int:
+        """How many units of the provider's price the message costs."""
+        return self.channel.segments(self.text)
 
     def __repr__(self) -> str:
         """Show the id only."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from otp_service.domain.limits import SendPolicy
-from otp_service.domain.message import Receipt
+from otp_service.domain.message import Channel, Receipt
 from otp_service.domain.results import (
     Admission,
     Admitted,
@@ -210,7 +210,7 @@ class ReceiptStore(Protocol):
 class MessageQueue(Protocol):
     """Delivery, as the use cases see it."""
 
-    def route(self, country: str, e164: str, message_id: str) -> tuple[str, ...]:
+    def route(self, country: str, e164: str, message_id: str, channel: Channel) -> tuple[str, ...]:
         """Return the providers for a message, in the order in which they are tried; empty if there is no route."""
 
     def deliver(self, message: ClaimedMessage) -> None:

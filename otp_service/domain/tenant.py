@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import SendPolicy
+from otp_service.domain.message import Channel
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
-from otp_service.domain.sms_segments import count_segments
 from otp_service.domain.templates import Template, choose_template, validity_minutes
 
 __all__ = ["ALL_COUNTRIES", "Tenant"]
@@ -34,11 +34,11 @@ class Tenant:
     max_attempts: int
     templates: Mapping[str, Mapping[str, Template]]
 
-    def message_segments(self, country: str, locale: str, purpose: str) -> int:
-        """Return how many SMS segments a message will have. Every code of the tenant's length gives the same number."""
+    def message_segments(self, country: str, locale: str, purpose: str, channel: Channel) -> int:
+        """Return how many segments a message will have. Every code of the tenant's length gives the same number."""
         template = choose_template(self.templates, locale or None, country, purpose)
         text = template.render(self.brand, "0" * self.code_length, validity_minutes(self.send_policy.ttl_seconds))
-        return count_segments(text)
+        return channel.segments(text)
 
     def parse_phone(self, phone: str, country: str | None) -> PhoneNumber:
         """Parse a phone number; national forms are read by `country`, or by the tenant's country if it is None.

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Meta, Struct, field
 
+from otp_service.domain.message import Channel
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
 from otp_service.domain.provider_policy import ANY_COUNTRY
 from otp_service.domain.secret import Secret
@@ -31,6 +32,7 @@ from otp_service.providers.config_parsing import (
     invalid,
     invalid_secret,
     is_reference,
+    quoted,
     resolve_secret,
     unquoted,
 )
@@ -41,6 +43,7 @@ __all__ = [
     "Base64Key",
     "BaseUrl",
     "Caps",
+    "ChannelName",
     "CommonProvider",
     "PollSeconds",
     "SealingKey",
@@ -158,6 +161,18 @@ def _account(raw: Any, context: FieldContext) -> str:
     return raw
 
 
+def _channel(raw: Any, _: FieldContext) -> Channel:
+    if raw in tuple(Channel):
+        return Channel(raw)
+    raise invalid(raw)
+
+
+ChannelName = Annotated[
+    Channel,
+    Parse(_channel, {"enum": [channel.value for channel in Channel]}),
+    Meta(description=" or ".join(quoted(channel) for channel in Channel)),
+]
+
 SecretText = Annotated[Secret, secret(Secret), Meta(description=REFERENCE_SYNTAX)]
 """A password or token. The configuration contains a reference to it, never the value."""
 
@@ -229,3 +244,8 @@ class CommonProvider(Caps, frozen=True, kw_only=True):
     def type(self) -> str:
         """The provider's type, as in the configuration."""
         return str(self.__struct_config__.tag)
+
+    @property
+    def channels(self) -> frozenset[Channel]:
+        """The channels that the provider serves."""
+        return frozenset({Channel.SMS})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from otp_service.domain.message import OutboundMessage, SendResult
+from otp_service.domain.message import Channel, OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.config_fields import BaseUrl, CommonProvider
 
@@ -20,6 +20,11 @@ class InboxConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", t
     """The table of an inbox. `base_url` is accepted and not used."""
 
     base_url: BaseUrl | None = None
+
+    @property
+    def channels(self) -> frozenset[Channel]:
+        """Every channel: nothing leaves the process."""
+        return frozenset(Channel)
 
 
 @dataclass(frozen=True, slots=True)

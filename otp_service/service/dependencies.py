@@ -13,6 +13,7 @@ from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.verification_cipher import VerificationCipher
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.limits import Limits
+from otp_service.domain.message import Channel
 from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQueue, Verifications
 from otp_service.domain.tenant import Tenant
 
@@ -40,7 +41,7 @@ class CodeRequest:
     purpose: str
     country: str | None = None
     locale: str = ""
-    channel: str = "sms"
+    channel: Channel = Channel.SMS
     client_ip: str | None = None
     decoy: bool = False
     key_id: str = ""

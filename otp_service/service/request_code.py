@@ -114,9 +114,9 @@ class RequestCode:
                 for limit, value, windows in counted
                 if value and windows
             ),
-            route=self._dependencies.message_queue.route(number.country, number.e164, verification_id),
+            route=self._dependencies.message_queue.route(number.country, number.e164, verification_id, request.channel),
             country=number.country,
-            segments=request.tenant.message_segments(number.country, request.locale, request.purpose),
+            segments=request.tenant.message_segments(number.country, request.locale, request.purpose, request.channel),
             idempotency=claim,
             token=verification_id[1 : 1 + RESERVATION_TOKEN_CHARS],
         )

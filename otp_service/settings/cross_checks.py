@@ -7,21 +7,21 @@ invalid ones (`valid_items`). The checks of `[providers.*]` are the `cross_check
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
-from typing import Any, Final, NoReturn, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from otp_service.domain.limits import Window
-from otp_service.domain.numbering import has_prefix, may_have_prefix
-from otp_service.domain.phone import SUPPORTED_COUNTRIES
-from otp_service.domain.provider_policy import ANY_COUNTRY
-from otp_service.domain.tenant import ALL_COUNTRIES
-from otp_service.providers.config_fields import CommonProvider
-from otp_service.providers.config_parsing import Finding, Path, dotted_path, quoted
+from otp_service.providers.config_parsing import Finding, dotted_path, quoted
+from otp_service.settings.checked_values import duplicates, is_valid, valid_items
 from otp_service.settings.model import Hashing, Keys, Limits, Policy, Redis, Route, Settings, Tenant, Tokens
+from otp_service.settings.route_checks import (
+    route_providers_exist,
+    route_providers_serve_channel,
+    routes_are_unique,
+    spend_caps_have_prices,
+)
 
-T = TypeVar("T")
 Check = Callable[[Any], Iterator[Finding]]
 
 MIN_CODE_LENGTH: Final = 6
@@ -32,41 +32,6 @@ MIN_HASH_COSTS: Final = ((47104, 1), (19456, 2), (12288, 3), (9216, 4), (7168, 5
 """OWASP Password Storage Cheat Sheet, Argon2id: equally strong pairs of memory in KiB and passes, with one lane."""
 KIB_PER_LANE: Final = 8
 """Argon2's own minimum (RFC 9106, 3.1)."""
-MAX_NAMED_COUNTRIES: Final = 8
-
-
-class InvalidUsed(Exception):
-    """A check used a value that was refused."""
-
-
-class Invalid:
-    """Stands for a value that was refused. Any use of it raises `InvalidUsed`."""
-
-    def _raise(self, *_: object) -> NoReturn:
-        raise InvalidUsed
-
-    __getattr__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _raise
-    __str__ = __format__ = __hash__ = __iter__ = __len__ = __bool__ = __getitem__ = _raise
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __floordiv__ = __rfloordiv__ = _raise
-
-
-def is_valid(*values: object) -> bool:
-    """Whether none of the values was refused."""
-    return not any(isinstance(value, Invalid) for value in values)
-
-
-def valid_items(items: Iterable[T]) -> Iterator[tuple[int, T]]:
-    """Yield the valid items of a list with their indexes; nothing if the list itself was refused."""
-    if is_valid(items):
-        yield from ((index, item) for index, item in enumerate(items) if is_valid(item))
-
-
-def _duplicates(keyed: Iterable[tuple[Path, tuple[Hashable, ...]]]) -> Iterator[tuple[Path, Path]]:
-    """Yield the path of each item whose key an earlier item has, with the path of that item."""
-    first: dict[tuple[Hashable, ...], Path] = {}
-    for path, key in keyed:
-        if is_valid(*key) and first.setdefault(key, path) is not path:
-            yield path, first[key]
 
 
 def hash_is_strong(hashing: Hashing) -> Iterator[Finding]:
@@ -135,7 +100,7 @@ def tenant_has_country(tenant: Tenant) -> Iterator[Finding]:
 def key_ids_are_unique(tenant: Tenant) -> Iterator[Finding]:
     """An id names one API key of a tenant."""
     ids = ((("api_keys", index, "id"), (key.id,)) for index, key in valid_items(tenant.api_keys))
-    for path, _ in _duplicates(ids):
+    for path, _ in duplicates(ids):
         key_id = tenant.api_keys[int(path[1])].id
         yield path, f"{quoted(key_id)} is used twice", "a unique id"
 
@@ -153,7 +118,7 @@ def templates_have_purposes(tenant: Tenant) -> Iterator[Finding]:
 def route_names_provider_once(route: Route) -> Iterator[Finding]:
     """A route does not name a provider twice."""
     names = ((("providers", index), (target.name,)) for index, target in valid_items(route.providers))
-    for path, _ in _duplicates(names):
+    for path, _ in duplicates(names):
         name = route.providers[int(path[1])].name
         yield path, f"{quoted(name)} is named twice in the route", "each provider once"
 
@@ -162,7 +127,7 @@ def windows_are_unique(limits: Limits) -> Iterator[Finding]:
     """A limit has one count for each number of seconds."""
     for name, windows in limits.named().items():
         seconds = (((name, index), (window.seconds,)) for index, window in valid_items(windows))
-        for path, _ in _duplicates(seconds):
+        for path, _ in duplicates(seconds):
             found = f"a second window of {windows[int(path[1])].seconds} seconds"
             yield path, found, "one window for each number of seconds"
 
@@ -192,76 +157,8 @@ def api_keys_are_unique(settings: Settings) -> Iterator[Finding]:
         if is_valid(tenant)
         for index, key in valid_items(tenant.api_keys)
     )
-    for path, first in _duplicates(hashes):
+    for path, first in duplicates(hashes):
         yield path, f"the same hash as that of {dotted_path(first[:-1])}", "a unique key"
-
-
-def routes_are_unique(settings: Settings) -> Iterator[Finding]:
-    """One route decides for a country and prefix."""
-    areas = ((("routes", index), (route.country, route.prefix)) for index, route in valid_items(settings.routes))
-    for path, first in _duplicates(areas):
-        yield path, f"the same country and prefix as {dotted_path(first)}", "one route for each country and prefix"
-
-
-def route_providers_exist(settings: Settings) -> Iterator[Finding]:
-    """A route names configured providers; a provider whose table has errors counts."""
-    names = ", ".join(settings.providers) or "none is configured"
-    for place, route in valid_items(settings.routes):
-        for index, target in valid_items(route.providers):
-            if is_valid(target.name) and target.name not in settings.providers:
-                yield ("routes", place, "providers", index), f"{quoted(target.name)} is not a provider", names
-
-
-def spend_caps_have_prices(settings: Settings) -> Iterator[Finding]:
-    """Each spend cap has a price for every message that it must count: one without a price would count as nothing.
-
-    A provider's cap needs those of the countries that the routes send there for any tenant; a tenant's cap those of the
-    providers to which its countries are sent.
-    """
-    routed = {name: _routed_countries(tenant, settings.routes) for name, tenant in settings.tenants.items()}
-    for name, provider in settings.providers.items():
-        if not is_valid(provider):
-            continue
-        if _is_set(provider.daily_spend_cap):
-            of_any_tenant = (countries.get(name, set()) for countries in routed.values())
-            yield from _missing_prices(name, provider, set().union(*of_any_tenant), ("providers", name))
-        for tenant, countries in routed.items():
-            if _is_set(settings.tenants[tenant].policy.daily_spend_cap):
-                yield from _missing_prices(name, provider, countries.get(name, set()), ("tenants", tenant, "policy"))
-
-
-def _is_set(cap: Decimal | None) -> bool:
-    return is_valid(cap) and cap is not None
-
-
-def _missing_prices(name: str, provider: CommonProvider, countries: set[str], capped: Path) -> Iterator[Finding]:
-    missing = sorted(countries - set(provider.price)) if ANY_COUNTRY not in provider.price else []
-    if missing:
-        more = len(missing) - MAX_NAMED_COUNTRIES
-        named = ", ".join(missing[:MAX_NAMED_COUNTRIES]) + (f" and {more} more countries" if more > 0 else "")
-        found = f"no price for {named}, which {dotted_path((*capped, 'daily_spend_cap'))} needs"
-        yield ("providers", name, "price"), found, f"a price for each of them, or {ANY_COUNTRY}"
-
-
-def _routed_countries(tenant: Tenant, routes: Sequence[Route]) -> Mapping[str, set[str]]:
-    """Return the countries that the routes send to each provider for a tenant."""
-    countries = tenant.countries or (() if tenant.country is None else (tenant.country,))
-    routed: dict[str, set[str]] = {}
-    for country in SUPPORTED_COUNTRIES if ALL_COUNTRIES in countries else countries:
-        for route in _routes_of_country(country, routes):
-            for target in route.providers:
-                routed.setdefault(target.name, set()).add(country)
-    return routed
-
-
-def _routes_of_country(country: str, routes: Sequence[Route]) -> Iterator[Route]:
-    """Yield the routes that apply to some number of a country: the most specific first, until one applies to all."""
-    for route in sorted(routes, key=lambda one: (-len(one.prefix or ""), one.country is None)):
-        prefix = route.prefix or ""
-        if route.country in (None, country) and may_have_prefix(country, prefix):
-            yield route
-            if has_prefix(country, prefix):
-                return
 
 
 CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
@@ -273,5 +170,11 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Tenant: (tenant_has_country, key_ids_are_unique, templates_have_purposes),
     Route: (route_names_provider_once,),
     Limits: (windows_are_unique, failures_are_bounded),
-    Settings: (api_keys_are_unique, routes_are_unique, route_providers_exist, spend_caps_have_prices),
+    Settings: (
+        api_keys_are_unique,
+        routes_are_unique,
+        route_providers_exist,
+        route_providers_serve_channel,
+        spend_caps_have_prices,
+    ),
 }

@@ -27,7 +27,8 @@ from otp_service.providers.config_parsing import (
     shown,
 )
 from otp_service.providers.registry import TYPE_KEY, config_struct, provider_types
-from otp_service.settings.cross_checks import CHECKS, Invalid, InvalidUsed
+from otp_service.settings.checked_values import Invalid, InvalidUsed
+from otp_service.settings.cross_checks import CHECKS
 from otp_service.settings.declaration import Declaration
 from otp_service.settings.model import Settings, Tenant
 

@@ -15,11 +15,13 @@ from msgspec import Meta, field
 
 from otp_service.domain import limits
 from otp_service.domain.limits import DEFAULT_LOCKOUT, Window
+from otp_service.domain.message import Channel
 from otp_service.domain.templates import DEFAULT_PURPOSE
 from otp_service.providers.config_fields import (
     Account,
     BaseUrl,
     Caps,
+    ChannelName,
     CommonProvider,
     SealingKey,
     SecretText,
@@ -201,10 +203,11 @@ TargetOrName = Annotated[
 
 
 class Route(Table, frozen=True, kw_only=True):
-    """The providers of a prefix, of a country, or (with neither) of all other numbers."""
+    """The providers of a channel for a prefix, for a country, or (with neither) for all other numbers."""
 
     country: Country | None = None
     prefix: Prefix | None = None
+    channel: ChannelName = Channel.SMS
     providers: Annotated[tuple[TargetOrName, ...], Meta(min_length=1, description=f"at least one of: {_TARGET}")]
 
 

@@ -72,7 +72,7 @@ WRONG: dict[str, list[Any]] = {
     "purpose": [None, "", "Login", "1x", "login\n", "x" * 33, 1],
     "country": ["id", "IDN", "ID\n", "", 62, ["ID"]],
     "locale": [7, ["id"], "x" * 257],
-    "channel": [None, "SMS", "sms\n", "voice", 1],
+    "channel": [None, "SMS", "sms\n", "pigeon", 1],
     "client_ip": [1, "1" * 129, ["::1"]],
     "reference": [17, "x" * 129],
     "decoy": [None, 0, 1, "true", []],

@@ -84,7 +84,7 @@ BODIES: list[tuple[bytes, str | None]] = [
     (b'{"phone": "081210100055", "purpose": "login", "country": 62}', "/country"),
     (b'{"phone": "081210100055", "purpose": "login", "locale": "' + b"x" * 257 + b'"}', "/locale"),
     (b'{"phone": "081210100055", "purpose": "login", "locale": ["id"]}', "/locale"),
-    (b'{"phone": "081210100055", "purpose": "login", "channel": "voice"}', "/channel"),
+    (b'{"phone": "081210100055", "purpose": "login", "channel": "pigeon"}', "/channel"),
     (b'{"phone": "081210100055", "purpose": "login", "channel": "081210100055"}', "/channel"),
     (b'{"phone": "081210100055", "purpose": "login", "channel": null}', "/channel"),
     (b'{"phone": "081210100055", "purpose": "login", "client_ip": "081210100055"}', "/client_ip"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otp_service.delivery.routing import Route, Routes
+from otp_service.domain.message import Channel
 
 ROUTES = [
     Route(("default",)),
@@ -61,3 +62,11 @@ def test_no_provider_without_a_matching_route() -> None:
     """The result is empty."""
     assert Routes([Route(("indonesia",), "ID")]).providers("SG", "+6581234567", "v1") == ()
     assert Routes([]).providers("ID", "+6281210100055", "v1") == ()
+
+
+def test_route_of_another_channel_does_not_apply() -> None:
+    """A more specific route of another channel is not used, and a channel without a route has no provider."""
+    routes = Routes([Route(("text",)), Route(("chat",), "ID", "+62812", Channel.WHATSAPP)])
+    assert routes.providers("ID", "+6281210100055", "v1") == ("text",)
+    assert routes.providers("ID", "+6281210100055", "v1", Channel.WHATSAPP) == ("chat",)
+    assert routes.providers("ID", "+6281210100055", "v1", Channel.VOICE) == ()

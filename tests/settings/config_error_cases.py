@@ -144,6 +144,12 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("routes.1.providers", [5]), "routes[1].providers[0]", "{ name, weight }"),
     (("routes.1.providers", [{"name": "keda", "weight": 0}]), "routes[1].providers[0].weight", "1 to 1000"),
     (("routes.2", ROUTE), "routes[2]", "the same country and prefix as routes[1]"),
+    (("routes.1.channel", "pigeon"), "routes[1].channel", 'allowed: "sms" or "whatsapp" or'),
+    (
+        ("routes.1.channel", "whatsapp"),
+        "routes[1].providers[0]",
+        '"aurora" does not serve the channel whatsapp of the route; allowed: box',
+    ),
     (("routes", {}), "routes", "not a list"),
     (("delivery.hold_seconds", -1), "delivery.hold_seconds", "0 to 120"),
     (("delivery.max_texts", 0), "delivery.max_texts", "1 to 10"),
