@@ -27,6 +27,7 @@ from otp_service.domain.sms_segments import count_segments
 from otp_service.domain.templates import TemplateInvalid, compile_template, match_locale
 from otp_service.observability import redact
 from otp_service.providers import lenient_json as loose
+from otp_service.providers import responses
 from otp_service.providers.eims import wire as eims
 from otp_service.providers.http.receipts import parse_call
 from otp_service.providers.http.wire import build_request, parse_send_response
@@ -166,7 +167,7 @@ PARSERS: dict[str, Parser] = {
     ),
     "kedasms, limits": lambda text: kedasms.parse_limits_response(reply(text)),
     "kedasms, a clock": lambda text: kedasms.rejects_timestamp(reply(text)),
-    "kedasms, a date": kedasms.parse_date,
+    "kedasms, a date": responses.parse_date,
     "kedasms, a status": kedasms.parse_delivery_status,
     "smshub": lambda text: smshub.parse_send_response(reply(text)),
     "smshub, a page": lambda text: smshub.parse_send_response(reply(text, 200)),

@@ -18,6 +18,7 @@ from typing import Final
 from otp_service.crypto.keyring import DecryptionError
 from otp_service.delivery.composer import Composer
 from otp_service.delivery.delivery_state import DeliveryState
+from otp_service.delivery.message_lookup import find_message, searchable
 from otp_service.delivery.outbox_writer import RECORD_MARGIN_MS, OutboxWriter, lease_ms
 from otp_service.delivery.provider_calls import send
 from otp_service.delivery.report_polling import pollable, polling_provider, query_delay_ms, query_report
@@ -72,6 +73,7 @@ class Dispatcher:
         self._routes = routes
         self._providers = providers
         self._pollable = pollable(providers)
+        self._searchable = searchable(providers)
         self._composer = composer
         self._rules = rules
         self._slots = {name: asyncio.Semaphore(count) for name, count in concurrency.items()}
@@ -125,6 +127,9 @@ class Dispatcher:
         sent = state.find(DeliveryStatus.SENT)
         if sent and (provider := polling_provider(self._pollable, sent)):
             return await self._query_report(state, provider, sent)
+        unknown = state.find(DeliveryStatus.UNKNOWN)
+        if unknown and sent is None and unknown.provider in self._searchable:
+            return await self._look_up(state, unknown)
         return await self._reschedule(state, self._next(state))
 
     async def _call_provider(self, state: DeliveryState, name: str) -> Step:
@@ -237,6 +242,18 @@ class Dispatcher:
             error=error,
         )
         return await self._writer.record(state, self._next(state), update)
+
+    async def _look_up(self, state: DeliveryState, unknown: Delivery) -> Step:
+        """Ask a gateway whether it accepted a message, before another provider is called."""
+        step = self._next(state)
+        if not isinstance(step, CallProvider):
+            return await self._reschedule(state, step)
+        provider = self._searchable[unknown.provider]
+        await self._reschedule(state, WaitFor(lease_ms(provider)))  # no other replica works on it meanwhile
+        found = await find_message(provider, state.phone, state.message.record)
+        if not found:
+            return await self._reschedule(state, self._next(state))
+        return await self._record_result(state, unknown.provider, unknown.call, SendResult(Outcome.ACCEPTED, found))
 
     async def _reschedule(self, state: DeliveryState, step: Step) -> Step:
         """Record when the message is due again, or that it is done; a call that follows at once needs no record."""

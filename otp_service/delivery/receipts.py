@@ -16,11 +16,12 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
+from otp_service.domain.message import GatewayEvent, Receipt, ReceiptForged, ReceiptRequest, TemplateReview
 from otp_service.domain.ports import ReceiptStore
 from otp_service.domain.results import ReceiptEffect
 from otp_service.observability import LOG, METRICS
 from otp_service.providers.base import Provider, ReceiptProvider
+from otp_service.store.keys import PARTITIONS
 
 __all__ = ["RECEIPTS_PATH", "ReceiptHandler", "ReceiptTokens"]
 
@@ -37,6 +38,9 @@ class KeyedHasher(Protocol):
 
     def keyed_hash(self, kind: str, *parts: str) -> str:
         """Return a keyed hash of `parts`, different for each `kind`."""
+
+    def partition_for(self, kind: str, text: str, partitions: int) -> int:
+        """Return the partition of `text`."""
 
 
 class ReceiptTokens:
@@ -107,16 +111,28 @@ class ReceiptHandler:
             raise _not_authentic()
         complete = replace(call, message_id=message_id, url=self._tokens.public(call.url), now=self._clock())
         try:
-            receipts = provider.parse_receipts(complete)
+            events = provider.parse_receipts(complete)
         except ReceiptForged:
             raise _not_authentic() from None
-        for receipt in receipts:
-            await self._record(name, receipt)
+        for event in events:
+            await self._handle(name, event)
+
+    async def _handle(self, name: str, event: GatewayEvent) -> None:
+        match event:
+            case Receipt():
+                await self._record(name, event)
+            case TemplateReview(template_id, approved):
+                LOG.warning("template_reviewed", provider=name, template_id=template_id, approved=approved)
 
     async def _record(self, name: str, receipt: Receipt) -> None:
         effect = ReceiptEffect.KNOWN
         if await self._nonce_is_valid(name, receipt):
-            recipient = self._hasher.keyed_hash("recipient", "+" + receipt.to.lstrip("+")) if receipt.to else ""
+            e164 = "+" + receipt.to.lstrip("+")
+            recipient = self._hasher.keyed_hash("recipient", e164) if receipt.to else ""
+            if not receipt.message_id:
+                partition = self._hasher.partition_for("partition", e164, PARTITIONS)
+                found = await self._receipt_store.find_message(partition, recipient, name, receipt.provider_message_id)
+                receipt = replace(receipt, message_id=found)
             effect = await self._receipt_store.record_receipt(name, receipt, recipient)
         status = receipt.status.value if receipt.status else "underway"
         METRICS.receipts.labels(name, status, effect.value).inc()

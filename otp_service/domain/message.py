@@ -15,11 +15,13 @@ __all__ = [
     "Balance",
     "Channel",
     "DeliveryReport",
+    "GatewayEvent",
     "OutboundMessage",
     "Receipt",
     "ReceiptForged",
     "ReceiptRequest",
     "SendResult",
+    "TemplateReview",
 ]
 
 
@@ -157,7 +159,8 @@ class Receipt:
     """One authentic report about one message.
 
     Attributes:
-        message_id: Our id of the message.
+        message_id: Our id of the message; "" if the gateway names only its own id (`provider_message_id`) and the
+            recipient (`to`), by which the message is found.
         status: `delivered` or `undelivered`; None if nothing changes (a test call, or the message was only sent).
         error: Why the message is undelivered.
         provider_message_id: The gateway's id of the message; "" if the receipt does not contain it.
@@ -172,6 +175,18 @@ class Receipt:
     provider_message_id: str = ""
     to: str = ""
     nonce: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateReview:
+    """The gateway reviewed one of the account's templates; `approved` is None while the review is not finished."""
+
+    template_id: str
+    approved: bool | None
+
+
+GatewayEvent = Receipt | TemplateReview
+"""What an authentic call of a gateway may report."""
 
 
 class ReceiptForged(Exception):

@@ -203,6 +203,12 @@ class ReceiptStore(Protocol):
     async def record_receipt(self, provider: str, receipt: Receipt, recipient: str) -> ReceiptEffect:
         """Record a receipt; `recipient` is the keyed hash of the number that it names, "" if it names none."""
 
+    async def find_message(self, partition: int, recipient: str, provider: str, provider_message_id: str) -> str:
+        """Return our id of the message that the gateway knows by an id of its own; "" if there is none.
+
+        Only the current messages of the recipient (a keyed hash) are searched, one for each tenant and purpose.
+        """
+
     async def mark_used(self, keyed_hash: str, use: str, seconds: int) -> bool:
         """Return whether `keyed_hash` is new within `seconds`, or was used for the same `use`."""
 

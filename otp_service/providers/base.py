@@ -14,14 +14,21 @@ from otp_service.domain.message import (
     AccountLimits,
     Balance,
     DeliveryReport,
+    GatewayEvent,
     OutboundMessage,
-    Receipt,
     ReceiptRequest,
     SendResult,
 )
 from otp_service.domain.outcomes import Outcome
 
-__all__ = ["AccountLimitsProvider", "BalanceProvider", "PollingProvider", "Provider", "ReceiptProvider"]
+__all__ = [
+    "AccountLimitsProvider",
+    "BalanceProvider",
+    "LookupProvider",
+    "PollingProvider",
+    "Provider",
+    "ReceiptProvider",
+]
 
 
 class Provider(Protocol):
@@ -56,14 +63,30 @@ class PollingProvider(Provider, Protocol):
 
 
 @runtime_checkable
+class LookupProvider(Provider, Protocol):
+    """A provider whose gateway lists the messages that it accepted, to resolve an ambiguous outcome."""
+
+    finds_messages: bool
+    """Whether the gateway may be asked; False disables lookups."""
+
+    async def find_message(self, to: str, country: str, after: float) -> str:
+        """Find the message to `to` (E.164, of `country`) that the gateway accepted after a time, in Unix seconds.
+
+        Returns:
+            The gateway's id of the message; "" if there is none, or if it is not certain which one it is. Every
+            failure is ""; the method does not raise.
+        """
+
+
+@runtime_checkable
 class ReceiptProvider(Provider, Protocol):
     """A provider whose gateway calls us with delivery receipts."""
 
-    def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
+    def parse_receipts(self, call: ReceiptRequest) -> Sequence[GatewayEvent]:
         """Authenticate and read a call of the gateway.
 
         Returns:
-            The receipts of the call; none if its body cannot be read.
+            The receipts and other events of the call; none if its body cannot be read.
 
         Raises:
             ReceiptForged: The call is not authentic.

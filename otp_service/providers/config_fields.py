@@ -46,6 +46,7 @@ __all__ = [
     "ChannelName",
     "CommonProvider",
     "PollSeconds",
+    "ReceiptToken",
     "SealingKey",
     "SecretText",
     "Table",
@@ -60,6 +61,7 @@ COUNTRIES_REF: Final = "#/$defs/CountryCode"
 """Where the JSON Schema lists every country code once."""
 
 _BASE64: Final = re.compile(r"([A-Za-z0-9+/_-]*)={0,2}")
+MIN_RECEIPT_TOKEN_CHARS: Final = 16
 _HEXADECIMAL: Final = re.compile(rf"[0-9A-Fa-f]{{{2 * KEY_BYTES}}}")
 _MONEY: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 _SPACE: Final = re.compile(r"[\s\x00-\x1f\x7f]")
@@ -153,6 +155,12 @@ def _base_url(raw: Any, _: FieldContext) -> str:
     raise invalid(raw)
 
 
+def _receipt_token(text: str) -> Secret:
+    if len(text) < MIN_RECEIPT_TOKEN_CHARS:
+        raise invalid_secret(f"has fewer than {MIN_RECEIPT_TOKEN_CHARS} characters")
+    return Secret(text)
+
+
 def _account(raw: Any, context: FieldContext) -> str:
     if is_reference(raw):
         return resolve_secret(raw, context)
@@ -175,6 +183,13 @@ ChannelName = Annotated[
 
 SecretText = Annotated[Secret, secret(Secret), Meta(description=REFERENCE_SYNTAX)]
 """A password or token. The configuration contains a reference to it, never the value."""
+
+ReceiptToken = Annotated[
+    Secret,
+    secret(_receipt_token),
+    Meta(description=f"{REFERENCE_SYNTAX}, with at least {MIN_RECEIPT_TOKEN_CHARS} characters"),
+]
+"""The token in the URL to which a gateway without signatures sends the receipts of the whole account."""
 
 SealingKey = Annotated[
     Base64Key, secret(_base64_key), Meta(description=f"{REFERENCE_SYNTAX}, with {KEY_BYTES} bytes in base64")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ __all__ = [
     "is_html_page",
     "is_message_id",
     "is_success",
+    "parse_date",
     "parse_echoed_number",
     "receipt_number",
     "remove_echoed_message",
@@ -86,6 +88,14 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """Return `Retry-After` if it is a number of seconds; a date is ignored."""
     seconds = parse_integer(headers.get("retry-after"))
     return float(seconds) if seconds is not None and seconds >= 0 else None
+
+
+def parse_date(header: str) -> float | None:
+    """Read a `Date` header as Unix seconds; None if it cannot be read."""
+    try:
+        return parsedate_to_datetime(header[:MAX_ID_CHARS]).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def is_html_page(text: str) -> bool:

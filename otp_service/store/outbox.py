@@ -141,6 +141,13 @@ class RedisOutbox:
         [reply] = await self._topology.send([ScriptCall(script("record_receipt"), _keys(receipt.message_id), args)])
         return ReceiptEffect(reply[0].decode())
 
+    async def find_message(self, partition: int, recipient: str, provider: str, provider_message_id: str) -> str:
+        """Find a message by the gateway's id of it; see the port."""
+        of = Partition(partition)
+        args = (provider, provider_message_id, of.verifications)
+        [reply] = await self._topology.send([ScriptCall(script("find_message"), (of.recipients + recipient,), args)])
+        return str(reply[0].decode())
+
     async def mark_used(self, keyed_hash: str, use: str, seconds: int) -> bool:
         """Return whether a one-time value may be used; see the port."""
         call = ScriptCall(script("mark_used"), (used_key(keyed_hash),), (use, seconds * 1000))

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from otp_service.domain.message import Balance, SendResult
+from otp_service.domain.message import Balance, Receipt, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.eims import wire as eims
@@ -89,6 +89,7 @@ def test_sendcloud_webhook_has_the_same_receipt(encode: Callable[[str], bytes]) 
     hook = signed_webhook("Delivered", form="json")
     request = call(type(hook)(encode(hook.body.decode()), hook.content_type))
     [receipt] = parse_webhook(request, Secret(APP_KEY))
+    assert isinstance(receipt, Receipt)
     assert receipt.status is DeliveryStatus.DELIVERED
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
+from otp_service.domain.message import GatewayEvent, Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
@@ -44,9 +44,14 @@ def call(hook: Webhook | None, *, now: float = NOW, method: str = "POST", **more
     return ReceiptRequest(method, url, message_id, now, content_type=content_type, body=body, **more)
 
 
-def parsed(hook: Webhook | None, **options: Any) -> Sequence[Receipt]:
+def events(hook: Webhook | None, **options: Any) -> Sequence[GatewayEvent]:
     """Parse a webhook with the key of the account."""
     return parse_webhook(call(hook, **options), Secret(APP_KEY))
+
+
+def parsed(hook: Webhook | None, **options: Any) -> Sequence[Receipt]:
+    """Parse a webhook, and return its receipts."""
+    return [event for event in events(hook, **options) if isinstance(event, Receipt)]
 
 
 def fields_of(hook: Webhook) -> dict[str, Any]:

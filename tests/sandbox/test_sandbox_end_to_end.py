@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from otp_service.domain.message import ReceiptRequest
+from otp_service.domain.message import Receipt, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.sendcloud.webhook import parse_webhook
@@ -114,6 +114,7 @@ async def test_receipts_are_sent_as_scripted(sandbox: SandboxClient) -> None:
     form = receiver.requests[0].headers["content-type"]
     call = ReceiptRequest("POST", receiver.url, None, time.time(), content_type=form, body=first)
     [receipt] = parse_webhook(call, Secret("sandbox-hook-key"))
+    assert isinstance(receipt, Receipt)
     assert (receipt.message_id, receipt.to) == (verification_id, "6281310100090")
     assert (receipt.status, receipt.error) == (DeliveryStatus.UNDELIVERED, Outcome.RECIPIENT_INVALID)
 

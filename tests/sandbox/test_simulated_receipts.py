@@ -121,6 +121,7 @@ async def test_sendcloud_sends_an_event(
     content_type = request.headers["content-type"]
     call = ReceiptRequest("POST", "https://x", None, NOW, content_type=content_type, body=request.body)
     [receipt] = parse_webhook(call, Secret(APP_KEY))
+    assert isinstance(receipt, Receipt)
     error = {500: Outcome.RECIPIENT_INVALID, 430: Outcome.RECIPIENT_BLOCKED, 410: Outcome.RECIPIENT_BLOCKED}
     wrong = None if say != "undelivered" else error.get(reason or 0, Outcome.TRANSIENT)
     expected = Receipt("v1-ABC_7", STATUSES[say], wrong, provider_message_id=SMS_ID, to=TO[1:], nonce=receipt.nonce)

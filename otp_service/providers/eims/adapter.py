@@ -7,22 +7,33 @@ A send is a GET, as documented, or a POST of the same names in JSON, as other cl
 with POST in V2, the credentials stay in the query. Reports and the balance are GETs, the only documented method.
 
 The gateway has no idempotency key, and only the send response contains the message id. A lost response is therefore
-ambiguous, and that message gets no report.
+ambiguous, and that message gets no report, unless `lookup_ambiguous` finds it in the list of accepted messages (V2).
+Platforms may also push reports (`push_token`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from otp_service.domain.message import Balance, DeliveryReport, OutboundMessage, SendResult
+from otp_service.domain.message import (
+    Balance,
+    DeliveryReport,
+    OutboundMessage,
+    Receipt,
+    ReceiptRequest,
+    SendResult,
+)
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.eims import wire
 from otp_service.providers.eims.config import EimsConfig
+from otp_service.providers.eims.pushed_reports import parse_pushed_reports
 from otp_service.providers.eims.result_codes import ACCOUNT_ERRORS, ACCOUNT_ERRORS_V2
+from otp_service.providers.eims.sent_records import MARGIN_SECONDS, matching_ids, record_windows
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
+from otp_service.providers.responses import parse_date
 
 __all__ = ["Eims"]
 
@@ -37,12 +48,14 @@ class Eims:
         self.name = name
         self.idempotent_send = False
         self.first_report_seconds = config.report_poll_seconds
-        self.reports_delivery = config.report_poll_seconds > 0
+        self.reports_delivery = config.report_poll_seconds > 0 or config.push_token is not None
+        self.finds_messages = config.lookup_ambiguous
         self.timeout_seconds = client.timeout_seconds
         self._config = config
         self._account_errors = ACCOUNT_ERRORS if config.variant == "v1" else ACCOUNT_ERRORS_V2
         self._client = client
         self._clock = clock
+        self._clock_offset: float | None = None
 
     async def close(self) -> None:
         """Close the client."""
@@ -62,13 +75,40 @@ class Eims:
             response, provider_message_id, zero_is_delivered=self._config.zero_is_delivered
         )
 
+    async def find_message(self, to: str, country: str, after: float) -> str:
+        """Find a message in the list of accepted ones; see `LookupProvider.find_message`.
+
+        Rows have the gateway's time, so its clock is compared with ours first, by the `Date` header of a response. If
+        two messages to the number were accepted since `after`, neither is certain to be ours.
+        """
+        if self._clock_offset is None:
+            await self._get("getbalance", {})
+        if self._clock_offset is None:
+            return ""
+        begin, end = (at + self._clock_offset for at in (after, self._clock()))
+        ids: set[str] = set()
+        for window in record_windows(begin - MARGIN_SECONDS, end + MARGIN_SECONDS):
+            answer = wire.successful_answer(await self._get("getsentrcd", window))
+            if isinstance(answer, SendResult):
+                return ""
+            ids |= matching_ids(answer, to, country, begin - MARGIN_SECONDS)
+        return ids.pop() if len(ids) == 1 else ""
+
+    def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
+        """Read pushed reports; see `ReceiptProvider.parse_receipts`."""
+        config = self._config
+        return parse_pushed_reports(call, config.push_token, config.country, zero_is_delivered=config.zero_is_delivered)
+
     async def fetch_balance(self) -> Balance | Outcome:
         """Query the balance, bonus included; see `BalanceProvider.fetch_balance`."""
         return wire.parse_balance_response(await self._get("getbalance", {}))
 
     async def _get(self, operation: str, parameters: dict[str, str]) -> GatewayResponse | Outcome:
         url = wire.request_url(self._config, operation, self._credentials() | parameters)
-        return await self._client.call("GET", url, headers={"Content-Type": wire.JSON})
+        response = await self._client.call("GET", url, headers={"Content-Type": wire.JSON})
+        if not isinstance(response, Outcome) and (date := parse_date(response.headers.get("date", ""))) is not None:
+            self._clock_offset = date - self._clock()
+        return response
 
     async def _post(self, operation: str, parameters: dict[str, str]) -> GatewayResponse | Outcome:
         query, body = self._credentials(), parameters

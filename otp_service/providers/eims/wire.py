@@ -28,21 +28,27 @@ from otp_service.providers.lenient_json import json_object, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, parse_echoed_number, undocumented_response
 
 __all__ = [
+    "GMT_PLUS_8",
     "JSON",
+    "TIME_FORMAT",
     "credentials",
     "message_parameters",
     "parse_balance_response",
     "parse_report",
     "parse_report_response",
     "parse_send_response",
+    "report_of_row",
     "request_url",
     "sign",
+    "successful_answer",
 ]
 
 JSON: Final = "application/json;charset=utf-8"
 
-_GMT_PLUS_8: Final = timezone(timedelta(hours=8))
+GMT_PLUS_8: Final = timezone(timedelta(hours=8))
 """The time zone of signatures, wherever the gateway is located. It tolerates a difference of 30 minutes."""
+
+TIME_FORMAT: Final = "%Y%m%d%H%M%S"
 
 _MAX_ROWS: Final = 16
 """Rows of a send response that are examined: one message was sent."""
@@ -60,7 +66,7 @@ def credentials(config: EimsConfig, now: float) -> dict[str, str]:
     """Return the parameters that authenticate a call at `now`, in Unix seconds."""
     if config.variant == "v1":
         return {"account": config.account, "password": config.password.reveal()}
-    timestamp = datetime.fromtimestamp(now, _GMT_PLUS_8).strftime("%Y%m%d%H%M%S")
+    timestamp = datetime.fromtimestamp(now, GMT_PLUS_8).strftime(TIME_FORMAT)
     return {
         "account": config.account,
         "sign": sign(config.account, config.password, timestamp),
@@ -96,7 +102,7 @@ def parse_send_response(
         read. Without such a row, the message was refused if the gateway counts a failure and no success; anything else
         is ambiguous.
     """
-    answer = _successful_answer(response, account_errors)
+    answer = successful_answer(response, account_errors)
     if isinstance(answer, SendResult):
         return answer
     array = answer.get("array")
@@ -114,7 +120,7 @@ def parse_report_response(
     response: GatewayResponse | Outcome, provider_message_id: str, *, zero_is_delivered: bool
 ) -> DeliveryReport:
     """Read the response to a report query; a response that cannot be used is a report without a status."""
-    answer = _successful_answer(response)
+    answer = successful_answer(response)
     if isinstance(answer, SendResult):
         return DeliveryReport(None)
     return parse_report(answer, provider_message_id, zero_is_delivered=zero_is_delivered)
@@ -134,13 +140,13 @@ def parse_report(answer: Mapping[str, Any], provider_message_id: str, *, zero_is
     rows = answer.get("array")
     for row in rows if isinstance(rows, list) else ():
         if isinstance(row, list) and len(row) >= 4 and str(row[0]) == provider_message_id:
-            return _report_of_row(row, zero_is_delivered=zero_is_delivered)
+            return report_of_row(row, zero_is_delivered=zero_is_delivered)
     return DeliveryReport(None)
 
 
 def parse_balance_response(response: GatewayResponse | Outcome) -> Balance | Outcome:
     """Add the balance and the bonus (`gift`), both of which pay for messages. The gateway names no currency."""
-    answer = _successful_answer(response)
+    answer = successful_answer(response)
     if isinstance(answer, SendResult):
         return answer.outcome
     amounts = [_parse_amount(answer.get(name, "0")) for name in ("balance", "gift")]
@@ -149,7 +155,7 @@ def parse_balance_response(response: GatewayResponse | Outcome) -> Balance | Out
     return Balance(sum((amount for amount in amounts if amount is not None), Decimal(0)))
 
 
-def _successful_answer(
+def successful_answer(
     response: GatewayResponse | Outcome, account_errors: Collection[int] = ACCOUNT_ERRORS
 ) -> dict[str, Any] | SendResult:
     """Return the JSON of a response with status 0, or the result of any other response."""
@@ -167,7 +173,8 @@ def _successful_answer(
     return SendResult(outcome)
 
 
-def _report_of_row(row: Sequence[Any], *, zero_is_delivered: bool) -> DeliveryReport:
+def report_of_row(row: Sequence[Any], *, zero_is_delivered: bool) -> DeliveryReport:
+    """Return the status that a row of a report gives."""
     send_status = parse_integer(row[3])
     if send_status is None or send_status in result_codes.WAITING_SEND_STATUSES:
         return DeliveryReport(None)

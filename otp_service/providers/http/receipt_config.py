@@ -8,28 +8,17 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
-from otp_service.domain.secret import Secret
-from otp_service.providers.config_fields import Table, Text, secret
-from otp_service.providers.config_parsing import REFERENCE_SYNTAX, Finding, invalid_secret
+from otp_service.providers.config_fields import ReceiptToken, Table, Text
+from otp_service.providers.config_parsing import Finding
 from otp_service.providers.http.json_pointer import JsonPointer
 
 __all__ = ["HeaderName", "ReceiptMapping"]
 
-MIN_TOKEN_CHARS: Final = 16
 MAX_STATES: Final = 64
-
-
-def _token(text: str) -> Secret:
-    if len(text) < MIN_TOKEN_CHARS:
-        raise invalid_secret(f"has fewer than {MIN_TOKEN_CHARS} characters")
-    return Secret(text)
 
 
 HeaderName = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z", description="the name of an HTTP header")
-]
-ReceiptToken = Annotated[
-    Secret, secret(_token), Meta(description=f"{REFERENCE_SYNTAX}, with at least {MIN_TOKEN_CHARS} characters")
 ]
 States = Annotated[tuple[Text, ...], Meta(max_length=MAX_STATES)]
 UndeliveredReason = Literal[

@@ -31,6 +31,7 @@ from otp_service.observability import LOG
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.kedasms import wire
 from otp_service.providers.kedasms.config import KedasmsConfig
+from otp_service.providers.responses import parse_date
 
 __all__ = ["Kedasms"]
 
@@ -124,7 +125,7 @@ class Kedasms:
         """
         if isinstance(response, Outcome) or not wire.rejects_timestamp(response):
             return False
-        date = wire.parse_date(response.headers.get("date", ""))
+        date = parse_date(response.headers.get("date", ""))
         new_offset = offset if date is None else date - self._clock()
         if abs(new_offset - offset) <= CLOCK_TOLERANCE_SECONDS:
             return False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import msgspec
@@ -29,7 +28,6 @@ __all__ = [
     "encrypt_message",
     "limits_body",
     "parse_callback",
-    "parse_date",
     "parse_delivery_status",
     "parse_limits_response",
     "parse_send_response",
@@ -176,14 +174,6 @@ def parse_delivery_status(value: object) -> DeliveryStatus | None:
 def rejects_timestamp(response: GatewayResponse) -> bool:
     """Whether a request was refused because of its timestamp."""
     return 400 <= response.status < 500 and bool(result_codes.is_timestamp_error(_error_text(response)))
-
-
-def parse_date(header: str) -> float | None:
-    """Read a `Date` header as Unix seconds; None if it cannot be read."""
-    try:
-        return parsedate_to_datetime(header[:MAX_ID_CHARS]).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _error_status(response: GatewayResponse) -> int | None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from otp_service.domain.message import OutboundMessage, Receipt, ReceiptForged, ReceiptRequest, SendResult
+from otp_service.domain.message import GatewayEvent, OutboundMessage, ReceiptForged, ReceiptRequest, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.sendcloud import wire
@@ -59,7 +59,7 @@ class Sendcloud:
             self._timestamp_in_ms = not self._timestamp_in_ms
         return wire.parse_send_response(response, outbound.to, outbound.country)
 
-    def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
+    def parse_receipts(self, call: ReceiptRequest) -> Sequence[GatewayEvent]:
         """Read a webhook call; see `ReceiptProvider.parse_receipts`. Without `hook_key` none is accepted."""
         if self._config.hook_key is None:
             raise ReceiptForged

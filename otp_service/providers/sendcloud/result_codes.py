@@ -19,6 +19,7 @@ __all__ = [
     "PARTIAL",
     "STATUS_OUTCOMES",
     "SUCCESS",
+    "TEMPLATE_REVIEW_EVENT",
     "TIMESTAMP_ERROR",
     "number_refusal",
     "unlisted_status",
@@ -99,7 +100,10 @@ EVENT_STATUSES: Final[Mapping[str, DeliveryStatus | None]] = {
     "delivererror": DeliveryStatus.UNDELIVERED,
     "failed": DeliveryStatus.UNDELIVERED,
 }
-"""Other events do not concern our messages: a reply, the review of a template."""
+"""What an event says about our message. Other events do not concern one: a reply, the review of a template."""
+
+TEMPLATE_REVIEW_EVENT: Final = "templateverify"
+"""Both editions of the page have it; in one it is written with a space."""
 
 EVENT_ERRORS: Final[dict[int, Outcome]] = {
     # SMSHook page, `statusCode` of what the platform itself held back (workererror, suppressed)

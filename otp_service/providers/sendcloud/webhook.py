@@ -23,17 +23,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
+from otp_service.domain.message import GatewayEvent, Receipt, ReceiptForged, ReceiptRequest, TemplateReview
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.lenient_json import json_object, json_value, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_message_id
-from otp_service.providers.sendcloud.result_codes import EVENT_ERRORS, EVENT_STATUSES
+from otp_service.providers.sendcloud.result_codes import EVENT_ERRORS, EVENT_STATUSES, TEMPLATE_REVIEW_EVENT
 
 __all__ = ["parse_webhook", "webhook_signature"]
 
 MAX_AGE_MS: Final = 48 * 3600 * 1000
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
+
+MAX_EVENT_CHARS: Final = 64
 
 _PADDING_BYTES: Final = b" \t\r\n\0"
 _TIMESTAMP_MS: Final = re.compile(r"[1-9][0-9]{12}", re.ASCII)
@@ -46,11 +48,11 @@ def webhook_signature(key: Secret, timestamp: str, token: str) -> str:
     return hmac.new(key.reveal().encode(), (timestamp + token).encode(), hashlib.sha256).hexdigest()
 
 
-def parse_webhook(call: ReceiptRequest, key: Secret) -> Sequence[Receipt]:
+def parse_webhook(call: ReceiptRequest, key: Secret) -> Sequence[GatewayEvent]:
     """Verify and read a call.
 
     Returns:
-        At most one receipt; none for the URL test, an unreadable body, and events that do not concern our messages.
+        At most one event; none for the URL test, an unreadable body, and events without a meaning here.
 
     Raises:
         ReceiptForged: The signature or the timestamp is not valid.
@@ -59,7 +61,9 @@ def parse_webhook(call: ReceiptRequest, key: Secret) -> Sequence[Receipt]:
     if not fields:
         return []
     token = _verified_token(fields, key, call.now)
-    event = "".join(str(fields.get("event", "")).lower().split())
+    event = "".join(str(fields.get("event", ""))[:MAX_EVENT_CHARS].lower().split())
+    if event == TEMPLATE_REVIEW_EVENT:
+        return [_template_review(fields)]
     message_id = _message_id(fields) or call.message_id
     if event not in EVENT_STATUSES or message_id is None or call.message_id not in (None, message_id):
         return []
@@ -97,6 +101,14 @@ def _verified_token(fields: Mapping[str, Any], key: Secret, now: float) -> str:
     if not -MAX_AHEAD_MS <= now * 1000 - int(timestamp) <= MAX_AGE_MS:
         raise ReceiptForged
     return token
+
+
+def _template_review(fields: Mapping[str, Any]) -> TemplateReview:
+    """Read the review of a template: `verfiyResult` (the vendor's spelling) is 1, -1, or 0 while it is not finished."""
+    result = parse_integer(fields.get("verfiyResult", fields.get("verifyResult")))
+    template_id = parse_integer(fields.get("templateId"))
+    approved = {1: True, -1: False}.get(result) if result is not None else None
+    return TemplateReview("" if template_id is None else str(template_id), approved)
 
 
 def _message_id(fields: Mapping[str, Any]) -> str | None:

@@ -1,5 +1,8 @@
 """EIMS / Ejoin: V1 as documented (`/sendsms`, `/getreport`, `/getbalance`, `/getsms`), and V2, which is signed.
 
+V2 also lists what it accepted (`/getsentrcdV2`). With `push_url`, reports are pushed as well (PUT), as two public
+clients describe it; no document has the format of either.
+
 Every response has HTTP status 200; `status` in the body is the result. The simulator is stricter than the gateway: it
 rejects what the gateway may tolerate (`+` for a space, a form instead of JSON, a `+` before a number, a duplicate
 parameter), so that an integration that passes here works there. A request that does not follow the document gets HTTP
@@ -16,14 +19,15 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from email.utils import formatdate
 from typing import Any, Final
 
 import msgspec
 
 from otp_service.sandbox.simulators.eims_requests import JSON, InvalidRequest, parse_fields
-from otp_service.sandbox.simulators.eims_states import EimsState, RowLength, row_of, state_at
-from otp_service.sandbox.simulators.http_server import Request, Respond, Simulator, SimulatorResponse
-from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
+from otp_service.sandbox.simulators.eims_states import EimsState, RowLength, row_of, state_at, state_of
+from otp_service.sandbox.simulators.http_server import Request, Respond, SimulatorResponse
+from otp_service.sandbox.simulators.receipt_sender import ReceiptSender, ScriptedReceipt, Webhook
 
 __all__ = ["EimsInboxMessage", "EimsMessage", "EimsSimulator", "EimsState", "refusal"]
 
@@ -37,10 +41,12 @@ CLOCK_WINDOW_SECONDS: Final = 30 * 60
 GMT_PLUS_8: Final = timezone(timedelta(hours=8))
 
 AUTHENTICATION, CONTENT_EMPTY, CONTENT_TOO_LONG, TOO_MANY, NO_NUMBER, ABNORMAL_NUMBER = -1, -4, -5, -7, -8, -9
-BAD_QUERY, TIME_EXPIRED = -14, -16
+WRONG_TIME, BAD_QUERY, TIME_EXPIRED = -11, -14, -16
 
-_PATH: Final = re.compile(r"/(?:(sendsms|getreport|getbalance)(V2)?|(getsms))")
+_PATH: Final = re.compile(r"/(?:(sendsms|getreport|getbalance)(V2)?|(getsms)|(getsentrcd)(V2))")
 _NUMBER: Final = re.compile(r"62[0-9]{8,13}")
+_DAY: Final = re.compile(r"20[0-9]{6}")
+_TIME: Final = re.compile(r"[0-2][0-9][0-5][0-9][0-5][0-9]")
 _INTEGER: Final = re.compile(r"[0-9]{1,10}")
 
 
@@ -70,7 +76,7 @@ def refusal(status: int | str) -> Respond:
     return Respond(_reply({"status": status}))
 
 
-class EimsSimulator(Simulator):
+class EimsSimulator(ReceiptSender[EimsMessage]):
     """One account.
 
     Attributes:
@@ -79,6 +85,7 @@ class EimsSimulator(Simulator):
         receipts: The script of messages accepted from now on; reports follow it as its delays pass.
         balance: Real money and bonus.
         inbox: The messages that `/getsms` returns.
+        push_url: Where reports are pushed when the script reaches them; "" pushes none.
     """
 
     def __init__(
@@ -106,7 +113,7 @@ class EimsSimulator(Simulator):
         super().__init__()
         self.messages: list[EimsMessage] = []
         self.states: dict[int, EimsState] = {}
-        self.receipts: Sequence[ScriptedReceipt] = ()
+        self.push_url = ""
         self.inbox: list[EimsInboxMessage] = []
         self.balance = balance
         self._credentials = (account, password)
@@ -120,23 +127,41 @@ class EimsSimulator(Simulator):
         """Send messages, or return a report, the balance or the inbox."""
         path = _PATH.fullmatch(request.path)
         if path is None:
-            return _text_response(404, "Use /getsms, or /sendsms, /getreport or /getbalance, with or without V2.")
-        command, variant = path[1] or path[3], path[2] or ""
+            allowed = "/getsms, /getsentrcdV2, or /sendsms, /getreport or /getbalance, with or without V2"
+            return _text_response(404, f"Use {allowed}.")
+        command, variant = path[1] or path[3] or path[4], path[2] or path[5] or ""
         try:
             fields = parse_fields(request, command, variant)
         except InvalidRequest as problem:
             return _text_response(400, str(problem))
-        if status := self._authenticate(fields, variant):
-            return _reply({"status": status})
+        status = self._authenticate(fields, variant)
+        response = _reply({"status": status}) if status else self._run(command, fields, request.method)
+        date = formatdate(self._clock(), usegmt=True)
+        return SimulatorResponse(response.body, response.status, {**response.headers, "Date": date})
+
+    def receipt_url(self, message: EimsMessage) -> str:
+        """Return the account's URL."""
+        del message
+        return self.push_url
+
+    def build_webhook(self, message: EimsMessage, receipt: ScriptedReceipt) -> Webhook:
+        """Build the push of one report; it has the row that a polled report would have."""
+        rows = [self._row(message.id, state_of(receipt, self._row_length))]
+        push = {"type": "report", "cnt": len(rows), "array": rows}
+        return Webhook(msgspec.json.encode(push), JSON, method="PUT")
+
+    def _run(self, command: str, fields: dict[str, str], method: str) -> SimulatorResponse:
         match command:
             case "sendsms":
                 numbers = fields["numbers"].split(",")
-                status = self._check_message(fields, numbers, MAX_NUMBERS[request.method])
+                status = self._check_message(fields, numbers, MAX_NUMBERS[method])
                 return _reply({"status": status}) if status else self._accept(numbers, fields)
             case "getreport":
                 return self._report(fields["ids"].split(","))
             case "getsms":
                 return self._read_inbox(fields["start_time"])
+            case "getsentrcd":
+                return self._sent_records(fields)
             case _:
                 return _reply({"status": 0, "balance": self.balance[0], "gift": self.balance[1]})
 
@@ -174,7 +199,10 @@ class EimsSimulator(Simulator):
             message_id = FIRST_ID + len(self.messages)
             now = self._clock()
             at = datetime.fromtimestamp(now, UTC)
-            self.messages.append(EimsMessage(message_id, number, fields["content"], at, sender))
+            message = EimsMessage(message_id, number, fields["content"], at, sender)
+            self.messages.append(message)
+            if self.push_url:
+                self.schedule_receipts(message)
             if self.receipts:
                 self._scripts[message_id] = (now, self.receipts)
             else:
@@ -197,6 +225,17 @@ class EimsSimulator(Simulator):
             "nofound": len(states) - len(found),
         }
         return _reply({"status": 0, "array": rows, **counts})
+
+    def _sent_records(self, fields: dict[str, str]) -> SimulatorResponse:
+        """Return the messages of one day between two times, from an index on."""
+        day, begin, end = (fields[name] for name in ("date", "begintime", "endtime"))
+        if not (_DAY.fullmatch(day) and _TIME.fullmatch(begin) and _TIME.fullmatch(end)):
+            return _reply({"status": WRONG_TIME})
+        if not _INTEGER.fullmatch(fields["startindex"]):
+            return _reply({"status": BAD_QUERY})
+        found = [one for one in self.messages if day + begin <= _format_time(one.at) <= day + end]
+        rows = [self._row(one.id, self._state(one.id)) for one in found[int(fields["startindex"]) :]]
+        return _reply({"status": 0, "success": len(rows), "fail": 0, "array": rows})
 
     def _state(self, message_id: int) -> EimsState:
         """Return the state in `states`, or else what the message's script has reached."""

@@ -21,7 +21,13 @@ _OPTIONAL_FIELDS: Final = {
     "": frozenset({"version", "sender", "smstype", "mmstitle", "sendtime"}),
     "V2": frozenset({"senderid", "smstype", "mmstitle", "sendtime"}),
 }
-_REQUIRED_FIELDS: Final = {"sendsms": _SEND_FIELDS, "getreport": ("ids",), "getbalance": (), "getsms": ("start_time",)}
+_REQUIRED_FIELDS: Final = {
+    "sendsms": _SEND_FIELDS,
+    "getreport": ("ids",),
+    "getbalance": (),
+    "getsms": ("start_time",),
+    "getsentrcd": ("date", "begintime", "endtime", "startindex"),
+}
 _QUERY: Final = re.compile(r"(?:[A-Za-z0-9&=._~,-]|%[0-9A-F]{2})*")
 
 

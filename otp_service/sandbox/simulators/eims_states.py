@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
 
-__all__ = ["DELIVERY_FAILURES", "EimsState", "RowLength", "row_of", "state_at"]
+__all__ = ["DELIVERY_FAILURES", "EimsState", "RowLength", "row_of", "state_at", "state_of"]
 
 RowLength = Literal[4, 5, 7]
 SENT, UNSENT, SENDING, UNKNOWN_FAILURE = 0, 1, 2, 1004
@@ -34,11 +34,12 @@ def state_at(age: float, script: Sequence[ScriptedReceipt], length: RowLength) -
     """Return the state of a message that was accepted `age` seconds ago."""
     due = sorted((receipt for receipt in script if receipt.after <= age), key=lambda receipt: receipt.after)
     if due:
-        return _state_of(due[-1], length)
+        return state_of(due[-1], length)
     return EimsState(UNSENT if age < min(receipt.after for receipt in script) / 2 else SENDING)
 
 
-def _state_of(receipt: ScriptedReceipt, length: RowLength) -> EimsState:
+def state_of(receipt: ScriptedReceipt, length: RowLength) -> EimsState:
+    """Return the state that a scripted receipt sets."""
     if receipt.status != "undelivered":
         return EimsState(SENT, DELIVERED if receipt.status == "delivered" else None)
     reason = int(receipt.reason or (UNKNOWN_FAILURE if length == 4 else DELIVERY_FAILED))
