@@ -13,9 +13,6 @@ import pytest
 from otp_service.domain.message import GatewayEvent, Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.http_client import GatewayClient
-from otp_service.providers.sendcloud.adapter import Sendcloud
-from otp_service.providers.sendcloud.config import SendcloudConfig
 from otp_service.providers.sendcloud.result_codes import EVENT_ERRORS
 from otp_service.providers.sendcloud.webhook import parse_webhook, webhook_signature
 from otp_service.sandbox.simulators import sendcloud_webhooks
@@ -256,29 +253,6 @@ def test_malformed_ids_and_numbers_are_ignored(odd: object) -> None:
         assert receipt.message_id == "v1-ABC_7"
         assert not receipt.to or receipt.to.isdigit()
         assert "$" not in receipt.provider_message_id
-
-
-async def test_every_webhook_is_refused_without_a_key() -> None:
-    """Without a webhook key every call is refused, also the test of the URL."""
-    config = SendcloudConfig(base_url="http://x", sms_user="u", sms_key=Secret("k"), template_id=1)
-    provider = Sendcloud("aurora", config, GatewayClient(1.0))
-    for hook in (None, signed_webhook(), signed_webhook(forged=True)):
-        with pytest.raises(ReceiptForged) as refused:
-            provider.parse_receipts(call(hook))
-        assert str(refused.value) == ""
-    await provider.close()
-
-
-async def test_adapter_uses_the_webhook_key() -> None:
-    """Webhooks are verified with the APP KEY, not with the key for sends."""
-    config = SendcloudConfig(
-        base_url="http://x", sms_user="u", sms_key=Secret("k"), template_id=1, hook_key=Secret(APP_KEY)
-    )
-    provider = Sendcloud("aurora", config, GatewayClient(1.0))
-    assert len(provider.parse_receipts(call(signed_webhook()))) == 1
-    with pytest.raises(ReceiptForged):
-        provider.parse_receipts(call(WebhookBuilder("k").build("Delivered", at=NOW, sms_id=SMS_ID)))
-    await provider.close()
 
 
 async def test_simulator_delivers_a_webhook() -> None:
