@@ -1,4 +1,4 @@
-"""Composes the SMS: the tenant's template, or the built-in one, in the recipient's language."""
+"""Composes a message: the text of its channel in the recipient's language, and what the provider needs beside it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from otp_service.crypto.verification_cipher import VerificationCipher
+from otp_service.delivery.message_texts import message_text
 from otp_service.domain.message import Channel, OutboundMessage
 from otp_service.domain.phone import national_digits
 from otp_service.domain.results import ClaimedMessage
-from otp_service.domain.templates import choose_template, validity_minutes
+from otp_service.domain.templates import validity_minutes
 from otp_service.domain.tenant import Tenant
 
 __all__ = ["Composer"]
@@ -55,21 +56,30 @@ class Composer:
         record = message.record
         tenant = self._tenants[record.tenant]
         code = self._cipher.open_code(message.id, message.sealed_code, record)
-        template = choose_template(tenant.templates, record.locale or None, record.country, record.purpose)
         minutes = validity_minutes((record.expires_ms - record.created_ms) // _MS)
+        channel = Channel(record.channel)
+        text, locale = message_text(
+            tenant,
+            channel,
+            code,
+            minutes,
+            locale=record.locale,
+            country=record.country,
+            purpose=record.purpose,
+        )
         return OutboundMessage(
             message_id=message.id,
             to=phone,
             country=record.country,
             national_digits=national_digits(phone),
-            text=template.render(tenant.brand, code, minutes),
+            text=text,
             code=code,
             expires_in=max(1, (record.expires_ms - now_ms) // _MS),
             brand=tenant.brand,
             minutes=minutes,
             receipt_url=self._receipt_url(provider, message.id),
-            channel=Channel(record.channel),
-            locale=record.locale,
+            channel=channel,
+            locale=locale,
             purpose=record.purpose,
         )
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from otp_service.crypto.codes import generate_code
+from otp_service.delivery.message_texts import message_text
 from otp_service.delivery.provider_calls import send
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import Channel, OutboundMessage, SendResult
 from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.provider_policy import DeferReason, Deferred, Permit, ProviderLimiter
-from otp_service.domain.templates import DEFAULT_PURPOSE, choose_template, validity_minutes
+from otp_service.domain.templates import DEFAULT_PURPOSE, validity_minutes
 from otp_service.domain.tenant import Tenant
 from otp_service.providers.base import Provider
 
@@ -45,13 +46,15 @@ def compose_test_message(
 ) -> OutboundMessage:
     """Compose what a recipient of the tenant would get in `locale`, with a random code that verifies nothing."""
     code, minutes = generate_code(tenant.code_length), validity_minutes(tenant.send_policy.ttl_seconds)
-    template = choose_template(tenant.templates, locale or None, number.country, DEFAULT_PURPOSE)
+    text, locale = message_text(
+        tenant, channel, code, minutes, locale=locale, country=number.country, purpose=DEFAULT_PURPOSE
+    )
     return OutboundMessage(
         message_id=f"try-{secrets.token_urlsafe(_ID_BYTES)}",
         to=number.e164,
         country=number.country,
         national_digits=number.national_digits,
-        text=template.render(tenant.brand, code, minutes),
+        text=text,
         code=code,
         expires_in=tenant.send_policy.ttl_seconds,
         brand=tenant.brand,
