@@ -35,6 +35,8 @@ from otp_service.providers.smshub.adapter import Smshub
 from otp_service.providers.smshub.config import SmshubConfig
 from otp_service.providers.twilio.adapter import Twilio
 from otp_service.providers.twilio.config import TwilioConfig
+from otp_service.providers.twilio_voice.adapter import TwilioVoice
+from otp_service.providers.twilio_voice.config import TwilioVoiceConfig
 from otp_service.providers.vonage.adapter import Vonage
 from otp_service.providers.vonage.config import VonageConfig
 
@@ -80,6 +82,7 @@ _PLUGINS: Final[tuple[ProviderPlugin[Any], ...]] = (
     ProviderPlugin(SendcloudConfig, Sendcloud),
     ProviderPlugin(SmshubConfig, Smshub),
     ProviderPlugin(TwilioConfig, Twilio),
+    ProviderPlugin(TwilioVoiceConfig, TwilioVoice),
     ProviderPlugin(VonageConfig, Vonage),
     ProviderPlugin(HttpConfig, make_http_provider),
     ProviderPlugin(InboxConfig, _make_inbox),

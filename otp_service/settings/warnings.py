@@ -11,7 +11,7 @@ from otp_service.domain.templates import BUILT_IN, Template, validity_minutes
 from otp_service.providers.config_parsing import dotted_path, quoted
 from otp_service.providers.http.config import HttpConfig
 from otp_service.providers.kedasms.config import KedasmsConfig
-from otp_service.providers.twilio.config import TwilioConfig
+from otp_service.providers.twilio.account import TwilioAccount
 from otp_service.providers.vonage.config import VonageConfig
 from otp_service.providers.vonage.wire import MAX_CALLBACK_CHARS
 from otp_service.settings.model import Settings, Tenant
@@ -56,7 +56,7 @@ def _unrouted(settings: Settings) -> Iterator[str]:
 
 def _without_receipts(settings: Settings) -> Iterator[str]:
     for name, provider in settings.providers.items():
-        is_not_polled = isinstance(provider, TwilioConfig) and not provider.report_poll_seconds
+        is_not_polled = isinstance(provider, TwilioAccount) and not provider.report_poll_seconds
         is_unsigned = isinstance(provider, VonageConfig) and not provider.signs_receipts
         has_url = isinstance(provider, HttpConfig) and "receipt_url" in provider.message_placeholders()
         needs_url = isinstance(provider, KedasmsConfig) or is_not_polled or is_unsigned or has_url

@@ -21,8 +21,9 @@ from otp_service.domain.message import (
     SendResult,
 )
 from otp_service.domain.outcomes import Outcome
-from otp_service.providers.http_client import GatewayClient, GatewayResponse
+from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.twilio import wire
+from otp_service.providers.twilio.account_calls import AccountCalls
 from otp_service.providers.twilio.config import TwilioConfig
 from otp_service.providers.twilio.webhook import parse_status_callback
 
@@ -41,6 +42,7 @@ class Twilio:
         self.timeout_seconds = client.timeout_seconds
         self._config = config
         self._client = client
+        self._account = AccountCalls(config, client)
 
     async def close(self) -> None:
         """Close the client."""
@@ -48,9 +50,8 @@ class Twilio:
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
         """Send one message; see `Provider.send`."""
-        headers = {"Authorization": wire.authorization(self._config), "Content-Type": wire.FORM}
-        url, content = wire.account_url(self._config, "Messages"), wire.send_body(self._config, outbound)
-        return wire.parse_send_response(await self._client.call("POST", url, headers=headers, content=content))
+        response = await self._account.post("Messages", wire.send_body(self._config, outbound))
+        return wire.parse_send_response(response)
 
     def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
         """Read a status callback; see `ReceiptProvider.parse_receipts`."""
@@ -58,13 +59,9 @@ class Twilio:
 
     async def fetch_report(self, provider_message_id: str) -> DeliveryReport:
         """Query the status of a message; see `PollingProvider.fetch_report`."""
-        response = await self._get(f"Messages/{quote(provider_message_id, safe='')}")
+        response = await self._account.get(f"Messages/{quote(provider_message_id, safe='')}")
         return wire.parse_message_response(response, provider_message_id)
 
     async def fetch_balance(self) -> Balance | Outcome:
         """Query the balance; see `BalanceProvider.fetch_balance`. A subaccount has none of its own."""
-        return wire.parse_balance_response(await self._get("Balance"))
-
-    async def _get(self, resource: str) -> GatewayResponse | Outcome:
-        headers = {"Authorization": wire.authorization(self._config)}
-        return await self._client.call("GET", wire.account_url(self._config, resource), headers=headers)
+        return wire.parse_balance_response(await self._account.get("Balance"))

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from msgspec import field
 
-from otp_service.providers.config_fields import Account, BaseUrl, CommonProvider, PollSeconds, SecretText
+from otp_service.providers.config_fields import Account
 from otp_service.providers.config_parsing import Finding
+from otp_service.providers.twilio.account import TwilioAccount
 
 __all__ = ["TwilioConfig"]
 
 
-class TwilioConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="twilio"):
+class TwilioConfig(TwilioAccount, frozen=True, kw_only=True, tag_field="type", tag="twilio"):
     """Twilio Programmable Messaging.
 
     `account_sid` is that of the account or subaccount that sends, with its own `auth_token`. Requests use the API key
@@ -21,33 +22,11 @@ class TwilioConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", 
     sends from that number. `report_poll_seconds`: when the status of a message is first queried if no receipt came.
     """
 
-    base_url: BaseUrl = "https://api.twilio.com"
-    account_sid: Account
-    auth_token: SecretText | None = None
-    api_key_sid: Account | None = None
-    api_key_secret: SecretText | None = None
-    webhook_shared_key: SecretText | None = None
     sender: Account | None = field(name="from", default=None)
     messaging_service_sid: Account | None = None
-    report_poll_seconds: PollSeconds = 60.0
-
-    @property
-    def verifies_receipts(self) -> bool:
-        """Whether there is a key for the signatures of receipts."""
-        return self.auth_token is not None or self.webhook_shared_key is not None
 
     def cross_check(self) -> Iterator[Finding]:
-        """Require a sender and credentials, and SIDs of the right kind, which are easily mixed up."""
+        """Require a sender, and what every account needs."""
         if self.sender is None and self.messaging_service_sid is None:
             yield ("from",), "missing", "a sender; or messaging_service_sid"
-        if self.api_key_secret is not None and self.api_key_sid is None:
-            yield ("api_key_sid",), "missing", "the SID of the API key, SK..."
-        if self.api_key_sid is not None and self.api_key_secret is None:
-            yield ("api_key_secret",), "missing", "the secret of the API key"
-        if self.auth_token is None and self.api_key_sid is None and self.api_key_secret is None:
-            yield ("auth_token",), "missing", "the auth token; or api_key_sid and api_key_secret"
-        kinds = {"account_sid": "AC", "api_key_sid": "SK", "messaging_service_sid": "MG"}
-        for key, prefix in kinds.items():
-            sid = getattr(self, key)
-            if sid is not None and not sid.startswith(prefix):
-                yield (key,), f"the value (not shown) does not start with {prefix}", f"a SID, {prefix}..."
+        yield from super().cross_check()

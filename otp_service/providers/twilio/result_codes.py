@@ -13,11 +13,10 @@ from typing import Final
 
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 
-__all__ = ["ACCOUNT_ERRORS", "ERROR_OUTCOMES", "FAILED_STATUSES", "MESSAGE_STATUSES"]
+__all__ = ["ACCOUNT_ERRORS", "ACCOUNT_OUTCOMES", "ERROR_OUTCOMES", "FAILED_STATUSES", "MESSAGE_STATUSES"]
 
-ERROR_OUTCOMES: Final[Mapping[int, Outcome]] = MappingProxyType(
+ACCOUNT_OUTCOMES: Final[Mapping[int, Outcome]] = MappingProxyType(
     {
-        # the account
         10001: Outcome.FUNDS,  # Account is not active: the first cause named is a balance of 0
         20003: Outcome.CONFIG_ERROR,  # Permission denied: wrong or deleted credentials, or of another region
         20005: Outcome.FUNDS,  # Account not active, "potentially because you ran out of funds"
@@ -26,6 +25,13 @@ ERROR_OUTCOMES: Final[Mapping[int, Outcome]] = MappingProxyType(
         30002: Outcome.CONFIG_ERROR,  # Account suspended, after the message was queued
         63038: Outcome.THROTTLED,  # Account exceeded the daily messages limit
         70051: Outcome.CONFIG_ERROR,  # Authorization failed: account or key unknown, suspended, without permission
+    }
+)
+"""Codes that concern the account, for messages and calls alike."""
+
+ERROR_OUTCOMES: Final[Mapping[int, Outcome]] = MappingProxyType(
+    {
+        **ACCOUNT_OUTCOMES,
         # the recipient
         21211: Outcome.RECIPIENT_INVALID,  # Invalid 'To' phone number
         21265: Outcome.RECIPIENT_INVALID,  # 'To' number cannot be a short code

@@ -29,12 +29,12 @@ from urllib.parse import parse_qs
 from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.secret import Secret
 from otp_service.providers.lenient_json import json_object
-from otp_service.providers.responses import MAX_ID_CHARS
-from otp_service.providers.twilio.config import TwilioConfig
+from otp_service.providers.responses import MAX_ID_CHARS, receipt_number
+from otp_service.providers.twilio.account import TwilioAccount
 from otp_service.providers.twilio.result_codes import MESSAGE_STATUSES
 from otp_service.providers.twilio.wire import undelivered_error
 
-__all__ = ["parse_status_callback", "webhook_signature"]
+__all__ = ["first_value", "parse_status_callback", "verified_fields", "webhook_signature"]
 
 SIGNATURE: Final = "x-twilio-signature"
 SIGNATURE_SETTINGS: Final = "x-twilio-webhooks-signature-settings"
@@ -45,7 +45,6 @@ _ALGORITHMS: Final = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _AUTHORITY: Final = re.compile(r"(https?)://([^/?#]*)(.*)", re.DOTALL)
 _PORT: Final = re.compile(r":[0-9]{1,5}\Z")
-_NUMBER: Final = re.compile(r"\+?[0-9]{7,15}", re.ASCII)
 
 
 def webhook_signature(
@@ -57,7 +56,7 @@ def webhook_signature(
     return base64.b64encode(hmac.digest(key.reveal().encode(), signed, _ALGORITHMS[algorithm])).decode()
 
 
-def parse_status_callback(call: ReceiptRequest, config: TwilioConfig) -> Sequence[Receipt]:
+def parse_status_callback(call: ReceiptRequest, config: TwilioAccount) -> Sequence[Receipt]:
     """Verify and read a call.
 
     Returns:
@@ -66,25 +65,25 @@ def parse_status_callback(call: ReceiptRequest, config: TwilioConfig) -> Sequenc
     Raises:
         ReceiptForged: The signature is not valid.
     """
-    fields = _verified_fields(call, config)
-    status_text = _first(fields, "MessageStatus", "SmsStatus").lower()
+    fields = verified_fields(call, config)
+    status_text = first_value(fields, "MessageStatus", "SmsStatus").lower()
     if call.message_id is None or status_text not in MESSAGE_STATUSES:
         return []
     status = MESSAGE_STATUSES[status_text]
-    error = undelivered_error(status, _first(fields, "ErrorCode"))
-    sid, to = _first(fields, "MessageSid", "SmsSid"), _first(fields, "To")
+    error = undelivered_error(status, first_value(fields, "ErrorCode"))
+    sid, to = first_value(fields, "MessageSid", "SmsSid"), first_value(fields, "To")
     return [
         Receipt(
             call.message_id,
             status,
             error,
             provider_message_id=sid[:MAX_ID_CHARS],
-            to=to if _NUMBER.fullmatch(to) else "",  # an account may obfuscate numbers
+            to=receipt_number(to),  # an account may obfuscate numbers
         )
     ]
 
 
-def _verified_fields(call: ReceiptRequest, config: TwilioConfig) -> Mapping[str, Sequence[Any]]:
+def verified_fields(call: ReceiptRequest, config: TwilioAccount) -> Mapping[str, Sequence[Any]]:
     """Verify the signature, and return the values of each field; raises `ReceiptForged`."""
     key, algorithm = _signing_key(call.headers, config)
     body_hashes = [value for name, value in call.query if name == BODY_HASH]
@@ -100,7 +99,7 @@ def _verified_fields(call: ReceiptRequest, config: TwilioConfig) -> Mapping[str,
     return {name: [value] for name, value in json_object(call.body).items()} if body_hashes else parameters
 
 
-def _signing_key(headers: Mapping[str, str], config: TwilioConfig) -> tuple[Secret, str]:
+def _signing_key(headers: Mapping[str, str], config: TwilioAccount) -> tuple[Secret, str]:
     """Return the key and the algorithm of a call's signature; raises `ReceiptForged` if there is none."""
     key, algorithm = config.auth_token, "HMAC_SHA1"
     if settings := headers.get(SIGNATURE_SETTINGS):
@@ -136,7 +135,7 @@ def _equals(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
 
 
-def _first(fields: Mapping[str, Sequence[Any]], *names: str) -> str:
+def first_value(fields: Mapping[str, Sequence[Any]], *names: str) -> str:
     """Return the first value of the first field that has one, as text."""
     values = (fields[name][0] for name in names if fields.get(name))
     return next((str(value) for value in values if isinstance(value, str | int) and value != ""), "")

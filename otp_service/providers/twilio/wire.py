@@ -19,6 +19,7 @@ from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.lenient_json import json_object, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_success, retry_after_seconds, undocumented_response
 from otp_service.providers.twilio import result_codes
+from otp_service.providers.twilio.account import TwilioAccount
 from otp_service.providers.twilio.config import TwilioConfig
 
 __all__ = [
@@ -43,12 +44,12 @@ rest of the code's lifetime is never rounded up to that: a code that has expired
 MAX_CURRENCY_CHARS: Final = 8
 
 
-def account_url(config: TwilioConfig, resource: str) -> str:
+def account_url(config: TwilioAccount, resource: str) -> str:
     """Return the URL of a resource of the account, such as `Messages`."""
     return f"{config.base_url.rstrip('/')}/2010-04-01/Accounts/{quote(config.account_sid, safe='')}/{resource}.json"
 
 
-def authorization(config: TwilioConfig) -> str:
+def authorization(config: TwilioAccount) -> str:
     """Return the `Authorization` header, with the API key if there is one."""
     user, password = config.api_key_sid, config.api_key_secret
     if user is None or password is None:
@@ -71,19 +72,21 @@ def send_body(config: TwilioConfig, outbound: OutboundMessage) -> bytes:
     return urlencode(message, quote_via=quote, safe="").encode()
 
 
-def parse_send_response(response: GatewayResponse | Outcome) -> SendResult:
-    """Classify the response to a message."""
+def parse_send_response(
+    response: GatewayResponse | Outcome, errors: Mapping[int, Outcome] = result_codes.ERROR_OUTCOMES
+) -> SendResult:
+    """Classify the response to a message or to a call, by the outcomes of its error codes."""
     if isinstance(response, Outcome):
         return SendResult(response)
     answer = json_object(response.body)
     if is_success(response.status):
-        return _created(answer, response.headers)
+        return _created(answer, response.headers, errors)
     code = parse_integer(answer.get("code"))
     if code is None or response.status == 408 or not 400 <= response.status < 500:
         return undocumented_response(response)
-    if code not in result_codes.ERROR_OUTCOMES:
+    if code not in errors:
         return undocumented_response(response) if response.status in (401, 429) else SendResult.undocumented()
-    return _refusal(code, response.headers)
+    return _refusal(code, errors[code], response.headers)
 
 
 def parse_message_response(response: GatewayResponse | Outcome, provider_message_id: str) -> DeliveryReport:
@@ -119,19 +122,18 @@ def undelivered_error(status: DeliveryStatus | None, code: object) -> Outcome | 
     return result_codes.ERROR_OUTCOMES.get(parse_integer(code) or 0, Outcome.TRANSIENT)
 
 
-def _created(answer: Mapping[str, Any], headers: Mapping[str, str]) -> SendResult:
-    """Read the message resource of a 2xx. Without a SID it is not one; with a failed status, nothing was sent."""
+def _created(answer: Mapping[str, Any], headers: Mapping[str, str], errors: Mapping[int, Outcome]) -> SendResult:
+    """Read the resource of a 2xx. Without a SID it is not one; with a failed status, nothing was sent."""
     sid = answer.get("sid")
     if not isinstance(sid, str) or not sid:
         return SendResult(Outcome.AMBIGUOUS)
     if answer.get("status") in result_codes.FAILED_STATUSES:
         code = parse_integer(answer.get("error_code")) or 0
-        return _refusal(code, headers) if code in result_codes.ERROR_OUTCOMES else SendResult(Outcome.TRANSIENT)
+        return _refusal(code, errors[code], headers) if code in errors else SendResult(Outcome.TRANSIENT)
     return SendResult(Outcome.ACCEPTED, sid[:MAX_ID_CHARS])
 
 
-def _refusal(code: int, headers: Mapping[str, str]) -> SendResult:
-    outcome = result_codes.ERROR_OUTCOMES[code]
+def _refusal(code: int, outcome: Outcome, headers: Mapping[str, str]) -> SendResult:
     if outcome is Outcome.CONFIG_ERROR and code not in result_codes.ACCOUNT_ERRORS:
         return SendResult.undocumented()
     return SendResult(outcome, retry_after=retry_after_seconds(headers) if outcome.retryable else None)
