@@ -28,8 +28,8 @@ An error names the path of its key. Override `cross_check` to validate keys toge
 failure. It does not repeat a send, wait for capacity or select another provider. It calls its gateway with the
 `GatewayClient` that it is given, which returns `TRANSIENT` or `AMBIGUOUS` when there is no response, and closes that
 client in `close`. To support delivery receipts, delivery reports or balances, it also implements `ReceiptProvider`,
-`PollingProvider` or `BalanceProvider`. Never put message texts, codes, phone numbers or secrets into a log, an error
-or a `repr`.
+`PollingProvider` or `BalanceProvider`; `UrlCheckProvider` if the gateway checks the URL of receipts. Never put message
+texts, codes, phone numbers or secrets into a log, an error or a `repr`.
 
 The entry point is imported only if a configured provider has its type; if it is broken, the configuration is invalid.
 See `tests/plugin_example` for a complete package.
@@ -46,7 +46,7 @@ from otp_service.domain.message import (
 )
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.base import BalanceProvider, PollingProvider, Provider, ReceiptProvider
+from otp_service.providers.base import BalanceProvider, PollingProvider, Provider, ReceiptProvider, UrlCheckProvider
 from otp_service.providers.config_fields import Account, BaseUrl, CommonProvider, SecretText, Text
 from otp_service.providers.config_parsing import Finding
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
@@ -79,6 +79,7 @@ __all__ = [
     "SecretText",
     "SendResult",
     "Text",
+    "UrlCheckProvider",
     "json_object",
     "parse_integer",
     "retry_after_seconds",

@@ -32,6 +32,7 @@ _MAX_CONTENT_LENGTH_DIGITS: Final = 18
 
 RawHeader = tuple[bytes, bytes]
 _JSON: Final[RawHeader] = (b"content-type", b"application/json")
+_TEXT: Final[RawHeader] = (b"content-type", b"text/plain; charset=utf-8")
 _PROBLEM: Final[RawHeader] = (b"content-type", MEDIA_TYPE.encode())
 _RESPONSE_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 """In every response."""
@@ -79,6 +80,11 @@ class ResponseWriter:
     async def send_json(self, status: int, body: bytes) -> None:
         """Send a JSON body."""
         await self._send_whole(status, [_JSON, (b"content-length", b"%d" % len(body))], body)
+
+    async def send_text(self, status: int, text: str) -> None:
+        """Send plain text."""
+        body = text.encode()
+        await self._send_whole(status, [_TEXT, (b"content-length", b"%d" % len(body))], body)
 
     async def send_problem(self, refused: Refused) -> None:
         """Send the problem response of a refusal, and record the reason for the log line."""

@@ -25,7 +25,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class JsonHandlers:
-    """A Litestar middleware of routes whose handlers return a struct. It answers in the place of Litestar.
+    """A Litestar middleware of routes whose handlers return a struct or a text. It answers in the place of Litestar.
 
     A handler gets `request` and, as its route declares them, path parameters, `data` and `idempotency_key`.
     """
@@ -44,7 +44,10 @@ class JsonHandlers:
         except Refused as refused:
             await response_of(scope).send_problem(refused)
         else:
-            await response_of(scope).send_json(handler.status_code, _encode(result))
+            if isinstance(result, str):
+                await response_of(scope).send_text(handler.status_code, result)
+            else:
+                await response_of(scope).send_json(handler.status_code, _encode(result))
 
 
 def _arguments(scope: Scope, context: RequestContext) -> dict[str, Any]:

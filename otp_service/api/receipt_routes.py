@@ -46,7 +46,9 @@ class ReceiptRoutes(Controller):
         summary="Deliver a receipt with the token of its message",
         responses=openapi_examples.responses("receipt"),
     )
-    async def by_token(self, request: ApiRequest, provider: FromPath[str], token: FromPath[str]) -> ReceiptAccepted:
+    async def by_token(
+        self, request: ApiRequest, provider: FromPath[str], token: FromPath[str]
+    ) -> ReceiptAccepted | str:
         """Record what a gateway reports of the message with this token. An unknown message gets 200, too."""
         return await _receive(request, provider, token)
 
@@ -58,15 +60,19 @@ class ReceiptRoutes(Controller):
         summary="Deliver a receipt that the gateway has signed",
         responses=openapi_examples.responses("receipt"),
     )
-    async def signed(self, request: ApiRequest, provider: FromPath[str]) -> ReceiptAccepted:
-        """Record what a gateway reports under its own signature. An unknown message gets 200, too."""
+    async def signed(self, request: ApiRequest, provider: FromPath[str]) -> ReceiptAccepted | str:
+        """Record what a gateway reports under its own signature. An unknown message gets 200, too.
+
+        A gateway that checks the URL gets the text that it sent (WhatsApp: `hub.challenge`).
+        """
         return await _receive(request, provider, None)
 
 
-async def _receive(request: ApiRequest, provider: str, token: str | None) -> ReceiptAccepted:
+async def _receive(request: ApiRequest, provider: str, token: str | None) -> ReceiptAccepted | str:
+    """Return the response, or the text that a gateway expects when it checks the URL."""
     handler = cast("ReceiptHandler", request.app.state.receipts)
-    await handler.receive(provider, token, _receipt_request(request))
-    return ReceiptAccepted()
+    text = await handler.receive(provider, token, _receipt_request(request))
+    return ReceiptAccepted() if text is None else text
 
 
 def _receipt_request(request: ApiRequest) -> ReceiptRequest:

@@ -20,7 +20,7 @@ from otp_service.domain.message import GatewayEvent, Receipt, ReceiptForged, Rec
 from otp_service.domain.ports import ReceiptStore
 from otp_service.domain.results import ReceiptEffect
 from otp_service.observability import LOG, METRICS
-from otp_service.providers.base import Provider, ReceiptProvider
+from otp_service.providers.base import Provider, ReceiptProvider, UrlCheckProvider
 from otp_service.store.keys import PARTITIONS
 
 __all__ = ["RECEIPTS_PATH", "ReceiptHandler", "ReceiptTokens"]
@@ -93,13 +93,16 @@ class ReceiptHandler:
         self._hasher = hasher
         self._clock = clock
 
-    async def receive(self, name: str, token: str | None, call: ReceiptRequest) -> None:
+    async def receive(self, name: str, token: str | None, call: ReceiptRequest) -> str | None:
         """Handle a call of a gateway.
 
         Args:
             name: The provider in the path.
             token: The token in the path; None if there is none.
             call: The request; its `url` is the path and query as they were called.
+
+        Returns:
+            The text that the gateway expects if it checks our URL; None for receipts.
 
         Raises:
             Refused: The call is not authentic (`key_invalid`), or the store is unavailable and the gateway should
@@ -111,11 +114,14 @@ class ReceiptHandler:
             raise _not_authentic()
         complete = replace(call, message_id=message_id, url=self._tokens.public(call.url), now=self._clock())
         try:
+            if isinstance(provider, UrlCheckProvider) and (text := provider.answer_url_check(complete)) is not None:
+                return text
             events = provider.parse_receipts(complete)
         except ReceiptForged:
             raise _not_authentic() from None
         for event in events:
             await self._handle(name, event)
+        return None
 
     async def _handle(self, name: str, event: GatewayEvent) -> None:
         match event:

@@ -28,6 +28,7 @@ __all__ = [
     "PollingProvider",
     "Provider",
     "ReceiptProvider",
+    "UrlCheckProvider",
 ]
 
 
@@ -90,6 +91,18 @@ class ReceiptProvider(Provider, Protocol):
 
         Raises:
             ReceiptForged: The call is not authentic.
+        """
+
+
+@runtime_checkable
+class UrlCheckProvider(ReceiptProvider, Protocol):
+    """A provider whose gateway checks that the URL of receipts is ours, and expects a text that it has sent."""
+
+    def answer_url_check(self, call: ReceiptRequest) -> str | None:
+        """Return the text to answer; None if the call is not such a check, and is parsed as receipts.
+
+        Raises:
+            ReceiptForged: The check is not authentic.
         """
 
 
