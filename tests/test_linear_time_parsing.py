@@ -41,8 +41,11 @@ from otp_service.providers.twilio.config import TwilioConfig
 from otp_service.providers.twilio.webhook import parse_status_callback
 from otp_service.providers.vonage import wire as vonage
 from otp_service.providers.vonage.signing import is_signed
+from otp_service.providers.whatsapp import wire as whatsapp
+from otp_service.providers.whatsapp.webhook import parse_webhook as parse_whatsapp_webhook
 from otp_service.settings import ConfigInvalid, load
 from tests.api.api_requests import NORMALIZE_PHONE, VERIFICATIONS
+from tests.providers import whatsapp_provider
 from tests.providers.http_gateways import INFOBIP_LIKE, MESSAGE, RULED, http_table, load_http
 from tests.running_service import RunningService
 
@@ -63,6 +66,7 @@ PIECES = [
 Parser = Callable[[str], object]
 KEYRING = Keyring({"k1": bytes(32)}, current="k1", index="k1")
 TOKENS = ReceiptTokens(KEYRING, "https://otp.example.com")
+WHATSAPP = whatsapp_provider.whatsapp_config()
 TWILIO = TwilioConfig(account_sid="AC1", auth_token=Secret("t"), sender="Acme")
 HTTP = load_http(RULED)
 HTTP_RECEIPTS = load_http(http_table(INFOBIP_LIKE)).receipts
@@ -189,6 +193,12 @@ PARSERS: dict[str, Parser] = {
         reply(f'{{"messages": [{{"status": "3", "error-text": {quoted(text)}}}]}}', 200)
     ),
     "vonage, a signature": lambda text: is_signed({"sig": text, "text": text}, Secret("key"), "sha256"),
+    "whatsapp": lambda text: whatsapp.parse_send_response(reply(text)),
+    "whatsapp, a webhook": lambda text: parse_whatsapp_webhook(whatsapp_provider.signed_call(text), WHATSAPP),
+    "whatsapp, statuses": lambda text: parse_whatsapp_webhook(
+        whatsapp_provider.signed_call(f'{{"entry": [{{"changes": [{text}1]}}, {quoted(text)}]}}'), WHATSAPP
+    ),
+    "whatsapp, a locale": WHATSAPP.template_for,
     "eims": lambda text: eims.parse_send_response(reply(text, 200), "6281210100055"),
     "eims, rows": lambda text: eims.parse_send_response(
         reply(f'{{"status": 0, "array": [{text}1]}}', 200), "6281210100055"

@@ -1,8 +1,9 @@
 """The sandbox: a gateway of every type on loopback, and the configuration of a service that sends through all of them.
 
 Credentials and ports are constant, so that an integrator's configuration stays valid; the credentials are accepted by
-the simulators only. A prefix of Indonesian numbers selects each gateway. All other numbers are routed to every
-gateway in order, those that serve every country first. Timeouts are short, so that failures show quickly.
+the simulators only. A prefix of Indonesian numbers selects each gateway for SMS. All other numbers are routed to every
+gateway in order, those that serve every country first. Every other channel has one gateway for all recipients. Timeouts
+are short, so that failures show quickly.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
+from otp_service.sandbox.channel_gateways import whatsapp_gateway
 from otp_service.sandbox.dev_config import dev_config
 from otp_service.sandbox.simulated_gateways import SimulatedGateway, SimulatedGateways
 from otp_service.sandbox.simulator_scripts import SimulatorScripts
@@ -20,6 +22,7 @@ from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from otp_service.sandbox.simulators.twilio import ACCOUNT_SID, TwilioSimulator
 from otp_service.sandbox.simulators.vonage import VonageSimulator
+from otp_service.sandbox.simulators.whatsapp import WhatsappSimulator
 
 __all__ = ["sandbox_config", "sandbox_gateways", "set_webhook_urls"]
 
@@ -41,6 +44,7 @@ RECEIPTS: Final = {
     "twilio": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
     "vonage": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}], "form": "json"}',
     "infobip": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
+    "whatsapp": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
 }
 """The receipts of each gateway before any script."""
 
@@ -56,7 +60,17 @@ INFOBIP_OUTCOMES: Final = (
 def sandbox_gateways() -> tuple[SimulatedGateways, SimulatorScripts]:
     """Return one gateway of every type and both variants of EIMS, with the scripts that are in force."""
     gateways = SimulatedGateways(
-        [_jakarta(), _keda(), _aurora(), _hub(), _surabaya(), _twilio(), _vonage(), _infobip()]
+        [
+            _jakarta(),
+            _keda(),
+            _aurora(),
+            _hub(),
+            _surabaya(),
+            _twilio(),
+            _vonage(),
+            _infobip(),
+            whatsapp_gateway(RETRY_FACTOR),
+        ]
     )
     scripts = SimulatorScripts()
     for name, gateway in gateways.by_name.items():
@@ -68,24 +82,30 @@ def sandbox_gateways() -> tuple[SimulatedGateways, SimulatorScripts]:
 def sandbox_config(redis_url: str, gateways: SimulatedGateways) -> dict[str, Any]:
     """Return the configuration of `dev` with the gateways as providers; `redis_url` is the embedded store's."""
     all_gateways = gateways.by_name.values()
-    by_prefix = [
-        {"prefix": gateway.prefix, "providers": [gateway.name, *filter(None, [FALLBACK.get(gateway.name)])]}
-        for gateway in all_gateways
-    ]
+    by_gateway = [_route(gateway) for gateway in all_gateways]
     return dev_config(redis_url) | {
         "providers": {
             gateway.name: {**gateway.provider_config(), "timeout_seconds": TIMEOUT_SECONDS} for gateway in all_gateways
         },
-        "routes": [*by_prefix, {"providers": list(ORDER)}],
+        "routes": [*by_gateway, {"providers": list(ORDER)}],
         "delivery": {"hold_seconds": HOLD_SECONDS},
     }
 
 
 def set_webhook_urls(gateways: SimulatedGateways, public_url: str) -> None:
-    """Set the receipt URL of gateways that have one per account: a request to SendCloud names none."""
+    """Set the receipt URL of gateways that have one per account: a request to SendCloud or WhatsApp names none."""
     for gateway in gateways.by_name.values():
-        if isinstance(gateway.simulator, SendcloudSimulator):
+        if isinstance(gateway.simulator, SendcloudSimulator | WhatsappSimulator):
             gateway.simulator.webhook_url = f"{public_url}/v1/receipts/{gateway.name}"
+
+
+def _route(gateway: SimulatedGateway) -> dict[str, Any]:
+    area = {"prefix": gateway.prefix} if gateway.prefix else {}
+    return {
+        "channel": gateway.channel.value,
+        **area,
+        "providers": [gateway.name, *filter(None, [FALLBACK.get(gateway.name)])],
+    }
 
 
 def _jakarta() -> SimulatedGateway:

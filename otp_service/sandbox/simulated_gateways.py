@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from otp_service.domain.message import Channel
 from otp_service.providers.inbox import InboxMessage
 from otp_service.sandbox.simulators.eims import EimsMessage, EimsSimulator
 from otp_service.sandbox.simulators.http_server import Simulator
@@ -16,11 +17,19 @@ from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, Sendcloud
 from otp_service.sandbox.simulators.smshub import SmshubMessage, SmshubSimulator
 from otp_service.sandbox.simulators.twilio import TwilioMessage, TwilioSimulator
 from otp_service.sandbox.simulators.vonage import VonageMessage, VonageSimulator
+from otp_service.sandbox.simulators.whatsapp import WhatsappMessage, WhatsappSimulator
 
 __all__ = ["SENDCLOUD_TEMPLATE", "AnySimulator", "PortInUse", "SimulatedGateway", "SimulatedGateways"]
 
 Message = (
-    EimsMessage | InfobipMessage | KedasmsMessage | SendcloudMessage | SmshubMessage | TwilioMessage | VonageMessage
+    EimsMessage
+    | InfobipMessage
+    | KedasmsMessage
+    | SendcloudMessage
+    | SmshubMessage
+    | TwilioMessage
+    | VonageMessage
+    | WhatsappMessage
 )
 AnySimulator = (
     EimsSimulator
@@ -30,6 +39,7 @@ AnySimulator = (
     | SmshubSimulator
     | TwilioSimulator
     | VonageSimulator
+    | WhatsappSimulator
 )
 
 MAX_SHOWN_MESSAGES: Final = 1000
@@ -51,11 +61,12 @@ class SimulatedGateway:
     """One gateway of the sandbox.
 
     Attributes:
-        prefix: The prefix of the Indonesian numbers that are routed to it, in E.164.
+        prefix: The prefix of the Indonesian numbers that are routed to it, in E.164; "" for all numbers of its channel.
         provider_table: Its `[providers.*]` table, without the keys in `url_keys`.
         credential_keys: The keys of `provider_table` that hold credentials.
         send_paths: The paths that accept messages. Scripts apply to requests to these only.
         url_keys: The keys of its provider table that get the simulator's URL.
+        channel: The channel that it serves.
     """
 
     name: str
@@ -66,6 +77,7 @@ class SimulatedGateway:
     credential_keys: Sequence[str]
     send_paths: Sequence[str]
     url_keys: Sequence[str] = ("base_url",)
+    channel: Channel = Channel.SMS
 
     @property
     def type_name(self) -> str:
@@ -139,3 +151,5 @@ def _inbox_message(gateway: str, number: int, message: Message) -> InboxMessage:
             return InboxMessage(message.sid, to, message.text, gateway, message.at)
         case VonageMessage():
             return InboxMessage(message.ids[0], to, message.text, gateway, message.at)
+        case WhatsappMessage():
+            return InboxMessage(message.wamid, to, message.text, gateway, message.at)

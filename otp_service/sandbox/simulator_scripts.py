@@ -23,9 +23,9 @@ A step, in `next` or as `always`, is one of:
   {"slow": 3}         accept the message, respond after 3 seconds
   {"say": -10}        reject with this result code: eims -99 to -1, sendcloud
                       201 to 99999, twilio 10000 to 99999, vonage 1 to 99,
-                      infobip 6 to 99; kedasms and smshub an HTTP status of
-                      400 to 599; these two and vonage with "message" as the
-                      error text
+                      infobip 6 to 99, whatsapp 0 to 199999; kedasms and smshub
+                      an HTTP status of 400 to 599; these two and vonage with
+                      "message" as the error text
   {"status": 503}     reject with an HTTP status as a proxy does, with "body"
                       and "headers" if you like
 
@@ -34,7 +34,7 @@ A receipt is {"say": "delivered", "after": 1.0, "times": 2}: the status "sent",
 often it is sent. Out of order: [{"say": "delivered"}, {"say": "sent", "after": 2}].
 Optional: "reason", the error code of "undelivered" (eims 2, 4 or 1001 to 1099;
 sendcloud 410 to 599; twilio 10000 to 99999; vonage 1 to 99; infobip 4 to 99;
-kedasms a keyword), and "url", to send it to another URL.
+whatsapp 1 to 199999; kedasms a keyword), and "url", to send it to another URL.
 EIMS is polled and sends nothing: it has neither "times" nor "url".
 
 For example: curl 127.0.0.1:8000/dev/gateways/keda --json '{"next": ["down"]}'
@@ -43,24 +43,19 @@ For example: curl 127.0.0.1:8000/dev/gateways/keda --json '{"next": ["down"]}'
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NoReturn
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from otp_service.domain.errors import FieldError, Reason, Refused
+from otp_service.sandbox.scriptable_types import SCRIPTABLE_TYPES, ScriptableType
 from otp_service.sandbox.simulated_gateways import SimulatedGateway
-from otp_service.sandbox.simulators import eims, infobip, kedasms, sendcloud, smshub, twilio, vonage
-from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse, Slow
-from otp_service.sandbox.simulators.infobip import InfobipSimulator
-from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.receipt_sender import ReceiptStatus, ScriptedReceipt
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
-from otp_service.sandbox.simulators.twilio import TwilioSimulator
 from otp_service.sandbox.simulators.vonage import VonageSimulator
 
 __all__ = ["SimulatorScripts"]
@@ -109,69 +104,6 @@ class _Script(Struct, forbid_unknown_fields=True):
     form: Literal["json", "form", "query"] | UnsetType = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class _GatewayType:
-    """What can be scripted for one type of gateway; `is_reason` is None for a type without receipts.
-
-    `forms` are the encodings of its receipts, if it has several.
-    """
-
-    codes: range
-    refusal: Callable[[int, str], Respond]
-    has_error_text: bool = False
-    is_reason: Callable[[int | str], bool] | None = None
-    sends_receipts: bool = False
-    forms: tuple[str, ...] = ()
-
-
-def _in_ranges(*allowed: range) -> Callable[[int | str], bool]:
-    return lambda reason: any(reason in one for one in allowed)
-
-
-def _is_keyword(reason: int | str) -> bool:
-    return re.fullmatch(r"[A-Z_]{1,32}", str(reason)) is not None
-
-
-_GATEWAY_TYPES: Final[Mapping[type[Any], _GatewayType]] = {
-    EimsSimulator: _GatewayType(
-        codes=range(-99, 0),
-        refusal=lambda code, _: eims.refusal(code),
-        is_reason=_in_ranges(range(2, 5, 2), range(1001, 1100)),
-    ),
-    InfobipSimulator: _GatewayType(
-        codes=range(6, 100),
-        refusal=lambda code, _: infobip.refusal(code),
-        is_reason=_in_ranges(range(4, 100)),
-        sends_receipts=True,
-    ),
-    KedasmsSimulator: _GatewayType(
-        codes=range(400, 600), refusal=kedasms.refusal, has_error_text=True, is_reason=_is_keyword, sends_receipts=True
-    ),
-    SendcloudSimulator: _GatewayType(
-        codes=range(201, 100_000),
-        refusal=lambda code, _: sendcloud.refusal(code),
-        is_reason=_in_ranges(range(410, 600)),
-        sends_receipts=True,
-        forms=("json", "form"),
-    ),
-    SmshubSimulator: _GatewayType(codes=range(400, 600), refusal=smshub.refusal, has_error_text=True),
-    TwilioSimulator: _GatewayType(
-        codes=range(10_000, 100_000),
-        refusal=lambda code, _: twilio.refusal(code),
-        is_reason=_in_ranges(range(10_000, 100_000)),
-        sends_receipts=True,
-    ),
-    VonageSimulator: _GatewayType(
-        codes=range(1, 100),
-        refusal=vonage.refusal,
-        has_error_text=True,
-        is_reason=_in_ranges(range(1, 100)),
-        sends_receipts=True,
-        forms=("json", "form", "query"),
-    ),
-}
-
-
 class SimulatorScripts:
     """Changes the scripts of gateways, and keeps them as JSON for the control API; the simulators execute them."""
 
@@ -188,7 +120,7 @@ class SimulatorScripts:
             script, document = msgspec.json.decode(body, type=_Script), msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
             raise _malformed(problem) from None
-        simulator, gateway_type = gateway.simulator, _GATEWAY_TYPES[type(gateway.simulator)]
+        simulator, gateway_type = gateway.simulator, SCRIPTABLE_TYPES[type(gateway.simulator)]
         steps = [_build_step(step, gateway_type, f"/next/{index}") for index, step in enumerate(script.next or ())]
         always = _build_step(script.always or None, gateway_type, "/always")
         receipts = _build_receipts(script.receipts, gateway_type)
@@ -216,7 +148,7 @@ class SimulatorScripts:
         return document | {"next": document["next"][done:]}
 
 
-def _build_step(step: NamedStep | _StepObject | None, gateway_type: _GatewayType, pointer: str) -> ScriptStep:
+def _build_step(step: NamedStep | _StepObject | None, gateway_type: ScriptableType, pointer: str) -> ScriptStep:
     if step is None:
         return None
     if isinstance(step, str):
@@ -229,7 +161,7 @@ def _build_step(step: NamedStep | _StepObject | None, gateway_type: _GatewayType
     return Slow(step.slow) if step.slow is not UNSET else Down(step.down or 0.0)
 
 
-def _check_step(step: _StepObject, gateway_type: _GatewayType, pointer: str) -> None:
+def _check_step(step: _StepObject, gateway_type: ScriptableType, pointer: str) -> None:
     members = {name for name in step.__struct_fields__ if getattr(step, name) is not UNSET}
     kinds = members & {"say", "status", "slow", "down"}
     if len(kinds) != 1:
@@ -243,7 +175,7 @@ def _check_step(step: _StepObject, gateway_type: _GatewayType, pointer: str) -> 
 
 
 def _build_receipts(
-    script: _ReceiptObject | list[_ReceiptObject] | UnsetType | None, gateway_type: _GatewayType
+    script: _ReceiptObject | list[_ReceiptObject] | UnsetType | None, gateway_type: ScriptableType
 ) -> list[ScriptedReceipt]:
     if not script:
         return []

@@ -1,6 +1,7 @@
 """Simulators of all gateway types, for tests of the whole service: their config, and the requests to them.
 
-One gateway is the provider `first` of the route; an EIMS gateway behind it is the provider `second`.
+One gateway is the provider `first` of the route; behind it is the provider `second`, an EIMS gateway or, for a channel
+that EIMS does not serve, another gateway of the same type.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from urllib.parse import parse_qs
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from otp_service.domain.message import Channel
+from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulated_gateways import AnySimulator
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Request
@@ -25,6 +28,7 @@ from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from otp_service.sandbox.simulators.twilio import ACCOUNT_SID, TwilioSimulator
 from otp_service.sandbox.simulators.vonage import VonageSimulator
+from otp_service.sandbox.simulators.whatsapp import PHONE_NUMBER_ID, WhatsappSimulator
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD, TIMEOUT_SECONDS
 from tests.message_waits import code_in, text_of_request
 from tests.providers.http_gateways import INFOBIP_LIKE, http_table
@@ -43,6 +47,9 @@ class GatewayType:
     idempotent_send: bool = False
     send_paths: frozenset[str] = frozenset()
     """The paths of send requests, if the gateway has others, too."""
+    channel: Channel = Channel.SMS
+    never: frozenset[Outcome] = frozenset()
+    """Outcomes that no response of the gateway has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +78,11 @@ class RequestLog(list[Request]):
 
 @dataclass(frozen=True, slots=True)
 class GatewayPair:
-    """The first gateway, the EIMS gateway behind it, and all requests to both, including logins."""
+    """The first gateway, the one behind it, and all requests to both, including logins."""
 
     kind: GatewayType
     first: AnySimulator
-    second: EimsSimulator
+    second: Any  # an `EimsSimulator`, or what `kind` starts
     log: list[ReceivedRequest] = field(default_factory=list)
 
     def sends(self, provider: str | None = None) -> list[ReceivedRequest]:
@@ -91,8 +98,13 @@ class GatewayPair:
 
     def code_of(self, received: ReceivedRequest) -> str:
         """Return the code in a send request, also if the gateway did not accept it."""
-        text_of = self.kind.text_of if received.provider == "first" else text_of_request
-        return code_in(text_of(received.request))
+        kind = self.kind if received.provider == "first" else self.kind_of_second
+        return code_in(kind.text_of(received.request))
+
+    @property
+    def kind_of_second(self) -> GatewayType:
+        """The type of the gateway behind the first one."""
+        return GATEWAY_TYPES["eims"] if self.kind.channel is Channel.SMS else self.kind
 
     @property
     def message_count(self) -> int:
@@ -102,11 +114,11 @@ class GatewayPair:
     def config(self, *, options: Mapping[str, Any] | None = None, **delivery: float) -> dict[str, Any]:
         """Return a config of both without limits; `options` override those of the first gateway."""
         first = {"base_url": self.first.url, "timeout_seconds": TIMEOUT_SECONDS, **self.kind.config, **(options or {})}
-        second = {"base_url": self.second.url, "timeout_seconds": TIMEOUT_SECONDS, **GATEWAY_TYPES["eims"].config}
+        second = {"base_url": self.second.url, "timeout_seconds": TIMEOUT_SECONDS, **self.kind_of_second.config}
         return {
             "server": {"public_url": PUBLIC_URL},
             "providers": {"first": first, "second": second},
-            "routes": [{"providers": ["first", "second"]}],
+            "routes": [{"channel": self.kind.channel.value, "providers": ["first", "second"]}],
             "delivery": delivery,
             "limits": {"client_ip": [], "recipient": [], "prefix": []},
         }
@@ -114,9 +126,10 @@ class GatewayPair:
 
 @contextlib.asynccontextmanager
 async def gateway_pair(gateway: str, **options: Any) -> AsyncIterator[GatewayPair]:
-    """Start a gateway of one type with the simulator's `options`, and an EIMS gateway behind it."""
+    """Start a gateway of one type with the simulator's `options`, and another one behind it."""
     kind = GATEWAY_TYPES[gateway]
-    async with kind.start(**options) as first, EimsSimulator(ACCOUNT, PASSWORD) as second:
+    behind = GATEWAY_TYPES["eims"] if kind.channel is Channel.SMS else kind
+    async with kind.start(**options) as first, behind.start() as second:
         both = GatewayPair(kind, first, second)
         first.scripted_paths = kind.send_paths  # scripted responses are for sends only
         first.requests, second.requests = RequestLog("first", both.log), RequestLog("second", both.log)
@@ -180,5 +193,18 @@ GATEWAY_TYPES: Final[Mapping[str, GatewayType]] = {
         InfobipSimulator,
         http_table(INFOBIP_LIKE, secrets={"api_key": "infobip-key"}, receipts=None, balance=None),
         lambda request: str(msgspec.json.decode(request.body)["messages"][0]["content"]["text"]),
+    ),
+    "whatsapp": GatewayType(
+        WhatsappSimulator,
+        {
+            "type": "whatsapp",
+            "phone_number_id": PHONE_NUMBER_ID,
+            "access_token": "whatsapp-token",
+            "app_secret": "whatsapp-app-secret",
+            "templates": {"default": {"name": "otp_code", "language": "id"}},
+        },
+        lambda request: str(msgspec.json.decode(request.body)["template"]["components"][0]["parameters"][0]["text"]),
+        channel=Channel.WHATSAPP,
+        never=frozenset({Outcome.RECIPIENT_INVALID, Outcome.RECIPIENT_BLOCKED}),
     ),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from otp_service.domain.outcomes import Outcome
-from otp_service.sandbox.simulators import eims, infobip, kedasms, sendcloud, smshub, twilio, vonage
+from otp_service.sandbox.simulators import eims, infobip, kedasms, sendcloud, smshub, twilio, vonage, whatsapp
 from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse
 from tests.delivery.gateway_pairs import GATEWAY_TYPES
 
@@ -167,6 +167,14 @@ REJECTIONS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
         (Outcome.FUNDS, "rule: name", infobip.refusal(12)),
         (Outcome.THROTTLED, "429", Respond(SimulatorResponse(b"", 429))),
         (Outcome.TRANSIENT, "503 with Retry-After", Respond(SimulatorResponse(b"", 503, {"Retry-After": "1"}))),
+    ),
+    "whatsapp": (
+        (Outcome.DESTINATION_UNSUPPORTED, "131026 no WhatsApp", whatsapp.refusal(131026)),
+        (Outcome.CONTENT_REJECTED, "132012 parameters", whatsapp.refusal(132012)),
+        (Outcome.CONFIG_ERROR, "190 in HTTP 401", whatsapp.refusal(190)),
+        (Outcome.FUNDS, "131042 payment", whatsapp.refusal(131042)),
+        (Outcome.THROTTLED, "131056 pair rate limit", whatsapp.refusal(131056)),
+        (Outcome.TRANSIENT, "131016 in HTTP 500", whatsapp.refusal(131016)),
     ),
 }
 

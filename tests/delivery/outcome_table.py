@@ -1,6 +1,6 @@
 """The table of delivery outcomes: for each gateway type and outcome, what the whole service does.
 
-Each row runs a service with two gateways: the one under test, scripted to fail in a certain way, and an EIMS gateway
+Each row runs a service with two gateways: the one under test, scripted to fail in a certain way, and another gateway
 behind it. `python -m tests.delivery.outcome_table` runs all rows and prints the observations.
 """
 
@@ -50,7 +50,7 @@ async def run_row(row: Row, make_service: ServiceFactory) -> Result:
         both.first.script(*row.steps)
         service = await make_service(both.config(hold_seconds=HOLD_SECONDS))
         started = time.monotonic()
-        verification_id = (await service.request()).json()["verification_id"]
+        verification_id = (await service.request(channel=both.kind.channel)).json()["verification_id"]
         statuses = StatusLog(service, verification_id)
         await statuses.query_until(lambda: bool(statuses.statuses))
         is_held = row.outcome is Outcome.AMBIGUOUS and not both.kind.idempotent_send

@@ -40,7 +40,7 @@ def rewrite_responses(simulator: Simulator, change: Rewrite, label: str | None =
 
 async def assert_one_message(service: RunningService, both: GatewayPair) -> None:
     """Assert that one request makes one message, accepted by the first gateway."""
-    verification_id = (await service.request()).json()["verification_id"]
+    verification_id = (await service.request(channel=both.kind.channel)).json()["verification_id"]
     await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
     assert (both.providers_called, both.message_count) == (("first",), 1)
 
@@ -73,7 +73,8 @@ async def test_unusual_successes_open_no_circuit(make_service: ServiceFactory, g
         rewrite_responses(both.first, ENCODINGS[case])
         service = await make_service(both.config(hold_seconds=0.2))
         for n in range(8):
-            verification_id = (await service.request(f"+62812{n:07d}")).json()["verification_id"]
+            response = await service.request(f"+62812{n:07d}", channel=both.kind.channel)
+            verification_id = response.json()["verification_id"]
             await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
         assert (len(both.first.messages), len(both.second.messages)) == (8, 0)
 

@@ -21,6 +21,7 @@ from otp_service.providers.smshub import wire as smshub
 from otp_service.providers.twilio import wire as twilio
 from otp_service.providers.vonage import wire as vonage
 from otp_service.providers.vonage.webhook import parse_webhook as parse_vonage_webhook
+from otp_service.providers.whatsapp import wire as whatsapp
 from otp_service.sandbox.simulators.http_server import Respond
 from otp_service.sandbox.simulators.http_server import SimulatorResponse as Answer
 from tests.providers import eims_provider, vonage_provider
@@ -58,6 +59,7 @@ REFUSALS: Final[list[tuple[Read, int, str, Outcome]]] = [
     (smshub.parse_send_response, 400, '{"Message":"Message is too long"}', Outcome.CONTENT_REJECTED),
     (twilio.parse_send_response, 400, '{"code":21610,"status":400}', Outcome.RECIPIENT_BLOCKED),
     (twilio.parse_send_response, 201, '{"sid":"SM1","status":"failed","error_code":"30007"}', Outcome.CONTENT_REJECTED),
+    (whatsapp.parse_send_response, 400, '{"error":{"code":131026,"message":"é"}}', Outcome.DESTINATION_UNSUPPORTED),
     (smshub.parse_send_response, 200, "<!DOCTYPE html><p>Sign in</p>", Outcome.AMBIGUOUS),
 ]
 

@@ -48,9 +48,10 @@ class SandboxClient:
         """Change the script of a gateway."""
         return await self.client.post(f"/dev/gateways/{name}", json=script)
 
-    async def request(self, phone: str) -> str:
+    async def request(self, phone: str, **members: str) -> str:
         """Request a code; return the verification's id."""
-        response = await self.client.post("/v1/request-code", json={"phone": phone, "purpose": "login"})
+        body = {"phone": phone, "purpose": "login", **members}
+        response = await self.client.post("/v1/request-code", json=body)
         assert response.status_code == 202, response.text
         verification_id: str = response.json()["verification_id"]
         return verification_id

@@ -66,6 +66,8 @@ REFUSED: list[tuple[str, object, str]] = [
     ("jakarta", {"receipts": {"say": "delivered", "url": "http://127.0.0.1:1/"}}, "/receipts/url"),
     ("hub", {"receipts": {"say": "delivered"}}, "/receipts"),
     ("vonage", {"always": {"say": 100}}, "/always/say"),
+    ("whatsapp", {"always": {"say": -1}}, "/always/say"),
+    ("whatsapp", {"receipts": {"say": "undelivered", "reason": "x"}}, "/receipts/reason"),
     ("vonage", {"receipts": {"say": "undelivered", "reason": 100}}, "/receipts/reason"),
     ("aurora", {"form": "xml"}, "/form"),
     ("aurora", {"form": "query"}, "/form"),

@@ -41,6 +41,25 @@ async def test_a_prefix_selects_its_gateway(sandbox: SandboxClient, phone: str, 
     assert shown["taken"] >= 1
 
 
+@pytest.mark.parametrize(
+    ("phone", "locale", "words"), [("+6281310100157", "en", "is your"), ("+6591234568", "id", "adalah")]
+)
+async def test_whatsapp_is_the_gateway_of_its_channel(
+    sandbox: SandboxClient, phone: str, locale: str, words: str
+) -> None:
+    """Every number goes to WhatsApp, in the template's language, and its webhooks are accepted."""
+    await sandbox.script("whatsapp", {"receipts": [{"say": "delivered"}, {"say": "sent", "after": 0.05}]})
+    verification_id = await sandbox.request(phone, channel="whatsapp", locale=locale)
+    [(provider, code)] = await sandbox.messages(phone)
+
+    assert provider == "whatsapp"
+    await sandbox.delivered(verification_id, ("whatsapp", "delivered", None))
+    assert await sandbox.verify(verification_id, code) == 200
+    shown = (await sandbox.gateways())["whatsapp"]
+    assert words in shown["messages"][0]["text"]
+    assert shown["receipts"][0]["status"] == 200
+
+
 async def test_messages_have_the_format_of_dev(sandbox: SandboxClient) -> None:
     """`/dev/messages` lists the newest first with the members of `dev`, and the try-it page is served."""
     for phone in ("+6281110100060", "+6281510100060"):

@@ -29,6 +29,7 @@ PORTS = {
     "twilio": 20008,
     "vonage": 20009,
     "infobip": 20010,
+    "whatsapp": 20011,
 }
 
 

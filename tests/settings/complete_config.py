@@ -68,6 +68,14 @@ type = "vonage"
 api_key = "a1b2c3d4"
 api_secret = "env:PASSWORD"
 from = "Acme"
+[providers.whatsapp]
+type = "whatsapp"
+phone_number_id = "106540352242922"
+access_token = "env:PASSWORD"
+app_secret = "env:PASSWORD"
+verify_token = "env:PASSWORD"
+[providers.whatsapp.templates]
+default = { name = "otp_code", language = "en_US" }
 [providers.own]
 type = "http"
 url = "https://sms.example.com/send?to={to}"

@@ -9,6 +9,7 @@ POLICY = "tenants.acme.policy"
 KEY = {"id": "third", "sha256": "c" * 64}
 ROUTE = {"providers": ["keda"]}
 OWN = "providers.own"
+WHATSAPP = "providers.whatsapp"
 NO_CREDENTIALS = {"type": "twilio", "account_sid": "AC1", "from": "Acme"}
 LONG = "a" * 33
 
@@ -122,6 +123,14 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("providers.vonage.receipts", "signature"), "providers.vonage.signature_secret", "missing"),
     (("providers.vonage.min_ttl_seconds", 19), "providers.vonage.min_ttl_seconds", "20"),
     (("providers.vonage.receipt_window_seconds", 172_801), "providers.vonage.receipt_window_seconds", "172800"),
+    ((f"{WHATSAPP}.phone_number_id", "+62 812"), f"{WHATSAPP}.phone_number_id", "not a phone number"),
+    ((f"{WHATSAPP}.access_token", "EAAJB"), f"{WHATSAPP}.access_token", "env:NAME"),
+    ((f"{WHATSAPP}.api_version", "24"), f"{WHATSAPP}.api_version", "such as v24.0"),
+    ((f"{WHATSAPP}.app_secret", None), f"{WHATSAPP}.app_secret", "missing beside verify_token"),
+    ((f"{WHATSAPP}.templates", {}), f"{WHATSAPP}.templates.default", "missing"),
+    ((f"{WHATSAPP}.templates.default.name", "OTP"), f"{WHATSAPP}.templates.default.name", "a-z, 0-9 and _"),
+    ((f"{WHATSAPP}.templates.default.language", "en-US"), f"{WHATSAPP}.templates.default.language", "id or en_US"),
+    ((f"{WHATSAPP}.templates.i d", {"name": "otp", "language": "id"}), f'{WHATSAPP}.templates."i d"', "a locale"),
     ((f"{OWN}.url", None), f"{OWN}.url", "missing"),
     ((f"{OWN}.url", "/send?to={to}"), f"{OWN}.url", "a path without base_url"),
     ((f"{OWN}.url", "https://{to}/send"), f"{OWN}.url", "the value (not shown)"),
@@ -148,7 +157,7 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (
         ("routes.1.channel", "whatsapp"),
         "routes[1].providers[0]",
-        '"aurora" does not serve the channel whatsapp of the route; allowed: box',
+        '"aurora" does not serve the channel whatsapp of the route; allowed: ',
     ),
     (("routes", {}), "routes", "not a list"),
     (("delivery.hold_seconds", -1), "delivery.hold_seconds", "0 to 120"),

@@ -1,0 +1,1 @@
+"""Meta's WhatsApp Cloud API: authentication templates, and webhooks with the status of messages."""
