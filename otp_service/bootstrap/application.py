@@ -21,6 +21,7 @@ from otp_service.bootstrap.settings_mapping import (
     build_limits,
     build_routes,
     build_tenant,
+    providers_by_conversion,
 )
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
@@ -28,6 +29,7 @@ from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.verification_cipher import VerificationCipher
 from otp_service.delivery import balances
 from otp_service.delivery.composer import Composer
+from otp_service.delivery.conversion_tracker import ConversionTracker
 from otp_service.delivery.dispatcher import Dispatcher
 from otp_service.delivery.outbox_worker import OutboxWorker
 from otp_service.delivery.receipts import ReceiptHandler, ReceiptTokens
@@ -39,6 +41,7 @@ from otp_service.service import Dependencies, OtpService
 from otp_service.settings import Settings, load_file
 from otp_service.store.attempts import RedisAttempts, RedisLockouts
 from otp_service.store.connection import Access
+from otp_service.store.conversion_counts import RedisConversionCounts
 from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.outbox import RedisOutbox
 from otp_service.store.provider_status import RedisCircuits
@@ -188,7 +191,8 @@ def _build_delivery(settings: Settings, shared: _Shared) -> tuple[OutboxWorker, 
     )
     outbox = RedisOutbox(shared.topology, rules.max_texts, keyring.key_ids)
     tokens = ReceiptTokens(keyring, settings.server.public_url)
-    routes = build_routes(settings, providers)
+    conversion = ConversionTracker(RedisConversionCounts(shared.topology), providers_by_conversion(settings))
+    routes = build_routes(settings, providers, lambda: conversion.results)
     dispatcher = Dispatcher(
         outbox,
         provider_set.limiter,
@@ -197,8 +201,9 @@ def _build_delivery(settings: Settings, shared: _Shared) -> tuple[OutboxWorker, 
         composer=Composer(shared.tenants, shared.cipher, tokens.url),
         rules=rules,
         concurrency={name: policy.max_concurrent for name, policy in provider_set.policies.items()},
+        conversion=conversion,
     )
-    return OutboxWorker(outbox, dispatcher, routes), ReceiptHandler(outbox, providers, tokens, keyring)
+    return OutboxWorker(outbox, dispatcher, routes, conversion), ReceiptHandler(outbox, providers, tokens, keyring)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from otp_service.api.auth import ApiKey
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.routing import Route, Routes, WeightedProvider
+from otp_service.domain.conversion import ConversionResults
 from otp_service.domain.limits import Limits, Lockout, SendPolicy
 from otp_service.domain.provider_policy import Caps, ProviderPolicy, millionths
 from otp_service.domain.tenant import Tenant
@@ -28,6 +29,7 @@ __all__ = [
     "build_routes",
     "build_tenant",
     "plugin_errors",
+    "providers_by_conversion",
 ]
 
 
@@ -131,7 +133,9 @@ def build_api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[Ap
     ]
 
 
-def build_routes(settings: Settings, providers: Mapping[str, Provider]) -> Routes:
+def build_routes(
+    settings: Settings, providers: Mapping[str, Provider], results: Callable[[], ConversionResults]
+) -> Routes:
     """Return the routes with the providers that can send; one without any remains, and answers `no_route`."""
     return Routes(
         [
@@ -140,10 +144,18 @@ def build_routes(settings: Settings, providers: Mapping[str, Provider]) -> Route
                 route.country,
                 route.prefix or "",
                 route.channel,
+                route.exploration if route.strategy == "conversion" else None,
             )
             for route in settings.routes
-        ]
+        ],
+        results,
     )
+
+
+def providers_by_conversion(settings: Settings) -> frozenset[str]:
+    """Return the providers whose conversion must be counted, because a route orders them by it."""
+    routes = (route for route in settings.routes if route.strategy == "conversion")
+    return frozenset(target.name for route in routes for target in route.providers)
 
 
 def _route_target(target: model.Target) -> str | WeightedProvider:

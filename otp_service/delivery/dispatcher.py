@@ -17,6 +17,7 @@ from typing import Final
 
 from otp_service.crypto.keyring import DecryptionError
 from otp_service.delivery.composer import Composer
+from otp_service.delivery.conversion_tracker import ConversionTracker
 from otp_service.delivery.delivery_state import DeliveryState
 from otp_service.delivery.message_lookup import find_message, searchable
 from otp_service.delivery.outbox_writer import RECORD_MARGIN_MS, OutboxWriter, lease_ms
@@ -64,10 +65,12 @@ class Dispatcher:
         composer: Composer,
         rules: RetryRules,
         concurrency: Mapping[str, int],
+        conversion: ConversionTracker,
     ) -> None:
         """Deliver the messages of `outbox` within `limiter`.
 
-        `concurrency` is the number of simultaneous calls of this process to each provider.
+        `concurrency` is the number of simultaneous calls of this process to each provider; `conversion` counts what
+        providers have accepted.
         """
         self._limiter = limiter
         self._routes = routes
@@ -77,6 +80,7 @@ class Dispatcher:
         self._composer = composer
         self._rules = rules
         self._slots = {name: asyncio.Semaphore(count) for name, count in concurrency.items()}
+        self._conversion = conversion
         self._writer = OutboxWriter(outbox, providers)
 
     def stop_retrying(self) -> None:
@@ -108,7 +112,8 @@ class Dispatcher:
         except DecryptionError:
             return DeliveryState(message, "", ())
         record = message.record
-        route = self._routes.providers(record.country, phone, message.id, Channel(record.channel))
+        selected = record.deliveries[0].provider if record.deliveries else ""
+        route = self._routes.providers(record.country, phone, message.id, Channel(record.channel), selected=selected)
         return DeliveryState(message, phone, route)
 
     def _is_configured(self, state: DeliveryState) -> bool:
@@ -206,6 +211,8 @@ class Dispatcher:
             outcome=result.outcome.value,
             duration_ms=state.now_ms - started.now_ms,
         )
+        if result.outcome is Outcome.ACCEPTED:
+            self._conversion.count_sent(permit.provider, state.phone, state.message.record)
         return result
 
     async def _release_permit(self, permit: Permit, result: SendResult | None) -> None:

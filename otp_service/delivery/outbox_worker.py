@@ -13,12 +13,14 @@ import heapq
 from collections.abc import Sequence
 from typing import Final
 
+from otp_service.delivery.conversion_tracker import ConversionTracker
 from otp_service.delivery.dispatcher import Dispatcher
 from otp_service.delivery.routing import Routes
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import Channel
 from otp_service.domain.ports import Outbox
 from otp_service.domain.results import ClaimedMessage
+from otp_service.domain.verification import VerificationRecord
 from otp_service.observability import LOG, METRICS
 
 __all__ = ["OutboxWorker"]
@@ -29,11 +31,12 @@ POLL_INTERVAL_SECONDS: Final = 0.5
 class OutboxWorker:
     """The background loop of the delivery (port `MessageQueue`)."""
 
-    def __init__(self, outbox: Outbox, dispatcher: Dispatcher, routes: Routes) -> None:
-        """Claim messages from `outbox` and deliver them by `dispatcher`."""
+    def __init__(self, outbox: Outbox, dispatcher: Dispatcher, routes: Routes, conversion: ConversionTracker) -> None:
+        """Claim messages from `outbox` and deliver them by `dispatcher`; `conversion` counts verified codes."""
         self._outbox = outbox
         self._dispatcher = dispatcher
         self._routes = routes
+        self._conversion = conversion
         self._deliveries: set[asyncio.Task[None]] = set()
         self._rescheduled: list[tuple[float, str]] = []
         """A heap of when (loop time) which verification is due again."""
@@ -45,6 +48,10 @@ class OutboxWorker:
         """Name the providers for a message to a number, in their order (port `MessageQueue`)."""
         return self._routes.providers(country, e164, message_id, channel)
 
+    def count_verified(self, e164: str, record: VerificationRecord) -> None:
+        """Count the conversion of the providers that had accepted the message (port `MessageQueue`)."""
+        self._conversion.count_verified(e164, record)
+
     def deliver(self, message: ClaimedMessage) -> None:
         """Deliver a message in the background (port `MessageQueue`)."""
         task = asyncio.create_task(self._deliver(message))
@@ -54,6 +61,7 @@ class OutboxWorker:
     def start(self) -> None:
         """Start to poll the outbox."""
         self._polling = asyncio.create_task(self._poll(), name="outbox-worker")
+        self._conversion.start()
 
     async def stop(self) -> None:
         """Claim no more messages; return when the results of the current calls are recorded."""
@@ -64,6 +72,7 @@ class OutboxWorker:
             await asyncio.gather(self._polling, return_exceptions=True)
         while self._deliveries:
             await asyncio.gather(*self._deliveries, return_exceptions=True)
+        await self._conversion.stop()
 
     async def _poll(self) -> None:
         """Claim everything that is due at each interval, and rescheduled messages as soon as they are due."""

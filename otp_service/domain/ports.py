@@ -6,9 +6,10 @@ Every transition of a store port is atomic for its recipient, whatever else runs
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from otp_service.domain.conversion import CountKey
 from otp_service.domain.limits import SendPolicy
 from otp_service.domain.message import Channel, Receipt
 from otp_service.domain.results import (
@@ -41,6 +42,7 @@ from otp_service.domain.verification import VerificationRecord, VerificationSnap
 
 __all__ = [
     "Attempts",
+    "ConversionCounts",
     "Idempotency",
     "Lockouts",
     "MessageQueue",
@@ -213,6 +215,13 @@ class ReceiptStore(Protocol):
         """Return whether `keyed_hash` is new within `seconds`, or was used for the same `use`."""
 
 
+class ConversionCounts(Protocol):
+    """The counts of sent and verified messages of all replicas."""
+
+    async def add_and_read(self, added: Mapping[CountKey, int]) -> tuple[int, Mapping[CountKey, int]]:
+        """Add to the counts, and return the current minute (since 1970) and all counts that still matter."""
+
+
 class MessageQueue(Protocol):
     """Delivery, as the use cases see it."""
 
@@ -221,3 +230,6 @@ class MessageQueue(Protocol):
 
     def deliver(self, message: ClaimedMessage) -> None:
         """Send a message in the background, at once; the caller holds its first lease."""
+
+    def count_verified(self, e164: str, record: VerificationRecord) -> None:
+        """Note that the code of a message to a number was verified."""

@@ -152,6 +152,7 @@ class VerifyCode:
             attempt.verification_id, proof.verified_ms, claim, answer or b""
         ):
             case Verified():
+                self._dependencies.message_queue.count_verified(proof.phone, reserved.snapshot.record)
                 return proof
             case AlreadyEnded(status):
                 return await self._store_refusal(attempt, claim, Refused(*_ENDED[status]))

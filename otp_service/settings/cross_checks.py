@@ -123,6 +123,14 @@ def route_names_provider_once(route: Route) -> Iterator[Finding]:
         yield path, f"{quoted(name)} is named twice in the route", "each provider once"
 
 
+def conversion_route_has_no_weights(route: Route) -> Iterator[Finding]:
+    """A route by conversion orders its providers by their results alone."""
+    for index, target in valid_items(route.providers) if route.strategy == "conversion" else ():
+        if target.weight is not None:
+            found = 'not allowed on a route with strategy = "conversion"'
+            yield ("providers", index, "weight"), found, "a provider without a weight"
+
+
 def windows_are_unique(limits: Limits) -> Iterator[Finding]:
     """A limit has one count for each number of seconds."""
     for name, windows in limits.named().items():
@@ -168,7 +176,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Redis: (access_matches_url,),
     Policy: (short_codes_are_allowed, lockouts_grow),
     Tenant: (tenant_has_country, key_ids_are_unique, templates_have_purposes),
-    Route: (route_names_provider_once,),
+    Route: (route_names_provider_once, conversion_route_has_no_weights),
     Limits: (windows_are_unique, failures_are_bounded),
     Settings: (
         api_keys_are_unique,

@@ -203,11 +203,17 @@ TargetOrName = Annotated[
 
 
 class Route(Table, frozen=True, kw_only=True):
-    """The providers of a channel for a prefix, for a country, or (with neither) for all other numbers."""
+    """The providers of a channel for a prefix, for a country, or (with neither) for all other numbers.
+
+    They are called in their order, or with the `strategy` `conversion` in an order that is drawn by which share of each
+    one's codes was verified. `exploration` is the share of messages that such a route sends in a random order.
+    """
 
     country: Country | None = None
     prefix: Prefix | None = None
     channel: ChannelName = Channel.SMS
+    strategy: Literal["ordered", "conversion"] = "ordered"
+    exploration: Annotated[float, Meta(ge=0.01, le=0.5)] = 0.05
     providers: Annotated[tuple[TargetOrName, ...], Meta(min_length=1, description=f"at least one of: {_TARGET}")]
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "PARTITIONS",
     "Partition",
     "ProviderKeys",
+    "conversion_key",
     "idempotency_key",
     "limit_key",
     "new_verification_id",
@@ -155,6 +156,11 @@ def tenant_usage_key(tenant: str) -> str:
 def used_key(keyed_hash: str) -> str:
     """Return the key that remembers the use of a one-time value (a keyed hash)."""
     return f"otp:u:{keyed_hash}"
+
+
+def conversion_key(minute: int) -> str:
+    """Return the key of the conversion counts of one minute (since 1970)."""
+    return f"otp:cv:{minute}"
 
 
 def probe_key(number: int) -> str:

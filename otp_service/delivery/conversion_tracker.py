@@ -1,0 +1,89 @@
+"""Counts which messages were verified, for the routes that order their providers by conversion.
+
+Each process collects its own counts. At an interval, it adds them to those in the store and reads those of all
+replicas, so no request waits for them. Counts that were not stored are lost with the process; the results only become
+a little less certain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from otp_service.domain.conversion import ConversionResults, CountKey, number_prefix, weigh
+from otp_service.domain.errors import Refused
+from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.ports import ConversionCounts
+from otp_service.domain.verification import VerificationRecord
+from otp_service.observability import LOG
+
+__all__ = ["ConversionTracker"]
+
+SYNC_INTERVAL_SECONDS: Final = 10.0
+
+_ACCEPTED: Final = frozenset({DeliveryStatus.SENT, DeliveryStatus.DELIVERED})
+_MS_PER_MINUTE: Final = 60_000
+
+
+class ConversionTracker:
+    """The counts of this process, and the results of all replicas as of the last synchronization."""
+
+    def __init__(self, counts: ConversionCounts, providers: Iterable[str]) -> None:
+        """Count the messages of `providers`; `counts` has those of all replicas."""
+        self.results = ConversionResults()
+        self._counts = counts
+        self._providers = frozenset(providers)
+        self._pending: Counter[CountKey] = Counter()
+        self._syncing: asyncio.Task[None] | None = None
+
+    def count_sent(self, provider: str, e164: str, record: VerificationRecord) -> None:
+        """Count a message that `provider` has accepted."""
+        self._count(provider, e164, record, verified=False)
+
+    def count_verified(self, e164: str, record: VerificationRecord) -> None:
+        """Count a verified code, for every provider that had accepted its message."""
+        for delivery in record.deliveries:
+            if delivery.status in _ACCEPTED:
+                self._count(delivery.provider, e164, record, verified=True)
+
+    def start(self) -> None:
+        """Start to synchronize, if any provider is counted."""
+        if self._providers:
+            self._syncing = asyncio.create_task(self._sync_regularly(), name="conversion-tracker")
+
+    async def stop(self) -> None:
+        """Stop, and store the remaining counts if the store answers."""
+        if self._syncing is not None:
+            self._syncing.cancel()
+            await asyncio.gather(self._syncing, return_exceptions=True)
+            await self._sync_safely()
+
+    async def sync(self) -> None:
+        """Store the counts of this process, and read the results of all replicas.
+
+        Raises:
+            Refused: The store is unavailable. The counts are dropped, because it may have received them.
+        """
+        pending, self._pending = self._pending, Counter()
+        now_minute, counts = await self._counts.add_and_read(pending)
+        self.results = weigh(counts, now_minute)
+
+    def _count(self, provider: str, e164: str, record: VerificationRecord, *, verified: bool) -> None:
+        if provider in self._providers:
+            minute = record.created_ms // _MS_PER_MINUTE
+            self._pending[CountKey(minute, provider, number_prefix(e164), verified)] += 1
+
+    async def _sync_regularly(self) -> None:
+        while True:
+            await self._sync_safely()
+            await asyncio.sleep(SYNC_INTERVAL_SECONDS)
+
+    async def _sync_safely(self) -> None:
+        try:
+            await self.sync()
+        except Refused as refused:
+            LOG.warning("conversion_sync_failed", reason=refused.reason.value)
+        except Exception:
+            LOG.exception("conversion_sync_failed")
