@@ -54,6 +54,7 @@ ONLY_CHECK_CONFIG = {
     "providers.twilio.messaging_service_sid",
     "providers.vonage.signature_secret",
     "redis.url",
+    "routes[0].providers[1].weight",
     "routes[1].providers[0]",
     "routes[1].providers[2]",
     "routes[2]",
