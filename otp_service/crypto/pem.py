@@ -11,6 +11,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from otp_service.domain.typed_text import join_pem_lines
+
 __all__ = ["InvalidPem", "ed25519_pem", "new_ed25519_pem"]
 
 _OTHER_FORMATS: Final = (
@@ -31,8 +33,7 @@ def ed25519_pem(text: str) -> str:
     Raises:
         InvalidPem: The text is not the PEM of an unencrypted Ed25519 private key.
     """
-    unescaped = text.replace("\\r", "").replace("\\n", "\n").replace("\\", "")
-    pem = "\n".join(filter(None, map(str.strip, unescaped.splitlines())))
+    pem = join_pem_lines(text)
     for marker, reason in _OTHER_FORMATS:
         if marker in pem:
             raise InvalidPem(reason)

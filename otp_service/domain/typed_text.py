@@ -9,7 +9,7 @@ it.
 import unicodedata
 from typing import Final
 
-__all__ = ["LINE_END", "normalize_typed", "strip_invisible"]
+__all__ = ["LINE_END", "join_pem_lines", "normalize_typed", "strip_invisible"]
 
 LINE_END: Final = "\n"
 """Replaces every white space that ends a line or a table cell. Other white space becomes a space."""
@@ -64,6 +64,15 @@ def strip_invisible(text: str) -> str:
     while end > first and _is_invisible(text[end - 1]):
         end -= 1
     return text[first:end]
+
+
+def join_pem_lines(text: str) -> str:
+    r"""Return a PEM with one line end after each line.
+
+    In environment variables line ends may be doubled, or the two characters `\n`.
+    """
+    unescaped = text.replace("\\r", "").replace("\\n", "\n").replace("\\", "")
+    return "\n".join(filter(None, map(str.strip, unescaped.splitlines())))
 
 
 def _is_invisible(char: str) -> bool:

@@ -39,6 +39,8 @@ from otp_service.providers.twilio_voice.adapter import TwilioVoice
 from otp_service.providers.twilio_voice.config import TwilioVoiceConfig
 from otp_service.providers.vonage.adapter import Vonage
 from otp_service.providers.vonage.config import VonageConfig
+from otp_service.providers.vonage_voice.adapter import VonageVoice
+from otp_service.providers.vonage_voice.config import VonageVoiceConfig
 from otp_service.providers.whatsapp.adapter import Whatsapp
 from otp_service.providers.whatsapp.config import WhatsappConfig
 
@@ -87,6 +89,7 @@ _PLUGINS: Final[tuple[ProviderPlugin[Any], ...]] = (
     ProviderPlugin(TwilioVoiceConfig, TwilioVoice),
     ProviderPlugin(VonageConfig, Vonage),
     ProviderPlugin(WhatsappConfig, Whatsapp),
+    ProviderPlugin(VonageVoiceConfig, VonageVoice),
     ProviderPlugin(HttpConfig, make_http_provider),
     ProviderPlugin(InboxConfig, _make_inbox),
 )

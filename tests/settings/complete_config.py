@@ -76,6 +76,18 @@ app_secret = "env:PASSWORD"
 verify_token = "env:PASSWORD"
 [providers.whatsapp.templates]
 default = { name = "otp_code", language = "en_US" }
+[providers.twilio_calls]
+type = "twilio_voice"
+account_sid = "AC1"
+auth_token = "env:PASSWORD"
+from = "+15005550006"
+voices = { id = "Google.id-ID-Wavenet-A" }
+[providers.vonage_calls]
+type = "vonage_voice"
+application_id = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"
+private_key = "env:RSA_PEM"
+from = "447700900001"
+signature_secret = "env:PASSWORD"
 [providers.own]
 type = "http"
 url = "https://sms.example.com/send?to={to}"
@@ -89,6 +101,9 @@ prefix = "+62811"
 providers = ["jakarta", { name = "keda", weight = 3 }]
 [[routes]]
 providers = ["aurora"]
+[[routes]]
+channel = "voice"
+providers = ["twilio_calls", "vonage_calls"]
 [delivery]
 [limits]
 """ % {"a": "a" * 64, "b": "b" * 64}

@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from otp_service.sandbox.simulators.vonage_voice_key import simulated_key_pem
 from otp_service.settings import ConfigError, ConfigInvalid, Settings, load
 from tests.settings.complete_config import KEY, PASSWORD, Edit, edited_config
 
@@ -21,7 +22,13 @@ def pem() -> str:
 @pytest.fixture
 def environ(pem: str) -> dict[str, str]:
     """Return the variables that the configuration refers to."""
-    return {"REDIS_URL": f"redis://:{PASSWORD}@store:6379/0", "KEY": KEY, "PEM": pem, "PASSWORD": PASSWORD}
+    return {
+        "REDIS_URL": f"redis://:{PASSWORD}@store:6379/0",
+        "KEY": KEY,
+        "PEM": pem,
+        "RSA_PEM": simulated_key_pem(),
+        "PASSWORD": PASSWORD,
+    }
 
 
 @pytest.fixture
