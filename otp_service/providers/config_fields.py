@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from types import MappingProxyType
@@ -34,6 +35,7 @@ from otp_service.providers.config_parsing import (
     is_reference,
     quoted,
     resolve_secret,
+    shown,
     unquoted,
 )
 
@@ -42,9 +44,11 @@ __all__ = [
     "Account",
     "Base64Key",
     "BaseUrl",
+    "CaFile",
     "Caps",
     "ChannelName",
     "CommonProvider",
+    "Host",
     "PollSeconds",
     "ReceiptToken",
     "SealingKey",
@@ -161,6 +165,18 @@ def _receipt_token(text: str) -> Secret:
     return Secret(text)
 
 
+def _ca_file(raw: Any, _: FieldContext) -> str:
+    """Accept a file only if TLS can use its certificates."""
+    if not isinstance(raw, str) or not raw.startswith("/"):
+        raise invalid(raw)
+    try:
+        ssl.create_default_context(cafile=raw)
+    except OSError as error:  # ssl.SSLError is a subclass: the file has no certificate
+        reason = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror or "unreadable"
+        raise InvalidValue(f"the file {shown(raw)} cannot be used: {reason}") from None
+    return raw
+
+
 def _account(raw: Any, context: FieldContext) -> str:
     if is_reference(raw):
         return resolve_secret(raw, context)
@@ -205,6 +221,12 @@ BaseUrl = Annotated[
     str,
     Parse(_base_url, {"type": "string", "pattern": "^https?://[^?#@]+$"}),
     Meta(description="http://host or https://host, with or without a port and a path"),
+]
+Host = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._:-]{1,253}\Z", description="a host name or an address")]
+CaFile = Annotated[
+    str,
+    Parse(_ca_file, {"type": "string", "pattern": "^/"}),
+    Meta(description="the absolute path of a file with certificates in PEM"),
 ]
 Currency = Annotated[str, Meta(pattern=r"\A[A-Z]{3}\Z", description="an ISO 4217 code, such as USD")]
 PriceArea = Annotated[

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import ssl
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
@@ -69,18 +68,6 @@ def _template(raw: Any, _: FieldContext) -> Template:
         raise InvalidValue(str(error).partition("; allowed")[0]) from None
 
 
-def _ca_file(raw: Any, _: FieldContext) -> str:
-    """Accept a file only if TLS can use its certificates."""
-    if not isinstance(raw, str) or not raw.startswith("/"):
-        raise invalid(raw)
-    try:
-        ssl.create_default_context(cafile=raw)
-    except OSError as error:  # ssl.SSLError is a subclass: the file has no certificate
-        reason = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror or "unreadable"
-        raise InvalidValue(f"the file {shown(raw)} cannot be used: {reason}") from None
-    return raw
-
-
 def _sha256(raw: Any, _: FieldContext) -> str:
     """Read a hash in either case. It is not shown, because it may be the key itself."""
     if isinstance(raw, str) and _SHA256.fullmatch(raw.lower()):
@@ -115,7 +102,6 @@ KeyName = Annotated[
 Purpose = Annotated[str, _name(r"[a-z][a-z0-9_]{0,31}", "a name of 1 to 32 of a-z 0-9 _, the first a letter")]
 Locale = Annotated[str, _name(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}", "a locale, such as id or en-GB")]
 Prefix = Annotated[str, _name(r"\+[1-9][0-9]{0,14}", "+ and 1 to 15 digits")]
-Host = Annotated[str, _name(r"[A-Za-z0-9._:-]{1,253}", "a host name or an address")]
 Brand = Annotated[
     str, Meta(min_length=1, max_length=30, pattern=r"\A[^\x00-\x1f\x7f]+\Z", description="1 to 30 characters")
 ]
@@ -135,11 +121,6 @@ TemplateText = Annotated[
     Template,
     Parse(_template, {"type": "string", "maxLength": MAX_TEMPLATE_CHARS, "pattern": r"\{code\}"}),
     Meta(description=f"text with {{code}}, and {{brand}} or {{minutes}}, of at most {MAX_TEMPLATE_CHARS} characters"),
-]
-CaFile = Annotated[
-    str,
-    Parse(_ca_file, {"type": "string", "pattern": "^/"}),
-    Meta(description="the absolute path of a file with certificates in PEM"),
 ]
 RateWindow = Annotated[
     Window,

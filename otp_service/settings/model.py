@@ -20,9 +20,11 @@ from otp_service.domain.templates import DEFAULT_PURPOSE
 from otp_service.providers.config_fields import (
     Account,
     BaseUrl,
+    CaFile,
     Caps,
     ChannelName,
     CommonProvider,
+    Host,
     SealingKey,
     SecretText,
     Table,
@@ -32,10 +34,8 @@ from otp_service.providers.config_parsing import FieldContext, Parse
 from otp_service.settings.field_types import (
     AllowedCountry,
     Brand,
-    CaFile,
     Country,
     Ed25519Pem,
-    Host,
     KeyName,
     Locale,
     Name,
