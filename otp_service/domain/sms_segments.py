@@ -6,17 +6,24 @@ because each part has a header. A part never ends inside an escape pair or a sur
 are not used, because the gateways do not support them.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-_BASIC: Final = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ"
+__all__ = ["GSM7_ALPHABET", "GSM7_ESCAPE", "GSM7_EXTENSION", "characters_outside_gsm7", "count_segments"]
+
+GSM7_ESCAPE: Final = "\x1b"
+GSM7_ALPHABET: Final = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ" + GSM7_ESCAPE + "ÆæßÉ"
     " !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§"
     "¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-_EXTENSION: Final = frozenset("\f^{}\\[~]|€")
-"""Encoded as an escape and a character: two septets each."""
-_GSM7: Final = _BASIC | _EXTENSION
+"""The default alphabet by code, 0 to 127. The escape at 27 is no character of a text."""
+GSM7_EXTENSION: Final[Mapping[str, int]] = {
+    "\f": 10, "^": 20, "{": 40, "}": 41, "\\": 47, "[": 60, "~": 61, "]": 62, "|": 64, "€": 101
+}  # fmt: skip
+"""The characters of the extension table, with the code that follows the escape: two septets each."""
+_GSM7: Final = (frozenset(GSM7_ALPHABET) - {GSM7_ESCAPE}) | frozenset(GSM7_EXTENSION)
 
 _GSM7_SINGLE, _GSM7_PART = 160, 153
 _UCS2_SINGLE, _UCS2_PART = 70, 67
@@ -38,7 +45,7 @@ def characters_outside_gsm7(text: str) -> str:
 def _gsm7_widths(text: str) -> list[int] | None:
     if not _GSM7.issuperset(text):
         return None
-    return [2 if char in _EXTENSION else 1 for char in text]
+    return [2 if char in GSM7_EXTENSION else 1 for char in text]
 
 
 def _parts(widths: list[int], single: int, part: int) -> int:
