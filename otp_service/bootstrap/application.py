@@ -107,6 +107,7 @@ def build_app(settings: Settings, *, inner_middleware: Middleware | None = None,
         hash_pool=shared.hash_pool,
         provider_set=shared.provider_set,
         service=service,
+        receipt_handler=receipt_handler,
     )
     return make_app(
         ApiDependencies(
@@ -217,11 +218,13 @@ class _Background:
     hash_pool: HashPool
     provider_set: ProviderSet
     service: OtpService
+    receipt_handler: ReceiptHandler
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Start the background work; at the end, stop it after the results of running sends are recorded."""
         await self.readiness.start()
+        self.receipt_handler.connect_providers()
         self.outbox_worker.start()
         self.balance_monitor.start()
         try:

@@ -13,14 +13,16 @@ import hmac
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final, Protocol
 
+from otp_service.delivery.in_band_receipts import ProviderReceipts
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.message import GatewayEvent, Receipt, ReceiptForged, ReceiptRequest, TemplateReview
 from otp_service.domain.ports import ReceiptStore
 from otp_service.domain.results import ReceiptEffect
 from otp_service.observability import LOG, METRICS
-from otp_service.providers.base import Provider, ReceiptProvider, UrlCheckProvider
+from otp_service.providers.base import InBandReceiptProvider, Provider, ReceiptProvider, UrlCheckProvider
 from otp_service.store.keys import PARTITIONS
 
 __all__ = ["RECEIPTS_PATH", "ReceiptHandler", "ReceiptTokens"]
@@ -129,6 +131,13 @@ class ReceiptHandler:
                 await self._record(name, event)
             case TemplateReview(template_id, approved):
                 LOG.warning("template_reviewed", provider=name, template_id=template_id, approved=approved)
+
+    def connect_providers(self) -> None:
+        """Let the providers with connections of their own connect, and take their receipts."""
+        for name, provider in self._providers.items():
+            if isinstance(provider, InBandReceiptProvider):
+                hash_id = partial(self._hasher.keyed_hash, "sent", name)
+                provider.connect(ProviderReceipts(name, self._receipt_store, hash_id, self._record))
 
     async def _record(self, name: str, receipt: Receipt) -> None:
         effect = ReceiptEffect.KNOWN

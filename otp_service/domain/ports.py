@@ -214,6 +214,12 @@ class ReceiptStore(Protocol):
     async def mark_used(self, keyed_hash: str, use: str, seconds: int) -> bool:
         """Return whether `keyed_hash` is new within `seconds`, or was used for the same `use`."""
 
+    async def remember_sent(self, keyed_hashes: Sequence[str], message_id: str, seconds: int) -> None:
+        """Remember that a gateway's own ids, as keyed hashes, name a message of ours."""
+
+    async def find_sent(self, keyed_hashes: Sequence[str]) -> str | None:
+        """Return the message that the first known one of a gateway's ids names; None if none is known."""
+
 
 class ConversionCounts(Protocol):
     """The counts of sent and verified messages of all replicas."""

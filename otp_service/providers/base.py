@@ -16,6 +16,7 @@ from otp_service.domain.message import (
     DeliveryReport,
     GatewayEvent,
     OutboundMessage,
+    Receipt,
     ReceiptRequest,
     SendResult,
 )
@@ -24,6 +25,8 @@ from otp_service.domain.outcomes import Outcome
 __all__ = [
     "AccountLimitsProvider",
     "BalanceProvider",
+    "InBandReceiptProvider",
+    "InBandReceipts",
     "LookupProvider",
     "PollingProvider",
     "Provider",
@@ -92,6 +95,40 @@ class ReceiptProvider(Provider, Protocol):
         Raises:
             ReceiptForged: The call is not authentic.
         """
+
+
+class InBandReceipts(Protocol):
+    """Takes receipts that a gateway sends over a connection of ours: they name a message by the gateway's id only."""
+
+    async def remember(self, provider_message_ids: Sequence[str], message_id: str, expires_in: int) -> None:
+        """Remember, for all replicas, that the gateway's ids name our message `message_id`.
+
+        Args:
+            provider_message_ids: The ids; a long message may have several.
+            message_id: Our id.
+            expires_in: How many seconds the code is still valid.
+
+        Raises:
+            Refused: The store is unavailable.
+        """
+
+    async def record(self, provider_message_ids: Sequence[str], receipt: Receipt) -> bool:
+        """Record a receipt for the message that the first known one of the ids names.
+
+        Returns:
+            False if none of them is known (yet).
+
+        Raises:
+            Refused: The store is unavailable; the gateway should send the receipt again.
+        """
+
+
+@runtime_checkable
+class InBandReceiptProvider(Provider, Protocol):
+    """A provider with a connection of its own, over which its gateway sends receipts."""
+
+    def connect(self, receipts: InBandReceipts) -> None:
+        """Connect in the background, also before the first message, and give receipts to `receipts`."""
 
 
 @runtime_checkable

@@ -23,6 +23,7 @@ __all__ = [
     "new_verification_id",
     "partition_of_id",
     "probe_key",
+    "sent_key",
     "tenant_usage_key",
     "used_key",
 ]
@@ -161,6 +162,11 @@ def used_key(keyed_hash: str) -> str:
 def conversion_key(minute: int) -> str:
     """Return the key of the conversion counts of one minute (since 1970)."""
     return f"otp:cv:{minute}"
+
+
+def sent_key(keyed_hash: str) -> str:
+    """Return the key of the message that a gateway's own id names (a keyed hash of the provider and the id)."""
+    return f"otp:s:{keyed_hash}"
 
 
 def probe_key(number: int) -> str:

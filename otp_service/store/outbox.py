@@ -11,7 +11,7 @@ from otp_service.domain.results import CallStarted, ClaimedMessage, DeliveryUpda
 from otp_service.observability import LOG, METRICS
 from otp_service.store.encoding import encode_optional, pack, unpack_record
 from otp_service.store.excluded_messages import ExcludedMessages
-from otp_service.store.keys import PARTITIONS, Partition, partition_of_id, used_key
+from otp_service.store.keys import PARTITIONS, Partition, partition_of_id, sent_key, used_key
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
@@ -153,6 +153,17 @@ class RedisOutbox:
         call = ScriptCall(script("mark_used"), (used_key(keyed_hash),), (use, seconds * 1000))
         [reply] = await self._topology.send([call])
         return bool(reply[0] != b"other")
+
+    async def remember_sent(self, keyed_hashes: Sequence[str], message_id: str, seconds: int) -> None:
+        """Remember which message a gateway's ids name; see the port."""
+        args = (message_id, seconds * 1000)
+        await self._topology.send([ScriptCall(script("remember_sent"), (sent_key(one),), args) for one in keyed_hashes])
+
+    async def find_sent(self, keyed_hashes: Sequence[str]) -> str | None:
+        """Return the message that the first known one of a gateway's ids names; see the port."""
+        calls = [ScriptCall(script("find_sent"), (sent_key(one),)) for one in keyed_hashes]
+        found = (reply[0].decode() for reply in await self._topology.send(calls))
+        return next(filter(None, found), None)
 
 
 def _claim_call(partition: Partition, key_ids: Iterable[str], excluded: Iterable[str]) -> ScriptCall:

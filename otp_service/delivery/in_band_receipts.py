@@ -1,0 +1,56 @@
+"""Receipts that a gateway sends over a connection of ours, as SMPP does.
+
+Such a receipt names the message by the gateway's id only, and may come over the connection of another replica than the
+one that has sent the message. So the ids of sent messages are stored, as keyed hashes, for as long as a receipt can
+still change something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from otp_service.domain.message import Receipt
+from otp_service.domain.ports import ReceiptStore
+
+__all__ = ["ProviderReceipts"]
+
+READABLE_AFTER_END_SECONDS: Final = 600
+"""How long the record of a message outlives its code, as in `store/lua/_record.lua`."""
+
+
+class ProviderReceipts:
+    """The receipts of one provider (port `InBandReceipts`)."""
+
+    def __init__(
+        self,
+        name: str,
+        store: ReceiptStore,
+        hash_id: Callable[[str], str],
+        record: Callable[[str, Receipt], Awaitable[None]],
+    ) -> None:
+        """Take receipts of the provider `name`.
+
+        Args:
+            name: The provider.
+            store: Where the ids of sent messages are stored.
+            hash_id: Hashes a gateway's id with a secret key.
+            record: Records a receipt that has our id of its message.
+        """
+        self._name = name
+        self._store = store
+        self._hash_id = hash_id
+        self._record = record
+
+    async def remember(self, provider_message_ids: Sequence[str], message_id: str, expires_in: int) -> None:
+        """Remember the ids of a message; see the port."""
+        seconds = expires_in + READABLE_AFTER_END_SECONDS
+        await self._store.remember_sent([self._hash_id(one) for one in provider_message_ids], message_id, seconds)
+
+    async def record(self, provider_message_ids: Sequence[str], receipt: Receipt) -> bool:
+        """Record a receipt if its message is known; see the port."""
+        message_id = await self._store.find_sent([self._hash_id(one) for one in provider_message_ids])
+        if message_id is not None:
+            await self._record(self._name, replace(receipt, message_id=message_id))
+        return message_id is not None
