@@ -31,6 +31,7 @@ from otp_service.providers.kedasms.adapter import Kedasms
 from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.sendcloud.adapter import Sendcloud
 from otp_service.providers.sendcloud.config import SendcloudConfig
+from otp_service.providers.smpp.config import EXTRA, SmppConfig, is_installed
 from otp_service.providers.smshub.adapter import Smshub
 from otp_service.providers.smshub.config import SmshubConfig
 from otp_service.providers.twilio.adapter import Twilio
@@ -76,6 +77,13 @@ class ProviderPlugin(Generic[C]):
     make: Callable[[str, C, GatewayClient], Provider]
 
 
+def _make_smpp(name: str, config: SmppConfig, client: GatewayClient) -> Provider:
+    """Import the adapter only here: its library is an extra."""
+    from otp_service.providers.smpp.adapter import Smpp  # noqa: PLC0415
+
+    return Smpp(name, config, client)
+
+
 def _make_inbox(name: str, _config: InboxConfig, _client: GatewayClient) -> Inbox:
     return Inbox(name)
 
@@ -91,6 +99,7 @@ _PLUGINS: Final[tuple[ProviderPlugin[Any], ...]] = (
     ProviderPlugin(WhatsappConfig, Whatsapp),
     ProviderPlugin(VonageVoiceConfig, VonageVoice),
     ProviderPlugin(HttpConfig, make_http_provider),
+    ProviderPlugin(SmppConfig, _make_smpp),
     ProviderPlugin(InboxConfig, _make_inbox),
 )
 BUILT_IN: Final[Mapping[str, ProviderPlugin[Any]]] = MappingProxyType(
@@ -109,9 +118,11 @@ def config_struct(provider_type: str) -> type[CommonProvider] | None:
     """Return the struct of the tables with `type = provider_type`; None if there is no such type.
 
     Raises:
-        InvalidValue: The package that adds the type is broken.
+        InvalidValue: The package that adds the type is broken, or the library that it needs is not installed.
     """
     plugin = plugin_of(provider_type) or BUILT_IN.get(provider_type)
+    if plugin is not None and plugin.settings is SmppConfig and not is_installed():
+        raise InvalidValue(f"{quoted(provider_type)} needs a library that is not installed", f'pip install "{EXTRA}"')
     return None if plugin is None else plugin.settings
 
 

@@ -68,6 +68,13 @@ type = "vonage"
 api_key = "a1b2c3d4"
 api_secret = "env:PASSWORD"
 from = "Acme"
+[providers.smsc]
+type = "smpp"
+host = "smsc.example.net"
+tls = true
+system_id = "acme"
+password = "env:PASSWORD"
+from = "Acme"
 [providers.whatsapp]
 type = "whatsapp"
 phone_number_id = "106540352242922"

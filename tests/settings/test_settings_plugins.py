@@ -161,7 +161,7 @@ def test_two_packages_with_one_type(package: Packager, find_errors: FindErrors) 
 
 def test_unused_plugins_are_not_imported(package: Packager, find_errors: FindErrors) -> None:
     """Packages whose types are not configured are not imported, broken or not."""
-    unused = [package("added-broken", "raise RuntimeError"), package("added-good"), package("smpp"), package("eims-2")]
+    unused = [package("added-broken", "raise RuntimeError"), package("added-good"), package("cmpp"), package("eims-2")]
 
     assert find_errors() == ()
     assert not set(unused) & set(sys.modules)
@@ -170,7 +170,7 @@ def test_unused_plugins_are_not_imported(package: Packager, find_errors: FindErr
 def test_unknown_type_lists_all_types(package: Packager, find_errors: FindErrors) -> None:
     """The error lists the built-in types and those of packages, without importing them."""
     module = package("added-good")
-    (error,) = find_errors(("providers.box", {"type": "smpp"}))
+    (error,) = find_errors(("providers.box", {"type": "cmpp"}))
 
     assert error.allowed.endswith('"inbox" or "added-good"')
     assert module not in sys.modules
