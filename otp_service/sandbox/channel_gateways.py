@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from otp_service.domain.message import Channel
 from otp_service.sandbox.simulated_gateways import SimulatedGateway
+from otp_service.sandbox.simulators.twilio_voice import ACCOUNT_SID, TwilioVoiceSimulator
+from otp_service.sandbox.simulators.vonage_voice import APPLICATION_ID, PATH, VonageVoiceSimulator
+from otp_service.sandbox.simulators.vonage_voice_key import simulated_key_pem
 from otp_service.sandbox.simulators.whatsapp import PHONE_NUMBER_ID, SEND_PATH, TEMPLATE, WhatsappSimulator
 
-__all__ = ["whatsapp_gateway"]
+__all__ = ["twilio_voice_gateway", "vonage_voice_gateway", "whatsapp_gateway"]
 
 
 def whatsapp_gateway(retry_factor: float) -> SimulatedGateway:
@@ -25,3 +28,34 @@ def whatsapp_gateway(retry_factor: float) -> SimulatedGateway:
     return SimulatedGateway(
         "whatsapp", 20011, "", simulator, table, credentials, (SEND_PATH,), channel=Channel.WHATSAPP
     )
+
+
+def twilio_voice_gateway() -> SimulatedGateway:
+    """Return the calls of Twilio."""
+    simulator = TwilioVoiceSimulator(ACCOUNT_SID, "sandbox-twilio-token")
+    table = {
+        "type": "twilio_voice",
+        "account_sid": ACCOUNT_SID,
+        "auth_token": "sandbox-twilio-token",
+        "from": "+15005550006",
+    }
+    send_path = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json"
+    credentials = ("account_sid", "auth_token")
+    return SimulatedGateway(
+        "twilio_voice", 20013, "+62816", simulator, table, credentials, (send_path,), channel=Channel.VOICE
+    )
+
+
+def vonage_voice_gateway() -> SimulatedGateway:
+    """Return the calls of Vonage, with signed events. Its key is the same in every sandbox."""
+    simulator = VonageVoiceSimulator(api_key="sandbox1", signature_secret="sandbox-signature-secret")  # noqa: S106 - only the simulator uses it
+    table = {
+        "type": "vonage_voice",
+        "application_id": APPLICATION_ID,
+        "private_key": simulated_key_pem(),
+        "from": "447700900001",
+        "api_key": "sandbox1",
+        "signature_secret": "sandbox-signature-secret",
+    }
+    credentials = ("application_id", "signature_secret")
+    return SimulatedGateway("vonage_voice", 20014, "", simulator, table, credentials, (PATH,), channel=Channel.VOICE)

@@ -2,8 +2,9 @@
 
 Credentials and ports are constant, so that an integrator's configuration stays valid; the credentials are accepted by
 the simulators only. A prefix of Indonesian numbers selects each gateway for SMS. All other numbers are routed to every
-gateway in order, those that serve every country first. Every other channel has one gateway for all recipients. Timeouts
-are short, so that failures show quickly.
+gateway in order, those that serve every country first. Every other channel has one gateway for all recipients, except
+that calls to 0816... go through Twilio first, and all others through Vonage. Timeouts are short, so that failures show
+quickly.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
-from otp_service.sandbox.channel_gateways import whatsapp_gateway
+from otp_service.sandbox.channel_gateways import twilio_voice_gateway, vonage_voice_gateway, whatsapp_gateway
 from otp_service.sandbox.dev_config import dev_config
 from otp_service.sandbox.simulated_gateways import SimulatedGateway, SimulatedGateways
 from otp_service.sandbox.simulator_scripts import SimulatorScripts
@@ -33,7 +34,7 @@ RETRY_FACTOR: Final = 1 / 60
 """SendCloud retries a webhook after 3 minutes; here it is after 3 seconds. Vonage's delays are shortened as much."""
 
 ENCRYPTION_KEY: Final = bytes(range(32))
-FALLBACK: Final = {"surabaya": "keda"}
+FALLBACK: Final = {"surabaya": "keda", "twilio_voice": "vonage_voice", "vonage_voice": "twilio_voice"}
 ORDER: Final = ("keda", "aurora", "twilio", "vonage", "hub", "jakarta", "surabaya", "infobip")
 
 RECEIPTS: Final = {
@@ -44,6 +45,8 @@ RECEIPTS: Final = {
     "twilio": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
     "vonage": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}], "form": "json"}',
     "infobip": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
+    "twilio_voice": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
+    "vonage_voice": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
     "whatsapp": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
 }
 """The receipts of each gateway before any script."""
@@ -70,6 +73,8 @@ def sandbox_gateways() -> tuple[SimulatedGateways, SimulatorScripts]:
             _vonage(),
             _infobip(),
             whatsapp_gateway(RETRY_FACTOR),
+            twilio_voice_gateway(),
+            vonage_voice_gateway(),
         ]
     )
     scripts = SimulatorScripts()

@@ -7,7 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from otp_service.sandbox.simulators import eims, infobip, kedasms, sendcloud, smshub, twilio, vonage, whatsapp
+from otp_service.sandbox.simulators import (
+    eims,
+    infobip,
+    kedasms,
+    sendcloud,
+    smshub,
+    twilio,
+    vonage,
+    vonage_voice,
+    whatsapp,
+)
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Respond
 from otp_service.sandbox.simulators.infobip import InfobipSimulator
@@ -15,7 +25,9 @@ from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from otp_service.sandbox.simulators.twilio import TwilioSimulator
+from otp_service.sandbox.simulators.twilio_voice import CALL_REASONS, TwilioVoiceSimulator
 from otp_service.sandbox.simulators.vonage import VonageSimulator
+from otp_service.sandbox.simulators.vonage_voice import VonageVoiceSimulator
 from otp_service.sandbox.simulators.whatsapp import WhatsappSimulator
 
 __all__ = ["SCRIPTABLE_TYPES", "ScriptableType"]
@@ -42,6 +54,10 @@ def _in_ranges(*allowed: range) -> Callable[[int | str], bool]:
 
 def _is_keyword(reason: int | str) -> bool:
     return re.fullmatch(r"[A-Z_]{1,32}", str(reason)) is not None
+
+
+def _is_status_and_detail(reason: int | str) -> bool:
+    return re.fullmatch(r"[a-z]{1,16}(?::[a-z_]{1,32})?", str(reason)) is not None
 
 
 SCRIPTABLE_TYPES: Final[Mapping[type[Any], ScriptableType]] = {
@@ -73,6 +89,12 @@ SCRIPTABLE_TYPES: Final[Mapping[type[Any], ScriptableType]] = {
         is_reason=_in_ranges(range(10_000, 100_000)),
         sends_receipts=True,
     ),
+    TwilioVoiceSimulator: ScriptableType(
+        codes=range(10_000, 100_000),
+        refusal=lambda code, _: twilio.refusal(code),
+        is_reason=lambda reason: reason in CALL_REASONS,
+        sends_receipts=True,
+    ),
     VonageSimulator: ScriptableType(
         codes=range(1, 100),
         refusal=vonage.refusal,
@@ -80,6 +102,13 @@ SCRIPTABLE_TYPES: Final[Mapping[type[Any], ScriptableType]] = {
         is_reason=_in_ranges(range(1, 100)),
         sends_receipts=True,
         forms=("json", "form", "query"),
+    ),
+    VonageVoiceSimulator: ScriptableType(
+        codes=range(400, 600),
+        refusal=vonage_voice.refusal,
+        has_error_text=True,
+        is_reason=_is_status_and_detail,
+        sends_receipts=True,
     ),
     WhatsappSimulator: ScriptableType(
         codes=range(200_000),

@@ -16,7 +16,9 @@ from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimula
 from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubMessage, SmshubSimulator
 from otp_service.sandbox.simulators.twilio import TwilioMessage, TwilioSimulator
+from otp_service.sandbox.simulators.twilio_voice import TwilioCall, TwilioVoiceSimulator
 from otp_service.sandbox.simulators.vonage import VonageMessage, VonageSimulator
+from otp_service.sandbox.simulators.vonage_voice import VonageCall, VonageVoiceSimulator
 from otp_service.sandbox.simulators.whatsapp import WhatsappMessage, WhatsappSimulator
 
 __all__ = ["SENDCLOUD_TEMPLATE", "AnySimulator", "PortInUse", "SimulatedGateway", "SimulatedGateways"]
@@ -27,7 +29,9 @@ Message = (
     | KedasmsMessage
     | SendcloudMessage
     | SmshubMessage
+    | TwilioCall
     | TwilioMessage
+    | VonageCall
     | VonageMessage
     | WhatsappMessage
 )
@@ -38,7 +42,9 @@ AnySimulator = (
     | SendcloudSimulator
     | SmshubSimulator
     | TwilioSimulator
+    | TwilioVoiceSimulator
     | VonageSimulator
+    | VonageVoiceSimulator
     | WhatsappSimulator
 )
 
@@ -147,8 +153,10 @@ def _inbox_message(gateway: str, number: int, message: Message) -> InboxMessage:
             return InboxMessage(message.sms_id, to, text, gateway, message.at)
         case SmshubMessage():
             return InboxMessage(str(number), to, message.text, gateway, message.at)
-        case TwilioMessage():
+        case TwilioMessage() | TwilioCall():
             return InboxMessage(message.sid, to, message.text, gateway, message.at)
+        case VonageCall():
+            return InboxMessage(message.uuid, to, message.text, gateway, message.at)
         case VonageMessage():
             return InboxMessage(message.ids[0], to, message.text, gateway, message.at)
         case WhatsappMessage():

@@ -22,10 +22,11 @@ A step, in `next` or as `always`, is one of:
   {"down": 5}         the same, for 5 seconds
   {"slow": 3}         accept the message, respond after 3 seconds
   {"say": -10}        reject with this result code: eims -99 to -1, sendcloud
-                      201 to 99999, twilio 10000 to 99999, vonage 1 to 99,
-                      infobip 6 to 99, whatsapp 0 to 199999; kedasms and smshub
-                      an HTTP status of 400 to 599; these two and vonage with
-                      "message" as the error text
+                      201 to 99999, twilio and twilio_voice 10000 to 99999,
+                      vonage 1 to 99, infobip 6 to 99, whatsapp 0 to 199999;
+                      kedasms, smshub and vonage_voice an HTTP status of 400 to
+                      599; these three and vonage with "message" as the error
+                      text (vonage_voice: as the name of the wrong parameter)
   {"status": 503}     reject with an HTTP status as a proxy does, with "body"
                       and "headers" if you like
 
@@ -34,7 +35,9 @@ A receipt is {"say": "delivered", "after": 1.0, "times": 2}: the status "sent",
 often it is sent. Out of order: [{"say": "delivered"}, {"say": "sent", "after": 2}].
 Optional: "reason", the error code of "undelivered" (eims 2, 4 or 1001 to 1099;
 sendcloud 410 to 599; twilio 10000 to 99999; vonage 1 to 99; infobip 4 to 99;
-whatsapp 1 to 199999; kedasms a keyword), and "url", to send it to another URL.
+whatsapp 1 to 199999; kedasms a keyword; twilio_voice busy, no-answer, failed or
+canceled; vonage_voice a status such as busy, or with a detail failed:cannot_route),
+and "url", to send it to another URL.
 EIMS is polled and sends nothing: it has neither "times" nor "url".
 
 For example: curl 127.0.0.1:8000/dev/gateways/keda --json '{"next": ["down"]}'

@@ -87,9 +87,10 @@ class SandboxClient:
 
 
 def _code_in(text: str) -> str:
-    found = re.search(r"\b\d{6}\b", text)
+    """Return the code in a text, or in what a call says: digit by digit."""
+    found = re.search(r"\b\d{6}\b|(?:\d, ){5}\d", text)
     assert found, text
-    return found[0]
+    return found[0].replace(", ", "")
 
 
 OVERLAY = """

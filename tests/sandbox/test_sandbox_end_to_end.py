@@ -60,6 +60,30 @@ async def test_whatsapp_is_the_gateway_of_its_channel(
     assert shown["receipts"][0]["status"] == 200
 
 
+@pytest.mark.parametrize(
+    ("phone", "first", "second", "reason"),
+    [
+        ("+6281610100155", "twilio_voice", "vonage_voice", "busy"),
+        ("+6281210100155", "vonage_voice", "twilio_voice", "failed:cannot_route"),
+    ],
+)
+async def test_calls_and_their_failover(
+    sandbox: SandboxClient, phone: str, first: str, second: str, reason: str
+) -> None:
+    """A call that fails goes through the other gateway, which says the same code; its events are accepted."""
+    script = {"next": [{"say": 21212 if first == "twilio_voice" else 429}, None]}
+    await sandbox.script(first, script | {"receipts": {"say": "undelivered", "reason": reason}})
+    await sandbox.script(second, {"receipts": {"say": "delivered"}})
+    for number in (phone, phone[:-1] + "6"):
+        verification_id = await sandbox.request(number, channel="voice")
+        delivered = await sandbox.delivered(verification_id, (second, "delivered", None))
+        codes = dict(await sandbox.messages(number))
+        assert delivered[0][:2] == (first, "failed" if number == phone else "undelivered")
+        assert len({*codes.values()}) == 1
+        assert await sandbox.verify(verification_id, codes[second]) == 200
+    assert [receipt["status"] for receipt in (await sandbox.gateways())[first]["receipts"]][:1] == [200]
+
+
 async def test_messages_have_the_format_of_dev(sandbox: SandboxClient) -> None:
     """`/dev/messages` lists the newest first with the members of `dev`, and the try-it page is served."""
     for phone in ("+6281110100060", "+6281510100060"):

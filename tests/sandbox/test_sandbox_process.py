@@ -30,6 +30,8 @@ PORTS = {
     "vonage": 20009,
     "infobip": 20010,
     "whatsapp": 20011,
+    "twilio_voice": 20013,
+    "vonage_voice": 20014,
 }
 
 

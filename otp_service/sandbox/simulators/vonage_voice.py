@@ -35,7 +35,7 @@ from otp_service.sandbox.simulators.vonage_voice_requests import (
     timer_seconds,
 )
 
-__all__ = ["APPLICATION_ID", "VonageCall", "VonageVoiceSimulator", "refusal"]
+__all__ = ["APPLICATION_ID", "PATH", "VonageCall", "VonageVoiceSimulator", "refusal"]
 
 APPLICATION_ID: Final = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"
 PATH: Final = "/v1/calls"
