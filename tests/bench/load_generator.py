@@ -2,7 +2,8 @@
 
 `python -m tests.bench.load_generator` reads one JSON object from standard input (see `Job`), warms up, writes `warm`
 and waits for a line. Then it measures, writes `done`, and one JSON object with the results. The gateway keeps running
-until the standard input ends, so that no message of another process fails.
+until the standard input ends and every caller has finished what it was doing: a message without a gateway would open
+the provider's circuit, and the next load would be refused.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ class Generator:
         self._random = random.Random(job.seed)  # noqa: S311 - arrivals, not secrets
         self._numbers = iter(range(job.seed * NUMBERS_PER_SEED, (job.seed + 1) * NUMBERS_PER_SEED))
         self._attempts: deque[str] = deque()
+        self._callers: list[asyncio.Task[None]] = []
+        self._is_ending = False
         units: Mapping[Kind, Callable[[float], Awaitable[None]]] = {
             "cycle": self._cycle,
             "code": self._code,
@@ -102,8 +105,8 @@ class Generator:
         for _ in range(0, self.job.prepared, self.job.callers):
             await asyncio.gather(*(self._prepare() for _ in range(self.job.callers)))
         is_timed = not self.job.count and not self.job.per_second
-        callers = self._closed() if is_timed else []
         if is_timed:
+            self._callers = self._closed()
             await asyncio.sleep(self.job.warm_up)
         elif self.job.warm_up:
             await self._finite(round(self.job.callers * 2))
@@ -117,10 +120,10 @@ class Generator:
         else:
             await self._until_told(lines)
         results, took = self.results, time.monotonic() - started
-        for caller in callers:
+        for caller in self._callers:
             if caller.done():
                 caller.result()  # it failed
-            caller.cancel()
+        self._is_ending = True
         return {
             "seconds": took,
             "own_cpu_seconds": own_cpu_seconds() - used,
@@ -128,6 +131,10 @@ class Generator:
             "statuses": dict(results.statuses),
             "times": {step: [round(1000 * one, 3) for one in times] for step, times in results.seconds.items()},
         }
+
+    async def finish(self) -> None:
+        """Wait until every caller has finished its last unit."""
+        await asyncio.gather(*self._callers)
 
     async def _until_told(self, lines: asyncio.StreamReader) -> None:
         """Wait for `seconds`, or until a line or the end of the standard input arrives."""
@@ -139,7 +146,7 @@ class Generator:
 
     def _closed(self) -> list[asyncio.Task[None]]:
         async def repeat() -> None:
-            while True:
+            while not self._is_ending:
                 await self._one(time.monotonic())
 
         return [asyncio.create_task(repeat()) for _ in range(self.job.callers)]
@@ -258,10 +265,12 @@ async def main() -> None:
     """Read the job, run it, print the result, and wait for the end of the standard input."""
     lines = asyncio.StreamReader(limit=2**20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    result = await Generator(msgspec.json.decode(await lines.readline(), type=Job)).run(lines)
+    generator = Generator(msgspec.json.decode(await lines.readline(), type=Job))
+    result = await generator.run(lines)
     say("done")
     say(json.dumps(result))
     await lines.read()
+    await generator.finish()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 START_SECONDS: Final = 20.0
+FINISH_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.005
 
 
@@ -62,7 +63,7 @@ def pinned(cores: list[int], words: list[str]) -> list[str]:
 class Load:
     """One job of the load generator in a process of its own: it warms up, measures when told, and ends with the block.
 
-    The gateway of the job accepts messages until the block ends.
+    The gateway of the job accepts messages until the callers have finished, after the end of the block.
     """
 
     def __init__(self, words: list[str], job: Mapping[str, Any]) -> None:
@@ -81,8 +82,11 @@ class Load:
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.close()
-        self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(FINISH_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._process.stdout.close()
 
     def wait_until_warm(self) -> None:
