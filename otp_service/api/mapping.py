@@ -23,8 +23,14 @@ def verification_response(view: VerificationView) -> VerificationBody:
         created_at=_rfc3339(view.created_ms),
         ended_at=None if view.ended_ms is None else _rfc3339(view.ended_ms),
         deliveries=[
-            DeliveryBody(provider=d.provider, status=d.status, at=_rfc3339(d.at_ms), error=d.error or None)
-            for d in view.deliveries
+            DeliveryBody(
+                provider=delivery.provider,
+                channel=delivery.channel or view.channel,
+                status=delivery.status,
+                at=_rfc3339(delivery.at_ms),
+                error=delivery.error or None,
+            )
+            for delivery in view.deliveries
         ],
     )
 

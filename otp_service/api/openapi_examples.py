@@ -55,7 +55,13 @@ _PENDING: Final[dict[str, Any]] = {
     "attempts_left": 5,
     "sends_left": 4,
 }
-_DELIVERY: Final = {"provider": "jakarta", "status": "sent", "at": "2026-11-22T10:00:00Z", "error": None}
+_DELIVERY: Final = {
+    "provider": "jakarta",
+    "channel": "sms",
+    "status": "sent",
+    "at": "2026-11-22T10:00:00Z",
+    "error": None,
+}
 _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
     "request_code": (202, RequestedCode, _PENDING),
     "verify_code": (
@@ -126,6 +132,7 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
         Reason.SCOPE_MISSING,
         Reason.PURPOSE_NOT_ALLOWED,
         Reason.COUNTRY_NOT_ALLOWED,
+        Reason.CHANNEL_NOT_ALLOWED,
         Reason.PHONE_INVALID,
         Reason.PHONE_NOT_MOBILE,
         Reason.RESEND_TOO_SOON,

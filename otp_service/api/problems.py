@@ -32,6 +32,7 @@ PROBLEMS: Final[dict[Reason, tuple[int, str]]] = {
     Reason.SCOPE_MISSING: (403, "The API key lacks a scope"),
     Reason.PURPOSE_NOT_ALLOWED: (403, "The purpose is not allowed"),
     Reason.COUNTRY_NOT_ALLOWED: (403, "The country is not allowed"),
+    Reason.CHANNEL_NOT_ALLOWED: (403, "The channel is not allowed"),
     Reason.NOT_FOUND: (404, "The path does not exist"),
     Reason.VERIFICATION_UNKNOWN: (404, "The verification is unknown"),
     Reason.METHOD_NOT_ALLOWED: (405, "The method is not allowed"),

@@ -57,7 +57,10 @@ class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     purpose: Purpose
     country: Country | None = None
     locale: Locale | None = None
-    channel: Literal["sms", "whatsapp", "voice"] = "sms"
+    channel: Annotated[
+        Literal["sms", "whatsapp", "voice", "auto"],
+        Meta(description="One of the tenant's channels; `auto`: one after the other, until one is delivered."),
+    ] = "sms"
     client_ip: ClientIp | None = None
     reference: Annotated[str, Meta(max_length=128, description="Your own reference; written to the log.")] | None = None
     decoy: Annotated[bool, Meta(description="Answer as usual, but send no message; scope `server`.")] = False
@@ -83,7 +86,7 @@ EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
         "purpose": "Send a purpose of 1-32 characters a-z, 0-9 and _ that starts with a letter.",
         "country": "Send an ISO 3166 country code of two capital letters, such as ID.",
         "locale": "Send a language tag as a string of at most 256 characters, such as id or en-GB.",
-        "channel": "Send `sms`, `whatsapp` or `voice`, or leave it out for `sms`.",
+        "channel": "Send `sms`, `whatsapp`, `voice` or `auto`, or leave it out for `sms`.",
         "client_ip": "Send the end user's IP address as a string, such as 203.0.113.9 or 2001:db8::1.",
         "reference": "Send a string of at most 128 characters.",
         "decoy": "Send true or false.",
@@ -143,6 +146,7 @@ class DeliveryBody(Struct, frozen=True, kw_only=True):
     """One provider that was given the message; `error` is the outcome if the delivery failed, else null."""
 
     provider: str
+    channel: str
     status: DeliveryStatus
     at: Time
     error: str | None

@@ -26,7 +26,6 @@ from otp_service.api.schemas import (
     VerifyCodeBody,
 )
 from otp_service.domain.errors import FieldError, Reason, Refused
-from otp_service.domain.message import Channel
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
 from otp_service.domain.templates import match_locale
 from otp_service.domain.views import VerificationProof, VerificationView
@@ -199,7 +198,7 @@ def _code_request(caller: Principal, data: RequestCodeBody, address: str | None)
         purpose=data.purpose,
         country=country,
         locale=match_locale(caller.tenant.templates, data.locale, data.purpose) if data.locale else "",
-        channel=Channel(data.channel),
+        channel=data.channel,
         client_ip=client,
         decoy=data.decoy,
         key_id=caller.key_id,

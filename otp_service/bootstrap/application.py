@@ -189,6 +189,7 @@ def _build_delivery(settings: Settings, shared: _Shared) -> tuple[OutboxWorker, 
         int(settings.delivery.hold_seconds * 1000),
         settings.delivery.max_texts,
         frozenset(name for name, provider in providers.items() if provider.idempotent_send),
+        int(settings.delivery.channel_hold_seconds * 1000),
     )
     outbox = RedisOutbox(shared.topology, rules.max_texts, keyring.key_ids)
     tokens = ReceiptTokens(keyring, settings.server.public_url)

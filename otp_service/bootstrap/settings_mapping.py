@@ -116,6 +116,7 @@ def build_tenant(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenan
         code_length=policy.code_length,
         max_attempts=policy.max_attempts,
         templates=tenant.templates,
+        channels=policy.channels,
     )
 
 

@@ -47,8 +47,15 @@ class Composer:
         """Return whether the message's tenant is configured on this replica."""
         return message.record.tenant in self._tenants
 
-    def compose(self, message: ClaimedMessage, phone: str, provider: str, now_ms: int) -> OutboundMessage:
-        """Compose the message to `phone` (from `open_number`) for `provider`; the tenant must be configured.
+    def channels(self, message: ClaimedMessage) -> tuple[Channel, ...]:
+        """Return the channels of a message in their order; empty if this replica cannot send it."""
+        tenant = self._tenants.get(message.record.tenant)
+        return tenant.channels_of(message.record.channel) if tenant else ()
+
+    def compose(
+        self, message: ClaimedMessage, phone: str, channel: Channel, provider: str, now_ms: int
+    ) -> OutboundMessage:
+        """Compose the message to `phone` (from `open_number`) for a provider; the tenant must be configured.
 
         Raises:
             DecryptionError: The code cannot be opened.
@@ -57,7 +64,6 @@ class Composer:
         tenant = self._tenants[record.tenant]
         code = self._cipher.open_code(message.id, message.sealed_code, record)
         minutes = validity_minutes((record.expires_ms - record.created_ms) // _MS)
-        channel = Channel(record.channel)
         text, locale = message_text(
             tenant,
             channel,

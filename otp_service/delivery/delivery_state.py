@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import msgspec
+
 from otp_service.delivery.retry_policy import CodeLifetime
+from otp_service.domain.channel_route import ChannelRoute
+from otp_service.domain.message import Channel
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.provider_policy import DeferReason, Deferred
 from otp_service.domain.results import ClaimedMessage, DeliveryUpdate
@@ -15,20 +19,21 @@ __all__ = ["DeliveryState"]
 
 
 class DeliveryState:
-    """A claimed message, its route, and its state at each provider. Times are in ms of the store's clock."""
+    """A claimed message, its routes, and its state at each provider. Times are in ms of the store's clock."""
 
-    def __init__(self, message: ClaimedMessage, phone: str, route: tuple[str, ...]) -> None:
+    def __init__(self, message: ClaimedMessage, phone: str, routes: tuple[ChannelRoute, ...]) -> None:
         """Start from the stored record.
 
         Args:
             message: The message.
             phone: The recipient's number in E.164; "" if it cannot be opened.
-            route: The names of the message's providers in their order; empty if there is none.
+            routes: The message's providers by channel, in their order; empty if there is none.
         """
         self.message = message
         self.phone = phone
-        self.route = route
-        self._by_provider = {delivery.provider: delivery for delivery in message.record.deliveries}
+        self.routes = routes
+        self._channels = {name: route.channel.value for route in routes for name in route.providers}
+        self._by_provider = {delivery.provider: self._with_channel(delivery) for delivery in message.record.deliveries}
         self._excluded: dict[str, tuple[int, DeferReason]] = {}
         self.set_clock(message.now_ms)
 
@@ -64,19 +69,22 @@ class DeliveryState:
 
         `config_error` without a route, `transient` if only open circuits prevented the calls, else `throttled`.
         """
-        if not self.route:
+        if not self.routes:
             return Outcome.CONFIG_ERROR
         only_open = all(reason is DeferReason.OPEN for _, reason in self._excluded.values())
         return Outcome.TRANSIENT if only_open else Outcome.THROTTLED
+
+    def channel_of(self, provider: str) -> Channel:
+        """Return the channel by which a provider of the routes sends the message."""
+        return Channel(self._channels[provider])
 
     def set_clock(self, now_ms: int) -> None:
         """Synchronize `now_ms` with a time that the store just returned."""
         self._store_ms, self._set_at = now_ms, asyncio.get_running_loop().time()
 
-    def find(self, status: DeliveryStatus) -> Delivery | None:
-        """Return the delivery with this status, the most recent provider's if there are several, or None."""
-        found = [delivery for delivery in self.deliveries if delivery.status == status]
-        return found[-1] if found else None
+    def find_all(self, status: DeliveryStatus) -> tuple[Delivery, ...]:
+        """Return the deliveries with this status, the most recent provider's first."""
+        return tuple(delivery for delivery in reversed(self.deliveries) if delivery.status == status)
 
     def exclude(self, provider: str, deferred: Deferred) -> None:
         """Exclude a provider until it may take calls again."""
@@ -93,7 +101,9 @@ class DeliveryState:
         A failed repeat does not prove that the first call failed, so the state stays `unknown`.
         """
         now = self.now_ms
-        before = self._by_provider.get(update.provider) or Delivery(update.provider, DeliveryStatus.QUEUED, now)
+        before = self._by_provider.get(update.provider) or self._with_channel(
+            Delivery(update.provider, DeliveryStatus.QUEUED, now)
+        )
         repeats = self.is_repeat(update.provider)
         status, error = update.status, update.error
         if repeats and status in (DeliveryStatus.QUEUED, DeliveryStatus.FAILED):
@@ -111,6 +121,14 @@ class DeliveryState:
             retry_at_ms=now + update.retry_after_ms if update.retry_after_ms else 0,
             ambiguous_since_ms=ambiguous_since_ms,
             repeats=repeats,
+            channel=before.channel,
         )
         self._by_provider[update.provider] = delivery
         return delivery
+
+    def _with_channel(self, delivery: Delivery) -> Delivery:
+        """Return the delivery with its channel; earlier versions do not write it."""
+        if delivery.channel:
+            return delivery
+        channel = self._channels.get(delivery.provider, self.message.record.channel)
+        return msgspec.structs.replace(delivery, channel=channel)

@@ -1,4 +1,4 @@
-"""Takes one claimed message through the providers of its route.
+"""Takes one claimed message through the providers of its routes.
 
 Three parts share the work: `retry_policy` decides the next step, `OutboxWriter` records it, and the dispatcher calls
 the providers. The outbox records the start of a call right before the call (`begin`). So a lease that expires before
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -34,7 +34,7 @@ from otp_service.delivery.retry_policy import (
 )
 from otp_service.delivery.routing import Routes
 from otp_service.domain.errors import Refused
-from otp_service.domain.message import Channel, OutboundMessage, SendResult
+from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.ports import Outbox
 from otp_service.domain.provider_policy import DeferReason, Deferred, Permit, ProviderLimiter
@@ -81,7 +81,7 @@ class Dispatcher:
         self._rules = rules
         self._slots = {name: asyncio.Semaphore(count) for name, count in concurrency.items()}
         self._conversion = conversion
-        self._writer = OutboxWriter(outbox, providers)
+        self._writer = OutboxWriter(outbox, providers, rules.channel_hold_ms)
 
     def stop_retrying(self) -> None:
         """Write each result only once from now on; another replica resumes what could not be recorded."""
@@ -106,41 +106,60 @@ class Dispatcher:
         return step.ms if isinstance(step, WaitFor) else None
 
     def _open(self, message: ClaimedMessage) -> DeliveryState:
-        """Open the number and select the route; without the number there is none."""
+        """Open the number and select the routes; without the number there is none."""
         try:
             phone = self._composer.open_number(message)
         except DecryptionError:
             return DeliveryState(message, "", ())
         record = message.record
-        selected = record.deliveries[0].provider if record.deliveries else ""
-        route = self._routes.providers(record.country, phone, message.id, Channel(record.channel), selected=selected)
-        return DeliveryState(message, phone, route)
+        selected = {one.channel or record.channel: one.provider for one in reversed(record.deliveries)}
+        channels = self._composer.channels(message)
+        routes = self._routes.by_channel(record.country, phone, message.id, channels, selected)
+        return DeliveryState(message, phone, routes)
 
     def _is_configured(self, state: DeliveryState) -> bool:
         """Return whether this replica's config has the route, the tenant and the providers of the message.
 
         While a new config is rolled out, another replica's config may have them.
         """
-        sent = {delivery.provider for delivery in state.deliveries if delivery.status == DeliveryStatus.SENT}
-        return bool(state.route) and sent <= set(self._providers) and self._composer.has_tenant(state.message)
+        sent = {delivery.provider for delivery in state.find_all(DeliveryStatus.SENT)}
+        return bool(state.routes) and sent <= set(self._providers) and self._composer.has_tenant(state.message)
 
     async def _resume(self, state: DeliveryState) -> Step:
         """Complete what an earlier lease left open: a call without a recorded result, or a report that is due."""
-        if interrupted := state.find(DeliveryStatus.SENDING):
+        for interrupted in state.find_all(DeliveryStatus.SENDING):
             ambiguous = SendResult(Outcome.AMBIGUOUS)
             return await self._record_result(state, interrupted.provider, interrupted.call, ambiguous)
-        sent = state.find(DeliveryStatus.SENT)
-        if sent and (provider := polling_provider(self._pollable, sent)):
+        for provider, sent in self._unreported(state):
             return await self._query_report(state, provider, sent)
-        unknown = state.find(DeliveryStatus.UNKNOWN)
-        if unknown and sent is None and unknown.provider in self._searchable:
-            return await self._look_up(state, unknown)
+        for unknown in state.find_all(DeliveryStatus.UNKNOWN):
+            if unknown.provider in self._searchable:
+                return await self._look_up(state, unknown)
         return await self._reschedule(state, self._next(state))
+
+    def _unreported(self, state: DeliveryState) -> Iterator[tuple[PollingProvider, Delivery]]:
+        """Yield the deliveries whose report is still to be queried, the most recent first."""
+        for sent in state.find_all(DeliveryStatus.SENT):
+            if provider := polling_provider(self._pollable, sent):
+                yield provider, sent
+
+    def _next_or_query(self, state: DeliveryState) -> Step:
+        """Return the next step; a message that waits or is finished is due at its next report query at the latest."""
+        step = self._next(state)
+        delays = [query_delay_ms(provider, sent, state.now_ms) for provider, sent in self._unreported(state)]
+        match step:
+            case WaitFor(ms):
+                return WaitFor(min([ms, *delays]))
+            case Finish() if delays:
+                return WaitFor(min(delays))
+            case _:
+                return step
 
     async def _call_provider(self, state: DeliveryState, name: str) -> Step:
         """Send the message through a provider if it may be called now, and record the result."""
         try:
-            outbound = self._composer.compose(state.message, state.phone, name, state.now_ms)
+            channel = state.channel_of(name)
+            outbound = self._composer.compose(state.message, state.phone, channel, name, state.now_ms)
         except DecryptionError:
             await self._writer.release_to_others(state)
             return Finish()
@@ -208,6 +227,7 @@ class Dispatcher:
             verification_id=state.message.id,
             tenant=state.message.record.tenant,
             provider=permit.provider,
+            channel=outbound.channel.value,
             outcome=result.outcome.value,
             duration_ms=state.now_ms - started.now_ms,
         )
@@ -222,21 +242,17 @@ class Dispatcher:
     async def _record_result(self, state: DeliveryState, name: str, call: int, result: SendResult) -> Step:
         """Record the result of a call together with the next step that follows from it."""
         update = update_for(name, call, result)
-        delivery = state.apply(update)
-        step = self._next(state)
-        if result.outcome.retryable and not isinstance(step, Finish):
+        state.apply(update)
+        if result.outcome.retryable and not isinstance(self._next(state), Finish):
             update = replace(update, status=DeliveryStatus.QUEUED)
-        provider = polling_provider(self._pollable, delivery)
-        if isinstance(step, Finish) and provider is not None:
-            step = WaitFor(query_delay_ms(provider, delivery, state.now_ms))
-        return await self._writer.record(state, step, update)
+        return await self._writer.record(state, self._next_or_query(state), update)
 
     async def _query_report(self, state: DeliveryState, provider: PollingProvider, sent: Delivery) -> Step:
         """Query the delivery report of a message; an undelivered message goes to the next provider."""
         await self._reschedule(state, WaitFor(lease_ms(provider)))  # no other replica queries meanwhile
         report = await query_report(provider, sent)
         if report.status not in (DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED):
-            return await self._reschedule(state, WaitFor(query_delay_ms(provider, sent, state.now_ms)))
+            return await self._reschedule(state, self._next_or_query(state))
         error = report.error.value if report.error else ""
         update = DeliveryUpdate(provider=sent.provider, call=sent.call, status=report.status, error=error)
         state.apply(update)
@@ -267,7 +283,7 @@ class Dispatcher:
         return step if isinstance(step, CallProvider) else await self._writer.record(state, step)
 
     def _next(self, state: DeliveryState) -> Step:
-        return next_step(state.deliveries, state.route, self._rules, state.lifetime, state.excluded)
+        return next_step(state.deliveries, state.routes, self._rules, state.lifetime, state.excluded)
 
 
 async def _acquire_slot(slots: asyncio.Semaphore) -> bool:

@@ -16,6 +16,7 @@ from typing import Final
 from otp_service.delivery.conversion_tracker import ConversionTracker
 from otp_service.delivery.dispatcher import Dispatcher
 from otp_service.delivery.routing import Routes
+from otp_service.domain.channel_route import ChannelRoute
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import Channel
 from otp_service.domain.ports import Outbox
@@ -44,9 +45,9 @@ class OutboxWorker:
         self._polling: asyncio.Task[None] | None = None
         self._stopping = False
 
-    def route(self, country: str, e164: str, message_id: str, channel: Channel) -> tuple[str, ...]:
+    def routes(self, country: str, e164: str, message_id: str, channels: Sequence[Channel]) -> tuple[ChannelRoute, ...]:
         """Name the providers for a message to a number, in their order (port `MessageQueue`)."""
-        return self._routes.providers(country, e164, message_id, channel)
+        return self._routes.by_channel(country, e164, message_id, channels)
 
     def count_verified(self, e164: str, record: VerificationRecord) -> None:
         """Count the conversion of the providers that had accepted the message (port `MessageQueue`)."""

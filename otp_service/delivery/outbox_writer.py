@@ -45,10 +45,14 @@ def lease_ms(provider: Provider) -> int:
 class OutboxWriter:
     """Writes to the outbox for the replica that holds a message's lease."""
 
-    def __init__(self, outbox: Outbox, providers: Mapping[str, Provider]) -> None:
-        """Write to `outbox`; `providers` are the configured ones by name."""
+    def __init__(self, outbox: Outbox, providers: Mapping[str, Provider], channel_hold_ms: int = 0) -> None:
+        """Write to `outbox`; `providers` are the configured ones by name.
+
+        `channel_hold_ms`: how long the next channel of a message waits for a receipt.
+        """
         self._outbox = outbox
         self._providers = providers
+        self._channel_hold_ms = channel_hold_ms
         self._stopping = False
 
     def stop_retrying(self) -> None:
@@ -68,6 +72,8 @@ class OutboxWriter:
                 name,
                 lease_ms(provider),
                 idempotent_send=provider.idempotent_send,
+                channel=state.channel_of(name),
+                channel_hold_ms=self._channel_hold_ms if len(state.routes) > 1 else 0,
             )
         )
 

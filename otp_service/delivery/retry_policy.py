@@ -2,11 +2,15 @@
 
 - A provider that accepted the message is never called again. A provider with an ambiguous outcome is called again only
   if its gateway deduplicates sends by our message id (`idempotent_send`).
-- A rejection of the recipient is final for all providers.
+- A rejection of the recipient is final for all providers of the channel.
 - After an ambiguous outcome, another provider is called only after `hold_ms`.
 - Providers that were not called yet come first, in the order of the route. Providers with a retryable failure follow,
   after a backoff and not before their `Retry-After`.
 - No call starts after the code expires.
+
+A message may have several channels. Each rule above holds for all of them together, and the providers of a channel come
+before those of the next one. After a provider has accepted the message, no other provider of its channel or of an
+earlier one is called, and those of later channels only if no receipt reports the delivery within `channel_hold_ms`.
 """
 
 from __future__ import annotations
@@ -16,7 +20,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from otp_service.domain.message import SendResult
+from otp_service.domain.channel_route import ChannelRoute
+from otp_service.domain.message import Channel, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.results import DeliveryUpdate
 from otp_service.domain.verification import MAX_CODE_AGE_MS, Delivery
@@ -41,9 +46,14 @@ BACKOFF_DIVISOR: Final = 4
 REPORT_QUERY_DIVISOR: Final = 2
 """The delay before the next report query is half of the time since the send."""
 
-_ACCEPTED: Final = frozenset({DeliveryStatus.SENT, DeliveryStatus.DELIVERED})
 _POSSIBLY_ACCEPTED: Final = frozenset(
-    {*_ACCEPTED, DeliveryStatus.UNKNOWN, DeliveryStatus.UNDELIVERED, DeliveryStatus.SENDING}
+    {
+        DeliveryStatus.SENDING,
+        DeliveryStatus.SENT,
+        DeliveryStatus.DELIVERED,
+        DeliveryStatus.UNDELIVERED,
+        DeliveryStatus.UNKNOWN,
+    }
 )
 _NONE_EXCLUDED: Final[Mapping[str, int]] = MappingProxyType({})
 
@@ -55,11 +65,14 @@ class RetryRules:
     `hold_ms`: how long other providers are not called after an ambiguous outcome; 0: they are never called.
     `max_texts`: how many providers may have accepted the message at most.
     `idempotent_send`: the names of the providers that deduplicate sends by our message id.
+    `channel_hold_ms`: how long the next channel waits for a receipt of an accepted message; 0: it is never used after
+    an acceptance, only after failures.
     """
 
     hold_ms: int
     max_texts: int
     idempotent_send: Collection[str] = frozenset()
+    channel_hold_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +108,7 @@ Step = CallProvider | WaitFor | Finish
 
 def next_step(
     deliveries: Sequence[Delivery],
-    route: Sequence[str],
+    routes: Sequence[ChannelRoute],
     rules: RetryRules,
     lifetime: CodeLifetime,
     excluded: Mapping[str, int] = _NONE_EXCLUDED,
@@ -104,15 +117,18 @@ def next_step(
 
     Args:
         deliveries: The state of the message at the providers that were tried, one per provider.
-        route: The names of the message's providers, in their order.
+        routes: The message's providers by channel, in their order; each provider once.
         rules: The limits of failover and retry.
         lifetime: The times of the code.
         excluded: Providers that take no calls now, and until when, in ms of the store's clock.
     """
-    if any(delivery.status in _ACCEPTED for delivery in deliveries) or _recipient_is_rejected(deliveries):
+    if any(delivery.status == DeliveryStatus.DELIVERED for delivery in deliveries):
         return Finish()
+    open_routes, opens_ms = _routes_after_acceptance(deliveries, routes, rules)
+    rejected = {delivery.channel for delivery in deliveries if _rejects_recipient(delivery)}
+    route = [provider for one in open_routes if one.channel not in rejected for provider in one.providers]
     candidates = [
-        (max(at_ms, excluded.get(provider, 0)), provider)
+        (max(at_ms, opens_ms, excluded.get(provider, 0)), provider)
         for at_ms, provider in (
             *_failover_candidates(deliveries, route, rules, lifetime),
             *_repeat_candidates(deliveries, route, rules, lifetime),
@@ -154,8 +170,26 @@ def _status_of(outcome: Outcome) -> DeliveryStatus:
             return DeliveryStatus.FAILED
 
 
-def _recipient_is_rejected(deliveries: Sequence[Delivery]) -> bool:
-    return any(delivery.failure and delivery.failure.rejects_recipient for delivery in deliveries)
+def _rejects_recipient(delivery: Delivery) -> bool:
+    return delivery.failure is not None and delivery.failure.rejects_recipient
+
+
+def _routes_after_acceptance(
+    deliveries: Sequence[Delivery], routes: Sequence[ChannelRoute], rules: RetryRules
+) -> tuple[Sequence[ChannelRoute], int]:
+    """Return the routes whose providers may still be called, and from when on, in ms of the store's clock.
+
+    These are all routes and 0 while no provider has accepted the message.
+    """
+    accepted = [delivery for delivery in deliveries if delivery.status == DeliveryStatus.SENT]
+    if not accepted:
+        return routes, 0
+    channels = [route.channel for route in routes]
+    is_routed = all(delivery.channel in channels for delivery in accepted)
+    if not rules.channel_hold_ms or not is_routed:  # a channel that the config does not have any more is the last one
+        return (), 0
+    last = max(channels.index(Channel(delivery.channel)) for delivery in accepted)
+    return routes[last + 1 :], max(delivery.at_ms for delivery in accepted) + rules.channel_hold_ms
 
 
 def _failover_candidates(

@@ -1,10 +1,9 @@
 """Selects the providers for a number and their order.
 
-Of the routes of the message's channel, the one with the longest matching prefix applies, then one for the country,
-then the default. Providers without a
-weight are called in the order of the route. Providers with a weight share their positions: for each message, they are
-drawn at random in proportion to their weights. The draw depends only on our message id, so a retry and every other
-replica compute the same order.
+Of the routes of a channel, the one with the longest matching prefix applies, then one for the country, then the
+default. Providers without a weight are called in the order of the route. Providers with a weight share their positions:
+for each message, they are drawn at random in proportion to their weights. The draw depends only on our message id, so a
+retry and every other replica compute the same order.
 
 A route can order its providers by conversion instead: Thompson sampling draws a conversion for each provider from what
 its results support (`domain.conversion`), and the highest comes first. So the providers share the messages while little
@@ -17,15 +16,19 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
+from otp_service.domain.channel_route import ChannelRoute
 from otp_service.domain.conversion import ConversionResults, number_prefix
 from otp_service.domain.message import Channel
 
 __all__ = ["Route", "Routes", "WeightedProvider"]
 
 _HASH_BYTES = 8
+_NONE_SELECTED: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,28 @@ class Routes:
         """Sort `routes` from the most to the least specific; `results` returns what routes by conversion go by."""
         self._results = results
         self._routes = sorted(routes, key=lambda route: (-len(route.prefix), route.country is None))
+
+    def by_channel(
+        self,
+        country: str,
+        e164: str,
+        message_id: str,
+        channels: Sequence[Channel],
+        selected: Mapping[str, str] = _NONE_SELECTED,
+    ) -> tuple[ChannelRoute, ...]:
+        """Return the providers for a message to a number by channel, in order; a channel without any is left out.
+
+        A provider that several channels have is called once, by the first of them. `selected` has the provider that was
+        selected before, by channel.
+        """
+        routes: list[ChannelRoute] = []
+        named: set[str] = set()
+        for channel in channels:
+            providers = self.providers(country, e164, message_id, channel, selected=selected.get(channel, ""))
+            if new := tuple(name for name in providers if name not in named):
+                routes.append(ChannelRoute(channel, new))
+            named.update(new)
+        return tuple(routes)
 
     def providers(
         self, country: str, e164: str, message_id: str, channel: Channel = Channel.SMS, *, selected: str = ""

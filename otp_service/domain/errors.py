@@ -21,6 +21,7 @@ class Reason(StrEnum):
     SCOPE_MISSING = "scope_missing"
     PURPOSE_NOT_ALLOWED = "purpose_not_allowed"
     COUNTRY_NOT_ALLOWED = "country_not_allowed"
+    CHANNEL_NOT_ALLOWED = "channel_not_allowed"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     REQUEST_TIMEOUT = "request_timeout"

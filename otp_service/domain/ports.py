@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from otp_service.domain.channel_route import ChannelRoute
 from otp_service.domain.conversion import CountKey
 from otp_service.domain.limits import SendPolicy
 from otp_service.domain.message import Channel, Receipt
@@ -179,7 +180,15 @@ class Outbox(Protocol):
         """Leave a message to other replicas because this one cannot send it. This replica does not claim it again."""
 
     async def begin(
-        self, verification_id: str, lease: int, provider: str, deadline_ms: int, *, idempotent_send: bool = False
+        self,
+        verification_id: str,
+        lease: int,
+        provider: str,
+        deadline_ms: int,
+        *,
+        idempotent_send: bool = False,
+        channel: Channel = Channel.SMS,
+        channel_hold_ms: int = 0,
     ) -> CallStarted | None:
         """Check again that the message may be sent, and set its delivery to `sending`.
 
@@ -190,6 +199,9 @@ class Outbox(Protocol):
             deadline_ms: After how many ms the call counts as lost: its timeout plus the time to record the result.
             idempotent_send: The provider sends a message only once, so it may be called again after an
                 ambiguous outcome.
+            channel: The channel of this call.
+            channel_hold_ms: For how long an acceptance by another channel prevents the call, if no receipt comes; 0:
+                it does for ever.
 
         Returns:
             None if the message must not be sent, or the lease is not valid any more.
@@ -231,8 +243,11 @@ class ConversionCounts(Protocol):
 class MessageQueue(Protocol):
     """Delivery, as the use cases see it."""
 
-    def route(self, country: str, e164: str, message_id: str, channel: Channel) -> tuple[str, ...]:
-        """Return the providers for a message, in the order in which they are tried; empty if there is no route."""
+    def routes(self, country: str, e164: str, message_id: str, channels: Sequence[Channel]) -> tuple[ChannelRoute, ...]:
+        """Return the providers for a message by channel, in the order in which they are tried; empty without a route.
+
+        Each provider occurs once.
+        """
 
     def deliver(self, message: ClaimedMessage) -> None:
         """Send a message in the background, at once; the caller holds its first lease."""

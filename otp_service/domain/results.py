@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import SendPolicy, Window
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
@@ -67,7 +68,7 @@ class IdempotencyClaim:
 class Admission:
     """What must be acquired before a code is made. `token` is unique to this reservation of the recipient.
 
-    The price of the message at each provider of `route` follows from its `country` and its number of `segments`.
+    The price of the message at each provider of `route` follows from its `country` and its number of segments there.
     """
 
     partition: int
@@ -76,9 +77,8 @@ class Admission:
     purpose: str
     policy: SendPolicy
     rate_limits: tuple[RateLimit, ...]
-    route: tuple[str, ...] = ()
+    route: tuple[RoutedProvider, ...] = ()
     country: str = ""
-    segments: int = 1
     idempotency: IdempotencyClaim | None = None
     token: str = ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from otp_service.domain.channel_route import AUTO
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import SendPolicy
 from otp_service.domain.message import Channel
@@ -21,7 +22,8 @@ class Tenant:
     """A caller's account.
 
     `country` is how national numbers are read by default. `countries` is the allow-list of recipients' countries; `*`
-    allows every country, but no satellite numbers. `templates` are by locale, then by purpose or `default`.
+    allows every country, but no satellite numbers. `templates` are by locale, then by purpose or `default`. `channels`
+    is the allow-list of channels, and their order under `auto`.
     """
 
     name: str
@@ -33,6 +35,24 @@ class Tenant:
     code_length: int
     max_attempts: int
     templates: Mapping[str, Mapping[str, Template]]
+    channels: tuple[Channel, ...] = (Channel.SMS,)
+
+    def channels_of(self, requested: str) -> tuple[Channel, ...]:
+        """Return the channels of a message, in their order, for the `channel` of its request.
+
+        An allow-list that has changed since the request does not matter. Empty for a channel of a later version.
+        """
+        if requested == AUTO:
+            return tuple(channel for channel in self.channels if channel is not Channel.EMAIL)
+        return (Channel(requested),) if requested in tuple(Channel) else ()
+
+    def check_channel(self, requested: str) -> None:
+        """Raise `Refused` (`channel_not_allowed`) for a channel that the tenant does not have."""
+        allowed = self.channels_of(AUTO) if requested == AUTO else self.channels
+        if not allowed or (requested != AUTO and requested not in allowed):
+            names = ", ".join(f"`{channel}`" for channel in self.channels)
+            detail = f"`channel` must be one of the channels that are configured for the tenant: {names}."
+            raise Refused(Reason.CHANNEL_NOT_ALLOWED, detail)
 
     def message_segments(self, country: str, locale: str, purpose: str, channel: Channel) -> int:
         """Return how many segments a message will have. Every code of the tenant's length gives the same number."""

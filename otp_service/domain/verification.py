@@ -49,6 +49,7 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
         retry_at_ms: Before this time the provider must not be called again; 0: no such time.
         ambiguous_since_ms: Since when the outcome is ambiguous; 0: it is not.
         repeats: The last call repeated one with an ambiguous outcome. If it fails, the earlier one may have succeeded.
+        channel: The channel of the message; "": that of the record.
     """
 
     provider: str
@@ -60,6 +61,7 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
     retry_at_ms: int = 0
     ambiguous_since_ms: int = 0
     repeats: bool = False
+    channel: str = ""
 
     @property
     def failure(self) -> Outcome | None:
@@ -86,7 +88,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
         key_id: The key under which `code_hash` and `phone` were made.
         code_hash: The Argon2id hash of the code (a PHC string).
         phone: The number, sealed.
-        channel: The channel of the message.
+        channel: The channel that was requested: that of the message, or `auto`.
         country: The country of the number (ISO 3166 alpha-2).
         locale: The locale of the message, "" for none.
         code_length: The number of digits of the code.

@@ -36,6 +36,7 @@ class InboxMessage:
     text: str
     provider: str
     sent_at: datetime
+    channel: str = Channel.SMS.value
 
 
 class Inbox:
@@ -50,8 +51,16 @@ class Inbox:
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
         """Keep the message; it is always accepted."""
-        message = InboxMessage(outbound.message_id, outbound.to, outbound.text, self.name, datetime.now(UTC))
-        self._messages.appendleft(message)
+        self._messages.appendleft(
+            InboxMessage(
+                id=outbound.message_id,
+                to=outbound.to,
+                text=outbound.text,
+                provider=self.name,
+                sent_at=datetime.now(UTC),
+                channel=outbound.channel.value,
+            )
+        )
         return SendResult(Outcome.ACCEPTED, outbound.message_id)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The configuration of `otp-service dev`: every country allowed, an inbox as the only provider, new keys each time."""
+"""The configuration of `otp-service dev`: every country and channel, inboxes as providers, new keys each time."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def dev_config(redis_url: str) -> dict[str, Any]:
                 "brand": "Demo",
                 "country": "ID",
                 "countries": ["*"],
+                "policy": {"channels": ["whatsapp", "sms", "voice"]},
                 "api_keys": [
                     {
                         "id": "dev",
@@ -36,8 +37,12 @@ def dev_config(redis_url: str) -> dict[str, Any]:
                 ],
             }
         },
-        "providers": {"inbox": {"type": "inbox"}},
-        "routes": [{"providers": ["inbox"]}],
+        "providers": {name: {"type": "inbox"} for name in ("inbox", "whatsapp-inbox", "voice-inbox")},
+        "routes": [
+            {"providers": ["inbox"]},
+            {"channel": "whatsapp", "providers": ["whatsapp-inbox"]},
+            {"channel": "voice", "providers": ["voice-inbox"]},
+        ],
     }
 
 

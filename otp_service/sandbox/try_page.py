@@ -61,6 +61,7 @@ def message_members(message: InboxMessage) -> dict[str, str]:
         "to": message.to,
         "text": message.text,
         "provider": message.provider,
+        "channel": message.channel,
         "sent_at": message.sent_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from otp_service.crypto.codes import generate_code
 from otp_service.crypto.keyring import DecryptionError
+from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.phone import PhoneNumber
@@ -75,6 +76,7 @@ class RequestCode:
             Refused: The request was denied; everything that it acquired is released.
         """
         request.tenant.check_purpose(request.purpose)
+        request.tenant.check_channel(request.channel)
         number = request.tenant.parse_phone(request.phone, request.country)
         request.tenant.check_number(number)
         partition = self._dependencies.keyring.partition_for("partition", number.e164, PARTITIONS)
@@ -114,11 +116,24 @@ class RequestCode:
                 for limit, value, windows in counted
                 if value and windows
             ),
-            route=self._dependencies.message_queue.route(number.country, number.e164, verification_id, request.channel),
+            route=self._route(request, number, verification_id),
             country=number.country,
-            segments=request.tenant.message_segments(number.country, request.locale, request.purpose, request.channel),
             idempotency=claim,
             token=verification_id[1 : 1 + RESERVATION_TOKEN_CHARS],
+        )
+
+    def _route(self, request: CodeRequest, number: PhoneNumber, verification_id: str) -> tuple[RoutedProvider, ...]:
+        """Return the providers of all channels that the message may use, in their order."""
+        tenant = request.tenant
+        channels = tenant.channels_of(request.channel)
+        return tuple(
+            RoutedProvider(
+                provider,
+                route.channel,
+                tenant.message_segments(number.country, request.locale, request.purpose, route.channel),
+            )
+            for route in self._dependencies.message_queue.routes(number.country, number.e164, verification_id, channels)
+            for provider in route.providers
         )
 
     async def _admit(self, admission: Admission) -> Admitted | VerificationView:
@@ -191,7 +206,12 @@ class RequestCode:
             raise
 
     async def _new_record(
-        self, request: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str, provider: str
+        self,
+        request: CodeRequest,
+        number: PhoneNumber,
+        admitted: Admitted,
+        verification_id: str,
+        provider: RoutedProvider,
     ) -> tuple[VerificationRecord, bytes | None]:
         """Make the code; return the record with its hash, and the code sealed for the outbox (None for a decoy)."""
         cipher = self._dependencies.cipher
@@ -204,6 +224,7 @@ class RequestCode:
             code,
             caller=request.caller,
         )
+        delivery = Delivery(provider.name, DeliveryStatus.QUEUED, admitted.now_ms, channel=provider.channel.value)
         record = VerificationRecord(
             tenant=request.tenant.name,
             purpose=request.purpose,
@@ -212,7 +233,7 @@ class RequestCode:
             expires_ms=expires_ms,
             attempts_left=request.tenant.max_attempts,
             keeps_code=request.tenant.send_policy.reuse,
-            deliveries=() if request.decoy else (Delivery(provider, DeliveryStatus.QUEUED, admitted.now_ms),),
+            deliveries=() if request.decoy else (delivery,),
             key_id=cipher.key_id,
             code_hash=code_hash,
             phone=cipher.seal_phone(verification_id, number.e164),
@@ -250,7 +271,7 @@ class RequestCode:
         return self._dependencies.cipher.open_code(active.id, active.sealed_code, active.record)
 
 
-def _first_available(admitted: Admitted) -> str:
+def _first_available(admitted: Admitted) -> RoutedProvider:
     """Return the first provider of the route that can accept the message now.
 
     Raises:
@@ -259,9 +280,9 @@ def _first_available(admitted: Admitted) -> str:
     if admitted.tenant_capped_ms:
         detail = "The tenant's cap for today is reached. Request a code after `retry_after` seconds."
         raise Refused(Reason.SPEND_CAP_REACHED, detail, retry_after_ms=admitted.tenant_capped_ms)
-    for name, state in admitted.providers:
+    for provider, (_, state) in zip(admitted.admission.route, admitted.providers, strict=True):
         if state.availability is Availability.OK and not state.capped_ms:
-            return name
+            return provider
     if admitted.providers and all(state.capped_ms for _, state in admitted.providers):
         detail = "The caps of all providers for this number are reached. Request a code after `retry_after` seconds."
         wait_ms = min(state.capped_ms for _, state in admitted.providers)

@@ -91,6 +91,13 @@ def lockouts_grow(policy: Policy) -> Iterator[Finding]:
         yield ("lockout_seconds",), f"{first} is more than max_lockout_seconds", f"at most {longest}"
 
 
+def channels_are_unique(policy: Policy) -> Iterator[Finding]:
+    """A channel is listed once."""
+    names = ((("channels", index), (channel,)) for index, channel in valid_items(policy.channels))
+    for path, _ in duplicates(names):
+        yield path, f"{quoted(policy.channels[int(path[1])])} is listed twice", "each channel once"
+
+
 def tenant_has_country(tenant: Tenant) -> Iterator[Finding]:
     """At least one country is allowed."""
     if tenant.country is None and not tenant.countries:
@@ -174,7 +181,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Keys: (current_exists, index_exists),
     Tokens: (current_exists,),
     Redis: (access_matches_url,),
-    Policy: (short_codes_are_allowed, lockouts_grow),
+    Policy: (short_codes_are_allowed, lockouts_grow, channels_are_unique),
     Tenant: (tenant_has_country, key_ids_are_unique, templates_have_purposes),
     Route: (route_names_provider_once, conversion_route_has_no_weights),
     Limits: (windows_are_unique, failures_are_bounded),

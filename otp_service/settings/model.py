@@ -145,6 +145,8 @@ class Policy(Caps, frozen=True, kw_only=True):
     After a verification that ended `exhausted`, request-code is refused for `lockout_seconds` (default: the resend
     cooldown); each further one doubles it, up to `max_lockout_seconds`. After `max_consecutive_failures` wrong codes in
     a row, without a limit of time, the number is disabled until an operator unlocks it.
+
+    `channels` are those that a request may name, in the order in which a request with the channel `auto` uses them.
     """
 
     code_length: Annotated[int, Meta(ge=4, le=10)] = 6
@@ -156,6 +158,9 @@ class Policy(Caps, frozen=True, kw_only=True):
     lockout_seconds: Annotated[int, Meta(ge=1, le=3600)] | None = None
     max_lockout_seconds: Annotated[int, Meta(ge=1, le=86400)] = DEFAULT_LOCKOUT.longest_seconds
     max_consecutive_failures: Annotated[int, Meta(ge=1, le=100)] = DEFAULT_LOCKOUT.max_failures
+    channels: Annotated[tuple[ChannelName, ...], Meta(min_length=1, description="at least one channel")] = (
+        Channel.SMS,
+    )
     allow_short_codes: bool = False
 
 
@@ -218,9 +223,14 @@ class Route(Table, frozen=True, kw_only=True):
 
 
 class Delivery(Table, frozen=True, kw_only=True):
-    """Failover after an ambiguous outcome: when (0: never), and how many gateways may have accepted a message."""
+    """Failover after an ambiguous outcome: when (0: never), and how many gateways may have accepted a message.
+
+    With the channel `auto`, the next channel is used `channel_hold_seconds` after an acceptance without a delivery
+    receipt (0: only after failures).
+    """
 
     hold_seconds: Annotated[float, Meta(ge=0, le=120)] = 15.0
+    channel_hold_seconds: Annotated[float, Meta(ge=0, le=120)] = 20.0
     max_texts: Annotated[int, Meta(ge=1, le=10)] = 2
 
 

@@ -37,6 +37,7 @@ def config_warnings(settings: Settings) -> list[str]:
     """Return a line for everything that is allowed but probably unintended."""
     return [
         *_unrouted(settings),
+        *_channels_without_route(settings),
         *_without_receipts(settings),
         *_long_receipt_urls(settings),
         *_accepting_every_success(settings),
@@ -52,6 +53,13 @@ def _unrouted(settings: Settings) -> Iterator[str]:
     for name in settings.providers:
         if name not in routed:
             yield f"{dotted_path(('providers', name))}: no route uses it"
+
+
+def _channels_without_route(settings: Settings) -> Iterator[str]:
+    routed = {route.channel for route in settings.routes}
+    for name, tenant in settings.tenants.items() if routed else ():
+        if missing := ", ".join(channel for channel in tenant.policy.channels if channel not in routed):
+            yield f"{dotted_path(('tenants', name, 'policy', 'channels'))}: no route sends by {missing}"
 
 
 def _without_receipts(settings: Settings) -> Iterator[str]:

@@ -133,7 +133,7 @@ def read_admitted(
     active = None
     if is_reserved and reserved[4] and (record := unpack_record(reserved[5])):
         active = ActiveVerification(reserved[4].decode(), record, reserved[6])
-    providers, tenant_capped_ms = _read_route(admission.route, states)
+    providers, tenant_capped_ms = _read_route(tuple(one.name for one in admission.route), states)
     return Admitted(
         admission=admission,
         now_ms=int(reserved[1]),

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from otp_service.domain.errors import Refused
-from otp_service.domain.message import Receipt
+from otp_service.domain.message import Channel, Receipt
 from otp_service.domain.results import CallStarted, ClaimedMessage, DeliveryUpdate, ReceiptEffect
 from otp_service.observability import LOG, METRICS
 from otp_service.store.encoding import encode_optional, pack, unpack_record
@@ -102,10 +102,27 @@ class RedisOutbox:
         await self.record_result(verification_id, lease, DeliveryUpdate(due_in_ms=0))
 
     async def begin(
-        self, verification_id: str, lease: int, provider: str, deadline_ms: int, *, idempotent_send: bool = False
+        self,
+        verification_id: str,
+        lease: int,
+        provider: str,
+        deadline_ms: int,
+        *,
+        idempotent_send: bool = False,
+        channel: Channel = Channel.SMS,
+        channel_hold_ms: int = 0,
     ) -> CallStarted | None:
         """Set the delivery to `sending` if the message may still be sent; see the port."""
-        args = (verification_id, lease, provider, self._max_texts, deadline_ms, int(idempotent_send))
+        args = (
+            verification_id,
+            lease,
+            provider,
+            self._max_texts,
+            deadline_ms,
+            int(idempotent_send),
+            channel,
+            channel_hold_ms,
+        )
         [reply] = await self._topology.send([ScriptCall(script("begin"), _keys(verification_id), args)])
         return CallStarted(int(reply[1])) if reply[0] == b"begun" else None
 

@@ -103,11 +103,11 @@ class RedisVerifications:
 
     def _state_calls(self, admission: Admission) -> list[ScriptCall]:
         """Return the calls that read the providers of the route, and the tenant's caps, for this message's prices."""
-        policies = [self._policies[name] for name in admission.route]
-        prices = [policy.cost(admission.country, admission.segments) for policy in policies]
+        routed = [(one, self._policies[one.name]) for one in admission.route]
+        prices = [policy.cost(admission.country, one.segments) for one, policy in routed]
         calls = [
-            state_call(name, policy, price, admission.country)
-            for name, policy, price in zip(admission.route, policies, prices, strict=True)
+            state_call(one.name, policy, price, admission.country)
+            for (one, policy), price in zip(routed, prices, strict=True)
         ]
         if caps := self._tenants.get(admission.tenant):
             calls.append(tenant_caps_call(admission.tenant, caps, [0, *prices]))

@@ -192,6 +192,11 @@ def _by_id(method: str) -> Prepare:
     return prepare
 
 
+def refused(code: str, config: dict[str, Any] | None = None, **members: Any) -> Case:
+    """Return a case of request-code that needs no preparation."""
+    return Case("request-code", code, plain("POST", REQUEST_CODE, {**REQUEST_BODY, **members}), config or {})
+
+
 def limited(limit: str, call: ApiCall, **members: Any) -> Case:
     """Return a case whose limit is used up by another request."""
     return Case(
@@ -244,17 +249,11 @@ CASES: Final = [
     Case("unlock", "scope_missing", plain("POST", UNLOCK_RECIPIENT, {"phone": NUMBER}, key="app"), APP),
     Case("unlock", "phone_invalid", plain("POST", UNLOCK_RECIPIENT, {"phone": "08123456"}), {}),
     Case("receipts", "key_invalid", plain("POST", f"/v1/receipts/inbox/{UNKNOWN_ID}.forged", content=b"{}"), {}),
-    Case(
-        "request-code", "purpose_not_allowed", plain("POST", REQUEST_CODE, {**REQUEST_BODY, "purpose": "payment"}), {}
-    ),
-    Case(
-        "request-code",
-        "country_not_allowed",
-        plain("POST", REQUEST_CODE, {**REQUEST_BODY, "phone": "+447912345678"}),
-        {"tenants": {"demo": {"countries": ["ID"]}}},
-    ),
-    Case("request-code", "phone_invalid", plain("POST", REQUEST_CODE, {**REQUEST_BODY, "phone": "08123456"}), {}),
-    Case("request-code", "phone_not_mobile", plain("POST", REQUEST_CODE, {**REQUEST_BODY, "phone": "0215551234"}), {}),
+    refused("purpose_not_allowed", purpose="payment"),
+    refused("channel_not_allowed", demo_policy(channels=["sms"]), channel="voice"),
+    refused("country_not_allowed", {"tenants": {"demo": {"countries": ["ID"]}}}, phone="+447912345678"),
+    refused("phone_invalid", phone="08123456"),
+    refused("phone_not_mobile", phone="0215551234"),
     Case("request-code", "idempotency_mismatch", _mismatch, {}),
     Case("request-code", "resend_too_soon", after_one_request(request_code_call()), {}),
     Case("request-code", "rate_limited max_sends", _chain, demo_policy(max_sends=1)),
@@ -273,12 +272,7 @@ CASES: Final = [
         after_one_request(request_code_call(phone=OTHER)),
         demo_policy(daily_message_cap=1),
     ),
-    Case(
-        "request-code",
-        "no_route",
-        plain("POST", REQUEST_CODE, {**REQUEST_BODY, "phone": "+6591234567"}),
-        {"routes": [{"country": "ID", "providers": ["inbox"]}]},
-    ),
+    refused("no_route", {"routes": [{"country": "ID", "providers": ["inbox"]}]}, phone="+6591234567"),
     Case("verify-code", "verification_unknown", plain("POST", VERIFY_CODE, _CODE), {}),
     Case(
         "verify-code", "verification_unknown no id", plain("POST", VERIFY_CODE, {**_CODE, "verification_id": "x"}), {}

@@ -19,7 +19,7 @@ from tests.store_contents import crash_before_the_response_is_stored
 CONTRACT = {
     400: {"request_malformed"},
     401: {"key_missing", "key_invalid"},
-    403: {"scope_missing", "purpose_not_allowed", "country_not_allowed"},
+    403: {"scope_missing", "purpose_not_allowed", "country_not_allowed", "channel_not_allowed"},
     404: {"verification_unknown"},
     409: {"verification_used", "verification_superseded", "verification_canceled", "idempotency_in_flight"},
     410: {"verification_expired"},
@@ -92,6 +92,10 @@ async def _bad_purpose(service: RunningService) -> httpx.Response:
 
 async def _bad_country(service: RunningService) -> httpx.Response:
     return await service.request("+447912345678")
+
+
+async def _bad_channel(service: RunningService) -> httpx.Response:
+    return await service.caller("app").post(REQUEST_CODE, json={**REQUEST_BODY, "channel": "voice"})
 
 
 async def _unknown(service: RunningService) -> httpx.Response:
@@ -212,6 +216,7 @@ ROWS: list[tuple[int, str, tuple[str, ...], Callable[[RunningService], Awaitable
     (403, "scope_missing", (), _no_server_scope),
     (403, "purpose_not_allowed", (), _bad_purpose),
     (403, "country_not_allowed", (), _bad_country),
+    (403, "channel_not_allowed", (), _bad_channel),
     (404, "verification_unknown", (), _unknown),
     (404, "verification_unknown", (), _unknown_to_read),
     (404, "not_found", (), _unknown_path),

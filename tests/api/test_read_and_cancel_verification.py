@@ -32,7 +32,7 @@ def assert_complete(body: dict[str, Any]) -> dict[str, Any]:
     for name in ("created_at", "expires_at", "resend_at", "ended_at"):
         assert body[name] is None or re.fullmatch(UTC_TIME_PATTERN, body[name])
     for delivery in body["deliveries"]:
-        assert set(delivery) == {"provider", "status", "at", "error"}
+        assert set(delivery) == {"provider", "channel", "status", "at", "error"}
         assert delivery["status"] in {"queued", "sending", "sent", "delivered", "undelivered", "failed", "unknown"}
         assert re.fullmatch(UTC_TIME_PATTERN, delivery["at"])
     return body
@@ -50,7 +50,12 @@ async def test_it_returns_the_202_with_current_values(service: RunningService) -
         name: body[name] for name in ("expires_in", "resend_in")
     }
     [delivery] = body["deliveries"]
-    assert (delivery["provider"], delivery["status"], delivery["error"]) == ("inbox", "sent", None)
+    assert (delivery["provider"], delivery["channel"], delivery["status"], delivery["error"]) == (
+        "inbox",
+        "sms",
+        "sent",
+        None,
+    )
 
     await service.advance(20)
     await service.verify(verification_id, "0" * 10)

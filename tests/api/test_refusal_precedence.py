@@ -32,6 +32,7 @@ ORDER = {
     "body": "request_malformed",
     "scope": "scope_missing",
     "purpose": "purpose_not_allowed",
+    "channel": "channel_not_allowed",
     "number": "phone_not_mobile",
     "country": "country_not_allowed",
     "lock": "recipient_locked",
@@ -83,6 +84,8 @@ def phone_with(errors: set[str]) -> str:
 async def sent(service: RunningService, errors: set[str]) -> httpx.Response:
     """Send a request that has exactly these errors."""
     body: dict[str, Any] = {"phone": phone_with(errors), "purpose": "payment" if "purpose" in errors else "login"}
+    if "channel" in errors:
+        body["channel"] = "voice"
     if "limits" in errors:
         body["client_ip"] = USED_UP_ADDRESS
     if "body" in errors:

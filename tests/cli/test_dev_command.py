@@ -46,7 +46,7 @@ async def test_the_flow_in_the_readme_works(start: CommandStarter) -> None:
         verified = await client.post("/v1/verify-code", json={"verification_id": ids[1], "code": code[0]})
 
     assert [message["id"] for message in messages] == ids[::-1]
-    assert newest.keys() == {"id", "to", "text", "provider", "sent_at"}
+    assert newest.keys() == {"id", "to", "text", "provider", "channel", "sent_at"}
     assert (newest["to"], newest["provider"]) == ("+6281210100056", "inbox")
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert verified.status_code == 200

@@ -13,6 +13,8 @@ from otp_service.delivery.retry_policy import (
     next_step,
     report_query_delay_ms,
 )
+from otp_service.domain.channel_route import ChannelRoute
+from otp_service.domain.message import Channel
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.verification import Delivery
 
@@ -26,23 +28,29 @@ FAIL_OVER = [outcome for outcome in DEFINITELY_NOT_SENT if outcome not in RECIPI
 RETRYABLE = [Outcome.TRANSIENT.value, Outcome.THROTTLED.value]
 
 
-def delivery(provider: str, status: str, error: str = "", at: int = NOW) -> Delivery:
+def delivery(provider: str, status: str, error: str = "", at: int = NOW, channel: Channel = Channel.SMS) -> Delivery:
     """Return the state of a message at a provider."""
-    return Delivery(provider, DeliveryStatus(status), at, error)
+    return Delivery(provider, DeliveryStatus(status), at, error, channel=channel.value)
 
 
 def step(
     *deliveries: Delivery,
     route: tuple[str, ...] = ROUTE,
+    routes: tuple[ChannelRoute, ...] = (),
     hold: int = HOLD,
     max_texts: int = 2,
     now: int = NOW,
     idempotent_send: tuple[str, ...] = (),
+    channel_hold: int = 0,
     **excluded: int,
 ) -> CallProvider | WaitFor | Finish:
-    """Return the next step for these deliveries; further keywords are excluded providers, and until when."""
-    rules = RetryRules(hold, max_texts, idempotent_send)
-    return next_step(deliveries, route, rules, CodeLifetime(CREATED, EXPIRES, now), excluded)
+    """Return the next step for these deliveries, by default of one channel with the providers of `route`.
+
+    Further keywords are excluded providers, and until when.
+    """
+    rules = RetryRules(hold, max_texts, idempotent_send, channel_hold)
+    routes = routes or (ChannelRoute(Channel.SMS, route),)
+    return next_step(deliveries, routes, rules, CodeLifetime(CREATED, EXPIRES, now), excluded)
 
 
 def test_first_of_route_is_called_first() -> None:
@@ -137,7 +145,7 @@ def test_idempotent_provider_is_called_again_after_backoff() -> None:
 def test_repeated_call_does_not_restart_the_hold() -> None:
     """The hold counts from the first ambiguous outcome; after it, another provider comes before one more repeat."""
     since = NOW - HOLD
-    unknown = Delivery("a", DeliveryStatus.UNKNOWN, NOW - 100, "ambiguous", ambiguous_since_ms=since)
+    unknown = Delivery("a", DeliveryStatus.UNKNOWN, NOW - 100, "ambiguous", ambiguous_since_ms=since, channel="sms")
 
     assert step(unknown, idempotent_send=("a",), now=NOW - 1) == WaitFor(1)
     assert step(unknown, idempotent_send=("a",), now=NOW) == CallProvider("b")
@@ -155,7 +163,7 @@ def test_undelivered_message_fails_over() -> None:
 
 def test_retry_after_is_honored() -> None:
     """A `Retry-After` that is longer than the backoff applies."""
-    asked_to_wait = Delivery("a", DeliveryStatus.QUEUED, NOW, "throttled", retry_at_ms=NOW + 20_000)
+    asked_to_wait = Delivery("a", DeliveryStatus.QUEUED, NOW, "throttled", retry_at_ms=NOW + 20_000, channel="sms")
 
     assert step(asked_to_wait, route=("a",)) == WaitFor(20_000)
 

@@ -93,7 +93,7 @@ async def test_messages_have_the_format_of_dev(sandbox: SandboxClient) -> None:
     page = await sandbox.client.get("/")
 
     assert [message["to"] for message in messages[:2]] == ["+6281510100060", "+6281110100060"]
-    assert all(message.keys() == {"id", "to", "text", "provider", "sent_at"} for message in messages)
+    assert all(message.keys() == {"id", "to", "text", "provider", "channel", "sent_at"} for message in messages)
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 

@@ -81,7 +81,7 @@ def test_every_field_has_a_label() -> None:
     labels = sorted(attributes["for"] for tag, attributes in ELEMENTS.found if tag == "label")
     fields = sorted(attributes["id"] for tag, attributes in ELEMENTS.found if tag in FIELDS)
     assert fields == labels
-    assert {"phone", "purpose", "country", "locale", "decoy", "code"} <= set(fields)
+    assert {"phone", "purpose", "channel", "country", "locale", "decoy", "code"} <= set(fields)
 
 
 def test_phones_can_fill_in_the_code() -> None:

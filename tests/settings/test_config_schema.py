@@ -64,6 +64,7 @@ ONLY_CHECK_CONFIG = {
     "server.trusted_proxies[0]",
     "tenants.acme.api_keys[1].id",
     "tenants.acme.api_keys[1].sha256",
+    "tenants.acme.policy.channels[1]",
     "tenants.acme.policy.code_length",
     "tenants.acme.templates.id.default",
     "tenants.acme.templates.id.other",

@@ -10,6 +10,7 @@ import pytest
 
 from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.settings import ConfigInvalid, config_warnings, load
+from tests.config_parts import demo_policy
 
 BODY = '{"to": "{to}", "text": "{text}", "id": "{message_id}"}'
 BASE: Mapping[str, Any] = {"type": "http", "url": "https://sms.example.com/send", "body": BODY}
@@ -190,8 +191,9 @@ def test_errors(keys: dict[str, Any], path: str, found: str) -> None:
 def test_what_is_probably_unintended() -> None:
     """Without `accepted_when`, and with a receipt URL that the service does not have, `check-config` warns."""
     table = {**BASE, "query": {"dlr": "{receipt_url}"}}
-    document = merged(dev_config("redis://127.0.0.1"), {"providers": {"own": table}})
-    document |= {"routes": [{"providers": ["own", "inbox"]}]}
+    document = merged(dev_config("redis://127.0.0.1"), demo_policy(channels=["sms"]))
+    inbox = document["providers"]["inbox"]
+    document |= {"providers": {"own": table, "inbox": inbox}, "routes": [{"providers": ["own", "inbox"]}]}
     assert config_warnings(load(document, {}, plain_secrets=True)) == [
         "providers.own: without server.public_url it cannot send receipts: messages stay in status sent",
         "providers.own: without accepted_when every HTTP status 2xx is an acceptance",

@@ -12,6 +12,7 @@ from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.settings import config_warnings, load
 from otp_service.settings.warnings import RECEIPT_TOKEN_CHARS
 from otp_service.store.keys import Partition, new_verification_id
+from tests.config_parts import demo_policy
 
 KEDASMS = {"type": "kedasms", "api_key": "k", "encryption_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}
 VONAGE = {"type": "vonage", "api_key": "abcd1234", "api_secret": "s", "from": "Acme"}
@@ -40,8 +41,7 @@ def test_receipt_urls(provider: dict[str, Any], public_url: str | None, expected
     over: dict[str, Any] = {"providers": {"first": provider}, "routes": [{"providers": ["first"]}]}
     if public_url:
         over["server"] = {"public_url": public_url}
-    document = merged(dev_config("redis://127.0.0.1"), over)
-    del document["providers"]["inbox"]
+    document = merged(dev_config("redis://127.0.0.1"), demo_policy(channels=["sms"])) | over
     assert config_warnings(load(document, {}, plain_secrets=True)) == expected
 
 

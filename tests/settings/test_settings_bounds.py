@@ -35,6 +35,7 @@ POLICY = "tenants.acme.policy"
         ("providers.keda.report_poll_seconds", 0, 3600),
         ("routes.0.providers.1.weight", 1, 1000),
         ("delivery.hold_seconds", 0, 120),
+        ("delivery.channel_hold_seconds", 0, 120),
         ("delivery.max_texts", 1, 10),
     ],
 )

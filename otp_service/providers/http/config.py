@@ -10,8 +10,18 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, field
 
+from otp_service.domain.message import Channel
 from otp_service.domain.secret import Secret
-from otp_service.providers.config_fields import Account, BaseUrl, CommonProvider, Currency, SecretText, Table, Text
+from otp_service.providers.config_fields import (
+    Account,
+    BaseUrl,
+    ChannelName,
+    CommonProvider,
+    Currency,
+    SecretText,
+    Table,
+    Text,
+)
 from otp_service.providers.config_fields import is_web_url as is_complete_url
 from otp_service.providers.config_parsing import (
     REFERENCE_SYNTAX,
@@ -105,9 +115,10 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
     it, every 2xx that is not an HTML page, and that has `message_id` if that is set, is an acceptance. Anything else is
     ambiguous, except what HTTP itself defines (401, 403, 404, 429, 503 with Retry-After).
 
-    `idempotent_send`: the gateway sends a message only once for one `{message_id}`.
+    `idempotent_send`: the gateway sends a message only once for one `{message_id}`. `channel` is how it sends messages.
     """
 
+    channel: ChannelName = Channel.SMS
     base_url: BaseUrl | None = None
     method: Annotated[
         Literal["GET", "POST", "PUT"],
@@ -136,6 +147,11 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
     idempotent_send: bool = False
     receipts: ReceiptMapping | None = None
     balance: BalanceQuery | None = None
+
+    @property
+    def channels(self) -> frozenset[Channel]:
+        """The one channel of the messages that the gateway takes."""
+        return frozenset({self.channel})
 
     @property
     def kind_of_body(self) -> BodyFormat | None:

@@ -4,6 +4,7 @@
 --   6 the lease under which the last call began, 0: never called   7 the earliest time of the next call, ms, 0: any
 --   8 since when the outcome is ambiguous, ms, 0: it is not
 --   9 true when the last call repeats a call whose outcome is ambiguous
+--   10 the channel; '' or nil: that of the record
 local function find_delivery(record, provider)
   for _, delivery in ipairs(record[DELIVERIES]) do
     if delivery[1] == provider then return delivery end
@@ -14,7 +15,7 @@ end
 local function find_or_add_delivery(record, provider)
   local delivery = find_delivery(record, provider)
   if not delivery then
-    delivery = {provider, 'queued', 0, '', '', 0, 0, 0, false}
+    delivery = {provider, 'queued', 0, '', '', 0, 0, 0, false, ''}
     table.insert(record[DELIVERIES], delivery)
   end
   return delivery
@@ -32,10 +33,15 @@ local function count_other_texts(record, provider)
   return texts
 end
 
--- Whether another gateway is known to have accepted the message. This may have become known after the claim.
-local function is_accepted_elsewhere(record, provider)
+-- Whether another gateway is known to have accepted the message, so that this one must not be called. This may have
+-- become known after the claim. An acceptance by another channel, without a receipt, counts for `hold_ms`; 0: always.
+local function is_accepted_elsewhere(record, provider, channel, hold_ms, now)
   for _, delivery in ipairs(record[DELIVERIES]) do
-    if delivery[1] ~= provider and (delivery[2] == 'sent' or delivery[2] == 'delivered') then return true end
+    if delivery[1] ~= provider then
+      local is_other_channel = (delivery[10] or '') ~= '' and delivery[10] ~= channel
+      local is_overdue = is_other_channel and hold_ms > 0 and now >= delivery[3] + hold_ms
+      if delivery[2] == 'delivered' or delivery[2] == 'sent' and not is_overdue then return true end
+    end
   end
   return false
 end

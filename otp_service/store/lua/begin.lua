@@ -3,10 +3,12 @@
 -- KEYS  1 verification  2 its message  3 outbox of the partition
 -- ARGV  1 id  2 lease  3 provider  4 max_texts  5 ms after which the call counts as lost
 --       6 '1': the provider sends a repeated message once only, so it may be called again after an ambiguous outcome
+--       7 channel of the call  8 ms for which an acceptance by another channel counts without a receipt, 0: always
 -- returns {'begun', now}
 --         {'lost'}: another replica has the lease
 --         {'ended'}: nothing may be sent any more
---         {'used_up'}: max_texts gateways may have accepted it, this gateway may have it, or another one has it
+--         {'used_up'}: max_texts gateways may have accepted it, this gateway may have it, or another one has it (by
+--             another channel: within the time that it has for a receipt)
 -- Invariant: at most max_texts gateways accept one message. A gateway that may have it is not called again. An ended
 --            code is never sent. A repeated `begin` under the same lease (its reply was lost) counts as one call.
 --@include _clock _record _delivery
@@ -29,13 +31,14 @@ local delivery = find_or_add_delivery(record, ARGV[3])
 local is_same_call = delivery[2] == 'sending' and delivery[6] == lease
 local is_repeat = delivery[2] == 'unknown' and ARGV[6] == '1'
 if MAY_HAVE_ACCEPTED[delivery[2]] and not is_same_call and not is_repeat then return {'used_up'} end
-if count_other_texts(record, ARGV[3]) >= tonumber(ARGV[4]) or is_accepted_elsewhere(record, ARGV[3]) then
+if count_other_texts(record, ARGV[3]) >= tonumber(ARGV[4])
+  or is_accepted_elsewhere(record, ARGV[3], ARGV[7], tonumber(ARGV[8]), now) then
   return {'used_up'}
 end
 
 if not is_same_call then delivery[9] = is_repeat end
 if not delivery[9] then delivery[8] = 0 end
-delivery[2], delivery[3], delivery[6], delivery[7] = 'sending', now, lease, 0
+delivery[2], delivery[3], delivery[6], delivery[7], delivery[10] = 'sending', now, lease, 0, ARGV[7]
 write_record(KEYS[1], record)
 redis.call('ZADD', KEYS[3], 'XX', string.format('%d', now + tonumber(ARGV[5])), ARGV[1])
 return {'begun', now}

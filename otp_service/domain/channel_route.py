@@ -1,0 +1,29 @@
+"""The providers of a message by channel, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from otp_service.domain.message import Channel
+
+__all__ = ["AUTO", "ChannelRoute", "RoutedProvider"]
+
+AUTO = "auto"
+"""The `channel` of a request, and of its record, for the tenant's channels one after the other. No message has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRoute:
+    """The names of the providers that send a message by one channel, in their order."""
+
+    channel: Channel
+    providers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedProvider:
+    """A provider that may send a message: by which channel, and as how many segments of its price."""
+
+    name: str
+    channel: Channel
+    segments: int
