@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from otp_service.domain.locale_lookup import for_locale
 from otp_service.domain.message import Channel
 from otp_service.providers.config_fields import Account, BaseUrl, CommonProvider, SecretText, Table
 from otp_service.providers.config_parsing import Finding
@@ -15,7 +16,6 @@ from otp_service.providers.config_parsing import Finding
 __all__ = ["DEFAULT_TEMPLATE", "AuthenticationTemplate", "WhatsappConfig"]
 
 DEFAULT_TEMPLATE: Final = "default"
-MAX_LOCALE_CHARS: Final = 64
 
 _PHONE_NUMBER_ID: Final = re.compile(r"[0-9]{5,32}", re.ASCII)
 
@@ -76,11 +76,5 @@ class WhatsappConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type"
             yield ("app_secret",), "missing beside verify_token", "env:NAME or file:/path"
 
     def template_for(self, locale: str) -> AuthenticationTemplate:
-        """Return the template for the locale of our text; a locale is shortened from its end (RFC 4647, 3.4)."""
-        by_locale = {key.lower().replace("_", "-"): template for key, template in self.templates.items()}
-        wanted = locale[:MAX_LOCALE_CHARS].lower().replace("_", "-")
-        while wanted:
-            if wanted in by_locale:
-                return by_locale[wanted]
-            wanted = wanted.rpartition("-")[0]
-        return by_locale[DEFAULT_TEMPLATE]
+        """Return the template for the locale of our text."""
+        return for_locale(self.templates, locale) or self.templates[DEFAULT_TEMPLATE]
