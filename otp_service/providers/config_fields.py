@@ -50,6 +50,7 @@ __all__ = [
     "CommonProvider",
     "Host",
     "PollSeconds",
+    "PriceArea",
     "ReceiptToken",
     "SealingKey",
     "SecretText",

@@ -52,6 +52,7 @@ ONLY_CHECK_CONFIG = {
     "providers.whatsapp.templates.default",
     "providers.twilio.api_key_secret",
     "providers.twilio.api_key_sid",
+    "providers.vonage.from",
     "providers.twilio.auth_token",
     "providers.twilio.from",
     "providers.twilio.messaging_service_sid",

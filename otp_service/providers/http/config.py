@@ -46,6 +46,7 @@ from otp_service.providers.http.request_template import (
     parse_template,
     placeholders,
 )
+from otp_service.providers.sender_ids import SenderIds, no_sender_ids, sender_findings
 
 __all__ = ["BalanceQuery", "HttpConfig"]
 
@@ -109,7 +110,8 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
 
     `url`, `query`, `headers` and `body` are templates with `{to}`, `{text}`, `{code}`, `{message_id}`, `{sender}`,
     `{brand}`, `{minutes}`, `{expires_in}` (seconds), `{country}`, `{receipt_url}` and the names of `secrets`. Other
-    braces are kept. `base_url` replaces the scheme and host of `url`, or is put before a `url` that is a path.
+    braces are kept. `base_url` replaces the scheme and host of `url`, or is put before a `url` that is a path. `sender`
+    is for the countries that `sender_ids` does not name.
 
     `outcomes` is read in order, and its first rule that a response meets decides. Then `accepted_when` does; without
     it, every 2xx that is not an HTML page, and that has `message_id` if that is set, is an acceptance. Anything else is
@@ -141,6 +143,7 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
     bearer_token: SecretText | None = None
     to_format: Literal["e164", "digits", "national", "national_digits"] = "e164"
     sender: Text | None = None
+    sender_ids: SenderIds = field(default_factory=no_sender_ids)
     accepted_when: Conditions | None = None
     message_id: JsonPointer | None = None
     outcomes: Annotated[tuple[OutcomeRule, ...], Meta(max_length=MAX_RULES)] = ()
@@ -239,8 +242,8 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
         if not used & {"text", "code"}:
             found = "{text} and {code} are missing from url, query, headers and body"
             yield ("body",), found, "a request with {text} or {code}"
-        if "sender" in used and self.sender is None:
-            yield ("sender",), "missing", "the sender that {sender} stands for"
+        required = "the sender that {sender} stands for; or sender_ids.default" if "sender" in used else ""
+        yield from sender_findings("sender", self.sender, self.sender_ids, required=required)
         if self.idempotent_send and "message_id" not in used:
             found = "not allowed without {message_id}, by which the gateway could recognize a message"
             yield ("idempotent_send",), found, "a request with {message_id}"

@@ -27,6 +27,7 @@ from otp_service.providers.http.request_template import (
 )
 from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.responses import MAX_ID_CHARS, is_success, retry_after_seconds, undocumented_response
+from otp_service.providers.sender_ids import sender_for
 
 __all__ = ["GatewayRequest", "balance_request", "build_request", "parse_balance_response", "parse_send_response"]
 
@@ -132,7 +133,7 @@ def _message_values(config: HttpConfig, outbound: OutboundMessage) -> dict[str, 
         "text": outbound.text,
         "code": outbound.code,
         "message_id": outbound.message_id,
-        "sender": config.sender or "",
+        "sender": sender_for(config.sender, config.sender_ids, outbound) or "",
         "brand": outbound.brand,
         "minutes": str(outbound.minutes),
         "expires_in": str(outbound.expires_in),

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from msgspec import field
+
 from otp_service.providers.config_fields import BaseUrl, CommonProvider, PollSeconds, SealingKey, SecretText, Text
+from otp_service.providers.config_parsing import Finding
+from otp_service.providers.sender_ids import SenderIds, no_sender_ids, sender_findings
 
 __all__ = ["KedasmsConfig"]
 
@@ -11,7 +17,7 @@ class KedasmsConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type",
     """KedaSMS. Messages go to `base_url`, encrypted with `encryption_key`; status queries go to `status_base_url`.
 
     `report_poll_seconds` is 0 by default: a status query needs an id that only a callback contains, and that callback
-    contains the status already.
+    contains the status already. `sender_ids` are the senders by country.
     """
 
     base_url: BaseUrl = "https://www.kedasms.net"
@@ -19,4 +25,9 @@ class KedasmsConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type",
     api_key: SecretText
     encryption_key: SealingKey
     sender_id: Text | None = None
+    sender_ids: SenderIds = field(default_factory=no_sender_ids)
     report_poll_seconds: PollSeconds = 0.0
+
+    def cross_check(self) -> Iterator[Finding]:
+        """Refuse two senders for all other countries."""
+        yield from sender_findings("sender_id", self.sender_id, self.sender_ids)

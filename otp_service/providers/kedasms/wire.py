@@ -21,6 +21,7 @@ from otp_service.providers.kedasms import result_codes
 from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.lenient_json import MAX_ERROR_TEXT_CHARS, body_text, json_object, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_success, remove_echoed_message, retry_after_seconds
+from otp_service.providers.sender_ids import sender_for
 
 __all__ = [
     "JSON",
@@ -56,8 +57,8 @@ def send_body(config: KedasmsConfig, outbound: OutboundMessage, timestamp: int) 
     """Build the body of a send at `timestamp`: the encrypted message in its envelope, with a new random nonce."""
     message: dict[str, Any] = {"countryCode": outbound.country, "phoneNumbers": [outbound.national_digits]}
     message["content"] = outbound.text
-    if config.sender_id:
-        message["senderId"] = config.sender_id
+    if sender := sender_for(config.sender_id, config.sender_ids, outbound):
+        message["senderId"] = sender
     message["trackClick"] = False
     if outbound.receipt_url:
         message["callbackUrl"] = outbound.receipt_url

@@ -18,6 +18,7 @@ from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.lenient_json import json_object, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_success, retry_after_seconds, undocumented_response
+from otp_service.providers.sender_ids import sender_for
 from otp_service.providers.twilio import result_codes
 from otp_service.providers.twilio.account import TwilioAccount
 from otp_service.providers.twilio.config import TwilioConfig
@@ -63,8 +64,8 @@ def send_body(config: TwilioConfig, outbound: OutboundMessage) -> bytes:
     message = {"To": outbound.to}
     if config.messaging_service_sid is not None:
         message["MessagingServiceSid"] = config.messaging_service_sid
-    if config.sender is not None:
-        message["From"] = config.sender
+    if sender := sender_for(config.sender, config.sender_ids, outbound):
+        message["From"] = sender
     message["Body"] = outbound.text
     message["ValidityPeriod"] = str(min(max(outbound.expires_in, 1), MAX_VALIDITY_SECONDS))
     if outbound.receipt_url and config.verifies_receipts:

@@ -9,6 +9,7 @@ from msgspec import Meta, field
 
 from otp_service.providers.config_fields import Account, BaseUrl, CommonProvider, SecretText, Text
 from otp_service.providers.config_parsing import Finding
+from otp_service.providers.sender_ids import SenderIds, no_sender_ids, sender_findings
 from otp_service.providers.vonage.signing import SignatureMethod
 
 __all__ = ["VonageConfig"]
@@ -21,13 +22,15 @@ class VonageConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", 
     secret. `receipts`: whether a receipt is authenticated by its signature, or by the token in its URL; the default is
     the signature if there is a `signature_secret`. The timestamp of a signed receipt may differ from the time by
     `receipt_window_seconds`. The gateway gives up a message after the rest of the code's life, and not before
-    `min_ttl_seconds`. `entity_id` and `content_id` are ids that some countries require.
+    `min_ttl_seconds`. `entity_id` and `content_id` are ids that some countries require. `sender_ids` are the senders
+    by country.
     """
 
     base_url: BaseUrl = "https://rest.nexmo.com"
     api_key: Account
     api_secret: SecretText
-    sender: Account = field(name="from")
+    sender: Account | None = field(name="from", default=None)
+    sender_ids: SenderIds = field(default_factory=no_sender_ids)
     auth: Literal["parameters", "basic", "signature"] = "parameters"
     body_format: Literal["form", "json"] = "form"
     signature_secret: SecretText | None = None
@@ -44,6 +47,7 @@ class VonageConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", 
         return (self.receipts or ("signature" if self.signature_secret else "token")) == "signature"
 
     def cross_check(self) -> Iterator[Finding]:
-        """Require the secret of the signatures that are made or verified."""
+        """Require a sender, and the secret of the signatures that are made or verified."""
+        yield from sender_findings("from", self.sender, self.sender_ids, required="a sender; or sender_ids.default")
         if self.signature_secret is None and "signature" in (self.auth, self.receipts):
             yield ("signature_secret",), "missing", 'a secret; or neither auth nor receipts = "signature"'

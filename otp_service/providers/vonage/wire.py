@@ -20,6 +20,7 @@ from otp_service.domain.sms_segments import characters_outside_gsm7
 from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.lenient_json import MAX_ERROR_TEXT_CHARS, json_object, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_success, undocumented_response
+from otp_service.providers.sender_ids import sender_for
 from otp_service.providers.vonage import result_codes
 from otp_service.providers.vonage.config import VonageConfig
 from otp_service.providers.vonage.signing import SIGNATURE, signature
@@ -56,7 +57,7 @@ def send_parameters(config: VonageConfig, outbound: OutboundMessage, timestamp: 
     """
     parameters = {
         "api_key": config.api_key,
-        "from": config.sender.removeprefix("+"),
+        "from": (sender_for(config.sender, config.sender_ids, outbound) or "").removeprefix("+"),
         "to": outbound.to.removeprefix("+"),
         "text": outbound.text,
         "type": "unicode" if characters_outside_gsm7(outbound.text) else "text",
