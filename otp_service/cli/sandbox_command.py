@@ -55,7 +55,7 @@ def sandbox(config: str | None, host: str | None, port: int | None, write_to: st
     """Try the service with simulated gateways.
 
     For integrators. As dev, on 127.0.0.1:8000: an embedded store, tenant demo, key dev-key, every country. The
-    gateways listen on ports 20003 to 20010 of 127.0.0.1; with --port 0, everything listens on free ports. Indonesian
+    gateways listen on ports 20003 to 20015 of 127.0.0.1; with --port 0, everything listens on free ports. Indonesian
     numbers are routed to one gateway by their prefix, all other numbers to all gateways in order. A --config file is
     merged over these defaults. --write-config writes the result, with each secret in a file of its own.
 

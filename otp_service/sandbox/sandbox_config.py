@@ -24,6 +24,7 @@ from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from otp_service.sandbox.simulators.twilio import ACCOUNT_SID, TwilioSimulator
 from otp_service.sandbox.simulators.vonage import VonageSimulator
 from otp_service.sandbox.simulators.whatsapp import WhatsappSimulator
+from otp_service.sandbox.smsc_gateway import smsc_gateways
 
 __all__ = ["sandbox_config", "sandbox_gateways", "set_webhook_urls"]
 
@@ -35,7 +36,7 @@ RETRY_FACTOR: Final = 1 / 60
 
 ENCRYPTION_KEY: Final = bytes(range(32))
 FALLBACK: Final = {"surabaya": "keda", "twilio_voice": "vonage_voice", "vonage_voice": "twilio_voice"}
-ORDER: Final = ("keda", "aurora", "twilio", "vonage", "hub", "jakarta", "surabaya", "infobip")
+ORDER: Final = ("keda", "aurora", "twilio", "vonage", "hub", "jakarta", "surabaya", "infobip", "smsc")
 
 RECEIPTS: Final = {
     "jakarta": b'{"receipts": {"say": "sent", "after": 2}}',  # rows of four fields have no later status
@@ -47,6 +48,7 @@ RECEIPTS: Final = {
     "infobip": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
     "twilio_voice": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
     "vonage_voice": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
+    "smsc": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
     "whatsapp": b'{"receipts": [{"say": "sent"}, {"say": "delivered", "after": 1}]}',
 }
 """The receipts of each gateway before any script."""
@@ -75,6 +77,7 @@ def sandbox_gateways() -> tuple[SimulatedGateways, SimulatorScripts]:
             whatsapp_gateway(RETRY_FACTOR),
             twilio_voice_gateway(),
             vonage_voice_gateway(),
+            *smsc_gateways(),
         ]
     )
     scripts = SimulatorScripts()
@@ -92,7 +95,7 @@ def sandbox_config(redis_url: str, gateways: SimulatedGateways) -> dict[str, Any
         "providers": {
             gateway.name: {**gateway.provider_config(), "timeout_seconds": TIMEOUT_SECONDS} for gateway in all_gateways
         },
-        "routes": [*by_gateway, {"providers": list(ORDER)}],
+        "routes": [*by_gateway, {"providers": [name for name in ORDER if name in gateways.by_name]}],
         "delivery": {"hold_seconds": HOLD_SECONDS},
     }
 

@@ -12,6 +12,7 @@ from otp_service.sandbox.simulators import (
     infobip,
     kedasms,
     sendcloud,
+    smpp,
     smshub,
     twilio,
     vonage,
@@ -23,6 +24,7 @@ from otp_service.sandbox.simulators.http_server import Respond
 from otp_service.sandbox.simulators.infobip import InfobipSimulator
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
+from otp_service.sandbox.simulators.smpp import SmppSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from otp_service.sandbox.simulators.twilio import TwilioSimulator
 from otp_service.sandbox.simulators.twilio_voice import CALL_REASONS, TwilioVoiceSimulator
@@ -37,7 +39,8 @@ __all__ = ["SCRIPTABLE_TYPES", "ScriptableType"]
 class ScriptableType:
     """What can be scripted for one type of gateway; `is_reason` is None for a type without receipts.
 
-    `forms` are the encodings of its receipts, if it has several.
+    `forms` are the encodings of its receipts, if it has several. `speaks_http` is False for a gateway that has no HTTP
+    status, and no URL for receipts.
     """
 
     codes: range
@@ -46,6 +49,7 @@ class ScriptableType:
     is_reason: Callable[[int | str], bool] | None = None
     sends_receipts: bool = False
     forms: tuple[str, ...] = ()
+    speaks_http: bool = True
 
 
 def _in_ranges(*allowed: range) -> Callable[[int | str], bool]:
@@ -81,6 +85,13 @@ SCRIPTABLE_TYPES: Final[Mapping[type[Any], ScriptableType]] = {
         is_reason=_in_ranges(range(410, 600)),
         sends_receipts=True,
         forms=("json", "form"),
+    ),
+    SmppSimulator: ScriptableType(
+        codes=range(1, 65_536),
+        refusal=lambda code, _: smpp.refusal(code),
+        is_reason=_in_ranges(range(1, 1000)),
+        sends_receipts=True,
+        speaks_http=False,
     ),
     SmshubSimulator: ScriptableType(codes=range(400, 600), refusal=smshub.refusal, has_error_text=True),
     TwilioSimulator: ScriptableType(

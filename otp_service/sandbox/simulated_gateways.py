@@ -14,6 +14,7 @@ from otp_service.sandbox.simulators.http_server import Simulator
 from otp_service.sandbox.simulators.infobip import InfobipMessage, InfobipSimulator
 from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
+from otp_service.sandbox.simulators.smpp import SmppMessage, SmppSimulator
 from otp_service.sandbox.simulators.smshub import SmshubMessage, SmshubSimulator
 from otp_service.sandbox.simulators.twilio import TwilioMessage, TwilioSimulator
 from otp_service.sandbox.simulators.twilio_voice import TwilioCall, TwilioVoiceSimulator
@@ -28,6 +29,7 @@ Message = (
     | InfobipMessage
     | KedasmsMessage
     | SendcloudMessage
+    | SmppMessage
     | SmshubMessage
     | TwilioCall
     | TwilioMessage
@@ -40,6 +42,7 @@ AnySimulator = (
     | InfobipSimulator
     | KedasmsSimulator
     | SendcloudSimulator
+    | SmppSimulator
     | SmshubSimulator
     | TwilioSimulator
     | TwilioVoiceSimulator
@@ -91,7 +94,9 @@ class SimulatedGateway:
         return " ".join(str(self.provider_table[key]) for key in ("type", "variant") if key in self.provider_table)
 
     def provider_config(self) -> dict[str, Any]:
-        """Return its `[providers.*]` table with the simulator's URL; call it after `bind`."""
+        """Return its `[providers.*]` table with the simulator's URL or port; call it after `bind`."""
+        if isinstance(self.simulator, SmppSimulator):
+            return {**self.provider_table, "port": self.simulator.port}
         return {**self.provider_table, **dict.fromkeys(self.url_keys, self.simulator.url)}
 
     def messages(self) -> list[InboxMessage]:
@@ -142,10 +147,8 @@ def _inbox_message(gateway: str, number: int, message: Message) -> InboxMessage:
     """Convert a message; `number` is its id at SMS Hub, which gives none."""
     to = "+" + message.to.lstrip("+")
     match message:
-        case EimsMessage():
+        case EimsMessage() | InfobipMessage():
             return InboxMessage(str(message.id), to, message.text, gateway, message.at)
-        case InfobipMessage():
-            return InboxMessage(message.id, to, message.text, gateway, message.at)
         case KedasmsMessage():
             return InboxMessage(message.msgid, to, message.text, gateway, message.at)
         case SendcloudMessage():
@@ -157,7 +160,7 @@ def _inbox_message(gateway: str, number: int, message: Message) -> InboxMessage:
             return InboxMessage(message.sid, to, message.text, gateway, message.at)
         case VonageCall():
             return InboxMessage(message.uuid, to, message.text, gateway, message.at)
-        case VonageMessage():
-            return InboxMessage(message.ids[0], to, message.text, gateway, message.at)
+        case SmppMessage() | VonageMessage():
+            return InboxMessage(str(message.ids[0]), to, message.text, gateway, message.at)
         case WhatsappMessage():
             return InboxMessage(message.wamid, to, message.text, gateway, message.at)

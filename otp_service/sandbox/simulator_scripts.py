@@ -23,22 +23,24 @@ A step, in `next` or as `always`, is one of:
   {"slow": 3}         accept the message, respond after 3 seconds
   {"say": -10}        reject with this result code: eims -99 to -1, sendcloud
                       201 to 99999, twilio and twilio_voice 10000 to 99999,
-                      vonage 1 to 99, infobip 6 to 99, whatsapp 0 to 199999;
+                      vonage 1 to 99, infobip 6 to 99, whatsapp 0 to 199999,
+                      smpp 1 to 65535 (a command_status);
                       kedasms, smshub and vonage_voice an HTTP status of 400 to
                       599; these three and vonage with "message" as the error
                       text (vonage_voice: as the name of the wrong parameter)
   {"status": 503}     reject with an HTTP status as a proxy does, with "body"
-                      and "headers" if you like
+                      and "headers" if you like; not for smpp
 
 A receipt is {"say": "delivered", "after": 1.0, "times": 2}: the status "sent",
 "delivered" or "undelivered", the seconds after the message was accepted, and how
 often it is sent. Out of order: [{"say": "delivered"}, {"say": "sent", "after": 2}].
 Optional: "reason", the error code of "undelivered" (eims 2, 4 or 1001 to 1099;
 sendcloud 410 to 599; twilio 10000 to 99999; vonage 1 to 99; infobip 4 to 99;
-whatsapp 1 to 199999; kedasms a keyword; twilio_voice busy, no-answer, failed or
-canceled; vonage_voice a status such as busy, or with a detail failed:cannot_route),
-and "url", to send it to another URL.
-EIMS is polled and sends nothing: it has neither "times" nor "url".
+whatsapp 1 to 199999; smpp 1 to 999; kedasms a keyword; twilio_voice busy, no-answer,
+failed or canceled; vonage_voice a status such as busy, or with a detail
+failed:cannot_route), and "url", to send it to another URL.
+EIMS is polled and sends nothing: it has neither "times" nor "url". An SMSC sends its
+receipts over the connection: it has no "url".
 
 For example: curl 127.0.0.1:8000/dev/gateways/keda --json '{"next": ["down"]}'
 """
@@ -173,6 +175,8 @@ def _check_step(step: _StepObject, gateway_type: ScriptableType, pointer: str) -
     options = {"say": {"message"} if gateway_type.has_error_text else set(), "status": {"body", "headers"}}
     for name in sorted(members - kinds - options.get(kind, set())):
         _refuse(f"{pointer}/{name}", f"Leave this member out: it cannot be combined with {kind} for this gateway.")
+    if step.status is not UNSET and not gateway_type.speaks_http:
+        _refuse(f"{pointer}/status", "Leave this member out: this gateway does not speak HTTP.")
     if step.say is not UNSET and step.say not in gateway_type.codes:
         _refuse(f"{pointer}/say", f"Send an integer from {gateway_type.codes.start} to {gateway_type.codes.stop - 1}.")
 
@@ -192,6 +196,8 @@ def _build_receipts(
         if not gateway_type.sends_receipts and (receipt.times != 1 or receipt.url):
             member = "url" if receipt.url else "times"
             _refuse(f"{pointer}/{member}", "Leave this member out: this gateway is polled and sends no receipts.")
+        if not gateway_type.speaks_http and receipt.url:
+            _refuse(f"{pointer}/url", "Leave this member out: this gateway does not speak HTTP.")
     return [ScriptedReceipt(one.say, one.after, one.times, one.reason, one.url) for one in receipts]
 
 

@@ -23,6 +23,7 @@ NUMBERS = [
     ("+6281610100055", "twilio"),
     ("+6281810100055", "vonage"),
     ("+6281910100055", "infobip"),
+    ("+6282110100055", "smsc"),
     ("+6281710100055", "keda"),
     ("+6591234567", "keda"),
 ]
@@ -82,6 +83,17 @@ async def test_calls_and_their_failover(
         assert len({*codes.values()}) == 1
         assert await sandbox.verify(verification_id, codes[second]) == 200
     assert [receipt["status"] for receipt in (await sandbox.gateways())[first]["receipts"]][:1] == [200]
+
+
+async def test_the_smsc_sends_receipts_over_its_connection(sandbox: SandboxClient) -> None:
+    """A throttled message is sent again; the receipt moves the delivery, and its `command_status` is shown."""
+    await sandbox.script("smsc", {"next": [{"say": 88}], "receipts": {"say": "delivered"}})
+    verification_id = await sandbox.request("+6282110100095")
+
+    await sandbox.delivered(verification_id, ("smsc", "delivered", None))
+    shown = (await sandbox.gateways())["smsc"]
+    assert shown["address"].startswith("smpp://127.0.0.1:")
+    assert [(call["status"], call["url"]) for call in shown["receipts"][:1]] == [(0, shown["address"])]
 
 
 async def test_messages_have_the_format_of_dev(sandbox: SandboxClient) -> None:

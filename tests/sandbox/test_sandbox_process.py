@@ -32,6 +32,7 @@ PORTS = {
     "whatsapp": 20011,
     "twilio_voice": 20013,
     "vonage_voice": 20014,
+    "smsc": 20015,
 }
 
 
