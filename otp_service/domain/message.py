@@ -96,7 +96,8 @@ class SendResult:
         retry_after: After how many seconds the gateway wants to be called again; None if it does not say.
         signal: What the result says about the provider's health, if the outcome alone does not tell. For example, an
             undocumented rejection is a `config_error` that counts as a FAILURE, while a rejected password is a TRIP.
-        charged: What the gateway says that it charged, in the currency of the account; None if it does not say.
+        charged: What the gateway says that it charged for the whole message; None if it does not say.
+        charged_currency: The currency of `charged` (ISO 4217); "" if the gateway does not name it: the account's.
     """
 
     outcome: Outcome
@@ -104,6 +105,7 @@ class SendResult:
     retry_after: float | None = None
     signal: HealthSignal | None = None
     charged: Decimal | None = None
+    charged_currency: str = ""
 
     @property
     def health(self) -> HealthSignal:
@@ -118,10 +120,16 @@ class SendResult:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """The answer to a delivery query. `status` None: not known yet. `error`: why the message is undelivered."""
+    """The answer to a delivery query.
+
+    `status` None: not known yet. `error`: why the message is undelivered. `charged` and `charged_currency`: see
+    `SendResult`.
+    """
 
     status: DeliveryStatus | None
     error: Outcome | None = None
+    charged: Decimal | None = None
+    charged_currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +175,8 @@ class Receipt:
         to: The recipient in the receipt, in E.164 or digits; "" if it contains none. A receipt for another number
             than the message's is ignored.
         nonce: A value that may be used for one receipt only, against replay; "" if there is none.
+        charged: What the gateway says that it charged for the whole message; None if it does not say.
+        charged_currency: The currency of `charged` (ISO 4217); "" if the gateway does not name it: the account's.
     """
 
     message_id: str
@@ -175,6 +185,8 @@ class Receipt:
     provider_message_id: str = ""
     to: str = ""
     nonce: str = ""
+    charged: Decimal | None = None
+    charged_currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
