@@ -25,6 +25,7 @@ from otp_service.domain.outcomes import Outcome
 __all__ = [
     "AccountLimitsProvider",
     "BalanceProvider",
+    "ChargeReportingProvider",
     "InBandReceiptProvider",
     "InBandReceipts",
     "LookupProvider",
@@ -32,6 +33,7 @@ __all__ = [
     "Provider",
     "ReceiptProvider",
     "UrlCheckProvider",
+    "reports_charge",
 ]
 
 
@@ -157,3 +159,16 @@ class AccountLimitsProvider(Provider, Protocol):
 
     async def set_limits(self, limits: AccountLimits) -> Outcome:
         """Set the limits; return `ACCEPTED`, or the outcome of the failure."""
+
+
+@runtime_checkable
+class ChargeReportingProvider(Provider, Protocol):
+    """A provider whose gateway tells what it charged: in results, receipts or reports (`charged`)."""
+
+    reports_charge: bool
+    """Whether it does. `charged` of any other provider is ignored, because the store does not keep its charges."""
+
+
+def reports_charge(provider: Provider) -> bool:
+    """Return whether a provider's gateway tells what it charged."""
+    return isinstance(provider, ChargeReportingProvider) and provider.reports_charge

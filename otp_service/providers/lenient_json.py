@@ -8,17 +8,28 @@ from __future__ import annotations
 import codecs
 import contextlib
 from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import msgspec
 
-__all__ = ["MAX_ERROR_TEXT_CHARS", "MAX_INTEGER_CHARS", "body_text", "json_object", "json_value", "parse_integer"]
+__all__ = [
+    "MAX_ERROR_TEXT_CHARS",
+    "MAX_INTEGER_CHARS",
+    "body_text",
+    "json_object",
+    "json_value",
+    "parse_amount",
+    "parse_integer",
+]
 
 MAX_ERROR_TEXT_CHARS: Final = 1000
 """Longest part of an error text that is examined."""
 
 MAX_INTEGER_CHARS: Final = 32
 """An integer that arrives as a longer string is ignored."""
+
+_MAX_AMOUNT_CHARS: Final = 32
 
 _PADDING: Final = " \t\r\n\v\f\0\ufeff\u00a0\u200b\u2028\u2029"
 _PADDING_BYTES: Final = b" \t\r\n\v\f\0"
@@ -66,6 +77,20 @@ def parse_integer(value: object) -> int | None:
         return int(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
     except ValueError:
         return None
+
+
+def parse_amount(value: object) -> Decimal | None:
+    """Read an amount of money that a gateway sends as a JSON number or as a string; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    text = str(value)
+    if len(text) > _MAX_AMOUNT_CHARS:
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() else None
 
 
 def _decoding_candidates(body: bytes | str) -> Iterator[bytes | str]:

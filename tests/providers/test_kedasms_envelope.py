@@ -8,7 +8,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from otp_service.domain.message import OutboundMessage, SendResult
+from otp_service.domain.message import OutboundMessage
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.kedasms.wire import encrypt_message
 from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
@@ -123,7 +123,7 @@ async def test_send_request_byte_for_byte() -> None:
         first = await provider.send(MESSAGE)
         url = "https://otp.example.com/v1/receipts/keda/t"
         await provider.send(OutboundMessage("m-2", "+390612345678", "IT", "0612345678", "x", "1", 9, receipt_url=url))
-    assert first == SendResult(Outcome.ACCEPTED, simulator.messages[0].task_id)
+    assert (first.outcome, first.provider_message_id) == (Outcome.ACCEPTED, simulator.messages[0].task_id)
     assert simulator.plaintexts == [
         b'{"countryCode":"ID","phoneNumbers":["81210100055"],"content":"Acme: kode 739251 \xe2\x9c\x93",'
         b'"senderId":"Acme","trackClick":false}',

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -77,8 +78,10 @@ def parsed(body: Any) -> list[Receipt]:
 
 
 def test_documented_callback_is_parsed() -> None:
-    """The receipt is for the message of the token, with the gateway's `msgid` and the recipient."""
-    assert parsed(CALLBACK) == [Receipt("m-1", DELIVERED, provider_message_id="msg_abc123def456", to=TO)]
+    """The receipt is for the message of the token, with the gateway's `msgid`, the recipient and the cost."""
+    receipt = Receipt("m-1", DELIVERED, provider_message_id="msg_abc123def456", to=TO)
+    assert parsed(CALLBACK) == [replace(receipt, charged=Decimal("0.05"), charged_currency="USD")]
+    assert parsed(CALLBACK | {"cost": "-"}) == [receipt]
 
 
 @pytest.mark.parametrize(("state", "status"), STATES)

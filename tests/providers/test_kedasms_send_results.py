@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import time
+from decimal import Decimal
 from email.utils import formatdate
 from typing import Any
 
@@ -34,8 +35,23 @@ async def test_number_without_a_country_is_not_sent() -> None:
 
 
 ACCEPTED_BODY = {"code": "0", "message": "Success", "data": {"taskId": "20240408-0001", "debitedAmount": 0.048}}
+CHARGED = SendResult(Outcome.ACCEPTED, "20240408-0001", charged=Decimal("0.048"), charged_currency="USD")
 RESPONSES: list[tuple[int, Any, SendResult]] = [
-    (200, ACCEPTED_BODY, SendResult(Outcome.ACCEPTED, "20240408-0001")),
+    (
+        200,
+        ACCEPTED_BODY,
+        CHARGED,
+    ),
+    (
+        200,
+        {"code": "0", "data": {"taskId": "t", "debitedAmount": "0.05", "currency": "EUR"}},
+        SendResult(Outcome.ACCEPTED, "t", charged=Decimal("0.05"), charged_currency="EUR"),
+    ),
+    (
+        200,
+        {"code": "0", "data": {"taskId": "t", "debitedAmount": "much"}},
+        SendResult(Outcome.ACCEPTED, "t"),
+    ),
     (200, {"code": 0, "data": {"taskId": 17}}, SendResult(Outcome.ACCEPTED, "17")),
     # contradictory or incomplete success
     (200, {"code": "0", "data": {}}, SendResult(Outcome.AMBIGUOUS)),

@@ -107,21 +107,28 @@ def test_throttling_says_when_to_retry(error_text: str, retry_after: float | Non
 
 
 ID, PRICE = ACCEPTED["message-id"], Decimal("0.03330000")
+CHARGED: Final[dict[str, Any]] = {"charged": PRICE, "charged_currency": "EUR"}
 PARTS: Final[list[tuple[GatewayResponse, SendResult]]] = [
-    (answer(ACCEPTED), SendResult(Outcome.ACCEPTED, ID, charged=PRICE)),
-    (answer(ACCEPTED, ACCEPTED | {"message-id": "2"}), SendResult(Outcome.ACCEPTED, ID, charged=2 * PRICE)),
-    (answer(ACCEPTED | {"status": 0}, count=1), SendResult(Outcome.ACCEPTED, ID, charged=PRICE)),
+    (answer(ACCEPTED), SendResult(Outcome.ACCEPTED, ID, **CHARGED)),
+    (
+        answer(ACCEPTED, ACCEPTED | {"message-id": "2"}),
+        SendResult(Outcome.ACCEPTED, ID, charged=2 * PRICE, charged_currency="EUR"),
+    ),
+    (
+        answer(ACCEPTED | {"status": 0}, count=1),
+        SendResult(Outcome.ACCEPTED, ID, **CHARGED),
+    ),
     (answer({"status": "0"}), SendResult(Outcome.ACCEPTED)),
     (answer({"status": "0", "message-price": "x"}), SendResult(Outcome.ACCEPTED)),
     # some parts accepted, others refused: never a plain refusal
-    (answer(ACCEPTED, 1), SendResult(AMBIGUOUS, ID, charged=PRICE)),
-    (answer(9, ACCEPTED), SendResult(AMBIGUOUS, ID, charged=PRICE)),
-    (answer(ACCEPTED, 42), SendResult(AMBIGUOUS, ID, charged=PRICE)),
+    (answer(ACCEPTED, 1), SendResult(AMBIGUOUS, ID, **CHARGED)),
+    (answer(9, ACCEPTED), SendResult(AMBIGUOUS, ID, **CHARGED)),
+    (answer(ACCEPTED, 42), SendResult(AMBIGUOUS, ID, **CHARGED)),
     # fewer or more parts than counted
-    (answer(ACCEPTED, count="2"), SendResult(AMBIGUOUS, ID, charged=PRICE)),
-    (answer(ACCEPTED, count="0"), SendResult(AMBIGUOUS, ID, charged=PRICE)),
+    (answer(ACCEPTED, count="2"), SendResult(AMBIGUOUS, ID, **CHARGED)),
+    (answer(ACCEPTED, count="0"), SendResult(AMBIGUOUS, ID, **CHARGED)),
     (answer(9, count="2"), SendResult(AMBIGUOUS)),
-    (answer(ACCEPTED, None), SendResult(AMBIGUOUS, ID, charged=PRICE)),
+    (answer(ACCEPTED, None), SendResult(AMBIGUOUS, ID, **CHARGED)),
     (answer(9, "x"), SendResult(AMBIGUOUS)),
     # no part accepted
     (answer(9, 9), SendResult(Outcome.FUNDS)),
@@ -130,7 +137,7 @@ PARTS: Final[list[tuple[GatewayResponse, SendResult]]] = [
     (answer({"status": "x"}), SendResult(AMBIGUOUS)),
     (answer({}), SendResult(AMBIGUOUS)),
     # not in the documented form
-    (answer(ACCEPTED, status=500), SendResult(AMBIGUOUS, ID, charged=PRICE)),
+    (answer(ACCEPTED, status=500), SendResult(AMBIGUOUS, ID, **CHARGED)),
     (answer(), SendResult(AMBIGUOUS)),
     (answer("0"), SendResult(AMBIGUOUS)),
     (GatewayResponse(200, {}, b'{"messages":"0"}'), SendResult(AMBIGUOUS)),

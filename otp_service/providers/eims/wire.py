@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -24,7 +24,7 @@ from otp_service.providers.eims import result_codes
 from otp_service.providers.eims.config import EimsConfig
 from otp_service.providers.eims.result_codes import ACCOUNT_ERRORS
 from otp_service.providers.http_client import GatewayResponse
-from otp_service.providers.lenient_json import json_object, parse_integer
+from otp_service.providers.lenient_json import json_object, parse_amount, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, parse_echoed_number, undocumented_response
 
 __all__ = [
@@ -149,7 +149,7 @@ def parse_balance_response(response: GatewayResponse | Outcome) -> Balance | Out
     answer = successful_answer(response)
     if isinstance(answer, SendResult):
         return answer.outcome
-    amounts = [_parse_amount(answer.get(name, "0")) for name in ("balance", "gift")]
+    amounts = [parse_amount(answer.get(name, "0")) for name in ("balance", "gift")]
     if "balance" not in answer or None in amounts:
         return Outcome.AMBIGUOUS
     return Balance(sum((amount for amount in amounts if amount is not None), Decimal(0)))
@@ -191,12 +191,3 @@ def report_of_row(row: Sequence[Any], *, zero_is_delivered: bool) -> DeliveryRep
     if delivery_status in result_codes.DELIVERY_STATUS_OUTCOMES:
         return DeliveryReport(DeliveryStatus.UNDELIVERED, result_codes.DELIVERY_STATUS_OUTCOMES[delivery_status])
     return DeliveryReport(None)
-
-
-def _parse_amount(value: object) -> Decimal | None:
-    """Read an amount of money that arrives as a string or as a JSON number."""
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() else None

@@ -51,6 +51,7 @@ class Kedasms:
         """Send through `client`; `clock` returns Unix seconds."""
         self.name = name
         self.idempotent_send = False
+        self.reports_charge = True
         self.reports_delivery = True
         self.first_report_seconds = config.report_poll_seconds
         self.timeout_seconds = client.timeout_seconds

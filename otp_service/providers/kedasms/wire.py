@@ -19,7 +19,7 @@ from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.kedasms import result_codes
 from otp_service.providers.kedasms.config import KedasmsConfig
-from otp_service.providers.lenient_json import MAX_ERROR_TEXT_CHARS, body_text, json_object, parse_integer
+from otp_service.providers.lenient_json import MAX_ERROR_TEXT_CHARS, body_text, json_object, parse_amount, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_success, remove_echoed_message, retry_after_seconds
 from otp_service.providers.sender_ids import sender_for
 
@@ -40,6 +40,8 @@ __all__ = [
 JSON: Final = "application/json"
 IV_BYTES: Final = 12
 SECONDS_PER_DAY: Final = 86_400
+CURRENCY: Final = "USD"
+"""That of the only documented amount; the `cost` of a callback has no currency of its own."""
 
 _ALPHA_2: Final = re.compile(r"[A-Z]{2}")
 _NUMBER: Final = re.compile(r"\+?[0-9]{4,15}")
@@ -105,8 +107,11 @@ def parse_send_response(response: GatewayResponse | Outcome, now: float, message
     answer = json_object(response.body)
     data, has_success_code = answer.get("data"), _scalar_text(answer.get("code")) == "0"
     task_id = _scalar_text(data.get("taskId")) if isinstance(data, dict) else ""
-    if has_success_code and task_id and is_success(response.status):
-        return SendResult(Outcome.ACCEPTED, task_id)
+    if isinstance(data, dict) and has_success_code and task_id and is_success(response.status):
+        if (charged := parse_amount(data.get("debitedAmount"))) is None:
+            return SendResult(Outcome.ACCEPTED, task_id)
+        currency = _scalar_text(data.get("currency")) or CURRENCY
+        return SendResult(Outcome.ACCEPTED, task_id, charged=charged, charged_currency=currency)
     if has_success_code or task_id:  # contradictory: the message may have been accepted
         return SendResult(Outcome.AMBIGUOUS)
     status, error_text = _error_status(response), _error_text(response, message_text)
@@ -156,13 +161,16 @@ def parse_callback(body: bytes, message_id: str) -> list[Receipt]:
     msgid = _scalar_text(callback.get("msgid"))
     if not msgid and "status" not in callback:
         return []
-    recipient = _scalar_text(callback.get("recipient"))
+    recipient, status = _scalar_text(callback.get("recipient")), parse_delivery_status(callback.get("status"))
+    charged = None if status is None else parse_amount(callback.get("cost"))
     return [
         Receipt(
             message_id,
-            parse_delivery_status(callback.get("status")),
+            status,
             provider_message_id=msgid,
             to=recipient if _NUMBER.fullmatch(recipient) else "",
+            charged=charged,
+            charged_currency="" if charged is None else CURRENCY,
         )
     ]
 

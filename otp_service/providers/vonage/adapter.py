@@ -29,6 +29,7 @@ class Vonage:
         """Send through `client`; `clock` returns Unix seconds, for signed requests."""
         self.name = name
         self.idempotent_send = False
+        self.reports_charge = True
         self.reports_delivery = True
         self.timeout_seconds = client.timeout_seconds
         self._config = config

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -18,7 +18,7 @@ from otp_service.domain.message import Balance, OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.sms_segments import characters_outside_gsm7
 from otp_service.providers.http_client import GatewayResponse
-from otp_service.providers.lenient_json import MAX_ERROR_TEXT_CHARS, json_object, parse_integer
+from otp_service.providers.lenient_json import MAX_ERROR_TEXT_CHARS, json_object, parse_amount, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_success, undocumented_response
 from otp_service.providers.sender_ids import sender_for
 from otp_service.providers.vonage import result_codes
@@ -39,10 +39,9 @@ MAX_CALLBACK_CHARS: Final = 100
 """Longest `callback` (API reference, "Send an SMS"); a longer one is refused with status 23."""
 
 MAX_TTL_MS: Final = 604_800_000
-BALANCE_CURRENCY: Final = "EUR"
+CURRENCY: Final = "EUR"
 """The currency of `value` (Account API reference, "Get Account Balance")."""
 
-_MAX_AMOUNT_CHARS: Final = 32
 _NAMES_RECIPIENT: Final = re.compile(r"\bparam(?:eter)?s?:? *to\b|\bto (?:address|param)|msisdn", re.IGNORECASE)
 _WAIT_MS: Final = re.compile(r"please wait \[ ?([0-9]{1,6}) ?\] and retry", re.IGNORECASE)
 
@@ -122,11 +121,13 @@ def parse_send_response(response: GatewayResponse | Outcome) -> SendResult:
     accepted = [part for part, status in zip(parts, statuses, strict=True) if status == result_codes.ACCEPTED]
     if not accepted:
         return _refusal(parts[0], statuses) if is_complete else SendResult(Outcome.AMBIGUOUS)
+    charged = _sum_of_prices(accepted)
     is_accepted = is_complete and len(accepted) == len(parts) and is_success(response.status)
     return SendResult(
         Outcome.ACCEPTED if is_accepted else Outcome.AMBIGUOUS,
         _scalar_text(accepted[0].get("message-id"))[:MAX_ID_CHARS],
-        charged=_sum_of_prices(accepted),
+        charged=charged,
+        charged_currency="" if charged is None else CURRENCY,
     )
 
 
@@ -135,8 +136,8 @@ def parse_balance_response(response: GatewayResponse | Outcome) -> Balance | Out
     if isinstance(response, Outcome):
         return response
     value = json_object(response.body).get("value") if is_success(response.status) else None
-    amount = _parse_amount(value)
-    return undocumented_response(response).outcome if amount is None else Balance(amount, BALANCE_CURRENCY)
+    amount = parse_amount(value)
+    return undocumented_response(response).outcome if amount is None else Balance(amount, CURRENCY)
 
 
 def _ttl_ms(config: VonageConfig, outbound: OutboundMessage) -> int:
@@ -163,19 +164,8 @@ def _refusal(first_part: Mapping[str, Any], statuses: Sequence[int | None]) -> S
 
 def _sum_of_prices(parts: Sequence[Mapping[str, Any]]) -> Decimal | None:
     """Add the `message-price` of each part; None if one has none."""
-    prices = [_parse_amount(part.get("message-price")) for part in parts]
+    prices = [parse_amount(part.get("message-price")) for part in parts]
     return None if None in prices else sum((price for price in prices if price is not None), Decimal(0))
-
-
-def _parse_amount(value: object) -> Decimal | None:
-    """Read an amount of money that arrives as a JSON number or as a string."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        amount = Decimal(str(value)[:_MAX_AMOUNT_CHARS])
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() else None
 
 
 def _scalar_text(value: object) -> str:
