@@ -27,7 +27,7 @@ def check_config(config: str | None) -> None:
     path = require_config_path(config)
     settings = load_config(path)
     for key in unused_keys(parse_config(path)):
-        click.echo(f"{key}: this key has no effect yet", err=True)
+        click.echo(f"{key}: this key has no effect", err=True)
     for warning in config_warnings(settings):
         click.echo(warning, err=True)
     for proposal in proposed_limits(settings):

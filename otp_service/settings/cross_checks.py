@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 from otp_service.domain.limits import Window
 from otp_service.providers.config_parsing import Finding, dotted_path, quoted
+from otp_service.settings.cap_checks import spend_caps_have_one_currency, spend_caps_have_prices
 from otp_service.settings.checked_values import duplicates, is_valid, valid_items
 from otp_service.settings.model import Hashing, Keys, Limits, Policy, Redis, Route, Settings, Tenant, Tokens
 from otp_service.settings.route_checks import (
     route_providers_exist,
     route_providers_serve_channel,
     routes_are_unique,
-    spend_caps_have_prices,
 )
 
 Check = Callable[[Any], Iterator[Finding]]
@@ -191,5 +191,6 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
         route_providers_exist,
         route_providers_serve_channel,
         spend_caps_have_prices,
+        spend_caps_have_one_currency,
     ),
 }

@@ -25,6 +25,7 @@ from otp_service.providers.config_fields import (
     ChannelName,
     CommonProvider,
     Host,
+    PriceArea,
     SealingKey,
     SecretText,
     Table,
@@ -278,6 +279,7 @@ class Settings(Table, frozen=True, kw_only=True):
     hashing: Hashing = field(default_factory=Hashing)
     tenants: Annotated[Mapping[Name, Tenant], Meta(min_length=1, description="at least one tenant: [tenants.<name>]")]
     providers: Mapping[Name, CommonProvider] = field(default_factory=lambda: MappingProxyType({}))
+    countries: Mapping[PriceArea, Caps] = field(default_factory=lambda: MappingProxyType({}))
     routes: tuple[Route, ...] = ()
     delivery: Delivery = field(default_factory=Delivery)
     limits: Limits = field(default_factory=Limits)

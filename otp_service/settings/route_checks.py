@@ -1,22 +1,16 @@
-"""Cross-checks of `[[routes]]` with the providers, and of the prices that spend caps need for what is routed."""
+"""Cross-checks of `[[routes]]` with the providers, and the countries that they send to each provider."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
-from typing import Final
 
 from otp_service.domain.message import Channel
 from otp_service.domain.numbering import has_prefix, may_have_prefix
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
-from otp_service.domain.provider_policy import ANY_COUNTRY
 from otp_service.domain.tenant import ALL_COUNTRIES
-from otp_service.providers.config_fields import CommonProvider
-from otp_service.providers.config_parsing import Finding, Path, dotted_path, quoted
+from otp_service.providers.config_parsing import Finding, dotted_path, quoted
 from otp_service.settings.checked_values import duplicates, is_valid, valid_items
 from otp_service.settings.model import Route, Settings, Target, Tenant
-
-MAX_NAMED_COUNTRIES: Final = 8
 
 
 def routes_are_unique(settings: Settings) -> Iterator[Finding]:
@@ -53,38 +47,7 @@ def route_providers_serve_channel(settings: Settings) -> Iterator[Finding]:
             yield ("routes", place, "providers", index), found, ", ".join(serving) or "none of those configured does"
 
 
-def spend_caps_have_prices(settings: Settings) -> Iterator[Finding]:
-    """Each spend cap has a price for every message that it must count: one without a price would count as nothing.
-
-    A provider's cap needs those of the countries that the routes send there for any tenant; a tenant's cap those of the
-    providers to which its countries are sent.
-    """
-    routed = {name: _routed_countries(tenant, settings.routes) for name, tenant in settings.tenants.items()}
-    for name, provider in settings.providers.items():
-        if not is_valid(provider):
-            continue
-        if _is_set(provider.daily_spend_cap):
-            of_any_tenant = (countries.get(name, set()) for countries in routed.values())
-            yield from _missing_prices(name, provider, set().union(*of_any_tenant), ("providers", name))
-        for tenant, countries in routed.items():
-            if _is_set(settings.tenants[tenant].policy.daily_spend_cap):
-                yield from _missing_prices(name, provider, countries.get(name, set()), ("tenants", tenant, "policy"))
-
-
-def _is_set(cap: Decimal | None) -> bool:
-    return is_valid(cap) and cap is not None
-
-
-def _missing_prices(name: str, provider: CommonProvider, countries: set[str], capped: Path) -> Iterator[Finding]:
-    missing = sorted(countries - set(provider.price)) if ANY_COUNTRY not in provider.price else []
-    if missing:
-        more = len(missing) - MAX_NAMED_COUNTRIES
-        named = ", ".join(missing[:MAX_NAMED_COUNTRIES]) + (f" and {more} more countries" if more > 0 else "")
-        found = f"no price for {named}, which {dotted_path((*capped, 'daily_spend_cap'))} needs"
-        yield ("providers", name, "price"), found, f"a price for each of them, or {ANY_COUNTRY}"
-
-
-def _routed_countries(tenant: Tenant, routes: Sequence[Route]) -> Mapping[str, set[str]]:
+def routed_countries(tenant: Tenant, routes: Sequence[Route]) -> Mapping[str, set[str]]:
     """Return the countries that the routes send to each provider for a tenant."""
     countries = tenant.countries or (() if tenant.country is None else (tenant.country,))
     routed: dict[str, set[str]] = {}

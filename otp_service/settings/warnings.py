@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from otp_service.delivery.receipts import RECEIPTS_PATH
+from otp_service.domain.provider_policy import ANY_COUNTRY
 from otp_service.domain.sms_segments import characters_outside_gsm7, count_segments
 from otp_service.domain.templates import BUILT_IN, Template, validity_minutes
+from otp_service.domain.tenant import ALL_COUNTRIES
 from otp_service.providers.config_parsing import dotted_path, quoted
 from otp_service.providers.http.config import HttpConfig
 from otp_service.providers.kedasms.config import KedasmsConfig
@@ -21,11 +23,16 @@ RECEIPT_TOKEN_CHARS: Final = 46
 
 
 def unused_keys(document: Mapping[str, Any]) -> list[str]:
-    """Return the paths of the keys of a raw document that have no effect yet; it need not be valid."""
-    return [
-        dotted_path(("tenants", name, "policy", "currency"))
+    """Return the paths of the keys of a raw document that have no effect; it need not be valid."""
+    policies = {
+        ("tenants", name, "policy"): _table(_table(tenant).get("policy"))
         for name, tenant in _table(document.get("tenants")).items()
-        if "currency" in _table(_table(tenant).get("policy"))
+    }
+    countries = {("countries", name): _table(caps) for name, caps in _table(document.get("countries")).items()}
+    return [
+        dotted_path((*path, "currency"))
+        for path, caps in (policies | countries).items()
+        if "currency" in caps and "daily_spend_cap" not in caps
     ]
 
 
@@ -38,6 +45,7 @@ def config_warnings(settings: Settings) -> list[str]:
     return [
         *_unrouted(settings),
         *_channels_without_route(settings),
+        *_unsendable_countries(settings),
         *_without_receipts(settings),
         *_long_receipt_urls(settings),
         *_accepting_every_success(settings),
@@ -60,6 +68,14 @@ def _channels_without_route(settings: Settings) -> Iterator[str]:
     for name, tenant in settings.tenants.items() if routed else ():
         if missing := ", ".join(channel for channel in tenant.policy.channels if channel not in routed):
             yield f"{dotted_path(('tenants', name, 'policy', 'channels'))}: no route sends by {missing}"
+
+
+def _unsendable_countries(settings: Settings) -> Iterator[str]:
+    """Name each country that has caps although no tenant may send there."""
+    allowed = {country for tenant in settings.tenants.values() for country in tenant.countries}
+    for country in settings.countries:
+        if country != ANY_COUNTRY and not allowed & {country, ALL_COUNTRIES}:
+            yield f"{dotted_path(('countries', country))}: no tenant may send to this country"
 
 
 def _without_receipts(settings: Settings) -> Iterator[str]:

@@ -43,7 +43,7 @@ def test_keys_without_effect_are_named(write_config: ConfigWriter) -> None:
     result = ran("check-config", "--config", str(path))
 
     assert result.exit_code == 0
-    assert "tenants.acme.policy.currency: this key has no effect yet" in result.stderr
+    assert "tenants.acme.policy.currency: this key has no effect" in result.stderr
     assert "providers.idle: no route uses it" in result.stderr
 
 
