@@ -161,7 +161,11 @@ def _build_dependencies(
     topology, keyring, provider_set = shared.topology, shared.keyring, shared.provider_set
     return Dependencies(
         verifications=RedisVerifications(
-            topology, provider_set.policies, provider_set.capped_tenants, key_ids=keyring.key_ids
+            topology,
+            provider_set.policies,
+            provider_set.caps,
+            provider_set.country_caps,
+            key_ids=keyring.key_ids,
         ),
         attempts=RedisAttempts(topology, keyring.key_ids),
         lockouts=RedisLockouts(topology),
@@ -205,7 +209,8 @@ def _build_delivery(settings: Settings, shared: _Shared) -> tuple[OutboxWorker, 
         concurrency={name: policy.max_concurrent for name, policy in provider_set.policies.items()},
         conversion=conversion,
     )
-    return OutboxWorker(outbox, dispatcher, routes, conversion), ReceiptHandler(outbox, providers, tokens, keyring)
+    receipt_handler = ReceiptHandler(outbox, provider_set.limiter, providers, tokens, keyring)
+    return OutboxWorker(outbox, dispatcher, routes, conversion), receipt_handler
 
 
 @dataclass(frozen=True, slots=True)

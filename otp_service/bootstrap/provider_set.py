@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from otp_service.bootstrap.settings_mapping import build_caps, build_provider_policy, build_providers
 from otp_service.delivery.outbox_writer import lease_ms
 from otp_service.domain.provider_policy import Caps, ProviderPolicy
-from otp_service.providers.base import Provider
+from otp_service.providers.base import Provider, reports_charge
 from otp_service.providers.inbox import Inbox
 from otp_service.settings import Settings
 from otp_service.store.provider_limits import RedisProviderLimiter
@@ -25,18 +25,15 @@ class ProviderSet:
         providers: The providers by name.
         policies: Their limits and prices by name.
         caps: The daily caps by tenant.
+        country_caps: The daily caps by country.
         limiter: Permits calls within the limits, circuits and caps.
     """
 
     providers: Mapping[str, Provider]
     policies: Mapping[str, ProviderPolicy]
     caps: Mapping[str, Caps]
+    country_caps: Mapping[str, Caps]
     limiter: RedisProviderLimiter
-
-    @property
-    def capped_tenants(self) -> Mapping[str, Caps]:
-        """The caps of the tenants that have any; a request is checked against them before a code is made."""
-        return {name: caps for name, caps in self.caps.items() if caps.is_limited}
 
     async def close(self) -> None:
         """Close the connections of all providers."""
@@ -49,5 +46,10 @@ def build_provider_set(settings: Settings, topology: Topology, inbox: Inbox | No
     providers = build_providers(settings, inbox)
     policies = {name: build_provider_policy(settings.providers[name]) for name in providers}
     caps = {name: build_caps(tenant.policy) for name, tenant in settings.tenants.items()}
+    country_caps = {country: build_caps(found) for country, found in settings.countries.items()}
     call_ms = {name: lease_ms(provider) for name, provider in providers.items()}
-    return ProviderSet(providers, policies, caps, RedisProviderLimiter(topology, policies, caps, call_ms))
+    reporting = [name for name, provider in providers.items() if reports_charge(provider)]
+    limiter = RedisProviderLimiter(
+        topology, policies, caps, call_ms, countries=country_caps, charge_reporting=reporting
+    )
+    return ProviderSet(providers, policies, caps, country_caps, limiter)

@@ -82,6 +82,7 @@ def build_provider_policy(provider: CommonProvider) -> ProviderPolicy:
         max_concurrent=provider.max_concurrent,
         price={area: millionths(price, up=True) for area, price in provider.price.items()},
         caps=build_caps(provider),
+        currency=provider.currency,
     )
 
 

@@ -42,6 +42,7 @@ _DEFER_REASONS: Final[Mapping[DeferReason, str]] = {
     DeferReason.OPEN: "its circuit is open",
     DeferReason.CAPPED: "the provider's cap for today is reached",
     DeferReason.TENANT_CAPPED: "the tenant's cap for today is reached",
+    DeferReason.COUNTRY_CAPPED: "the country's cap for today is reached",
 }
 
 

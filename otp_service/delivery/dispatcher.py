@@ -22,7 +22,7 @@ from otp_service.delivery.delivery_state import DeliveryState
 from otp_service.delivery.message_lookup import find_message, searchable
 from otp_service.delivery.outbox_writer import RECORD_MARGIN_MS, OutboxWriter, lease_ms
 from otp_service.delivery.provider_calls import send
-from otp_service.delivery.report_polling import pollable, polling_provider, query_delay_ms, query_report
+from otp_service.delivery.report_polling import correct_charge, pollable, polling_provider, query_delay_ms, query_report
 from otp_service.delivery.retry_policy import (
     CallProvider,
     Finish,
@@ -251,6 +251,7 @@ class Dispatcher:
         """Query the delivery report of a message; an undelivered message goes to the next provider."""
         await self._reschedule(state, WaitFor(lease_ms(provider)))  # no other replica queries meanwhile
         report = await query_report(provider, sent)
+        await correct_charge(self._limiter, sent.provider, state.message.id, report)
         if report.status not in (DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED):
             return await self._reschedule(state, self._next_or_query(state))
         error = report.error.value if report.error else ""

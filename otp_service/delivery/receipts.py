@@ -20,6 +20,7 @@ from otp_service.delivery.in_band_receipts import ProviderReceipts
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.message import GatewayEvent, Receipt, ReceiptForged, ReceiptRequest, TemplateReview
 from otp_service.domain.ports import ReceiptStore
+from otp_service.domain.provider_policy import Charges
 from otp_service.domain.results import ReceiptEffect
 from otp_service.observability import LOG, METRICS
 from otp_service.providers.base import InBandReceiptProvider, Provider, ReceiptProvider, UrlCheckProvider
@@ -80,16 +81,19 @@ class ReceiptHandler:
     def __init__(
         self,
         receipt_store: ReceiptStore,
+        charges: Charges,
         providers: Mapping[str, Provider],
         tokens: ReceiptTokens,
         hasher: KeyedHasher,
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Record in `receipt_store` the receipts that `providers` parse.
+        """Record in `receipt_store` the receipts that `providers` parse, and in `charges` the prices in them.
 
         `clock` returns Unix seconds, to check the age of a signature.
         """
         self._receipt_store = receipt_store
+        self._charges = charges
         self._providers = providers
         self._tokens = tokens
         self._hasher = hasher
@@ -149,6 +153,9 @@ class ReceiptHandler:
                 found = await self._receipt_store.find_message(partition, recipient, name, receipt.provider_message_id)
                 receipt = replace(receipt, message_id=found)
             effect = await self._receipt_store.record_receipt(name, receipt, recipient)
+            if receipt.charged is not None and effect is not ReceiptEffect.OTHER:
+                currency = receipt.charged_currency
+                await self._charges.correct_charge(name, receipt.message_id, receipt.charged, currency)
         status = receipt.status.value if receipt.status else "underway"
         METRICS.receipts.labels(name, status, effect.value).inc()
         # An unknown id may be any text that the caller sent, so it is not logged.

@@ -6,16 +6,19 @@ Only for gateways that can be queried (`PollingProvider`); the receipts that gat
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 from otp_service.delivery.provider_calls import call_safely
 from otp_service.delivery.retry_policy import report_query_delay_ms
+from otp_service.domain.errors import Refused
 from otp_service.domain.message import DeliveryReport
 from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.provider_policy import Charges
 from otp_service.domain.verification import Delivery
 from otp_service.providers.base import PollingProvider, Provider
 
-__all__ = ["pollable", "polling_provider", "query_delay_ms", "query_report"]
+__all__ = ["correct_charge", "pollable", "polling_provider", "query_delay_ms", "query_report"]
 
 
 def pollable(providers: Mapping[str, Provider]) -> dict[str, PollingProvider]:
@@ -46,6 +49,13 @@ async def query_report(provider: PollingProvider, delivery: Delivery) -> Deliver
     return await call_safely(
         provider, lambda: provider.fetch_report(delivery.provider_message_id), DeliveryReport(None)
     )
+
+
+async def correct_charge(charges: Charges, provider: str, message_id: str, report: DeliveryReport) -> None:
+    """Count what the gateway charged for a message, if its report tells it."""
+    if report.charged is not None:
+        with contextlib.suppress(Refused):  # the store is unavailable: our own price stays
+            await charges.correct_charge(provider, message_id, report.charged, report.charged_currency)
 
 
 def _first_query_ms(provider: PollingProvider) -> int:

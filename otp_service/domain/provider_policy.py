@@ -16,6 +16,7 @@ from otp_service.domain.message import SendResult
 __all__ = [
     "Availability",
     "Caps",
+    "Charges",
     "Circuits",
     "DeferReason",
     "Deferred",
@@ -23,11 +24,12 @@ __all__ = [
     "ProviderLimiter",
     "ProviderPolicy",
     "ProviderState",
+    "caps_of_country",
     "millionths",
 ]
 
 ANY_COUNTRY: Final = "default"
-"""The key in `ProviderPolicy.price` for all countries without a price of their own."""
+"""The key for all countries without a price, or caps, of their own."""
 
 
 def millionths(amount: Decimal, *, up: bool = False) -> int:
@@ -53,17 +55,26 @@ class Caps:
         return self.messages is not None or self.spend is not None
 
 
+_NO_CAPS: Final = Caps()
+
+
+def caps_of_country(countries: Mapping[str, Caps], country: str) -> Caps:
+    """Return the caps of a country; those of `ANY_COUNTRY` apply to each other country by itself."""
+    return countries.get(country, countries.get(ANY_COUNTRY, _NO_CAPS)) if country else _NO_CAPS
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderPolicy:
     """The configured limits and prices of one provider.
 
-    `price` is per SMS segment in millionths, by country (ISO 3166 alpha-2) or `ANY_COUNTRY`.
+    `price` is per SMS segment in millionths of `currency`, by country (ISO 3166 alpha-2) or `ANY_COUNTRY`.
     """
 
     max_per_second: float | None = None
     max_concurrent: int = 16
     price: Mapping[str, int] = field(default_factory=dict)
     caps: Caps = Caps()
+    currency: str = ""
 
     def cost(self, country: str, segments: int) -> int:
         """Return the cost of a message in millionths; 0 if no price is configured."""
@@ -83,6 +94,8 @@ class DeferReason(StrEnum):
     """The provider's daily cap is reached."""
     TENANT_CAPPED = "tenant_capped"
     """The tenant's daily cap is reached."""
+    COUNTRY_CAPPED = "country_capped"
+    """The daily cap of the number's country is reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +104,8 @@ class Permit:
 
     The message is charged to the caps already (`cost` in millionths at `charged_ms`), unless the call `repeats` one
     that was charged before. `message_id` is ours. `country` is that of the number, ISO 3166 alpha-2: the call counts
-    in the provider's circuit for this destination.
+    in the provider's circuit for this destination. `shared_ms`: when the caps of the tenant and of the country were
+    charged, of those that exist.
     """
 
     provider: str
@@ -101,6 +115,7 @@ class Permit:
     cost: int
     charged_ms: int
     repeats: bool = False
+    shared_ms: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +140,8 @@ class ProviderState:
 
     `retry_in_ms`: when the availability may change. `open_reason`: the name of the outcome that opened the circuit,
     also while it is half open; "" if it is closed. `active_calls`: calls in progress. `messages` and `spend` (in
-    millionths): today's totals. `capped_ms`: how long the message would exceed the provider's or the tenant's caps; 0:
-    it does not.
+    millionths): today's totals. `capped_ms`: how long the message would exceed the caps of the provider, the tenant or
+    the country; 0: it does not.
     """
 
     availability: Availability
@@ -138,7 +153,24 @@ class ProviderState:
     capped_ms: int = 0
 
 
-class ProviderLimiter(Protocol):
+class Charges(Protocol):
+    """What messages cost, as gateways tell it after the call."""
+
+    async def correct_charge(self, provider: str, message_id: str, charged: Decimal, currency: str) -> None:
+        """Replace our price of a message by what its gateway charged, in the sums of the day that was charged.
+
+        A repeated call changes nothing; a later one with another amount replaces it.
+
+        Args:
+            provider: The provider's name.
+            message_id: Our id of the message.
+            charged: The amount, for the whole message.
+            currency: Its currency (ISO 4217); "" for that of the account. An amount in another currency than the
+                provider's is ignored.
+        """
+
+
+class ProviderLimiter(Charges, Protocol):
     """Permits for calls to providers, shared by all replicas."""
 
     async def acquire(

@@ -100,7 +100,8 @@ class Admitted:
     """Everything is acquired. It must be passed to `start` or to `release`.
 
     `sends_left` counts after this send. `providers` has the state of each provider of the route, for this message.
-    `tenant_capped_ms` is for how long the tenant's caps allow no message; 0: they allow one.
+    `tenant_capped_ms` is for how long the tenant's caps allow no message; 0: they allow one. `country_capped_ms` is the
+    same for the caps of the number's country.
     """
 
     admission: Admission
@@ -111,6 +112,7 @@ class Admitted:
     acquired: tuple[tuple[RateLimit, int], ...]
     providers: tuple[tuple[str, ProviderState], ...] = ()
     tenant_capped_ms: int = 0
+    country_capped_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

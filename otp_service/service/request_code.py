@@ -275,11 +275,14 @@ def _first_available(admitted: Admitted) -> RoutedProvider:
     """Return the first provider of the route that can accept the message now.
 
     Raises:
-        Refused: `spend_cap_reached`, when the tenant or every provider is at a cap; `no_route`.
+        Refused: `spend_cap_reached`, when the tenant, the country or every provider is at a cap; `no_route`.
     """
     if admitted.tenant_capped_ms:
         detail = "The tenant's cap for today is reached. Request a code after `retry_after` seconds."
         raise Refused(Reason.SPEND_CAP_REACHED, detail, retry_after_ms=admitted.tenant_capped_ms)
+    if admitted.country_capped_ms:
+        detail = "The cap of this country for today is reached. Request a code after `retry_after` seconds."
+        raise Refused(Reason.SPEND_CAP_REACHED, detail, retry_after_ms=admitted.country_capped_ms)
     for provider, (_, state) in zip(admitted.admission.route, admitted.providers, strict=True):
         if state.availability is Availability.OK and not state.capped_ms:
             return provider

@@ -12,7 +12,7 @@ from typing import Final
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import DISABLED_RETRY_MS
-from otp_service.domain.provider_policy import ProviderState
+from otp_service.domain.provider_policy import DeferReason, ProviderState
 from otp_service.domain.results import (
     ActiveVerification,
     Admission,
@@ -24,8 +24,9 @@ from otp_service.domain.results import (
 from otp_service.store.encoding import encode_lockout, encode_windows, unpack_record
 from otp_service.store.keys import Partition, limit_key
 from otp_service.store.pipelined_connection import ScriptReply
-from otp_service.store.provider_status import read_state, read_tenant_caps
+from otp_service.store.provider_status import read_state
 from otp_service.store.scripts import ScriptCall, script
+from otp_service.store.shared_accounts import Account, read_usage
 
 __all__ = [
     "acquire_calls",
@@ -119,7 +120,11 @@ def start_keys(admission: Admission, verification_id: str, claim: IdempotencyCla
 
 
 def read_admitted(
-    admission: Admission, reserved: ScriptReply, rate_limits: Sequence[ScriptReply], states: Sequence[ScriptReply]
+    admission: Admission,
+    reserved: ScriptReply,
+    rate_limits: Sequence[ScriptReply],
+    states: Sequence[ScriptReply],
+    accounts: Sequence[Account] = (),
 ) -> Admitted:
     """Read the replies into a value that holds all that was acquired, also of a request that is denied.
 
@@ -127,13 +132,14 @@ def read_admitted(
         admission: The request.
         reserved: The reply of `reserve`.
         rate_limits: The replies of the rate limits.
-        states: The states of the providers of the route, followed by the tenant's caps if it has some.
+        states: The states of the providers of the route, followed by the usages of `accounts`.
+        accounts: The tenant and the country, if they have caps.
     """
     is_reserved = reserved[0] == b"reserved"
     active = None
     if is_reserved and reserved[4] and (record := unpack_record(reserved[5])):
         active = ActiveVerification(reserved[4].decode(), record, reserved[6])
-    providers, tenant_capped_ms = _read_route(tuple(one.name for one in admission.route), states)
+    providers, capped_ms = _read_route(tuple(one.name for one in admission.route), states, accounts)
     return Admitted(
         admission=admission,
         now_ms=int(reserved[1]),
@@ -142,7 +148,8 @@ def read_admitted(
         chain_before=reserved[3] if is_reserved else b"",
         acquired=_acquired(list(zip(admission.rate_limits, rate_limits, strict=True))),
         providers=providers,
-        tenant_capped_ms=tenant_capped_ms,
+        tenant_capped_ms=capped_ms.get(DeferReason.TENANT_CAPPED, 0),
+        country_capped_ms=capped_ms.get(DeferReason.COUNTRY_CAPPED, 0),
     )
 
 
@@ -170,15 +177,18 @@ def _acquired(limits: Sequence[tuple[RateLimit, ScriptReply]]) -> tuple[tuple[Ra
 
 
 def _read_route(
-    route: tuple[str, ...], replies: Sequence[ScriptReply]
-) -> tuple[tuple[tuple[str, ProviderState], ...], int]:
-    """Return the state of each provider for the message, and for how many ms the tenant's caps block every message."""
+    route: tuple[str, ...], replies: Sequence[ScriptReply], accounts: Sequence[Account]
+) -> tuple[tuple[tuple[str, ProviderState], ...], dict[DeferReason, int]]:
+    """Return the state of each provider for the message, and for how many ms which caps block every message."""
     states = [read_state(reply) for reply in replies[: len(route)]]
-    if len(replies) == len(route):
-        return tuple(zip(route, states, strict=True)), 0
-    until_tomorrow_ms, (blocks_free_message, *blocks) = read_tenant_caps(replies[-1])
-    capped = (
-        replace(state, capped_ms=until_tomorrow_ms) if is_blocked else state
-        for state, is_blocked in zip(states, blocks, strict=True)
-    )
-    return tuple(zip(route, capped, strict=True)), until_tomorrow_ms if blocks_free_message else 0
+    capped_ms: dict[DeferReason, int] = {}
+    for account, reply in zip(accounts, replies[len(route) :], strict=True):
+        usage = read_usage(reply)
+        blocks_free_message, *blocks = usage.exceeds
+        states = [
+            replace(state, capped_ms=usage.until_tomorrow_ms) if is_blocked else state
+            for state, is_blocked in zip(states, blocks, strict=True)
+        ]
+        if blocks_free_message:
+            capped_ms[account.reason] = usage.until_tomorrow_ms
+    return tuple(zip(route, states, strict=True)), capped_ms

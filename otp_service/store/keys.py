@@ -18,6 +18,7 @@ __all__ = [
     "Partition",
     "ProviderKeys",
     "conversion_key",
+    "country_usage_key",
     "idempotency_key",
     "limit_key",
     "new_verification_id",
@@ -148,10 +149,24 @@ class ProviderKeys:
         """The messages and the money of today."""
         return f"otp:{{g:{self.provider}}}:d"
 
+    @property
+    def spend_history(self) -> str:
+        """Prefix of the messages and the money of a day by country, currency and tenant: the days since 1970 follow."""
+        return f"otp:{{g:{self.provider}}}:s:"
+
+    def charge(self, message_id: str) -> str:
+        """Return the key of what was charged for one message."""
+        return f"otp:{{g:{self.provider}}}:p:{message_id}"
+
 
 def tenant_usage_key(tenant: str) -> str:
     """Return the key of a tenant's messages and money of today."""
     return f"otp:t:{tenant}:d"
+
+
+def country_usage_key(country: str) -> str:
+    """Return the key of the messages and the money of today for the numbers of a country (ISO 3166 alpha-2)."""
+    return f"otp:c:{country}:d"
 
 
 def used_key(keyed_hash: str) -> str:

@@ -1,22 +1,35 @@
 """The limits of calls to providers, shared by all replicas: circuit, rate, concurrent calls, and daily caps.
 
-The script of a provider and the scripts of the daily usage are in different hash slots, so one batch calls them all,
-and undoes what succeeded when one of them refuses.
+One script acquires the call and charges the provider. The caps of the tenant and the country are in other hash slots:
+they are checked in the same batch, charged only with a permit, and everything is undone when one of them refuses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
 
+from otp_service.domain.errors import Refused
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import HealthSignal, Outcome
 from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, Permit, ProviderPolicy
 from otp_service.observability import LOG, METRICS
-from otp_service.store.encoding import encode_optional
-from otp_service.store.keys import ProviderKeys, tenant_usage_key
+from otp_service.store.keys import ProviderKeys, partition_of_id
 from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.provider_charges import ProviderCharges, spend_group
 from otp_service.store.scripts import ScriptCall, script
+from otp_service.store.shared_accounts import (
+    Account,
+    SharedAccounts,
+    read_refusal,
+    read_usage,
+    refund_calls,
+    report_alert,
+)
 from otp_service.store.topology import Topology
 
 __all__ = ["OPEN_MS", "RedisProviderLimiter"]
@@ -39,13 +52,8 @@ MAX_PAUSE_MS: Final = 60_000
 """A longer `Retry-After` of a gateway counts as this."""
 
 
-class _Account(NamedTuple):
-    """The daily usage of a provider or a tenant, its caps, and the reason to report when they block."""
-
-    name: str
-    key: str
-    caps: Caps
-    reason: DeferReason
+_NO_CAPS: Final[Mapping[str, Caps]] = MappingProxyType({})
+_CAP_REPLIES: Final = (b"capped", b"held")
 
 
 class RedisProviderLimiter:
@@ -57,6 +65,9 @@ class RedisProviderLimiter:
         policies: Mapping[str, ProviderPolicy],
         tenants: Mapping[str, Caps],
         call_ms: Mapping[str, int],
+        *,
+        countries: Mapping[str, Caps] = _NO_CAPS,
+        charge_reporting: Collection[str] = (),
     ) -> None:
         """Use `topology`.
 
@@ -65,11 +76,14 @@ class RedisProviderLimiter:
             policies: The policies of all providers.
             tenants: The caps of the tenants that have some.
             call_ms: For each provider, the time within which a call ends.
+            countries: The caps by country, or `ANY_COUNTRY` for each other country.
+            charge_reporting: The providers whose gateways tell what they charged.
         """
         self._topology = topology
         self._policies = policies
-        self._tenants = tenants
         self._call_ms = call_ms
+        self._accounts = SharedAccounts(topology, tenants, countries)
+        self._charges = ProviderCharges(topology, policies, self._accounts, charge_reporting)
 
     async def acquire(
         self,
@@ -82,61 +96,76 @@ class RedisProviderLimiter:
         max_wait_ms: int,
         repeats: bool = False,
     ) -> Permit | Deferred:
-        """Acquire the call and charge the daily usages in one batch, or nothing; see the port."""
-        cost = self._policies[provider].cost(country, segments)
-        accounts = [] if repeats else self._accounts(provider, tenant)
-        calls = [self._acquire_call(provider, message_id, country, max_wait_ms)]
-        calls += [_charge_call(account, cost) for account in accounts]
-        reply, *charges = await self._topology.send(calls)
+        """Acquire the call and charge every account, or nothing; see the port."""
+        policy = self._policies[provider]
+        cost, group = policy.cost(country, segments), spend_group(country, policy.currency, tenant)
+        accounts = () if repeats else self._accounts.of(tenant, country)
+        charge = self._charges.charge_args(provider, group, None if repeats else cost, is_last=not accounts)
+        call = self._acquire_call(provider, message_id, country, max_wait_ms, charge)
+        reply, *usages = await self._topology.send([call, *(account.usage_call([cost]) for account in accounts)])
+        capped = _read_capped(usages, accounts)
+        if reply[0] != b"permit":
+            refusal = read_refusal(reply, _refusal_reason(reply[0]))
+            return refusal if refusal.reason is DeferReason.CAPPED or capped is None else capped
         permit = Permit(provider, tenant, message_id, country, cost, int(reply[1]), repeats)
-        deferred = _read_deferred(reply, charges, accounts)
-        if deferred is None:
-            for account, charge in zip(accounts, charges, strict=True):
-                _report_threshold(account, charge)
-            return permit
-        undo = [
-            _refund_call(account, permit)
-            for account, charge in zip(accounts, charges, strict=True)
-            if charge[0] == b"charged"
-        ]
-        if reply[0] == b"permit":
-            undo.append(_release_call(permit, None))
-        if undo:
-            await self._topology.send(undo)
-        return deferred
+        charged = capped or await self._charge(permit, accounts)
+        if isinstance(charged, Deferred):
+            await self._undo(permit)
+            return charged
+        report_alert(reply[4], provider, DeferReason.CAPPED, int(reply[2]), int(reply[3]))
+        return replace(permit, shared_ms=charged)
 
-    async def release(self, permit: Permit, answer: SendResult | None) -> None:
-        """Count the result in the circuits, and refund what was definitely not sent; see the port."""
-        calls = [_release_call(permit, answer)]
-        if not permit.repeats and (answer is None or answer.outcome.definitely_not_sent):
-            calls += [_refund_call(account, permit) for account in self._accounts(permit.provider, permit.tenant)]
-        _report_circuits(permit, answer, (await self._topology.send(calls))[0])
+    async def _charge(self, permit: Permit, accounts: Sequence[Account]) -> tuple[int, ...] | Deferred:
+        """Charge the tenant and the country; if the store fails meanwhile, the provider gets back what it can."""
+        try:
+            return await self._accounts.charge(accounts, permit.cost)
+        except Refused:
+            with contextlib.suppress(Refused):
+                await self._undo(permit)
+            raise
 
-    def _acquire_call(self, provider: str, message_id: str, country: str, max_wait_ms: int) -> ScriptCall:
+    async def _undo(self, permit: Permit) -> None:
+        """Release a permit of which only the provider's part was acquired."""
+        await self._topology.send([_release_call(permit, None), self._charges.refund_call(permit)])
+
+    async def release(self, permit: Permit, result: SendResult | None) -> None:
+        """Count the result in the circuits, and refund or correct the charge; see the port."""
+        calls = [_release_call(permit, result)]
+        is_sent = result is not None and not result.outcome.definitely_not_sent
+        is_refunded = not is_sent and not permit.repeats
+        accounts = self._accounts.of(permit.tenant, permit.country)
+        if is_refunded:
+            calls.append(self._charges.refund_call(permit))
+            calls += refund_calls(accounts, permit.cost, permit.shared_ms)
+        circuits, *refunds = await self._topology.send(calls)
+        _report_circuits(permit, result, circuits)
+        if is_refunded:  # a receipt may have corrected the price before
+            await self._accounts.correct(accounts, permit.cost - int(refunds[0][1]), permit.charged_ms)
+        elif is_sent and result is not None and result.charged is not None:
+            amount = (result.charged, result.charged_currency)
+            await self._charges.correct(permit.provider, permit.message_id, *amount, "result")
+
+    async def correct_charge(self, provider: str, message_id: str, charged: Decimal, currency: str) -> None:
+        """Count what the gateway charged, as a receipt or a report tells it; see the port."""
+        if partition_of_id(message_id) is not None:
+            await self._charges.correct(provider, message_id, charged, currency, "receipt")
+
+    def _acquire_call(
+        self, provider: str, message_id: str, country: str, max_wait_ms: int, charge: tuple[str | int, ...]
+    ) -> ScriptCall:
         policy, keys = self._policies[provider], ProviderKeys(provider)
         interval_ms = 1000 / policy.max_per_second if policy.max_per_second else 0
         args = (message_id, f"{interval_ms:.0f}", policy.max_concurrent, self._call_ms[provider], max_wait_ms)
-        names = (keys.circuit, keys.queue, keys.poll_times, keys.calls, keys.destination(country))
-        return ScriptCall(script("provider_acquire"), names, args)
-
-    def _accounts(self, provider: str, tenant: str) -> list[_Account]:
-        """Return the accounts that a message is charged to: the provider's, and the tenant's if it has caps."""
-        caps = self._policies[provider].caps
-        accounts = [_Account(provider, ProviderKeys(provider).usage, caps, DeferReason.CAPPED)]
-        tenant_caps = self._tenants.get(tenant)
-        if tenant_caps is not None and tenant_caps.is_limited:
-            accounts.append(_Account(tenant, tenant_usage_key(tenant), tenant_caps, DeferReason.TENANT_CAPPED))
-        return accounts
-
-
-def _charge_call(account: _Account, cost: int) -> ScriptCall:
-    caps = account.caps
-    limits = (encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block), str(caps.alert_threshold))
-    return ScriptCall(script("charge"), (account.key,), (cost, *limits))
-
-
-def _refund_call(account: _Account, permit: Permit) -> ScriptCall:
-    return ScriptCall(script("refund"), (account.key,), (permit.cost, permit.charged_ms))
+        names = (
+            keys.circuit,
+            keys.queue,
+            keys.poll_times,
+            keys.calls,
+            keys.destination(country),
+            keys.usage,
+            keys.charge(message_id),
+        )
+        return ScriptCall(script("provider_acquire"), names, (*args, *charge))
 
 
 def _release_call(permit: Permit, answer: SendResult | None) -> ScriptCall:
@@ -162,24 +191,17 @@ def _pause_ms(answer: SendResult | None) -> int:
     return PAUSE_MS if answer.retry_after is None else min(int(answer.retry_after * 1000), MAX_PAUSE_MS)
 
 
-def _read_deferred(reply: ScriptReply, charges: list[ScriptReply], accounts: list[_Account]) -> Deferred | None:
-    """Return why the call may not be made; caps first. None: it may."""
-    for account, charge in zip(accounts, charges, strict=True):
-        if charge[0] == b"capped":
-            return Deferred(account.reason, int(charge[2]))
-    return None if reply[0] == b"permit" else Deferred(DeferReason(reply[0].decode()), int(reply[2]))
+def _read_capped(usages: Sequence[ScriptReply], accounts: Sequence[Account]) -> Deferred | None:
+    """Return which of `accounts` is at its cap; None: none is."""
+    for account, usage in zip(accounts, usages, strict=True):
+        usage_today = read_usage(usage)
+        if usage_today.exceeds[0]:
+            return usage_today.deferred(account.reason)
+    return None
 
 
-def _report_threshold(account: _Account, charge: ScriptReply) -> None:
-    """Log when this charge crossed the alert threshold of a cap."""
-    if charge[4]:
-        LOG.warning(
-            "cap_nearly_reached",
-            who=account.name,
-            cap=account.reason.value,
-            messages=int(charge[2]),
-            spend=int(charge[3]),
-        )
+def _refusal_reason(word: bytes) -> DeferReason:
+    return DeferReason.CAPPED if word in _CAP_REPLIES else DeferReason(word.decode())
 
 
 def _report_circuits(permit: Permit, answer: SendResult | None, reply: ScriptReply) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.provider_policy import Availability, Caps, ProviderPolicy, ProviderState
+from otp_service.domain.provider_policy import Availability, ProviderPolicy, ProviderState
 from otp_service.store.encoding import encode_optional
-from otp_service.store.keys import ProviderKeys, tenant_usage_key
+from otp_service.store.keys import ProviderKeys
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
@@ -18,9 +18,7 @@ __all__ = [
     "RedisCircuits",
     "provider_statuses",
     "read_state",
-    "read_tenant_caps",
     "state_call",
-    "tenant_caps_call",
 ]
 
 
@@ -110,15 +108,3 @@ def read_state(reply: ScriptReply) -> ProviderState:
         int(spend),
         int(capped_ms),
     )
-
-
-def tenant_caps_call(tenant: str, caps: Caps, prices: Sequence[int]) -> ScriptCall:
-    """Return the call that checks a tenant's caps for a message at each of `prices` (millionths), for a batch."""
-    limits = (encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block))
-    return ScriptCall(script("daily_usage"), (tenant_usage_key(tenant),), (*limits, *prices))
-
-
-def read_tenant_caps(reply: ScriptReply) -> tuple[int, list[bool]]:
-    """Read the reply of `daily_usage`: ms until tomorrow, and for each price whether it would exceed a cap."""
-    until_tomorrow_ms, *exceeds = reply
-    return int(until_tomorrow_ms), [bool(one) for one in exceeds]

@@ -38,8 +38,9 @@ from otp_service.store.admission import (
 from otp_service.store.encoding import pack, unpack_snapshot
 from otp_service.store.keys import Partition, partition_of_id
 from otp_service.store.pipelined_connection import ScriptReply
-from otp_service.store.provider_status import state_call, tenant_caps_call
+from otp_service.store.provider_status import state_call
 from otp_service.store.scripts import ScriptCall, script
+from otp_service.store.shared_accounts import Account, SharedAccounts
 from otp_service.store.topology import Topology
 
 __all__ = ["RedisVerifications"]
@@ -64,6 +65,7 @@ class RedisVerifications:
         topology: Topology,
         policies: Mapping[str, ProviderPolicy] = _EMPTY,
         tenants: Mapping[str, Caps] = _EMPTY,
+        countries: Mapping[str, Caps] = _EMPTY,
         *,
         key_ids: Collection[str],
     ) -> None:
@@ -73,23 +75,25 @@ class RedisVerifications:
             topology: Sends the calls.
             policies: The policies of all providers.
             tenants: The caps of the tenants that have some.
+            countries: The caps by country, or `ANY_COUNTRY` for each other country.
             key_ids: The keys that this replica can read records with.
         """
         self._topology = topology
         self._key_ids = pack(tuple(key_ids))
         self._policies = policies
-        self._tenants = tenants
+        self._accounts = SharedAccounts(topology, tenants, countries)
 
     async def admit(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
         """Acquire every limit in one batch, or none; see the port."""
-        limits, state_calls = admission.rate_limits, self._state_calls(admission)
+        limits, accounts = admission.rate_limits, self._accounts.of(admission.tenant, admission.country)
+        state_calls = self._state_calls(admission, accounts)
         calls = [reserve_call(admission), *acquire_calls(limits), *state_calls]
         if admission.idempotency:
             calls.append(idempotency_keys.claim_call(admission.idempotency))
         replies = await self._all_or_nothing(admission, await self._topology.send_each(calls))
         reserved, rate_limits = replies[0], replies[1 : 1 + len(limits)]
         states = replies[1 + len(limits) : 1 + len(limits) + len(state_calls)]
-        admitted = read_admitted(admission, reserved, rate_limits, states)
+        admitted = read_admitted(admission, reserved, rate_limits, states, accounts)
         claim = idempotency_keys.read_claim(replies[-1]) if admission.idempotency else KeyClaimed()
         repeated = Replay(reserved[2]) if reserved[0] == b"replay" else claim
         if not isinstance(repeated, KeyClaimed):
@@ -101,17 +105,15 @@ class RedisVerifications:
             return denied
         return admitted
 
-    def _state_calls(self, admission: Admission) -> list[ScriptCall]:
-        """Return the calls that read the providers of the route, and the tenant's caps, for this message's prices."""
+    def _state_calls(self, admission: Admission, accounts: Sequence[Account]) -> list[ScriptCall]:
+        """Return the calls that read the providers of the route and the caps of `accounts`, for this message."""
         routed = [(one, self._policies[one.name]) for one in admission.route]
         prices = [policy.cost(admission.country, one.segments) for one, policy in routed]
         calls = [
             state_call(one.name, policy, price, admission.country)
             for (one, policy), price in zip(routed, prices, strict=True)
         ]
-        if caps := self._tenants.get(admission.tenant):
-            calls.append(tenant_caps_call(admission.tenant, caps, [0, *prices]))
-        return calls
+        return calls + [account.usage_call([0, *prices]) for account in accounts]
 
     async def _all_or_nothing(
         self, admission: Admission, answers: Sequence[ScriptReply | Refused]

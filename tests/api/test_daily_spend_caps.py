@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from otp_service.sandbox.dev_config import merged
-from otp_service.store.keys import ProviderKeys
+from otp_service.store.keys import ProviderKeys, country_usage_key, tenant_usage_key
 from tests.api.test_daily_message_caps import refused_until_tomorrow, sent
 from tests.config_parts import demo_policy
 from tests.problem_assertions import assert_problem
@@ -108,21 +108,26 @@ async def test_a_cap_that_only_alerts_refuses_no_request(make_service: ServiceFa
     assert await sent(service, "0812-1010-0012") == "one"
 
 
-@pytest.mark.parametrize("owner", ["provider", "tenant"])
+@pytest.mark.parametrize("owner", ["provider", "tenant", "country"])
 async def test_a_cap_is_exact_under_parallel_requests(make_service: ServiceFactory, owner: str) -> None:
     """Of 200 parallel requests with a cap for 100 messages exactly 100 are sent and charged."""
     cap = {"daily_spend_cap": "200.5"}
     config = routed_to("one", one=inbox("1", **(cap if owner == "provider" else {})))
     tenant = {"templates": {"id": {"default": LONG}}, "policy": cap if owner == "tenant" else {}}
-    service = await make_service(merged(config, {"tenants": {"demo": tenant}}))
+    countries = {"ID": cap} if owner == "country" else {}
+    service = await make_service(merged(config, {"tenants": {"demo": tenant}, "countries": countries}))
 
     responses = await asyncio.gather(*(service.request(f"+62812{n:07d}") for n in range(200)))
 
     codes = Counter(response.json().get("code", "202") for response in responses)
     assert set(codes) <= {"202", "spend_cap_reached"}
     await wait_for_messages(service, 100)
-    key = ProviderKeys("one").usage if owner == "provider" else "otp:t:demo:d"
-    assert await service.store.hget(key, "spend") == b"200000000"
+    keys = {
+        "provider": ProviderKeys("one").usage,
+        "tenant": tenant_usage_key("demo"),
+        "country": country_usage_key("ID"),
+    }
+    assert await service.store.hget(keys[owner], "spend") == b"200000000"
     assert_problem(await service.request("+628129999999"), 429, "spend_cap_reached")
 
 

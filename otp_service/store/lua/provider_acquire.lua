@@ -1,16 +1,23 @@
--- provider_acquire: acquires one call to a provider, for all replicas: circuit, rate and concurrent calls.
+-- provider_acquire: acquires one call to a provider, for all replicas: daily caps, circuit, rate and concurrent calls.
 -- KEYS  1 circuit  2 queue: the messages that wait, by arrival  3 when each of them tries again  4 calls in progress
---       5 circuit of the message's destination
+--       5 circuit of the message's destination  6 daily usage of the provider  7 charge of the message
 -- ARGV  1 message id  2 ms between two messages, '0' for no rate limit  3 maximum of concurrent calls
 --       4 maximum duration of the call, ms  5 ms that the message can still wait
--- returns {'permit', now}
+--       6 price in millionths, '' if the message is charged already  7 message cap, '' for none
+--       8 spend cap in millionths, '' for none  9 '1': the caps block  10 alert threshold, a share of a cap
+--       11 '1': another cap can still refuse the message  12 prefix of the spend history  13 group of the message there
+--       14 '1': the gateway may tell later what it charged
+-- returns {'permit', now, messages today, spend today, '1' if this message crossed the alert threshold}
 --         {'wait', now, ms}: it keeps its position in the queue, and tries again after this time
 --         {'open', now, ms}: the circuit is open
 --         {'slow', now, ms}: its turn would come too late, or the gateway asked for a longer pause
+--         {'capped', now, ms until tomorrow}: a daily cap is reached
+--         {'held', now, ms}: so it is, but the message that reached it may still be refused: ask again
 -- Invariant: two messages are never closer than nine tenths of the interval, and on average not closer than the
 --            interval. First come, first served. Never more than the maximum of calls are in progress. A half-open
---            circuit lets one call through.
---@include _clock _ttl _circuit _queue
+--            circuit lets one call through. Only a message with a permit is charged, so of N messages at a blocking
+--            cap of C exactly C are.
+--@include _clock _ttl _circuit _queue _daily_usage _spend_history _message_charge
 local MAX_POLL_MS = 1000
 local CONCURRENCY_POLL_MS = 100  -- a call ends soon: ask again after this time
 local MAX_CATCH_UP = 0.1  -- of the interval
@@ -37,6 +44,15 @@ local function wait_in_queue(wait_ms, ahead)
     extend_ttl(KEYS[3], now + QUEUE_TTL_MS, now)
   end
   return {'wait', now, poll_ms}
+end
+
+local price = tonumber(ARGV[6])
+if price and ARGV[9] == '1' then
+  local _, messages, spend, held_until = usage_today(KEYS[6], now)
+  if exceeds_cap(messages, spend, price, ARGV[7], ARGV[8]) then
+    if held_until <= now then leave_queue({id}) end
+    return capped_reply(held_until, now)
+  end
 end
 
 local states = {}
@@ -81,4 +97,9 @@ end
 leave_queue({id})
 redis.call('ZADD', KEYS[4], string.format('%.0f', call_ends_at), id)
 extend_ttl(KEYS[4], call_ends_at, now)
-return {'permit', now}
+if not price then return {'permit', now, 0, '0', ''} end
+local messages, spend, alert =
+  add_usage(KEYS[6], now, price, ARGV[7], ARGV[8], tonumber(ARGV[10]), ARGV[11] == '1')
+add_to_history(ARGV[12], ARGV[13], now, 1, price, now)
+if ARGV[14] == '1' then write_message_charge(KEYS[7], {now, price, ARGV[13], ''}) end
+return {'permit', now, messages, string.format('%.0f', spend), alert}

@@ -1,0 +1,115 @@
+"""What messages cost: charged at our price before the call, corrected when the gateway tells what it charged.
+
+The sums of a provider and the charge of each message are in one hash slot, so one script changes them together. The
+tenant's and the country's sums follow by the difference that this script found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from typing import Final, Literal
+
+from otp_service.domain.provider_policy import DeferReason, Permit, ProviderPolicy, millionths
+from otp_service.observability import LOG
+from otp_service.store.encoding import encode_optional
+from otp_service.store.keys import ProviderKeys
+from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.scripts import ScriptCall, script
+from otp_service.store.shared_accounts import SharedAccounts, report_alert
+from otp_service.store.topology import Topology
+
+__all__ = ["ProviderCharges", "spend_group"]
+
+MAX_CHARGED: Final = Decimal(1_000_000)
+"""What a gateway may charge for one message, in units of its currency; more is an error of the gateway."""
+
+Source = Literal["result", "receipt"]
+
+
+def spend_group(country: str, currency: str, tenant: str) -> str:
+    """Return the name of a group of messages in the spend history."""
+    return f"{country}:{currency}:{tenant}"
+
+
+class ProviderCharges:
+    """The charges of messages at providers: refunds and corrections."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        policies: Mapping[str, ProviderPolicy],
+        accounts: SharedAccounts,
+        reporting: Collection[str],
+    ) -> None:
+        """Use `topology`; `reporting` has the providers whose gateways tell what they charged."""
+        self._topology = topology
+        self._policies = policies
+        self._accounts = accounts
+        self._reporting = frozenset(reporting)
+        self._ignored: set[tuple[str, str]] = set()
+
+    def charge_args(self, provider: str, group: str, cost: int | None, *, is_last: bool) -> tuple[str | int, ...]:
+        """Return the arguments with which `provider_acquire` charges a message; `cost` None: it is charged already."""
+        caps = self._policies[provider].caps
+        return (
+            encode_optional(cost),
+            encode_optional(caps.messages),
+            encode_optional(caps.spend),
+            int(caps.block),
+            str(caps.alert_threshold),
+            "" if is_last else "1",
+            ProviderKeys(provider).spend_history,
+            group,
+            int(provider in self._reporting),
+        )
+
+    def refund_call(self, permit: Permit) -> ScriptCall:
+        """Return the call that removes the charge of a message at its provider."""
+        keys = ProviderKeys(permit.provider)
+        group = spend_group(permit.country, self._policies[permit.provider].currency, permit.tenant)
+        args = (permit.cost, permit.charged_ms, keys.spend_history, group)
+        return ScriptCall(script("provider_refund"), (keys.usage, keys.charge(permit.message_id)), args)
+
+    async def correct(self, provider: str, message_id: str, charged: Decimal, currency: str, source: Source) -> None:
+        """Replace our price of a message by what its gateway charged; see `domain.provider_policy.Charges`."""
+        if not self._is_usable(provider, charged, currency):
+            return
+        caps, keys = self._policies[provider].caps, ProviderKeys(provider)
+        args = (
+            millionths(charged, up=True),
+            source,
+            keys.spend_history,
+            encode_optional(caps.spend),
+            str(caps.alert_threshold),
+        )
+        names = (keys.usage, keys.charge(message_id))
+        [reply] = await self._topology.send([ScriptCall(script("provider_correct_charge"), names, args)])
+        if reply[0] == b"corrected":
+            await self._correct_accounts(provider, reply)
+
+    async def _correct_accounts(self, provider: str, reply: ScriptReply) -> None:
+        """Change the sums of the tenant and the country by the difference that the provider's script found."""
+        _, charged_ms, difference, group, alert, messages, spend = reply
+        report_alert(alert, provider, DeferReason.CAPPED, int(messages), int(spend))
+        country, _, tenant = group.decode().split(":")
+        await self._accounts.correct(self._accounts.of(tenant, country), int(difference), int(charged_ms))
+
+    def _is_usable(self, provider: str, charged: Decimal, currency: str) -> bool:
+        """Return whether an amount is in the provider's currency and not absurd; otherwise log it, once for each."""
+        if provider not in self._policies or provider not in self._reporting:
+            return False
+        expected = self._policies[provider].currency
+        if currency and expected and currency.upper() != expected:
+            self._log_once("charge_in_other_currency", provider, expected)
+            return False
+        if not charged.is_finite() or not 0 <= charged <= MAX_CHARGED:
+            self._log_once("charge_unusable", provider, expected)
+            return False
+        return True
+
+    def _log_once(self, event: str, provider: str, currency: str) -> None:
+        """Log it once for a provider; what the gateway wrote is foreign text and not logged."""
+        if (event, provider) not in self._ignored:
+            self._ignored.add((event, provider))
+            LOG.warning(event, provider=provider, currency=currency)

@@ -1,0 +1,147 @@
+"""The daily usage of tenants and countries: what a message is charged to beside its provider.
+
+Each account is in a hash slot of its own, so a message is charged to one after the other, and refunded to those before
+when one refuses it. A charge that can still be refunded holds its cap: others wait for a moment instead of giving up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from otp_service.domain.errors import Refused
+from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, caps_of_country
+from otp_service.observability import LOG
+from otp_service.store.encoding import encode_optional
+from otp_service.store.keys import country_usage_key, tenant_usage_key
+from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.scripts import ScriptCall, script
+from otp_service.store.topology import Topology
+
+__all__ = ["Account", "SharedAccounts", "Usage", "read_refusal", "read_usage", "refund_calls", "report_alert"]
+
+
+class Account(NamedTuple):
+    """The daily usage of a tenant or a country, its caps, and the reason to report when they block."""
+
+    name: str
+    key: str
+    caps: Caps
+    reason: DeferReason
+
+    def usage_call(self, prices: Sequence[int]) -> ScriptCall:
+        """Return the call that checks the caps for a message at each of `prices` (millionths), for a batch."""
+        caps = self.caps
+        limits = (encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block))
+        return ScriptCall(script("daily_usage"), (self.key,), (*limits, *prices))
+
+    def charge_call(self, cost: int, *, is_last: bool) -> ScriptCall:
+        """Return the call that charges a message; `is_last`: no other cap can still refuse it."""
+        caps = self.caps
+        limits = (encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block))
+        args = (cost, *limits, str(caps.alert_threshold), "" if is_last else "1")
+        return ScriptCall(script("charge"), (self.key,), args)
+
+    def refund_call(self, cost: int, charged_ms: int) -> ScriptCall:
+        """Return the call that removes a charge."""
+        return ScriptCall(script("refund"), (self.key,), (cost, charged_ms))
+
+    def correct_call(self, difference: int, charged_ms: int) -> ScriptCall:
+        """Return the call that changes the price of a charged message by `difference`."""
+        args = (difference, charged_ms, encode_optional(self.caps.spend), str(self.caps.alert_threshold))
+        return ScriptCall(script("correct_charge"), (self.key,), args)
+
+
+class SharedAccounts:
+    """The accounts of the tenants and countries that have caps."""
+
+    def __init__(self, topology: Topology, tenants: Mapping[str, Caps], countries: Mapping[str, Caps]) -> None:
+        """Use `topology`; `countries` has the caps by country or `ANY_COUNTRY`."""
+        self._topology = topology
+        self._tenants = tenants
+        self._countries = countries
+
+    def of(self, tenant: str, country: str) -> tuple[Account, ...]:
+        """Return the accounts to which a message is charged: that of its tenant and that of its country."""
+        accounts = []
+        if (caps := self._tenants.get(tenant, Caps())).is_limited:
+            accounts.append(Account(tenant, tenant_usage_key(tenant), caps, DeferReason.TENANT_CAPPED))
+        if (caps := caps_of_country(self._countries, country)).is_limited:
+            accounts.append(Account(country, country_usage_key(country), caps, DeferReason.COUNTRY_CAPPED))
+        return tuple(accounts)
+
+    async def charge(self, accounts: Sequence[Account], cost: int) -> tuple[int, ...] | Deferred:
+        """Charge a message to `accounts`, one after the other; if one refuses, none of them is charged.
+
+        Returns:
+            When each account was charged, in ms; or why the message is refused.
+        """
+        times: list[int] = []
+        for account in accounts:
+            is_last = len(times) == len(accounts) - 1
+            try:
+                [reply] = await self._topology.send([account.charge_call(cost, is_last=is_last)])
+            except Refused:
+                with contextlib.suppress(Refused):
+                    await self._refund(accounts, cost, times)
+                raise
+            if reply[0] != b"charged":
+                await self._refund(accounts, cost, times)
+                return read_refusal(reply, account.reason)
+            report_alert(reply[4], account.name, account.reason, int(reply[2]), int(reply[3]))
+            times.append(int(reply[1]))
+        return tuple(times)
+
+    async def _refund(self, accounts: Sequence[Account], cost: int, times: Sequence[int]) -> None:
+        if calls := refund_calls(accounts, cost, times):
+            await self._topology.send(calls)
+
+    async def correct(self, accounts: Sequence[Account], difference: int, charged_ms: int) -> None:
+        """Change the price of a message that was charged to `accounts`."""
+        if not accounts or not difference:
+            return
+        replies = await self._topology.send([one.correct_call(difference, charged_ms) for one in accounts])
+        for account, reply in zip(accounts, replies, strict=True):
+            if reply[0] == b"corrected":
+                report_alert(reply[3], account.name, account.reason, int(reply[1]), int(reply[2]))
+
+
+def refund_calls(accounts: Sequence[Account], cost: int, times: Sequence[int]) -> list[ScriptCall]:
+    """Return the calls that remove the charges of a message, each by the time at which its account was charged."""
+    return [account.refund_call(cost, at_ms) for account, at_ms in zip(accounts, times, strict=False)]
+
+
+def read_refusal(reply: ScriptReply, reason: DeferReason) -> Deferred:
+    """Read the reply of a script that has refused a message at a cap."""
+    return Deferred(DeferReason.WAIT if reply[0] == b"held" else reason, int(reply[2]))
+
+
+class Usage(NamedTuple):
+    """What `daily_usage` replies.
+
+    `exceeds`: for each price, whether a message would exceed a cap. `until_tomorrow_ms`: for how long. `held_ms`: after
+    which time to ask again, because the last charge may be refunded; 0: it is final.
+    """
+
+    until_tomorrow_ms: int
+    held_ms: int
+    exceeds: tuple[bool, ...]
+
+    def deferred(self, reason: DeferReason) -> Deferred:
+        """Return how to defer a message that exceeds a cap."""
+        if self.held_ms:
+            return Deferred(DeferReason.WAIT, self.held_ms)
+        return Deferred(reason, self.until_tomorrow_ms)
+
+
+def read_usage(reply: ScriptReply) -> Usage:
+    """Read the reply of `daily_usage`."""
+    until_tomorrow_ms, held_ms, *exceeds = reply
+    return Usage(int(until_tomorrow_ms), int(held_ms), tuple(bool(one) for one in exceeds))
+
+
+def report_alert(crossed: bytes, name: str, reason: DeferReason, messages: int, spend: int) -> None:
+    """Log that a charge `crossed` the alert threshold of a cap, if it did."""
+    if crossed:
+        LOG.warning("cap_nearly_reached", who=name, cap=reason.value, messages=messages, spend=spend)

@@ -1,0 +1,82 @@
+"""The spend history in Redis: messages and money of each day (UTC) by provider, country, currency and tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from otp_service.store.keys import ProviderKeys
+from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.scripts import ScriptCall, script
+from otp_service.store.topology import Topology
+
+__all__ = ["MAX_DAYS", "DaySpend", "read_spend"]
+
+MAX_DAYS = 32
+"""Today and the last 31 days are kept; `lua/_spend_history.lua` has the same number."""
+
+_EPOCH = date(1970, 1, 1)
+_MESSAGES, _SPEND = "m", "s"
+
+
+@dataclass(frozen=True, slots=True)
+class DaySpend:
+    """What was handed over to a provider on one day, of one country and tenant; `spend` in millionths of `currency`."""
+
+    day: date
+    provider: str
+    country: str
+    tenant: str
+    currency: str
+    messages: int
+    spend: int
+
+
+async def read_spend(topology: Topology, providers: Iterable[str], days: int) -> tuple[date, list[DaySpend]]:
+    """Return today by the store's clock, and what was spent on each of the last `days` days, today included.
+
+    Raises:
+        Refused: The store is not available.
+    """
+    names = list(providers)
+    calls = [_day_call(name, ago) for name in names for ago in range(days)]
+    replies = await topology.send(calls) if calls else []
+    today = max((int(reply[0]) for reply in replies), default=0)
+    found: dict[tuple[str, int], list[DaySpend]] = {}
+    for at, reply in enumerate(replies):  # a day that ends between two calls may be read twice
+        name = names[at // days]
+        found[name, int(reply[0])] = list(_read_day(name, reply))
+    oldest = today - days
+    return _date(today), [row for (_, day), rows in found.items() if day > oldest for row in rows]
+
+
+def _day_call(provider: str, days_ago: int) -> ScriptCall:
+    keys = ProviderKeys(provider)
+    return ScriptCall(script("spend_history"), (keys.usage,), (keys.spend_history, days_ago))
+
+
+def _read_day(provider: str, reply: ScriptReply) -> Iterator[DaySpend]:
+    """Read a day; what cannot be read, or is empty because everything was refunded, is left out."""
+    day, *items = reply
+    sums: dict[str, dict[str, int]] = {}
+    for field, number in _pairs(items):
+        kind, _, group = field.partition(":")
+        sums.setdefault(group, {})[kind] = number
+    for group, numbers in sums.items():
+        country, _, rest = group.partition(":")
+        currency, _, tenant = rest.partition(":")
+        messages, spend = max(0, numbers.get(_MESSAGES, 0)), max(0, numbers.get(_SPEND, 0))
+        if messages or spend:
+            yield DaySpend(_date(int(day)), provider, country, tenant, currency, messages, spend)
+
+
+def _pairs(items: Sequence[bytes]) -> Iterator[tuple[str, int]]:
+    for name, value in zip(items[::2], items[1::2], strict=True):
+        text = value.decode(errors="replace")
+        if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit():
+            yield name.decode(errors="replace"), int(text)
+
+
+def _date(day: int) -> date:
+    return _EPOCH + timedelta(days=day)
