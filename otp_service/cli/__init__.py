@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "sandbox": "sandbox_command:sandbox",
     "send-test": "provider_commands:send_test",
     "serve": "serve_command:serve",
+    "spend": "spend_command:spend",
     "unlock": "unlock_command:unlock",
 }
 """Command name to `module:attribute` in this package."""

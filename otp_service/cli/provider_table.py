@@ -15,7 +15,7 @@ from otp_service.domain.provider_policy import Availability, ProviderState, mill
 from otp_service.providers.config_fields import CommonProvider
 from otp_service.store.provider_status import ProviderStatus
 
-__all__ = ["Balance", "Circuit", "ProviderRow", "Today", "build_row", "format_money", "format_table"]
+__all__ = ["Balance", "Circuit", "ProviderRow", "Today", "align", "build_row", "format_money", "format_table"]
 
 _NONE: Final = "-"
 _HEADER: Final = ("PROVIDER", "TYPE", "CIRCUIT", "CALLS", "RATE", "WAITING", "MESSAGES", "SPEND", "BALANCE")
@@ -123,10 +123,14 @@ def format_table(rows: Sequence[ProviderRow]) -> str:
     """Align the rows in columns, under a header."""
     if not rows:
         return "no provider is configured"
-    cells = [_HEADER, *map(_cells, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return align([_HEADER, *map(_cells, rows)])
+
+
+def align(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells as a table with columns of equal width."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
 
 
