@@ -1,19 +1,20 @@
-"""Routes for operators. They need an API key with the scope `admin`, and act on the tenant of that key only."""
+"""Routes for operators. They need an API key with the scope `admin`, and change the tenant of that key only."""
 
 from __future__ import annotations
 
-from litestar import Controller, post
+from litestar import Controller, get, post
 from litestar.params import JSONBody
 
 from otp_service.api import openapi_examples
 from otp_service.api.endpoints import endpoint_rules
 from otp_service.api.json_handlers import JsonHandlers
+from otp_service.api.mapping import recipient_status_response
 from otp_service.api.request_context import ApiRequest
-from otp_service.api.schemas import UnlockBody, UnlockedRecipient
+from otp_service.api.schemas import CheckRecipientBody, OptOutCount, RecipientStatus, UnlockBody, UnlockedRecipient
 from otp_service.api.verification_routes import check_country
 from otp_service.observability import METRICS
 
-__all__ = ["RecipientAdminRoutes"]
+__all__ = ["OptOutAdminRoutes", "RecipientAdminRoutes"]
 
 
 class RecipientAdminRoutes(Controller):
@@ -46,3 +47,41 @@ class RecipientAdminRoutes(Controller):
         request.context.log_fields["phone"] = masked
         METRICS.unlocks.labels(caller.tenant.name, str(unlocked.was_locked).lower()).inc()
         return UnlockedRecipient(phone=masked, unlocked=unlocked.was_locked, failures_cleared=unlocked.failures)
+
+    @post(
+        "/check",
+        status_code=200,
+        operation_id="checkRecipient",
+        summary="Check whether a number has opted out",
+        opt=endpoint_rules(body=CheckRecipientBody, needs_api_key=True, needs_store=True),
+        responses=openapi_examples.responses("check_recipient"),
+    )
+    async def check(self, request: ApiRequest, data: JSONBody[CheckRecipientBody]) -> RecipientStatus:
+        """Return whether the owner of a number asked to get no messages. Opt-outs hold for all tenants."""
+        caller = request.principal
+        country = check_country(data.country)
+        caller.require_scope("admin")
+        state = await request.service.opt_outs.check(caller.tenant.parse_phone(data.phone, country))
+        request.context.log_fields["phone"] = state.number.masked
+        return recipient_status_response(state)
+
+
+class OptOutAdminRoutes(Controller):
+    """What an operator may see of all opt-outs."""
+
+    path = "/v1/admin/opt-outs"
+    tags = ("admin",)
+    middleware = (JsonHandlers,)
+    security = openapi_examples.BEARER
+
+    @get(
+        "/",
+        operation_id="countOptOuts",
+        summary="Count the opted-out numbers",
+        opt=endpoint_rules(needs_api_key=True, needs_store=True),
+        responses=openapi_examples.responses("count_opt_outs"),
+    )
+    async def count(self, request: ApiRequest) -> OptOutCount:
+        """Return how many numbers are opted out at this service, by all tenants' recipients."""
+        request.principal.require_scope("admin")
+        return OptOutCount(count=await request.service.opt_outs.count())

@@ -13,7 +13,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
-from otp_service.api.admin import RecipientAdminRoutes
+from otp_service.api.admin import OptOutAdminRoutes, RecipientAdminRoutes
 from otp_service.api.asgi_messages import MAX_BODY_BYTES
 from otp_service.api.auth import ApiKeys, Network
 from otp_service.api.endpoints import EndpointIndex
@@ -72,7 +72,13 @@ def make_app(dependencies: ApiDependencies) -> ASGIApp:
         async with dependencies.lifespan():
             yield
 
-    controllers: list[type[Controller]] = [CodeRoutes, VerificationRoutes, RecipientAdminRoutes, ReceiptRoutes]
+    controllers: list[type[Controller]] = [
+        CodeRoutes,
+        VerificationRoutes,
+        RecipientAdminRoutes,
+        OptOutAdminRoutes,
+        ReceiptRoutes,
+    ]
     in_state = ("service", "receipts", "jwks", "check_ready", "metrics")
     litestar = Litestar(
         route_handlers=[*controllers, live, ready, jwks, metrics],

@@ -5,10 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from otp_service.api.schemas import DeliveryBody, RequestedCode, VerificationBody, VerifiedCode
+from otp_service.api.schemas import DeliveryBody, RecipientStatus, RequestedCode, VerificationBody, VerifiedCode
 from otp_service.domain.views import VerificationProof, VerificationView
+from otp_service.service.opt_out_directory import OptOutState
 
-__all__ = ["request_code_response", "verification_response", "verify_code_response"]
+__all__ = [
+    "recipient_status_response",
+    "request_code_response",
+    "verification_response",
+    "verify_code_response",
+]
 
 
 def request_code_response(view: VerificationView) -> RequestedCode:
@@ -46,6 +52,12 @@ def verify_code_response(proof: VerificationProof) -> VerifiedCode:
         token=proof.token,
         token_expires_at=_rfc3339(proof.token_expires_at * 1000),
     )
+
+
+def recipient_status_response(state: OptOutState) -> RecipientStatus:
+    """Return the body of the 200 response that says whether a number is opted out."""
+    until = _rfc3339(state.ends_ms) if state.ends_ms else None
+    return RecipientStatus(phone=state.number.masked, opted_out=bool(state.ends_ms), opted_out_until=until)
 
 
 def _common_members(view: VerificationView) -> dict[str, Any]:

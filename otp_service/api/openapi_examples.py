@@ -10,12 +10,15 @@ from litestar.openapi.spec import Example
 
 from otp_service.api.problems import PROBLEMS, TYPE_PREFIX
 from otp_service.api.schemas import (
+    CheckRecipientBody,
     HealthStatus,
     Jwks,
     NormalizedPhone,
     NormalizePhone,
+    OptOutCount,
     Problem,
     ReceiptAccepted,
+    RecipientStatus,
     RequestCodeBody,
     RequestedCode,
     UnlockBody,
@@ -37,6 +40,7 @@ REQUEST_EXAMPLES: Final[dict[type[Any], dict[str, Any]]] = {
     VerifyCodeBody: {"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456"},
     NormalizePhone: {"phone": "0812-1010-0055", "country": "ID"},
     UnlockBody: {"phone": "0812-1010-0055", "country": "ID"},
+    CheckRecipientBody: {"phone": "0812-1010-0055", "country": "ID"},
 }
 """An example of each request body."""
 
@@ -99,6 +103,12 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
         {"e164": "+6281210100055", "national": "0812-1010-0055", "country": "ID", "type": "mobile", "mobile": True},
     ),
     "unlock": (200, UnlockedRecipient, {"phone": "+62812*****055", "unlocked": True, "failures_cleared": 100}),
+    "check_recipient": (
+        200,
+        RecipientStatus,
+        {"phone": "+62812*****055", "opted_out": True, "opted_out_until": "2027-12-27T10:00:00Z"},
+    ),
+    "count_opt_outs": (200, OptOutCount, {"count": 17}),
     "receipt": (200, ReceiptAccepted, {}),
     "live": (200, HealthStatus, {"status": "live"}),
     "ready": (200, HealthStatus, {"status": "ready"}),
@@ -133,6 +143,7 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
         Reason.PURPOSE_NOT_ALLOWED,
         Reason.COUNTRY_NOT_ALLOWED,
         Reason.CHANNEL_NOT_ALLOWED,
+        Reason.RECIPIENT_OPTED_OUT,
         Reason.PHONE_INVALID,
         Reason.PHONE_NOT_MOBILE,
         Reason.RESEND_TOO_SOON,
@@ -160,6 +171,8 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
     "cancel": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
     "normalize_phone": (*_JSON, Reason.PHONE_INVALID),
     "unlock": (*_JSON, Reason.SCOPE_MISSING, Reason.PHONE_INVALID, *_STORE),
+    "check_recipient": (*_JSON, Reason.SCOPE_MISSING, Reason.PHONE_INVALID, *_STORE),
+    "count_opt_outs": (*_KEY, Reason.SCOPE_MISSING, *_STORE),
     "receipt": (Reason.REQUEST_MALFORMED, Reason.KEY_INVALID, Reason.BODY_TOO_LARGE, *_STORE),
     "live": (),
     "ready": (Reason.STORE_UNAVAILABLE,),

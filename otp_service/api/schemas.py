@@ -15,13 +15,16 @@ from otp_service.domain.verification import VerificationStatus
 
 __all__ = [
     "EXPECTED_VALUES",
+    "CheckRecipientBody",
     "DeliveryBody",
     "HealthStatus",
     "Jwks",
     "NormalizePhone",
     "NormalizedPhone",
+    "OptOutCount",
     "Problem",
     "ReceiptAccepted",
+    "RecipientStatus",
     "RequestCodeBody",
     "RequestedCode",
     "UnlockBody",
@@ -112,6 +115,27 @@ class UnlockedRecipient(Struct, frozen=True, kw_only=True):
         bool, Meta(description="Whether it was locked: in a waiting time, at its limit of wrong codes, or disabled.")
     ]
     failures_cleared: Annotated[int, Meta(description="How many consecutive wrong codes were cleared.", ge=0)]
+
+
+class CheckRecipientBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The number to check."""
+
+    phone: Phone
+    country: Country | None = None
+
+
+class RecipientStatus(Struct, frozen=True, kw_only=True):
+    """Whether request-code refuses a number because its owner opted out."""
+
+    phone: str
+    opted_out: bool
+    opted_out_until: Annotated[str | None, Meta(description="When the opt-out ends (UTC); null: there is none.")]
+
+
+class OptOutCount(Struct, frozen=True, kw_only=True):
+    """How many numbers are opted out, of all tenants."""
+
+    count: Annotated[int, Meta(ge=0)]
 
 
 class NormalizedPhone(Struct, frozen=True, kw_only=True):

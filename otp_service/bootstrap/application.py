@@ -19,6 +19,7 @@ from otp_service.bootstrap.settings_mapping import (
     build_api_keys,
     build_keyring,
     build_limits,
+    build_opt_out_words,
     build_routes,
     build_tenant,
     providers_by_conversion,
@@ -31,6 +32,8 @@ from otp_service.delivery import balances
 from otp_service.delivery.composer import Composer
 from otp_service.delivery.conversion_tracker import ConversionTracker
 from otp_service.delivery.dispatcher import Dispatcher
+from otp_service.delivery.inbound import InboundHandler
+from otp_service.delivery.inbound_polling import InboundPoller
 from otp_service.delivery.outbox_worker import OutboxWorker
 from otp_service.delivery.receipts import ReceiptHandler, ReceiptTokens
 from otp_service.delivery.retry_policy import RetryRules
@@ -43,6 +46,7 @@ from otp_service.store.attempts import RedisAttempts, RedisLockouts
 from otp_service.store.connection import Access
 from otp_service.store.conversion_counts import RedisConversionCounts
 from otp_service.store.idempotency_keys import RedisIdempotency
+from otp_service.store.opt_outs import RedisInboundCursors, RedisOptOuts
 from otp_service.store.outbox import RedisOutbox
 from otp_service.store.provider_status import RedisCircuits
 from otp_service.store.readiness import StoreReadiness
@@ -94,7 +98,8 @@ def build_app(settings: Settings, *, inner_middleware: Middleware | None = None,
     """
     shared = _build_shared(settings, inbox)
     signer = _build_signer(settings)
-    outbox_worker, receipt_handler = _build_delivery(settings, shared)
+    inbound = InboundHandler(RedisOptOuts(shared.topology), build_opt_out_words(settings), shared.keyring)
+    outbox_worker, receipt_handler = _build_delivery(settings, shared, inbound)
     service = OtpService(_build_dependencies(settings, shared, signer, outbox_worker))
     readiness = StoreReadiness(shared.topology, allow_eviction=settings.redis.allow_eviction)
     background = _Background(
@@ -104,6 +109,7 @@ def build_app(settings: Settings, *, inner_middleware: Middleware | None = None,
         balance_monitor=balances.BalanceMonitor(
             RedisCircuits(shared.topology), shared.provider_set.providers, balances.POLL_INTERVAL_SECONDS
         ),
+        inbound_poller=InboundPoller(RedisInboundCursors(shared.topology), inbound, shared.provider_set.providers),
         hash_pool=shared.hash_pool,
         provider_set=shared.provider_set,
         service=service,
@@ -169,6 +175,7 @@ def _build_dependencies(
         ),
         attempts=RedisAttempts(topology, keyring.key_ids),
         lockouts=RedisLockouts(topology),
+        opt_outs=RedisOptOuts(topology),
         idempotency=RedisIdempotency(topology),
         keyring=keyring,
         cipher=shared.cipher,
@@ -185,7 +192,9 @@ def _build_signer(settings: Settings) -> TokenSigner:
     return TokenSigner(keys, current=tokens.current, issuer=tokens.issuer)
 
 
-def _build_delivery(settings: Settings, shared: _Shared) -> tuple[OutboxWorker, ReceiptHandler]:
+def _build_delivery(
+    settings: Settings, shared: _Shared, inbound: InboundHandler
+) -> tuple[OutboxWorker, ReceiptHandler]:
     """Build the outbox worker, which sends messages, and the handler of delivery receipts."""
     provider_set, keyring = shared.provider_set, shared.keyring
     providers = provider_set.providers
@@ -209,8 +218,8 @@ def _build_delivery(settings: Settings, shared: _Shared) -> tuple[OutboxWorker, 
         concurrency={name: policy.max_concurrent for name, policy in provider_set.policies.items()},
         conversion=conversion,
     )
-    receipt_handler = ReceiptHandler(outbox, provider_set.limiter, providers, tokens, keyring)
-    return OutboxWorker(outbox, dispatcher, routes, conversion), receipt_handler
+    receipts = ReceiptHandler(outbox, provider_set.limiter, providers, tokens, keyring, inbound=inbound)
+    return OutboxWorker(outbox, dispatcher, routes, conversion), receipts
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +230,7 @@ class _Background:
     readiness: StoreReadiness
     outbox_worker: OutboxWorker
     balance_monitor: balances.BalanceMonitor
+    inbound_poller: InboundPoller
     hash_pool: HashPool
     provider_set: ProviderSet
     service: OtpService
@@ -233,9 +243,11 @@ class _Background:
         self.receipt_handler.connect_providers()
         self.outbox_worker.start()
         self.balance_monitor.start()
+        self.inbound_poller.start()
         try:
             yield
         finally:
+            await self.inbound_poller.stop()
             await self.balance_monitor.stop()
             await self.outbox_worker.stop()
             await self.service.stop()

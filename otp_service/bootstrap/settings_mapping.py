@@ -9,6 +9,7 @@ from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.routing import Route, Routes, WeightedProvider
 from otp_service.domain.conversion import ConversionResults
 from otp_service.domain.limits import Limits, Lockout, SendPolicy
+from otp_service.domain.opt_out import OptOutWords
 from otp_service.domain.provider_policy import Caps, ProviderPolicy, millionths
 from otp_service.domain.tenant import Tenant
 from otp_service.providers import config_fields
@@ -24,6 +25,7 @@ __all__ = [
     "build_caps",
     "build_keyring",
     "build_limits",
+    "build_opt_out_words",
     "build_provider_policy",
     "build_providers",
     "build_routes",
@@ -90,6 +92,11 @@ def build_limits(limits: model.Limits) -> Limits:
     """Return the rate limits."""
     named = {name: getattr(limits, name) for name in limits.__struct_fields__}
     return Limits(**(named | {"verify_ip": limits.verify_ip_windows()}))
+
+
+def build_opt_out_words(settings: Settings) -> OptOutWords:
+    """Return the words that opt a sender out and in."""
+    return OptOutWords(settings.opt_outs.stop_words, settings.opt_outs.start_words)
 
 
 def build_tenant(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenant:

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "dev": "dev_command:dev",
     "new-key": "config_commands:new_key",
     "normalize": "config_commands:normalize",
+    "opt-outs": "opt_out_commands:opt_outs",
     "providers": "provider_commands:providers",
     "sandbox": "sandbox_command:sandbox",
     "send-test": "provider_commands:send_test",

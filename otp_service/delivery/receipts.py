@@ -17,8 +17,16 @@ from functools import partial
 from typing import Final, Protocol
 
 from otp_service.delivery.in_band_receipts import ProviderReceipts
+from otp_service.delivery.inbound import InboundHandler
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.message import GatewayEvent, Receipt, ReceiptForged, ReceiptRequest, TemplateReview
+from otp_service.domain.message import (
+    GatewayEvent,
+    InboundMessage,
+    Receipt,
+    ReceiptForged,
+    ReceiptRequest,
+    TemplateReview,
+)
 from otp_service.domain.ports import ReceiptStore
 from otp_service.domain.provider_policy import Charges
 from otp_service.domain.results import ReceiptEffect
@@ -86,12 +94,16 @@ class ReceiptHandler:
         tokens: ReceiptTokens,
         hasher: KeyedHasher,
         *,
+        inbound: InboundHandler,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Record in `receipt_store` the receipts that `providers` parse, and in `charges` the prices in them.
 
+        Inbound messages go to `inbound`.
+
         `clock` returns Unix seconds, to check the age of a signature.
         """
+        self._inbound = inbound
         self._receipt_store = receipt_store
         self._charges = charges
         self._providers = providers
@@ -133,6 +145,9 @@ class ReceiptHandler:
         match event:
             case Receipt():
                 await self._record(name, event)
+            case InboundMessage():
+                if await self._is_first_use(name, event.nonce, event.sender, event.id, event.action or ""):
+                    await self._inbound.handle(name, event)
             case TemplateReview(template_id, approved):
                 LOG.warning("template_reviewed", provider=name, template_id=template_id, approved=approved)
 
@@ -145,7 +160,8 @@ class ReceiptHandler:
 
     async def _record(self, name: str, receipt: Receipt) -> None:
         effect = ReceiptEffect.KNOWN
-        if await self._nonce_is_valid(name, receipt):
+        use = (receipt.message_id, receipt.status or "", receipt.error or "")
+        if await self._is_first_use(name, receipt.nonce, *use):
             e164 = "+" + receipt.to.lstrip("+")
             recipient = self._hasher.keyed_hash("recipient", e164) if receipt.to else ""
             if not receipt.message_id:
@@ -163,13 +179,12 @@ class ReceiptHandler:
         error = receipt.error.value if receipt.error else None
         LOG.info("receipt", provider=name, status=status, error=error, effect=effect.value, **known)
 
-    async def _nonce_is_valid(self, name: str, receipt: Receipt) -> bool:
-        """Return whether the receipt's nonce is new, or was used for the same receipt before."""
-        if not receipt.nonce:
+    async def _is_first_use(self, name: str, nonce: str, *use: str) -> bool:
+        """Return whether an event's nonce is new, or was used for the same event before."""
+        if not nonce:
             return True
-        nonce_hash = self._hasher.keyed_hash("once", name, receipt.nonce)
-        use = self._hasher.keyed_hash("use", receipt.message_id, receipt.status or "", receipt.error or "")
-        return await self._receipt_store.mark_used(nonce_hash, use, NONCE_TTL_SECONDS)
+        nonce_hash = self._hasher.keyed_hash("once", name, nonce)
+        return await self._receipt_store.mark_used(nonce_hash, self._hasher.keyed_hash("use", *use), NONCE_TTL_SECONDS)
 
 
 def _not_authentic() -> Refused:

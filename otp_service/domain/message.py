@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from otp_service.domain.opt_out import OptOutAction
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
 from otp_service.domain.sms_segments import count_segments
 
@@ -16,6 +17,7 @@ __all__ = [
     "Channel",
     "DeliveryReport",
     "GatewayEvent",
+    "InboundMessage",
     "OutboundMessage",
     "Receipt",
     "ReceiptForged",
@@ -197,7 +199,32 @@ class TemplateReview:
     approved: bool | None
 
 
-GatewayEvent = Receipt | TemplateReview
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """A message that somebody sent to the account's number.
+
+    Attributes:
+        id: The gateway's id of the message, by which it is handled once.
+        sender: The sender's number in E.164; "" if it is no phone number.
+        text: The text.
+        at: When it was sent, in Unix seconds by the gateway's clock; 0: unknown.
+        action: What the gateway itself says that the sender asks for; None: the text tells.
+        nonce: A value that may be used for one event only, against replay; "" if there is none.
+    """
+
+    id: str
+    sender: str
+    text: str
+    at: float = 0.0
+    action: OptOutAction | None = None
+    nonce: str = ""
+
+    def __repr__(self) -> str:
+        """Hide the number and the text."""
+        return "InboundMessage()"
+
+
+GatewayEvent = InboundMessage | Receipt | TemplateReview
 """What an authentic call of a gateway may report."""
 
 

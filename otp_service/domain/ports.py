@@ -13,6 +13,7 @@ from otp_service.domain.channel_route import ChannelRoute
 from otp_service.domain.conversion import CountKey
 from otp_service.domain.limits import SendPolicy
 from otp_service.domain.message import Channel, Receipt
+from otp_service.domain.opt_out import InboundClaim, OptOutAction, OptOutEffect
 from otp_service.domain.results import (
     Admission,
     Admitted,
@@ -45,8 +46,10 @@ __all__ = [
     "Attempts",
     "ConversionCounts",
     "Idempotency",
+    "InboundCursors",
     "Lockouts",
     "MessageQueue",
+    "OptOuts",
     "Outbox",
     "ReceiptStore",
     "Verifications",
@@ -147,6 +150,40 @@ class Lockouts(Protocol):
         """Clear the recipient's wrong codes at the tenant, and every wait that follows from them; sends still count.
 
         `policy` is used only to tell whether the recipient was locked.
+        """
+
+
+class OptOuts(Protocol):
+    """The numbers that get no messages, by the keyed hash of the recipient, for the whole service."""
+
+    async def change(self, partition: int, recipient: str, action: OptOutAction | None, mark: str = "") -> OptOutEffect:
+        """Opt a number out or in.
+
+        Args:
+            partition: The partition of the recipient.
+            recipient: The keyed hash of the number.
+            action: What to do; None: only mark the message.
+            mark: The keyed hash of the inbound message, which has an effect once; "": there is none.
+        """
+
+    async def ends_ms(self, partition: int, recipient: str) -> int:
+        """Return when the opt-out of a number ends, in ms; 0: it is not opted out."""
+
+    async def count(self) -> int:
+        """Count the opted-out numbers."""
+
+
+class InboundCursors(Protocol):
+    """How far the inbox of each provider was read. One replica reads an inbox at a time."""
+
+    async def claim(self, provider: str, token: str, lease_ms: int) -> InboundClaim | None:
+        """Lease an inbox to the holder of `token`; None: another replica has it, or it is not time yet."""
+
+    async def advance(self, provider: str, token: str, cursor: int | None, next_ms: int) -> bool:
+        """Store up to which time the inbox was read (None: unchanged), and after how many ms it may be claimed again.
+
+        Returns:
+            False if the lease has ended; then nothing is stored.
         """
 
 

@@ -65,6 +65,12 @@ class Metrics:
             ["provider", "status", "noted"],
             registry=registry,
         )
+        self.inbound_messages = Counter(
+            "otp_inbound_messages",
+            "Messages that people sent to a gateway's number, by what they ask for: opt_out, opt_in or other.",
+            ["provider", "action"],
+            registry=registry,
+        )
         self.circuit_open = Gauge(
             "otp_circuit_open",
             "1 if the provider's circuit was open when it was last read.",

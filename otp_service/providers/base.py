@@ -15,6 +15,7 @@ from otp_service.domain.message import (
     Balance,
     DeliveryReport,
     GatewayEvent,
+    InboundMessage,
     OutboundMessage,
     Receipt,
     ReceiptRequest,
@@ -28,6 +29,7 @@ __all__ = [
     "ChargeReportingProvider",
     "InBandReceiptProvider",
     "InBandReceipts",
+    "InboundProvider",
     "LookupProvider",
     "PollingProvider",
     "Provider",
@@ -65,6 +67,22 @@ class PollingProvider(Provider, Protocol):
         """Query the status of the message that the gateway accepted as `provider_message_id`.
 
         Every failure is a report without a status; the method does not raise.
+        """
+
+
+@runtime_checkable
+class InboundProvider(Provider, Protocol):
+    """A provider whose gateway has an inbox that can be read."""
+
+    inbound_poll_seconds: float
+    """How often the inbox is read; 0: never."""
+    inbound_page_size: int
+    """How many messages the gateway returns at once; a page with fewer is the last one."""
+
+    async def fetch_inbound(self, since: int | None) -> Sequence[InboundMessage] | Outcome:
+        """Read the messages since a time (Unix seconds, the gateway's clock); None: from the start.
+
+        On failure, return the outcome that a send would have; the method does not raise.
         """
 
 

@@ -17,6 +17,7 @@ from otp_service.domain.views import VerificationView
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.dependencies import Attempt, CodeRequest, Dependencies
 from otp_service.service.idempotency import idempotency_claim
+from otp_service.service.opt_out_directory import OptOutDirectory
 from otp_service.service.query import VerificationQuery, normalize_phone
 from otp_service.service.request_code import RequestCode
 from otp_service.service.unlock import UnlockNumber
@@ -29,7 +30,7 @@ class OtpService:
     """All use cases, as the HTTP API calls them.
 
     Every method raises `Refused` when it does not do what was requested. `request_code`, `verify_code` and `unlock`
-    are callables with their own modules.
+    are callables with their own modules, and `opt_outs` has one, too.
     """
 
     def __init__(self, dependencies: Dependencies) -> None:
@@ -38,6 +39,7 @@ class OtpService:
         self._query = VerificationQuery(dependencies.verifications, dependencies.cipher)
         self.request_code = RequestCode(dependencies, self._cleanup)
         self.verify_code = VerifyCode(dependencies, self._cleanup)
+        self.opt_outs = OptOutDirectory(dependencies.opt_outs, dependencies.keyring)
         self.unlock = UnlockNumber(dependencies.lockouts, dependencies.keyring)
 
     async def stop(self) -> None:

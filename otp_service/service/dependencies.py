@@ -14,7 +14,7 @@ from otp_service.crypto.verification_cipher import VerificationCipher
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.limits import Limits
 from otp_service.domain.message import Channel
-from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQueue, Verifications
+from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQueue, OptOuts, Verifications
 from otp_service.domain.tenant import Tenant
 
 __all__ = ["Attempt", "CodeRequest", "Dependencies"]
@@ -102,6 +102,7 @@ class Dependencies:
     verifications: Verifications
     attempts: Attempts
     lockouts: Lockouts
+    opt_outs: OptOuts
     idempotency: Idempotency
     keyring: Keyring
     cipher: VerificationCipher

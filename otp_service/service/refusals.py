@@ -6,7 +6,7 @@ from typing import Final
 
 from otp_service.domain.errors import Reason, Refused
 
-__all__ = ["key_unavailable", "recipient_locked", "verification_unknown"]
+__all__ = ["key_unavailable", "recipient_locked", "recipient_opted_out", "verification_unknown"]
 
 KEY_UNAVAILABLE_RETRY_MS: Final = 1_000
 
@@ -32,3 +32,9 @@ def recipient_locked(wait_ms: int, *, disabled: bool) -> Refused:
     if disabled:
         detail = "There were too many wrong codes in a row for this number. Ask an operator to unlock it."
     return Refused(Reason.RECIPIENT_LOCKED, detail, retry_after_ms=wait_ms)
+
+
+def recipient_opted_out() -> Refused:
+    """Return the refusal for a number whose owner asked to get no messages."""
+    detail = "The owner of this number asked to get no messages. Answering START to the sender's number ends that."
+    return Refused(Reason.RECIPIENT_OPTED_OUT, detail)

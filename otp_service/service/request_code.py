@@ -35,7 +35,7 @@ from otp_service.domain.views import VerificationView, view_of
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.dependencies import CodeRequest, Dependencies
 from otp_service.service.idempotency import StoredAnswers
-from otp_service.service.refusals import recipient_locked
+from otp_service.service.refusals import recipient_locked, recipient_opted_out
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id
 
 __all__ = ["RequestCode"]
@@ -143,6 +143,8 @@ class RequestCode:
                 return admitted
             case Denied(Reason.RECIPIENT_LOCKED, wait_ms, disabled=disabled):
                 raise recipient_locked(wait_ms, disabled=disabled)
+            case Denied(Reason.RECIPIENT_OPTED_OUT):
+                raise recipient_opted_out()
             case Denied(reason, wait_ms, limit):
                 raise Refused(reason, _DENIED_DETAILS[reason], retry_after_ms=wait_ms, limit=limit)
             case found:

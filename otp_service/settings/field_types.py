@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from otp_service.crypto.pem import InvalidPem, ed25519_pem
 from otp_service.domain.limits import Window
+from otp_service.domain.opt_out import normalize_word
 from otp_service.domain.secret import Secret
 from otp_service.domain.templates import Template, TemplateInvalid, compile_template
 from otp_service.providers.config_fields import country_code, secret
@@ -32,6 +33,7 @@ from otp_service.store.redis_url import InvalidRedisUrl, validate_redis_url
 ALL_COUNTRIES: Final = "*"
 MAX_WINDOW_SECONDS: Final = 30 * 86400
 MAX_WINDOW_COUNT: Final = 1_000_000
+MAX_WORD_CHARS: Final = 32
 MAX_TEMPLATE_CHARS: Final = 480
 """More than three segments of GSM-7 are not a message that contains a code."""
 
@@ -66,6 +68,12 @@ def _template(raw: Any, _: FieldContext) -> Template:
         return compile_template(raw)
     except TemplateInvalid as error:
         raise InvalidValue(str(error).partition("; allowed")[0]) from None
+
+
+def _opt_out_word(raw: Any, _: FieldContext) -> str:
+    if isinstance(raw, str) and 0 < len(raw) <= MAX_WORD_CHARS and normalize_word(raw) and len(raw.split()) == 1:
+        return raw
+    raise invalid(raw)
 
 
 def _sha256(raw: Any, _: FieldContext) -> str:
@@ -122,6 +130,12 @@ TemplateText = Annotated[
     Parse(_template, {"type": "string", "maxLength": MAX_TEMPLATE_CHARS, "pattern": r"\{code\}"}),
     Meta(description=f"text with {{code}}, and {{brand}} or {{minutes}}, of at most {MAX_TEMPLATE_CHARS} characters"),
 ]
+OptOutWord = Annotated[
+    str,
+    Parse(_opt_out_word, {"type": "string", "minLength": 1, "maxLength": MAX_WORD_CHARS, "pattern": r"^\S+$"}),
+    Meta(description=f"one word of at most {MAX_WORD_CHARS} characters"),
+]
+OptOutWordList = Annotated[tuple[OptOutWord, ...], Meta(max_length=64, description="at most 64 words")]
 RateWindow = Annotated[
     Window,
     Parse(_window, {"type": "string", "pattern": "^[1-9][0-9]{0,6}/[1-9][0-9]{0,6}$"}),

@@ -48,6 +48,7 @@ from otp_service.settings.field_types import (
     Sha256,
     TemplateText,
 )
+from otp_service.settings.opt_out_words import OptOuts
 
 OTHER_KEYS = "other keys"
 """Marks the field that contains every key of its table that no other field has."""
@@ -283,3 +284,4 @@ class Settings(Table, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     delivery: Delivery = field(default_factory=Delivery)
     limits: Limits = field(default_factory=Limits)
+    opt_outs: OptOuts = field(default_factory=OptOuts)

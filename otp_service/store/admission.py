@@ -63,9 +63,10 @@ def reserve_call(admission: Admission) -> ScriptCall:
         int(policy.reuse),
         admission.token,
         encode_lockout(policy.lockout),
+        admission.recipient,
     )
     lockout = partition.lockout(admission.tenant, admission.recipient)
-    keys: tuple[str, ...] = (partition.recipients + admission.recipient, lockout)
+    keys: tuple[str, ...] = (partition.recipients + admission.recipient, lockout, partition.opted_out)
     if claim := admission.idempotency:
         keys, args = (*keys, partition.answers + claim.keyed_hash), (*args, claim.fingerprint)
     return ScriptCall(script("reserve"), keys, args)
@@ -154,12 +155,16 @@ def read_admitted(
 
 
 def read_denied(admission: Admission, reserved: ScriptReply, rate_limits: Sequence[ScriptReply]) -> Denied | None:
-    """Return why the request is denied: a lock first, otherwise the limit with the longest wait. None: it is not.
+    """Return why the request is denied: a lock or an opt-out first, otherwise the limit with the longest wait.
+
+    None: it is not denied.
 
     After a shorter wait, the request would be denied again.
     """
     if reserved[0] == b"disabled":
         return Denied(Reason.RECIPIENT_LOCKED, DISABLED_RETRY_MS, disabled=True)
+    if reserved[0] == b"opted_out":
+        return Denied(Reason.RECIPIENT_OPTED_OUT, 0)
     denials = []
     if reserved[0] not in (b"reserved", b"replay"):
         reason, limit = _DENIALS[reserved[0]]

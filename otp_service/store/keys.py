@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "PARTITIONS",
+    "InboundKeys",
     "Partition",
     "ProviderKeys",
     "conversion_key",
@@ -87,6 +88,16 @@ class Partition:
         """Prefix of the flag that an id must not start any more: the id follows."""
         return f"{self._tag}x:"
 
+    @property
+    def opted_out(self) -> str:
+        """The sorted set of opted-out recipients (keyed hashes), by when each opt-out ends."""
+        return f"{self._tag}q"
+
+    @property
+    def inbound(self) -> str:
+        """Prefix of the mark of a handled inbound message: its keyed hash follows."""
+        return f"{self._tag}k:"
+
     def keys_of(self, verification_id: str) -> tuple[str, str, str]:
         """Return the keys that most scripts use: the verification, its message and the outbox."""
         return (self.verifications + verification_id, self.messages + verification_id, self.outbox)
@@ -157,6 +168,18 @@ class ProviderKeys:
     def charge(self, message_id: str) -> str:
         """Return the key of what was charged for one message."""
         return f"otp:{{g:{self.provider}}}:p:{message_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class InboundKeys:
+    """The keys of one provider's inbox, in one hash slot."""
+
+    provider: str
+
+    @property
+    def all(self) -> tuple[str, str]:
+        """The lease of the replica that reads the inbox, and the cursor."""
+        return (f"otp:{{g:{self.provider}}}:il", f"otp:{{g:{self.provider}}}:ic")
 
 
 def tenant_usage_key(tenant: str) -> str:

@@ -20,6 +20,12 @@ NORMALIZE_PHONE = "/v1/normalize-phone"
 UNLOCK_RECIPIENT = "/v1/admin/recipients/unlock"
 
 
+CHECK_RECIPIENT = "/v1/admin/recipients/check"
+
+
+OPT_OUTS = "/v1/admin/opt-outs"
+
+
 VERIFICATIONS = "/v1/verifications/"
 
 

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
-
 from tests.api.api_requests import (
+    CHECK_RECIPIENT,
     NORMALIZE_PHONE,
+    OPT_OUTS,
     REQUEST_BODY,
     REQUEST_CODE,
     UNKNOWN_ID,
@@ -17,8 +17,10 @@ from tests.api.api_requests import (
     VERIFICATIONS,
     VERIFY_CODE,
 )
+from tests.api.prepared_call import ApiCall
 from tests.api.test_key_rotation import AFTER, BEFORE
-from tests.config_parts import api_key, demo_policy, tenant
+from tests.config_parts import api_key, demo_policy, shared_keys, tenant
+from tests.opt_out_changes import opt_out_in_store
 from tests.running_service import NUMBER, RunningService
 
 OTHER: Final = "0812-1010-0077"
@@ -28,29 +30,6 @@ APP: Final[dict[str, Any]] = {
         "idle": tenant(api_key("nothing", "admin")),
     }
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ApiCall:
-    """One request: `key` is the API key, `required_key` an idempotency key that it must use."""
-
-    method: str
-    path: str
-    body: dict[str, Any] | None = None
-    key: str | None = "dev-key"
-    required_key: str = ""
-    content: bytes | None = None
-    media_type: str = "application/json"
-
-    async def send(self, service: RunningService, idempotency_key: str) -> httpx.Response:
-        """Send the request, with an idempotency key if one is given."""
-        headers = {"Content-Type": self.media_type} if self.body or self.content else {}
-        if key := self.required_key or idempotency_key:
-            headers["Idempotency-Key"] = key
-        send = service.caller(self.key).request
-        if self.content is not None:
-            return await send(self.method, self.path, content=self.content, headers=headers)
-        return await send(self.method, self.path, json=self.body, headers=headers)
 
 
 Prepare = Callable[[RunningService], Awaitable[ApiCall]]
@@ -173,6 +152,11 @@ async def _locked_to_ask(service: RunningService) -> ApiCall:
     return request_code_call()
 
 
+async def _opted_out(service: RunningService) -> ApiCall:
+    await opt_out_in_store(service)
+    return request_code_call()
+
+
 async def _chain(service: RunningService) -> ApiCall:
     await service.request_code()
     await service.advance(30)
@@ -209,6 +193,7 @@ _JSON_CALLS: Final = {
     "verify-code": VERIFY_CODE,
     "normalize-phone": NORMALIZE_PHONE,
     "unlock": UNLOCK_RECIPIENT,
+    "check": CHECK_RECIPIENT,
 }
 _BAD_KEYS: Final = (("key_missing", None), ("key_invalid", "unconfigured"), ("scope_missing", "nothing"))
 _DISABLING: Final = demo_policy(max_consecutive_failures=1)
@@ -218,6 +203,7 @@ _VALID: Final = {
     "verify-code": _CODE,
     "normalize-phone": {"phone": NUMBER},
     "unlock": {"phone": NUMBER},
+    "check": {"phone": NUMBER},
 }
 
 CASES: Final = [
@@ -234,7 +220,12 @@ CASES: Final = [
         Case(name, code, plain("POST", path, _VALID[name], key=key), APP)
         for name, path in _JSON_CALLS.items()
         for code, key in _BAD_KEYS
-        if (name, code) not in (("normalize-phone", "scope_missing"), ("unlock", "scope_missing"))
+        if (name, code)
+        not in (
+            ("normalize-phone", "scope_missing"),
+            ("unlock", "scope_missing"),
+            ("check", "scope_missing"),
+        )
     ),
     *(
         Case(f"{method} /verifications", code, plain(method, VERIFICATIONS + UNKNOWN_ID, key=key), APP)
@@ -247,6 +238,9 @@ CASES: Final = [
     ),
     Case("normalize-phone", "phone_invalid", plain("POST", NORMALIZE_PHONE, {"phone": "08123456"}), {}),
     Case("unlock", "scope_missing", plain("POST", UNLOCK_RECIPIENT, {"phone": NUMBER}, key="app"), APP),
+    Case("check", "scope_missing", plain("POST", CHECK_RECIPIENT, {"phone": NUMBER}, key="app"), APP),
+    Case("check", "phone_invalid", plain("POST", CHECK_RECIPIENT, {"phone": "08123456"}), {}),
+    Case("opt-outs", "scope_missing", plain("GET", OPT_OUTS, key="app"), APP),
     Case("unlock", "phone_invalid", plain("POST", UNLOCK_RECIPIENT, {"phone": "08123456"}), {}),
     Case("receipts", "key_invalid", plain("POST", f"/v1/receipts/inbox/{UNKNOWN_ID}.forged", content=b"{}"), {}),
     refused("purpose_not_allowed", purpose="payment"),
@@ -263,6 +257,7 @@ CASES: Final = [
     limited("country", request_code_call(phone=OTHER)),
     limited("tenant", request_code_call(phone=OTHER)),
     limited("global", request_code_call(phone=OTHER)),
+    Case("request-code", "recipient_opted_out", _opted_out, shared_keys()),
     Case("request-code", "recipient_locked", _locked_to_ask, {"limits": {"recipient_failures": ["1/900"]}}),
     Case("request-code", "recipient_locked waits", _locked_to_ask, demo_policy(max_attempts=1, lockout_seconds=900)),
     Case("request-code", "recipient_locked disabled", _locked_to_ask, _DISABLING),

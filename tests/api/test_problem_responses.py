@@ -19,7 +19,13 @@ from tests.store_contents import crash_before_the_response_is_stored
 CONTRACT = {
     400: {"request_malformed"},
     401: {"key_missing", "key_invalid"},
-    403: {"scope_missing", "purpose_not_allowed", "country_not_allowed", "channel_not_allowed"},
+    403: {
+        "scope_missing",
+        "purpose_not_allowed",
+        "country_not_allowed",
+        "channel_not_allowed",
+        "recipient_opted_out",
+    },
     404: {"verification_unknown"},
     409: {"verification_used", "verification_superseded", "verification_canceled", "idempotency_in_flight"},
     410: {"verification_expired"},

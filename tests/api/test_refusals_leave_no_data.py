@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from otp_service.domain.errors import Reason
-from tests.api.refusal_cases import CASES, ApiCall, Case, verify_code_call
+from tests.api.prepared_call import ApiCall
+from tests.api.refusal_cases import CASES, Case, verify_code_call
 from tests.api.refusal_storage_growth import TIMES, Growth, measure, usage
 from tests.config_parts import demo_policy
 from tests.problem_assertions import assert_problem

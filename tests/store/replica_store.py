@@ -28,6 +28,7 @@ from otp_service.store.attempts import RedisAttempts, RedisLockouts
 from otp_service.store.encoding import encode_windows
 from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.keys import Partition, limit_key, new_verification_id
+from otp_service.store.opt_outs import RedisInboundCursors, RedisOptOuts
 from otp_service.store.outbox import RedisOutbox
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology, connect
@@ -70,6 +71,8 @@ class Store:
         self.verifications = RedisVerifications(self.topology, {}, {}, key_ids=key_ids)
         self.attempts = RedisAttempts(self.topology, key_ids)
         self.lockouts = RedisLockouts(self.topology)
+        self.opt_outs = RedisOptOuts(self.topology)
+        self.inbound_cursors = RedisInboundCursors(self.topology)
         self.idempotency = RedisIdempotency(self.topology)
         self.outbox = RedisOutbox(self.topology, MAX_TEXTS, key_ids)
         self.redis: Any = Redis.from_url(url.replace("+cluster", "").replace("+sentinel", "").partition(",")[0])

@@ -21,6 +21,7 @@ import msgspec
 from otp_service.domain.message import (
     Balance,
     DeliveryReport,
+    InboundMessage,
     OutboundMessage,
     Receipt,
     ReceiptRequest,
@@ -29,6 +30,7 @@ from otp_service.domain.message import (
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.eims import wire
 from otp_service.providers.eims.config import EimsConfig
+from otp_service.providers.eims.inbox import PAGE_SIZE, parse_inbox
 from otp_service.providers.eims.pushed_reports import parse_pushed_reports
 from otp_service.providers.eims.result_codes import ACCOUNT_ERRORS, ACCOUNT_ERRORS_V2
 from otp_service.providers.eims.sent_records import MARGIN_SECONDS, matching_ids, record_windows
@@ -50,6 +52,8 @@ class Eims:
         self.first_report_seconds = config.report_poll_seconds
         self.reports_delivery = config.report_poll_seconds > 0 or config.push_token is not None
         self.finds_messages = config.lookup_ambiguous
+        self.inbound_poll_seconds = config.inbox_poll_seconds
+        self.inbound_page_size = PAGE_SIZE
         self.timeout_seconds = client.timeout_seconds
         self._config = config
         self._account_errors = ACCOUNT_ERRORS if config.variant == "v1" else ACCOUNT_ERRORS_V2
@@ -93,6 +97,12 @@ class Eims:
                 return ""
             ids |= matching_ids(answer, to, country, begin - MARGIN_SECONDS)
         return ids.pop() if len(ids) == 1 else ""
+
+    async def fetch_inbound(self, since: int | None) -> Sequence[InboundMessage] | Outcome:
+        """Read the inbox; see `InboundProvider.fetch_inbound`. Without `inbox_start_time` all of it is read."""
+        bounded = {} if since is None or not self._config.inbox_start_time else {"start_time": str(since)}
+        answer = wire.successful_answer(await self._get("getsms", bounded), self._account_errors)
+        return answer.outcome if isinstance(answer, SendResult) else parse_inbox(answer, self._config)
 
     def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
         """Read pushed reports; see `ReceiptProvider.parse_receipts`."""

@@ -17,10 +17,12 @@ __all__ = [
     "EVENT_STATUSES",
     "NONE_SENT",
     "PARTIAL",
+    "REPLY_EVENT",
     "STATUS_OUTCOMES",
     "SUCCESS",
     "TEMPLATE_REVIEW_EVENT",
     "TIMESTAMP_ERROR",
+    "UNSUBSCRIBE_EVENT",
     "number_refusal",
     "unlisted_status",
 ]
@@ -104,6 +106,12 @@ EVENT_STATUSES: Final[Mapping[str, DeliveryStatus | None]] = {
 
 TEMPLATE_REVIEW_EVENT: Final = "templateverify"
 """Both editions of the page have it; in one it is written with a space."""
+
+REPLY_EVENT: Final = "reply"
+"""Only the classic page has it."""
+
+UNSUBSCRIBE_EVENT: Final = "unsubscribe"
+"""Not listed for SMS: the vendor's e-mail webhooks have it. An unsubscribed number is otherwise seen as code 430."""
 
 EVENT_ERRORS: Final[dict[int, Outcome]] = {
     # SMSHook page, `statusCode` of what the platform itself held back (workererror, suppressed)

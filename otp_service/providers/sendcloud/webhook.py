@@ -23,12 +23,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from otp_service.domain.message import GatewayEvent, Receipt, ReceiptForged, ReceiptRequest, TemplateReview
+from otp_service.domain.message import (
+    GatewayEvent,
+    InboundMessage,
+    Receipt,
+    ReceiptForged,
+    ReceiptRequest,
+    TemplateReview,
+)
+from otp_service.domain.opt_out import OptOutAction
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
+from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.secret import Secret
 from otp_service.providers.lenient_json import json_object, json_value, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_message_id
-from otp_service.providers.sendcloud.result_codes import EVENT_ERRORS, EVENT_STATUSES, TEMPLATE_REVIEW_EVENT
+from otp_service.providers.sendcloud.result_codes import (
+    EVENT_ERRORS,
+    EVENT_STATUSES,
+    REPLY_EVENT,
+    TEMPLATE_REVIEW_EVENT,
+    UNSUBSCRIBE_EVENT,
+)
 
 __all__ = ["parse_webhook", "webhook_signature"]
 
@@ -36,6 +51,8 @@ MAX_AGE_MS: Final = 48 * 3600 * 1000
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
 
 MAX_EVENT_CHARS: Final = 64
+MAX_REPLY_CHARS: Final = 1000
+MAX_DIGITS: Final = 20
 
 _PADDING_BYTES: Final = b" \t\r\n\0"
 _TIMESTAMP_MS: Final = re.compile(r"[1-9][0-9]{12}", re.ASCII)
@@ -64,6 +81,8 @@ def parse_webhook(call: ReceiptRequest, key: Secret) -> Sequence[GatewayEvent]:
     event = "".join(str(fields.get("event", ""))[:MAX_EVENT_CHARS].lower().split())
     if event == TEMPLATE_REVIEW_EVENT:
         return [_template_review(fields)]
+    if event in (REPLY_EVENT, UNSUBSCRIBE_EVENT):
+        return [_inbound(fields, event, token)]
     message_id = _message_id(fields) or call.message_id
     if event not in EVENT_STATUSES or message_id is None or call.message_id not in (None, message_id):
         return []
@@ -101,6 +120,27 @@ def _verified_token(fields: Mapping[str, Any], key: Secret, now: float) -> str:
     if not -MAX_AHEAD_MS <= now * 1000 - int(timestamp) <= MAX_AGE_MS:
         raise ReceiptForged
     return token
+
+
+def _inbound(fields: Mapping[str, Any], event: str, token: str) -> InboundMessage:
+    """Read a reply, or an unsubscription, which counts as an opt-out whatever its text."""
+    sender = _first(fields, "phone", "phones") or _first(fields, "smsId", "smsIds").partition("$")[2]
+    content = fields.get("replyContent")
+    return InboundMessage(
+        id=token,
+        sender=_e164(_NON_DIGITS.sub("", sender)),
+        text=content[:MAX_REPLY_CHARS] if isinstance(content, str) else "",
+        action=OptOutAction.OPT_OUT if event == UNSUBSCRIBE_EVENT else None,
+        nonce=token,
+    )
+
+
+def _e164(digits: str) -> str:
+    """Return a number with its country code in E.164; "" if it is no phone number."""
+    try:
+        return parse(f"+{digits[:MAX_DIGITS]}", "").e164
+    except PhoneInvalid:
+        return ""
 
 
 def _template_review(fields: Mapping[str, Any]) -> TemplateReview:

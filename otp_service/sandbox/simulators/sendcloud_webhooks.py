@@ -95,6 +95,8 @@ class WebhookBuilder:
             return {"smsIds": json.dumps([sms_id]), "phones": json.dumps([number])}
         if event.lower().startswith("template"):
             return {"customArgs": None, "msgCount": None, "name": "Login", "verfiyResult": 1}
+        if event == "reply":
+            return {"phone": number, "replyContent": "STOP", "replyTime": "2026-11-29 00:00:00", "customArgs": None}
         if status_code is None:
             return {"smsId": sms_id, "phone": number}
         reason = base64.b64encode(b"REJECTD").decode()

@@ -1,21 +1,23 @@
 -- reserve: reserves one send to a recipient, before any work is done for the request.
--- KEYS  1 recipient  2 its lockout at the tenant  3 stored answer under the request's idempotency key, if it has one
+-- KEYS  1 recipient  2 its lockout at the tenant  3 opted-out numbers of the partition
+--       4 stored answer under the request's idempotency key, if it has one
 -- ARGV  1 tenant  2 purpose  3 windows of wrong codes  4 windows of sends  5 cooldown ms  6 max_sends
 --       7 TTL of a code, ms
 --       8, 9 key prefixes of verifications and messages in this partition
 --       10 '1': return the code of the pending verification (policy `resend = "reuse"`)
 --       11 token of the reservation, by which `withdraw` finds it  12 lockout policy
---       13 with an idempotency key: fingerprint of the request
+--       13 member of the recipient in KEYS[3]  14 with an idempotency key: fingerprint of the request
 -- Reaches by template: the verification and the message that the recipient's chain names, in the slot of KEYS.
 -- returns {'reserved', now, sends so far in the chain, packed chain before, id, record, sealed code}: the last three
 --             describe the pending verification, or are ''
 --         {'replay', now, sealed answer}: the request was answered before, and nothing was reserved
---         {'locked' | 'cooldown' | 'max_sends' | 'recipient', now, wait ms} {'disabled', now}: nothing was reserved
+--         {'locked' | 'cooldown' | 'max_sends' | 'recipient', now, wait ms} {'disabled', now} {'opted_out', now}:
+--             nothing was reserved
 -- Invariant: of N parallel calls at most one succeeds per cooldown, and never more than the windows allow.
 --@include _clock _ttl _record _window _recipient _lockout _idempotency
 local tenant, purpose = ARGV[1], ARGV[2]
 local now = now_ms()
-local answer = KEYS[3] and stored_answer(KEYS[3], ARGV[13])
+local answer = KEYS[4] and stored_answer(KEYS[4], ARGV[14])
 if answer then return {'replay', now, answer} end
 local failure_windows = parse_windows(ARGV[3])
 local windows, max_count, longest_ms = parse_windows(ARGV[4])
@@ -31,6 +33,7 @@ local chain, chain_before = read_chain(KEYS[1], field)
 local log = redis.call('HGET', KEYS[1], 's') or ''
 local wait_ms, limit = send_wait_ms(chain, log, windows, cooldown_ms, max_sends, now)
 if lockout.ends > now then return {'locked', now, math.max(lockout.ends - now, wait_ms)} end
+if tonumber(redis.call('ZSCORE', KEYS[3], ARGV[13]) or 0) > now then return {'opted_out', now} end
 if wait_ms > 0 then return {limit, now, wait_ms} end
 
 local sends, open = 0, 0

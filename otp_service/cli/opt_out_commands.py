@@ -1,0 +1,120 @@
+"""`opt-outs`: count the opted-out numbers, check one, and opt one out or in by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import click
+
+from otp_service.bootstrap import build_topology
+from otp_service.bootstrap.settings_mapping import build_keyring
+from otp_service.cli.options import config_option, fail, load_config, require_config_path
+from otp_service.domain.errors import Refused
+from otp_service.domain.opt_out import OptOutAction
+from otp_service.domain.phone import SUPPORTED_COUNTRIES, PhoneInvalid, PhoneNumber, parse
+from otp_service.observability import configure_logging
+from otp_service.providers.config_parsing import quoted
+from otp_service.service.opt_out_directory import OptOutDirectory
+from otp_service.settings import Settings
+from otp_service.store.opt_outs import RedisOptOuts
+
+__all__ = ["opt_outs"]
+
+ACTOR = "cli"
+T = TypeVar("T")
+
+phone_option = click.option("--phone", required=True, metavar="NUMBER", help="The phone number, in any format.")
+country_option = click.option(
+    "--country", metavar="ID", help="The country of a national number. Default: that of the first tenant."
+)
+
+
+@click.group("opt-outs")
+def opt_outs() -> None:
+    """Show and change which numbers have opted out.
+
+    A number opts out by answering STOP, for all tenants; request-code then refuses it (`recipient_opted_out`). Each
+    change writes an audit line, without the number, to standard error.
+    """
+
+
+@opt_outs.command()
+@config_option
+def count(config: str | None) -> None:
+    """Count the opted-out numbers."""
+    click.echo(_run(_settings(config), lambda directory: directory.count()))
+
+
+@opt_outs.command()
+@config_option
+@phone_option
+@country_option
+def check(config: str | None, phone: str, country: str | None) -> None:
+    """Say whether a number is opted out, and until when."""
+    settings = _settings(config)
+    number = _number(settings, phone, country)
+    state = _run(settings, lambda directory: directory.check(number))
+    until = datetime.fromtimestamp(state.ends_ms / 1000, UTC).strftime("%Y-%m-%d")
+    click.echo(f"{number.masked}: {f'opted out until {until}' if state.ends_ms else 'not opted out'}")
+
+
+@opt_outs.command("out")
+@config_option
+@phone_option
+@country_option
+def opt_out(config: str | None, phone: str, country: str | None) -> None:
+    """Opt a number out, as if it had answered STOP."""
+    _change(config, phone, country, OptOutAction.OPT_OUT)
+
+
+@opt_outs.command("in")
+@config_option
+@phone_option
+@country_option
+def opt_in(config: str | None, phone: str, country: str | None) -> None:
+    """End the opt-out of a number, as if it had answered START."""
+    _change(config, phone, country, OptOutAction.OPT_IN)
+
+
+def _change(config: str | None, phone: str, country: str | None, action: OptOutAction) -> None:
+    settings = _settings(config)
+    number = _number(settings, phone, country)
+    is_changed = _run(settings, lambda directory: directory.change(number, action, actor=ACTOR))
+    state = "opted out" if action is OptOutAction.OPT_OUT else "opted in"
+    click.echo(f"{number.masked}: {state if is_changed else f'was {state} before'}")
+
+
+def _settings(config: str | None) -> Settings:
+    configure_logging()
+    return load_config(require_config_path(config))
+
+
+def _number(settings: Settings, phone: str, country: str | None) -> PhoneNumber:
+    """Parse a number; the command ends with status 2 if it is none."""
+    region = country.upper() if country else None
+    if region is not None and region not in SUPPORTED_COUNTRIES:
+        fail(f"--country: {quoted(region)} is not a country; allowed: an ISO 3166 alpha-2 code, such as ID")
+    default = next(iter(settings.tenants.values())).country or ""
+    try:
+        return parse(phone, region or default)
+    except PhoneInvalid as invalid:
+        fail(f"--phone: {invalid}")
+
+
+def _run(settings: Settings, use: Callable[[OptOutDirectory], Awaitable[T]]) -> T:
+    """Use the store; the command ends with status 1 if it does not answer."""
+
+    async def run() -> T:
+        topology = build_topology(settings)
+        try:
+            return await use(OptOutDirectory(RedisOptOuts(topology), build_keyring(settings)))
+        finally:
+            await topology.close()
+
+    try:
+        return asyncio.run(run())
+    except Refused as refused:
+        raise click.ClickException(refused.detail) from None
