@@ -157,6 +157,8 @@ class Dispatcher:
 
     async def _call_provider(self, state: DeliveryState, name: str) -> Step:
         """Send the message through a provider if it may be called now, and record the result."""
+        if await self._writer.leave_to_holder(state, name):
+            return Finish()
         try:
             channel = state.channel_of(name)
             outbound = self._composer.compose(state.message, state.phone, channel, name, state.now_ms)

@@ -19,7 +19,7 @@ from otp_service.domain.ports import Outbox
 from otp_service.domain.results import CallStarted, DeliveryUpdate
 from otp_service.domain.verification import Delivery
 from otp_service.observability import LOG
-from otp_service.providers.base import Provider
+from otp_service.providers.base import ExclusiveProvider, Provider
 
 __all__ = ["RECORD_MARGIN_MS", "OutboxWriter", "lease_ms"]
 
@@ -28,6 +28,12 @@ RECORD_MARGIN_MS: Final = 5_000
 
 CONTINUE_LEASE_MS: Final = 5_000
 """The lease while this replica continues with the next provider at once."""
+
+HOLDER_SEARCH_MS: Final = 3_000
+"""How old a message is at most that is left to the process with the provider's only connection.
+
+An older one counts as not sent by this provider, because no process may have the connection.
+"""
 
 STORE_RETRY_SECONDS: Final = 30.0
 """How long a write is repeated while the store is unavailable."""
@@ -52,6 +58,7 @@ class OutboxWriter:
         """
         self._outbox = outbox
         self._providers = providers
+        self._exclusive = {name: one for name, one in providers.items() if isinstance(one, ExclusiveProvider)}
         self._channel_hold_ms = channel_hold_ms
         self._stopping = False
 
@@ -93,6 +100,20 @@ class OutboxWriter:
         """Release a message that this replica's config cannot serve; it fails if no other replica's config can."""
         LOG.warning("message_released", verification_id=state.message.id, tenant=state.message.record.tenant)
         await self._retry_until_stored(lambda: self._outbox.release_to_others(state.message.id, state.lease))
+
+    async def leave_to_holder(self, state: DeliveryState, name: str) -> bool:
+        """Leave a new message to the process that holds the provider's only connection, if it is not this one.
+
+        Returns:
+            True if the message was left.
+        """
+        provider = self._exclusive.get(name)
+        age_ms = state.now_ms - state.message.record.created_ms
+        if provider is None or age_ms > HOLDER_SEARCH_MS or not provider.is_connected_elsewhere():
+            return False
+        message_id, lease, seconds = state.message.id, state.lease, HOLDER_SEARCH_MS / 1000
+        await self._retry_until_stored(lambda: self._outbox.release_to_others(message_id, lease, seconds))
+        return True
 
     def _may_still_change(self, delivery: Delivery) -> bool:
         """Return whether a receipt may still report that the message was not delivered, so that it is sent again."""

@@ -213,8 +213,11 @@ class Outbox(Protocol):
     async def claim_near(self, verification_ids: Collection[str]) -> Sequence[ClaimedMessage]:
         """Lease due messages in the partitions of these verifications only, which is cheaper than `claim`."""
 
-    async def release_to_others(self, verification_id: str, lease: int) -> None:
-        """Leave a message to other replicas because this one cannot send it. This replica does not claim it again."""
+    async def release_to_others(self, verification_id: str, lease: int, seconds: float | None = None) -> None:
+        """Leave a message to other replicas because this one cannot send it.
+
+        This replica does not claim it again, or not for `seconds`.
+        """
 
     async def begin(
         self,

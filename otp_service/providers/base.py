@@ -27,6 +27,7 @@ __all__ = [
     "AccountLimitsProvider",
     "BalanceProvider",
     "ChargeReportingProvider",
+    "ExclusiveProvider",
     "InBandReceiptProvider",
     "InBandReceipts",
     "InboundProvider",
@@ -161,6 +162,14 @@ class UrlCheckProvider(ReceiptProvider, Protocol):
         Raises:
             ReceiptForged: The check is not authentic.
         """
+
+
+@runtime_checkable
+class ExclusiveProvider(Provider, Protocol):
+    """A provider whose account may be limited to one connection, which another process may hold."""
+
+    def is_connected_elsewhere(self) -> bool:
+        """Whether the gateway has refused the connection because another one is open."""
 
 
 @runtime_checkable

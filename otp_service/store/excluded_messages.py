@@ -16,25 +16,25 @@ MAX_PER_PARTITION: Final = 64
 
 
 class ExcludedMessages:
-    """Verification ids by partition, each for the longest time that a code can be valid."""
+    """Verification ids by partition, each for a while."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Start empty; `clock` returns seconds."""
         self._clock = clock
         self._until: dict[int, dict[str, float]] = {}
 
-    def add(self, verification_id: str) -> None:
-        """Exclude one from now on."""
+    def add(self, verification_id: str, seconds: float | None = None) -> None:
+        """Exclude one from now on, for `seconds`; None: for the longest time that a code can be valid."""
         partition = partition_of_id(verification_id)
         if partition is None:
             return
         until = self._until.setdefault(partition.number, {})
-        until[verification_id] = self._clock() + MAX_CODE_AGE_MS / 1000
+        until[verification_id] = self._clock() + (MAX_CODE_AGE_MS / 1000 if seconds is None else seconds)
         if len(until) > MAX_PER_PARTITION:
             del until[next(iter(until))]
 
     def of(self, partition: Partition) -> Sequence[str]:
-        """Return the excluded ids of one partition, without those whose code has expired."""
+        """Return the excluded ids of one partition, without those whose time is over."""
         until = self._until.get(partition.number)
         if not until:
             return ()

@@ -96,9 +96,9 @@ class RedisOutbox:
             if not isinstance(answer, Refused) and answer[0] == b"removed":
                 _report_unreadable(verification_id)
 
-    async def release_to_others(self, verification_id: str, lease: int) -> None:
-        """Leave a message to other replicas: it is due at once, and not claimed here again; see the port."""
-        self._excluded.add(verification_id)
+    async def release_to_others(self, verification_id: str, lease: int, seconds: float | None = None) -> None:
+        """Leave a message to other replicas: it is due at once, and not claimed here for `seconds`; see the port."""
+        self._excluded.add(verification_id, seconds)
         await self.record_result(verification_id, lease, DeliveryUpdate(due_in_ms=0))
 
     async def begin(

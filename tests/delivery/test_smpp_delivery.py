@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from otp_service.delivery import outbox_writer
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Slow
@@ -15,7 +16,7 @@ from otp_service.sandbox.simulators.smpp import SmppSimulator, refusal
 from otp_service.sandbox.simulators.smpp_receipts import receipt_body
 from tests.config_parts import shared_keys
 from tests.delivery.gateway_config import route_through
-from tests.message_waits import code_in, wait_for_deliveries, wait_for_message
+from tests.message_waits import code_in, read_deliveries, wait_for_deliveries, wait_for_message
 from tests.providers.smpp_provider import PASSWORD, SYSTEM_ID, smsc
 from tests.running_service import RunningService, ServiceFactory
 from tests.store_contents import dump_store
@@ -121,6 +122,44 @@ async def test_a_receipt_for_another_number_changes_nothing(
         await wait_for_deliveries(service, verification_id, {"smsc": ("sent", None)})
         assert await gateway.deliver(right) == 0
         await wait_for_message(second)
+
+
+async def test_one_bind_for_two_replicas(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """The replica without the only bind leaves its messages to the other one: each is sent once, by SMPP."""
+    async with smsc() as gateway:
+        gateway.max_binds = 1
+        config = merged(smpp_then_eims(gateway, second), shared_keys())
+        await make_service(config)
+        await wait_until(lambda: gateway.bound_sessions == 1)
+        other = await make_service(config)
+        await wait_until(lambda: [request.method for request in gateway.requests].count("bind_transceiver") == 2)
+        await asyncio.sleep(0.01)  # the response to its bind
+        for last in range(5):
+            assert (await other.request(f"0812-1010-005{last}")).status_code == 202
+        await wait_until(lambda: len(gateway.messages) == 5)
+
+    assert sorted(message.to for message in gateway.messages) == [f"628121010005{last}" for last in range(5)]
+    assert not second.messages
+
+
+async def test_a_bind_that_nobody_holds(
+    make_service: ServiceFactory, second: EimsSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SMSC may hold a session that has died; the message then goes to the next provider, and the circuit stays."""
+    monkeypatch.setattr(outbox_writer, "HOLDER_SEARCH_MS", 200)
+    async with smsc() as gateway:
+        gateway.max_binds = 0
+        service = await make_service(smpp_then_eims(gateway, second))
+        await wait_until(lambda: bool(gateway.requests))
+        response = await service.request()
+        await wait_for_message(second)
+
+        deliveries = await read_deliveries(service, response.json()["verification_id"])
+        assert deliveries[0]["error"] == "transient"
+        gateway.max_binds = 1
+        await wait_until(lambda: gateway.bound_sessions == 1)
+        assert (await service.request("0812-1010-0056")).status_code == 202
+        await wait_until(lambda: len(gateway.messages) == 1)
 
 
 @pytest.mark.parametrize("status", [0x45, 0x58, 0x0A])

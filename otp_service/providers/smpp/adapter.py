@@ -63,6 +63,10 @@ class Smpp:
         self._receipts = receipts
         self._binding.start()
 
+    def is_connected_elsewhere(self) -> bool:
+        """Whether the SMSC has refused the bind because another one exists; see `ExclusiveProvider`."""
+        return self._binding.is_held_elsewhere
+
     async def close(self) -> None:
         """Unbind."""
         await self._binding.close()

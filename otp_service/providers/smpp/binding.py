@@ -37,6 +37,8 @@ class Binding:
         self._state: SmppSession | SendResult | None = None
         """The session; or the result of messages while there is none; None: the first bind is under way."""
         self._retry_at = 0.0
+        self.is_held_elsewhere = False
+        """The SMSC refuses a bind because another process is bound."""
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -94,13 +96,17 @@ class Binding:
 
     async def _bind(self) -> SmppSession | SendResult:
         try:
-            return await SmppSession.bind(self._config, self._tls, self._answer)
+            session = await SmppSession.bind(self._config, self._tls, self._answer)
         except BindRefused as refused:
+            self.is_held_elsewhere = refused.status == result_codes.ALREADY_BOUND
             LOG.warning("smpp_bind_refused", provider=self._name, command_status=f"0x{refused.status:02x}")
             return bind_refusal(refused.status)
         except (OSError, EOFError, PduInvalid) as error:
             LOG.warning("smpp_bind_failed", provider=self._name, kind=type(error).__name__)
+            self.is_held_elsewhere = False
             return _NOT_CONNECTED
+        self.is_held_elsewhere = False
+        return session
 
     def _set_state(self, state: SmppSession | SendResult) -> None:
         self._state = state
