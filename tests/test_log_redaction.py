@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otp_service.observability import LOG, redact
+from otp_service.observability import LOG, REQUEST_ID, redact
 from tests.log_capture import captured_logs, digits_in
 
 SECRET = "0812.1010.0055"
@@ -137,6 +136,10 @@ def test_a_line_that_cannot_be_formatted_is_dropped(capsys: pytest.CaptureFixtur
 
 def test_the_request_id_is_redacted(logged: io.StringIO) -> None:
     """The request id is redacted like any other member."""
-    with structlog.contextvars.bound_contextvars(request_id=SECRET):
+    bound = REQUEST_ID.set(SECRET)
+    try:
         LOG.info("said")
-    assert lines(logged)[0]["request_id"] == "****.****.****"
+        logging.getLogger("somebody.else").error("said")
+    finally:
+        REQUEST_ID.reset(bound)
+    assert [line["request_id"] for line in lines(logged)] == ["****.****.****"] * 2

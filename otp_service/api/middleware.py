@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
-import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils import normalize_path
@@ -39,7 +38,7 @@ from otp_service.api.problems import RefusedWithHeaders
 from otp_service.api.request_context import RequestContext, set_context
 from otp_service.api.response_pacing import Pacer
 from otp_service.domain.errors import Reason, Refused
-from otp_service.observability import LOG, METRICS
+from otp_service.observability import LOG, METRICS, REQUEST_ID
 
 __all__ = ["ApiMiddleware"]
 
@@ -98,12 +97,12 @@ class ApiMiddleware:
         response = ResponseWriter(send, context, self._delay_seconds, omit_body=method == "HEAD")
         set_context(scope, context)
         set_response(scope, response)
-        bound = structlog.contextvars.bind_contextvars(request_id=context.request_id)
+        bound = REQUEST_ID.set(context.request_id)
         try:
             await self._check_and_forward(scope, context, receive, response)
         finally:
             _record(method, context, response.status, time.perf_counter() - started)
-            structlog.contextvars.reset_contextvars(**bound)
+            REQUEST_ID.reset(bound)
 
     async def _check_and_forward(
         self, scope: HTTPScope, context: RequestContext, receive: Receive, response: ResponseWriter

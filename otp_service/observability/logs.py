@@ -13,16 +13,20 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-__all__ = ["LOG", "configure_logging", "redact"]
+__all__ = ["LOG", "REQUEST_ID", "configure_logging", "redact"]
 
 LOGGER_NAME: Final = "otp_service"
 LOG: Final = structlog.get_logger(LOGGER_NAME)
+REQUEST_ID: Final = ContextVar("request_id", default="")
+"""The id of the request that is being answered: in every line that is logged meanwhile."""
 
 _MIN_SECRET_DIGITS: Final = 6
 _DIGIT: Final = (
@@ -59,6 +63,12 @@ def _redact_event(_logger: WrappedLogger, _name: str, event: EventDict) -> Event
         if isinstance(value, _KEPT_TYPES) or key in _NOT_REDACTED or key[:1] == _INTERNAL_PREFIX:
             continue
         event[key] = redact(value if isinstance(value, str) else str(value))
+    return event
+
+
+def _add_request_id(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    if request_id := REQUEST_ID.get():
+        event.setdefault("request_id", request_id)
     return event
 
 
@@ -101,9 +111,12 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     def write_line(self, line: str) -> None:
         """Write a line that is already redacted. A stream that is closed or full loses it."""
-        with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError, ValueError):
-            self.stream.write(line + "\n")
-            self.flush()
+        try:
+            with self.lock or contextlib.nullcontext():
+                self.stream.write(line + "\n")
+                self.flush()
+        except (OSError, ValueError):
+            return
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         """Log that a line was lost."""
@@ -122,33 +135,23 @@ class _LineLogger:
     debug = info = warning = error = critical = exception = msg
 
 
-def _drop_below_level(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    if structlog.processors.NAME_TO_LEVEL[method] < _HANDLER.level:
+def _line_of(_logger: WrappedLogger, method: str, event: EventDict) -> str:
+    """Return the whole line of an event: one processor, because eight small ones take twice as long."""
+    level = structlog.processors.NAME_TO_LEVEL[method]
+    if level < _HANDLER.level:
         raise structlog.DropEvent
-    return event
-
-
-def _add_logger_name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    if "exc_info" in event or method == "exception":
+        _describe_exception(_logger, method, event)
+    _add_request_id(_logger, method, event)
+    _redact_event(_logger, method, event)
+    event["level"] = "error" if method == "exception" else method
     event["logger"] = LOGGER_NAME
-    return event
-
-
-def _render(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return _json(event)
 
 
-_ADD_TIME: Final = structlog.processors.TimeStamper(fmt="iso", utc=True)
-_PROCESSORS: Final[list[Any]] = [
-    _drop_below_level,
-    structlog.contextvars.merge_contextvars,
-    structlog.processors.add_log_level,
-    _add_logger_name,
-    _ADD_TIME,
-    _describe_exception,
-    _redact_event,
-    _render,
-]
-"""For the service's own lines. They do not pass `logging`, which costs more than all of these together."""
+_PROCESSORS: Final[list[Any]] = [_line_of]
+"""For the service's own lines. They do not pass `logging`, which costs more than all of this."""
 
 
 def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None:
@@ -163,10 +166,10 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
     _HANDLER.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
-                structlog.contextvars.merge_contextvars,
+                _add_request_id,
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
-                _ADD_TIME,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.stdlib.ExtraAdder(allow=[]),
                 _describe_exception,
                 _redact_event,
