@@ -11,7 +11,7 @@ to a new hash.
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import deque
 from typing import Final, Generic, TypeVar
 
 __all__ = ["DEFAULT_CALLER", "MAX_COMPARISONS", "Caller", "FairQueue", "FairSlots"]
@@ -41,32 +41,33 @@ class FairSlots:
 
     def __init__(self, per_caller: int) -> None:
         self._per_caller = per_caller
-        self._by_caller: Counter[Caller] = Counter()
-        self._by_tenant: Counter[str] = Counter()
+        self._by_caller: dict[Caller, int] = {}
+        self._by_tenant: dict[str, int] = {}
         self.in_use = 0
 
     def acquire(self, caller: Caller) -> bool:
         """Acquire a slot; False if the caller may not have another one now."""
-        held_by_tenant = self._by_tenant[caller[0]]
+        held, held_by_tenant = self._by_caller.get(caller, 0), self._by_tenant.get(caller[0], 0)
         free = _TOTAL_FACTOR * self._per_caller - self.in_use
         free_to_tenant = _TENANT_FACTOR * self._per_caller - held_by_tenant
-        if held_by_tenant >= free or self._by_caller[caller] >= free_to_tenant:
+        if held_by_tenant >= free or held >= free_to_tenant:
             return False
-        self._count(caller, 1)
+        self.in_use += 1
+        self._by_caller[caller] = held + 1
+        self._by_tenant[caller[0]] = held_by_tenant + 1
         return True
 
     def release(self, caller: Caller) -> None:
         """Release a slot that `acquire` has granted."""
-        self._count(caller, -1)
+        self.in_use -= 1
+        _decrement(self._by_caller, caller)
+        _decrement(self._by_tenant, caller[0])
 
-    def _count(self, caller: Caller, change: int) -> None:
-        self.in_use += change
-        self._by_caller[caller] += change
-        self._by_tenant[caller[0]] += change
-        if not self._by_caller[caller]:
-            del self._by_caller[caller]
-        if not self._by_tenant[caller[0]]:
-            del self._by_tenant[caller[0]]
+
+def _decrement(counts: dict[Name, int], name: Name) -> None:
+    """Count one less, and forget a name without any."""
+    if left := counts.pop(name) - 1:
+        counts[name] = left
 
 
 class _CallerQueue(Generic[Job]):
