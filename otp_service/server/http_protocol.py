@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 import httptools
-from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from otp_service.domain.errors import Reason, Refused
-from otp_service.observability import LOG
 from otp_service.server.connections import Connections, Phase, ServerLimits
-from otp_service.server.error_responses import problem_parts
 from otp_service.server.framing import MAX_HEADERS, MAX_TRAILERS, RequestFraming
+from otp_service.server.request_cycle import RequestCycle
 from otp_service.server.timed_connection import RECEIVING, TimedConnection
 
 __all__ = ["HttpConnection", "HttpConnectionFactory"]
@@ -58,7 +57,6 @@ class HttpConnection(TimedConnection):
     def __init__(self, *arguments: Any, limits: ServerLimits, connections: Connections, **named: Any) -> None:
         super().__init__(*arguments, limits=limits, connections=connections, **named)
         self._framing = RequestFraming()
-        self._responses = _ResponseTransport(self)
         self._data, self._parsed_until = b"", 0  # received bytes, and how many of them are parsed
         self._has_answered = False
         self._next_request()
@@ -71,7 +69,6 @@ class HttpConnection(TimedConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Free all memory at once: the garbage collector runs rarely."""
         super().connection_lost(exc)
-        self._responses.connection = None
         self._data, self._parsed_until = b"", 0
 
     # received bytes
@@ -181,17 +178,37 @@ class HttpConnection(TimedConnection):
         version = self.parser.get_http_version()
         if version not in _VERSIONS:
             raise _malformed()
-        self.expect_100_continue = self.expect_100_continue and version == "1.1"
-        self._request_started, self._headers_seen = True, 0
         try:
-            super().on_headers_complete()
+            self._complete_scope(version)
         except (httptools.HttpParserError, UnicodeDecodeError, AttributeError):  # the target has no path
             raise _malformed() from None
-        self.cycle.keep_alive = self._keeps_alive and not self._connections.is_shutting_down
-        self.cycle.transport = self._responses  # type: ignore[assignment]  # has what the cycle calls
+        self._request_started, self._headers_seen = True, 0
+        self.cycle = RequestCycle(
+            self,
+            self.scope,
+            expects_100=self.expect_100_continue and version == "1.1",
+            keep_alive=self._keeps_alive and not self._connections.is_shutting_down,
+        )
+        # a new context: this may be called from the one of the previous request
+        task = self.loop.create_task(self.cycle.run(self.app), context=contextvars.Context())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         self._framing.head_complete(self.headers)
         self._enter(Phase.BODY)
         self._deadline.set(self._limits.body_seconds)
+
+    def _complete_scope(self, version: str) -> None:
+        """Add method, version and target to the ASGI scope."""
+        target = httptools.parse_url(self.url)
+        path = target.path.decode("ascii")
+        if "%" in path:
+            path = unquote(path)
+        scope = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = self.root_path + path
+        scope["raw_path"] = self.root_path.encode("ascii") + target.path
+        scope["query_string"] = target.query or b""
 
     def _complete_request(self) -> None:
         super().on_message_complete()
@@ -200,40 +217,9 @@ class HttpConnection(TimedConnection):
         self._enter(Phase.RESPONSE)
         self._set_response_deadline()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Run the application in a new context: this may be called from the context of the previous request."""
-
-        async def answer(_: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-            await self._answer(cycle, app, receive, send)
-
-        contextvars.Context().run(super()._start_asgi_task, cycle, answer)
-
-    async def _answer(
-        self, cycle: RequestResponseCycle, app: ASGI3Application, receive: ASGIReceiveCallable, send: ASGISendCallable
-    ) -> None:
-        """Run the application, and send a problem response if it fails."""
-
-        async def checked(message: ASGISendEvent) -> None:
-            if message["type"] == "http.response.start":
-                self._check_client_reads()
-                cycle.keep_alive = cycle.keep_alive and not cycle.more_body  # the rest of the body is not a request
-            await send(message)
-
-        reason = Reason.INTERNAL_ERROR
-        try:
-            await app(cycle.scope, receive, checked)
-        except asyncio.CancelledError:  # the grace period of the shutdown is over
-            reason = Reason.OVERLOADED
-        except Exception:
-            LOG.exception("request_failed")
-        if cycle.response_complete or cycle.disconnected:
-            return
-        if cycle.response_started:
-            self._drop("response_cut_off")
-            return
-        status, headers, body = problem_parts(Refused(reason))
-        await checked({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+    def default_headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """Return the headers of every response; uvicorn renews `Date` each second."""
+        return self.server_state.default_headers
 
     def on_response_complete(self) -> None:
         """Continue with the next request, or close the connection."""
@@ -255,25 +241,6 @@ class HttpConnection(TimedConnection):
 
     def _is_receiving(self) -> bool:
         return self.phase in RECEIVING
-
-
-class _ResponseTransport:
-    """The transport that uvicorn writes a response to. The connection decides how it is closed."""
-
-    def __init__(self, connection: HttpConnection) -> None:
-        self.connection: HttpConnection | None = connection
-
-    def write(self, data: bytes) -> None:
-        if self.connection is not None:
-            self.connection.transport.write(data)
-
-    def is_closing(self) -> bool:
-        return self.connection is None or self.connection.transport.is_closing()
-
-    def close(self) -> None:
-        """Abort an incomplete response; `on_response_complete` handles a complete one."""
-        if self.connection is not None and not self.connection.cycle.response_complete:
-            self.connection.transport.abort()
 
 
 def _malformed() -> Refused:

@@ -18,6 +18,7 @@ from otp_service.observability import METRICS
 from otp_service.server.connections import Connections, Phase, ServerLimits
 from otp_service.server.deadline import Deadline
 from otp_service.server.error_responses import problem_response
+from otp_service.server.request_cycle import RequestCycle
 
 __all__ = ["RECEIVING", "TimedConnection"]
 
@@ -34,6 +35,8 @@ _INCOMPLETE: Final = (Phase.HEAD, Phase.BODY)
 
 class TimedConnection(HttpToolsProtocol):
     """A connection that keeps to `limits` and is counted in `connections`. A subclass reads the requests."""
+
+    cycle: RequestCycle  # type: ignore[assignment]  # ours has what uvicorn's protocol uses of it
 
     def __init__(self, *arguments: Any, limits: ServerLimits, connections: Connections, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -82,7 +85,7 @@ class TimedConnection(HttpToolsProtocol):
 
     def _drop_incomplete(self) -> None:
         if self.phase in RECEIVING:
-            self._drop("shutdown")
+            self.drop("shutdown")
 
     def evict(self) -> None:
         """Close at once; `Connections` no longer counts it. A client that is sending a request gets a problem."""
@@ -107,7 +110,7 @@ class TimedConnection(HttpToolsProtocol):
         if self.phase is Phase.CLOSE:
             return
         if self._has_started_response():
-            self._drop(refused.reason.value)
+            self.drop(refused.reason.value)
             return
         METRICS.connections_dropped.labels(refused.reason.value).inc()
         self._write_problem(refused)
@@ -145,7 +148,7 @@ class TimedConnection(HttpToolsProtocol):
         self.transport.close()
         self._deadline.set(self._write_seconds())
 
-    def _drop(self, reason: str) -> None:
+    def drop(self, reason: str) -> None:
         """Close without a response."""
         METRICS.connections_dropped.labels(reason).inc()
         self.transport.abort()
@@ -165,7 +168,7 @@ class TimedConnection(HttpToolsProtocol):
         if self.phase in _INCOMPLETE:
             self._refuse(Refused(Reason.REQUEST_TIMEOUT, "Send the request again, without pauses."))
         elif self._has_unread_data():
-            self._drop("write_timeout")
+            self.drop("write_timeout")
         elif self.phase is not Phase.IDLE:
             self.transport.abort()
         elif (left := self._idle_until - self.loop.time()) > 0:
@@ -182,12 +185,12 @@ class TimedConnection(HttpToolsProtocol):
         """Return whether data waits to be sent because the kernel's buffer is full."""
         return self.transport.get_write_buffer_size() > 0
 
-    def _check_client_reads(self) -> None:
+    def check_client_reads(self) -> None:
         """Drop a client that sends requests and does not read the responses."""
         now = self.loop.time()
         self._unread_since = min(self._unread_since, now) if self._has_unread_data() else math.inf
         if now - self._unread_since > self._limits.write_seconds:
-            self._drop("write_timeout")
+            self.drop("write_timeout")
 
     def pause_writing(self) -> None:
         """Give the client a deadline to read the response."""

@@ -98,3 +98,32 @@ async def test_an_application_that_fails(served: ServeApp) -> None:
             await wire.send(b"GET /late HTTP/1.1\r\n\r\n" + LIVEZ)
             assert (await wire.read_to_end()).endswith((b"half", b""))
             assert b"internal_error" not in await wire.read_to_end()
+
+
+async def _responds(scope: Any, receive: Any, send: Any) -> None:
+    """Respond by path: with a line end in a header, with a body of another length than declared, or in two parts."""
+    headers = {"/split": [(b"x-a", b"b\r\nx-c: d")], "/short": [(b"content-length", b"9")], "/parts": []}
+    await send({"type": "http.response.start", "status": 200, "headers": headers[scope["path"]]})
+    if scope["path"] == "/parts":
+        await send({"type": "http.response.body", "body": b"half, ", "more_body": True})
+    await send({"type": "http.response.body", "body": b"half", "more_body": False})
+
+
+@pytest.mark.parametrize("path", [b"/split", b"/short"])
+async def test_a_response_that_would_break_the_framing_is_not_sent(served: ServeApp, path: bytes) -> None:
+    """Not even its head is sent, and the client gets a 500 problem in its place."""
+    async with served(_responds) as url, raw_connection(url) as wire:
+        answer = await wire.exchange(b"GET %b HTTP/1.1\r\n\r\n" % path)
+        assert_problem(answer, 500, "internal_error")
+        assert "x-a" not in answer.headers and "x-c" not in answer.headers
+
+
+async def test_a_body_without_a_length_is_sent_in_chunks(served: ServeApp) -> None:
+    """Its parts are chunks, HEAD gets the head only, and the connection stays open after both."""
+    async with served(_responds) as url, raw_connection(url) as wire:
+        for _ in range(2):
+            await wire.send(b"GET /parts HTTP/1.1\r\n\r\n")
+            assert b"\r\ntransfer-encoding: chunked\r\n" in await wire.reader.readuntil(b"\r\n\r\n")
+            assert await wire.reader.readuntil(b"0\r\n\r\n") == b"6\r\nhalf, \r\n4\r\nhalf\r\n0\r\n\r\n"
+            await wire.send(b"HEAD /parts HTTP/1.1\r\n\r\n")
+            assert b"chunked" not in await wire.reader.readuntil(b"\r\n\r\n")
