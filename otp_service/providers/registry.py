@@ -34,6 +34,7 @@ from otp_service.providers.sendcloud.config import SendcloudConfig
 from otp_service.providers.smpp.config import EXTRA, SmppConfig, is_installed
 from otp_service.providers.smshub.adapter import Smshub
 from otp_service.providers.smshub.config import SmshubConfig
+from otp_service.providers.smtp.config import SmtpConfig
 from otp_service.providers.twilio.adapter import Twilio
 from otp_service.providers.twilio.config import TwilioConfig
 from otp_service.providers.twilio_voice.adapter import TwilioVoice
@@ -84,6 +85,13 @@ def _make_smpp(name: str, config: SmppConfig, client: GatewayClient) -> Provider
     return Smpp(name, config, client)
 
 
+def _make_smtp(name: str, config: SmtpConfig, client: GatewayClient) -> Provider:
+    """Import the adapter only here: its library takes 20 ms, which most processes do not need."""
+    from otp_service.providers.smtp.adapter import Smtp  # noqa: PLC0415
+
+    return Smtp(name, config, client)
+
+
 def _make_inbox(name: str, _config: InboxConfig, _client: GatewayClient) -> Inbox:
     return Inbox(name)
 
@@ -98,6 +106,7 @@ _PLUGINS: Final[tuple[ProviderPlugin[Any], ...]] = (
     ProviderPlugin(VonageConfig, Vonage),
     ProviderPlugin(WhatsappConfig, Whatsapp),
     ProviderPlugin(VonageVoiceConfig, VonageVoice),
+    ProviderPlugin(SmtpConfig, _make_smtp),
     ProviderPlugin(HttpConfig, make_http_provider),
     ProviderPlugin(SmppConfig, _make_smpp),
     ProviderPlugin(InboxConfig, _make_inbox),

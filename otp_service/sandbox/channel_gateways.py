@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from otp_service.domain.message import Channel
 from otp_service.sandbox.simulated_gateways import SimulatedGateway
+from otp_service.sandbox.simulators.listening_port import LOOPBACK
+from otp_service.sandbox.simulators.smtp import SmtpSimulator
 from otp_service.sandbox.simulators.twilio_voice import ACCOUNT_SID, TwilioVoiceSimulator
 from otp_service.sandbox.simulators.vonage_voice import APPLICATION_ID, PATH, VonageVoiceSimulator
 from otp_service.sandbox.simulators.vonage_voice_key import simulated_key_pem
 from otp_service.sandbox.simulators.whatsapp import PHONE_NUMBER_ID, SEND_PATH, TEMPLATE, WhatsappSimulator
 
-__all__ = ["twilio_voice_gateway", "vonage_voice_gateway", "whatsapp_gateway"]
+__all__ = ["smtp_gateway", "twilio_voice_gateway", "vonage_voice_gateway", "whatsapp_gateway"]
 
 
 def whatsapp_gateway(retry_factor: float) -> SimulatedGateway:
@@ -59,3 +61,18 @@ def vonage_voice_gateway() -> SimulatedGateway:
     }
     credentials = ("application_id", "signature_secret")
     return SimulatedGateway("vonage_voice", 20014, "", simulator, table, credentials, (PATH,), channel=Channel.VOICE)
+
+
+def smtp_gateway() -> SimulatedGateway:
+    """Return an SMTP server without TLS, which is allowed on this machine only."""
+    simulator = SmtpSimulator("sandbox", "sandbox-smtp-password")
+    table = {
+        "type": "smtp",
+        "host": LOOPBACK,
+        "tls": "none",
+        "username": "sandbox",
+        "password": "sandbox-smtp-password",
+        "from": "no-reply@demo.example",
+    }
+    credentials = ("username", "password")
+    return SimulatedGateway("smtp", 20012, "", simulator, table, credentials, (), channel=Channel.EMAIL)

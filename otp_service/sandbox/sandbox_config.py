@@ -12,7 +12,12 @@ from __future__ import annotations
 import base64
 from typing import Any, Final
 
-from otp_service.sandbox.channel_gateways import twilio_voice_gateway, vonage_voice_gateway, whatsapp_gateway
+from otp_service.sandbox.channel_gateways import (
+    smtp_gateway,
+    twilio_voice_gateway,
+    vonage_voice_gateway,
+    whatsapp_gateway,
+)
 from otp_service.sandbox.dev_config import dev_config
 from otp_service.sandbox.simulated_gateways import SimulatedGateway, SimulatedGateways
 from otp_service.sandbox.simulator_scripts import SimulatorScripts
@@ -75,6 +80,7 @@ def sandbox_gateways() -> tuple[SimulatedGateways, SimulatorScripts]:
             _vonage(),
             _infobip(),
             whatsapp_gateway(RETRY_FACTOR),
+            smtp_gateway(),
             twilio_voice_gateway(),
             vonage_voice_gateway(),
             *smsc_gateways(),

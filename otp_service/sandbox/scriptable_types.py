@@ -14,6 +14,7 @@ from otp_service.sandbox.simulators import (
     sendcloud,
     smpp,
     smshub,
+    smtp,
     twilio,
     vonage,
     vonage_voice,
@@ -26,6 +27,7 @@ from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smpp import SmppSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
+from otp_service.sandbox.simulators.smtp import SmtpSimulator
 from otp_service.sandbox.simulators.twilio import TwilioSimulator
 from otp_service.sandbox.simulators.twilio_voice import CALL_REASONS, TwilioVoiceSimulator
 from otp_service.sandbox.simulators.vonage import VonageSimulator
@@ -94,6 +96,7 @@ SCRIPTABLE_TYPES: Final[Mapping[type[Any], ScriptableType]] = {
         speaks_http=False,
     ),
     SmshubSimulator: ScriptableType(codes=range(400, 600), refusal=smshub.refusal, has_error_text=True),
+    SmtpSimulator: ScriptableType(codes=range(400, 600), refusal=smtp.refusal, has_error_text=True),
     TwilioSimulator: ScriptableType(
         codes=range(10_000, 100_000),
         refusal=lambda code, _: twilio.refusal(code),

@@ -16,6 +16,7 @@ from otp_service.sandbox.simulators.kedasms import KedasmsMessage, KedasmsSimula
 from otp_service.sandbox.simulators.sendcloud import SendcloudMessage, SendcloudSimulator
 from otp_service.sandbox.simulators.smpp import SmppMessage, SmppSimulator
 from otp_service.sandbox.simulators.smshub import SmshubMessage, SmshubSimulator
+from otp_service.sandbox.simulators.smtp import SmtpMessage, SmtpSimulator
 from otp_service.sandbox.simulators.twilio import TwilioMessage, TwilioSimulator
 from otp_service.sandbox.simulators.twilio_voice import TwilioCall, TwilioVoiceSimulator
 from otp_service.sandbox.simulators.vonage import VonageMessage, VonageSimulator
@@ -31,6 +32,7 @@ Message = (
     | SendcloudMessage
     | SmppMessage
     | SmshubMessage
+    | SmtpMessage
     | TwilioCall
     | TwilioMessage
     | VonageCall
@@ -44,6 +46,7 @@ AnySimulator = (
     | SendcloudSimulator
     | SmppSimulator
     | SmshubSimulator
+    | SmtpSimulator
     | TwilioSimulator
     | TwilioVoiceSimulator
     | VonageSimulator
@@ -95,7 +98,7 @@ class SimulatedGateway:
 
     def provider_config(self) -> dict[str, Any]:
         """Return its `[providers.*]` table with the simulator's URL or port; call it after `bind`."""
-        if isinstance(self.simulator, SmppSimulator):
+        if isinstance(self.simulator, SmppSimulator | SmtpSimulator):
             return {**self.provider_table, "port": self.simulator.port}
         return {**self.provider_table, **dict.fromkeys(self.url_keys, self.simulator.url)}
 
@@ -145,9 +148,9 @@ class SimulatedGateways:
 
 def _inbox_message(gateway: str, number: int, message: Message) -> InboxMessage:
     """Convert a message; `number` is its id at SMS Hub, which gives none."""
-    to = "+" + message.to.lstrip("+")
+    to = message.to if "@" in message.to else "+" + message.to.lstrip("+")
     match message:
-        case EimsMessage() | InfobipMessage():
+        case EimsMessage() | InfobipMessage() | SmtpMessage():
             return InboxMessage(str(message.id), to, message.text, gateway, message.at)
         case KedasmsMessage():
             return InboxMessage(message.msgid, to, message.text, gateway, message.at)

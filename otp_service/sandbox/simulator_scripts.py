@@ -6,7 +6,7 @@ Members that are left out keep their value:
             each message, in order; it replaces the steps that are still pending
   always    the step for every message after those
   receipts  the receipts for each message that it accepts from now on: one
-            object or a list; null sends none (not for smshub, which has none)
+            object or a list; null sends none (smshub and smtp have none)
   form      sendcloud and vonage: send receipts as "json" or as "form"; vonage
             also as "query", by GET
 
@@ -26,10 +26,12 @@ A step, in `next` or as `always`, is one of:
                       vonage 1 to 99, infobip 6 to 99, whatsapp 0 to 199999,
                       smpp 1 to 65535 (a command_status);
                       kedasms, smshub and vonage_voice an HTTP status of 400 to
-                      599; these three and vonage with "message" as the error
-                      text (vonage_voice: as the name of the wrong parameter)
+                      599; smtp a reply of 400 to 599 to the recipient; these
+                      four and vonage with "message" as the error text
+                      (vonage_voice: as the name of the wrong parameter)
   {"status": 503}     reject with an HTTP status as a proxy does, with "body"
-                      and "headers" if you like; not for smpp
+                      and "headers" if you like; smtp replies so to the message;
+                      not for smpp
 
 A receipt is {"say": "delivered", "after": 1.0, "times": 2}: the status "sent",
 "delivered" or "undelivered", the seconds after the message was accepted, and how
@@ -61,6 +63,7 @@ from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond,
 from otp_service.sandbox.simulators.receipt_sender import ReceiptStatus, ScriptedReceipt
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
 from otp_service.sandbox.simulators.smshub import SmshubSimulator
+from otp_service.sandbox.simulators.smtp import SmtpSimulator
 from otp_service.sandbox.simulators.vonage import VonageSimulator
 
 __all__ = ["SimulatorScripts"]
@@ -138,7 +141,7 @@ class SimulatorScripts:
             simulator.script(*steps, replace_pending=True)
         if script.always is not UNSET:
             simulator.always = always
-        if script.receipts is not UNSET and not isinstance(simulator, SmshubSimulator):
+        if script.receipts is not UNSET and not isinstance(simulator, SmshubSimulator | SmtpSimulator):
             simulator.receipts = receipts
         if script.form and isinstance(simulator, VonageSimulator):
             simulator.form = script.form

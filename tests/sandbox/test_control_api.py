@@ -70,6 +70,8 @@ REFUSED: list[tuple[str, object, str]] = [
     ("smsc", {"next": [{"status": 503}]}, "/next/0/status"),
     ("smsc", {"receipts": {"say": "sent", "url": "http://127.0.0.1/"}}, "/receipts/url"),
     ("whatsapp", {"always": {"say": -1}}, "/always/say"),
+    ("smtp", {"always": {"say": 250}}, "/always/say"),
+    ("smtp", {"receipts": {"say": "delivered"}}, "/receipts"),
     ("twilio_voice", {"receipts": {"say": "undelivered", "reason": "asleep"}}, "/receipts/reason"),
     ("vonage_voice", {"receipts": {"say": "undelivered", "reason": 5}}, "/receipts/reason"),
     ("vonage_voice", {"always": {"say": 200}}, "/always/say"),

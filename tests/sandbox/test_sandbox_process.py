@@ -30,6 +30,7 @@ PORTS = {
     "vonage": 20009,
     "infobip": 20010,
     "whatsapp": 20011,
+    "smtp": 20012,
     "twilio_voice": 20013,
     "vonage_voice": 20014,
     "smsc": 20015,

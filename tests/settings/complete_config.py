@@ -95,6 +95,12 @@ application_id = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"
 private_key = "env:RSA_PEM"
 from = "447700900001"
 signature_secret = "env:PASSWORD"
+[providers.smtp]
+type = "smtp"
+host = "smtp.example.com"
+username = "acme"
+password = "env:PASSWORD"
+from = "no-reply@example.com"
 [providers.own]
 type = "http"
 url = "https://sms.example.com/send?to={to}"

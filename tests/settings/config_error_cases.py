@@ -10,6 +10,7 @@ KEY = {"id": "third", "sha256": "c" * 64}
 ROUTE = {"providers": ["keda"]}
 OWN = "providers.own"
 WHATSAPP = "providers.whatsapp"
+SMTP = "providers.smtp"
 NO_CREDENTIALS = {"type": "twilio", "account_sid": "AC1", "from": "Acme"}
 LONG = "a" * 33
 
@@ -142,6 +143,17 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     ((f"{WHATSAPP}.templates.default.name", "OTP"), f"{WHATSAPP}.templates.default.name", "a-z, 0-9 and _"),
     ((f"{WHATSAPP}.templates.default.language", "en-US"), f"{WHATSAPP}.templates.default.language", "id or en_US"),
     ((f"{WHATSAPP}.templates.i d", {"name": "otp", "language": "id"}), f'{WHATSAPP}.templates."i d"', "a locale"),
+    ((f"{SMTP}.host", "smtp.example.com/"), f"{SMTP}.host", "a host name"),
+    ((f"{SMTP}.tls", "ssl"), f"{SMTP}.tls", '"implicit" or "none" or "starttls"'),
+    ((f"{SMTP}.tls", "none"), f"{SMTP}.tls", "unencrypted; allowed: starttls"),
+    ((f"{SMTP}.password", None), f"{SMTP}.password", "missing beside username"),
+    ((f"{SMTP}.username", None), f"{SMTP}.username", "missing beside password"),
+    ((f"{SMTP}.password", "word"), f"{SMTP}.password", "env:NAME"),
+    ((f"{SMTP}.from", None), f"{SMTP}.from", "missing"),
+    ((f"{SMTP}.from", "Acme <no-reply@example.com>"), f"{SMTP}.from", "an e-mail address"),
+    ((f"{SMTP}.from", "no-reply@example.com\r\nBcc: a@b.c"), f"{SMTP}.from", "an e-mail address"),
+    ((f"{SMTP}.from_name", "Acme\r\nX: y"), f"{SMTP}.from_name", "1 to 64 characters"),
+    ((f"{SMTP}.port", 0), f"{SMTP}.port", "1 to 65535"),
     ((f"{OWN}.url", None), f"{OWN}.url", "missing"),
     ((f"{OWN}.url", "/send?to={to}"), f"{OWN}.url", "a path without base_url"),
     ((f"{OWN}.url", "https://{to}/send"), f"{OWN}.url", "the value (not shown)"),

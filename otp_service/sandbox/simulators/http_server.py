@@ -147,7 +147,12 @@ class Simulator(ABC):
     @property
     def url(self) -> str:
         """The base URL; valid after `bind` or `listen`."""
-        return f"http://{LOOPBACK}:{self._port.number}"
+        return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def port(self) -> int:
+        """The port; valid after `bind` or `listen`."""
+        return self._port.number
 
     @property
     def listening(self) -> bool:

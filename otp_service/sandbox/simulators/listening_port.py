@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -21,10 +22,15 @@ BACKLOG: Final = 1024
 class ListeningPort:
     """The port of one server; `number` is 0 until it is bound, and constant afterwards."""
 
-    def __init__(self, connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]) -> None:
-        """Call `connected` for each connection."""
+    def __init__(
+        self,
+        connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], None],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Call `connected` for each connection; with `tls`, each begins with TLS."""
         self.number = 0
         self._connected = connected
+        self._tls = tls
         self._wanted = False
         self._bound: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -80,7 +86,9 @@ class ListeningPort:
 
     async def _listen(self) -> None:
         bound, self._bound = self._bound, None
-        self._server = await asyncio.start_server(self._connected, sock=bound, limit=MAX_HEAD_BYTES, backlog=BACKLOG)
+        self._server = await asyncio.start_server(
+            self._connected, sock=bound, limit=MAX_HEAD_BYTES, backlog=BACKLOG, ssl=self._tls
+        )
         self._opening = None
         if not self._wanted:
             self.stop_listening()

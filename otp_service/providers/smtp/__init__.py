@@ -1,0 +1,1 @@
+"""E-mail through a submission server: SMTP with TLS."""

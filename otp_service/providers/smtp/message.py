@@ -1,0 +1,68 @@
+"""Builds an e-mail: multipart/alternative with a plain text and HTML, in 7 bits and with CRLF.
+
+Nothing of the recipient's or the tenant's can add a header or a command: addresses and the subject are checked before
+anything is built, and the message is built by the standard library, which refuses line ends in headers.
+
+`Message-ID` contains our message id, so a message that is sent twice is one message for mail systems that compare it.
+`Auto-Submitted` (RFC 3834) keeps automatic replies away.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import Final
+
+from otp_service.domain.message import OutboundMessage
+from otp_service.providers.smtp.config import SmtpConfig
+
+__all__ = ["build_message", "is_ascii_address", "is_deliverable_text"]
+
+MAX_SUBJECT_CHARS: Final = 200
+MAX_BODY_CHARS: Final = 64 * 1024
+MAX_ADDRESS_CHARS: Final = 254
+"""RFC 5321, 4.5.3.1.3: 256 characters with the angle brackets."""
+
+_POLICY: Final = SMTP.clone(cte_type="7bit")
+_ADDRESS: Final = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}){0,31}"
+    r"@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}",
+    re.ASCII,
+)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
+_BODY_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_LINE_START_DOT: Final = re.compile(rb"(?m)^\.")
+
+
+def is_ascii_address(address: str) -> bool:
+    """Whether an address is a dot-atom and a domain in ASCII (RFC 5321, 4.1.2); a domain may be IDNA-encoded."""
+    return len(address) <= MAX_ADDRESS_CHARS and _ADDRESS.fullmatch(address) is not None
+
+
+def is_deliverable_text(outbound: OutboundMessage) -> bool:
+    """Whether the subject is one line, and there is a text of a sensible size without control characters."""
+    bodies = (outbound.text, outbound.html)
+    if not 0 < len(outbound.subject) <= MAX_SUBJECT_CHARS or _CONTROL.search(outbound.subject):
+        return False
+    if not outbound.text or any(len(body) > MAX_BODY_CHARS for body in bodies):
+        return False
+    return not any(_BODY_CONTROL.search(body) for body in bodies) and not _CONTROL.search(outbound.brand)
+
+
+def build_message(config: SmtpConfig, outbound: OutboundMessage, now: float) -> bytes:
+    """Return the content of the DATA command, with dots doubled and the final one; `now` is in Unix seconds."""
+    mail = EmailMessage(policy=_POLICY)
+    mail["From"] = Address(config.from_name or outbound.brand, addr_spec=config.sender)
+    mail["To"] = Address(addr_spec=outbound.to)
+    mail["Subject"] = outbound.subject
+    mail["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
+    mail["Message-ID"] = f"<{outbound.message_id}@{config.domain}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(outbound.text)
+    if outbound.html:
+        mail.add_alternative(outbound.html, subtype="html")
+    return _LINE_START_DOT.sub(b"..", mail.as_bytes()) + b".\r\n"
