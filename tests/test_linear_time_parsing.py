@@ -20,11 +20,12 @@ from otp_service.crypto.codes import parse_code
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.receipts import ReceiptTokens
 from otp_service.domain.errors import Refused
+from otp_service.domain.locale_matching import match_locale
 from otp_service.domain.message import OutboundMessage, ReceiptForged, ReceiptRequest
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.secret import Secret
 from otp_service.domain.sms_segments import count_segments
-from otp_service.domain.templates import TemplateInvalid, compile_template, match_locale
+from otp_service.domain.templates import TemplateInvalid, compile_template
 from otp_service.observability import redact
 from otp_service.providers import lenient_json as loose
 from otp_service.providers import responses

@@ -47,6 +47,13 @@ Locale = Annotated[
         description="A hint: a BCP 47 tag or an Accept-Language value; ignored if no template matches.",
     ),
 ]
+AppName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[a-z0-9][a-z0-9_-]{0,31}\Z",
+        description="The tenant's app that is to read the code: its line ends the SMS.",
+    ),
+]
 ClientIp = Annotated[
     str, Meta(max_length=128, description="The end user's address, with or without a port; scope `server`.")
 ]
@@ -64,6 +71,7 @@ class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
         Literal["sms", "whatsapp", "voice", "auto"],
         Meta(description="One of the tenant's channels; `auto`: one after the other, until one is delivered."),
     ] = "sms"
+    app: AppName | None = None
     client_ip: ClientIp | None = None
     reference: Annotated[str, Meta(max_length=128, description="Your own reference; written to the log.")] | None = None
     decoy: Annotated[bool, Meta(description="Answer as usual, but send no message; scope `server`.")] = False
@@ -90,6 +98,7 @@ EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
         "country": "Send an ISO 3166 country code of two capital letters, such as ID.",
         "locale": "Send a language tag as a string of at most 256 characters, such as id or en-GB.",
         "channel": "Send `sms`, `whatsapp`, `voice` or `auto`, or leave it out for `sms`.",
+        "app": "Send the name of an app that is configured for the tenant, or leave it out.",
         "client_ip": "Send the end user's IP address as a string, such as 203.0.113.9 or 2001:db8::1.",
         "reference": "Send a string of at most 128 characters.",
         "decoy": "Send true or false.",

@@ -26,13 +26,13 @@ from otp_service.api.schemas import (
     VerifyCodeBody,
 )
 from otp_service.domain.errors import FieldError, Reason, Refused
+from otp_service.domain.locale_matching import match_locale
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
-from otp_service.domain.templates import match_locale
 from otp_service.domain.views import VerificationProof, VerificationView
 from otp_service.observability import METRICS
 from otp_service.service import Attempt, CodeRequest
 
-__all__ = ["CodeRoutes", "VerificationRoutes", "check_country"]
+__all__ = ["CodeRoutes", "VerificationRoutes", "canonical_body", "check_country"]
 
 Result = TypeVar("Result", VerificationView, VerificationProof)
 
@@ -48,6 +48,9 @@ _REASONS_FOR_KNOWN_VERIFICATIONS: Final = frozenset(
     }
 )
 """The reasons that are given only if the verification exists."""
+
+ADDED_MEMBERS: Final = ("app",)
+"""The members of request-code that the previous version does not know."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -86,7 +89,7 @@ class CodeRoutes(Controller):
         caller = request.principal
         code_request = _code_request(caller, data, request.context.client_address)
         key = idempotency_key and request.service.idempotency_claim(
-            caller.tenant, "request-code", idempotency_key, _canonical_body(data)
+            caller.tenant, "request-code", idempotency_key, canonical_body(data)
         )
         call = request.service.request_code(code_request, key or None)
         view = await _recorded("request_code", request, call, purpose=data.purpose, reference=data.reference)
@@ -113,7 +116,7 @@ class CodeRoutes(Controller):
         )
         caller.require_scope("verify")
         key = idempotency_key and request.service.idempotency_claim(
-            caller.tenant, "verify-code", idempotency_key, _canonical_body(data)
+            caller.tenant, "verify-code", idempotency_key, canonical_body(data)
         )
         call = request.service.verify_code(attempt, key or None)
         proof = await _recorded("verify_code", request, call, verification_id=data.verification_id)
@@ -190,6 +193,8 @@ def _code_request(caller: Principal, data: RequestCodeBody, address: str | None)
     caller.require_scope("request")
     if data.client_ip is not None or data.decoy:
         caller.require_scope("server")
+    if data.app is not None:
+        caller.tenant.check_app(data.app)
     if client is None and address is not None and "server" not in caller.scopes:
         client = rate_limit_address(address)
     return CodeRequest(
@@ -199,6 +204,7 @@ def _code_request(caller: Principal, data: RequestCodeBody, address: str | None)
         country=country,
         locale=match_locale(caller.tenant.templates, data.locale, data.purpose) if data.locale else "",
         channel=data.channel,
+        app=data.app or "",
         client_ip=client,
         decoy=data.decoy,
         key_id=caller.key_id,
@@ -221,9 +227,16 @@ def check_country(country: str | None) -> str | None:
     return country
 
 
-def _canonical_body(data: RequestCodeBody | VerifyCodeBody) -> str:
-    """Serialize a body in a form that does not depend on its spacing and the order of its members."""
-    return msgspec.json.encode(data, order="sorted").decode()
+def canonical_body(data: RequestCodeBody | VerifyCodeBody) -> str:
+    """Serialize a body in a form that does not depend on its spacing and the order of its members.
+
+    A member that earlier versions do not know is left out while it is null: their fingerprint of the body is the same.
+    """
+    members = msgspec.to_builtins(data)
+    for name in ADDED_MEMBERS:
+        if members.get(name) is None:
+            members.pop(name, None)
+    return msgspec.json.encode(members, order="sorted").decode()
 
 
 async def _recorded(action: str, request: ApiRequest, call: Awaitable[Result], **fields: str | None) -> Result:

@@ -19,6 +19,7 @@ from otp_service.providers.config_parsing import InvalidValue, dotted_path
 from otp_service.providers.inbox import Inbox, InboxConfig
 from otp_service.providers.registry import BUILT_IN, make_provider
 from otp_service.settings import ConfigError, ConfigInvalid, Settings, model
+from otp_service.settings.sms_texts import build_app
 
 __all__ = [
     "build_api_keys",
@@ -125,6 +126,7 @@ def build_tenant(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenan
         max_attempts=policy.max_attempts,
         templates=tenant.templates,
         channels=policy.channels,
+        apps={name: build_app(app) for name, app in tenant.apps.items()},
     )
 
 

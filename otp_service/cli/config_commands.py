@@ -12,8 +12,10 @@ import msgspec
 
 from otp_service.cli.limit_proposals import proposed_limits
 from otp_service.cli.options import config_option, load_config, parse_config, require_config_path
+from otp_service.cli.text_table import format_texts
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.settings import build_json_schema, config_warnings, unused_keys
+from otp_service.settings.sms_texts import sms_texts
 
 __all__ = ["check_config", "config_schema", "new_key", "normalize"]
 
@@ -22,7 +24,8 @@ KEY_BYTES: Final = 32
 
 @click.command("check-config")
 @config_option
-def check_config(config: str | None) -> None:
+@click.option("--texts", is_flag=True, help="Also print every text of an SMS, with its encoding and its segments.")
+def check_config(config: str | None, *, texts: bool) -> None:
     """Check a config: print a line for each error and exit with status 2, or print what it configures."""
     path = require_config_path(config)
     settings = load_config(path)
@@ -32,6 +35,9 @@ def check_config(config: str | None) -> None:
         click.echo(warning, err=True)
     for proposal in proposed_limits(settings):
         click.echo(proposal, err=True)
+    if texts:
+        every = ((name, text) for name, tenant in settings.tenants.items() for text in sms_texts(tenant))
+        click.echo(format_texts(every))
     counts = f"{len(settings.tenants)} tenants, {len(settings.providers)} providers, {len(settings.routes)} routes"
     click.echo(f"{path}: good ({counts})")
 

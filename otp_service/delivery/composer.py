@@ -72,6 +72,7 @@ class Composer:
             locale=record.locale,
             country=record.country,
             purpose=record.purpose,
+            app=record.app,
         )
         return OutboundMessage(
             message_id=message.id,

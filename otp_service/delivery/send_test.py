@@ -42,12 +42,12 @@ class TestSendResult:
 
 
 def compose_test_message(
-    tenant: Tenant, number: PhoneNumber, locale: str, channel: Channel = Channel.SMS
+    tenant: Tenant, number: PhoneNumber, locale: str, channel: Channel = Channel.SMS, app: str = ""
 ) -> OutboundMessage:
     """Compose what a recipient of the tenant would get in `locale`, with a random code that verifies nothing."""
     code, minutes = generate_code(tenant.code_length), validity_minutes(tenant.send_policy.ttl_seconds)
     text, locale = message_text(
-        tenant, channel, code, minutes, locale=locale, country=number.country, purpose=DEFAULT_PURPOSE
+        tenant, channel, code, minutes, locale=locale, country=number.country, purpose=DEFAULT_PURPOSE, app=app
     )
     return OutboundMessage(
         message_id=f"try-{secrets.token_urlsafe(_ID_BYTES)}",

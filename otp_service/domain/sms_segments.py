@@ -3,13 +3,24 @@
 A text of GSM 03.38 characters only is encoded in septets, 160 in a single message. Any other character makes the whole
 text UCS-2, with 70 code units in a single message. A longer text is divided into parts of 153 septets or 67 code units,
 because each part has a header. A part never ends inside an escape pair or a surrogate pair. National language tables
-are not used, because the gateways do not support them.
+are not used, because the gateways do not support them. A text is counted as it is: `Template.render` has normalized it.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
-__all__ = ["GSM7_ALPHABET", "GSM7_ESCAPE", "GSM7_EXTENSION", "characters_outside_gsm7", "count_segments"]
+__all__ = [
+    "GSM7_ALPHABET",
+    "GSM7_ESCAPE",
+    "GSM7_EXTENSION",
+    "Encoding",
+    "SmsSize",
+    "characters_outside_gsm7",
+    "count_segments",
+    "measure",
+]
 
 GSM7_ESCAPE: Final = "\x1b"
 GSM7_ALPHABET: Final = (
@@ -29,12 +40,39 @@ _GSM7_SINGLE, _GSM7_PART = 160, 153
 _UCS2_SINGLE, _UCS2_PART = 70, 67
 
 
-def count_segments(text: str) -> int:
-    """Return how many messages the text is billed as: at least 1, also for an empty text."""
+class Encoding(StrEnum):
+    """How the characters of a text are encoded."""
+
+    GSM7 = "GSM-7"
+    UCS2 = "UCS-2"
+
+
+@dataclass(frozen=True, slots=True)
+class SmsSize:
+    """The size of a text. `units` are septets of GSM-7 or code units of UCS-2; `segments` is what is billed."""
+
+    encoding: Encoding
+    units: int
+    segments: int
+
+    @property
+    def bytes(self) -> int:
+        """The size in bytes: one for a septet, which is not packed here, and two for a code unit."""
+        return self.units if self.encoding is Encoding.GSM7 else 2 * self.units
+
+
+def measure(text: str) -> SmsSize:
+    """Return the size of a text; an empty text is one segment too."""
     widths = _gsm7_widths(text)
     if widths is not None:
-        return _parts(widths, _GSM7_SINGLE, _GSM7_PART)
-    return _parts([2 if char > "\uffff" else 1 for char in text], _UCS2_SINGLE, _UCS2_PART)
+        return SmsSize(Encoding.GSM7, sum(widths), _parts(widths, _GSM7_SINGLE, _GSM7_PART))
+    widths = [2 if char > "\uffff" else 1 for char in text]
+    return SmsSize(Encoding.UCS2, sum(widths), _parts(widths, _UCS2_SINGLE, _UCS2_PART))
+
+
+def count_segments(text: str) -> int:
+    """Return how many messages the text is billed as."""
+    return measure(text).segments
 
 
 def characters_outside_gsm7(text: str) -> str:

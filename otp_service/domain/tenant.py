@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from otp_service.domain.apps import App
 from otp_service.domain.channel_route import AUTO
-from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.limits import SendPolicy
+from otp_service.domain.locale_matching import choose_template
 from otp_service.domain.message import Channel
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
-from otp_service.domain.templates import Template, choose_template, validity_minutes
+from otp_service.domain.templates import Template, validity_minutes
 
 __all__ = ["ALL_COUNTRIES", "Tenant"]
 
@@ -23,7 +25,7 @@ class Tenant:
 
     `country` is how national numbers are read by default. `countries` is the allow-list of recipients' countries; `*`
     allows every country, but no satellite numbers. `templates` are by locale, then by purpose or `default`. `channels`
-    is the allow-list of channels, and their order under `auto`.
+    is the allow-list of channels, and their order under `auto`. `apps` are by the name that a request gives.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Tenant:
     max_attempts: int
     templates: Mapping[str, Mapping[str, Template]]
     channels: tuple[Channel, ...] = (Channel.SMS,)
+    apps: Mapping[str, App] = field(default_factory=dict)
 
     def channels_of(self, requested: str) -> tuple[Channel, ...]:
         """Return the channels of a message, in their order, for the `channel` of its request.
@@ -54,11 +57,24 @@ class Tenant:
             detail = f"`channel` must be one of the channels that are configured for the tenant: {names}."
             raise Refused(Reason.CHANNEL_NOT_ALLOWED, detail)
 
-    def message_segments(self, country: str, locale: str, purpose: str, channel: Channel) -> int:
+    def template_text(
+        self, country: str, locale: str, purpose: str, channel: Channel, app: str, *, code: str, minutes: int
+    ) -> str:
+        """Return the text of the template; that of an SMS ends with the line of `app`, unless it is "" or unknown."""
+        text = choose_template(self.templates, locale or None, country, purpose).render(self.brand, code, minutes)
+        return self.apps[app].add_line(text, code) if channel is Channel.SMS and app in self.apps else text
+
+    def message_segments(self, country: str, locale: str, purpose: str, channel: Channel, app: str = "") -> int:
         """Return how many segments a message will have. Every code of the tenant's length gives the same number."""
-        template = choose_template(self.templates, locale or None, country, purpose)
-        text = template.render(self.brand, "0" * self.code_length, validity_minutes(self.send_policy.ttl_seconds))
-        return channel.segments(text)
+        code, minutes = "0" * self.code_length, validity_minutes(self.send_policy.ttl_seconds)
+        return channel.segments(self.template_text(country, locale, purpose, channel, app, code=code, minutes=minutes))
+
+    def check_app(self, app: str) -> None:
+        """Raise `Refused` (`request_malformed`) for an app that the tenant does not have."""
+        if app not in self.apps:
+            detail = "Send the name of an app that is configured for the tenant, or leave it out."
+            error = FieldError("/app", detail)
+            raise Refused(Reason.REQUEST_MALFORMED, "`app` names no app of the tenant.", field_errors=(error,))
 
     def parse_phone(self, phone: str, country: str | None) -> PhoneNumber:
         """Parse a phone number; national forms are read by `country`, or by the tenant's country if it is None.

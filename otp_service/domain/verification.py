@@ -95,6 +95,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
         resend_ms: When the next code may be requested.
         sends_left: How many sends the chain has left.
         code_created_ms: When the code was made: earlier than `created_ms` if it is sent again.
+        app: The tenant's app whose line ends the SMS, "" for none. Records of earlier versions have no such element.
     """
 
     version: int = 1
@@ -119,6 +120,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
     resend_ms: int
     sends_left: int
     code_created_ms: int
+    app: str = ""
 
     def status_at(self, now_ms: int) -> VerificationStatus:
         """Return the status at `now_ms`; `expired` and `exhausted` follow from the other fields."""

@@ -31,6 +31,7 @@ class CodeRequest:
         country: How a national form of `phone` is read; None: the tenant's country.
         locale: The locale of the message; "": chosen by the country of the number.
         channel: The channel of the message, or `auto`: the tenant's channels one after the other.
+        app: The tenant's app that reads the code from the SMS; "" for none.
         client_ip: The address that the `client_ip` limit counts (IPv6: its /64); None: none is counted.
         decoy: Respond as usual, at the same cost, but send nothing.
         key_id: The id of the API key, for fair sharing of the hash pool.
@@ -42,6 +43,7 @@ class CodeRequest:
     country: str | None = None
     locale: str = ""
     channel: str = Channel.SMS.value
+    app: str = ""
     client_ip: str | None = None
     decoy: bool = False
     key_id: str = ""

@@ -130,7 +130,7 @@ class RequestCode:
             RoutedProvider(
                 provider,
                 route.channel,
-                tenant.message_segments(number.country, request.locale, request.purpose, route.channel),
+                tenant.message_segments(number.country, request.locale, request.purpose, route.channel, request.app),
             )
             for route in self._dependencies.message_queue.routes(number.country, number.e164, verification_id, channels)
             for provider in route.providers
@@ -246,6 +246,7 @@ class RequestCode:
             resend_ms=admitted.now_ms + request.tenant.send_policy.cooldown_seconds * 1000,
             sends_left=admitted.sends_left,
             code_created_ms=code_created_ms,
+            app=request.app,
         )
         return record, None if request.decoy else cipher.seal_code(verification_id, code)
 

@@ -15,12 +15,13 @@ from otp_service.domain.limits import Window
 from otp_service.providers.config_parsing import Finding, dotted_path, quoted
 from otp_service.settings.cap_checks import spend_caps_have_one_currency, spend_caps_have_prices
 from otp_service.settings.checked_values import duplicates, is_valid, valid_items
-from otp_service.settings.model import Hashing, Keys, Limits, Policy, Redis, Route, Settings, Tenant, Tokens
+from otp_service.settings.model import App, Hashing, Keys, Limits, Policy, Redis, Route, Settings, Tenant, Tokens
 from otp_service.settings.route_checks import (
     route_providers_exist,
     route_providers_serve_channel,
     routes_are_unique,
 )
+from otp_service.settings.text_checks import android_texts_fit, app_has_one_line, texts_leave_the_last_line
 
 Check = Callable[[Any], Iterator[Finding]]
 
@@ -182,6 +183,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Tokens: (current_exists,),
     Redis: (access_matches_url,),
     Policy: (short_codes_are_allowed, lockouts_grow, channels_are_unique),
+    App: (app_has_one_line,),
     Tenant: (tenant_has_country, key_ids_are_unique, templates_have_purposes),
     Route: (route_names_provider_once, conversion_route_has_no_weights),
     Limits: (windows_are_unique, failures_are_bounded),
@@ -192,5 +194,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
         route_providers_serve_channel,
         spend_caps_have_prices,
         spend_caps_have_one_currency,
+        texts_leave_the_last_line,
+        android_texts_fit,
     ),
 }

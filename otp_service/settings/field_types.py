@@ -34,10 +34,12 @@ ALL_COUNTRIES: Final = "*"
 MAX_WINDOW_SECONDS: Final = 30 * 86400
 MAX_WINDOW_COUNT: Final = 1_000_000
 MAX_WORD_CHARS: Final = 32
+MAX_BRAND_CHARS: Final = 30
 MAX_TEMPLATE_CHARS: Final = 480
 """More than three segments of GSM-7 are not a message that contains a code."""
 
 _WINDOW: Final = re.compile(r"(?P<count>[1-9]\d{0,6})/(?P<seconds>[1-9]\d{0,6})", re.ASCII)
+_LABEL: Final = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -109,9 +111,21 @@ KeyName = Annotated[
 ]
 Purpose = Annotated[str, _name(r"[a-z][a-z0-9_]{0,31}", "a name of 1 to 32 of a-z 0-9 _, the first a letter")]
 Locale = Annotated[str, _name(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}", "a locale, such as id or en-GB")]
+AppDomain = Annotated[
+    str,
+    Meta(max_length=253),
+    _name(rf"(?:{_LABEL}\.)*(?=[a-z]){_LABEL}", "a host name in lower case, such as login.example.com, without port"),
+]
+AppHash = Annotated[str, _name(r"[A-Za-z0-9+/]{11}", "the 11 characters of the app's hash, such as FA+9qCX9VSu")]
 Prefix = Annotated[str, _name(r"\+[1-9][0-9]{0,14}", "+ and 1 to 15 digits")]
 Brand = Annotated[
-    str, Meta(min_length=1, max_length=30, pattern=r"\A[^\x00-\x1f\x7f]+\Z", description="1 to 30 characters")
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_BRAND_CHARS,
+        pattern=r"\A[^\x00-\x1f\x7f]+\Z",
+        description=f"1 to {MAX_BRAND_CHARS} characters",
+    ),
 ]
 
 _COUNTRY: Final = "an ISO 3166 alpha-2 code in capitals, such as ID"

@@ -31,6 +31,7 @@ from otp_service.settings.checked_values import Invalid, InvalidUsed
 from otp_service.settings.cross_checks import CHECKS
 from otp_service.settings.declaration import Declaration
 from otp_service.settings.model import Settings, Tenant
+from otp_service.settings.sms_texts import brand_of
 
 _KINDS: Final[Mapping[Any, tuple[str, tuple[type, ...]]]] = {
     int: ("a whole number", (int,)),
@@ -109,7 +110,7 @@ def _refuse(path: str, found: str, allowed: str) -> NoReturn:
 def _with_defaults(name: str, tenant: Tenant) -> Tenant:
     """Set the defaults that follow from other values."""
     own_country = () if tenant.country is None else (tenant.country,)
-    return msgspec.structs.replace(tenant, brand=tenant.brand or name[:30], countries=tenant.countries or own_country)
+    return msgspec.structs.replace(tenant, brand=brand_of(name, tenant), countries=tenant.countries or own_country)
 
 
 class _Reader:

@@ -34,6 +34,8 @@ from otp_service.providers.config_fields import (
 from otp_service.providers.config_parsing import FieldContext, Parse
 from otp_service.settings.field_types import (
     AllowedCountry,
+    AppDomain,
+    AppHash,
     Brand,
     Country,
     Ed25519Pem,
@@ -166,6 +168,13 @@ class Policy(Caps, frozen=True, kw_only=True):
     allow_short_codes: bool = False
 
 
+class App(Table, frozen=True, kw_only=True):
+    """An app that reads the code from the SMS: a web site (`domain`) or an Android app (`hash`)."""
+
+    domain: AppDomain | None = None
+    hash: AppHash | None = None
+
+
 class Tenant(Table, frozen=True, kw_only=True):
     """An account of a caller. `*` in `countries` means all.
 
@@ -185,6 +194,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     templates: Mapping[Locale, Annotated[Mapping[str, TemplateText], Meta(description="a table")]] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    apps: Mapping[Name, App] = field(default_factory=lambda: MappingProxyType({}))
 
     def text_keys(self) -> tuple[str, ...]:
         """Return the keys that a table of templates may have."""

@@ -7,16 +7,15 @@ from typing import Any, Final
 
 from otp_service.delivery.receipts import RECEIPTS_PATH
 from otp_service.domain.provider_policy import ANY_COUNTRY
-from otp_service.domain.sms_segments import characters_outside_gsm7, count_segments
-from otp_service.domain.templates import BUILT_IN, Template, validity_minutes
 from otp_service.domain.tenant import ALL_COUNTRIES
-from otp_service.providers.config_parsing import dotted_path, quoted
+from otp_service.providers.config_parsing import dotted_path
 from otp_service.providers.http.config import HttpConfig
 from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.twilio.account import TwilioAccount
 from otp_service.providers.vonage.config import VonageConfig
 from otp_service.providers.vonage.wire import MAX_CALLBACK_CHARS
-from otp_service.settings.model import Settings, Tenant
+from otp_service.settings.model import Settings
+from otp_service.settings.text_warnings import text_warnings
 
 RECEIPT_TOKEN_CHARS: Final = 46
 """The length of the token in a receipt URL: our message id, a dot and the MAC."""
@@ -49,7 +48,7 @@ def config_warnings(settings: Settings) -> list[str]:
         *_without_receipts(settings),
         *_long_receipt_urls(settings),
         *_accepting_every_success(settings),
-        *_expensive_texts(settings),
+        *text_warnings(settings),
     ]
 
 
@@ -103,30 +102,3 @@ def _accepting_every_success(settings: Settings) -> Iterator[str]:
     for name, provider in settings.providers.items():
         if isinstance(provider, HttpConfig) and provider.accepted_when is None:
             yield f"{dotted_path(('providers', name))}: without accepted_when every HTTP status 2xx is an acceptance"
-
-
-def _expensive_texts(settings: Settings) -> Iterator[str]:
-    """Name each template that is billed as several messages, or as UCS-2, with the longest code and time to live.
-
-    A typographic apostrophe alone makes a text UCS-2, with 70 characters for a segment, and the bill shows it first.
-    The built-in texts are named once for a tenant: only its brand can make them expensive.
-    """
-    for name, tenant in settings.tenants.items():
-        path = ("tenants", name)
-        for locale, texts in tenant.templates.items():
-            for purpose, template in texts.items():
-                if cost := _cost(tenant, template):
-                    yield f"{dotted_path((*path, 'templates', locale, purpose))}: {cost}"
-        built_in = (_cost(tenant, template) for texts in BUILT_IN.values() for template in texts.values())
-        if cost := next(filter(None, built_in), ""):
-            yield f"{dotted_path((*path, 'brand'))}: with it a built-in text {cost.removeprefix('the text ')}"
-
-
-def _cost(tenant: Tenant, template: Template) -> str:
-    """Describe the cost of a text; "" for one segment of GSM-7."""
-    policy = tenant.policy
-    text = template.render(tenant.brand, "8" * policy.code_length, validity_minutes(policy.ttl_seconds))
-    count, character = count_segments(text), characters_outside_gsm7(text)
-    if character:
-        return f"the text is UCS-2 because of {quoted(character)}, and is billed as {count} message{'s' * (count > 1)}"
-    return f"the text is billed as {count} messages" if count > 1 else ""

@@ -18,7 +18,7 @@ from tests.problem_assertions import assert_problem
 from tests.running_service import RunningService
 
 BODIES: list[type[msgspec.Struct]] = [RequestCodeBody, VerifyCodeBody, NormalizePhone]
-MEMBERS = "phone, purpose, country, locale, channel, client_ip, reference, decoy"
+MEMBERS = "phone, purpose, country, locale, channel, app, client_ip, reference, decoy"
 LEAVE = f"Leave it out: the members are {MEMBERS}."
 
 
@@ -73,6 +73,7 @@ WRONG: dict[str, list[Any]] = {
     "country": ["id", "IDN", "ID\n", "", 62, ["ID"]],
     "locale": [7, ["id"], "x" * 257],
     "channel": [None, "SMS", "sms\n", "pigeon", 1],
+    "app": ["", "Web", "a b", "web\n", "x" * 33, 1, ["web"]],
     "client_ip": [1, "1" * 129, ["::1"]],
     "reference": [17, "x" * 129],
     "decoy": [None, 0, 1, "true", []],

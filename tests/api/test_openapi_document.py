@@ -136,6 +136,7 @@ async def test_patterns_are_ecma_262(document: dict[str, Any]) -> None:
         if "pattern" in member
     }
     assert patterns == {
+        "app": "^[a-z0-9][a-z0-9_-]{0,31}$",
         "purpose": "^[a-z][a-z0-9_]{0,31}$",
         "country": "^[A-Z]{2}$",
         "verification_id": "^[A-Za-z0-9_-]{1,36}$",

@@ -34,7 +34,19 @@ ATOMS = (
 )
 VALUES = st.recursive(ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner))
 NAMES = st.sampled_from(
-    ["phone", "purpose", "country", "locale", "channel", "client_ip", "reference", "decoy", "verification_id", "code"]
+    [
+        "phone",
+        "purpose",
+        "country",
+        "locale",
+        "channel",
+        "app",
+        "client_ip",
+        "reference",
+        "decoy",
+        "verification_id",
+        "code",
+    ]
 )
 ALMOST = st.dictionaries(NAMES | st.text(max_size=8), ATOMS | VALUES, max_size=6)
 GOOD = {"phone": "0812-1010-0055", "purpose": "login"}

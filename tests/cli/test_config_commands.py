@@ -160,3 +160,18 @@ def test_make_lists_its_targets() -> None:
 
     assert {line.split()[1] for line in shown.splitlines()} >= {"setup", "run", "test", "lint", "fmt", "lock", "clean"}
     assert planned.rstrip().endswith(".venv/bin/otp-service dev")
+
+
+def test_texts_are_printed(write_config: ConfigWriter) -> None:
+    """`--texts` prints every text of the tenant's SMS at its longest, one in a row, with its encoding and segments."""
+    texts = '[tenants.acme.templates.id]\nlogin = "{brand}: {code}"\n[tenants.acme.apps.web]\ndomain = "a.example"'
+    result = ran("check-config", "--texts", "--config", str(write_config(jakarta=texts)))
+
+    header, *rows, summary = result.stdout.splitlines()
+    assert (result.exit_code, summary[-41:]) == (0, ": good (1 tenants, 1 providers, 1 routes)")
+    assert header.split() == ["TENANT", "LOCALE", "PURPOSE", "APP", "CHARACTERS", "ENCODING", "SEGMENTS", "TEXT"]
+    assert [row.split() for row in rows[:2]] == [
+        ["acme", "id", "login", "-", "12", "GSM-7", "1", "Acme:", "888888"],
+        ["acme", "id", "login", "web", "31", "GSM-7", "1", "Acme:", "888888", "/", "@a.example", "#888888"],
+    ]
+    assert len(rows) == 2 * 17 * 4  # 17 locales and 4 purposes, without and with the app

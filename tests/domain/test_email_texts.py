@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from otp_service.domain.built_in_templates import BUILT_IN
 from otp_service.domain.email_texts import EMAIL_LOCALES, EmailText, render
-from otp_service.domain.templates import BUILT_IN
 
 PURPOSES = ("default", "login", "registration", "password_reset")
 

@@ -32,6 +32,7 @@ def record(status: VerificationStatus = VerificationStatus.PENDING, *, attempts_
         resend_ms=CREATED + 30_000,
         sends_left=4,
         code_created_ms=CREATED,
+        app="web",
     )
 
 
@@ -39,10 +40,17 @@ def test_the_packed_form_is_the_array_that_the_scripts_read() -> None:
     """Enums are packed as their values, and every field has its index (`store/lua/_record.lua`)."""
     packed = msgspec.msgpack.encode(record())
 
-    delivery = ["first", "queued", CREATED, "", "", 0, 0, 0, False]
+    delivery = ["first", "queued", CREATED, "", "", 0, 0, 0, False, ""]
     facts = ["acme", "login", "recipient", CREATED, EXPIRES, 0, 5, 1, False, [delivery]]
-    rest = ["k1", "$argon2id$", "sealed", "sms", "ID", "", 6, CREATED + 30_000, 4, CREATED]
+    rest = ["k1", "$argon2id$", "sealed", "sms", "ID", "", 6, CREATED + 30_000, 4, CREATED, "web"]
     assert msgspec.msgpack.decode(packed) == [1, "pending", *facts, *rest]
+
+
+def test_a_record_of_the_previous_version_is_readable() -> None:
+    """It ends before `app`, and names none."""
+    elements = msgspec.msgpack.decode(msgspec.msgpack.encode(record()))
+    packed = msgspec.msgpack.encode(elements[:-1])
+    assert msgspec.msgpack.decode(packed, type=VerificationRecord) == msgspec.structs.replace(record(), app="")
 
 
 def test_statuses_are_enums_when_a_record_is_read() -> None:

@@ -46,15 +46,18 @@ async def test_no_locale_stops_a_login(service: RunningService, locale: str) -> 
     [
         pytest.param("en-US,en;q=0.9", "code to log in", id="C27-browser"),
         pytest.param("en_US.UTF-8", "code to log in", id="C27-posix"),
-        pytest.param("fr-CH,fr;q=0.9,en;q=0.8,id;q=0.7", "code to log in", id="C27-weights"),
-        pytest.param("fr,id;q=0.2,en;q=0.1", "kode masuk", id="C27-order"),
+        pytest.param("nl-BE,nl;q=0.9,en;q=0.8,id;q=0.7", "code to log in", id="C27-weights"),
+        pytest.param("nl,id;q=0.2,en;q=0.1", "kode masuk", id="C27-order"),
         pytest.param("", "kode masuk", id="C27-empty"),
         pytest.param("*", "kode masuk", id="C27-any"),
+        pytest.param("fr-CH,fr;q=0.9,en;q=0.8", "pour vous connecter", id="C27-built-in"),
         pytest.param("ar-EG-u-nu-arab", "رمزك", id="C27-extension"),
         pytest.param("jv", "kode masuk", id="C27-unknown"),
         pytest.param("in_ID", "kode masuk", id="C29-java"),
         pytest.param("EN", "code to log in", id="C29-case"),
         pytest.param("zh-Hans-CN", "验证码", id="C29-script"),
+        pytest.param("zh_TW", "您的登入驗證碼", id="C29-region"),
+        pytest.param("tl_PH", "para mag-log in", id="C29-old-code"),
     ],
 )
 async def test_the_best_matching_template_is_used(make_service: ServiceFactory, locale: str, words: str) -> None:

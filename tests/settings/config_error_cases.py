@@ -13,6 +13,16 @@ WHATSAPP = "providers.whatsapp"
 SMTP = "providers.smtp"
 NO_CREDENTIALS = {"type": "twilio", "account_sid": "AC1", "from": "Acme"}
 LONG = "a" * 33
+APPS = "tenants.acme.apps"
+APP_HASH = "FA+9qCX9VSu"
+ACME = {
+    "brand": "Acme",
+    "country": "ID",
+    "countries": ["ID", "SG"],
+    "api_keys": [{"id": "web", "sha256": "a" * 64}],
+    "apps": {"web": {"domain": "a.example"}, "droid": {"hash": APP_HASH}},
+}
+"""A tenant with two apps."""
 
 # What is put into a good config (None takes a key out), the path of its one error, and a part of its line.
 ONE_ERROR: list[tuple[Edit, str, str]] = [
@@ -84,6 +94,23 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("tenants.acme.templates.id.other", "{code}"), "tenants.acme.templates.id.other", "default, login"),
     (("tenants.acme.templates.nowhere", {}), "tenants.acme.templates.nowhere", "a locale"),
     (("tenants.acme.templates.id", "{code}"), "tenants.acme.templates.id", "not a table"),
+    ((f"{APPS}.web", {}), f"{APPS}.web.domain", "missing; allowed: the domain of a web site, or"),
+    ((f"{APPS}.web", {"domain": "a.example", "hash": APP_HASH}), f"{APPS}.web.hash", "not allowed beside domain"),
+    ((f"{APPS}.web", {"domain": "Login.example.com"}), f"{APPS}.web.domain", "a host name in lower case"),
+    ((f"{APPS}.web", {"domain": "https://a.example"}), f"{APPS}.web.domain", "login.example.com, without port"),
+    ((f"{APPS}.web", {"domain": "a.example:8443"}), f"{APPS}.web.domain", "without port"),
+    ((f"{APPS}.web", {"domain": "192.0.2.1"}), f"{APPS}.web.domain", "a host name"),
+    ((f"{APPS}.web", {"domain": "-a.example"}), f"{APPS}.web.domain", "a host name"),
+    ((f"{APPS}.web", {"domain": "a..example"}), f"{APPS}.web.domain", "a host name"),
+    ((f"{APPS}.web", {"domain": "a.example %b.example"}), f"{APPS}.web.domain", "a host name"),
+    ((f"{APPS}.web", {"domain": "a." * 126 + "aa"}), f"{APPS}.web.domain", "a host name"),
+    ((f"{APPS}.web", {"hash": "FA+9qCX9VS"}), f"{APPS}.web.hash", "the 11 characters"),
+    ((f"{APPS}.web", {"hash": "FA+9qCX9VS="}), f"{APPS}.web.hash", "the 11 characters"),
+    ((f"{APPS}.Web", {"hash": APP_HASH}), f"{APPS}.Web", "a name of"),
+    (("tenants.acme", ACME | {"templates": {"en": {"login": "x" * 129 + "{code}"}}}), "tenants.acme.templates.en.login",
+     "the longest text has 147 bytes with the hash of the app droid; allowed: at most 140 bytes"),
+    (("tenants.acme", ACME | {"templates": {"en": {"login": "{code}\n@a.example #{code}"}}}),
+     "tenants.acme.templates.en.login", "a line with @, and the tenant has apps"),
     (("providers.box.type", "sms"), "providers.box.type", '"kedasms" or "eims"'),
     (("providers.box.type", None), "providers.box.type", "missing"),
     (("providers.Box", {"type": "inbox"}), "providers.Box", "a name of"),

@@ -1,0 +1,125 @@
+"""Which template a message gets: the best match of the requested locale among the tenant's and the built-in ones."""
+
+from collections.abc import Iterator, Mapping
+from operator import itemgetter
+from types import MappingProxyType
+from typing import Final
+
+from otp_service.domain.built_in_templates import BUILT_IN
+from otp_service.domain.templates import DEFAULT_PURPOSE, Template, Templates
+
+_FALLBACK_LANGUAGE: Final = "en"
+_COUNTRY_LANGUAGE: Final[Mapping[str, str]] = MappingProxyType({"ID": "id"})
+_LANGUAGE_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
+    {"in": "id", "iw": "he", "ji": "yi", "tl": "fil", "cmn": "zh"}
+)
+"""Codes that mean another one here. Older Java and Android versions report Indonesian as `in_ID` and Filipino as `tl`,
+and use old codes for Hebrew and Yiddish too; `cmn` is Mandarin, which is written in Chinese."""
+
+_TRADITIONAL_CHINESE_REGIONS: Final = frozenset({"tw", "hk", "mo"})
+_SCRIPT_CHARS: Final = 4
+
+_MAX_LOCALE_CHARS: Final = 256
+_MAX_TAGS: Final = 32
+_MAX_SUBTAGS: Final = 16
+"""No browser or phone sends more of each; the rest is ignored."""
+
+
+def match_locale(templates: Templates, requested: str, purpose: str) -> str:
+    """Return the locale of the tenant's or the built-in templates that matches best; "" if none does.
+
+    Args:
+        templates: The templates of the tenant.
+        requested: A BCP 47 tag (`zh-Hans-CN`, `ar-EG-u-nu-arab`), a POSIX or Java locale (`en_US.UTF-8`, `in_ID`), or
+            the Accept-Language of a browser (`en-US,en;q=0.9`), whose tags are tried in the order of their weights. A
+            tag is shortened from its end until a template is found (RFC 4647, 3.4); then a template of its language
+            matches, in the same script if there is one. For each tag the tenant's templates go before the built-in
+            ones. Anything else matches nothing. Only the first 256 characters and 32 tags are used.
+        purpose: The purpose that the template is for.
+    """
+    own = _by_locale(templates)
+    found = (locale for tag in _tags(requested) for locale, _ in _matches(tag, own, purpose))
+    return next(found, "")
+
+
+def choose_template(templates: Templates, locale: str | None, country: str, purpose: str) -> Template:
+    """Return the template of a message.
+
+    Tries the locales that `match_locale` would try, then the language of the number's country, then English. For each,
+    the tenant's `templates` go before the built-in ones, and a template for the purpose goes before `default`. Locales
+    are compared without case, and `_` equals `-`.
+    """
+    own = _by_locale(templates)
+    for tag in (*_tags(locale or ""), country_language(country), _FALLBACK_LANGUAGE):
+        for _, template in _matches(tag, own, purpose):
+            return template
+    raise LookupError("the built-in English template is missing")  # pragma: no cover - they ship with the package
+
+
+def country_language(country: str) -> str:
+    """Return the language of a country's recipients, if the request names none."""
+    return _COUNTRY_LANGUAGE.get(country, _FALLBACK_LANGUAGE)
+
+
+def _matches(tag: str, own: Templates, purpose: str) -> Iterator[tuple[str, Template]]:
+    """Yield the templates that a tag matches, with their locales, the best first."""
+    subtags = _normalize(tag).split("-")[:_MAX_SUBTAGS]
+    shortened = ["-".join(subtags[:length]) for length in range(len(subtags), 0, -1)]
+    for same_script in (True, False):
+        for templates in (own, BUILT_IN):
+            related = (locale for locale in templates if _is_related(locale, subtags, same_script=same_script))
+            for locale in (*shortened, *related):
+                texts = templates.get(locale, {})
+                if template := texts.get(purpose) or texts.get(DEFAULT_PURPOSE):
+                    yield locale, template
+
+
+def _is_related(locale: str, subtags: list[str], *, same_script: bool) -> bool:
+    """Whether a locale has the language of a tag, and (`same_script`) its script as far as both are known."""
+    others = locale.split("-")
+    if others[0] != subtags[0]:
+        return False
+    script, other = _script(subtags), _script(others)
+    return not same_script or script == other or not script or not other
+
+
+def _script(subtags: list[str]) -> str:
+    """Return the script of a tag; "" if it follows from the language. That of Chinese follows from the region."""
+    if named := next((tag for tag in subtags[1:] if len(tag) == _SCRIPT_CHARS and tag.isalpha()), ""):
+        return named
+    if subtags[0] != "zh":
+        return ""
+    return "hans" if _TRADITIONAL_CHINESE_REGIONS.isdisjoint(subtags[1:]) else "hant"
+
+
+def _by_locale(templates: Templates) -> Templates:
+    return {_normalize(locale): texts for locale, texts in templates.items()}
+
+
+def _tags(requested: str) -> list[str]:
+    """Return the tags of an Accept-Language list (RFC 9110, 12.5.4), the highest weight first."""
+    weighted = []
+    for item in requested[:_MAX_LOCALE_CHARS].split(",")[:_MAX_TAGS]:
+        tag, _, parameters = item.partition(";")
+        if (weight := _weight(parameters)) > 0:
+            weighted.append((-weight, tag))
+    return [tag for _, tag in sorted(weighted, key=itemgetter(0))]
+
+
+def _weight(parameters: str) -> float:
+    """Return the weight of `q=0.9`; 1 for anything else."""
+    name, _, value = parameters.partition(";")[0].partition("=")
+    digits = value.strip()
+    if name.strip().lower() != "q" or not digits.isascii() or not digits.replace(".", "", 1).isdecimal():
+        return 1.0
+    return float(digits)
+
+
+def _normalize(locale: str) -> str:
+    """Return a locale in lower case, with `-` between its parts, and without a POSIX charset or modifier.
+
+    The script of a Java locale (`zh_TW_#Hant`) loses its mark.
+    """
+    bare = locale.partition(".")[0].partition("@")[0]
+    language, dash, rest = bare.strip().lower().replace("_", "-").replace("#", "").partition("-")
+    return _LANGUAGE_ALIASES.get(language, language) + dash + rest
