@@ -28,7 +28,8 @@ An error names the path of its key. Override `cross_check` to validate keys toge
 failure. It does not repeat a send, wait for capacity or select another provider. It calls its gateway with the
 `GatewayClient` that it is given, which returns `TRANSIENT` or `AMBIGUOUS` when there is no response, and closes that
 client in `close`. To support delivery receipts, delivery reports or balances, it also implements `ReceiptProvider`,
-`PollingProvider` or `BalanceProvider`; `UrlCheckProvider` if the gateway checks the URL of receipts. Never put message
+`PollingProvider` or `BalanceProvider`; `UrlCheckProvider` if the gateway checks the URL of receipts;
+`ChargeReportingProvider` if it says what it charged, in `charged` of a result, a receipt or a report. Never put message
 texts, codes, phone numbers or secrets into a log, an error or a `repr`.
 
 The entry point is imported only if a configured provider has its type; if it is broken, the configuration is invalid.
@@ -46,7 +47,14 @@ from otp_service.domain.message import (
 )
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
 from otp_service.domain.secret import Secret
-from otp_service.providers.base import BalanceProvider, PollingProvider, Provider, ReceiptProvider, UrlCheckProvider
+from otp_service.providers.base import (
+    BalanceProvider,
+    ChargeReportingProvider,
+    PollingProvider,
+    Provider,
+    ReceiptProvider,
+    UrlCheckProvider,
+)
 from otp_service.providers.config_fields import Account, BaseUrl, CommonProvider, SecretText, Text
 from otp_service.providers.config_parsing import Finding
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
@@ -59,6 +67,7 @@ __all__ = [
     "Balance",
     "BalanceProvider",
     "BaseUrl",
+    "ChargeReportingProvider",
     "CommonProvider",
     "DeliveryReport",
     "DeliveryStatus",

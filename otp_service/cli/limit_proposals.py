@@ -3,8 +3,8 @@
 A cap stops a flood when the money of the day is spent; an hourly limit stops it within the hour. The rule: an hour has
 at most twice the hourly mean of the messages that the caps allow in a day (`hourly_window`). That number, for one
 country, for one tenant and for all tenants, is the smaller of what the caps of the tenants and those of the routed
-providers allow; a spend cap counts as messages at its lowest price. Tenants and providers without a cap are named: the
-proposal does not count their messages.
+providers allow, and for a country of what its own caps allow; a spend cap counts as messages at its lowest price.
+Tenants, providers and countries without a cap are named: the proposal does not count their messages.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 from otp_service.domain.limits import Window
+from otp_service.domain.provider_policy import ANY_COUNTRY
 from otp_service.providers.config_fields import Caps
 from otp_service.providers.config_parsing import dotted_path
 from otp_service.settings import Settings
@@ -52,7 +53,7 @@ def proposed_limits(settings: Settings) -> list[str]:
     """Return a line for each of `country`, `tenant` and `global` that is empty and that the caps suggest."""
     tenants, providers = _tenant_caps(settings), _provider_caps(settings)
     bounds = {
-        "country": _tightest(_busiest_country(settings, tenants), _total(providers)),
+        "country": _tightest(_busiest_country(settings, tenants), _total(providers), _largest(_country_caps(settings))),
         "tenant": _tightest(_largest(tenants), _total(providers)),
         "global": _tightest(_total(tenants), _total(providers)),
     }
@@ -79,6 +80,17 @@ def _provider_caps(settings: Settings) -> dict[str, int | None]:
         dotted_path(("providers", name)): _messages(provider, provider.price.values())
         for name, provider in settings.providers.items()
         if name in routed
+    }
+
+
+def _country_caps(settings: Settings) -> dict[str, int | None]:
+    """Return the messages a day of each country with caps; without default caps, the other countries have none."""
+    if not settings.countries:
+        return {}
+    caps = {ANY_COUNTRY: Caps(), **settings.countries}
+    return {
+        dotted_path(("countries", area)): _messages(found, _prices(settings, found.currency))
+        for area, found in caps.items()
     }
 
 

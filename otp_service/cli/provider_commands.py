@@ -55,8 +55,8 @@ _DEFER_REASONS: Final[Mapping[DeferReason, str]] = {
 def send_test(config: str | None, to: str, provider: str, tenant: str | None, locale: str) -> None:
     """Send one real message through one provider.
 
-    It counts towards the provider's and the tenant's caps, as every message does. Its code verifies nothing. Exit
-    status 0 if the gateway accepts the message, else 1.
+    It counts towards the caps of the provider, the tenant and the country, as every message does. Its code verifies
+    nothing. Exit status 0 if the gateway accepts the message, else 1.
     """
     configure_logging("WARNING")
     settings = load_config(require_config_path(config))

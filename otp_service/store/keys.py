@@ -18,6 +18,7 @@ __all__ = [
     "InboundKeys",
     "Partition",
     "ProviderKeys",
+    "changed_price_key",
     "conversion_key",
     "country_usage_key",
     "idempotency_key",
@@ -190,6 +191,11 @@ def tenant_usage_key(tenant: str) -> str:
 def country_usage_key(country: str) -> str:
     """Return the key of the messages and the money of today for the numbers of a country (ISO 3166 alpha-2)."""
     return f"otp:c:{country}:d"
+
+
+def changed_price_key(usage_key: str, provider: str, message_id: str) -> str:
+    """Return the key of a message's price at a tenant or country after a change; in the slot of their `usage_key`."""
+    return f"otp:{{{usage_key}}}:p:{provider}:{message_id}"
 
 
 def used_key(keyed_hash: str) -> str:

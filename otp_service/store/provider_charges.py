@@ -1,7 +1,7 @@
 """What messages cost: charged at our price before the call, corrected when the gateway tells what it charged.
 
 The sums of a provider and the charge of each message are in one hash slot, so one script changes them together. The
-tenant's and the country's sums follow by the difference that this script found.
+tenant's and the country's sums follow: each change of a price has a number, so that it counts once there, too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from otp_service.store.encoding import encode_optional
 from otp_service.store.keys import ProviderKeys
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
-from otp_service.store.shared_accounts import SharedAccounts, report_alert
+from otp_service.store.shared_accounts import PriceChange, SharedAccounts, report_alert
 from otp_service.store.topology import Topology
 
 __all__ = ["ProviderCharges", "spend_group"]
@@ -85,15 +85,19 @@ class ProviderCharges:
         )
         names = (keys.usage, keys.charge(message_id))
         [reply] = await self._topology.send([ScriptCall(script("provider_correct_charge"), names, args)])
-        if reply[0] == b"corrected":
-            await self._correct_accounts(provider, reply)
+        if reply[0] == b"charged":
+            await self._correct_accounts(provider, message_id, reply)
 
-    async def _correct_accounts(self, provider: str, reply: ScriptReply) -> None:
-        """Change the sums of the tenant and the country by the difference that the provider's script found."""
-        _, charged_ms, difference, group, alert, messages, spend = reply
+    async def _correct_accounts(self, provider: str, message_id: str, reply: ScriptReply) -> None:
+        """Change the sums of the tenant and the country as the provider's script did, now or before.
+
+        So a repeated receipt completes what failed after the provider's part.
+        """
+        _, group, charged_ms, cost, price, number, alert, messages, spend = reply
         report_alert(alert, provider, DeferReason.CAPPED, int(messages), int(spend))
         country, _, tenant = group.decode().split(":")
-        await self._accounts.correct(self._accounts.of(tenant, country), int(difference), int(charged_ms))
+        change = PriceChange(int(price), int(cost), int(number), int(charged_ms))
+        await self._accounts.correct(self._accounts.of(tenant, country), provider, message_id, change)
 
     def _is_usable(self, provider: str, charged: Decimal, currency: str) -> bool:
         """Return whether an amount is in the provider's currency and not absurd; otherwise log it, once for each."""

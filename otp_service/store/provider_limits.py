@@ -118,7 +118,7 @@ class RedisProviderLimiter:
     async def _charge(self, permit: Permit, accounts: Sequence[Account]) -> tuple[int, ...] | Deferred:
         """Charge the tenant and the country; if the store fails meanwhile, the provider gets back what it can."""
         try:
-            return await self._accounts.charge(accounts, permit.cost)
+            return await self._accounts.charge(accounts, permit)
         except Refused:
             with contextlib.suppress(Refused):
                 await self._undo(permit)
@@ -132,16 +132,12 @@ class RedisProviderLimiter:
         """Count the result in the circuits, and refund or correct the charge; see the port."""
         calls = [_release_call(permit, result)]
         is_sent = result is not None and not result.outcome.definitely_not_sent
-        is_refunded = not is_sent and not permit.repeats
-        accounts = self._accounts.of(permit.tenant, permit.country)
-        if is_refunded:
+        if not is_sent and not permit.repeats:
             calls.append(self._charges.refund_call(permit))
-            calls += refund_calls(accounts, permit.cost, permit.shared_ms)
-        circuits, *refunds = await self._topology.send(calls)
-        _report_circuits(permit, result, circuits)
-        if is_refunded:  # a receipt may have corrected the price before
-            await self._accounts.correct(accounts, permit.cost - int(refunds[0][1]), permit.charged_ms)
-        elif is_sent and result is not None and result.charged is not None:
+            accounts = self._accounts.of(permit.tenant, permit.country)
+            calls += refund_calls(accounts, permit, permit.shared_ms)
+        _report_circuits(permit, result, (await self._topology.send(calls))[0])
+        if is_sent and result is not None and result.charged is not None:
             amount = (result.charged, result.charged_currency)
             await self._charges.correct(permit.provider, permit.message_id, *amount, "result")
 

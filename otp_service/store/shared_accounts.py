@@ -11,15 +11,36 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from otp_service.domain.errors import Refused
-from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, caps_of_country
+from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, Permit, caps_of_country
 from otp_service.observability import LOG
 from otp_service.store.encoding import encode_optional
-from otp_service.store.keys import country_usage_key, tenant_usage_key
+from otp_service.store.keys import changed_price_key, country_usage_key, tenant_usage_key
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
-__all__ = ["Account", "SharedAccounts", "Usage", "read_refusal", "read_usage", "refund_calls", "report_alert"]
+__all__ = [
+    "Account",
+    "PriceChange",
+    "SharedAccounts",
+    "Usage",
+    "read_refusal",
+    "read_usage",
+    "refund_calls",
+    "report_alert",
+]
+
+
+class PriceChange(NamedTuple):
+    """The price of a message at its provider, in millionths.
+
+    `cost` was charged at `charged_ms`, `price` is counted now, after `number` changes.
+    """
+
+    price: int
+    cost: int
+    number: int
+    charged_ms: int
 
 
 class Account(NamedTuple):
@@ -36,21 +57,25 @@ class Account(NamedTuple):
         limits = (encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block))
         return ScriptCall(script("daily_usage"), (self.key,), (*limits, *prices))
 
-    def charge_call(self, cost: int, *, is_last: bool) -> ScriptCall:
+    def charge_call(self, permit: Permit, *, is_last: bool) -> ScriptCall:
         """Return the call that charges a message; `is_last`: no other cap can still refuse it."""
         caps = self.caps
         limits = (encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block))
-        args = (cost, *limits, str(caps.alert_threshold), "" if is_last else "1")
-        return ScriptCall(script("charge"), (self.key,), args)
+        args = (permit.cost, *limits, str(caps.alert_threshold), "" if is_last else "1")
+        return ScriptCall(script("charge"), self._keys(permit.provider, permit.message_id), args)
 
-    def refund_call(self, cost: int, charged_ms: int) -> ScriptCall:
-        """Return the call that removes a charge."""
-        return ScriptCall(script("refund"), (self.key,), (cost, charged_ms))
+    def refund_call(self, permit: Permit, charged_ms: int) -> ScriptCall:
+        """Return the call that removes the charge of a message."""
+        keys = self._keys(permit.provider, permit.message_id)
+        return ScriptCall(script("refund"), keys, (permit.cost, charged_ms))
 
-    def correct_call(self, difference: int, charged_ms: int) -> ScriptCall:
-        """Return the call that changes the price of a charged message by `difference`."""
-        args = (difference, charged_ms, encode_optional(self.caps.spend), str(self.caps.alert_threshold))
-        return ScriptCall(script("correct_charge"), (self.key,), args)
+    def correct_call(self, provider: str, message_id: str, change: PriceChange) -> ScriptCall:
+        """Return the call that changes the price of a charged message."""
+        args = (*change, encode_optional(self.caps.spend), str(self.caps.alert_threshold))
+        return ScriptCall(script("correct_charge"), self._keys(provider, message_id), args)
+
+    def _keys(self, provider: str, message_id: str) -> tuple[str, str]:
+        return (self.key, changed_price_key(self.key, provider, message_id))
 
 
 class SharedAccounts:
@@ -71,8 +96,8 @@ class SharedAccounts:
             accounts.append(Account(country, country_usage_key(country), caps, DeferReason.COUNTRY_CAPPED))
         return tuple(accounts)
 
-    async def charge(self, accounts: Sequence[Account], cost: int) -> tuple[int, ...] | Deferred:
-        """Charge a message to `accounts`, one after the other; if one refuses, none of them is charged.
+    async def charge(self, accounts: Sequence[Account], permit: Permit) -> tuple[int, ...] | Deferred:
+        """Charge the message of a permit to `accounts`, one after the other; if one refuses, none of them is charged.
 
         Returns:
             When each account was charged, in ms; or why the message is refused.
@@ -81,35 +106,35 @@ class SharedAccounts:
         for account in accounts:
             is_last = len(times) == len(accounts) - 1
             try:
-                [reply] = await self._topology.send([account.charge_call(cost, is_last=is_last)])
+                [reply] = await self._topology.send([account.charge_call(permit, is_last=is_last)])
             except Refused:
                 with contextlib.suppress(Refused):
-                    await self._refund(accounts, cost, times)
+                    await self._refund(accounts, permit, times)
                 raise
             if reply[0] != b"charged":
-                await self._refund(accounts, cost, times)
+                await self._refund(accounts, permit, times)
                 return read_refusal(reply, account.reason)
             report_alert(reply[4], account.name, account.reason, int(reply[2]), int(reply[3]))
             times.append(int(reply[1]))
         return tuple(times)
 
-    async def _refund(self, accounts: Sequence[Account], cost: int, times: Sequence[int]) -> None:
-        if calls := refund_calls(accounts, cost, times):
+    async def _refund(self, accounts: Sequence[Account], permit: Permit, times: Sequence[int]) -> None:
+        if calls := refund_calls(accounts, permit, times):
             await self._topology.send(calls)
 
-    async def correct(self, accounts: Sequence[Account], difference: int, charged_ms: int) -> None:
-        """Change the price of a message that was charged to `accounts`."""
-        if not accounts or not difference:
+    async def correct(self, accounts: Sequence[Account], provider: str, message_id: str, change: PriceChange) -> None:
+        """Change the price of a message that was charged to `accounts`. Safe to repeat."""
+        if not accounts or not change.number:
             return
-        replies = await self._topology.send([one.correct_call(difference, charged_ms) for one in accounts])
+        replies = await self._topology.send([one.correct_call(provider, message_id, change) for one in accounts])
         for account, reply in zip(accounts, replies, strict=True):
             if reply[0] == b"corrected":
                 report_alert(reply[3], account.name, account.reason, int(reply[1]), int(reply[2]))
 
 
-def refund_calls(accounts: Sequence[Account], cost: int, times: Sequence[int]) -> list[ScriptCall]:
+def refund_calls(accounts: Sequence[Account], permit: Permit, times: Sequence[int]) -> list[ScriptCall]:
     """Return the calls that remove the charges of a message, each by the time at which its account was charged."""
-    return [account.refund_call(cost, at_ms) for account, at_ms in zip(accounts, times, strict=False)]
+    return [account.refund_call(permit, at_ms) for account, at_ms in zip(accounts, times, strict=False)]
 
 
 def read_refusal(reply: ScriptReply, reason: DeferReason) -> Deferred:

@@ -96,6 +96,16 @@ def test_spend_cap_counts_at_the_lowest_price(loaded: Loaded) -> None:
     assert proposed_limits(loaded(*spend, ("providers.jakarta.price", {"default": "0"}))) == []
 
 
+def test_caps_of_countries_bound_the_limit_of_a_country(loaded: Loaded) -> None:
+    """The highest cap of a country applies to every country, if each other country has one, too."""
+    caps = {"ID": {"daily_message_cap": 2400}, "default": {"daily_message_cap": 240}}
+    assert proposed_limits(loaded(ROUTE, ("countries", caps))) == [
+        'limits.country: none; the caps of countries.ID (2400 messages a day) suggest "200/3600"'
+    ]
+    [line] = proposed_limits(loaded(ROUTE, ("countries", {"ID": caps["ID"]})))
+    assert line.endswith('"200/3600"; without a cap: countries.default')
+
+
 def test_only_three_names_are_listed(loaded: Loaded) -> None:
     """Of many tenants three are named, and the others counted."""
     tenants = [(f"tenants.t{n}", {**other(daily_message_cap=24), "api_keys": [key(n)]}) for n in range(6)]

@@ -8,11 +8,13 @@ from decimal import Decimal
 import pytest
 from structlog.testing import capture_logs
 
+from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.provider_policy import Caps, DeferReason, Deferred
+from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, Permit
 from otp_service.store.keys import ProviderKeys
 from otp_service.store.provider_limits import RedisProviderLimiter
+from otp_service.store.shared_accounts import PriceChange, SharedAccounts
 from tests.store.replica_store import ReplicaFactory, Store
 from tests.store.spend_sums import (
     CENT,
@@ -172,3 +174,37 @@ async def test_an_unknown_message_changes_nothing(store: Store) -> None:
     await store.redis.set(key, b"damaged")
     await limiter.correct_charge("gw", one.id, Decimal("0.05"), "")
     assert await counted(store) == [Sums(1, PRICE)]
+
+
+async def test_a_repeated_receipt_completes_a_correction(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the store fails after the provider's sum has changed, the repeated receipt changes the others."""
+    limiter = capped_limiter(store)
+    one = await sent(limiter, accepted("0.03"))
+
+    async def fail(*_: object) -> None:
+        raise Refused(Reason.STORE_UNAVAILABLE, "The store does not answer.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SharedAccounts, "correct", fail)
+        with pytest.raises(Refused):
+            await limiter.correct_charge("gw", one.id, Decimal("0.05"), "")
+    assert await counted(store) == [Sums(1, 3 * CENT), Sums(1, 5 * CENT)]
+    for _ in range(2):
+        await limiter.correct_charge("gw", one.id, Decimal("0.05"), "")
+        assert await counted(store) == [Sums(1, 5 * CENT)]
+
+
+async def test_corrections_that_overtake_one_another(store: Store) -> None:
+    """The last change of the provider's sum decides at the tenant and the country, whatever arrives there first."""
+    accounts = SharedAccounts(store.topology, {"acme": CAPS}, {"ID": CAPS})
+    limiter = capped_limiter(store)
+    one = message()
+    permit = await permit_for(limiter, "gw", one)
+    for price, number in ((5 * CENT, 2), (3 * CENT, 1), (5 * CENT, 2)):
+        change = PriceChange(price, PRICE, number, permit.charged_ms)
+        await accounts.correct(accounts.of("acme", "ID"), "gw", one.id, change)
+    assert (await all_today(store))[1:] == (Sums(1, 5 * CENT),) * 2
+    await limiter.release(permit, None)
+    assert await all_today(store) == (Sums(0, 0),) * 3
+    assert isinstance(await ask(limiter, "gw", one), Permit)
+    assert await all_today(store) == (Sums(1, PRICE),) * 3

@@ -1,5 +1,5 @@
 -- charge: counts one message and its price in the daily usage, unless a cap blocks it.
--- KEYS  1 daily usage of a tenant or a country
+-- KEYS  1 daily usage of a tenant or a country  2 changed price of the message: one of an earlier charge is forgotten
 -- ARGV  1 price in millionths  2 message cap, '' for none  3 spend cap in millionths, '' for none
 --       4 '1': the caps block  5 alert threshold, a share of a cap  6 '1': another cap can still refuse the message
 -- returns {'charged', now, messages today, spend today, '1' if this charge crossed the alert threshold}
@@ -13,6 +13,7 @@ local _, messages, spend, held_until = usage_today(KEYS[1], now)
 if ARGV[4] == '1' and exceeds_cap(messages, spend, price, message_cap, spend_cap) then
   return capped_reply(held_until, now)
 end
+redis.call('DEL', KEYS[2])
 local alert
 messages, spend, alert = add_usage(KEYS[1], now, price, message_cap, spend_cap, tonumber(ARGV[5]), ARGV[6] == '1')
 return {'charged', now, messages, string.format('%.0f', spend), alert}

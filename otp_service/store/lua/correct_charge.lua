@@ -1,12 +1,18 @@
 -- correct_charge: changes the price of a message that the daily usage contains.
--- KEYS  1 daily usage of a tenant or a country
--- ARGV  1 difference in millionths  2 time of the charge, ms  3 spend cap in millionths, '' for none
---       4 alert threshold, a share of the cap
+-- KEYS  1 daily usage of a tenant or a country  2 changed price of the message
+-- ARGV  1 new price in millionths  2 our price, which was charged  3 number of the change at the provider
+--       4 time of the charge, ms  5 spend cap in millionths, '' for none  6 alert threshold, a share of the cap
 -- returns {'corrected', messages today, spend today, '1' if this change crossed the alert threshold}
+--         {'known'}: this change or a later one is counted already, or the message was refunded
 --         {'gone'}: the charge was on another day
--- Invariant: the usage never falls below zero, and a charge of another day changes nothing today.
---@include _clock _ttl _daily_usage
+-- Invariant: a repeated change has no effect, and changes that overtake one another end with the last one. The usage
+--            never falls below zero, and a charge of another day changes nothing today.
+--@include _clock _ttl _daily_usage _message_charge
+local price, number = tonumber(ARGV[1]), tonumber(ARGV[3])
+local counted = read_changed_price(KEYS[2]) or {tonumber(ARGV[2]), 0}
+if counted[2] >= number then return {'known'} end
 local messages, spend, alert =
-  change_usage(KEYS[1], now_ms(), tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]))
+  change_usage(KEYS[1], now_ms(), price - counted[1], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]))
 if not messages then return {'gone'} end
+write_charge(KEYS[2], {price, number})
 return {'corrected', messages, string.format('%.0f', spend), alert}

@@ -101,5 +101,5 @@ if not price then return {'permit', now, 0, '0', ''} end
 local messages, spend, alert =
   add_usage(KEYS[6], now, price, ARGV[7], ARGV[8], tonumber(ARGV[10]), ARGV[11] == '1')
 add_to_history(ARGV[12], ARGV[13], now, 1, price, now)
-if ARGV[14] == '1' then write_message_charge(KEYS[7], {now, price, ARGV[13], ''}) end
+if ARGV[14] == '1' then write_charge(KEYS[7], {now, price, ARGV[13], '', price, 0}) end
 return {'permit', now, messages, string.format('%.0f', spend), alert}

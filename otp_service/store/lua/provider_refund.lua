@@ -2,7 +2,7 @@
 -- definitely not sent.
 -- KEYS  1 daily usage of the provider  2 charge of the message
 -- ARGV  1 price in millionths  2 time of the charge, ms  3 prefix of the spend history  4 group of the message there
--- returns {'refunded', price that was counted}: it differs from ours if the gateway told what it charged
+-- returns {'refunded'}
 -- Invariant: the day that was charged gets back what it contains for this message.
 --@include _clock _ttl _daily_usage _spend_history _message_charge
 local now, price, charged_ms = now_ms(), tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -11,4 +11,4 @@ if charge and charge[1] == charged_ms then price = charge[2] end
 redis.call('DEL', KEYS[2])
 remove_usage(KEYS[1], now, price, charged_ms)
 add_to_history(ARGV[3], ARGV[4], charged_ms, -1, -price, now)
-return {'refunded', string.format('%.0f', price)}
+return {'refunded'}
