@@ -89,6 +89,30 @@ async def test_messages_that_wait_are_not_charged(store: Store) -> None:
     assert await today_of(store, tenant_usage_key("acme")) == Sums(2, 2 * PRICE)
 
 
+async def test_a_cap_that_was_just_reached_is_asked_again(store: Store) -> None:
+    """Until the message that reached it can no longer be refused by another cap; then the cap is final."""
+    limiter = limiter_of(store, {"gw": policy()}, {"acme": Caps(messages=1)}, {"ID": Caps(messages=1)})
+    await permit_for(limiter, "gw", message())
+    assert await ask(limiter, "gw", message()) == Deferred(DeferReason.WAIT, 100)
+    await store.advance(1.001)
+    final = await ask(limiter, "gw", message())
+    assert isinstance(final, Deferred)
+    assert final.reason is DeferReason.TENANT_CAPPED
+
+
+async def test_sums_of_the_version_before_count(store: Store) -> None:
+    """A replica of another version charges the same sums, without the members that this one has added."""
+    day = await store.now() // DAY_MS
+    for key in (ProviderKeys("gw").usage, tenant_usage_key("acme")):
+        await store.redis.hset(key, mapping={"day": day, "messages": 1, "spend": PRICE})
+    limiter = limiter_of(store, {"gw": policy(Caps(messages=3))}, {"acme": Caps(messages=2)})
+    await permit_for(limiter, "gw", message())
+    refused = await ask(limiter, "gw", message())
+    assert isinstance(refused, Deferred)
+    assert refused.reason is DeferReason.TENANT_CAPPED
+    assert await provider_today(store) == Sums(2, 2 * PRICE)
+
+
 @pytest.mark.parametrize("result", [None, SendResult(Outcome.RECIPIENT_INVALID), SendResult(Outcome.TRANSIENT)])
 async def test_what_was_not_sent_is_given_back(store: Store, result: SendResult | None) -> None:
     """A call that was not made, or that the gateway refused, costs nothing; a lost response stays charged."""

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 from redis.crc import key_slot
@@ -14,6 +15,7 @@ from redis.crc import key_slot
 from otp_service.domain.errors import Refused
 from otp_service.domain.limits import Window
 from otp_service.domain.outcomes import DeliveryStatus
+from otp_service.domain.provider_policy import Caps
 from otp_service.domain.results import (
     Admitted,
     AlreadyEnded,
@@ -28,6 +30,7 @@ from otp_service.domain.results import (
 from otp_service.domain.verification import VerificationStatus
 from otp_service.store.keys import Partition, new_verification_id
 from otp_service.store.scripts import override_clock
+from otp_service.store.spend_history import read_spend
 from tests.store.redis_servers import (
     HOST,
     MASTER,
@@ -39,6 +42,7 @@ from tests.store.redis_servers import (
     wait_for_reply,
 )
 from tests.store.replica_store import CODE, POLICY, TENANT, Store, admission, open_store, record_of
+from tests.store.spend_sums import CENT, accepted, limiter_of, message, permit_for, policy
 
 PARTITIONS = (0, 7, 23, 42, 63)
 AGAIN = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.QUEUED, error="transient", due_in_ms=0)
@@ -89,10 +93,24 @@ async def whole_flow(store: Store, name: str, partition: int) -> None:
     await verifications.release(other)
 
 
+async def charges(store: Store, provider: str) -> None:
+    """Charge, correct and refund messages at a provider, a tenant and a country: three slots."""
+    caps = Caps(messages=100)
+    limiter = limiter_of(store, {provider: policy(caps)}, {"acme": caps}, {"ID": caps})
+    one = message()
+    permit, other = [await permit_for(limiter, provider, sent) for sent in (one, message())]
+    await limiter.release(permit, accepted("0.04"))
+    await limiter.release(other, None)
+    await limiter.correct_charge(provider, one.id, Decimal("0.05"), "USD")
+    _, [spent] = await read_spend(store.topology, [provider], 1)
+    assert (spent.provider, spent.messages, spent.spend) == (provider, 1, 5 * CENT)
+
+
 async def flows(store: Store, name: str) -> None:
     """Run the flow in several partitions, one after the other: each claim is of all of them."""
     for partition in PARTITIONS:
         await whole_flow(store, name, partition)
+    await charges(store, f"provider-{name}")
 
 
 async def all_served(store: Store) -> bool:
