@@ -127,7 +127,7 @@ def read_admitted(
     states: Sequence[ScriptReply],
     accounts: Sequence[Account] = (),
 ) -> Admitted:
-    """Read the replies into a value that holds all that was acquired, also of a request that is denied.
+    """Read the replies of a request that is not denied into a value that holds all that was acquired.
 
     Args:
         admission: The request.
@@ -136,17 +136,16 @@ def read_admitted(
         states: The states of the providers of the route, followed by the usages of `accounts`.
         accounts: The tenant and the country, if they have caps.
     """
-    is_reserved = reserved[0] == b"reserved"
     active = None
-    if is_reserved and reserved[4] and (record := unpack_record(reserved[5])):
+    if reserved[4] and (record := unpack_record(reserved[5])):
         active = ActiveVerification(reserved[4].decode(), record, reserved[6])
     providers, capped_ms = _read_route(tuple(one.name for one in admission.route), states, accounts)
     return Admitted(
         admission=admission,
         now_ms=int(reserved[1]),
-        sends_left=admission.policy.max_sends - int(reserved[2]) - 1 if is_reserved else 0,
+        sends_left=admission.policy.max_sends - int(reserved[2]) - 1,
         active=active,
-        chain_before=reserved[3] if is_reserved else b"",
+        chain_before=reserved[3],
         acquired=_acquired(list(zip(admission.rate_limits, rate_limits, strict=True))),
         providers=providers,
         tenant_capped_ms=capped_ms.get(DeferReason.TENANT_CAPPED, 0),

@@ -92,18 +92,16 @@ class RedisVerifications:
             calls.append(idempotency_keys.claim_call(admission.idempotency))
         replies = await self._all_or_nothing(admission, await self._topology.send_each(calls))
         reserved, rate_limits = replies[0], replies[1 : 1 + len(limits)]
-        states = replies[1 + len(limits) : 1 + len(limits) + len(state_calls)]
-        admitted = read_admitted(admission, reserved, rate_limits, states, accounts)
         claim = idempotency_keys.read_claim(replies[-1]) if admission.idempotency else KeyClaimed()
         repeated = Replay(reserved[2]) if reserved[0] == b"replay" else claim
         if not isinstance(repeated, KeyClaimed):
-            await self._release(admitted, reserved, free_key=False)
+            await self._send(undo_calls(admission, replies))
             return claim if isinstance(claim, Mismatch) else repeated
-        denied = read_denied(admission, reserved, rate_limits)
-        if denied:
-            await self._release(admitted, reserved, free_key=True)
+        if denied := read_denied(admission, reserved, rate_limits):
+            await self._send([*undo_calls(admission, replies), *_free_key_calls(admission)])
             return denied
-        return admitted
+        states = replies[1 + len(limits) : 1 + len(limits) + len(state_calls)]
+        return read_admitted(admission, reserved, rate_limits, states, accounts)
 
     def _state_calls(self, admission: Admission, accounts: Sequence[Account]) -> list[ScriptCall]:
         """Return the calls that read the providers of the route and the caps of `accounts`, for this message."""
@@ -130,21 +128,15 @@ class RedisVerifications:
         """Release what an `admit` without an answer may have acquired; see the port."""
         key = Partition(admission.partition).recipients + admission.recipient
         calls = [ScriptCall(script("withdraw"), (key,), (admission.tenant, admission.purpose, admission.token))]
-        if admission.idempotency:
-            calls.append(idempotency_keys.release_call(admission.idempotency))
-        await self._topology.send(calls)
+        await self._topology.send(calls + _free_key_calls(admission))
 
     async def release(self, admitted: Admitted) -> None:
         """Release all that was acquired; see the port."""
-        await self._release(admitted, [b"reserved"], free_key=True)
-
-    async def _release(self, admitted: Admitted, reserved: ScriptReply, *, free_key: bool) -> None:
         admission = admitted.admission
-        calls = release_limits_calls(admitted.acquired)
-        if reserved[0] == b"reserved":
-            calls.append(release_reservation_call(admission, admitted.now_ms, admitted.chain_before))
-        if free_key and admission.idempotency:
-            calls.append(idempotency_keys.release_call(admission.idempotency))
+        reservation = release_reservation_call(admission, admitted.now_ms, admitted.chain_before)
+        await self._send([*release_limits_calls(admitted.acquired), reservation, *_free_key_calls(admission)])
+
+    async def _send(self, calls: Sequence[ScriptCall]) -> None:
         if calls:
             await self._topology.send(calls)
 
@@ -217,3 +209,8 @@ class RedisVerifications:
             case b"unreadable":
                 return Unreadable()
         raise AssertionError(f"{call.script.name} returned {reply[0]!r}")
+
+
+def _free_key_calls(admission: Admission) -> list[ScriptCall]:
+    """Return the call that frees the idempotency key of an admission, if it has one."""
+    return [idempotency_keys.release_call(admission.idempotency)] if admission.idempotency else []
