@@ -17,6 +17,7 @@ from otp_service.api.admin import OptOutAdminRoutes, RecipientAdminRoutes
 from otp_service.api.asgi_messages import MAX_BODY_BYTES
 from otp_service.api.auth import ApiKeys, Network
 from otp_service.api.endpoints import EndpointIndex
+from otp_service.api.json_handlers import direct_handlers
 from otp_service.api.middleware import ApiMiddleware
 from otp_service.api.openapi import openapi_config
 from otp_service.api.operations import jwks, live, metrics, ready
@@ -79,7 +80,7 @@ def make_app(dependencies: ApiDependencies) -> ASGIApp:
         OptOutAdminRoutes,
         ReceiptRoutes,
     ]
-    in_state = ("service", "receipts", "jwks", "check_ready", "metrics")
+    in_state = ("receipts", "jwks", "check_ready", "metrics")
     litestar = Litestar(
         route_handlers=[*controllers, live, ready, jwks, metrics],
         exception_handlers={Refused: _on_refused, HTTPException: _on_http_exception, Exception: _on_unhandled},
@@ -96,6 +97,8 @@ def make_app(dependencies: ApiDependencies) -> ASGIApp:
         EndpointIndex(litestar.routes),
         trusted_proxies=dependencies.trusted_proxies,
         check_store=dependencies.check_store,
+        service=dependencies.service,
+        direct=direct_handlers(litestar.routes),
         workers=dependencies.workers,
     )
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from litestar.enums import ScopeType
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils import normalize_path
 from prometheus_client import Counter, Histogram
@@ -34,16 +36,19 @@ from otp_service.api.headers import (
     request_id,
     single_header,
 )
+from otp_service.api.json_handlers import answer
 from otp_service.api.problems import RefusedWithHeaders
 from otp_service.api.request_context import RequestContext, set_context
 from otp_service.api.response_pacing import Pacer
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG, METRICS, REQUEST_ID
+from otp_service.service import OtpService
 
 __all__ = ["ApiMiddleware"]
 
 _FORWARDED_FOR: Final = b"x-forwarded-for"
 _FIRST_ERROR_STATUS: Final = 400
+_NO_HANDLERS: Final[Mapping[tuple[str, str], HTTPRouteHandler]] = MappingProxyType({})
 _MAX_PATH_CHARACTERS: Final = 1024
 """No path of the API is longer. Longer ones are cut, because Litestar caches the last 1024 paths that it has seen."""
 
@@ -59,6 +64,8 @@ class ApiMiddleware:
         *,
         trusted_proxies: Sequence[Network],
         check_store: Callable[[], None],
+        service: OtpService | None = None,
+        direct: Mapping[tuple[str, str], HTTPRouteHandler] = _NO_HANDLERS,
         workers: int = 1,
     ) -> None:
         """Wrap `app`.
@@ -69,6 +76,8 @@ class ApiMiddleware:
             endpoints: The endpoints of `app`.
             trusted_proxies: The networks whose `X-Forwarded-For` is believed.
             check_store: Raises `Refused` while the store may not be used.
+            service: The use cases, for the handlers of JSON routes.
+            direct: The handlers that are called without `app`, by path and method.
             workers: How many processes share the CPU cores, this one included.
         """
         self._app = app
@@ -76,6 +85,8 @@ class ApiMiddleware:
         self._endpoints = endpoints
         self._trusted_proxies = trusted_proxies
         self._check_store = check_store
+        self._service = service
+        self._direct = direct
         self._pacer = Pacer(single_process=workers == 1)
         self._has_warned = False
 
@@ -93,7 +104,7 @@ class ApiMiddleware:
         headers = dict(scope["headers"])
         scope["path"] = normalize_path(scope["path"][:_MAX_PATH_CHARACTERS])  # as Litestar's router does
         endpoint = self._endpoints.match(scope["path"])
-        context = RequestContext(request_id(scope, headers), headers, endpoint, _peer_address(scope))
+        context = RequestContext(request_id(scope, headers), headers, endpoint, _peer_address(scope), self._service)
         response = ResponseWriter(send, context, self._delay_seconds, omit_body=method == "HEAD")
         set_context(scope, context)
         set_response(scope, response)
@@ -119,6 +130,9 @@ class ApiMiddleware:
             await response.send_problem(refused)
             return
         except ClientDisconnected:
+            return
+        if handler := self._direct.get((scope["path"], scope["method"])):
+            await answer(handler, scope, {})
             return
         if scope["method"] == "HEAD":
             scope["method"] = cast("Any", "GET")

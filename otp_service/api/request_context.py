@@ -28,6 +28,7 @@ class RequestContext:
         headers: The request headers, by name in lower case.
         endpoint: The endpoint that the path matches, or None.
         peer: The address of the TCP connection; None on a Unix socket.
+        service: The use cases; None for an application without them.
         body: The whole request body, within the size limit.
         principal: The API key that was checked, or None for an endpoint that needs none.
         client_address: The address of the caller, behind trusted proxies; None on a Unix socket.
@@ -38,6 +39,7 @@ class RequestContext:
     headers: Headers
     endpoint: Endpoint | None
     peer: str | None
+    service: OtpService | None = None
     body: bytes = b""
     principal: Principal | None = None
     client_address: str | None = None
@@ -71,7 +73,7 @@ class ApiRequest(Request[Any, Any, Any]):
     @property
     def service(self) -> OtpService:
         """The use cases."""
-        return cast("OtpService", self.app.state.service)
+        return cast("OtpService", self.context.service)
 
     @property
     def principal(self) -> Principal:
