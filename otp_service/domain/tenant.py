@@ -39,6 +39,10 @@ class Tenant:
     templates: Mapping[str, Mapping[str, Template]]
     channels: tuple[Channel, ...] = (Channel.SMS,)
     apps: Mapping[str, App] = field(default_factory=dict)
+    _segments: dict[tuple[str, str, str, Channel, str], int] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """The results of `message_segments`: as many as there are countries, locales, purposes, channels and apps."""
 
     def channels_of(self, requested: str) -> tuple[Channel, ...]:
         """Return the channels of a message, in their order, for the `channel` of its request.
@@ -66,8 +70,12 @@ class Tenant:
 
     def message_segments(self, country: str, locale: str, purpose: str, channel: Channel, app: str = "") -> int:
         """Return how many segments a message will have. Every code of the tenant's length gives the same number."""
-        code, minutes = "0" * self.code_length, validity_minutes(self.send_policy.ttl_seconds)
-        return channel.segments(self.template_text(country, locale, purpose, channel, app, code=code, minutes=minutes))
+        key = (country, locale, purpose, channel, app)
+        if (segments := self._segments.get(key)) is None:
+            code, minutes = "0" * self.code_length, validity_minutes(self.send_policy.ttl_seconds)
+            text = self.template_text(country, locale, purpose, channel, app, code=code, minutes=minutes)
+            self._segments[key] = segments = channel.segments(text)
+        return segments
 
     def check_app(self, app: str) -> None:
         """Raise `Refused` (`request_malformed`) for an app that the tenant does not have."""
