@@ -30,6 +30,7 @@ from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.verification_cipher import VerificationCipher
 from otp_service.delivery import balances
 from otp_service.delivery.composer import Composer
+from otp_service.delivery.conversion_feedback import ConversionFeedback
 from otp_service.delivery.conversion_tracker import ConversionTracker
 from otp_service.delivery.dispatcher import Dispatcher
 from otp_service.delivery.inbound import InboundHandler
@@ -219,7 +220,7 @@ def _build_delivery(
         conversion=conversion,
     )
     receipts = ReceiptHandler(outbox, provider_set.limiter, providers, tokens, keyring, inbound=inbound)
-    return OutboxWorker(outbox, dispatcher, routes, conversion), receipts
+    return OutboxWorker(outbox, dispatcher, routes, conversion, ConversionFeedback(providers)), receipts
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +251,7 @@ class _Background:
             await self.inbound_poller.stop()
             await self.balance_monitor.stop()
             await self.outbox_worker.stop()
+            await self.receipt_handler.stop()
             await self.service.stop()
             await self.readiness.stop()
             await self.provider_set.close()

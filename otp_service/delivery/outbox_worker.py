@@ -13,6 +13,7 @@ import heapq
 from collections.abc import Sequence
 from typing import Final
 
+from otp_service.delivery.conversion_feedback import ConversionFeedback
 from otp_service.delivery.conversion_tracker import ConversionTracker
 from otp_service.delivery.dispatcher import Dispatcher
 from otp_service.delivery.routing import Routes
@@ -32,12 +33,23 @@ POLL_INTERVAL_SECONDS: Final = 0.5
 class OutboxWorker:
     """The background loop of the delivery (port `MessageQueue`)."""
 
-    def __init__(self, outbox: Outbox, dispatcher: Dispatcher, routes: Routes, conversion: ConversionTracker) -> None:
-        """Claim messages from `outbox` and deliver them by `dispatcher`; `conversion` counts verified codes."""
+    def __init__(
+        self,
+        outbox: Outbox,
+        dispatcher: Dispatcher,
+        routes: Routes,
+        conversion: ConversionTracker,
+        feedback: ConversionFeedback,
+    ) -> None:
+        """Claim messages from `outbox` and deliver them by `dispatcher`.
+
+        `conversion` counts verified codes, and `feedback` tells them to gateways.
+        """
         self._outbox = outbox
         self._dispatcher = dispatcher
         self._routes = routes
         self._conversion = conversion
+        self._feedback = feedback
         self._deliveries: set[asyncio.Task[None]] = set()
         self._rescheduled: list[tuple[float, str]] = []
         """A heap of when (loop time) which verification is due again."""
@@ -50,8 +62,9 @@ class OutboxWorker:
         return self._routes.by_channel(country, e164, message_id, channels)
 
     def count_verified(self, e164: str, record: VerificationRecord) -> None:
-        """Count the conversion of the providers that had accepted the message (port `MessageQueue`)."""
+        """Count the conversion of the providers that had accepted the message, and tell them (port `MessageQueue`)."""
         self._conversion.count_verified(e164, record)
+        self._feedback.confirm(record)
 
     def deliver(self, message: ClaimedMessage) -> None:
         """Deliver a message in the background (port `MessageQueue`)."""
@@ -63,6 +76,7 @@ class OutboxWorker:
         """Start to poll the outbox."""
         self._polling = asyncio.create_task(self._poll(), name="outbox-worker")
         self._conversion.start()
+        self._feedback.start()
 
     async def stop(self) -> None:
         """Claim no more messages; return when the results of the current calls are recorded."""
@@ -73,6 +87,7 @@ class OutboxWorker:
             await asyncio.gather(self._polling, return_exceptions=True)
         while self._deliveries:
             await asyncio.gather(*self._deliveries, return_exceptions=True)
+        await self._feedback.stop()
         await self._conversion.stop()
 
     async def _poll(self) -> None:

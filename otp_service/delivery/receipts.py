@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
+from otp_service.delivery.charge_queries import ChargeQueries
 from otp_service.delivery.in_band_receipts import ProviderReceipts
 from otp_service.delivery.inbound import InboundHandler
 from otp_service.domain.errors import Reason, Refused
@@ -106,6 +107,7 @@ class ReceiptHandler:
         self._inbound = inbound
         self._receipt_store = receipt_store
         self._charges = charges
+        self._charge_queries = ChargeQueries(providers, charges)
         self._providers = providers
         self._tokens = tokens
         self._hasher = hasher
@@ -141,6 +143,10 @@ class ReceiptHandler:
             await self._handle(name, event)
         return None
 
+    async def stop(self) -> None:
+        """Drop the queries for prices that are still due."""
+        await self._charge_queries.stop()
+
     async def _handle(self, name: str, event: GatewayEvent) -> None:
         match event:
             case Receipt():
@@ -172,6 +178,8 @@ class ReceiptHandler:
             if receipt.charged is not None and effect is not ReceiptEffect.OTHER:
                 currency = receipt.charged_currency
                 await self._charges.correct_charge(name, receipt.message_id, receipt.charged, currency)
+            elif effect is ReceiptEffect.NOTED and receipt.status is not None:
+                self._charge_queries.query_later(name, receipt)
         status = receipt.status.value if receipt.status else "underway"
         METRICS.receipts.labels(name, status, effect.value).inc()
         # An unknown id may be any text that the caller sent, so it is not logged.

@@ -71,6 +71,12 @@ class Metrics:
             ["provider", "action"],
             registry=registry,
         )
+        self.conversion_feedback = Counter(
+            "otp_conversion_feedback",
+            "Messages whose gateway was told that they were verified, by outcome; dropped: too many were waiting.",
+            ["provider", "outcome"],
+            registry=registry,
+        )
         self.circuit_open = Gauge(
             "otp_circuit_open",
             "1 if the provider's circuit was open when it was last read.",

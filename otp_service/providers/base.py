@@ -26,8 +26,10 @@ from otp_service.domain.outcomes import Outcome
 __all__ = [
     "AccountLimitsProvider",
     "BalanceProvider",
+    "ChargeQueryProvider",
     "ChargeReportingProvider",
     "ExclusiveProvider",
+    "FeedbackProvider",
     "InBandReceiptProvider",
     "InBandReceipts",
     "InboundProvider",
@@ -194,6 +196,29 @@ class ChargeReportingProvider(Provider, Protocol):
 
     reports_charge: bool
     """Whether it does. `charged` of any other provider is ignored, because the store does not keep its charges."""
+
+
+@runtime_checkable
+class ChargeQueryProvider(PollingProvider, Protocol):
+    """A provider whose gateway tells what it charged in reports only, after the message was sent."""
+
+    queries_charge: bool
+    """Whether it is queried for the charge, also of a message whose receipt has come."""
+
+
+@runtime_checkable
+class FeedbackProvider(Provider, Protocol):
+    """A provider whose gateway is told which of its messages were verified, to choose better routes."""
+
+    takes_feedback: bool
+    """Whether it is told."""
+
+    async def send_feedback(self, provider_message_id: str, at: float) -> Outcome:
+        """Tell that the code of a message was verified, and when, in Unix seconds.
+
+        Returns:
+            `ACCEPTED`, or the outcome of the failure; the method does not raise.
+        """
 
 
 def reports_charge(provider: Provider) -> bool:

@@ -1,4 +1,4 @@
-"""What KedaSMS says it charged, in a response, a callback or a report, changes the sums of the day."""
+"""What a gateway says it charged, in a response, a callback or a report, changes the sums of the day."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from otp_service.delivery import charge_queries
 from otp_service.domain.message import DeliveryReport
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.providers.kedasms.adapter import Kedasms
 from otp_service.sandbox.dev_config import merged
+from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 from otp_service.store.keys import ProviderKeys, country_usage_key, tenant_usage_key
 from tests.delivery.gateway_pairs import PUBLIC_URL, GatewayPair, gateway_pair
 from tests.message_waits import wait_for_deliveries
@@ -71,3 +73,28 @@ async def test_a_report_that_is_polled(make_service: ServiceFactory, monkeypatch
         verification_id = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"first": ("delivered", None)})
         await wait_for_spend(service, 30_000)
+
+
+async def test_price_that_is_known_later(make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twilio tells the price to a query only, and not at once: it is queried after the receipt, and again."""
+    monkeypatch.setattr(charge_queries, "DELAYS_SECONDS", (0.0, 0.05))
+    async with gateway_pair("twilio") as pair:
+        service = await make_service(config_of(pair, report_poll_seconds=60))
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
+        await wait_for_spend(service, 10_000)
+
+        gateway: Any = pair.first
+        [message] = gateway.messages
+        unknown = f'{{"sid":"{message.sid}","status":"delivered","price":null,"price_unit":"USD"}}'
+        gateway.scripted_paths = frozenset()
+        gateway.script(Respond(SimulatorResponse(unknown.encode())))
+        hook = gateway.status_callback(message, "delivered")
+        gateway.statuses[message.sid] = ("delivered", None)
+        target, headers = message.callback_url.removeprefix(PUBLIC_URL), {"Content-Type": hook.content_type}
+        for _ in range(2):
+            reply = await service.caller(None).post(target, content=hook.body, headers=headers | dict(hook.headers))
+            assert reply.status_code == 200
+
+        await wait_for_spend(service, 45_300)
+        assert [request.method for request in gateway.requests] == ["POST", "GET", "GET"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Final
 
 import pytest
@@ -59,7 +60,7 @@ async def test_each_code_explains_an_undelivered_message(gateway: TwilioSimulato
         for status in ("undelivered", "failed"):
             gateway.statuses[sid] = (status, code)
             report = await provider.fetch_report(sid)
-            assert report == DeliveryReport(DeliveryStatus.UNDELIVERED, Outcome(outcome))
+            assert (report.status, report.error) == (DeliveryStatus.UNDELIVERED, outcome)
 
 
 def test_result_code_table_has_no_untested_codes() -> None:
@@ -173,9 +174,32 @@ async def test_message_status(gateway: TwilioSimulator, status: str, expected: D
     async with twilio(gateway) as provider:
         sid = (await provider.send(outbound())).provider_message_id
         gateway.statuses[sid] = (status, None)
-        assert await provider.fetch_report(sid) == DeliveryReport(expected)
+        report = await provider.fetch_report(sid)
+        assert (report.status, report.error) == (expected, None)
 
     assert gateway.requests[-1].target == f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages/{sid}.json"
+
+
+@pytest.mark.parametrize(
+    ("price", "unit", "charged", "currency"),
+    [
+        ('"-0.04530"', '"USD"', Decimal("0.04530"), "USD"),
+        ("-0.5", '"eur"', Decimal("0.5"), "EUR"),
+        ('"0"', '"USD"', Decimal(0), "USD"),
+        ('"-0.00750"', "null", Decimal("0.00750"), ""),
+        ("null", '"USD"', None, ""),
+        ('"0.01"', '"USD"', None, ""),
+        ('"x"', '"USD"', None, ""),
+        ('"-Infinity"', '"USD"', None, ""),
+    ],
+)
+async def test_price(gateway: TwilioSimulator, price: str, unit: str, charged: Decimal | None, currency: str) -> None:
+    """The price is negative, and null until it is known; a credit is no charge."""
+    gateway.script(responding(f'{{"sid":"{SID}","status":"delivered","price":{price},"price_unit":{unit}}}'))
+    async with twilio(gateway) as provider:
+        assert provider.reports_charge and provider.queries_charge
+        expected = DeliveryReport(DeliveryStatus.DELIVERED, charged=charged, charged_currency=currency)
+        assert await provider.fetch_report(SID) == expected
 
 
 @pytest.mark.parametrize(

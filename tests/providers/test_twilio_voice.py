@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -147,7 +148,8 @@ async def test_every_status(text: str, status: DeliveryStatus | None, error: Out
     async with twilio_voice() as (provider, gateway):
         sid = (await provider.send(outbound_call())).provider_message_id
         gateway.statuses[sid] = (text, None)
-        assert await provider.fetch_report(sid) == DeliveryReport(status, error)
+        price = (Decimal("0.09650"), "USD") if text == "completed" else (None, "")
+        assert await provider.fetch_report(sid) == DeliveryReport(status, error, *price)
         assert await provider.fetch_report("CA1") == DeliveryReport(None)
     assert {row[0] for row in STATUSES} == CALL_STATUSES.keys()
 

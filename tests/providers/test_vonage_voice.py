@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import jwt
@@ -205,6 +206,8 @@ def test_every_event(text: str, detail: str, status: DeliveryStatus | None, erro
     assert (receipt.message_id, receipt.status, receipt.error) == ("v1-ABC_7", status, error)
     assert (receipt.provider_message_id, receipt.to) == ("u-1", "6281210100055")
     assert len(receipt.nonce) == 36
+    price = (Decimal("0.03150000"), "EUR") if text == "completed" else (None, "")
+    assert (receipt.charged, receipt.charged_currency) == price
     assert {row[0] for row in STATUSES} == CALL_STATUSES.keys()
     assert {row[1] for row in STATUSES} - {"", "new_detail"} == DETAIL_OUTCOMES.keys()
 
@@ -223,7 +226,7 @@ async def test_status_is_queried() -> None:
         call_id = (await provider.send(outbound_call())).provider_message_id
         assert await provider.fetch_report(call_id) == DeliveryReport(None)
         gateway.statuses[call_id] = ("completed", "")
-        assert await provider.fetch_report(call_id) == DeliveryReport(DELIVERED)
+        assert await provider.fetch_report(call_id) == DeliveryReport(DELIVERED, None, Decimal("0.03150000"), "EUR")
         gateway.statuses[call_id] = ("busy", "")
         assert await provider.fetch_report(call_id) == DeliveryReport(UNDELIVERED, TRANSIENT)
         assert await provider.fetch_report("another") == DeliveryReport(None)

@@ -38,7 +38,9 @@ class Twilio:
         self.name = name
         self.idempotent_send = False
         self.first_report_seconds = config.report_poll_seconds
+        self.reports_charge = self.queries_charge = config.report_poll_seconds > 0
         self.reports_delivery = config.verifies_receipts or config.report_poll_seconds > 0
+        self.takes_feedback = config.conversion_feedback
         self.timeout_seconds = client.timeout_seconds
         self._config = config
         self._client = client
@@ -61,6 +63,11 @@ class Twilio:
         """Query the status of a message; see `PollingProvider.fetch_report`."""
         response = await self._account.get(f"Messages/{quote(provider_message_id, safe='')}")
         return wire.parse_message_response(response, provider_message_id)
+
+    async def send_feedback(self, provider_message_id: str, at: float) -> Outcome:  # noqa: ARG002 - of the port
+        """Confirm that the recipient used the code; see `FeedbackProvider.send_feedback`. The time is Twilio's own."""
+        resource = f"Messages/{quote(provider_message_id, safe='')}/Feedback"
+        return wire.parse_feedback_response(await self._account.post(resource, wire.CONFIRMED))
 
     async def fetch_balance(self) -> Balance | Outcome:
         """Query the balance; see `BalanceProvider.fetch_balance`. A subaccount has none of its own."""

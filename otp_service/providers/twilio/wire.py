@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from otp_service.domain.message import Balance, DeliveryReport, OutboundMessage, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.http_client import GatewayResponse
-from otp_service.providers.lenient_json import json_object, parse_integer
+from otp_service.providers.lenient_json import json_object, parse_amount, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_success, retry_after_seconds, undocumented_response
 from otp_service.providers.sender_ids import sender_for
 from otp_service.providers.twilio import result_codes
@@ -24,10 +24,13 @@ from otp_service.providers.twilio.account import TwilioAccount
 from otp_service.providers.twilio.config import TwilioConfig
 
 __all__ = [
+    "CONFIRMED",
     "FORM",
     "account_url",
     "authorization",
+    "charge",
     "parse_balance_response",
+    "parse_feedback_response",
     "parse_message_response",
     "parse_send_response",
     "send_body",
@@ -41,6 +44,9 @@ MAX_VALIDITY_SECONDS: Final = 36_000
 More than 5 is recommended, because a message that stays in Twilio's queue for longer is not sent (error 30036). The
 rest of the code's lifetime is never rounded up to that: a code that has expired is worse than none.
 """
+
+CONFIRMED: Final = b"Outcome=confirmed"
+"""The form that confirms a message (Message Feedback resource)."""
 
 MAX_CURRENCY_CHARS: Final = 8
 
@@ -67,6 +73,8 @@ def send_body(config: TwilioConfig, outbound: OutboundMessage) -> bytes:
     if sender := sender_for(config.sender, config.sender_ids, outbound):
         message["From"] = sender
     message["Body"] = outbound.text
+    if config.conversion_feedback:
+        message["ProvideFeedback"] = "true"
     message["ValidityPeriod"] = str(min(max(outbound.expires_in, 1), MAX_VALIDITY_SECONDS))
     if outbound.receipt_url and config.verifies_receipts:
         message["StatusCallback"] = outbound.receipt_url
@@ -98,7 +106,25 @@ def parse_message_response(response: GatewayResponse | Outcome, provider_message
     if answer.get("sid") != provider_message_id:
         return DeliveryReport(None)
     status = result_codes.MESSAGE_STATUSES.get(str(answer.get("status")))
-    return DeliveryReport(status, undelivered_error(status, answer.get("error_code")))
+    return DeliveryReport(status, undelivered_error(status, answer.get("error_code")), *charge(answer))
+
+
+def charge(resource: Mapping[str, Any]) -> tuple[Decimal | None, str]:
+    """Return what a message or call has cost, and the currency.
+
+    A `price` is a negative amount, and null until it is known: after the message was sent, or the call has ended.
+    """
+    price, unit = parse_amount(resource.get("price")), resource.get("price_unit")
+    if price is None or price > 0:
+        return None, ""
+    return abs(price), unit.upper()[:MAX_CURRENCY_CHARS] if isinstance(unit, str) else ""
+
+
+def parse_feedback_response(response: GatewayResponse | Outcome) -> Outcome:
+    """Return whether feedback on a message was taken."""
+    if not isinstance(response, Outcome) and is_success(response.status):
+        return Outcome.ACCEPTED
+    return parse_send_response(response).outcome
 
 
 def parse_balance_response(response: GatewayResponse | Outcome) -> Balance | Outcome:

@@ -16,6 +16,7 @@ from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.lenient_json import json_object
 from otp_service.providers.responses import is_success
+from otp_service.providers.twilio.wire import charge
 from otp_service.providers.twilio_voice.config import TwilioVoiceConfig
 from otp_service.providers.twilio_voice.result_codes import CALL_STATUSES, MACHINES, VOICES
 from otp_service.providers.voice_calls import ring_seconds, speech_for
@@ -79,4 +80,4 @@ def parse_call_response(
     if answer.get("sid") != provider_message_id:
         return DeliveryReport(None)
     status, error = call_status(config, str(answer.get("status")), str(answer.get("answered_by") or ""))
-    return DeliveryReport(status, error)
+    return DeliveryReport(status, error, *charge(answer))

@@ -31,6 +31,7 @@ class Vonage:
         self.idempotent_send = False
         self.reports_charge = True
         self.reports_delivery = True
+        self.takes_feedback = config.conversion_feedback
         self.timeout_seconds = client.timeout_seconds
         self._config = config
         self._client = client
@@ -56,6 +57,13 @@ class Vonage:
     def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
         """Read a delivery receipt; see `ReceiptProvider.parse_receipts`."""
         return parse_webhook(call, self._config)
+
+    async def send_feedback(self, provider_message_id: str, at: float) -> Outcome:
+        """Tell that the recipient used the code; see `FeedbackProvider.send_feedback`."""
+        url = self._config.conversion_url.rstrip("/") + "/conversions/sms"
+        content = wire.conversion_body(self._config, provider_message_id, at)
+        response = await self._client.call("POST", url, headers={"Content-Type": wire.FORM}, content=content)
+        return wire.parse_conversion_response(response)
 
     async def fetch_balance(self) -> Balance | Outcome:
         """Query the balance in EUR; see `BalanceProvider.fetch_balance`. The secret is not part of the URL."""

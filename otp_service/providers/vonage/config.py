@@ -23,10 +23,12 @@ class VonageConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", 
     the signature if there is a `signature_secret`. The timestamp of a signed receipt may differ from the time by
     `receipt_window_seconds`. The gateway gives up a message after the rest of the code's life, and not before
     `min_ttl_seconds`. `entity_id` and `content_id` are ids that some countries require. `sender_ids` are the senders
-    by country.
+    by country. With `conversion_feedback` the Conversion API at `conversion_url` is told which codes were verified;
+    Vonage enables it for an account on request.
     """
 
     base_url: BaseUrl = "https://rest.nexmo.com"
+    conversion_url: BaseUrl = "https://api.nexmo.com"
     api_key: Account
     api_secret: SecretText
     sender: Account | None = field(name="from", default=None)
@@ -40,6 +42,7 @@ class VonageConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", 
     min_ttl_seconds: Annotated[int, Meta(ge=20, le=604_800)] = 20
     entity_id: Text | None = None
     content_id: Text | None = None
+    conversion_feedback: bool = False
 
     @property
     def signs_receipts(self) -> bool:

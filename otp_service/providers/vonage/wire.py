@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -26,15 +27,19 @@ from otp_service.providers.vonage.config import VonageConfig
 from otp_service.providers.vonage.signing import SIGNATURE, signature
 
 __all__ = [
+    "FORM",
     "MAX_CALLBACK_CHARS",
     "basic_authorization",
     "callback_url",
+    "conversion_body",
     "encode_body",
     "parse_balance_response",
+    "parse_conversion_response",
     "parse_send_response",
     "send_parameters",
 ]
 
+FORM: Final = "application/x-www-form-urlencoded"
 MAX_CALLBACK_CHARS: Final = 100
 """Longest `callback` (API reference, "Send an SMS"); a longer one is refused with status 23."""
 
@@ -92,7 +97,7 @@ def encode_body(config: VonageConfig, parameters: Mapping[str, str]) -> tuple[by
     """Encode the parameters as `body_format` says; return the body and its media type."""
     if config.body_format == "json":
         return msgspec.json.encode(parameters), "application/json"
-    return urlencode(parameters, quote_via=quote, safe="").encode(), "application/x-www-form-urlencoded"
+    return urlencode(parameters, quote_via=quote, safe="").encode(), FORM
 
 
 def basic_authorization(config: VonageConfig) -> str:
@@ -129,6 +134,32 @@ def parse_send_response(response: GatewayResponse | Outcome) -> SendResult:
         charged=charged,
         charged_currency="" if charged is None else CURRENCY,
     )
+
+
+def conversion_body(config: VonageConfig, provider_message_id: str, at: float) -> bytes:
+    """Return the form that tells that a code was used at a time, in Unix seconds.
+
+    Key and secret are in the body, whatever `auth` is: the reference names them for this API, and its `timestamp` is
+    not that of a signature.
+    """
+    parameters = {
+        "api_key": config.api_key,
+        "api_secret": config.api_secret.reveal(),
+        "message-id": provider_message_id,
+        "delivered": "true",
+        "timestamp": datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+    }
+    return urlencode(parameters, quote_via=quote, safe="").encode()
+
+
+def parse_conversion_response(response: GatewayResponse | Outcome) -> Outcome:
+    """Return whether a conversion was taken. 402: the API is not enabled for the account; 420, 422, 423: parameters."""
+    if isinstance(response, Outcome):
+        return response
+    if is_success(response.status):
+        return Outcome.ACCEPTED
+    refused = response.status in (402, 420, 422, 423)
+    return Outcome.CONFIG_ERROR if refused else undocumented_response(response).outcome
 
 
 def parse_balance_response(response: GatewayResponse | Outcome) -> Balance | Outcome:

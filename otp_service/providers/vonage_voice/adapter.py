@@ -30,6 +30,7 @@ class VonageVoice:
         self.name = name
         self.idempotent_send = False
         self.first_report_seconds = config.report_poll_seconds
+        self.reports_charge = True
         self.reports_delivery = True
         self.timeout_seconds = client.timeout_seconds
         self._config = config

@@ -15,7 +15,7 @@ from otp_service.providers.responses import MAX_ID_CHARS, receipt_number
 from otp_service.providers.vonage_voice.application_jwt import WebhookInvalid, webhook_claims
 from otp_service.providers.vonage_voice.config import VonageVoiceConfig
 from otp_service.providers.vonage_voice.result_codes import CALL_STATUSES
-from otp_service.providers.vonage_voice.wire import call_status
+from otp_service.providers.vonage_voice.wire import call_status, charge
 
 __all__ = ["parse_event"]
 
@@ -36,6 +36,7 @@ def parse_event(call: ReceiptRequest, config: VonageVoiceConfig) -> Sequence[Rec
     if str(fields.get("status")).lower() not in CALL_STATUSES:
         return []
     status, error = call_status(config, fields)
+    charged, currency = charge(fields)
     call_id = fields.get("uuid") or fields.get("call_uuid")  # `human` and `machine` have the second one
     return [
         Receipt(
@@ -45,6 +46,8 @@ def parse_event(call: ReceiptRequest, config: VonageVoiceConfig) -> Sequence[Rec
             provider_message_id=call_id[:MAX_ID_CHARS] if isinstance(call_id, str) else "",
             to=receipt_number(str(fields.get("to"))),
             nonce=nonce,
+            charged=charged,
+            charged_currency=currency,
         )
     ]
 

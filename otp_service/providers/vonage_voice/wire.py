@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from otp_service.domain.message import DeliveryReport, OutboundMessage, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.http_client import GatewayResponse
-from otp_service.providers.lenient_json import json_object, parse_integer
+from otp_service.providers.lenient_json import json_object, parse_amount, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_success, undocumented_response
 from otp_service.providers.voice_calls import ring_seconds, speech_for
 from otp_service.providers.vonage_voice.config import VonageVoiceConfig
@@ -23,7 +24,10 @@ from otp_service.providers.vonage_voice.result_codes import (
     LANGUAGES,
 )
 
-__all__ = ["call_body", "call_status", "parse_call_response", "parse_created_response"]
+__all__ = ["call_body", "call_status", "charge", "parse_call_response", "parse_created_response"]
+
+CURRENCY: Final = "EUR"
+"""The currency of `price` (webhooks reference, "Completed")."""
 
 LOOPS: Final = 2
 """How often the text is spoken."""
@@ -107,7 +111,13 @@ def parse_call_response(
     answer = json_object(response.body)
     if answer.get("uuid") != provider_message_id:
         return DeliveryReport(None)
-    return DeliveryReport(*call_status(config, answer))
+    return DeliveryReport(*call_status(config, answer), *charge(answer))
+
+
+def charge(fields: Mapping[str, Any]) -> tuple[Decimal | None, str]:
+    """Return what a call has cost, and the currency; an event or a queried call has a `price` once it is completed."""
+    price = parse_amount(fields.get("price"))
+    return (None, "") if price is None else (price, CURRENCY)
 
 
 def _invalid_parameters(answer: Mapping[str, Any]) -> list[str]:

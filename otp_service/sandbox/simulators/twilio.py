@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from otp_service.domain.sms_segments import count_segments
+from otp_service.sandbox.simulators.form_decoding import decode_form
 from otp_service.sandbox.simulators.http_server import Request
 from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt, Webhook
 from otp_service.sandbox.simulators.twilio_account import (
@@ -24,7 +25,14 @@ from otp_service.sandbox.simulators.twilio_account import (
     refusal,
     sign,
 )
-from otp_service.sandbox.simulators.twilio_requests import FORM, TwilioRefused, check_parameters, parse_form
+from otp_service.sandbox.simulators.twilio_requests import (
+    FORM,
+    InvalidRequest,
+    TwilioRefused,
+    check_parameters,
+    form_text,
+    parse_form,
+)
 
 __all__ = ["ACCOUNT_SID", "TwilioMessage", "TwilioSimulator", "refusal", "sign"]
 
@@ -43,6 +51,7 @@ class TwilioMessage:
     service_sid: str
     validity: int
     callback_url: str
+    expects_feedback: bool
     at: datetime
 
 
@@ -52,6 +61,7 @@ class TwilioSimulator(TwilioAccountSimulator[TwilioMessage]):
     Attributes:
         messages: The accepted messages, oldest first.
         statuses: The status and the error code of each message, by its SID.
+        feedback: The outcome of each message of which it was told, by its SID.
     """
 
     price = -float(PRICE)
@@ -61,6 +71,7 @@ class TwilioSimulator(TwilioAccountSimulator[TwilioMessage]):
         super().__init__(*account, **options)
         self.messages: list[TwilioMessage] = []
         self.statuses: dict[str, tuple[str, int | None]] = {}
+        self.feedback: dict[str, str] = {}
 
     def serve(self, request: Request, resource: Sequence[str]) -> tuple[int, Mapping[str, Any]]:
         """Create or fetch a message."""
@@ -69,6 +80,8 @@ class TwilioSimulator(TwilioAccountSimulator[TwilioMessage]):
                 return 201, self._create(parse_form(request))
             case "GET", "Messages", sid:
                 return 200, self._fetch(sid)
+            case "POST", "Messages", sid, "Feedback":
+                return 201, self._take_feedback(sid, decode_form(form_text(request)))
         raise TwilioRefused(20404)
 
     def receipt_url(self, message: TwilioMessage) -> str:
@@ -112,6 +125,7 @@ class TwilioSimulator(TwilioAccountSimulator[TwilioMessage]):
             service_sid=fields.get("MessagingServiceSid", ""),
             validity=int(fields.get("ValidityPeriod", "36000")),
             callback_url=fields.get("StatusCallback", ""),
+            expects_feedback=fields.get("ProvideFeedback") == "true",
             at=datetime.fromtimestamp(self.clock(), UTC),
         )
         self.messages.append(message)
@@ -124,6 +138,24 @@ class TwilioSimulator(TwilioAccountSimulator[TwilioMessage]):
         if message is None:
             raise TwilioRefused(20404)
         return self._resource(message)
+
+    def _take_feedback(self, sid: str, fields: Mapping[str, str]) -> dict[str, Any]:
+        """Take feedback on a message that was sent with `ProvideFeedback`."""
+        message = next((one for one in self.messages if one.sid == sid), None)
+        if message is None or not message.expects_feedback:
+            raise TwilioRefused(20404)
+        if fields.keys() != {"Outcome"} or fields["Outcome"] not in ("confirmed", "unconfirmed"):
+            raise InvalidRequest("Outcome must be confirmed or unconfirmed.")
+        self.feedback[sid] = fields["Outcome"]
+        date = format_datetime(message.at)
+        return {
+            "account_sid": self.account_sid,
+            "date_created": date,
+            "date_updated": date,
+            "message_sid": sid,
+            "outcome": fields["Outcome"],
+            "uri": f"/{API_VERSION}/Accounts/{self.account_sid}/Messages/{sid}/Feedback.json",
+        }
 
     def _resource(self, message: TwilioMessage) -> dict[str, Any]:
         """Return the message resource; it has a price once the message was sent, as a negative amount."""

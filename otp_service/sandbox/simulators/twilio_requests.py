@@ -24,7 +24,9 @@ __all__ = [
 MAX_BODY_CHARS: Final = 1600
 MAX_VALIDITY_SECONDS: Final = 36_000
 MAX_URL_CHARS: Final = 4000
-PARAMETERS: Final = frozenset({"To", "From", "MessagingServiceSid", "Body", "ValidityPeriod", "StatusCallback"})
+PARAMETERS: Final = frozenset(
+    {"To", "From", "MessagingServiceSid", "Body", "ValidityPeriod", "StatusCallback", "ProvideFeedback"}
+)
 
 _E164: Final = re.compile(r"\+[1-9][0-9]{7,14}")
 _SERVICE_SID: Final = re.compile(r"MG[0-9a-f]{32}")
@@ -81,6 +83,8 @@ def check_parameters(fields: dict[str, str]) -> None:
     if not _INTEGER.fullmatch(validity) or not 1 <= int(validity) <= MAX_VALIDITY_SECONDS:
         raise TwilioRefused(21624)
     check_callback_url(fields.get("StatusCallback"))
+    if fields.get("ProvideFeedback", "true") not in ("true", "false"):
+        raise InvalidRequest("ProvideFeedback must be true or false.")
 
 
 def check_callback_url(url: str | None) -> None:

@@ -21,8 +21,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from otp_service.domain.sms_segments import characters_outside_gsm7, count_segments
+from otp_service.sandbox.simulators import vonage_conversions
 from otp_service.sandbox.simulators.http_server import Request, Respond, SimulatorResponse
 from otp_service.sandbox.simulators.receipt_sender import ReceiptSender, ScriptedReceipt, Webhook
+from otp_service.sandbox.simulators.vonage_conversions import take_conversion
 from otp_service.sandbox.simulators.vonage_receipts import RETRIES_AFTER_SECONDS, Form, ReceiptBuilder
 from otp_service.sandbox.simulators.vonage_requests import (
     CLOCK_WINDOW_SECONDS,
@@ -101,6 +103,7 @@ class VonageSimulator(ReceiptSender[VonagePart]):
 
     Attributes:
         messages: The accepted messages, oldest first.
+        conversions: The messages of which it was told, and whether they have reached their purpose.
         balance: The balance in EUR; each part costs 0.0333.
         refused_parts: The status of each part of later messages that is rejected, by its number from 0.
         webhook_url: The URL for receipts of messages without a `callback`; "" sends none.
@@ -136,6 +139,7 @@ class VonageSimulator(ReceiptSender[VonagePart]):
         """
         super().__init__([seconds * retry_factor for seconds in RETRIES_AFTER_SECONDS])
         self.messages: list[VonageMessage] = []
+        self.conversions: list[tuple[str, bool]] = []
         self.balance = Decimal(balance)
         self.refused_parts: dict[int, int] = {}
         self.webhook_url = ""
@@ -150,6 +154,9 @@ class VonageSimulator(ReceiptSender[VonagePart]):
         """Send a message, or return the balance."""
         if request.path == "/account/get-balance":
             return self._balance(request)
+        if request.path == vonage_conversions.PATH:
+            ids = [part for message in self.messages for part in message.ids]
+            return take_conversion(request, (self._key, self._secret), ids, self.conversions)
         if request.path != "/sms/json":
             return _text_response(404, "Use /sms/json.")
         try:
