@@ -7,8 +7,7 @@ lifetime, says not to share it and what to do if it was not requested (OWASP, NI
 The HTML has the same content. It loads nothing, contains no link, names its language and direction for screen readers,
 and is readable without styles.
 
-A language is one entry of `_WORDINGS`. A purpose that it does not list gets the general wording, and an unknown
-language English.
+A purpose that a language does not list gets its general wording, and an unknown language is English.
 """
 
 from __future__ import annotations
@@ -17,14 +16,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
+from otp_service.domain.email_wordings import ALIASES, DEFAULT_PURPOSE, WORDINGS
 from otp_service.domain.locale_lookup import for_locale
 
 __all__ = ["EMAIL_LOCALES", "EmailText", "render"]
 
-DEFAULT_PURPOSE: Final = "default"
 FALLBACK_LOCALE: Final = "en"
+
+EMAIL_LOCALES: Final = frozenset(WORDINGS)
+"""The locales that an `EmailText` can have."""
+
+_LOCALES: Final = MappingProxyType({**{locale: locale for locale in WORDINGS}, **ALIASES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +45,6 @@ class EmailText:
         return f"EmailText({self.locale})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Wording:
-    """The sentences of one language.
-
-    Attributes:
-        subjects: What follows the brand in the subject, by purpose or `default`.
-        introductions: The line above the code, by purpose or `default`.
-        minutes: A lifetime of 1 minute, and one of several, with `{minutes}`.
-        warning: Not to share the code, with `{brand}`.
-        unexpected: What to do if the code was not requested.
-        direction: How the language is written.
-    """
-
-    subjects: Mapping[str, str]
-    introductions: Mapping[str, str]
-    minutes: tuple[str, str]
-    warning: str
-    unexpected: str
-    direction: Literal["ltr", "rtl"] = "ltr"
-
-
 def render(brand: str, code: str, minutes: int, purpose: str, locale: str) -> EmailText:
     """Return the e-mail with a code.
 
@@ -72,7 +55,8 @@ def render(brand: str, code: str, minutes: int, purpose: str, locale: str) -> Em
         purpose: What the code is for.
         locale: A language tag such as `id` or `en-GB`; "" or an unknown one is English.
     """
-    chosen, wording = for_locale(_BY_LOCALE, locale) or (FALLBACK_LOCALE, _WORDINGS[FALLBACK_LOCALE])
+    chosen = for_locale(_LOCALES, locale) or FALLBACK_LOCALE
+    wording = WORDINGS[chosen]
     validity = wording.minutes[minutes != 1].replace("{minutes}", str(minutes))
     warning = brand.join(wording.warning.split("{brand}"))
     introduction = _of_purpose(wording.introductions, purpose)
@@ -104,53 +88,3 @@ def _html(locale: str, direction: str, subject: str, paragraphs: tuple[str, str,
         "</body>\n"
         "</html>\n"
     )
-
-
-def _purposes(default: str, login: str, registration: str, password_reset: str) -> Mapping[str, str]:
-    return MappingProxyType(
-        {DEFAULT_PURPOSE: default, "login": login, "registration": registration, "password_reset": password_reset}
-    )
-
-
-_WORDINGS: Final[Mapping[str, _Wording]] = MappingProxyType(
-    {
-        "en": _Wording(
-            _purposes(
-                "your verification code",
-                "your code to log in",
-                "your code to create your account",
-                "your code to reset your password",
-            ),
-            _purposes(
-                "Use this code for verification:",
-                "Use this code to log in:",
-                "Use this code to create your account:",
-                "Use this code to reset your password:",
-            ),
-            ("The code is valid for 1 minute.", "The code is valid for {minutes} minutes."),
-            "Never share this code with anyone, not even with people who say that they are from {brand}.",
-            "If you did not request this code, ignore this e-mail.",
-        ),
-        "id": _Wording(
-            _purposes(
-                "kode verifikasi Anda",
-                "kode masuk Anda",
-                "kode pendaftaran akun Anda",
-                "kode atur ulang kata sandi Anda",
-            ),
-            _purposes(
-                "Gunakan kode ini untuk verifikasi:",
-                "Gunakan kode ini untuk masuk:",
-                "Gunakan kode ini untuk mendaftarkan akun Anda:",
-                "Gunakan kode ini untuk mengatur ulang kata sandi Anda:",
-            ),
-            ("Kode berlaku selama {minutes} menit.",) * 2,
-            "Jangan berikan kode ini kepada siapa pun, termasuk orang yang mengaku dari {brand}.",
-            "Jika Anda tidak meminta kode ini, abaikan e-mail ini.",
-        ),
-    }
-)
-_BY_LOCALE: Final = MappingProxyType({locale: (locale, wording) for locale, wording in _WORDINGS.items()})
-
-EMAIL_LOCALES: Final = frozenset(_WORDINGS)
-"""The locales that an `EmailText` can have."""

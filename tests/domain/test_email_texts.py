@@ -8,6 +8,8 @@ import pytest
 
 from otp_service.domain.built_in_templates import BUILT_IN
 from otp_service.domain.email_texts import EMAIL_LOCALES, EmailText, render
+from otp_service.domain.email_wordings import WORDINGS
+from otp_service.domain.voice_texts import VOICE_LOCALES
 
 PURPOSES = ("default", "login", "registration", "password_reset")
 
@@ -53,6 +55,7 @@ def test_every_text(locale: str, purpose: str) -> None:
     paragraphs = mail.text.removesuffix("\n").split("\n\n")
     assert (paragraphs[0], paragraphs[2]) == ("Acme", "123456")
     assert "5" in paragraphs[3]
+    assert len(paragraphs) == 6
     assert "Acme" in paragraphs[4]
     assert page.texts == [mail.subject, *paragraphs]
     assert page.attributes["html.lang"] == locale
@@ -82,7 +85,8 @@ def test_english_text() -> None:
 @pytest.mark.parametrize(
     ("locale", "expected"),
     [("", "en"), ("id", "id"), ("id-ID", "id"), ("ID_id", "id"), ("en-US", "en"), ("xx", "en"), ("-", "en"),
-     ("idx", "en"), ("id-" * 1000, "id")],
+     ("idx", "en"), ("id-" * 1000, "id"), ("zh", "zh-Hans"), ("zh-CN", "zh-Hans"), ("zh_TW", "zh-Hant"),
+     ("zh-Hant-HK", "zh-Hant"), ("zh-hans-tw", "zh-Hans"), ("in_ID", "id"), ("tl", "fil"), ("pt-BR", "pt")],
 )  # fmt: skip
 def test_locale(locale: str, expected: str) -> None:
     """A locale is shortened from its end; an unknown one is English."""
@@ -108,6 +112,18 @@ def test_repr_hides_the_code() -> None:
     assert isinstance(render("Acme", "123456", 5, "login", "id"), EmailText)
 
 
-def test_languages_of_sms() -> None:
-    """English and Indonesian, which the SMS templates have, are written for e-mail too."""
-    assert {"en", "id"} <= EMAIL_LOCALES & set(BUILT_IN)
+def test_languages_of_other_channels() -> None:
+    """E-mails have the languages of SMS and calls; only Arabic is written from right to left."""
+    assert {locale.lower() for locale in EMAIL_LOCALES} == {locale.lower() for locale in VOICE_LOCALES}
+    for locale in BUILT_IN:
+        assert render("Acme", "1", 5, "login", locale).locale[:2] == locale[:2]
+    assert {locale for locale, wording in WORDINGS.items() if wording.direction == "rtl"} == {"ar"}
+    assert 'lang="ar" dir="rtl"' in render("Acme", "123456", 5, "login", "ar").html
+
+
+def test_lifetime_of_one_minute() -> None:
+    """In the singular, where a language has one."""
+    for locale in EMAIL_LOCALES:
+        one, several = (render("Acme", "123456", minutes, "login", locale).text for minutes in (1, 2))
+        assert "1" in one.split("\n\n")[3]
+        assert "2" in several.split("\n\n")[3]

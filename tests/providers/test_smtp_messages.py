@@ -67,7 +67,7 @@ async def test_every_language_arrives_unchanged(server: SmtpSimulator, locale: s
 
     [message] = server.messages
     assert (message.subject, message.text, message.html) == (sent.subject, sent.text, sent.html)
-    assert b"From: =?utf-8?b?U8O2aG5lICYgQ2Fmw6kg4pyT?= <no-reply@acme.example>\r\n" in message.raw
+    assert b"From: =?utf-8?b?U8O2aG5lICYgQ2Fmw6kg4pyT?=\r\n <no-reply@acme.example>\r\n" in message.raw
 
 
 async def test_name_of_the_sender_and_greeting(server: SmtpSimulator) -> None:
@@ -78,6 +78,20 @@ async def test_name_of_the_sender_and_greeting(server: SmtpSimulator) -> None:
     [message] = server.messages
     assert message.raw.startswith(b'From: "Acme, \\"Login\\"" <no-reply@acme.example>\r\n')
     assert (message.html, b"multipart" in message.raw) == ("", False)
+
+
+async def test_long_headers_are_folded(server: SmtpSimulator) -> None:
+    """A long subject and a long name become several encoded words of at most 75 characters, and keep their spaces."""
+    name = "मेरा ऐप " * 8
+    sent = outbound(subject="Acme: मेरा कोड " * 13)
+    async with smtp(server.port, from_name=name) as provider:
+        assert await provider.send(sent) == ACCEPTED
+        assert await provider.send(outbound(subject="Acme: a =?utf-8?q?b?= " + "and more " * 18)) == ACCEPTED
+
+    first, second = server.messages
+    assert first.subject == sent.subject
+    assert second.subject == "Acme: a =?utf-8?q?b?= " + "and more " * 18
+    assert max(map(len, first.raw.split(b"\r\n\r\n")[0].split(b"\r\n"))) <= 78
 
 
 async def test_dots_are_doubled(server: SmtpSimulator) -> None:

@@ -1,7 +1,7 @@
 """Builds an e-mail: multipart/alternative with a plain text and HTML, in 7 bits and with CRLF.
 
-Nothing of the recipient's or the tenant's can add a header or a command: addresses and the subject are checked before
-anything is built, and the message is built by the standard library, which refuses line ends in headers.
+Nothing of the recipient's or the tenant's can add a header or a command: addresses, the subject and the brand are
+checked before anything is built, and have no control characters.
 
 `Message-ID` contains our message id, so a message that is sent twice is one message for mail systems that compare it.
 `Auto-Submitted` (RFC 3834) keeps automatic replies away.
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from email.headerregistry import Address
+from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime
+from email.utils import format_datetime, formataddr
 from typing import Final
 
 from otp_service.domain.message import OutboundMessage
@@ -24,13 +24,16 @@ __all__ = ["build_message", "is_ascii_address", "is_deliverable_text"]
 
 MAX_SUBJECT_CHARS: Final = 200
 MAX_BODY_CHARS: Final = 64 * 1024
+MAX_LINE_CHARS: Final = 75
+"""RFC 2047, 2: the longest encoded word."""
+
 MAX_ADDRESS_CHARS: Final = 254
 """RFC 5321, 4.5.3.1.3: 256 characters with the angle brackets."""
 
 _POLICY: Final = SMTP.clone(cte_type="7bit")
 _ADDRESS: Final = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}){0,31}"
-    r"@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}",
+    r"@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,126}",
     re.ASCII,
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
@@ -56,13 +59,33 @@ def is_deliverable_text(outbound: OutboundMessage) -> bool:
 def build_message(config: SmtpConfig, outbound: OutboundMessage, now: float) -> bytes:
     """Return the content of the DATA command, with dots doubled and the final one; `now` is in Unix seconds."""
     mail = EmailMessage(policy=_POLICY)
-    mail["From"] = Address(config.from_name or outbound.brand, addr_spec=config.sender)
-    mail["To"] = Address(addr_spec=outbound.to)
-    mail["Subject"] = outbound.subject
-    mail["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
-    mail["Message-ID"] = f"<{outbound.message_id}@{config.domain}>"
-    mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(outbound.text)
     if outbound.html:
         mail.add_alternative(outbound.html, subtype="html")
-    return _LINE_START_DOT.sub(b"..", mail.as_bytes()) + b".\r\n"
+    headers = (
+        f"From: {_mailbox(config.from_name or outbound.brand, config.sender)}",
+        f"To: {outbound.to}",
+        f"Subject: {_encoded(outbound.subject, 'Subject')}",
+        f"Date: {format_datetime(datetime.fromtimestamp(now, UTC))}",
+        f"Message-ID: <{outbound.message_id}@{config.domain}>",
+        "Auto-Submitted: auto-generated",
+    )
+    content = "".join(f"{header}\r\n" for header in headers).encode("ascii") + mail.as_bytes()
+    return _LINE_START_DOT.sub(b"..", content) + b".\r\n"
+
+
+def _mailbox(name: str, address: str) -> str:
+    return formataddr((name, address)) if _is_plain(name) else f"{_encoded(name, 'From')}\r\n <{address}>"
+
+
+def _encoded(text: str, header: str) -> str:
+    """Return a text for a header, as encoded words (RFC 2047) if it is not ASCII.
+
+    `EmailMessage` encodes headers itself, but loses spaces between encoded words (Python 3.11).
+    """
+    charset = "us-ascii" if _is_plain(text) else "utf-8"
+    return Header(text, charset, maxlinelen=MAX_LINE_CHARS, header_name=header).encode(linesep="\r\n")
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and "=?" not in text

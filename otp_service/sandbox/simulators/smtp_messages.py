@@ -16,6 +16,10 @@ MAX_LINE_BYTES: Final = 1000
 """RFC 5321, 4.5.3.1.6: with CRLF."""
 
 ONCE: Final = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted", "Content-Type")
+_ENCODED_WORD: Final = re.compile(rb"=\?[!->@-~]*\?[A-Za-z]\?[!->@-~]*\?=")
+MAX_ENCODED_WORD: Final = 75
+"""RFC 2047, 2."""
+
 _MESSAGE_ID: Final = re.compile(r"<[^\s<>@]+@[^\s<>@]+>")
 
 
@@ -50,6 +54,8 @@ def read_message(raw: bytes, sender: str, to: str, number: int, at: datetime) ->
     lines = raw.split(b"\r\n")
     if any(b"\r" in line or b"\n" in line or len(line) + 2 > MAX_LINE_BYTES for line in lines):
         raise InvalidMessage("send lines of at most 998 bytes that end with CRLF")
+    if any(len(word) > MAX_ENCODED_WORD for word in _ENCODED_WORD.findall(raw.partition(b"\r\n\r\n")[0])):
+        raise InvalidMessage("send encoded words of at most 75 characters")
     mail = email.message_from_bytes(raw, policy=email.policy.default)
     assert isinstance(mail, EmailMessage)  # noqa: S101 - what the policy makes
     if repeated := [name for name in ONCE if len(mail.get_all(name, ())) != 1]:
