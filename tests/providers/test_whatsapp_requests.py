@@ -84,6 +84,20 @@ def test_template_of_a_locale(locale: str, language: str) -> None:
     assert whatsapp_config(templates=templates).template_for(locale).language == language
 
 
+@pytest.mark.parametrize(
+    ("locale", "country", "language"),
+    [("", "ID", "id"), ("", "SG", "en_US"), ("en", "ID", "en_US"), ("id", "SG", "id")],
+)
+async def test_country_decides_without_a_locale(
+    gateway: WhatsappSimulator, locale: str, country: str, language: str
+) -> None:
+    """The language is that of the number's country, as for an SMS."""
+    async with whatsapp(gateway) as provider:
+        await provider.send(outbound(locale=locale, country=country))
+
+    assert gateway.messages[0].language == language
+
+
 @pytest.mark.parametrize(("code", "outcome"), ROWS)
 async def test_each_code_has_its_outcome(gateway: WhatsappSimulator, code: int, outcome: str) -> None:
     """A refusal has one outcome at any HTTP status; only errors of the account open the circuit at once."""

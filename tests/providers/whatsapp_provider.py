@@ -47,11 +47,19 @@ async def whatsapp(gateway: WhatsappSimulator, *, seconds: float = 2.0, **option
         await provider.close()
 
 
-def outbound(to: str = TO, locale: str = "") -> OutboundMessage:
+def outbound(to: str = TO, locale: str = "en", country: str = "ID") -> OutboundMessage:
     """Return a message to send."""
-    text = "Acme: 123456"
     return OutboundMessage(
-        MESSAGE_ID, to, "ID", "81210100055", text, "123456", 300, brand="Acme", channel=Channel.WHATSAPP, locale=locale
+        MESSAGE_ID,
+        to,
+        country,
+        "81210100055",
+        "Acme: 123456",
+        "123456",
+        300,
+        brand="Acme",
+        channel=Channel.WHATSAPP,
+        locale=locale,
     )
 
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from otp_service.domain.locale_matching import country_language
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.http_client import GatewayResponse
@@ -37,10 +38,11 @@ def messages_url(config: WhatsappConfig) -> str:
 def send_body(config: WhatsappConfig, outbound: OutboundMessage) -> bytes:
     """Build the request of a message: the code is the parameter of the text and of its button.
 
-    The same request serves templates with a copy-code, a one-tap and a zero-tap button. Webhooks about the message
-    return `biz_opaque_callback_data`, which WhatsApp does not process.
+    Without a locale, the template has the language of the number's country, as an SMS has. The same request serves
+    templates with a copy-code, a one-tap and a zero-tap button. Webhooks about the message return
+    `biz_opaque_callback_data`, which WhatsApp does not process.
     """
-    template = config.template_for(outbound.locale)
+    template = config.template_for(outbound.locale or country_language(outbound.country))
     code = [{"type": "text", "text": outbound.code}]
     message = {
         "messaging_product": "whatsapp",
