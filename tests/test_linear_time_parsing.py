@@ -48,6 +48,7 @@ from otp_service.settings import ConfigInvalid, load
 from tests.api.api_requests import NORMALIZE_PHONE, VERIFICATIONS
 from tests.providers import whatsapp_provider
 from tests.providers.http_gateways import INFOBIP_LIKE, MESSAGE, RULED, http_table, load_http
+from tests.providers.smpp_provider import read_delivery
 from tests.running_service import RunningService
 
 SMALL, LARGE = 8 * 1024, 64 * 1024
@@ -182,6 +183,7 @@ PARSERS: dict[str, Parser] = {
     "sendcloud, a reason": lambda text: sendcloud.parse_send_response(
         reply(f'{{"statusCode": 312, "info": {{"items": [{{"phone": "1", "message": {quoted(text)}}}]}}}}', 200), "+1"
     ),
+    "smpp, a receipt": read_delivery,
     "twilio": lambda text: twilio.parse_send_response(reply(text)),
     "twilio, a message": lambda text: twilio.parse_message_response(reply(f'{{"sid": {quoted(text)}}}', 200), "SM1"),
     "twilio, a callback": lambda text: parse_status_callback(call(text), TWILIO),

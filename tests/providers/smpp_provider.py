@@ -7,13 +7,17 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import smpp34
+
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.message import OutboundMessage, Receipt
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.smpp.adapter import Smpp
 from otp_service.providers.smpp.config import SmppConfig
+from otp_service.providers.smpp.receipts import SmppReceipt, parse_receipt
 from otp_service.sandbox.simulators.smpp import SmppSimulator
+from otp_service.sandbox.simulators.smpp_pdus import deliver_body, encode
 
 SYSTEM_ID = "acme-esme"
 PASSWORD = "pa s%1&w"
@@ -77,6 +81,18 @@ async def smpp(gateway: SmppSimulator, receipts: NotedReceipts | None = None, **
         yield provider
     finally:
         await provider.close()
+
+
+def read_delivery(text: str) -> SmppReceipt | None:
+    """Read a receipt whose message_payload is a text of any length, and whose parameters are its octets."""
+    octets = text.encode()[:65_535]
+    payload = encode(0x05, 1, body=deliver_body((1, 1, "1"), "A", esm_class=4, octets=b"", parameters={0x0424: octets}))
+    with contextlib.suppress(smpp34.SmppError):
+        smpp34.decode(
+            encode(0x05, 1, body=deliver_body((1, 1, "1"), "A", esm_class=4, octets=b"", parameters={}) + octets)
+        )
+    message = smpp34.decode(payload)
+    return parse_receipt(message, "A", "as_is") if isinstance(message, smpp34.DeliverSm) else None
 
 
 def outbound(text: str = TEXT, *, expires_in: int = 300, to: str = TO) -> OutboundMessage:

@@ -67,7 +67,7 @@ async def test_every_status_has_its_outcome() -> None:
 
             assert result.outcome is outcome, hex(status)
             assert result.health is not HealthSignal.TRIP, hex(status)
-        assert gateway.bound_sessions == 1
+        assert count(gateway, "bind_transceiver") == 2  # a session that the SMSC holds for unbound is bound again
     assert not gateway.messages
 
 
@@ -267,3 +267,10 @@ async def test_parts_of_which_one_is_refused() -> None:
 
     assert result.outcome is Outcome.AMBIGUOUS
     assert count(gateway, "submit_sm") == 2
+
+
+async def test_a_host_that_is_no_name() -> None:
+    """A name that cannot be encoded is a failed bind like any other: messages are not sent, and binding goes on."""
+    async with smsc() as gateway, smpp(gateway, host="a..b", timeout_seconds=0.5) as provider:
+        assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT
+        assert (await provider.send(outbound())).outcome is Outcome.TRANSIENT

@@ -112,6 +112,8 @@ class Smpp:
         except (NotSent, ResponseLost) as lost:
             return lost
         note(response)
+        if response.status == result_codes.NOT_BOUND and not session.unacknowledged:
+            session.end()
         return response
 
     async def _remember(self, receipts: InBandReceipts, ids: Sequence[str], outbound: OutboundMessage) -> None:

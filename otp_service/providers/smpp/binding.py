@@ -12,7 +12,6 @@ from otp_service.domain.outcomes import HealthSignal, Outcome
 from otp_service.observability import LOG
 from otp_service.providers.smpp import result_codes
 from otp_service.providers.smpp.config import SmppConfig
-from otp_service.providers.smpp.pdus import PduInvalid
 from otp_service.providers.smpp.session import Answer, BindRefused, SmppSession
 
 __all__ = ["Binding", "bind_refusal"]
@@ -101,7 +100,7 @@ class Binding:
             self.is_held_elsewhere = refused.status == result_codes.ALREADY_BOUND
             LOG.warning("smpp_bind_refused", provider=self._name, command_status=f"0x{refused.status:02x}")
             return bind_refusal(refused.status)
-        except (OSError, EOFError, PduInvalid) as error:
+        except Exception as error:  # also a host name that cannot be encoded: binding goes on whatever happens
             LOG.warning("smpp_bind_failed", provider=self._name, kind=type(error).__name__)
             self.is_held_elsewhere = False
             return _NOT_CONNECTED

@@ -18,6 +18,7 @@ __all__ = [
     "INVALID_COMMAND_ID",
     "INVALID_PARAMETERS",
     "MESSAGE_STATES",
+    "NOT_BOUND",
     "OK",
     "RECEIPT_STATES",
     "STATUS_OUTCOMES",
@@ -26,6 +27,7 @@ __all__ = [
 
 OK: Final = 0x00
 INVALID_COMMAND_ID: Final = 0x03
+NOT_BOUND: Final = 0x04
 ALREADY_BOUND: Final = 0x05
 TEMPORARY_ERROR: Final = 0x64
 INVALID_PARAMETERS: Final = 0xC2
@@ -35,7 +37,7 @@ STATUS_OUTCOMES: Final[Mapping[int, Outcome]] = {
     0x01: Outcome.CONTENT_REJECTED,  # ESME_RINVMSGLEN, message length
     0x02: Outcome.CONFIG_ERROR,  # ESME_RINVCMDLEN, command length
     INVALID_COMMAND_ID: Outcome.CONFIG_ERROR,  # ESME_RINVCMDID
-    0x04: Outcome.TRANSIENT,  # ESME_RINVBNDSTS: the SMSC holds the session for unbound, and it is bound anew
+    NOT_BOUND: Outcome.TRANSIENT,  # ESME_RINVBNDSTS: the SMSC holds the session for unbound, and it is bound anew
     0x06: Outcome.CONFIG_ERROR,  # ESME_RINVPRTFLG, priority
     0x07: Outcome.CONFIG_ERROR,  # ESME_RINVREGDLVFLG, registered delivery
     0x08: Outcome.TRANSIENT,  # ESME_RSYSERR, system error
@@ -73,7 +75,7 @@ ACCOUNT_ERRORS: Final = frozenset({0x0D, 0x0E, 0x0F})
 """Statuses of a bind that certainly concern the account, so that its circuit opens at once."""
 
 BIND_OUTCOMES: Final[Mapping[int, Outcome]] = {
-    0x04: Outcome.CONFIG_ERROR,  # ESME_RINVBNDSTS
+    NOT_BOUND: Outcome.CONFIG_ERROR,  # ESME_RINVBNDSTS
     ALREADY_BOUND: Outcome.TRANSIENT,  # ESME_RALYBND: another process holds the only bind of the account
     0x08: Outcome.TRANSIENT,  # ESME_RSYSERR
     0x0D: Outcome.CONFIG_ERROR,  # ESME_RBINDFAIL: often an address that is not allowed
