@@ -49,6 +49,9 @@ OUTCOMES = {
     0x400: Outcome.AMBIGUOUS,
     0xFFFFFFFF: Outcome.AMBIGUOUS,
 }
+PATIENCE = 20.0
+"""Seconds for a bind on a busy machine; nothing waits for them otherwise."""
+
 NACK = struct.pack("!IIII", 16, 0x80000000, 0x03, 2)
 
 
@@ -101,7 +104,7 @@ async def test_a_refused_bind_answers_at_once_and_is_repeated() -> None:
         assert (await provider.send(outbound())).outcome is Outcome.CONFIG_ERROR
         assert loop.time() - started < 1
         gateway.bind_status = 0
-        await wait_until(lambda: gateway.bound_sessions == 1)
+        await wait_until(lambda: gateway.bound_sessions == 1, PATIENCE)
 
         assert (await provider.send(outbound())).outcome is Outcome.ACCEPTED
 
@@ -133,11 +136,11 @@ async def test_one_bind_of_an_account() -> None:
         gateway.max_binds = 1
         async with smpp(gateway) as second:
             async with smpp(gateway, NotedReceipts()) as first:
-                await wait_until(lambda: gateway.bound_sessions == 1)
+                await wait_until(lambda: gateway.bound_sessions == 1, PATIENCE)
                 refused = await second.send(outbound())
                 assert (await first.send(outbound())).outcome is Outcome.ACCEPTED
             assert refused == SendResult(Outcome.TRANSIENT, signal=HealthSignal.NONE)
-            await wait_until(lambda: gateway.bound_sessions == 1)
+            await wait_until(lambda: gateway.bound_sessions == 1, PATIENCE)
 
             assert (await second.send(outbound())).outcome is Outcome.ACCEPTED
 
@@ -145,7 +148,7 @@ async def test_one_bind_of_an_account() -> None:
 @pytest.mark.parametrize("step", [Hang(), Cut()], ids=["no response", "connection closed"])
 async def test_a_missing_response_is_ambiguous(step: Hang | Cut) -> None:
     """The SMSC may have accepted the message; the next one is sent, over a new connection if there is none."""
-    async with smsc() as gateway, smpp(gateway, timeout_seconds=0.5) as provider:
+    async with smsc() as gateway, smpp(gateway, timeout_seconds=1.0) as provider:
         gateway.script(step)
 
         assert await provider.send(outbound()) == SendResult(Outcome.AMBIGUOUS)
@@ -164,13 +167,13 @@ async def test_every_unacknowledged_message_of_a_lost_connection_is_ambiguous() 
 
 async def test_no_connection_is_transient() -> None:
     """Nothing was sent while the port is closed; the provider binds again by itself afterwards."""
-    async with smsc() as gateway, smpp(gateway, NotedReceipts(), timeout_seconds=0.5) as provider:
-        await wait_until(lambda: gateway.bound_sessions == 1)
+    async with smsc() as gateway, smpp(gateway, NotedReceipts(), timeout_seconds=1.0) as provider:
+        await wait_until(lambda: gateway.bound_sessions == 1, PATIENCE)
         gateway.always = Down()
         await wait_until(lambda: gateway.bound_sessions == 0)
         assert await provider.send(outbound()) == SendResult(Outcome.TRANSIENT)
         gateway.always = None
-        await wait_until(lambda: gateway.bound_sessions == 1)
+        await wait_until(lambda: gateway.bound_sessions == 1, PATIENCE)
 
         assert (await provider.send(outbound())).outcome is Outcome.ACCEPTED
 
@@ -187,7 +190,7 @@ async def test_a_silent_smsc_is_left() -> None:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(gateway, "_handle", ignore_enquire_link)
             async with smpp(gateway, NotedReceipts(), enquire_link_seconds=0.05, timeout_seconds=0.5):
-                await wait_until(lambda: count(gateway, "bind_transceiver") == 2)
+                await wait_until(lambda: count(gateway, "bind_transceiver") == 2, PATIENCE)
 
 
 async def test_enquire_link_keeps_the_session() -> None:
@@ -217,9 +220,9 @@ def count(gateway: SmppSimulator, name: str) -> int:
 async def test_the_smsc_ends_the_session(data: bytes) -> None:
     """Bytes that are no PDU, before any body is read, and an unbind end the session; a new one is bound."""
     async with smsc() as gateway, smpp(gateway, NotedReceipts()):
-        await wait_until(lambda: gateway.bound_sessions == 1)
+        await wait_until(lambda: gateway.bound_sessions == 1, PATIENCE)
         gateway.write(data)
-        await wait_until(lambda: count(gateway, "bind_transceiver") == 2)
+        await wait_until(lambda: count(gateway, "bind_transceiver") == 2, PATIENCE)
 
 
 async def test_a_generic_nack_refuses_the_message() -> None:
