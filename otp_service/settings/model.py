@@ -40,6 +40,7 @@ from otp_service.settings.field_types import (
     Country,
     Ed25519Pem,
     KeyName,
+    LinkHost,
     Locale,
     Name,
     Network,
@@ -176,7 +177,7 @@ class App(Table, frozen=True, kw_only=True):
 
 
 class Tenant(Table, frozen=True, kw_only=True):
-    """An account of a caller. `*` in `countries` means all.
+    """An account of a caller. `*` in `countries` means all. `link` of a request must lead to one of `link_hosts`.
 
     `brand` defaults to the tenant's name and `countries` to `country`, so neither is empty after loading.
     """
@@ -195,6 +196,8 @@ class Tenant(Table, frozen=True, kw_only=True):
         default_factory=lambda: MappingProxyType({})
     )
     apps: Mapping[Name, App] = field(default_factory=lambda: MappingProxyType({}))
+
+    link_hosts: tuple[LinkHost, ...] = ()
 
     def text_keys(self) -> tuple[str, ...]:
         """Return the keys that a table of templates may have."""
