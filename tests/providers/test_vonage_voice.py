@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
@@ -13,45 +11,23 @@ import pytest
 
 from otp_service.domain.message import DeliveryReport, Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
-from otp_service.domain.secret import Secret
 from otp_service.domain.voice_texts import VOICE_LOCALES
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.vonage_voice import wire
 from otp_service.providers.vonage_voice.adapter import VonageVoice
-from otp_service.providers.vonage_voice.config import VonageVoiceConfig
 from otp_service.providers.vonage_voice.result_codes import CALL_STATUSES, DETAIL_OUTCOMES, LANGUAGES
 from otp_service.providers.vonage_voice.webhook import parse_event
 from otp_service.sandbox.simulators.http_server import Cut, Respond, SimulatorResponse
 from otp_service.sandbox.simulators.receipt_sender import Webhook
 from otp_service.sandbox.simulators.vonage_voice import APPLICATION_ID, VonageCall, VonageVoiceSimulator, refusal
-from otp_service.sandbox.simulators.vonage_voice_key import simulated_key, simulated_key_pem
+from otp_service.sandbox.simulators.vonage_voice_key import simulated_key
 from tests.providers.twilio_voice_provider import outbound_call
+from tests.providers.vonage_voice_provider import SECRET, vonage_voice, vonage_voice_config
 
-SECRET = "signature & secret"
 RECEIPT_URL = "https://otp.example.com/v1/receipts/first/v1-ABC_7.mac"
 DELIVERED, UNDELIVERED = DeliveryStatus.DELIVERED, DeliveryStatus.UNDELIVERED
 TRANSIENT = Outcome.TRANSIENT
 NOW = 1_790_000_000.0
-
-
-def config(**keys: Any) -> VonageVoiceConfig:
-    """Return the table of a provider whose events are signed."""
-    table: dict[str, Any] = {
-        "application_id": APPLICATION_ID,
-        "private_key": Secret(simulated_key_pem()),
-        "sender": "+447700900001",
-        "signature_secret": Secret(SECRET),
-    }
-    return VonageVoiceConfig(**table | keys)
-
-
-@contextlib.asynccontextmanager
-async def vonage_voice(**keys: Any) -> AsyncIterator[tuple[VonageVoice, VonageVoiceSimulator]]:
-    """Run a provider with the simulated gateway that it calls."""
-    async with VonageVoiceSimulator(signature_secret=SECRET) as gateway:
-        provider = VonageVoice("first", config(base_url=gateway.url, **keys), GatewayClient(2.0))
-        yield provider, gateway
-        await provider.close()
 
 
 async def test_call_is_json_with_an_ncco() -> None:
@@ -109,7 +85,7 @@ async def test_hostile_brand_stays_text(brand: str) -> None:
 )
 def test_members_of_a_call(keys: dict[str, Any], expires_in: int, expected: dict[str, Any]) -> None:
     """A call rings no longer than the code is valid, and its length is bounded."""
-    call = msgspec.json.decode(wire.call_body(config(**keys), outbound_call(expires_in=expires_in)))
+    call = msgspec.json.decode(wire.call_body(vonage_voice_config(**keys), outbound_call(expires_in=expires_in)))
     assert expected.items() <= call.items()
     assert "event_url" not in call
 
@@ -153,7 +129,7 @@ async def test_wrong_key_and_clock() -> None:
         assert (await provider.send(outbound_call())).outcome is Outcome.CONFIG_ERROR
     async with VonageVoiceSimulator() as gateway:
         for clock in (lambda: 0.0, lambda: 4e9):
-            provider = VonageVoice("first", config(base_url=gateway.url), GatewayClient(2.0), clock)
+            provider = VonageVoice("first", vonage_voice_config(base_url=gateway.url), GatewayClient(2.0), clock)
             assert (await provider.send(outbound_call())).outcome is Outcome.CONFIG_ERROR
             await provider.close()
 
@@ -171,7 +147,7 @@ def received(hook: Webhook, **changes: Any) -> ReceiptRequest:
 
 def parsed(hook: Webhook, **keys: Any) -> list[Receipt]:
     """Return the receipts of an event."""
-    return list(parse_event(received(hook), config(**keys)))
+    return list(parse_event(received(hook), vonage_voice_config(**keys)))
 
 
 # Voice API webhooks reference, "Event webhook"
@@ -271,4 +247,4 @@ def test_authentic_events() -> None:
     assert parsed(GATEWAY.sign(b'{"reason":"Syntax error in NCCO."}')) == []
     assert parsed(GATEWAY.sign(b"not JSON")) == []
     with pytest.raises(ReceiptForged):
-        parse_event(received(EVENT, message_id=None), config())
+        parse_event(received(EVENT, message_id=None), vonage_voice_config())
