@@ -6,12 +6,16 @@ import base64
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
+import pytest
 
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.phone import national_digits
 from otp_service.providers.registry import make_provider
+from otp_service.providers.twilio_voice import wire as twilio_voice
+from otp_service.providers.vonage_voice import wire as vonage_voice
 from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.sandbox.simulators.http_server import Request
 from otp_service.sandbox.simulators.infobip import InfobipSimulator
@@ -22,6 +26,8 @@ from otp_service.settings import Settings, load
 from tests.delivery.gateway_pairs import KEDASMS_KEY, decrypted_envelope, form_fields
 from tests.providers.http_gateways import INFOBIP_LIKE, http_table
 from tests.providers.twilio_provider import outbound
+from tests.providers.twilio_voice_provider import outbound_call, voice_config
+from tests.providers.vonage_voice_provider import vonage_voice_config
 
 COUNTRIES = {"ID": "+6281210100055", "US": "+12025550123", "SG": "+6581234567"}
 SENDERS = {"ID": "Acme ID", "US": "+15005550006"}
@@ -80,6 +86,19 @@ async def test_kedasms() -> None:
         lambda request: str(msgspec.json.decode(decrypted_envelope(request))["senderId"]),
     )
     assert used == ["Acme ID", "+15005550006", "Acme"]
+
+
+@pytest.mark.parametrize("country", ["ID", "US"])
+def test_calls(country: str) -> None:
+    """The caller id of a call."""
+    numbers = {"ID": "+6221500001"}
+    message = replace(outbound_call(), country=country)
+    expected = numbers.get(country, "+15005550006")
+    twilio_call = parse_qs(twilio_voice.call_body(voice_config(sender_ids=numbers), message).decode())
+    assert twilio_call["From"] == [expected]
+    config = vonage_voice_config(sender="15005550006", sender_ids=numbers)
+    vonage_call = msgspec.json.decode(vonage_voice.call_body(config, message))
+    assert vonage_call["from"]["number"] == expected.removeprefix("+")
 
 
 async def test_http() -> None:

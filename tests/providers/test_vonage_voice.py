@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from otp_service.domain.message import DeliveryReport, Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
+from otp_service.domain.secret import Secret
 from otp_service.domain.voice_texts import VOICE_LOCALES
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.vonage_voice import wire
@@ -246,5 +248,12 @@ def test_authentic_events() -> None:
     assert parsed(FORGED["no signature"], receipts="token")
     assert parsed(GATEWAY.sign(b'{"reason":"Syntax error in NCCO."}')) == []
     assert parsed(GATEWAY.sign(b"not JSON")) == []
+    made_by_a_library = jwt.encode(
+        {"iat": int(NOW), "jti": "j", "iss": "Vonage", "payload_hash": hashlib.sha256(EVENT.body).hexdigest()},
+        SECRET * 2,
+        algorithm="HS256",
+    )
+    hook = Webhook(EVENT.body, EVENT.content_type, {"Authorization": f"Bearer {made_by_a_library}"})
+    assert parsed(hook, signature_secret=Secret(SECRET * 2))
     with pytest.raises(ReceiptForged):
         parse_event(received(EVENT, message_id=None), vonage_voice_config())

@@ -66,6 +66,8 @@ def test_key_that_cannot_sign(find_errors: FindErrors, pem: str, text: str, reas
         ("providers.twilio_calls.ring_seconds", 121, "is not allowed"),
         ("providers.twilio_calls.account_sid", "SK1", "does not start with AC"),
         ("providers.vonage_calls.from", "Acme", "is not allowed"),
+        ("providers.vonage_calls.sender_ids", {"ID": "Acme"}, "is not allowed"),
+        ("providers.twilio_calls.sender_ids", {"default": "+6221500001"}, "a second sender"),
         ("providers.vonage_calls.max_call_seconds", 5, "is not allowed"),
         ("routes.1.providers", ["twilio_calls"], "serve"),
     ],

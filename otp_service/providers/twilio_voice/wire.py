@@ -16,6 +16,7 @@ from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.lenient_json import json_object
 from otp_service.providers.responses import is_success
+from otp_service.providers.sender_ids import sender_for
 from otp_service.providers.twilio.wire import charge
 from otp_service.providers.twilio_voice.config import TwilioVoiceConfig
 from otp_service.providers.twilio_voice.result_codes import CALL_STATUSES, MACHINES, VOICES
@@ -34,7 +35,7 @@ def call_body(config: TwilioVoiceConfig, outbound: OutboundMessage) -> bytes:
     """Build the form of a call; a space is `%20`."""
     call = [
         ("To", outbound.to),
-        ("From", config.sender),
+        ("From", sender_for(config.sender, config.sender_ids, outbound) or config.sender),
         ("Twiml", twiml(config, outbound)),
         ("Timeout", str(ring_seconds(config.ring_seconds, outbound))),
         ("TimeLimit", str(config.max_call_seconds)),

@@ -14,6 +14,7 @@ from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.lenient_json import json_object, parse_amount, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, is_success, undocumented_response
+from otp_service.providers.sender_ids import sender_for
 from otp_service.providers.voice_calls import ring_seconds, speech_for
 from otp_service.providers.vonage_voice.config import VonageVoiceConfig
 from otp_service.providers.vonage_voice.result_codes import (
@@ -43,6 +44,7 @@ _RECIPIENT: Final = re.compile(r"to\b")
 def call_body(config: VonageVoiceConfig, outbound: OutboundMessage) -> bytes:
     """Build the JSON of a call."""
     speech = speech_for(outbound, LANGUAGES)
+    sender = sender_for(config.sender, config.sender_ids, outbound) or config.sender
     talk = {
         "action": "talk",
         "text": _NOT_SPOKEN.sub(" ", speech.text),
@@ -51,7 +53,7 @@ def call_body(config: VonageVoiceConfig, outbound: OutboundMessage) -> bytes:
     }
     call: dict[str, Any] = {
         "to": [{"type": "phone", "number": outbound.to.removeprefix("+")}],
-        "from": {"type": "phone", "number": config.sender.removeprefix("+")},
+        "from": {"type": "phone", "number": sender.removeprefix("+")},
         "ncco": [talk],
         "ringing_timer": ring_seconds(config.ring_seconds, outbound),
         "length_timer": config.max_call_seconds,
