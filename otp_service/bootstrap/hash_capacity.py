@@ -29,6 +29,7 @@ def build_hash_pool(settings: Settings, shared_folder: str | None) -> HashPool:
         threads=_threads(settings),
         slots_per_caller=settings.hashing.max_waiting,
         lock_folder=shared_folder if settings.server.workers > 1 else None,
+        prepared=settings.hashing.prepared,
     )
 
 

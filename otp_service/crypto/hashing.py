@@ -5,6 +5,11 @@ before its first call to the store and holds it until its response: an overload 
 acquired, and a reserved attempt is always compared. Slots and turns are shared fairly among callers (`fair_queue`).
 
 The PHC string of a hash contains its parameters, so a hash that was made with other parameters still verifies.
+
+Some hashes of new codes are computed in advance (`prepared_hashes`). Such a hash is that of a random key of 32 bytes,
+and is stored with a mask: the exclusive or of the key and the secret. A secret is compared by hashing its exclusive or
+with the mask, so each guess costs one hash, as without a mask. The mask tells nothing, because the key is random and
+used once.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from argon2 import Type
 from argon2.exceptions import VerificationError, VerifyMismatchError
@@ -22,16 +27,28 @@ from argon2.low_level import hash_secret, verify_secret
 
 from otp_service.crypto.fair_queue import DEFAULT_CALLER, Caller, FairSlots
 from otp_service.crypto.hash_threads import HashThreads
+from otp_service.crypto.prepared_hashes import PreparedHash, PreparedHashes
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import METRICS
 
-__all__ = ["HashCost", "HashPool"]
+__all__ = ["SECRET_BYTES", "HashCost", "HashPool", "MaskedHash"]
 
 T = TypeVar("T")
 
 SALT_BYTES = 16
 HASH_BYTES = 32
+SECRET_BYTES = 32
+"""The size of a secret that may be hashed in advance: an HMAC-SHA256."""
+
 OVERLOADED_RETRY_MS = 2000
+PREPARE_AFTER_SECONDS = 0.05
+
+
+class MaskedHash(NamedTuple):
+    """A PHC string (`$argon2id$...`), and the mask of the secret: b"" for none."""
+
+    phc: str
+    mask: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +95,13 @@ class HashPool:
     """Hashes and compares in threads, with a bounded number of requests waiting."""
 
     def __init__(
-        self, cost: HashCost, *, threads: int, slots_per_caller: int = 256, lock_folder: str | None = None
+        self,
+        cost: HashCost,
+        *,
+        threads: int,
+        slots_per_caller: int = 256,
+        lock_folder: str | None = None,
+        prepared: int = 0,
     ) -> None:
         """Make a pool; its threads start with the first hash.
 
@@ -87,13 +110,18 @@ class HashPool:
             threads: How many hashes are computed at a time.
             slots_per_caller: How many requests of one caller are admitted at a time (see `FairSlots`).
             lock_folder: A folder that the workers of this machine share (see `HashThreads`).
+            prepared: How many hashes are computed in advance.
         """
         self._cost = cost
         self._slots = FairSlots(slots_per_caller)
-        self._threads = HashThreads(threads, lock_folder)
+        self._prepared = PreparedHashes(prepared, self._prepare)
+        self._threads = HashThreads(threads, lock_folder, self._prepared)
+        self._timer: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
         """Cancel the hashes that wait, finish the running ones, and stop the threads."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._threads.close()
 
     def slot(self, caller: Caller = DEFAULT_CALLER) -> _Slot:
@@ -103,21 +131,35 @@ class HashPool:
         """
         return _Slot(self._slots, caller)
 
-    async def hash(self, secret: bytes, caller: Caller = DEFAULT_CALLER) -> str:
-        """Hash `secret` with a new salt, in the turn of `caller`.
+    async def hash(self, secret: bytes, caller: Caller = DEFAULT_CALLER) -> MaskedHash:
+        """Hash a secret of `SECRET_BYTES`: with a prepared hash, or else with a new salt in the turn of `caller`."""
+        if (prepared := self._prepared.pop()) is not None:
+            self._prepare_soon()
+            return MaskedHash(prepared.phc, exclusive_or(prepared.key, secret))
+        return MaskedHash(await self._in_turn(caller, partial(self._hash, secret), comparison=False))
 
-        Returns:
-            A PHC string (`$argon2id$...`).
-        """
-        return await self._in_turn(caller, partial(self._hash, secret), comparison=False)
+    async def matches(self, hashed: MaskedHash, secret: bytes, caller: Caller = DEFAULT_CALLER) -> bool:
+        """Compare a secret with a hash in constant time, in the turn of `caller`; False for an invalid PHC string."""
+        if hashed.mask:
+            secret = exclusive_or(hashed.mask, secret)
+        return await self._in_turn(caller, partial(self._matches, hashed.phc, secret), comparison=True)
 
-    async def matches(self, phc: str, secret: bytes, caller: Caller = DEFAULT_CALLER) -> bool:
-        """Compare `secret` with a PHC string in constant time, in the turn of `caller`; False for an invalid string."""
-        return await self._in_turn(caller, partial(self._matches, phc, secret), comparison=True)
+    def _prepare_soon(self) -> None:
+        """Replace used hashes after a moment, in which another request may need the core."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(PREPARE_AFTER_SECONDS, self._prepare_now)
+
+    def _prepare_now(self) -> None:
+        self._timer = None
+        self._threads.prepare()
 
     async def _in_turn(self, caller: Caller, work: Callable[[], T], *, comparison: bool) -> T:
         """Run `work` in a thread. It loses its turn if the waiting task is canceled before it runs."""
         return await asyncio.wrap_future(self._threads.submit(caller, work, comparison=comparison))
+
+    def _prepare(self) -> PreparedHash:
+        key = secrets.token_bytes(SECRET_BYTES)
+        return PreparedHash(key, self._hash(key))
 
     def _hash(self, secret: bytes) -> str:
         with METRICS.hash_seconds.time():
@@ -129,3 +171,14 @@ class HashPool:
                 return verify_secret(phc.encode(), secret, Type.ID)
             except (VerifyMismatchError, VerificationError):
                 return False
+
+
+def exclusive_or(first: bytes, second: bytes) -> bytes:
+    """Return the exclusive or of two texts of `SECRET_BYTES`.
+
+    Raises:
+        ValueError: One of them has another size.
+    """
+    if len(first) != SECRET_BYTES or len(second) != SECRET_BYTES:
+        raise ValueError(f"both must have {SECRET_BYTES} bytes")
+    return (int.from_bytes(first) ^ int.from_bytes(second)).to_bytes(SECRET_BYTES)

@@ -2,13 +2,17 @@
 
 The hash of a code is Argon2id over HMAC-SHA256(pepper, tenant, id, recipient, purpose, code), each part with its
 length. It therefore matches no other verification, number, purpose or tenant, and codes cannot be tried against a dump
-of the store without the pepper.
+of the store without the pepper. If the hash was computed in advance, a mask is stored beside it: then the hash is over
+the exclusive or of the HMAC and the mask (see `hashing`), for which all of this holds as well.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+
 from otp_service.crypto.fair_queue import DEFAULT_CALLER, Caller
-from otp_service.crypto.hashing import HashPool
+from otp_service.crypto.hashing import SECRET_BYTES, HashPool, MaskedHash
 from otp_service.crypto.keyring import DecryptionError, Keyring
 from otp_service.domain.phone import mask
 from otp_service.domain.verification import VerificationRecord, VerificationSnapshot
@@ -37,22 +41,23 @@ class VerificationCipher:
         code: str,
         *,
         caller: Caller = DEFAULT_CALLER,
-    ) -> str:
-        """Hash a new code under the current key, in the turn of `caller`.
+    ) -> tuple[str, str]:
+        """Hash a new code under the current key, in the turn of `caller` unless a hash is prepared.
 
         Returns:
-            A PHC string.
+            A PHC string and the mask of the code in base64, "" for none: for the members of the record.
         """
         peppered = self._keyring.pepper_code(self.key_id, tenant, verification_id, recipient, purpose, code)
         if peppered is None:  # cannot happen: the current key is always configured
             raise KeyError(self.key_id)
-        return await self._pool.hash(peppered, caller)
+        phc, mask = await self._pool.hash(peppered, caller)
+        return phc, base64.b64encode(mask).decode()
 
     async def code_matches(self, snapshot: VerificationSnapshot, code: str, *, caller: Caller = DEFAULT_CALLER) -> bool:
         """Compare a submitted code with the hash of the record, in the turn of `caller`.
 
         Raises:
-            DecryptionError: The key of the record is not configured, so no code can match.
+            DecryptionError: The key of the record is not configured, or its mask is damaged, so no code can match.
         """
         record = snapshot.record
         peppered = self._keyring.pepper_code(
@@ -60,7 +65,7 @@ class VerificationCipher:
         )
         if peppered is None:
             raise DecryptionError(f"key {record.key_id} is not configured")
-        return await self._pool.matches(record.code_hash, peppered, caller)
+        return await self._pool.matches(MaskedHash(record.code_hash, _mask_of(record)), peppered, caller)
 
     def seal_phone(self, verification_id: str, e164: str) -> str:
         """Encrypt the number for the record."""
@@ -74,25 +79,21 @@ class VerificationCipher:
         """Decrypt the number, and return the masked form that may be shown; raises `DecryptionError`."""
         return mask(self.open_phone(snapshot.id, snapshot.record))
 
-    def seal_code(self, verification_id: str, code: str, link: str = "") -> bytes:
-        """Encrypt the code for the outbox, and the address that the message contains, if it contains one.
-
-        With an address it is another kind of item: a version without addresses cannot open it, and leaves the message
-        to other replicas.
-        """
-        if not link:
-            return self._keyring.seal("message", verification_id, code.encode())
-        return self._keyring.seal("message with link", verification_id, f"{code}\n{link}".encode())
+    def seal_code(self, verification_id: str, code: str) -> bytes:
+        """Encrypt the code for the outbox."""
+        return self._keyring.seal("message", verification_id, code.encode())
 
     def open_code(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> str:
         """Decrypt the code; raises `DecryptionError`."""
-        return self.open_message(verification_id, sealed, record)[0]
+        return self._keyring.open("message", verification_id, sealed, record.key_id).decode()
 
-    def open_message(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> tuple[str, str]:
-        """Decrypt the code, and the address in the message ("" for none); raises `DecryptionError`."""
-        try:
-            return self._keyring.open("message", verification_id, sealed, record.key_id).decode(), ""
-        except DecryptionError:
-            both = self._keyring.open("message with link", verification_id, sealed, record.key_id).decode()
-            code, _, link = both.partition("\n")
-            return code, link
+
+def _mask_of(record: VerificationRecord) -> bytes:
+    """Return the mask of the record's hash, b"" for none; raises `DecryptionError`."""
+    try:
+        mask = base64.b64decode(record.code_mask, validate=True)
+    except binascii.Error:
+        mask = None
+    if mask is None or len(mask) not in (0, SECRET_BYTES):
+        raise DecryptionError("the mask is damaged")
+    return mask

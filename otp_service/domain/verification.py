@@ -96,6 +96,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
         sends_left: How many sends the chain has left.
         code_created_ms: When the code was made: earlier than `created_ms` if it is sent again.
         app: The tenant's app whose line ends the SMS, "" for none. Records of earlier versions have no such element.
+        code_mask: The mask of the code in base64, if its hash was computed in advance; "" if not.
     """
 
     version: int = 1
@@ -121,6 +122,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
     sends_left: int
     code_created_ms: int
     app: str = ""
+    code_mask: str = ""
 
     def status_at(self, now_ms: int) -> VerificationStatus:
         """Return the status at `now_ms`; `expired` and `exhausted` follow from the other fields."""

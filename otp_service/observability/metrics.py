@@ -19,7 +19,6 @@ class Metrics:
         """Start all metrics at zero, in `registry`."""
         self._add_request_metrics(registry)
         self._add_provider_metrics(registry)
-        self._add_feedback_metrics(registry)
         self._add_process_metrics(registry)
         self._add_connection_metrics(registry)
 
@@ -66,6 +65,18 @@ class Metrics:
             ["provider", "status", "noted"],
             registry=registry,
         )
+        self.inbound_messages = Counter(
+            "otp_inbound_messages",
+            "Messages that people sent to a gateway's number, by what they ask for: opt_out, opt_in or other.",
+            ["provider", "action"],
+            registry=registry,
+        )
+        self.conversion_feedback = Counter(
+            "otp_conversion_feedback",
+            "Messages whose gateway was told that they were verified, by outcome; dropped: too many were waiting.",
+            ["provider", "outcome"],
+            registry=registry,
+        )
         self.circuit_open = Gauge(
             "otp_circuit_open",
             "1 if the provider's circuit was open when it was last read.",
@@ -86,32 +97,6 @@ class Metrics:
             ["provider"],
             registry=registry,
             multiprocess_mode="livemostrecent",
-        )
-
-    def _add_feedback_metrics(self, registry: CollectorRegistry) -> None:
-        self.short_links = Counter(
-            "otp_short_links",
-            "Messages with an address, by whether the gateway made a short one of it or the full one was sent.",
-            ["provider", "result"],
-            registry=registry,
-        )
-        self.link_clicks = Counter(
-            "otp_link_clicks",
-            "Calls of gateways that say that a short address was opened.",
-            ["provider"],
-            registry=registry,
-        )
-        self.inbound_messages = Counter(
-            "otp_inbound_messages",
-            "Messages that people sent to a gateway's number, by what they ask for: opt_out, opt_in or other.",
-            ["provider", "action"],
-            registry=registry,
-        )
-        self.conversion_feedback = Counter(
-            "otp_conversion_feedback",
-            "Messages whose gateway was told that they were verified, by outcome; dropped: too many were waiting.",
-            ["provider", "outcome"],
-            registry=registry,
         )
 
     def _add_process_metrics(self, registry: CollectorRegistry) -> None:

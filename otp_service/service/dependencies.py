@@ -35,7 +35,6 @@ class CodeRequest:
         client_ip: The address that the `client_ip` limit counts (IPv6: its /64); None: none is counted.
         decoy: Respond as usual, at the same cost, but send nothing.
         key_id: The id of the API key, for fair sharing of the hash pool.
-        link: The address that the message contains; "" for none.
     """
 
     tenant: Tenant
@@ -48,7 +47,6 @@ class CodeRequest:
     client_ip: str | None = None
     decoy: bool = False
     key_id: str = ""
-    link: str = ""
 
     @property
     def caller(self) -> Caller:
@@ -56,7 +54,7 @@ class CodeRequest:
         return (self.tenant.name, self.key_id)
 
     def __repr__(self) -> str:
-        """Hide the number and the address."""
+        """Hide the number."""
         return f"CodeRequest({self.tenant.name}, {self.purpose})"
 
 

@@ -15,7 +15,8 @@ from otp_service.domain.limits import Window
 from otp_service.providers.config_parsing import Finding, dotted_path, quoted
 from otp_service.settings.cap_checks import spend_caps_have_one_currency, spend_caps_have_prices
 from otp_service.settings.checked_values import duplicates, is_valid, valid_items
-from otp_service.settings.model import App, Hashing, Keys, Limits, Policy, Redis, Route, Settings, Tenant, Tokens
+from otp_service.settings.deployment_model import Hashing, Keys, Redis, Tokens
+from otp_service.settings.model import App, Limits, Policy, Route, Settings, Tenant
 from otp_service.settings.route_checks import (
     route_providers_exist,
     route_providers_serve_channel,
@@ -123,15 +124,6 @@ def templates_have_purposes(tenant: Tenant) -> Iterator[Finding]:
                 yield ("templates", locale, purpose), found, ", ".join(allowed)
 
 
-def links_have_hosts(tenant: Tenant) -> Iterator[Finding]:
-    """A template with `{link}` needs allowed hosts: without them no request can fill in an address."""
-    for locale, texts in tenant.templates.items() if not tenant.link_hosts else ():
-        for purpose, template in texts.items() if is_valid(texts) else ():
-            if is_valid(template) and template.has_link:
-                path = ("templates", locale, purpose)
-                yield path, "{link} without link_hosts", 'link_hosts = ["..."]: the hosts that addresses may lead to'
-
-
 def route_names_provider_once(route: Route) -> Iterator[Finding]:
     """A route does not name a provider twice."""
     names = ((("providers", index), (target.name,)) for index, target in valid_items(route.providers))
@@ -193,7 +185,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Redis: (access_matches_url,),
     Policy: (short_codes_are_allowed, lockouts_grow, channels_are_unique),
     App: (app_has_one_line,),
-    Tenant: (tenant_has_country, key_ids_are_unique, templates_have_purposes, links_have_hosts),
+    Tenant: (tenant_has_country, key_ids_are_unique, templates_have_purposes),
     Route: (route_names_provider_once, conversion_route_has_no_weights),
     Limits: (windows_are_unique, failures_are_bounded),
     Settings: (

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from otp_service.providers.config_parsing import Parse
-from otp_service.settings.model import OTHER_KEYS
+from otp_service.settings.deployment_model import OTHER_KEYS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from otp_service.crypto.hashing import HashPool
+from otp_service.crypto.hashing import HashPool, MaskedHash
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from tests.api.api_requests import REQUEST_BODY, REQUEST_CODE, VERIFICATIONS, VERIFY_CODE
 from tests.config_parts import SLOW_HASHING
@@ -147,7 +147,7 @@ async def test_a_client_that_disconnects_during_the_hash(
     service = await make_service(LIMITS | SLOW_HASHING)
     hashing, original = Counter[str](), HashPool.hash
 
-    async def counted(pool: HashPool, secret: bytes, *caller: Any) -> str:
+    async def counted(pool: HashPool, secret: bytes, *caller: Any) -> MaskedHash:
         hashing["begun"] += 1
         return await original(pool, secret, *caller)
 
@@ -176,7 +176,7 @@ async def test_a_request_that_pauses_for_too_long_is_dropped(
     service = await make_service(LIMITS)
     original = HashPool.hash
 
-    async def paused(pool: HashPool, secret: bytes, *caller: Any) -> str:
+    async def paused(pool: HashPool, secret: bytes, *caller: Any) -> MaskedHash:
         await service.advance(15.5)
         return await original(pool, secret, *caller)
 

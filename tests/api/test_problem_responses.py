@@ -24,7 +24,6 @@ CONTRACT = {
         "purpose_not_allowed",
         "country_not_allowed",
         "channel_not_allowed",
-        "link_not_allowed",
         "recipient_opted_out",
     },
     404: {"verification_unknown"},

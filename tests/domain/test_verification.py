@@ -33,6 +33,7 @@ def record(status: VerificationStatus = VerificationStatus.PENDING, *, attempts_
         sends_left=4,
         code_created_ms=CREATED,
         app="web",
+        code_mask="mask",
     )
 
 
@@ -42,15 +43,16 @@ def test_the_packed_form_is_the_array_that_the_scripts_read() -> None:
 
     delivery = ["first", "queued", CREATED, "", "", 0, 0, 0, False, ""]
     facts = ["acme", "login", "recipient", CREATED, EXPIRES, 0, 5, 1, False, [delivery]]
-    rest = ["k1", "$argon2id$", "sealed", "sms", "ID", "", 6, CREATED + 30_000, 4, CREATED, "web"]
+    rest = ["k1", "$argon2id$", "sealed", "sms", "ID", "", 6, CREATED + 30_000, 4, CREATED, "web", "mask"]
     assert msgspec.msgpack.decode(packed) == [1, "pending", *facts, *rest]
 
 
 def test_a_record_of_the_previous_version_is_readable() -> None:
-    """It ends before `app`, and names none."""
+    """It ends before `app`, names none, and has no mask."""
     elements = msgspec.msgpack.decode(msgspec.msgpack.encode(record()))
-    packed = msgspec.msgpack.encode(elements[:-1])
-    assert msgspec.msgpack.decode(packed, type=VerificationRecord) == msgspec.structs.replace(record(), app="")
+    packed = msgspec.msgpack.encode(elements[:-2])
+    previous = msgspec.structs.replace(record(), app="", code_mask="")
+    assert msgspec.msgpack.decode(packed, type=VerificationRecord) == previous
 
 
 def test_statuses_are_enums_when_a_record_is_read() -> None:
