@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import UTC, date, datetime
 
 import click
 
@@ -57,6 +57,8 @@ def spend(config: str | None, days: int, by: tuple[str, ...], *, as_json: bool, 
 
 
 async def _read(settings: Settings, days: int) -> tuple[date, list[DaySpend]]:
+    if not settings.providers:
+        return datetime.now(UTC).date(), []
     topology = build_topology(settings)
     try:
         return await read_spend(topology, settings.providers, days)

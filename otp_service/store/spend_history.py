@@ -39,16 +39,12 @@ async def read_spend(topology: Topology, providers: Iterable[str], days: int) ->
     Raises:
         Refused: The store is not available.
     """
-    names = list(providers)
-    calls = [_day_call(name, ago) for name in names for ago in range(days)]
-    replies = await topology.send(calls) if calls else []
-    today = max((int(reply[0]) for reply in replies), default=0)
     found: dict[tuple[str, int], list[DaySpend]] = {}
-    for at, reply in enumerate(replies):  # a day that ends between two calls may be read twice
-        name = names[at // days]
-        found[name, int(reply[0])] = list(_read_day(name, reply))
-    oldest = today - days
-    return _date(today), [row for (_, day), rows in found.items() if day > oldest for row in rows]
+    for name in providers:  # one batch for each, so that a long list does not delay the messages of the service
+        for reply in await topology.send([_day_call(name, ago) for ago in range(days)]):
+            found[name, int(reply[0])] = list(_read_day(name, reply))  # a day that ends meanwhile may be read twice
+    today = max((day for _, day in found), default=0)
+    return _date(today), [row for (_, day), rows in found.items() if day > today - days for row in rows]
 
 
 def _day_call(provider: str, days_ago: int) -> ScriptCall:

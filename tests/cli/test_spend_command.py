@@ -114,6 +114,14 @@ def test_a_store_that_is_away(path: Path) -> None:
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
 
 
+def test_a_config_without_providers(path: Path, store: EmbeddedServer) -> None:
+    """Nothing was sent, up to today."""
+    text = path.read_text()
+    path.write_text(text[: text.index("[providers.jakarta]")])
+    shown = spend(path, store, "--days", "1").stdout
+    assert shown == f"nothing was sent from {datetime.now(UTC).date()} to {datetime.now(UTC).date()} (UTC)\n"
+
+
 def test_an_empty_report() -> None:
     """Without messages, the table says so and the CSV has a header only."""
     report = build_report(TODAY, 32, ["provider"], [])
