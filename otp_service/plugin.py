@@ -29,8 +29,10 @@ failure. It does not repeat a send, wait for capacity or select another provider
 `GatewayClient` that it is given, which returns `TRANSIENT` or `AMBIGUOUS` when there is no response, and closes that
 client in `close`. To support delivery receipts, delivery reports or balances, it also implements `ReceiptProvider`,
 `PollingProvider` or `BalanceProvider`; `UrlCheckProvider` if the gateway checks the URL of receipts;
-`ChargeReportingProvider` if it says what it charged, in `charged` of a result, a receipt or a report. Never put message
-texts, codes, phone numbers or secrets into a log, an error or a `repr`.
+`ChargeReportingProvider` if it says what it charged, in `charged` of a result, a receipt or a report, and
+`ChargeQueryProvider` if it says so in reports only, after the message was sent; `FeedbackProvider` if it wants to know
+which messages were verified. Another channel than SMS is declared by the property `channels` of the table. Never put
+message texts, codes, phone numbers or secrets into a log, an error or a `repr`.
 
 The entry point is imported only if a configured provider has its type; if it is broken, the configuration is invalid.
 See `tests/plugin_example` for a complete package.
@@ -38,6 +40,7 @@ See `tests/plugin_example` for a complete package.
 
 from otp_service.domain.message import (
     Balance,
+    Channel,
     DeliveryReport,
     OutboundMessage,
     Receipt,
@@ -49,7 +52,9 @@ from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.base import (
     BalanceProvider,
+    ChargeQueryProvider,
     ChargeReportingProvider,
+    FeedbackProvider,
     PollingProvider,
     Provider,
     ReceiptProvider,
@@ -67,10 +72,13 @@ __all__ = [
     "Balance",
     "BalanceProvider",
     "BaseUrl",
+    "Channel",
+    "ChargeQueryProvider",
     "ChargeReportingProvider",
     "CommonProvider",
     "DeliveryReport",
     "DeliveryStatus",
+    "FeedbackProvider",
     "Finding",
     "GatewayClient",
     "GatewayResponse",

@@ -22,7 +22,8 @@ __all__ = ["ChargeQueries"]
 DELAYS_SECONDS: Final = (30.0, 300.0)
 """When the price is queried after the receipt, and when again if it is not known yet."""
 
-MAX_WAITING: Final = 1000
+MAX_WAITING: Final = 5000
+"""Messages whose price is not known yet; beyond that our own price stays."""
 
 
 class ChargeQueries:
