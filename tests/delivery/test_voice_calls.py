@@ -12,10 +12,13 @@ import httpx
 import pytest
 
 from otp_service.sandbox.dev_config import merged
+from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.sandbox.simulators.receipt_sender import Webhook
 from otp_service.sandbox.simulators.twilio_voice import ACCOUNT_SID, TwilioCall, TwilioVoiceSimulator
+from tests.delivery.gateway_config import ACCOUNT, PASSWORD, route_through
 from tests.delivery.test_delivery_receipts import PUBLIC_URL, record_of
-from tests.message_waits import wait_for_deliveries
+from tests.message_waits import code_in, wait_for_deliveries, wait_for_message
 from tests.running_service import RunningService, ServiceFactory
 from tests.waits import wait_until
 
@@ -166,3 +169,42 @@ async def test_no_route_for_voice(make_service: ServiceFactory) -> None:
     async with called(make_service) as calls:
         reply = await calls.service.request("0812-1010-0057")
         assert (reply.status_code, reply.json()["code"]) == (503, "no_route")
+
+
+async def test_call_without_a_response(make_service: ServiceFactory) -> None:
+    """The gateway calls and never answers the request: after the hold, the next one says the same code."""
+    async with TwilioVoiceSimulator() as first, TwilioVoiceSimulator() as second:
+        first.script(Hang())
+        tables = {"first": twilio_table(first, timeout_seconds=0.5), "second": twilio_table(second)}
+        service = await make_service({"providers": tables, "routes": [VOICE], "delivery": {"hold_seconds": 15}})
+        verification_id = (await service.request(channel="voice")).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"first": ("unknown", "ambiguous")})
+        assert second.messages == []
+        await service.advance(15)
+        expected = {"first": ("unknown", "ambiguous"), "second": ("sent", None)}
+        await wait_for_deliveries(service, verification_id, expected)
+        assert first.messages[0].text == second.messages[0].text
+        assert (await service.verify(verification_id, spoken_code(second.messages[0].text))).status_code == 200
+
+
+async def test_an_sms_follows_a_busy_line(make_service: ServiceFactory) -> None:
+    """With `auto`, a call that is not answered is followed by an SMS with the same code: one verification."""
+    async with TwilioVoiceSimulator() as calls, EimsSimulator(ACCOUNT, PASSWORD) as texts:
+        config = merged(route_through(texts), {"server": {"public_url": PUBLIC_URL}})
+        config["providers"]["calls"] = twilio_table(calls)
+        config["routes"].append({"channel": "voice", "providers": ["calls"]})
+        config["tenants"] = {"demo": {"policy": {"channels": ["voice", "sms"]}}}
+        service = await make_service(config)
+        verification_id = (await service.request(channel="auto")).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"calls": ("sent", None)})
+        [call] = calls.messages
+        hook = calls.status_callback(call, "busy")
+        headers = {"Content-Type": hook.content_type, **hook.headers}
+        target = call.callback_url.removeprefix(PUBLIC_URL)
+        assert (await service.caller(None).post(target, content=hook.body, headers=headers)).status_code == 200
+
+        code = code_in((await wait_for_message(texts)).text)
+        assert code == spoken_code(call.text)
+        expected = {"calls": ("undelivered", "transient"), "first": ("sent", None)}
+        await wait_for_deliveries(service, verification_id, expected)
+        assert (await service.verify(verification_id, code)).status_code == 200
