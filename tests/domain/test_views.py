@@ -15,7 +15,7 @@ def test_the_encoded_names_of_a_view() -> None:
 
     encoded = msgspec.msgpack.encode(view)
 
-    delivery = ["first", "queued", CREATED, "", "", 0, 0, 0, False]
+    delivery = ["first", "queued", CREATED, "", "", 0, 0, 0, False, ""]
     assert msgspec.msgpack.decode(encoded) == {
         "verification_id": "id",
         "status": "pending",
