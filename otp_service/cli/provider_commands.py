@@ -52,7 +52,8 @@ _DEFER_REASONS: Final[Mapping[DeferReason, str]] = {
 @click.option("--provider", required=True, help="The provider's name in the config.")
 @click.option("--tenant", help="The tenant whose template and caps apply. Default: the first one of the config.")
 @click.option("--locale", default="", help="The message's language. Default: the language of the number's country.")
-def send_test(config: str | None, to: str, provider: str, tenant: str | None, locale: str) -> None:
+@click.option("--app", default="", help="The tenant's app whose line ends an SMS. Default: none.")
+def send_test(config: str | None, to: str, provider: str, tenant: str | None, *, locale: str, app: str) -> None:
     """Send one real message through one provider.
 
     It counts towards the caps of the provider, the tenant and the country, as every message does. Its code verifies
@@ -63,11 +64,14 @@ def send_test(config: str | None, to: str, provider: str, tenant: str | None, lo
     _check_provider(settings, provider)
     sender = _find_tenant(settings, tenant)
     number = _parse_number(to, sender)
+    if app and app not in sender.apps:
+        fail(f"--app: {quoted(app)} is not an app; allowed: {', '.join(sender.apps) or 'none is configured'}")
     click.echo(f"provider    {provider} ({settings.providers[provider].type})")
     click.echo(f"to          {number.masked}")
     channels = settings.providers[provider].channels
     channel = Channel.SMS if Channel.SMS in channels else min(channels)
-    result = _run(_send_test(settings, provider, sender, compose_test_message(sender, number, locale, channel)))
+    outbound = compose_test_message(sender, number, locale, channel, app)
+    result = _run(_send_test(settings, provider, sender, outbound))
     for name, value in _describe(result, number, settings.providers[provider].currency).items():
         click.echo(f"{name:<12}{value}")
     sys.exit(not (isinstance(result, TestSendResult) and result.result.outcome is Outcome.ACCEPTED))

@@ -6,22 +6,14 @@ from types import MappingProxyType
 from typing import Final
 
 from otp_service.domain.built_in_templates import BUILT_IN
+from otp_service.domain.locale_lookup import matching_locales, normalize_locale
 from otp_service.domain.templates import DEFAULT_PURPOSE, Template, Templates
 
 _FALLBACK_LANGUAGE: Final = "en"
 _COUNTRY_LANGUAGE: Final[Mapping[str, str]] = MappingProxyType({"ID": "id"})
-_LANGUAGE_ALIASES: Final[Mapping[str, str]] = MappingProxyType(
-    {"in": "id", "iw": "he", "ji": "yi", "tl": "fil", "cmn": "zh"}
-)
-"""Codes that mean another one here. Older Java and Android versions report Indonesian as `in_ID` and Filipino as `tl`,
-and use old codes for Hebrew and Yiddish too; `cmn` is Mandarin, which is written in Chinese."""
-
-_TRADITIONAL_CHINESE_REGIONS: Final = frozenset({"tw", "hk", "mo"})
-_SCRIPT_CHARS: Final = 4
 
 _MAX_LOCALE_CHARS: Final = 256
 _MAX_TAGS: Final = 32
-_MAX_SUBTAGS: Final = 16
 """No browser or phone sends more of each; the rest is ignored."""
 
 
@@ -63,37 +55,16 @@ def country_language(country: str) -> str:
 
 def _matches(tag: str, own: Templates, purpose: str) -> Iterator[tuple[str, Template]]:
     """Yield the templates that a tag matches, with their locales, the best first."""
-    subtags = _normalize(tag).split("-")[:_MAX_SUBTAGS]
-    shortened = ["-".join(subtags[:length]) for length in range(len(subtags), 0, -1)]
     for same_script in (True, False):
         for templates in (own, BUILT_IN):
-            related = (locale for locale in templates if _is_related(locale, subtags, same_script=same_script))
-            for locale in (*shortened, *related):
-                texts = templates.get(locale, {})
+            for locale in matching_locales(tag, templates, same_script=same_script):
+                texts = templates[locale]
                 if template := texts.get(purpose) or texts.get(DEFAULT_PURPOSE):
                     yield locale, template
 
 
-def _is_related(locale: str, subtags: list[str], *, same_script: bool) -> bool:
-    """Whether a locale has the language of a tag, and (`same_script`) its script as far as both are known."""
-    others = locale.split("-")
-    if others[0] != subtags[0]:
-        return False
-    script, other = _script(subtags), _script(others)
-    return not same_script or script == other or not script or not other
-
-
-def _script(subtags: list[str]) -> str:
-    """Return the script of a tag; "" if it follows from the language. That of Chinese follows from the region."""
-    if named := next((tag for tag in subtags[1:] if len(tag) == _SCRIPT_CHARS and tag.isalpha()), ""):
-        return named
-    if subtags[0] != "zh":
-        return ""
-    return "hans" if _TRADITIONAL_CHINESE_REGIONS.isdisjoint(subtags[1:]) else "hant"
-
-
 def _by_locale(templates: Templates) -> Templates:
-    return {_normalize(locale): texts for locale, texts in templates.items()}
+    return {normalize_locale(locale): texts for locale, texts in templates.items()}
 
 
 def _tags(requested: str) -> list[str]:
@@ -113,13 +84,3 @@ def _weight(parameters: str) -> float:
     if name.strip().lower() != "q" or not digits.isascii() or not digits.replace(".", "", 1).isdecimal():
         return 1.0
     return float(digits)
-
-
-def _normalize(locale: str) -> str:
-    """Return a locale in lower case, with `-` between its parts, and without a POSIX charset or modifier.
-
-    The script of a Java locale (`zh_TW_#Hant`) loses its mark.
-    """
-    bare = locale.partition(".")[0].partition("@")[0]
-    language, dash, rest = bare.strip().lower().replace("_", "-").replace("#", "").partition("-")
-    return _LANGUAGE_ALIASES.get(language, language) + dash + rest

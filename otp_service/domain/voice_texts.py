@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from otp_service.domain.locale_lookup import for_locale
+
 __all__ = ["FALLBACK_LOCALE", "VOICE_LOCALES", "VoiceText", "render", "voice_locale"]
 
 FALLBACK_LOCALE: Final = "en"
@@ -73,22 +75,13 @@ def render(brand: str, code: str, minutes: int, purpose: str, locale: str) -> Vo
 
 def voice_locale(locale: str) -> str:
     """Return the locale of the text for a language tag such as `de-AT`, `zh_TW` or `in`; English for unknown ones."""
-    language, *subtags = locale.lower().replace("_", "-").split("-")
-    language = _OTHER_CODES.get(language, language)
-    if language == "zh":
-        is_traditional = "hant" in subtags or ("hans" not in subtags and not _TRADITIONAL.isdisjoint(subtags))
-        return "zh-Hant" if is_traditional else "zh-Hans"
-    return language if language in _WORDINGS else FALLBACK_LOCALE
+    return for_locale(_LOCALES, locale) or FALLBACK_LOCALE
 
 
 def _insert(message: str, values: Mapping[str, str]) -> str:
     """Insert the values. An inserted value is not parsed again, so a brand spelled `{code}` is spoken literally."""
     parts = message.replace("}", "{").split("{")
     return "".join(values[part] if index % 2 else part for index, part in enumerate(parts))
-
-
-_OTHER_CODES: Final[Mapping[str, str]] = MappingProxyType({"in": "id", "tl": "fil", "cmn": "zh"})
-_TRADITIONAL: Final = frozenset({"tw", "hk", "mo"})
 
 
 def _purposes(default: str, login: str, registration: str, password_reset: str) -> Mapping[str, str]:
@@ -206,6 +199,8 @@ _WORDINGS: Final[Mapping[str, _Wording]] = MappingProxyType(
         ),
     }
 )
+
+_LOCALES: Final = MappingProxyType({locale: locale for locale in _WORDINGS})
 
 VOICE_LOCALES: Final = frozenset(_WORDINGS)
 """The locales that a `VoiceText` can have."""

@@ -46,12 +46,14 @@ async def test_a_message_is_sent_and_reported(run: Run, config: Callable[..., Pa
 async def test_tenant_and_locale_select_the_template(
     run: Run, config: Callable[..., Path], gateway: EimsSimulator
 ) -> None:
-    """The message has the given language and the tenant's brand."""
+    """The message has the given language, the tenant's brand and the line of its app."""
     tenant = '[tenants.other]\nbrand = "Other"\ncountry = "ID"\napi_keys = [{ id = "a", sha256 = "%s" }]\n' % ("b" * 64)
-    result = await run(*send_test_words(config(more=tenant), "--tenant", "other", "--locale", "en-GB"))
+    app = '[tenants.other.apps.web]\ndomain = "a.example"\n'
+    words = ("--tenant", "other", "--locale", "en-GB", "--app", "web")
+    result = await run(*send_test_words(config(more=tenant + app), *words))
 
     assert result.status == 0
-    assert re.match(r"Other: \d{6} is your verification code", gateway.messages[0].text)
+    assert re.match(r"Other: (\d{6}) is your verification code.*\n@a\.example #\1$", gateway.messages[0].text)
 
 
 async def test_a_rejection_is_reported(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
@@ -116,6 +118,7 @@ async def test_the_rate_limit_applies(run: Run, config: Callable[..., Path], gat
     [
         (("--provider", "nobody"), '--provider: "nobody" is not a provider; allowed: jakarta, keda, own'),
         (("--tenant", "nobody"), '--tenant: "nobody" is not a tenant; allowed: acme'),
+        (("--app", "web"), '--app: "web" is not an app; allowed: none is configured'),
         (
             ("--to", "12345"),
             "--to: The phone number is not valid. Check its digits, or send it with + and its country code.",

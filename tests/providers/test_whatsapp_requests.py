@@ -75,10 +75,10 @@ async def test_no_part_of_the_stored_id_is_the_number(gateway: WhatsappSimulator
 @pytest.mark.parametrize(
     ("locale", "language"),
     [("", "en_US"), ("id", "id"), ("id-ID", "id"), ("ID_id", "id"), ("en", "en_US"), ("zh-Hans-CN", "zh_CN"),
-     ("zh-hant", "zh_TW"), ("zh", "en_US"), ("idx", "en_US"), ("-", "en_US")],
+     ("zh-hant", "zh_TW"), ("zh", "zh_CN"), ("zh-HK", "zh_TW"), ("nl", "en_US"), ("idx", "en_US"), ("-", "en_US")],
 )  # fmt: skip
 def test_template_of_a_locale(locale: str, language: str) -> None:
-    """A locale is shortened from its end until a template is found; `default` is for all others."""
+    """The best match among the templates is used; `default` is for all other languages."""
     languages = {"default": "en_US", "id": "id", "zh_Hans": "zh_CN", "zh-Hant": "zh_TW"}
     templates = {name: AuthenticationTemplate(name="otp", language=code) for name, code in languages.items()}
     assert whatsapp_config(templates=templates).template_for(locale).language == language
