@@ -126,6 +126,20 @@ async def test_a_receipt_without_a_message_is_acknowledged() -> None:
     assert not receipts.recorded
 
 
+async def test_receipts_of_others_do_not_keep_ours_from_being_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many unknown receipts as may wait leave the ids of our own messages remembered."""
+    monkeypatch.setattr(adapter, "MAX_LOOKUPS", 1)
+    receipts = NotedReceipts()
+    async with smsc() as gateway, smpp(gateway, receipts) as provider:
+        await bound(gateway)
+        for number in ("77", "78"):
+            assert await gateway.deliver(receipt_body(number, "delivered", 0, to=TO[1:], sender="Acme")) == 0
+        await provider.send(outbound())
+        await wait_until(lambda: bool(receipts.known))
+
+    assert list(receipts.known.values()) == [MESSAGE_ID]
+
+
 async def test_a_receipt_that_cannot_be_recorded_is_refused_for_the_moment() -> None:
     """While the store is unavailable, and in a command without a service, the SMSC is asked to repeat it."""
     receipts = NotedReceipts(known={"77": MESSAGE_ID}, is_available=False)

@@ -56,7 +56,8 @@ class Smpp:
         self._receipts: InBandReceipts | None = None
         self._binding = Binding(name, config, self._receive)
         self._references = itertools.count(secrets.randbelow(REFERENCES))
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._writes: set[asyncio.Task[None]] = set()
+        self._lookups: set[asyncio.Task[None]] = set()
 
     def connect(self, receipts: InBandReceipts) -> None:
         """Bind, and give receipts to `receipts`; see `InBandReceiptProvider.connect`."""
@@ -70,9 +71,9 @@ class Smpp:
     async def close(self) -> None:
         """Unbind."""
         await self._binding.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lookup in self._lookups:
+            lookup.cancel()
+        await asyncio.gather(*self._writes, *self._lookups, return_exceptions=True)
         await self._client.close()
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
@@ -103,7 +104,7 @@ class Smpp:
             """Remember whose receipts have the id of an accepted part, also if it is accepted too late."""
             if response.status == result_codes.OK and response.message_id and self._receipts:
                 ids = [comparable_id(response.message_id)]
-                self._run(self._remember(self._receipts, ids, outbound))
+                _run(self._remember(self._receipts, ids, outbound), self._writes)
 
         try:
             response = await session.submit(
@@ -140,8 +141,8 @@ class Smpp:
         if self._receipts is None:  # a command that sends one message: the receipt may be for the service
             return result_codes.TEMPORARY_ERROR
         try:
-            if not await self._receipts.record(found.ids, found.receipt):
-                self._run(self._look_up_later(self._receipts, found))
+            if not await self._receipts.record(found.ids, found.receipt) and len(self._lookups) < MAX_LOOKUPS:
+                _run(self._look_up_later(self._receipts, found), self._lookups)
         except Refused:
             return result_codes.TEMPORARY_ERROR
         return result_codes.OK
@@ -156,14 +157,12 @@ class Smpp:
                 continue
         LOG.info("receipt_of_unknown_message", provider=self.name)
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something that neither a send nor the SMSC waits for."""
-        if len(self._tasks) >= MAX_LOOKUPS:
-            work.close()
-            return
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def _run(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+    """Run something that neither a send nor the SMSC waits for."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 def send_result(results: Sequence[PartResult]) -> SendResult:

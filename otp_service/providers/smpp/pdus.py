@@ -66,7 +66,6 @@ class Command(IntEnum):
     SUBMIT_SM_RESP = 0x80000004
     UNBIND_RESP = 0x80000006
     BIND_TRANSCEIVER_RESP = 0x80000009
-    ENQUIRE_LINK_RESP = 0x80000015
 
 
 class Parameter(IntEnum):

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from otp_service.observability import LOG
 from otp_service.providers.smpp import result_codes
 from otp_service.providers.smpp.config import SmppConfig
 from otp_service.providers.smpp.pdus import (
@@ -34,7 +35,6 @@ RESPONSE_SECONDS: Final = 60.0
 
 UNBIND_SECONDS: Final = 1.0
 MAX_SEQUENCE: Final = 0x7FFFFFFF
-MAX_SYSTEM_ID_OCTETS: Final = 15
 MAX_MESSAGE_ID_OCTETS: Final = 64
 MAX_ANSWERS: Final = 100
 """Messages of the SMSC that are processed at the same time; more are refused for the moment."""
@@ -209,7 +209,10 @@ class SmppSession:
     async def _read(self) -> None:
         try:
             while True:
-                self._handle(await read_pdu(self._reader))
+                pdu = await read_pdu(self._reader)
+                if self._alive is not None and not self._alive.done():
+                    self._alive.set_result(None)  # any PDU answers an enquire_link (4.11)
+                self._handle(pdu)
                 await self._writer.drain()  # a peer that does not read our responses is not read either
         except (OSError, EOFError, PduInvalid):
             pass
@@ -220,9 +223,6 @@ class SmppSession:
         match pdu.command_id:
             case Command.SUBMIT_SM_RESP | Command.GENERIC_NACK:
                 self._handle_response(pdu)
-            case Command.ENQUIRE_LINK_RESP:
-                if self._alive is not None and not self._alive.done():
-                    self._alive.set_result(None)
             case Command.UNBIND_RESP:
                 self._unbound.set()
             case Command.DELIVER_SM:
@@ -270,6 +270,8 @@ class SmppSession:
         status = result_codes.TEMPORARY_ERROR
         try:
             status = await self._answer(pdu)
+        except Exception as error:
+            LOG.error("smpp_delivery_failed", kind=type(error).__name__)
         finally:
             if not self.ended.is_set():
                 self._respond(pdu, status, b"\0")
