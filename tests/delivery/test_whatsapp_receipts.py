@@ -10,11 +10,15 @@ import httpx
 import msgspec
 import pytest
 
+from otp_service.sandbox.dev_config import merged
+from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.receipt_sender import Webhook
-from otp_service.sandbox.simulators.whatsapp import SEND_PATH, WhatsappSimulator
-from tests.delivery.gateway_pairs import gateway_pair
+from otp_service.sandbox.simulators.whatsapp import SEND_PATH, WhatsappSimulator, refusal
+from tests.config_parts import demo_policy
+from tests.delivery.gateway_config import route_through
+from tests.delivery.gateway_pairs import GATEWAY_TYPES, gateway_pair
 from tests.delivery.test_delivery_receipts import record_of
-from tests.message_waits import POLL_ROUNDS_SECONDS, code_in, wait_for_deliveries
+from tests.message_waits import POLL_ROUNDS_SECONDS, code_in, wait_for_deliveries, wait_for_message
 from tests.running_service import RunningService, ServiceFactory
 from tests.store_contents import dump_store
 from tests.waits import wait_until
@@ -131,3 +135,34 @@ async def test_number_is_not_stored_in_the_id_of_the_message(make_service: Servi
 
         assert b"delivered" in stored
         assert not any(wamid[start : start + 8] in stored for start in range(0, 24, 4))
+
+
+@pytest.mark.parametrize("reported", [False, True])
+async def test_sms_follows_to_a_recipient_without_whatsapp(
+    make_service: ServiceFactory, second: EimsSimulator, *, reported: bool
+) -> None:
+    """With `auto`, 131026 as a refusal or in a webhook is no rejection of the number: an SMS has the same code."""
+    async with WhatsappSimulator() as gateway:
+        config = route_through(second)
+        config |= {
+            "providers": {
+                "first": {**GATEWAY_TYPES["whatsapp"].config, "base_url": gateway.url},
+                "text": config["providers"]["first"],
+            },
+            "routes": [{"channel": "whatsapp", "providers": ["first"]}, {"providers": ["text"]}],
+        }
+        service = await make_service(merged(config, demo_policy(channels=["whatsapp", "sms"])))
+        gateway.script(*([] if reported else [refusal(131026)]))
+        verification_id = (await service.request(channel="auto")).json()["verification_id"]
+        if reported:
+            await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
+            await post(service, webhook_of(gateway, "failed", 131026))
+        message = await wait_for_message(second)
+
+        status = "undelivered" if reported else "failed"
+        expected = {"first": (status, "destination_unsupported"), "text": ("sent", None)}
+        await wait_for_deliveries(service, verification_id, expected)
+        [request] = gateway.requests
+        code = GATEWAY_TYPES["whatsapp"].text_of(request)
+        assert code_in(message.text) == code
+        assert (await service.verify(verification_id, code)).status_code == 200
