@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from otp_service.domain.message import Channel
 from otp_service.domain.provider_policy import ANY_COUNTRY
 from otp_service.providers.config_fields import Caps, CommonProvider
 from otp_service.providers.config_parsing import Finding, Path, dotted_path
 from otp_service.settings.checked_values import is_valid
-from otp_service.settings.model import Settings
+from otp_service.settings.model import Route, Settings, Tenant
 from otp_service.settings.route_checks import routed_countries
 
 MAX_NAMED: Final = 8
+_NO_COUNTRY: Final = ""
 
 
 class _Capped(NamedTuple):
@@ -56,7 +58,7 @@ def spend_caps_have_one_currency(settings: Settings) -> Iterator[Finding]:
 
 def _spend_caps(settings: Settings) -> Iterator[_Capped]:
     """Yield every table with a spend cap: the providers, then the tenants, then the countries."""
-    routed = {name: routed_countries(tenant, settings.routes) for name, tenant in settings.tenants.items()}
+    routed = {name: _counted_countries(tenant, settings.routes) for name, tenant in settings.tenants.items()}
     by_any: dict[str, set[str]] = {}
     for by_provider in routed.values():
         for name, countries in by_provider.items():
@@ -73,19 +75,30 @@ def _spend_caps(settings: Settings) -> Iterator[_Capped]:
             yield _Capped(("countries", area), caps, counted)
 
 
+def _counted_countries(tenant: Tenant, routes: Sequence[Route]) -> dict[str, set[str]]:
+    """Return the countries of the messages that the routes send to each provider for a tenant; e-mails have none."""
+    by_phone = [route for route in routes if route.channel is not Channel.EMAIL]
+    counted = dict(routed_countries(tenant, by_phone))
+    for route in routes:
+        for target in route.providers if route.channel is Channel.EMAIL else ():
+            counted.setdefault(target.name, set()).add(_NO_COUNTRY)
+    return counted
+
+
 def _has_spend_cap(caps: Caps) -> bool:
     return is_valid(caps) and is_valid(caps.daily_spend_cap) and caps.daily_spend_cap is not None
 
 
 def _of_area(area: str, countries: set[str], named: Mapping[str, Caps]) -> set[str]:
     """Return those of `countries` to which the caps of `area` apply: a country, or each one without caps of its own."""
-    return countries - set(named) if area == ANY_COUNTRY else countries & {area}
+    return countries - {_NO_COUNTRY, *named} if area == ANY_COUNTRY else countries & {area}
 
 
 def _missing_prices(name: str, provider: CommonProvider, countries: set[str], capped: Path) -> Iterator[Finding]:
     missing = sorted(countries - set(provider.price)) if ANY_COUNTRY not in provider.price else []
     if missing:
-        found = f"no price for {_listed(missing, 'countries')}, which {dotted_path((*capped, 'daily_spend_cap'))} needs"
+        names = [country or "e-mails" for country in missing]
+        found = f"no price for {_listed(names, 'countries')}, which {dotted_path((*capped, 'daily_spend_cap'))} needs"
         yield ("providers", name, "price"), found, f"a price for each of them, or {ANY_COUNTRY}"
 
 

@@ -75,6 +75,16 @@ def test_a_cap_in_another_currency_is_refused(find_errors: FindErrors, currency:
     assert find_errors(ROUTES, free, PRICES[1], RUPIAH, *tenant[:1]) == ()
 
 
+def test_emails_belong_to_no_country(find_errors: FindErrors) -> None:
+    """Their provider needs a default price for the cap of a tenant, and none for those of countries."""
+    emails = {"channel": "email", "providers": ["mail"]}
+    routes: Edit = ("routes", [{"providers": ["own"]}, emails])
+    mail: Edit = ("providers.mail", {"type": "inbox", "currency": "EUR"})
+    assert find_errors(routes, mail, PRICES[1], cap("ID"), cap("default")) == ()
+    [found] = find_errors(routes, mail, PRICES[1], ("tenants.acme.policy.daily_spend_cap", "5"))
+    assert found.found == "no price for e-mails, which tenants.acme.policy.daily_spend_cap needs"
+
+
 def test_warnings(loaded: Callable[..., Settings]) -> None:
     """A currency without a spend cap has no effect, and a country that no tenant may send to is probably a slip."""
     edits: tuple[Edit, ...] = (

@@ -78,8 +78,9 @@ async def hand_over(
 
     A message tries the next provider when one refuses it, and again after a moment when it has to wait.
     """
-    for limiter in limiters:  # so that the server knows the scripts before all messages come at once
-        await limiter.release(await permit_for(limiter, route[0], messages[0]), None)
+    for limiter in limiters:  # so that the scripts and the connections are there before all messages come at once
+        warm_up = await asyncio.gather(*(permit_for(limiter, route[0], message()) for _ in range(8)))
+        await asyncio.gather(*(limiter.release(permit, None) for permit in warm_up))
     left = {sent: list(route) for sent in messages}
     permits: list[Permit] = []
 

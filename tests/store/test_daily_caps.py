@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Caps, DeferReason, Deferred
 from otp_service.store.keys import ProviderKeys, country_usage_key, tenant_usage_key
+from otp_service.store.scripts import ScriptCall
 from tests.store.replica_store import ReplicaFactory, Store
 from tests.store.spend_sums import (
     DAY_MS,
@@ -111,6 +115,24 @@ async def test_sums_of_the_version_before_count(store: Store) -> None:
     assert isinstance(refused, Deferred)
     assert refused.reason is DeferReason.TENANT_CAPPED
     assert await provider_today(store) == Sums(2, 2 * PRICE)
+
+
+async def test_a_store_that_fails_between_the_caps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known to be charged is given back, and the message is not sent."""
+    limiter = limiter_of(store, {"gw": policy()}, {"acme": OTHER_CAPS}, {"ID": OTHER_CAPS})
+    await limiter.release(await permit_for(limiter, "gw", message()), None)
+    send = store.topology.send
+
+    async def fail_at_the_country(calls: Sequence[ScriptCall]) -> list[Any]:
+        if calls[0].script.name == "charge" and calls[0].keys[0] == country_usage_key("ID"):
+            raise Refused(Reason.STORE_UNAVAILABLE, "The store does not answer.")
+        return list(await send(calls))
+
+    monkeypatch.setattr(store.topology, "send", fail_at_the_country)
+    with pytest.raises(Refused):
+        await ask(limiter, "gw", message())
+    assert await all_today(store) == (Sums(0, 0),) * 3
+    assert await history(store) == []
 
 
 @pytest.mark.parametrize("result", [None, SendResult(Outcome.RECIPIENT_INVALID), SendResult(Outcome.TRANSIENT)])
