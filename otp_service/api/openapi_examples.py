@@ -143,6 +143,7 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
         Reason.PURPOSE_NOT_ALLOWED,
         Reason.COUNTRY_NOT_ALLOWED,
         Reason.CHANNEL_NOT_ALLOWED,
+        Reason.LINK_NOT_ALLOWED,
         Reason.RECIPIENT_OPTED_OUT,
         Reason.PHONE_INVALID,
         Reason.PHONE_NOT_MOBILE,

@@ -33,6 +33,7 @@ PROBLEMS: Final[dict[Reason, tuple[int, str]]] = {
     Reason.PURPOSE_NOT_ALLOWED: (403, "The purpose is not allowed"),
     Reason.COUNTRY_NOT_ALLOWED: (403, "The country is not allowed"),
     Reason.CHANNEL_NOT_ALLOWED: (403, "The channel is not allowed"),
+    Reason.LINK_NOT_ALLOWED: (403, "The link is not allowed"),
     Reason.RECIPIENT_OPTED_OUT: (403, "The number has opted out"),
     Reason.NOT_FOUND: (404, "The path does not exist"),
     Reason.VERIFICATION_UNKNOWN: (404, "The verification is unknown"),

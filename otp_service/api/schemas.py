@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from otp_service.domain.errors import Reason
+from otp_service.domain.links import LINK_PATTERN, MAX_LINK_CHARS
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.verification import VerificationStatus
 
@@ -57,6 +58,14 @@ AppName = Annotated[
 ClientIp = Annotated[
     str, Meta(max_length=128, description="The end user's address, with or without a port; scope `server`.")
 ]
+Link = Annotated[
+    str,
+    Meta(
+        max_length=MAX_LINK_CHARS,
+        pattern=LINK_PATTERN,
+        description="The https address that the SMS contains (`{link}` of the tenant's template); scope `server`.",
+    ),
+]
 Time = Annotated[str, Meta(description="UTC, RFC 3339 with Z.", extra_json_schema={"format": "date-time"})]
 
 
@@ -75,6 +84,7 @@ class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     client_ip: ClientIp | None = None
     reference: Annotated[str, Meta(max_length=128, description="Your own reference; written to the log.")] | None = None
     decoy: Annotated[bool, Meta(description="Answer as usual, but send no message; scope `server`.")] = False
+    link: Link | None = None
 
 
 class VerifyCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -102,6 +112,7 @@ EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
         "client_ip": "Send the end user's IP address as a string, such as 203.0.113.9 or 2001:db8::1.",
         "reference": "Send a string of at most 128 characters.",
         "decoy": "Send true or false.",
+        "link": "Send an https address of at most 2,048 characters, with a host name and without a user.",
         "verification_id": "Send the verification_id that request-code has returned.",
         "code": "The code must be 4-10 digits, sent as a string.",
     }

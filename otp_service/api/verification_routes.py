@@ -192,8 +192,11 @@ def _code_request(caller: Principal, data: RequestCodeBody, address: str | None)
     """
     country = check_country(data.country)
     client = rate_limit_address(data.client_ip, "/client_ip") if data.client_ip is not None else None
+    if data.link is not None and data.channel != "sms":
+        errors = (FieldError("/link", "Leave this member out: only an SMS (`channel` `sms`) contains an address."),)
+        raise Refused(Reason.REQUEST_MALFORMED, "Send `link` only with the channel `sms`.", field_errors=errors)
     caller.require_scope("request")
-    if data.client_ip is not None or data.decoy:
+    if data.client_ip is not None or data.decoy or data.link is not None:
         caller.require_scope("server")
     if data.app is not None:
         caller.tenant.check_app(data.app)
@@ -210,6 +213,7 @@ def _code_request(caller: Principal, data: RequestCodeBody, address: str | None)
         client_ip=client,
         decoy=data.decoy,
         key_id=caller.key_id,
+        link=data.link or "",
     )
 
 

@@ -127,6 +127,7 @@ def build_tenant(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenan
         templates=tenant.templates,
         channels=policy.channels,
         apps={name: build_app(app) for name, app in tenant.apps.items()},
+        link_hosts=frozenset(tenant.link_hosts),
     )
 
 

@@ -79,13 +79,28 @@ class VerificationCipher:
         """Decrypt the number, and return the masked form that may be shown; raises `DecryptionError`."""
         return mask(self.open_phone(snapshot.id, snapshot.record))
 
-    def seal_code(self, verification_id: str, code: str) -> bytes:
-        """Encrypt the code for the outbox."""
-        return self._keyring.seal("message", verification_id, code.encode())
+    def seal_code(self, verification_id: str, code: str, link: str = "") -> bytes:
+        """Encrypt the code for the outbox, and the address that the message contains, if it contains one.
+
+        With an address it is another kind of item: a version without addresses cannot open it, and leaves the message
+        to other replicas.
+        """
+        if not link:
+            return self._keyring.seal("message", verification_id, code.encode())
+        return self._keyring.seal("message with link", verification_id, f"{code}\n{link}".encode())
 
     def open_code(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> str:
         """Decrypt the code; raises `DecryptionError`."""
-        return self._keyring.open("message", verification_id, sealed, record.key_id).decode()
+        return self.open_message(verification_id, sealed, record)[0]
+
+    def open_message(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> tuple[str, str]:
+        """Decrypt the code, and the address in the message ("" for none); raises `DecryptionError`."""
+        try:
+            return self._keyring.open("message", verification_id, sealed, record.key_id).decode(), ""
+        except DecryptionError:
+            both = self._keyring.open("message with link", verification_id, sealed, record.key_id).decode()
+            code, _, link = both.partition("\n")
+            return code, link
 
 
 def _mask_of(record: VerificationRecord) -> bytes:

@@ -62,7 +62,7 @@ class Composer:
         """
         record = message.record
         tenant = self._tenants[record.tenant]
-        code = self._cipher.open_code(message.id, message.sealed_code, record)
+        code, link = self._cipher.open_message(message.id, message.sealed_code, record)
         minutes = validity_minutes((record.expires_ms - record.created_ms) // _MS)
         text, locale = message_text(
             tenant,
@@ -73,6 +73,7 @@ class Composer:
             country=record.country,
             purpose=record.purpose,
             app=record.app,
+            link=link,
         )
         return OutboundMessage(
             message_id=message.id,
@@ -88,6 +89,7 @@ class Composer:
             channel=channel,
             locale=locale,
             purpose=record.purpose,
+            link=link if channel is Channel.SMS else "",
         )
 
     def open_number(self, message: ClaimedMessage) -> str:

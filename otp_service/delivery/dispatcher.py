@@ -21,7 +21,7 @@ from otp_service.delivery.conversion_tracker import ConversionTracker
 from otp_service.delivery.delivery_state import DeliveryState
 from otp_service.delivery.message_lookup import find_message, searchable
 from otp_service.delivery.outbox_writer import RECORD_MARGIN_MS, OutboxWriter, lease_ms
-from otp_service.delivery.provider_calls import send
+from otp_service.delivery.provider_calls import acquire_slot, send
 from otp_service.delivery.report_polling import correct_charge, pollable, polling_provider, query_delay_ms, query_report
 from otp_service.delivery.retry_policy import (
     CallProvider,
@@ -33,6 +33,7 @@ from otp_service.delivery.retry_policy import (
     update_for,
 )
 from otp_service.delivery.routing import Routes
+from otp_service.delivery.short_links import ShortLinks
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
@@ -44,9 +45,6 @@ from otp_service.observability import LOG, METRICS
 from otp_service.providers.base import PollingProvider, Provider
 
 __all__ = ["Dispatcher"]
-
-SLOT_WAIT_SECONDS: Final = 2.0
-"""How long a message waits in this process for one of the provider's calls to end; shorter than its lease."""
 
 SLOT_RETRY_MS: Final = 250
 """After how many ms a message is due again when no call ended in that time."""
@@ -81,6 +79,7 @@ class Dispatcher:
         self._rules = rules
         self._slots = {name: asyncio.Semaphore(count) for name, count in concurrency.items()}
         self._conversion = conversion
+        self._short_links = ShortLinks()
         self._writer = OutboxWriter(outbox, providers, rules.channel_hold_ms)
 
     def stop_retrying(self) -> None:
@@ -166,7 +165,7 @@ class Dispatcher:
             await self._writer.release_to_others(state)
             return Finish()
         slots = self._slots[name]  # of this process, so that it does not compete with itself for the shared limit
-        if not await _acquire_slot(slots):
+        if not await acquire_slot(slots):
             return await self._reschedule(state, WaitFor(SLOT_RETRY_MS))
         try:
             permit = await self._acquire_permit(state, name, outbound)
@@ -222,7 +221,7 @@ class Dispatcher:
         if started is None:
             return None
         state.set_clock(started.now_ms)
-        result = await send(provider, outbound)
+        result = await send(provider, await self._short_links.apply(provider, outbound))
         METRICS.deliveries.labels(permit.provider, result.outcome.value).inc()
         LOG.info(
             "delivery",
@@ -287,14 +286,3 @@ class Dispatcher:
 
     def _next(self, state: DeliveryState) -> Step:
         return next_step(state.deliveries, state.routes, self._rules, state.lifetime, state.excluded)
-
-
-async def _acquire_slot(slots: asyncio.Semaphore) -> bool:
-    """Acquire a slot; return False if none became free in time. A free one is taken without a timer."""
-    if not slots.locked():
-        return await slots.acquire()
-    try:
-        async with asyncio.timeout(SLOT_WAIT_SECONDS):
-            return await slots.acquire()
-    except TimeoutError:
-        return False

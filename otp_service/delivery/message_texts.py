@@ -20,6 +20,7 @@ def message_text(
     country: str,
     purpose: str,
     app: str = "",
+    link: str = "",
 ) -> tuple[str, str]:
     """Return the text, which contains the code, and its locale: the one that was asked for, or that of the call.
 
@@ -32,8 +33,10 @@ def message_text(
         country: The country of the number.
         purpose: What the code is for.
         app: The app whose line ends an SMS; "" for none.
+        link: The address in an SMS; "" for none.
     """
     if channel is Channel.VOICE:
         spoken = voice_texts.render(tenant.brand, code, minutes, purpose, locale or country_language(country))
         return spoken.text, spoken.locale
-    return tenant.template_text(country, locale, purpose, channel, app, code=code, minutes=minutes), locale
+    text = tenant.template_text(country, locale, purpose, channel, app, code=code, minutes=minutes, link=link)
+    return text, locale

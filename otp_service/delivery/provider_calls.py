@@ -15,10 +15,13 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.observability import LOG
 from otp_service.providers.base import Provider
 
-__all__ = ["call_safely", "send"]
+__all__ = ["acquire_slot", "call_safely", "send"]
 
 TIMEOUT_MARGIN_SECONDS: Final = 1.0
 """A call is canceled this long after the provider's own timeout."""
+
+SLOT_WAIT_SECONDS: Final = 2.0
+"""How long a message waits in this process for one of the provider's calls to end; shorter than its lease."""
 
 T = TypeVar("T")
 Fallback = TypeVar("Fallback")
@@ -37,3 +40,14 @@ async def call_safely(provider: Provider, call: Callable[[], Awaitable[T]], fall
 async def send(provider: Provider, outbound: OutboundMessage) -> SendResult:
     """Send a message; a call that raises may have sent it, so its outcome is ambiguous."""
     return await call_safely(provider, lambda: provider.send(outbound), SendResult(Outcome.AMBIGUOUS))
+
+
+async def acquire_slot(slots: asyncio.Semaphore) -> bool:
+    """Acquire a slot; return False if none became free in time. A free one is taken without a timer."""
+    if not slots.locked():
+        return await slots.acquire()
+    try:
+        async with asyncio.timeout(SLOT_WAIT_SECONDS):
+            return await slots.acquire()
+    except TimeoutError:
+        return False

@@ -23,6 +23,7 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.message import (
     GatewayEvent,
     InboundMessage,
+    LinkClick,
     Receipt,
     ReceiptForged,
     ReceiptRequest,
@@ -154,6 +155,9 @@ class ReceiptHandler:
             case InboundMessage():
                 if await self._is_first_use(name, event.nonce, event.sender, event.id, event.action or ""):
                     await self._inbound.handle(name, event)
+            case LinkClick(message_id):
+                METRICS.link_clicks.labels(name).inc()
+                LOG.info("link_clicked", provider=name, verification_id=message_id)
             case TemplateReview(template_id, approved):
                 LOG.warning("template_reviewed", provider=name, template_id=template_id, approved=approved)
 

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     PURPOSE_NOT_ALLOWED = "purpose_not_allowed"
     COUNTRY_NOT_ALLOWED = "country_not_allowed"
     CHANNEL_NOT_ALLOWED = "channel_not_allowed"
+    LINK_NOT_ALLOWED = "link_not_allowed"
     RECIPIENT_OPTED_OUT = "recipient_opted_out"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"

@@ -18,6 +18,7 @@ __all__ = [
     "DeliveryReport",
     "GatewayEvent",
     "InboundMessage",
+    "LinkClick",
     "OutboundMessage",
     "Receipt",
     "ReceiptForged",
@@ -60,6 +61,7 @@ class OutboundMessage:
         purpose: What the code is for, for gateways with a template for each purpose.
         subject: The subject of an e-mail.
         html: The HTML of an e-mail, with the same content as `text`.
+        link: The address in `text`, which may carry a token and is as secret as the code; "" if there is none.
     """
 
     message_id: str
@@ -77,6 +79,7 @@ class OutboundMessage:
     purpose: str = ""
     subject: str = ""
     html: str = ""
+    link: str = ""
 
     @property
     def segments(self) -> int:
@@ -224,7 +227,14 @@ class InboundMessage:
         return "InboundMessage()"
 
 
-GatewayEvent = InboundMessage | Receipt | TemplateReview
+@dataclass(frozen=True, slots=True)
+class LinkClick:
+    """Somebody, or a program that previews messages, has opened the short address in our message `message_id`."""
+
+    message_id: str
+
+
+GatewayEvent = InboundMessage | LinkClick | Receipt | TemplateReview
 """What an authentic call of a gateway may report."""
 
 

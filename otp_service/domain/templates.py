@@ -1,8 +1,8 @@
 """The message templates: how they are compiled and rendered.
 
-A template has three placeholders, `{brand}`, `{code}` and `{minutes}`, and nothing else: no format specifications, no
-attributes, no escapes (`str.format` would give access to objects). It is divided into parts once. An inserted value is
-not parsed again, so a brand spelled `{code}` is sent literally.
+A template has four placeholders, `{brand}`, `{code}`, `{minutes}` and `{link}`, and nothing else: no format
+specifications, no attributes, no escapes (`str.format` would give access to objects). It is divided into parts once. An
+inserted value is not parsed again, so a brand spelled `{code}` is sent literally.
 """
 
 import re
@@ -16,7 +16,7 @@ Templates = Mapping[str, Mapping[str, "Template"]]
 
 DEFAULT_PURPOSE: Final = "default"
 
-_PLACEHOLDERS: Final = ("brand", "code", "minutes")
+_PLACEHOLDERS: Final = ("brand", "code", "minutes", "link")
 _ALLOWED: Final = ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
 _BRACED: Final = re.compile(r"\{([^{}]*)\}")
 
@@ -36,12 +36,17 @@ class Template:
         """The names of the placeholders that the template contains."""
         return frozenset(self.parts[1::2])
 
-    def render(self, brand: str, code: str, minutes: int) -> str:
+    @property
+    def has_link(self) -> bool:
+        """Whether the text contains the address of the request."""
+        return "link" in self.placeholders
+
+    def render(self, brand: str, code: str, minutes: int, link: str = "") -> str:
         """Return the text to send, in Unicode's normal form C. It contains the code: never log it.
 
         A letter and its accent as two characters would make a text UCS-2 (`e` and U+0301), or longer.
         """
-        values = {"brand": brand, "code": code, "minutes": str(minutes)}
+        values = {"brand": brand, "code": code, "minutes": str(minutes), "link": link}
         text = "".join(values[part] if index % 2 else part for index, part in enumerate(self.parts))
         return unicodedata.normalize("NFC", text)
 
@@ -57,7 +62,7 @@ def compile_template(source: str) -> Template:
     if unknown := [name for name in names if name not in _PLACEHOLDERS]:
         raise TemplateInvalid(f"unknown placeholder {{{unknown[0]}}}; allowed: {_ALLOWED}")
     if any("{" in literal or "}" in literal for literal in literals):
-        raise TemplateInvalid("a single brace; use braces only around brand, code and minutes")
+        raise TemplateInvalid("a single brace; use braces only around brand, code, minutes and link")
     if "code" not in names:
         raise TemplateInvalid("{code} is missing; add it where the message shows the code")
     return Template(parts)

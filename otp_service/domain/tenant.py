@@ -9,6 +9,7 @@ from otp_service.domain.apps import App
 from otp_service.domain.channel_route import AUTO
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.limits import SendPolicy
+from otp_service.domain.links import link_host
 from otp_service.domain.locale_matching import choose_template
 from otp_service.domain.message import Channel
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
@@ -26,6 +27,7 @@ class Tenant:
     `country` is how national numbers are read by default. `countries` is the allow-list of recipients' countries; `*`
     allows every country, but no satellite numbers. `templates` are by locale, then by purpose or `default`. `channels`
     is the allow-list of channels, and their order under `auto`. `apps` are by the name that a request gives.
+    `link_hosts` is the allow-list of hosts to which an address in a message may lead.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Tenant:
     templates: Mapping[str, Mapping[str, Template]]
     channels: tuple[Channel, ...] = (Channel.SMS,)
     apps: Mapping[str, App] = field(default_factory=dict)
+    link_hosts: frozenset[str] = frozenset()
     _segments: dict[tuple[str, str, str, Channel, str], int] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -62,20 +65,47 @@ class Tenant:
             raise Refused(Reason.CHANNEL_NOT_ALLOWED, detail)
 
     def template_text(
-        self, country: str, locale: str, purpose: str, channel: Channel, app: str, *, code: str, minutes: int
+        self,
+        country: str,
+        locale: str,
+        purpose: str,
+        channel: Channel,
+        app: str,
+        *,
+        code: str,
+        minutes: int,
+        link: str = "",
     ) -> str:
         """Return the text of the template; that of an SMS ends with the line of `app`, unless it is "" or unknown."""
-        text = choose_template(self.templates, locale or None, country, purpose).render(self.brand, code, minutes)
+        template = choose_template(self.templates, locale or None, country, purpose)
+        text = template.render(self.brand, code, minutes, link)
         return self.apps[app].add_line(text, code) if channel is Channel.SMS and app in self.apps else text
 
-    def message_segments(self, country: str, locale: str, purpose: str, channel: Channel, app: str = "") -> int:
+    def message_segments(
+        self, country: str, locale: str, purpose: str, channel: Channel, app: str = "", *, link: str = ""
+    ) -> int:
         """Return how many segments a message will have. Every code of the tenant's length gives the same number."""
         key = (country, locale, purpose, channel, app)
-        if (segments := self._segments.get(key)) is None:
+        if link or (segments := self._segments.get(key)) is None:
             code, minutes = "0" * self.code_length, validity_minutes(self.send_policy.ttl_seconds)
-            text = self.template_text(country, locale, purpose, channel, app, code=code, minutes=minutes)
-            self._segments[key] = segments = channel.segments(text)
+            text = self.template_text(country, locale, purpose, channel, app, code=code, minutes=minutes, link=link)
+            segments = channel.segments(text)
+            if not link:  # an address is a secret of one message
+                self._segments[key] = segments
         return segments
+
+    def check_link(self, link: str, channel: str, country: str, locale: str, purpose: str) -> None:
+        """Raise `Refused` unless `link` ("" for none) leads to an allowed host, and the SMS has a place for it."""
+        if not link and (not self.link_hosts or channel not in (Channel.SMS, AUTO)):
+            return  # no template has a place for an address
+        if link and link_host(link) not in self.link_hosts:
+            raise Refused(Reason.LINK_NOT_ALLOWED, "`link` must lead to one of the hosts that the tenant allows.")
+        if choose_template(self.templates, locale or None, country, purpose).has_link != bool(link):
+            detail = "Leave `link` out: the message for this purpose and locale has no place for it."
+            if not link:
+                detail = "Send `link`: the message for this purpose and locale contains an address."
+            errors = (FieldError("/link", detail),)
+            raise Refused(Reason.REQUEST_MALFORMED, "Correct the members listed in `errors`.", field_errors=errors)
 
     def check_app(self, app: str) -> None:
         """Raise `Refused` (`request_malformed`) for an app that the tenant does not have."""

@@ -65,6 +65,18 @@ class Metrics:
             ["provider", "status", "noted"],
             registry=registry,
         )
+        self.short_links = Counter(
+            "otp_short_links",
+            "Messages with an address, by whether the gateway made a short one of it or the full one was sent.",
+            ["provider", "result"],
+            registry=registry,
+        )
+        self.link_clicks = Counter(
+            "otp_link_clicks",
+            "Calls of gateways that say that a short address was opened.",
+            ["provider"],
+            registry=registry,
+        )
         self.inbound_messages = Counter(
             "otp_inbound_messages",
             "Messages that people sent to a gateway's number, by what they ask for: opt_out, opt_in or other.",

@@ -37,6 +37,7 @@ __all__ = [
     "PollingProvider",
     "Provider",
     "ReceiptProvider",
+    "ShortLinkProvider",
     "UrlCheckProvider",
     "reports_charge",
 ]
@@ -102,6 +103,20 @@ class LookupProvider(Provider, Protocol):
         Returns:
             The gateway's id of the message; "" if there is none, or if it is not certain which one it is. Every
             failure is ""; the method does not raise.
+        """
+
+
+@runtime_checkable
+class ShortLinkProvider(Provider, Protocol):
+    """A provider whose gateway makes short, trackable addresses."""
+
+    shortens_links: bool
+    """Whether addresses in messages are to be shortened."""
+
+    async def shorten(self, url: str, message_id: str) -> str | None:
+        """Return a short address that leads to `url`, for our message `message_id`; None if the gateway gives none.
+
+        Every failure is None; the method does not raise. Neither address may be logged.
         """
 
 

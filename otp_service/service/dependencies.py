@@ -35,6 +35,7 @@ class CodeRequest:
         client_ip: The address that the `client_ip` limit counts (IPv6: its /64); None: none is counted.
         decoy: Respond as usual, at the same cost, but send nothing.
         key_id: The id of the API key, for fair sharing of the hash pool.
+        link: The address that the message contains; "" for none.
     """
 
     tenant: Tenant
@@ -47,6 +48,7 @@ class CodeRequest:
     client_ip: str | None = None
     decoy: bool = False
     key_id: str = ""
+    link: str = ""
 
     @property
     def caller(self) -> Caller:
@@ -54,7 +56,7 @@ class CodeRequest:
         return (self.tenant.name, self.key_id)
 
     def __repr__(self) -> str:
-        """Hide the number."""
+        """Hide the number and the address."""
         return f"CodeRequest({self.tenant.name}, {self.purpose})"
 
 

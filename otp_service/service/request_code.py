@@ -69,8 +69,7 @@ class RequestCode:
 
         Args:
             request: Who requests a code for which number.
-            claim: The caller's idempotency key. Under the same key the same answer is returned, without a second
-                message.
+            claim: The caller's idempotency key. The same key gets the same answer, without a second message.
 
         Raises:
             Refused: The request was denied; everything that it acquired is released.
@@ -79,6 +78,7 @@ class RequestCode:
         request.tenant.check_channel(request.channel)
         number = request.tenant.parse_phone(request.phone, request.country)
         request.tenant.check_number(number)
+        request.tenant.check_link(request.link, request.channel, number.country, request.locale, request.purpose)
         partition = self._dependencies.keyring.partition_for("partition", number.e164, PARTITIONS)
         verification_id = new_verification_id(Partition(partition))
         if claim is not None:
@@ -130,7 +130,9 @@ class RequestCode:
             RoutedProvider(
                 provider,
                 route.channel,
-                tenant.message_segments(number.country, request.locale, request.purpose, route.channel, request.app),
+                tenant.message_segments(
+                    number.country, request.locale, request.purpose, route.channel, request.app, link=request.link
+                ),
             )
             for route in self._dependencies.message_queue.routes(number.country, number.e164, verification_id, channels)
             for provider in route.providers
@@ -249,7 +251,7 @@ class RequestCode:
             app=request.app,
             code_mask=code_mask,
         )
-        return record, None if request.decoy else cipher.seal_code(verification_id, code)
+        return record, None if request.decoy else cipher.seal_code(verification_id, code, request.link)
 
     def _code(self, request: CodeRequest, admitted: Admitted) -> tuple[str, int, int]:
         """Return a code, when it was made and when it expires, both in ms.

@@ -124,6 +124,15 @@ def templates_have_purposes(tenant: Tenant) -> Iterator[Finding]:
                 yield ("templates", locale, purpose), found, ", ".join(allowed)
 
 
+def links_have_hosts(tenant: Tenant) -> Iterator[Finding]:
+    """A template with `{link}` needs allowed hosts: without them no request can fill in an address."""
+    for locale, texts in tenant.templates.items() if not tenant.link_hosts else ():
+        for purpose, template in texts.items() if is_valid(texts) else ():
+            if is_valid(template) and template.has_link:
+                path = ("templates", locale, purpose)
+                yield path, "{link} without link_hosts", 'link_hosts = ["..."]: the hosts that addresses may lead to'
+
+
 def route_names_provider_once(route: Route) -> Iterator[Finding]:
     """A route does not name a provider twice."""
     names = ((("providers", index), (target.name,)) for index, target in valid_items(route.providers))
@@ -185,7 +194,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Redis: (access_matches_url,),
     Policy: (short_codes_are_allowed, lockouts_grow, channels_are_unique),
     App: (app_has_one_line,),
-    Tenant: (tenant_has_country, key_ids_are_unique, templates_have_purposes),
+    Tenant: (tenant_has_country, key_ids_are_unique, templates_have_purposes, links_have_hosts),
     Route: (route_names_provider_once, conversion_route_has_no_weights),
     Limits: (windows_are_unique, failures_are_bounded),
     Settings: (

@@ -142,7 +142,14 @@ Network = Annotated[AnyNetwork, Parse(_network), Meta(description="a network, su
 TemplateText = Annotated[
     Template,
     Parse(_template, {"type": "string", "maxLength": MAX_TEMPLATE_CHARS, "pattern": r"\{code\}"}),
-    Meta(description=f"text with {{code}}, and {{brand}} or {{minutes}}, of at most {MAX_TEMPLATE_CHARS} characters"),
+    Meta(description=f"at most {MAX_TEMPLATE_CHARS} characters with {{code}}, and {{brand}}, {{minutes}} or {{link}}"),
+]
+LinkHost = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z",
+        description="a host name in lower case, such as account.example.com",
+    ),
 ]
 OptOutWord = Annotated[
     str,

@@ -33,6 +33,7 @@ from otp_service.settings.field_types import (
     Brand,
     Country,
     KeyName,
+    LinkHost,
     Locale,
     Name,
     Prefix,
@@ -95,7 +96,7 @@ class App(Table, frozen=True, kw_only=True):
 
 
 class Tenant(Table, frozen=True, kw_only=True):
-    """An account of a caller. `*` in `countries` means all.
+    """An account of a caller. `*` in `countries` means all. `link` of a request must lead to one of `link_hosts`.
 
     `brand` defaults to the tenant's name and `countries` to `country`, so neither is empty after loading.
     """
@@ -114,6 +115,8 @@ class Tenant(Table, frozen=True, kw_only=True):
         default_factory=lambda: MappingProxyType({})
     )
     apps: Mapping[Name, App] = field(default_factory=lambda: MappingProxyType({}))
+
+    link_hosts: tuple[LinkHost, ...] = ()
 
     def text_keys(self) -> tuple[str, ...]:
         """Return the keys that a table of templates may have."""

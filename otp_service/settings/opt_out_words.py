@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from otp_service.domain.opt_out import DEFAULT_START_WORDS, DEFAULT_STOP_WORDS, normalize_word
 from otp_service.providers.config_fields import Table
 from otp_service.providers.config_parsing import Finding, quoted
+from otp_service.settings.checked_values import valid_items
 from otp_service.settings.field_types import OptOutWordList
 
 __all__ = ["OptOuts"]
@@ -24,7 +25,7 @@ class OptOuts(Table, frozen=True, kw_only=True):
 
     def cross_check(self) -> Iterator[Finding]:
         """Require that no word has both meanings."""
-        stops = set(map(normalize_word, self.stop_words))
-        for index, word in enumerate(self.start_words):
+        stops = {normalize_word(word) for _, word in valid_items(self.stop_words)}
+        for index, word in valid_items(self.start_words):
             if normalize_word(word) in stops:
                 yield ("start_words", index), f"{quoted(word)} is a stop word", "a word with one meaning"

@@ -257,6 +257,12 @@ CASES: Final = [
     limited("country", request_code_call(phone=OTHER)),
     limited("tenant", request_code_call(phone=OTHER)),
     limited("global", request_code_call(phone=OTHER)),
+    Case(
+        "request-code",
+        "link_not_allowed",
+        plain("POST", REQUEST_CODE, {**REQUEST_BODY, "link": "https://evil.example/"}),
+        {},
+    ),
     Case("request-code", "recipient_opted_out", _opted_out, shared_keys()),
     Case("request-code", "recipient_locked", _locked_to_ask, {"limits": {"recipient_failures": ["1/900"]}}),
     Case("request-code", "recipient_locked waits", _locked_to_ask, demo_policy(max_attempts=1, lockout_seconds=900)),

@@ -18,7 +18,7 @@ from tests.problem_assertions import assert_problem
 from tests.running_service import RunningService
 
 BODIES: list[type[msgspec.Struct]] = [RequestCodeBody, VerifyCodeBody, NormalizePhone]
-MEMBERS = "phone, purpose, country, locale, channel, app, client_ip, reference, decoy"
+MEMBERS = "phone, purpose, country, locale, channel, app, client_ip, reference, decoy, link"
 LEAVE = f"Leave it out: the members are {MEMBERS}."
 
 

@@ -16,6 +16,7 @@ from schemathesis.core.transport import Response
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+from otp_service.domain.links import LINK_PATTERN
 from tests.api.api_requests import NORMALIZE_PHONE, REQUEST_BODY, UNLOCK_RECIPIENT, VERIFICATIONS
 from tests.api.test_problem_responses import CONTRACT
 from tests.api.test_read_and_cancel_verification import STATUSES
@@ -139,6 +140,7 @@ async def test_patterns_are_ecma_262(document: dict[str, Any]) -> None:
         "app": "^[a-z0-9][a-z0-9_-]{0,31}$",
         "purpose": "^[a-z][a-z0-9_]{0,31}$",
         "country": "^[A-Z]{2}$",
+        "link": LINK_PATTERN.replace("\\A", "^").replace("\\Z", "$"),
         "verification_id": "^[A-Za-z0-9_-]{1,36}$",
     }
 

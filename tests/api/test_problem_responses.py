@@ -24,6 +24,7 @@ CONTRACT = {
         "purpose_not_allowed",
         "country_not_allowed",
         "channel_not_allowed",
+        "link_not_allowed",
         "recipient_opted_out",
     },
     404: {"verification_unknown"},

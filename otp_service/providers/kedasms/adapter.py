@@ -14,12 +14,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
 from otp_service.domain.message import (
     AccountLimits,
     DeliveryReport,
+    LinkClick,
     OutboundMessage,
     Receipt,
     ReceiptForged,
@@ -30,6 +32,7 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.observability import LOG
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.kedasms import wire
+from otp_service.providers.kedasms.click_tracking import parse_short_link_response, short_link_body
 from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.responses import parse_date
 
@@ -55,6 +58,7 @@ class Kedasms:
         self.reports_delivery = True
         self.first_report_seconds = config.report_poll_seconds
         self.timeout_seconds = client.timeout_seconds
+        self.shortens_links = config.short_links
         self.clock_offset = 0.0
         self._config = config
         self._client = client
@@ -69,17 +73,17 @@ class Kedasms:
         if not wire.can_name_country(outbound.country):
             return SendResult(Outcome.CONTENT_REJECTED)
         deadline = asyncio.get_running_loop().time() + self.timeout_seconds
-        offset = self.clock_offset
-        response = await self._post(outbound, offset)
-        if self._corrects_clock(response, offset):
-            try:
-                async with asyncio.timeout_at(deadline):
-                    response = await self._post(outbound, self.clock_offset)
-            except TimeoutError:
-                return SendResult(Outcome.AMBIGUOUS)
+        response = await self._post("/api/sms/send", partial(wire.send_body, self._config, outbound), deadline)
         return wire.parse_send_response(response, self._clock() + self.clock_offset, outbound.text)
 
-    def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
+    async def shorten(self, url: str, message_id: str) -> str | None:
+        """Make a short address; see `ShortLinkProvider.shorten`. The gateway is given no id of ours."""
+        del message_id
+        deadline = asyncio.get_running_loop().time() + self.timeout_seconds
+        response = await self._post("/api/shortlinks", partial(short_link_body, self._config, url), deadline)
+        return parse_short_link_response(self._config, response)
+
+    def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt | LinkClick]:
         """Read a callback; see `ReceiptProvider.parse_receipts`.
 
         Callbacks are not signed. Only the token in the callback URL, which gives `message_id`, authenticates them.
@@ -106,9 +110,20 @@ class Kedasms:
         headers = {"Content-Type": wire.JSON}
         return wire.parse_limits_response(await self._client.call("PUT", url, headers=headers, content=content))
 
-    async def _post(self, outbound: OutboundMessage, clock_offset: float) -> GatewayResponse | Outcome:
-        content = wire.send_body(self._config, outbound, int(self._clock() + clock_offset))
-        url = self._config.base_url.rstrip("/") + "/api/sms/send"
+    async def _post(self, path: str, body: Callable[[int], bytes], deadline: float) -> GatewayResponse | Outcome:
+        """Post the body for the gateway's time; once more, by its clock, if it refuses the timestamp."""
+        offset = self.clock_offset
+        response = await self._call(path, body(int(self._clock() + offset)))
+        if not self._corrects_clock(response, offset):
+            return response
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._call(path, body(int(self._clock() + self.clock_offset)))
+        except TimeoutError:
+            return Outcome.AMBIGUOUS
+
+    async def _call(self, path: str, content: bytes) -> GatewayResponse | Outcome:
+        url = self._config.base_url.rstrip("/") + path
         return await self._client.call("POST", url, headers={"Content-Type": wire.JSON}, content=content)
 
     def _status_url(self, path: str) -> str:

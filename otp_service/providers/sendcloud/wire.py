@@ -56,10 +56,11 @@ def send_body(config: SendcloudConfig, outbound: OutboundMessage, timestamp: str
         timestamp: The time for a signed request.
 
     Returns:
-        The body; None if the value of a template variable is too long.
+        The body; None if the value of a template variable is too long, or if the message has an address, which no
+        variable may contain.
     """
     message = _message_parameters(config, outbound)
-    if message is None:
+    if message is None or (outbound.link and config.mode == "template"):
         return None
     if config.auth == "signature":
         parameters = _signed_parameters(config, message, timestamp)

@@ -1,4 +1,4 @@
-"""KedaSMS, front proxy and back end: encrypted sends, callbacks, the status by `msgid`, and the account's limits.
+"""KedaSMS, front proxy and back end: encrypted sends and short links, callbacks, the status, and the account's limits.
 
 The envelope is validated as documented: AES-256-GCM with the timestamp as associated data, at most five minutes off,
 and a new iv. Error responses are not documented; here they have a fitting HTTP status, the same number as `code`, and
@@ -15,24 +15,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from msgspec import Meta, Struct
 
-from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.sandbox.simulators.http_server import Request, Respond, SimulatorResponse
+from otp_service.sandbox.simulators.kedasms_requests import (
+    JSON,
+    Envelope,
+    Limits,
+    Payload,
+    Refusal,
+    ShortLink,
+    e164,
+    format_time,
+    read_body,
+)
 from otp_service.sandbox.simulators.receipt_sender import ReceiptSender, ScriptedReceipt, Webhook
 
 __all__ = ["KedasmsMessage", "KedasmsSimulator", "refusal"]
 
-JSON: Final = "application/json"
 WINDOW_SECONDS: Final = 300
 IV_BYTES, TAG_BYTES = 12, 16
 PRICE: Final = 0.048
+SHORT_LINK_PREFIX: Final = "https://kd.example/"
 SENT: Final = "SENT"
 KEYWORDS: Final[Mapping[str, str]] = {"sent": SENT, "delivered": "DELIVERED", "undelivered": "UNDELIVERED"}
 """The gateway's status keywords; only DELIVERED is documented."""
@@ -54,45 +63,6 @@ class KedasmsMessage:
     at: datetime
 
 
-class _Envelope(Struct, rename="camel", forbid_unknown_fields=True):
-    """The plain members of a send request."""
-
-    api_key: str
-    timestamp: int
-    iv: str
-    cipher_text: str
-
-
-class _Message(Struct, rename="camel", forbid_unknown_fields=True):
-    """The encrypted members of a send request."""
-
-    country_code: Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z")]
-    phone_numbers: Annotated[list[str], Meta(min_length=1)]
-    content: Annotated[str, Meta(min_length=1)]
-    sender_id: Annotated[str, Meta(min_length=1)] = "KedaSMS"
-    track_click: bool = True
-    callback_url: str = ""
-
-
-class _Limits(Struct, rename="camel", forbid_unknown_fields=True):
-    """The body of `PUT limits`; money is a JSON number."""
-
-    api_key: str
-    alert_threshold: Annotated[float, Meta(ge=0, le=1)]
-    block_on_limit: bool
-    daily_sms_cap: Annotated[int, Meta(ge=0)] | None = None
-    daily_spend_cap: Annotated[float, Meta(ge=0)] | None = None
-
-
-class _Refused(Exception):
-    """The request is rejected, with an HTTP status and a text."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
-
-
 def refusal(status: int, message: str, *, code: str | None = None, headers: dict[str, str] | None = None) -> Respond:
     """Return the behavior that rejects a request with `status`; `code` is the status by default."""
     body = msgspec.json.encode({"code": str(status) if code is None else code, "message": message})
@@ -109,6 +79,7 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
         messages: The accepted messages, oldest first.
         plaintexts: The decrypted payloads of the envelopes.
         statuses: The last reported status, by `msgid`.
+        short_links: The addresses that were shortened, by the short one.
         limits: The limits that were set last.
         funds: The balance in USD; None is unlimited.
     """
@@ -135,7 +106,8 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
         self.messages: list[KedasmsMessage] = []
         self.plaintexts: list[bytes] = []
         self.statuses: dict[str, str] = {}
-        self.limits: _Limits | None = None
+        self.short_links: dict[str, str] = {}
+        self.limits: Limits | None = None
         self.funds = funds
         self._api_key = api_key
         self._cipher = AESGCM(encryption_key)
@@ -150,14 +122,16 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
             match request.method, request.path:
                 case "POST", "/api/sms/send":
                     members = self._send(request)
+                case "POST", "/api/shortlinks":
+                    members = self._shorten(request)
                 case "GET", "/api/sms/status":
                     members = self._status(request)
                 case "PUT", "/api/external/accounts/limits":
                     members = self._set_limits(request)
                 case _:
-                    raise _Refused(404, "Not found")
+                    raise Refusal(404, "Not found")
             status = 200
-        except _Refused as refused:
+        except Refusal as refused:
             members, status = {"code": str(refused.status), "message": refused.text}, refused.status
         headers = {"Content-Type": JSON, "Date": formatdate(self._clock(), usegmt=True)}
         return SimulatorResponse(msgspec.json.encode(members), status, headers)
@@ -177,45 +151,62 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
         """Return the body of a callback as documented."""
         return msgspec.json.encode(self._status_members(message, status) | {"cost": "0.05"})
 
+    def click(self, message: KedasmsMessage) -> bytes:
+        """Return the body of a callback that says that a short link was opened; its form is not documented."""
+        link = next((one for one in self.short_links if one in message.text), "")
+        at = format_time(datetime.fromtimestamp(self._clock(), UTC))
+        members = {"event": "click", "msgid": message.msgid, "recipient": message.to, "url": link, "clicked_time": at}
+        return msgspec.json.encode(members)
+
     def _status_members(self, message: KedasmsMessage, status: str) -> dict[str, str]:
         """Return the members of a status; only a delivered message has `delivered_time`, as documented."""
         members = {"msgid": message.msgid, "status": status, "recipient": message.to, "sender": message.sender}
-        members["sent_time"] = _format_time(message.at)
+        members["sent_time"] = format_time(message.at)
         if status == KEYWORDS["delivered"]:
-            members["delivered_time"] = _format_time(self._reported_at.get(message.msgid, message.at))
+            members["delivered_time"] = format_time(self._reported_at.get(message.msgid, message.at))
         return members
 
     def _send(self, request: Request) -> dict[str, Any]:
-        envelope = _read(request, _Envelope)
-        self._check_key(envelope.api_key)
-        if abs(self._clock() - envelope.timestamp) > WINDOW_SECONDS:
-            raise _Refused(400, "Timestamp is outside the allowed window")
-        plaintext = self._decrypt(envelope)
-        try:
-            message = msgspec.json.decode(plaintext, type=_Message)
-        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-            raise _Refused(400, f"Invalid payload: {problem}") from None
+        message, plaintext = self._open(request, Payload)
         if message.callback_url and not _URL.fullmatch(message.callback_url):
-            raise _Refused(400, "callbackUrl is not a URL")
-        numbers = [_e164(number, message.country_code) for number in message.phone_numbers]
+            raise Refusal(400, "callbackUrl is not a URL")
+        numbers = [e164(number, message.country_code) for number in message.phone_numbers]
         self._charge(len(numbers))
         self.plaintexts.append(plaintext)
         return self._accept(numbers, message)
 
-    def _decrypt(self, envelope: _Envelope) -> bytes:
+    def _shorten(self, request: Request) -> dict[str, Any]:
+        link, _ = self._open(request, ShortLink)
+        short = f"{SHORT_LINK_PREFIX}{len(self.short_links) + 1:06x}"
+        self.short_links[short] = link.url
+        return {"code": "0", "message": "Success", "data": {"shortUrl": short}}
+
+    def _open(self, request: Request, kind: type[_T]) -> tuple[_T, bytes]:
+        """Check an envelope, and return its payload, decoded and as it was decrypted."""
+        envelope = read_body(request, Envelope)
+        self._check_key(envelope.api_key)
+        if abs(self._clock() - envelope.timestamp) > WINDOW_SECONDS:
+            raise Refusal(400, "Timestamp is outside the allowed window")
+        plaintext = self._decrypt(envelope)
+        try:
+            return msgspec.json.decode(plaintext, type=kind), plaintext
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            raise Refusal(400, f"Invalid payload: {problem}") from None
+
+    def _decrypt(self, envelope: Envelope) -> bytes:
         try:
             iv = base64.b64decode(envelope.iv, validate=True)
             cipher_text = base64.b64decode(envelope.cipher_text, validate=True)
         except (binascii.Error, ValueError):
-            raise _Refused(400, "iv and cipherText must be base64") from None
+            raise Refusal(400, "iv and cipherText must be base64") from None
         if len(iv) != IV_BYTES or len(cipher_text) <= TAG_BYTES:
-            raise _Refused(400, "iv or cipherText has a wrong length")
+            raise Refusal(400, "iv or cipherText has a wrong length")
         try:
             plaintext = self._cipher.decrypt(iv, cipher_text, envelope.timestamp.to_bytes(8, "big"))
         except (InvalidTag, OverflowError):
-            raise _Refused(400, "Decryption failed") from None
+            raise Refusal(400, "Decryption failed") from None
         if iv in self._ivs and not self._reuses_iv:
-            raise _Refused(400, "iv was used before")
+            raise Refusal(400, "iv was used before")
         self._ivs.add(iv)
         return plaintext
 
@@ -224,19 +215,19 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
         if limits is not None and limits.block_on_limit:
             sent = self._sent_today() + count
             if limits.daily_sms_cap is not None and sent > limits.daily_sms_cap:
-                raise _Refused(403, "Daily SMS cap reached")
+                raise Refusal(403, "Daily SMS cap reached")
             if limits.daily_spend_cap is not None and sent * PRICE > limits.daily_spend_cap:
-                raise _Refused(403, "Daily spend cap reached")
+                raise Refusal(403, "Daily spend cap reached")
         if self.funds is not None:
             if self.funds < count * PRICE:
-                raise _Refused(402, "Insufficient balance")
+                raise Refusal(402, "Insufficient balance")
             self.funds -= count * PRICE
 
     def _sent_today(self) -> int:
         today = datetime.fromtimestamp(self._clock(), UTC).date()
         return sum(message.at.date() == today for message in self.messages)
 
-    def _accept(self, numbers: Sequence[str], payload: _Message) -> dict[str, Any]:
+    def _accept(self, numbers: Sequence[str], payload: Payload) -> dict[str, Any]:
         at = datetime.fromtimestamp(self._clock(), UTC)
         task_id = f"{at:%Y%m%d}-{len(self.plaintexts):04}"
         for number in numbers:
@@ -255,41 +246,16 @@ class KedasmsSimulator(ReceiptSender[KedasmsMessage]):
         msgids = parse_qs(request.query).get("msgid", [])
         message = next((one for one in self.messages if [one.msgid] == msgids), None)
         if message is None:
-            raise _Refused(404, "Message not found")
+            raise Refusal(404, "Message not found")
         status = self._status_members(message, self.statuses[message.msgid])
         return {"success": True, "data": status | {"message": message.text}, "code": 200}
 
     def _set_limits(self, request: Request) -> dict[str, Any]:
-        limits = _read(request, _Limits)
+        limits = read_body(request, Limits)
         self._check_key(limits.api_key)
         self.limits = limits
         return {"success": True, "code": 200}
 
     def _check_key(self, api_key: str) -> None:
         if api_key != self._api_key:
-            raise _Refused(401, "Invalid API key")
-
-
-def _read(request: Request, kind: type[_T]) -> _T:
-    media_type = request.headers.get("content-type", "")
-    if media_type.partition(";")[0].strip().lower() != JSON:
-        raise _Refused(415, f"Content-Type must be {JSON}")
-    try:
-        return msgspec.json.decode(request.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise _Refused(400, f"Invalid payload: {problem}") from None
-
-
-def _format_time(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _e164(number: str, country: str) -> str:
-    """Convert a national number (the digits after the country code) of `country` to E.164."""
-    try:
-        found = parse(number, country)
-    except PhoneInvalid:
-        raise _Refused(400, "Invalid phone number") from None
-    if (found.national_digits, found.country) != (number, country):
-        raise _Refused(400, "Invalid phone number: not national, or of another country")
-    return found.e164
+            raise Refusal(401, "Invalid API key")
