@@ -19,6 +19,7 @@ class Metrics:
         """Start all metrics at zero, in `registry`."""
         self._add_request_metrics(registry)
         self._add_provider_metrics(registry)
+        self._add_feedback_metrics(registry)
         self._add_process_metrics(registry)
         self._add_connection_metrics(registry)
 
@@ -65,6 +66,29 @@ class Metrics:
             ["provider", "status", "noted"],
             registry=registry,
         )
+        self.circuit_open = Gauge(
+            "otp_circuit_open",
+            "1 if the provider's circuit was open when it was last read.",
+            ["provider"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.destination_circuit_open = Gauge(
+            "otp_destination_circuit_open",
+            "1 if the provider's circuit for numbers of a country was open when it was last read.",
+            ["provider", "country"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.provider_balance = Gauge(
+            "otp_provider_balance",
+            "Balance of the provider's account when it was last queried, in its currency.",
+            ["provider"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+
+    def _add_feedback_metrics(self, registry: CollectorRegistry) -> None:
         self.short_links = Counter(
             "otp_short_links",
             "Messages with an address, by whether the gateway made a short one of it or the full one was sent.",
@@ -88,27 +112,6 @@ class Metrics:
             "Messages whose gateway was told that they were verified, by outcome; dropped: too many were waiting.",
             ["provider", "outcome"],
             registry=registry,
-        )
-        self.circuit_open = Gauge(
-            "otp_circuit_open",
-            "1 if the provider's circuit was open when it was last read.",
-            ["provider"],
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
-        self.destination_circuit_open = Gauge(
-            "otp_destination_circuit_open",
-            "1 if the provider's circuit for numbers of a country was open when it was last read.",
-            ["provider", "country"],
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
-        self.provider_balance = Gauge(
-            "otp_provider_balance",
-            "Balance of the provider's account when it was last queried, in its currency.",
-            ["provider"],
-            registry=registry,
-            multiprocess_mode="livemostrecent",
         )
 
     def _add_process_metrics(self, registry: CollectorRegistry) -> None:

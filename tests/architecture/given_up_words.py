@@ -64,7 +64,6 @@ NAMES: Final[Mapping[str, str]] = {
     "WorldMaker": "ServiceFactory",
     "SHUT": "TRIP",
     "kit": "a name that says what the module holds",
-    "link": "pipelined_connection",
     "need": "require_scope",
     "repeatable": "idempotent_send",
     "take": "acquire",
