@@ -51,7 +51,7 @@ _REASONS_FOR_KNOWN_VERIFICATIONS: Final = frozenset(
 )
 """The reasons that are given only if the verification exists."""
 
-ADDED_MEMBERS: Final = ("app",)
+ADDED_MEMBERS: Final = ("app", "link")
 """The members of request-code that the previous version does not know."""
 
 IdempotencyKey = Annotated[

@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.results import Denied
 
-__all__ = ["key_unavailable", "recipient_locked", "recipient_opted_out", "verification_unknown"]
+__all__ = ["key_unavailable", "recipient_locked", "request_denied", "verification_unknown"]
 
 KEY_UNAVAILABLE_RETRY_MS: Final = 1_000
+
+_DENIED_DETAILS: Final = {
+    Reason.RESEND_TOO_SOON: "A code was requested a moment ago. Request the next one after `retry_after` seconds.",
+    Reason.RATE_LIMITED: "The limit named in `limit` is reached. Request a code after `retry_after` seconds.",
+}
 
 
 def key_unavailable() -> Refused:
@@ -34,7 +40,13 @@ def recipient_locked(wait_ms: int, *, disabled: bool) -> Refused:
     return Refused(Reason.RECIPIENT_LOCKED, detail, retry_after_ms=wait_ms)
 
 
-def recipient_opted_out() -> Refused:
-    """Return the refusal for a number whose owner asked to get no messages."""
-    detail = "The owner of this number asked to get no messages. Answering START to the sender's number ends that."
-    return Refused(Reason.RECIPIENT_OPTED_OUT, detail)
+def request_denied(denied: Denied) -> Refused:
+    """Return the refusal for a request for a code that the store denied."""
+    match denied:
+        case Denied(Reason.RECIPIENT_LOCKED, wait_ms, disabled=disabled):
+            return recipient_locked(wait_ms, disabled=disabled)
+        case Denied(Reason.RECIPIENT_OPTED_OUT):
+            detail = "The owner of this number asked to get no messages. Answering START to the sender ends that."
+            return Refused(Reason.RECIPIENT_OPTED_OUT, detail)
+        case Denied(reason, wait_ms, limit):
+            return Refused(reason, _DENIED_DETAILS[reason], retry_after_ms=wait_ms, limit=limit)

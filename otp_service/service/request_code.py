@@ -35,7 +35,7 @@ from otp_service.domain.views import VerificationView, view_of
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.dependencies import CodeRequest, Dependencies
 from otp_service.service.idempotency import StoredAnswers
-from otp_service.service.refusals import recipient_locked, recipient_opted_out
+from otp_service.service.refusals import request_denied
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id
 
 __all__ = ["RequestCode"]
@@ -49,11 +49,6 @@ NOT_STARTED_RETRY_MS: Final = 1_000
 
 MIN_REMAINING_MS: Final = 60_000
 """A code is sent again only if this much of its time remains, or half its TTL; otherwise a new one is made."""
-
-_DENIED_DETAILS: Final = {
-    Reason.RESEND_TOO_SOON: "A code was requested a moment ago. Request the next one after `retry_after` seconds.",
-    Reason.RATE_LIMITED: "The limit named in `limit` is reached. Request a code after `retry_after` seconds.",
-}
 
 
 class RequestCode:
@@ -143,12 +138,8 @@ class RequestCode:
         match await self._call_admit(admission):
             case Admitted() as admitted:
                 return admitted
-            case Denied(Reason.RECIPIENT_LOCKED, wait_ms, disabled=disabled):
-                raise recipient_locked(wait_ms, disabled=disabled)
-            case Denied(Reason.RECIPIENT_OPTED_OUT):
-                raise recipient_opted_out()
-            case Denied(reason, wait_ms, limit):
-                raise Refused(reason, _DENIED_DETAILS[reason], retry_after_ms=wait_ms, limit=limit)
+            case Denied() as denied:
+                raise request_denied(denied)
             case found:
                 return self._replay(admission, found)
 
