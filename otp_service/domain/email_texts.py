@@ -18,7 +18,7 @@ from html import escape
 from types import MappingProxyType
 from typing import Final
 
-from otp_service.domain.email_wordings import ALIASES, DEFAULT_PURPOSE, WORDINGS
+from otp_service.domain.email_wordings import DEFAULT_PURPOSE, WORDINGS
 from otp_service.domain.locale_lookup import for_locale
 
 __all__ = ["EMAIL_LOCALES", "EmailText", "render"]
@@ -28,7 +28,7 @@ FALLBACK_LOCALE: Final = "en"
 EMAIL_LOCALES: Final = frozenset(WORDINGS)
 """The locales that an `EmailText` can have."""
 
-_LOCALES: Final = MappingProxyType({**{locale: locale for locale in WORDINGS}, **ALIASES})
+_LOCALES: Final = MappingProxyType({locale: locale for locale in WORDINGS})
 
 
 @dataclass(frozen=True, slots=True)

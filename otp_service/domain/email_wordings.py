@@ -1,7 +1,6 @@
 """The sentences of the e-mail with a code, by language. A language is added as one entry of `WORDINGS`.
 
-The keys are locales. A locale is shortened from its end until one is found, so `zh-Hant` serves `zh-Hant-TW`, and the
-locales `zh`, `zh-TW`, `zh-HK` and `zh-MO` name the script that they mean.
+The keys are locales; `locale_lookup` finds the best one.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-__all__ = ["ALIASES", "DEFAULT_PURPOSE", "WORDINGS", "Wording"]
+__all__ = ["DEFAULT_PURPOSE", "WORDINGS", "Wording"]
 
 DEFAULT_PURPOSE: Final = "default"
 
@@ -261,8 +260,3 @@ WORDINGS: Final[Mapping[str, Wording]] = MappingProxyType(
         ),
     }
 )
-
-ALIASES: Final[Mapping[str, str]] = MappingProxyType(
-    {"zh": "zh-Hans", "zh-TW": "zh-Hant", "zh-HK": "zh-Hant", "zh-MO": "zh-Hant", "in": "id", "tl": "fil"}
-)
-"""Locales that mean the wording of another one. `in` and `tl` are older codes, which some phones send."""

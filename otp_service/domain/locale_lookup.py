@@ -39,12 +39,18 @@ def matching_locales(tag: str, available: Collection[str], *, same_script: bool)
     Args:
         tag: A language tag, or a POSIX or Java locale.
         available: Normalized locales.
-        same_script: Leave out locales of the language that are in another script.
+        same_script: Leave out locales of the language that are in another script, as far as both are known.
     """
     subtags = normalize_locale(tag).split("-")[:_MAX_SUBTAGS]
     shortened = ("-".join(subtags[:length]) for length in range(len(subtags), 0, -1))
     yield from (locale for locale in shortened if locale in available)
-    yield from (locale for locale in available if _is_related(locale, subtags, same_script=same_script))
+    language, script = subtags[0], _script(subtags)
+    regional = f"{language}-"
+    for locale in available:
+        if locale == language or locale.startswith(regional):
+            other = _script(locale.split("-"))
+            if not same_script or script == other or not script or not other:
+                yield locale
 
 
 def for_locale(by_locale: Mapping[str, T], locale: str) -> T | None:
@@ -57,15 +63,6 @@ def for_locale(by_locale: Mapping[str, T], locale: str) -> T | None:
         for found in matching_locales(locale, normalized, same_script=same_script):
             return normalized[found]
     return None
-
-
-def _is_related(locale: str, subtags: list[str], *, same_script: bool) -> bool:
-    """Whether a locale has the language of a tag, and (`same_script`) its script as far as both are known."""
-    others = locale.split("-")
-    if others[0] != subtags[0]:
-        return False
-    script, other = _script(subtags), _script(others)
-    return not same_script or script == other or not script or not other
 
 
 def _script(subtags: list[str]) -> str:
