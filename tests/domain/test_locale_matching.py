@@ -179,6 +179,7 @@ def test_any_input_gives_a_known_locale(requested: str) -> None:
         ("zh-MO", "zh-hant"),
         ("ZH-HANT-CN", "zh-hant"),
         ("zh_TW_#Hant", "zh-hant"),
+        ("zh_SG_#Hant", "zh-hant"),
         ("zh-Hant-TW-x-private-use", "zh-hant"),
         ("zh-Latn-pinyin", "zh-hans"),
         ("cmn-Hant-TW", "zh-hant"),

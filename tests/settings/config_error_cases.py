@@ -23,6 +23,7 @@ ACME = {
     "apps": {"web": {"domain": "a.example"}, "droid": {"hash": APP_HASH}},
 }
 """A tenant with two apps."""
+UNBRANDED = {name: value for name, value in ACME.items() if name != "brand"}
 
 # What is put into a good config (None takes a key out), the path of its one error, and a part of its line.
 ONE_ERROR: list[tuple[Edit, str, str]] = [
@@ -115,6 +116,8 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     ((f"{APPS}.Web", {"hash": APP_HASH}), f"{APPS}.Web", "a name of"),
     (("tenants.acme", ACME | {"templates": {"en": {"login": "x" * 129 + "{code}"}}}), "tenants.acme.templates.en.login",
      "the longest text has 147 bytes with the hash of the app droid; allowed: at most 140 bytes"),
+    (("tenants.acme", UNBRANDED | {"templates": {"en": {"login": "x" * 119 + "{brand}{code}"}}}),
+     "tenants.acme.templates.en.login", "the longest text has 141 bytes"),
     (("tenants.acme", ACME | {"templates": {"en": {"login": "{code}\n@a.example #{code}"}}}),
      "tenants.acme.templates.en.login", "a line with @, and the tenant has apps"),
     (("providers.box.type", "sms"), "providers.box.type", '"kedasms" or "eims"'),
