@@ -75,8 +75,9 @@ class RunningService:
         return httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers)
 
     async def request(self, phone: str = NUMBER, purpose: str = "login", **members: Any) -> httpx.Response:
-        """Call request-code and return the response."""
-        return await self.client.post("/v1/request-code", json={"phone": phone, "purpose": purpose, **members})
+        """Call request-code for `phone`, or for a member `email`, and return the response."""
+        recipient = {} if "email" in members else {"phone": phone}
+        return await self.client.post("/v1/request-code", json={**recipient, "purpose": purpose, **members})
 
     async def verify(self, verification_id: str, code: str) -> httpx.Response:
         """Call verify-code and return the response."""

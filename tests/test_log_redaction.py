@@ -32,12 +32,29 @@ def lines(logged: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in logged.getvalue().splitlines()]
 
 
-@given(st.text())
+@given(st.text(st.characters(exclude_characters="@")))
 def test_a_text_keeps_at_most_five_digits(text: str) -> None:
     """A text with six digits or more loses all of them; a text with fewer is unchanged."""
     before, after = digits_in(text), redact(text)
     assert len(after) == len(text)
     assert after == text if len(before) < 6 else digits_in(after) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("550 <ann.lee@example.com> unknown user", "550 <***@example.com> unknown user"),
+        ("to=ann@example.com, o'brien+x@example.org;", "***@example.com, ***@example.org;"),
+        ('{"email":"ann@example.com"}', '{"email":"***@example.com"}'),
+        ("ann@ann@example.com", "***@***@example.com"),
+        ("redis://user:word@host:6379", "redis://user:***@host:6379"),
+        ("/v1/verifications/ann@example.com", "***@example.com"),
+        ("@", "***@"),
+    ],
+)
+def test_local_parts_of_addresses_are_masked(text: str, redacted: str) -> None:
+    """What stands before an @ is masked, back to a character that no address contains there."""
+    assert redact(text) == redacted
 
 
 def test_digits_of_every_script_are_masked() -> None:

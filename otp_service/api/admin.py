@@ -10,15 +10,15 @@ from otp_service.api.endpoints import endpoint_rules
 from otp_service.api.json_handlers import JsonHandlers
 from otp_service.api.mapping import recipient_status_response
 from otp_service.api.request_context import ApiRequest
+from otp_service.api.request_mapping import check_country, recipient_field
 from otp_service.api.schemas import CheckRecipientBody, OptOutCount, RecipientStatus, UnlockBody, UnlockedRecipient
-from otp_service.api.verification_routes import check_country
 from otp_service.observability import METRICS
 
 __all__ = ["OptOutAdminRoutes", "RecipientAdminRoutes"]
 
 
 class RecipientAdminRoutes(Controller):
-    """What an operator may do with a phone number."""
+    """What an operator may do with a phone number or an e-mail address."""
 
     path = "/v1/admin/recipients"
     tags = ("admin",)
@@ -29,24 +29,29 @@ class RecipientAdminRoutes(Controller):
         "/unlock",
         status_code=200,
         operation_id="unlockRecipient",
-        summary="Unlock a number",
+        summary="Unlock a recipient",
         opt=endpoint_rules(body=UnlockBody, needs_api_key=True, needs_store=True),
         responses=openapi_examples.responses("unlock"),
     )
     async def unlock(self, request: ApiRequest, data: JSONBody[UnlockBody]) -> UnlockedRecipient:
-        """Clear the wrong codes of a number at this tenant, and the waits and locks that follow from them.
+        """Clear the wrong codes of a recipient at this tenant, and the waits and locks that follow from them.
 
-        The limits on sends are not cleared. The response has the same form whether or not the number was locked; a
+        The limits on sends are not cleared. The response has the same form whether or not it was locked; a
         repeated call changes nothing. Each call writes an audit line to the log.
         """
         caller = request.principal
         country = check_country(data.country)
         caller.require_scope("admin")
-        unlocked = await request.service.unlock(caller.tenant, data.phone, country, actor=caller.key_id)
-        masked = unlocked.number.masked
-        request.context.log_fields["phone"] = masked
+        recipient = (
+            caller.tenant.parse_phone(data.phone, country)
+            if data.phone
+            else caller.tenant.parse_email(data.email or "")
+        )
+        unlocked = await request.service.unlock(caller.tenant, recipient, actor=caller.key_id)
+        masked = recipient_field(unlocked.recipient.masked)
+        request.context.log_fields.update(masked)
         METRICS.unlocks.labels(caller.tenant.name, str(unlocked.was_locked).lower()).inc()
-        return UnlockedRecipient(phone=masked, unlocked=unlocked.was_locked, failures_cleared=unlocked.failures)
+        return UnlockedRecipient(**masked, unlocked=unlocked.was_locked, failures_cleared=unlocked.failures)
 
     @post(
         "/check",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import UNSET
+
 from otp_service.api.schemas import DeliveryBody, RecipientStatus, RequestedCode, VerificationBody, VerifiedCode
+from otp_service.domain.message import Channel
 from otp_service.domain.views import VerificationProof, VerificationView
 from otp_service.service.opt_out_directory import OptOutState
 
@@ -47,7 +50,8 @@ def verify_code_response(proof: VerificationProof) -> VerifiedCode:
         verification_id=proof.verification_id,
         status="verified",
         purpose=proof.purpose,
-        phone=proof.phone,
+        phone=proof.phone or UNSET,
+        email=proof.email or UNSET,
         verified_at=_rfc3339(proof.verified_ms),
         token=proof.token,
         token_expires_at=_rfc3339(proof.token_expires_at * 1000),
@@ -66,8 +70,7 @@ def _common_members(view: VerificationView) -> dict[str, Any]:
         "status": view.status,
         "purpose": view.purpose,
         "channel": view.channel,
-        "phone": view.masked_phone,
-        "country": view.country,
+        **_recipient(view),
         "code_length": view.code_length,
         "expires_at": _rfc3339(view.expires_ms),
         "expires_in": _seconds_until(view.expires_ms, view.now_ms),
@@ -76,6 +79,12 @@ def _common_members(view: VerificationView) -> dict[str, Any]:
         "attempts_left": view.attempts_left,
         "sends_left": view.sends_left,
     }
+
+
+def _recipient(view: VerificationView) -> dict[str, str]:
+    if view.channel == Channel.EMAIL:
+        return {"email": view.masked_recipient}
+    return {"phone": view.masked_recipient, "country": view.country}
 
 
 def _seconds_until(at_ms: int, now_ms: int) -> int:

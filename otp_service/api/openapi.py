@@ -13,6 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from otp_service import __version__
 from otp_service.api.openapi_examples import REQUEST_EXAMPLES
+from otp_service.api.schemas import EXACTLY_ONE
 
 __all__ = ["SCHEMA", "openapi_config"]
 
@@ -53,10 +54,12 @@ class _JsonPlugin(JsonRenderPlugin):
     """Renders the document as JSON. Litestar builds it at the first request, not at startup."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Add what Litestar leaves out: an example of each body, and that unknown members are refused."""
+        """Add what Litestar leaves out: examples of bodies, that they are closed, and which members exclude others."""
         schemas = openapi_schema["components"]["schemas"]
-        for body, example in REQUEST_EXAMPLES.items():
-            schemas[body.__name__].update(additionalProperties=False, examples=[example])
+        for body, examples in REQUEST_EXAMPLES.items():
+            schemas[body.__name__].update(additionalProperties=False, examples=examples)
+            if alternatives := EXACTLY_ONE.get(body):
+                schemas[body.__name__]["oneOf"] = [{"required": [name]} for name in alternatives]
             for member in schemas[body.__name__]["properties"].values():
                 if "pattern" in member:
                     member["pattern"] = _ecma_pattern(member["pattern"])

@@ -35,14 +35,17 @@ BEARER: Final = [{"bearer": list[str]()}]
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-REQUEST_EXAMPLES: Final[dict[type[Any], dict[str, Any]]] = {
-    RequestCodeBody: {"phone": "0812-1010-0055", "purpose": "login", "country": "ID", "locale": "id"},
-    VerifyCodeBody: {"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456"},
-    NormalizePhone: {"phone": "0812-1010-0055", "country": "ID"},
-    UnlockBody: {"phone": "0812-1010-0055", "country": "ID"},
-    CheckRecipientBody: {"phone": "0812-1010-0055", "country": "ID"},
+REQUEST_EXAMPLES: Final[dict[type[Any], list[dict[str, Any]]]] = {
+    RequestCodeBody: [
+        {"phone": "0812-1010-0055", "purpose": "login", "country": "ID", "locale": "id"},
+        {"email": "ann@example.com", "purpose": "login", "locale": "id"},
+    ],
+    VerifyCodeBody: [{"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456"}],
+    NormalizePhone: [{"phone": "0812-1010-0055", "country": "ID"}],
+    UnlockBody: [{"phone": "0812-1010-0055", "country": "ID"}, {"email": "ann@example.com"}],
+    CheckRecipientBody: [{"phone": "0812-1010-0055", "country": "ID"}],
 }
-"""An example of each request body."""
+"""Examples of each request body."""
 
 _PENDING: Final[dict[str, Any]] = {
     "verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw",
@@ -58,6 +61,10 @@ _PENDING: Final[dict[str, Any]] = {
     "resend_in": 30,
     "attempts_left": 5,
     "sends_left": 4,
+}
+_PENDING_EMAIL: Final = {name: value for name, value in _PENDING.items() if name not in ("phone", "country")} | {
+    "channel": "email",
+    "email": "a***@example.com",
 }
 _DELIVERY: Final = {
     "provider": "jakarta",
@@ -131,6 +138,9 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
     ),
 }
 
+_BY_EMAIL: Final = {"request_code": _PENDING_EMAIL}
+"""A second example of a success, for the actions that have one."""
+
 _KEY: Final = (Reason.KEY_MISSING, Reason.KEY_INVALID)
 _JSON: Final = (Reason.REQUEST_MALFORMED, *_KEY, Reason.BODY_TOO_LARGE, Reason.MEDIA_TYPE_UNSUPPORTED)
 _IDEMPOTENT: Final = (Reason.IDEMPOTENCY_IN_FLIGHT, Reason.IDEMPOTENCY_MISMATCH)
@@ -147,6 +157,7 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
         Reason.RECIPIENT_OPTED_OUT,
         Reason.PHONE_INVALID,
         Reason.PHONE_NOT_MOBILE,
+        Reason.EMAIL_INVALID,
         Reason.RESEND_TOO_SOON,
         Reason.RATE_LIMITED,
         Reason.RECIPIENT_LOCKED,
@@ -171,7 +182,7 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
     "read": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
     "cancel": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
     "normalize_phone": (*_JSON, Reason.PHONE_INVALID),
-    "unlock": (*_JSON, Reason.SCOPE_MISSING, Reason.PHONE_INVALID, *_STORE),
+    "unlock": (*_JSON, Reason.SCOPE_MISSING, Reason.PHONE_INVALID, Reason.EMAIL_INVALID, *_STORE),
     "check_recipient": (*_JSON, Reason.SCOPE_MISSING, Reason.PHONE_INVALID, *_STORE),
     "count_opt_outs": (*_KEY, Reason.SCOPE_MISSING, *_STORE),
     "receipt": (Reason.REQUEST_MALFORMED, Reason.KEY_INVALID, Reason.BODY_TOO_LARGE, *_STORE),
@@ -181,7 +192,7 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
     "metrics": (),
 }
 _EXTRA_MEMBERS: Final[dict[Reason, dict[str, Any]]] = {
-    Reason.REQUEST_MALFORMED: {"errors": [{"pointer": "/phone", "detail": "Send this member; it is required."}]},
+    Reason.REQUEST_MALFORMED: {"errors": [{"pointer": "/phone", "detail": "Send this member, or `email`."}]},
     Reason.CODE_INCORRECT: {"attempts_left": 4},
     Reason.RATE_LIMITED: {"limit": "recipient"},
 }
@@ -203,11 +214,14 @@ def responses(action: str) -> dict[int, ResponseSpec]:
         action: A key of `_SUCCESS_RESPONSES`, such as `request_code`.
     """
     status, body, example = _SUCCESS_RESPONSES[action]
+    examples: list[Example] = [_Example(summary=action, value=example)]
+    if by_email := _BY_EMAIL.get(action):
+        examples.append(_Example(id="by_email", summary=f"{action}, by e-mail", value=by_email))
     specs = {
         status: ResponseSpec(
             data_container=body,
             description="Success.",
-            examples=[_Example(summary=action, value=example)],
+            examples=examples,
             generate_examples=False,
             media_type=METRICS_TYPE if body is str else "application/json",
         )

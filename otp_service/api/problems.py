@@ -48,6 +48,7 @@ PROBLEMS: Final[dict[Reason, tuple[int, str]]] = {
     Reason.MEDIA_TYPE_UNSUPPORTED: (415, "The media type is not supported"),
     Reason.PHONE_INVALID: (422, "The phone number is not valid"),
     Reason.PHONE_NOT_MOBILE: (422, "The phone number is not mobile"),
+    Reason.EMAIL_INVALID: (422, "The e-mail address is not valid"),
     Reason.IDEMPOTENCY_MISMATCH: (422, "The idempotency key was used for another request"),
     Reason.CODE_INCORRECT: (422, "The code is incorrect"),
     Reason.RESEND_TOO_SOON: (429, "It is too soon for another code"),

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import msgspec
 from msgspec.structs import FieldInfo
 
-from otp_service.api.schemas import EXPECTED_VALUES
+from otp_service.api.schemas import EXACTLY_ONE, EXPECTED_VALUES
 from otp_service.domain.errors import FieldError, Reason, Refused
 
 __all__ = ["decode_body"]
@@ -52,12 +52,18 @@ def decode_body(kind: type[Body], raw: bytes) -> Body:
         pass  # the wrong member is found below
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _malformed("", _NOT_JSON) from None
-    if body is not None and _has_unique_members(raw):
+    if body is not None and _has_exactly_one(body) and _has_unique_members(raw):
         return body
     members = _members(raw)
-    if body is None or len(dict(members)) != len(members):
+    if body is None or not _has_exactly_one(body) or len(dict(members)) != len(members):
         raise _malformed(*_first_error(kind, members))
     return body
+
+
+def _has_exactly_one(body: msgspec.Struct) -> bool:
+    """Return whether the body has one of the members that `EXACTLY_ONE` lists for it."""
+    names = EXACTLY_ONE.get(type(body), ())
+    return not names or [getattr(body, name) is not msgspec.UNSET for name in names].count(True) == 1
 
 
 def _has_unique_members(raw: bytes) -> bool:
@@ -95,10 +101,15 @@ def _first_error(kind: type[msgspec.Struct], members: tuple[tuple[str, Any], ...
         seen.add(name)
         if not _is_valid(value, fields[name]):
             return f"/{name}", EXPECTED_VALUES.get(name, _SEE_SCHEMA)
-    return _missing(fields, seen)
+    return _missing(EXACTLY_ONE.get(kind, ()), fields, seen)
 
 
-def _missing(fields: Mapping[str, FieldInfo], seen: set[str]) -> tuple[str, str]:
+def _missing(one_of: tuple[str, ...], fields: Mapping[str, FieldInfo], seen: set[str]) -> tuple[str, str]:
+    given = [name for name in one_of if name in seen]
+    if one_of and not given:
+        return f"/{one_of[0]}", f"Send this member, or `{one_of[1]}`."
+    if len(given) > 1:
+        return f"/{given[1]}", f"Leave it out, or leave out `{given[0]}`."
     name = next((name for name, field in fields.items() if field.required and name not in seen), None)
     return ("", _SEE_SCHEMA) if name is None else (f"/{name}", "Send this member; it is required.")
 

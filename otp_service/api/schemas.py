@@ -9,12 +9,14 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from otp_service.domain.email_address import MAX_ADDRESS_CHARS
 from otp_service.domain.errors import Reason
 from otp_service.domain.links import LINK_PATTERN, MAX_LINK_CHARS
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.verification import VerificationStatus
 
 __all__ = [
+    "EXACTLY_ONE",
     "EXPECTED_VALUES",
     "CheckRecipientBody",
     "DeliveryBody",
@@ -37,6 +39,14 @@ __all__ = [
 
 # A pattern ends with \Z, because Python's `$` also matches before a final newline; the OpenAPI document shows `^...$`.
 Phone = Annotated[str, Meta(min_length=1, max_length=64, description="A phone number in any spelling.")]
+Email = Annotated[
+    str,
+    Meta(
+        min_length=3,
+        max_length=MAX_ADDRESS_CHARS,
+        description="An e-mail address such as name@example.com, of at most 254 characters; instead of `phone`.",
+    ),
+]
 Country = Annotated[
     str, Meta(pattern=r"\A[A-Z]{2}\Z", description="ISO 3166-1 alpha-2; the country of numbers in national format.")
 ]
@@ -70,16 +80,23 @@ Time = Annotated[str, Meta(description="UTC, RFC 3339 with Z.", extra_json_schem
 
 
 class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The number that gets a code, and the purpose of the verification."""
+    """The recipient that gets a code (exactly one of `phone` and `email`), and the purpose of the verification."""
 
-    phone: Phone
+    phone: Phone | msgspec.UnsetType = msgspec.UNSET
+    email: Email | msgspec.UnsetType = msgspec.UNSET
     purpose: Purpose
     country: Country | None = None
     locale: Locale | None = None
-    channel: Annotated[
-        Literal["sms", "whatsapp", "voice", "auto"],
-        Meta(description="One of the tenant's channels; `auto`: one after the other, until one is delivered."),
-    ] = "sms"
+    channel: (
+        Annotated[
+            Literal["sms", "whatsapp", "voice", "email", "auto"],
+            Meta(
+                description="One of the tenant's channels, or `auto`: one after the other, until one is delivered. "
+                "Default: `sms` with `phone`, `email` with `email`."
+            ),
+        ]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     app: AppName | None = None
     client_ip: ClientIp | None = None
     reference: Annotated[str, Meta(max_length=128, description="Your own reference; written to the log.")] | None = None
@@ -104,10 +121,11 @@ class NormalizePhone(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "phone": "Send the phone number as a string of 1-64 characters.",
+        "email": "Send the e-mail address as a string of 3-254 characters, such as name@example.com.",
         "purpose": "Send a purpose of 1-32 characters a-z, 0-9 and _ that starts with a letter.",
         "country": "Send an ISO 3166 country code of two capital letters, such as ID.",
         "locale": "Send a language tag as a string of at most 256 characters, such as id or en-GB.",
-        "channel": "Send `sms`, `whatsapp`, `voice` or `auto`, or leave it out for `sms`.",
+        "channel": "Send `sms`, `whatsapp`, `voice`, `email` or `auto`, or leave it out.",
         "app": "Send the name of an app that is configured for the tenant, or leave it out.",
         "client_ip": "Send the end user's IP address as a string, such as 203.0.113.9 or 2001:db8::1.",
         "reference": "Send a string of at most 128 characters.",
@@ -121,16 +139,24 @@ EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class UnlockBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The number to unlock."""
+    """The recipient to unlock: exactly one of `phone` and `email`."""
 
-    phone: Phone
+    phone: Phone | msgspec.UnsetType = msgspec.UNSET
+    email: Email | msgspec.UnsetType = msgspec.UNSET
     country: Country | None = None
 
 
-class UnlockedRecipient(Struct, frozen=True, kw_only=True):
-    """A number that is no longer locked at this tenant."""
+EXACTLY_ONE: Final[Mapping[type[Struct], tuple[str, str]]] = MappingProxyType(
+    {RequestCodeBody: ("phone", "email"), UnlockBody: ("phone", "email")}
+)
+"""The members of which a body has exactly one."""
 
-    phone: str
+
+class UnlockedRecipient(Struct, frozen=True, kw_only=True):
+    """A number or an address that is no longer locked at this tenant."""
+
+    phone: str | msgspec.UnsetType = msgspec.UNSET
+    email: str | msgspec.UnsetType = msgspec.UNSET
     unlocked: Annotated[
         bool, Meta(description="Whether it was locked: in a waiting time, at its limit of wrong codes, or disabled.")
     ]
@@ -169,14 +195,15 @@ class NormalizedPhone(Struct, frozen=True, kw_only=True):
 
 
 class RequestedCode(Struct, frozen=True, kw_only=True):
-    """A verification that is pending."""
+    """A verification that is pending: with `phone` and `country`, or by the channel `email` with `email`."""
 
     verification_id: str
     status: VerificationStatus
     purpose: str
     channel: str
-    phone: str
-    country: str
+    phone: str | msgspec.UnsetType = msgspec.UNSET
+    email: str | msgspec.UnsetType = msgspec.UNSET
+    country: str | msgspec.UnsetType = msgspec.UNSET
     code_length: int
     expires_at: Time
     expires_in: int
@@ -205,12 +232,13 @@ class VerificationBody(RequestedCode, frozen=True, kw_only=True):
 
 
 class VerifiedCode(Struct, frozen=True, kw_only=True):
-    """The proof that a person holds the number."""
+    """The proof that a person holds the number or the address."""
 
     verification_id: str
     status: Literal["verified"]
     purpose: str
-    phone: str
+    phone: str | msgspec.UnsetType = msgspec.UNSET
+    email: str | msgspec.UnsetType = msgspec.UNSET
     verified_at: Time
     token: str
     token_expires_at: Time

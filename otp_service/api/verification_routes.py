@@ -6,19 +6,18 @@ import functools
 from collections.abc import Awaitable
 from typing import Annotated, Final, TypeVar
 
-import msgspec
 from litestar import Controller, delete, get, post
 from litestar.params import FromPath, HeaderParameter, JSONBody
 from prometheus_client import Counter
 
 from otp_service.api import mapping, openapi_examples
-from otp_service.api.auth import Principal, rate_limit_address
+from otp_service.api.auth import rate_limit_address
 from otp_service.api.endpoints import endpoint_rules
 from otp_service.api.headers import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from otp_service.api.json_handlers import JsonHandlers
 from otp_service.api.request_context import ApiRequest
+from otp_service.api.request_mapping import canonical_body, check_country, map_code_request, recipient_field
 from otp_service.api.schemas import (
-    EXPECTED_VALUES,
     NormalizedPhone,
     NormalizePhone,
     RequestCodeBody,
@@ -27,14 +26,12 @@ from otp_service.api.schemas import (
     VerifiedCode,
     VerifyCodeBody,
 )
-from otp_service.domain.errors import FieldError, Reason, Refused
-from otp_service.domain.locale_matching import match_locale
-from otp_service.domain.phone import SUPPORTED_COUNTRIES
+from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.views import VerificationProof, VerificationView
 from otp_service.observability import METRICS
-from otp_service.service import Attempt, CodeRequest
+from otp_service.service import Attempt
 
-__all__ = ["CodeRoutes", "VerificationRoutes", "canonical_body", "check_country"]
+__all__ = ["CodeRoutes", "VerificationRoutes"]
 
 Result = TypeVar("Result", VerificationView, VerificationProof)
 
@@ -50,9 +47,6 @@ _REASONS_FOR_KNOWN_VERIFICATIONS: Final = frozenset(
     }
 )
 """The reasons that are given only if the verification exists."""
-
-ADDED_MEMBERS: Final = ("app", "link")
-"""The members of request-code that the previous version does not know."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -89,7 +83,7 @@ class CodeRoutes(Controller):
     ) -> RequestedCode:
         """Create a verification and send its code by SMS. The delivery continues after the response."""
         caller = request.principal
-        code_request = _code_request(caller, data, request.context.client_address)
+        code_request = map_code_request(caller, data, request.context.client_address)
         key = idempotency_key and request.service.idempotency_claim(
             caller.tenant, "request-code", idempotency_key, canonical_body(data)
         )
@@ -181,68 +175,10 @@ class VerificationRoutes(Controller):
         return mapping.verification_response(view)
 
 
-def _code_request(caller: Principal, data: RequestCodeBody, address: str | None) -> CodeRequest:
-    """Check the members, then the scopes, and return the input of the use case.
-
-    Args:
-        caller: The API key. With the scope `server`, only `client_ip` counts as the user's address; without it, as
-            in a mobile app, the caller's own address does.
-        data: The request body.
-        address: The address that the request comes from.
-    """
-    country = check_country(data.country)
-    client = rate_limit_address(data.client_ip, "/client_ip") if data.client_ip is not None else None
-    if data.link is not None and data.channel != "sms":
-        errors = (FieldError("/link", "Leave this member out: only an SMS (`channel` `sms`) contains an address."),)
-        raise Refused(Reason.REQUEST_MALFORMED, "Send `link` only with the channel `sms`.", field_errors=errors)
-    caller.require_scope("request")
-    if data.client_ip is not None or data.decoy or data.link is not None:
-        caller.require_scope("server")
-    if data.app is not None:
-        caller.tenant.check_app(data.app)
-    if client is None and address is not None and "server" not in caller.scopes:
-        client = rate_limit_address(address)
-    return CodeRequest(
-        tenant=caller.tenant,
-        phone=data.phone,
-        purpose=data.purpose,
-        country=country,
-        locale=match_locale(caller.tenant.templates, data.locale, data.purpose) if data.locale else "",
-        channel=data.channel,
-        app=data.app or "",
-        client_ip=client,
-        decoy=data.decoy,
-        key_id=caller.key_id,
-        link=data.link or "",
-    )
-
-
 def _caller_address(request: ApiRequest) -> str | None:
     """Return the caller's address as the `client_ip` limit counts it; None on a Unix socket."""
     address = request.context.client_address
     return None if address is None else rate_limit_address(address)
-
-
-def check_country(country: str | None) -> str | None:
-    """Return the country of a request, if numbers of that country can be parsed. Raises `Refused`."""
-    if country is not None and country not in SUPPORTED_COUNTRIES:
-        errors = (FieldError("/country", EXPECTED_VALUES["country"]),)
-        raise Refused(
-            Reason.REQUEST_MALFORMED, "Send the code of a country that has phone numbers.", field_errors=errors
-        )
-    return country
-
-
-def canonical_body(data: RequestCodeBody | VerifyCodeBody) -> str:
-    """Serialize a body in a form that does not depend on its spacing and the order of its members.
-
-    A member that earlier versions do not know is left out while it is null: their fingerprint of the body is the same.
-    """
-    members = msgspec.to_builtins(data)
-    for name in ADDED_MEMBERS:
-        if members.get(name) is None:
-            members.pop(name, None)
-    return msgspec.json.encode(members, order="sorted").decode()
 
 
 async def _recorded(action: str, request: ApiRequest, call: Awaitable[Result], **fields: str | None) -> Result:
@@ -262,7 +198,7 @@ async def _recorded(action: str, request: ApiRequest, call: Awaitable[Result], *
     try:
         result = await call
         outcome = "ok"
-        log_fields.update(verification_id=result.verification_id, phone=result.masked_phone)
+        log_fields.update(verification_id=result.verification_id, **recipient_field(result.masked_recipient))
         return result
     except Refused as refused:
         outcome = refused.reason.value

@@ -128,6 +128,7 @@ def build_tenant(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenan
         channels=policy.channels,
         apps={name: build_app(app) for name, app in tenant.apps.items()},
         link_hosts=frozenset(tenant.link_hosts),
+        calls_fixed_lines=policy.allow_fixed_line_voice,
     )
 
 

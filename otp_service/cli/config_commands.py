@@ -13,7 +13,9 @@ import msgspec
 from otp_service.cli.limit_proposals import proposed_limits
 from otp_service.cli.options import config_option, load_config, parse_config, require_config_path
 from otp_service.cli.text_table import format_texts
+from otp_service.domain.email_address import EmailInvalid, parse_address
 from otp_service.domain.phone import PhoneInvalid, parse
+from otp_service.domain.recipient import is_address
 from otp_service.settings import build_json_schema, config_warnings, unused_keys
 from otp_service.settings.sms_texts import sms_texts
 
@@ -57,13 +59,22 @@ def new_key() -> None:
 
 
 @click.command()
-@click.argument("number")
+@click.argument("recipient")
 @click.option("--country", default="ID", show_default=True, help="The country of national numbers.")
-def normalize(number: str, country: str) -> None:
-    """Print a phone number, written in any form, as the service reads it."""
+def normalize(recipient: str, country: str) -> None:
+    """Print a phone number, written in any form, or an e-mail address, as the service reads it."""
     try:
-        found = parse(number, country.upper())
-    except PhoneInvalid as invalid:
+        read = _read_address(recipient) if is_address(recipient) else _read_number(recipient, country.upper())
+    except (PhoneInvalid, EmailInvalid) as invalid:
         raise click.ClickException(str(invalid)) from None
-    read = {name: getattr(found, name) for name in ("e164", "national", "country", "type", "mobile")}
     click.echo(msgspec.json.encode(read).decode())
+
+
+def _read_number(text: str, country: str) -> dict[str, object]:
+    found = parse(text, country)
+    return {name: getattr(found, name) for name in ("e164", "national", "country", "type", "mobile")}
+
+
+def _read_address(text: str) -> dict[str, object]:
+    found = parse_address(text)
+    return {"email": found.address, "domain": found.domain}

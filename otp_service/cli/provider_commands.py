@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import click
@@ -18,11 +18,12 @@ from otp_service.cli.options import config_option, fail, load_config, require_co
 from otp_service.cli.provider_table import ProviderRow, build_row, format_money, format_table
 from otp_service.delivery.balances import fetch_balance
 from otp_service.delivery.send_test import TestSendResult, compose_test_message, send_test_message
+from otp_service.domain.email_address import EmailAddress
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import AccountLimits, Channel, OutboundMessage
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.provider_policy import DeferReason, Deferred
+from otp_service.domain.recipient import Recipient, is_address
 from otp_service.domain.tenant import Tenant
 from otp_service.observability import configure_logging
 from otp_service.providers.base import AccountLimitsProvider
@@ -48,7 +49,7 @@ _DEFER_REASONS: Final[Mapping[DeferReason, str]] = {
 
 @click.command("send-test")
 @config_option
-@click.option("--to", required=True, metavar="NUMBER", help="The recipient's phone number, in any format.")
+@click.option("--to", required=True, metavar="RECIPIENT", help="A phone number in any format, or an e-mail address.")
 @click.option("--provider", required=True, help="The provider's name in the config.")
 @click.option("--tenant", help="The tenant whose template and caps apply. Default: the first one of the config.")
 @click.option("--locale", default="", help="The message's language. Default: the language of the number's country.")
@@ -63,16 +64,14 @@ def send_test(config: str | None, to: str, provider: str, tenant: str | None, *,
     settings = load_config(require_config_path(config))
     _check_provider(settings, provider)
     sender = _find_tenant(settings, tenant)
-    number = _parse_number(to, sender)
+    recipient, channel = _parse_recipient(to, sender, settings.providers[provider].channels)
     if app and app not in sender.apps:
         fail(f"--app: {quoted(app)} is not an app; allowed: {', '.join(sender.apps) or 'none is configured'}")
     click.echo(f"provider    {provider} ({settings.providers[provider].type})")
-    click.echo(f"to          {number.masked}")
-    channels = settings.providers[provider].channels
-    channel = Channel.SMS if Channel.SMS in channels else min(channels)
-    outbound = compose_test_message(sender, number, locale, channel, app)
+    click.echo(f"to          {recipient.masked}")
+    outbound = compose_test_message(sender, recipient, locale, channel, app)
     result = _run(_send_test(settings, provider, sender, outbound))
-    for name, value in _describe(result, number, settings.providers[provider].currency).items():
+    for name, value in _describe(result, recipient, settings.providers[provider].currency).items():
         click.echo(f"{name:<12}{value}")
     sys.exit(not (isinstance(result, TestSendResult) and result.result.outcome is Outcome.ACCEPTED))
 
@@ -113,16 +112,20 @@ def _find_tenant(settings: Settings, name: str | None) -> Tenant:
     return build_tenant(name, settings.tenants[name], settings.limits)
 
 
-def _parse_number(text: str, tenant: Tenant) -> PhoneNumber:
-    """Parse a number to which the tenant may send; any other number exits with status 2."""
+def _parse_recipient(text: str, tenant: Tenant, channels: Collection[Channel]) -> tuple[Recipient, Channel]:
+    """Parse a recipient to whom the tenant may send, and choose a channel; any other one exits with status 2."""
+    by_number = sorted(set(channels) - {Channel.EMAIL}, key=list(Channel).index)
+    allowed = by_number[:1] if not is_address(text) else [Channel.EMAIL] if Channel.EMAIL in channels else []
+    if not allowed:
+        fail(f"--to: the provider does not send to such a recipient; its channels: {', '.join(sorted(channels))}")
     try:
-        number = parse(text, tenant.country)
-        tenant.check_number(number)
-    except PhoneInvalid as invalid:
-        fail(f"--to: {invalid}")
+        if is_address(text):
+            return tenant.parse_email(text), allowed[0]
+        number = tenant.parse_phone(text, None)
+        tenant.check_number(number, allowed[0])
     except Refused as refused:
         fail(f"--to: {refused.detail}")
-    return number
+    return number, allowed[0]
 
 
 async def _send_test(
@@ -182,12 +185,12 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         raise click.ClickException(refused.detail) from None
 
 
-def _describe(result: TestSendResult | Deferred, number: PhoneNumber, currency: str) -> dict[str, str]:
-    """Return the result as label and text; the number is masked where the gateway's message id contains it."""
+def _describe(result: TestSendResult | Deferred, recipient: Recipient, currency: str) -> dict[str, str]:
+    """Return the result as label and text; the recipient is masked where the gateway's message id contains it."""
     if isinstance(result, Deferred):
         seconds = -(-result.retry_in_ms // 1000)
         return {"not sent": f"{_DEFER_REASONS[result.reason]}; try again in {seconds} s"}
-    provider_message_id = result.result.provider_message_id.replace(number.national_digits, "***")
+    provider_message_id = result.result.provider_message_id.replace(_part_in_ids(recipient), "***")
     return {
         "outcome": result.result.outcome.value,
         "gateway id": provider_message_id or "-",
@@ -195,3 +198,8 @@ def _describe(result: TestSendResult | Deferred, number: PhoneNumber, currency: 
         "segments": str(result.segments),
         "cost": f"{format_money(result.cost)} {currency}" if result.cost else "-",
     }
+
+
+def _part_in_ids(recipient: Recipient) -> str:
+    """Return what a gateway's message id may contain of a recipient."""
+    return recipient.address if isinstance(recipient, EmailAddress) else recipient.national_digits

@@ -1,4 +1,4 @@
-"""Proof tokens: a JWT that states which number was verified, for backends that check it offline against the JWKS.
+"""Proof tokens: a JWT that states which number or address was verified, for backends that check it offline by the JWKS.
 
 EdDSA over Ed25519, signed with PyJWT. The `typ` distinguishes the token from every other JWT (RFC 8725, 3.11). The
 `aud` is the tenant, so a proof of one tenant is not valid for another.
@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import OKPAlgorithm
 
+from otp_service.domain.recipient import is_address
+
 __all__ = ["ProofClaims", "TokenSigner"]
 
 TYPE: Final = "otp-verification+jwt"
@@ -25,12 +27,12 @@ TTL_SECONDS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class ProofClaims:
-    """What a token states. `subject` is the keyed hash of the number, `verified_at` is in Unix seconds."""
+    """What a token states. `subject` is the keyed hash of the recipient, `verified_at` is in Unix seconds."""
 
     tenant: str
     verification_id: str
     subject: str
-    phone: str
+    recipient: str
     purpose: str
     verified_at: int
 
@@ -67,7 +69,7 @@ class TokenSigner:
             "jti": proof.verification_id,
             "iat": proof.verified_at,
             "exp": expires_at,
-            "phone": proof.phone,
+            "email" if is_address(proof.recipient) else "phone": proof.recipient,
             "purpose": proof.purpose,
         }
         headers = {"typ": TYPE, "kid": self._current}

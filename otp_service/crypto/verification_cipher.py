@@ -1,4 +1,4 @@
-"""The secrets of a verification: its code and its phone number.
+"""The secrets of a verification: its code, and its phone number or e-mail address.
 
 The hash of a code is Argon2id over HMAC-SHA256(pepper, tenant, id, recipient, purpose, code), each part with its
 length. It therefore matches no other verification, number, purpose or tenant, and codes cannot be tried against a dump
@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import Final
 
 from otp_service.crypto.fair_queue import DEFAULT_CALLER, Caller
 from otp_service.crypto.hashing import SECRET_BYTES, HashPool, MaskedHash
 from otp_service.crypto.keyring import DecryptionError, Keyring
-from otp_service.domain.phone import mask
+from otp_service.domain.message import Channel
+from otp_service.domain.recipient import is_address, mask_recipient
 from otp_service.domain.verification import VerificationRecord, VerificationSnapshot
 
 __all__ = ["VerificationCipher"]
+
+_PHONE: Final = "phone"
+_ADDRESS: Final = "email"
+"""The kinds of sealed recipients."""
 
 
 class VerificationCipher:
@@ -67,17 +73,18 @@ class VerificationCipher:
             raise DecryptionError(f"key {record.key_id} is not configured")
         return await self._pool.matches(MaskedHash(record.code_hash, _mask_of(record)), peppered, caller)
 
-    def seal_phone(self, verification_id: str, e164: str) -> str:
-        """Encrypt the number for the record."""
-        return self._keyring.seal_text("phone", verification_id, e164)
+    def seal_recipient(self, verification_id: str, to: str) -> str:
+        """Encrypt the number in E.164, or the address, for the record."""
+        return self._keyring.seal_text(_ADDRESS if is_address(to) else _PHONE, verification_id, to)
 
-    def open_phone(self, verification_id: str, record: VerificationRecord) -> str:
-        """Decrypt the number, in E.164; raises `DecryptionError`."""
-        return self._keyring.open_text("phone", verification_id, record.phone, record.key_id)
+    def open_recipient(self, verification_id: str, record: VerificationRecord) -> str:
+        """Decrypt the number, in E.164, or the address; raises `DecryptionError`."""
+        kind = _ADDRESS if record.channel == Channel.EMAIL else _PHONE
+        return self._keyring.open_text(kind, verification_id, record.phone, record.key_id)
 
-    def masked_phone(self, snapshot: VerificationSnapshot) -> str:
-        """Decrypt the number, and return the masked form that may be shown; raises `DecryptionError`."""
-        return mask(self.open_phone(snapshot.id, snapshot.record))
+    def masked_recipient(self, snapshot: VerificationSnapshot) -> str:
+        """Decrypt the recipient, and return the masked form that may be shown; raises `DecryptionError`."""
+        return mask_recipient(self.open_recipient(snapshot.id, snapshot.record))
 
     def seal_code(self, verification_id: str, code: str, link: str = "") -> bytes:
         """Encrypt the code for the outbox, and the address that the message contains, if it contains one.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from otp_service.crypto.verification_cipher import VerificationCipher
+from otp_service.delivery.email_messages import compose_email
 from otp_service.delivery.message_texts import message_text
 from otp_service.domain.message import Channel, OutboundMessage
 from otp_service.domain.phone import national_digits
@@ -23,7 +24,7 @@ def _no_receipt_url(_provider: str, _message_id: str) -> str:
 
 
 class Composer:
-    """Opens the sealed number once for a delivery and the code right before a call, and renders the text."""
+    """Opens the sealed recipient once for a delivery and the code right before a call, and renders the text."""
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class Composer:
 
         Args:
             tenants: The configured tenants by name.
-            cipher: Decrypts the number and the code.
+            cipher: Decrypts the recipient and the code.
             receipt_url: Returns the URL for a provider's receipts of a message, from the provider's name and our
                 message id; "" for none.
         """
@@ -53,9 +54,9 @@ class Composer:
         return tenant.channels_of(message.record.channel) if tenant else ()
 
     def compose(
-        self, message: ClaimedMessage, phone: str, channel: Channel, provider: str, now_ms: int
+        self, message: ClaimedMessage, recipient: str, channel: Channel, provider: str, now_ms: int
     ) -> OutboundMessage:
-        """Compose the message to `phone` (from `open_number`) for a provider; the tenant must be configured.
+        """Compose the message to `recipient` (from `open_recipient`) for a provider; the tenant must be configured.
 
         Raises:
             DecryptionError: The code cannot be opened.
@@ -64,34 +65,39 @@ class Composer:
         tenant = self._tenants[record.tenant]
         code, link = self._cipher.open_message(message.id, message.sealed_code, record)
         minutes = validity_minutes((record.expires_ms - record.created_ms) // _MS)
-        text, locale = message_text(
-            tenant,
-            channel,
-            code,
-            minutes,
-            locale=record.locale,
-            country=record.country,
-            purpose=record.purpose,
-            app=record.app,
-            link=link,
-        )
+        expires_in = max(1, (record.expires_ms - now_ms) // _MS)
+        receipt_url = self._receipt_url(provider, message.id)
+        if channel is Channel.EMAIL:
+            return compose_email(
+                tenant,
+                recipient,
+                code,
+                minutes,
+                message_id=message.id,
+                expires_in=expires_in,
+                locale=record.locale,
+                purpose=record.purpose,
+                receipt_url=receipt_url,
+            )
+        where = {"locale": record.locale, "country": record.country, "purpose": record.purpose, "app": record.app}
+        text, locale = message_text(tenant, channel, code, minutes, link=link, **where)
         return OutboundMessage(
             message_id=message.id,
-            to=phone,
+            to=recipient,
             country=record.country,
-            national_digits=national_digits(phone),
+            national_digits=national_digits(recipient),
             text=text,
             code=code,
-            expires_in=max(1, (record.expires_ms - now_ms) // _MS),
+            expires_in=expires_in,
             brand=tenant.brand,
             minutes=minutes,
-            receipt_url=self._receipt_url(provider, message.id),
+            receipt_url=receipt_url,
             channel=channel,
             locale=locale,
             purpose=record.purpose,
             link=link if channel is Channel.SMS else "",
         )
 
-    def open_number(self, message: ClaimedMessage) -> str:
-        """Return the recipient's number in E.164; raises `DecryptionError` if it cannot be opened."""
-        return self._cipher.open_phone(message.id, message.record)
+    def open_recipient(self, message: ClaimedMessage) -> str:
+        """Return the recipient's number in E.164, or the address; raises `DecryptionError` if it cannot be opened."""
+        return self._cipher.open_recipient(message.id, message.record)

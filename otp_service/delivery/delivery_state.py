@@ -21,16 +21,16 @@ __all__ = ["DeliveryState"]
 class DeliveryState:
     """A claimed message, its routes, and its state at each provider. Times are in ms of the store's clock."""
 
-    def __init__(self, message: ClaimedMessage, phone: str, routes: tuple[ChannelRoute, ...]) -> None:
+    def __init__(self, message: ClaimedMessage, recipient: str, routes: tuple[ChannelRoute, ...]) -> None:
         """Start from the stored record.
 
         Args:
             message: The message.
-            phone: The recipient's number in E.164; "" if it cannot be opened.
+            recipient: The number in E.164, or the address; "" if it cannot be opened.
             routes: The message's providers by channel, in their order; empty if there is none.
         """
         self.message = message
-        self.phone = phone
+        self.recipient = recipient
         self.routes = routes
         self._channels = {name: route.channel.value for route in routes for name in route.providers}
         self._by_provider = {delivery.provider: self._with_channel(delivery) for delivery in message.record.deliveries}

@@ -105,16 +105,16 @@ class Dispatcher:
         return step.ms if isinstance(step, WaitFor) else None
 
     def _open(self, message: ClaimedMessage) -> DeliveryState:
-        """Open the number and select the routes; without the number there is none."""
+        """Open the recipient and select the routes; without the recipient there is none."""
         try:
-            phone = self._composer.open_number(message)
+            recipient = self._composer.open_recipient(message)
         except DecryptionError:
             return DeliveryState(message, "", ())
         record = message.record
         selected = {one.channel or record.channel: one.provider for one in reversed(record.deliveries)}
         channels = self._composer.channels(message)
-        routes = self._routes.by_channel(record.country, phone, message.id, channels, selected)
-        return DeliveryState(message, phone, routes)
+        routes = self._routes.by_channel(record.country, recipient, message.id, channels, selected)
+        return DeliveryState(message, recipient, routes)
 
     def _is_configured(self, state: DeliveryState) -> bool:
         """Return whether this replica's config has the route, the tenant and the providers of the message.
@@ -160,7 +160,7 @@ class Dispatcher:
             return Finish()
         try:
             channel = state.channel_of(name)
-            outbound = self._composer.compose(state.message, state.phone, channel, name, state.now_ms)
+            outbound = self._composer.compose(state.message, state.recipient, channel, name, state.now_ms)
         except DecryptionError:
             await self._writer.release_to_others(state)
             return Finish()
@@ -233,7 +233,7 @@ class Dispatcher:
             duration_ms=state.now_ms - started.now_ms,
         )
         if result.outcome is Outcome.ACCEPTED:
-            self._conversion.count_sent(permit.provider, state.phone, state.message.record)
+            self._conversion.count_sent(permit.provider, state.recipient, state.message.record)
         return result
 
     async def _release_permit(self, permit: Permit, result: SendResult | None) -> None:
@@ -275,7 +275,7 @@ class Dispatcher:
             return await self._reschedule(state, step)
         provider = self._searchable[unknown.provider]
         await self._reschedule(state, WaitFor(lease_ms(provider)))  # no other replica works on it meanwhile
-        found = await find_message(provider, state.phone, state.message.record)
+        found = await find_message(provider, state.recipient, state.message.record)
         if not found:
             return await self._reschedule(state, self._next(state))
         return await self._record_result(state, unknown.provider, unknown.call, SendResult(Outcome.ACCEPTED, found))

@@ -31,6 +31,7 @@ from otp_service.domain.message import (
 )
 from otp_service.domain.ports import ReceiptStore
 from otp_service.domain.provider_policy import Charges
+from otp_service.domain.recipient import hashed_as, is_address
 from otp_service.domain.results import ReceiptEffect
 from otp_service.observability import LOG, METRICS
 from otp_service.providers.base import InBandReceiptProvider, Provider, ReceiptProvider, UrlCheckProvider
@@ -172,10 +173,10 @@ class ReceiptHandler:
         effect = ReceiptEffect.KNOWN
         use = (receipt.message_id, receipt.status or "", receipt.error or "")
         if await self._is_first_use(name, receipt.nonce, *use):
-            e164 = "+" + receipt.to.lstrip("+")
-            recipient = self._hasher.keyed_hash("recipient", e164) if receipt.to else ""
+            to = receipt.to if is_address(receipt.to) else "+" + receipt.to.lstrip("+")
+            recipient = self._hasher.keyed_hash(*hashed_as("recipient", to)) if receipt.to else ""
             if not receipt.message_id:
-                partition = self._hasher.partition_for("partition", e164, PARTITIONS)
+                partition = self._hasher.partition_for(*hashed_as("partition", to), PARTITIONS)
                 found = await self._receipt_store.find_message(partition, recipient, name, receipt.provider_message_id)
                 receipt = replace(receipt, message_id=found)
             effect = await self._receipt_store.record_receipt(name, receipt, recipient)

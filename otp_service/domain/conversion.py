@@ -79,9 +79,9 @@ class ConversionResults:
 _NO_RESULTS: Final = Results()
 
 
-def number_prefix(e164: str) -> str:
-    """Return the prefix under which a number is counted."""
-    return e164[:PREFIX_CHARS]
+def number_prefix(to: str) -> str:
+    """Return the prefix under which a number in E.164 is counted; "" for an e-mail address, which has none."""
+    return to[:PREFIX_CHARS] if to.startswith("+") else ""
 
 
 def weigh(counts: Mapping[CountKey, int], now_minute: int) -> ConversionResults:

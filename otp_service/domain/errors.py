@@ -39,6 +39,7 @@ class Reason(StrEnum):
     MEDIA_TYPE_UNSUPPORTED = "media_type_unsupported"
     PHONE_INVALID = "phone_invalid"
     PHONE_NOT_MOBILE = "phone_not_mobile"
+    EMAIL_INVALID = "email_invalid"
     CODE_INCORRECT = "code_incorrect"
     RESEND_TOO_SOON = "resend_too_soon"
     RATE_LIMITED = "rate_limited"

@@ -56,11 +56,12 @@ class Limits:
     """All named rate limits. An empty tuple means no limit.
 
     Attributes:
-        recipient: Sends to one number, for all tenants together.
-        recipient_failures: Wrong codes for one number at one tenant.
+        recipient: Sends to one number or address, for all tenants together.
+        recipient_failures: Wrong codes for one number or address at one tenant.
         client_ip: Requests for a code from one address (IPv6: its /64).
         verify_ip: Codes checked from one address by API keys without the scope `server`. The default allows all
             attempts of the requests that `client_ip` allows.
+        email_domain: Sends to the addresses of one domain.
         prefix: Sends to one number block: the number without its last four digits.
         country: Sends to one country.
         tenant: Sends of one tenant.
@@ -72,6 +73,7 @@ class Limits:
     client_ip: tuple[Window, ...] = (Window(20, 3600),)
     verify_ip: tuple[Window, ...] = (Window(100, 3600),)
     prefix: tuple[Window, ...] = (Window(100, 3600),)
+    email_domain: tuple[Window, ...] = ()
     country: tuple[Window, ...] = ()
     tenant: tuple[Window, ...] = ()
     global_: tuple[Window, ...] = ()

@@ -61,6 +61,11 @@ class PhoneNumber:
     toll_free, shared_cost, voip, personal_number, pager, uan, voicemail."""
 
     @property
+    def to(self) -> str:
+        """What identifies the recipient; see `domain.recipient`."""
+        return self.e164
+
+    @property
     def national(self) -> str:
         """In national format (`0812-1010-0055`). Formatted on each access (35 us)."""
         found = phonenumbers.parse(self.e164)

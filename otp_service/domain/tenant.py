@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from otp_service.domain.apps import App
 from otp_service.domain.channel_route import AUTO
+from otp_service.domain.email_address import EmailAddress, EmailInvalid, parse_address
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.limits import SendPolicy
 from otp_service.domain.links import link_host
@@ -28,6 +29,7 @@ class Tenant:
     allows every country, but no satellite numbers. `templates` are by locale, then by purpose or `default`. `channels`
     is the allow-list of channels, and their order under `auto`. `apps` are by the name that a request gives.
     `link_hosts` is the allow-list of hosts to which an address in a message may lead.
+    `calls_fixed_lines`: a call with a code may go to a fixed line.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Tenant:
     channels: tuple[Channel, ...] = (Channel.SMS,)
     apps: Mapping[str, App] = field(default_factory=dict)
     link_hosts: frozenset[str] = frozenset()
+    calls_fixed_lines: bool = False
     _segments: dict[tuple[str, str, str, Channel, str], int] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -125,15 +128,23 @@ class Tenant:
         except PhoneInvalid as invalid:
             raise Refused(Reason.PHONE_INVALID, str(invalid)) from None
 
+    def parse_email(self, email: str) -> EmailAddress:
+        """Parse an e-mail address; raises `Refused` (`email_invalid`)."""
+        try:
+            return parse_address(email)
+        except EmailInvalid as invalid:
+            raise Refused(Reason.EMAIL_INVALID, str(invalid)) from None
+
     def check_purpose(self, purpose: str) -> None:
         """Raise `Refused` (`purpose_not_allowed`) for a purpose that the tenant does not have."""
         if purpose not in self.purposes:
             detail = "`purpose` must be one of the purposes that are configured for the tenant."
             raise Refused(Reason.PURPOSE_NOT_ALLOWED, detail)
 
-    def check_number(self, number: PhoneNumber) -> None:
-        """Raise `Refused` for a number that is not mobile, or whose country is not allowed."""
-        if not number.mobile:
+    def check_number(self, number: PhoneNumber, channel: str) -> None:
+        """Raise `Refused` for a number that the channel does not reach, or whose country is not allowed."""
+        is_called = channel == Channel.VOICE and self.calls_fixed_lines and number.type == "fixed_line"
+        if not number.mobile and not is_called:
             raise Refused(Reason.PHONE_NOT_MOBILE, f"The number has the type `{number.type}`. Send a mobile number.")
         allowed = number.country in self.countries or (ALL_COUNTRIES in self.countries and number.country.isalpha())
         if not allowed:

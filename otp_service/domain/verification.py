@@ -77,7 +77,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
         status: The stored status. `expired` and `exhausted` are never stored: see `status_at`.
         tenant: The name of the tenant.
         purpose: What the code is for.
-        recipient: The keyed hash of the number.
+        recipient: The keyed hash of the number or address.
         created_ms: When the verification was started.
         expires_ms: When the code expires.
         ended_ms: When a stored final status was set; 0: none was.
@@ -87,9 +87,9 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
         deliveries: One entry for each provider tried, oldest first.
         key_id: The key under which `code_hash` and `phone` were made.
         code_hash: The Argon2id hash of the code (a PHC string).
-        phone: The number, sealed.
+        phone: The number, sealed; with the channel `email` the address.
         channel: The channel that was requested: that of the message, or `auto`.
-        country: The country of the number (ISO 3166 alpha-2).
+        country: The country of the number (ISO 3166 alpha-2); "" for an address.
         locale: The locale of the message, "" for none.
         code_length: The number of digits of the code.
         resend_ms: When the next code may be requested.

@@ -13,13 +13,13 @@ __all__ = ["VerificationProof", "VerificationView", "view_of"]
 
 
 class VerificationView(msgspec.Struct, frozen=True, kw_only=True):
-    """A verification at `now_ms`, with its number masked."""
+    """A verification at `now_ms`, with its recipient masked. `country` is "" for an e-mail address."""
 
     verification_id: str
     status: VerificationStatus
     purpose: str
     channel: str
-    masked_phone: str = msgspec.field(name="masked")
+    masked_recipient: str = msgspec.field(name="masked")
     country: str
     code_length: int
     now_ms: int
@@ -33,18 +33,22 @@ class VerificationView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerificationProof(msgspec.Struct, frozen=True, kw_only=True):
-    """The proof of a success: the full number, and the signed token. `token_expires_at` is in Unix seconds."""
+    """The proof of a success: the full number or address, and the signed token.
+
+    One of `phone` and `email` is "". `token_expires_at` is in Unix seconds.
+    """
 
     verification_id: str
     purpose: str
-    phone: str
-    masked_phone: str = msgspec.field(name="masked")
+    phone: str = ""
+    email: str = ""
+    masked_recipient: str = msgspec.field(name="masked")
     verified_ms: int
     token: str
     token_expires_at: int = msgspec.field(name="token_ends")
 
 
-def view_of(snapshot: VerificationSnapshot, masked_phone: str) -> VerificationView:
+def view_of(snapshot: VerificationSnapshot, masked_recipient: str) -> VerificationView:
     """Return the view of a snapshot."""
     record, now = snapshot.record, snapshot.now_ms
     return VerificationView(
@@ -52,7 +56,7 @@ def view_of(snapshot: VerificationSnapshot, masked_phone: str) -> VerificationVi
         status=record.status_at(now),
         purpose=record.purpose,
         channel=record.channel,
-        masked_phone=masked_phone,
+        masked_recipient=masked_recipient,
         country=record.country,
         code_length=record.code_length,
         now_ms=now,

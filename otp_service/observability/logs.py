@@ -2,6 +2,7 @@
 
 All log lines, also those of libraries, pass one redactor: if a text has six or more digits in total, each of its digits
 is masked. So a number or a code in the message of a library, or one with letters between its digits, is masked, too.
+What stands before an @, back to a space or bracket, is masked as the local part of an e-mail address.
 """
 
 from __future__ import annotations
@@ -38,9 +39,13 @@ _DIGIT: Final = (
 _DIGITS: Final = re.compile(_DIGIT)
 _ASCII_DIGIT: Final = re.compile(r"\d", re.ASCII)
 
-_NOT_REDACTED: Final = frozenset({"timestamp", "verification_id", "phone", "address", "peer_network", "exception"})
-"""Fields that cannot contain a secret: a time, random ids, a masked number, the address of the server, a network, and
-an exception, which `_describe_exception` has redacted part by part."""
+_NOT_REDACTED: Final = frozenset(
+    {"timestamp", "verification_id", "phone", "email", "address", "peer_network", "exception"}
+)
+"""Fields that cannot contain a secret: a time, random ids, a masked number or e-mail address, the address of the
+server, a network, and an exception, which `_describe_exception` has redacted part by part."""
+_BEFORE_ADDRESS: Final = ' \t\r\n<>()[]",;:\\'
+"""Characters that no local part has unquoted, so that an address ends there on its left."""
 _KEPT_TYPES: Final = (int, float, bool, type(None))
 _INTERNAL_PREFIX: Final = "_"
 """The prefix of structlog's internal fields, which are not written."""
@@ -49,12 +54,24 @@ _MAX_CHAINED_EXCEPTIONS: Final = 20
 
 
 def redact(text: str) -> str:
-    """Mask all digits of a text that has six or more: they may be a phone number or a code, also with gaps."""
+    """Mask the local parts of e-mail addresses, and all digits of a text that has six or more.
+
+    The digits may be a phone number or a code, also with gaps.
+    """
+    if "@" in text:
+        text = _mask_local_parts(text)
     if len(text) < _MIN_SECRET_DIGITS:
         return text
     digit = _ASCII_DIGIT if text.isascii() else _DIGITS  # most texts are ASCII, and then this is twice as fast
     masked, digits = digit.subn("*", text)
     return text if digits < _MIN_SECRET_DIGITS else masked
+
+
+def _mask_local_parts(text: str) -> str:
+    """Replace what stands before each @ by `***`, back to a character that ends an address. Linear in the text."""
+    *before, rest = text.split("@")
+    starts = [max(map(part.rfind, _BEFORE_ADDRESS)) + 1 for part in before]
+    return "@".join([*(part[:start] + "***" for part, start in zip(before, starts, strict=True)), rest])
 
 
 def _redact_event(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

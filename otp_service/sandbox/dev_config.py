@@ -14,6 +14,8 @@ __all__ = ["API_KEY", "TENANT", "dev_config", "merged"]
 
 TENANT: Final = "demo"
 API_KEY: Final = "dev-key"
+_INBOXES: Final = {"sms": "inbox", "whatsapp": "whatsapp-inbox", "voice": "voice-inbox", "email": "email-inbox"}
+"""A provider for each channel, because `auto` calls a provider once."""
 
 
 def dev_config(redis_url: str) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def dev_config(redis_url: str) -> dict[str, Any]:
                 "brand": "Demo",
                 "country": "ID",
                 "countries": ["*"],
-                "policy": {"channels": ["whatsapp", "sms", "voice"]},
+                "policy": {"channels": ["whatsapp", "sms", "voice", "email"]},
                 "api_keys": [
                     {
                         "id": "dev",
@@ -37,11 +39,10 @@ def dev_config(redis_url: str) -> dict[str, Any]:
                 ],
             }
         },
-        "providers": {name: {"type": "inbox"} for name in ("inbox", "whatsapp-inbox", "voice-inbox")},
+        "providers": {name: {"type": "inbox"} for name in _INBOXES.values()},
         "routes": [
             {"providers": ["inbox"]},
-            {"channel": "whatsapp", "providers": ["whatsapp-inbox"]},
-            {"channel": "voice", "providers": ["voice-inbox"]},
+            *({"channel": channel, "providers": [name]} for channel, name in _INBOXES.items() if channel != "sms"),
         ],
     }
 

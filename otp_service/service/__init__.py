@@ -20,7 +20,7 @@ from otp_service.service.idempotency import idempotency_claim
 from otp_service.service.opt_out_directory import OptOutDirectory
 from otp_service.service.query import VerificationQuery, normalize_phone
 from otp_service.service.request_code import RequestCode
-from otp_service.service.unlock import UnlockNumber
+from otp_service.service.unlock import UnlockRecipient
 from otp_service.service.verify_code import VerifyCode
 
 __all__ = ["Attempt", "CodeRequest", "Dependencies", "OtpService"]
@@ -40,7 +40,7 @@ class OtpService:
         self.request_code = RequestCode(dependencies, self._cleanup)
         self.verify_code = VerifyCode(dependencies, self._cleanup)
         self.opt_outs = OptOutDirectory(dependencies.opt_outs, dependencies.keyring)
-        self.unlock = UnlockNumber(dependencies.lockouts, dependencies.keyring)
+        self.unlock = UnlockRecipient(dependencies.lockouts, dependencies.keyring)
 
     async def stop(self) -> None:
         """Wait briefly for cleanups in progress; what remains expires in the store."""

@@ -26,10 +26,11 @@ class CodeRequest:
 
     Attributes:
         tenant: The tenant that requests the code.
-        phone: The number as the caller sent it.
+        phone: The number as the caller sent it; "" with `email`.
         purpose: What the code is for, such as `login`.
         country: How a national form of `phone` is read; None: the tenant's country.
         locale: The locale of the message; "": chosen by the country of the number.
+        email: The address as the caller sent it; its channel is `email`.
         channel: The channel of the message, or `auto`: the tenant's channels one after the other.
         app: The tenant's app that reads the code from the SMS; "" for none.
         client_ip: The address that the `client_ip` limit counts (IPv6: its /64); None: none is counted.
@@ -44,6 +45,7 @@ class CodeRequest:
     country: str | None = None
     locale: str = ""
     channel: str = Channel.SMS.value
+    email: str = ""
     app: str = ""
     client_ip: str | None = None
     decoy: bool = False
@@ -56,7 +58,7 @@ class CodeRequest:
         return (self.tenant.name, self.key_id)
 
     def __repr__(self) -> str:
-        """Hide the number and the address."""
+        """Hide the recipient and the link."""
         return f"CodeRequest({self.tenant.name}, {self.purpose})"
 
 

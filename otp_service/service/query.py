@@ -50,6 +50,6 @@ class VerificationQuery:
                 raise key_unavailable()
             case VerificationSnapshot():
                 try:
-                    return view_of(found, self._cipher.masked_phone(found))
+                    return view_of(found, self._cipher.masked_recipient(found))
                 except DecryptionError:
                     raise key_unavailable() from None

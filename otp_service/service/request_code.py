@@ -13,8 +13,8 @@ from otp_service.crypto.keyring import DecryptionError
 from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.outcomes import DeliveryStatus
-from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.provider_policy import Availability
+from otp_service.domain.recipient import Recipient, hashed_as
 from otp_service.domain.results import (
     ActiveVerification,
     Admission,
@@ -25,7 +25,6 @@ from otp_service.domain.results import (
     IdInUse,
     InFlight,
     Mismatch,
-    RateLimit,
     Replay,
     ReservationExpired,
     Started,
@@ -33,6 +32,7 @@ from otp_service.domain.results import (
 from otp_service.domain.verification import MAX_CODE_AGE_MS, Delivery, VerificationRecord, VerificationSnapshot
 from otp_service.domain.views import VerificationView, view_of
 from otp_service.service.cleanup import Cleanup
+from otp_service.service.code_admission import build_admission, parse_recipient
 from otp_service.service.dependencies import CodeRequest, Dependencies
 from otp_service.service.idempotency import StoredAnswers
 from otp_service.service.refusals import request_denied
@@ -41,9 +41,6 @@ from otp_service.store.keys import PARTITIONS, Partition, new_verification_id
 __all__ = ["RequestCode"]
 
 NO_ROUTE_RETRY_MS: Final = 30_000
-
-RESERVATION_TOKEN_CHARS: Final = 8
-"""48 random bits distinguish a reservation from the few others of its recipient."""
 
 NOT_STARTED_RETRY_MS: Final = 1_000
 
@@ -63,7 +60,7 @@ class RequestCode:
         """Make a code, store its verification, and queue its message.
 
         Args:
-            request: Who requests a code for which number.
+            request: Who requests a code for which recipient.
             claim: The caller's idempotency key. The same key gets the same answer, without a second message.
 
         Raises:
@@ -71,67 +68,18 @@ class RequestCode:
         """
         request.tenant.check_purpose(request.purpose)
         request.tenant.check_channel(request.channel)
-        number = request.tenant.parse_phone(request.phone, request.country)
-        request.tenant.check_number(number)
-        request.tenant.check_link(request.link, request.channel, number.country, request.locale, request.purpose)
-        partition = self._dependencies.keyring.partition_for("partition", number.e164, PARTITIONS)
+        recipient = parse_recipient(request)
+        request.tenant.check_link(request.link, request.channel, recipient.country, request.locale, request.purpose)
+        partition = self._dependencies.keyring.partition_for(*hashed_as("partition", recipient.to), PARTITIONS)
         verification_id = new_verification_id(Partition(partition))
         if claim is not None:
             claim = replace(claim, owner_token=verification_id)
+        admission = build_admission(self._dependencies, request, recipient, partition, verification_id, claim=claim)
         with self._dependencies.pool.slot(request.caller):
-            admitted = await self._admit(self._admission(request, number, partition, verification_id, claim))
+            admitted = await self._admit(admission)
             if isinstance(admitted, VerificationView):
                 return admitted
-            return await self._start_or_release(request, number, admitted, verification_id)
-
-    def _admission(
-        self,
-        request: CodeRequest,
-        number: PhoneNumber,
-        partition: int,
-        verification_id: str,
-        claim: IdempotencyClaim | None,
-    ) -> Admission:
-        keyed_hash, limits = self._dependencies.keyring.keyed_hash, self._dependencies.limits
-        counted = (
-            ("client_ip", request.client_ip, limits.client_ip),
-            ("prefix", number.block, limits.prefix),
-            ("country", number.country, limits.country),
-            ("tenant", request.tenant.name, limits.tenant),
-            ("global", "all", limits.global_),
-        )
-        return Admission(
-            partition=partition,
-            recipient=keyed_hash("recipient", number.e164),
-            tenant=request.tenant.name,
-            purpose=request.purpose,
-            policy=request.tenant.send_policy,
-            rate_limits=tuple(
-                RateLimit(limit, keyed_hash(limit, value), windows)
-                for limit, value, windows in counted
-                if value and windows
-            ),
-            route=self._route(request, number, verification_id),
-            country=number.country,
-            idempotency=claim,
-            token=verification_id[1 : 1 + RESERVATION_TOKEN_CHARS],
-        )
-
-    def _route(self, request: CodeRequest, number: PhoneNumber, verification_id: str) -> tuple[RoutedProvider, ...]:
-        """Return the providers of all channels that the message may use, in their order."""
-        tenant = request.tenant
-        channels = tenant.channels_of(request.channel)
-        return tuple(
-            RoutedProvider(
-                provider,
-                route.channel,
-                tenant.message_segments(
-                    number.country, request.locale, request.purpose, route.channel, request.app, link=request.link
-                ),
-            )
-            for route in self._dependencies.message_queue.routes(number.country, number.e164, verification_id, channels)
-            for provider in route.providers
-        )
+            return await self._start_or_release(request, recipient, admitted, verification_id)
 
     async def _admit(self, admission: Admission) -> Admitted | VerificationView:
         """Acquire every limit, or return the answer that is stored under the idempotency key."""
@@ -156,17 +104,17 @@ class RequestCode:
         return self._answers.replay(admission.idempotency, found, VerificationView)
 
     async def _start_or_release(
-        self, request: CodeRequest, number: PhoneNumber, admitted: Admitted, verification_id: str
+        self, request: CodeRequest, recipient: Recipient, admitted: Admitted, verification_id: str
     ) -> VerificationView:
         """Start the verification, or release everything that was acquired."""
         release = partial(self._dependencies.verifications.release, admitted)
         try:
             provider = _first_available(admitted)
-            record, sealed_code = await self._new_record(request, number, admitted, verification_id, provider)
+            record, sealed_code = await self._new_record(request, recipient, admitted, verification_id, provider)
         except BaseException as error:
             await self._cleanup.after(error, release)
             raise
-        view = view_of(VerificationSnapshot(verification_id, record, admitted.now_ms), number.masked)
+        view = view_of(VerificationSnapshot(verification_id, record, admitted.now_ms), recipient.masked)
         started = await self._start(admitted, verification_id, record, sealed_code, view)
         if isinstance(started, Started):
             if sealed_code is not None:
@@ -203,7 +151,7 @@ class RequestCode:
     async def _new_record(
         self,
         request: CodeRequest,
-        number: PhoneNumber,
+        recipient: Recipient,
         admitted: Admitted,
         verification_id: str,
         provider: RoutedProvider,
@@ -231,9 +179,9 @@ class RequestCode:
             deliveries=() if request.decoy else (delivery,),
             key_id=cipher.key_id,
             code_hash=code_hash,
-            phone=cipher.seal_phone(verification_id, number.e164),
+            phone=cipher.seal_recipient(verification_id, recipient.to),
             channel=request.channel,
-            country=number.country,
+            country=recipient.country,
             locale=request.locale,
             code_length=len(code),
             resend_ms=admitted.now_ms + request.tenant.send_policy.cooldown_seconds * 1000,

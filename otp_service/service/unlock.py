@@ -1,4 +1,4 @@
-"""unlock: an operator removes the lock that wrong codes put on a number at one tenant. An audit log line records it."""
+"""unlock: an operator removes the lock that wrong codes put on a recipient at one tenant, with an audit log line."""
 
 from __future__ import annotations
 
@@ -6,67 +6,66 @@ from dataclasses import dataclass
 
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.ports import Lockouts
+from otp_service.domain.recipient import Recipient, hashed_as, is_address
 from otp_service.domain.tenant import Tenant
 from otp_service.observability import LOG
 from otp_service.store.keys import PARTITIONS
 
-__all__ = ["UnlockNumber", "UnlockedNumber"]
+__all__ = ["UnlockRecipient", "UnlockedRecipient"]
 
 
 @dataclass(frozen=True, slots=True)
-class UnlockedNumber:
+class UnlockedRecipient:
     """The result of an unlock.
 
-    `was_locked` is False if nothing locked the number before. `failures` counts the wrong codes that were cleared.
+    `was_locked` is False if nothing locked the recipient before. `failures` counts the wrong codes that were cleared.
     """
 
-    number: PhoneNumber
+    recipient: Recipient
     was_locked: bool
     failures: int
 
     def __repr__(self) -> str:
-        """Show the masked number only."""
-        return f"UnlockedNumber({self.number.masked})"
+        """Show the masked recipient only."""
+        return f"UnlockedRecipient({self.recipient.masked})"
 
 
-class UnlockNumber:
+class UnlockRecipient:
     """The use case `unlock`; call the instance."""
 
     def __init__(self, lockouts: Lockouts, keyring: Keyring) -> None:
         self._lockouts = lockouts
         self._keyring = keyring
 
-    async def __call__(self, tenant: Tenant, phone: str, country: str | None, *, actor: str) -> UnlockedNumber:
-        """Clear the wrong codes of a number at `tenant`, and every wait and lock that follows from them.
+    async def __call__(self, tenant: Tenant, recipient: Recipient, *, actor: str) -> UnlockedRecipient:
+        """Clear the wrong codes of a recipient at `tenant`, and every wait and lock that follows from them.
 
         Rate limits of sends do not change. Repeating the call changes nothing. The audit line is written whatever the
         outcome.
 
         Args:
-            tenant: The tenant at which the number is unlocked.
-            phone: A number of any type, also one that cannot receive an SMS.
-            country: How a national form is read; None: the tenant's country.
+            tenant: The tenant at which the recipient is unlocked.
+            recipient: An address, or a number of any type, also one that cannot receive a code.
             actor: Who unlocks: the id of an API key, or "cli". It is written to the audit line.
 
         Raises:
-            Refused: `phone_invalid`, `store_unavailable`.
+            Refused: `store_unavailable`.
         """
-        number = tenant.parse_phone(phone, country)
         result = Reason.INTERNAL_ERROR.value
         try:
-            unlocked = await self._unlock(tenant, number)
+            unlocked = await self._unlock(tenant, recipient)
             result = "unlocked" if unlocked.was_locked else "not_locked"
             return unlocked
         except Refused as refused:
             result = refused.reason.value
             raise
         finally:
-            LOG.info("audit", action="unlock", tenant=tenant.name, actor=actor, phone=number.masked, result=result)
+            masked = {"email" if is_address(recipient.to) else "phone": recipient.masked}
+            LOG.info("audit", action="unlock", tenant=tenant.name, actor=actor, result=result, **masked)
 
-    async def _unlock(self, tenant: Tenant, number: PhoneNumber) -> UnlockedNumber:
-        partition = self._keyring.partition_for("partition", number.e164, PARTITIONS)
-        recipient = self._keyring.keyed_hash("recipient", number.e164)
-        unlocked = await self._lockouts.unlock(partition, recipient, tenant.name, tenant.send_policy)
-        return UnlockedNumber(number, unlocked.was_locked, unlocked.failures)
+    async def _unlock(self, tenant: Tenant, recipient: Recipient) -> UnlockedRecipient:
+        partition = self._keyring.partition_for(*hashed_as("partition", recipient.to), PARTITIONS)
+        keyed_hash = self._keyring.keyed_hash(*hashed_as("recipient", recipient.to))
+        unlocked = await self._lockouts.unlock(partition, keyed_hash, tenant.name, tenant.send_policy)
+        return UnlockedRecipient(recipient, unlocked.was_locked, unlocked.failures)

@@ -11,7 +11,7 @@ from typing import Final
 
 from otp_service.crypto.tokens import ProofClaims
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.phone import mask
+from otp_service.domain.recipient import hashed_as, is_address, mask_recipient
 from otp_service.domain.results import (
     AlreadyEnded,
     AttemptReserved,
@@ -41,7 +41,7 @@ _ENDED: Final[Mapping[VerificationStatus, tuple[Reason, str]]] = {
     VerificationStatus.VERIFIED: (Reason.VERIFICATION_USED, "The code was used already. Request a new code."),
     VerificationStatus.SUPERSEDED: (
         Reason.VERIFICATION_SUPERSEDED,
-        "A newer code was requested for this number. Send that code with its `verification_id`.",
+        "A newer code was requested for this recipient. Send that code with its `verification_id`.",
     ),
     VerificationStatus.CANCELED: (Reason.VERIFICATION_CANCELED, "The verification was canceled. Request a new code."),
     VerificationStatus.EXPIRED: (Reason.VERIFICATION_EXPIRED, "The code has expired. Request a new code."),
@@ -152,7 +152,7 @@ class VerifyCode:
             attempt.verification_id, proof.verified_ms, claim, answer or b""
         ):
             case Verified():
-                self._dependencies.message_queue.count_verified(proof.phone, reserved.snapshot.record)
+                self._dependencies.message_queue.count_verified(proof.phone or proof.email, reserved.snapshot.record)
                 return proof
             case AlreadyEnded(status):
                 return await self._store_refusal(attempt, claim, Refused(*_ENDED[status]))
@@ -169,12 +169,12 @@ class VerifyCode:
     def _proof(self, snapshot: VerificationSnapshot) -> VerificationProof:
         """Make the proof; its time is the one at which the attempt was reserved."""
         record, dependencies = snapshot.record, self._dependencies
-        phone = dependencies.cipher.open_phone(snapshot.id, record)
+        to = dependencies.cipher.open_recipient(snapshot.id, record)
         claims = ProofClaims(
             tenant=record.tenant,
             verification_id=snapshot.id,
-            subject=dependencies.keyring.keyed_hash("token", phone),
-            phone=phone,
+            subject=dependencies.keyring.keyed_hash(*hashed_as("token", to)),
+            recipient=to,
             purpose=record.purpose,
             verified_at=snapshot.now_ms // 1000,
         )
@@ -182,8 +182,9 @@ class VerifyCode:
         return VerificationProof(
             verification_id=snapshot.id,
             purpose=record.purpose,
-            phone=phone,
-            masked_phone=mask(phone),
+            phone="" if is_address(to) else to,
+            email=to if is_address(to) else "",
+            masked_recipient=mask_recipient(to),
             verified_ms=snapshot.now_ms,
             token=token,
             token_expires_at=expires_at,

@@ -18,6 +18,7 @@ from otp_service.settings.checked_values import duplicates, is_valid, valid_item
 from otp_service.settings.deployment_model import Hashing, Keys, Redis, Tokens
 from otp_service.settings.model import App, Limits, Policy, Route, Settings, Tenant
 from otp_service.settings.route_checks import (
+    email_route_is_for_all,
     route_providers_exist,
     route_providers_serve_channel,
     routes_are_unique,
@@ -195,7 +196,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Policy: (short_codes_are_allowed, lockouts_grow, channels_are_unique),
     App: (app_has_one_line,),
     Tenant: (tenant_has_country, key_ids_are_unique, templates_have_purposes, links_have_hosts),
-    Route: (route_names_provider_once, conversion_route_has_no_weights),
+    Route: (email_route_is_for_all, route_names_provider_once, conversion_route_has_no_weights),
     Limits: (windows_are_unique, failures_are_bounded),
     Settings: (
         api_keys_are_unique,

@@ -17,7 +17,7 @@ from otp_service.domain.limits import Window
 from otp_service.domain.opt_out import normalize_word
 from otp_service.domain.secret import Secret
 from otp_service.domain.templates import Template, TemplateInvalid, compile_template
-from otp_service.providers.config_fields import country_code, secret
+from otp_service.providers.config_fields import ChannelName, country_code, secret
 from otp_service.providers.config_parsing import (
     REFERENCE_SYNTAX,
     FieldContext,
@@ -157,6 +157,7 @@ OptOutWord = Annotated[
     Meta(description=f"one word of at most {MAX_WORD_CHARS} characters"),
 ]
 OptOutWordList = Annotated[tuple[OptOutWord, ...], Meta(max_length=64, description="at most 64 words")]
+Channels = Annotated[tuple[ChannelName, ...], Meta(min_length=1, description="at least one channel")]
 RateWindow = Annotated[
     Window,
     Parse(_window, {"type": "string", "pattern": "^[1-9][0-9]{0,6}/[1-9][0-9]{0,6}$"}),

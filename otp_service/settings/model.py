@@ -31,6 +31,7 @@ from otp_service.settings.field_types import (
     AppDomain,
     AppHash,
     Brand,
+    Channels,
     Country,
     KeyName,
     LinkHost,
@@ -49,6 +50,7 @@ Scope = Literal["request", "verify", "read", "server", "admin"]
 _TARGET = "a provider's name, or { name, weight }"
 _DEFAULT_LIMITS = limits.Limits()
 _MAX_ATTEMPTS = 5
+_DEFAULT_SCOPES: tuple[Scope, ...] = ("request", "verify", "read")
 
 
 class ApiKey(Table, frozen=True, kw_only=True):
@@ -56,11 +58,7 @@ class ApiKey(Table, frozen=True, kw_only=True):
 
     id: KeyName
     sha256: Sha256
-    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, description="at least one scope")] = (
-        "request",
-        "verify",
-        "read",
-    )
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, description="at least one scope")] = _DEFAULT_SCOPES
 
 
 class Policy(Caps, frozen=True, kw_only=True):
@@ -71,6 +69,7 @@ class Policy(Caps, frozen=True, kw_only=True):
     a row, without a limit of time, the number is disabled until an operator unlocks it.
 
     `channels` are those that a request may name, in the order in which a request with the channel `auto` uses them.
+    With `allow_fixed_line_voice`, a request with the channel `voice` may name a fixed line.
     """
 
     code_length: Annotated[int, Meta(ge=4, le=10)] = 6
@@ -82,9 +81,8 @@ class Policy(Caps, frozen=True, kw_only=True):
     lockout_seconds: Annotated[int, Meta(ge=1, le=3600)] | None = None
     max_lockout_seconds: Annotated[int, Meta(ge=1, le=86400)] = DEFAULT_LOCKOUT.longest_seconds
     max_consecutive_failures: Annotated[int, Meta(ge=1, le=100)] = DEFAULT_LOCKOUT.max_failures
-    channels: Annotated[tuple[ChannelName, ...], Meta(min_length=1, description="at least one channel")] = (
-        Channel.SMS,
-    )
+    allow_fixed_line_voice: bool = False
+    channels: Channels = (Channel.SMS,)
     allow_short_codes: bool = False
 
 
@@ -174,9 +172,10 @@ Windows = Annotated[tuple[RateWindow, ...], Meta(max_length=8, description='at m
 class Limits(Table, frozen=True, kw_only=True):
     """The rate limits, by the name that `rate_limited` reports. An empty list is no limit.
 
-    `recipient` counts sends to one number, `recipient_failures` wrong codes for one number, `client_ip` requests and
-    `verify_ip` codes of one address, `prefix` sends to a block of numbers, `country`, `tenant` and `global` all sends.
-    By default, `verify_ip` allows as many codes as the requests that `client_ip` allows have attempts.
+    `recipient` counts sends to one number or e-mail address, `recipient_failures` wrong codes for one, `client_ip`
+    requests and `verify_ip` codes of one IP address, `prefix` sends to a block of numbers, `email_domain` sends to the
+    e-mail addresses of a domain, `country`, `tenant` and `global` all sends. By default, `verify_ip` allows as many
+    codes as the requests that `client_ip` allows have attempts.
     """
 
     recipient: Windows = _DEFAULT_LIMITS.recipient
@@ -186,6 +185,7 @@ class Limits(Table, frozen=True, kw_only=True):
     client_ip: Windows = _DEFAULT_LIMITS.client_ip
     verify_ip: Windows | None = None
     prefix: Windows = _DEFAULT_LIMITS.prefix
+    email_domain: Windows = _DEFAULT_LIMITS.email_domain
     country: Windows = _DEFAULT_LIMITS.country
     tenant: Windows = _DEFAULT_LIMITS.tenant
     global_: Windows = field(name="global", default=_DEFAULT_LIMITS.global_)

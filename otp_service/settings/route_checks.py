@@ -24,6 +24,13 @@ def routes_are_unique(settings: Settings) -> Iterator[Finding]:
         yield path, found, "one route for each channel, country and prefix"
 
 
+def email_route_is_for_all(route: Route) -> Iterator[Finding]:
+    """An address has no country and no prefix."""
+    for name in ("country", "prefix") if route.channel is Channel.EMAIL else ():
+        if getattr(route, name) is not None:
+            yield (name,), "not allowed with the channel email", "a route without it"
+
+
 def route_providers_exist(settings: Settings) -> Iterator[Finding]:
     """A route names configured providers; a provider whose table has errors counts."""
     names = ", ".join(settings.providers) or "none is configured"

@@ -248,6 +248,12 @@ CASES: Final = [
     refused("country_not_allowed", {"tenants": {"demo": {"countries": ["ID"]}}}, phone="+447912345678"),
     refused("phone_invalid", phone="08123456"),
     refused("phone_not_mobile", phone="0215551234"),
+    Case("request-code", "email_invalid", plain("POST", REQUEST_CODE, {"email": "ann@b", "purpose": "login"}), {}),
+    limited(
+        "email_domain",
+        ApiCall("POST", REQUEST_CODE, {"email": "ben@example.com", "purpose": "login"}),
+        email="ann@example.com",
+    ),
     Case("request-code", "idempotency_mismatch", _mismatch, {}),
     Case("request-code", "resend_too_soon", after_one_request(request_code_call()), {}),
     Case("request-code", "rate_limited max_sends", _chain, demo_policy(max_sends=1)),

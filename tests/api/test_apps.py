@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from otp_service.api.request_mapping import canonical_body
 from otp_service.api.schemas import RequestCodeBody
-from otp_service.api.verification_routes import canonical_body
 from tests.config_parts import api_key, tenant
 from tests.problem_assertions import assert_one_field_error, assert_problem
 from tests.running_service import RunningService, ServiceFactory

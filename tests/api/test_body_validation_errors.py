@@ -18,7 +18,7 @@ from tests.problem_assertions import assert_problem
 from tests.running_service import RunningService
 
 BODIES: list[type[msgspec.Struct]] = [RequestCodeBody, VerifyCodeBody, NormalizePhone]
-MEMBERS = "phone, purpose, country, locale, channel, app, client_ip, reference, decoy, link"
+MEMBERS = "phone, email, purpose, country, locale, channel, app, client_ip, reference, decoy, link"
 LEAVE = f"Leave it out: the members are {MEMBERS}."
 
 
@@ -68,6 +68,7 @@ def test_an_unknown_plain_member_is_named(name: str) -> None:
 
 
 WRONG: dict[str, list[Any]] = {
+    "email": [None, 1, "a@", "a" * 255, ["a@b.co"]],
     "phone": [None, 81210100055, 1e300, "", "x" * 65, ["081210100055"], {"phone": "081210100055"}, True],
     "purpose": [None, "", "Login", "1x", "login\n", "x" * 33, 1],
     "country": ["id", "IDN", "ID\n", "", 62, ["ID"]],
@@ -102,7 +103,12 @@ def test_the_first_error_is_reported() -> None:
     assert body_error(RequestCodeBody, b'{"decoy": 1, "otp": 1, "phone": 1}')[0] == "/decoy"
     assert body_error(RequestCodeBody, b'{"otp": 1, "decoy": 1}')[0] == "/otp"
     assert body_error(RequestCodeBody, b'{"purpose": "a", "purpose": 1, "phone": 1}')[0] == "/purpose"
-    assert body_error(RequestCodeBody, b'{"decoy": true}') == ("/phone", "Send this member; it is required.")
+    assert body_error(RequestCodeBody, b'{"decoy": true}') == ("/phone", "Send this member, or `email`.")
+    assert body_error(RequestCodeBody, b'{"email": "a@b.co", "phone": "1"}') == (
+        "/email",
+        "Leave it out, or leave out `phone`.",
+    )
+    assert body_error(RequestCodeBody, b'{"email": "a@b.co"}') == ("/purpose", "Send this member; it is required.")
     assert body_error(RequestCodeBody, b'{"phone": "1"}') == ("/purpose", "Send this member; it is required.")
 
 

@@ -32,7 +32,7 @@ CONTRACT = {
     410: {"verification_expired"},
     413: {"body_too_large"},
     415: {"media_type_unsupported"},
-    422: {"phone_invalid", "phone_not_mobile", "idempotency_mismatch", "code_incorrect"},
+    422: {"phone_invalid", "phone_not_mobile", "email_invalid", "idempotency_mismatch", "code_incorrect"},
     429: {"resend_too_soon", "rate_limited", "attempts_exhausted", "recipient_locked", "spend_cap_reached"},
     503: {"store_unavailable", "overloaded", "no_route"},
 }
@@ -103,6 +103,10 @@ async def _bad_country(service: RunningService) -> httpx.Response:
 
 async def _bad_channel(service: RunningService) -> httpx.Response:
     return await service.caller("app").post(REQUEST_CODE, json={**REQUEST_BODY, "channel": "voice"})
+
+
+async def _invalid_address(service: RunningService) -> httpx.Response:
+    return await service.client.post(REQUEST_CODE, json={"email": "ann@localhost", "purpose": "login"})
 
 
 async def _unknown(service: RunningService) -> httpx.Response:
@@ -237,6 +241,7 @@ ROWS: list[tuple[int, str, tuple[str, ...], Callable[[RunningService], Awaitable
     (415, "media_type_unsupported", (), _plain_text),
     (422, "phone_invalid", (), _invalid_number),
     (422, "phone_not_mobile", (), _landline),
+    (422, "email_invalid", (), _invalid_address),
     (422, "idempotency_mismatch", (), _mismatch),
     (422, "code_incorrect", ("attempts_left",), _wrong_code),
     (429, "resend_too_soon", (), _too_soon),
@@ -259,7 +264,7 @@ async def test_a_problem_matches_the_contract(
     body = assert_problem(await provoke(await make_service(CONFIG)), status, code, *members)
     assert body["type"].endswith(code)
     if "errors" in members:
-        assert body["errors"] == [{"pointer": "/phone", "detail": "Send this member; it is required."}]
+        assert body["errors"] == [{"pointer": "/phone", "detail": "Send this member, or `email`."}]
     if "attempts_left" in members:
         assert body["attempts_left"] == 4
     if "limit" in members:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.config_parts import demo_policy
-from tests.problem_assertions import assert_problem
+from tests.problem_assertions import assert_problem, problem_code
 from tests.running_service import RunningService, ServiceFactory
 
 
@@ -91,3 +91,13 @@ async def test_decoy_with_auto(service: RunningService) -> None:
     assert real.keys() == decoy.keys() and decoy["channel"] == "auto"
     found = (await service.client.get(f"/v1/verifications/{decoy['verification_id']}")).json()
     assert found["deliveries"] == []
+
+
+async def test_calls_to_fixed_lines(make_service: ServiceFactory) -> None:
+    """Only with `allow_fixed_line_voice`, only by the channel `voice`, and only to fixed lines."""
+    fixed, toll_free = "021-555-1234", "0800-1-234567"
+    for allowed, expected in ((False, "phone_not_mobile"), (True, "202")):
+        service = await make_service(demo_policy(allow_fixed_line_voice=allowed))
+        assert problem_code(await service.request(fixed, channel="voice")) == expected
+        for number, channel in ((fixed, "sms"), (fixed, "whatsapp"), (fixed, "auto"), (toll_free, "voice")):
+            assert problem_code(await service.request(number, channel=channel)) in ("phone_not_mobile", "phone_invalid")

@@ -135,9 +135,17 @@ def test_a_number_is_normalized(number: str) -> None:
     }
 
 
-def test_an_invalid_number_is_an_error() -> None:
-    """The error has a reason and does not repeat the number."""
-    result = ran("normalize", "+62123")
+def test_an_address_is_normalized() -> None:
+    """The domain is in lower case and ASCII."""
+    result = ran("normalize", "Ann@BÜCHER.example")
+
+    assert json.loads(result.stdout) == {"email": "Ann@xn--bcher-kva.example", "domain": "xn--bcher-kva.example"}
+
+
+@pytest.mark.parametrize("recipient", ["+62123", "62123@localhost"])
+def test_an_invalid_recipient_is_an_error(recipient: str) -> None:
+    """The error has a reason and does not repeat the number or the address."""
+    result = ran("normalize", recipient)
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "62123" not in result.stderr

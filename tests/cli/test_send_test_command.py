@@ -123,6 +123,10 @@ async def test_the_rate_limit_applies(run: Run, config: Callable[..., Path], gat
             ("--to", "12345"),
             "--to: The phone number is not valid. Check its digits, or send it with + and its country code.",
         ),
+        (
+            ("--to", "ann@example.com"),
+            "--to: the provider does not send to such a recipient; its channels: sms",
+        ),
         (("--to", "+6221 1234567"), "--to: The number has the type `fixed_line`. Send a mobile number."),
         (("--to", "+65 9123 4567"), "--to: The number must belong to a country that the tenant allows."),
     ],

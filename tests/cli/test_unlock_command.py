@@ -12,7 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from otp_service.cli import main
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.cli.service_config import SECRET_ENVIRON, ConfigWriter, api_client
@@ -102,6 +104,24 @@ def test_the_country_option_applies_to_national_numbers(run: Run, write_config: 
     done = run(*unlock_words(write_config(), "--country", "sg", phone="9123 4567"))
 
     assert (done.returncode, done.stdout) == (0, "+6591****67: was not locked, 0 wrong codes cleared\n")
+
+
+def test_an_address_is_unlocked(run: Run, write_config: ConfigWriter) -> None:
+    """`--email` takes the place of `--phone`; exactly one of them is given."""
+    words = ("unlock", "--config", str(write_config()), "--tenant", "acme")
+    done = run(*words, "--email", "Ann.Lee@Example.com")
+
+    assert (done.returncode, done.stdout) == (0, "A***@example.com: was not locked, 0 wrong codes cleared\n")
+    assert audit_line(done)["email"] == "A***@example.com"
+    environ = {**SECRET_ENVIRON, "REDIS_URL": "redis://127.0.0.1:9"}
+    both = CliRunner().invoke(main, [*words, "--email", "a@b.co", "--phone", NUMBER], env=environ)
+    bad = CliRunner().invoke(main, [*words, "--email", "Ann.Lee@"], env=environ)
+    assert (both.exit_code, both.stderr) == (
+        2,
+        "--phone: give either a phone number, or an e-mail address with --email\n",
+    )
+    assert (bad.exit_code, bad.stderr[:9]) == (2, "--email: ")
+    assert "Ann" not in bad.stderr
 
 
 def test_an_unavailable_store_is_an_error(run: Run, write_config: ConfigWriter) -> None:

@@ -42,7 +42,7 @@ def test_the_encoded_names_of_a_proof() -> None:
         verification_id="id",
         purpose="login",
         phone="+6281210100055",
-        masked_phone="+62812*****055",
+        masked_recipient="+62812*****055",
         verified_ms=CREATED,
         token="token",
         token_expires_at=CREATED // 1000 + 300,
@@ -54,9 +54,12 @@ def test_the_encoded_names_of_a_proof() -> None:
         "verification_id": "id",
         "purpose": "login",
         "phone": "+6281210100055",
+        "email": "",
         "masked": "+62812*****055",
         "verified_ms": CREATED,
         "token": "token",
         "token_ends": CREATED // 1000 + 300,
     }
     assert msgspec.msgpack.decode(encoded, type=VerificationProof) == proof
+    earlier = {name: value for name, value in msgspec.msgpack.decode(encoded).items() if name != "email"}
+    assert msgspec.convert(earlier, VerificationProof) == proof

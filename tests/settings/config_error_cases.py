@@ -222,6 +222,11 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("routes.0.strategy", "conversion"), "routes[0].providers[1].weight", "not allowed on a route with strategy"),
     (("routes.1.exploration", 0), "routes[1].exploration", "0.01 to 0.5"),
     (("routes", {}), "routes", "not a list"),
+    (
+        ("routes.2", {"channel": "email", "country": "ID", "providers": ["box"]}),
+        "routes[2].country",
+        "not allowed with the channel email",
+    ),
     (("tenants.acme.policy.channels", []), "tenants.acme.policy.channels", "at least one channel"),
     (("tenants.acme.policy.channels", ["sms", "pigeon"]), "tenants.acme.policy.channels[1]", '"sms" or "whatsapp"'),
     (("tenants.acme.policy.channels", ["sms", "sms"]), "tenants.acme.policy.channels[1]", '"sms" is listed twice'),

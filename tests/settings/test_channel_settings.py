@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from otp_service.domain.message import Channel
 from otp_service.sandbox.dev_config import dev_config, merged
-from otp_service.settings import config_warnings, load
+from otp_service.settings import ConfigInvalid, config_warnings, load
 from tests.config_parts import demo_policy
 from tests.settings.test_http_provider_errors import BASE
 
@@ -23,6 +25,7 @@ def test_channel_without_a_route() -> None:
     document["routes"] = document["routes"][:2]
     assert config_warnings(load(document, {}, plain_secrets=True)) == [
         "providers.voice-inbox: no route uses it",
+        "providers.email-inbox: no route uses it",
         "tenants.demo.policy.channels: no route sends by voice, email",
     ]
 
@@ -33,3 +36,13 @@ def test_channel_of_an_http_provider() -> None:
     document["routes"][1]["providers"] = ["own"]
     own = load(document, {}, plain_secrets=True).providers["own"]
     assert own.channels == {Channel.WHATSAPP}
+
+
+def test_prices_of_emails() -> None:
+    """An address has no country: a spend cap needs the price for any."""
+    box = {"type": "inbox", "daily_spend_cap": "1", "price": {"ID": "0.1"}}
+    document = merged(dev_config("redis://127.0.0.1"), {"providers": {"email-inbox": box}})
+    with pytest.raises(ConfigInvalid, match="no price for e-mails"):
+        load(document, {}, plain_secrets=True)
+    box["price"] = {"default": "0.001"}
+    assert load(merged(document, {"providers": {"email-inbox": box}}), {}, plain_secrets=True)

@@ -67,6 +67,7 @@ ONLY_CHECK_CONFIG = {
     "routes[1].providers[0]",
     "routes[1].providers[2]",
     "routes[2]",
+    "routes[2].country",
     "server.trusted_proxies[0]",
     "tenants.acme.api_keys[1].id",
     "tenants.acme.api_keys[1].sha256",

@@ -242,6 +242,8 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
         if not used & {"text", "code"}:
             found = "{text} and {code} are missing from url, query, headers and body"
             yield ("body",), found, "a request with {text} or {code}"
+        if self.channel is Channel.EMAIL and self.to_format != "e164":
+            yield ("to_format",), "not allowed with the channel email, whose {to} is an address", '"e164"'
         required = "the sender that {sender} stands for; or sender_ids.default" if "sender" in used else ""
         yield from sender_findings("sender", self.sender, self.sender_ids, required=required)
         if self.idempotent_send and "message_id" not in used:

@@ -1,0 +1,90 @@
+"""What a request for a code must acquire: the limits that count it, and the providers that may send its message."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from otp_service.domain.channel_route import RoutedProvider
+from otp_service.domain.email_address import EmailAddress
+from otp_service.domain.limits import Limits, Window
+from otp_service.domain.phone import PhoneNumber
+from otp_service.domain.recipient import Recipient, hashed_as
+from otp_service.domain.results import Admission, IdempotencyClaim, RateLimit
+from otp_service.service.dependencies import CodeRequest, Dependencies
+
+__all__ = ["build_admission", "parse_recipient"]
+
+RESERVATION_TOKEN_CHARS: Final = 8
+"""48 random bits distinguish a reservation from the few others of its recipient."""
+
+
+def parse_recipient(request: CodeRequest) -> Recipient:
+    """Parse the recipient, and check that it may receive a code; raises `Refused`."""
+    if request.email:
+        return request.tenant.parse_email(request.email)
+    number = request.tenant.parse_phone(request.phone, request.country)
+    request.tenant.check_number(number, request.channel)
+    return number
+
+
+def build_admission(
+    dependencies: Dependencies,
+    request: CodeRequest,
+    recipient: Recipient,
+    partition: int,
+    verification_id: str,
+    *,
+    claim: IdempotencyClaim | None,
+) -> Admission:
+    """Return what must be acquired for a request; `partition` is that of the recipient and of the new id."""
+    keyed_hash, limits = dependencies.keyring.keyed_hash, dependencies.limits
+    counted = (
+        ("client_ip", request.client_ip, limits.client_ip),
+        *_limits_of_recipient(recipient, limits),
+        ("tenant", request.tenant.name, limits.tenant),
+        ("global", "all", limits.global_),
+    )
+    return Admission(
+        partition=partition,
+        recipient=keyed_hash(*hashed_as("recipient", recipient.to)),
+        tenant=request.tenant.name,
+        purpose=request.purpose,
+        policy=request.tenant.send_policy,
+        rate_limits=tuple(
+            RateLimit(limit, keyed_hash(limit, value), windows)
+            for limit, value, windows in counted
+            if value and windows
+        ),
+        route=_route(dependencies, request, recipient, verification_id),
+        country=recipient.country,
+        idempotency=claim,
+        token=verification_id[1 : 1 + RESERVATION_TOKEN_CHARS],
+    )
+
+
+def _limits_of_recipient(recipient: Recipient, limits: Limits) -> tuple[tuple[str, str, tuple[Window, ...]], ...]:
+    """Return the limits that count groups of recipients: the name, what is counted, and the windows."""
+    match recipient:
+        case EmailAddress():
+            return (("email_domain", recipient.domain, limits.email_domain),)
+        case PhoneNumber():
+            return ("prefix", recipient.block, limits.prefix), ("country", recipient.country, limits.country)
+
+
+def _route(
+    dependencies: Dependencies, request: CodeRequest, recipient: Recipient, verification_id: str
+) -> tuple[RoutedProvider, ...]:
+    """Return the providers of all channels that the message may use, in their order."""
+    tenant, queue = request.tenant, dependencies.message_queue
+    routes = queue.routes(recipient.country, recipient.to, verification_id, tenant.channels_of(request.channel))
+    return tuple(
+        RoutedProvider(
+            provider,
+            route.channel,
+            tenant.message_segments(
+                recipient.country, request.locale, request.purpose, route.channel, request.app, link=request.link
+            ),
+        )
+        for route in routes
+        for provider in route.providers
+    )
