@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 import click
 
 from otp_service.bootstrap import build_topology
-from otp_service.bootstrap.settings_mapping import build_keyring
+from otp_service.bootstrap.settings_mapping import build_keyring, build_providers
 from otp_service.cli.options import config_option, fail, load_config, require_config_path
+from otp_service.delivery.provider_calls import call_safely
 from otp_service.domain.errors import Refused
 from otp_service.domain.opt_out import OptOutAction
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.phone import SUPPORTED_COUNTRIES, PhoneInvalid, PhoneNumber, parse
 from otp_service.observability import configure_logging
+from otp_service.providers.base import SubscriptionProvider
 from otp_service.providers.config_parsing import quoted
 from otp_service.service.opt_out_directory import OptOutDirectory
 from otp_service.settings import Settings
@@ -75,16 +79,33 @@ def opt_out(config: str | None, phone: str, country: str | None) -> None:
 @phone_option
 @country_option
 def opt_in(config: str | None, phone: str, country: str | None) -> None:
-    """End the opt-out of a number, as if it had answered START."""
-    _change(config, phone, country, OptOutAction.OPT_IN)
+    """End the opt-out of a number, as if it had answered START.
+
+    Gateways that keep opt-outs of their own and can be asked to end one (SMS Hub) are asked, too.
+    """
+    settings, number = _change(config, phone, country, OptOutAction.OPT_IN)
+    for name, outcome in asyncio.run(_resubscribe(settings, number)).items():
+        click.echo(f"{name}: {outcome.value}")
 
 
-def _change(config: str | None, phone: str, country: str | None, action: OptOutAction) -> None:
+def _change(config: str | None, phone: str, country: str | None, action: OptOutAction) -> tuple[Settings, PhoneNumber]:
     settings = _settings(config)
     number = _number(settings, phone, country)
     is_changed = _run(settings, lambda directory: directory.change(number, action, actor=ACTOR))
     state = "opted out" if action is OptOutAction.OPT_OUT else "opted in"
     click.echo(f"{number.masked}: {state if is_changed else f'was {state} before'}")
+    return settings, number
+
+
+async def _resubscribe(settings: Settings, number: PhoneNumber) -> dict[str, Outcome]:
+    """Ask each gateway that keeps opt-outs to end that of the number; return the outcomes by provider."""
+    outcomes: dict[str, Outcome] = {}
+    for name, provider in build_providers(settings).items():
+        if isinstance(provider, SubscriptionProvider):
+            resubscribe = partial(provider.resubscribe, number.e164)
+            outcomes[name] = await call_safely(provider, resubscribe, Outcome.AMBIGUOUS)
+        await provider.close()
+    return outcomes
 
 
 def _settings(config: str | None) -> Settings:

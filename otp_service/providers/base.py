@@ -38,6 +38,7 @@ __all__ = [
     "Provider",
     "ReceiptProvider",
     "ShortLinkProvider",
+    "SubscriptionProvider",
     "UrlCheckProvider",
     "reports_charge",
 ]
@@ -118,6 +119,14 @@ class ShortLinkProvider(Provider, Protocol):
 
         Every failure is None; the method does not raise. Neither address may be logged.
         """
+
+
+@runtime_checkable
+class SubscriptionProvider(Provider, Protocol):
+    """A provider whose gateway keeps opt-outs of its own, which it can be asked to end."""
+
+    async def resubscribe(self, to: str) -> Outcome:
+        """End the opt-out of a number (E.164) at the gateway; return `ACCEPTED`, or the outcome of the failure."""
 
 
 @runtime_checkable

@@ -15,6 +15,8 @@ from otp_service.settings.field_types import MAX_BRAND_CHARS
 from otp_service.settings.model import App, Tenant
 
 NO_APP: Final = ""
+LINK_PATH_CHARS: Final = 24
+"""Characters after the host of an address that stands for that of a request: a random token of 128 bits and a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,13 @@ def sms_texts(tenant: Tenant) -> Iterator[SmsText]:
 
 def longest_text(tenant: Tenant, template: Template) -> str:
     """Return the longest text of a template."""
-    return template.render(tenant.brand, longest_code(tenant), validity_minutes(tenant.policy.ttl_seconds))
+    minutes = validity_minutes(tenant.policy.ttl_seconds)
+    return template.render(tenant.brand, longest_code(tenant), minutes, _example_link(tenant))
+
+
+def _example_link(tenant: Tenant) -> str:
+    """Return an address of a usual length, to the longest host that is allowed; "" if none is."""
+    return f"https://{max(tenant.link_hosts, key=len)}/{'x' * LINK_PATH_CHARS}" if tenant.link_hosts else ""
 
 
 def longest_code(tenant: Tenant) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,14 +12,15 @@ from click.testing import CliRunner, Result
 
 from otp_service.cli import main
 from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.sandbox.simulators.smshub import SmshubSimulator
 from tests.cli.command_runs import MASKED, NUMBER
 from tests.cli.service_config import SECRET_ENVIRON, ConfigWriter
 
 
-def run(path: Path, url: str, *words: str) -> Result:
+def run(path: Path, url: str, *words: str, environ: Mapping[str, str] | None = None) -> Result:
     """Run a command of the group in this process."""
-    environ = {**SECRET_ENVIRON, "REDIS_URL": url}
-    return CliRunner().invoke(main, ["opt-outs", *words, "--config", str(path)], env=environ)
+    env = {**SECRET_ENVIRON, "REDIS_URL": url, **(environ or {})}
+    return CliRunner().invoke(main, ["opt-outs", *words, "--config", str(path)], env=env)
 
 
 def test_an_operator_opts_a_number_out_and_in(store: EmbeddedServer, write_config: ConfigWriter) -> None:
@@ -63,3 +66,26 @@ def test_store_that_does_not_answer(write_config: ConfigWriter) -> None:
     """Exit status 1, with what to do."""
     result = run(write_config(), "redis://127.0.0.1:9", "count")
     assert (result.exit_code, result.stdout) == (1, "")
+
+
+async def test_gateways_that_keep_opt_outs_are_asked_to_end_one(
+    store: EmbeddedServer, write_config: ConfigWriter
+) -> None:
+    """`in` asks SMS Hub, too, and says what it answered; an opt-out is not passed on."""
+    async with SmshubSimulator() as hub:
+        hub.stopped = {"6281210100055"}
+        path = write_config()
+        table = f'''
+[providers.hub]
+type = "smshub"
+base_url = "{hub.url}"
+program_sid = "env:HUB_SID"
+program_key = "env:HUB_KEY"
+'''
+        path.write_text(path.read_text() + table)
+        environ = {"HUB_SID": "hub-sid", "HUB_KEY": "hub-key"}
+        out = await asyncio.to_thread(run, path, store.url, "out", "--phone", NUMBER, environ=environ)
+        assert (out.exit_code, hub.requests) == (0, [])
+        result = await asyncio.to_thread(run, path, store.url, "in", "--phone", NUMBER, environ=environ)
+    assert result.stdout.splitlines() == [f"{MASKED}: opted in", "hub: accepted"]
+    assert hub.stopped == set()

@@ -56,43 +56,57 @@ class Smshub:
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
         """Send one message; see `Provider.send`. Logins and repetitions count towards `timeout_seconds`."""
+        response = await self._post("/TextMessages", wire.message_body(self._config, outbound))
+        return response if isinstance(response, SendResult) else parse_send_response(response, outbound.text)
+
+    async def resubscribe(self, to: str) -> Outcome:
+        """End the opt-out of a number at the hub; see `SubscriptionProvider.resubscribe`.
+
+        The hub keeps the numbers that answered STOP, and its document does not say how to read them or end that. A
+        public client posts to `/Subscribers`.
+        """
+        response = await self._post("/Subscribers", wire.subscriber_body(to))
+        return response.outcome if isinstance(response, SendResult) else parse_send_response(response).outcome
+
+    async def _post(self, path: str, content: bytes) -> GatewayResponse | Outcome | SendResult:
+        """Post with a token; return the result instead of a response if there is no token, or no time left."""
         deadline = asyncio.get_running_loop().time() + self.timeout_seconds
         token = self._usable_token(None)
         if token is not None:
-            response = await self._post_message(outbound, token, bearer_prefix=self._bearer_prefix)
+            response = await self._post_with(token, path, content, bearer_prefix=self._bearer_prefix)
             if not _is_unauthorized(response):
-                return parse_send_response(response, outbound.text)
+                return response
         new_token = await self._new_token(token, deadline)
         if isinstance(new_token, SendResult):
             return new_token
         try:
             async with asyncio.timeout_at(deadline):
-                return parse_send_response(await self._post_with_new_token(outbound, new_token), outbound.text)
+                return await self._post_with_new_token(path, content, new_token)
         except TimeoutError:
-            return SendResult(Outcome.AMBIGUOUS)
+            return Outcome.AMBIGUOUS
 
-    async def _post_with_new_token(self, outbound: OutboundMessage, token: Token) -> GatewayResponse | Outcome:
-        """Send with a token that cannot have expired; after a 401, send once more with the other header form."""
+    async def _post_with_new_token(self, path: str, content: bytes, token: Token) -> GatewayResponse | Outcome:
+        """Post with a token that cannot have expired; after a 401, post once more with the other header form."""
         bearer_prefix = self._bearer_prefix
-        response = await self._post_message(outbound, token, bearer_prefix=bearer_prefix)
+        response = await self._post_with(token, path, content, bearer_prefix=bearer_prefix)
         if not _is_unauthorized(response):
             return response
-        response = await self._post_message(outbound, token, bearer_prefix=not bearer_prefix)
+        response = await self._post_with(token, path, content, bearer_prefix=not bearer_prefix)
         if _is_unauthorized(response):
             self._token = None if self._token is token else self._token
         elif isinstance(response, GatewayResponse) and response.status < 500:
             self._bearer_prefix = not bearer_prefix
         return response
 
-    async def _post_message(
-        self, outbound: OutboundMessage, token: Token, *, bearer_prefix: bool
+    async def _post_with(
+        self, token: Token, path: str, content: bytes, *, bearer_prefix: bool
     ) -> GatewayResponse | Outcome:
         jwt = token.jwt.reveal()
         return await self._client.call(
             "POST",
-            self._config.base_url.rstrip("/") + "/TextMessages",
+            self._config.base_url.rstrip("/") + path,
             headers={"Content-Type": wire.JSON, "Authorization": f"Bearer {jwt}" if bearer_prefix else jwt},
-            content=wire.message_body(self._config, outbound),
+            content=content,
         )
 
     def _usable_token(self, refused: Token | None) -> Token | None:

@@ -25,7 +25,16 @@ from otp_service.providers.responses import is_html_page, is_success, remove_ech
 from otp_service.providers.smshub import result_codes
 from otp_service.providers.smshub.config import SmshubConfig
 
-__all__ = ["FORM", "JSON", "Token", "login_body", "message_body", "parse_login_response", "parse_send_response"]
+__all__ = [
+    "FORM",
+    "JSON",
+    "Token",
+    "login_body",
+    "message_body",
+    "parse_login_response",
+    "parse_send_response",
+    "subscriber_body",
+]
 
 JSON: Final = "application/json; charset=utf-8"
 FORM: Final = "application/x-www-form-urlencoded"
@@ -60,6 +69,11 @@ def message_body(config: SmshubConfig, outbound: OutboundMessage) -> bytes:
     if config.program_id:
         message["ProgramId"] = config.program_id
     return msgspec.json.encode(message)
+
+
+def subscriber_body(to: str) -> bytes:
+    """Build the body that ends the opt-out of a number."""
+    return msgspec.json.encode({"PhoneNumber": to.removeprefix("+"), "DoNotText": False})
 
 
 def parse_send_response(response: GatewayResponse | Outcome, message_text: str = "") -> SendResult:

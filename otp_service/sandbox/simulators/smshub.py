@@ -59,6 +59,13 @@ class _Message(Struct, forbid_unknown_fields=True):
     date_sent: str = msgspec.field(name="DateSent", default="")
 
 
+class _Subscriber(Struct, forbid_unknown_fields=True):
+    """The body of a request to change an opt-out."""
+
+    phone: Annotated[str, Meta(pattern=r"\A[1-9][0-9]{7,14}\Z")] = msgspec.field(name="PhoneNumber")
+    do_not_text: bool = msgspec.field(name="DoNotText")
+
+
 def refusal(status: int, message: str = "An error has occurred.", headers: dict[str, str] | None = None) -> Respond:
     """Return the behavior that rejects a request with `status`."""
     body = msgspec.json.encode({"Message": message})
@@ -66,7 +73,11 @@ def refusal(status: int, message: str = "An error has occurred.", headers: dict[
 
 
 class SmshubSimulator(Simulator):
-    """One program; `messages` are the accepted messages, oldest first, `logins` the number of tokens issued."""
+    """One program.
+
+    `messages` are the accepted messages, oldest first, `logins` the number of tokens issued, and `stopped` the numbers
+    (digits) that answered STOP: the hub sends them nothing.
+    """
 
     def __init__(
         self,
@@ -96,6 +107,7 @@ class SmshubSimulator(Simulator):
         """
         super().__init__()
         self.messages: list[SmshubMessage] = []
+        self.stopped: set[str] = set()
         self.logins = 0
         self.lifetime = lifetime
         self.scheme = scheme
@@ -119,6 +131,8 @@ class SmshubSimulator(Simulator):
                 return self._log_in(request)
             case "POST", "/TextMessages":
                 return self._accept(request)
+            case "POST", "/Subscribers":
+                return self._subscribe(request)
             case _:
                 return _error(404, "No HTTP resource was found that matches the request URI.")
 
@@ -172,8 +186,21 @@ class SmshubSimulator(Simulator):
             return _invalid("textMessage.PhoneNumber", "The PhoneNumber field has to be digits with the country code.")
         if message.program_id.lower() not in ("", self._program_id):
             return _invalid("textMessage.ProgramId", "The ProgramId is unknown.")
+        if message.phone in self.stopped:
+            return _invalid("textMessage.PhoneNumber", "The recipient has opted out: DoNotText.")
         self.messages.append(SmshubMessage(message.phone, message.text, message.program_id, datetime.now(UTC)))
         return _json(200, "Message sent")
+
+    def _subscribe(self, request: Request) -> SimulatorResponse:
+        """Change whether a number gets messages; only a public client shows this request."""
+        if not self._is_valid_token(request.headers.get("authorization", "")):
+            return _error(401, "Authorization has been denied for this request.")
+        try:
+            subscriber = msgspec.json.decode(request.body, type=_Subscriber)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _invalid("subscriber.PhoneNumber", "The PhoneNumber field is required.")
+        (self.stopped.add if subscriber.do_not_text else self.stopped.discard)(subscriber.phone)
+        return _json(200, "Subscriber saved")
 
     def _is_valid_token(self, authorization: str) -> bool:
         bearer = authorization.startswith("Bearer ")
