@@ -148,6 +148,28 @@ def test_message_id(body: bytes, expected: str) -> None:
     assert result(keys, body) == SendResult(Outcome.ACCEPTED, expected)
 
 
+@pytest.mark.parametrize(
+    ("body", "amount", "currency"),
+    [
+        (b'{"cost": {"sum": "0.05", "in": "USD"}}', "0.05", "USD"),
+        (b'{"cost": {"sum": 0.048, "in": " EUR "}}', "0.048", "EUR"),
+        (b'{"cost": {"sum": 350}}', "350", "unknown"),
+        (b'{"cost": {"sum": "0.05", "in": ["USD"]}}', "0.05", "unknown"),
+        (b'{"cost": {"sum": "much", "in": "USD"}}', None, ""),
+        (b'{"cost": {"sum": null, "in": "USD"}}', None, ""),
+        (b'{"cost": {"sum": "1' + b"0" * 40 + b'"}}', None, ""),
+        (b"[]", None, ""),
+    ],
+)
+def test_charged(body: bytes, amount: str | None, currency: str) -> None:
+    """The amount is a number or text; a currency that cannot be read is none that a provider has."""
+    keys = {"charged": {"amount": "/cost/sum", "currency": "/cost/in"}, "accepted_when": {"status": 200}}
+    charged = None if amount is None else Decimal(amount)
+    assert result(keys, body) == SendResult(Outcome.ACCEPTED, charged=charged, charged_currency=currency)
+    own = result({"charged": {"amount": "/cost/sum"}, "accepted_when": {"status": 200}}, body)
+    assert own == SendResult(Outcome.ACCEPTED, charged=charged)
+
+
 BALANCE = {"balance": {"url": "/balance", "amount": "/data/0/money", "currency": "IDR"}, "base_url": "http://h"}
 
 

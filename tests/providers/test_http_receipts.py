@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +13,9 @@ from structlog.typing import EventDict
 
 from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
+from otp_service.providers.http.adapter import HttpProvider
 from otp_service.providers.http.receipts import parse_call
+from otp_service.providers.http_client import GatewayClient
 from otp_service.sandbox.simulators.infobip import InfobipMessage, InfobipSimulator
 from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
 from tests.providers.http_gateways import ENVIRON, INFOBIP_LIKE, KEDASMS_LIKE, MESSAGE, http_table, load_http
@@ -20,7 +23,8 @@ from tests.providers.http_gateways import ENVIRON, INFOBIP_LIKE, KEDASMS_LIKE, M
 FORM = "application/x-www-form-urlencoded"
 TOKEN = ENVIRON["INFOBIP_TOKEN"]
 QUERY = (("token", TOKEN),)
-ONE = {"results": [{"messageId": "m-1", "to": "6281210100055", "status": {"name": "DELIVERED_TO_HANDSET"}}]}
+REPORT: dict[str, Any] = {"messageId": "m-1", "to": "6281210100055", "status": {"name": "DELIVERED_TO_HANDSET"}}
+ONE = {"results": [REPORT]}
 
 
 def parse(toml: str, body: bytes | object = b"", changes: dict[str, Any] | None = None, **call: Any) -> list[Receipt]:
@@ -160,6 +164,24 @@ def test_a_receipt_about_another_message_is_ignored() -> None:
     """With the URL of one message, a report that names another one gives no receipt."""
     assert parse(INFOBIP_LIKE, ONE, message_id="m-1") != []
     assert parse(INFOBIP_LIKE, ONE, message_id="m-2") == []
+
+
+def test_the_price_in_a_receipt() -> None:
+    """It is read where `charged` says; the provider tells what it charged if a response or a receipt does."""
+    body = {"results": [{**REPORT, "price": {"sum": 0.01, "currency": "EUR"}}]}
+    charged = {"amount": "/price/sum", "currency": "/price/currency"}
+    [receipt] = parse(INFOBIP_LIKE, body, {"charged": charged}, message_id="m-1")
+    assert (receipt.charged, receipt.charged_currency) == (Decimal("0.01"), "EUR")
+    [without] = parse(INFOBIP_LIKE, body, message_id="m-1")
+    assert (without.charged, without.charged_currency) == (None, "")
+
+    table = http_table(INFOBIP_LIKE)
+    for config, expected in (
+        (table, False),
+        ({**table, "charged": charged}, True),
+        ({**table, "receipts": {**table["receipts"], "charged": charged}}, True),
+    ):
+        assert HttpProvider("it", load_http(config), GatewayClient(1.0)).reports_charge is expected
 
 
 @pytest.mark.parametrize("to", ["081210100055", "unknown", "", 5, None, ["6281210100055"], "+" + "6" * 20])

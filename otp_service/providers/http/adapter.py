@@ -27,6 +27,7 @@ class HttpProvider:
         self.name = name
         self.idempotent_send = config.idempotent_send
         self.reports_delivery = config.receipts is not None
+        self.reports_charge = bool(config.charged or (config.receipts and config.receipts.charged))
         self.timeout_seconds = client.timeout_seconds
         self._config = config
         self._client = client

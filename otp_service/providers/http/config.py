@@ -32,6 +32,7 @@ from otp_service.providers.config_parsing import (
     Path,
     is_reference,
 )
+from otp_service.providers.http.charge import ChargeMapping
 from otp_service.providers.http.conditions import Conditions, OutcomeRule
 from otp_service.providers.http.json_pointer import JsonPointer
 from otp_service.providers.http.receipt_config import HeaderName, ReceiptMapping
@@ -146,6 +147,7 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
     sender_ids: SenderIds = field(default_factory=no_sender_ids)
     accepted_when: Conditions | None = None
     message_id: JsonPointer | None = None
+    charged: ChargeMapping | None = None
     outcomes: Annotated[tuple[OutcomeRule, ...], Meta(max_length=MAX_RULES)] = ()
     idempotent_send: bool = False
     receipts: ReceiptMapping | None = None

@@ -10,6 +10,7 @@ from msgspec import Meta, field
 
 from otp_service.providers.config_fields import ReceiptToken, Table, Text
 from otp_service.providers.config_parsing import Finding
+from otp_service.providers.http.charge import ChargeMapping
 from otp_service.providers.http.json_pointer import JsonPointer
 
 __all__ = ["HeaderName", "ReceiptMapping"]
@@ -49,6 +50,7 @@ class ReceiptMapping(Table, frozen=True, kw_only=True):
     message_id: JsonPointer | None = None
     provider_message_id: JsonPointer | None = None
     to: JsonPointer | None = None
+    charged: ChargeMapping | None = None
     token: ReceiptToken | None = None
     token_parameter: Text = "token"  # noqa: S105 - a name
     token_header: HeaderName | None = None

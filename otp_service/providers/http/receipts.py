@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.observability import LOG
+from otp_service.providers.http.charge import read_charge
 from otp_service.providers.http.json_pointer import MISSING, resolve, scalar_text
 from otp_service.providers.http.receipt_config import ReceiptMapping
 from otp_service.providers.lenient_json import json_value
@@ -86,12 +87,15 @@ def _receipt(provider: str, mapping: ReceiptMapping, call: ReceiptRequest, item:
     if call.message_id not in (None, message_id):
         return None
     status, error = _meaning(provider, mapping, state)
+    charged, currency = read_charge(mapping.charged, item)
     return Receipt(
         message_id,
         status,
         error,
         provider_message_id=(_text(item, mapping.provider_message_id) or "")[:MAX_ID_CHARS],
         to=receipt_number(_text(item, mapping.to) or ""),
+        charged=charged,
+        charged_currency=currency,
     )
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from otp_service.domain.message import Balance, OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.phone import PhoneNumber
+from otp_service.providers.http.charge import read_charge
 from otp_service.providers.http.conditions import Reply, are_met
 from otp_service.providers.http.config import BalanceQuery, HttpConfig
 from otp_service.providers.http.json_pointer import MISSING, resolve, scalar_text
@@ -102,7 +103,9 @@ def parse_send_response(
     if outcome is None:
         return undocumented_response(response)
     if outcome is Outcome.ACCEPTED:
-        return SendResult(outcome, _message_id(config, reply, outbound))
+        charged, currency = read_charge(config.charged, reply.document)
+        message_id = _message_id(config, reply, outbound)
+        return SendResult(outcome, message_id, charged=charged, charged_currency=currency)
     return SendResult(outcome, retry_after=retry_after_seconds(response.headers) if outcome.retryable else None)
 
 
