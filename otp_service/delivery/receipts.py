@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from otp_service.delivery.charge_queries import ChargeQueries
-from otp_service.delivery.in_band_receipts import ProviderReceipts
+from otp_service.delivery.in_band_events import ProviderEvents
 from otp_service.delivery.inbound import InboundHandler
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.message import (
@@ -34,7 +34,7 @@ from otp_service.domain.provider_policy import Charges
 from otp_service.domain.recipient import hashed_as, is_address
 from otp_service.domain.results import ReceiptEffect
 from otp_service.observability import LOG, METRICS
-from otp_service.providers.base import InBandReceiptProvider, Provider, ReceiptProvider, UrlCheckProvider
+from otp_service.providers.base import InBandProvider, Provider, ReceiptProvider, UrlCheckProvider
 from otp_service.store.keys import PARTITIONS
 
 __all__ = ["RECEIPTS_PATH", "ReceiptHandler", "ReceiptTokens"]
@@ -163,11 +163,11 @@ class ReceiptHandler:
                 LOG.warning("template_reviewed", provider=name, template_id=template_id, approved=approved)
 
     def connect_providers(self) -> None:
-        """Let the providers with connections of their own connect, and take their receipts."""
+        """Let the providers with connections of their own connect, and take what comes over them."""
         for name, provider in self._providers.items():
-            if isinstance(provider, InBandReceiptProvider):
+            if isinstance(provider, InBandProvider):
                 hash_id = partial(self._hasher.keyed_hash, "sent", name)
-                provider.connect(ProviderReceipts(name, self._receipt_store, hash_id, self._record))
+                provider.connect(ProviderEvents(name, self._receipt_store, hash_id, self._record, self._inbound.handle))
 
     async def _record(self, name: str, receipt: Receipt) -> None:
         effect = ReceiptEffect.KNOWN

@@ -30,8 +30,8 @@ __all__ = [
     "ChargeReportingProvider",
     "ExclusiveProvider",
     "FeedbackProvider",
-    "InBandReceiptProvider",
-    "InBandReceipts",
+    "InBandEvents",
+    "InBandProvider",
     "InboundProvider",
     "LookupProvider",
     "PollingProvider",
@@ -144,8 +144,8 @@ class ReceiptProvider(Provider, Protocol):
         """
 
 
-class InBandReceipts(Protocol):
-    """Takes receipts that a gateway sends over a connection of ours: they name a message by the gateway's id only."""
+class InBandEvents(Protocol):
+    """Takes what a gateway sends over a connection of ours. Receipts name a message by the gateway's id only."""
 
     async def remember(self, provider_message_ids: Sequence[str], message_id: str, expires_in: int) -> None:
         """Remember, for all replicas, that the gateway's ids name our message `message_id`.
@@ -169,13 +169,20 @@ class InBandReceipts(Protocol):
             Refused: The store is unavailable; the gateway should send the receipt again.
         """
 
+    async def handle_inbound(self, message: InboundMessage) -> None:
+        """Handle a text that somebody sent to the account.
+
+        Raises:
+            Refused: The store is unavailable; the gateway should send the text again.
+        """
+
 
 @runtime_checkable
-class InBandReceiptProvider(Provider, Protocol):
-    """A provider with a connection of its own, over which its gateway sends receipts."""
+class InBandProvider(Provider, Protocol):
+    """A provider with a connection of its own, over which its gateway sends receipts and inbound messages."""
 
-    def connect(self, receipts: InBandReceipts) -> None:
-        """Connect in the background, also before the first message, and give receipts to `receipts`."""
+    def connect(self, events: InBandEvents) -> None:
+        """Connect in the background, also before the first message, and give what comes to `events`."""
 
 
 @runtime_checkable

@@ -19,6 +19,7 @@ from otp_service.providers.lenient_json import parse_integer
 __all__ = [
     "MAX_ID_CHARS",
     "describes_unsupported_destination",
+    "international_number",
     "is_html_page",
     "is_message_id",
     "is_success",
@@ -146,6 +147,14 @@ def parse_echoed_number(echoed: object, e164: str, country: str) -> str | None:
 def is_message_id(text: str) -> bool:
     """Return whether a text in a receipt can be our id of a message."""
     return _MESSAGE_ID.fullmatch(text) is not None
+
+
+def international_number(digits: str) -> str:
+    """Return a number that begins with its country code in E.164; "" if it is no phone number."""
+    try:
+        return parse(f"+{digits[:_MAX_NUMBER_CHARS]}", "").e164
+    except PhoneInvalid:
+        return ""
 
 
 def receipt_number(text: str) -> str:

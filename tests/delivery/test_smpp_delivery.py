@@ -13,6 +13,7 @@ from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Slow
 from otp_service.sandbox.simulators.receipt_sender import ScriptedReceipt
 from otp_service.sandbox.simulators.smpp import SmppSimulator, refusal
+from otp_service.sandbox.simulators.smpp_pdus import deliver_body
 from otp_service.sandbox.simulators.smpp_receipts import receipt_body
 from tests.config_parts import shared_keys
 from tests.delivery.gateway_config import route_through
@@ -160,6 +161,20 @@ async def test_a_bind_that_nobody_holds(
         await wait_until(lambda: gateway.bound_sessions == 1)
         assert (await service.request("0812-1010-0056")).status_code == 202
         await wait_until(lambda: len(gateway.messages) == 1)
+
+
+async def test_stop_by_sms_opts_a_number_out(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """STOP in a text to the account refuses codes for the number; START ends that."""
+    async with smsc() as gateway:
+        service = await make_service(smpp_then_eims(gateway, second))
+        await wait_until(lambda: gateway.bound_sessions == 1)
+        statuses = []
+        for word in (b"stop", b"hello", b"START"):
+            body = deliver_body((1, 1, DIGITS), "Acme", esm_class=0, octets=word, parameters={})
+            assert await gateway.deliver(body) == 0
+            statuses.append((await service.request()).status_code)
+
+    assert statuses == [403, 403, 202]
 
 
 @pytest.mark.parametrize("status", [0x45, 0x58, 0x0A])

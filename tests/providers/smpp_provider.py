@@ -10,7 +10,7 @@ from typing import Any
 import smpp34
 
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.message import OutboundMessage, Receipt
+from otp_service.domain.message import InboundMessage, OutboundMessage, Receipt
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.smpp.adapter import Smpp
@@ -33,6 +33,7 @@ class NotedReceipts:
     known: dict[str, str] = field(default_factory=dict)
     lifetimes: list[int] = field(default_factory=list)
     recorded: list[tuple[str, Receipt]] = field(default_factory=list)
+    texts: list[InboundMessage] = field(default_factory=list)
     is_available: bool = True
 
     async def remember(self, provider_message_ids: Sequence[str], message_id: str, expires_in: int) -> None:
@@ -48,6 +49,11 @@ class NotedReceipts:
         if found is not None:
             self.recorded.append((found, receipt))
         return found is not None
+
+    async def handle_inbound(self, message: InboundMessage) -> None:
+        """Note the text."""
+        self._check()
+        self.texts.append(message)
 
     def _check(self) -> None:
         if not self.is_available:

@@ -113,16 +113,17 @@ async def test_a_receipt_before_the_response() -> None:
 
 
 async def test_a_receipt_without_a_message_is_acknowledged() -> None:
-    """Receipts of others, texts from phones and receipts without an id do nothing; the SMSC does not repeat them."""
+    """Receipts of others and receipts without an id do nothing, and the SMSC does not repeat them."""
     receipts = NotedReceipts()
     source = (1, 1, TO.removeprefix("+"))
     async with smsc() as gateway, smpp(gateway, receipts):
         await bound(gateway)
-        mobile = deliver_body(source, "Acme", esm_class=0, octets=b"STOP id:1 stat:DELIVRD", parameters={})
         empty = deliver_body(source, "Acme", esm_class=4, octets=b"stat:DELIVRD", parameters={})
+        intermediate = deliver_body(source, "Acme", esm_class=0x20, octets=b"id:1 stat:DELIVRD", parameters={})
         unknown = receipt_body("77", "delivered", 0, to="6281210100055", sender="Acme")
 
-        assert [await gateway.deliver(body) for body in (mobile, empty, unknown)] == [0, 0, 0]
+        assert [await gateway.deliver(body) for body in (empty, intermediate, unknown)] == [0, 0, 0]
+    assert not receipts.texts
     assert not receipts.recorded
 
 
@@ -154,6 +155,42 @@ async def test_a_receipt_that_cannot_be_recorded_is_refused_for_the_moment() -> 
         assert await gateway.deliver(body) == 0x64
 
     assert receipts.recorded == [(MESSAGE_ID, DELIVERED)]
+
+
+@pytest.mark.parametrize(
+    ("source", "octets", "data_coding", "esm_class", "packed", "sender", "text"),
+    [
+        ((1, 1, TO[1:]), b"STOP", 0, 0, False, TO, "STOP"),
+        ((1, 1, TO), b"STOP id:1 stat:DELIVRD", 1, 0, False, TO, "STOP id:1 stat:DELIVRD"),
+        ((0, 0, TO[1:]), "توقف".encode("utf-16-be"), 8, 0, False, TO, "توقف"),
+        ((2, 1, "081210100055"), b"STOP", 0, 0, False, "", "STOP"),
+        ((5, 0, "Bank"), b"caf\x05", 0, 0, False, "", "café"),
+        ((1, 1, TO[1:]), bytes.fromhex("53ea130a8a01"), 0, 0, True, TO, "STOP 1"),
+        ((1, 1, TO[1:]), bytes((5, 0, 3, 1, 2, 1)) + b"STOP", 0, 0x40, False, TO, "STOP"),
+        ((1, 1, TO[1:]), b"", 0, 0x40, False, TO, ""),
+    ],
+)
+async def test_a_text_from_a_phone(
+    *,
+    source: tuple[int, int, str],
+    octets: bytes,
+    data_coding: int,
+    esm_class: int,
+    packed: bool,
+    sender: str,
+    text: str,
+) -> None:
+    """It is handled with its sender in E.164, each time that it comes; a number in another form names nobody."""
+    receipts = NotedReceipts()
+    body = deliver_body(source, "Acme", esm_class=esm_class, data_coding=data_coding, octets=octets, parameters={})
+    async with smsc() as gateway, smpp(gateway, receipts, gsm_packed=packed):
+        await bound(gateway)
+        assert [await gateway.deliver(body) for _ in range(2)] == [0, 0]
+        receipts.is_available = False
+        assert await gateway.deliver(body) == 0x64
+
+    assert [(message.sender, message.text) for message in receipts.texts] == [(sender, text)] * 2
+    assert len({message.id for message in receipts.texts}) == 2
 
 
 @pytest.mark.parametrize(
@@ -245,7 +282,7 @@ async def test_nothing_secret_is_logged(capfd: pytest.CaptureFixture[str]) -> No
             gateway.write(encode(0x80000004, 99, body=TEXT.encode()))
             gateway.write(TEXT.encode())
             await wait_until(lambda: "smpp_session_ended" in log.getvalue())
-            shown = f"{provider!r}{vars(provider) | {'_receipts': None}}"
+            shown = f"{provider!r}{vars(provider) | {'_events': None}}"
     written = log.getvalue() + "".join(capfd.readouterr()) + shown
 
     assert "smpp_bound" in written

@@ -33,10 +33,9 @@ from otp_service.domain.message import (
 )
 from otp_service.domain.opt_out import OptOutAction
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.secret import Secret
 from otp_service.providers.lenient_json import json_object, json_value, parse_integer
-from otp_service.providers.responses import MAX_ID_CHARS, is_message_id
+from otp_service.providers.responses import MAX_ID_CHARS, international_number, is_message_id
 from otp_service.providers.sendcloud.result_codes import (
     EVENT_ERRORS,
     EVENT_STATUSES,
@@ -52,7 +51,6 @@ MAX_AHEAD_MS: Final = 5 * 60 * 1000
 
 MAX_EVENT_CHARS: Final = 64
 MAX_REPLY_CHARS: Final = 1000
-MAX_DIGITS: Final = 20
 
 _PADDING_BYTES: Final = b" \t\r\n\0"
 _TIMESTAMP_MS: Final = re.compile(r"[1-9][0-9]{12}", re.ASCII)
@@ -128,19 +126,11 @@ def _inbound(fields: Mapping[str, Any], event: str, token: str) -> InboundMessag
     content = fields.get("replyContent")
     return InboundMessage(
         id=token,
-        sender=_e164(_NON_DIGITS.sub("", sender)),
+        sender=international_number(_NON_DIGITS.sub("", sender)),
         text=content[:MAX_REPLY_CHARS] if isinstance(content, str) else "",
         action=OptOutAction.OPT_OUT if event == UNSUBSCRIBE_EVENT else None,
         nonce=token,
     )
-
-
-def _e164(digits: str) -> str:
-    """Return a number with its country code in E.164; "" if it is no phone number."""
-    try:
-        return parse(f"+{digits[:MAX_DIGITS]}", "").e164
-    except PhoneInvalid:
-        return ""
 
 
 def _template_review(fields: Mapping[str, Any]) -> TemplateReview:

@@ -1,4 +1,4 @@
-"""SMPP: sends messages over a bound session, and takes receipts from it.
+"""SMPP: sends messages over a bound session, and takes receipts and texts from it.
 
 Every part of a text has a response of its own. The message is accepted only if all parts are; if some are, or if a
 response is missing, the recipient may have a part with the code, and the outcome is ambiguous. The protocol has no
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
@@ -19,12 +20,13 @@ from otp_service.domain.errors import Refused
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.observability import LOG
-from otp_service.providers.base import InBandReceipts
+from otp_service.providers.base import InBandEvents
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.responses import MAX_ID_CHARS
 from otp_service.providers.smpp import result_codes
 from otp_service.providers.smpp.binding import Binding
 from otp_service.providers.smpp.config import SmppConfig
+from otp_service.providers.smpp.inbound import parse_inbound
 from otp_service.providers.smpp.pdus import Pdu, submit_pdu
 from otp_service.providers.smpp.receipts import SmppReceipt, comparable_id, parse_receipt
 from otp_service.providers.smpp.session import NotSent, ResponseLost, SmppSession, SubmitResponse
@@ -53,15 +55,15 @@ class Smpp:
         self.timeout_seconds = config.timeout_seconds
         self._config = config
         self._client = client
-        self._receipts: InBandReceipts | None = None
+        self._events: InBandEvents | None = None
         self._binding = Binding(name, config, self._receive)
         self._references = itertools.count(secrets.randbelow(REFERENCES))
         self._writes: set[asyncio.Task[None]] = set()
         self._lookups: set[asyncio.Task[None]] = set()
 
-    def connect(self, receipts: InBandReceipts) -> None:
-        """Bind, and give receipts to `receipts`; see `InBandReceiptProvider.connect`."""
-        self._receipts = receipts
+    def connect(self, events: InBandEvents) -> None:
+        """Bind, and give receipts and texts to `events`; see `InBandProvider.connect`."""
+        self._events = events
         self._binding.start()
 
     def is_connected_elsewhere(self) -> bool:
@@ -102,9 +104,9 @@ class Smpp:
     ) -> PartResult:
         def note(response: SubmitResponse) -> None:
             """Remember whose receipts have the id of an accepted part, also if it is accepted too late."""
-            if response.status == result_codes.OK and response.message_id and self._receipts:
+            if response.status == result_codes.OK and response.message_id and self._events:
                 ids = [comparable_id(response.message_id)]
-                _run(self._remember(self._receipts, ids, outbound), self._writes)
+                _run(self._remember(self._events, ids, outbound), self._writes)
 
         try:
             response = await session.submit(
@@ -117,41 +119,48 @@ class Smpp:
             session.end()
         return response
 
-    async def _remember(self, receipts: InBandReceipts, ids: Sequence[str], outbound: OutboundMessage) -> None:
+    async def _remember(self, events: InBandEvents, ids: Sequence[str], outbound: OutboundMessage) -> None:
         try:
-            await receipts.remember(ids, outbound.message_id, outbound.expires_in)
+            await events.remember(ids, outbound.message_id, outbound.expires_in)
         except Refused as refused:
             LOG.warning("receipts_not_expected", provider=self.name, reason=refused.reason.value)
 
     async def _receive(self, pdu: Pdu) -> int:
         """Process a deliver_sm; return the status of its response.
 
-        A receipt that cannot be recorded now is refused for the moment, so that the SMSC sends it again. A text from
-        a phone, and a receipt without an id, is acknowledged and ignored.
+        What cannot be stored now is refused for the moment, so that the SMSC sends it again. So is everything in a
+        command that sends one message: it may be for the service. A receipt without an id is acknowledged and ignored.
         """
         try:
             message = smpp34.decode(pdu.data)
         except smpp34.SmppError:
             return result_codes.INVALID_PARAMETERS
-        found = None
-        if isinstance(message, smpp34.DeliverSm):
-            found = parse_receipt(message, self._config.sender, self._config.receipt_id_format)
-        if found is None:
+        if not isinstance(message, smpp34.DeliverSm):
+            return result_codes.INVALID_PARAMETERS
+        found = parse_receipt(message, self._config.sender, self._config.receipt_id_format)
+        inbound = parse_inbound(message, time.time(), packed=self._config.gsm_packed) if found is None else None
+        if found is None and inbound is None:
             return result_codes.OK
-        if self._receipts is None:  # a command that sends one message: the receipt may be for the service
+        if self._events is None:
             return result_codes.TEMPORARY_ERROR
         try:
-            if not await self._receipts.record(found.ids, found.receipt) and len(self._lookups) < MAX_LOOKUPS:
-                _run(self._look_up_later(self._receipts, found), self._lookups)
+            if found is not None:
+                await self._record(self._events, found)
+            elif inbound is not None:
+                await self._events.handle_inbound(inbound)
         except Refused:
             return result_codes.TEMPORARY_ERROR
         return result_codes.OK
 
-    async def _look_up_later(self, receipts: InBandReceipts, found: SmppReceipt) -> None:
+    async def _record(self, events: InBandEvents, found: SmppReceipt) -> None:
+        if not await events.record(found.ids, found.receipt) and len(self._lookups) < MAX_LOOKUPS:
+            _run(self._look_up_later(events, found), self._lookups)
+
+    async def _look_up_later(self, events: InBandEvents, found: SmppReceipt) -> None:
         for delay in LOOKUP_DELAYS_SECONDS:
             await asyncio.sleep(delay)
             try:
-                if await receipts.record(found.ids, found.receipt):
+                if await events.record(found.ids, found.receipt):
                     return
             except Refused:
                 continue

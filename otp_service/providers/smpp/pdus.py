@@ -19,8 +19,11 @@ from otp_service.providers.smpp.config import SmppConfig
 from otp_service.providers.smpp.text_encoding import EncodedText
 
 __all__ = [
+    "MESSAGE_TYPE",
     "RESPONSE",
     "TON_INTERNATIONAL",
+    "TON_UNKNOWN",
+    "UDH_INDICATOR",
     "Command",
     "Parameter",
     "Pdu",
@@ -44,7 +47,10 @@ NPI_UNKNOWN, NPI_ISDN = 0, 1
 MAX_SHORT_CODE_DIGITS: Final = 6
 """A sender of up to 6 digits is a short code: the shortest international numbers have 7 digits."""
 
-_UDH_INDICATOR: Final = 0x40
+UDH_INDICATOR: Final = 0x40
+MESSAGE_TYPE: Final = 0b0011_1100
+"""The bits of `esm_class` that tell a receipt (1 in the lowest of them) from a text of a phone (0)."""
+
 _RECEIPT_WANTED: Final = 1
 _SECONDS_PER_DAY: Final = 86_400
 
@@ -135,7 +141,7 @@ def submit_pdu(config: SmppConfig, outbound: OutboundMessage, text: EncodedText,
         source_addr_npi=npi if config.from_npi is None else config.from_npi,
         dest_addr_ton=TON_INTERNATIONAL,
         dest_addr_npi=NPI_ISDN,
-        esm_class=_UDH_INDICATOR if text.has_headers else 0,
+        esm_class=UDH_INDICATOR if text.has_headers else 0,
         validity_period=validity_period(outbound.expires_in),
         registered_delivery=_RECEIPT_WANTED,
         data_coding=text.data_coding,

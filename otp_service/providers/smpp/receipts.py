@@ -17,7 +17,7 @@ from otp_service.domain.message import Receipt
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.providers.responses import receipt_number
 from otp_service.providers.smpp.config import ReceiptIdFormat
-from otp_service.providers.smpp.pdus import TON_INTERNATIONAL, Parameter
+from otp_service.providers.smpp.pdus import MESSAGE_TYPE, TON_INTERNATIONAL, Parameter
 from otp_service.providers.smpp.result_codes import MESSAGE_STATES, RECEIPT_STATES
 from otp_service.providers.smpp.text_encoding import DataCoding
 
@@ -25,7 +25,6 @@ __all__ = ["SmppReceipt", "comparable_id", "parse_receipt"]
 
 MAX_TEXT_OCTETS: Final = 512
 MAX_ID_OCTETS: Final = 65
-_MESSAGE_TYPE: Final = 0b0011_1100
 _RECEIPT: Final = 0b0000_0100
 _STATE_LETTERS: Final = 7
 
@@ -54,7 +53,7 @@ def parse_receipt(message: smpp34.DeliverSm, sender: str, id_format: ReceiptIdFo
     """
     parameters = {parameter.tag: parameter.value for parameter in message.tlvs}
     parameter_id = _c_string(parameters.get(Parameter.RECEIPTED_MESSAGE_ID, b""))
-    if message.esm_class & _MESSAGE_TYPE != _RECEIPT and not parameter_id:
+    if message.esm_class & MESSAGE_TYPE != _RECEIPT and not parameter_id:
         return None
     octets = message.short_message or parameters.get(Parameter.MESSAGE_PAYLOAD, b"")
     text = _decode(octets[:MAX_TEXT_OCTETS], message.data_coding)
@@ -107,6 +106,7 @@ def _recipient(message: smpp34.DeliverSm, sender: str) -> str:
 
 
 def _decode(octets: bytes, data_coding: int) -> str:
+    """Decode a text that the SMSC itself has written: ASCII, unless it is UCS-2."""
     return octets.decode("utf-16-be" if data_coding == DataCoding.UCS2 else "latin-1", "replace")
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from otp_service.domain.sms_segments import GSM7_ALPHABET, GSM7_ESCAPE, GSM7_EXTENSION, characters_outside_gsm7
 
-__all__ = ["DataCoding", "EncodedText", "encode_text"]
+__all__ = ["DataCoding", "EncodedText", "decode_text", "encode_text"]
 
 MAX_PARTS: Final = 255
 """The number of parts is one octet of the header."""
@@ -106,6 +106,27 @@ def encode_text(
             for header, part in zip(headers, parts, strict=True)
         ),
     )
+
+
+def decode_text(octets: bytes, data_coding: int, *, packed: bool = False, header_octets: int = 0) -> str:
+    """Decode a text that was received; what cannot be decoded becomes other characters, and never fails.
+
+    Args:
+        octets: The octets.
+        data_coding: How they are encoded. GSM 03.38 is read without its escapes.
+        packed: Septets are packed.
+        header_octets: How many octets at the beginning are a user data header.
+    """
+    body = octets[header_octets:]
+    if data_coding == DataCoding.UCS2:
+        return body.decode("utf-16-be", "replace")
+    if data_coding != DataCoding.GSM7:
+        return body.decode("latin-1")
+    if packed:
+        bits, skipped = int.from_bytes(octets, "little"), -(-header_octets * _OCTET_BITS // _SEPTET_BITS)
+        count = len(octets) * _OCTET_BITS // _SEPTET_BITS
+        body = bytes(bits >> _SEPTET_BITS * number & 0x7F for number in range(skipped, count))
+    return "".join(GSM7_ALPHABET[octet & 0x7F] for octet in body)
 
 
 def _characters(text: str, latin1: bool) -> tuple[DataCoding, Sequence[bytes]]:

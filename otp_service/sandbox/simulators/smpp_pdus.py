@@ -190,11 +190,17 @@ def decode_submission(body: bytes, *, packed: bool) -> Submission:
 
 
 def deliver_body(
-    source: tuple[int, int, str], to: str, *, esm_class: int, octets: bytes, parameters: Mapping[int, bytes]
+    source: tuple[int, int, str],
+    to: str,
+    *,
+    esm_class: int,
+    octets: bytes,
+    parameters: Mapping[int, bytes],
+    data_coding: int = 0,
 ) -> bytes:
     """Return the body of a deliver_sm; `source` is the kind and the address."""
     addresses = bytes(source[:2]) + source[2].encode() + b"\0" + bytes((5, 0)) + to.encode() + b"\0"
-    head = b"\0" + addresses + bytes((esm_class, 0, 0)) + b"\0\0" + bytes((0, 0, 0, 0, len(octets)))
+    head = b"\0" + addresses + bytes((esm_class, 0, 0)) + b"\0\0" + bytes((0, 0, data_coding, 0, len(octets)))
     return head + octets + b"".join(parameter(tag, value) for tag, value in parameters.items())
 
 

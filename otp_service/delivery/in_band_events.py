@@ -1,4 +1,4 @@
-"""Receipts that a gateway sends over a connection of ours, as SMPP does.
+"""What a gateway sends over a connection of ours, as SMPP does: receipts and inbound messages.
 
 Such a receipt names the message by the gateway's id only, and may come over the connection of another replica than the
 one that has sent the message. So the ids of sent messages are stored, as keyed hashes, for as long as a receipt can
@@ -11,17 +11,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from otp_service.domain.message import Receipt
+from otp_service.domain.message import InboundMessage, Receipt
 from otp_service.domain.ports import ReceiptStore
 
-__all__ = ["ProviderReceipts"]
+__all__ = ["ProviderEvents"]
 
 READABLE_AFTER_END_SECONDS: Final = 600
 """How long the record of a message outlives its code, as in `store/lua/_record.lua`."""
 
 
-class ProviderReceipts:
-    """The receipts of one provider (port `InBandReceipts`)."""
+class ProviderEvents:
+    """The receipts and the inbound messages of one provider (port `InBandEvents`)."""
 
     def __init__(
         self,
@@ -29,19 +29,22 @@ class ProviderReceipts:
         store: ReceiptStore,
         hash_id: Callable[[str], str],
         record: Callable[[str, Receipt], Awaitable[None]],
+        handle: Callable[[str, InboundMessage], Awaitable[bool]],
     ) -> None:
-        """Take receipts of the provider `name`.
+        """Take what the gateway of the provider `name` sends.
 
         Args:
             name: The provider.
             store: Where the ids of sent messages are stored.
             hash_id: Hashes a gateway's id with a secret key.
             record: Records a receipt that has our id of its message.
+            handle: Handles an inbound message.
         """
         self._name = name
         self._store = store
         self._hash_id = hash_id
         self._record = record
+        self._handle = handle
 
     async def remember(self, provider_message_ids: Sequence[str], message_id: str, expires_in: int) -> None:
         """Remember the ids of a message; see the port."""
@@ -54,3 +57,7 @@ class ProviderReceipts:
         if message_id is not None:
             await self._record(self._name, replace(receipt, message_id=message_id))
         return message_id is not None
+
+    async def handle_inbound(self, message: InboundMessage) -> None:
+        """Handle an inbound message; see the port."""
+        await self._handle(self._name, message)
