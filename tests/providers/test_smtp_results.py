@@ -141,7 +141,7 @@ async def test_wrong_password(server: SmtpSimulator) -> None:
 async def test_lost_reply_to_the_message_is_ambiguous(server: SmtpSimulator, behavior: Behavior) -> None:
     """After the final dot the server may have accepted it; it is sent once."""
     server.always = behavior
-    async with smtp(server.port, seconds=0.15) as provider:
+    async with smtp(server.port, seconds=0.5) as provider:
         assert await provider.send(outbound()) == SendResult(Outcome.AMBIGUOUS)
 
     assert server.commands.count(".") == 1
@@ -177,7 +177,7 @@ async def test_connection_lost_before_the_content(replies: tuple[str, ...], *, h
 async def test_reply_to_the_content(last: str) -> None:
     """A reply without a text and one of several lines is a success; one that is not SMTP leaves it open."""
     replies = (*HELLO, "250 Ok", "250 Ok", "354 Go", last)
-    async with playing(*replies) as (port, _), smtp(port, seconds=0.5) as provider:
+    async with playing(*replies) as (port, _), smtp(port) as provider:
         result = await provider.send(outbound())
 
     assert result.outcome is (Outcome.AMBIGUOUS if last == "nonsense" else Outcome.ACCEPTED)

@@ -188,7 +188,7 @@ async def test_error_without_a_code(gateway: WhatsappSimulator, status: int, out
 async def test_missing_response_is_ambiguous(gateway: WhatsappSimulator, behavior: Behavior) -> None:
     """The message may have been sent, so the adapter sends a single request."""
     gateway.always = behavior
-    async with whatsapp(gateway, seconds=0.15) as provider:
+    async with whatsapp(gateway, seconds=0.4) as provider:
         assert await provider.send(outbound()) == SendResult(Outcome.AMBIGUOUS)
 
     assert len(gateway.requests) == 1

@@ -96,6 +96,20 @@ async def test_the_smsc_sends_receipts_over_its_connection(sandbox: SandboxClien
     assert [(call["status"], call["url"]) for call in shown["receipts"][:1]] == [(0, shown["address"])]
 
 
+async def test_smtp_is_the_gateway_of_email(sandbox: SandboxClient) -> None:
+    """A code for an address arrives at the SMTP server and verifies; a refused recipient is reported."""
+    body = {"email": "ana@example.com", "purpose": "login"}
+    verification_id = (await sandbox.client.post("/v1/request-code", json=body)).json()["verification_id"]
+    [(provider, code)] = await sandbox.messages("ana@example.com")
+    assert provider == "smtp"
+    assert await sandbox.verify(verification_id, code) == 200
+
+    await sandbox.script("smtp", {"next": [{"say": 550, "message": "5.1.1 Unknown"}]})
+    body = {"email": "eve@example.com", "purpose": "login"}
+    verification_id = (await sandbox.client.post("/v1/request-code", json=body)).json()["verification_id"]
+    await sandbox.delivered(verification_id, ("smtp", "failed", "recipient_invalid"))
+
+
 async def test_messages_have_the_format_of_dev(sandbox: SandboxClient) -> None:
     """`/dev/messages` lists the newest first with the members of `dev`, and the try-it page is served."""
     for phone in ("+6281110100060", "+6281510100060"):

@@ -14,13 +14,14 @@ from collections.abc import Callable
 
 from aiosmtplib import SMTPAuthenticationError, SMTPException, SMTPResponseException
 
+from otp_service.domain.email_address import EmailInvalid, parse_address
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.observability import LOG
 from otp_service.providers.http_client import GatewayClient
 from otp_service.providers.smtp.config import SmtpConfig
 from otp_service.providers.smtp.connection import Envelope, SmtpConnections
-from otp_service.providers.smtp.message import build_message, is_ascii_address, is_deliverable_text
+from otp_service.providers.smtp.message import build_message, is_deliverable_text
 from otp_service.providers.smtp.result_codes import Phase, result_of_reply
 
 __all__ = ["Smtp"]
@@ -48,14 +49,15 @@ class Smtp:
         await self._client.close()
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
-        """Send one message; see `Provider.send`. An address outside ASCII needs SMTPUTF8, which is not supported."""
-        if not is_ascii_address(outbound.to):
-            is_ascii = outbound.to.isascii()
-            return SendResult(Outcome.RECIPIENT_INVALID if is_ascii else Outcome.DESTINATION_UNSUPPORTED)
+        """Send one message; see `Provider.send`. Nothing that is not one address reaches the server."""
+        try:
+            to = parse_address(outbound.to)
+        except EmailInvalid:
+            return SendResult(Outcome.RECIPIENT_INVALID)
         if not is_deliverable_text(outbound):
             return SendResult(Outcome.CONTENT_REJECTED)
-        content = build_message(self._config, outbound, self._clock())
-        envelope = Envelope(self._config.sender, outbound.to, content)
+        content = build_message(self._config, outbound, to, self._clock())
+        envelope = Envelope(self._config.sender, to.address, content)
         try:
             async with asyncio.timeout(self.timeout_seconds):
                 await self._connections.submit(envelope)

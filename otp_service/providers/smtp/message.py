@@ -17,33 +17,22 @@ from email.policy import SMTP
 from email.utils import format_datetime, formataddr
 from typing import Final
 
+from otp_service.domain.email_address import EmailAddress
 from otp_service.domain.message import OutboundMessage
 from otp_service.providers.smtp.config import SmtpConfig
 
-__all__ = ["build_message", "is_ascii_address", "is_deliverable_text"]
+__all__ = ["build_message", "is_deliverable_text"]
 
 MAX_SUBJECT_CHARS: Final = 200
 MAX_BODY_CHARS: Final = 64 * 1024
 MAX_LINE_CHARS: Final = 75
 """RFC 2047, 2: the longest encoded word."""
 
-MAX_ADDRESS_CHARS: Final = 254
-"""RFC 5321, 4.5.3.1.3: 256 characters with the angle brackets."""
 
 _POLICY: Final = SMTP.clone(cte_type="7bit")
-_ADDRESS: Final = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}){0,31}"
-    r"@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,126}",
-    re.ASCII,
-)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _BODY_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _LINE_START_DOT: Final = re.compile(rb"(?m)^\.")
-
-
-def is_ascii_address(address: str) -> bool:
-    """Whether an address is a dot-atom and a domain in ASCII (RFC 5321, 4.1.2); a domain may be IDNA-encoded."""
-    return len(address) <= MAX_ADDRESS_CHARS and _ADDRESS.fullmatch(address) is not None
 
 
 def is_deliverable_text(outbound: OutboundMessage) -> bool:
@@ -56,7 +45,7 @@ def is_deliverable_text(outbound: OutboundMessage) -> bool:
     return not any(_BODY_CONTROL.search(body) for body in bodies) and not _CONTROL.search(outbound.brand)
 
 
-def build_message(config: SmtpConfig, outbound: OutboundMessage, now: float) -> bytes:
+def build_message(config: SmtpConfig, outbound: OutboundMessage, to: EmailAddress, now: float) -> bytes:
     """Return the content of the DATA command, with dots doubled and the final one; `now` is in Unix seconds."""
     mail = EmailMessage(policy=_POLICY)
     mail.set_content(outbound.text)
@@ -64,7 +53,7 @@ def build_message(config: SmtpConfig, outbound: OutboundMessage, now: float) -> 
         mail.add_alternative(outbound.html, subtype="html")
     headers = (
         f"From: {_mailbox(config.from_name or outbound.brand, config.sender)}",
-        f"To: {outbound.to}",
+        f"To: {to.address}",
         f"Subject: {_encoded(outbound.subject, 'Subject')}",
         f"Date: {format_datetime(datetime.fromtimestamp(now, UTC))}",
         f"Message-ID: <{outbound.message_id}@{config.domain}>",
