@@ -8,6 +8,7 @@ refused as `attempts_exhausted` although another correct code had succeeded.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Final
 
 from otp_service.domain.errors import Reason, Refused
@@ -27,13 +28,12 @@ class AttemptQueue:
     """A first-in, first-out queue of attempts for each verification id. A waiting attempt costs only memory."""
 
     def __init__(self) -> None:
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._counts: dict[str, int] = {}
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # behind the attempt that has the turn
 
     @property
     def size(self) -> int:
         """The number of attempts that wait or are being checked, at all verifications."""
-        return sum(self._counts.values())
+        return sum(1 + len(waiting) for waiting in self._waiting.values())
 
     def turn(self, verification_id: str) -> _Turn:
         """Return a context manager that waits for a turn and holds it until the block ends.
@@ -44,30 +44,36 @@ class AttemptQueue:
         return _Turn(self, verification_id)
 
     async def _enter(self, verification_id: str) -> None:
-        count = self._counts.get(verification_id, 0)
-        if count > MAX_WAITING:
+        waiting = self._waiting.get(verification_id)
+        if waiting is None:
+            self._waiting[verification_id] = deque()
+            return
+        if len(waiting) >= MAX_WAITING:
             raise _overloaded()
-        lock = self._locks.setdefault(verification_id, asyncio.Lock())
-        self._counts[verification_id] = count + 1
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        waiting.append(turn)
+        timer = loop.call_later(MAX_WAIT_SECONDS, _give_up, turn)
         try:
-            if not count:
-                await lock.acquire()  # nobody has it or waits for it, so no timer is needed
-            else:
-                await _acquire(lock)
+            await turn
         except BaseException:
-            self._leave(verification_id)
+            if turn in waiting:
+                waiting.remove(turn)
+            elif turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._exit(verification_id)  # it got the turn in the moment in which its task was canceled
             raise
+        finally:
+            timer.cancel()
 
     def _exit(self, verification_id: str) -> None:
-        self._locks[verification_id].release()
-        self._leave(verification_id)
-
-    def _leave(self, verification_id: str) -> None:
-        left = self._counts.pop(verification_id) - 1
-        if left:
-            self._counts[verification_id] = left
-        else:
-            del self._locks[verification_id]
+        """Give the turn to the next attempt that still waits."""
+        waiting = self._waiting[verification_id]
+        while waiting:
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._waiting[verification_id]
 
 
 class _Turn:
@@ -85,12 +91,9 @@ class _Turn:
         self._queue._exit(self._verification_id)
 
 
-async def _acquire(lock: asyncio.Lock) -> None:
-    try:
-        async with asyncio.timeout(MAX_WAIT_SECONDS):
-            await lock.acquire()
-    except TimeoutError:
-        raise _overloaded() from None
+def _give_up(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_exception(_overloaded())
 
 
 def _overloaded() -> Refused:
