@@ -21,7 +21,7 @@ cache would keep numbers in memory.
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import phonenumbers
 
@@ -167,25 +167,32 @@ def _is_complete_before(spelling: Spelling, position: int, country: str, whole: 
     a mobile number, although 62 812 1010 is a fixed line of the area 0628.
     """
     parts = _read(spelling.dialed(position), country)
-    return any(spelling.has_short_tail(position) or whole.e164.startswith(_e164(part)) for part in parts)
+    return any(spelling.has_short_tail(position) or whole.e164.startswith(_e164(part.number)) for part in parts)
 
 
-def _read(dialed: str, country: str) -> list[phonenumbers.PhoneNumber]:
+class _Valid(NamedTuple):
+    """A number that is valid in its plan, and its type, which takes a tenth of the time of a whole `parse` to find."""
+
+    number: phonenumbers.PhoneNumber
+    type: str
+
+
+def _read(dialed: str, country: str) -> list[_Valid]:
     """Return every valid number that the digits can mean: two if the prefixes of `country` are ambiguous."""
     if dialed.startswith("+"):
         return _parse_valid(dialed, None)  # with a region, libphonenumber would also try that region
     foreign = list(international_readings(dialed, country))
     if not foreign:
         return _national(dialed, country) if country else []
-    found = [number for reading in foreign for number in _parse_valid(reading, None)]
+    found = [valid for reading in foreign for valid in _parse_valid(reading, None)]
     if country:  # the digits as a national number, without a prefix
         found += _parse_valid(f"+{phonenumbers.country_code_for_region(country)}{dialed}", None)
     if found:
         found += _parse_valid(habitual_reading(dialed), None)
-    return [number for position, number in enumerate(found) if number not in found[:position]]
+    return [valid for position, valid in enumerate(found) if valid not in found[:position]]
 
 
-def _national(dialed: str, country: str) -> list[phonenumbers.PhoneNumber]:
+def _national(dialed: str, country: str) -> list[_Valid]:
     """Read the digits by the plan of `country`.
 
     If they begin with its country code, a mobile number goes before a fixed line: 62811123456 means 0811-123-456 to
@@ -197,24 +204,26 @@ def _national(dialed: str, country: str) -> list[phonenumbers.PhoneNumber]:
     return found
 
 
-def _is_mobile(number: phonenumbers.PhoneNumber) -> bool:
-    return _TYPES[phonenumbers.number_type(number)] in _MOBILE_TYPES
+def _is_mobile(valid: _Valid) -> bool:
+    return valid.type in _MOBILE_TYPES
 
 
-def _parse_valid(dialed: str, region: str | None) -> list[phonenumbers.PhoneNumber]:
+def _parse_valid(dialed: str, region: str | None) -> list[_Valid]:
     try:
         number = phonenumbers.parse(dialed, region)
     except phonenumbers.NumberParseException:
         return []
-    return [number] if phonenumbers.is_valid_number(number) else []
+    kind = phonenumbers.number_type(number)  # only an invalid number has none; `is_valid_number` would find it, too
+    return [] if kind == phonenumbers.PhoneNumberType.UNKNOWN else [_Valid(number, _TYPES[kind])]
 
 
-def _to_phone_number(found: phonenumbers.PhoneNumber) -> PhoneNumber:
+def _to_phone_number(valid: _Valid) -> PhoneNumber:
+    number = valid.number
     return PhoneNumber(
-        e164=_e164(found),
-        country=phonenumbers.region_code_for_number(found) or phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY,
-        national_digits=phonenumbers.national_significant_number(found),
-        type=_TYPES[phonenumbers.number_type(found)],
+        e164=_e164(number),
+        country=phonenumbers.region_code_for_number(number) or phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY,
+        national_digits=phonenumbers.national_significant_number(number),
+        type=valid.type,
     )
 
 

@@ -19,6 +19,7 @@ from otp_service.domain.templates import Template, validity_minutes
 __all__ = ["ALL_COUNTRIES", "Tenant"]
 
 ALL_COUNTRIES = "*"
+_CHANNELS = frozenset(channel.value for channel in Channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Tenant:
         """
         if requested == AUTO:
             return tuple(channel for channel in self.channels if channel is not Channel.EMAIL)
-        return (Channel(requested),) if requested in tuple(Channel) else ()
+        return (Channel(requested),) if requested in _CHANNELS else ()
 
     def check_channel(self, requested: str) -> None:
         """Raise `Refused` (`channel_not_allowed`) for a channel that the tenant does not have."""
