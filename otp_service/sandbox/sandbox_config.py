@@ -36,6 +36,7 @@ __all__ = ["sandbox_config", "sandbox_gateways", "set_webhook_urls"]
 TIMEOUT_SECONDS: Final = 2.0
 HOLD_SECONDS: Final = 3.0
 POLL_SECONDS: Final = 2.0
+INBOX_POLL_SECONDS: Final = 5.0
 RETRY_FACTOR: Final = 1 / 60
 """SendCloud retries a webhook after 3 minutes; here it is after 3 seconds. Vonage's delays are shortened as much."""
 
@@ -132,6 +133,7 @@ def _jakarta() -> SimulatedGateway:
         "password": "jakarta-password",
         "zero_is_delivered": True,
         "report_poll_seconds": POLL_SECONDS,
+        "inbox_poll_seconds": INBOX_POLL_SECONDS,
     }
     return SimulatedGateway("jakarta", 20003, "+62811", simulator, table, ("account", "password"), ("/sendsms",))
 
@@ -143,6 +145,7 @@ def _keda() -> SimulatedGateway:
         "api_key": "sandbox-keda-key",
         "encryption_key": base64.b64encode(ENCRYPTION_KEY).decode(),
         "sender_id": "Demo",
+        "short_links": True,
     }
     credentials, addresses = ("api_key", "encryption_key"), ("base_url", "status_base_url")
     return SimulatedGateway("keda", 20004, "+62812", simulator, table, credentials, ("/api/sms/send",), addresses)

@@ -7,6 +7,9 @@ Members that are left out keep their value:
   always    the step for every message after those
   receipts  the receipts for each message that it accepts from now on: one
             object or a list; null sends none (smshub and smtp have none)
+  inbound   a message to the gateway's number, such as {"from": "+62811...", "text":
+            "STOP"}: eims (in its inbox), sendcloud (a webhook), smshub (the hub
+            itself blocks the number); it is received at once
   form      sendcloud and vonage: send receipts as "json" or as "form"; vonage
             also as "query", by GET
 
@@ -57,6 +60,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from otp_service.domain.errors import FieldError, Reason, Refused
+from otp_service.sandbox.inbound_scripts import InboundObject, receive
 from otp_service.sandbox.scriptable_types import SCRIPTABLE_TYPES, ScriptableType
 from otp_service.sandbox.simulated_gateways import SimulatedGateway
 from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse, Slow
@@ -110,6 +114,7 @@ class _Script(Struct, forbid_unknown_fields=True):
     always: NamedStep | _StepObject | UnsetType | None = UNSET
     receipts: _ReceiptObject | Annotated[list[_ReceiptObject], Meta(max_length=10)] | UnsetType | None = UNSET
     form: Literal["json", "form", "query"] | UnsetType = UNSET
+    inbound: InboundObject | UnsetType = UNSET
 
 
 class SimulatorScripts:
@@ -137,6 +142,9 @@ class SimulatorScripts:
             _refuse(
                 "/form", f"Send {allowed}." if allowed else "Leave this member out: only sendcloud and vonage have it."
             )
+        document.pop("inbound", None)  # it happens once, and is no part of the script
+        if script.inbound is not UNSET and not receive(simulator, script.inbound):
+            _refuse("/inbound", "Leave this member out: only eims, sendcloud and smshub have it.")
         if script.next is not UNSET:
             simulator.script(*steps, replace_pending=True)
         if script.always is not UNSET:

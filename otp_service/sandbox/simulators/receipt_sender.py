@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Generic, Literal, TypeVar
@@ -95,9 +95,12 @@ class ReceiptSender(Simulator, Generic[_Message]):
     def schedule_receipts(self, message: _Message) -> None:
         """Start to send the receipts that `receipts` has now."""
         for receipt in self.receipts:
-            task = asyncio.get_running_loop().create_task(self.send_receipt(message, receipt))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._track(self.send_receipt(message, receipt))
+
+    def schedule(self, url: str, webhook: Webhook) -> None:
+        """Start to send a request that is not about a message."""
+        if url:
+            self._track(self._post_all(url, webhook))
 
     async def close(self) -> None:
         """Stop listening, and cancel the receipts that are still due."""
@@ -105,6 +108,14 @@ class ReceiptSender(Simulator, Generic[_Message]):
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
         await super().close()
+
+    def _track(self, sending: Coroutine[None, None, list[int]]) -> None:
+        task = asyncio.get_running_loop().create_task(sending)
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _post_all(self, url: str, webhook: Webhook) -> list[int]:
+        return [await self._post(url, webhook)]
 
     async def _post(self, url: str, webhook: Webhook) -> int:
         status = 0

@@ -178,6 +178,11 @@ class SendcloudSimulator(ReceiptSender[SendcloudMessage]):
             form=self.form,
         )
 
+    def reply(self, digits: str, text: str) -> Webhook:
+        """Build the event of a message that a number has sent."""
+        sms_id = f"{int(self._clock() * 1000)}_19999_0_29999_qrwnpq${digits}"
+        return self.webhooks.build("reply", at=self._clock(), sms_id=sms_id, form=self.form, replyContent=text)
+
     def _authenticate(self, fields: Mapping[str, str]) -> None:
         if not fields.get("smsUser"):
             raise _Refused(472)
