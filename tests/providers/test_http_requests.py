@@ -63,7 +63,7 @@ async def test_the_spelling_of_the_number(to_format: str, e164: str, expected: s
 async def test_every_fact_of_a_message() -> None:
     """Each placeholder is replaced by its fact."""
     names = ("to", "text", "code", "message_id", "sender", "brand", "minutes", "expires_in", "country", "receipt_url")
-    body = "\n".join(f"{{{name}}}" for name in names)
+    body = "\n".join(f"{{{name}}}" for name in (*names, "subject", "html"))
     request = await send({"body": body, "body_format": "text", "sender": "Acme"})
     facts = (
         MESSAGE.to,
@@ -76,6 +76,8 @@ async def test_every_fact_of_a_message() -> None:
         "300",
         "ID",
         MESSAGE.receipt_url,
+        "",
+        "",
     )
     assert request.body.decode() == "\n".join(facts)
 

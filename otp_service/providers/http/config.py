@@ -110,15 +110,15 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
     """Any gateway that takes one request for one message.
 
     `url`, `query`, `headers` and `body` are templates with `{to}`, `{text}`, `{code}`, `{message_id}`, `{sender}`,
-    `{brand}`, `{minutes}`, `{expires_in}` (seconds), `{country}`, `{receipt_url}` and the names of `secrets`. Other
-    braces are kept. `base_url` replaces the scheme and host of `url`, or is put before a `url` that is a path. `sender`
-    is for the countries that `sender_ids` does not name.
+    `{brand}`, `{minutes}`, `{expires_in}` (seconds), `{country}`, `{receipt_url}`, of e-mails `{subject}` and `{html}`,
+    and the names of `secrets`. Other braces are kept. `base_url` replaces the scheme and host of `url`, or precedes a
+    `url` that is a path. `sender` is for the countries that `sender_ids` does not name.
 
     `outcomes` is read in order, and its first rule that a response meets decides. Then `accepted_when` does; without
     it, every 2xx that is not an HTML page, and that has `message_id` if that is set, is an acceptance. Anything else is
     ambiguous, except what HTTP itself defines (401, 403, 404, 429, 503 with Retry-After).
 
-    `idempotent_send`: the gateway sends a message only once for one `{message_id}`. `channel` is how it sends messages.
+    `idempotent_send`: a message is sent only once for one `{message_id}`. `channel` is how messages are sent.
     """
 
     channel: ChannelName = Channel.SMS
@@ -272,11 +272,8 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
         if self.receipts.token is None and "receipt_url" not in used:
             yield ("receipts", "token"), "missing", "a token; or a request with {receipt_url}"
         elif self.receipts.message_id is None and "receipt_url" not in used:
-            yield (
-                ("receipts", "message_id"),
-                "missing",
-                "where a receipt has {message_id}; or a request with {receipt_url}",
-            )
+            allowed = "where a receipt has {message_id}; or a request with {receipt_url}"
+            yield ("receipts", "message_id"), "missing", allowed
         elif self.receipts.message_id is not None and "message_id" not in used:
             yield ("receipts", "message_id"), "the request has no {message_id}", "a request with {message_id}"
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from otp_service.domain.email_address import EmailInvalid, parse_address
 from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.observability import LOG
@@ -93,10 +94,18 @@ def _receipt(provider: str, mapping: ReceiptMapping, call: ReceiptRequest, item:
         status,
         error,
         provider_message_id=(_text(item, mapping.provider_message_id) or "")[:MAX_ID_CHARS],
-        to=receipt_number(_text(item, mapping.to) or ""),
+        to=_recipient(_text(item, mapping.to) or ""),
         charged=charged,
         charged_currency=currency,
     )
+
+
+def _recipient(text: str) -> str:
+    """Return the number or the address that a receipt names; "" for any other text, which then is not compared."""
+    try:
+        return parse_address(text).address if "@" in text else receipt_number(text)
+    except EmailInvalid:
+        return ""
 
 
 def _meaning(provider: str, mapping: ReceiptMapping, state: str) -> tuple[DeliveryStatus | None, Outcome | None]:

@@ -42,6 +42,7 @@ __all__ = [
 
 MESSAGE_PLACEHOLDERS: Final = (
     "to", "text", "code", "message_id", "sender", "brand", "minutes", "expires_in", "country", "receipt_url",
+    "subject", "html",
 )  # fmt: skip
 """The facts of a message, as `wire.message_values` fills them in."""
 

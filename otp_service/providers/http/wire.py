@@ -142,6 +142,8 @@ def _message_values(config: HttpConfig, outbound: OutboundMessage) -> dict[str, 
         "expires_in": str(outbound.expires_in),
         "country": outbound.country,
         "receipt_url": outbound.receipt_url,
+        "subject": outbound.subject,
+        "html": outbound.html,
     }
 
 
