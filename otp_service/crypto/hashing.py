@@ -19,7 +19,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from argon2 import Type
 from argon2.exceptions import VerificationError, VerifyMismatchError
@@ -42,6 +42,8 @@ SECRET_BYTES = 32
 
 OVERLOADED_RETRY_MS = 2000
 PREPARE_AFTER_SECONDS = 0.05
+PREPARING: Final[Caller] = ("", "prepared")
+"""The caller of prepared hashes; no tenant has an empty name."""
 
 
 class MaskedHash(NamedTuple):
@@ -116,6 +118,7 @@ class HashPool:
         self._slots = FairSlots(slots_per_caller)
         self._prepared = PreparedHashes(prepared, self._prepare)
         self._threads = HashThreads(threads, lock_folder, self._prepared)
+        self._is_in_turn = False
         self._timer: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
@@ -133,7 +136,9 @@ class HashPool:
 
     async def hash(self, secret: bytes, caller: Caller = DEFAULT_CALLER) -> MaskedHash:
         """Hash a secret of `SECRET_BYTES`: with a prepared hash, or else with a new salt in the turn of `caller`."""
-        if (prepared := self._prepared.pop()) is not None:
+        prepared = self._prepared.pop()
+        self._prepare_in_turn()
+        if prepared is not None:
             self._prepare_soon()
             return MaskedHash(prepared.phc, exclusive_or(prepared.key, secret))
         return MaskedHash(await self._in_turn(caller, partial(self._hash, secret), comparison=False))
@@ -143,6 +148,18 @@ class HashPool:
         if hashed.mask:
             secret = exclusive_or(hashed.mask, secret)
         return await self._in_turn(caller, partial(self._matches, hashed.phc, secret), comparison=True)
+
+    def _prepare_in_turn(self) -> None:
+        """Give the preparation turns, like a tenant, when few are left: under a flood there is no idle moment."""
+        if self._prepared.is_low() and not self._is_in_turn:
+            self._is_in_turn = True
+            self._threads.submit(PREPARING, self._prepare_one, comparison=False)
+
+    def _prepare_one(self) -> None:
+        """Prepare a hash, in a thread, and ask for the next turn."""
+        self._prepared.prepare()
+        self._is_in_turn = False
+        self._prepare_in_turn()
 
     def _prepare_soon(self) -> None:
         """Replace used hashes after a moment, in which another request may need the core."""

@@ -1,4 +1,4 @@
-"""Hashes of random keys that are computed in advance, while no other hash waits.
+"""Hashes of random keys that are computed in advance: while no other hash waits, or in turns when few are left.
 
 A new code then needs no hash of its own at the moment of its request: `key` is combined with the peppered code by
 exclusive or, and the result is stored beside the hash as its mask (see `hashing`). What is kept here are random keys,
@@ -42,6 +42,10 @@ class PreparedHashes:
             return self._ready.popleft()
         except IndexError:
             return None
+
+    def is_low(self) -> bool:
+        """Return whether less than a quarter is left."""
+        return 4 * len(self._ready) < self._count
 
     def wants_more(self) -> bool:
         """Return whether another one should be prepared, and none is being prepared now."""

@@ -123,6 +123,26 @@ async def test_hashes_of_requests_go_before_prepared_ones() -> None:
     pool.close()
 
 
+async def test_preparation_has_turns_beside_a_flood() -> None:
+    """While a tenant's comparisons always wait, every second hash is a prepared one until a quarter is there."""
+    pool = HashPool(HashCost(1, 1024, 1), threads=1, prepared=16)
+    hashed = await pool.hash(SECRET)
+    async with asyncio.timeout(5):
+        while len(pool._prepared._ready) < 16:
+            await asyncio.sleep(0.001)
+    flood = [asyncio.ensure_future(pool.matches(hashed, SECRET, ("flood", "key"))) for _ in range(60)]
+    await asyncio.sleep(0)
+    used = [await pool.hash(SECRET, ("honest", "key")) for _ in range(16)]
+    while len(pool._prepared._ready) < 4:
+        await asyncio.sleep(0)
+    done = sum(one.done() for one in flood)
+
+    assert all(one.mask for one in used)
+    assert done <= 8
+    assert all(await asyncio.gather(*flood))
+    pool.close()
+
+
 async def test_impossible_parameters_stop_the_preparation() -> None:
     """The thread goes on with the hashes of requests, and nothing is tried again."""
     made: list[bytes] = []
@@ -167,33 +187,49 @@ async def test_codes_verify_with_prepared_hashes_over_http(make_service: Service
     assert masks >= 5
 
 
-async def test_nothing_is_prepared_on_a_core_that_another_worker_uses(tmp_path: Path) -> None:
-    """A thread does not wait for the core either: the hash of a request is computed as soon as the core is free."""
-    pool = HashPool(CHEAP, threads=1, prepared=1, lock_folder=str(tmp_path))
+async def filled(pool: HashPool, count: int) -> None:
+    """Wait until as many hashes are prepared."""
     await pool.hash(SECRET)
     async with asyncio.timeout(5):
-        while not pool._prepared._ready:
+        while len(pool._prepared._ready) < count:
+            pool._threads.prepare()
             await asyncio.sleep(0.001)
+
+
+async def test_nothing_is_prepared_on_a_core_that_another_worker_uses(tmp_path: Path) -> None:
+    """A thread does not wait for the core either: the hash of a request is computed as soon as the core is free."""
+    pool = HashPool(CHEAP, threads=1, prepared=8, lock_folder=str(tmp_path))
+    await filled(pool, 8)
+    hashed = await pool.hash(SECRET)
     others = [CoreLock(str(tmp_path), core) for core in range(usable_cores())]
-    assert all(one.try_acquire() for one in others)
+    while not all(one.try_acquire() for one in others):
+        await asyncio.sleep(0.001)
     assert (await pool.hash(SECRET)).mask
+    before = len(pool._prepared._ready)
     pool._threads.prepare()
     await asyncio.sleep(0.02)
-    assert not pool._prepared._ready
-    waiting = asyncio.ensure_future(pool.hash(SECRET))
+    assert len(pool._prepared._ready) == before
+    waiting = asyncio.ensure_future(pool.matches(hashed, SECRET))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
     for one in others:
         one.release()
-    assert (await waiting).mask == b""
+    assert await waiting
     pool.close()
 
 
 async def test_workers_prepare_on_half_of_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another worker holds the only lock of two cores, this one prepares nothing, and hashes for requests."""
     monkeypatch.setattr(hash_threads, "usable_cores", lambda: 2)
+    pool = HashPool(CHEAP, threads=2, prepared=8, lock_folder=str(tmp_path))
+    await filled(pool, 8)
     other = CoreLock(str(tmp_path), "prepared-0")
-    assert other.try_acquire()
-    pool = HashPool(CHEAP, threads=2, prepared=4, lock_folder=str(tmp_path))
-    assert [(await pool.hash(SECRET)).mask for _ in range(10)] == [b""] * 10
+    while not other.try_acquire():
+        await asyncio.sleep(0.001)
+    hashed = [await pool.hash(SECRET) for _ in range(3)]
+    pool._threads.prepare()
+    assert [await pool.matches(one, SECRET) for one in hashed] == [True] * 3
+    assert len(pool._prepared._ready) == 5
     other.release()
-    await prepared_hash(pool, SECRET)
+    await filled(pool, 8)
     pool.close()
