@@ -6,8 +6,8 @@ import base64
 import hashlib
 from typing import Any
 
-SLOW_HASHING: dict[str, Any] = {"hashing": {"time_cost": 3, "memory_kib": 65536}}
-"""A hash that takes 0.1 s or more, so that a second request arrives while the first is in progress."""
+SLOW_HASHING: dict[str, Any] = {"hashing": {"time_cost": 3, "memory_kib": 65536, "prepared": 0}}
+"""A hash of 0.1 s or more that is never prepared, so that a second request arrives while the first is in progress."""
 
 
 def api_key(name: str, *scopes: str) -> dict[str, Any]:
