@@ -52,7 +52,7 @@ async def test_f09_requests_in_progress_are_answered(serve: Serve, write_config:
         answers = await asyncio.gather(*requests)
         assert [answer.status_code for answer in answers] == [202] * 12
         assert await service.status() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9  # a partial head would end by itself after 10 s
 
 
 async def test_the_rest_of_a_body_can_arrive_after_sigterm(serve: Serve, write_config: ConfigWriter) -> None:
