@@ -30,6 +30,7 @@ from otp_service.store.shared_accounts import Account, read_usage
 
 __all__ = [
     "acquire_calls",
+    "look_calls",
     "read_admitted",
     "read_denied",
     "release_limits_calls",
@@ -80,6 +81,11 @@ def acquire_calls(limits: Sequence[RateLimit]) -> list[ScriptCall]:
         )
         for one in limits
     ]
+
+
+def look_calls(limits: Sequence[RateLimit]) -> list[ScriptCall]:
+    """Return the calls that look whether an event of each limit fits. `read_denied` reads their replies, too."""
+    return [replace(call, args=(*call.args, "look")) for call in acquire_calls(limits)]
 
 
 def release_limits_calls(acquired: Sequence[tuple[RateLimit, int]]) -> list[ScriptCall]:

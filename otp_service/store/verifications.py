@@ -27,6 +27,7 @@ from otp_service.observability import LOG
 from otp_service.store import idempotency_keys
 from otp_service.store.admission import (
     acquire_calls,
+    look_calls,
     read_admitted,
     read_denied,
     release_limits_calls,
@@ -39,6 +40,7 @@ from otp_service.store.encoding import pack, unpack_snapshot
 from otp_service.store.keys import Partition, partition_of_id
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.provider_status import state_call
+from otp_service.store.recent_denials import RecentDenials
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.shared_accounts import Account, SharedAccounts
 from otp_service.store.topology import Topology
@@ -81,16 +83,26 @@ class RedisVerifications:
         self._topology = topology
         self._key_ids = pack(tuple(key_ids))
         self._policies = policies
+        self._recent_denials = RecentDenials()
         self._accounts = SharedAccounts(topology, tenants, countries)
 
     async def admit(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
         """Acquire every limit in one batch, or none; see the port."""
+        reservation: list[ScriptReply] = []
+        if self._recent_denials.expects(admission):
+            found = await self._reserve(admission)
+            if isinstance(found, Denied):
+                return found
+            reservation = found
         limits, accounts = admission.rate_limits, self._accounts.of(admission.tenant, admission.country)
         state_calls = self._state_calls(admission, accounts)
-        calls = [reserve_call(admission), *acquire_calls(limits), *state_calls]
+        calls = [*acquire_calls(limits), *state_calls]
+        if not reservation:
+            calls.insert(0, reserve_call(admission))
         if admission.idempotency:
             calls.append(idempotency_keys.claim_call(admission.idempotency))
-        replies = await self._all_or_nothing(admission, await self._topology.send_each(calls))
+        answers = [*reservation, *await self._topology.send_each(calls)]
+        replies = await self._all_or_nothing(admission, answers)
         reserved, rate_limits = replies[0], replies[1 : 1 + len(limits)]
         claim = idempotency_keys.read_claim(replies[-1]) if admission.idempotency else KeyClaimed()
         repeated = Replay(reserved[2]) if reserved[0] == b"replay" else claim
@@ -98,10 +110,24 @@ class RedisVerifications:
             await self._send(undo_calls(admission, replies))
             return claim if isinstance(claim, Mismatch) else repeated
         if denied := read_denied(admission, reserved, rate_limits):
+            self._recent_denials.add(admission, denied.wait_ms)
             await self._send([*undo_calls(admission, replies), *_free_key_calls(admission)])
             return denied
         states = replies[1 + len(limits) : 1 + len(limits) + len(state_calls)]
         return read_admitted(admission, reserved, rate_limits, states, accounts)
+
+    async def _reserve(self, admission: Admission) -> Denied | list[ScriptReply]:
+        """Reserve the send, and only look at the limits; return the reply of `reserve` unless one of them denies.
+
+        A request that is denied as expected costs one small batch.
+        """
+        calls = [reserve_call(admission), *look_calls(admission.rate_limits)]
+        reserved, *limits = replies = await self._all_or_nothing(admission, await self._topology.send_each(calls))
+        if denied := read_denied(admission, reserved, limits):
+            await self._send(undo_calls(admission, replies))
+            return denied
+        self._recent_denials.discard(admission)
+        return [reserved]
 
     def _state_calls(self, admission: Admission, accounts: Sequence[Account]) -> list[ScriptCall]:
         """Return the calls that read the providers of the route and the caps of `accounts`, for this message."""

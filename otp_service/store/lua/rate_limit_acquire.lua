@@ -1,7 +1,7 @@
--- rate_limit_acquire: acquires one event of a limit's windows.
+-- rate_limit_acquire: acquires one event of a limit's windows, or only looks whether one fits.
 -- KEYS  1 the limit for one subject: a list of times, oldest first
--- ARGV  1 windows
--- returns {'acquired', time of the event} or {'denied', ms until one fits}: nothing was acquired
+-- ARGV  1 windows  2 'look' (optional): acquire nothing
+-- returns {'acquired', time of the event}, {'fits'} or {'denied', ms until one fits}: nothing was acquired
 -- Invariant: of N parallel calls at a limit of C exactly C succeed in any span.
 --@include _clock _ttl _window
 local now = now_ms()
@@ -11,6 +11,7 @@ local wait_ms = wait_ms_for(windows, now, function(n)
   return at and (tonumber(at) or now)  -- a damaged time counts as now
 end)
 if wait_ms > 0 then return {'denied', wait_ms} end
+if ARGV[2] == 'look' then return {'fits'} end
 redis.call('RPUSH', KEYS[1], string.format('%d', now))
 redis.call('LTRIM', KEYS[1], -max_count, -1)
 extend_ttl(KEYS[1], now + longest_ms, now)
