@@ -7,11 +7,12 @@ from collections import Counter
 
 import pytest
 
-from otp_service.domain.errors import Reason
+from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import Window
 from otp_service.domain.opt_out import InboundClaim, OptOutAction, OptOutEffect
 from otp_service.domain.results import Admitted, Denied
-from tests.store.replica_store import PARTITION, RECIPIENT, TENANT, ReplicaFactory, Store, policy
+from otp_service.store.keys import Partition
+from tests.store.replica_store import PARTITION, RECIPIENT, TENANT, ReplicaFactory, Store, admission, policy
 
 OUT, IN = OptOutAction.OPT_OUT, OptOutAction.OPT_IN
 CHANGED, UNCHANGED, KNOWN = OptOutEffect.CHANGED, OptOutEffect.UNCHANGED, OptOutEffect.KNOWN
@@ -56,6 +57,15 @@ async def test_opt_out_lasts_400_days_and_is_renewed(store: Store) -> None:
     assert (await store.opt_outs.ends_ms(PARTITION, RECIPIENT), await store.opt_outs.count()) == (0, 0)
     assert isinstance(await store.admitted(), Admitted)
     assert await store.opt_outs.change(PARTITION, RECIPIENT, IN) is UNCHANGED
+
+
+async def test_damaged_opt_outs_deny(store: Store) -> None:
+    """If the opt-outs of a partition are no sorted set, nothing is sent to its numbers, and nothing is reserved."""
+    await store.redis.set(Partition(PARTITION).opted_out, "x", px=1000)
+    with pytest.raises(Refused) as refused:
+        await store.verifications.admit(admission())
+    assert refused.value.reason is Reason.STORE_UNAVAILABLE
+    assert await store.redis.keys("otp:*r:*") == []
 
 
 async def test_every_key_has_a_ttl(store: Store) -> None:
