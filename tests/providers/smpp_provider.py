@@ -98,7 +98,7 @@ def read_delivery(text: str) -> SmppReceipt | None:
             encode(0x05, 1, body=deliver_body((1, 1, "1"), "A", esm_class=4, octets=b"", parameters={}) + octets)
         )
     message = smpp34.decode(payload)
-    return parse_receipt(message, "A", "as_is") if isinstance(message, smpp34.DeliverSm) else None
+    return parse_receipt(message, ("A",), "as_is") if isinstance(message, smpp34.DeliverSm) else None
 
 
 def outbound(text: str = TEXT, *, expires_in: int = 300, to: str = TO) -> OutboundMessage:

@@ -230,7 +230,7 @@ def test_states(state: int | None, word: str, expected: Receipt | None) -> None:
     message = smpp34.DeliverSm(
         "6281210100055", "Acme", text, esm_class=4, source_addr_ton=1, tlvs=tlvs, sequence_number=1
     )
-    found = parse_receipt(message, "Acme", "as_is")
+    found = parse_receipt(message, ("Acme",), "as_is")
 
     assert found is not None
     assert found.ids == ("1",)
@@ -252,7 +252,7 @@ def test_the_recipient_in_a_receipt(source: str, ton: int, destination: str, sen
     message = smpp34.DeliverSm(
         source, destination, b"id:1 stat:DELIVRD", esm_class=4, source_addr_ton=ton, dest_addr_ton=1
     )
-    found = parse_receipt(message, sender, "as_is")
+    found = parse_receipt(message, (sender.removeprefix("+"),), "as_is")
 
     assert found is not None
     assert found.receipt.to == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -225,3 +226,21 @@ async def test_the_smsc_asks_whether_the_provider_is_there() -> None:
 async def request_unknown_command(gateway: SmppSimulator) -> int:
     """Send a replace_sm, which only an SMSC takes; return the status of the generic_nack."""
     return await gateway._request(0x07, b"", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("to", "source"),
+    [
+        ("+6281210100055", "05 00 41636d65 00"),
+        ("+12025550123", "01 01 3135303035353530303036 00"),
+        ("+6591234567", "03 00 3737373737 00"),
+    ],
+)
+async def test_a_country_has_its_own_sender(to: str, source: str) -> None:
+    """`sender_ids` decide, then `from`: a name, a number and a short code with their own types of number."""
+    senders = {"US": "+15005550006", "SG": "77777"}
+    country = {"+62": "ID", "+12": "US", "+65": "SG"}[to[:3]]
+    async with smsc() as gateway, smpp(gateway, sender_ids=senders) as provider:
+        await provider.send(replace(outbound(), to=to, country=country))
+        submit = gateway.requests[1].body
+    assert submit[17 : 17 + len(octets(source))].hex(" ") == octets(source).hex(" ")

@@ -54,6 +54,7 @@ class Smpp:
         self.reports_delivery = True
         self.timeout_seconds = config.timeout_seconds
         self._config = config
+        self._senders = config.senders()
         self._client = client
         self._events: InBandEvents | None = None
         self._binding = Binding(name, config, self._receive)
@@ -137,7 +138,7 @@ class Smpp:
             return result_codes.INVALID_PARAMETERS
         if not isinstance(message, smpp34.DeliverSm):
             return result_codes.INVALID_PARAMETERS
-        found = parse_receipt(message, self._config.sender, self._config.receipt_id_format)
+        found = parse_receipt(message, self._senders, self._config.receipt_id_format)
         inbound = parse_inbound(message, time.time(), packed=self._config.gsm_packed) if found is None else None
         if found is None and inbound is None:
             return result_codes.OK

@@ -10,6 +10,7 @@ from msgspec import Meta, field
 
 from otp_service.providers.config_fields import Account, CaFile, CommonProvider, Host, SecretText
 from otp_service.providers.config_parsing import Finding
+from otp_service.providers.sender_ids import SenderIds, no_sender_ids, sender_findings
 
 __all__ = ["EXTRA", "ReceiptIdFormat", "SmppConfig", "is_installed"]
 
@@ -30,10 +31,11 @@ AddressCode = Annotated[int, Meta(ge=0, le=255)]
 class SmppConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", tag="smpp"):
     """An account at an SMSC, bound as a transceiver (SMPP 3.4).
 
-    At most `window` messages wait for a response. `from_ton` and `from_npi` replace what follows from the kind of
-    `from`. `gsm_packed`: septets are packed. `latin1`: texts of Latin-1 that GSM 03.38 does not have are sent as such.
-    `long_messages`: a text of several segments is sent in parts with a user data header, or whole as the parameter
-    message_payload. `receipt_id_format`: the id in a receipt is converted before it is compared with the response's.
+    At most `window` messages wait for a response. `sender_ids` are the senders by country; `from_ton` and `from_npi`
+    replace what follows from the kind of a sender. `gsm_packed`: septets are packed. `latin1`: texts of Latin-1 that
+    GSM 03.38 does not have are sent as such. `long_messages`: a text of several segments is sent in parts with a user
+    data header, or whole as the parameter message_payload. `receipt_id_format`: the id in a receipt is converted before
+    it is compared with the response's.
     """
 
     host: Host
@@ -45,7 +47,8 @@ class SmppConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
     system_type: Annotated[str, Meta(pattern=r"\A[ -~]{1,12}\Z", description="1 to 12 characters of ASCII")] | None = (
         None
     )
-    sender: Account = field(name="from")
+    sender: Account | None = field(name="from", default=None)
+    sender_ids: SenderIds = field(default_factory=no_sender_ids)
     from_ton: AddressCode | None = None
     from_npi: AddressCode | None = None
     service_type: Annotated[str, Meta(pattern=r"\A[!-~]{0,5}\Z", description="at most 5 characters")] = ""
@@ -60,15 +63,20 @@ class SmppConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
         """Check the lengths that the protocol has, and that keys fit together."""
         limits = (
             ("system_id", self.system_id, MAX_SYSTEM_ID_CHARS),
-            ("from", self.sender, MAX_SENDER_CHARS if _is_number(self.sender) else MAX_NAME_CHARS),
+            ("from", self.sender or "", MAX_SENDER_CHARS if _is_number(self.sender or "") else MAX_NAME_CHARS),
         )
         for name, value, limit in limits:
             if not _is_text_of(value, limit):
                 yield (name,), "a value of this length or with these characters is not allowed", _allowed(limit)
         if not _is_text_of(self.password.reveal(), MAX_PASSWORD_CHARS):
             yield ("password",), "the value (not shown) is not allowed", _allowed(MAX_PASSWORD_CHARS)
+        yield from sender_findings("from", self.sender, self.sender_ids, required="a sender; or sender_ids.default")
         if self.ca_file is not None and not self.tls:
             yield ("ca_file",), "not allowed without TLS", "tls = true"
+
+    def senders(self) -> frozenset[str]:
+        """Return every sender that messages can have, numbers without a plus."""
+        return frozenset(sender.removeprefix("+") for sender in (self.sender, *self.sender_ids.values()) if sender)
 
 
 def is_installed() -> bool:

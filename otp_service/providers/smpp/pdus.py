@@ -15,6 +15,7 @@ from typing import Final
 import smpp34
 
 from otp_service.domain.message import OutboundMessage
+from otp_service.providers.sender_ids import sender_for
 from otp_service.providers.smpp.config import SmppConfig
 from otp_service.providers.smpp.text_encoding import EncodedText
 
@@ -130,7 +131,7 @@ def bind_body(config: SmppConfig) -> bytes:
 
 def submit_pdu(config: SmppConfig, outbound: OutboundMessage, text: EncodedText, part: int, sequence: int) -> bytes:
     """Return the submit_sm (4.4.1) of one part of a text."""
-    sender, ton, npi = _sender(config)
+    sender, ton, npi = _address(sender_for(config.sender, config.sender_ids, outbound) or "")
     octets = text.parts[part]
     return smpp34.SubmitSm(
         sender,
@@ -162,11 +163,11 @@ def first_text(body: bytes, limit: int) -> str:
     return text.decode("latin-1") if end else ""
 
 
-def _sender(config: SmppConfig) -> tuple[str, int, int]:
+def _address(sender: str) -> tuple[str, int, int]:
     """Return the sender with its type of number and numbering plan."""
-    digits = config.sender.removeprefix("+")
+    digits = sender.removeprefix("+")
     if not digits.isdigit():
-        return config.sender, TON_ALPHANUMERIC, NPI_UNKNOWN
+        return sender, TON_ALPHANUMERIC, NPI_UNKNOWN
     if len(digits) <= MAX_SHORT_CODE_DIGITS:
         return digits, TON_NETWORK_SPECIFIC, NPI_UNKNOWN
     return digits, TON_INTERNATIONAL, NPI_ISDN

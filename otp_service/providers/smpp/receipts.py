@@ -7,7 +7,7 @@ hexadecimal digits, or with leading zeros. The text comes from the SMSC: only it
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,12 +43,14 @@ class SmppReceipt:
     receipt: Receipt
 
 
-def parse_receipt(message: smpp34.DeliverSm, sender: str, id_format: ReceiptIdFormat) -> SmppReceipt | None:
+def parse_receipt(
+    message: smpp34.DeliverSm, senders: Collection[str], id_format: ReceiptIdFormat
+) -> SmppReceipt | None:
     """Read a receipt; None if the message is no receipt, as a text from a phone is not, or has no id.
 
     Args:
         message: The deliver_sm.
-        sender: The sender of our messages: some SMSCs do not exchange sender and recipient in a receipt.
+        senders: Those of our messages, without a plus: some SMSCs do not exchange sender and recipient in a receipt.
         id_format: How the id in the text is converted.
     """
     parameters = {parameter.tag: parameter.value for parameter in message.tlvs}
@@ -65,7 +67,7 @@ def parse_receipt(message: smpp34.DeliverSm, sender: str, id_format: ReceiptIdFo
         return None
     status = _status(parameters.get(Parameter.MESSAGE_STATE, b""), text)
     error = Outcome.TRANSIENT if status is DeliveryStatus.UNDELIVERED else None
-    return SmppReceipt(ids, Receipt("", status, error, to=_recipient(message, sender)))
+    return SmppReceipt(ids, Receipt("", status, error, to=_recipient(message, senders)))
 
 
 def comparable_id(message_id: str) -> str:
@@ -97,10 +99,10 @@ def _status(state: bytes, text: str) -> DeliveryStatus | None:
     return statuses.pop() if len(statuses) == 1 else None
 
 
-def _recipient(message: smpp34.DeliverSm, sender: str) -> str:
+def _recipient(message: smpp34.DeliverSm, senders: Collection[str]) -> str:
     """Return the recipient's number, if the receipt has it in international form."""
     address, ton = message.source_addr, message.source_addr_ton
-    if address.removeprefix("+") == sender.removeprefix("+"):
+    if address.removeprefix("+") in senders:
         address, ton = message.destination_addr, message.dest_addr_ton
     return receipt_number(address) if ton == TON_INTERNATIONAL else ""
 
