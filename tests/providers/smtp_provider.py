@@ -55,7 +55,8 @@ def outbound(brand: str = "Acme", locale: str = "en", **changes: Any) -> Outboun
 async def playing(*replies: str, hangs: bool = False) -> AsyncIterator[tuple[int, list[str]]]:
     """Run a server that answers the connection and then each line with the next reply; yield its port and the lines.
 
-    After the last reply it closes the connection, or (`hangs`) says nothing more. A message is one line.
+    After the last reply it closes the connection, or (`hangs`) says nothing more until the client closes it
+    (the line `(closed)`), three seconds at most. A message is one line.
     """
     lines: list[str] = []
 
@@ -66,7 +67,9 @@ async def playing(*replies: str, hangs: bool = False) -> AsyncIterator[tuple[int
                 end = b"\r\n.\r\n" if reply.startswith("354") else b"\r\n"
                 lines.append((await reader.readuntil(end)).decode("latin-1").partition(" ")[0].strip())
             if hangs:
-                await reader.read()
+                async with asyncio.timeout(3):
+                    await reader.read()
+                lines.append("(closed)")
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)

@@ -13,10 +13,11 @@ from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import HealthSignal, Outcome
 from otp_service.sandbox.simulators.smtp import SmtpSimulator, refusal
 from tests.providers.certificates import server_certificate
-from tests.providers.smtp_provider import outbound, smtp
+from tests.providers.smtp_provider import outbound, playing, smtp
 from tests.waits import wait_until
 
 ACCEPTED = SendResult(Outcome.ACCEPTED)
+NO_LOGIN: dict[str, Any] = {"username": None, "password": None}
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,15 @@ async def test_connection_that_the_server_closed_is_replaced() -> None:
         await server.listen(port)
         assert await provider.send(outbound()) == ACCEPTED
         assert (server.connections, len(server.messages)) == (2, 2)
+
+
+async def test_connection_that_does_not_answer_is_closed() -> None:
+    """A kept connection on which RSET hangs until the message times out: it is not left open."""
+    replies = ("220 Hi", "250 Hi", "250 Ok", "250 Ok", "354 Go on", "250 Ok")
+    async with playing(*replies, hangs=True) as (port, lines), smtp(port, seconds=0.15, **NO_LOGIN) as provider:
+        assert await provider.send(outbound()) == ACCEPTED
+        assert await provider.send(outbound()) == SendResult(Outcome.TRANSIENT)
+        await wait_until(lambda: lines[-2:] == ["RSET", "(closed)"])
 
 
 async def test_refused_message_leaves_no_state() -> None:

@@ -102,6 +102,9 @@ class SmtpConnections:
                     await connection.rset()
                 except (SMTPException, OSError):
                     connection.close()
+                except BaseException:  # the time of the call is over, and nothing else has this connection
+                    connection.close()
+                    raise
                 else:
                     return connection
         return None
