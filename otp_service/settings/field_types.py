@@ -123,7 +123,7 @@ Brand = Annotated[
     Meta(
         min_length=1,
         max_length=MAX_BRAND_CHARS,
-        pattern=r"\A[^\x00-\x1f\x7f]+\Z",
+        pattern=r"\A[^\x00-\x1f\x7f\x85\u2028\u2029]+\Z",
         description=f"1 to {MAX_BRAND_CHARS} characters",
     ),
 ]

@@ -70,6 +70,7 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("tenants.acme.brnd", "Acme"), "tenants.acme.brnd", 'did you mean "brand"?'),
     (("tenants.acme.brand", "a" * 31), "tenants.acme.brand", "1 to 30 characters"),
     (("tenants.acme.brand", ""), "tenants.acme.brand", "1 to 30 characters"),
+    (("tenants.acme.brand", "Ac\u2028me"), "tenants.acme.brand", "1 to 30 characters"),  # no e-mail can have it
     (("tenants.acme.country", "id"), "tenants.acme.country", "capitals"),
     (("tenants.acme.country", "UK"), "tenants.acme.country", '"UK" is not allowed'),
     (("tenants.acme.countries", ["ID", "XX"]), "tenants.acme.countries[1]", '"*" for all'),
