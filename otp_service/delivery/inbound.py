@@ -1,7 +1,8 @@
 """Handles inbound messages: an opt-out word opts the sender's number out at this service, an opt-in word ends that.
 
 Gateways push inbound messages in webhooks, or their inboxes are polled (`inbound_polling`). Each message is handled
-once, whichever replicas read it, and however often: the script that changes the opt-out marks the message as well.
+once, whichever replicas read it, and however often: the script that changes the opt-out marks the message as well. One
+without an id cannot be recognized, so no mark of it is stored.
 """
 
 from __future__ import annotations
@@ -47,8 +48,11 @@ class InboundHandler:
         action = (message.action or self._words.action_of(message.text)) if message.sender else None
         partition = self._hasher.partition_for("partition", message.sender, PARTITIONS)
         recipient = self._hasher.keyed_hash("recipient", message.sender)
-        mark = self._hasher.keyed_hash("inbound", provider, message.id, message.sender, str(message.at))
-        effect = await self._opt_outs.change(partition, recipient, action, mark)
+        mark, effect = "", OptOutEffect.UNCHANGED
+        if message.id:
+            mark = self._hasher.keyed_hash("inbound", provider, message.id, message.sender, str(message.at))
+        if mark or action:
+            effect = await self._opt_outs.change(partition, recipient, action, mark)
         if effect is OptOutEffect.KNOWN:
             return False
         METRICS.inbound_messages.labels(provider, action.value if action else OTHER).inc()

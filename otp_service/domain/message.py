@@ -207,7 +207,8 @@ class InboundMessage:
     """A message that somebody sent to the account's number.
 
     Attributes:
-        id: The gateway's id of the message, by which it is handled once.
+        id: The gateway's id of the message, by which it is handled once; "" if the gateway has none, so that it is
+            handled each time that it arrives.
         sender: The sender's number in E.164; "" if it is no phone number.
         text: The text.
         at: When it was sent, in Unix seconds by the gateway's clock; 0: unknown.

@@ -13,6 +13,7 @@ import pytest
 from otp_service.delivery import inbound_polling
 from otp_service.delivery.inbound import InboundHandler
 from otp_service.delivery.inbound_polling import InboundPoller
+from otp_service.domain.message import InboundMessage
 from otp_service.domain.opt_out import OptOutWords
 from otp_service.domain.secret import Secret
 from otp_service.observability import METRICS
@@ -22,6 +23,7 @@ from otp_service.providers.http_client import GatewayClient
 from otp_service.sandbox.simulators.eims import MAX_INBOX_MESSAGES, EimsInboxMessage, EimsSimulator
 from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
+from otp_service.store.keys import PARTITIONS, Partition
 from otp_service.store.opt_outs import RedisInboundCursors, RedisOptOuts
 from otp_service.store.topology import connect
 from tests.config_parts import shared_keys
@@ -197,3 +199,15 @@ async def test_forged_and_replayed_replies_opt_nobody_out(make_service: ServiceF
         assert (await service.client.get(OPT_OUTS)).json() == {"count": 1}
         assert (await service.request("0812-1010-0056")).status_code == 202
         assert_problem(await service.request(), 403, "recipient_opted_out")
+
+
+async def test_messages_without_an_id_leave_no_marks(make_service: ServiceFactory) -> None:
+    """Anybody can text the number: of 50 texts without an id, only the opt-out of one is stored."""
+    topology = connect(make_service.url)
+    handler = InboundHandler(RedisOptOuts(topology), OptOutWords(), KEYRING)
+    for text in ["Hello"] * 49 + ["STOP"]:
+        assert await handler.handle("smsc", InboundMessage("", f"+{DIGITS}", text, time.time()))
+    await topology.close()
+    assert [key async for key in make_service.store.scan_iter("otp:*")] == [
+        Partition(KEYRING.partition_for("partition", f"+{DIGITS}", PARTITIONS)).opted_out.encode()
+    ]

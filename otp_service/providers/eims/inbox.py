@@ -23,6 +23,8 @@ __all__ = ["PAGE_SIZE", "parse_inbox"]
 
 PAGE_SIZE: Final = 50
 MAX_ROWS: Final = 1000
+NO_ID: Final = "-"
+"""Of a message whose id is empty: it is still recognized by its sender and time."""
 
 _MIN_FIELDS: Final = 4
 _MAX_CONTENT_CHARS: Final = 4096
@@ -34,7 +36,7 @@ def parse_inbox(answer: Mapping[str, Any], config: EimsConfig) -> list[InboundMe
     zone = timezone(timedelta(hours=config.utc_offset_hours))
     return [
         InboundMessage(
-            id=str(row[0])[:MAX_ID_CHARS],
+            id=str(row[0])[:MAX_ID_CHARS] or NO_ID,
             sender=parse_number(row[1], config.country),
             text=_content(row[3]),
             at=_timestamp(row[2], zone),

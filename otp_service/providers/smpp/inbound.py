@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Final
 
 import smpp34
@@ -15,7 +14,6 @@ from otp_service.providers.smpp.text_encoding import decode_text
 __all__ = ["parse_inbound"]
 
 MAX_OCTETS: Final = 512
-_ID_BYTES: Final = 16
 
 
 def parse_inbound(message: smpp34.DeliverSm, at: float, *, packed: bool) -> InboundMessage | None:
@@ -36,7 +34,7 @@ def parse_inbound(message: smpp34.DeliverSm, at: float, *, packed: bool) -> Inbo
     header_octets = octets[0] + 1 if octets and message.esm_class & UDH_INDICATOR else 0
     is_international = message.source_addr_ton in (TON_INTERNATIONAL, TON_UNKNOWN)
     return InboundMessage(
-        id=secrets.token_urlsafe(_ID_BYTES),
+        id="",
         sender=international_number(message.source_addr.removeprefix("+")) if is_international else "",
         text=decode_text(octets, message.data_coding, packed=packed, header_octets=header_octets),
         at=at,
