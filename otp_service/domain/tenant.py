@@ -107,7 +107,7 @@ class Tenant:
         if choose_template(self.templates, locale or None, country, purpose).has_link != bool(link):
             detail = "Leave `link` out: the message for this purpose and locale has no place for it."
             if not link:
-                detail = "Send `link`: the message for this purpose and locale contains an address."
+                detail = "Send `link` and the channel `sms`: the message for this purpose and locale has an address."
             errors = (FieldError("/link", detail),)
             raise Refused(Reason.REQUEST_MALFORMED, "Correct the members listed in `errors`.", field_errors=errors)
 

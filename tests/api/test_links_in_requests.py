@@ -49,6 +49,13 @@ async def test_message_contains_the_link(linked: RunningService, locale: str, te
     assert (await linked.verify(verification_id, code)).status_code == 200
 
 
+async def test_auto_without_a_link_is_told_the_channel(linked: RunningService) -> None:
+    """`auto` takes no link, so a purpose whose text contains one needs the channel `sms`, and the detail says so."""
+    answer = await linked.client.post(REQUEST_CODE, json=body(channel="auto"))
+    [error] = assert_problem(answer, 400, "request_malformed", "errors")["errors"]
+    assert "`sms`" in error["detail"]
+
+
 @pytest.mark.parametrize(
     ("members", "status", "code"),
     [
