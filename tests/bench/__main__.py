@@ -33,7 +33,7 @@ FIGURES: Final = {
         Figure("a", "full cycles at the default hash against the bare hash rate of the same cores", full_cycles),
         Figure("b", "cycles with the cheapest hash against bare routes on the same core", cheap_cycles),
         Figure("c", "floods of refused requests, and another tenant beside them", floods),
-        Figure("d", "times of request-code and verify-code at shares of the capacity, two workers", latencies),
+        Figure("d", "times of request-code and verify-code at shares of the capacity", latencies),
         Figure("e", "from the 202 to the gateway", deliveries),
         Figure("f", "memory, round trips and commands of the store", footprint),
         Figure("g", "growth of the cost with a hundred times as much", growth),

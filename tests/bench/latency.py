@@ -16,7 +16,7 @@ __all__ = ["deliveries", "latencies", "samples"]
 
 SHARES: Final = (0.25, 0.5, 0.75)
 HALF: Final = 0.5
-WORKERS: Final = 2
+WORKERS: Final = {1: "one worker with a core to itself", 2: "two workers, with store and load on their cores"}
 STEPS: Final = ("request", "verify")
 
 
@@ -45,14 +45,14 @@ class Samples:
 
 
 @cache
-def samples(options: Options) -> Samples:
+def samples(options: Options, workers: int) -> Samples:
     """Measure capacity and hash time, then each share of that capacity, `rounds` times in turn."""
     found, shares = Samples(), SHARES if "d" in options.letters else (HALF,)
     seconds = options.seconds(5.0, 4.0)
-    with running_stack(DEFAULT_HASH, workers=WORKERS) as stack:
+    with running_stack(DEFAULT_HASH, workers=workers) as stack:
         for _ in range(options.rounds):
-            capacity = float(stack.load(seconds=seconds / 2, callers=CALLERS * WORKERS, warm_up=1.0)["per_second"])
-            found.hash_ms.append(1000 * WORKERS / hash_rate(WORKERS, 1.0).per_second)
+            capacity = float(stack.load(seconds=seconds / 2, callers=CALLERS * workers, warm_up=1.0)["per_second"])
+            found.hash_ms.append(1000 * workers / hash_rate(workers, 1.0).per_second)
             times = {}
             for share in shares:
                 result = stack.load(per_second=capacity * share, seconds=seconds, callers=4)
@@ -64,26 +64,31 @@ def samples(options: Options) -> Samples:
 
 def latencies(options: Options) -> Iterator[Line]:
     """(d) Quantiles of request-code and verify-code at shares of the capacity, one hash taken as 1."""
-    found = samples(options)
+    for workers, cores in WORKERS.items():
+        yield from _latencies(samples(options, workers), cores)
+
+
+def _latencies(found: Samples, cores: str) -> Iterator[Line]:
+    key = "_".join(cores.split()[:2])
     for share in SHARES:
         for q in (0.5, 0.99):
             yield Line(
-                name=f"d.p{100 * q:g}_at_{share:.0%}".rstrip("%"),
-                text=f"p{100 * q:g} at {share:.0%} of the capacity, in hash times",
+                name=f"d.{key}_p{100 * q:g}_at_{share:.0%}".rstrip("%"),
+                text=f"p{100 * q:g} at {share:.0%} of the capacity, in hash times, {cores}",
                 values=found.ratios(share, q),
                 at_most=2.5 if (share, q) == (HALF, 0.99) else None,
             )
         pooled = found.pooled(share)
         yield Line(
-            name=f"d.p99.9_at_{share:.0%}".rstrip("%"),
-            text=f"p99.9 at {share:.0%} of the capacity, of all {len(pooled)} requests",
+            name=f"d.{key}_p99.9_at_{share:.0%}".rstrip("%"),
+            text=f"p99.9 at {share:.0%} of the capacity, of all {len(pooled)} requests, {cores}",
             values=(quantile(pooled, 0.999),),
         )
 
 
 def deliveries(options: Options) -> Iterator[Line]:
-    """(e) From the 202 to the arrival of the message at the gateway, at half the capacity."""
-    found = samples(options)
+    """(e) From the 202 to the arrival of the message at the gateway, at half the capacity of two workers."""
+    found = samples(options, 2)
     for q, target in ((0.5, None), (0.99, 50.0)):
         yield Line(
             name=f"e.p{100 * q:g}",
