@@ -1,4 +1,4 @@
-"""Locks that worker processes share: together they compute one hash at a time on a CPU core.
+"""A lock for each CPU core, shared by worker processes: together they compute one hash at a time on a core.
 
 More hashes at a time share the cores and their caches: with two workers on two cores each hash then takes 4-10 % more
 CPU time, and all of them wait for each other. The locks are on files: the kernel releases those of a process that dies.
@@ -16,14 +16,14 @@ __all__ = ["CoreLock"]
 
 
 class CoreLock:
-    """The lock of one core, or of another thing that is named `core`, for one thread.
+    """The lock of one core, for one thread.
 
     The kernel does not queue those that wait: a process that releases a file lock and wants it again would get it
     before the others wake. So whoever wants the core first takes the lock of the next turn, and keeps it until it has
     the core.
     """
 
-    def __init__(self, folder: str, core: int | str) -> None:
+    def __init__(self, folder: str, core: int) -> None:
         self._turn, self._core = (
             os.open(Path(folder, f"hash-{name}-{core}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             for name in ("turn", "core")

@@ -17,7 +17,6 @@ from typing import Any, Final, Generic, TypeVar
 
 from otp_service.crypto.core_lock import CoreLock
 from otp_service.crypto.fair_queue import Caller, FairQueue
-from otp_service.crypto.prepared_hashes import PreparedHashes
 
 __all__ = ["HashThreads", "lower_priority", "threads_per_worker", "usable_cores"]
 
@@ -52,10 +51,6 @@ def threads_per_worker(workers: int) -> int:
     return min(cores, 2 * math.ceil(cores / workers))
 
 
-def _shared_by_two() -> int:
-    return max(1, usable_cores() // 2)
-
-
 def usable_cores() -> int:
     """Return how many CPU cores this process may use, by its affinity and by `PYTHON_CPU_COUNT` (Python 3.13)."""
     cores = os.cpu_count() or 1
@@ -65,23 +60,20 @@ def usable_cores() -> int:
 class HashThreads:
     """A fixed number of threads; they start with the first job."""
 
-    def __init__(self, count: int, lock_folder: str | None = None, prepared: PreparedHashes | None = None) -> None:
+    def __init__(self, count: int, lock_folder: str | None = None) -> None:
         """Make threads.
 
         Args:
             count: How many hashes are computed at a time.
             lock_folder: A folder that the workers of this machine share; with it, they compute one hash at a time on a
                 CPU core together (see `core_lock`).
-            prepared: Filled by one thread that finds no job; of all workers together, on half of the cores at most.
         """
-        self._prepared = prepared
         self._queue: FairQueue[_Job[Any]] = FairQueue()
         self._wake_ups: SimpleQueue[None] = SimpleQueue()
-        """At least one item for each job in the queue, and one while hashes are to be prepared."""
+        """At least one item for each job in the queue."""
         self._locks = [  # the first thread of each worker begins at another core
             CoreLock(lock_folder, (os.getpid() + n) % usable_cores()) if lock_folder else None for n in range(count)
         ]
-        self._preparing = CoreLock(lock_folder, f"prepared-{os.getpid() % _shared_by_two()}") if lock_folder else None
         self._threads = [
             threading.Thread(target=self._run, args=(lock,), name=f"hash-{n}", daemon=True)
             for n, lock in enumerate(self._locks)
@@ -101,11 +93,6 @@ class HashThreads:
         self._wake_ups.put(None)
         return job.future
 
-    def prepare(self) -> None:
-        """Let a thread prepare hashes as soon as no job waits."""
-        if self._started and self._prepared is not None and self._prepared.wants_more():
-            self._wake_ups.put(None)
-
     def close(self) -> None:
         """Cancel the jobs that wait, and return when the running ones are done."""
         self._closed = True
@@ -116,7 +103,7 @@ class HashThreads:
                 self._wake_ups.put(None)
             for thread in self._threads:
                 thread.join()
-        for lock in filter(None, (*self._locks, self._preparing)):
+        for lock in filter(None, self._locks):
             lock.close()
 
     def _run(self, lock: CoreLock | None) -> None:
@@ -125,31 +112,9 @@ class HashThreads:
             self._wake_ups.get()
             if self._closed:
                 return
-            if self._queue:
-                with contextlib.nullcontext() if lock is None else self._held(lock):
-                    self._work()
-            elif not self._prepare_if_free(lock):
-                continue
-            if not self._queue:
-                self.prepare()
-
-    def _work(self) -> None:
-        if (job := self._queue.pop()) is not None:
-            job.run()
-
-    def _prepare_if_free(self, lock: CoreLock | None) -> bool:
-        """Prepare a hash if the core is free, and enough others stay free for the hashes of requests."""
-        if self._prepared is None:
-            return False
-        locks = [one for one in (self._preparing, lock) if one is not None]
-        held = [one for one in locks if one.try_acquire()]
-        try:
-            if is_free := len(held) == len(locks):
-                self._prepared.prepare()
-            return is_free
-        finally:
-            for one in held:
-                one.release()
+            with contextlib.nullcontext() if lock is None else self._held(lock):
+                if (job := self._queue.pop()) is not None:
+                    job.run()
 
     @contextlib.contextmanager
     def _held(self, lock: CoreLock) -> Iterator[None]:

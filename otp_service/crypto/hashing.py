@@ -41,7 +41,6 @@ SECRET_BYTES = 32
 """The size of a secret that may be hashed in advance: an HMAC-SHA256."""
 
 OVERLOADED_RETRY_MS = 2000
-PREPARE_AFTER_SECONDS = 0.05
 PREPARING: Final[Caller] = ("", "prepared")
 """The caller of prepared hashes; no tenant has an empty name."""
 
@@ -117,15 +116,13 @@ class HashPool:
         self._cost = cost
         self._slots = FairSlots(slots_per_caller)
         self._prepared = PreparedHashes(prepared, self._prepare)
-        self._threads = HashThreads(threads, lock_folder, self._prepared)
+        self._threads = HashThreads(threads, lock_folder)
         self._is_in_turn = False
-        self._timer: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
         """Cancel the hashes that wait, finish the running ones, and stop the threads."""
-        if self._timer is not None:
-            self._timer.cancel()
         self._threads.close()
+        self._prepared.close()
 
     def slot(self, caller: Caller = DEFAULT_CALLER) -> _Slot:
         """Return a context manager that holds a slot for `caller` until the block ends.
@@ -139,7 +136,6 @@ class HashPool:
         prepared = self._prepared.pop()
         self._prepare_in_turn()
         if prepared is not None:
-            self._prepare_soon()
             return MaskedHash(prepared.phc, exclusive_or(prepared.key, secret))
         return MaskedHash(await self._in_turn(caller, partial(self._hash, secret), comparison=False))
 
@@ -161,22 +157,13 @@ class HashPool:
         self._is_in_turn = False
         self._prepare_in_turn()
 
-    def _prepare_soon(self) -> None:
-        """Replace used hashes after a moment, in which another request may need the core."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PREPARE_AFTER_SECONDS, self._prepare_now)
-
-    def _prepare_now(self) -> None:
-        self._timer = None
-        self._threads.prepare()
-
     async def _in_turn(self, caller: Caller, work: Callable[[], T], *, comparison: bool) -> T:
         """Run `work` in a thread. It loses its turn if the waiting task is canceled before it runs."""
         return await asyncio.wrap_future(self._threads.submit(caller, work, comparison=comparison))
 
     def _prepare(self) -> PreparedHash:
         key = secrets.token_bytes(SECRET_BYTES)
-        return PreparedHash(key, self._hash(key))
+        return PreparedHash(key, self._cost.hash(key))  # without the metric, which has a lock
 
     def _hash(self, secret: bytes) -> str:
         with METRICS.hash_seconds.time():

@@ -1,17 +1,24 @@
-"""Hashes of random keys that are computed in advance: while no other hash waits, or in turns when few are left.
+"""Hashes of random keys that are computed in advance: in idle CPU time, or in turns when few are left.
 
 A new code then needs no hash of its own at the moment of its request: `key` is combined with the peppered code by
 exclusive or, and the result is stored beside the hash as its mask (see `hashing`). What is kept here are random keys,
 not codes.
+
+The thread that uses idle time runs only when nothing else wants its core, also in the middle of a hash. It therefore
+holds no lock that another thread waits for: one that is paused with a lock would stop the others.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import NamedTuple
 
+from otp_service.crypto.hash_threads import lower_priority
 from otp_service.observability import LOG
 
 __all__ = ["PreparedHash", "PreparedHashes"]
@@ -28,16 +35,20 @@ class PreparedHashes:
     """At most `count` prepared hashes; each is used once. Any thread may call the methods."""
 
     def __init__(self, count: int, make: Callable[[], PreparedHash]) -> None:
-        """Make no hash yet: the first ones are prepared after the first call of `pop`."""
+        """Make no hash yet: the thread that prepares them starts with the first call of `pop`."""
         self._count = count
         self._make = make
         self._ready: deque[PreparedHash] = deque()
-        self._lock = threading.Lock()
-        self._is_preparing = self._was_used = False
+        self._wake_ups: SimpleQueue[None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
 
     def pop(self) -> PreparedHash | None:
         """Return a prepared hash, which nobody else gets; None if there is none."""
-        self._was_used = True
+        if self._thread is None and self._count:
+            self._thread = threading.Thread(target=self._run, name="hash-prepare", daemon=True)
+            self._thread.start()
+        self._wake_up()
         try:
             return self._ready.popleft()
         except IndexError:
@@ -47,23 +58,44 @@ class PreparedHashes:
         """Return whether less than a quarter is left."""
         return 4 * len(self._ready) < self._count
 
-    def wants_more(self) -> bool:
-        """Return whether another one should be prepared, and none is being prepared now."""
-        return self._was_used and not self._is_preparing and len(self._ready) < self._count
-
     def prepare(self) -> None:
-        """Prepare one, unless another thread is doing so: the other threads stay free for the hashes of requests.
+        """Prepare one if one is missing.
 
         After an error, which the hashes of requests have as well, no more are prepared.
         """
-        with self._lock:
-            if not self.wants_more():
-                return
-            self._is_preparing = True
+        if len(self._ready) >= self._count:
+            return
         try:
-            self._ready.append(self._make())
+            prepared = self._make()
         except Exception:
             LOG.exception("hash_not_prepared")
             self._count = 0
-        finally:
-            self._is_preparing = False
+            return
+        self._ready.append(prepared)
+
+    def close(self) -> None:
+        """Return when the thread has ended; a hash that it computes is finished first, at the usual priority."""
+        self._is_closed = True
+        self._wake_up()
+        if self._thread is not None:
+            with contextlib.suppress(OSError, AttributeError):
+                os.sched_setscheduler(self._thread.native_id or 0, os.SCHED_OTHER, os.sched_param(0))
+            self._thread.join()
+
+    def _wake_up(self) -> None:
+        if self._wake_ups.empty():
+            self._wake_ups.put(None)
+
+    def _run(self) -> None:
+        use_idle_time()
+        while not self._is_closed:
+            self._wake_ups.get()
+            while len(self._ready) < self._count and not self._is_closed:
+                self.prepare()
+
+
+def use_idle_time() -> None:
+    """Run this thread only when nothing else wants the core (Linux), or else at a lower priority."""
+    lower_priority()
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
