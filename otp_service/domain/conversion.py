@@ -37,6 +37,9 @@ COUNTED_MINUTES: Final = 40
 SHARED_RESULTS: Final = 10.0
 """The results of a provider for all prefixes count as at most this many results for each prefix."""
 
+UNKNOWN_DIGITS: Final = 5
+"""At least so many digits of a number are not part of its prefix."""
+
 PREFIX_CHARS: Final = 6
 """`+`, the calling code and the operator's digits, such as +62812; behind a shorter calling code, more digits."""
 
@@ -80,8 +83,11 @@ _NO_RESULTS: Final = Results()
 
 
 def number_prefix(to: str) -> str:
-    """Return the prefix under which a number in E.164 is counted; "" for an e-mail address, which has none."""
-    return to[:PREFIX_CHARS] if to.startswith("+") else ""
+    """Return the prefix under which a number in E.164 is counted; "" for an e-mail address, which has none.
+
+    That of a short number is shorter: it is stored in the clear, and must not tell whose number it is.
+    """
+    return to[: min(PREFIX_CHARS, len(to) - UNKNOWN_DIGITS)] if to.startswith("+") else ""
 
 
 def weigh(counts: Mapping[CountKey, int], now_minute: int) -> ConversionResults:

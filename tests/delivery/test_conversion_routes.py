@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from otp_service.delivery.routing import Route, Routes
-from otp_service.domain.conversion import ConversionResults, CountKey, Results, weigh
+from otp_service.domain.conversion import ConversionResults, CountKey, Results, number_prefix, weigh
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.bench.conversion_simulation import Scenario, run, table
 from tests.config_parts import shared_keys
@@ -87,6 +87,15 @@ def test_a_code_counts_as_failed_after_two_minutes() -> None:
     assert weigh(counts, 100).by_provider["first"] == Results(2, 0)
     assert weigh(counts, 110).by_provider["first"] == Results(1, 3)
     assert weigh(counts, 120).by_prefix["first", "+62812"] == Results(0.5, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("number", "prefix"),
+    [(E164, "+62812"), ("+12025550123", "+12025"), ("+29051234", "+290"), ("+683881", "+6"), ("a@example.com", "")],
+)
+def test_a_prefix_leaves_five_digits_open(number: str, prefix: str) -> None:
+    """The prefix is stored in the clear, and must not tell whose number it is (+290: Saint Helena, +683: Niue)."""
+    assert number_prefix(number) == prefix
 
 
 def test_counts_that_were_lost_never_make_negative_failures() -> None:
