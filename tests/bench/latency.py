@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +17,8 @@ __all__ = ["deliveries", "latencies", "samples"]
 
 SHARES: Final = (0.25, 0.5, 0.75)
 HALF: Final = 0.5
+REFILL_SECONDS: Final = 1.5
+"""Idle time after a load that used up the prepared hashes: at a constant share of the capacity they are not used up."""
 WORKERS: Final = {1: "one worker with a core to itself", 2: "two workers, with store and load on their cores"}
 STEPS: Final = ("request", "verify")
 
@@ -55,6 +58,7 @@ def samples(options: Options, workers: int) -> Samples:
             found.hash_ms.append(1000 * workers / hash_rate(workers, 1.0).per_second)
             times = {}
             for share in shares:
+                time.sleep(REFILL_SECONDS)
                 result = stack.load(per_second=capacity * share, seconds=seconds, callers=4)
                 expect_only(result, "request 202", "verify 200")
                 times[share] = result["times"]
