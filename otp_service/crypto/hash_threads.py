@@ -74,8 +74,9 @@ class HashThreads:
         self._locks = [  # the first thread of each worker begins at another core
             CoreLock(lock_folder, (os.getpid() + n) % usable_cores()) if lock_folder else None for n in range(count)
         ]
+        self._is_working = [False] * count
         self._threads = [
-            threading.Thread(target=self._run, args=(lock,), name=f"hash-{n}", daemon=True)
+            threading.Thread(target=self._run, args=(n, lock), name=f"hash-{n}", daemon=True)
             for n, lock in enumerate(self._locks)
         ]
         self._started = self._closed = False
@@ -106,7 +107,11 @@ class HashThreads:
         for lock in filter(None, self._locks):
             lock.close()
 
-    def _run(self, lock: CoreLock | None) -> None:
+    def is_busy(self) -> bool:
+        """Return whether a job waits or is being done."""
+        return bool(self._queue) or any(self._is_working)
+
+    def _run(self, number: int, lock: CoreLock | None) -> None:
         lower_priority()
         while True:
             self._wake_ups.get()
@@ -114,7 +119,9 @@ class HashThreads:
                 return
             with contextlib.nullcontext() if lock is None else self._held(lock):
                 if (job := self._queue.pop()) is not None:
+                    self._is_working[number] = True
                     job.run()
+                    self._is_working[number] = False
 
     @contextlib.contextmanager
     def _held(self, lock: CoreLock) -> Iterator[None]:

@@ -115,8 +115,8 @@ class HashPool:
         """
         self._cost = cost
         self._slots = FairSlots(slots_per_caller)
-        self._prepared = PreparedHashes(prepared, self._prepare)
         self._threads = HashThreads(threads, lock_folder)
+        self._prepared = PreparedHashes(prepared, self._prepare, self._threads.is_busy)
         self._is_in_turn = False
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any, Final
 
-from otp_service.delivery import balances, dispatcher, outbox_worker, outbox_writer
+from otp_service.delivery import balances, outbox_worker, outbox_writer, provider_calls
 from otp_service.domain.outcomes import Outcome
 from otp_service.store import idempotency_keys, outbox, provider_limits, verifications
 
@@ -18,7 +18,7 @@ __all__ = ["DURATIONS", "shorten"]
 DURATIONS: Final[tuple[tuple[ModuleType, str, Any], ...]] = (
     (outbox_writer, "RECORD_MARGIN_MS", 1_000),
     (outbox_writer, "CONTINUE_LEASE_MS", 1_500),
-    (dispatcher, "SLOT_WAIT_SECONDS", 0.5),
+    (provider_calls, "SLOT_WAIT_SECONDS", 0.5),
     (outbox_worker, "POLL_INTERVAL_SECONDS", 0.25),
     (balances, "POLL_INTERVAL_SECONDS", 0.5),
     (outbox, "LEASE_MS", 1_500),

@@ -81,7 +81,7 @@ def test_nothing_is_prepared_before_the_first_use() -> None:
         made.append(PreparedHash(SECRET, "phc"))
         return made[-1]
 
-    prepared = PreparedHashes(3, make)
+    prepared = PreparedHashes(3, make, lambda: False)
     assert prepared._thread is None
     prepared.pop()
     while len(prepared._ready) < 3:
@@ -127,7 +127,7 @@ async def test_impossible_parameters_stop_the_preparation() -> None:
         made.append(secrets.token_bytes(1))
         raise ValueError
 
-    prepared = PreparedHashes(3, make)
+    prepared = PreparedHashes(3, make, lambda: False)
     for _ in range(3):
         prepared.prepare()
     assert len(made) == 1
@@ -160,6 +160,19 @@ async def test_codes_verify_with_prepared_hashes_over_http(make_service: Service
         assert (await service.verify(verification_id, code)).status_code == 200
         assert (await service.verify(verification_id, code)).status_code == 409
     assert masks >= 5
+
+
+def test_nothing_is_begun_while_requests_are_hashed() -> None:
+    """Two hashes that take turns on a core would both be slower."""
+    busy = [True]
+    prepared = PreparedHashes(2, lambda: PreparedHash(SECRET, "phc"), lambda: busy[0])
+    prepared.pop()
+    time.sleep(0.05)
+    assert not prepared._ready
+    busy[0] = False
+    while len(prepared._ready) < 2:
+        time.sleep(0.001)
+    prepared.close()
 
 
 async def test_the_thread_uses_idle_time_only() -> None:
