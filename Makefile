@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEV_OPTIONS ?=
-TEST_OPTIONS ?= --numprocesses 4 --dist worksteal
+TEST_OPTIONS ?= --numprocesses 6 --dist worksteal
 CHAOS_SEEDS ?= 20
 BENCH_OPTIONS ?=
 
