@@ -15,7 +15,8 @@ from typing import Any, Final, NoReturn, TypeVar
 import msgspec
 from msgspec.structs import FieldInfo
 
-from otp_service.api.schemas import EXACTLY_ONE, EXPECTED_VALUES
+from otp_service.api.members import EXPECTED_VALUES
+from otp_service.api.schemas import EXACTLY_ONE
 from otp_service.domain.errors import FieldError, Reason, Refused
 
 __all__ = ["decode_body"]

@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from otp_service.api.auth import Principal, rate_limit_address
-from otp_service.api.schemas import EXPECTED_VALUES, RequestCodeBody, VerifyCodeBody
+from otp_service.api.members import EXPECTED_VALUES
+from otp_service.api.schemas import RequestCodeBody, VerifyCodeBody
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.locale_matching import match_locale
 from otp_service.domain.phone import SUPPORTED_COUNTRIES

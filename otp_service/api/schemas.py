@@ -9,15 +9,13 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from otp_service.domain.email_address import MAX_ADDRESS_CHARS
+from otp_service.api.members import AppName, ClientIp, Country, Email, Link, Locale, Phone, Purpose, Time
 from otp_service.domain.errors import Reason
-from otp_service.domain.links import LINK_PATTERN, MAX_LINK_CHARS
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.verification import VerificationStatus
 
 __all__ = [
     "EXACTLY_ONE",
-    "EXPECTED_VALUES",
     "CheckRecipientBody",
     "DeliveryBody",
     "HealthStatus",
@@ -36,47 +34,6 @@ __all__ = [
     "VerifiedCode",
     "VerifyCodeBody",
 ]
-
-# A pattern ends with \Z, because Python's `$` also matches before a final newline; the OpenAPI document shows `^...$`.
-Phone = Annotated[str, Meta(min_length=1, max_length=64, description="A phone number in any spelling.")]
-Email = Annotated[
-    str,
-    Meta(
-        min_length=3,
-        max_length=MAX_ADDRESS_CHARS,
-        description="An e-mail address such as name@example.com, of at most 254 characters; instead of `phone`.",
-    ),
-]
-Country = Annotated[
-    str, Meta(pattern=r"\A[A-Z]{2}\Z", description="ISO 3166-1 alpha-2; the country of numbers in national format.")
-]
-Purpose = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9_]{0,31}\Z")]
-Locale = Annotated[
-    str,
-    Meta(
-        max_length=256,
-        description="A hint: a BCP 47 tag or an Accept-Language value; ignored if no template matches.",
-    ),
-]
-AppName = Annotated[
-    str,
-    Meta(
-        pattern=r"\A[a-z0-9][a-z0-9_-]{0,31}\Z",
-        description="The tenant's app that is to read the code: its line ends the SMS.",
-    ),
-]
-ClientIp = Annotated[
-    str, Meta(max_length=128, description="The end user's address, with or without a port; scope `server`.")
-]
-Link = Annotated[
-    str,
-    Meta(
-        max_length=MAX_LINK_CHARS,
-        pattern=LINK_PATTERN,
-        description="The https address that the SMS contains (`{link}` of the tenant's template); scope `server`.",
-    ),
-]
-Time = Annotated[str, Meta(description="UTC, RFC 3339 with Z.", extra_json_schema={"format": "date-time"})]
 
 
 class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -116,26 +73,6 @@ class NormalizePhone(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 
     phone: Phone
     country: Country | None = None
-
-
-EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "phone": "Send the phone number as a string of 1-64 characters.",
-        "email": "Send the e-mail address as a string of 3-254 characters, such as name@example.com.",
-        "purpose": "Send a purpose of 1-32 characters a-z, 0-9 and _ that starts with a letter.",
-        "country": "Send an ISO 3166 country code of two capital letters, such as ID.",
-        "locale": "Send a language tag as a string of at most 256 characters, such as id or en-GB.",
-        "channel": "Send `sms`, `whatsapp`, `voice`, `email` or `auto`, or leave it out.",
-        "app": "Send the name of an app that is configured for the tenant, or leave it out.",
-        "client_ip": "Send the end user's IP address as a string, such as 203.0.113.9 or 2001:db8::1.",
-        "reference": "Send a string of at most 128 characters.",
-        "decoy": "Send true or false.",
-        "link": "Send an https address of at most 2,048 characters, with a host name and without a user.",
-        "verification_id": "Send the verification_id that request-code has returned.",
-        "code": "The code must be 4-10 digits, sent as a string.",
-    }
-)
-"""What to send, for each member of a request body. Errors never repeat the value that was sent."""
 
 
 class UnlockBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otp_service.api.members import EXPECTED_VALUES
 from otp_service.api.request_bodies import decode_body
-from otp_service.api.schemas import EXPECTED_VALUES, NormalizePhone, RequestCodeBody, VerifyCodeBody
+from otp_service.api.schemas import NormalizePhone, RequestCodeBody, VerifyCodeBody
 from otp_service.domain.errors import Refused
 from tests.api.api_requests import JSON_HEADERS, REQUEST_BODY, REQUEST_CODE
 from tests.problem_assertions import assert_problem
