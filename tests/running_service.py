@@ -48,7 +48,7 @@ async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
     incoming: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     scope: Any = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
-    task: asyncio.Task[None] = asyncio.ensure_future(app(scope, incoming.get, outgoing.put))  # type: ignore[arg-type]
+    task: asyncio.Task[None] = asyncio.ensure_future(app(scope, incoming.get, outgoing.put))  # type: ignore[arg-type]  # Litestar's types of ASGI are narrower
     await incoming.put({"type": "lifespan.startup"})
     assert (await outgoing.get())["type"] == "lifespan.startup.complete"
     try:
@@ -70,7 +70,7 @@ class RunningService:
 
     def caller(self, key: str | None, address: str = "127.0.0.1") -> httpx.AsyncClient:
         """Return a client with this API key (None: no key) that calls from `address`."""
-        transport = httpx.ASGITransport(app=self.app, client=(address, 40000))  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=self.app, client=(address, 40000))  # type: ignore[arg-type]  # httpx has its own types of ASGI
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers)
 

@@ -136,7 +136,7 @@ def test_an_exception_is_logged_without_its_message(logged: io.StringIO) -> None
             kind in logged_exception for kind in ("KeyError", "ExceptionGroup", "ValueError", "OSError", "RuntimeError")
         )
         assert 'test_log_redaction.py", line ' in logged_exception
-        assert f"line {problem.__traceback__.tb_lineno}, in _raised" in logged_exception  # type: ignore[union-attr]
+        assert f"line {problem.__traceback__.tb_lineno}, in _raised" in logged_exception  # type: ignore[union-attr]  # it was raised
         assert "0812" not in logged_exception and "1010" not in logged_exception and "914273" not in logged_exception
 
 

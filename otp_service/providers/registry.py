@@ -80,14 +80,14 @@ class ProviderPlugin(Generic[C]):
 
 def _make_smpp(name: str, config: SmppConfig, client: GatewayClient) -> Provider:
     """Import the adapter only here: its library is an extra."""
-    from otp_service.providers.smpp.adapter import Smpp  # noqa: PLC0415
+    from otp_service.providers.smpp.adapter import Smpp  # noqa: PLC0415 - an extra that may be absent
 
     return Smpp(name, config, client)
 
 
 def _make_smtp(name: str, config: SmtpConfig, client: GatewayClient) -> Provider:
     """Import the adapter only here: its library takes 20 ms, which most processes do not need."""
-    from otp_service.providers.smtp.adapter import Smtp  # noqa: PLC0415
+    from otp_service.providers.smtp.adapter import Smtp  # noqa: PLC0415 - an extra that may be absent
 
     return Smtp(name, config, client)
 

@@ -66,7 +66,7 @@ async def _wait_for_deliveries(service: RunningService) -> None:
 
 async def _print() -> None:
     with EmbeddedServer() as server:
-        print(f"{'refused 10 times':62}{'without a key':>20}{'with fresh keys':>20}")  # noqa: T201
+        print(f"{'refused 10 times':62}{'without a key':>20}{'with fresh keys':>20}")  # noqa: T201 - a table for whoever runs it
         for case in CASES:
             factory = ServiceFactory(server.url)
             await factory.empty_store()
@@ -75,7 +75,7 @@ async def _print() -> None:
             finally:
                 await factory.close()
             cells = (f"{one.keys} keys, {one.bytes} B" for one in grown.values())
-            print(f"{case.name:62}" + "".join(f"{cell:>20}" for cell in cells))  # noqa: T201
+            print(f"{case.name:62}" + "".join(f"{cell:>20}" for cell in cells))  # noqa: T201 - a table for whoever runs it
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ async def test_the_store_starts_after_the_service(socket: StoreSocket) -> None:
     settings = load(merged(dev_config(socket.url), {"hashing": CHEAP_HASH}), {}, plain_secrets=True)
     app = build_app(settings)
     async with lifespan(app):
-        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]  # httpx has its own types of ASGI
         async with httpx.AsyncClient(
             transport=transport, base_url="http://service", headers=bearer_header("dev-key")
         ) as client:
@@ -142,7 +142,7 @@ async def test_a_store_that_may_evict_is_not_used(socket: StoreSocket) -> None:
     settings = load(merged(dev_config(socket.url), {"hashing": CHEAP_HASH}), {}, plain_secrets=True)
     app = build_app(settings)
     async with lifespan(app):
-        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]  # httpx has its own types of ASGI
         async with httpx.AsyncClient(
             transport=transport, base_url="http://service", headers=bearer_header("dev-key")
         ) as client:

@@ -117,7 +117,7 @@ def strategies(scenario: Scenario, seed: int) -> dict[str, Order]:
     return {
         'strategy "conversion"': by_conversion,
         "round-robin": lambda number, _: names[number % len(names)],
-        **{f"{name} only": (lambda _number, _results, name=name: name) for name in names},  # type: ignore[misc]
+        **{f"{name} only": (lambda _number, _results, name=name: name) for name in names},  # type: ignore[misc]  # binds the value of this pass
     }
 
 

@@ -32,7 +32,7 @@ def reject_singapore(gateway: EimsSimulator, status: int) -> None:
     def answer(request: Request) -> SimulatorResponse:
         return refusal(status).response if "numbers=65" in request.query else accept(request)
 
-    gateway.answer = answer  # type: ignore[method-assign]
+    gateway.answer = answer  # type: ignore[method-assign]  # one instance answers otherwise
 
 
 async def request_and_wait(service: RunningService, number: str, expected: tuple[str, str | None]) -> None:

@@ -44,7 +44,7 @@ async def test_queries_become_rarer_until_delivered(make_service: ServiceFactory
     for n, seconds in enumerate((29, 1.1, 30.1, 30.1, 44)):
         await service.advance(seconds)
         if n in (1, 2, 3):
-            await wait_until(lambda n=n: query_count(gateway) == n)  # type: ignore[misc]
+            await wait_until(lambda n=n: query_count(gateway) == n)  # type: ignore[misc]  # binds the value of this pass
         await asyncio.sleep(POLL_ROUNDS_SECONDS / 2)
         assert query_count(gateway) == min(n, 3)
     gateway.states[provider_message_id] = EimsState(0, 3)

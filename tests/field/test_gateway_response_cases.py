@@ -35,7 +35,7 @@ def rewrite_responses(simulator: Simulator, change: Rewrite, label: str | None =
         headers = dict(reply.headers) if label is None else {**reply.headers, "Content-Type": label}
         return SimulatorResponse(change(reply.body), reply.status, headers)
 
-    simulator.answer = answer  # type: ignore[method-assign]
+    simulator.answer = answer  # type: ignore[method-assign]  # one instance answers otherwise
 
 
 async def assert_one_message(service: RunningService, both: GatewayPair) -> None:

@@ -58,7 +58,7 @@ def test_cipher_text_matches_the_test_vector() -> None:
 async def test_simulator_accepts_the_test_vector() -> None:
     """The simulator accepts a correct envelope, also five minutes early or late."""
     for clock in (NOW, NOW - 300, NOW + 300):
-        async with KedasmsSimulator(API_KEY, KEY, clock=lambda at=clock: at) as simulator:  # type: ignore[misc]
+        async with KedasmsSimulator(API_KEY, KEY, clock=lambda at=clock: at) as simulator:  # type: ignore[misc]  # binds the value of this pass
             assert await posted(simulator, envelope()) == [200]
             assert simulator.plaintexts == [PLAINTEXT]
             assert [(m.to, m.text) for m in simulator.messages] == [("+6281210100055", "123456")]

@@ -91,7 +91,7 @@ async def test_an_invalid_script_is_rejected(sandbox: SandboxClient) -> None:
     before = await sandbox.gateways()
     for name, script, pointer in REFUSED:
         beside = {"next": ["cut"], "always": "hang"} if isinstance(script, dict) else {}
-        body = script if isinstance(script, bytes) else json.dumps(beside | script if beside else script).encode()  # type: ignore[operator]
+        body = script if isinstance(script, bytes) else json.dumps(beside | script if beside else script).encode()  # type: ignore[operator]  # `script` is a dict then
         headers = {"Content-Type": "application/json"}
         response = await sandbox.client.post(f"/dev/gateways/{name}", content=body, headers=headers)
         problem = response.json()

@@ -99,7 +99,7 @@ async def _short(_scope: Any, _receive: Any, send: Any) -> None:
 async def test_responses_that_are_not_read(served: ServeApp, app: Any) -> None:
     """A client that sends requests and does not read the responses is dropped at the write deadline."""
     async with served(app, write_seconds=0.5) as url, raw_connection(url) as wire:
-        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # of every socket transport
         with takes(0.5):
             while await wire.send(LIVEZ * 1000):
                 await asyncio.sleep(0)

@@ -41,7 +41,7 @@ async def test_requests_without_reading_responses(service: ServiceProcess, url: 
     """Requests are read no faster than their responses, so the client has to wait."""
     before, sent = rss_kib(service.pid), 0
     async with raw_connection(url) as wire:
-        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # of every socket transport
         while sent < FLOOD_BYTES and await wire.send(LIVEZ * 2000):
             sent += 2000 * len(LIVEZ)
     assert rss_kib(service.pid) - before < GROWTH_KIB

@@ -239,9 +239,9 @@ def test_default_tenant(environ: dict[str, str]) -> None:
 def test_frozen(settings: Settings) -> None:
     """Settings cannot be changed."""
     with pytest.raises(AttributeError):
-        settings.server.port = 1  # type: ignore[misc]
+        settings.server.port = 1  # type: ignore[misc]  # must fail
     with pytest.raises(TypeError):
-        settings.tenants["other"] = settings.tenants["acme"]  # type: ignore[index]
+        settings.tenants["other"] = settings.tenants["acme"]  # type: ignore[index]  # must fail
 
 
 def test_sample_has_no_unused_keys(sample: str) -> None:

@@ -71,7 +71,7 @@ def test_plugin_table_is_loaded(package: Packager, loaded: Callable[..., Setting
 
     assert isinstance(provider, CommonProvider)
     assert (provider.type, provider.max_per_second, provider.max_concurrent) == ("added-good", 2, 16)
-    assert provider.token.reveal() == PASSWORD  # type: ignore[attr-defined]
+    assert provider.token.reveal() == PASSWORD  # type: ignore[attr-defined]  # of the plug-in's own type
     assert PASSWORD not in repr(provider)
 
 

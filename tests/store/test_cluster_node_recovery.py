@@ -73,7 +73,7 @@ async def request_without_sending(settings: Settings) -> set[str]:
         patched.setattr(OutboxWorker, "deliver", lambda *_: None)
         patched.setattr(OutboxWorker, "start", lambda _: None)
         async with service(settings) as (app, _):
-            transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+            transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]  # httpx has its own types of ASGI
             headers = {"Authorization": f"Bearer {API_KEY}"}
             async with httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers) as client:
                 ids = set()
