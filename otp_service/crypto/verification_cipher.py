@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Final
+import contextlib
+from typing import Final, NamedTuple
+
+import msgspec
 
 from otp_service.crypto.fair_queue import DEFAULT_CALLER, Caller
 from otp_service.crypto.hashing import SECRET_BYTES, HashPool, MaskedHash
@@ -19,11 +22,25 @@ from otp_service.domain.message import Channel
 from otp_service.domain.recipient import is_address, mask_recipient
 from otp_service.domain.verification import VerificationRecord, VerificationSnapshot
 
-__all__ = ["VerificationCipher"]
+__all__ = ["SealedContent", "VerificationCipher"]
 
 _PHONE: Final = "phone"
 _ADDRESS: Final = "email"
 """The kinds of sealed recipients."""
+
+
+class SealedContent(NamedTuple):
+    """What the outbox keeps sealed of a message. Members may be added at the end.
+
+    Attributes:
+        code: The code.
+        link: The address that the message contains; "" for none.
+        text: The text that the caller chose, with a placeholder for the code; "" for the tenant's template.
+    """
+
+    code: str
+    link: str = ""
+    text: str = ""
 
 
 class VerificationCipher:
@@ -86,28 +103,33 @@ class VerificationCipher:
         """Decrypt the recipient, and return the masked form that may be shown; raises `DecryptionError`."""
         return mask_recipient(self.open_recipient(snapshot.id, snapshot.record))
 
-    def seal_code(self, verification_id: str, code: str, link: str = "") -> bytes:
-        """Encrypt the code for the outbox, and the address that the message contains, if it contains one.
+    def seal_content(self, verification_id: str, content: SealedContent) -> bytes:
+        """Encrypt the content of a message for the outbox.
 
-        With an address it is another kind of item: a version without addresses cannot open it, and leaves the message
-        to other replicas.
+        With an address or a text it is another kind of item: a version that does not know it cannot open it, and leaves
+        the message to other replicas.
         """
-        if not link:
-            return self._keyring.seal("message", verification_id, code.encode())
-        return self._keyring.seal("message with link", verification_id, f"{code}\n{link}".encode())
+        code, link, *others = content
+        if any(others):
+            return self._keyring.seal("message with text", verification_id, msgspec.msgpack.encode(content))
+        if link:
+            return self._keyring.seal("message with link", verification_id, f"{code}\n{link}".encode())
+        return self._keyring.seal("message", verification_id, code.encode())
 
     def open_code(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> str:
         """Decrypt the code; raises `DecryptionError`."""
-        return self.open_message(verification_id, sealed, record)[0]
+        return self.open_content(verification_id, sealed, record).code
 
-    def open_message(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> tuple[str, str]:
-        """Decrypt the code, and the address in the message ("" for none); raises `DecryptionError`."""
-        try:
-            return self._keyring.open("message", verification_id, sealed, record.key_id).decode(), ""
-        except DecryptionError:
+    def open_content(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> SealedContent:
+        """Decrypt what `seal_content` has encrypted; raises `DecryptionError`."""
+        with contextlib.suppress(DecryptionError):
+            return SealedContent(self._keyring.open("message", verification_id, sealed, record.key_id).decode())
+        with contextlib.suppress(DecryptionError):
             both = self._keyring.open("message with link", verification_id, sealed, record.key_id).decode()
             code, _, link = both.partition("\n")
-            return code, link
+            return SealedContent(code, link)
+        packed = self._keyring.open("message with text", verification_id, sealed, record.key_id)
+        return msgspec.msgpack.decode(packed, type=SealedContent)
 
 
 def _mask_of(record: VerificationRecord) -> bytes:

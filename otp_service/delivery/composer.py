@@ -8,6 +8,7 @@ from typing import Final
 from otp_service.crypto.verification_cipher import VerificationCipher
 from otp_service.delivery.email_messages import compose_email
 from otp_service.delivery.message_texts import message_text
+from otp_service.domain.caller_text import render_text
 from otp_service.domain.message import Channel, OutboundMessage
 from otp_service.domain.phone import national_digits
 from otp_service.domain.results import ClaimedMessage
@@ -63,7 +64,8 @@ class Composer:
         """
         record = message.record
         tenant = self._tenants[record.tenant]
-        code, link = self._cipher.open_message(message.id, message.sealed_code, record)
+        content = self._cipher.open_content(message.id, message.sealed_code, record)
+        code, link = content.code, content.link
         minutes = validity_minutes((record.expires_ms - record.created_ms) // _MS)
         expires_in = max(1, (record.expires_ms - now_ms) // _MS)
         receipt_url = self._receipt_url(provider, message.id)
@@ -81,6 +83,8 @@ class Composer:
             )
         where = {"locale": record.locale, "country": record.country, "purpose": record.purpose, "app": record.app}
         text, locale = message_text(tenant, channel, code, minutes, link=link, **where)
+        if content.text and channel is Channel.SMS:
+            text = render_text(content.text, code)
         return OutboundMessage(
             message_id=message.id,
             to=recipient,

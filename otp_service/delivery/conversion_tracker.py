@@ -39,8 +39,9 @@ class ConversionTracker:
         self._syncing: asyncio.Task[None] | None = None
 
     def count_sent(self, provider: str, e164: str, record: VerificationRecord) -> None:
-        """Count a message that `provider` has accepted."""
-        self._count(provider, e164, record, verified=False)
+        """Count a message that `provider` has accepted; not one whose code another service verifies."""
+        if not record.is_relayed:
+            self._count(provider, e164, record, verified=False)
 
     def count_verified(self, e164: str, record: VerificationRecord) -> None:
         """Count a verified code, for every provider that had accepted its message."""

@@ -1,7 +1,7 @@
 """A verification: one proof in progress, its statuses, and the record that the store keeps of it.
 
 The record is one packed array, so that a pending verification stays small. The store's scripts access the first
-thirteen elements by index (`store/lua/_record.lua`); only Python reads the others.
+fourteen elements by index (`store/lua/_record.lua`); only Python reads the others.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
         keeps_code: The code may be sent again (policy `reuse`), so it is kept after it was delivered.
         deliveries: One entry for each provider tried, oldest first.
         key_id: The key under which `code_hash` and `phone` were made.
-        code_hash: The Argon2id hash of the code (a PHC string).
+        code_hash: The Argon2id hash of the code (a PHC string); "" for a relayed code.
         phone: The number, sealed; with the channel `email` the address.
         channel: The channel that was requested: that of the message, or `auto`.
         country: The country of the number (ISO 3166 alpha-2); "" for an address.
@@ -123,6 +123,11 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
     code_created_ms: int
     app: str = ""
     code_mask: str = ""
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether the code was made by another service, which also verifies it: there is no hash to compare with."""
+        return not self.code_hash
 
     def status_at(self, now_ms: int) -> VerificationStatus:
         """Return the status at `now_ms`; `expired` and `exhausted` follow from the other fields."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from otp_service.domain.caller_text import render_text
 from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.email_address import EmailAddress
 from otp_service.domain.limits import Limits, Window
+from otp_service.domain.message import Channel
 from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.recipient import Recipient, hashed_as
 from otp_service.domain.results import Admission, IdempotencyClaim, RateLimit
@@ -81,10 +83,16 @@ def _route(
         RoutedProvider(
             provider,
             route.channel,
-            tenant.message_segments(
-                recipient.country, request.locale, request.purpose, route.channel, request.app, link=request.link
-            ),
+            _segments(request, recipient.country, route.channel),
         )
         for route in routes
         for provider in route.providers
     )
+
+
+def _segments(request: CodeRequest, country: str, channel: Channel) -> int:
+    """Return how many units of a provider's price the message costs on a channel."""
+    tenant = request.tenant
+    if request.text and channel is Channel.SMS:
+        return channel.segments(render_text(request.text, request.relayed_code or "0" * tenant.code_length))
+    return tenant.message_segments(country, request.locale, request.purpose, channel, request.app, link=request.link)

@@ -37,6 +37,9 @@ class CodeRequest:
         decoy: Respond as usual, at the same cost, but send nothing.
         key_id: The id of the API key, for fair sharing of the hash pool.
         link: The address that the message contains; "" for none.
+        text: The text of the SMS with `{{code}}`, chosen by the caller; "" for the tenant's template.
+        relayed_code: A code that another service has made and will verify; "": this service does both.
+        ttl_seconds: How long the relayed code is valid; 0: as long as the tenant's codes.
     """
 
     tenant: Tenant
@@ -51,6 +54,9 @@ class CodeRequest:
     decoy: bool = False
     key_id: str = ""
     link: str = ""
+    text: str = ""
+    relayed_code: str = ""
+    ttl_seconds: int = 0
 
     @property
     def caller(self) -> Caller:

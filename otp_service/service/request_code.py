@@ -10,6 +10,7 @@ from typing import Final
 
 from otp_service.crypto.codes import generate_code
 from otp_service.crypto.keyring import DecryptionError
+from otp_service.crypto.verification_cipher import SealedContent
 from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.outcomes import DeliveryStatus
@@ -69,7 +70,8 @@ class RequestCode:
         request.tenant.check_purpose(request.purpose)
         request.tenant.check_channel(request.channel)
         recipient = parse_recipient(request)
-        request.tenant.check_link(request.link, request.channel, recipient.country, request.locale, request.purpose)
+        if not request.text:
+            request.tenant.check_link(request.link, request.channel, recipient.country, request.locale, request.purpose)
         partition = self._dependencies.keyring.partition_for(*hashed_as("partition", recipient.to), PARTITIONS)
         verification_id = new_verification_id(Partition(partition))
         if claim is not None:
@@ -159,14 +161,7 @@ class RequestCode:
         """Make the code; return the record with its hash, and the code sealed for the outbox (None for a decoy)."""
         cipher = self._dependencies.cipher
         code, code_created_ms, expires_ms = self._code(request, admitted)
-        code_hash, code_mask = await cipher.hash_code(
-            verification_id,
-            request.tenant.name,
-            admitted.admission.recipient,
-            request.purpose,
-            code,
-            caller=request.caller,
-        )
+        code_hash, code_mask = await self._hash(request, admitted, verification_id, code)
         delivery = Delivery(provider.name, DeliveryStatus.QUEUED, admitted.now_ms, channel=provider.channel.value)
         record = VerificationRecord(
             tenant=request.tenant.name,
@@ -175,7 +170,7 @@ class RequestCode:
             created_ms=admitted.now_ms,
             expires_ms=expires_ms,
             attempts_left=request.tenant.max_attempts,
-            keeps_code=request.tenant.send_policy.reuse,
+            keeps_code=request.tenant.send_policy.reuse and not request.relayed_code,
             deliveries=() if request.decoy else (delivery,),
             key_id=cipher.key_id,
             code_hash=code_hash,
@@ -190,15 +185,28 @@ class RequestCode:
             app=request.app,
             code_mask=code_mask,
         )
-        return record, None if request.decoy else cipher.seal_code(verification_id, code, request.link)
+        return record, None if request.decoy else cipher.seal_content(
+            verification_id, SealedContent(code, request.link, request.text)
+        )
+
+    async def _hash(self, request: CodeRequest, admitted: Admitted, verification_id: str, code: str) -> tuple[str, str]:
+        """Return the hash of a code and its mask; both are "" for a code that another service verifies."""
+        if request.relayed_code:
+            return "", ""
+        tenant, recipient = request.tenant.name, admitted.admission.recipient
+        return await self._dependencies.cipher.hash_code(
+            verification_id, tenant, recipient, request.purpose, code, caller=request.caller
+        )
 
     def _code(self, request: CodeRequest, admitted: Admitted) -> tuple[str, int, int]:
         """Return a code, when it was made and when it expires, both in ms.
 
         The code of the active verification is sent again if the policy is `reuse` and enough of its time remains.
         """
-        now, ttl_ms = admitted.now_ms, request.tenant.send_policy.ttl_seconds * 1000
-        if (active := admitted.active) is not None:
+        now, ttl_ms = admitted.now_ms, (request.ttl_seconds or request.tenant.send_policy.ttl_seconds) * 1000
+        if request.relayed_code:
+            return request.relayed_code, now, now + ttl_ms
+        if (active := admitted.active) is not None and not active.record.is_relayed:
             expires_ms = min(now + ttl_ms, active.record.code_created_ms + MAX_CODE_AGE_MS)
             if expires_ms - now >= min(ttl_ms // 2, MIN_REMAINING_MS):
                 with contextlib.suppress(DecryptionError):  # this replica does not have its key: make a new code

@@ -10,6 +10,7 @@
 --         {'not_found'} {'disabled'} {'locked', now, wait ms}
 --         {'exhausted', now, ms until a new code may be requested}
 --         {'ended', 'verified' | 'superseded' | 'canceled' | 'expired'}
+--         {'not_found'} also for a relayed code, which has no hash: the service that made it verifies it
 --         {'unreadable'}: the caller has no key for the record; no attempt was reserved
 -- Invariant: of N parallel attempts never more than the attempts left are compared, nor more in a row than disable the
 --            recipient. Each counts as a wrong code of the recipient until `consume` clears it.
@@ -17,7 +18,7 @@
 local tenant = ARGV[1]
 local now = now_ms()
 local record = read_record(KEYS[1], now)
-if not record or record[TENANT] ~= tenant then return {'not_found'} end
+if not record or record[TENANT] ~= tenant or record[CODE_HASH] == '' then return {'not_found'} end
 
 local recipient = ARGV[6] .. record[RECIPIENT]
 local lockout_name = lockout_key(ARGV[8], tenant, record[RECIPIENT])

@@ -1,0 +1,62 @@
+"""A text of an SMS that a caller chooses for one message, with the code as a placeholder: `{{code}}`.
+
+The tenant's own templates are configured by an operator; such a text comes with a request. It is a means to send any
+words under the tenant's sender name, so it must contain the code, has a bounded length, and leads to no web site that
+the tenant does not allow. It is as secret as the code, because a caller may write the code itself into it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection
+from typing import Final
+
+from otp_service.domain.typed_text import normalize_typed
+
+__all__ = ["CODE_PLACEHOLDER", "clean_text", "find_code", "names_other_host", "render_text"]
+
+CODE_PLACEHOLDER: Final = "{{code}}"
+
+_SAMPLE_CODE: Final = "000000"
+_CODE_DIGITS: Final = range(4, 11)
+_DIGITS: Final = re.compile(r"[0-9]+")
+_CONTROLS: Final = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029) if chr(code) != "\n"}
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]{1,16}://", re.IGNORECASE)
+_HOST: Final = re.compile(
+    r"(?<![\w.-])(?:(?:[^\W_][\w-]{0,62}\.){1,8}[^\W\d_]{2,24}|[0-9]{1,3}(?:\.[0-9]{1,3}){3})(?![\w-])"
+)
+"""A host as phones make it a link: labels with dots and letters behind the last one, or an address. Linear: bounded."""
+
+
+def clean_text(text: str) -> str:
+    """Return a text in Unicode's normal form C, with a space for each control character but the line feed."""
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").translate(_CONTROLS))
+
+
+def render_text(text: str, code: str) -> str:
+    """Return the text to send: with the code at each placeholder."""
+    return text.replace(CODE_PLACEHOLDER, code)
+
+
+def names_other_host(text: str, allowed: Collection[str]) -> bool:
+    """Return whether a phone may show a link in the text that leads to a host outside `allowed` (in lower case).
+
+    The last line of an origin-bound code (`@host #code`) is no link, but names a host, which must be allowed, too. The
+    host is looked for in the compatibility form of the text with a code in it: phones take full-width letters and dots
+    for links, and `{{code}}.do` would be one.
+    """
+    rest = render_text(text, _SAMPLE_CODE)
+    rest = unicodedata.normalize("NFKC", normalize_typed(rest)).replace("\u3002", ".").lower()
+    for host in sorted(allowed, key=len, reverse=True):
+        rest = re.sub(rf"(?:https://|@)?(?<![\w.-]){re.escape(host)}(?![\w.-]*\w)", " ", rest)
+    return _URL.search(rest) is not None or _HOST.search(rest) is not None
+
+
+def find_code(text: str) -> str | None:
+    """Return the only code in a message that another service has written: its one number of 4-10 digits.
+
+    The same number may occur twice (`@host #123456`). None if there is none, or if two numbers could be the code.
+    """
+    found = {digits for digits in _DIGITS.findall(text) if len(digits) in _CODE_DIGITS}
+    return found.pop() if len(found) == 1 else None
