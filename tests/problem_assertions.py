@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from tests.structured_fields import parse_quota_list
+
 REQUEST_CODE_MEMBERS = {
     "verification_id": str,
     "status": str,
@@ -40,11 +42,23 @@ def assert_problem(response: httpx.Response, status: int, code: str, *more: str)
     assert all(isinstance(body[name], str) and body[name] for name in ("type", "title", "detail"))
     waits = {"retry_after"} if "retry-after" in response.headers else set()
     assert waits or status not in (429, 503)
-    assert set(body) == PROBLEM_MEMBERS | waits | set(more), body
+    used_up = _used_up_policies(response)
+    assert set(body) == PROBLEM_MEMBERS | waits | set(more) | ({"violated-policies"} if used_up else set()), body
+    assert sorted(body.get("violated-policies", [])) == sorted(used_up)
     if waits:
+        assert max(used_up.values(), default=1) <= body["retry_after"]
         assert response.headers["retry-after"] == str(body["retry_after"])
         assert body["retry_after"] >= 1
     return body
+
+
+def _used_up_policies(response: httpx.Response) -> dict[str, int]:
+    """Return the quota policies that a problem says are used up, with the seconds until there is more."""
+    if "ratelimit" not in response.headers:
+        return {}
+    items = parse_quota_list(response.headers["ratelimit"])
+    assert all(item.parameters.keys() == {"r", "t"} and item.parameters["r"] == 0 for item in items), items
+    return {item.value: item.parameters["t"] for item in items}
 
 
 def assert_common_headers(response: httpx.Response) -> None:

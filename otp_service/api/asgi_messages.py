@@ -79,7 +79,8 @@ class ResponseWriter:
 
     async def send_json(self, status: int, body: bytes) -> None:
         """Send a JSON body."""
-        await self._send_whole(status, [_JSON, (b"content-length", b"%d" % len(body))], body)
+        headers = [_JSON, (b"content-length", b"%d" % len(body)), *self._context.headers_to_send]
+        await self._send_whole(status, headers, body)
 
     async def send_text(self, status: int, text: str) -> None:
         """Send plain text."""

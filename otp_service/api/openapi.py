@@ -13,11 +13,17 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from otp_service import __version__
 from otp_service.api.openapi_examples import REQUEST_EXAMPLES
+from otp_service.api.problems import MEDIA_TYPE as PROBLEM_TYPE
+from otp_service.api.quota_headers import QUOTA_HEADERS
 from otp_service.api.schemas import EXACTLY_ONE
 
 __all__ = ["SCHEMA", "openapi_config"]
 
 SCHEMA: Final = "/schema"
+
+_RETRY_AFTER: Final = {
+    "Retry-After": {"description": "Whole seconds, at least 1.", "schema": {"type": "integer", "minimum": 1}}
+}
 
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c2430}"
@@ -63,7 +69,25 @@ class _JsonPlugin(JsonRenderPlugin):
             for member in schemas[body.__name__]["properties"].values():
                 if "pattern" in member:
                     member["pattern"] = _ecma_pattern(member["pattern"])
+        _add_headers(openapi_schema)
         return super().render(request, openapi_schema)
+
+
+def _add_headers(openapi_schema: dict[str, Any]) -> None:
+    """Describe the headers of responses that deny a request for some time, and of those to an accepted request."""
+    quotas = {
+        name: {"description": text, "schema": {"type": "string", "minLength": 1}}
+        for name, text in QUOTA_HEADERS.items()
+    }
+    for item in openapi_schema["paths"].values():
+        for operation in item.values():
+            for status, response in operation["responses"].items():
+                is_problem = PROBLEM_TYPE in response.get("content", {})
+                headers: dict[str, Any] = dict(_RETRY_AFTER) if is_problem and status in ("429", "503") else {}
+                if (is_problem and status == "429") or (operation["operationId"], status) == ("requestCode", "202"):
+                    headers |= quotas
+                if headers:
+                    response["headers"] = headers
 
 
 def _ecma_pattern(pattern: str) -> str:

@@ -175,6 +175,7 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
         Reason.VERIFICATION_CANCELED,
         Reason.VERIFICATION_EXPIRED,
         Reason.CODE_INCORRECT,
+        Reason.RATE_LIMITED,
         Reason.ATTEMPTS_EXHAUSTED,
         Reason.RECIPIENT_LOCKED,
         *_STORE,
@@ -194,7 +195,9 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
 _EXTRA_MEMBERS: Final[dict[Reason, dict[str, Any]]] = {
     Reason.REQUEST_MALFORMED: {"errors": [{"pointer": "/phone", "detail": "Send this member, or `email`."}]},
     Reason.CODE_INCORRECT: {"attempts_left": 4},
-    Reason.RATE_LIMITED: {"limit": "recipient"},
+    Reason.RATE_LIMITED: {"limit": "recipient", "violated-policies": ["recipient"]},
+    Reason.RESEND_TOO_SOON: {"violated-policies": ["cooldown"]},
+    Reason.RECIPIENT_LOCKED: {"violated-policies": ["recipient_failures"]},
 }
 _RETRY_STATUSES: Final = (429, 503)
 

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
+from otp_service.api.quota_headers import quota_headers, violated_policies
 from otp_service.api.schemas import FieldError, Problem
 from otp_service.domain.errors import Reason, Refused
 
@@ -96,6 +97,7 @@ def problem_body(refused: Refused, request_id: str) -> bytes:
         retry_after=UNSET if retry_after is None else retry_after,
         attempts_left=UNSET if refused.attempts_left is None else refused.attempts_left,
         limit=UNSET if refused.limit is None else refused.limit,
+        violated_policies=violated_policies(refused.quotas) or UNSET,
     )
     if reason is Reason.REQUEST_MALFORMED:
         errors = [FieldError(pointer, detail) for pointer, detail in refused.field_errors]
@@ -104,10 +106,11 @@ def problem_body(refused: Refused, request_id: str) -> bytes:
 
 
 def problem_headers(refused: Refused) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a refusal: `Retry-After`, `WWW-Authenticate` and those of `RefusedWithHeaders`."""
+    """Return the headers of a refusal: `Retry-After`, quotas, `WWW-Authenticate` and those of `RefusedWithHeaders`."""
     headers = list(refused.headers) if isinstance(refused, RefusedWithHeaders) else []
     if (retry_after := retry_after_seconds(refused)) is not None:
         headers.append((b"retry-after", b"%d" % retry_after))
+    headers += quota_headers(refused.quotas)
     if PROBLEMS[refused.reason][0] == 401:
         headers.append((b"www-authenticate", b'Bearer realm="otp-service"'))
     return headers

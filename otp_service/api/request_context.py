@@ -32,6 +32,7 @@ class RequestContext:
         body: The whole request body, within the size limit.
         principal: The API key that was checked, or None for an endpoint that needs none.
         client_address: The address of the caller, behind trusted proxies; None on a Unix socket.
+        headers_to_send: More headers of the response, with a result of a handler.
         log_fields: What the log line of the request contains besides method, route, status and duration.
     """
 
@@ -43,6 +44,7 @@ class RequestContext:
     body: bytes = b""
     principal: Principal | None = None
     client_address: str | None = None
+    headers_to_send: list[tuple[bytes, bytes]] = field(default_factory=list)
     log_fields: dict[str, Any] = field(default_factory=dict)
 
     @property

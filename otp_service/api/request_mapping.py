@@ -40,7 +40,8 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
         caller.require_scope("server")
     if data.app is not None:
         caller.tenant.check_app(data.app)
-    if client is None and address is not None and "server" not in caller.scopes:
+    is_own_address = client is None and address is not None and "server" not in caller.scopes
+    if is_own_address and address is not None:
         client = rate_limit_address(address)
     return CodeRequest(
         tenant=caller.tenant,
@@ -52,6 +53,7 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
         channel=channel,
         app=data.app or "",
         client_ip=client,
+        is_own_address=is_own_address,
         decoy=data.decoy,
         key_id=caller.key_id,
         link=data.link or "",

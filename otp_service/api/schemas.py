@@ -227,4 +227,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     retry_after: int | msgspec.UnsetType = msgspec.UNSET
     attempts_left: int | msgspec.UnsetType = msgspec.UNSET
     limit: str | msgspec.UnsetType = msgspec.UNSET
+    violated_policies: Annotated[
+        list[str] | msgspec.UnsetType,
+        Meta(description="The names of the quota policies that are used up, as in `RateLimit`."),
+    ] = msgspec.field(name="violated-policies", default=msgspec.UNSET)
     errors: list[FieldError] | msgspec.UnsetType = msgspec.UNSET

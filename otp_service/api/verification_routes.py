@@ -15,6 +15,7 @@ from otp_service.api.auth import rate_limit_address
 from otp_service.api.endpoints import endpoint_rules
 from otp_service.api.headers import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from otp_service.api.json_handlers import JsonHandlers
+from otp_service.api.quota_headers import quota_headers
 from otp_service.api.request_context import ApiRequest
 from otp_service.api.request_mapping import canonical_body, check_country, map_code_request, recipient_field
 from otp_service.api.schemas import (
@@ -89,6 +90,7 @@ class CodeRoutes(Controller):
         )
         call = request.service.request_code(code_request, key or None)
         view = await _recorded("request_code", request, call, purpose=data.purpose, reference=data.reference)
+        request.context.headers_to_send += quota_headers(view.quotas)
         return mapping.request_code_response(view)
 
     @post(

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from otp_service.domain.quotas import NO_QUOTAS, Quotas
+
 __all__ = ["FieldError", "Reason", "Refused"]
 
 
@@ -71,6 +73,7 @@ class Refused(Exception):
         attempts_left: int | None = None,
         limit: str | None = None,
         field_errors: tuple[FieldError, ...] = (),
+        quotas: Quotas = NO_QUOTAS,
     ) -> None:
         """Make a refusal.
 
@@ -81,6 +84,7 @@ class Refused(Exception):
             attempts_left: With `code_incorrect`.
             limit: The name of the limit, with `rate_limited`.
             field_errors: With `request_malformed`.
+            quotas: What the caller may know of the limits that denied the request.
         """
         super().__init__(reason.value)
         self.reason = reason
@@ -89,3 +93,4 @@ class Refused(Exception):
         self.attempts_left = attempts_left
         self.limit = limit
         self.field_errors = field_errors
+        self.quotas = quotas

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["DEFAULT_LOCKOUT", "DISABLED_RETRY_MS", "Limits", "Lockout", "SendPolicy", "Window"]
+__all__ = ["DEFAULT_LOCKOUT", "DISABLED_RETRY_MS", "Limits", "Lockout", "RateLimit", "SendPolicy", "Window"]
 
 DISABLED_RETRY_MS: Final = 86_400_000
 """Retry-After of a disabled number. Only an operator's unlock ends it, so clients should not retry sooner."""
@@ -17,6 +17,19 @@ class Window:
 
     count: int
     seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """One event to count: the name of the limit, the keyed hash of what it counts, and its windows.
+
+    `is_own`: the caller uses the limit alone, so it may know what is left.
+    """
+
+    limit: str
+    keyed_hash: str
+    windows: tuple[Window, ...]
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from otp_service.domain.conversion import CountKey
 from otp_service.domain.limits import SendPolicy
 from otp_service.domain.message import Channel, Receipt
 from otp_service.domain.opt_out import InboundClaim, OptOutAction, OptOutEffect
+from otp_service.domain.quotas import QuotaState
 from otp_service.domain.results import (
     Admission,
     Admitted,
@@ -123,11 +124,11 @@ class Attempts(Protocol):
             `AttemptReserved`, or why there is none; then nothing is reserved or counted.
         """
 
-    async def count(self, rate_limit: RateLimit) -> int:
+    async def count(self, rate_limit: RateLimit) -> tuple[QuotaState, ...]:
         """Count one event of a rate limit.
 
         Returns:
-            0; or, if the limit is reached and nothing was counted, in how many ms the next event is allowed.
+            Empty; or, if the limit is reached and nothing was counted, its windows that are used up.
         """
 
     async def consume(

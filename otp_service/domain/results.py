@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.errors import Reason
-from otp_service.domain.limits import SendPolicy, Window
+from otp_service.domain.limits import RateLimit, SendPolicy
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.provider_policy import ProviderState
+from otp_service.domain.quotas import QuotaState
 from otp_service.domain.verification import VerificationRecord, VerificationSnapshot, VerificationStatus
 
 __all__ = [
@@ -40,15 +41,6 @@ __all__ = [
     "Unreadable",
     "Verified",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """One event to count: the name of the limit, the keyed hash of what it counts, and its windows."""
-
-    limit: str
-    keyed_hash: str
-    windows: tuple[Window, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +93,7 @@ class Admitted:
 
     `sends_left` counts after this send. `providers` has the state of each provider of the route, for this message.
     `tenant_capped_ms` is for how long the tenant's caps allow no message; 0: they allow one. `country_capped_ms` is the
-    same for the caps of the number's country.
+    same for the caps of the number's country. `own_quotas` is what is left of the limits that the caller uses alone.
     """
 
     admission: Admission
@@ -113,19 +105,22 @@ class Admitted:
     providers: tuple[tuple[str, ProviderState], ...] = ()
     tenant_capped_ms: int = 0
     country_capped_ms: int = 0
+    own_quotas: tuple[QuotaState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
     """Nothing is acquired. `limit` is the name of the limit if the reason is `rate_limited`.
 
-    `disabled`: only an operator can unlock the recipient.
+    `disabled`: only an operator can unlock the recipient. `violated`: every quota that is used up, also those that are
+    not the reason; two denials are equal whichever these are.
     """
 
     reason: Reason
     wait_ms: int
     limit: str | None = None
     disabled: bool = False
+    violated: tuple[QuotaState, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +209,11 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True)
 class RecipientLocked:
-    """The recipient is locked for `wait_ms`; `disabled`: until an operator unlocks it."""
+    """The recipient is locked for `wait_ms`; `disabled`: until an operator unlocks it. `violated`: as in `Denied`."""
 
     wait_ms: int
     disabled: bool = False
+    violated: tuple[QuotaState, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

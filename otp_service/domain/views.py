@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import msgspec
 
+from otp_service.domain.quotas import NO_QUOTAS, Quotas
 from otp_service.domain.verification import Delivery, VerificationSnapshot, VerificationStatus
 
 __all__ = ["VerificationProof", "VerificationView", "view_of"]
 
 
 class VerificationView(msgspec.Struct, frozen=True, kw_only=True):
-    """A verification at `now_ms`, with its recipient masked. `country` is "" for an e-mail address."""
+    """A verification at `now_ms`, with its recipient masked. `country` is "" for an e-mail address.
+
+    `quotas` is what the caller of request-code may know of its limits; it is not stored.
+    """
 
     verification_id: str
     status: VerificationStatus
@@ -30,6 +34,7 @@ class VerificationView(msgspec.Struct, frozen=True, kw_only=True):
     attempts_left: int
     sends_left: int
     deliveries: tuple[Delivery, ...] = ()
+    quotas: Quotas = NO_QUOTAS
 
 
 class VerificationProof(msgspec.Struct, frozen=True, kw_only=True):

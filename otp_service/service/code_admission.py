@@ -10,11 +10,12 @@ from otp_service.domain.email_address import EmailAddress
 from otp_service.domain.limits import Limits, Window
 from otp_service.domain.message import Channel
 from otp_service.domain.phone import PhoneNumber
+from otp_service.domain.quotas import QuotaPolicy, policies_of
 from otp_service.domain.recipient import Recipient, hashed_as
 from otp_service.domain.results import Admission, IdempotencyClaim, RateLimit
 from otp_service.service.dependencies import CodeRequest, Dependencies
 
-__all__ = ["build_admission", "parse_recipient"]
+__all__ = ["advertised_policies", "build_admission", "parse_recipient"]
 
 RESERVATION_TOKEN_CHARS: Final = 8
 """48 random bits distinguish a reservation from the few others of its recipient."""
@@ -53,7 +54,7 @@ def build_admission(
         purpose=request.purpose,
         policy=request.tenant.send_policy,
         rate_limits=tuple(
-            RateLimit(limit, keyed_hash(limit, value), windows)
+            RateLimit(limit, keyed_hash(limit, value), windows, _is_own(limit, request))
             for limit, value, windows in counted
             if value and windows
         ),
@@ -62,6 +63,22 @@ def build_admission(
         idempotency=claim,
         token=verification_id[1 : 1 + RESERVATION_TOKEN_CHARS],
     )
+
+
+def advertised_policies(admission: Admission) -> tuple[QuotaPolicy, ...]:
+    """Return the quota policies of a request for a code that are told to its caller."""
+    policy = admission.policy
+    return (
+        QuotaPolicy("cooldown", 1, policy.cooldown_seconds),
+        QuotaPolicy("max_sends", policy.max_sends, 0),
+        *policies_of("recipient", policy.recipient),
+        *(found for one in admission.rate_limits for found in policies_of(one.limit, one.windows)),
+    )
+
+
+def _is_own(limit: str, request: CodeRequest) -> bool:
+    """Return whether the caller uses a limit alone: its tenant's, or the one of its own address."""
+    return limit == "tenant" or (limit == "client_ip" and request.is_own_address)
 
 
 def _limits_of_recipient(recipient: Recipient, limits: Limits) -> tuple[tuple[str, str, tuple[Window, ...]], ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.results import Denied
+from otp_service.domain.limits import Window
+from otp_service.domain.quotas import QuotaPolicy, Quotas, QuotaState, policies_of
+from otp_service.domain.results import Denied, RateLimit, RecipientLocked
 
-__all__ = ["key_unavailable", "recipient_locked", "request_denied", "verification_unknown"]
+__all__ = ["address_limited", "key_unavailable", "recipient_locked", "request_denied", "verification_unknown"]
 
 KEY_UNAVAILABLE_RETRY_MS: Final = 1_000
 
@@ -32,21 +35,40 @@ def verification_unknown() -> Refused:
     return Refused(Reason.VERIFICATION_UNKNOWN, detail)
 
 
-def recipient_locked(wait_ms: int, *, disabled: bool) -> Refused:
-    """Return the refusal for a locked recipient; `disabled`: only an operator can unlock it."""
+def recipient_locked(locked: RecipientLocked | Denied, failures: Sequence[Window]) -> Refused:
+    """Return the refusal for a locked recipient; `failures` are the windows of its wrong codes."""
     detail = "There were too many wrong codes for this number. Try again after `retry_after` seconds."
-    if disabled:
+    if locked.disabled:
         detail = "There were too many wrong codes in a row for this number. Ask an operator to unlock it."
-    return Refused(Reason.RECIPIENT_LOCKED, detail, retry_after_ms=wait_ms)
+    quotas = Quotas(policies_of("recipient_failures", failures), locked.violated)
+    return Refused(Reason.RECIPIENT_LOCKED, detail, retry_after_ms=locked.wait_ms, quotas=quotas)
 
 
-def request_denied(denied: Denied) -> Refused:
-    """Return the refusal for a request for a code that the store denied."""
+def address_limited(rate_limit: RateLimit, violated: tuple[QuotaState, ...]) -> Refused:
+    """Return the refusal for a code from an address that has sent too many."""
+    return Refused(
+        Reason.RATE_LIMITED,
+        "Too many codes were sent from this address. Send the code again after `retry_after` seconds.",
+        retry_after_ms=max(state.wait_ms for state in violated),
+        limit=rate_limit.limit,
+        quotas=Quotas(policies_of(rate_limit.limit, rate_limit.windows), violated),
+    )
+
+
+def request_denied(denied: Denied, policies: tuple[QuotaPolicy, ...], failures: Sequence[Window]) -> Refused:
+    """Return the refusal for a request for a code that the store denied.
+
+    Args:
+        denied: Why.
+        policies: The advertised policies of the request.
+        failures: The windows of wrong codes.
+    """
     match denied:
-        case Denied(Reason.RECIPIENT_LOCKED, wait_ms, disabled=disabled):
-            return recipient_locked(wait_ms, disabled=disabled)
+        case Denied(Reason.RECIPIENT_LOCKED):
+            return recipient_locked(denied, failures)
         case Denied(Reason.RECIPIENT_OPTED_OUT):
             detail = "The owner of this number asked to get no messages. Answering START to the sender ends that."
             return Refused(Reason.RECIPIENT_OPTED_OUT, detail)
         case Denied(reason, wait_ms, limit):
-            return Refused(reason, _DENIED_DETAILS[reason], retry_after_ms=wait_ms, limit=limit)
+            quotas = Quotas(policies, denied.violated)
+            return Refused(reason, _DENIED_DETAILS[reason], retry_after_ms=wait_ms, limit=limit, quotas=quotas)

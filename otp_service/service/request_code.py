@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from otp_service.crypto.codes import generate_code
 from otp_service.crypto.keyring import DecryptionError
 from otp_service.crypto.verification_cipher import SealedContent
@@ -15,6 +17,7 @@ from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.provider_policy import Availability
+from otp_service.domain.quotas import Quotas, QuotaState
 from otp_service.domain.recipient import Recipient, hashed_as
 from otp_service.domain.results import (
     ActiveVerification,
@@ -33,7 +36,7 @@ from otp_service.domain.results import (
 from otp_service.domain.verification import MAX_CODE_AGE_MS, Delivery, VerificationRecord, VerificationSnapshot
 from otp_service.domain.views import VerificationView, view_of
 from otp_service.service.cleanup import Cleanup
-from otp_service.service.code_admission import build_admission, parse_recipient
+from otp_service.service.code_admission import advertised_policies, build_admission, parse_recipient
 from otp_service.service.dependencies import CodeRequest, Dependencies
 from otp_service.service.idempotency import StoredAnswers
 from otp_service.service.refusals import request_denied
@@ -89,7 +92,7 @@ class RequestCode:
             case Admitted() as admitted:
                 return admitted
             case Denied() as denied:
-                raise request_denied(denied)
+                raise request_denied(denied, advertised_policies(admission), admission.policy.recipient_failures)
             case found:
                 return self._replay(admission, found)
 
@@ -103,7 +106,7 @@ class RequestCode:
     def _replay(self, admission: Admission, found: Replay | InFlight | Mismatch) -> VerificationView:
         if admission.idempotency is None:
             raise AssertionError(f"{found} without an idempotency key")
-        return self._answers.replay(admission.idempotency, found, VerificationView)
+        return _with_quotas(self._answers.replay(admission.idempotency, found, VerificationView), admission)
 
     async def _start_or_release(
         self, request: CodeRequest, recipient: Recipient, admitted: Admitted, verification_id: str
@@ -122,7 +125,7 @@ class RequestCode:
             if sealed_code is not None:
                 message = ClaimedMessage(verification_id, record, sealed_code, admitted.now_ms)
                 self._dependencies.message_queue.deliver(message)
-            return view
+            return _with_quotas(view, admitted.admission, admitted.own_quotas)
         refused = Refused(
             Reason.OVERLOADED, "The request was not completed. Send it again.", retry_after_ms=NOT_STARTED_RETRY_MS
         )
@@ -222,6 +225,15 @@ class RequestCode:
         if decoy or not active.sealed_code:
             return generate_code(active.record.code_length)
         return self._dependencies.cipher.open_code(active.id, active.sealed_code, active.record)
+
+
+def _with_quotas(view: VerificationView, admission: Admission, own: tuple[QuotaState, ...] = ()) -> VerificationView:
+    """Add what the caller may know of its limits: the policies, `own` states, and the sends left in the chain.
+
+    That no send is left is not told as a quota: a client that paces itself by it would stop for all recipients.
+    """
+    sends = (QuotaState("max_sends", view.sends_left, 0),) if view.sends_left else ()
+    return msgspec.structs.replace(view, quotas=Quotas(advertised_policies(admission), (*sends, *own)))
 
 
 def _first_available(admitted: Admitted) -> RoutedProvider:

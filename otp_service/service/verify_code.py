@@ -33,7 +33,7 @@ from otp_service.service.attempt_queue import AttemptQueue
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.dependencies import Attempt, Dependencies
 from otp_service.service.idempotency import StoredAnswers
-from otp_service.service.refusals import key_unavailable, recipient_locked, verification_unknown
+from otp_service.service.refusals import address_limited, key_unavailable, recipient_locked, verification_unknown
 
 __all__ = ["VerifyCode"]
 
@@ -99,9 +99,9 @@ class VerifyCode:
         if attempt.client_ip is None or not windows:
             return
         keyed_hash = self._dependencies.keyring.keyed_hash("verify_ip", attempt.client_ip)
-        if wait_ms := await self._dependencies.attempts.count(RateLimit("verify_ip", keyed_hash, windows)):
-            detail = "Too many codes were sent from this address. Send the code again after `retry_after` seconds."
-            raise Refused(Reason.RATE_LIMITED, detail, retry_after_ms=wait_ms, limit="verify_ip")
+        rate_limit = RateLimit("verify_ip", keyed_hash, windows)
+        if violated := await self._dependencies.attempts.count(rate_limit):
+            raise address_limited(rate_limit, violated)
 
     async def _check_once(self, attempt: Attempt, claim: IdempotencyClaim) -> VerificationProof | Refused:
         """Claim the idempotency key before an attempt is reserved; release it unless an answer is stored under it."""
@@ -126,8 +126,8 @@ class VerifyCode:
         ):
             case AttemptReserved() as reserved:
                 return await self._compare(attempt, reserved, claim)
-            case RecipientLocked(wait_ms, disabled):
-                raise recipient_locked(wait_ms, disabled=disabled)
+            case RecipientLocked() as locked:
+                raise recipient_locked(locked, tenant.send_policy.recipient_failures)
             case AttemptsExhausted(wait_ms):
                 detail = "No attempts are left. Request a new code after `retry_after` seconds."
                 raise Refused(Reason.ATTEMPTS_EXHAUSTED, detail, retry_after_ms=wait_ms)

@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Final
 
 from otp_service.domain.errors import Reason, Refused
-from otp_service.domain.limits import DISABLED_RETRY_MS
+from otp_service.domain.limits import DISABLED_RETRY_MS, SendPolicy
 from otp_service.domain.provider_policy import DeferReason, ProviderState
+from otp_service.domain.quotas import QuotaState, own_states, violated_states
 from otp_service.domain.results import (
     ActiveVerification,
     Admission,
@@ -40,7 +41,7 @@ __all__ = [
     "undo_calls",
 ]
 
-_DENIALS: Final = {
+_DENIALS: Final[dict[bytes, tuple[Reason, str | None]]] = {
     b"locked": (Reason.RECIPIENT_LOCKED, None),
     b"cooldown": (Reason.RESEND_TOO_SOON, None),
     b"max_sends": (Reason.RATE_LIMITED, "max_sends"),
@@ -75,17 +76,17 @@ def reserve_call(admission: Admission) -> ScriptCall:
 
 def acquire_calls(limits: Sequence[RateLimit]) -> list[ScriptCall]:
     """Return the calls that acquire one event of each limit."""
-    return [
-        ScriptCall(
-            script("rate_limit_acquire"), (limit_key(one.limit, one.keyed_hash),), (encode_windows(one.windows),)
-        )
-        for one in limits
-    ]
+    return [_limit_call(one, "tell" if one.is_own else "") for one in limits]
 
 
 def look_calls(limits: Sequence[RateLimit]) -> list[ScriptCall]:
     """Return the calls that look whether an event of each limit fits. `read_denied` reads their replies, too."""
-    return [replace(call, args=(*call.args, "look")) for call in acquire_calls(limits)]
+    return [_limit_call(one, "look") for one in limits]
+
+
+def _limit_call(one: RateLimit, mode: str) -> ScriptCall:
+    args = (encode_windows(one.windows), mode) if mode else (encode_windows(one.windows),)
+    return ScriptCall(script("rate_limit_acquire"), (limit_key(one.limit, one.keyed_hash),), args)
 
 
 def release_limits_calls(acquired: Sequence[tuple[RateLimit, int]]) -> list[ScriptCall]:
@@ -156,6 +157,12 @@ def read_admitted(
         providers=providers,
         tenant_capped_ms=capped_ms.get(DeferReason.TENANT_CAPPED, 0),
         country_capped_ms=capped_ms.get(DeferReason.COUNTRY_CAPPED, 0),
+        own_quotas=tuple(
+            state
+            for one, reply in zip(admission.rate_limits, rate_limits, strict=True)
+            if one.is_own
+            for state in own_states(one, reply[2:])
+        ),
     )
 
 
@@ -164,22 +171,38 @@ def read_denied(admission: Admission, reserved: ScriptReply, rate_limits: Sequen
 
     None: it is not denied.
 
-    After a shorter wait, the request would be denied again.
+    The wait is the longest one of all limits that deny the request: after a shorter one, it would be denied again.
     """
     if reserved[0] == b"disabled":
         return Denied(Reason.RECIPIENT_LOCKED, DISABLED_RETRY_MS, disabled=True)
     if reserved[0] == b"opted_out":
         return Denied(Reason.RECIPIENT_OPTED_OUT, 0)
-    denials = []
+    denials, violated = [], _violated_by_recipient(admission.policy, reserved)
     if reserved[0] not in (b"reserved", b"replay"):
         reason, limit = _DENIALS[reserved[0]]
         denials.append(Denied(reason, int(reserved[2]), limit))
-        if reason is Reason.RECIPIENT_LOCKED:
-            return denials[0]
     for one, reply in zip(admission.rate_limits, rate_limits, strict=True):
         if reply[0] == b"denied":
             denials.append(Denied(Reason.RATE_LIMITED, int(reply[1]), one.limit))
-    return max(denials, key=lambda denied: denied.wait_ms, default=None)
+            violated += violated_states(one.limit, one.windows, reply[2:])
+    if not denials:
+        return None
+    longest = max(denials, key=lambda denied: denied.wait_ms)
+    first = denials[0] if denials[0].reason is Reason.RECIPIENT_LOCKED else longest
+    return replace(first, wait_ms=longest.wait_ms, violated=violated)
+
+
+def _violated_by_recipient(policy: SendPolicy, reserved: ScriptReply) -> tuple[QuotaState, ...]:
+    """Return the quotas of the recipient that are used up, from the reply of `reserve`."""
+    match reserved[0]:
+        case b"locked":
+            return violated_states("recipient_failures", policy.recipient_failures, reserved[3:])
+        case b"cooldown" | b"max_sends" | b"recipient":
+            cooldown_ms, chain_ms, *windows_ms = map(int, reserved[3:])
+            named = (QuotaState("cooldown", 0, cooldown_ms), QuotaState("max_sends", 0, chain_ms))
+            of_recipient = violated_states("recipient", policy.recipient, windows_ms)
+            return (*(state for state in named if state.wait_ms), *of_recipient)
+    return ()
 
 
 def _acquired(limits: Sequence[tuple[RateLimit, ScriptReply]]) -> tuple[tuple[RateLimit, int], ...]:

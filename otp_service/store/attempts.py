@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from otp_service.domain.limits import DISABLED_RETRY_MS, SendPolicy
+from otp_service.domain.quotas import QuotaState, violated_states
 from otp_service.domain.results import (
     AlreadyEnded,
     AttemptReserved,
@@ -61,14 +62,16 @@ class RedisAttempts:
         )
         keys = (partition.verifications + verification_id,)
         [reply] = await self._topology.send([ScriptCall(script("reserve_attempt"), keys, args)])
-        return _read_reservation(verification_id, reply)
+        return _read_reservation(verification_id, reply, policy)
 
-    async def count(self, rate_limit: RateLimit) -> int:
+    async def count(self, rate_limit: RateLimit) -> tuple[QuotaState, ...]:
         """Count one event of a limit; see the port."""
         args = (encode_windows(rate_limit.windows),)
         call = ScriptCall(script("rate_limit_acquire"), (limit_key(rate_limit.limit, rate_limit.keyed_hash),), args)
         [reply] = await self._topology.send([call])
-        return 0 if reply[0] == b"acquired" else int(reply[1])
+        if reply[0] == b"acquired":
+            return ()
+        return violated_states(rate_limit.limit, rate_limit.windows, reply[2:])
 
     async def consume(
         self, verification_id: str, at_ms: int | None = None, claim: IdempotencyClaim | None = None, answer: bytes = b""
@@ -114,7 +117,7 @@ class RedisLockouts:
 
 
 def _read_reservation(
-    verification_id: str, reply: ScriptReply
+    verification_id: str, reply: ScriptReply, policy: SendPolicy
 ) -> AttemptReserved | NotFound | RecipientLocked | AttemptsExhausted | AlreadyEnded | Unreadable:
     match reply[0]:
         case b"reserved":
@@ -127,7 +130,8 @@ def _read_reservation(
         case b"disabled":
             return RecipientLocked(DISABLED_RETRY_MS, disabled=True)
         case b"locked":
-            return RecipientLocked(int(reply[2]))
+            violated = violated_states("recipient_failures", policy.recipient_failures, reply[3:])
+            return RecipientLocked(int(reply[2]), violated=violated)
         case b"exhausted":
             return AttemptsExhausted(int(reply[2]))
         case b"unreadable":

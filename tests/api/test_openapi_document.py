@@ -190,6 +190,8 @@ async def test_responses_match_the_document(service: RunningService, document: d
         assert errors(document, content["schema"], answer.json()) == [], path
         closed = {**document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]}
         assert set(answer.json()) <= set(closed["properties"])
+        limiting = {"retry-after", "ratelimit", "ratelimit-policy"} & set(answer.headers)
+        assert limiting <= {name.lower() for name in reply.get("headers", {})}, path
 
 
 async def test_the_page_needs_no_other_host(service: RunningService) -> None:

@@ -35,6 +35,12 @@ def wait_for_next(events: Sequence[int], windows: Sequence[Window], now: int) ->
     return min(at - now for at in {now, *leavings} if at >= now and fits(events, windows, at))
 
 
+def left_in(events: Sequence[int], window: Window, now: int) -> tuple[int, int]:
+    """Return how many events fit into a window that is not empty, and the ms until there are more."""
+    inside = [event for event in events if event > now - window.seconds * 1000]
+    return window.count - len(inside), min(inside) + window.seconds * 1000 - now
+
+
 @dataclass(eq=False)
 class ModelVerification:
     """One verification of the model."""
@@ -122,10 +128,8 @@ class RecipientModel:
         if self.disabled(chain[0]):
             return Denied(Reason.RECIPIENT_LOCKED, DISABLED_RETRY_MS, disabled=True)
         row_wait = self.row(chain[0]).ends - self.now
-        if locked := self.locked(chain[0]):
-            return Denied(Reason.RECIPIENT_LOCKED, max(locked, row_wait))
-        if row_wait > 0:
-            return Denied(Reason.RECIPIENT_LOCKED, max(row_wait, wait))
+        if (locked := max(self.locked(chain[0]), row_wait)) > 0:
+            return Denied(Reason.RECIPIENT_LOCKED, max(locked, wait))
         return Denied(reason, wait, limit) if wait > 0 else None
 
     def request(self, chain: Chain) -> Denied | ModelSend:

@@ -143,9 +143,13 @@ class Store:
         return entries
 
     async def acquire_limit(self, keyed_hash: str, *windows: Window) -> Sequence[Any]:
-        """Take one event from a limit, with its script."""
+        """Take one event from a limit, with its script; return the beginning of its reply."""
+        return (await self.tell_limit(keyed_hash, *windows))[:2]
+
+    async def tell_limit(self, keyed_hash: str, *windows: Window) -> Sequence[Any]:
+        """Take one event from a limit; return also what is left of each window, or the wait of each."""
         [reply] = await self.topology.send(
-            [ScriptCall(script("rate_limit_acquire"), (limit_key("x", keyed_hash),), (encode_windows(windows),))]
+            [ScriptCall(script("rate_limit_acquire"), (limit_key("x", keyed_hash),), (encode_windows(windows), "tell"))]
         )
         return list(reply)
 

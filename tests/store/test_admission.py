@@ -113,14 +113,15 @@ async def test_the_longest_wait_is_returned(store: Store) -> None:
 
 
 async def test_the_lock_comes_before_every_other_denial(store: Store) -> None:
-    """A locked recipient gets the lock as the reason, also when another limit waits longer."""
+    """A locked recipient gets the lock as the reason, with the wait of the limit that waits longest."""
     locking = policy(recipient_failures=(Window(1, 60),))
     rate_limits = (RateLimit("client_ip", "ip", (Window(1, 86400),)),)
     verification_id = await store.started(policy=locking, rate_limits=rate_limits)
     spent = await store.attempts.reserve_attempt(verification_id, TENANT, locking)
     assert isinstance(spent, AttemptReserved)
 
-    assert await store.denied(policy=locking, rate_limits=rate_limits) == Denied(Reason.RECIPIENT_LOCKED, 60_000)
+    assert await store.denied(policy=locking, rate_limits=rate_limits) == Denied(Reason.RECIPIENT_LOCKED, 86_400_000)
+    assert await store.denied(policy=locking) == Denied(Reason.RECIPIENT_LOCKED, 60_000)
     assert await store.attempts.reserve_attempt(verification_id, TENANT, locking) == RecipientLocked(60_000)
     await store.advance(60)
     assert (await store.denied(policy=locking, rate_limits=rate_limits)).limit == "client_ip"

@@ -15,7 +15,7 @@ from otp_service.domain.verification import (
     VerificationStatus,
 )
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id, partition_of_id
-from tests.store.recipient_model import READABLE_AFTER_END_MS, fits, wait_for_next
+from tests.store.recipient_model import READABLE_AFTER_END_MS, fits, left_in, wait_for_next
 from tests.store.replica_store import KEY_ID, NOW_KEY, TENANT, Store, admission
 
 STEADY = settings(
@@ -36,7 +36,7 @@ rate_limits = st.lists(st.tuples(pauses, st.one_of(st.none(), st.none(), st.none
 async def test_windows_accept_exactly_what_a_naive_model_accepts(
     store: Store, windows: tuple[Window, ...], rate_limits: list[tuple[int, int | None]]
 ) -> None:
-    """For any windows, pauses and released events: the same results and waits as counting every event."""
+    """For any windows, pauses and released events: the same results, waits and what is left as counting every event."""
     await store.stop_clock()
     now = await store.now()
     acquired: list[int] = []
@@ -48,10 +48,13 @@ async def test_windows_accept_exactly_what_a_naive_model_accepts(
                 at_ms = acquired.pop(-1 - back)
                 await store.release_limit("s", at_ms)
         elif fits(acquired, windows, now):
-            assert await store.acquire_limit("s", *windows) == [b"acquired", now]
             acquired.append(now)
+            left = [value for window in windows for value in left_in(acquired, window, now)]
+            assert await store.tell_limit("s", *windows) == [b"acquired", now, *left]
         else:
-            assert await store.acquire_limit("s", *windows) == [b"denied", wait_for_next(acquired, windows, now)]
+            waits = [wait_for_next(acquired, [window], now) for window in windows]
+            assert await store.tell_limit("s", *windows) == [b"denied", max(waits), *waits]
+            assert max(waits) == wait_for_next(acquired, windows, now)
 
 
 moments = st.integers(4_000_000_000_000, 4_000_001_000_000)  # in the future, so that keys do not expire at once

@@ -40,8 +40,9 @@ local function open_reservations(chain, now)
   return now - chain.last < RESERVATION_TTL_MS and chain.open or 0
 end
 
--- Returns for how many ms wrong codes lock the recipient at this tenant; 0: it is not locked. A key of another type has
--- lost its wrong codes: the recipient is locked until the key expires, after the longest window at most.
+-- Returns for how many ms wrong codes lock the recipient at this tenant, 0: it is not locked; and how long each window
+-- of wrong codes does. A key of another type has lost its wrong codes: the recipient is locked until the key expires,
+-- after the longest window at most, and nothing is returned for the windows.
 local function locked_ms(key, tenant, windows, now)
   local kind = redis.call('TYPE', key).ok
   if kind ~= 'hash' and kind ~= 'none' then
@@ -54,16 +55,18 @@ local function locked_ms(key, tenant, windows, now)
 end
 
 -- Returns for how many ms the next send must wait, and the limit that waits longest: 'recipient' (the windows),
--- 'max_sends' (the chain) or 'cooldown'. 0 and '': it may go now.
+-- 'max_sends' (the chain) or 'cooldown'. 0 and '': it may go now. Also returns the ms of each: those of the cooldown,
+-- of the chain and of each window.
 local function send_wait_ms(chain, log, windows, cooldown_ms, max_sends, now)
   local longest_ms, limit = 0, ''
   local function consider(wait_ms, name)
     if wait_ms > longest_ms then longest_ms, limit = wait_ms, name end
   end
-  consider(wait_ms_for(windows, now, log_reader(log)), 'recipient')
-  if chain.ends > now and chain.sends >= max_sends then
-    consider(chain.ends - now, 'max_sends')
-  end
-  consider(chain.last + cooldown_ms - now, 'cooldown')
-  return longest_ms, limit
+  local chain_ms = chain.sends >= max_sends and math.max(0, chain.ends - now) or 0
+  local cooldown_left_ms = math.max(0, chain.last + cooldown_ms - now)
+  local windows_ms, waits = wait_ms_for(windows, now, log_reader(log))
+  consider(windows_ms, 'recipient')
+  consider(chain_ms, 'max_sends')
+  consider(cooldown_left_ms, 'cooldown')
+  return longest_ms, limit, with_values({cooldown_left_ms, chain_ms}, waits)
 end

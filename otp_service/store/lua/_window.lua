@@ -14,18 +14,35 @@ local function parse_windows(text)
   return windows, max_count, longest_ms
 end
 
--- Returns the ms until one more event fits into every window; 0: now. `nth_youngest(n)` returns the time of the n-th
--- youngest event, or nil.
+-- Returns the ms until one more event fits into every window, 0: now; and those until it fits into each of them.
+-- `nth_youngest(n)` returns the time of the n-th youngest event, or nil.
 local function wait_ms_for(windows, now, nth_youngest)
-  local wait_ms = 0
-  for _, window in ipairs(windows) do
+  local wait_ms, waits = 0, {}
+  for index, window in ipairs(windows) do
     local at = nth_youngest(window.count)
-    if at then
-      -- A time in the future is damaged. It counts as now, so it blocks for one span at most.
-      wait_ms = math.max(wait_ms, math.min(at, now) + window.span_ms - now)
-    end
+    -- A time in the future is damaged. It counts as now, so it blocks for one span at most.
+    waits[index] = at and math.max(0, math.min(at, now) + window.span_ms - now) or 0
+    wait_ms = math.max(wait_ms, waits[index])
   end
-  return wait_ms
+  return wait_ms, waits
+end
+
+-- Returns how many events are in a window that has one at least, and the ms until the oldest of them leaves it: found by
+-- halving, because a log has its events in order.
+local function used_in(window, now, nth_youngest)
+  local used, beyond = 1, window.count + 1
+  while beyond - used > 1 do
+    local middle = math.floor((used + beyond) / 2)
+    local at = nth_youngest(middle)
+    if at and math.min(at, now) + window.span_ms > now then used = middle else beyond = middle end
+  end
+  return used, math.min(nth_youngest(used), now) + window.span_ms - now
+end
+
+-- Returns a reply with the values of `more` added at its end.
+local function with_values(reply, more)
+  for _, value in ipairs(more) do reply[#reply + 1] = value end
+  return reply
 end
 
 -- A log in a hash field: six bytes (a big-endian number of ms) per event, oldest first.

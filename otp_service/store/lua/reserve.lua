@@ -11,8 +11,9 @@
 -- returns {'reserved', now, sends so far in the chain, packed chain before, id, record, sealed code}: the last three
 --             describe the pending verification, or are ''
 --         {'replay', now, sealed answer}: the request was answered before, and nothing was reserved
---         {'locked' | 'cooldown' | 'max_sends' | 'recipient', now, wait ms} {'disabled', now} {'opted_out', now}:
---             nothing was reserved
+--         {'locked', now, wait ms, ms of each window of wrong codes}
+--         {'cooldown' | 'max_sends' | 'recipient', now, wait ms, ms of the cooldown, of the chain and of each window}
+--         {'disabled', now} {'opted_out', now}: nothing was reserved
 -- Invariant: of N parallel calls at most one succeeds per cooldown, and never more than the windows allow.
 --@include _clock _ttl _record _window _recipient _lockout _idempotency
 local tenant, purpose = ARGV[1], ARGV[2]
@@ -25,16 +26,17 @@ local cooldown_ms, max_sends, ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), ton
 
 local lockout = read_lockout(KEYS[2])
 if is_disabled(lockout, parse_lockout_policy(ARGV[12])) then return {'disabled', now} end
-local lock_ms = locked_ms(KEYS[1], tenant, failure_windows, now)
-if lock_ms > 0 then return {'locked', now, math.max(lock_ms, lockout.ends - now)} end
+local lock_ms, lock_waits = locked_ms(KEYS[1], tenant, failure_windows, now)
+if not lock_waits then return {'locked', now, math.max(lock_ms, lockout.ends - now)} end
 
 local field = chain_field(tenant, purpose)
 local chain, chain_before = read_chain(KEYS[1], field)
 local log = redis.call('HGET', KEYS[1], 's') or ''
-local wait_ms, limit = send_wait_ms(chain, log, windows, cooldown_ms, max_sends, now)
-if lockout.ends > now then return {'locked', now, math.max(lockout.ends - now, wait_ms)} end
+local wait_ms, limit, waits = send_wait_ms(chain, log, windows, cooldown_ms, max_sends, now)
+lock_ms = math.max(lock_ms, lockout.ends - now)
+if lock_ms > 0 then return with_values({'locked', now, math.max(lock_ms, wait_ms)}, lock_waits) end
 if tonumber(redis.call('ZSCORE', KEYS[3], ARGV[13]) or 0) > now then return {'opted_out', now} end
-if wait_ms > 0 then return {limit, now, wait_ms} end
+if wait_ms > 0 then return with_values({limit, now, wait_ms}, waits) end
 
 local sends, open = 0, 0
 if chain.ends > now then sends, open = chain.sends, open_reservations(chain, now) end

@@ -7,7 +7,7 @@
 -- Reaches by template: the recipient that the record names, and its lockout at the tenant, in the slot of KEYS.
 -- returns {'reserved', now, attempts left, record, how the recipient is locked if the code is wrong:
 --             'disabled' | 'failures' | 'wait' | ''}
---         {'not_found'} {'disabled'} {'locked', now, wait ms}
+--         {'not_found'} {'disabled'} {'locked', now, wait ms, ms of each window of wrong codes}
 --         {'exhausted', now, ms until a new code may be requested}
 --         {'ended', 'verified' | 'superseded' | 'canceled' | 'expired'}
 --         {'not_found'} also for a relayed code, which has no hash: the service that made it verifies it
@@ -25,8 +25,8 @@ local lockout_name = lockout_key(ARGV[8], tenant, record[RECIPIENT])
 local lockout, policy = read_lockout(lockout_name), parse_lockout_policy(ARGV[9])
 if is_disabled(lockout, policy) then return {'disabled'} end
 local failure_windows, max_count, longest_ms = parse_windows(ARGV[2])
-local lock_ms = locked_ms(recipient, tenant, failure_windows, now)
-if lock_ms > 0 then return {'locked', now, lock_ms} end
+local lock_ms, lock_waits = locked_ms(recipient, tenant, failure_windows, now)
+if lock_ms > 0 then return with_values({'locked', now, lock_ms}, lock_waits or {}) end
 
 local status = record_status(record, now)
 if status == 'exhausted' then

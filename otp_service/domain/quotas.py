@@ -1,0 +1,80 @@
+"""What a caller may know of the rate limits that judged its request, in the terms of RateLimit header fields for HTTP.
+
+Each window of a limit is one quota policy. The first window has the name of its limit; the name of a further one ends
+with its seconds, such as `recipient_86400`.
+
+A policy says what is configured. Only a state says how much is used, so a state is told only if it shows nobody else's
+requests: what is left of a quota that the caller uses alone, or that a quota is used up, in the very response that
+denies a request because of it. Limits of a recipient, of a block of numbers or of an address that the caller names
+count all tenants: what is left of them would show to one tenant that another has texted a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from otp_service.domain.limits import RateLimit, Window
+
+__all__ = ["NO_QUOTAS", "QuotaPolicy", "QuotaState", "Quotas", "own_states", "policies_of", "violated_states"]
+
+NOT_ADVERTISED: Final = frozenset({"country", "global"})
+"""Limits without an advertised policy: the sends of all tenants, which no caller can keep by itself."""
+
+
+class QuotaPolicy(NamedTuple):
+    """At most `quota` requests in any span of `seconds`; 0: the span has no fixed length."""
+
+    name: str
+    quota: int
+    seconds: int
+
+
+class QuotaState(NamedTuple):
+    """How many requests of a policy are left, and after how many ms there are more; 0: not known."""
+
+    name: str
+    remaining: int
+    wait_ms: int
+
+
+class Quotas(NamedTuple):
+    """The policies that may be advertised with a response, and the states that may be told."""
+
+    policies: tuple[QuotaPolicy, ...] = ()
+    states: tuple[QuotaState, ...] = ()
+
+
+NO_QUOTAS: Final = Quotas()
+
+
+def policies_of(limit: str, windows: Sequence[Window]) -> tuple[QuotaPolicy, ...]:
+    """Return the policies of a limit that may be advertised."""
+    if limit in NOT_ADVERTISED:
+        return ()
+    return tuple(QuotaPolicy(_name(limit, windows, at), one.count, one.seconds) for at, one in enumerate(windows))
+
+
+def violated_states(limit: str, windows: Sequence[Window], waits_ms: Iterable[bytes | int]) -> tuple[QuotaState, ...]:
+    """Return the states of the windows that are used up; `waits_ms` has one for each window, 0: it is not."""
+    return tuple(
+        QuotaState(_name(limit, windows, at), 0, wait_ms)
+        for at, wait_ms in enumerate(map(int, waits_ms))
+        if wait_ms > 0
+    )
+
+
+def own_states(rate_limit: RateLimit, left: Sequence[bytes | int]) -> tuple[QuotaState, ...]:
+    """Return the states of a limit that the caller uses alone.
+
+    `left` has two numbers for each window: the requests that are left, and the ms until there are more.
+    """
+    pairs = zip(left[::2], left[1::2], strict=True)
+    return tuple(
+        QuotaState(_name(rate_limit.limit, rate_limit.windows, at), int(remaining), int(wait_ms))
+        for at, (remaining, wait_ms) in enumerate(pairs)
+    )
+
+
+def _name(limit: str, windows: Sequence[Window], at: int) -> str:
+    return f"{limit}_{windows[at].seconds}" if at else limit
