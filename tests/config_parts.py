@@ -10,9 +10,9 @@ SLOW_HASHING: dict[str, Any] = {"hashing": {"time_cost": 3, "memory_kib": 65536,
 """A hash of 0.1 s or more that is never prepared, so that a second request arrives while the first is in progress."""
 
 
-def api_key(name: str, *scopes: str) -> dict[str, Any]:
+def api_key(name: str, *scopes: str, **members: Any) -> dict[str, Any]:
     """Return an API key whose secret is its id."""
-    return {"id": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "scopes": list(scopes)}
+    return {"id": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "scopes": list(scopes), **members}
 
 
 def tenant(*keys: dict[str, Any], **members: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
@@ -59,11 +60,23 @@ async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
         await task
 
 
+class MovableClock:
+    """The Unix time of this machine, plus what a test has added."""
+
+    def __init__(self) -> None:
+        self.added_seconds = 0.0
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return time.time() + self.added_seconds
+
+
 class RunningService:
     """A running service, with a client that has its API key, its store and its inbox provider."""
 
-    def __init__(self, app: ASGIApp, store: Redis, inbox: Inbox) -> None:
+    def __init__(self, app: ASGIApp, store: Redis, inbox: Inbox, clock: MovableClock) -> None:
         self.app = app
+        self.clock = clock
         self.store: Any = store  # replies are bytes here, which the types of the client do not express
         self.inbox = inbox
         self.client = self.caller(API_KEY)
@@ -111,7 +124,8 @@ class RunningService:
         return "".join(str((int(digit) + 1) % 10) for digit in code)
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock that Lua scripts read forward."""
+        """Move the clocks forward: the one that Lua scripts read, and the one by which API keys expire."""
+        self.clock.added_seconds += seconds
         await self.store.incrby(CLOCK_KEY, int(seconds * 1000))
 
 
@@ -121,6 +135,7 @@ class ServiceFactory:
     def __init__(self, url: str) -> None:
         self.url = url
         self.store = Redis.from_url(url)
+        self.clock = MovableClock()
         self._stack = contextlib.AsyncExitStack()
 
     async def __call__(self, config: Mapping[str, Any] | None = None) -> RunningService:
@@ -128,9 +143,9 @@ class ServiceFactory:
         base = merged(dev_config(self.url), {"hashing": CHEAP_HASH})
         settings = load(merged(base, config or {}), {}, plain_secrets=True)
         inbox = Inbox("inbox")
-        app = build_app(settings, inner_middleware=try_page_layer(inbox), inbox=inbox)
+        app = build_app(settings, inner_middleware=try_page_layer(inbox), inbox=inbox, now=self.clock)
         await self._stack.enter_async_context(lifespan(app))
-        service = RunningService(app, self.store, inbox)
+        service = RunningService(app, self.store, inbox, self.clock)
         async with asyncio.timeout(5):
             while (await service.client.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.001)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Iterable, Sequence
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.tenant import Tenant
@@ -16,13 +19,22 @@ __all__ = [
     "ApiKeys",
     "Network",
     "Principal",
+    "UnusableKey",
     "client_address",
     "is_trusted_proxy",
     "network_of",
+    "new_api_key",
     "rate_limit_address",
 ]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+SERVER_PREFIX: Final = "otp_sk_"
+PUBLISHABLE_PREFIX: Final = "otp_pk_"
+_KEY_BYTES: Final = 32
+_PUBLISHABLE_CHARACTERS: Final = len(PUBLISHABLE_PREFIX) + 43
+"""32 bytes in base64, without padding, have 43 characters."""
+
 _IPV6_PREFIX_BITS = 64
 _MAX_ADDRESS_CHARACTERS = 128
 """Longer text is not parsed as an address."""
@@ -34,26 +46,55 @@ _COLONS_IN_FULL_IPV6 = 7
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A configured API key. `digest` is its SHA-256 in lower-case hex; the key itself is not stored."""
+    """A configured API key. `digest` is its SHA-256 in lower-case hex; the key itself is not stored.
+
+    Attributes:
+        id: Its name in the config and in logs.
+        digest: The SHA-256 of the key's UTF-8 bytes.
+        scopes: What it may do.
+        tenant: Whose it is, with the purposes and countries that the key may use.
+        expires_at: When it stops being valid, in seconds of Unix time; None: never.
+        publishable: It is built into an app or a web page, so anybody may know it.
+        allowed_origins: The web origins whose pages may read responses to it.
+    """
 
     id: str
     digest: str
     scopes: frozenset[str]
     tenant: Tenant
+    expires_at: float | None = None
+    publishable: bool = False
+    allowed_origins: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The API key of one request: its id, its scopes and its tenant."""
+    """The API key of one request: its id, its scopes and its tenant; `publishable`: anybody may know the key."""
 
     key_id: str
     scopes: frozenset[str]
     tenant: Tenant
+    publishable: bool = False
+    allowed_origins: frozenset[str] = frozenset()
 
     def require_scope(self, scope: str) -> None:
         """Raise `Refused` (`scope_missing`) if the key lacks `scope`."""
         if scope not in self.scopes:
             raise Refused(Reason.SCOPE_MISSING, f"Use an API key with the scope `{scope}`.")
+
+
+class UnusableKey(Refused):
+    """A configured API key that is not valid now (`key_invalid`). The log names it, so that its user can be found."""
+
+    def __init__(self, key: ApiKey, detail: str) -> None:
+        super().__init__(Reason.KEY_INVALID, detail)
+        self.key_id = key.id
+        self.tenant_name = key.tenant.name
+
+
+def new_api_key(*, publishable: bool) -> str:
+    """Return a new random API key; its prefix tells people and secret scanners whether it is a secret."""
+    return (PUBLISHABLE_PREFIX if publishable else SERVER_PREFIX) + secrets.token_urlsafe(_KEY_BYTES)
 
 
 class ApiKeys:
@@ -62,9 +103,18 @@ class ApiKeys:
     The time of a lookup does not depend on how similar the sent key is to a configured one.
     """
 
-    def __init__(self, keys: Iterable[ApiKey]) -> None:
-        """Index `keys` by digest."""
-        self._by_digest = {key.digest: (key.digest, Principal(key.id, key.scopes, key.tenant)) for key in keys}
+    def __init__(self, keys: Iterable[ApiKey], now: Callable[[], float] = time.time) -> None:
+        """Index `keys` by digest; `now` returns the Unix time in seconds."""
+        self._by_digest = {
+            key.digest: (key, Principal(key.id, key.scopes, key.tenant, key.publishable, key.allowed_origins))
+            for key in keys
+        }
+        self._now = now
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        """The web origins that any key allows."""
+        return frozenset[str]().union(*(key.allowed_origins for key, _ in self._by_digest.values()))
 
     def authenticate(self, authorization: bytes) -> Principal:
         """Return the principal of an `Authorization: Bearer <key>` header.
@@ -73,16 +123,26 @@ class ApiKeys:
             authorization: The value of the header, empty if there is none.
 
         Raises:
-            Refused: `key_missing` or `key_invalid`.
+            Refused: `key_missing` or `key_invalid`; `UnusableKey` for a configured key that is not valid now.
         """
-        scheme, _, presented = authorization.strip().partition(b" ")
-        if scheme.lower() != b"bearer" or not presented.strip():
+        scheme, _, rest = authorization.strip().partition(b" ")
+        presented = rest.strip()
+        if scheme.lower() != b"bearer" or not presented:
             raise Refused(Reason.KEY_MISSING, "Send `Authorization: Bearer <key>`.")
-        digest = hashlib.sha256(presented.strip()).hexdigest()
-        expected, principal = self._by_digest.get(digest, ("", None))
-        if principal is None or not hmac.compare_digest(expected, digest):
+        digest = hashlib.sha256(presented).hexdigest()
+        key, principal = self._by_digest.get(digest, (None, None))
+        if key is None or principal is None or not hmac.compare_digest(key.digest, digest):
             raise Refused(Reason.KEY_INVALID, "Send an API key that is configured.")
+        if key.expires_at is not None and self._now() >= key.expires_at:
+            raise UnusableKey(key, "The API key has expired. Send one that is valid now.")
+        if not key.publishable and _has_publishable_form(presented):
+            raise UnusableKey(key, "The API key is publishable by its form, but not by its configuration.")
         return principal
+
+
+def _has_publishable_form(key: bytes) -> bool:
+    """Return whether `new_api_key` made this key to be publishable. The length excludes keys of earlier versions."""
+    return key.startswith(PUBLISHABLE_PREFIX.encode()) and len(key) == _PUBLISHABLE_CHARACTERS
 
 
 def client_address(peer: str | None, forwarded: str, trusted: Sequence[Network]) -> str | None:

@@ -27,7 +27,15 @@ from otp_service.api.asgi_messages import (
     replay_body,
     set_response,
 )
-from otp_service.api.auth import ApiKeys, Network, client_address, is_trusted_proxy, network_of
+from otp_service.api.auth import (
+    ApiKeys,
+    Network,
+    Principal,
+    UnusableKey,
+    client_address,
+    is_trusted_proxy,
+    network_of,
+)
 from otp_service.api.endpoints import UNKNOWN_ENDPOINT, Endpoint, EndpointIndex, EndpointRules
 from otp_service.api.headers import (
     AUTHORIZATION,
@@ -144,13 +152,21 @@ class ApiMiddleware:
         if rules.body is not None:
             check_content_type(scope, headers)
         if rules.needs_api_key:
-            context.principal = self._api_keys.authenticate(single_header(scope, headers, AUTHORIZATION))
+            context.principal = self._authenticate(scope, context)
             context.log_fields.update(tenant=context.principal.tenant.name, api_key=context.principal.key_id)
             single_header(scope, headers, IDEMPOTENCY_KEY)
         if rules.needs_store:
             self._check_store()
         if rules.needs_api_key:
             context.client_address = self._client_address(scope, context)
+
+    def _authenticate(self, scope: HTTPScope, context: RequestContext) -> Principal:
+        """Return the principal of a request. Raises `Refused`; the log line names a key that is configured."""
+        try:
+            return self._api_keys.authenticate(single_header(scope, context.headers, AUTHORIZATION))
+        except UnusableKey as refused:
+            context.log_fields.update(tenant=refused.tenant_name, api_key=refused.key_id)
+            raise
 
     def _client_address(self, scope: HTTPScope, context: RequestContext) -> str | None:
         """Return the address of the caller, behind trusted proxies; None on a Unix socket."""
@@ -168,9 +184,11 @@ class ApiMiddleware:
         """Return how long to delay a response: one without a hash whose caller exceeds the rate of such responses."""
         now = time.monotonic()
         rules = context.rules
-        caller: tuple[object, object] = (context.peer, rules.logged)
-        if context.principal is not None:
-            caller = (context.principal.tenant.name, context.principal.key_id)
+        caller: tuple[object, ...] = (context.peer, rules.logged)
+        if (principal := context.principal) is not None:
+            caller = (principal.tenant.name, principal.key_id)
+            if principal.publishable:  # one of many strangers with the same key
+                caller = (*caller, context.client_address)
         if status in rules.hashed_statuses:
             self._pacer.record_response(caller, now)
             return 0.0

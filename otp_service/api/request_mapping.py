@@ -57,6 +57,7 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
         decoy=data.decoy,
         key_id=caller.key_id,
         link=data.link or "",
+        publishable=caller.publishable,
     )
 
 

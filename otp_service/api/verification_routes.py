@@ -6,6 +6,7 @@ import functools
 from collections.abc import Awaitable
 from typing import Annotated, Final, TypeVar
 
+import msgspec
 from litestar import Controller, delete, get, post
 from litestar.params import FromPath, HeaderParameter, JSONBody
 from prometheus_client import Counter
@@ -110,7 +111,12 @@ class CodeRoutes(Controller):
         caller = request.principal
         client = None if "server" in caller.scopes else _caller_address(request)
         attempt = Attempt.from_input(
-            caller.tenant, data.verification_id, data.code, key_id=caller.key_id, client_ip=client
+            caller.tenant,
+            data.verification_id,
+            data.code,
+            key_id=caller.key_id,
+            client_ip=client,
+            publishable=caller.publishable,
         )
         caller.require_scope("verify")
         key = idempotency_key and request.service.idempotency_claim(
@@ -174,7 +180,9 @@ class VerificationRoutes(Controller):
         caller.require_scope("request")
         call = request.service.cancel(caller.tenant, verification_id)
         view = await _recorded("cancel", request, call, verification_id=verification_id)
-        return mapping.verification_response(view)
+        body = mapping.verification_response(view)
+        # The providers and their errors are the tenant's business, not that of everybody who has its app.
+        return msgspec.structs.replace(body, deliveries=[]) if caller.publishable else body
 
 
 def _caller_address(request: ApiRequest) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -89,13 +90,20 @@ def build_topology(settings: Settings) -> Topology:
     return connect(redis.url.reveal(), access)
 
 
-def build_app(settings: Settings, *, inner_middleware: Middleware | None = None, inbox: Inbox | None = None) -> ASGIApp:
+def build_app(
+    settings: Settings,
+    *,
+    inner_middleware: Middleware | None = None,
+    inbox: Inbox | None = None,
+    now: Callable[[], float] = time.time,
+) -> ASGIApp:
     """Build the application of one process; its lifespan starts and stops everything that runs in the background.
 
     Args:
         settings: The checked configuration.
         inner_middleware: Wraps the routes, inside the middleware of the API.
         inbox: Replaces every provider of type `inbox`.
+        now: Returns the Unix time in seconds, by which API keys expire.
     """
     shared = _build_shared(settings, inbox)
     signer = _build_signer(settings)
@@ -119,7 +127,7 @@ def build_app(settings: Settings, *, inner_middleware: Middleware | None = None,
     return make_app(
         ApiDependencies(
             service=service,
-            api_keys=ApiKeys(build_api_keys(settings, shared.tenants)),
+            api_keys=ApiKeys(build_api_keys(settings, shared.tenants), now),
             trusted_proxies=settings.server.trusted_proxies,
             jwks=Jwks([Jwk(**key) for key in signer.jwks()["keys"]]),
             check_store=readiness.check,

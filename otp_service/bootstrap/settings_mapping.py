@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from otp_service.api.auth import ApiKey
 from otp_service.crypto.keyring import Keyring
@@ -92,7 +93,11 @@ def build_provider_policy(provider: CommonProvider) -> ProviderPolicy:
 def build_limits(limits: model.Limits) -> Limits:
     """Return the rate limits."""
     named = {name: getattr(limits, name) for name in limits.__struct_fields__}
-    return Limits(**(named | {"verify_ip": limits.verify_ip_windows()}))
+    derived = {
+        "verify_ip": limits.verify_ip_windows(),
+        "publishable_verify_ip": limits.publishable_verify_ip_windows(),
+    }
+    return Limits(**(named | derived))
 
 
 def build_opt_out_words(settings: Settings) -> OptOutWords:
@@ -138,9 +143,21 @@ def build_keyring(settings: Settings) -> Keyring:
 
 
 def build_api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[ApiKey]:
-    """Return the API keys of all tenants."""
+    """Return the API keys of all tenants; the tenant of a key has only the purposes and countries of the key."""
     return [
-        ApiKey(key.id, key.sha256, frozenset(key.scopes), tenants[name])
+        ApiKey(
+            id=key.id,
+            digest=key.sha256,
+            scopes=frozenset(key.scopes),
+            tenant=replace(
+                tenants[name],
+                purposes=frozenset(key.purposes) or tenants[name].purposes,
+                countries=frozenset(key.countries) or tenants[name].countries,
+            ),
+            expires_at=None if key.expires_at is None else key.expires_at.timestamp(),
+            publishable=key.publishable,
+            allowed_origins=frozenset(key.allowed_origins),
+        )
         for name, tenant in settings.tenants.items()
         for key in tenant.api_keys
     ]

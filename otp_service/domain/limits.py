@@ -74,6 +74,10 @@ class Limits:
         client_ip: Requests for a code from one address (IPv6: its /64).
         verify_ip: Codes checked from one address by API keys without the scope `server`. The default allows all
             attempts of the requests that `client_ip` allows.
+        publishable_client_ip: Requests for a code with publishable API keys from one address, besides `client_ip`.
+        publishable_verify_ip: Codes checked with publishable API keys from one address, instead of `verify_ip`. The
+            default allows all attempts of the requests that `publishable_client_ip` allows.
+        publishable_key: Requests for a code with one publishable API key.
         email_domain: Sends to the addresses of one domain.
         prefix: Sends to one number block: the number without its last four digits.
         country: Sends to one country.
@@ -85,6 +89,9 @@ class Limits:
     recipient_failures: tuple[Window, ...] = (Window(20, 86400),)
     client_ip: tuple[Window, ...] = (Window(20, 3600),)
     verify_ip: tuple[Window, ...] = (Window(100, 3600),)
+    publishable_client_ip: tuple[Window, ...] = (Window(5, 3600),)
+    publishable_verify_ip: tuple[Window, ...] = (Window(25, 3600),)
+    publishable_key: tuple[Window, ...] = (Window(1000, 3600),)
     prefix: tuple[Window, ...] = (Window(100, 3600),)
     email_domain: tuple[Window, ...] = ()
     country: tuple[Window, ...] = ()

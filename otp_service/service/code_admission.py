@@ -15,7 +15,10 @@ from otp_service.domain.recipient import Recipient, hashed_as
 from otp_service.domain.results import Admission, IdempotencyClaim, RateLimit
 from otp_service.service.dependencies import CodeRequest, Dependencies
 
-__all__ = ["advertised_policies", "build_admission", "parse_recipient"]
+__all__ = ["UNKNOWN_ADDRESS", "advertised_policies", "build_admission", "parse_recipient"]
+
+UNKNOWN_ADDRESS: Final = "unknown"
+"""What the limits of publishable API keys count for a caller on a Unix socket."""
 
 RESERVATION_TOKEN_CHARS: Final = 8
 """48 random bits distinguish a reservation from the few others of its recipient."""
@@ -43,6 +46,7 @@ def build_admission(
     keyed_hash, limits = dependencies.keyring.keyed_hash, dependencies.limits
     counted = (
         ("client_ip", request.client_ip, limits.client_ip),
+        *_limits_of_key(request, limits),
         *_limits_of_recipient(recipient, limits),
         ("tenant", request.tenant.name, limits.tenant),
         ("global", "all", limits.global_),
@@ -77,8 +81,20 @@ def advertised_policies(admission: Admission) -> tuple[QuotaPolicy, ...]:
 
 
 def _is_own(limit: str, request: CodeRequest) -> bool:
-    """Return whether the caller uses a limit alone: its tenant's, or the one of its own address."""
-    return limit == "tenant" or (limit == "client_ip" and request.is_own_address)
+    """Return whether the caller uses a limit alone: that of its own address, or its tenant's unless it is anybody."""
+    if limit in ("client_ip", "publishable_client_ip"):
+        return request.is_own_address
+    return limit == "tenant" and not request.publishable
+
+
+def _limits_of_key(request: CodeRequest, limits: Limits) -> tuple[tuple[str, str, tuple[Window, ...]], ...]:
+    """Return the limits of a publishable API key. Callers whose address is not known share one count."""
+    if not request.publishable:
+        return ()
+    return (
+        ("publishable_client_ip", request.client_ip or UNKNOWN_ADDRESS, limits.publishable_client_ip),
+        ("publishable_key", f"{request.tenant.name}/{request.key_id}", limits.publishable_key),
+    )
 
 
 def _limits_of_recipient(recipient: Recipient, limits: Limits) -> tuple[tuple[str, str, tuple[Window, ...]], ...]:

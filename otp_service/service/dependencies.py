@@ -41,6 +41,7 @@ class CodeRequest:
         text: The text of the SMS with `{{code}}`, chosen by the caller; "" for the tenant's template.
         relayed_code: A code that another service has made and will verify; "": this service does both.
         ttl_seconds: How long the relayed code is valid; 0: as long as the tenant's codes.
+        publishable: Anybody may know the API key, so its own limits apply as well.
     """
 
     tenant: Tenant
@@ -59,6 +60,7 @@ class CodeRequest:
     text: str = ""
     relayed_code: str = ""
     ttl_seconds: int = 0
+    publishable: bool = False
 
     @property
     def caller(self) -> Caller:
@@ -80,6 +82,7 @@ class Attempt:
         code: ASCII digits only.
         key_id: The id of the API key, for fair sharing of the hash pool.
         client_ip: The address that the `verify_ip` limit counts (IPv6: its /64); None: none is counted.
+        publishable: Anybody may know the API key, so `publishable_verify_ip` counts its addresses instead.
     """
 
     tenant: Tenant
@@ -87,6 +90,7 @@ class Attempt:
     code: str
     key_id: str = ""
     client_ip: str | None = None
+    publishable: bool = False
 
     @property
     def caller(self) -> Caller:
@@ -95,14 +99,21 @@ class Attempt:
 
     @classmethod
     def from_input(
-        cls, tenant: Tenant, verification_id: str, typed: str, *, key_id: str = "", client_ip: str | None = None
+        cls,
+        tenant: Tenant,
+        verification_id: str,
+        typed: str,
+        *,
+        key_id: str = "",
+        client_ip: str | None = None,
+        publishable: bool = False,
     ) -> Self:
         """Make an attempt from a code as a person typed it; raises `Refused` (`request_malformed`) if it is none."""
         code = parse_code(typed)
         if code is None:
             error = FieldError("/code", "The code must be 4-10 digits; spaces and dashes between them are allowed.")
             raise Refused(Reason.REQUEST_MALFORMED, "Send the code from the message.", field_errors=(error,))
-        return cls(tenant, verification_id, code, key_id, client_ip)
+        return cls(tenant, verification_id, code, key_id, client_ip, publishable)
 
     def __repr__(self) -> str:
         """Hide the code."""

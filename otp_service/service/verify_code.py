@@ -31,6 +31,7 @@ from otp_service.domain.views import VerificationProof
 from otp_service.observability import METRICS
 from otp_service.service.attempt_queue import AttemptQueue
 from otp_service.service.cleanup import Cleanup
+from otp_service.service.code_admission import UNKNOWN_ADDRESS
 from otp_service.service.dependencies import Attempt, Dependencies
 from otp_service.service.idempotency import StoredAnswers
 from otp_service.service.refusals import address_limited, key_unavailable, recipient_locked, verification_unknown
@@ -95,11 +96,13 @@ class VerifyCode:
 
     async def _count_address(self, attempt: Attempt) -> None:
         """Count the attempt for the client's address; raises `Refused` (`rate_limited`) before anything is reserved."""
-        windows = self._dependencies.limits.verify_ip
-        if attempt.client_ip is None or not windows:
+        limits, address = self._dependencies.limits, attempt.client_ip
+        name, windows = "verify_ip", limits.verify_ip
+        if attempt.publishable:
+            name, windows, address = "publishable_verify_ip", limits.publishable_verify_ip, address or UNKNOWN_ADDRESS
+        if address is None or not windows:
             return
-        keyed_hash = self._dependencies.keyring.keyed_hash("verify_ip", attempt.client_ip)
-        rate_limit = RateLimit("verify_ip", keyed_hash, windows)
+        rate_limit = RateLimit(name, self._dependencies.keyring.keyed_hash(name, address), windows)
         if violated := await self._dependencies.attempts.count(rate_limit):
             raise address_limited(rate_limit, violated)
 

@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 from otp_service.domain.limits import Window
 from otp_service.providers.config_parsing import Finding, dotted_path, quoted
+from otp_service.settings.api_key_model import ApiKey, key_is_safe_to_publish
 from otp_service.settings.cap_checks import spend_caps_have_one_currency, spend_caps_have_prices
 from otp_service.settings.checked_values import duplicates, is_valid, valid_items
 from otp_service.settings.deployment_model import Hashing, Keys, Redis, Tokens
+from otp_service.settings.field_types import ALL_COUNTRIES
 from otp_service.settings.model import App, Limits, Policy, Route, Settings, Tenant
 from otp_service.settings.route_checks import (
     email_route_is_for_all,
@@ -115,6 +117,20 @@ def key_ids_are_unique(tenant: Tenant) -> Iterator[Finding]:
         yield path, f"{quoted(key_id)} is used twice", "a unique id"
 
 
+def keys_allow_what_tenant_allows(tenant: Tenant) -> Iterator[Finding]:
+    """A key's purposes and countries are among those of its tenant."""
+    countries = tenant.countries or (tenant.country,)
+    for index, key in valid_items(tenant.api_keys):
+        for place, purpose in valid_items(key.purposes) if is_valid(*tenant.purposes) else ():
+            if purpose not in tenant.purposes:
+                found = f"{quoted(purpose)} is not a purpose of this tenant"
+                yield ("api_keys", index, "purposes", place), found, ", ".join(tenant.purposes)
+        for place, country in valid_items(key.countries) if is_valid(*countries) else ():
+            if country not in countries and ALL_COUNTRIES not in countries:
+                found = f"{quoted(country)} is not a country of this tenant"
+                yield ("api_keys", index, "countries", place), found, ", ".join(filter(None, countries))
+
+
 def templates_have_purposes(tenant: Tenant) -> Iterator[Finding]:
     """A template is for a purpose that the tenant has."""
     allowed = tenant.text_keys()
@@ -195,7 +211,14 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Redis: (access_matches_url,),
     Policy: (short_codes_are_allowed, lockouts_grow, channels_are_unique),
     App: (app_has_one_line,),
-    Tenant: (tenant_has_country, key_ids_are_unique, templates_have_purposes, links_have_hosts),
+    ApiKey: (key_is_safe_to_publish,),
+    Tenant: (
+        tenant_has_country,
+        key_ids_are_unique,
+        keys_allow_what_tenant_allows,
+        templates_have_purposes,
+        links_have_hosts,
+    ),
     Route: (email_route_is_for_all, route_names_provider_once, conversion_route_has_no_weights),
     Limits: (windows_are_unique, failures_are_bounded),
     Settings: (

@@ -110,7 +110,10 @@ def _refuse(path: str, found: str, allowed: str) -> NoReturn:
 def _with_defaults(name: str, tenant: Tenant) -> Tenant:
     """Set the defaults that follow from other values."""
     own_country = () if tenant.country is None else (tenant.country,)
-    return msgspec.structs.replace(tenant, brand=brand_of(name, tenant), countries=tenant.countries or own_country)
+    keys = tuple(msgspec.structs.replace(key, scopes=key.scopes or key.default_scopes()) for key in tenant.api_keys)
+    return msgspec.structs.replace(
+        tenant, brand=brand_of(name, tenant), countries=tenant.countries or own_country, api_keys=keys
+    )
 
 
 class _Reader:

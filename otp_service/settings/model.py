@@ -25,6 +25,7 @@ from otp_service.providers.config_fields import (
     Table,
 )
 from otp_service.providers.config_parsing import FieldContext, Parse
+from otp_service.settings.api_key_model import ApiKey
 from otp_service.settings.deployment_model import Hashing, Keys, Redis, Server, Tokens
 from otp_service.settings.field_types import (
     AllowedCountry,
@@ -33,32 +34,19 @@ from otp_service.settings.field_types import (
     Brand,
     Channels,
     Country,
-    KeyName,
     LinkHost,
     Locale,
     Name,
     Prefix,
     Purpose,
     RateWindow,
-    Sha256,
     TemplateText,
 )
 from otp_service.settings.opt_out_words import OptOuts
 
-Scope = Literal["request", "verify", "read", "server", "admin"]
-
 _TARGET = "a provider's name, or { name, weight }"
 _DEFAULT_LIMITS = limits.Limits()
 _MAX_ATTEMPTS = 5
-_DEFAULT_SCOPES: tuple[Scope, ...] = ("request", "verify", "read")
-
-
-class ApiKey(Table, frozen=True, kw_only=True):
-    """An API key, stored as its hash. The default scopes are those of a login flow, without any privilege."""
-
-    id: KeyName
-    sha256: Sha256
-    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, description="at least one scope")] = _DEFAULT_SCOPES
 
 
 class Policy(Caps, frozen=True, kw_only=True):
@@ -167,6 +155,9 @@ class Delivery(Table, frozen=True, kw_only=True):
 
 
 Windows = Annotated[tuple[RateWindow, ...], Meta(max_length=8, description='at most 8 of "count/seconds"')]
+SomeWindows = Annotated[
+    tuple[RateWindow, ...], Meta(min_length=1, max_length=8, description='1 to 8 of "count/seconds"')
+]
 
 
 class Limits(Table, frozen=True, kw_only=True):
@@ -176,14 +167,18 @@ class Limits(Table, frozen=True, kw_only=True):
     requests and `verify_ip` codes of one IP address, `prefix` sends to a block of numbers, `email_domain` sends to the
     e-mail addresses of a domain, `country`, `tenant` and `global` all sends. By default, `verify_ip` allows as many
     codes as the requests that `client_ip` allows have attempts.
+
+    `publishable_client_ip` and `publishable_verify_ip` count the requests and codes of one IP address with publishable
+    API keys, `publishable_key` all requests with one such key.
     """
 
     recipient: Windows = _DEFAULT_LIMITS.recipient
-    recipient_failures: Annotated[
-        tuple[RateWindow, ...], Meta(min_length=1, max_length=8, description='1 to 8 of "count/seconds"')
-    ] = _DEFAULT_LIMITS.recipient_failures
+    recipient_failures: SomeWindows = _DEFAULT_LIMITS.recipient_failures
     client_ip: Windows = _DEFAULT_LIMITS.client_ip
     verify_ip: Windows | None = None
+    publishable_client_ip: SomeWindows = _DEFAULT_LIMITS.publishable_client_ip
+    publishable_verify_ip: SomeWindows | None = None
+    publishable_key: Windows = _DEFAULT_LIMITS.publishable_key
     prefix: Windows = _DEFAULT_LIMITS.prefix
     email_domain: Windows = _DEFAULT_LIMITS.email_domain
     country: Windows = _DEFAULT_LIMITS.country
@@ -197,9 +192,17 @@ class Limits(Table, frozen=True, kw_only=True):
 
     def verify_ip_windows(self) -> tuple[Window, ...]:
         """Return the windows of `verify_ip`, or those that follow from `client_ip`."""
-        if self.verify_ip is not None:
-            return self.verify_ip
-        return tuple(Window(window.count * _MAX_ATTEMPTS, window.seconds) for window in self.client_ip)
+        return _attempts_of(self.client_ip) if self.verify_ip is None else self.verify_ip
+
+    def publishable_verify_ip_windows(self) -> tuple[Window, ...]:
+        """Return the windows of `publishable_verify_ip`, or those that follow from `publishable_client_ip`."""
+        windows = self.publishable_verify_ip
+        return _attempts_of(self.publishable_client_ip) if windows is None else windows
+
+
+def _attempts_of(requests: tuple[Window, ...]) -> tuple[Window, ...]:
+    """Return windows that allow every attempt of the requests that `requests` allows."""
+    return tuple(Window(window.count * _MAX_ATTEMPTS, window.seconds) for window in requests)
 
 
 class Settings(Table, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.twilio.account import TwilioAccount
 from otp_service.providers.vonage.config import VonageConfig
 from otp_service.providers.vonage.wire import MAX_CALLBACK_CHARS
+from otp_service.settings.api_key_model import expiry_warnings
 from otp_service.settings.model import Settings
 from otp_service.settings.text_warnings import text_warnings
 
@@ -48,6 +49,7 @@ def config_warnings(settings: Settings) -> list[str]:
         *_without_receipts(settings),
         *_long_receipt_urls(settings),
         *_accepting_every_success(settings),
+        *expiry_warnings({name: tenant.api_keys for name, tenant in settings.tenants.items()}),
         *text_warnings(settings),
     ]
 

@@ -13,6 +13,9 @@ WHATSAPP = "providers.whatsapp"
 SMTP = "providers.smtp"
 NO_CREDENTIALS = {"type": "twilio", "account_sid": "AC1", "from": "Acme"}
 LONG = "a" * 33
+LOCAL_TIME = datetime.datetime.fromisoformat("2027-01-31T00:00:00")
+FIRST_KEY = "tenants.acme.api_keys.0"
+PUBLISHABLE = {"id": "web", "sha256": "a" * 64, "publishable": True}
 APPS = "tenants.acme.apps"
 APP_HASH = "FA+9qCX9VSu"
 ACME = {
@@ -84,6 +87,23 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("tenants.acme.api_keys.0.sha256", "B" * 64), "tenants.acme.api_keys[1].sha256", "tenants.acme.api_keys[0]"),
     (("tenants.acme.api_keys.1.id", "web"), "tenants.acme.api_keys[1].id", '"web" is used twice'),
     (("tenants.acme.api_keys.0.scopes", ["root"]), "tenants.acme.api_keys[0].scopes[0]", '"admin" or "read"'),
+    ((f"{FIRST_KEY}.expires_at", "2027-01-31"), "tenants.acme.api_keys[0].expires_at", "a time with its offset"),
+    ((f"{FIRST_KEY}.expires_at", "2027-01-31T00:00:00"), "tenants.acme.api_keys[0].expires_at", "with its offset"),
+    ((f"{FIRST_KEY}.expires_at", LOCAL_TIME), "tenants.acme.api_keys[0].expires_at", "offset"),
+    ((f"{FIRST_KEY}.expires_at", datetime.date(2027, 1, 31)), "tenants.acme.api_keys[0].expires_at", "offset"),
+    ((f"{FIRST_KEY}.expires_at", "2027-02-30T00:00:00Z"), "tenants.acme.api_keys[0].expires_at", "offset"),
+    ((f"{FIRST_KEY}.expires_at", "0001-01-01T00:00:00+23:59"), "tenants.acme.api_keys[0].expires_at", "offset"),
+    ((f"{FIRST_KEY}.expires_at", 1801353600), "tenants.acme.api_keys[0].expires_at", "1801353600 is not allowed"),
+    ((f"{FIRST_KEY}.purposes", ["other"]), "tenants.acme.api_keys[0].purposes[0]", '"other" is not a purpose of this'),
+    ((f"{FIRST_KEY}.countries", ["MY"]), "tenants.acme.api_keys[0].countries[0]", '"MY" is not a country of this'),
+    ((f"{FIRST_KEY}.countries", ["*"]), "tenants.acme.api_keys[0].countries[0]", '"*" is not a country of this'),
+    ((FIRST_KEY, PUBLISHABLE | {"scopes": ["read"]}), "tenants.acme.api_keys[0].scopes[0]", '"read" is not allowed'),
+    ((FIRST_KEY, PUBLISHABLE | {"scopes": ["request", "server"]}), "tenants.acme.api_keys[0].scopes[1]", '"server" is'),
+    ((FIRST_KEY, PUBLISHABLE | {"scopes": ["admin"]}), "tenants.acme.api_keys[0].scopes[0]", '"request" or "verify"'),
+    ((f"{FIRST_KEY}.publishable", "yes"), "tenants.acme.api_keys[0].publishable", "true or false"),
+    ((f"{FIRST_KEY}.allowed_origins", ["https://a.a"]), "tenants.acme.api_keys[0].allowed_origins", "origins"),
+    (("limits.publishable_client_ip", []), "limits.publishable_client_ip", '1 to 8 of "count/seconds"'),
+    (("limits.publishable_verify_ip", []), "limits.publishable_verify_ip", '1 to 8 of "count/seconds"'),
     (("tenants.acme.api_keys.0.scopes", []), "tenants.acme.api_keys[0].scopes", "at least one scope"),
     (("tenants.other", {"country": "ID", "api_keys": [{"id": "x", "sha256": "a" * 64}]}),
      "tenants.other.api_keys[0].sha256", "the same hash as that of tenants.acme.api_keys[0]"),

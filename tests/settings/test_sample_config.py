@@ -218,7 +218,11 @@ def test_defaults(environ: dict[str, str]) -> None:
 def test_default_limits(environ: dict[str, str]) -> None:
     """Missing rate limits have the defaults of the domain, by the names that `rate_limited` reports."""
     limits = load(MINIMAL, environ).limits
-    named = {**limits.named(), "verify_ip": limits.verify_ip_windows()}
+    named = {
+        **limits.named(),
+        "verify_ip": limits.verify_ip_windows(),
+        "publishable_verify_ip": limits.publishable_verify_ip_windows(),
+    }
     assert named == {name.rstrip("_"): getattr(Defaults(), name) for name in Defaults.__dataclass_fields__}
     assert named["recipient"] == (Window(5, 3600), Window(10, 86400))
     assert named["recipient_failures"] == (Window(20, 86400),)
