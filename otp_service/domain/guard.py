@@ -1,0 +1,183 @@
+"""The guard against SMS pumping (artificially inflated traffic): its policy, what it counts, and its decisions.
+
+An attacker of this kind makes the service send messages to numbers that earn money for somebody; nobody enters the
+codes. So the guard looks for messages without verifications. It counts by country, tenant, area (the leading digits of
+a number) and block (the number less its last four digits), and keeps numbers that have verified a code before (`known`)
+apart from others: an attack on new numbers neither hides among the codes of known users nor locks them out.
+
+The counts are in `domain.guard_counts`, the rules in `domain.guard_rules`, both without I/O and clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol
+
+from otp_service.domain.limits import Window
+
+__all__ = [
+    "BreakerPolicy",
+    "GuardDecision",
+    "GuardFinding",
+    "GuardMode",
+    "GuardObserver",
+    "GuardPolicy",
+    "GuardRule",
+    "GuardSubject",
+]
+
+
+DEFAULT_NUMBERS: Final = Window(10, 3600)
+
+
+class GuardMode(StrEnum):
+    """Whether the guard counts and records (`observe`), and whether it also denies (`deny`)."""
+
+    OFF = "off"
+    OBSERVE = "observe"
+    DENY = "deny"
+
+
+class GuardRule(StrEnum):
+    """The rules, as they are named in decisions, metrics and logs."""
+
+    UNVERIFIED = "unverified"
+    BURST = "burst"
+    SEQUENCE = "sequence"
+    ADDRESS = "address"
+    BREAKER = "breaker"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """The breaker of a country, and that of all countries together.
+
+    Attributes:
+        sends: It opens only after so many messages within `window_seconds`.
+        conversion: It opens when a smaller share of them was verified; 0: never.
+        window_seconds: How long messages are counted before the count starts anew.
+        open_seconds: How long it stays open, unless enough probes are verified before.
+        probe_seconds: While it is open, one message in so many seconds is let through.
+        probes: After so many probes their conversion decides: it closes, or it stays open for another period.
+    """
+
+    sends: int = 100
+    conversion: float = 0.15
+    window_seconds: int = 21_600
+    open_seconds: int = 3_600
+    probe_seconds: int = 120
+    probes: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class GuardPolicy:
+    """The thresholds of the rules. A rule finds something when its count is above its limit.
+
+    Attributes:
+        unverified_block: Unverified messages to one block in today and the seven days before.
+        unverified_area: Unverified messages to one area in the last `window_hours`.
+        conversion_drop: Unverified messages count only if their conversion is below this share of the usual one.
+        usual_conversion: The conversion that is assumed where there are no messages of the past.
+        window_hours: How many hours `unverified_area` looks back; the current one counts as one.
+        burst: Unverified messages of one tenant to a country in this and the last hour, if it has no past.
+        burst_factor: In a country with a past: so many times its usual number of unverified messages.
+        quiet_burst: Unverified messages in this and the last hour to all quiet countries together.
+        quiet_verified: A country with fewer verified messages in the seven days before today is quiet.
+        sequence: Different numbers of one block in a window of at most an hour.
+        address: Different numbers without a verified code that one client address requests in a window.
+        breaker: When all messages of a country stop.
+    """
+
+    mode: GuardMode = GuardMode.OFF
+    unverified_block: int = 8
+    unverified_area: int = 50
+    conversion_drop: float = 0.5
+    usual_conversion: float = 0.6
+    window_hours: int = 6
+    burst: int = 20
+    burst_factor: float = 6.0
+    quiet_burst: int = 40
+    quiet_verified: int = 20
+    sequence: Window = DEFAULT_NUMBERS
+    address: Window = DEFAULT_NUMBERS
+    breaker: BreakerPolicy = BreakerPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class GuardSubject:
+    """One request for a code to a phone number, as the guard sees it. Everything private is a keyed hash.
+
+    Attributes:
+        tenant: The tenant.
+        country: The country of the number.
+        area: Its leading digits (`domain.conversion.number_prefix`).
+        block: The keyed hash of its block.
+        recipient: The keyed hash of the number.
+        address: The keyed hash of the client's address (IPv6: its /64); "" if it is not known.
+        decoy: No message is sent, so none is counted as sent. All rules apply as to any other request.
+    """
+
+    tenant: str
+    country: str
+    area: str
+    block: str
+    recipient: str
+    address: str = ""
+    decoy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GuardFinding:
+    """What one rule found: which counts (`level`: block, area, tenant, ...), with its figures and its limit."""
+
+    rule: GuardRule
+    level: str
+    figures: Mapping[str, float]
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuardDecision:
+    """What the guard decided on one request. It holds no number; `area` is at most the first five digits of one.
+
+    Attributes:
+        at_ms: When it was decided, in ms of the store's clock.
+        mode: The mode of the tenant.
+        tenant: The tenant.
+        country: The country of the number.
+        area: The leading digits of the number.
+        known: The number has verified a code before.
+        findings: What the rules found, at least one.
+    """
+
+    at_ms: int
+    mode: GuardMode
+    tenant: str
+    country: str
+    area: str
+    known: bool
+    findings: tuple[GuardFinding, ...] = field(default=())
+
+    @property
+    def denies(self) -> bool:
+        """Whether the request is denied."""
+        return self.mode is GuardMode.DENY
+
+    @property
+    def wait_ms(self) -> int:
+        """After how many ms no rule may find anything any more, at the earliest."""
+        return max((finding.wait_ms for finding in self.findings), default=0)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The names of the rules that found something, each once."""
+        return tuple(dict.fromkeys(finding.rule.value for finding in self.findings))
+
+
+class GuardObserver(Protocol):
+    """Is told every decision of the guard, such as a sender of events."""
+
+    def guard_triggered(self, decision: GuardDecision) -> None:
+        """Take a decision; returns at once and never raises."""
