@@ -96,8 +96,20 @@ class VerificationCipher:
 
     def open_recipient(self, verification_id: str, record: VerificationRecord) -> str:
         """Decrypt the number, in E.164, or the address; raises `DecryptionError`."""
-        kind = _ADDRESS if record.channel == Channel.EMAIL else _PHONE
-        return self._keyring.open_text(kind, verification_id, record.phone, record.key_id)
+        is_email = record.channel == Channel.EMAIL
+        return self.open_sealed_recipient(verification_id, record.phone, record.key_id, is_email=is_email)
+
+    def open_sealed_recipient(self, verification_id: str, sealed: str, key_id: str, *, is_email: bool) -> str:
+        """Decrypt a number, or with `is_email` an address, that was copied from a record; raises `DecryptionError`."""
+        return self._keyring.open_text(_ADDRESS if is_email else _PHONE, verification_id, sealed, key_id)
+
+    def seal_reference(self, verification_id: str, reference: str) -> str:
+        """Encrypt the caller's reference for events; "" for none."""
+        return self._keyring.seal_text("reference", verification_id, reference) if reference else ""
+
+    def open_reference(self, verification_id: str, sealed: str, key_id: str) -> str | None:
+        """Decrypt the caller's reference, None for none; raises `DecryptionError`."""
+        return self._keyring.open_text("reference", verification_id, sealed, key_id) if sealed else None
 
     def masked_recipient(self, snapshot: VerificationSnapshot) -> str:
         """Decrypt the recipient, and return the masked form that may be shown; raises `DecryptionError`."""

@@ -1,7 +1,7 @@
 """A verification: one proof in progress, its statuses, and the record that the store keeps of it.
 
 The record is one packed array, so that a pending verification stays small. The store's scripts access the first
-fourteen elements by index (`store/lua/_record.lua`); only Python reads the others.
+fourteen elements, and some of the others, by index (`store/lua/_record.lua`).
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
         code_created_ms: When the code was made: earlier than `created_ms` if it is sent again.
         app: The tenant's app whose line ends the SMS, "" for none. Records of earlier versions have no such element.
         code_mask: The mask of the code in base64, if its hash was computed in advance; "" if not.
+        events: Who gets events of the verification, as `domain.events.encode_targets` writes it; empty: nobody.
     """
 
     version: int = 1
@@ -123,6 +124,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
     code_created_ms: int
     app: str = ""
     code_mask: str = ""
+    events: tuple[str, ...] = ()
 
     @property
     def is_relayed(self) -> bool:

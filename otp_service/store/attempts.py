@@ -59,6 +59,7 @@ class RedisAttempts:
             self._key_ids,
             partition.lockouts,
             encode_lockout(policy.lockout),
+            verification_id,
         )
         keys = (partition.verifications + verification_id,)
         [reply] = await self._topology.send([ScriptCall(script("reserve_attempt"), keys, args)])

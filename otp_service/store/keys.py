@@ -28,7 +28,9 @@ __all__ = [
     "probe_key",
     "sent_key",
     "tenant_usage_key",
+    "usage_events_key",
     "used_key",
+    "webhook_endpoint_key",
 ]
 
 PARTITIONS = 64
@@ -99,6 +101,11 @@ class Partition:
         """Prefix of the mark of a handled inbound message: its keyed hash follows."""
         return f"{self._tag}k:"
 
+    @property
+    def events(self) -> str:
+        """The index of events that wait for webhooks; the names of their other keys begin with it."""
+        return f"{self._tag}e"
+
     def keys_of(self, verification_id: str) -> tuple[str, str, str]:
         """Return the keys that most scripts use: the verification, its message and the outbox."""
         return (self.verifications + verification_id, self.messages + verification_id, self.outbox)
@@ -166,6 +173,11 @@ class ProviderKeys:
         """Prefix of the messages and the money of a day by country, currency and tenant: the days since 1970 follow."""
         return f"otp:{{g:{self.provider}}}:s:"
 
+    @property
+    def events(self) -> str:
+        """The index of events that wait for webhooks, in the slot of the circuits and the usage."""
+        return f"otp:{{g:{self.provider}}}:e"
+
     def charge(self, message_id: str) -> str:
         """Return the key of what was charged for one message."""
         return f"otp:{{g:{self.provider}}}:p:{message_id}"
@@ -196,6 +208,16 @@ def country_usage_key(country: str) -> str:
 def changed_price_key(usage_key: str, provider: str, message_id: str) -> str:
     """Return the key of a message's price at a tenant or country after a change; in the slot of their `usage_key`."""
     return f"otp:{{{usage_key}}}:p:{provider}:{message_id}"
+
+
+def usage_events_key(usage_key: str) -> str:
+    """Return the index of events that wait for webhooks, in the slot of a tenant's or country's `usage_key`."""
+    return f"otp:{{{usage_key}}}:e"
+
+
+def webhook_endpoint_key(endpoint: str) -> str:
+    """Return the key of the state of a webhook endpoint."""
+    return f"otp:e:{endpoint}"
 
 
 def used_key(keyed_hash: str) -> str:

@@ -4,6 +4,7 @@ local VERSION = 1
 local STATUS, TENANT, PURPOSE, RECIPIENT = 2, 3, 4, 5
 local EXPIRES, ENDED, ATTEMPTS_LEFT = 7, 8, 9
 local LEASE, KEEPS_CODE, DELIVERIES, KEY_ID, CODE_HASH = 10, 11, 12, 13, 14
+local PHONE, CHANNEL, COUNTRY, EVENTS = 15, 16, 17, 25
 local READABLE_AFTER_END_MS = 600000  -- an ended verification keeps its state readable for 10 minutes
 
 -- The type at each position of a record and of a delivery: n whole number, t text, b boolean, l list.

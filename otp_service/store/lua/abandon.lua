@@ -7,7 +7,8 @@
 --         {'sending'}: a gateway may have the message; nothing is changed
 -- Invariant: after 'absent' and 'removed' no message is sent for this id, and its send is an open reservation again,
 --            which the caller must release.
---@include _clock _ttl _record _delivery _window _recipient
+-- Reaches by template: the events whose index the record names, in the slot of KEYS.
+--@include _clock _ttl _record _delivery _window _recipient _events _verification_events
 local now = now_ms()
 local record = read_record(KEYS[2], now)
 if record and count_other_texts(record, '') > 0 then return {'sending'} end
@@ -22,5 +23,6 @@ local chain = read_chain(KEYS[1], field)
 chain.open = chain.open + 1
 if chain.id == ARGV[1] then chain.id = '' end
 write_chain(KEYS[1], field, chain)
+withdraw_events(record, ARGV[1], {'r'})
 extend_ttl(KEYS[1], now + RESERVATION_TTL_MS, now)
 return {'removed'}

@@ -11,7 +11,8 @@
 --             another channel: within the time that it has for a receipt)
 -- Invariant: at most max_texts gateways accept one message. A gateway that may have it is not called again. An ended
 --            code is never sent. A repeated `begin` under the same lease (its reply was lost) counts as one call.
---@include _clock _record _delivery
+-- Reaches by template: the events whose index the record names, in the slot of KEYS.
+--@include _clock _ttl _record _delivery _events _verification_events
 local now = now_ms()
 local lease = tonumber(ARGV[2])
 local record = read_record(KEYS[1], now)
@@ -21,8 +22,10 @@ if not record then
 end
 if record[LEASE] ~= lease then return {'lost'} end
 if record_status(record, now) ~= 'pending' or redis.call('EXISTS', KEYS[2]) == 0 then
+  local before = delivery_statuses(record)
   end_all_deliveries(record)
   write_record(KEYS[1], record)
+  emit_delivery_events(record, ARGV[1], before, false, now)
   redis.call('DEL', KEYS[2])
   redis.call('ZREM', KEYS[3], ARGV[1])
   return {'ended'}

@@ -2,7 +2,8 @@
 -- KEYS  1 outbox of the partition
 -- ARGV  1 maximum number of entries  2 lease, ms  3, 4 key prefixes of verifications and messages
 --       5 ids of the keys that the caller has (packed)  6 ids of entries that the caller excludes (packed)
--- Reaches by template: the verifications and messages that the outbox names, in the slot of KEYS.
+-- Reaches by template: the verifications and messages that the outbox names, in the slot of KEYS, and the
+-- events whose index a record names.
 -- returns {now, ms that the oldest due entry has waited, entries left, {ids of removed unreadable entries},
 --          {id, record, sealed code}...}
 -- Invariant: only the last one who claimed an entry works on it; the record's lease number identifies it.
@@ -10,7 +11,7 @@
 --            An unreadable entry leaves the outbox and does not stop the others. An outbox of another Redis type is
 --            deleted, and the id '' in the reply reports it. An entry that the caller has no key for, or excludes,
 --            stays unchanged for other replicas and does not delay the entries behind it.
---@include _clock _record
+--@include _clock _ttl _record _events _verification_events
 local MAX_INSPECTED = 256  -- entries per call
 local now = now_ms()
 local max_entries, key_ids, is_excluded = tonumber(ARGV[1]), cmsgpack.unpack(ARGV[5]), {}
@@ -34,8 +35,10 @@ local function inspect(id)
     if unreadable then redis.call('DEL', message) end
     redis.call('ZREM', KEYS[1], id)
   elseif record_status(record, now) ~= 'pending' or type(code) ~= 'string' then
+    local before = delivery_statuses(record)
     end_all_deliveries(record)
     write_record(key, record)
+    emit_delivery_events(record, id, before, false, now)
     redis.call('DEL', message)
     redis.call('ZREM', KEYS[1], id)
   elseif has_key_of(record, key_ids) and not is_excluded[id] then

@@ -4,14 +4,15 @@
 -- ARGV  1 id  2, 3 key prefixes of recipients and of lockouts in this partition
 --       4 time of the success, ms: when the attempt was reserved; '' for now
 --       with an idempotency key: 5 fingerprint of the attempt  6 sealed answer of the success  7 its TTL, ms
--- Reaches by template: the recipient that the record names, and its lockout at the tenant, in the slot of KEYS.
+-- Reaches by template: the recipient that the record names, and its lockout at the tenant, in the slot of KEYS, and
+-- the events whose index the record names.
 -- returns {'verified', time of the success}: this call made it
 --         {'not_found'}
 --         {'ended', 'verified' | 'superseded' | 'canceled' | 'expired'}: it had ended before
 -- Invariant: of N correct codes exactly one gets 'verified'. A success clears the recipient's wrong codes and its
 --            lockout, and begins a new chain that counts only the open reservations. Its answer is stored in the same
 --            step, so a caller that lost the reply gets it again, whichever process stops.
---@include _clock _ttl _record _window _recipient _lockout _idempotency
+--@include _clock _ttl _record _window _recipient _lockout _idempotency _events _verification_events
 local now = now_ms()
 local record = read_record(KEYS[1], now)
 if not record then return {'not_found'} end
@@ -32,4 +33,6 @@ if chain.id == ARGV[1] then
   if chain.open == 0 then chain.ends, chain.token = 0, '' end
   write_chain(recipient, field, chain)
 end
+withdraw_events(record, ARGV[1], {'x', 'l-0', 'l-1', 'l-2', 'l-3', 'l-4'})
+emit(record, ARGV[1], 'v', {}, now, now)
 return {'verified', verified_at}

@@ -7,7 +7,8 @@
 --         {'unknown'}: no such message, or the provider was not called for it
 --         {'other'}: it names another recipient
 -- Invariant: a final receipt is never undone. An undelivered message that is still wanted is due at once.
---@include _clock _ttl _record _delivery
+-- Reaches by template: the events whose index the record names, in the slot of KEYS.
+--@include _clock _ttl _record _delivery _events _verification_events
 local now = now_ms()
 local record = read_record(KEYS[1], now)
 local delivery = record and find_delivery(record, ARGV[2])
@@ -15,6 +16,7 @@ if not delivery or not (MAY_HAVE_ACCEPTED[delivery[2]] or delivery[6] > 0) then 
 if ARGV[6] ~= '' and ARGV[6] ~= record[RECIPIENT] then return {'other'} end
 if has_final_receipt(delivery) or delivery[2] == 'failed' then return {'known'} end
 
+local before, is_due = delivery_statuses(record), false
 if ARGV[5] ~= '' then delivery[5] = ARGV[5] end
 if ARGV[3] ~= '' then
   delivery[2], delivery[3], delivery[4] = ARGV[3], now, ARGV[4]
@@ -24,9 +26,11 @@ if ARGV[3] ~= '' then
     if not record[KEEPS_CODE] then redis.call('DEL', KEYS[2]) end
   elseif record_status(record, now) == 'pending' and redis.call('EXISTS', KEYS[2]) == 1
     and not has_delivery(record, 'sending') then
+    is_due = true
     redis.call('ZADD', KEYS[3], string.format('%d', now), ARGV[1])
     extend_ttl(KEYS[3], record[EXPIRES] + READABLE_AFTER_END_MS, now)
   end
 end
 write_record(KEYS[1], record)
+emit_delivery_events(record, ARGV[1], before, is_due, now)
 return {'noted'}

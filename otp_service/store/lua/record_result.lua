@@ -10,7 +10,8 @@
 --         {'gone'}
 -- Invariant: a late result does not change when the message is due, and no result replaces a more certain one. An ended
 --            verification has no queued delivery.
---@include _clock _ttl _record _delivery
+-- Reaches by template: the events whose index the record names, in the slot of KEYS.
+--@include _clock _ttl _record _delivery _events _verification_events
 local now = now_ms()
 local record = read_record(KEYS[1], now)
 if not record then
@@ -19,7 +20,7 @@ if not record then
 end
 local has_lease = record[LEASE] == tonumber(ARGV[2])
 local is_in_outbox = redis.call('ZSCORE', KEYS[3], ARGV[1])
-local receipt_came_first = false
+local receipt_came_first, before = false, delivery_statuses(record)
 if ARGV[3] ~= '' then
   local delivery = find_or_add_delivery(record, ARGV[3])
   receipt_came_first = has_final_receipt(delivery) and delivery[2] ~= ARGV[5]
@@ -48,6 +49,7 @@ if has_ended or not has_lease or not is_in_outbox then
     end
   end
   write_record(KEYS[1], record)
+  emit_delivery_events(record, ARGV[1], before, not has_ended, now)
   return {'late'}
 end
 
@@ -61,4 +63,5 @@ else
   if ARGV[11] == '1' and not record[KEEPS_CODE] then redis.call('DEL', KEYS[2]) end
 end
 write_record(KEYS[1], record)
+emit_delivery_events(record, ARGV[1], before, receipt_came_first or ARGV[9] ~= '', now)
 return {'recorded'}

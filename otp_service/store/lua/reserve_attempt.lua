@@ -3,8 +3,9 @@
 -- ARGV  1 tenant  2 windows of wrong codes  3 windows of sends  4 cooldown ms  5 max_sends
 --       6 key prefix of recipients in this partition
 --       7 ids of the keys that the caller has (packed)
---       8 key prefix of lockouts in this partition  9 lockout policy
--- Reaches by template: the recipient that the record names, and its lockout at the tenant, in the slot of KEYS.
+--       8 key prefix of lockouts in this partition  9 lockout policy  10 id of the verification
+-- Reaches by template: the recipient that the record names, and its lockout at the tenant, in the slot of KEYS, and
+-- the events whose index the record names.
 -- returns {'reserved', now, attempts left, record, how the recipient is locked if the code is wrong:
 --             'disabled' | 'failures' | 'wait' | ''}
 --         {'not_found'} {'disabled'} {'locked', now, wait ms, ms of each window of wrong codes}
@@ -14,7 +15,7 @@
 --         {'unreadable'}: the caller has no key for the record; no attempt was reserved
 -- Invariant: of N parallel attempts never more than the attempts left are compared, nor more in a row than disable the
 --            recipient. Each counts as a wrong code of the recipient until `consume` clears it.
---@include _clock _ttl _record _window _recipient _lockout
+--@include _clock _ttl _record _window _recipient _lockout _events _verification_events
 local tenant = ARGV[1]
 local now = now_ms()
 local record = read_record(KEYS[1], now)
@@ -52,4 +53,9 @@ count_failure(lockout_name, lockout, is_last, policy, now)
 local lock_kind = is_last and 'wait' or ''
 if locked_ms(recipient, tenant, failure_windows, now) > 0 then lock_kind = 'failures' end
 if is_disabled(lockout, policy) then lock_kind = 'disabled' end
+-- `consume` withdraws these events when the code turns out to be correct.
+if is_last then emit(record, ARGV[10], 'x', {}, now + MAY_SUCCEED_MS, now) end
+if lock_kind == 'failures' or lock_kind == 'disabled' then
+  emit(record, ARGV[10], 'l-' .. record[ATTEMPTS_LEFT], {reason = lock_kind}, now + MAY_SUCCEED_MS, now)
+end
 return {'reserved', now, record[ATTEMPTS_LEFT], cmsgpack.pack(record), lock_kind}

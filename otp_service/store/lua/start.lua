@@ -5,7 +5,8 @@
 --       5, 6 key prefixes of verifications and messages in this partition
 --       7 time after which the reservation is not valid any more, ms
 --       with an idempotency key: 8 fingerprint of the request  9 sealed answer  10 its TTL, ms
--- Reaches by template: the verification and the message that the recipient's chain names, in the slot of KEYS.
+-- Reaches by template: the verification and the message that the recipient's chain names, in the slot of KEYS, and the
+-- events whose index the record names.
 -- returns {'started', now}
 --         {'id_exists'}: a verification has this id already; ids are random, so this is an error of the caller
 --         {'reservation_expired'}: it came too late, or was abandoned
@@ -14,7 +15,7 @@
 -- Invariant: of one tenant, recipient and purpose at most one verification is pending. The send counts in the chain,
 --            also when a success, or the loss of the reservation, began a new chain since it was reserved. Of all calls
 --            under one idempotency key one starts: its answer is stored in the same step.
---@include _clock _ttl _record _window _recipient _idempotency
+--@include _clock _ttl _record _window _recipient _idempotency _events _verification_events
 local id = ARGV[1]
 local now = now_ms()
 local record = cmsgpack.unpack(ARGV[2])
@@ -51,4 +52,5 @@ if ARGV[3] ~= '' then
   extend_ttl(KEYS[4], expires + READABLE_AFTER_END_MS, now)
 end
 if KEYS[6] then store_answer(KEYS[6], ARGV[8], ARGV[9], ARGV[10]) end
+emit(record, id, 'r', {}, now, now)
 return {'started', now}
