@@ -22,6 +22,7 @@ class Metrics:
         self._add_feedback_metrics(registry)
         self._add_process_metrics(registry)
         self._add_connection_metrics(registry)
+        self._add_webhook_metrics(registry)
 
     def _add_request_metrics(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -151,6 +152,34 @@ class Metrics:
             "HTTP connections that the server closed, by reason: a deadline, a limit or a failure.",
             ["reason"],
             registry=registry,
+        )
+
+    def _add_webhook_metrics(self, registry: CollectorRegistry) -> None:
+        self.webhook_attempts = Counter(
+            "otp_webhook_attempts",
+            "Attempts to deliver an event, by endpoint and by the class of the status or what prevented an answer.",
+            ["endpoint", "result"],
+            registry=registry,
+        )
+        self.webhook_events = Counter(
+            "otp_webhook_events",
+            "Events that were delivered, given up after the last attempt, or dropped because too many were waiting.",
+            ["endpoint", "result"],
+            registry=registry,
+        )
+        self.webhook_waiting = Gauge(
+            "otp_webhook_waiting",
+            "Events that wait for an endpoint.",
+            ["endpoint"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.webhook_disabled = Gauge(
+            "otp_webhook_disabled",
+            "1 if the endpoint has answered 410 and gets no events until it is enabled.",
+            ["endpoint"],
+            registry=registry,
+            multiprocess_mode="livemax",
         )
 
 

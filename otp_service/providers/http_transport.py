@@ -17,7 +17,7 @@ import re
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 import certifi
@@ -25,7 +25,7 @@ import httpx
 
 from otp_service.providers.http_connection import HttpConnection
 
-__all__ = ["SingleUseTransport", "TlsContext"]
+__all__ = ["AddressLookup", "SingleUseTransport", "TlsContext"]
 
 MAX_IDLE: Final = 64
 """Idle connections kept for one origin."""
@@ -38,6 +38,8 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _LINE_ENDS: Final = re.compile(rb"[\r\n\0]")
 
 Origin = tuple[str, str, int]
+
+AddressLookup = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class TlsContext(ssl.SSLContext):
@@ -92,15 +94,18 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
         *,
         tls: Callable[[], TlsContext] = TlsContext,
         clock: Callable[[], float] = time.monotonic,
+        address_of: AddressLookup | None = None,
     ) -> None:
         """Keep idle connections for `keepalive_seconds` (0: close each after its answer).
 
-        `tls` makes the context of https connections, when the first one is needed.
+        `tls` makes the context of https connections, when the first one is needed. `address_of` returns the addresses
+        of a host and port that may be connected to, which are tried in their order; None: what the system resolves.
         """
         self._keepalive_seconds = keepalive_seconds
         self._make_tls = tls
         self._tls: TlsContext | None = None
         self._clock = clock
+        self._address_of = address_of
         self._idle: dict[Origin, deque[tuple[float, HttpConnection]]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -152,11 +157,23 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
         if scheme == "https" and self._tls is None:
             self._tls = self._make_tls()
         tls = self._tls if scheme == "https" else None
+        name = host if tls else None
         try:
-            _, connection = await asyncio.get_running_loop().create_connection(HttpConnection, host, port, ssl=tls)
-        except OSError as problem:  # ssl.SSLError is one
+            addresses = [host] if self._address_of is None else await self._address_of(host, port)
+        except OSError as problem:
             raise httpx.ConnectError(type(problem).__name__) from problem
-        return connection
+        for address in addresses:
+            try:
+                loop = asyncio.get_running_loop()
+                _, connection = await loop.create_connection(
+                    HttpConnection, address, port, ssl=tls, server_hostname=name
+                )
+            except OSError as problem:  # ssl.SSLError is one
+                if address == addresses[-1]:
+                    raise httpx.ConnectError(type(problem).__name__) from problem
+            else:
+                return connection
+        raise httpx.ConnectError("no address")
 
 
 class _Body(httpx.AsyncByteStream):
