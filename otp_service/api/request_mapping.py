@@ -58,6 +58,7 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
         key_id=caller.key_id,
         link=data.link or "",
         publishable=caller.publishable,
+        reference=data.reference or "",
     )
 
 

@@ -56,7 +56,10 @@ class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     ) = msgspec.UNSET
     app: AppName | None = None
     client_ip: ClientIp | None = None
-    reference: Annotated[str, Meta(max_length=128, description="Your own reference; written to the log.")] | None = None
+    reference: (
+        Annotated[str, Meta(max_length=128, description="Your own reference; written to the log, and part of events.")]
+        | None
+    ) = None
     decoy: Annotated[bool, Meta(description="Answer as usual, but send no message; scope `server`.")] = False
     link: Link | None = None
 

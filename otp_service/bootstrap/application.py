@@ -25,6 +25,7 @@ from otp_service.bootstrap.settings_mapping import (
     build_tenant,
     providers_by_conversion,
 )
+from otp_service.bootstrap.webhook_setup import build_webhook_worker
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
@@ -54,6 +55,7 @@ from otp_service.store.provider_status import RedisCircuits
 from otp_service.store.readiness import StoreReadiness
 from otp_service.store.topology import Topology, connect
 from otp_service.store.verifications import RedisVerifications
+from otp_service.webhooks.webhook_worker import WebhookWorker
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -123,6 +125,7 @@ def build_app(
         provider_set=shared.provider_set,
         service=service,
         receipt_handler=receipt_handler,
+        webhook_worker=build_webhook_worker(settings, shared.topology, shared.cipher),
     )
     return make_app(
         ApiDependencies(
@@ -244,6 +247,7 @@ class _Background:
     provider_set: ProviderSet
     service: OtpService
     receipt_handler: ReceiptHandler
+    webhook_worker: WebhookWorker
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
@@ -253,6 +257,7 @@ class _Background:
         self.outbox_worker.start()
         self.balance_monitor.start()
         self.inbound_poller.start()
+        self.webhook_worker.start()
         try:
             yield
         finally:
@@ -260,6 +265,7 @@ class _Background:
             await self.balance_monitor.stop()
             await self.outbox_worker.stop()
             await self.receipt_handler.stop()
+            await self.webhook_worker.stop()
             await self.service.stop()
             await self.readiness.stop()
             await self.provider_set.close()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from otp_service.api.auth import ApiKey
+from otp_service.bootstrap.webhook_setup import tenant_endpoints
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.routing import Route, Routes, WeightedProvider
 from otp_service.domain.conversion import ConversionResults
@@ -134,6 +135,7 @@ def build_tenant(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenan
         apps={name: build_app(app) for name, app in tenant.apps.items()},
         link_hosts=frozenset(tenant.link_hosts),
         calls_fixed_lines=policy.allow_fixed_line_voice,
+        event_targets=tuple(one.target for one in tenant_endpoints(name, tenant)),
     )
 
 

@@ -9,6 +9,7 @@ from otp_service.domain.apps import App
 from otp_service.domain.channel_route import AUTO
 from otp_service.domain.email_address import EmailAddress, EmailInvalid, parse_address
 from otp_service.domain.errors import FieldError, Reason, Refused
+from otp_service.domain.events import EventTarget
 from otp_service.domain.limits import SendPolicy
 from otp_service.domain.links import link_host
 from otp_service.domain.locale_matching import choose_template
@@ -30,7 +31,7 @@ class Tenant:
     allows every country, but no satellite numbers. `templates` are by locale, then by purpose or `default`. `channels`
     is the allow-list of channels, and their order under `auto`. `apps` are by the name that a request gives.
     `link_hosts` is the allow-list of hosts to which an address in a message may lead.
-    `calls_fixed_lines`: a call with a code may go to a fixed line.
+    `calls_fixed_lines`: a call with a code may go to a fixed line. `event_targets` get the events of its verifications.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Tenant:
     apps: Mapping[str, App] = field(default_factory=dict)
     link_hosts: frozenset[str] = frozenset()
     calls_fixed_lines: bool = False
+    event_targets: tuple[EventTarget, ...] = ()
     _segments: dict[tuple[str, str, str, Channel, str], int] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

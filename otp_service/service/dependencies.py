@@ -42,6 +42,7 @@ class CodeRequest:
         relayed_code: A code that another service has made and will verify; "": this service does both.
         ttl_seconds: How long the relayed code is valid; 0: as long as the tenant's codes.
         publishable: Anybody may know the API key, so its own limits apply as well.
+        reference: The caller's own reference, for events; "" for none.
     """
 
     tenant: Tenant
@@ -61,6 +62,7 @@ class CodeRequest:
     relayed_code: str = ""
     ttl_seconds: int = 0
     publishable: bool = False
+    reference: str = ""
 
     @property
     def caller(self) -> Caller:
@@ -68,7 +70,7 @@ class CodeRequest:
         return (self.tenant.name, self.key_id)
 
     def __repr__(self) -> str:
-        """Hide the recipient and the link."""
+        """Hide the recipient, the link and the reference."""
         return f"CodeRequest({self.tenant.name}, {self.purpose})"
 
 

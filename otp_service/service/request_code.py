@@ -15,6 +15,7 @@ from otp_service.crypto.keyring import DecryptionError
 from otp_service.crypto.verification_cipher import SealedContent
 from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.events import encode_targets
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.provider_policy import Availability
 from otp_service.domain.quotas import Quotas, QuotaState
@@ -40,7 +41,7 @@ from otp_service.service.code_admission import advertised_policies, build_admiss
 from otp_service.service.dependencies import CodeRequest, Dependencies
 from otp_service.service.idempotency import StoredAnswers
 from otp_service.service.refusals import request_denied
-from otp_service.store.keys import PARTITIONS, Partition, new_verification_id
+from otp_service.store.keys import PARTITIONS, Partition, new_verification_id, partition_of_id
 
 __all__ = ["RequestCode"]
 
@@ -187,6 +188,7 @@ class RequestCode:
             code_created_ms=code_created_ms,
             app=request.app,
             code_mask=code_mask,
+            events=self._event_targets(request, verification_id),
         )
         return record, None if request.decoy else cipher.seal_content(
             verification_id, SealedContent(code, request.link, request.text)
@@ -200,6 +202,14 @@ class RequestCode:
         return await self._dependencies.cipher.hash_code(
             verification_id, tenant, recipient, request.purpose, code, caller=request.caller
         )
+
+    def _event_targets(self, request: CodeRequest, verification_id: str) -> tuple[str, ...]:
+        """Return who gets the events of a verification. A decoy has none: its events would show that it is one."""
+        targets, partition = request.tenant.event_targets, partition_of_id(verification_id)
+        if request.decoy or not targets or partition is None:
+            return ()
+        reference = self._dependencies.cipher.seal_reference(verification_id, request.reference)
+        return encode_targets(partition.events, reference, targets)
 
     def _code(self, request: CodeRequest, admitted: Admitted) -> tuple[str, int, int]:
         """Return a code, when it was made and when it expires, both in ms.

@@ -43,6 +43,7 @@ from otp_service.settings.field_types import (
     TemplateText,
 )
 from otp_service.settings.opt_out_words import OptOuts
+from otp_service.settings.webhook_model import OperatorWebhooks, TenantWebhooks, no_webhooks
 
 _TARGET = "a provider's name, or { name, weight }"
 _DEFAULT_LIMITS = limits.Limits()
@@ -103,6 +104,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     apps: Mapping[Name, App] = field(default_factory=lambda: MappingProxyType({}))
 
     link_hosts: tuple[LinkHost, ...] = ()
+    webhooks: TenantWebhooks = no_webhooks()
 
     def text_keys(self) -> tuple[str, ...]:
         """Return the keys that a table of templates may have."""
@@ -220,3 +222,4 @@ class Settings(Table, frozen=True, kw_only=True):
     delivery: Delivery = field(default_factory=Delivery)
     limits: Limits = field(default_factory=Limits)
     opt_outs: OptOuts = field(default_factory=OptOuts)
+    webhooks: OperatorWebhooks = no_webhooks()
