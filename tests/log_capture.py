@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import unicodedata
 from collections.abc import Iterator
+from typing import Any
 
 from otp_service.observability import configure_logging
 
@@ -29,3 +31,9 @@ def digits_in(text: str) -> str:
     """Return all digits of a text, of any script, as one ASCII string."""
     found = (unicodedata.digit(character, None) for character in text)
     return "".join(str(digit) for digit in found if digit is not None)
+
+
+def request_lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """Return the log lines of requests in a captured log."""
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    return [line for line in lines if line["event"] == "request"]

@@ -13,6 +13,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
+from otp_service.api.access_tokens import AccessTokens
 from otp_service.api.admin import OptOutAdminRoutes, RecipientAdminRoutes
 from otp_service.api.asgi_messages import MAX_BODY_BYTES
 from otp_service.api.auth import ApiKeys, Network
@@ -50,6 +51,7 @@ class ApiDependencies:
         lifespan: Entered before the first request, and left after the last one.
         inner_middleware: An ASGI layer between the API's own middleware and the routes, or None.
         workers: How many worker processes serve the API.
+        access_tokens: The issuers whose access tokens are accepted instead of API keys, if any.
     """
 
     service: OtpService
@@ -63,6 +65,7 @@ class ApiDependencies:
     lifespan: Callable[[], AbstractAsyncContextManager[None]]
     inner_middleware: Callable[[ASGIApp], ASGIApp] | None = None
     workers: int = 1
+    access_tokens: AccessTokens | None = None
 
 
 def make_app(dependencies: ApiDependencies) -> ASGIApp:
@@ -100,6 +103,7 @@ def make_app(dependencies: ApiDependencies) -> ASGIApp:
         service=dependencies.service,
         direct=direct_handlers(litestar.routes),
         workers=dependencies.workers,
+        access_tokens=dependencies.access_tokens,
     )
 
 

@@ -19,6 +19,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils import normalize_path
 from prometheus_client import Counter, Histogram
 
+from otp_service.api.access_tokens import AccessTokens, authenticate
 from otp_service.api.asgi_messages import (
     ClientDisconnected,
     ResponseWriter,
@@ -75,6 +76,7 @@ class ApiMiddleware:
         service: OtpService | None = None,
         direct: Mapping[tuple[str, str], HTTPRouteHandler] = _NO_HANDLERS,
         workers: int = 1,
+        access_tokens: AccessTokens | None = None,
     ) -> None:
         """Wrap `app`.
 
@@ -87,9 +89,11 @@ class ApiMiddleware:
             service: The use cases, for the handlers of JSON routes.
             direct: The handlers that are called without `app`, by path and method.
             workers: How many processes share the CPU cores, this one included.
+            access_tokens: The issuers whose access tokens are accepted instead of API keys, if any.
         """
         self._app = app
         self._api_keys = api_keys
+        self._access_tokens = access_tokens
         self._endpoints = endpoints
         self._trusted_proxies = trusted_proxies
         self._check_store = check_store
@@ -133,7 +137,7 @@ class ApiMiddleware:
                 if scope["method"] == "OPTIONS":
                     await response.send_options(endpoint.methods)
                     return
-                self._check_access(scope, context, endpoint.rules)
+                await self._check_access(scope, context, endpoint.rules)
         except Refused as refused:
             await response.send_problem(refused)
             return
@@ -146,13 +150,13 @@ class ApiMiddleware:
             scope["method"] = cast("Any", "GET")
         await self._app(scope, replay_body(context.body, receive), response.send)
 
-    def _check_access(self, scope: HTTPScope, context: RequestContext, rules: EndpointRules) -> None:
+    async def _check_access(self, scope: HTTPScope, context: RequestContext, rules: EndpointRules) -> None:
         """Check what the endpoint requires besides the method. Raises `Refused`."""
         headers = context.headers
         if rules.body is not None:
             check_content_type(scope, headers)
         if rules.needs_api_key:
-            context.principal = self._authenticate(scope, context)
+            context.principal = await self._authenticate(scope, context)
             context.log_fields.update(tenant=context.principal.tenant.name, api_key=context.principal.key_id)
             single_header(scope, headers, IDEMPOTENCY_KEY)
         if rules.needs_store:
@@ -160,10 +164,11 @@ class ApiMiddleware:
         if rules.needs_api_key:
             context.client_address = self._client_address(scope, context)
 
-    def _authenticate(self, scope: HTTPScope, context: RequestContext) -> Principal:
+    async def _authenticate(self, scope: HTTPScope, context: RequestContext) -> Principal:
         """Return the principal of a request. Raises `Refused`; the log line names a key that is configured."""
+        authorization = single_header(scope, context.headers, AUTHORIZATION)
         try:
-            return self._api_keys.authenticate(single_header(scope, context.headers, AUTHORIZATION))
+            return await authenticate(self._api_keys, self._access_tokens, authorization, context.log_fields)
         except UnusableKey as refused:
             context.log_fields.update(tenant=refused.tenant_name, api_key=refused.key_id)
             raise

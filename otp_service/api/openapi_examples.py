@@ -141,7 +141,7 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
 _BY_EMAIL: Final = {"request_code": _PENDING_EMAIL}
 """A second example of a success, for the actions that have one."""
 
-_KEY: Final = (Reason.KEY_MISSING, Reason.KEY_INVALID)
+_KEY: Final = (Reason.KEY_MISSING, Reason.KEY_INVALID, Reason.ISSUER_UNAVAILABLE)
 _JSON: Final = (Reason.REQUEST_MALFORMED, *_KEY, Reason.BODY_TOO_LARGE, Reason.MEDIA_TYPE_UNSUPPORTED)
 _IDEMPOTENT: Final = (Reason.IDEMPOTENCY_IN_FLIGHT, Reason.IDEMPOTENCY_MISMATCH)
 _STORE: Final = (Reason.STORE_UNAVAILABLE, Reason.OVERLOADED)

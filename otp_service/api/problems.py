@@ -62,6 +62,7 @@ PROBLEMS: Final[dict[Reason, tuple[int, str]]] = {
     Reason.STORE_UNAVAILABLE: (503, "The store is unavailable"),
     Reason.OVERLOADED: (503, "The service is overloaded"),
     Reason.NO_ROUTE: (503, "No provider serves this number"),
+    Reason.ISSUER_UNAVAILABLE: (503, "The issuer of the access token cannot be reached"),
 }
 
 
@@ -111,6 +112,6 @@ def problem_headers(refused: Refused) -> list[tuple[bytes, bytes]]:
     if (retry_after := retry_after_seconds(refused)) is not None:
         headers.append((b"retry-after", b"%d" % retry_after))
     headers += quota_headers(refused.quotas)
-    if PROBLEMS[refused.reason][0] == 401:
+    if PROBLEMS[refused.reason][0] == 401 and all(name != b"www-authenticate" for name, _ in headers):
         headers.append((b"www-authenticate", b'Bearer realm="otp-service"'))
     return headers

@@ -15,6 +15,7 @@ from otp_service.api.app import ApiDependencies, make_app
 from otp_service.api.auth import ApiKeys
 from otp_service.api.schemas import Jwk, Jwks
 from otp_service.bootstrap.hash_capacity import build_hash_pool, log_hash_rate
+from otp_service.bootstrap.issuer_set import IssuerSet, build_issuer_set
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
 from otp_service.bootstrap.settings_mapping import (
     build_api_keys,
@@ -30,7 +31,7 @@ from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.verification_cipher import VerificationCipher
-from otp_service.delivery import balances
+from otp_service.delivery.balances import BalanceMonitor
 from otp_service.delivery.composer import Composer
 from otp_service.delivery.conversion_feedback import ConversionFeedback
 from otp_service.delivery.conversion_tracker import ConversionTracker
@@ -105,27 +106,25 @@ def build_app(
         settings: The checked configuration.
         inner_middleware: Wraps the routes, inside the middleware of the API.
         inbox: Replaces every provider of type `inbox`.
-        now: Returns the Unix time in seconds, by which API keys expire.
+        now: Returns the Unix time in seconds, by which API keys and access tokens expire.
     """
     shared = _build_shared(settings, inbox)
     signer = _build_signer(settings)
     inbound = InboundHandler(RedisOptOuts(shared.topology), build_opt_out_words(settings), shared.keyring)
     outbox_worker, receipt_handler = _build_delivery(settings, shared, inbound)
     service = OtpService(_build_dependencies(settings, shared, signer, outbox_worker))
+    issuer_set = build_issuer_set(settings, shared.tenants, now)
     readiness = StoreReadiness(shared.topology, allow_eviction=settings.redis.allow_eviction)
     background = _Background(
-        topology=shared.topology,
+        shared=shared,
         readiness=readiness,
         outbox_worker=outbox_worker,
-        balance_monitor=balances.BalanceMonitor(
-            RedisCircuits(shared.topology), shared.provider_set.providers, balances.POLL_INTERVAL_SECONDS
-        ),
+        balance_monitor=BalanceMonitor(RedisCircuits(shared.topology), shared.provider_set.providers),
         inbound_poller=InboundPoller(RedisInboundCursors(shared.topology), inbound, shared.provider_set.providers),
-        hash_pool=shared.hash_pool,
-        provider_set=shared.provider_set,
         service=service,
         receipt_handler=receipt_handler,
         webhook_worker=build_webhook_worker(settings, shared.topology, shared.cipher),
+        issuer_set=issuer_set,
     )
     return make_app(
         ApiDependencies(
@@ -140,6 +139,7 @@ def build_app(
             lifespan=background.lifespan,
             inner_middleware=inner_middleware,
             workers=settings.server.workers,
+            access_tokens=issuer_set.access_tokens,
         )
     )
 
@@ -238,21 +238,21 @@ def _build_delivery(
 class _Background:
     """Everything that starts and stops with the process."""
 
-    topology: Topology
+    shared: _Shared
     readiness: StoreReadiness
     outbox_worker: OutboxWorker
-    balance_monitor: balances.BalanceMonitor
+    balance_monitor: BalanceMonitor
     inbound_poller: InboundPoller
-    hash_pool: HashPool
-    provider_set: ProviderSet
     service: OtpService
     receipt_handler: ReceiptHandler
     webhook_worker: WebhookWorker
+    issuer_set: IssuerSet
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Start the background work; at the end, stop it after the results of running sends are recorded."""
         await self.readiness.start()
+        self.issuer_set.start()
         self.receipt_handler.connect_providers()
         self.outbox_worker.start()
         self.balance_monitor.start()
@@ -267,7 +267,8 @@ class _Background:
             await self.receipt_handler.stop()
             await self.webhook_worker.stop()
             await self.service.stop()
+            await self.issuer_set.stop()
             await self.readiness.stop()
-            await self.provider_set.close()
-            await self.topology.close()
-            self.hash_pool.close()
+            await self.shared.provider_set.close()
+            await self.shared.topology.close()
+            self.shared.hash_pool.close()

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     STORE_UNAVAILABLE = "store_unavailable"
     OVERLOADED = "overloaded"
     NO_ROUTE = "no_route"
+    ISSUER_UNAVAILABLE = "issuer_unavailable"
     INTERNAL_ERROR = "internal_error"
 
 

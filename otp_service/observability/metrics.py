@@ -47,6 +47,18 @@ class Metrics:
             ["tenant", "kind"],
             registry=registry,
         )
+        self.access_tokens = Counter(
+            "otp_access_tokens",
+            "Access tokens, by issuer and result: verified, remembered, or why the token was refused.",
+            ["issuer", "result"],
+            registry=registry,
+        )
+        self.issuer_fetches = Counter(
+            "otp_issuer_fetches",
+            "Fetches of the key sets of token issuers, by result.",
+            ["issuer", "result"],
+            registry=registry,
+        )
         self.unlocks = Counter(
             "otp_unlocks",
             "Unlock requests over HTTP, and whether the phone number was locked.",

@@ -12,8 +12,14 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from otp_service.domain.limits import Window
-from otp_service.providers.config_parsing import Finding, dotted_path, quoted
+from otp_service.providers.config_parsing import Finding, quoted
 from otp_service.settings.api_key_model import ApiKey, key_is_safe_to_publish
+from otp_service.settings.caller_checks import (
+    api_keys_are_unique,
+    clients_have_tenants,
+    issuers_are_unique,
+    tenants_have_callers,
+)
 from otp_service.settings.cap_checks import spend_caps_have_one_currency, spend_caps_have_prices
 from otp_service.settings.checked_values import duplicates, is_valid, valid_items
 from otp_service.settings.deployment_model import Hashing, Keys, Redis, Tokens
@@ -192,18 +198,6 @@ def max_events_per_day(windows: Sequence[Window]) -> int:
     return min(window.count * -(-SECONDS_PER_DAY // window.seconds) for window in windows)
 
 
-def api_keys_are_unique(settings: Settings) -> Iterator[Finding]:
-    """A key belongs to one tenant, because it is found by its hash alone."""
-    hashes = (
-        (("tenants", name, "api_keys", index, "sha256"), (key.sha256,))
-        for name, tenant in settings.tenants.items()
-        if is_valid(tenant)
-        for index, key in valid_items(tenant.api_keys)
-    )
-    for path, first in duplicates(hashes):
-        yield path, f"the same hash as that of {dotted_path(first[:-1])}", "a unique key"
-
-
 CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Hashing: (hash_is_strong, lanes_have_memory),
     Keys: (current_exists, index_exists),
@@ -223,6 +217,9 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Limits: (windows_are_unique, failures_are_bounded),
     Settings: (
         api_keys_are_unique,
+        issuers_are_unique,
+        clients_have_tenants,
+        tenants_have_callers,
         routes_are_unique,
         route_providers_exist,
         route_providers_serve_channel,

@@ -42,6 +42,7 @@ from otp_service.settings.field_types import (
     RateWindow,
     TemplateText,
 )
+from otp_service.settings.issuer_model import Issuer
 from otp_service.settings.opt_out_words import OptOuts
 from otp_service.settings.webhook_model import OperatorWebhooks, TenantWebhooks, no_webhooks
 
@@ -96,7 +97,7 @@ class Tenant(Table, frozen=True, kw_only=True):
         "registration",
         "password_reset",
     )
-    api_keys: Annotated[tuple[ApiKey, ...], Meta(min_length=1, description="at least one key: { id, sha256, scopes }")]
+    api_keys: Annotated[tuple[ApiKey, ...], Meta(description="a list of keys: { id, sha256, scopes }")] = ()
     policy: Policy = field(default_factory=Policy)
     templates: Mapping[Locale, Annotated[Mapping[str, TemplateText], Meta(description="a table")]] = field(
         default_factory=lambda: MappingProxyType({})
@@ -216,6 +217,7 @@ class Settings(Table, frozen=True, kw_only=True):
     tokens: Tokens
     hashing: Hashing = field(default_factory=Hashing)
     tenants: Annotated[Mapping[Name, Tenant], Meta(min_length=1, description="at least one tenant: [tenants.<name>]")]
+    issuers: Mapping[Name, Issuer] = field(default_factory=lambda: MappingProxyType({}))
     providers: Mapping[Name, CommonProvider] = field(default_factory=lambda: MappingProxyType({}))
     countries: Mapping[PriceArea, Caps] = field(default_factory=lambda: MappingProxyType({}))
     routes: tuple[Route, ...] = ()

@@ -51,3 +51,8 @@ async def request_as_app(
     forwarded = {"X-Forwarded-For": members.pop("forwarded")} if "forwarded" in members else {}
     client = service.caller("app", address)
     return await client.post(REQUEST_CODE, json={"phone": phone, "purpose": "login", **members}, headers=forwarded)
+
+
+async def normalize_as(service: RunningService, key: str) -> httpx.Response:
+    """Call the endpoint that takes a caller with any scope."""
+    return await service.caller(key).post(NORMALIZE_PHONE, json={"phone": NUMBER})

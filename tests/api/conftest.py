@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from otp_service.crypto.hashing import HashPool
+from tests.issuer_simulator import IssuerSimulator
 
 
 @pytest.fixture
@@ -23,3 +25,10 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(HashPool, name, counting)
     return counted
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[IssuerSimulator]:
+    """An authorization server with one Ed25519 key."""
+    async with IssuerSimulator() as running:
+        yield running

@@ -34,7 +34,7 @@ CONTRACT = {
     415: {"media_type_unsupported"},
     422: {"phone_invalid", "phone_not_mobile", "email_invalid", "idempotency_mismatch", "code_incorrect"},
     429: {"resend_too_soon", "rate_limited", "attempts_exhausted", "recipient_locked", "spend_cap_reached"},
-    503: {"store_unavailable", "overloaded", "no_route"},
+    503: {"store_unavailable", "overloaded", "no_route", "issuer_unavailable"},
 }
 BEYOND = {
     404: {"not_found"},

@@ -35,6 +35,11 @@ api_keys = [{ id = "web", sha256 = "%(a)s", scopes = ["request"] }, { id = "app"
 [tenants.acme.policy]
 [tenants.acme.templates.id]
 default = "{brand}: {code}"
+[issuers.corp]
+issuer = "https://login.example.com"
+audience = "otp-service"
+jwks_url = "https://login.example.com/jwks.json"
+clients = { mobile-app = "acme" }
 [providers.jakarta]
 type = "eims"
 base_url = "http://127.0.0.1:20003"

@@ -80,8 +80,6 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("tenants.acme.countries", []), "tenants.acme.countries", "at least one"),
     (("tenants.acme.purposes", ["Login"]), "tenants.acme.purposes[0]", "a-z 0-9 _"),
     (("tenants.acme.purposes", []), "tenants.acme.purposes", "at least one"),
-    (("tenants.acme.api_keys", None), "tenants.acme.api_keys", "missing"),
-    (("tenants.acme.api_keys", []), "tenants.acme.api_keys", "at least one key"),
     (("tenants.acme.api_keys.0.sha256", "a" * 63), "tenants.acme.api_keys[0].sha256", "64 hexadecimal digits"),
     (("tenants.acme.api_keys.0.sha256", None), "tenants.acme.api_keys[0].sha256", "missing"),
     (("tenants.acme.api_keys.0.sha256", "B" * 64), "tenants.acme.api_keys[1].sha256", "tenants.acme.api_keys[0]"),

@@ -1,0 +1,115 @@
+"""The key sets of token issuers: cached, refreshed in time, and never fetched as often as a stranger likes.
+
+A key set is fetched when the service starts, again after `ttl_seconds`, and when a token names a key that it does not
+have, which is how an issuer changes its keys. Any stranger can name such a key, so two fetches are at least
+`min_refresh_seconds` apart, and all requests that wait for a fetch wait for the same one. While the issuer does not
+answer, the last key set is used for `max_stale_seconds`; then its tokens are answered with `issuer_unavailable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from otp_service.crypto.jwt_verification import InvalidToken, KeySet, TokenRules, VerificationKey, parse_key_set
+from otp_service.domain.errors import Reason, Refused
+from otp_service.observability import LOG, METRICS
+
+__all__ = ["KeySetPolicy", "TokenIssuer"]
+
+FAILED_FETCH_RETRY_SECONDS: Final = 5.0
+"""After a fetch that failed, the next one may follow so soon, if `min_refresh_seconds` allows no earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySetPolicy:
+    """For how long a key set is used: until it is fetched again, between two fetches, and while fetches fail."""
+
+    ttl_seconds: float = 3600.0
+    min_refresh_seconds: float = 30.0
+    max_stale_seconds: float = 86_400.0
+
+
+class TokenIssuer:
+    """An issuer of access tokens, with its current keys."""
+
+    def __init__(
+        self,
+        name: str,
+        rules: TokenRules,
+        fetch: Callable[[], Awaitable[bytes | None]],
+        policy: KeySetPolicy,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Use the keys that `fetch` returns (None: it failed). `clock` returns seconds that never go back."""
+        self.name = name
+        self.rules = rules
+        self._fetch = fetch
+        self._policy = policy
+        self._clock = clock
+        self._keys: KeySet = {}
+        self._fetched_at = -math.inf
+        self._next_fetch_at = -math.inf
+        self._fetching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start to fetch the keys, without waiting for them."""
+        self._start_fetch()
+
+    async def stop(self) -> None:
+        """Cancel a fetch in progress."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.gather(self._fetching, return_exceptions=True)
+
+    def known_key(self, key_id: str, algorithm: str) -> VerificationKey | None:
+        """Return a key that is in the cache and not too old, without waiting; refresh the cache if it is due."""
+        age = self._clock() - self._fetched_at
+        if age >= self._policy.ttl_seconds:
+            self._start_fetch()
+        return self._keys.get((key_id, algorithm)) if age < self._policy.max_stale_seconds else None
+
+    async def key(self, key_id: str, algorithm: str) -> VerificationKey | None:
+        """Return the key of a token; None if the issuer has no such key.
+
+        Raises:
+            Refused: `issuer_unavailable`: there are no keys that may be used, and none can be fetched now.
+        """
+        if (key := self.known_key(key_id, algorithm)) is not None:
+            return key
+        self._start_fetch()
+        if self._fetching is not None:
+            await asyncio.shield(self._fetching)
+        if self._clock() - self._fetched_at >= self._policy.max_stale_seconds:
+            detail = "The issuer of the token cannot be reached. Send the request again after `retry_after` seconds."
+            wait_ms = int(max(0.0, self._next_fetch_at - self._clock()) * 1000)
+            raise Refused(Reason.ISSUER_UNAVAILABLE, detail, retry_after_ms=wait_ms)
+        return self._keys.get((key_id, algorithm))
+
+    def _start_fetch(self) -> None:
+        """Start a fetch, unless one is in progress or it is too soon for another one."""
+        if self._fetching is None and self._clock() >= self._next_fetch_at:
+            self._next_fetch_at = math.inf
+            self._fetching = asyncio.create_task(self._refresh(), name=f"issuer-keys-{self.name}")
+
+    async def _refresh(self) -> None:
+        wait_seconds = min(FAILED_FETCH_RETRY_SECONDS, self._policy.min_refresh_seconds)
+        is_fetched = False
+        try:
+            if (body := await self._fetch()) is not None:
+                self._keys = parse_key_set(body, self.rules.algorithms)
+                self._fetched_at = self._clock()
+                wait_seconds = self._policy.min_refresh_seconds
+                is_fetched = True
+        except InvalidToken:
+            LOG.warning("issuer_fetch_failed", issuer=self.name, why="no_usable_keys")
+        except Exception as error:
+            LOG.error("issuer_fetch_failed", issuer=self.name, why=type(error).__name__, exc_info=error)
+        finally:
+            self._next_fetch_at = self._clock() + wait_seconds
+            self._fetching = None
+            METRICS.issuer_fetches.labels(self.name, "ok" if is_fetched else "failed").inc()

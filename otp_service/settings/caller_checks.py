@@ -1,0 +1,51 @@
+"""Cross-checks of who may call: API keys and clients of token issuers, over all tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from otp_service.providers.config_parsing import Finding, dotted_path, quoted
+from otp_service.settings.checked_values import duplicates, is_valid, valid_items
+from otp_service.settings.model import Settings
+
+
+def api_keys_are_unique(settings: Settings) -> Iterator[Finding]:
+    """A key belongs to one tenant, because it is found by its hash alone."""
+    hashes = (
+        (("tenants", name, "api_keys", index, "sha256"), (key.sha256,))
+        for name, tenant in settings.tenants.items()
+        if is_valid(tenant)
+        for index, key in valid_items(tenant.api_keys)
+    )
+    for path, first in duplicates(hashes):
+        yield path, f"the same hash as that of {dotted_path(first[:-1])}", "a unique key"
+
+
+def issuers_are_unique(settings: Settings) -> Iterator[Finding]:
+    """An issuer has one table, because a token names its issuer only."""
+    names = (
+        (("issuers", name, "issuer"), (table.issuer,)) for name, table in settings.issuers.items() if is_valid(table)
+    )
+    for path, first in duplicates(names):
+        yield path, f"the same issuer as that of {dotted_path(first[:-1])}", "one table for each issuer"
+
+
+def clients_have_tenants(settings: Settings) -> Iterator[Finding]:
+    """A client of an issuer belongs to a tenant that exists."""
+    for name, table in settings.issuers.items():
+        for client, tenant in table.clients.items() if is_valid(table) and is_valid(table.clients) else ():
+            if is_valid(tenant) and tenant not in settings.tenants:
+                path = ("issuers", name, "clients", client)
+                yield path, f"{quoted(tenant)} is not a tenant", ", ".join(settings.tenants)
+
+
+def tenants_have_callers(settings: Settings) -> Iterator[Finding]:
+    """A tenant without API keys has a client of an issuer."""
+    issuers = [table for table in settings.issuers.values() if is_valid(table)]
+    clients = {
+        tenant for table in issuers if is_valid(table.clients) for tenant in table.clients.values() if is_valid(tenant)
+    }
+    for name, tenant in settings.tenants.items():
+        if is_valid(tenant) and is_valid(tenant.api_keys) and not tenant.api_keys and name not in clients:
+            allowed = "at least one key: { id, sha256, scopes }; or a client of an issuer: [issuers.<name>.clients]"
+            yield ("tenants", name, "api_keys"), "missing", allowed
