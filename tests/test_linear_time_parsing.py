@@ -165,7 +165,7 @@ PARSERS: dict[str, Parser] = {
     "a log line": redact,
     "a template": compile_template,
     "a template's length": count_segments,
-    "a receipt's token": lambda text: TOKENS.message_id("jakarta", text),
+    "a receipt's token": lambda text: TOKENS.read("jakarta", text),
     "a hook": lambda text: parse_webhook(call(text), Secret("key")),
     "a hook, JSON": lambda text: parse_webhook(call(f'{{"event": {quoted(text)}}}'), Secret("key")),
     "loose JSON": loose.json_object,

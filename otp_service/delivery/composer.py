@@ -20,7 +20,7 @@ __all__ = ["Composer"]
 _MS: Final = 1000
 
 
-def _no_receipt_url(_provider: str, _message_id: str) -> str:
+def _no_receipt_url(_provider: str, _message_id: str, _call: int) -> str:
     return ""
 
 
@@ -31,15 +31,15 @@ class Composer:
         self,
         tenants: Mapping[str, Tenant],
         cipher: VerificationCipher,
-        receipt_url: Callable[[str, str], str] = _no_receipt_url,
+        receipt_url: Callable[[str, str, int], str] = _no_receipt_url,
     ) -> None:
         """Compose for `tenants`.
 
         Args:
             tenants: The configured tenants by name.
             cipher: Decrypts the recipient and the code.
-            receipt_url: Returns the URL for a provider's receipts of a message, from the provider's name and our
-                message id; "" for none.
+            receipt_url: Returns the URL for a provider's receipts of a message, from the provider's name, our
+                message id and the number of the call; "" for none.
         """
         self._tenants = tenants
         self._cipher = cipher
@@ -68,7 +68,7 @@ class Composer:
         code, link = content.code, content.link
         minutes = validity_minutes((record.expires_ms - record.created_ms) // _MS)
         expires_in = max(1, (record.expires_ms - now_ms) // _MS)
-        receipt_url = self._receipt_url(provider, message.id)
+        receipt_url = self._receipt_url(provider, message.id, record.lease)
         if channel is Channel.EMAIL:
             return compose_email(
                 tenant,

@@ -111,12 +111,13 @@ class DeliveryState:
         ambiguous_since_ms = before.ambiguous_since_ms if repeats else 0
         if status is DeliveryStatus.UNKNOWN and not ambiguous_since_ms:
             ambiguous_since_ms = now
+        is_same_text = repeats or update.call == before.call
         delivery = Delivery(
             provider=update.provider,
             status=status,
             at_ms=now,
             error=error,
-            provider_message_id=before.provider_message_id or update.provider_message_id,
+            provider_message_id=(before.provider_message_id if is_same_text else "") or update.provider_message_id,
             call=update.call,
             retry_at_ms=now + update.retry_after_ms if update.retry_after_ms else 0,
             ambiguous_since_ms=ambiguous_since_ms,

@@ -214,7 +214,7 @@ class Dispatcher:
         provider = self._providers[permit.provider]
         started = None
         try:
-            started = await self._writer.begin(state, permit.provider)
+            started = await self._writer.begin(state, permit.provider, outbound.segments)
         finally:
             if started is None:  # no call is made, so it costs nothing
                 await self._release_permit(permit, None)

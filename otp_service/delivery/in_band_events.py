@@ -53,10 +53,11 @@ class ProviderEvents:
 
     async def record(self, provider_message_ids: Sequence[str], receipt: Receipt) -> bool:
         """Record a receipt if its message is known; see the port."""
-        message_id = await self._store.find_sent([self._hash_id(one) for one in provider_message_ids])
-        if message_id is not None:
-            await self._record(self._name, replace(receipt, message_id=message_id))
-        return message_id is not None
+        found = await self._store.find_sent([self._hash_id(one) for one in provider_message_ids])
+        if found is not None:
+            at, message_id = found
+            await self._record(self._name, replace(receipt, message_id=message_id, part=provider_message_ids[at]))
+        return found is not None
 
     async def handle_inbound(self, message: InboundMessage) -> None:
         """Handle an inbound message; see the port."""

@@ -66,8 +66,8 @@ class OutboxWriter:
         """Try each write only once from now on; another replica resumes what could not be recorded."""
         self._stopping = True
 
-    async def begin(self, state: DeliveryState, name: str) -> CallStarted | None:
-        """Record that a call to the provider `name` begins, right before it.
+    async def begin(self, state: DeliveryState, name: str, parts: int) -> CallStarted | None:
+        """Record that a call to the provider `name` begins, right before it; the text probably has `parts` parts.
 
         None: the message must not be sent by this replica now.
         """
@@ -81,6 +81,7 @@ class OutboxWriter:
                 idempotent_send=provider.idempotent_send,
                 channel=state.channel_of(name),
                 channel_hold_ms=self._channel_hold_ms if len(state.routes) > 1 else 0,
+                parts=parts,
             )
         )
 

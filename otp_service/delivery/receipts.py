@@ -1,10 +1,11 @@
 """Handles the delivery receipts that gateways send: authenticates them and records what they report.
 
-The URL of a receipt contains a token: our message id, and a MAC over it and the provider's name. So a wrong token is
-rejected without a query to the store, and no tokens are stored. A gateway that signs its calls is authenticated by its
-adapter instead. The nonce of a signature is stored with a hash of the receipt: the same receipt may be repeated, and
-another one with the same nonce is ignored. An authentic receipt for a message that is unknown, expired or belongs to
-another provider changes nothing and is not an error.
+The URL of a receipt contains a token: our message id, the number of the call to the provider, and a MAC over them and
+the provider's name. So a wrong token is rejected without a query to the store, no tokens are stored, and a receipt of
+an earlier call to the provider does not change what is known of the last one. A gateway that signs its calls is
+authenticated by its adapter instead. The nonce of a signature is stored with a hash of the receipt: the same receipt
+may be repeated, and another one with the same nonce is ignored. An authentic receipt for a message that is unknown,
+expired or belongs to another provider changes nothing and is not an error.
 """
 
 from __future__ import annotations
@@ -65,25 +66,34 @@ class ReceiptTokens:
         self._hasher = hasher
         self._public_url = (public_url or "").rstrip("/")
 
-    def url(self, provider: str, message_id: str) -> str:
-        """Return the URL for a provider's receipts of a message; "" without a public URL."""
+    def url(self, provider: str, message_id: str, call: int) -> str:
+        """Return the URL for a provider's receipts of one call with a message; "" without a public URL.
+
+        `call` is the number of the lease under which the call is made.
+        """
         if not self._public_url:
             return ""
-        mac = self._mac(provider, message_id)
-        return f"{self._public_url}{RECEIPTS_PATH}{provider}/{message_id}{_SEPARATOR}{mac}"
+        subject = f"{message_id}{_SEPARATOR}{call}"
+        mac = self._mac(provider, subject)
+        return f"{self._public_url}{RECEIPTS_PATH}{provider}/{subject}{_SEPARATOR}{mac}"
 
     def public(self, path_and_query: str) -> str:
         """Return the public URL that the gateway called."""
         return self._public_url + path_and_query
 
-    def message_id(self, provider: str, token: str) -> str | None:
-        """Return our message id from a token; None if its MAC is wrong (compared in constant time)."""
-        message_id, _, mac = token.rpartition(_SEPARATOR)
-        expected = self._mac(provider, message_id)
-        return message_id if hmac.compare_digest(expected.encode(), mac.encode()) else None
+    def read(self, provider: str, token: str) -> tuple[str, int | None] | None:
+        """Return our message id and the call from a token; None if its MAC is wrong (compared in constant time).
 
-    def _mac(self, provider: str, message_id: str) -> str:
-        return self._hasher.keyed_hash("receipt", provider, message_id)
+        The tokens of earlier versions name no call.
+        """
+        subject, _, mac = token.rpartition(_SEPARATOR)
+        if not hmac.compare_digest(self._mac(provider, subject).encode(), mac.encode()):
+            return None
+        message_id, _, call = subject.partition(_SEPARATOR)
+        return message_id, int(call) if call else None
+
+    def _mac(self, provider: str, subject: str) -> str:
+        return self._hasher.keyed_hash("receipt", provider, subject)
 
 
 class ReceiptHandler:
@@ -131,9 +141,10 @@ class ReceiptHandler:
                 retry.
         """
         provider = self._providers.get(name)
-        message_id = None if token is None else self._tokens.message_id(name, token)
-        if not isinstance(provider, ReceiptProvider) or (token is not None and message_id is None):
+        named = None if token is None else self._tokens.read(name, token)
+        if not isinstance(provider, ReceiptProvider) or (token is not None and named is None):
             raise _not_authentic()
+        message_id, of_call = named or (None, None)
         complete = replace(call, message_id=message_id, url=self._tokens.public(call.url), now=self._clock())
         try:
             if isinstance(provider, UrlCheckProvider) and (text := provider.answer_url_check(complete)) is not None:
@@ -142,7 +153,7 @@ class ReceiptHandler:
         except ReceiptForged:
             raise _not_authentic() from None
         for event in events:
-            await self._handle(name, event)
+            await self._handle(name, replace(event, call=of_call) if isinstance(event, Receipt) else event)
         return None
 
     async def stop(self) -> None:
@@ -180,7 +191,7 @@ class ReceiptHandler:
                 found = await self._receipt_store.find_message(partition, recipient, name, receipt.provider_message_id)
                 receipt = replace(receipt, message_id=found)
             effect = await self._receipt_store.record_receipt(name, receipt, recipient)
-            if receipt.charged is not None and effect is not ReceiptEffect.OTHER:
+            if receipt.charged is not None and effect not in (ReceiptEffect.OTHER, ReceiptEffect.EARLIER):
                 currency = receipt.charged_currency
                 await self._charges.correct_charge(name, receipt.message_id, receipt.charged, currency)
             elif effect is ReceiptEffect.NOTED and receipt.status is not None:

@@ -151,6 +151,7 @@ def update_for(provider: str, call: int, result: SendResult) -> DeliveryUpdate:
         status=_status_of(outcome),
         error="" if outcome is Outcome.ACCEPTED else outcome.value,
         provider_message_id=result.provider_message_id,
+        parts=result.parts,
         retry_after_ms=int(retry_after_ms),
     )
 

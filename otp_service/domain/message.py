@@ -103,6 +103,8 @@ class SendResult:
             undocumented rejection is a `config_error` that counts as a FAILURE, while a rejected password is a TRIP.
         charged: What the gateway says that it charged for the whole message; None if it does not say.
         charged_currency: The currency of `charged` (ISO 4217); "" if the gateway does not name it: the account's.
+        parts: The gateway's id of each part of the message, if each has receipts of its own (`Receipt.part`); "" for a
+            part without an id. Empty if receipts are about the whole message.
     """
 
     outcome: Outcome
@@ -111,6 +113,7 @@ class SendResult:
     signal: HealthSignal | None = None
     charged: Decimal | None = None
     charged_currency: str = ""
+    parts: tuple[str, ...] = ()
 
     @property
     def health(self) -> HealthSignal:
@@ -180,6 +183,9 @@ class Receipt:
         to: The recipient in the receipt, in E.164 or digits; "" if it contains none. A receipt for another number
             than the message's is ignored.
         nonce: A value that may be used for one receipt only, against replay; "" if there is none.
+        part: The gateway's id of the part that the receipt is about, one of `SendResult.parts`; "" if it is about the
+            whole message, which then has one receipt.
+        call: The call to the provider that the receipt's URL names; None if it names none.
         charged: What the gateway says that it charged for the whole message; None if it does not say.
         charged_currency: The currency of `charged` (ISO 4217); "" if the gateway does not name it: the account's.
     """
@@ -190,6 +196,8 @@ class Receipt:
     provider_message_id: str = ""
     to: str = ""
     nonce: str = ""
+    part: str = ""
+    call: int | None = None
     charged: Decimal | None = None
     charged_currency: str = ""
 

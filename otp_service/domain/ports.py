@@ -230,6 +230,7 @@ class Outbox(Protocol):
         idempotent_send: bool = False,
         channel: Channel = Channel.SMS,
         channel_hold_ms: int = 0,
+        parts: int = 1,
     ) -> CallStarted | None:
         """Check again that the message may be sent, and set its delivery to `sending`.
 
@@ -243,6 +244,7 @@ class Outbox(Protocol):
             channel: The channel of this call.
             channel_hold_ms: For how long an acceptance by another channel prevents the call, if no receipt comes; 0:
                 it does for ever.
+            parts: How many parts the text probably has.
 
         Returns:
             None if the message must not be sent, or the lease is not valid any more.
@@ -270,8 +272,8 @@ class ReceiptStore(Protocol):
     async def remember_sent(self, keyed_hashes: Sequence[str], message_id: str, seconds: int) -> None:
         """Remember that a gateway's own ids, as keyed hashes, name a message of ours."""
 
-    async def find_sent(self, keyed_hashes: Sequence[str]) -> str | None:
-        """Return the message that the first known one of a gateway's ids names; None if none is known."""
+    async def find_sent(self, keyed_hashes: Sequence[str]) -> tuple[int, str] | None:
+        """Return the position of the first known one of a gateway's ids, and its message; None if none is known."""
 
 
 class ConversionCounts(Protocol):

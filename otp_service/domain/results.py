@@ -263,11 +263,11 @@ class DeliveryUpdate:
         call: The lease under which the call was started.
         status: The new status of the delivery.
         error: The name of the outcome if the delivery failed, else "".
-        provider_message_id: The gateway's id of the message, "" if it has given none.
+        provider_message_id, parts: The gateway's ids, as in `SendResult`.
         retry_after_ms: For how long the provider must not be called again; 0: as the retry policy decides.
         due_in_ms: When the message is due again; None: delivery is finished.
         not_called_outcome: With a finished delivery: the outcome of the providers that were queued but never called.
-        forget: With a finished delivery: nothing can continue it, so its code is deleted.
+        forget: With a finished delivery: nothing can continue it; its code is deleted.
     """
 
     provider: str = ""
@@ -275,6 +275,7 @@ class DeliveryUpdate:
     status: DeliveryStatus = DeliveryStatus.QUEUED
     error: str = ""
     provider_message_id: str = ""
+    parts: tuple[str, ...] = ()
     retry_after_ms: int = 0
     due_in_ms: int | None = None
     not_called_outcome: Outcome = Outcome.TRANSIENT
@@ -282,13 +283,14 @@ class DeliveryUpdate:
 
 
 class ReceiptEffect(StrEnum):
-    """What a receipt changed.
+    """What a receipt changed: the delivery (`noted`), or nothing.
 
-    `noted`: the delivery. `known`: nothing, because its status was final. `unknown`: nothing, because there is no such
-    message. `other`: nothing, because it names another recipient.
+    `known`: its status was final. `unknown`: there is no such message. `other`: it names another recipient. `earlier`:
+    it is about an earlier call to the provider.
     """
 
     NOTED = "noted"
     KNOWN = "known"
     UNKNOWN = "unknown"
     OTHER = "other"
+    EARLIER = "earlier"

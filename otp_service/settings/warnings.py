@@ -18,8 +18,8 @@ from otp_service.settings.api_key_model import expiry_warnings
 from otp_service.settings.model import Settings
 from otp_service.settings.text_warnings import text_warnings
 
-RECEIPT_TOKEN_CHARS: Final = 46
-"""The length of the token in a receipt URL: our message id, a dot and the MAC."""
+RECEIPT_TOKEN_CHARS: Final = 49
+"""The length of the token in a receipt URL: our message id, the number of the call (here of two digits) and the MAC."""
 
 
 def unused_keys(document: Mapping[str, Any]) -> list[str]:

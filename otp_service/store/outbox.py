@@ -111,6 +111,7 @@ class RedisOutbox:
         idempotent_send: bool = False,
         channel: Channel = Channel.SMS,
         channel_hold_ms: int = 0,
+        parts: int = 1,
     ) -> CallStarted | None:
         """Set the delivery to `sending` if the message may still be sent; see the port."""
         args = (
@@ -122,6 +123,7 @@ class RedisOutbox:
             int(idempotent_send),
             channel,
             channel_hold_ms,
+            parts,
         )
         [reply] = await self._topology.send([ScriptCall(script("begin"), _keys(verification_id), args)])
         return CallStarted(int(reply[1])) if reply[0] == b"begun" else None
@@ -140,6 +142,7 @@ class RedisOutbox:
             encode_optional(update.due_in_ms),
             update.not_called_outcome,
             int(update.forget),
+            pack(update.parts),
         )
         await self._topology.send([ScriptCall(script("record_result"), _keys(verification_id), args)])
 
@@ -154,6 +157,8 @@ class RedisOutbox:
             receipt.error or "",
             receipt.provider_message_id,
             recipient,
+            encode_optional(receipt.call),
+            receipt.part,
         )
         [reply] = await self._topology.send([ScriptCall(script("record_receipt"), _keys(receipt.message_id), args)])
         return ReceiptEffect(reply[0].decode())
@@ -176,11 +181,11 @@ class RedisOutbox:
         args = (message_id, seconds * 1000)
         await self._topology.send([ScriptCall(script("remember_sent"), (sent_key(one),), args) for one in keyed_hashes])
 
-    async def find_sent(self, keyed_hashes: Sequence[str]) -> str | None:
-        """Return the message that the first known one of a gateway's ids names; see the port."""
+    async def find_sent(self, keyed_hashes: Sequence[str]) -> tuple[int, str] | None:
+        """Return the first known one of a gateway's ids, and the message that it names; see the port."""
         calls = [ScriptCall(script("find_sent"), (sent_key(one),)) for one in keyed_hashes]
-        found = (reply[0].decode() for reply in await self._topology.send(calls))
-        return next(filter(None, found), None)
+        replies = await self._topology.send(calls)
+        return next(((at, reply[0].decode()) for at, reply in enumerate(replies) if reply[0]), None)
 
 
 def _claim_call(partition: Partition, key_ids: Iterable[str], excluded: Iterable[str]) -> ScriptCall:

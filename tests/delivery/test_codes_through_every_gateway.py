@@ -98,7 +98,7 @@ async def test_kedasms(make_service: ServiceFactory, sender: str | None) -> None
     assert before == (
         f'{{"countryCode":"ID","phoneNumbers":["{NATIONAL}"],"content":"{one.text}",{own}"trackClick":false,'
     )
-    address = rf'"{re.escape(PUBLIC_URL)}/v1/receipts/first/{re.escape(one.id)}\.[A-Za-z0-9_-]{{22,}}"}}'
+    address = rf'"{re.escape(PUBLIC_URL)}/v1/receipts/first/{re.escape(one.id)}\.1\.[A-Za-z0-9_-]{{22,}}"}}'
     assert re.fullmatch(address, callback)
     for hidden in (one.code, NATIONAL, "Kopi"):
         assert hidden not in f"{request.target} {request.headers} {request.body.decode()}"
@@ -228,7 +228,7 @@ async def test_twilio(make_service: ServiceFactory, options: dict[str, Any]) -> 
     message, validity, callback = found.groups()
     assert message == f"To=%2B{DIGITS}&From=Acme&Body={one.quoted}"
     assert 290 <= int(validity) <= 300
-    url = rf"{re.escape(PUBLIC_URL)}/v1/receipts/first/{re.escape(one.id)}\.[A-Za-z0-9_-]{{22,}}"
+    url = rf"{re.escape(PUBLIC_URL)}/v1/receipts/first/{re.escape(one.id)}\.1\.[A-Za-z0-9_-]{{22,}}"
     assert re.fullmatch(url, unquote(callback))
 
 
@@ -250,7 +250,7 @@ async def test_vonage(make_service: ServiceFactory, body: str, auth: str) -> Non
         assert request.headers["content-type"] == "application/json"
         fields = msgspec.json.decode(request.body)
     callback = fields.pop("callback")
-    assert re.fullmatch(rf"{re.escape(PUBLIC_URL)}/v1/receipts/first/{re.escape(one.id)}\.[\w-]{{22}}", callback)
+    assert re.fullmatch(rf"{re.escape(PUBLIC_URL)}/v1/receipts/first/{re.escape(one.id)}\.1\.[\w-]{{22}}", callback)
     assert 285_000 <= int(fields.pop("ttl")) <= 300_000
     expected = {"from": "Acme", "to": DIGITS, "text": one.text, "type": "unicode", "client-ref": one.id}
     expected["status-report-req"] = "true"

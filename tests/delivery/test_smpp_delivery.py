@@ -106,6 +106,38 @@ async def test_a_receipt_reaches_another_replica_before_the_response(
         await wait_for_deliveries(first, verification_id, {"smsc": ("delivered", None)})
 
 
+async def test_delivered_when_every_part_is(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """Each part of a long text has an id and a receipt of its own, and a repeated receipt counts once."""
+    templates = {"tenants": {"demo": {"templates": {"id": {"default": "Kode {code}. " + "a" * 310}}}}}
+    async with smsc() as gateway:
+        service = await make_service(merged(smpp_then_eims(gateway, second), templates))
+        verification_id, _ = await send_code(service, gateway)
+        await wait_for_deliveries(service, verification_id, {"smsc": ("sent", None)})
+        ids = [str(number) for number in gateway.messages[0].ids]
+        assert len(ids) == 3
+        for part, status in ((2, "sent"), (0, "sent"), (2, "sent"), (0, "sent"), (1, "delivered")):
+            body = receipt_body(ids[part], "delivered", 0, to=DIGITS, sender="Acme")
+            assert await gateway.deliver(body) == 0
+            await wait_for_deliveries(service, verification_id, {"smsc": (status, None)})
+    assert not second.messages
+
+
+async def test_a_part_that_is_not_delivered(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """One undelivered part makes the message undelivered at once: the next provider has the whole text."""
+    templates = {"tenants": {"demo": {"templates": {"id": {"default": "Kode {code}. " + "a" * 160}}}}}
+    async with smsc() as gateway:
+        service = await make_service(merged(smpp_then_eims(gateway, second), templates))
+        verification_id, code = await send_code(service, gateway)
+        await wait_for_deliveries(service, verification_id, {"smsc": ("sent", None)})
+        first, last = (str(number) for number in gateway.messages[0].ids)
+        assert await gateway.deliver(receipt_body(first, "delivered", 0, to=DIGITS, sender="Acme")) == 0
+        assert await gateway.deliver(receipt_body(last, "undelivered", 0, to=DIGITS, sender="Acme")) == 0
+        assert code_in((await wait_for_message(second)).text) == code
+        await wait_for_deliveries(
+            service, verification_id, {"smsc": ("undelivered", "transient"), "second": ("sent", None)}
+        )
+
+
 async def test_a_receipt_for_another_number_changes_nothing(
     make_service: ServiceFactory, second: EimsSimulator
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.receipt_sender import Webhook
-from otp_service.sandbox.simulators.vonage import VonageSimulator
+from otp_service.sandbox.simulators.vonage import VonageSimulator, refusal
 from tests.delivery.gateway_config import route_through
 from tests.delivery.test_delivery_receipts import PUBLIC_URL, record_of
 from tests.message_waits import code_in, wait_for_deliveries
@@ -142,8 +143,43 @@ async def test_receipts_of_the_parts(make_service: ServiceFactory, second: EimsS
         assert [code_in(message.text) for message in second.messages] == [code_in(vonage.messages[0].text)]
 
 
+async def test_delivered_when_every_part_is(make_service: ServiceFactory, second: EimsSimulator) -> None:
+    """A repeated receipt of one part counts once; the receipt of the last part makes the message delivered."""
+    texts = {"demo": {"templates": {"id": {"default": "kode {code} " + "x" * 310}}}}
+    async with gateway() as vonage:
+        service = await make_service(merged(vonage_then_eims(vonage, second), {"tenants": texts}))
+        verification_id = await send_code(service)
+        assert len(vonage.messages[0].ids) == 3
+        for part, status in ((2, "sent"), (0, "sent"), (2, "sent"), (0, "sent"), (1, "delivered")):
+            for url in (vonage.messages[0].callback, "/v1/receipts/vonage"):
+                assert (await deliver(service, build_receipt(vonage, part=part), url)).status_code == 200
+            await wait_for_deliveries(service, verification_id, {"vonage": (status, None)})
+    assert second.messages == []
+
+
+async def test_a_late_receipt_of_an_earlier_call(make_service: ServiceFactory) -> None:
+    """The gateway is called again after a refusal: a receipt of the first call does not change the second one."""
+    async with gateway(signs_receipts=False) as vonage, EimsSimulator("user", "password") as unused:
+        config = merged(vonage_then_eims(vonage, unused, signed=False), {"routes": [{"providers": ["vonage"]}]})
+        vonage.script(refusal(1))
+        service = await make_service(config)
+        verification_id = (await service.request()).json()["verification_id"]
+        await wait_for_deliveries(service, verification_id, {"vonage": ("sent", None)})
+        first, last = (parse_qs(request.body.decode())["callback"][0] for request in vonage.requests)
+        assert first.rpartition("/")[2] != last.rpartition("/")[2]
+
+        for late in (build_receipt(vonage, "failed", message_id="0A01"), build_receipt(vonage, message_id="0A01")):
+            assert (await deliver(service, late, first)).status_code == 200
+        await wait_for_deliveries(service, verification_id, {"vonage": ("sent", None)})
+        stored = await record_of(service, verification_id)
+        assert vonage.messages[0].ids[0].encode() in stored and b"0A01" not in stored
+
+        assert (await deliver(service, build_receipt(vonage), last)).status_code == 200
+        await wait_for_deliveries(service, verification_id, {"vonage": ("delivered", None)})
+
+
 async def test_a_receipt_for_a_message_with_some_parts(make_service: ServiceFactory, second: EimsSimulator) -> None:
-    """If some parts were refused, no other gateway is called before the hold ends; a receipt still counts."""
+    """If some parts were refused, no other gateway is called before the hold ends; one part alone is no delivery."""
     texts = {"demo": {"templates": {"id": {"default": "kode {code} " + "x" * 160}}}}
     async with gateway() as vonage:
         vonage.refused_parts = {1: 1}
@@ -154,5 +190,5 @@ async def test_a_receipt_for_a_message_with_some_parts(make_service: ServiceFact
         assert second.messages == []
 
         assert (await deliver(service, build_receipt(vonage))).status_code == 200
-        await wait_for_deliveries(service, verification_id, {"vonage": ("delivered", None)})
+        await wait_for_deliveries(service, verification_id, {"vonage": ("unknown", "ambiguous")})
         assert (len(vonage.requests), second.messages) == (1, [])

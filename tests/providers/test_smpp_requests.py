@@ -51,7 +51,8 @@ async def test_the_bytes_of_a_session() -> None:
         await wait_until(lambda: len(gateway.requests) == 3)
     bind, submit, unbind = (request.body for request in gateway.requests)
 
-    assert result == SendResult(Outcome.ACCEPTED, str(gateway.messages[0].ids[0]))
+    ids = tuple(str(number) for number in gateway.messages[0].ids)
+    assert result == SendResult(Outcome.ACCEPTED, ids[0], parts=ids)
     assert bind.hex(" ") == octets(BIND).hex(" ")
     assert submit.hex(" ") == octets(SUBMIT).hex(" ")
     assert unbind == octets("00000010 00000006 00000000 00000003")
@@ -122,7 +123,8 @@ async def test_parts_with_headers(packed: bool) -> None:
     assert first[-length - 1 : -length + 6] == bytes((length, 5, 0, 3, reference, 2, 1))
     assert bytes((5, 0, 3, reference, 2, 2)) in second
     assert [message.text for message in gateway.messages] == [text]
-    assert result == SendResult(Outcome.ACCEPTED, str(gateway.messages[0].ids[0]))
+    ids = tuple(str(number) for number in gateway.messages[0].ids)
+    assert result == SendResult(Outcome.ACCEPTED, ids[0], parts=ids)
 
 
 @pytest.mark.parametrize("text", ["a" * 161, "é😀" * 60], ids=["gsm7", "ucs2"])

@@ -52,7 +52,9 @@ async def test_form_byte_for_byte(gateway: VonageSimulator) -> None:
         result = await provider.send(outbound(receipt_url="https://otp.example.com/v1/receipts/vonage/v1.mac"))
 
     [message] = gateway.messages
-    assert result == SendResult(Outcome.ACCEPTED, message.ids[0], charged=PRICE, charged_currency="EUR")
+    assert result == SendResult(
+        Outcome.ACCEPTED, message.ids[0], charged=PRICE, charged_currency="EUR", parts=tuple(message.ids)
+    )
     [request] = gateway.requests
     assert (request.method, request.target, request.headers["content-type"]) == ("POST", "/sms/json", FORM)
     assert "authorization" not in request.headers
@@ -137,7 +139,8 @@ async def test_type_follows_the_text(gateway: VonageSimulator, text: str, kind: 
     async with vonage(gateway) as provider:
         result = await provider.send(outbound(text))
     [message] = gateway.messages
-    assert result == SendResult(Outcome.ACCEPTED, message.ids[0], charged=PRICE * parts, charged_currency="EUR")
+    charged: dict[str, Any] = {"charged": PRICE * parts, "charged_currency": "EUR"}
+    assert result == SendResult(Outcome.ACCEPTED, message.ids[0], **charged, parts=tuple(message.ids))
     assert (message.type, message.text, len(message.ids)) == (kind, text, parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -154,7 +155,23 @@ PARTS: Final[list[tuple[GatewayResponse, SendResult]]] = [
 @pytest.mark.parametrize(("response", "expected"), PARTS)
 def test_parts(response: GatewayResponse, expected: SendResult) -> None:
     """Accepted in every part, refused in every part, or ambiguous."""
-    assert parse_send_response(response) == expected
+    assert replace(parse_send_response(response), parts=()) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "parts"),
+    [
+        (answer(ACCEPTED), (ID,)),
+        (answer(ACCEPTED, ACCEPTED | {"message-id": "2"}), (ID, "2")),
+        (answer(9, ACCEPTED), ("", ID)),
+        (answer({"status": "0"}), ("",)),
+        (answer(9, 9), ()),
+        (GatewayResponse(502, {}, b""), ()),
+    ],
+)
+def test_each_part_has_an_id(response: GatewayResponse, parts: tuple[str, ...]) -> None:
+    """A part that was refused, or has no id, counts as one without an id."""
+    assert parse_send_response(response).parts == parts
 
 
 def test_a_count_may_be_missing() -> None:

@@ -46,14 +46,14 @@ def test_signed_receipts_in_every_form(form: Any, method: Any) -> None:
     """By GET, as a form and as JSON, with each method; the signature is the nonce."""
     [found] = parse_signed(receipt(form=form, method=method), signature_method=method)
     assert found.nonce
-    assert found == Receipt(MESSAGE_ID, DELIVERED, None, PART_ID, DIGITS, found.nonce)
+    assert found == Receipt(MESSAGE_ID, DELIVERED, None, PART_ID, DIGITS, found.nonce, PART_ID)
 
 
 @pytest.mark.parametrize("form", ["json", "form", "query"])
 def test_unsigned_receipts_need_the_token(form: Any) -> None:
     """Without signatures, the token in the URL gives the message; without a token the call is forged."""
     webhook = receipt(form=form, secret="")
-    expected = Receipt(MESSAGE_ID, DELIVERED, None, PART_ID, DIGITS)
+    expected = Receipt(MESSAGE_ID, DELIVERED, None, PART_ID, DIGITS, part=PART_ID)
     assert list(parse_webhook(as_call(webhook, message_id=MESSAGE_ID), UNSIGNED)) == [expected]
     without = receipt(form=form, secret="", client_ref=None)
     assert list(parse_webhook(as_call(without, message_id=MESSAGE_ID), UNSIGNED)) == [expected]
@@ -218,7 +218,7 @@ def test_numbers_in_json_are_read_as_text() -> None:
     """JSON may have numbers where the reference shows strings; a recipient that is not a number is ignored."""
     body = json.dumps({"status": "failed", "err-code": 3, "msisdn": int(DIGITS), "messageId": 17}).encode()
     call = ReceiptRequest("POST", "https://x", MESSAGE_ID, NOW, content_type="application/json", body=body)
-    expected = Receipt(MESSAGE_ID, UNDELIVERED, Outcome.RECIPIENT_INVALID, "17", DIGITS)
+    expected = Receipt(MESSAGE_ID, UNDELIVERED, Outcome.RECIPIENT_INVALID, "17", DIGITS, part="17")
     assert list(parse_webhook(call, UNSIGNED)) == [expected]
     [found] = parse_signed(receipt(msisdn="Acme"))
     assert found.to == ""
@@ -232,5 +232,5 @@ def test_the_documented_receipt_is_read() -> None:
         b' "status": "delivered", "to": "Nexmo CLI"}'
     )
     call = ReceiptRequest("POST", "https://x", MESSAGE_ID, NOW, content_type="application/json", body=body)
-    expected = Receipt(MESSAGE_ID, DELIVERED, None, "0B00000127FDBC63", "447547232824")
+    expected = Receipt(MESSAGE_ID, DELIVERED, None, "0B00000127FDBC63", "447547232824", part="0B00000127FDBC63")
     assert list(parse_webhook(call, UNSIGNED)) == [expected]

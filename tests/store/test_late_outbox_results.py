@@ -68,21 +68,24 @@ async def test_a_late_result_replaces_no_more_certain_one(store: Store) -> None:
     assert (delivery.status, delivery.error) == ("sent", "")
 
 
-async def test_a_rejection_of_an_older_call_does_not_change_a_newer_one(store: Store) -> None:
-    """The gateway is called under another lease: it may accept, and still counts as called."""
+async def test_the_answer_of_an_older_call_does_not_change_a_newer_one(store: Store) -> None:
+    """The gateway is called under another lease: neither a late rejection nor a late acceptance is about that call."""
     verification_id = await lapsed(store)
     await store.outbox.record_result(verification_id, 1, AGAIN)
     assert await store.outbox.begin(verification_id, 2, "first", CALL_MS) is not None
 
-    await store.outbox.record_result(verification_id, 1, AGAIN)
+    for late in (AGAIN, SENT):
+        await store.outbox.record_result(verification_id, 1, late)
 
-    delivery = await store.delivery(verification_id)
-    assert delivery is not None
-    assert (delivery.status, delivery.call) == ("sending", 2)
-    await store.outbox.record_result(verification_id, 1, SENT)
-    delivery = await store.delivery(verification_id)
-    assert delivery is not None
-    assert (delivery.status, delivery.provider_message_id) == ("sent", "gw-1")
+        delivery = await store.delivery(verification_id)
+        assert delivery is not None
+        assert (delivery.status, delivery.call, delivery.provider_message_id) == ("sending", 2, "")
+    newer = replace(SENT, call=2, provider_message_id="gw-2")
+    for late in (newer, SENT):
+        await store.outbox.record_result(verification_id, 2, late)
+        delivery = await store.delivery(verification_id)
+        assert delivery is not None
+        assert (delivery.status, delivery.provider_message_id) == ("sent", "gw-2")
 
 
 async def test_an_ambiguous_outcome_does_not_replace_an_answer(store: Store) -> None:

@@ -59,7 +59,7 @@ async def test_undelivered_is_due_at_once(store: Store) -> None:
     """With its reason, and with the code still there."""
     verification_id = await sent(store)
 
-    receipt = Receipt(verification_id, UNDELIVERED, Outcome.CONTENT_REJECTED, provider_message_id="msg-7")
+    receipt = Receipt(verification_id, UNDELIVERED, Outcome.CONTENT_REJECTED, provider_message_id="msg-7", call=1)
     assert await store.outbox.record_receipt("first", receipt, "") is ReceiptEffect.NOTED
 
     assert await delivery_states(store, verification_id) == ("undelivered", "content_rejected")

@@ -182,10 +182,11 @@ def send_result(results: Sequence[PartResult]) -> SendResult:
     refused = [response.status for response in responses if response.status != result_codes.OK]
     is_unknown = any(status not in result_codes.STATUS_OUTCOMES for status in refused)
     message_id = accepted[0].message_id[:MAX_ID_CHARS] if accepted else ""
+    parts = tuple(comparable_id(part.message_id) if part in accepted else "" for part in results)
     if len(accepted) == len(results):
-        return SendResult(Outcome.ACCEPTED, message_id)
+        return SendResult(Outcome.ACCEPTED, message_id, parts=parts)
     if accepted or is_unknown or any(isinstance(result, ResponseLost) for result in results):
-        return SendResult(Outcome.AMBIGUOUS, message_id)
+        return SendResult(Outcome.AMBIGUOUS, message_id, parts=parts if accepted else ())
     if not refused:
         return SendResult(Outcome.TRANSIENT)
     outcome = result_codes.STATUS_OUTCOMES[refused[0]]

@@ -10,8 +10,7 @@ A signed receipt is accepted only if all of these hold:
 The signature is the `Receipt.nonce`. A call that the gateway repeats, because our answer was lost, is the same receipt
 again and changes nothing. An unsigned receipt is authenticated by the token of its URL alone.
 
-Every part has a `messageId` of its own and the message's `client-ref`. Receipts are not counted: the first final
-receipt of any part decides. If the first part was delivered and the second one was not, the message stays delivered.
+Every part has a `messageId` of its own and the message's `client-ref`. The message is delivered when every part is.
 """
 
 from __future__ import annotations
@@ -56,12 +55,14 @@ def parse_webhook(call: ReceiptRequest, config: VonageConfig) -> Sequence[Receip
     if message_id is None or not fields:
         return []
     status, error = _status(fields)
+    part = fields.get("messageId", "")[:MAX_ID_CHARS]
     return [
         Receipt(
             message_id,
             status,
             error,
-            provider_message_id=fields.get("messageId", "")[:MAX_ID_CHARS],
+            provider_message_id=part,
+            part=part,
             to=receipt_number(fields.get("msisdn", "")),
             nonce=fields[SIGNATURE].lower() if config.signs_receipts else "",
         )

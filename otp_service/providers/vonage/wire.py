@@ -128,9 +128,14 @@ def parse_send_response(response: GatewayResponse | Outcome) -> SendResult:
         return _refusal(parts[0], statuses) if is_complete else SendResult(Outcome.AMBIGUOUS)
     charged = _sum_of_prices(accepted)
     is_accepted = is_complete and len(accepted) == len(parts) and is_success(response.status)
+    ids = tuple(
+        _scalar_text(part.get("message-id"))[:MAX_ID_CHARS] if status == result_codes.ACCEPTED else ""
+        for part, status in zip(parts, statuses, strict=True)
+    )
     return SendResult(
         Outcome.ACCEPTED if is_accepted else Outcome.AMBIGUOUS,
         _scalar_text(accepted[0].get("message-id"))[:MAX_ID_CHARS],
+        parts=ids,
         charged=charged,
         charged_currency="" if charged is None else CURRENCY,
     )

@@ -5,6 +5,10 @@
 --   8 since when the outcome is ambiguous, ms, 0: it is not
 --   9 true when the last call repeats a call whose outcome is ambiguous
 --   10 the channel; '' or nil: that of the record
+-- and, if the gateway reports each part of a long text by itself:
+--   11 how many parts there are: our estimate, until the answer to the call tells
+--   12 the parts that the answer named, as hashes; '' for one without an id
+--   13 the parts that were reported as delivered, as hashes
 local function find_delivery(record, provider)
   for _, delivery in ipairs(record[DELIVERIES]) do
     if delivery[1] == provider then return delivery end
@@ -54,13 +58,75 @@ local function has_final_receipt(delivery)
   return RANK[delivery[2]] == 4
 end
 
+local MAX_PARTS = 32  -- more than a text with a code can have
+local PART_HASH_CHARS = 12
+
+local function hash_part(id)
+  return id == '' and '' or string.sub(redis.sha1hex(id), 1, PART_HASH_CHARS)
+end
+
+-- Sets how many parts a delivery has; 0: receipts are not counted by part.
+local function set_parts(delivery, count, named, delivered)
+  delivery[10] = delivery[10] or ''
+  for at = 11, 13 do delivery[at] = nil end
+  if count > 0 or #delivered > 0 then delivery[11], delivery[12], delivery[13] = count, named, delivered end
+end
+
+-- Stores the ids of the parts that the answer to a call named.
+local function name_parts(delivery, ids)
+  if #ids == 0 or #ids > MAX_PARTS then return end
+  local named = {}
+  for at, id in ipairs(ids) do named[at] = hash_part(id) end
+  set_parts(delivery, #named, named, delivery[13] or {})
+end
+
+-- Returns the parts that the answer named, or nil if it did not name all of them.
+local function parts_by_hash(delivery)
+  local named = {}
+  for _, hash in ipairs(delivery[12] or {}) do
+    if hash == '' then return nil end
+    named[hash] = true
+  end
+  return next(named) and named or nil
+end
+
+-- Notes that a part was delivered; a repeated receipt counts once.
+local function add_delivered_part(delivery, id)
+  local hash, delivered = hash_part(id), delivery[13] or {}
+  for _, one in ipairs(delivered) do
+    if one == hash then return end
+  end
+  if #delivered < MAX_PARTS then table.insert(delivered, hash) end
+  set_parts(delivery, delivery[11] or 0, delivery[12] or {}, delivered)
+end
+
+-- Whether every part of a message was delivered. While its call is in progress, the number of parts is not known.
+local function has_all_parts(delivery)
+  if delivery[2] == 'sending' or not delivery[13] then return false end
+  local named, count = parts_by_hash(delivery), 0
+  for _, hash in ipairs(delivery[13]) do
+    if not named or named[hash] then count = count + 1 end
+  end
+  return count >= math.max(delivery[11], 1)
+end
+
+-- Whether a receipt is about an earlier call than the last one: `call` is the call that its URL names, nil for none;
+-- without one the gateway's ids tell. The repeat of a call is about the same text.
+local function is_of_earlier_call(delivery, call, id, part)
+  if delivery[9] then return false end
+  if call then return call ~= delivery[6] end
+  local named = parts_by_hash(delivery)
+  if part ~= '' and named then return not named[hash_part(part)] end
+  return id ~= '' and delivery[5] ~= '' and id ~= delivery[5]
+end
+
 -- Updates a delivery with the result of the call that began under the lease `call`. Of a call before the last one only
--- an acceptance is news: all else was known when the last call began. The rejection of a repeated call says nothing
+-- an acceptance is news, if the last call repeats it: all else was known when the last call began. The rejection of a repeated call says nothing
 -- about the first call, whose outcome stays ambiguous.
 local function update_delivery(delivery, call, status, error, now)
   if delivery[9] and RANK[status] == RANK.failed then status, error = 'unknown', 'ambiguous' end
   if has_final_receipt(delivery) or RANK[status] < RANK[delivery[2]] then return end
-  if call ~= delivery[6] and RANK[status] < RANK.sent then return end
+  if call ~= delivery[6] and not (delivery[9] and RANK[status] >= RANK.sent) then return end
   if delivery[2] ~= status or delivery[4] ~= error then delivery[3] = now end  -- an unchanged status keeps its time
   delivery[2], delivery[4] = status, error
   if status == 'unknown' and delivery[8] == 0 then delivery[8] = now end

@@ -4,6 +4,7 @@
 -- ARGV  1 id  2 lease  3 provider  4 max_texts  5 ms after which the call counts as lost
 --       6 '1': the provider sends a repeated message once only, so it may be called again after an ambiguous outcome
 --       7 channel of the call  8 ms for which an acceptance by another channel counts without a receipt, 0: always
+--       9 number of parts that the text probably has
 -- returns {'begun', now}
 --         {'lost'}: another replica has the lease
 --         {'ended'}: nothing may be sent any more
@@ -39,6 +40,11 @@ if count_other_texts(record, ARGV[3]) >= tonumber(ARGV[4])
   return {'used_up'}
 end
 
+if not is_same_call and not is_repeat then
+  delivery[5] = ''  -- that of an earlier call, which was definitely not sent
+  local parts = tonumber(ARGV[9])
+  set_parts(delivery, parts > 1 and parts or 0, {}, {})
+end
 if not is_same_call then delivery[9] = is_repeat end
 if not delivery[9] then delivery[8] = 0 end
 delivery[2], delivery[3], delivery[6], delivery[7], delivery[10] = 'sending', now, lease, 0, ARGV[7]

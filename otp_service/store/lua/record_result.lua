@@ -5,11 +5,12 @@
 --       7 the gateway's message id, ''  8 ms until the provider may be called again at the earliest, 0: any time
 --       9 ms until the message is due again, '' when it is done  10 error of the providers that were never called then
 --       11 '1': the message can never be due again, so its code is not needed any more
+--       12 the gateway's ids of the parts of the message, if each has receipts of its own: a packed list
 -- returns {'recorded'}
 --         {'late'}: another replica has the lease, or the verification has ended; only the result was stored
 --         {'gone'}
--- Invariant: a late result does not change when the message is due, and no result replaces a more certain one. An ended
---            verification has no queued delivery.
+-- Invariant: a late result does not change when the message is due, and no result replaces a more certain one. The
+--            result of an earlier call than the last one changes nothing. An ended verification has no queued delivery.
 -- Reaches by template: the events whose index the record names, in the slot of KEYS.
 --@include _clock _ttl _record _delivery _events _verification_events
 local now = now_ms()
@@ -23,9 +24,18 @@ local is_in_outbox = redis.call('ZSCORE', KEYS[3], ARGV[1])
 local receipt_came_first, before = false, delivery_statuses(record)
 if ARGV[3] ~= '' then
   local delivery = find_or_add_delivery(record, ARGV[3])
+  local call = tonumber(ARGV[4])
+  update_delivery(delivery, call, ARGV[5], ARGV[6], now)
+  if call == delivery[6] or delivery[9] then
+    local parts = cmsgpack.unpack(ARGV[12])
+    if ARGV[7] ~= '' and (delivery[5] == '' or #parts > 0) then delivery[5] = ARGV[7] end
+    name_parts(delivery, parts)
+  end
+  if not has_final_receipt(delivery) and has_all_parts(delivery) then
+    delivery[2], delivery[3], delivery[4] = 'delivered', now, ''
+  end
   receipt_came_first = has_final_receipt(delivery) and delivery[2] ~= ARGV[5]
-  update_delivery(delivery, tonumber(ARGV[4]), ARGV[5], ARGV[6], now)
-  if ARGV[7] ~= '' and delivery[5] == '' then delivery[5] = ARGV[7] end
+  if delivery[2] == 'delivered' then end_queued_deliveries(record, nil) end
   if delivery[2] == 'sent' then end_queued_deliveries(record, nil) end
   if ARGV[8] ~= '0' and has_lease then delivery[7] = now + tonumber(ARGV[8]) end
 end
