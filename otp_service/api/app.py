@@ -17,12 +17,12 @@ from otp_service.api.access_tokens import AccessTokens
 from otp_service.api.admin import OptOutAdminRoutes, RecipientAdminRoutes
 from otp_service.api.asgi_messages import MAX_BODY_BYTES
 from otp_service.api.auth import ApiKeys, Network
+from otp_service.api.camara_routes import CamaraRoutes
 from otp_service.api.endpoints import EndpointIndex
 from otp_service.api.json_handlers import direct_handlers
 from otp_service.api.middleware import ApiMiddleware
 from otp_service.api.openapi import openapi_config
 from otp_service.api.operations import jwks, live, metrics, ready
-from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
 from otp_service.api.receipt_routes import ReceiptRoutes
 from otp_service.api.request_context import ApiRequest, context_of
 from otp_service.api.schemas import Jwks
@@ -82,6 +82,7 @@ def make_app(dependencies: ApiDependencies) -> ASGIApp:
         RecipientAdminRoutes,
         OptOutAdminRoutes,
         ReceiptRoutes,
+        CamaraRoutes,
     ]
     in_state = ("receipts", "jwks", "check_ready", "metrics")
     litestar = Litestar(
@@ -119,11 +120,9 @@ _REASON_BY_STATUS: Final = {
 def _on_refused(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes]:
     context = context_of(request.scope)
     context.log_fields["outcome"] = refused.reason.value
-    headers = {name.decode(): value.decode() for name, value in problem_headers(refused)}
-    status, _ = PROBLEMS[refused.reason]
-    return Response(
-        problem_body(refused, context.request_id), status_code=status, headers=headers, media_type=MEDIA_TYPE
-    )
+    error = context.rules.error_format(refused, context.headers, context.request_id)
+    headers = {name.decode(): value.decode() for name, value in error.headers}
+    return Response(error.body, status_code=error.status, headers=headers, media_type=error.media_type)
 
 
 def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

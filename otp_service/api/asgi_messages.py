@@ -9,7 +9,6 @@ from typing import Any, Final, cast
 from litestar.types import HTTPScope, Message, Receive, Send
 
 from otp_service.api.headers import Headers
-from otp_service.api.problems import MEDIA_TYPE, PROBLEMS, problem_body, problem_headers
 from otp_service.api.request_context import RequestContext
 from otp_service.domain.errors import Reason, Refused
 
@@ -33,7 +32,6 @@ _MAX_CONTENT_LENGTH_DIGITS: Final = 18
 RawHeader = tuple[bytes, bytes]
 _JSON: Final[RawHeader] = (b"content-type", b"application/json")
 _TEXT: Final[RawHeader] = (b"content-type", b"text/plain; charset=utf-8")
-_PROBLEM: Final[RawHeader] = (b"content-type", MEDIA_TYPE.encode())
 _RESPONSE_HEADERS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 """In every response."""
 
@@ -88,11 +86,16 @@ class ResponseWriter:
         await self._send_whole(status, [_TEXT, (b"content-length", b"%d" % len(body))], body)
 
     async def send_problem(self, refused: Refused) -> None:
-        """Send the problem response of a refusal, and record the reason for the log line."""
+        """Send the response of a refusal in the form of the endpoint, and record the reason for the log line."""
         self._context.log_fields["outcome"] = refused.reason.value
-        body = problem_body(refused, self._context.request_id)
-        headers = [_PROBLEM, (b"content-length", b"%d" % len(body)), *problem_headers(refused)]
-        await self._send_whole(PROBLEMS[refused.reason][0], headers, body)
+        error = self._context.rules.error_format(refused, self._context.headers, self._context.request_id)
+        length = b"%d" % len(error.body)
+        headers = [(b"content-type", error.media_type.encode()), (b"content-length", length), *error.headers]
+        await self._send_whole(error.status, headers, error.body)
+
+    async def send_empty(self, status: int) -> None:
+        """Send a response without a body."""
+        await self._send_whole(status, [*self._context.headers_to_send], b"")
 
     async def send_options(self, methods: Iterable[str]) -> None:
         """Send the response to OPTIONS."""

@@ -16,6 +16,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types.internal_types import PathParameterDefinition
 
 from otp_service.api.openapi import SCHEMA
+from otp_service.api.problems import ErrorFormat, problem_response
 
 __all__ = ["UNKNOWN_ENDPOINT", "Endpoint", "EndpointIndex", "EndpointRules", "endpoint_rules"]
 
@@ -37,6 +38,7 @@ class EndpointRules:
         hashed_statuses: The statuses of responses for which a hash was computed; all others are paced.
         logged: Whether a log line is written for each request. Endpoints that machines poll are counted only.
         serves_head: Whether HEAD is answered like GET, without the body.
+        error_format: The form of the endpoint's errors.
     """
 
     label: str | None = None
@@ -47,6 +49,7 @@ class EndpointRules:
     hashed_statuses: frozenset[int] = frozenset()
     logged: bool = True
     serves_head: bool = True
+    error_format: ErrorFormat = problem_response
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def endpoint_rules(
     hashed_statuses: Iterable[int] = (),
     logged: bool = True,
     serves_head: bool = True,
+    error_format: ErrorFormat = problem_response,
 ) -> dict[str, EndpointRules]:
     """Return the `opt` of a handler or controller that declares these rules (see `EndpointRules`)."""
     rules = EndpointRules(
@@ -84,6 +88,7 @@ def endpoint_rules(
         hashed_statuses=frozenset(hashed_statuses),
         logged=logged,
         serves_head=serves_head,
+        error_format=error_format,
     )
     return {_RULES: rules}
 

@@ -19,6 +19,7 @@ __all__ = [
     "MAX_IDEMPOTENCY_KEY_CHARACTERS",
     "Headers",
     "check_content_type",
+    "header_error",
     "idempotency_key",
     "request_id",
     "single_header",

@@ -29,7 +29,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class JsonHandlers:
-    """A Litestar middleware of routes whose handlers return a struct or a text. It answers in the place of Litestar.
+    """A Litestar middleware of routes whose handlers return a struct, a text or None, which answers in its place.
 
     A handler gets `request` and, as its route declares them, path parameters, `data` and `idempotency_key`.
     """
@@ -67,7 +67,9 @@ async def answer(handler: BaseRouteHandler, scope: Scope, path_parameters: Mappi
         await response.send_problem(Refused(Reason.INTERNAL_ERROR))
     else:
         status = cast("HTTPRouteHandler", handler).status_code
-        if isinstance(result, str):
+        if result is None:
+            await response.send_empty(status)
+        elif isinstance(result, str):
             await response.send_text(status, result)
         else:
             await response.send_json(status, _encode(result))

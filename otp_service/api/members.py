@@ -68,6 +68,9 @@ EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
         "decoy": "Send true or false.",
         "link": "Send an https address of at most 2,048 characters, with a host name and without a user.",
         "verification_id": "Send the verification_id that request-code has returned.",
+        "phoneNumber": "Send the number in E.164: +, and 5-15 digits that do not start with 0.",
+        "message": "Send a text of at most 160 characters, with the word code in double braces where the code is.",
+        "authenticationId": "Send the authenticationId that send-code has returned, of at most 36 characters.",
         "code": "The code must be 4-10 digits, sent as a string.",
     }
 )

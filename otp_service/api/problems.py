@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -16,9 +16,12 @@ __all__ = [
     "MEDIA_TYPE",
     "PROBLEMS",
     "TYPE_PREFIX",
+    "ErrorFormat",
+    "ErrorResponse",
     "RefusedWithHeaders",
     "problem_body",
     "problem_headers",
+    "problem_response",
     "retry_after_seconds",
 ]
 
@@ -73,6 +76,25 @@ class RefusedWithHeaders(Refused):
         """Refuse for `reason`, and add `headers` to the response."""
         super().__init__(reason, detail)
         self.headers = headers
+
+
+class ErrorResponse(NamedTuple):
+    """What is sent in the case of a refusal."""
+
+    status: int
+    media_type: str
+    body: bytes
+    headers: list[tuple[bytes, bytes]]
+
+
+ErrorFormat = Callable[[Refused, Mapping[bytes, bytes], str], ErrorResponse]
+"""Makes the response from the refusal, the headers of the request by name, and the request id."""
+
+
+def problem_response(refused: Refused, _headers: Mapping[bytes, bytes], request_id: str) -> ErrorResponse:
+    """Return the problem response of a refusal (the `ErrorFormat` of the API itself)."""
+    status, _ = PROBLEMS[refused.reason]
+    return ErrorResponse(status, MEDIA_TYPE, problem_body(refused, request_id), problem_headers(refused))
 
 
 def retry_after_seconds(refused: Refused) -> int | None:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from litestar import Controller, delete, get, post
 from litestar.params import FromPath, HeaderParameter, JSONBody
-from prometheus_client import Counter
 
 from otp_service.api import mapping, openapi_examples
 from otp_service.api.auth import rate_limit_address
 from otp_service.api.endpoints import endpoint_rules
 from otp_service.api.headers import MAX_IDEMPOTENCY_KEY_CHARACTERS
 from otp_service.api.json_handlers import JsonHandlers
+from otp_service.api.outcome_recording import recorded
 from otp_service.api.quota_headers import quota_headers
 from otp_service.api.request_context import ApiRequest
-from otp_service.api.request_mapping import canonical_body, check_country, map_code_request, recipient_field
+from otp_service.api.request_mapping import canonical_body, check_country, map_code_request
 from otp_service.api.schemas import (
     NormalizedPhone,
     NormalizePhone,
@@ -28,27 +26,12 @@ from otp_service.api.schemas import (
     VerifiedCode,
     VerifyCodeBody,
 )
-from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.views import VerificationProof, VerificationView
-from otp_service.observability import METRICS
 from otp_service.service import Attempt
 
 __all__ = ["CodeRoutes", "VerificationRoutes"]
 
 Result = TypeVar("Result", VerificationView, VerificationProof)
-
-_REASONS_FOR_KNOWN_VERIFICATIONS: Final = frozenset(
-    {
-        Reason.VERIFICATION_USED,
-        Reason.VERIFICATION_SUPERSEDED,
-        Reason.VERIFICATION_CANCELED,
-        Reason.VERIFICATION_EXPIRED,
-        Reason.CODE_INCORRECT,
-        Reason.ATTEMPTS_EXHAUSTED,
-        Reason.RECIPIENT_LOCKED,
-    }
-)
-"""The reasons that are given only if the verification exists."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -90,7 +73,7 @@ class CodeRoutes(Controller):
             caller.tenant, "request-code", idempotency_key, canonical_body(data)
         )
         call = request.service.request_code(code_request, key or None)
-        view = await _recorded("request_code", request, call, purpose=data.purpose, reference=data.reference)
+        view = await recorded("request_code", request, call, purpose=data.purpose, reference=data.reference)
         request.context.headers_to_send += quota_headers(view.quotas)
         return mapping.request_code_response(view)
 
@@ -123,7 +106,7 @@ class CodeRoutes(Controller):
             caller.tenant, "verify-code", idempotency_key, canonical_body(data)
         )
         call = request.service.verify_code(attempt, key or None)
-        proof = await _recorded("verify_code", request, call, verification_id=data.verification_id)
+        proof = await recorded("verify_code", request, call, verification_id=data.verification_id)
         return mapping.verify_code_response(proof)
 
     @post(
@@ -179,7 +162,7 @@ class VerificationRoutes(Controller):
         caller = request.principal
         caller.require_scope("request")
         call = request.service.cancel(caller.tenant, verification_id)
-        view = await _recorded("cancel", request, call, verification_id=verification_id)
+        view = await recorded("cancel", request, call, verification_id=verification_id)
         body = mapping.verification_response(view)
         # The providers and their errors are the tenant's business, not that of everybody who has its app.
         return msgspec.structs.replace(body, deliveries=[]) if caller.publishable else body
@@ -189,36 +172,3 @@ def _caller_address(request: ApiRequest) -> str | None:
     """Return the caller's address as the `client_ip` limit counts it; None on a Unix socket."""
     address = request.context.client_address
     return None if address is None else rate_limit_address(address)
-
-
-async def _recorded(action: str, request: ApiRequest, call: Awaitable[Result], **fields: str | None) -> Result:
-    """Await a use case, count its outcome, and add what is known of it to the log line of the request.
-
-    Args:
-        action: The value of the metric's label `action`.
-        request: The request that is answered.
-        call: The use case.
-        fields: More fields for the log line; None is left out. `verification_id` is logged only if it exists,
-            because a caller may send anything in its place, even a phone number.
-    """
-    outcome = Reason.INTERNAL_ERROR.value
-    sent_id = fields.pop("verification_id", None)
-    log_fields = request.context.log_fields
-    log_fields.update({name: value for name, value in fields.items() if value is not None})
-    try:
-        result = await call
-        outcome = "ok"
-        log_fields.update(verification_id=result.verification_id, **recipient_field(result.masked_recipient))
-        return result
-    except Refused as refused:
-        outcome = refused.reason.value
-        if sent_id is not None and refused.reason in _REASONS_FOR_KNOWN_VERIFICATIONS:
-            log_fields["verification_id"] = sent_id
-        raise
-    finally:
-        _outcomes(request.principal.tenant.name, action, outcome).inc()
-
-
-@functools.cache  # `labels` takes two microseconds
-def _outcomes(tenant: str, action: str, outcome: str) -> Counter:
-    return METRICS.outcomes.labels(tenant, action, outcome)

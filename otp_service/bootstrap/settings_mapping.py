@@ -12,6 +12,7 @@ from otp_service.delivery.routing import Route, Routes, WeightedProvider
 from otp_service.domain.conversion import ConversionResults
 from otp_service.domain.limits import Limits, Lockout, SendPolicy
 from otp_service.domain.opt_out import OptOutWords
+from otp_service.domain.peers import CamaraRules, CodeHook, HookType
 from otp_service.domain.provider_policy import Caps, ProviderPolicy, millionths
 from otp_service.domain.tenant import Tenant
 from otp_service.providers import config_fields
@@ -21,11 +22,13 @@ from otp_service.providers.config_parsing import InvalidValue, dotted_path
 from otp_service.providers.inbox import Inbox, InboxConfig
 from otp_service.providers.registry import BUILT_IN, make_provider
 from otp_service.settings import ConfigError, ConfigInvalid, Settings, model
+from otp_service.settings.peer_model import Camara
 from otp_service.settings.sms_texts import build_app
 
 __all__ = [
     "build_api_keys",
     "build_caps",
+    "build_hooks",
     "build_keyring",
     "build_limits",
     "build_opt_out_words",
@@ -136,7 +139,35 @@ def build_tenant(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenan
         link_hosts=frozenset(tenant.link_hosts),
         calls_fixed_lines=policy.allow_fixed_line_voice,
         event_targets=tuple(one.target for one in tenant_endpoints(name, tenant)),
+        camara=_build_camara(tenant.camara),
     )
+
+
+def _build_camara(camara: Camara) -> CamaraRules | None:
+    return CamaraRules(camara.purpose, own_text=camara.text == "given") if camara.enabled else None
+
+
+def build_hooks(settings: Settings, tenants: Mapping[str, Tenant]) -> list[CodeHook]:
+    """Return the code hooks of all tenants."""
+    return [
+        CodeHook(
+            name=name,
+            type=HookType(hook.type),
+            tenant=tenants[tenant_name],
+            purpose=hook.purpose,
+            ttl_seconds=hook.ttl_seconds,
+            secrets=(hook.secret,) if hook.previous_secret is None else (hook.secret, hook.previous_secret),
+            channel=hook.channel,
+            own_text=hook.text == "given",
+            counts_client_ip=hook.client_ip,
+            purposes=hook.purposes,
+            receiver_attribute=hook.receiver_attribute,
+            message_attribute=hook.message_attribute,
+            token_attribute=hook.token_attribute,
+        )
+        for tenant_name, tenant in settings.tenants.items()
+        for name, hook in tenant.hooks.items()
+    ]
 
 
 def build_keyring(settings: Settings) -> Keyring:

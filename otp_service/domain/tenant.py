@@ -14,6 +14,7 @@ from otp_service.domain.limits import SendPolicy
 from otp_service.domain.links import link_host
 from otp_service.domain.locale_matching import choose_template
 from otp_service.domain.message import Channel
+from otp_service.domain.peers import CamaraRules
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.templates import Template, validity_minutes
 
@@ -32,6 +33,7 @@ class Tenant:
     is the allow-list of channels, and their order under `auto`. `apps` are by the name that a request gives.
     `link_hosts` is the allow-list of hosts to which an address in a message may lead.
     `calls_fixed_lines`: a call with a code may go to a fixed line. `event_targets` get the events of its verifications.
+    `camara`: how requests by CAMARA are handled; None: the tenant has none.
     """
 
     name: str
@@ -48,10 +50,16 @@ class Tenant:
     link_hosts: frozenset[str] = frozenset()
     calls_fixed_lines: bool = False
     event_targets: tuple[EventTarget, ...] = ()
+    camara: CamaraRules | None = None
     _segments: dict[tuple[str, str, str, Channel, str], int] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
     """The results of `message_segments`: as many as there are countries, locales, purposes, channels and apps."""
+
+    @property
+    def text_hosts(self) -> frozenset[str]:
+        """The hosts that a text of a caller may name: those of addresses, and those of the apps' last lines."""
+        return self.link_hosts | {app.domain for app in self.apps.values() if app.domain}
 
     def channels_of(self, requested: str) -> tuple[Channel, ...]:
         """Return the channels of a message, in their order, for the `channel` of its request.

@@ -30,6 +30,7 @@ def dev_config(redis_url: str) -> dict[str, Any]:
                 "country": "ID",
                 "countries": ["*"],
                 "policy": {"channels": ["whatsapp", "sms", "voice", "email"]},
+                "camara": {"enabled": True},
                 "api_keys": [
                     {
                         "id": "dev",

@@ -25,6 +25,7 @@ from otp_service.settings.checked_values import duplicates, is_valid, valid_item
 from otp_service.settings.deployment_model import Hashing, Keys, Redis, Tokens
 from otp_service.settings.field_types import ALL_COUNTRIES
 from otp_service.settings.model import App, Limits, Policy, Route, Settings, Tenant
+from otp_service.settings.peer_checks import hook_names_are_unique, peers_have_purposes
 from otp_service.settings.route_checks import (
     email_route_is_for_all,
     route_providers_exist,
@@ -212,6 +213,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
         keys_allow_what_tenant_allows,
         templates_have_purposes,
         links_have_hosts,
+        peers_have_purposes,
     ),
     Route: (email_route_is_for_all, route_names_provider_once, conversion_route_has_no_weights),
     Limits: (windows_are_unique, failures_are_bounded),
@@ -220,6 +222,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
         issuers_are_unique,
         clients_have_tenants,
         tenants_have_callers,
+        hook_names_are_unique,
         routes_are_unique,
         route_providers_exist,
         route_providers_serve_channel,

@@ -44,6 +44,7 @@ from otp_service.settings.field_types import (
 )
 from otp_service.settings.issuer_model import Issuer
 from otp_service.settings.opt_out_words import OptOuts
+from otp_service.settings.peer_model import Camara, CodeHook
 from otp_service.settings.webhook_model import OperatorWebhooks, TenantWebhooks, no_webhooks
 
 _TARGET = "a provider's name, or { name, weight }"
@@ -106,6 +107,8 @@ class Tenant(Table, frozen=True, kw_only=True):
 
     link_hosts: tuple[LinkHost, ...] = ()
     webhooks: TenantWebhooks = no_webhooks()
+    camara: Camara = field(default_factory=Camara)
+    hooks: Mapping[Name, CodeHook] = field(default_factory=lambda: MappingProxyType({}))
 
     def text_keys(self) -> tuple[str, ...]:
         """Return the keys that a table of templates may have."""

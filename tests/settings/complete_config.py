@@ -40,6 +40,11 @@ issuer = "https://login.example.com"
 audience = "otp-service"
 jwks_url = "https://login.example.com/jwks.json"
 clients = { mobile-app = "acme" }
+[tenants.acme.camara]
+enabled = true
+[tenants.acme.hooks.auth]
+type = "kratos"
+secret = "env:HOOK_TOKEN"
 [providers.jakarta]
 type = "eims"
 base_url = "http://127.0.0.1:20003"

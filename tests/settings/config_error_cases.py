@@ -26,6 +26,9 @@ ACME = {
     "apps": {"web": {"domain": "a.example"}, "droid": {"hash": APP_HASH}},
 }
 """A tenant with two apps."""
+HOOK = "tenants.acme.hooks.courier"
+KRATOS = {"type": "kratos", "secret": "env:HOOK_TOKEN"}
+SUPABASE = {"type": "supabase", "secret": "env:HOOK_SECRET"}
 UNBRANDED = {name: value for name, value in ACME.items() if name != "brand"}
 
 # What is put into a good config (None takes a key out), the path of its one error, and a part of its line.
@@ -37,6 +40,21 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("tenants.acme.link_hosts", ["Example.com"]), "tenants.acme.link_hosts[0]", "a host name in lower case"),
     (("tenants.acme.link_hosts", ["https://x"]), "tenants.acme.link_hosts[0]", "a host name in lower case"),
     (("tenants.acme.templates", {"id": {"login": "{code} {link}"}}), "tenants.acme.templates.id.login", "link_hosts"),
+    (("tenants.acme.camara", {"enabled": True, "purpose": "other"}), "tenants.acme.camara.purpose", "not a purpose"),
+    (("tenants.acme.camara", {"text": "own"}), "tenants.acme.camara.text", '"given" or "template"'),
+    ((HOOK, {**KRATOS, "type": "auth0"}), f"{HOOK}.type", '"keycloak" or "kratos" or "supabase"'),
+    ((HOOK, {**KRATOS, "type": "supabase"}), f"{HOOK}.secret", "v1,whsec_<base64>"),
+    ((HOOK, {**KRATOS, "secret": "env:SHORT"}), f"{HOOK}.secret", "16 to 512 printable ASCII characters"),
+    ((HOOK, {**KRATOS, "previous_secret": "env:SHORT"}), f"{HOOK}.previous_secret", "16 to 512"),
+    ((HOOK, {**KRATOS, "purpose": "other"}), f"{HOOK}.purpose", "not a purpose of this tenant"),
+    ((HOOK, {**KRATOS, "purposes": {"a": "other"}}), f"{HOOK}.purposes.a", "not a purpose of this tenant"),
+    ((HOOK, {**KRATOS, "ttl_seconds": 601}), f"{HOOK}.ttl_seconds", "10 to 600"),
+    ((HOOK, {**KRATOS, "client_ip": True}), f"{HOOK}.client_ip", "only supabase"),
+    ((HOOK, {**KRATOS, "token_attribute": "key"}), f"{HOOK}.token_attribute", "only keycloak"),
+    ((HOOK, {**KRATOS, "type": "keycloak", "purposes": {"a": "login"}}), f"{HOOK}.purposes", "only kratos"),
+    ((HOOK, {**KRATOS, "type": "keycloak", "receiver_attribute": "token"}), f"{HOOK}.receiver_attribute", "different"),
+    ((HOOK, {**SUPABASE, "text": "given"}), f"{HOOK}.text", "sends no text"),
+    (("tenants.b", {**ACME, "api_keys": [KEY], "hooks": {"auth": KRATOS}}), "tenants.b.hooks.auth", "tenants.acme"),
     (("opt_outs", {"start_words": ["Stop"]}), "opt_outs.start_words[0]", '"Stop" is a stop word'),
     (("opt_outs", {"stop_words": ["two words"]}), "opt_outs.stop_words[0]", "one word"),
     (("opt_outs", {"stop_words": ["..."]}), "opt_outs.stop_words[0]", "one word"),

@@ -28,6 +28,9 @@ def environ(pem: str) -> dict[str, str]:
         "PEM": pem,
         "RSA_PEM": simulated_key_pem(),
         "PASSWORD": PASSWORD,
+        "HOOK_TOKEN": PASSWORD * 2,
+        "HOOK_SECRET": "v1,whsec_" + KEY,
+        "SHORT": PASSWORD[:15],
     }
 
 

@@ -27,6 +27,17 @@ MISSING = re.compile(r"is a required property|has less than \d+ properties")
 CHART_VALUES = ROOT / "helm" / "otp-service" / "values.yaml"
 
 ONLY_CHECK_CONFIG = {
+    "tenants.acme.camara.purpose",
+    "tenants.acme.hooks.courier.secret",
+    "tenants.acme.hooks.courier.previous_secret",
+    "tenants.acme.hooks.courier.purpose",
+    "tenants.acme.hooks.courier.purposes.a",
+    "tenants.acme.hooks.courier.client_ip",
+    "tenants.acme.hooks.courier.token_attribute",
+    "tenants.acme.hooks.courier.purposes",
+    "tenants.acme.hooks.courier.receiver_attribute",
+    "tenants.acme.hooks.courier.text",
+    "tenants.b.hooks.auth",
     "hashing.memory_kib",
     "keys.current",
     "keys.index",
