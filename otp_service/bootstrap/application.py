@@ -26,7 +26,7 @@ from otp_service.bootstrap.settings_mapping import (
     build_tenant,
     providers_by_conversion,
 )
-from otp_service.bootstrap.webhook_setup import build_webhook_worker
+from otp_service.bootstrap.webhook_setup import build_webhook_worker, operator_targets
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
@@ -119,7 +119,9 @@ def build_app(
         shared=shared,
         readiness=readiness,
         outbox_worker=outbox_worker,
-        balance_monitor=BalanceMonitor(RedisCircuits(shared.topology), shared.provider_set.providers),
+        balance_monitor=BalanceMonitor(
+            RedisCircuits(shared.topology, operator_targets(settings)), shared.provider_set.providers
+        ),
         inbound_poller=InboundPoller(RedisInboundCursors(shared.topology), inbound, shared.provider_set.providers),
         service=service,
         receipt_handler=receipt_handler,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from otp_service.bootstrap.settings_mapping import build_caps, build_provider_policy, build_providers
+from otp_service.bootstrap.webhook_setup import operator_targets
 from otp_service.delivery.outbox_writer import lease_ms
 from otp_service.domain.provider_policy import Caps, ProviderPolicy
 from otp_service.providers.base import Provider, reports_charge
@@ -50,6 +51,12 @@ def build_provider_set(settings: Settings, topology: Topology, inbox: Inbox | No
     call_ms = {name: lease_ms(provider) for name, provider in providers.items()}
     reporting = [name for name, provider in providers.items() if reports_charge(provider)]
     limiter = RedisProviderLimiter(
-        topology, policies, caps, call_ms, countries=country_caps, charge_reporting=reporting
+        topology,
+        policies,
+        caps,
+        call_ms,
+        countries=country_caps,
+        charge_reporting=reporting,
+        event_targets=operator_targets(settings),
     )
     return ProviderSet(providers, policies, caps, country_caps, limiter)

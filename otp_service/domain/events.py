@@ -16,6 +16,7 @@ import msgspec
 
 __all__ = [
     "ALL_EVENTS",
+    "CIRCUIT_EVENTS",
     "EVENT_CODES",
     "OPERATOR_EVENTS",
     "TENANT_EVENTS",
@@ -87,6 +88,8 @@ TENANT_EVENTS: Final = (
 """The types that concern one tenant: only its endpoints get them."""
 
 ALL_EVENTS: Final = (*TENANT_EVENTS, *OPERATOR_EVENTS)
+
+CIRCUIT_EVENTS: Final = (EventType.CIRCUIT_OPENED, EventType.CIRCUIT_CLOSED)
 
 _TYPES: Final = {code: event_type for event_type, code in EVENT_CODES.items()}
 
@@ -270,14 +273,11 @@ class WebhookQueue(Protocol):
 class OperatorEvents(Protocol):
     """Takes events that no script of the store tells by itself, such as those of the pumping guard."""
 
-    async def emit(
-        self, event_type: EventType, key: str, facts: Mapping[str, str | int | bool], *, tenant: str = ""
-    ) -> None:
+    async def emit(self, event_type: EventType, key: str, facts: Mapping[str, str | int | bool]) -> None:
         """Store an event for each endpoint of the operator that gets its type; nothing without one.
 
         Args:
             event_type: One of `OPERATOR_EVENTS`.
             key: Identifies the event: the same key is stored once. Of `A-Z a-z 0-9 _ -`, at most 100 characters.
-            facts: The members of `data`; never a number, an address or a code.
-            tenant: The tenant that it concerns; "" for none.
+            facts: The members of `data`, at least one; never a number, an address or a code.
         """

@@ -6,13 +6,15 @@ tenant's and the country's sums follow: each change of a price has a number, so 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, Literal
 
+from otp_service.domain.events import EventTarget, EventType
 from otp_service.domain.provider_policy import DeferReason, Permit, ProviderPolicy, millionths
 from otp_service.observability import LOG
 from otp_service.store.encoding import encode_optional
+from otp_service.store.event_targets import event_args
 from otp_service.store.keys import ProviderKeys
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
@@ -41,15 +43,22 @@ class ProviderCharges:
         policies: Mapping[str, ProviderPolicy],
         accounts: SharedAccounts,
         reporting: Collection[str],
+        event_targets: Sequence[EventTarget] = (),
     ) -> None:
-        """Use `topology`; `reporting` has the providers whose gateways tell what they charged."""
+        """Use `topology`; `reporting` has the providers whose gateways tell what they charged.
+
+        `event_targets` get an event when a cap is nearly reached.
+        """
         self._topology = topology
         self._policies = policies
         self._accounts = accounts
         self._reporting = frozenset(reporting)
+        self._event_targets = event_targets
         self._ignored: set[tuple[str, str]] = set()
 
-    def charge_args(self, provider: str, group: str, cost: int | None, *, is_last: bool) -> tuple[str | int, ...]:
+    def charge_args(
+        self, provider: str, group: str, cost: int | None, *, is_last: bool
+    ) -> tuple[str | bytes | int, ...]:
         """Return the arguments with which `provider_acquire` charges a message; `cost` None: it is charged already."""
         caps = self._policies[provider].caps
         return (
@@ -62,7 +71,11 @@ class ProviderCharges:
             ProviderKeys(provider).spend_history,
             group,
             int(provider in self._reporting),
+            *self._event_args(provider),
         )
+
+    def _event_args(self, provider: str) -> tuple[str | bytes, ...]:
+        return event_args(ProviderKeys(provider).events, self._event_targets, (EventType.CAP_NEAR,), provider)
 
     def refund_call(self, permit: Permit) -> ScriptCall:
         """Return the call that removes the charge of a message at its provider."""
@@ -82,6 +95,7 @@ class ProviderCharges:
             keys.spend_history,
             encode_optional(caps.spend),
             str(caps.alert_threshold),
+            *self._event_args(provider),
         )
         names = (keys.usage, keys.charge(message_id))
         [reply] = await self._topology.send([ScriptCall(script("provider_correct_charge"), names, args)])

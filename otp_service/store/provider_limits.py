@@ -14,10 +14,12 @@ from types import MappingProxyType
 from typing import Final
 
 from otp_service.domain.errors import Refused
+from otp_service.domain.events import CIRCUIT_EVENTS, EventTarget
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import HealthSignal, Outcome
 from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, Permit, ProviderPolicy
 from otp_service.observability import LOG, METRICS
+from otp_service.store.event_targets import event_args
 from otp_service.store.keys import ProviderKeys, partition_of_id
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.provider_charges import ProviderCharges, spend_group
@@ -68,6 +70,7 @@ class RedisProviderLimiter:
         *,
         countries: Mapping[str, Caps] = _NO_CAPS,
         charge_reporting: Collection[str] = (),
+        event_targets: Sequence[EventTarget] = (),
     ) -> None:
         """Use `topology`.
 
@@ -78,12 +81,14 @@ class RedisProviderLimiter:
             call_ms: For each provider, the time within which a call ends.
             countries: The caps by country, or `ANY_COUNTRY` for each other country.
             charge_reporting: The providers whose gateways tell what they charged.
+            event_targets: Who gets events about caps and circuits.
         """
         self._topology = topology
         self._policies = policies
         self._call_ms = call_ms
-        self._accounts = SharedAccounts(topology, tenants, countries)
-        self._charges = ProviderCharges(topology, policies, self._accounts, charge_reporting)
+        self._event_targets = event_targets
+        self._accounts = SharedAccounts(topology, tenants, countries, event_targets)
+        self._charges = ProviderCharges(topology, policies, self._accounts, charge_reporting, event_targets)
 
     async def acquire(
         self,
@@ -126,11 +131,11 @@ class RedisProviderLimiter:
 
     async def _undo(self, permit: Permit) -> None:
         """Release a permit of which only the provider's part was acquired."""
-        await self._topology.send([_release_call(permit, None), self._charges.refund_call(permit)])
+        await self._topology.send([self._release_call(permit, None), self._charges.refund_call(permit)])
 
     async def release(self, permit: Permit, result: SendResult | None) -> None:
         """Count the result in the circuits, and refund or correct the charge; see the port."""
-        calls = [_release_call(permit, result)]
+        calls = [self._release_call(permit, result)]
         is_sent = result is not None and not result.outcome.definitely_not_sent
         if not is_sent and not permit.repeats:
             calls.append(self._charges.refund_call(permit))
@@ -147,7 +152,7 @@ class RedisProviderLimiter:
             await self._charges.correct(provider, message_id, charged, currency, "receipt")
 
     def _acquire_call(
-        self, provider: str, message_id: str, country: str, max_wait_ms: int, charge: tuple[str | int, ...]
+        self, provider: str, message_id: str, country: str, max_wait_ms: int, charge: tuple[str | bytes | int, ...]
     ) -> ScriptCall:
         policy, keys = self._policies[provider], ProviderKeys(provider)
         interval_ms = 1000 / policy.max_per_second if policy.max_per_second else 0
@@ -163,14 +168,15 @@ class RedisProviderLimiter:
         )
         return ScriptCall(script("provider_acquire"), names, (*args, *charge))
 
-
-def _release_call(permit: Permit, answer: SendResult | None) -> ScriptCall:
-    keys = ProviderKeys(permit.provider)
-    signal = answer.health if answer else HealthSignal.NONE
-    why = answer.outcome.value if answer else ""
-    first_ms, max_ms = _open_ms(answer)
-    args = (permit.message_id, signal, why, first_ms, max_ms, _pause_ms(answer), permit.country)
-    return ScriptCall(script("provider_release"), (keys.circuit, keys.calls, keys.destination(permit.country)), args)
+    def _release_call(self, permit: Permit, answer: SendResult | None) -> ScriptCall:
+        keys = ProviderKeys(permit.provider)
+        signal = answer.health if answer else HealthSignal.NONE
+        why = answer.outcome.value if answer else ""
+        first_ms, max_ms = _open_ms(answer)
+        args = (permit.message_id, signal, why, first_ms, max_ms, _pause_ms(answer), permit.country)
+        events = event_args(keys.events, self._event_targets, CIRCUIT_EVENTS, permit.provider)
+        names = (keys.circuit, keys.calls, keys.destination(permit.country))
+        return ScriptCall(script("provider_release"), names, (*args, *events))
 
 
 def _open_ms(answer: SendResult | None) -> tuple[int, int]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from otp_service.domain.events import CIRCUIT_EVENTS, EventTarget
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Availability, ProviderPolicy, ProviderState
 from otp_service.store.encoding import encode_optional
+from otp_service.store.event_targets import event_args
 from otp_service.store.keys import ProviderKeys
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
@@ -61,9 +63,10 @@ async def provider_statuses(topology: Topology, policies: Mapping[str, ProviderP
 class RedisCircuits:
     """`domain.provider_policy.Circuits` on any topology."""
 
-    def __init__(self, topology: Topology) -> None:
-        """Use `topology`."""
+    def __init__(self, topology: Topology, event_targets: Sequence[EventTarget] = ()) -> None:
+        """Use `topology`; `event_targets` get an event when a circuit is closed."""
         self._topology = topology
+        self._event_targets = event_targets
 
     async def out_of_funds(self, providers: Sequence[str]) -> list[str]:
         """Return those of `providers` whose circuit opened for lack of funds, in one batch; see the port."""
@@ -76,7 +79,9 @@ class RedisCircuits:
 
     async def close_after_top_up(self, provider: str) -> bool:
         """Close the circuit unless it is open for another reason; see the port."""
-        call = ScriptCall(script("provider_close_circuit"), (ProviderKeys(provider).circuit,), (Outcome.FUNDS.value,))
+        keys = ProviderKeys(provider)
+        args = (Outcome.FUNDS.value, *event_args(keys.events, self._event_targets, CIRCUIT_EVENTS, provider))
+        call = ScriptCall(script("provider_close_circuit"), (keys.circuit,), args)
         [reply] = await self._topology.send([call])
         return bool(reply[0] == b"closed")
 

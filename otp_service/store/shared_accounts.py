@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from otp_service.domain.errors import Refused
+from otp_service.domain.events import EventTarget, EventType
 from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, Permit, caps_of_country
 from otp_service.observability import LOG
 from otp_service.store.encoding import encode_optional
-from otp_service.store.keys import changed_price_key, country_usage_key, tenant_usage_key
+from otp_service.store.event_targets import event_args
+from otp_service.store.keys import changed_price_key, country_usage_key, tenant_usage_key, usage_events_key
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
@@ -44,12 +46,16 @@ class PriceChange(NamedTuple):
 
 
 class Account(NamedTuple):
-    """The daily usage of a tenant or a country, its caps, and the reason to report when they block."""
+    """The daily usage of a tenant or a country, its caps, and the reason to report when they block.
+
+    `events`: the arguments by which scripts emit the event that a cap is nearly reached.
+    """
 
     name: str
     key: str
     caps: Caps
     reason: DeferReason
+    events: tuple[str | bytes, ...] = ()
 
     def usage_call(self, prices: Sequence[int]) -> ScriptCall:
         """Return the call that checks the caps for a message at each of `prices` (millionths), for a batch."""
@@ -61,7 +67,7 @@ class Account(NamedTuple):
         """Return the call that charges a message; `is_last`: no other cap can still refuse it."""
         caps = self.caps
         limits = (encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block))
-        args = (permit.cost, *limits, str(caps.alert_threshold), "" if is_last else "1")
+        args = (permit.cost, *limits, str(caps.alert_threshold), "" if is_last else "1", *self.events)
         return ScriptCall(script("charge"), self._keys(permit.provider, permit.message_id), args)
 
     def refund_call(self, permit: Permit, charged_ms: int) -> ScriptCall:
@@ -71,7 +77,7 @@ class Account(NamedTuple):
 
     def correct_call(self, provider: str, message_id: str, change: PriceChange) -> ScriptCall:
         """Return the call that changes the price of a charged message."""
-        args = (*change, encode_optional(self.caps.spend), str(self.caps.alert_threshold))
+        args = (*change, encode_optional(self.caps.spend), str(self.caps.alert_threshold), *self.events)
         return ScriptCall(script("correct_charge"), self._keys(provider, message_id), args)
 
     def _keys(self, provider: str, message_id: str) -> tuple[str, str]:
@@ -81,20 +87,32 @@ class Account(NamedTuple):
 class SharedAccounts:
     """The accounts of the tenants and countries that have caps."""
 
-    def __init__(self, topology: Topology, tenants: Mapping[str, Caps], countries: Mapping[str, Caps]) -> None:
-        """Use `topology`; `countries` has the caps by country or `ANY_COUNTRY`."""
+    def __init__(
+        self,
+        topology: Topology,
+        tenants: Mapping[str, Caps],
+        countries: Mapping[str, Caps],
+        event_targets: Sequence[EventTarget] = (),
+    ) -> None:
+        """Use `topology`; `countries` has the caps by country or `ANY_COUNTRY`; `event_targets` get events."""
         self._topology = topology
         self._tenants = tenants
         self._countries = countries
+        self._event_targets = event_targets
 
     def of(self, tenant: str, country: str) -> tuple[Account, ...]:
         """Return the accounts to which a message is charged: that of its tenant and that of its country."""
         accounts = []
         if (caps := self._tenants.get(tenant, Caps())).is_limited:
-            accounts.append(Account(tenant, tenant_usage_key(tenant), caps, DeferReason.TENANT_CAPPED))
+            accounts.append(self._account("tenant", tenant, tenant_usage_key(tenant), caps, DeferReason.TENANT_CAPPED))
         if (caps := caps_of_country(self._countries, country)).is_limited:
-            accounts.append(Account(country, country_usage_key(country), caps, DeferReason.COUNTRY_CAPPED))
+            key = country_usage_key(country)
+            accounts.append(self._account("country", country, key, caps, DeferReason.COUNTRY_CAPPED))
         return tuple(accounts)
+
+    def _account(self, kind: str, name: str, key: str, caps: Caps, reason: DeferReason) -> Account:
+        events = event_args(usage_events_key(key), self._event_targets, (EventType.CAP_NEAR,), kind, name)
+        return Account(name, key, caps, reason, events)
 
     async def charge(self, accounts: Sequence[Account], permit: Permit) -> tuple[int, ...] | Deferred:
         """Charge the message of a permit to `accounts`, one after the other; if one refuses, none of them is charged.

@@ -25,10 +25,10 @@ from otp_service.domain.events import (
     EventTarget,
     EventType,
     StoredEvent,
-    encode_targets,
 )
 from otp_service.observability import LOG
 from otp_service.store.encoding import encode_optional, pack
+from otp_service.store.event_targets import event_args
 from otp_service.store.keys import PARTITIONS, Partition, webhook_endpoint_key
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
@@ -134,22 +134,12 @@ class RedisOperatorEvents:
         self._topology = topology
         self._targets = tuple(targets)
 
-    async def emit(
-        self, event_type: EventType, key: str, facts: Mapping[str, str | int | bool], *, tenant: str = ""
-    ) -> None:
+    async def emit(self, event_type: EventType, key: str, facts: Mapping[str, str | int | bool]) -> None:
         """Store an event; see the port."""
-        targets = [one for one in self._targets if event_type in one.types]
-        if not targets:
-            return
         slot = Partition(zlib.crc32(key.encode()) % PARTITIONS).events
-        args = (
-            pack(encode_targets(slot, "", targets)),
-            EVENT_CODES[event_type],
-            f"evt_{EVENT_CODES[event_type]}-{key}",
-            tenant,
-            pack({"tenant": tenant} | dict(facts) if tenant else dict(facts)),
-        )
-        await self._topology.send([ScriptCall(script("emit_event"), (slot,), args)])
+        if targets := event_args(slot, self._targets, (event_type,)):
+            args = (*targets, EVENT_CODES[event_type], key, pack(dict(facts)))
+            await self._topology.send([ScriptCall(script("emit_event"), (slot,), args)])
 
 
 def _read_events(entries: ScriptReply) -> list[tuple[str, StoredEvent]]:

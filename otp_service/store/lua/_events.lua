@@ -84,3 +84,10 @@ local function add_event(targets, code, id, subject, facts, due_ms, now)
     end
   end
 end
+
+-- Adds an event of the operator. `packed`: the targets; nil: nobody gets it.
+local function emit_operator_event(packed, code, name, facts, now)
+  local targets = packed and cmsgpack.unpack(packed)
+  if not has_targets(targets) then return end
+  add_event(targets, code, string.format('evt_%s-%s', code, name), {'', '', '', '', ''}, facts, now, now)
+end

@@ -2,11 +2,13 @@
 -- KEYS  1 daily usage of a tenant or a country  2 changed price of the message: one of an earlier charge is forgotten
 -- ARGV  1 price in millionths  2 message cap, '' for none  3 spend cap in millionths, '' for none
 --       4 '1': the caps block  5 alert threshold, a share of a cap  6 '1': another cap can still refuse the message
+--       where the operator gets events: 7 targets (packed)  8 'tenant' or 'country'  9 its name
+-- Reaches by template: the events whose index the targets name, in the slot of KEYS.
 -- returns {'charged', now, messages today, spend today, '1' if this charge crossed the alert threshold}
 --         {'capped', now, ms until tomorrow}: nothing was counted
 --         {'held', now, ms}: nothing was counted, but the message that reached the cap may still be refused
 -- Invariant: of N parallel charges at a blocking cap of C exactly C are charged.
---@include _clock _ttl _daily_usage
+--@include _clock _ttl _daily_usage _events _cap_events
 local now = now_ms()
 local price, message_cap, spend_cap = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local _, messages, spend, held_until = usage_today(KEYS[1], now)
@@ -16,4 +18,5 @@ end
 redis.call('DEL', KEYS[2])
 local alert
 messages, spend, alert = add_usage(KEYS[1], now, price, message_cap, spend_cap, tonumber(ARGV[5]), ARGV[6] == '1')
+if alert == '1' then emit_cap_near(ARGV[7], ARGV[8], ARGV[9], messages, spend, message_cap, spend_cap, now) end
 return {'charged', now, messages, string.format('%.0f', spend), alert}

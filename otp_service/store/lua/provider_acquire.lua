@@ -7,6 +7,8 @@
 --       8 spend cap in millionths, '' for none  9 '1': the caps block  10 alert threshold, a share of a cap
 --       11 '1': another cap can still refuse the message  12 prefix of the spend history  13 group of the message there
 --       14 '1': the gateway may tell later what it charged
+--       where the operator gets events: 15 targets (packed)  16 provider
+-- Reaches by template: the events whose index the targets name, in the slot of KEYS.
 -- returns {'permit', now, messages today, spend today, '1' if this message crossed the alert threshold}
 --         {'wait', now, ms}: it keeps its position in the queue, and tries again after this time
 --         {'open', now, ms}: the circuit is open
@@ -17,7 +19,7 @@
 --            interval. First come, first served. Never more than the maximum of calls are in progress. A half-open
 --            circuit lets one call through. Only a message with a permit is charged, so of N messages at a blocking
 --            cap of C exactly C are.
---@include _clock _ttl _circuit _queue _daily_usage _spend_history _message_charge
+--@include _clock _ttl _circuit _queue _daily_usage _spend_history _message_charge _events _cap_events
 local MAX_POLL_MS = 1000
 local CONCURRENCY_POLL_MS = 100  -- a call ends soon: ask again after this time
 local MAX_CATCH_UP = 0.1  -- of the interval
@@ -101,5 +103,6 @@ if not price then return {'permit', now, 0, '0', ''} end
 local messages, spend, alert =
   add_usage(KEYS[6], now, price, ARGV[7], ARGV[8], tonumber(ARGV[10]), ARGV[11] == '1')
 add_to_history(ARGV[12], ARGV[13], now, 1, price, now)
+if alert == '1' then emit_cap_near(ARGV[15], 'provider', ARGV[16], messages, spend, ARGV[7], ARGV[8], now) end
 if ARGV[14] == '1' then write_charge(KEYS[7], {now, price, ARGV[13], '', price, 0}) end
 return {'permit', now, messages, string.format('%.0f', spend), alert}

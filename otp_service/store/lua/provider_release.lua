@@ -5,10 +5,12 @@
 --         'none' (the call was not made, or says nothing about the provider)
 --       3 outcome that opens the circuit  4 ms for which it opens first, doubled each time in a row  5 at most, ms
 --       6 ms for which the gateway asked us not to call it, 0: it did not  7 destination: a country
+--       where the operator gets events: 8 targets (packed)  9 provider
+-- Reaches by template: the events whose index the targets name, in the slot of KEYS.
 -- returns {'closed' | 'open', '1' if this call opened it, and the same two for the destination's circuit}
 -- Invariant: a probe that succeeds closes the circuit; one that fails opens it for longer. A result that concerns one
 --            destination alone opens only the circuit of that destination.
---@include _clock _ttl _circuit
+--@include _clock _ttl _circuit _events _circuit_events
 local now = now_ms()
 local id, signal, why, country = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
 local first_ms, max_ms, pause_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -49,6 +51,8 @@ if destination_after == 'open' then
 elseif destination_after == 'closed' and destination_before ~= 'closed' then
   redis.call('HDEL', KEYS[1], 'o:' .. country)
 end
+emit_circuit_event(ARGV[8], ARGV[9], '', KEYS[1], before, after, now)
+emit_circuit_event(ARGV[8], ARGV[9], country, KEYS[3], destination_before, destination_after, now)
 local function summary(state, state_before)
   return state == 'open' and 'open' or 'closed', state == 'open' and state_before ~= 'open' and '1' or ''
 end

@@ -1,0 +1,25 @@
+"""The arguments by which scripts of providers, tenants and countries get to know who gets events of the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from otp_service.domain.events import EventTarget, EventType, encode_targets
+from otp_service.store.encoding import pack
+
+__all__ = ["event_args"]
+
+
+def event_args(
+    index: str, targets: Sequence[EventTarget], types: Sequence[EventType], *names: str
+) -> tuple[str | bytes, ...]:
+    """Return the last arguments of a script that emits events of `types`; empty if no target gets one.
+
+    Args:
+        index: The index of waiting events in the slot of the script's keys.
+        targets: The endpoints of the operator.
+        types: The types of events that the script may emit.
+        names: What the script puts into the events: the name of a provider, for example.
+    """
+    wanted = [one for one in targets if not one.types.isdisjoint(types)]
+    return (pack(encode_targets(index, "", wanted)), *names) if wanted else ()
