@@ -39,7 +39,7 @@ class EventBodies:
             data |= self._opened(event, full_recipient=full_recipient)
             if status := _STATUSES.get(event.type):
                 data["status"] = status
-        data |= event.facts
+        data |= sorted(event.facts.items())  # a script may have written them in another order at each attempt
         if data.get("country") == "":
             data["country"] = None
         return msgspec.json.encode({"type": event.type.value, "timestamp": at, "data": data})
