@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "serve": "serve_command:serve",
     "spend": "spend_command:spend",
     "unlock": "unlock_command:unlock",
+    "webhooks": "webhooks_command:webhooks",
 }
 """Command name to `module:attribute` in this package."""
 
