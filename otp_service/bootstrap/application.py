@@ -26,7 +26,7 @@ from otp_service.bootstrap.settings_mapping import (
     build_tenant,
     providers_by_conversion,
 )
-from otp_service.bootstrap.webhook_setup import build_webhook_worker, operator_targets
+from otp_service.bootstrap.webhook_setup import build_webhook_worker
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
@@ -52,7 +52,6 @@ from otp_service.store.conversion_counts import RedisConversionCounts
 from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.opt_outs import RedisInboundCursors, RedisOptOuts
 from otp_service.store.outbox import RedisOutbox
-from otp_service.store.provider_status import RedisCircuits
 from otp_service.store.readiness import StoreReadiness
 from otp_service.store.topology import Topology, connect
 from otp_service.store.verifications import RedisVerifications
@@ -119,9 +118,7 @@ def build_app(
         shared=shared,
         readiness=readiness,
         outbox_worker=outbox_worker,
-        balance_monitor=BalanceMonitor(
-            RedisCircuits(shared.topology, operator_targets(settings)), shared.provider_set.providers
-        ),
+        balance_monitor=BalanceMonitor(shared.provider_set.circuits, shared.provider_set.providers),
         inbound_poller=InboundPoller(RedisInboundCursors(shared.topology), inbound, shared.provider_set.providers),
         service=service,
         receipt_handler=receipt_handler,

@@ -13,6 +13,7 @@ from otp_service.providers.base import Provider, reports_charge
 from otp_service.providers.inbox import Inbox
 from otp_service.settings import Settings
 from otp_service.store.provider_limits import RedisProviderLimiter
+from otp_service.store.provider_status import RedisCircuits
 from otp_service.store.topology import Topology
 
 __all__ = ["ProviderSet", "build_provider_set"]
@@ -28,6 +29,7 @@ class ProviderSet:
         caps: The daily caps by tenant.
         country_caps: The daily caps by country.
         limiter: Permits calls within the limits, circuits and caps.
+        circuits: Closes the circuits of accounts that have money again.
     """
 
     providers: Mapping[str, Provider]
@@ -35,6 +37,7 @@ class ProviderSet:
     caps: Mapping[str, Caps]
     country_caps: Mapping[str, Caps]
     limiter: RedisProviderLimiter
+    circuits: RedisCircuits
 
     async def close(self) -> None:
         """Close the connections of all providers."""
@@ -50,6 +53,7 @@ def build_provider_set(settings: Settings, topology: Topology, inbox: Inbox | No
     country_caps = {country: build_caps(found) for country, found in settings.countries.items()}
     call_ms = {name: lease_ms(provider) for name, provider in providers.items()}
     reporting = [name for name, provider in providers.items() if reports_charge(provider)]
+    event_targets = operator_targets(settings)
     limiter = RedisProviderLimiter(
         topology,
         policies,
@@ -57,6 +61,7 @@ def build_provider_set(settings: Settings, topology: Topology, inbox: Inbox | No
         call_ms,
         countries=country_caps,
         charge_reporting=reporting,
-        event_targets=operator_targets(settings),
+        event_targets=event_targets,
     )
-    return ProviderSet(providers, policies, caps, country_caps, limiter)
+    circuits = RedisCircuits(topology, event_targets)
+    return ProviderSet(providers, policies, caps, country_caps, limiter, circuits)
