@@ -1,4 +1,7 @@
-"""The types of members of bodies, with their bounds and descriptions, and what an error says to send for each."""
+"""The types of members of bodies, with their bounds and descriptions, and what an error says to send for each.
+
+A transaction is a member with members of its own, in the bodies of request-code and verify-code.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,32 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Final
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
+from otp_service.domain.code_binding import (
+    AMOUNT_PATTERN,
+    BINDING_PATTERN,
+    CURRENCY_PATTERN,
+    MAX_PAYEE_CHARS,
+    PAYEE_PATTERN,
+)
 from otp_service.domain.email_address import MAX_ADDRESS_CHARS
 from otp_service.domain.links import LINK_PATTERN, MAX_LINK_CHARS
 
-__all__ = ["EXPECTED_VALUES", "AppName", "ClientIp", "Country", "Email", "Link", "Locale", "Phone", "Purpose", "Time"]
+__all__ = [
+    "EXPECTED_VALUES",
+    "AppName",
+    "Binding",
+    "ClientIp",
+    "Country",
+    "Email",
+    "Link",
+    "Locale",
+    "Phone",
+    "Purpose",
+    "Time",
+    "TransactionBody",
+]
 
 # A pattern ends with \Z, because Python's `$` also matches before a final newline; the OpenAPI document shows `^...$`.
 Phone = Annotated[str, Meta(min_length=1, max_length=64, description="A phone number in any spelling.")]
@@ -52,6 +75,33 @@ Link = Annotated[
         description="The https address that the SMS contains (`{link}` of the tenant's template); scope `server`.",
     ),
 ]
+
+
+class TransactionBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A payment that the code authorizes: the SMS names it, and the code verifies only with the same values."""
+
+    amount: Annotated[
+        str, Meta(pattern=AMOUNT_PATTERN, description="A decimal number as a string: 12.5 and 12.50 are different.")
+    ]
+    currency: Annotated[str, Meta(pattern=CURRENCY_PATTERN, description="ISO 4217.")]
+    payee: Annotated[
+        str,
+        Meta(
+            pattern=PAYEE_PATTERN,
+            max_length=MAX_PAYEE_CHARS,
+            description="Who is paid: one line of at most 70 characters, without spaces at its ends.",
+        ),
+    ]
+
+
+Binding = Annotated[
+    str,
+    Meta(
+        pattern=BINDING_PATTERN,
+        description="A text of yours, such as a random value that the app keeps: 1-128 visible ASCII characters. "
+        "The code verifies only with the same one, which is not stored.",
+    ),
+]
 Time = Annotated[str, Meta(description="UTC, RFC 3339 with Z.", extra_json_schema={"format": "date-time"})]
 
 EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
@@ -67,6 +117,11 @@ EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
         "reference": "Send a string of at most 128 characters.",
         "decoy": "Send true or false.",
         "link": "Send an https address of at most 2,048 characters, with a host name and without a user.",
+        "transaction": "Send an object with the strings amount, currency and payee.",
+        "amount": "Send the amount as a decimal number in a string, such as 12500.00.",
+        "currency": "Send an ISO 4217 currency code of three capital letters, such as IDR.",
+        "payee": "Send a name of 1-70 characters on one line, without invisible characters or spaces at its ends.",
+        "binding": "Send a string of 1-128 visible ASCII characters, or leave it out.",
         "verification_id": "Send the verification_id that request-code has returned.",
         "phoneNumber": "Send the number in E.164: +, and 5-15 digits that do not start with 0.",
         "message": "Send a text of at most 160 characters, with the word code in double braces where the code is.",

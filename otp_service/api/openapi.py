@@ -12,6 +12,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from otp_service import __version__
+from otp_service.api.members import TransactionBody
 from otp_service.api.openapi_examples import REQUEST_EXAMPLES
 from otp_service.api.problems import MEDIA_TYPE as PROBLEM_TYPE
 from otp_service.api.quota_headers import QUOTA_HEADERS
@@ -63,10 +64,12 @@ class _JsonPlugin(JsonRenderPlugin):
         """Add what Litestar leaves out: examples of bodies, that they are closed, and which members exclude others."""
         schemas = openapi_schema["components"]["schemas"]
         for body, examples in REQUEST_EXAMPLES.items():
-            schemas[body.__name__].update(additionalProperties=False, examples=examples)
+            schemas[body.__name__]["examples"] = examples
             if alternatives := EXACTLY_ONE.get(body):
                 schemas[body.__name__]["oneOf"] = [{"required": [name]} for name in alternatives]
-            for member in schemas[body.__name__]["properties"].values():
+        for name in (*(body.__name__ for body in REQUEST_EXAMPLES), TransactionBody.__name__):
+            schemas[name]["additionalProperties"] = False
+            for member in schemas[name]["properties"].values():
                 if "pattern" in member:
                     member["pattern"] = _ecma_pattern(member["pattern"])
         _add_headers(openapi_schema)

@@ -35,12 +35,18 @@ BEARER: Final = [{"bearer": list[str]()}]
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+_TRANSACTION: Final = {"amount": "12500.00", "currency": "IDR", "payee": "Toko Budi"}
+
 REQUEST_EXAMPLES: Final[dict[type[Any], list[dict[str, Any]]]] = {
     RequestCodeBody: [
         {"phone": "0812-1010-0055", "purpose": "login", "country": "ID", "locale": "id"},
         {"email": "ann@example.com", "purpose": "login", "locale": "id"},
+        {"phone": "0812-1010-0055", "purpose": "payment", "transaction": _TRANSACTION},
     ],
-    VerifyCodeBody: [{"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456"}],
+    VerifyCodeBody: [
+        {"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456"},
+        {"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456", "transaction": _TRANSACTION},
+    ],
     NormalizePhone: [{"phone": "0812-1010-0055", "country": "ID"}],
     UnlockBody: [{"phone": "0812-1010-0055", "country": "ID"}, {"email": "ann@example.com"}],
     CheckRecipientBody: [{"phone": "0812-1010-0055", "country": "ID"}],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar, get_args
 
 import msgspec
 from msgspec.structs import FieldInfo
@@ -55,9 +55,9 @@ def decode_body(kind: type[Body], raw: bytes) -> Body:
         raise _malformed("", _NOT_JSON) from None
     if body is not None and _has_exactly_one(body) and _has_unique_members(raw):
         return body
-    members = _members(raw)
-    if body is None or not _has_exactly_one(body) or len(dict(members)) != len(members):
-        raise _malformed(*_first_error(kind, members))
+    error = _first_error(kind, _members(raw))
+    if body is None or error is not None:
+        raise _malformed(*(error or ("", _SEE_SCHEMA)))
     return body
 
 
@@ -90,29 +90,45 @@ def _members(raw: bytes) -> tuple[tuple[str, Any], ...]:
     return members
 
 
-def _first_error(kind: type[msgspec.Struct], members: tuple[tuple[str, Any], ...]) -> tuple[str, str]:
-    """Return pointer and text for the first wrong member, or else for the first missing one."""
+def _first_error(
+    kind: type[msgspec.Struct], members: tuple[tuple[str, Any], ...], path: str = ""
+) -> tuple[str, str] | None:
+    """Return pointer and text for the first wrong member, or else for the first missing one; None if all are right.
+
+    `path` is the pointer of the object that has the members.
+    """
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     seen = set()
     for name, value in members:
         if name not in fields:
-            return _pointer(name), f"Leave it out: the members are {', '.join(fields)}."
+            return _pointer(name, path), f"Leave it out: the members are {', '.join(fields)}."
         if name in seen:
-            return f"/{name}", "Send it once."
+            return f"{path}/{name}", "Send it once."
         seen.add(name)
-        if not _is_valid(value, fields[name]):
-            return f"/{name}", EXPECTED_VALUES.get(name, _SEE_SCHEMA)
-    return _missing(EXACTLY_ONE.get(kind, ()), fields, seen)
+        if isinstance(value, tuple) and (nested := _struct_of(fields[name])):
+            if error := _first_error(nested, value, f"{path}/{name}"):
+                return error
+        elif not _is_valid(value, fields[name]):
+            return f"{path}/{name}", EXPECTED_VALUES.get(name, _SEE_SCHEMA)
+    return _missing(EXACTLY_ONE.get(kind, ()), fields, seen, path)
 
 
-def _missing(one_of: tuple[str, ...], fields: Mapping[str, FieldInfo], seen: set[str]) -> tuple[str, str]:
+def _struct_of(field: FieldInfo) -> type[msgspec.Struct] | None:
+    """Return the struct of a member that is an object, None for another member."""
+    kinds = (field.type, *get_args(field.type))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)), None)
+
+
+def _missing(
+    one_of: tuple[str, ...], fields: Mapping[str, FieldInfo], seen: set[str], path: str
+) -> tuple[str, str] | None:
     given = [name for name in one_of if name in seen]
     if one_of and not given:
         return f"/{one_of[0]}", f"Send this member, or `{one_of[1]}`."
     if len(given) > 1:
         return f"/{given[1]}", f"Leave it out, or leave out `{given[0]}`."
     name = next((name for name, field in fields.items() if field.required and name not in seen), None)
-    return ("", _SEE_SCHEMA) if name is None else (f"/{name}", "Send this member; it is required.")
+    return None if name is None else (f"{path}/{name}", "Send this member; it is required.")
 
 
 def _is_valid(value: Any, field: FieldInfo) -> bool:
@@ -123,10 +139,10 @@ def _is_valid(value: Any, field: FieldInfo) -> bool:
     return True
 
 
-def _pointer(name: str) -> str:
-    """Return the pointer of an unknown member, or "" if its name is not a plain one or may contain a number."""
+def _pointer(name: str, path: str) -> str:
+    """Return the pointer of an unknown member, or `path` if its name is not a plain one or may contain a number."""
     is_plain = len(name) <= _MAX_NAME_CHARACTERS and name.isascii() and name.replace("-", "_").isidentifier()
-    return f"/{name}" if is_plain and sum(map(str.isdigit, name)) <= _MAX_NAME_DIGITS else ""
+    return f"{path}/{name}" if is_plain and sum(map(str.isdigit, name)) <= _MAX_NAME_DIGITS else path
 
 
 def _malformed(pointer: str, detail: str) -> Refused:

@@ -9,16 +9,17 @@ import msgspec
 from otp_service.api.auth import Principal, rate_limit_address
 from otp_service.api.members import EXPECTED_VALUES
 from otp_service.api.schemas import RequestCodeBody, VerifyCodeBody
+from otp_service.domain.code_binding import CodeBinding, Transaction
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.locale_matching import match_locale
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
 from otp_service.domain.recipient import is_address
 from otp_service.service import CodeRequest
 
-__all__ = ["canonical_body", "check_country", "map_code_request", "recipient_field"]
+__all__ = ["binding_of", "canonical_body", "check_country", "map_code_request", "recipient_field"]
 
-ADDED_MEMBERS: Final = ("app", "link")
-"""The members of request-code that the previous version does not know."""
+ADDED_MEMBERS: Final = ("app", "link", "transaction", "binding")
+"""The members that the previous version does not know."""
 
 
 def map_code_request(caller: Principal, data: RequestCodeBody, address: str | None) -> CodeRequest:
@@ -35,8 +36,10 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
     if data.link is not None and channel != "sms":
         errors = (FieldError("/link", "Leave this member out: only an SMS (`channel` `sms`) contains an address."),)
         raise Refused(Reason.REQUEST_MALFORMED, "Send `link` only with the channel `sms`.", field_errors=errors)
+    if data.transaction is not None and channel != "sms":
+        raise _unfit("/transaction", "Leave it out: only an SMS (`channel` `sms`) names a transaction.")
     caller.require_scope("request")
-    if data.client_ip is not None or data.decoy or data.link is not None:
+    if data.client_ip is not None or data.decoy or data.link is not None or data.transaction is not None:
         caller.require_scope("server")
     if data.app is not None:
         caller.tenant.check_app(data.app)
@@ -49,7 +52,7 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
         email=data.email or "",
         purpose=data.purpose,
         country=country,
-        locale=match_locale(caller.tenant.templates, data.locale, data.purpose) if data.locale else "",
+        locale=_locale(caller, data),
         channel=channel,
         app=data.app or "",
         client_ip=client,
@@ -59,7 +62,23 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
         link=data.link or "",
         publishable=caller.publishable,
         reference=data.reference or "",
+        bound=binding_of(data),
     )
+
+
+def binding_of(data: RequestCodeBody | VerifyCodeBody) -> CodeBinding:
+    """Return what the code of a request, or of an attempt, is bound to."""
+    sent = data.transaction
+    transaction = None if sent is None else Transaction.of(sent.amount, sent.currency, sent.payee)
+    return CodeBinding(transaction, data.binding or "")
+
+
+def _locale(caller: Principal, data: RequestCodeBody) -> str:
+    """Return the locale of the message: of the template that matches best, "" for none."""
+    if not data.locale:
+        return ""
+    is_named = data.transaction is not None
+    return match_locale(caller.tenant.templates, data.locale, data.purpose, for_transaction=is_named)
 
 
 def _channel(data: RequestCodeBody) -> str:

@@ -9,7 +9,19 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from otp_service.api.members import AppName, ClientIp, Country, Email, Link, Locale, Phone, Purpose, Time
+from otp_service.api.members import (
+    AppName,
+    Binding,
+    ClientIp,
+    Country,
+    Email,
+    Link,
+    Locale,
+    Phone,
+    Purpose,
+    Time,
+    TransactionBody,
+)
 from otp_service.domain.errors import Reason
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.verification import VerificationStatus
@@ -62,6 +74,8 @@ class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     ) = None
     decoy: Annotated[bool, Meta(description="Answer as usual, but send no message; scope `server`.")] = False
     link: Link | None = None
+    transaction: TransactionBody | None = None
+    binding: Binding | None = None
 
 
 class VerifyCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -69,6 +83,8 @@ class VerifyCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 
     verification_id: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,36}\Z")]
     code: Annotated[str, Meta(min_length=4, max_length=64, description="4-10 digits; spaces and dashes are dropped.")]
+    transaction: TransactionBody | None = None
+    binding: Binding | None = None
 
 
 class NormalizePhone(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from otp_service.api.json_handlers import JsonHandlers
 from otp_service.api.outcome_recording import recorded
 from otp_service.api.quota_headers import quota_headers
 from otp_service.api.request_context import ApiRequest
-from otp_service.api.request_mapping import canonical_body, check_country, map_code_request
+from otp_service.api.request_mapping import binding_of, canonical_body, check_country, map_code_request
 from otp_service.api.schemas import (
     NormalizedPhone,
     NormalizePhone,
@@ -100,6 +100,7 @@ class CodeRoutes(Controller):
             key_id=caller.key_id,
             client_ip=client,
             publishable=caller.publishable,
+            bound=binding_of(data),
         )
         caller.require_scope("verify")
         key = idempotency_key and request.service.idempotency_claim(

@@ -6,6 +6,7 @@ EdDSA over Ed25519, signed with PyJWT. The `typ` distinguishes the token from ev
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +15,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import OKPAlgorithm
+from jwt.utils import base64url_encode
 
+from otp_service.domain.code_binding import UNBOUND, CodeBinding
 from otp_service.domain.recipient import is_address
 
 __all__ = ["ProofClaims", "TokenSigner"]
@@ -27,7 +30,10 @@ TTL_SECONDS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class ProofClaims:
-    """What a token states. `subject` is the keyed hash of the recipient, `verified_at` is in Unix seconds."""
+    """What a token states. `subject` is the keyed hash of the recipient, `verified_at` is in Unix seconds.
+
+    `bound` is what the code was bound to: a transaction is stated as it is, another text by its SHA-256 in base64url.
+    """
 
     tenant: str
     verification_id: str
@@ -35,6 +41,7 @@ class ProofClaims:
     recipient: str
     purpose: str
     verified_at: int
+    bound: CodeBinding = UNBOUND
 
 
 class TokenSigner:
@@ -71,6 +78,7 @@ class TokenSigner:
             "exp": expires_at,
             "email" if is_address(proof.recipient) else "phone": proof.recipient,
             "purpose": proof.purpose,
+            **_bound_claims(proof.bound),
         }
         headers = {"typ": TYPE, "kid": self._current}
         return jwt.encode(claims, self._keys[self._current], algorithm=ALGORITHM, headers=headers), expires_at
@@ -78,6 +86,15 @@ class TokenSigner:
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """Return the public keys as a JWK Set (RFC 7517), including retired keys that are still configured."""
         return {"keys": [_public_jwk(key_id, key) for key_id, key in self._keys.items()]}
+
+
+def _bound_claims(bound: CodeBinding) -> dict[str, Any]:
+    claims: dict[str, Any] = {}
+    if bound.transaction is not None:
+        claims["transaction"] = bound.transaction.values
+    if bound.text:
+        claims["binding_sha256"] = base64url_encode(hashlib.sha256(bound.text.encode()).digest()).decode()
+    return claims
 
 
 def _ed25519(pem: str) -> Ed25519PrivateKey:

@@ -1,7 +1,8 @@
 """The secrets of a verification: its code, and its phone number or e-mail address.
 
 The hash of a code is Argon2id over HMAC-SHA256(pepper, tenant, id, recipient, purpose, code), each part with its
-length. It therefore matches no other verification, number, purpose or tenant, and codes cannot be tried against a dump
+length, and after them the parts of what the code is bound to, if anything (`CodeBinding.hashed_parts`). It therefore
+matches no other verification, number, purpose, tenant, transaction or binding, and codes cannot be tried against a dump
 of the store without the pepper. If the hash was computed in advance, a mask is stored beside it: then the hash is over
 the exclusive or of the HMAC and the mask (see `hashing`), for which all of this holds as well.
 """
@@ -18,6 +19,7 @@ import msgspec
 from otp_service.crypto.fair_queue import DEFAULT_CALLER, Caller
 from otp_service.crypto.hashing import SECRET_BYTES, HashPool, MaskedHash
 from otp_service.crypto.keyring import DecryptionError, Keyring
+from otp_service.domain.code_binding import UNBOUND, CodeBinding, Transaction
 from otp_service.domain.message import Channel
 from otp_service.domain.recipient import is_address, mask_recipient
 from otp_service.domain.verification import VerificationRecord, VerificationSnapshot
@@ -36,11 +38,17 @@ class SealedContent(NamedTuple):
         code: The code.
         link: The address that the message contains; "" for none.
         text: The text that the caller chose, with a placeholder for the code; "" for the tenant's template.
+        transaction: The transaction that the template names; None for none.
     """
 
     code: str
     link: str = ""
     text: str = ""
+    transaction: Transaction | None = None
+
+    def __repr__(self) -> str:
+        """Hide everything."""
+        return "SealedContent()"
 
 
 class VerificationCipher:
@@ -63,6 +71,7 @@ class VerificationCipher:
         purpose: str,
         code: str,
         *,
+        bound: CodeBinding = UNBOUND,
         caller: Caller = DEFAULT_CALLER,
     ) -> tuple[str, str]:
         """Hash a new code under the current key, in the turn of `caller` unless a hash is prepared.
@@ -70,22 +79,29 @@ class VerificationCipher:
         Returns:
             A PHC string and the mask of the code in base64, "" for none: for the members of the record.
         """
-        peppered = self._keyring.pepper_code(self.key_id, tenant, verification_id, recipient, purpose, code)
+        context = (tenant, verification_id, recipient, purpose, code, *bound.hashed_parts)
+        peppered = self._keyring.pepper_code(self.key_id, *context)
         if peppered is None:  # cannot happen: the current key is always configured
             raise KeyError(self.key_id)
         phc, mask = await self._pool.hash(peppered, caller)
         return phc, base64.b64encode(mask).decode()
 
-    async def code_matches(self, snapshot: VerificationSnapshot, code: str, *, caller: Caller = DEFAULT_CALLER) -> bool:
-        """Compare a submitted code with the hash of the record, in the turn of `caller`.
+    async def code_matches(
+        self,
+        snapshot: VerificationSnapshot,
+        code: str,
+        *,
+        bound: CodeBinding = UNBOUND,
+        caller: Caller = DEFAULT_CALLER,
+    ) -> bool:
+        """Compare a submitted code, and what it is bound to, with the hash of the record, in the turn of `caller`.
 
         Raises:
             DecryptionError: The key of the record is not configured, or its mask is damaged, so no code can match.
         """
         record = snapshot.record
-        peppered = self._keyring.pepper_code(
-            record.key_id, record.tenant, snapshot.id, record.recipient, record.purpose, code
-        )
+        context = (record.tenant, snapshot.id, record.recipient, record.purpose, code, *bound.hashed_parts)
+        peppered = self._keyring.pepper_code(record.key_id, *context)
         if peppered is None:
             raise DecryptionError(f"key {record.key_id} is not configured")
         return await self._pool.matches(MaskedHash(record.code_hash, _mask_of(record)), peppered, caller)
@@ -127,10 +143,6 @@ class VerificationCipher:
         if link:
             return self._keyring.seal("message with link", verification_id, f"{code}\n{link}".encode())
         return self._keyring.seal("message", verification_id, code.encode())
-
-    def open_code(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> str:
-        """Decrypt the code; raises `DecryptionError`."""
-        return self.open_content(verification_id, sealed, record).code
 
     def open_content(self, verification_id: str, sealed: bytes, record: VerificationRecord) -> SealedContent:
         """Decrypt what `seal_content` has encrypted; raises `DecryptionError`."""

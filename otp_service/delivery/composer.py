@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from otp_service.crypto.verification_cipher import VerificationCipher
+from otp_service.crypto.verification_cipher import SealedContent, VerificationCipher
 from otp_service.delivery.email_messages import compose_email
 from otp_service.delivery.message_texts import message_text
 from otp_service.domain.caller_text import render_text
@@ -14,6 +14,7 @@ from otp_service.domain.phone import national_digits
 from otp_service.domain.results import ClaimedMessage
 from otp_service.domain.templates import validity_minutes
 from otp_service.domain.tenant import Tenant
+from otp_service.domain.verification import VerificationRecord
 
 __all__ = ["Composer"]
 
@@ -81,10 +82,7 @@ class Composer:
                 purpose=record.purpose,
                 receipt_url=receipt_url,
             )
-        where = {"locale": record.locale, "country": record.country, "purpose": record.purpose, "app": record.app}
-        text, locale = message_text(tenant, channel, code, minutes, link=link, **where)
-        if content.text and channel is Channel.SMS:
-            text = render_text(content.text, code)
+        text, locale = _text(tenant, channel, content, record, minutes)
         return OutboundMessage(
             message_id=message.id,
             to=recipient,
@@ -100,8 +98,28 @@ class Composer:
             locale=locale,
             purpose=record.purpose,
             link=link if channel is Channel.SMS else "",
+            needs_text=content.transaction is not None,
         )
 
     def open_recipient(self, message: ClaimedMessage) -> str:
         """Return the recipient's number in E.164, or the address; raises `DecryptionError` if it cannot be opened."""
         return self._cipher.open_recipient(message.id, message.record)
+
+
+def _text(
+    tenant: Tenant, channel: Channel, content: SealedContent, record: VerificationRecord, minutes: int
+) -> tuple[str, str]:
+    """Return the text of a message to a number, and its locale."""
+    text, locale = message_text(
+        tenant,
+        channel,
+        content.code,
+        minutes,
+        locale=record.locale,
+        country=record.country,
+        purpose=record.purpose,
+        app=record.app,
+        link=content.link,
+        transaction=content.transaction,
+    )
+    return render_text(content.text, content.code) if content.text and channel is Channel.SMS else text, locale

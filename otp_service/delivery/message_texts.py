@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from otp_service.domain import voice_texts
+from otp_service.domain.code_binding import Transaction
 from otp_service.domain.locale_matching import country_language
 from otp_service.domain.message import Channel
 from otp_service.domain.tenant import Tenant
@@ -21,6 +22,7 @@ def message_text(
     purpose: str,
     app: str = "",
     link: str = "",
+    transaction: Transaction | None = None,
 ) -> tuple[str, str]:
     """Return the text, which contains the code, and its locale: the one that was asked for, or that of the call.
 
@@ -34,9 +36,13 @@ def message_text(
         purpose: What the code is for.
         app: The app whose line ends an SMS; "" for none.
         link: The address in an SMS; "" for none.
+        transaction: The transaction that an SMS names; None for none.
     """
     if channel is Channel.VOICE:
         spoken = voice_texts.render(tenant.brand, code, minutes, purpose, locale or country_language(country))
         return spoken.text, spoken.locale
-    text = tenant.template_text(country, locale, purpose, channel, app, code=code, minutes=minutes, link=link)
+    secrets = {"code": code, "link": link}
+    text = tenant.template_text(
+        country, locale, purpose, channel, app, minutes=minutes, transaction=transaction, **secrets
+    )
     return text, locale

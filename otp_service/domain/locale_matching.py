@@ -7,7 +7,8 @@ from typing import Final
 
 from otp_service.domain.built_in_templates import BUILT_IN
 from otp_service.domain.locale_lookup import matching_locales, normalize_locale
-from otp_service.domain.templates import DEFAULT_PURPOSE, Template, Templates
+from otp_service.domain.templates import DEFAULT_PURPOSE, TRANSACTION_PURPOSE, Template, Templates
+from otp_service.domain.transaction_texts import TRANSACTION_TEXTS
 
 _FALLBACK_LANGUAGE: Final = "en"
 _COUNTRY_LANGUAGE: Final[Mapping[str, str]] = MappingProxyType({"ID": "id"})
@@ -17,7 +18,13 @@ _MAX_TAGS: Final = 32
 """No browser or phone sends more of each; the rest is ignored."""
 
 
-def match_locale(templates: Templates, requested: str, purpose: str) -> str:
+_BUILT_IN_FOR_TRANSACTIONS: Final[Templates] = MappingProxyType(
+    {locale: {**BUILT_IN[locale], TRANSACTION_PURPOSE: text} for locale, text in TRANSACTION_TEXTS.items()}
+)
+"""The built-in templates of the languages that have one for transactions."""
+
+
+def match_locale(templates: Templates, requested: str, purpose: str, *, for_transaction: bool = False) -> str:
     """Return the locale of the tenant's or the built-in templates that matches best; "" if none does.
 
     Args:
@@ -28,22 +35,27 @@ def match_locale(templates: Templates, requested: str, purpose: str) -> str:
             matches, in the same script if there is one. For each tag the tenant's templates go before the built-in
             ones. Anything else matches nothing. Only the first 256 characters and 32 tags are used.
         purpose: The purpose that the template is for.
+        for_transaction: Whether the request has a transaction.
     """
     own = _by_locale(templates)
-    found = (locale for tag in _tags(requested) for locale, _ in _matches(tag, own, purpose))
+    found = (locale for tag in _tags(requested) for locale, _ in _matches(tag, own, purpose, for_transaction))
     return next(found, "")
 
 
-def choose_template(templates: Templates, locale: str | None, country: str, purpose: str) -> Template:
+def choose_template(
+    templates: Templates, locale: str | None, country: str, purpose: str, *, for_transaction: bool = False
+) -> Template:
     """Return the template of a message.
 
     Tries the locales that `match_locale` would try, then the language of the number's country, then English. For each,
     the tenant's `templates` go before the built-in ones, and a template for the purpose goes before `default`. Locales
-    are compared without case, and `_` equals `-`.
+    are compared without case, and `_` equals `-`. `for_transaction`: the request has a transaction, so a template for
+    `transaction` takes the place of `default`. The template of a purpose that is not for transactions may be found all
+    the same: see `Template.has_transaction`.
     """
     own = _by_locale(templates)
     for tag in (*_tags(locale or ""), country_language(country), _FALLBACK_LANGUAGE):
-        for _, template in _matches(tag, own, purpose):
+        for _, template in _matches(tag, own, purpose, for_transaction):
             return template
     raise LookupError("the built-in English template is missing")  # pragma: no cover - they ship with the package
 
@@ -53,13 +65,14 @@ def country_language(country: str) -> str:
     return _COUNTRY_LANGUAGE.get(country, _FALLBACK_LANGUAGE)
 
 
-def _matches(tag: str, own: Templates, purpose: str) -> Iterator[tuple[str, Template]]:
+def _matches(tag: str, own: Templates, purpose: str, for_transaction: bool) -> Iterator[tuple[str, Template]]:
     """Yield the templates that a tag matches, with their locales, the best first."""
+    fallback = TRANSACTION_PURPOSE if for_transaction else DEFAULT_PURPOSE
     for same_script in (True, False):
-        for templates in (own, BUILT_IN):
+        for templates in (own, _BUILT_IN_FOR_TRANSACTIONS if for_transaction else BUILT_IN):
             for locale in matching_locales(tag, templates, same_script=same_script):
                 texts = templates[locale]
-                if template := texts.get(purpose) or texts.get(DEFAULT_PURPOSE):
+                if template := texts.get(purpose) or texts.get(fallback):
                     yield locale, template
 
 

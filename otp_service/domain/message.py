@@ -62,6 +62,8 @@ class OutboundMessage:
         subject: The subject of an e-mail.
         html: The HTML of an e-mail, with the same content as `text`.
         link: The address in `text`, which may carry a token and is as secret as the code; "" if there is none.
+        needs_text: The recipient must read `text`, because it names a transaction: a provider that sends a text of its
+            own must reject the message.
     """
 
     message_id: str
@@ -80,6 +82,7 @@ class OutboundMessage:
     subject: str = ""
     html: str = ""
     link: str = ""
+    needs_text: bool = False
 
     @property
     def segments(self) -> int:

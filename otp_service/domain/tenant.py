@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from otp_service.domain.apps import App
 from otp_service.domain.channel_route import AUTO
+from otp_service.domain.code_binding import Transaction
 from otp_service.domain.email_address import EmailAddress, EmailInvalid, parse_address
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.events import EventTarget
@@ -89,37 +90,67 @@ class Tenant:
         code: str,
         minutes: int,
         link: str = "",
+        transaction: Transaction | None = None,
     ) -> str:
         """Return the text of the template; that of an SMS ends with the line of `app`, unless it is "" or unknown."""
-        template = choose_template(self.templates, locale or None, country, purpose)
-        text = template.render(self.brand, code, minutes, link)
+        template = self._template(country, locale, purpose, transaction)
+        text = template.render(self.brand, code, minutes, link, transaction)
         return self.apps[app].add_line(text, code) if channel is Channel.SMS and app in self.apps else text
 
+    def _template(self, country: str, locale: str, purpose: str, transaction: Transaction | None) -> Template:
+        is_named = transaction is not None
+        return choose_template(self.templates, locale or None, country, purpose, for_transaction=is_named)
+
     def message_segments(
-        self, country: str, locale: str, purpose: str, channel: Channel, app: str = "", *, link: str = ""
+        self,
+        country: str,
+        locale: str,
+        purpose: str,
+        channel: Channel,
+        app: str = "",
+        *,
+        link: str = "",
+        transaction: Transaction | None = None,
     ) -> int:
         """Return how many segments a message will have. Every code of the tenant's length gives the same number."""
         key = (country, locale, purpose, channel, app)
-        if link or (segments := self._segments.get(key)) is None:
+        is_common = not link and transaction is None  # those are secrets of one message
+        if not is_common or (segments := self._segments.get(key)) is None:
             code, minutes = "0" * self.code_length, validity_minutes(self.send_policy.ttl_seconds)
-            text = self.template_text(country, locale, purpose, channel, app, code=code, minutes=minutes, link=link)
+            text = self.template_text(*key, code=code, minutes=minutes, link=link, transaction=transaction)
             segments = channel.segments(text)
-            if not link:  # an address is a secret of one message
+            if is_common:
                 self._segments[key] = segments
         return segments
 
-    def check_link(self, link: str, channel: str, country: str, locale: str, purpose: str) -> None:
+    def check_link(
+        self,
+        link: str,
+        channel: str,
+        country: str,
+        locale: str,
+        purpose: str,
+        *,
+        transaction: Transaction | None = None,
+    ) -> None:
         """Raise `Refused` unless `link` ("" for none) leads to an allowed host, and the SMS has a place for it."""
         if not link and (not self.link_hosts or channel not in (Channel.SMS, AUTO)):
             return  # no template has a place for an address
         if link and link_host(link) not in self.link_hosts:
             raise Refused(Reason.LINK_NOT_ALLOWED, "`link` must lead to one of the hosts that the tenant allows.")
-        if choose_template(self.templates, locale or None, country, purpose).has_link != bool(link):
+        if self._template(country, locale, purpose, transaction).has_link != bool(link):
             detail = "Leave `link` out: the message for this purpose and locale has no place for it."
             if not link:
                 detail = "Send `link` and the channel `sms`: the message for this purpose and locale has an address."
-            errors = (FieldError("/link", detail),)
-            raise Refused(Reason.REQUEST_MALFORMED, "Correct the members listed in `errors`.", field_errors=errors)
+            raise _unfit_member("/link", detail)
+
+    def check_transaction(self, transaction: Transaction | None, country: str, locale: str, purpose: str) -> None:
+        """Raise `Refused` (`request_malformed`) unless the SMS names the transaction, or has none to name."""
+        if transaction is None:
+            if any((text := texts.get(purpose)) and text.has_transaction for texts in self.templates.values()):
+                raise _unfit_member("/transaction", "Send this member: the message for this purpose names it.")
+        elif not self._template(country, locale, purpose, transaction).has_transaction:
+            raise _unfit_member("/transaction", "Leave this member out: the message for this purpose does not name it.")
 
     def check_app(self, app: str) -> None:
         """Raise `Refused` (`request_malformed`) for an app that the tenant does not have."""
@@ -161,3 +192,8 @@ class Tenant:
         if not allowed:
             detail = "The number must belong to a country that the tenant allows."
             raise Refused(Reason.COUNTRY_NOT_ALLOWED, detail)
+
+
+def _unfit_member(pointer: str, detail: str) -> Refused:
+    errors = (FieldError(pointer, detail),)
+    return Refused(Reason.REQUEST_MALFORMED, "Correct the members listed in `errors`.", field_errors=errors)

@@ -11,6 +11,7 @@ from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.verification_cipher import VerificationCipher
+from otp_service.domain.code_binding import UNBOUND, CodeBinding
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.limits import Limits
 from otp_service.domain.message import Channel
@@ -43,6 +44,7 @@ class CodeRequest:
         ttl_seconds: How long the relayed code is valid; 0: as long as the tenant's codes.
         publishable: Anybody may know the API key, so its own limits apply as well.
         reference: The caller's own reference, for events; "" for none.
+        bound: The transaction that the message names, and what else the code is bound to.
     """
 
     tenant: Tenant
@@ -63,6 +65,7 @@ class CodeRequest:
     ttl_seconds: int = 0
     publishable: bool = False
     reference: str = ""
+    bound: CodeBinding = UNBOUND
 
     @property
     def caller(self) -> Caller:
@@ -85,6 +88,7 @@ class Attempt:
         key_id: The id of the API key, for fair sharing of the hash pool.
         client_ip: The address that the `verify_ip` limit counts (IPv6: its /64); None: none is counted.
         publishable: Anybody may know the API key, so `publishable_verify_ip` counts its addresses instead.
+        bound: What the code is said to be bound to.
     """
 
     tenant: Tenant
@@ -93,6 +97,7 @@ class Attempt:
     key_id: str = ""
     client_ip: str | None = None
     publishable: bool = False
+    bound: CodeBinding = UNBOUND
 
     @property
     def caller(self) -> Caller:
@@ -109,13 +114,14 @@ class Attempt:
         key_id: str = "",
         client_ip: str | None = None,
         publishable: bool = False,
+        bound: CodeBinding = UNBOUND,
     ) -> Self:
         """Make an attempt from a code as a person typed it; raises `Refused` (`request_malformed`) if it is none."""
         code = parse_code(typed)
         if code is None:
             error = FieldError("/code", "The code must be 4-10 digits; spaces and dashes between them are allowed.")
             raise Refused(Reason.REQUEST_MALFORMED, "Send the code from the message.", field_errors=(error,))
-        return cls(tenant, verification_id, code, key_id, client_ip, publishable)
+        return cls(tenant, verification_id, code, key_id, client_ip, publishable, bound)
 
     def __repr__(self) -> str:
         """Hide the code."""

@@ -75,7 +75,7 @@ class RequestCode:
         request.tenant.check_channel(request.channel)
         recipient = parse_recipient(request)
         if not request.text:
-            request.tenant.check_link(request.link, request.channel, recipient.country, request.locale, request.purpose)
+            _check_text(request, recipient)
         partition = self._dependencies.keyring.partition_for(*hashed_as("partition", recipient.to), PARTITIONS)
         verification_id = new_verification_id(Partition(partition))
         if claim is not None:
@@ -190,9 +190,8 @@ class RequestCode:
             code_mask=code_mask,
             events=self._event_targets(request, verification_id),
         )
-        return record, None if request.decoy else cipher.seal_content(
-            verification_id, SealedContent(code, request.link, request.text)
-        )
+        content = SealedContent(code, request.link, request.text, request.bound.transaction)
+        return record, None if request.decoy else cipher.seal_content(verification_id, content)
 
     async def _hash(self, request: CodeRequest, admitted: Admitted, verification_id: str, code: str) -> tuple[str, str]:
         """Return the hash of a code and its mask; both are "" for a code that another service verifies."""
@@ -200,7 +199,7 @@ class RequestCode:
             return "", ""
         tenant, recipient = request.tenant.name, admitted.admission.recipient
         return await self._dependencies.cipher.hash_code(
-            verification_id, tenant, recipient, request.purpose, code, caller=request.caller
+            verification_id, tenant, recipient, request.purpose, code, bound=request.bound, caller=request.caller
         )
 
     def _event_targets(self, request: CodeRequest, verification_id: str) -> tuple[str, ...]:
@@ -223,18 +222,29 @@ class RequestCode:
             expires_ms = min(now + ttl_ms, active.record.code_created_ms + MAX_CODE_AGE_MS)
             if expires_ms - now >= min(ttl_ms // 2, MIN_REMAINING_MS):
                 with contextlib.suppress(DecryptionError):  # this replica does not have its key: make a new code
-                    return self._active_code(active, decoy=request.decoy), active.record.code_created_ms, expires_ms
+                    return self._active_code(active, request), active.record.code_created_ms, expires_ms
         return generate_code(request.tenant.code_length), now, now + ttl_ms
 
-    def _active_code(self, active: ActiveVerification, *, decoy: bool) -> str:
+    def _active_code(self, active: ActiveVerification, request: CodeRequest) -> str:
         """Return the code of the active verification.
 
         For a decoy, or after one, it is a new code of the same length: a code that was really sent must not verify a
-        decoy, and responses must not show which of the two a verification is.
+        decoy, and responses must not show which of the two a verification is. So it is for another transaction: the
+        code of one must not be known as that of another (RTS (EU) 2018/389, Article 5 (1) (b)).
         """
-        if decoy or not active.sealed_code:
-            return generate_code(active.record.code_length)
-        return self._dependencies.cipher.open_code(active.id, active.sealed_code, active.record)
+        if not request.decoy and active.sealed_code:
+            sent = self._dependencies.cipher.open_content(active.id, active.sealed_code, active.record)
+            if sent.transaction == request.bound.transaction:
+                return sent.code
+        return generate_code(active.record.code_length)
+
+
+def _check_text(request: CodeRequest, recipient: Recipient) -> None:
+    """Check that the message has a place for what it must contain, and for nothing else; raises `Refused`."""
+    tenant, transaction = request.tenant, request.bound.transaction
+    where = (recipient.country, request.locale, request.purpose)
+    tenant.check_transaction(transaction, *where)
+    tenant.check_link(request.link, request.channel, *where, transaction=transaction)
 
 
 def _with_quotas(view: VerificationView, admission: Admission, own: tuple[QuotaState, ...] = ()) -> VerificationView:

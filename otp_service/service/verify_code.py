@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from otp_service.crypto.tokens import ProofClaims
+from otp_service.domain.code_binding import CodeBinding
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.recipient import hashed_as, is_address, mask_recipient
 from otp_service.domain.results import (
@@ -145,11 +146,13 @@ class VerifyCode:
         self, attempt: Attempt, reserved: AttemptReserved, claim: IdempotencyClaim | None
     ) -> VerificationProof | Refused:
         """Compare the code of a reserved attempt. The proof is made first, so that `consume` can store it as well."""
-        if not await self._dependencies.cipher.code_matches(reserved.snapshot, attempt.code, caller=attempt.caller):
+        if not await self._dependencies.cipher.code_matches(
+            reserved.snapshot, attempt.code, bound=attempt.bound, caller=attempt.caller
+        ):
             if reserved.locks is not None:
                 METRICS.lockouts.labels(attempt.tenant.name, reserved.locks.value).inc()
             return await self._store_refusal(attempt, claim, _code_incorrect(reserved.attempts_left))
-        proof = self._proof(reserved.snapshot)
+        proof = self._proof(reserved.snapshot, attempt.bound)
         answer = self._answers.seal(claim, proof) if claim else None
         match await self._dependencies.attempts.consume(
             attempt.verification_id, proof.verified_ms, claim, answer or b""
@@ -169,7 +172,7 @@ class VerifyCode:
                 await self._dependencies.idempotency.keep(claim, attempt.verification_id, sealed)
         return refused
 
-    def _proof(self, snapshot: VerificationSnapshot) -> VerificationProof:
+    def _proof(self, snapshot: VerificationSnapshot, bound: CodeBinding) -> VerificationProof:
         """Make the proof; its time is the one at which the attempt was reserved."""
         record, dependencies = snapshot.record, self._dependencies
         to = dependencies.cipher.open_recipient(snapshot.id, record)
@@ -180,6 +183,7 @@ class VerifyCode:
             recipient=to,
             purpose=record.purpose,
             verified_at=snapshot.now_ms // 1000,
+            bound=bound,
         )
         token, expires_at = dependencies.signer.sign(claims)
         return VerificationProof(

@@ -32,7 +32,12 @@ from otp_service.settings.route_checks import (
     route_providers_serve_channel,
     routes_are_unique,
 )
-from otp_service.settings.text_checks import android_texts_fit, app_has_one_line, texts_leave_the_last_line
+from otp_service.settings.text_checks import (
+    android_texts_fit,
+    app_has_one_line,
+    texts_leave_the_last_line,
+    transactions_have_purposes,
+)
 
 Check = Callable[[Any], Iterator[Finding]]
 
@@ -214,6 +219,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
         templates_have_purposes,
         links_have_hosts,
         peers_have_purposes,
+        transactions_have_purposes,
     ),
     Route: (email_route_is_for_all, route_names_provider_once, conversion_route_has_no_weights),
     Limits: (windows_are_unique, failures_are_bounded),

@@ -142,7 +142,10 @@ Network = Annotated[AnyNetwork, Parse(_network), Meta(description="a network, su
 TemplateText = Annotated[
     Template,
     Parse(_template, {"type": "string", "maxLength": MAX_TEMPLATE_CHARS, "pattern": r"\{code\}"}),
-    Meta(description=f"at most {MAX_TEMPLATE_CHARS} characters with {{code}}, and {{brand}}, {{minutes}} or {{link}}"),
+    Meta(
+        description=f"at most {MAX_TEMPLATE_CHARS} characters with {{code}}, and {{brand}}, {{minutes}}, {{link}}, or "
+        "{amount}, {currency} and {payee}"
+    ),
 ]
 LinkHost = Annotated[
     str,

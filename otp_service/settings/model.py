@@ -16,7 +16,7 @@ from msgspec import Meta, field
 from otp_service.domain import limits
 from otp_service.domain.limits import DEFAULT_LOCKOUT, Window
 from otp_service.domain.message import Channel
-from otp_service.domain.templates import DEFAULT_PURPOSE
+from otp_service.domain.templates import DEFAULT_PURPOSE, TRANSACTION_PURPOSE
 from otp_service.providers.config_fields import (
     Caps,
     ChannelName,
@@ -112,7 +112,7 @@ class Tenant(Table, frozen=True, kw_only=True):
 
     def text_keys(self) -> tuple[str, ...]:
         """Return the keys that a table of templates may have."""
-        return (DEFAULT_PURPOSE, *self.purposes)
+        return tuple(dict.fromkeys((DEFAULT_PURPOSE, TRANSACTION_PURPOSE, *self.purposes)))
 
 
 class Target(Table, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Final
 
 from otp_service.domain import apps
 from otp_service.domain.built_in_templates import BUILT_IN
+from otp_service.domain.code_binding import Transaction
 from otp_service.domain.locale_matching import choose_template
 from otp_service.domain.sms_segments import SmsSize, measure
 from otp_service.domain.templates import Template, validity_minutes
@@ -17,6 +18,8 @@ from otp_service.settings.model import App, Tenant
 NO_APP: Final = ""
 LINK_PATH_CHARS: Final = 24
 """Characters after the host of an address that stands for that of a request: a random token of 128 bits and a path."""
+EXAMPLE_TRANSACTION: Final = Transaction("1250000.00", "IDR", "Toko Budi Jaya Abadi")
+"""A transaction of a usual length that stands for that of a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def sms_texts(tenant: Tenant) -> Iterator[SmsText]:
 def longest_text(tenant: Tenant, template: Template) -> str:
     """Return the longest text of a template."""
     minutes = validity_minutes(tenant.policy.ttl_seconds)
-    return template.render(tenant.brand, longest_code(tenant), minutes, _example_link(tenant))
+    return template.render(tenant.brand, longest_code(tenant), minutes, _example_link(tenant), EXAMPLE_TRANSACTION)
 
 
 def _example_link(tenant: Tenant) -> str:

@@ -1,4 +1,4 @@
-"""Cross-checks of templates and apps: each app has one line, and each text of the tenant leaves room for it."""
+"""Cross-checks of templates: texts leave room for the line of an app, and name the transactions of their purpose."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from otp_service.domain.apps import ANDROID_MAX_BYTES
 from otp_service.domain.sms_segments import measure
-from otp_service.domain.templates import Template
+from otp_service.domain.templates import DEFAULT_PURPOSE, TRANSACTION_PURPOSE, Template
 from otp_service.providers.config_parsing import Finding, Path
 from otp_service.settings.checked_values import is_valid
 from otp_service.settings.model import App, Settings, Tenant
@@ -30,6 +30,31 @@ def texts_leave_the_last_line(settings: Settings) -> Iterator[Finding]:
     for path, tenant, template in _own_templates(settings):
         if any(line.startswith("@") for line in longest_text(tenant, template).splitlines()):
             yield path, "a line with @, and the tenant has apps", "no such line: request-code's member app adds it"
+
+
+def transactions_have_purposes(tenant: Tenant) -> Iterator[Finding]:
+    """Whether the message names a transaction depends on its purpose only, not on the language; and `default` never."""
+    for locale, texts in tenant.templates.items():
+        for purpose, template in texts.items() if is_valid(texts) else ():
+            if not is_valid(template):
+                continue
+            path = ("templates", locale, purpose)
+            if purpose == DEFAULT_PURPOSE and template.has_transaction:
+                yield (
+                    path,
+                    "{payee} in default",
+                    f"a template of a purpose, or of {TRANSACTION_PURPOSE}, with {{payee}}",
+                )
+            elif not template.has_transaction and _names_transaction(tenant, purpose):
+                yield path, "no {amount}, {currency} and {payee}", "all three: its messages name a transaction"
+
+
+def _names_transaction(tenant: Tenant, purpose: str) -> bool:
+    """Whether the messages of a purpose name a transaction, in another language or because of what it is for."""
+    if purpose == TRANSACTION_PURPOSE and purpose not in tenant.purposes:
+        return True
+    others = (texts.get(purpose) for texts in tenant.templates.values() if is_valid(texts))
+    return any(other is not None and is_valid(other) and other.has_transaction for other in others)
 
 
 def android_texts_fit(settings: Settings) -> Iterator[Finding]:

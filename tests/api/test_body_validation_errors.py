@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otp_service.api.members import EXPECTED_VALUES
+from otp_service.api.members import EXPECTED_VALUES, TransactionBody
 from otp_service.api.request_bodies import decode_body
 from otp_service.api.schemas import NormalizePhone, RequestCodeBody, VerifyCodeBody
 from otp_service.domain.errors import Refused
@@ -18,8 +18,10 @@ from tests.api.api_requests import JSON_HEADERS, REQUEST_BODY, REQUEST_CODE
 from tests.problem_assertions import assert_problem
 from tests.running_service import RunningService
 
-BODIES: list[type[msgspec.Struct]] = [RequestCodeBody, VerifyCodeBody, NormalizePhone]
-MEMBERS = "phone, email, purpose, country, locale, channel, app, client_ip, reference, decoy, link"
+BODIES: list[type[msgspec.Struct]] = [RequestCodeBody, VerifyCodeBody, NormalizePhone, TransactionBody]
+MEMBERS = (
+    "phone, email, purpose, country, locale, channel, app, client_ip, reference, decoy, link, transaction, binding"
+)
 LEAVE = f"Leave it out: the members are {MEMBERS}."
 
 
@@ -79,6 +81,8 @@ WRONG: dict[str, list[Any]] = {
     "client_ip": [1, "1" * 129, ["::1"]],
     "reference": [17, "x" * 129],
     "decoy": [None, 0, 1, "true", []],
+    "transaction": [1, "12", [], ["amount", "1"], [["amount", "1"]], True],
+    "binding": ["", " ", "a b", "x" * 129, "caf\u00e9", "a\n", 1, ["a"]],
 }
 
 
@@ -90,6 +94,56 @@ def test_each_member_says_what_to_send(name: str) -> None:
             "/" + name,
             EXPECTED_VALUES[name],
         ), value
+
+
+PAID = {"amount": "12500.00", "currency": "IDR", "payee": "Toko Budi"}
+WRONG_PAID: dict[str, list[Any]] = {
+    "amount": [
+        None,
+        1,
+        12.5,
+        "",
+        "-1",
+        "+1",
+        "01",
+        "1.",
+        ".5",
+        "1,5",
+        "1e3",
+        "1 000",
+        "1.00000",
+        "9" * 16,
+        "1\n",
+        "\u0661",
+    ],
+    "currency": [None, "", "idr", "ID", "IDRR", "IDR\n", 360],
+    "payee": [None, 1, "", " ", " a", "a ", "a\nb", "a\u202eb", "a\u200bb", "a\u2028b", "\ufeffa", "x" * 71, "a\x00"],
+}
+
+
+@pytest.mark.parametrize("name", WRONG_PAID)
+def test_each_member_of_a_transaction_says_what_to_send(name: str) -> None:
+    """The pointer of an error names the member of the transaction, and the text says what to send there."""
+    for value in WRONG_PAID[name]:
+        raw = json.dumps({**REQUEST_BODY, "transaction": {**PAID, name: value}}).encode()
+        assert body_error(RequestCodeBody, raw) == (f"/transaction/{name}", EXPECTED_VALUES[name]), value
+
+
+def test_errors_in_the_members_of_a_transaction() -> None:
+    """A missing, an unknown and a repeated member of a transaction are reported like those of the body."""
+    body = '{"phone": "1", "purpose": "a", "transaction": {%s}}'
+    members = "Leave it out: the members are amount, currency, payee."
+    whole = '"amount": "1", "currency": "IDR", "payee": "A"'
+    for sent, error in (
+        ("", ("/transaction/amount", "Send this member; it is required.")),
+        ('"amount": "1", "currency": "IDR"', ("/transaction/payee", "Send this member; it is required.")),
+        (whole + ', "iban": 1', ("/transaction/iban", members)),
+        (whole + ', "+6281210100055": 1', ("/transaction", members)),
+        (whole + ', "amount": "1"', ("/transaction/amount", "Send it once.")),
+    ):
+        assert body_error(RequestCodeBody, (body % sent).encode()) == error, sent
+    decoded = decode_body(RequestCodeBody, (body % whole).encode())
+    assert decoded.transaction == TransactionBody(amount="1", currency="IDR", payee="A")
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -16,12 +16,22 @@ from schemathesis.core.transport import Response
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
+from otp_service.domain.code_binding import AMOUNT_PATTERN, BINDING_PATTERN, CURRENCY_PATTERN, PAYEE_PATTERN
 from otp_service.domain.links import LINK_PATTERN
 from tests.api.api_requests import NORMALIZE_PHONE, REQUEST_BODY, UNLOCK_RECIPIENT, VERIFICATIONS
 from tests.api.test_problem_responses import CONTRACT
 from tests.api.test_read_and_cancel_verification import STATUSES
 from tests.problem_assertions import assert_common_headers
 from tests.running_service import RunningService
+
+SHARED_PATTERNS = {
+    "link": LINK_PATTERN,
+    "amount": AMOUNT_PATTERN,
+    "currency": CURRENCY_PATTERN,
+    "payee": PAYEE_PATTERN,
+    "binding": BINDING_PATTERN,
+}
+"""The patterns that the domain has as Python writes them, by member."""
 
 OPERATIONS = {
     ("/v1/request-code", "post"): {202, 400, 401, 403, 409, 413, 415, 422, 429, 503},
@@ -140,8 +150,8 @@ async def test_patterns_are_ecma_262(document: dict[str, Any]) -> None:
         "app": "^[a-z0-9][a-z0-9_-]{0,31}$",
         "purpose": "^[a-z][a-z0-9_]{0,31}$",
         "country": "^[A-Z]{2}$",
-        "link": LINK_PATTERN.replace("\\A", "^").replace("\\Z", "$"),
         "verification_id": "^[A-Za-z0-9_-]{1,36}$",
+        **{name: pattern.replace("\\A", "^").replace("\\Z", "$") for name, pattern in SHARED_PATTERNS.items()},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -128,3 +129,16 @@ async def test_one_gateway_that_deduplicates() -> None:
     for keys, expected in (({"idempotent_send": True}, True), ({}, False)):
         async with http_provider({**table, **keys}) as provider:
             assert provider.idempotent_send is expected
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"), [("to={to}&c={code}", Outcome.CONTENT_REJECTED), ("t={to}&c={text}", Outcome.ACCEPTED)]
+)
+async def test_a_text_that_must_be_read(body: str, outcome: Outcome) -> None:
+    """A message that names a transaction is not sent by a table that leaves our text out."""
+    async with RecordingGateway(reply({})) as gateway:
+        table = {"type": "http", "url": "/send", "base_url": gateway.url, "body": body}
+        async with http_provider(table) as provider:
+            result = await provider.send(dataclasses.replace(MESSAGE, needs_text=True))
+    assert result.outcome is outcome
+    assert len(gateway.requests) == (outcome is Outcome.ACCEPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import AsyncIterator
@@ -47,6 +48,18 @@ async def test_template_request_byte_for_byte(gateway: SendcloudSimulator) -> No
         b"&customArgs=%7B%22message_id%22%3A%22v1-ABC_7%22%7D"
     )
     assert (message.to, message.values, message.text) == ("6281210100055", {"code": "123456"}, "")
+
+
+@pytest.mark.parametrize(
+    ("account", "outcome"),
+    [({}, Outcome.CONTENT_REJECTED), ({"mode": "text", "template_id": None}, Outcome.ACCEPTED)],
+    ids=["template", "text"],
+)
+async def test_a_text_that_must_be_read(gateway: SendcloudSimulator, account: dict[str, Any], outcome: Outcome) -> None:
+    """A message that names a transaction is not sent as a template of the gateway, which would not name it."""
+    async with sendcloud(gateway, **account) as provider:
+        assert (await provider.send(dataclasses.replace(outbound(), needs_text=True))).outcome is outcome
+    assert len(gateway.messages) == (outcome is Outcome.ACCEPTED)
 
 
 async def test_text_request_is_as_the_authentication_page_shows(gateway: SendcloudSimulator) -> None:

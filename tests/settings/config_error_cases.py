@@ -29,6 +29,8 @@ ACME = {
 HOOK = "tenants.acme.hooks.courier"
 KRATOS = {"type": "kratos", "secret": "env:HOOK_TOKEN"}
 SUPABASE = {"type": "supabase", "secret": "env:HOOK_SECRET"}
+PAID = "{brand}: {code} {amount} {currency} {payee}"
+"""A template that names a transaction."""
 UNBRANDED = {name: value for name, value in ACME.items() if name != "brand"}
 
 # What is put into a good config (None takes a key out), the path of its one error, and a part of its line.
@@ -55,6 +57,12 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     ((HOOK, {**KRATOS, "type": "keycloak", "receiver_attribute": "token"}), f"{HOOK}.receiver_attribute", "different"),
     ((HOOK, {**SUPABASE, "text": "given"}), f"{HOOK}.text", "sends no text"),
     (("tenants.b", {**ACME, "api_keys": [KEY], "hooks": {"auth": KRATOS}}), "tenants.b.hooks.auth", "tenants.acme"),
+    (("tenants.acme.templates", {"id": {"login": "{code} {amount}"}}), "tenants.acme.templates.id.login", "{currency}"),
+    (("tenants.acme.templates", {"id": {"default": PAID}}), "tenants.acme.templates.id.default", "{payee} in default"),
+    (("tenants.acme.templates", {"id": {"transaction": "{code}"}}), "tenants.acme.templates.id.transaction",
+     "no {amount}"),
+    (("tenants.acme.templates", {"id": {"login": PAID}, "en": {"login": "{code}"}}), "tenants.acme.templates.en.login",
+     "no {amount}, {currency} and {payee}; allowed: all three"),
     (("opt_outs", {"start_words": ["Stop"]}), "opt_outs.start_words[0]", '"Stop" is a stop word'),
     (("opt_outs", {"stop_words": ["two words"]}), "opt_outs.stop_words[0]", "one word"),
     (("opt_outs", {"stop_words": ["..."]}), "opt_outs.stop_words[0]", "one word"),
@@ -135,7 +143,7 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("tenants.acme.templates.id.default", "{code} {name}"), "tenants.acme.templates.id.default", "{name}"),
     (("tenants.acme.templates.id.default", "{code} {brand"), "tenants.acme.templates.id.default", "brace"),
     (("tenants.acme.templates.id.login", 5), "tenants.acme.templates.id.login", "5 is not allowed"),
-    (("tenants.acme.templates.id.other", "{code}"), "tenants.acme.templates.id.other", "default, login"),
+    (("tenants.acme.templates.id.other", "{code}"), "tenants.acme.templates.id.other", "default, transaction, login"),
     (("tenants.acme.templates.nowhere", {}), "tenants.acme.templates.nowhere", "a locale"),
     (("tenants.acme.templates.id", "{code}"), "tenants.acme.templates.id", "not a table"),
     ((f"{APPS}.web", {}), f"{APPS}.web.domain", "missing; allowed: the domain of a web site, or"),

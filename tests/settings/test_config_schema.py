@@ -96,6 +96,7 @@ ONLY_CHECK_CONFIG = {
     "tenants.acme.templates.id.default",
     "tenants.acme.templates.id.login",
     "tenants.acme.templates.id.other",
+    "tenants.acme.templates.id.transaction",
     "tenants.other.api_keys[0].sha256",
     "tokens.current",
     "tokens.t2",

@@ -29,6 +29,7 @@ class HttpProvider:
         self.reports_delivery = config.receipts is not None
         self.reports_charge = bool(config.charged or (config.receipts and config.receipts.charged))
         self.timeout_seconds = client.timeout_seconds
+        self._sends_text = "text" in config.message_placeholders()
         self._config = config
         self._client = client
 
@@ -38,6 +39,8 @@ class HttpProvider:
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
         """Send one message; see `Provider.send`. A message that the templates cannot express is not sent."""
+        if outbound.needs_text and not self._sends_text:
+            return SendResult(Outcome.CONTENT_REJECTED)
         try:
             request = wire.build_request(self._config, outbound)
         except NotRenderable:

@@ -49,7 +49,12 @@ class Sendcloud:
         await self._client.close()
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
-        """Send one message; see `Provider.send`. A template variable that the gateway would refuse is not sent."""
+        """Send one message; see `Provider.send`.
+
+        Neither a template variable that the gateway would refuse nor, as a template, a text that must be read is sent.
+        """
+        if outbound.needs_text and self._config.mode == "template":
+            return SendResult(Outcome.CONTENT_REJECTED)
         content = wire.send_body(self._config, outbound, self._timestamp())
         if content is None:
             return SendResult(Outcome.CONTENT_REJECTED)

@@ -1,0 +1,93 @@
+"""What a code is bound to besides its recipient: a transaction, an opaque text of the caller, both or neither.
+
+A bound code verifies only together with the same values, which are part of what its hash is made of and are not stored
+beside it. The transaction is also what the message names (PSD2, RTS (EU) 2018/389, Article 5: dynamic linking), so the
+message holds it, encrypted with the code.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = [
+    "AMOUNT_PATTERN",
+    "BINDING_PATTERN",
+    "CURRENCY_PATTERN",
+    "MAX_PAYEE_CHARS",
+    "PAYEE_PATTERN",
+    "UNBOUND",
+    "CodeBinding",
+    "Transaction",
+]
+
+MAX_PAYEE_CHARS: Final = 70
+"""The length of a name in SEPA payments."""
+
+AMOUNT_PATTERN: Final = r"\A(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,4})?\Z"
+"""A decimal number with a point, without sign, exponent, grouping or superfluous zeros in front of it."""
+
+CURRENCY_PATTERN: Final = r"\A[A-Z]{3}\Z"
+"""The form of a code of ISO 4217."""
+
+_INVISIBLE: Final = r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
+"""Control characters, ends of lines, and characters that are not seen or that reverse the order of others."""
+
+PAYEE_PATTERN: Final = rf"\A[^ {_INVISIBLE}](?:[^{_INVISIBLE}]*[^ {_INVISIBLE}])?\Z"
+"""A name on one line, without spaces at its ends: what is read is what was sent, in its order."""
+
+BINDING_PATTERN: Final = r"\A[!-~]{1,128}\Z"
+"""1 to 128 visible ASCII characters: a text that no system changes on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A payment that a code authorizes. The texts are compared as they are: `12.5` is not `12.50`.
+
+    Attributes:
+        amount: The amount, as `AMOUNT_PATTERN` describes it.
+        currency: The code of its currency (ISO 4217).
+        payee: Who is paid, in Unicode's normal form C.
+    """
+
+    amount: str
+    currency: str
+    payee: str
+
+    @classmethod
+    def of(cls, amount: str, currency: str, payee: str) -> Transaction:
+        """Return a transaction of a request: two encodings of the same letters in `payee` are one payee."""
+        return cls(amount, currency, unicodedata.normalize("NFC", payee))
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The values by the name of their placeholder in a template, and of their member in requests and proofs."""
+        return {"amount": self.amount, "currency": self.currency, "payee": self.payee}
+
+    def __repr__(self) -> str:
+        """Hide the values: they are personal data."""
+        return "Transaction()"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeBinding:
+    """What a code is bound to; `text` is "" for no opaque text."""
+
+    transaction: Transaction | None = None
+    text: str = field(default="", repr=False)
+
+    @property
+    def hashed_parts(self) -> tuple[str, ...]:
+        """The parts that are hashed after the code: none for a code that is bound to nothing.
+
+        Each binding has other parts: 4 for a transaction, then 2 for a text, each group with its name in front.
+        """
+        parts: tuple[str, ...] = ()
+        if self.transaction is not None:
+            parts = ("transaction", *self.transaction.values.values())
+        return (*parts, "binding", self.text) if self.text else parts
+
+
+UNBOUND: Final = CodeBinding()
+"""The binding of a code that is bound to nothing."""
