@@ -52,8 +52,8 @@ async def recorded(action: str, request: ApiRequest, call: Awaitable[Result], **
         log_fields.update(verification_id=result.verification_id, **recipient_field(result.masked_recipient))
         return result
     except Refused as refused:
-        outcome = refused.reason.value
-        if sent_id is not None and refused.reason in _REASONS_FOR_KNOWN_VERIFICATIONS:
+        outcome = refused.logged_reason.value
+        if sent_id is not None and refused.logged_reason in _REASONS_FOR_KNOWN_VERIFICATIONS:
             log_fields["verification_id"] = sent_id
         raise
     finally:

@@ -138,6 +138,7 @@ def build_tenant(name: str, tenant: model.Tenant, limits: model.Limits) -> Tenan
         apps={name: build_app(app) for name, app in tenant.apps.items()},
         link_hosts=frozenset(tenant.link_hosts),
         calls_fixed_lines=policy.allow_fixed_line_voice,
+        uniform_errors=policy.uniform_errors,
         event_targets=tuple(one.target for one in tenant_endpoints(name, tenant)),
         camara=_build_camara(tenant.camara),
     )

@@ -15,6 +15,7 @@ used once.
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from argon2 import Type
 from argon2.exceptions import VerificationError, VerifyMismatchError
-from argon2.low_level import hash_secret, verify_secret
+from argon2.low_level import ARGON2_VERSION, hash_secret, verify_secret
 
 from otp_service.crypto.fair_queue import DEFAULT_CALLER, Caller, FairSlots
 from otp_service.crypto.hash_threads import HashThreads
@@ -72,6 +73,14 @@ class HashCost:
             type=Type.ID,
         ).decode()
 
+    def random_phc(self) -> str:
+        """Return a PHC string with random bytes in the place of a hash, which costs nothing to make."""
+        salt, digest = (
+            base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (SALT_BYTES, HASH_BYTES)
+        )
+        cost = f"m={self.memory_kib},t={self.time_cost},p={self.parallelism}"
+        return f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${digest}"
+
 
 class _Slot:
     """A class, because a generator as context manager takes twice as long."""
@@ -114,6 +123,7 @@ class HashPool:
             prepared: How many hashes are computed in advance.
         """
         self._cost = cost
+        self._no_hash = cost.random_phc()
         self._slots = FairSlots(slots_per_caller)
         self._threads = HashThreads(threads, lock_folder)
         self._prepared = PreparedHashes(prepared, self._prepare, self._threads.is_busy)
@@ -144,6 +154,10 @@ class HashPool:
         if hashed.mask:
             secret = exclusive_or(hashed.mask, secret)
         return await self._in_turn(caller, partial(self._matches, hashed.phc, secret), comparison=True)
+
+    async def matches_none(self, secret: bytes, caller: Caller = DEFAULT_CALLER) -> None:
+        """Do the work of `matches` with a hash of the current parameters that no secret has."""
+        await self._in_turn(caller, partial(self._matches, self._no_hash, secret), comparison=True)
 
     def _prepare_in_turn(self) -> None:
         """Give the preparation turns, like a tenant, when few are left: under a flood there is no idle moment."""

@@ -75,6 +75,7 @@ class Refused(Exception):
         limit: str | None = None,
         field_errors: tuple[FieldError, ...] = (),
         quotas: Quotas = NO_QUOTAS,
+        hidden_reason: Reason | None = None,
     ) -> None:
         """Make a refusal.
 
@@ -86,6 +87,7 @@ class Refused(Exception):
             limit: The name of the limit, with `rate_limited`.
             field_errors: With `request_malformed`.
             quotas: What the caller may know of the limits that denied the request.
+            hidden_reason: Why it was refused really, for the log and the metrics only.
         """
         super().__init__(reason.value)
         self.reason = reason
@@ -95,3 +97,4 @@ class Refused(Exception):
         self.limit = limit
         self.field_errors = field_errors
         self.quotas = quotas
+        self.logged_reason = hidden_reason or reason

@@ -195,7 +195,7 @@ class Idempotency(Protocol):
         """Claim the key for an attempt at `verification_id`, before the attempt is reserved. `KeyClaimed`: go on."""
 
     async def keep(self, claim: IdempotencyClaim, verification_id: str, answer: bytes) -> None:
-        """Store the sealed answer of an attempt without success. An answer that is stored already stays."""
+        """Store the sealed answer of an attempt without success, unless one is stored or the id names no place."""
 
     async def release(self, claim: IdempotencyClaim) -> None:
         """Release the key if this caller still owns it, because its answer is not stored."""

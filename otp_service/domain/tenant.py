@@ -35,6 +35,7 @@ class Tenant:
     `link_hosts` is the allow-list of hosts to which an address in a message may lead.
     `calls_fixed_lines`: a call with a code may go to a fixed line. `event_targets` get the events of its verifications.
     `camara`: how requests by CAMARA are handled; None: the tenant has none.
+    `uniform_errors`: verify-code refuses every code in the same way, whatever the reason is.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Tenant:
     apps: Mapping[str, App] = field(default_factory=dict)
     link_hosts: frozenset[str] = frozenset()
     calls_fixed_lines: bool = False
+    uniform_errors: bool = False
     event_targets: tuple[EventTarget, ...] = ()
     camara: CamaraRules | None = None
     _segments: dict[tuple[str, str, str, Channel, str], int] = field(

@@ -10,7 +10,14 @@ from otp_service.domain.limits import Window
 from otp_service.domain.quotas import QuotaPolicy, Quotas, QuotaState, policies_of
 from otp_service.domain.results import Denied, RateLimit, RecipientLocked
 
-__all__ = ["address_limited", "key_unavailable", "recipient_locked", "request_denied", "verification_unknown"]
+__all__ = [
+    "address_limited",
+    "key_unavailable",
+    "recipient_locked",
+    "request_denied",
+    "uniform_refusal",
+    "verification_unknown",
+]
 
 KEY_UNAVAILABLE_RETRY_MS: Final = 1_000
 
@@ -42,6 +49,15 @@ def recipient_locked(locked: RecipientLocked | Denied, failures: Sequence[Window
         detail = "There were too many wrong codes in a row for this number. Ask an operator to unlock it."
     quotas = Quotas(policies_of("recipient_failures", failures), locked.violated)
     return Refused(Reason.RECIPIENT_LOCKED, detail, retry_after_ms=locked.wait_ms, quotas=quotas)
+
+
+def uniform_refusal(refused: Refused) -> Refused:
+    """Return the one refusal that a tenant with `uniform_errors` gets for a code, whatever the reason is.
+
+    It has no attempts left, no time and no quotas: each would show that the verification exists.
+    """
+    detail = "The code is wrong, or is not valid any more. Send the code from the latest message, or request a new one."
+    return Refused(Reason.CODE_INCORRECT, detail, hidden_reason=refused.reason)
 
 
 def address_limited(rate_limit: RateLimit, violated: tuple[QuotaState, ...]) -> Refused:

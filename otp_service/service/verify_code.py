@@ -35,7 +35,13 @@ from otp_service.service.cleanup import Cleanup
 from otp_service.service.code_admission import UNKNOWN_ADDRESS
 from otp_service.service.dependencies import Attempt, Dependencies
 from otp_service.service.idempotency import StoredAnswers
-from otp_service.service.refusals import address_limited, key_unavailable, recipient_locked, verification_unknown
+from otp_service.service.refusals import (
+    address_limited,
+    key_unavailable,
+    recipient_locked,
+    uniform_refusal,
+    verification_unknown,
+)
 
 __all__ = ["VerifyCode"]
 
@@ -72,7 +78,8 @@ class VerifyCode:
 
         Raises:
             Refused: The code is wrong or could not be checked. Only `code_incorrect` has cost an attempt, and
-                `verification_used` of a correct code when another correct one succeeded first.
+                `verification_used` of a correct code when another correct one succeeded first. At a tenant with
+                `uniform_errors` it is `code_incorrect` in all of these cases.
         """
         await self._count_address(attempt)
         if claim is None:
@@ -122,7 +129,8 @@ class VerifyCode:
         """Reserve an attempt and compare the code.
 
         Returns:
-            The proof, or a refusal that has cost an attempt. One that has cost nothing is raised.
+            The proof, or a refusal that has cost an attempt. One that has cost nothing is raised, but at a tenant with
+            `uniform_errors` it is returned like the others, after the time of a comparison.
         """
         tenant = attempt.tenant
         match await self._dependencies.attempts.reserve_attempt(
@@ -131,16 +139,20 @@ class VerifyCode:
             case AttemptReserved() as reserved:
                 return await self._compare(attempt, reserved, claim)
             case RecipientLocked() as locked:
-                raise recipient_locked(locked, tenant.send_policy.recipient_failures)
+                refused = recipient_locked(locked, tenant.send_policy.recipient_failures)
             case AttemptsExhausted(wait_ms):
                 detail = "No attempts are left. Request a new code after `retry_after` seconds."
-                raise Refused(Reason.ATTEMPTS_EXHAUSTED, detail, retry_after_ms=wait_ms)
+                refused = Refused(Reason.ATTEMPTS_EXHAUSTED, detail, retry_after_ms=wait_ms)
             case NotFound():
-                raise verification_unknown()
+                refused = verification_unknown()
             case AlreadyEnded(status):
-                raise Refused(*_ENDED[status])
+                refused = Refused(*_ENDED[status])
             case Unreadable():
                 raise key_unavailable()
+        if not tenant.uniform_errors:
+            raise refused
+        await self._dependencies.cipher.compare_with_none(attempt.code, caller=attempt.caller)
+        return await self._store_refusal(attempt, claim, refused)
 
     async def _compare(
         self, attempt: Attempt, reserved: AttemptReserved, claim: IdempotencyClaim | None
@@ -167,6 +179,8 @@ class VerifyCode:
 
     async def _store_refusal(self, attempt: Attempt, claim: IdempotencyClaim | None, refused: Refused) -> Refused:
         """Store a refusal that has cost an attempt, and return it; it is valid even if the store does not answer."""
+        if attempt.tenant.uniform_errors:
+            refused = uniform_refusal(refused)
         if claim is not None and (sealed := self._answers.seal(claim, refused)):
             with contextlib.suppress(Refused):
                 await self._dependencies.idempotency.keep(claim, attempt.verification_id, sealed)

@@ -60,7 +60,8 @@ class Policy(Caps, frozen=True, kw_only=True):
     a row, without a limit of time, the number is disabled until an operator unlocks it.
 
     `channels` are those that a request may name, in the order in which a request with the channel `auto` uses them.
-    With `allow_fixed_line_voice`, a request with the channel `voice` may name a fixed line.
+    With `allow_fixed_line_voice`, a request with the channel `voice` may name a fixed line. With `uniform_errors`,
+    verify-code refuses every code in the same way and after the same time.
     """
 
     code_length: Annotated[int, Meta(ge=4, le=10)] = 6
@@ -75,6 +76,7 @@ class Policy(Caps, frozen=True, kw_only=True):
     allow_fixed_line_voice: bool = False
     channels: Channels = (Channel.SMS,)
     allow_short_codes: bool = False
+    uniform_errors: bool = False
 
 
 class App(Table, frozen=True, kw_only=True):

@@ -57,6 +57,8 @@ class RedisIdempotency:
         if partition := partition_of_id(verification_id):
             key, args = partition.answers + claim.keyed_hash, answer_args(claim, answer)
             await self._topology.send([ScriptCall(script("idempotency_store_answer"), (key,), args)])
+        else:  # no answer can be found under it
+            await self.release(claim)
 
     async def release(self, claim: IdempotencyClaim) -> None:
         """Free the key; see the port."""

@@ -16,7 +16,7 @@ from tests.issuer_simulator import IssuerSimulator
 def hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count the calls to the hash pool, which still does its work."""
     counted: Counter[str] = Counter()
-    for name in ("hash", "matches"):
+    for name in ("hash", "matches", "matches_none"):
         original = getattr(HashPool, name)
 
         async def counting(self: HashPool, *args: Any, _name: str = name, _original: Any = original) -> Any:
