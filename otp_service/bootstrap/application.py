@@ -118,7 +118,7 @@ def build_app(
         shared=shared,
         readiness=readiness,
         outbox_worker=outbox_worker,
-        balance_monitor=BalanceMonitor(shared.provider_set.circuits, shared.provider_set.providers),
+        balance_monitor=shared.provider_set.balance_monitor,
         inbound_poller=InboundPoller(RedisInboundCursors(shared.topology), inbound, shared.provider_set.providers),
         service=service,
         receipt_handler=receipt_handler,

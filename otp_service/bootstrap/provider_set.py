@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from otp_service.bootstrap.settings_mapping import build_caps, build_provider_policy, build_providers
 from otp_service.bootstrap.webhook_setup import operator_targets
+from otp_service.delivery import balances
 from otp_service.delivery.outbox_writer import lease_ms
 from otp_service.domain.provider_policy import Caps, ProviderPolicy
 from otp_service.providers.base import Provider, reports_charge
@@ -29,7 +30,7 @@ class ProviderSet:
         caps: The daily caps by tenant.
         country_caps: The daily caps by country.
         limiter: Permits calls within the limits, circuits and caps.
-        circuits: Closes the circuits of accounts that have money again.
+        balance_monitor: Closes the circuits of accounts that have money again.
     """
 
     providers: Mapping[str, Provider]
@@ -37,7 +38,7 @@ class ProviderSet:
     caps: Mapping[str, Caps]
     country_caps: Mapping[str, Caps]
     limiter: RedisProviderLimiter
-    circuits: RedisCircuits
+    balance_monitor: balances.BalanceMonitor
 
     async def close(self) -> None:
         """Close the connections of all providers."""
@@ -63,5 +64,7 @@ def build_provider_set(settings: Settings, topology: Topology, inbox: Inbox | No
         charge_reporting=reporting,
         event_targets=event_targets,
     )
-    circuits = RedisCircuits(topology, event_targets)
-    return ProviderSet(providers, policies, caps, country_caps, limiter, circuits)
+    balance_monitor = balances.BalanceMonitor(
+        RedisCircuits(topology, event_targets), providers, balances.POLL_INTERVAL_SECONDS
+    )
+    return ProviderSet(providers, policies, caps, country_caps, limiter, balance_monitor)
