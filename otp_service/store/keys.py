@@ -205,9 +205,12 @@ def country_usage_key(country: str) -> str:
     return f"otp:c:{country}:d"
 
 
-def changed_price_key(usage_key: str, provider: str, message_id: str) -> str:
-    """Return the key of a message's price at a tenant or country after a change; in the slot of their `usage_key`."""
-    return f"otp:{{{usage_key}}}:p:{provider}:{message_id}"
+def changed_price_key(usage_key: str, provider: str, message_id: str, charged_ms: int) -> str:
+    """Return the key of the price of a charge at a tenant or country after a change; in the slot of their `usage_key`.
+
+    `charged_ms` is when the message was charged at the provider: a message may be charged there again.
+    """
+    return f"otp:{{{usage_key}}}:p:{provider}:{message_id}:{charged_ms}"
 
 
 def usage_events_key(usage_key: str) -> str:

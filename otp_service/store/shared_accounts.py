@@ -67,21 +67,22 @@ class Account(NamedTuple):
         """Return the call that charges a message; `is_last`: no other cap can still refuse it."""
         caps = self.caps
         limits = (encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block))
-        args = (permit.cost, *limits, str(caps.alert_threshold), "" if is_last else "1", *self.events)
-        return ScriptCall(script("charge"), self._keys(permit.provider, permit.message_id), args)
+        alert = (str(caps.alert_threshold), "" if is_last else "1")
+        args = (permit.cost, *limits, *alert, permit.charged_ms, *self.events)
+        return ScriptCall(script("charge"), self._keys(permit.provider, permit.message_id, permit.charged_ms), args)
 
     def refund_call(self, permit: Permit, charged_ms: int) -> ScriptCall:
-        """Return the call that removes the charge of a message."""
-        keys = self._keys(permit.provider, permit.message_id)
+        """Return the call that removes the charge of a message; `charged_ms` is when this account was charged."""
+        keys = self._keys(permit.provider, permit.message_id, permit.charged_ms)
         return ScriptCall(script("refund"), keys, (permit.cost, charged_ms))
 
     def correct_call(self, provider: str, message_id: str, change: PriceChange) -> ScriptCall:
         """Return the call that changes the price of a charged message."""
         args = (*change, encode_optional(self.caps.spend), str(self.caps.alert_threshold), *self.events)
-        return ScriptCall(script("correct_charge"), self._keys(provider, message_id), args)
+        return ScriptCall(script("correct_charge"), self._keys(provider, message_id, change.charged_ms), args)
 
-    def _keys(self, provider: str, message_id: str) -> tuple[str, str]:
-        return (self.key, changed_price_key(self.key, provider, message_id))
+    def _keys(self, provider: str, message_id: str, charged_ms: int) -> tuple[str, str]:
+        return (self.key, changed_price_key(self.key, provider, message_id, charged_ms))
 
 
 class SharedAccounts:

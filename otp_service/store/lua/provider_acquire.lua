@@ -104,5 +104,5 @@ local messages, spend, alert =
   add_usage(KEYS[6], now, price, ARGV[7], ARGV[8], tonumber(ARGV[10]), ARGV[11] == '1')
 add_to_history(ARGV[12], ARGV[13], now, 1, price, now)
 if alert == '1' then emit_cap_near(ARGV[15], 'provider', ARGV[16], messages, spend, ARGV[7], ARGV[8], now) end
-if ARGV[14] == '1' then write_charge(KEYS[7], {now, price, ARGV[13], '', price, 0}) end
+if ARGV[14] == '1' then write_new_charge(KEYS[7], now, price, ARGV[13]) end
 return {'permit', now, messages, string.format('%.0f', spend), alert}

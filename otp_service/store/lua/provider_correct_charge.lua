@@ -7,12 +7,12 @@
 -- Reaches by template: the events whose index the targets name, in the slot of KEYS.
 -- returns {'charged', group, time of the charge, our price, price that is counted, number of the change,
 --          '1' if this change crossed the alert threshold, messages today, spend today}
---         {'gone'}: no charge of this message is known
+--         {'gone'}: no charge of this message is known, or it was refunded
 -- Invariant: the sums contain each message at one price: the one that was told last, and a receipt's before a result's.
 --@include _clock _ttl _daily_usage _spend_history _message_charge _events _cap_events
 local now, charged = now_ms(), tonumber(ARGV[1])
 local charge = read_message_charge(KEYS[2])
-if not charge then return {'gone'} end
+if not charge or charge[4] == 'refunded' then return {'gone'} end
 
 local alert, messages, spend = '', 0, 0
 if ARGV[2] == 'receipt' or charge[4] ~= 'receipt' then
