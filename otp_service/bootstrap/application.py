@@ -1,4 +1,4 @@
-"""Build the application of one process from the settings; worker processes call `build_app_from_environment`."""
+"""Build the application of one process from the settings."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from litestar.types import ASGIApp
 
 from otp_service.api.app import ApiDependencies, make_app
 from otp_service.api.auth import ApiKeys
 from otp_service.api.schemas import Jwk, Jwks
-from otp_service.bootstrap.hash_capacity import build_hash_pool, log_hash_rate
 from otp_service.bootstrap.issuer_set import IssuerSet, build_issuer_set
+from otp_service.bootstrap.process_resources import METRICS_VARIABLE, ProcessResources, build_resources
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
 from otp_service.bootstrap.settings_mapping import (
     build_api_keys,
@@ -42,54 +41,25 @@ from otp_service.delivery.outbox_worker import OutboxWorker
 from otp_service.delivery.receipts import ReceiptHandler, ReceiptTokens
 from otp_service.delivery.retry_policy import RetryRules
 from otp_service.domain.tenant import Tenant
-from otp_service.observability import configure_logging, metrics_page, share_metrics
+from otp_service.observability import metrics_page
 from otp_service.providers.inbox import Inbox
 from otp_service.service import Dependencies, OtpService
-from otp_service.settings import Settings, load_file
+from otp_service.settings import Settings
 from otp_service.store.attempts import RedisAttempts, RedisLockouts
-from otp_service.store.connection import Access
 from otp_service.store.conversion_counts import RedisConversionCounts
 from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.opt_outs import RedisInboundCursors, RedisOptOuts
 from otp_service.store.outbox import RedisOutbox
-from otp_service.store.readiness import StoreReadiness
-from otp_service.store.topology import Topology, connect
+from otp_service.store.topology import Topology
 from otp_service.store.verifications import RedisVerifications
 from otp_service.webhooks.webhook_worker import WebhookWorker
 
 __all__ = [
-    "CONFIG_VARIABLE",
-    "METRICS_VARIABLE",
     "Middleware",
     "build_app",
-    "build_app_from_environment",
-    "build_topology",
 ]
 
 Middleware = Callable[[ASGIApp], ASGIApp]
-
-CONFIG_VARIABLE: Final = "OTP_CONFIG"
-"""The environment variable with the path of the configuration file."""
-
-METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment variable with the folder in which worker processes share their metrics and their locks of cores."""
-
-
-def build_app_from_environment(*, logs_hash_rate: bool) -> ASGIApp:
-    """Build a worker's application from the file in `OTP_CONFIG`, which `serve` has checked before."""
-    configure_logging()
-    share_metrics()
-    settings = load_file(os.environ[CONFIG_VARIABLE], os.environ)
-    if logs_hash_rate:
-        log_hash_rate(settings)
-    return build_app(settings)
-
-
-def build_topology(settings: Settings) -> Topology:
-    """Build the client of the configured store; it connects at the first command."""
-    redis = settings.redis
-    access = Access(redis.allow_eviction, redis.ca_file, redis.sentinel_username, redis.sentinel_password)
-    return connect(redis.url.reveal(), access)
 
 
 def build_app(
@@ -98,6 +68,7 @@ def build_app(
     inner_middleware: Middleware | None = None,
     inbox: Inbox | None = None,
     now: Callable[[], float] = time.time,
+    resources: ProcessResources | None = None,
 ) -> ASGIApp:
     """Build the application of one process; its lifespan starts and stops everything that runs in the background.
 
@@ -106,40 +77,51 @@ def build_app(
         inner_middleware: Wraps the routes, inside the middleware of the API.
         inbox: Replaces every provider of type `inbox`.
         now: Returns the Unix time in seconds, by which API keys and access tokens expire.
+        resources: What the process keeps for its later applications; by default the application has its own.
     """
-    shared = _build_shared(settings, inbox)
+    kept = build_resources(settings) if resources is None else resources
+    shared = _build_shared(settings, kept, inbox)
     signer = _build_signer(settings)
-    inbound = InboundHandler(RedisOptOuts(shared.topology), build_opt_out_words(settings), shared.keyring)
-    outbox_worker, receipt_handler = _build_delivery(settings, shared, inbound)
-    service = OtpService(_build_dependencies(settings, shared, signer, outbox_worker))
-    issuer_set = build_issuer_set(settings, shared.tenants, now)
-    readiness = StoreReadiness(shared.topology, allow_eviction=settings.redis.allow_eviction)
-    background = _Background(
-        shared=shared,
-        readiness=readiness,
-        outbox_worker=outbox_worker,
-        balance_monitor=shared.provider_set.balance_monitor,
-        inbound_poller=InboundPoller(RedisInboundCursors(shared.topology), inbound, shared.provider_set.providers),
-        service=service,
-        receipt_handler=receipt_handler,
-        webhook_worker=build_webhook_worker(settings, shared.topology, shared.cipher),
-        issuer_set=issuer_set,
-    )
+    background = _build_background(settings, shared, signer, now, own_resources=kept if resources is None else None)
     return make_app(
         ApiDependencies(
-            service=service,
+            service=background.service,
             api_keys=ApiKeys(build_api_keys(settings, shared.tenants), now),
             trusted_proxies=settings.server.trusted_proxies,
             jwks=Jwks([Jwk(**key) for key in signer.jwks()["keys"]]),
-            check_store=readiness.check,
-            check_ready=readiness.ready,
-            receipts=receipt_handler,
+            check_store=kept.readiness.check,
+            check_ready=kept.readiness.ready,
+            receipts=background.receipt_handler,
             metrics=lambda: metrics_page(os.environ.get(METRICS_VARIABLE)),
             lifespan=background.lifespan,
             inner_middleware=inner_middleware,
             workers=settings.server.workers,
-            access_tokens=issuer_set.access_tokens,
+            access_tokens=background.issuer_set.access_tokens,
         )
+    )
+
+
+def _build_background(
+    settings: Settings,
+    shared: _Shared,
+    signer: TokenSigner,
+    now: Callable[[], float],
+    *,
+    own_resources: ProcessResources | None,
+) -> _Background:
+    """Build the use cases and everything that runs beside them."""
+    inbound = InboundHandler(RedisOptOuts(shared.topology), build_opt_out_words(settings), shared.keyring)
+    outbox_worker, receipt_handler = _build_delivery(settings, shared, inbound)
+    return _Background(
+        shared=shared,
+        own_resources=own_resources,
+        outbox_worker=outbox_worker,
+        balance_monitor=shared.provider_set.balance_monitor,
+        inbound_poller=InboundPoller(RedisInboundCursors(shared.topology), inbound, shared.provider_set.providers),
+        service=OtpService(_build_dependencies(settings, shared, signer, outbox_worker)),
+        receipt_handler=receipt_handler,
+        webhook_worker=build_webhook_worker(settings, shared.topology, shared.cipher),
+        issuer_set=build_issuer_set(settings, shared.tenants, now),
     )
 
 
@@ -155,12 +137,8 @@ class _Shared:
     provider_set: ProviderSet
 
 
-def _build_shared(settings: Settings, inbox: Inbox | None) -> _Shared:
-    topology, keyring, hash_pool = (
-        build_topology(settings),
-        build_keyring(settings),
-        build_hash_pool(settings, os.environ.get(METRICS_VARIABLE)),
-    )
+def _build_shared(settings: Settings, resources: ProcessResources, inbox: Inbox | None) -> _Shared:
+    topology, keyring, hash_pool = resources.topology, build_keyring(settings), resources.hash_pool
     return _Shared(
         tenants={name: build_tenant(name, tenant, settings.limits) for name, tenant in settings.tenants.items()},
         topology=topology,
@@ -235,10 +213,10 @@ def _build_delivery(
 
 @dataclass(frozen=True, slots=True)
 class _Background:
-    """Everything that starts and stops with the process."""
+    """Everything that starts and stops with the application."""
 
     shared: _Shared
-    readiness: StoreReadiness
+    own_resources: ProcessResources | None
     outbox_worker: OutboxWorker
     balance_monitor: BalanceMonitor
     inbound_poller: InboundPoller
@@ -250,24 +228,23 @@ class _Background:
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Start the background work; at the end, stop it after the results of running sends are recorded."""
-        await self.readiness.start()
-        self.issuer_set.start()
-        self.receipt_handler.connect_providers()
-        self.outbox_worker.start()
-        self.balance_monitor.start()
-        self.inbound_poller.start()
-        self.webhook_worker.start()
-        try:
-            yield
-        finally:
-            await self.inbound_poller.stop()
-            await self.balance_monitor.stop()
-            await self.outbox_worker.stop()
-            await self.receipt_handler.stop()
-            await self.webhook_worker.stop()
-            await self.service.stop()
-            await self.issuer_set.stop()
-            await self.readiness.stop()
-            await self.shared.provider_set.close()
-            await self.shared.topology.close()
-            self.shared.hash_pool.close()
+        async with contextlib.AsyncExitStack() as stack:
+            if self.own_resources is not None:
+                await stack.enter_async_context(self.own_resources.lifespan())
+            self.issuer_set.start()
+            self.receipt_handler.connect_providers()
+            self.outbox_worker.start()
+            self.balance_monitor.start()
+            self.inbound_poller.start()
+            self.webhook_worker.start()
+            try:
+                yield
+            finally:
+                await self.inbound_poller.stop()
+                await self.balance_monitor.stop()
+                await self.outbox_worker.stop()
+                await self.receipt_handler.stop()
+                await self.webhook_worker.stop()
+                await self.service.stop()
+                await self.issuer_set.stop()
+                await self.shared.provider_set.close()

@@ -8,7 +8,15 @@ import tempfile
 
 import click
 
-from otp_service.bootstrap import CONFIG_VARIABLE, METRICS_VARIABLE, build_app, build_topology, log_hash_rate
+from otp_service.bootstrap import (
+    CONFIG_VARIABLE,
+    METRICS_VARIABLE,
+    ConfigFile,
+    build_topology,
+    log_config_warnings,
+    log_hash_rate,
+    preload_countries,
+)
 from otp_service.cli.options import (
     config_option,
     fail,
@@ -19,10 +27,10 @@ from otp_service.cli.options import (
     port_option,
     require_config_path,
 )
-from otp_service.domain import phone
 from otp_service.observability import LOG, configure_logging
-from otp_service.server.run import serve_app, serve_workers, server_limits
-from otp_service.settings import Settings, config_warnings, unused_keys
+from otp_service.server.reloadable_app import RELOAD_SIGNAL
+from otp_service.server.run import reloadable_app, serve_app, serve_workers, server_limits
+from otp_service.settings import Settings
 from otp_service.store.readiness import StoreStatus, persists, probe
 
 __all__ = ["serve"]
@@ -37,28 +45,26 @@ def serve(config: str | None, host: str | None, port: int | None) -> None:
 
     Refuses to start with an invalid config, or with a Redis that may evict keys. If Redis does not answer, the
     service starts, responds 503 and becomes ready when Redis does. --host and --port override the config.
+    At SIGHUP the config is read again, without an interruption; one with errors changes nothing.
     """
+    RELOAD_SIGNAL.hold()
     configure_logging()
     path = require_config_path(config)
     settings = load_config(path)
     _check_store(settings)
-    for key in unused_keys(parse_config(path)):
-        LOG.warning("config_key_without_effect", key=key)
-    for warning in config_warnings(settings):
-        LOG.warning("config_warning", warning=warning)
+    log_config_warnings(settings, parse_config(path))
     os.environ[CONFIG_VARIABLE] = path
     address = listen_address(settings, host, port)
     limits = server_limits(settings)
-    phone.preload(
-        country for tenant in settings.tenants.values() for country in (tenant.country or "", *tenant.countries)
-    )
+    preload_countries(settings)
+    config_file = ConfigFile(path, settings)
     if settings.server.workers == 1:
         log_hash_rate(settings)
-        serve_app(build_app(settings), *address, limits=limits)
+        serve_app(reloadable_app(config_file, warns=True), *address, limits=limits)
     else:
         with tempfile.TemporaryDirectory(prefix="otp-metrics-") as folder:
             os.environ[METRICS_VARIABLE] = folder
-            serve_workers(settings.server.workers, *address, limits)
+            serve_workers(config_file, *address, limits)
 
 
 def _check_store(settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 After SIGTERM or SIGINT the server accepts no connections, answers the requests that have arrived completely, drops the
 others, and exits with status 0. Workers exit with the process that started them, even if it is killed, so that no
-worker keeps the port.
+worker keeps the port. At SIGHUP every process reads the config again (`reloadable_app`).
 """
 
 from __future__ import annotations
@@ -14,26 +14,25 @@ import os
 import platform
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from multiprocessing import current_process, parent_process
 from typing import Any, Final
 
 import uvicorn
 
-from otp_service.bootstrap import build_app_from_environment
-from otp_service.observability import LOG
+from otp_service.bootstrap import ConfigFile, ReloadableService, log_hash_rate
+from otp_service.observability import LOG, configure_logging, share_metrics
 from otp_service.providers.inbox import InboxConfig
+from otp_service.server.asgi_lifespan import AsgiApp
 from otp_service.server.connections import DEFAULT_MAX_CONNECTIONS, ServerLimits
 from otp_service.server.descriptors import divide, raise_limit, warn_if_short
 from otp_service.server.http_protocol import HttpConnectionFactory
+from otp_service.server.reloadable_app import RELOAD_SIGNAL, ReloadableApp
 from otp_service.server.supervisor import EXIT_FAILED_TO_START, Supervisor
 from otp_service.settings import Settings
 
-__all__ = ["AsgiApp", "serve_app", "serve_workers", "server_limits", "worker"]
-
-AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
-"""An ASGI application, of any framework."""
+__all__ = ["AsgiApp", "reloadable_app", "serve_app", "serve_workers", "server_limits", "worker"]
 
 SHUTDOWN_GRACE_SECONDS: Final = 25
 """Less than the 30 s after which Kubernetes kills a pod, minus the pause of its preStop hook."""
@@ -46,6 +45,9 @@ _GC_THRESHOLDS: Final = (50_000, 50, 50)
 """A full garbage collection of all imported modules takes 18-37 ms (measured); after `gc.freeze` it skips them."""
 
 _PR_SET_PDEATHSIG: Final = 1
+
+_forked_config: ConfigFile | None = None
+"""The config that the supervisor has checked last. A forked worker has it, and does not depend on the file."""
 
 _OPTIONS: Final[dict[str, Any]] = {
     "loop": "uvloop",
@@ -114,12 +116,21 @@ def serve_app(
         raise SystemExit(EXIT_FAILED_TO_START)
 
 
-def serve_workers(workers: int, host: str, port: int, limits: ServerLimits) -> None:
-    """Serve in `workers` processes. Each builds its application from the environment, and has its own `limits`.
+def reloadable_app(config: ConfigFile, *, warns: bool) -> AsgiApp:
+    """Return the application of one process, which reads the config again at SIGHUP; `warns`: it logs warnings."""
+    service = ReloadableService(config, warns=warns)
+    return ReloadableApp(service.build(), service.rebuild, service.resources.lifespan)
+
+
+def serve_workers(config_file: ConfigFile, host: str, port: int, limits: ServerLimits) -> None:
+    """Serve in as many processes as the config says. Each builds its own application, and has its own `limits`.
 
     Raises:
         SystemExit: A worker could not start.
     """
+    global _forked_config  # noqa: PLW0603 - a forked worker inherits it; uvicorn passes no argument to its factory
+    _forked_config = config_file
+    workers = config_file.settings.server.workers
     config = uvicorn.Config(
         "otp_service.server.run:worker", factory=True, host=host, port=port, workers=workers, **_options(limits)
     )
@@ -127,7 +138,7 @@ def serve_workers(workers: int, host: str, port: int, limits: ServerLimits) -> N
     _limit_buffers(listener)
     _log_address(listener)
     _freeze_garbage_collection()  # before the fork: a worker's collections would copy the memory that it shares
-    supervisor = Supervisor(config, [listener])
+    supervisor = Supervisor(config, [listener], config_file.reload)
     supervisor.run()
     if supervisor.failed:
         raise SystemExit(EXIT_FAILED_TO_START)
@@ -135,9 +146,15 @@ def serve_workers(workers: int, host: str, port: int, limits: ServerLimits) -> N
 
 def worker() -> AsgiApp:
     """Return the application of one worker (called by uvicorn in the worker process)."""
+    RELOAD_SIGNAL.hold()
     _exit_with_parent()
-    # Not in the supervisor, where workers are forked: it must not have a second thread.
-    app = build_app_from_environment(logs_hash_rate=current_process().name.endswith("-1"))
+    configure_logging()
+    share_metrics()
+    config = _forked_config or ConfigFile.from_environment()
+    if current_process().name.endswith("-1"):
+        # Not in the supervisor, where workers are forked: it must not have a second thread.
+        log_hash_rate(config.settings)
+    app = reloadable_app(config, warns=False)
     _freeze_garbage_collection()
     return app
 

@@ -125,17 +125,6 @@ async def test_sigterm_during_the_start(serve: Serve, write_config: ConfigWriter
     await wait_until(lambda: not any(map(is_running, family)))
 
 
-async def test_sighup_replaces_the_workers(serve: Serve, write_config: ConfigWriter) -> None:
-    """At SIGHUP each worker is replaced by a new one, and the service stays ready."""
-    service = serve(write_config(server="workers = 2"))
-    before = await started(service, 2)
-    service.send(signal.SIGHUP)
-    await wait_until(lambda: not any(map(is_running, before)), 10)
-    await service.ready()
-    assert set(workers_of(service)) > set(before)
-    assert len(workers_of(service)) == 4
-
-
 async def test_workers_in_new_interpreters(
     start: CommandStarter, store: EmbeddedServer, write_config: ConfigWriter
 ) -> None:

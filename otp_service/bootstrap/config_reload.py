@@ -1,0 +1,118 @@
+"""The config of a running service: reading its file again, and building the application that follows from it.
+
+A file with errors changes nothing: its errors are logged, as `serve` prints them. What only a new process can take over
+(the address, the limits of connections, the store, the cost of hashes) stays as it is, and is named in the log.
+Variables of the environment do not change while a process runs; files to which secrets refer are read again.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+import msgspec
+from litestar.types import ASGIApp
+
+from otp_service.bootstrap.application import build_app
+from otp_service.bootstrap.process_resources import ProcessResources, build_resources
+from otp_service.bootstrap.settings_mapping import plugin_errors
+from otp_service.domain import phone
+from otp_service.observability import LOG
+from otp_service.settings import ConfigInvalid, Settings, config_warnings, load, load_file, parse_file, unused_keys
+
+__all__ = ["CONFIG_VARIABLE", "ConfigFile", "ReloadableService", "log_config_warnings", "preload_countries"]
+
+CONFIG_VARIABLE: Final = "OTP_CONFIG"
+"""The environment variable with the path of the configuration file."""
+
+RELOADABLE_OF_SERVER: Final = frozenset({"public_url", "trusted_proxies"})
+FIXED_TABLES: Final = ("redis", "hashing")
+
+
+class ConfigFile:
+    """A configuration file, and the settings that were valid when it was read last."""
+
+    def __init__(self, path: str, settings: Settings) -> None:
+        """Start with `settings`, which were read from the file at `path`."""
+        self.path = path
+        self.settings = settings
+
+    @classmethod
+    def from_environment(cls) -> ConfigFile:
+        """Read the file in `OTP_CONFIG`, which `serve` has checked before."""
+        path = os.environ[CONFIG_VARIABLE]
+        return cls(path, load_file(path, os.environ))
+
+    def reload(self, *, warns: bool = True) -> bool:
+        """Read the file again, and return whether it is valid; if not, log its errors and keep the settings.
+
+        Args:
+            warns: Whether to log what is valid but probably unintended, and the keys that need a restart.
+        """
+        try:
+            document = parse_file(self.path)
+            settings = load(document, os.environ)
+            if errors := plugin_errors(settings):
+                raise ConfigInvalid(errors)
+        except ConfigInvalid as invalid:
+            for error in invalid.errors:
+                LOG.error("config_reload_refused", error=str(error))
+            return False
+        kept, changed = _keep_fixed(self.settings, settings)
+        if warns:
+            log_config_warnings(kept, document)
+            if changed:
+                LOG.warning("config_reload_ignored", keys=", ".join(changed), hint="These need a restart of serve.")
+        self.settings = kept
+        return True
+
+
+class ReloadableService:
+    """Builds the application of a process for the current config, over the resources that it keeps."""
+
+    def __init__(self, config: ConfigFile, *, warns: bool) -> None:
+        """Build from `config`; `warns`: no other process logs the warnings about it."""
+        self._config = config
+        self._warns = warns
+        self.resources: ProcessResources = build_resources(config.settings)
+
+    def build(self) -> ASGIApp:
+        """Build the application for the current settings."""
+        return build_app(self._config.settings, resources=self.resources)
+
+    def rebuild(self) -> ASGIApp | None:
+        """Read the config again and build the application for it; None if the file has errors. Called in a thread."""
+        if not self._config.reload(warns=self._warns):
+            return None
+        preload_countries(self._config.settings)
+        return self.build()
+
+
+def log_config_warnings(settings: Settings, document: dict[str, Any]) -> None:
+    """Log what is valid but probably unintended in the settings and in the document that they were read from."""
+    for key in unused_keys(document):
+        LOG.warning("config_key_without_effect", key=key)
+    for warning in config_warnings(settings):
+        LOG.warning("config_warning", warning=warning)
+
+
+def preload_countries(settings: Settings) -> None:
+    """Load the numbering plans of the tenants' countries, so that no request does."""
+    phone.preload(
+        country for tenant in settings.tenants.values() for country in (tenant.country or "", *tenant.countries)
+    )
+
+
+def _keep_fixed(old: Settings, new: Settings) -> tuple[Settings, list[str]]:
+    """Return `new` with the values of `old` where a running process cannot change, and the keys that differ there."""
+    server = {name: getattr(old.server, name) for name in _names(old.server) if name not in RELOADABLE_OF_SERVER}
+    changed = [f"server.{name}" for name, value in server.items() if getattr(new.server, name) != value]
+    for table in FIXED_TABLES:
+        before, after = getattr(old, table), getattr(new, table)
+        changed += [f"{table}.{name}" for name in _names(before) if getattr(before, name) != getattr(after, name)]
+    kept = {table: getattr(old, table) for table in FIXED_TABLES}
+    return msgspec.structs.replace(new, server=msgspec.structs.replace(new.server, **server), **kept), changed
+
+
+def _names(table: msgspec.Struct) -> tuple[str, ...]:
+    return table.__struct_fields__
