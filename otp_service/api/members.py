@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from otp_service.domain.captcha import MAX_CAPTCHA_TOKEN_CHARS
 from otp_service.domain.code_binding import (
     AMOUNT_PATTERN,
     BINDING_PATTERN,
@@ -102,6 +103,15 @@ Binding = Annotated[
         "The code verifies only with the same one, which is not stored.",
     ),
 ]
+CaptchaToken = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_CAPTCHA_TOKEN_CHARS,
+        pattern=r"\A[!-~]*\Z",
+        description="The token of a captcha or an attestation, if one is configured for the tenant; it is valid once.",
+    ),
+]
 Time = Annotated[str, Meta(description="UTC, RFC 3339 with Z.", extra_json_schema={"format": "date-time"})]
 
 EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
@@ -122,6 +132,7 @@ EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
         "currency": "Send an ISO 4217 currency code of three capital letters, such as IDR.",
         "payee": "Send a name of 1-70 characters on one line, without invisible characters or spaces at its ends.",
         "binding": "Send a string of 1-128 visible ASCII characters, or leave it out.",
+        "captcha_token": "Send the token of the challenge: 1-8,192 visible ASCII characters.",
         "verification_id": "Send the verification_id that request-code has returned.",
         "phoneNumber": "Send the number in E.164: +, and 5-15 digits that do not start with 0.",
         "message": "Send a text of at most 160 characters, with the word code in double braces where the code is.",

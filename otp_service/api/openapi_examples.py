@@ -160,6 +160,8 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
         Reason.COUNTRY_NOT_ALLOWED,
         Reason.CHANNEL_NOT_ALLOWED,
         Reason.LINK_NOT_ALLOWED,
+        Reason.CAPTCHA_REQUIRED,
+        Reason.CAPTCHA_FAILED,
         Reason.RECIPIENT_OPTED_OUT,
         Reason.PHONE_INVALID,
         Reason.PHONE_NOT_MOBILE,
@@ -169,6 +171,7 @@ _REASONS: Final[dict[str, tuple[Reason, ...]]] = {
         Reason.RECIPIENT_LOCKED,
         Reason.SPEND_CAP_REACHED,
         Reason.NO_ROUTE,
+        Reason.CAPTCHA_UNAVAILABLE,
         *_STORE,
     ),
     "verify_code": (

@@ -38,6 +38,8 @@ PROBLEMS: Final[dict[Reason, tuple[int, str]]] = {
     Reason.COUNTRY_NOT_ALLOWED: (403, "The country is not allowed"),
     Reason.CHANNEL_NOT_ALLOWED: (403, "The channel is not allowed"),
     Reason.LINK_NOT_ALLOWED: (403, "The link is not allowed"),
+    Reason.CAPTCHA_REQUIRED: (403, "A captcha token is required"),
+    Reason.CAPTCHA_FAILED: (403, "The captcha token was not accepted"),
     Reason.RECIPIENT_OPTED_OUT: (403, "The number has opted out"),
     Reason.NOT_FOUND: (404, "The path does not exist"),
     Reason.VERIFICATION_UNKNOWN: (404, "The verification is unknown"),
@@ -65,6 +67,7 @@ PROBLEMS: Final[dict[Reason, tuple[int, str]]] = {
     Reason.STORE_UNAVAILABLE: (503, "The store is unavailable"),
     Reason.OVERLOADED: (503, "The service is overloaded"),
     Reason.NO_ROUTE: (503, "No provider serves this number"),
+    Reason.CAPTCHA_UNAVAILABLE: (503, "The captcha token cannot be verified now"),
     Reason.ISSUER_UNAVAILABLE: (503, "The issuer of the access token cannot be reached"),
 }
 

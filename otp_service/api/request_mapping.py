@@ -60,6 +60,7 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
         decoy=data.decoy,
         key_id=caller.key_id,
         link=data.link or "",
+        captcha_token=data.captcha_token or "",
         publishable=caller.publishable,
         reference=data.reference or "",
         bound=binding_of(data),
@@ -116,9 +117,11 @@ def canonical_body(data: RequestCodeBody | VerifyCodeBody) -> str:
     """Serialize a body in a form that does not depend on its spacing and the order of its members.
 
     A member that earlier versions do not know is left out while it is null, and the channel is written also where it
-    was left out: their fingerprint of the body is the same.
+    was left out: their fingerprint of the body is the same. A captcha token is no part of it, because a client may get
+    a new one when it repeats a request.
     """
     members = msgspec.to_builtins(data)
+    members.pop("captcha_token", None)
     for name in ADDED_MEMBERS:
         if members.get(name) is None:
             members.pop(name, None)

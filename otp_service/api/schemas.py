@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from otp_service.api.members import (
     AppName,
     Binding,
+    CaptchaToken,
     ClientIp,
     Country,
     Email,
@@ -76,6 +77,7 @@ class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     link: Link | None = None
     transaction: TransactionBody | None = None
     binding: Binding | None = None
+    captcha_token: CaptchaToken | None = None
 
 
 class VerifyCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -6,13 +6,14 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from litestar.types import ASGIApp
 
 from otp_service.api.app import ApiDependencies, make_app
 from otp_service.api.auth import ApiKeys
 from otp_service.api.schemas import Jwk, Jwks
+from otp_service.bootstrap.captcha_set import CaptchaSet, build_captcha_policies, build_captcha_set
 from otp_service.bootstrap.issuer_set import IssuerSet, build_issuer_set
 from otp_service.bootstrap.process_resources import METRICS_VARIABLE, ProcessResources, build_resources
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
@@ -46,6 +47,7 @@ from otp_service.providers.inbox import Inbox
 from otp_service.service import Dependencies, OtpService
 from otp_service.settings import Settings
 from otp_service.store.attempts import RedisAttempts, RedisLockouts
+from otp_service.store.captcha_uses import RedisCaptchaUses
 from otp_service.store.conversion_counts import RedisConversionCounts
 from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.opt_outs import RedisInboundCursors, RedisOptOuts
@@ -135,18 +137,28 @@ class _Shared:
     hash_pool: HashPool
     cipher: VerificationCipher
     provider_set: ProviderSet
+    captcha_set: CaptchaSet
 
 
 def _build_shared(settings: Settings, resources: ProcessResources, inbox: Inbox | None) -> _Shared:
     topology, keyring, hash_pool = resources.topology, build_keyring(settings), resources.hash_pool
     return _Shared(
-        tenants={name: build_tenant(name, tenant, settings.limits) for name, tenant in settings.tenants.items()},
+        tenants=_build_tenants(settings),
         topology=topology,
         keyring=keyring,
         hash_pool=hash_pool,
         cipher=VerificationCipher(keyring, hash_pool),
         provider_set=build_provider_set(settings, topology, inbox),
+        captcha_set=build_captcha_set(settings),
     )
+
+
+def _build_tenants(settings: Settings) -> dict[str, Tenant]:
+    captcha = build_captcha_policies(settings)
+    return {
+        name: replace(build_tenant(name, tenant, settings.limits), captcha=captcha.get(name))
+        for name, tenant in settings.tenants.items()
+    }
 
 
 def _build_dependencies(
@@ -172,6 +184,8 @@ def _build_dependencies(
         signer=signer,
         message_queue=outbox_worker,
         limits=build_limits(settings.limits),
+        captcha_verifiers=shared.captcha_set.verifiers,
+        captcha_uses=RedisCaptchaUses(topology),
     )
 
 
@@ -248,3 +262,4 @@ class _Background:
                 await self.service.stop()
                 await self.issuer_set.stop()
                 await self.shared.provider_set.close()
+                await self.shared.captcha_set.close()

@@ -25,6 +25,8 @@ class Reason(StrEnum):
     COUNTRY_NOT_ALLOWED = "country_not_allowed"
     CHANNEL_NOT_ALLOWED = "channel_not_allowed"
     LINK_NOT_ALLOWED = "link_not_allowed"
+    CAPTCHA_REQUIRED = "captcha_required"
+    CAPTCHA_FAILED = "captcha_failed"
     RECIPIENT_OPTED_OUT = "recipient_opted_out"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
@@ -51,6 +53,7 @@ class Reason(StrEnum):
     STORE_UNAVAILABLE = "store_unavailable"
     OVERLOADED = "overloaded"
     NO_ROUTE = "no_route"
+    CAPTCHA_UNAVAILABLE = "captcha_unavailable"
     ISSUER_UNAVAILABLE = "issuer_unavailable"
     INTERNAL_ERROR = "internal_error"
 

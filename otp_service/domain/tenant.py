@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from otp_service.domain.apps import App
+from otp_service.domain.captcha import CaptchaPolicy
 from otp_service.domain.channel_route import AUTO
 from otp_service.domain.code_binding import Transaction
 from otp_service.domain.email_address import EmailAddress, EmailInvalid, parse_address
@@ -52,6 +53,7 @@ class Tenant:
     link_hosts: frozenset[str] = frozenset()
     calls_fixed_lines: bool = False
     uniform_errors: bool = False
+    captcha: CaptchaPolicy | None = None
     event_targets: tuple[EventTarget, ...] = ()
     camara: CamaraRules | None = None
     _segments: dict[tuple[str, str, str, Channel, str], int] = field(

@@ -47,6 +47,12 @@ class Metrics:
             ["tenant", "kind"],
             registry=registry,
         )
+        self.captcha_checks = Counter(
+            "otp_captcha_checks",
+            "Captcha tokens, by verifier and result; allowed_unverified: the request was served although unavailable.",
+            ["verifier", "result"],
+            registry=registry,
+        )
         self.access_tokens = Counter(
             "otp_access_tokens",
             "Access tokens, by issuer and result: verified, remembered, or why the token was refused.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,12 +12,14 @@ from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
 from otp_service.crypto.verification_cipher import VerificationCipher
+from otp_service.domain.captcha import CaptchaUses
 from otp_service.domain.code_binding import UNBOUND, CodeBinding
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.limits import Limits
 from otp_service.domain.message import Channel
 from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQueue, OptOuts, Verifications
 from otp_service.domain.tenant import Tenant
+from otp_service.service.captcha_verifiers import BoundedVerifier
 
 __all__ = ["Attempt", "CodeRequest", "Dependencies"]
 
@@ -39,6 +42,7 @@ class CodeRequest:
         decoy: Respond as usual, at the same cost, but send nothing.
         key_id: The id of the API key, for fair sharing of the hash pool.
         link: The address that the message contains; "" for none.
+        captcha_token: The token of a captcha or an attestation; "" for none.
         text: The text of the SMS with `{{code}}`, chosen by the caller; "" for the tenant's template.
         relayed_code: A code that another service has made and will verify; "": this service does both.
         ttl_seconds: How long the relayed code is valid; 0: as long as the tenant's codes.
@@ -60,6 +64,7 @@ class CodeRequest:
     decoy: bool = False
     key_id: str = ""
     link: str = ""
+    captcha_token: str = ""
     text: str = ""
     relayed_code: str = ""
     ttl_seconds: int = 0
@@ -143,3 +148,5 @@ class Dependencies:
     signer: TokenSigner
     message_queue: MessageQueue
     limits: Limits
+    captcha_verifiers: Mapping[str, BoundedVerifier]
+    captcha_uses: CaptchaUses

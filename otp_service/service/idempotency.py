@@ -31,6 +31,7 @@ _NOT_STORED: Final = frozenset(
         Reason.STORE_UNAVAILABLE,
         Reason.OVERLOADED,
         Reason.NO_ROUTE,
+        Reason.CAPTCHA_UNAVAILABLE,
         Reason.ISSUER_UNAVAILABLE,
         Reason.INTERNAL_ERROR,
     }

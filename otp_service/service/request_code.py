@@ -36,6 +36,7 @@ from otp_service.domain.results import (
 )
 from otp_service.domain.verification import MAX_CODE_AGE_MS, Delivery, VerificationRecord, VerificationSnapshot
 from otp_service.domain.views import VerificationView, view_of
+from otp_service.service.captcha_checks import CaptchaChecks
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.code_admission import advertised_policies, build_admission, parse_recipient
 from otp_service.service.dependencies import CodeRequest, Dependencies
@@ -60,6 +61,7 @@ class RequestCode:
         self._dependencies = dependencies
         self._cleanup = cleanup
         self._answers = StoredAnswers(dependencies.keyring)
+        self._captcha = CaptchaChecks(dependencies)
 
     async def __call__(self, request: CodeRequest, claim: IdempotencyClaim | None = None) -> VerificationView:
         """Make a code, store its verification, and queue its message.
@@ -73,6 +75,7 @@ class RequestCode:
         """
         request.tenant.check_purpose(request.purpose)
         request.tenant.check_channel(request.channel)
+        self._captcha.check_presence(request)
         recipient = parse_recipient(request)
         if not request.text:
             _check_text(request, recipient)
@@ -116,6 +119,7 @@ class RequestCode:
         release = partial(self._dependencies.verifications.release, admitted)
         try:
             provider = _first_available(admitted)
+            await self._captcha.check_token(request, recipient.to, verification_id, admitted.admission.idempotency)
             record, sealed_code = await self._new_record(request, recipient, admitted, verification_id, provider)
         except BaseException as error:
             await self._cleanup.after(error, release)

@@ -1,4 +1,4 @@
-"""Cross-checks of who may call: API keys and clients of token issuers, over all tenants."""
+"""Cross-checks of who may call: API keys, clients of token issuers and captcha verifiers, over all tenants."""
 
 from __future__ import annotations
 
@@ -37,6 +37,15 @@ def clients_have_tenants(settings: Settings) -> Iterator[Finding]:
             if is_valid(tenant) and tenant not in settings.tenants:
                 path = ("issuers", name, "clients", client)
                 yield path, f"{quoted(tenant)} is not a tenant", ", ".join(settings.tenants)
+
+
+def captchas_exist(settings: Settings) -> Iterator[Finding]:
+    """A tenant refers to a verifier that is configured."""
+    for name, tenant in settings.tenants.items():
+        captcha = tenant.policy.captcha if is_valid(tenant) and is_valid(tenant.policy) else None
+        if captcha is not None and is_valid(captcha) and captcha not in settings.captcha:
+            allowed = ", ".join(settings.captcha) or "the name of a table [captcha.<name>]"
+            yield ("tenants", name, "policy", "captcha"), f"{quoted(captcha)} is not configured", allowed
 
 
 def tenants_have_callers(settings: Settings) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from otp_service.providers.config_parsing import Finding, quoted
 from otp_service.settings.api_key_model import ApiKey, key_is_safe_to_publish
 from otp_service.settings.caller_checks import (
     api_keys_are_unique,
+    captchas_exist,
     clients_have_tenants,
     issuers_are_unique,
     tenants_have_callers,
@@ -229,6 +230,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
         clients_have_tenants,
         tenants_have_callers,
         hook_names_are_unique,
+        captchas_exist,
         routes_are_unique,
         route_providers_exist,
         route_providers_serve_channel,

@@ -26,6 +26,7 @@ from otp_service.providers.config_fields import (
 )
 from otp_service.providers.config_parsing import FieldContext, Parse
 from otp_service.settings.api_key_model import ApiKey
+from otp_service.settings.captcha_model import Captcha
 from otp_service.settings.deployment_model import Hashing, Keys, Redis, Server, Tokens
 from otp_service.settings.field_types import (
     AllowedCountry,
@@ -62,6 +63,7 @@ class Policy(Caps, frozen=True, kw_only=True):
     `channels` are those that a request may name, in the order in which a request with the channel `auto` uses them.
     With `allow_fixed_line_voice`, a request with the channel `voice` may name a fixed line. With `uniform_errors`,
     verify-code refuses every code in the same way and after the same time.
+    `captcha` names the table of `[captcha.*]` that verifies the tokens of the tenant's requests.
     """
 
     code_length: Annotated[int, Meta(ge=4, le=10)] = 6
@@ -75,6 +77,7 @@ class Policy(Caps, frozen=True, kw_only=True):
     max_consecutive_failures: Annotated[int, Meta(ge=1, le=100)] = DEFAULT_LOCKOUT.max_failures
     allow_fixed_line_voice: bool = False
     channels: Channels = (Channel.SMS,)
+    captcha: Name | None = None
     allow_short_codes: bool = False
     uniform_errors: bool = False
 
@@ -222,6 +225,7 @@ class Settings(Table, frozen=True, kw_only=True):
     tokens: Tokens
     hashing: Hashing = field(default_factory=Hashing)
     tenants: Annotated[Mapping[Name, Tenant], Meta(min_length=1, description="at least one tenant: [tenants.<name>]")]
+    captcha: Mapping[Name, Captcha] = field(default_factory=lambda: MappingProxyType({}))
     issuers: Mapping[Name, Issuer] = field(default_factory=lambda: MappingProxyType({}))
     providers: Mapping[Name, CommonProvider] = field(default_factory=lambda: MappingProxyType({}))
     countries: Mapping[PriceArea, Caps] = field(default_factory=lambda: MappingProxyType({}))

@@ -20,7 +20,8 @@ from tests.running_service import RunningService
 
 BODIES: list[type[msgspec.Struct]] = [RequestCodeBody, VerifyCodeBody, NormalizePhone, TransactionBody]
 MEMBERS = (
-    "phone, email, purpose, country, locale, channel, app, client_ip, reference, decoy, link, transaction, binding"
+    "phone, email, purpose, country, locale, channel, app, client_ip, reference, decoy, link, transaction, binding, "
+    "captcha_token"
 )
 LEAVE = f"Leave it out: the members are {MEMBERS}."
 

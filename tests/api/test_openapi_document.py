@@ -150,6 +150,7 @@ async def test_patterns_are_ecma_262(document: dict[str, Any]) -> None:
         "app": "^[a-z0-9][a-z0-9_-]{0,31}$",
         "purpose": "^[a-z][a-z0-9_]{0,31}$",
         "country": "^[A-Z]{2}$",
+        "captcha_token": "^[!-~]*$",
         "verification_id": "^[A-Za-z0-9_-]{1,36}$",
         **{name: pattern.replace("\\A", "^").replace("\\Z", "$") for name, pattern in SHARED_PATTERNS.items()},
     }

@@ -25,6 +25,8 @@ CONTRACT = {
         "country_not_allowed",
         "channel_not_allowed",
         "link_not_allowed",
+        "captcha_required",
+        "captcha_failed",
         "recipient_opted_out",
     },
     404: {"verification_unknown"},
@@ -34,7 +36,7 @@ CONTRACT = {
     415: {"media_type_unsupported"},
     422: {"phone_invalid", "phone_not_mobile", "email_invalid", "idempotency_mismatch", "code_incorrect"},
     429: {"resend_too_soon", "rate_limited", "attempts_exhausted", "recipient_locked", "spend_cap_reached"},
-    503: {"store_unavailable", "overloaded", "no_route", "issuer_unavailable"},
+    503: {"store_unavailable", "overloaded", "no_route", "captcha_unavailable", "issuer_unavailable"},
 }
 BEYOND = {
     404: {"not_found"},

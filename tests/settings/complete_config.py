@@ -35,6 +35,9 @@ api_keys = [{ id = "web", sha256 = "%(a)s", scopes = ["request"] }, { id = "app"
 [tenants.acme.policy]
 [tenants.acme.templates.id]
 default = "{brand}: {code}"
+[captcha.human]
+type = "turnstile"
+secret = "env:PASSWORD"
 [issuers.corp]
 issuer = "https://login.example.com"
 audience = "otp-service"

@@ -1,0 +1,60 @@
+"""The verifiers of captcha tokens, built from `[captcha.*]`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from otp_service.domain.captcha import CaptchaPolicy, CaptchaVerifier
+from otp_service.providers.captcha.siteverify import VERIFY_URLS, Siteverify, SiteverifyRules
+from otp_service.providers.http_client import GatewayClient
+from otp_service.service.captcha_verifiers import BoundedVerifier
+from otp_service.settings import Settings
+from otp_service.settings.captcha_model import Captcha
+
+__all__ = ["CaptchaSet", "build_captcha_policies", "build_captcha_set"]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptchaSet:
+    """The verifiers by name."""
+
+    verifiers: Mapping[str, BoundedVerifier]
+
+    async def close(self) -> None:
+        """Close the connections of all verifiers."""
+        for bounded in self.verifiers.values():
+            await bounded.verifier.close()
+
+
+def build_captcha_set(settings: Settings) -> CaptchaSet:
+    """Build every configured verifier."""
+    return CaptchaSet(
+        {
+            name: BoundedVerifier(_build_verifier(table), table.max_concurrent, table.on_failure == "allow")
+            for name, table in settings.captcha.items()
+        }
+    )
+
+
+def build_captcha_policies(settings: Settings) -> dict[str, CaptchaPolicy]:
+    """Return the policy of each tenant that uses a verifier."""
+    used = {name: tenant.policy.captcha for name, tenant in settings.tenants.items()}
+    return {
+        name: CaptchaPolicy(verifier, settings.captcha[verifier].required_for)
+        for name, verifier in used.items()
+        if verifier is not None
+    }
+
+
+def _build_verifier(table: Captcha) -> CaptchaVerifier:
+    rules = SiteverifyRules(frozenset(table.hostnames), table.action, table.min_score, table.max_score)
+    return Siteverify(
+        url=table.verify_url or VERIFY_URLS[table.type],
+        secret=table.secret,
+        rules=rules,
+        client=GatewayClient(table.timeout_seconds),
+        site_key=table.site_key or "",
+        sends_client_ip=table.send_client_ip,
+        sends_request_hash=table.type == "siteverify",
+    )

@@ -1,0 +1,1 @@
+"""Verifiers of captcha tokens and attestations: `domain.captcha.CaptchaVerifier` over the vendors' HTTP APIs."""

@@ -1,0 +1,84 @@
+"""`[captcha.*]`: the defaults, the bounds, and which keys a type has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from otp_service.settings import ConfigInvalid, load
+from tests.settings.complete_config import edited_config
+
+HUMAN = "captcha.human"
+
+
+def errors(environ: dict[str, str], *edits: tuple[str, Any]) -> tuple[str, ...]:
+    """Return the lines of the errors of the complete configuration with these edits."""
+    with pytest.raises(ConfigInvalid) as invalid:
+        load(edited_config(*edits), environ)
+    return tuple(map(str, invalid.value.errors))
+
+
+def test_defaults(environ: dict[str, str]) -> None:
+    """A verifier fails closed, for all requests, and tells the vendor no address; no tenant uses it by itself."""
+    settings = load(edited_config(), environ)
+    human = settings.captcha["human"]
+
+    assert (human.required_for, human.on_failure, human.send_client_ip) == ("all", "deny", False)
+    assert (human.timeout_seconds, human.max_concurrent) == (3.0, 32)
+    assert settings.tenants["acme"].policy.captcha is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("type", "captcha", '"captcha" is not allowed; allowed: "hcaptcha" or'),
+        ("type", None, "missing"),
+        ("secret", "plain", "a plain value (not shown)"),
+        ("secret", None, "missing"),
+        ("verify_url", "http://verify.example.com", "https URL"),
+        ("required_for", "some", '"all" or "none" or "publishable"'),
+        ("on_failure", "open", '"allow" or "deny"'),
+        ("hostnames[0]", "Example.com", "host name in lower case"),
+        ("action", "", "1 to 255"),
+        ("min_score", 0.5, 'not allowed with type = "turnstile"; allowed: type = "recaptcha" or "siteverify"'),
+        ("max_score", 0.5, 'not allowed with type = "turnstile"; allowed: type = "hcaptcha"'),
+        ("site_key", "key", 'not allowed with type = "turnstile"'),
+        ("timeout_seconds", 5.5, "0.5 to 5"),
+        ("max_concurrent", 0, "1 to 128"),
+    ],
+)
+def test_one_error(environ: dict[str, str], key: str, value: Any, line: str) -> None:
+    """A wrong value gives one line with its path and what is allowed."""
+    place, bracket, _ = key.partition("[")
+
+    [found] = errors(environ, (f"{HUMAN}.{place}", [value] if bracket else value))
+
+    assert found.startswith(f"{HUMAN}.{key}: ")
+    assert line in found
+
+
+def test_own_verifier_needs_an_address(environ: dict[str, str]) -> None:
+    """The vendors have a default address, a service of the operator's own has none."""
+    [found] = errors(environ, (f"{HUMAN}.type", "siteverify"))
+
+    assert found.startswith(f"{HUMAN}.verify_url: missing")
+
+
+@pytest.mark.parametrize("kind", ["hcaptcha", "recaptcha"])
+def test_action_of_each_type(environ: dict[str, str], kind: str) -> None:
+    """HCaptcha's answer has no action, so it cannot be demanded."""
+    edits = ((f"{HUMAN}.type", kind), (f"{HUMAN}.action", "login"))
+    if kind == "recaptcha":
+        assert load(edited_config(*edits), environ).captcha["human"].action == "login"
+    else:
+        assert errors(environ, *edits)[0].startswith(f"{HUMAN}.action: not allowed")
+
+
+def test_tenant_names_a_verifier_that_exists(environ: dict[str, str]) -> None:
+    """A name that is not configured is an error: the tenant would be without protection."""
+    assert load(edited_config(("tenants.acme.policy.captcha", "human")), environ)
+
+    [found] = errors(environ, ("tenants.acme.policy.captcha", "humans"))
+
+    assert found == 'tenants.acme.policy.captcha: "humans" is not configured; allowed: human'
