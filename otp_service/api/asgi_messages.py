@@ -48,6 +48,7 @@ class ResponseWriter:
         send: Send,
         context: RequestContext,
         delay_seconds: Callable[[RequestContext, int], float],
+        added_headers: Callable[[RequestContext], Iterable[RawHeader]],
         *,
         omit_body: bool,
     ) -> None:
@@ -57,11 +58,13 @@ class ResponseWriter:
             send: The ASGI server's callable.
             context: The request that is answered.
             delay_seconds: Called with the status before a response starts, and returns how long to delay it.
+            added_headers: Called before a response starts, and returns headers to add to it.
             omit_body: Whether to send responses without their body, as HEAD requires.
         """
         self._send = send
         self._context = context
         self._delay_seconds = delay_seconds
+        self._added_headers = added_headers
         self._omit_body = omit_body
         self.status = 0
 
@@ -99,7 +102,8 @@ class ResponseWriter:
 
     async def send_options(self, methods: Iterable[str]) -> None:
         """Send the response to OPTIONS."""
-        await self._send_whole(204, [(b"allow", allow_header(methods).encode())], b"")
+        allow = (b"allow", allow_header(methods).encode())
+        await self._send_whole(204, [allow, *self._context.headers_to_send], b"")
 
     async def _send_whole(self, status: int, headers: list[RawHeader], body: bytes) -> None:
         await self._start(status, headers)
@@ -110,6 +114,7 @@ class ResponseWriter:
         if delay := self._delay_seconds(self._context, status):
             await asyncio.sleep(delay)
         headers += (*_RESPONSE_HEADERS, (b"x-request-id", self._context.request_id.encode()))
+        headers += self._added_headers(self._context)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
 

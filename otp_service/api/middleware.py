@@ -37,6 +37,7 @@ from otp_service.api.auth import (
     is_trusted_proxy,
     network_of,
 )
+from otp_service.api.cross_origin import CrossOriginRules
 from otp_service.api.endpoints import UNKNOWN_ENDPOINT, Endpoint, EndpointIndex, EndpointRules
 from otp_service.api.headers import (
     AUTHORIZATION,
@@ -94,6 +95,7 @@ class ApiMiddleware:
         self._app = app
         self._api_keys = api_keys
         self._access_tokens = access_tokens
+        self._cross_origin = CrossOriginRules(api_keys.allowed_origins)
         self._endpoints = endpoints
         self._trusted_proxies = trusted_proxies
         self._check_store = check_store
@@ -117,7 +119,9 @@ class ApiMiddleware:
         scope["path"] = normalize_path(scope["path"][:_MAX_PATH_CHARACTERS])  # as Litestar's router does
         endpoint = self._endpoints.match(scope["path"])
         context = RequestContext(request_id(scope, headers), headers, endpoint, _peer_address(scope), self._service)
-        response = ResponseWriter(send, context, self._delay_seconds, omit_body=method == "HEAD")
+        response = ResponseWriter(
+            send, context, self._delay_seconds, self._cross_origin.headers, omit_body=method == "HEAD"
+        )
         set_context(scope, context)
         set_response(scope, response)
         bound = REQUEST_ID.set(context.request_id)
@@ -135,6 +139,7 @@ class ApiMiddleware:
             if (endpoint := context.endpoint) is not None:
                 _check_method(scope["method"], endpoint)
                 if scope["method"] == "OPTIONS":
+                    context.headers_to_send += self._cross_origin.preflight_headers(context, endpoint.methods)
                     await response.send_options(endpoint.methods)
                     return
                 await self._check_access(scope, context, endpoint.rules)
