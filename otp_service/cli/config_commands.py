@@ -10,6 +10,7 @@ from typing import Final
 import click
 import msgspec
 
+from otp_service.cli.guessing_table import format_bounds
 from otp_service.cli.limit_proposals import proposed_limits
 from otp_service.cli.options import config_option, load_config, parse_config, require_config_path
 from otp_service.cli.text_table import format_texts
@@ -17,6 +18,7 @@ from otp_service.domain.email_address import EmailInvalid, parse_address
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.recipient import is_address
 from otp_service.settings import build_json_schema, config_warnings, unused_keys
+from otp_service.settings.guessing_report import guessing_bounds
 from otp_service.settings.sms_texts import sms_texts
 
 __all__ = ["check_config", "config_schema", "new_key", "normalize"]
@@ -27,7 +29,8 @@ KEY_BYTES: Final = 32
 @click.command("check-config")
 @config_option
 @click.option("--texts", is_flag=True, help="Also print every text of an SMS, with its encoding and its segments.")
-def check_config(config: str | None, *, texts: bool) -> None:
+@click.option("--security", is_flag=True, help="Also print the attacker's chance to guess a code, for each tenant.")
+def check_config(config: str | None, *, texts: bool, security: bool) -> None:
     """Check a config: print a line for each error and exit with status 2, or print what it configures."""
     path = require_config_path(config)
     settings = load_config(path)
@@ -40,6 +43,8 @@ def check_config(config: str | None, *, texts: bool) -> None:
     if texts:
         every = ((name, text) for name, tenant in settings.tenants.items() for text in sms_texts(tenant))
         click.echo(format_texts(every))
+    if security:
+        click.echo(format_bounds(guessing_bounds(settings)))
     counts = f"{len(settings.tenants)} tenants, {len(settings.providers)} providers, {len(settings.routes)} routes"
     click.echo(f"{path}: good ({counts})")
 

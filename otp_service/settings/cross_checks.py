@@ -7,11 +7,11 @@ invalid ones (`valid_items`). The checks of `[providers.*]` are the `cross_check
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from otp_service.domain.limits import Window
+from otp_service.domain.guessing import MAX_ATTEMPTS_PER_DAY, most_events
 from otp_service.providers.config_parsing import Finding, quoted
 from otp_service.settings.api_key_model import ApiKey, key_is_safe_to_publish
 from otp_service.settings.caller_checks import (
@@ -43,7 +43,6 @@ from otp_service.settings.text_checks import (
 Check = Callable[[Any], Iterator[Finding]]
 
 MIN_CODE_LENGTH: Final = 6
-MAX_FAILURES_PER_DAY: Final = 100
 """NIST SP 800-63B-4, 3.2.2 allows 100 consecutive failed attempts; ours count by the day."""
 SECONDS_PER_DAY: Final = 86400
 MIN_HASH_COSTS: Final = ((47104, 1), (19456, 2), (12288, 3), (9216, 4), (7168, 5))
@@ -192,17 +191,8 @@ def failures_are_bounded(limits: Limits) -> Iterator[Finding]:
     """One number can have at most 100 failed attempts a day."""
     if not is_valid(*limits.recipient_failures):
         return
-    if (most := max_events_per_day(limits.recipient_failures)) > MAX_FAILURES_PER_DAY:
-        yield ("recipient_failures",), f"{most} failures a day are not allowed", f"at most {MAX_FAILURES_PER_DAY} a day"
-
-
-def max_events_per_day(windows: Sequence[Window]) -> int:
-    """Return an upper bound of the events that sliding windows together allow in any 86400 seconds.
-
-    A day has at most ceil(86400 / seconds) consecutive spans of a window, each with at most `count` events; a window
-    longer than a day may be used up in one. All windows apply at once, so the smallest bound holds.
-    """
-    return min(window.count * -(-SECONDS_PER_DAY // window.seconds) for window in windows)
+    if (most := most_events(limits.recipient_failures, SECONDS_PER_DAY, 0)) > MAX_ATTEMPTS_PER_DAY:
+        yield ("recipient_failures",), f"{most} failures a day are not allowed", f"at most {MAX_ATTEMPTS_PER_DAY} a day"
 
 
 CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {

@@ -15,6 +15,7 @@ from otp_service.providers.twilio.account import TwilioAccount
 from otp_service.providers.vonage.config import VonageConfig
 from otp_service.providers.vonage.wire import MAX_CALLBACK_CHARS
 from otp_service.settings.api_key_model import expiry_warnings
+from otp_service.settings.guessing_report import guessing_warnings
 from otp_service.settings.model import Settings
 from otp_service.settings.text_warnings import text_warnings
 
@@ -51,6 +52,7 @@ def config_warnings(settings: Settings) -> list[str]:
         *_accepting_every_success(settings),
         *expiry_warnings({name: tenant.api_keys for name, tenant in settings.tenants.items()}),
         *text_warnings(settings),
+        *guessing_warnings(settings),
     ]
 
 

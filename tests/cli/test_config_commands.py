@@ -47,6 +47,37 @@ def test_keys_without_effect_are_named(write_config: ConfigWriter) -> None:
     assert "providers.idle: no route uses it" in result.stderr
 
 
+def test_the_attackers_chance_is_printed(write_config: ConfigWriter) -> None:
+    """`--security` prints the bound of each tenant; a config below it is warned of, with or without the option."""
+    good = ran("check-config", "--security", "--config", str(write_config()))
+    assert (good.exit_code, good.stderr) == (0, "")
+    rows = good.stdout.splitlines()
+    assert rows[0].split() == [
+        "TENANT",
+        "DIGITS",
+        "A",
+        "DAY",
+        "CHANCE",
+        "WITH",
+        "LOGINS",
+        "CHANCE",
+        "UNTIL",
+        "DISABLED",
+        "CHANCE",
+    ]
+    assert rows[1].split() == ["acme", "6", "20", "2.0e-05", "65", "6.5e-05", "100", "1.0e-04", "good"]
+
+    path = str(write_config(jakarta="[tenants.acme.policy]\ncode_length = 4\nallow_short_codes = true"))
+    short, plain = ran("check-config", "--security", "--config", path), ran("check-config", "--config", path)
+    assert "acme    4       20     2.0e-03" in short.stdout
+    assert "more than 100 attempts or 1e-04 a day" in short.stdout
+    for result in (short, plain):
+        assert result.exit_code == 0
+        assert result.stderr.startswith(
+            "tenants.acme.policy: 20 attempts a day at one number guess a code with a chance"
+        )
+
+
 def test_limits_are_proposed_from_the_caps(write_config: ConfigWriter) -> None:
     """A cap without hourly limits is valid, and fitting limits are proposed on standard error."""
     path = write_config(jakarta="[tenants.acme.policy]\ndaily_message_cap = 5000")
