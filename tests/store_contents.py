@@ -53,7 +53,8 @@ async def dump_store(store: Any) -> dict[bytes, bytes]:
                 continue  # it expired between the two commands
             case kind:
                 raise AssertionError(f"a key of type {kind!r}")
-        found[key] = value
+        if value is not None:  # it expired between the two commands
+            found[key] = value
     return found
 
 

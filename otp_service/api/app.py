@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from litestar import Controller, Litestar, Request, Response
@@ -19,6 +19,7 @@ from otp_service.api.asgi_messages import MAX_BODY_BYTES
 from otp_service.api.auth import ApiKeys, Network
 from otp_service.api.camara_routes import CamaraRoutes
 from otp_service.api.endpoints import EndpointIndex
+from otp_service.api.hook_routes import CodeHooks, HookRoutes
 from otp_service.api.json_handlers import direct_handlers
 from otp_service.api.middleware import ApiMiddleware
 from otp_service.api.openapi import openapi_config
@@ -51,6 +52,7 @@ class ApiDependencies:
         lifespan: Entered before the first request, and left after the last one.
         inner_middleware: An ASGI layer between the API's own middleware and the routes, or None.
         workers: How many worker processes serve the API.
+        hooks: The endpoints to which other products hand over codes.
         access_tokens: The issuers whose access tokens are accepted instead of API keys, if any.
     """
 
@@ -66,6 +68,7 @@ class ApiDependencies:
     inner_middleware: Callable[[ASGIApp], ASGIApp] | None = None
     workers: int = 1
     access_tokens: AccessTokens | None = None
+    hooks: CodeHooks = field(default_factory=CodeHooks)
 
 
 def make_app(dependencies: ApiDependencies) -> ASGIApp:
@@ -83,8 +86,9 @@ def make_app(dependencies: ApiDependencies) -> ASGIApp:
         OptOutAdminRoutes,
         ReceiptRoutes,
         CamaraRoutes,
+        HookRoutes,
     ]
-    in_state = ("receipts", "jwks", "check_ready", "metrics")
+    in_state = ("receipts", "hooks", "jwks", "check_ready", "metrics")
     litestar = Litestar(
         route_handlers=[*controllers, live, ready, jwks, metrics],
         exception_handlers={Refused: _on_refused, HTTPException: _on_http_exception, Exception: _on_unhandled},

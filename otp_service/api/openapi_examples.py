@@ -8,10 +8,12 @@ from typing import Any, Final
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
+from otp_service.api.documented_refusals import REASONS
 from otp_service.api.problems import PROBLEMS, TYPE_PREFIX
 from otp_service.api.schemas import (
     CheckRecipientBody,
     HealthStatus,
+    HookAccepted,
     Jwks,
     NormalizedPhone,
     NormalizePhone,
@@ -123,6 +125,9 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
     ),
     "count_opt_outs": (200, OptOutCount, {"count": 17}),
     "receipt": (200, ReceiptAccepted, {}),
+    "supabase_hook": (200, HookAccepted, {}),
+    "kratos_hook": (200, HookAccepted, {"message_id": "HpLZ2c1nQ0mVb7yT5s9XkQw"}),
+    "keycloak_hook": (200, HookAccepted, {"message_id": "HpLZ2c1nQ0mVb7yT5s9XkQw"}),
     "live": (200, HealthStatus, {"status": "live"}),
     "ready": (200, HealthStatus, {"status": "ready"}),
     "metrics": (200, str, '# TYPE otp_requests_total counter\notp_requests_total{route="/livez",status="200"} 1.0\n'),
@@ -144,63 +149,13 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
     ),
 }
 
-_BY_EMAIL: Final = {"request_code": _PENDING_EMAIL}
+_SUPABASE_ERROR: Final = {"error": {"http_code": 429, "message": "Request a code after `retry_after` seconds."}}
+_OTHER_SUCCESSES: Final = {
+    "request_code": ("by_email", "request_code, by e-mail", _PENDING_EMAIL),
+    "supabase_hook": ("refused", "supabase_hook, refused for the user", _SUPABASE_ERROR),
+}
 """A second example of a success, for the actions that have one."""
 
-_KEY: Final = (Reason.KEY_MISSING, Reason.KEY_INVALID, Reason.ISSUER_UNAVAILABLE)
-_JSON: Final = (Reason.REQUEST_MALFORMED, *_KEY, Reason.BODY_TOO_LARGE, Reason.MEDIA_TYPE_UNSUPPORTED)
-_IDEMPOTENT: Final = (Reason.IDEMPOTENCY_IN_FLIGHT, Reason.IDEMPOTENCY_MISMATCH)
-_STORE: Final = (Reason.STORE_UNAVAILABLE, Reason.OVERLOADED)
-_REASONS: Final[dict[str, tuple[Reason, ...]]] = {
-    "request_code": (
-        *_JSON,
-        *_IDEMPOTENT,
-        Reason.SCOPE_MISSING,
-        Reason.PURPOSE_NOT_ALLOWED,
-        Reason.COUNTRY_NOT_ALLOWED,
-        Reason.CHANNEL_NOT_ALLOWED,
-        Reason.LINK_NOT_ALLOWED,
-        Reason.CAPTCHA_REQUIRED,
-        Reason.CAPTCHA_FAILED,
-        Reason.RECIPIENT_OPTED_OUT,
-        Reason.PHONE_INVALID,
-        Reason.PHONE_NOT_MOBILE,
-        Reason.EMAIL_INVALID,
-        Reason.RESEND_TOO_SOON,
-        Reason.RATE_LIMITED,
-        Reason.RECIPIENT_LOCKED,
-        Reason.SPEND_CAP_REACHED,
-        Reason.NO_ROUTE,
-        Reason.CAPTCHA_UNAVAILABLE,
-        *_STORE,
-    ),
-    "verify_code": (
-        *_JSON,
-        *_IDEMPOTENT,
-        Reason.SCOPE_MISSING,
-        Reason.VERIFICATION_UNKNOWN,
-        Reason.VERIFICATION_USED,
-        Reason.VERIFICATION_SUPERSEDED,
-        Reason.VERIFICATION_CANCELED,
-        Reason.VERIFICATION_EXPIRED,
-        Reason.CODE_INCORRECT,
-        Reason.RATE_LIMITED,
-        Reason.ATTEMPTS_EXHAUSTED,
-        Reason.RECIPIENT_LOCKED,
-        *_STORE,
-    ),
-    "read": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
-    "cancel": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
-    "normalize_phone": (*_JSON, Reason.PHONE_INVALID),
-    "unlock": (*_JSON, Reason.SCOPE_MISSING, Reason.PHONE_INVALID, Reason.EMAIL_INVALID, *_STORE),
-    "check_recipient": (*_JSON, Reason.SCOPE_MISSING, Reason.PHONE_INVALID, *_STORE),
-    "count_opt_outs": (*_KEY, Reason.SCOPE_MISSING, *_STORE),
-    "receipt": (Reason.REQUEST_MALFORMED, Reason.KEY_INVALID, Reason.BODY_TOO_LARGE, *_STORE),
-    "live": (),
-    "ready": (Reason.STORE_UNAVAILABLE,),
-    "jwks": (),
-    "metrics": (),
-}
 _EXTRA_MEMBERS: Final[dict[Reason, dict[str, Any]]] = {
     Reason.REQUEST_MALFORMED: {"errors": [{"pointer": "/phone", "detail": "Send this member, or `email`."}]},
     Reason.CODE_INCORRECT: {"attempts_left": 4},
@@ -227,8 +182,9 @@ def responses(action: str) -> dict[int, ResponseSpec]:
     """
     status, body, example = _SUCCESS_RESPONSES[action]
     examples: list[Example] = [_Example(summary=action, value=example)]
-    if by_email := _BY_EMAIL.get(action):
-        examples.append(_Example(id="by_email", summary=f"{action}, by e-mail", value=by_email))
+    if action in _OTHER_SUCCESSES:
+        name, summary, value = _OTHER_SUCCESSES[action]
+        examples.append(_Example(id=name, summary=summary, value=value))
     specs = {
         status: ResponseSpec(
             data_container=body,
@@ -239,7 +195,7 @@ def responses(action: str) -> dict[int, ResponseSpec]:
         )
     }
     by_status: dict[int, list[Reason]] = {}
-    for reason in _REASONS[action]:
+    for reason in REASONS[action]:
         by_status.setdefault(PROBLEMS[reason][0], []).append(reason)
     for problem_status, reasons in sorted(by_status.items()):
         specs[problem_status] = ResponseSpec(

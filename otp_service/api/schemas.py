@@ -32,6 +32,8 @@ __all__ = [
     "CheckRecipientBody",
     "DeliveryBody",
     "HealthStatus",
+    "HookAccepted",
+    "HookError",
     "Jwks",
     "NormalizePhone",
     "NormalizedPhone",
@@ -204,6 +206,20 @@ class VerifiedCode(Struct, frozen=True, kw_only=True):
 
 class ReceiptAccepted(Struct, frozen=True):
     """A receipt was accepted; the response has no members."""
+
+
+class HookError(Struct, frozen=True, kw_only=True):
+    """Why the message is not sent, as Supabase reads it: the status and the text that its user gets."""
+
+    http_code: int
+    message: str
+
+
+class HookAccepted(Struct, frozen=True, kw_only=True):
+    """The message is queued. Its deliveries can be read under `message_id`, as those of a verification."""
+
+    message_id: str | msgspec.UnsetType = msgspec.UNSET
+    error: HookError | msgspec.UnsetType = msgspec.UNSET
 
 
 class HealthStatus(Struct, frozen=True):

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp
 
 from otp_service.api.app import ApiDependencies, make_app
 from otp_service.api.auth import ApiKeys
+from otp_service.api.hook_routes import CodeHooks
 from otp_service.api.schemas import Jwk, Jwks
 from otp_service.bootstrap.captcha_set import CaptchaSet, build_captcha_policies, build_captcha_set
 from otp_service.bootstrap.issuer_set import IssuerSet, build_issuer_set
@@ -19,6 +20,7 @@ from otp_service.bootstrap.process_resources import METRICS_VARIABLE, ProcessRes
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
 from otp_service.bootstrap.settings_mapping import (
     build_api_keys,
+    build_hooks,
     build_keyring,
     build_limits,
     build_opt_out_words,
@@ -99,6 +101,7 @@ def build_app(
             inner_middleware=inner_middleware,
             workers=settings.server.workers,
             access_tokens=background.issuer_set.access_tokens,
+            hooks=CodeHooks(build_hooks(settings, shared.tenants)),
         )
     )
 
