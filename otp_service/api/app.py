@@ -24,6 +24,7 @@ from otp_service.api.json_handlers import direct_handlers
 from otp_service.api.middleware import ApiMiddleware
 from otp_service.api.openapi import openapi_config
 from otp_service.api.operations import jwks, live, metrics, ready
+from otp_service.api.proof_routes import ProofRoutes
 from otp_service.api.receipt_routes import ReceiptRoutes
 from otp_service.api.request_context import ApiRequest, context_of
 from otp_service.api.schemas import Jwks
@@ -85,6 +86,7 @@ def make_app(dependencies: ApiDependencies) -> ASGIApp:
         RecipientAdminRoutes,
         OptOutAdminRoutes,
         ReceiptRoutes,
+        ProofRoutes,
         CamaraRoutes,
         HookRoutes,
     ]

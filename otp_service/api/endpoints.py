@@ -32,6 +32,7 @@ class EndpointRules:
     Attributes:
         label: The value of the label `route` in metrics and in the log; by default the path.
         body: The struct that a JSON body is decoded to, or None if the endpoint does not read JSON.
+        accepts_form: Whether the body may be a form instead of JSON.
         idempotent: Whether the handler takes an `Idempotency-Key`.
         needs_api_key: Whether the request must have a valid API key.
         needs_store: Whether to refuse the request while the store may not be used.
@@ -43,6 +44,7 @@ class EndpointRules:
 
     label: str | None = None
     body: type[Any] | None = None
+    accepts_form: bool = False
     idempotent: bool = False
     needs_api_key: bool = False
     needs_store: bool = False
@@ -70,6 +72,7 @@ def endpoint_rules(
     *,
     label: str | None = None,
     body: type[Any] | None = None,
+    accepts_form: bool = False,
     idempotent: bool = False,
     needs_api_key: bool = False,
     needs_store: bool = False,
@@ -82,6 +85,7 @@ def endpoint_rules(
     rules = EndpointRules(
         label=label,
         body=body,
+        accepts_form=accepts_form,
         idempotent=idempotent,
         needs_api_key=needs_api_key,
         needs_store=needs_store,

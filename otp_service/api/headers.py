@@ -21,6 +21,7 @@ __all__ = [
     "check_content_type",
     "header_error",
     "idempotency_key",
+    "is_form",
     "request_id",
     "single_header",
 ]
@@ -35,6 +36,7 @@ _CONTENT_ENCODING: Final = b"content-encoding"
 _REQUEST_ID: Final = b"x-request-id"
 
 _JSON: Final = b"application/json"
+_FORM: Final = b"application/x-www-form-urlencoded"
 _DIGITS: Final = string.digits.encode()
 _ID_CHARACTERS: Final = (string.ascii_letters + string.digits + "._-").encode()
 _MAX_ID_CHARACTERS: Final = 64
@@ -94,13 +96,24 @@ def request_id(scope: HTTPScope, headers: Headers) -> str:
     return base64.b64encode(os.urandom(12)).translate(_ID_ALPHABET).decode()
 
 
-def check_content_type(scope: HTTPScope, headers: Headers) -> None:
+def is_form(headers: Headers) -> bool:
+    """Return whether the body is declared as a form."""
+    return _media_type(headers.get(_CONTENT_TYPE, b"")) == _FORM
+
+
+def check_content_type(scope: HTTPScope, headers: Headers, *, accepts_form: bool = False) -> None:
     """Raise `Refused` (`media_type_unsupported`) unless the body is declared as JSON without a content encoding.
 
-    Parameters of the media type are ignored: RFC 8259 defines none.
+    Parameters of the media type are ignored: RFC 8259 defines none. With `accepts_form` the body may be a form, too.
     """
-    if single_header(scope, headers, _CONTENT_TYPE).partition(b";")[0].strip().lower() != _JSON:
-        raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, "Send `Content-Type: application/json`.")
+    media_type = _media_type(single_header(scope, headers, _CONTENT_TYPE))
+    if media_type != _JSON and not (accepts_form and media_type == _FORM):
+        allowed = " or ".join(one.decode() for one in (_JSON, *([_FORM] if accepts_form else [])))
+        raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, f"Send `Content-Type: {allowed}`.")
     if single_header(scope, headers, _CONTENT_ENCODING).strip().lower() not in (b"", b"identity"):
         detail = "Send the body without Content-Encoding."
         raise RefusedWithHeaders([(b"accept-encoding", b"identity")], Reason.MEDIA_TYPE_UNSUPPORTED, detail)
+
+
+def _media_type(content_type: bytes) -> bytes:
+    return content_type.partition(b";")[0].strip().lower()

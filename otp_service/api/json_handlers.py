@@ -17,7 +17,8 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from otp_service.api.asgi_messages import response_of
-from otp_service.api.headers import idempotency_key
+from otp_service.api.headers import idempotency_key, is_form
+from otp_service.api.proof_bodies import decode_form
 from otp_service.api.request_bodies import decode_body
 from otp_service.api.request_context import ApiRequest, RequestContext, context_of
 from otp_service.domain.errors import Reason, Refused
@@ -80,7 +81,8 @@ def _arguments(context: RequestContext) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     rules = context.rules
     if rules.body is not None:
-        arguments["data"] = decode_body(rules.body, context.body)
+        decode = decode_form if rules.accepts_form and is_form(context.headers) else decode_body
+        arguments["data"] = decode(rules.body, context.body)
     if rules.idempotent:
         arguments["idempotency_key"] = idempotency_key(context.headers)
     return arguments

@@ -34,6 +34,7 @@ __all__ = [
     "Phone",
     "Purpose",
     "Time",
+    "Token",
     "TransactionBody",
 ]
 
@@ -112,6 +113,7 @@ CaptchaToken = Annotated[
         description="The token of a captcha or an attestation, if one is configured for the tenant; it is valid once.",
     ),
 ]
+Token = Annotated[str, Meta(min_length=1, description="A proof token, or any other text, which is not active.")]
 Time = Annotated[str, Meta(description="UTC, RFC 3339 with Z.", extra_json_schema={"format": "date-time"})]
 
 EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
@@ -133,6 +135,9 @@ EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
         "payee": "Send a name of 1-70 characters on one line, without invisible characters or spaces at its ends.",
         "binding": "Send a string of 1-128 visible ASCII characters, or leave it out.",
         "captcha_token": "Send the token of the challenge: 1-8,192 visible ASCII characters.",
+        "token": "Send the token as a string.",
+        "token_type_hint": "Send a string of at most 64 characters, or leave it out.",
+        "consume": "Send true or false.",
         "verification_id": "Send the verification_id that request-code has returned.",
         "phoneNumber": "Send the number in E.164: +, and 5-15 digits that do not start with 0.",
         "message": "Send a text of at most 160 characters, with the word code in double braces where the code is.",

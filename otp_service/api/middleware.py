@@ -159,7 +159,7 @@ class ApiMiddleware:
         """Check what the endpoint requires besides the method. Raises `Refused`."""
         headers = context.headers
         if rules.body is not None:
-            check_content_type(scope, headers)
+            check_content_type(scope, headers, accepts_form=rules.accepts_form)
         if rules.needs_api_key:
             context.principal = await self._authenticate(scope, context)
             context.log_fields.update(tenant=context.principal.tenant.name, api_key=context.principal.key_id)

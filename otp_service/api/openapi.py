@@ -61,7 +61,7 @@ class _JsonPlugin(JsonRenderPlugin):
     """Renders the document as JSON. Litestar builds it at the first request, not at startup."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Add what Litestar leaves out: examples of bodies, that they are closed, and which members exclude others."""
+        """Add what Litestar leaves out: examples, that bodies are closed, members that exclude others, a form."""
         schemas = openapi_schema["components"]["schemas"]
         for body, examples in REQUEST_EXAMPLES.items():
             schemas[body.__name__]["examples"] = examples
@@ -72,6 +72,8 @@ class _JsonPlugin(JsonRenderPlugin):
             for member in schemas[name]["properties"].values():
                 if "pattern" in member:
                     member["pattern"] = _ecma_pattern(member["pattern"])
+        content = openapi_schema["paths"]["/v1/introspect"]["post"]["requestBody"]["content"]
+        content["application/x-www-form-urlencoded"] = content["application/json"]
         _add_headers(openapi_schema)
         return super().render(request, openapi_schema)
 

@@ -10,6 +10,7 @@ from litestar.openapi.spec import Example
 
 from otp_service.api.documented_refusals import REASONS
 from otp_service.api.problems import PROBLEMS, TYPE_PREFIX
+from otp_service.api.proof_bodies import Introspection, IntrospectionBody
 from otp_service.api.schemas import (
     CheckRecipientBody,
     HealthStatus,
@@ -37,6 +38,7 @@ BEARER: Final = [{"bearer": list[str]()}]
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+_JWT: Final = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl"
 _TRANSACTION: Final = {"amount": "12500.00", "currency": "IDR", "payee": "Toko Budi"}
 
 REQUEST_EXAMPLES: Final[dict[type[Any], list[dict[str, Any]]]] = {
@@ -49,6 +51,7 @@ REQUEST_EXAMPLES: Final[dict[type[Any], list[dict[str, Any]]]] = {
         {"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456"},
         {"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456", "transaction": _TRANSACTION},
     ],
+    IntrospectionBody: [{"token": _JWT}, {"token": _JWT, "consume": True}],
     NormalizePhone: [{"phone": "0812-1010-0055", "country": "ID"}],
     UnlockBody: [{"phone": "0812-1010-0055", "country": "ID"}, {"email": "ann@example.com"}],
     CheckRecipientBody: [{"phone": "0812-1010-0055", "country": "ID"}],
@@ -92,7 +95,7 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
             "purpose": "login",
             "phone": "+6281210100055",
             "verified_at": "2026-11-22T10:00:41Z",
-            "token": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl",
+            "token": _JWT,
             "token_expires_at": "2026-11-22T10:05:41Z",
         },
     ),
@@ -116,6 +119,22 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
         200,
         NormalizedPhone,
         {"e164": "+6281210100055", "national": "0812-1010-0055", "country": "ID", "type": "mobile", "mobile": True},
+    ),
+    "introspect": (
+        200,
+        Introspection,
+        {
+            "active": True,
+            "iss": "https://otp.example.com",
+            "aud": "acme",
+            "sub": "0Zk3lq5N0G2Yy1cVJYk7xA",
+            "jti": "HpLZ2c1nQ0mVb7yT5s9XkQw",
+            "iat": 1795341641,
+            "exp": 1795341941,
+            "phone": "+6281210100055",
+            "purpose": "login",
+            "consumed": False,
+        },
     ),
     "unlock": (200, UnlockedRecipient, {"phone": "+62812*****055", "unlocked": True, "failures_cleared": 100}),
     "check_recipient": (
@@ -152,6 +171,7 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
 _SUPABASE_ERROR: Final = {"error": {"http_code": 429, "message": "Request a code after `retry_after` seconds."}}
 _OTHER_SUCCESSES: Final = {
     "request_code": ("by_email", "request_code, by e-mail", _PENDING_EMAIL),
+    "introspect": ("not_active", "introspect, of any other token", {"active": False}),
     "supabase_hook": ("refused", "supabase_hook, refused for the user", _SUPABASE_ERROR),
 }
 """A second example of a success, for the actions that have one."""

@@ -14,7 +14,7 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.views import VerificationProof, VerificationView
 from otp_service.observability import METRICS
 
-__all__ = ["recorded"]
+__all__ = ["count_outcome", "recorded"]
 
 Result = TypeVar("Result", VerificationView, VerificationProof)
 
@@ -57,7 +57,12 @@ async def recorded(action: str, request: ApiRequest, call: Awaitable[Result], **
             log_fields["verification_id"] = sent_id
         raise
     finally:
-        _outcomes(request.principal.tenant.name, action, outcome).inc()
+        count_outcome(request.principal.tenant.name, action, outcome)
+
+
+def count_outcome(tenant: str, action: str, outcome: str) -> None:
+    """Count the outcome of a use case, by its labels."""
+    _outcomes(tenant, action, outcome).inc()
 
 
 @functools.cache  # `labels` takes two microseconds

@@ -48,7 +48,7 @@ from otp_service.observability import metrics_page
 from otp_service.providers.inbox import Inbox
 from otp_service.service import Dependencies, OtpService
 from otp_service.settings import Settings
-from otp_service.store.attempts import RedisAttempts, RedisLockouts
+from otp_service.store.attempts import RedisAttempts, RedisLockouts, RedisPresentedProofs
 from otp_service.store.captcha_uses import RedisCaptchaUses
 from otp_service.store.conversion_counts import RedisConversionCounts
 from otp_service.store.idempotency_keys import RedisIdempotency
@@ -179,6 +179,7 @@ def _build_dependencies(
         ),
         attempts=RedisAttempts(topology, keyring.key_ids),
         lockouts=RedisLockouts(topology),
+        proofs=RedisPresentedProofs(topology),
         opt_outs=RedisOptOuts(topology),
         idempotency=RedisIdempotency(topology),
         keyring=keyring,

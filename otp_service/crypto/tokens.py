@@ -27,6 +27,17 @@ ALGORITHM: Final = "EdDSA"
 TTL_SECONDS: Final = 300
 """A proof token is valid for at most 5 minutes."""
 
+MAX_TOKEN_CHARS: Final = 4096
+"""A longer text is not parsed as a token: the longest that is signed here has less than half as many characters."""
+
+_READING: Final[Any] = {
+    "require": ["iss", "aud", "sub", "jti", "iat", "exp", "purpose"],
+    "strict_aud": True,
+    "verify_exp": False,
+    "verify_iat": False,
+}
+"""How a token is read: its times are those of the store's clock, and are compared with it there."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProofClaims:
@@ -82,6 +93,26 @@ class TokenSigner:
         }
         headers = {"typ": TYPE, "kid": self._current}
         return jwt.encode(claims, self._keys[self._current], algorithm=ALGORITHM, headers=headers), expires_at
+
+    def read(self, token: str, tenant: str) -> Mapping[str, Any] | None:
+        """Return the claims of a token that was signed here for a tenant, also by an earlier key that is configured.
+
+        Whether it has expired is left to the caller. None for any other text.
+        """
+        if len(token) > MAX_TOKEN_CHARS:
+            return None
+        try:
+            header = jwt.get_unverified_header(token)
+            key = self._keys.get(str(header.get("kid")))
+            if key is None or header.get("typ") != TYPE:
+                return None
+            public = key.public_key()
+            claims: Mapping[str, Any] = jwt.decode(
+                token, public, algorithms=[ALGORITHM], audience=tenant, issuer=self._issuer, options=_READING
+            )
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            return None
+        return claims
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """Return the public keys as a JWK Set (RFC 7517), including retired keys that are still configured."""

@@ -1,4 +1,4 @@
-"""The use cases: request a code, verify a code, read or cancel a verification, normalize or unlock a phone number.
+"""The use cases: request or verify a code, read or cancel a verification, introspect a proof, normalize or unlock.
 
 This package orders the steps. The rules are in `domain`, the atomic transitions in `store`, the cryptography in
 `crypto`, and sending is in `delivery`. The order of the steps matters:
@@ -17,6 +17,7 @@ from otp_service.domain.views import VerificationView
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.dependencies import Attempt, CodeRequest, Dependencies
 from otp_service.service.idempotency import idempotency_claim
+from otp_service.service.introspect import IntrospectProof
 from otp_service.service.opt_out_directory import OptOutDirectory
 from otp_service.service.query import VerificationQuery, normalize_phone
 from otp_service.service.request_code import RequestCode
@@ -29,8 +30,8 @@ __all__ = ["Attempt", "CodeRequest", "Dependencies", "OtpService"]
 class OtpService:
     """All use cases, as the HTTP API calls them.
 
-    Every method raises `Refused` when it does not do what was requested. `request_code`, `verify_code` and `unlock`
-    are callables with their own modules, and `opt_outs` has one, too.
+    Every method raises `Refused` when it does not do what was requested. `request_code`, `verify_code`, `introspect`
+    and `unlock` are callables with their own modules, and `opt_outs` has one, too.
     """
 
     def __init__(self, dependencies: Dependencies) -> None:
@@ -39,6 +40,7 @@ class OtpService:
         self._query = VerificationQuery(dependencies.verifications, dependencies.cipher)
         self.request_code = RequestCode(dependencies, self._cleanup)
         self.verify_code = VerifyCode(dependencies, self._cleanup)
+        self.introspect = IntrospectProof(dependencies.signer, dependencies.proofs, dependencies.keyring)
         self.opt_outs = OptOutDirectory(dependencies.opt_outs, dependencies.keyring)
         self.unlock = UnlockRecipient(dependencies.lockouts, dependencies.keyring)
 

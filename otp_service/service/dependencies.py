@@ -18,6 +18,7 @@ from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.limits import Limits
 from otp_service.domain.message import Channel
 from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQueue, OptOuts, Verifications
+from otp_service.domain.proofs import PresentedProofs
 from otp_service.domain.tenant import Tenant
 from otp_service.service.captcha_verifiers import BoundedVerifier
 
@@ -140,6 +141,7 @@ class Dependencies:
     verifications: Verifications
     attempts: Attempts
     lockouts: Lockouts
+    proofs: PresentedProofs
     opt_outs: OptOuts
     idempotency: Idempotency
     keyring: Keyring

@@ -2,6 +2,7 @@
 
 The script that makes the success also stores its answer, so a caller that lost the reply gets it again. An attempt at a
 verification that this replica cannot read, because its key is not (or no longer) in the config here, is not counted.
+The proof of a success may be consumed, once.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from otp_service.domain.limits import DISABLED_RETRY_MS, SendPolicy
+from otp_service.domain.proofs import ProofState
 from otp_service.domain.quotas import QuotaState, violated_states
 from otp_service.domain.results import (
     AlreadyEnded,
@@ -26,12 +28,12 @@ from otp_service.domain.results import (
 from otp_service.domain.verification import VerificationStatus
 from otp_service.store.encoding import encode_lockout, encode_windows, pack, unpack_snapshot
 from otp_service.store.idempotency_keys import answer_args
-from otp_service.store.keys import Partition, limit_key, partition_of_id
+from otp_service.store.keys import Partition, limit_key, partition_of_id, proof_key
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
-__all__ = ["RedisAttempts", "RedisLockouts"]
+__all__ = ["RedisAttempts", "RedisLockouts", "RedisPresentedProofs"]
 
 
 class RedisAttempts:
@@ -115,6 +117,20 @@ class RedisLockouts:
         args = (tenant, encode_windows(policy.recipient_failures), encode_lockout(policy.lockout))
         [reply] = await self._topology.send([ScriptCall(script("unlock"), keys, args)])
         return Unlocked(was_locked=reply[2] == b"1", failures=int(reply[1]))
+
+
+class RedisPresentedProofs:
+    """`domain.proofs.PresentedProofs` on any topology."""
+
+    def __init__(self, topology: Topology) -> None:
+        """Use `topology`."""
+        self._topology = topology
+
+    async def present(self, keyed_hash: str, expires_at: int, *, consume: bool) -> ProofState:
+        """Return the state of a proof, and consume it; see the port."""
+        args = (expires_at * 1000, "1" if consume else "")
+        [reply] = await self._topology.send([ScriptCall(script("present_proof"), (proof_key(keyed_hash),), args)])
+        return ProofState(reply[0].decode())
 
 
 def _read_reservation(

@@ -26,6 +26,7 @@ __all__ = [
     "new_verification_id",
     "partition_of_id",
     "probe_key",
+    "proof_key",
     "sent_key",
     "tenant_usage_key",
     "usage_events_key",
@@ -226,6 +227,11 @@ def webhook_endpoint_key(endpoint: str) -> str:
 def used_key(keyed_hash: str) -> str:
     """Return the key that remembers the use of a one-time value (a keyed hash)."""
     return f"otp:u:{keyed_hash}"
+
+
+def proof_key(keyed_hash: str) -> str:
+    """Return the key of the mark that a proof token was consumed (a keyed hash of its tenant and id)."""
+    return f"otp:pt:{keyed_hash}"
 
 
 def conversion_key(minute: int) -> str:

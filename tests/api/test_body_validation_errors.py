@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otp_service.api.members import EXPECTED_VALUES, TransactionBody
+from otp_service.api.proof_bodies import IntrospectionBody
 from otp_service.api.request_bodies import decode_body
 from otp_service.api.schemas import NormalizePhone, RequestCodeBody, VerifyCodeBody
 from otp_service.domain.errors import Refused
@@ -18,7 +19,13 @@ from tests.api.api_requests import JSON_HEADERS, REQUEST_BODY, REQUEST_CODE
 from tests.problem_assertions import assert_problem
 from tests.running_service import RunningService
 
-BODIES: list[type[msgspec.Struct]] = [RequestCodeBody, VerifyCodeBody, NormalizePhone, TransactionBody]
+BODIES: list[type[msgspec.Struct]] = [
+    RequestCodeBody,
+    VerifyCodeBody,
+    NormalizePhone,
+    TransactionBody,
+    IntrospectionBody,
+]
 MEMBERS = (
     "phone, email, purpose, country, locale, channel, app, client_ip, reference, decoy, link, transaction, binding, "
     "captcha_token"

@@ -24,6 +24,7 @@ from tests.api.test_read_and_cancel_verification import STATUSES
 from tests.problem_assertions import assert_common_headers
 from tests.running_service import RunningService
 
+FORM = "application/x-www-form-urlencoded"
 SHARED_PATTERNS = {
     "link": LINK_PATTERN,
     "amount": AMOUNT_PATTERN,
@@ -36,6 +37,7 @@ SHARED_PATTERNS = {
 OPERATIONS = {
     ("/v1/request-code", "post"): {202, 400, 401, 403, 409, 413, 415, 422, 429, 503},
     ("/v1/verify-code", "post"): {200, 400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503},
+    ("/v1/introspect", "post"): {200, 400, 401, 403, 413, 415, 503},
     ("/v1/normalize-phone", "post"): {200, 400, 401, 413, 415, 422, 503},
     ("/v1/admin/recipients/unlock", "post"): {200, 400, 401, 403, 413, 415, 422, 503},
     ("/v1/admin/recipients/check", "post"): {200, 400, 401, 403, 413, 415, 422, 503},
@@ -129,8 +131,9 @@ async def test_request_bodies_are_closed_and_have_examples(document: dict[str, A
         if "requestBody" not in operation:
             continue
         assert operation["requestBody"]["required"] is True
-        [(media_type, content)] = operation["requestBody"]["content"].items()
-        assert media_type == "application/json"
+        contents = operation["requestBody"]["content"]
+        content = contents.pop("application/json")
+        assert contents == ({FORM: content} if operation["operationId"] == "introspectProof" else {})
         name = content["schema"]["$ref"].rpartition("/")[2]
         schema = document["components"]["schemas"][name]
         assert schema["additionalProperties"] is False
