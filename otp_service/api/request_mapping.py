@@ -43,8 +43,8 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
         caller.require_scope("server")
     if data.app is not None:
         caller.tenant.check_app(data.app)
-    is_own_address = client is None and address is not None and "server" not in caller.scopes
-    if is_own_address and address is not None:
+    is_server = "server" in caller.scopes
+    if client is None and address is not None and not is_server:
         client = rate_limit_address(address)
     return CodeRequest(
         tenant=caller.tenant,
@@ -56,7 +56,7 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
         channel=channel,
         app=data.app or "",
         client_ip=client,
-        is_own_address=is_own_address,
+        is_server=is_server,
         decoy=data.decoy,
         key_id=caller.key_id,
         link=data.link or "",

@@ -18,8 +18,8 @@ from otp_service.domain.limits import RateLimit, Window
 
 __all__ = ["NO_QUOTAS", "QuotaPolicy", "QuotaState", "Quotas", "own_states", "policies_of", "violated_states"]
 
-NOT_ADVERTISED: Final = frozenset({"country", "global"})
-"""Limits without an advertised policy: the sends of all tenants, which no caller can keep by itself."""
+NOT_ADVERTISED: Final = frozenset({"country", "global", "publishable_key", "tenant"})
+"""Limits of whole volumes, which one caller cannot keep by itself: told only to the one that uses them alone."""
 
 
 class QuotaPolicy(NamedTuple):
@@ -48,9 +48,9 @@ class Quotas(NamedTuple):
 NO_QUOTAS: Final = Quotas()
 
 
-def policies_of(limit: str, windows: Sequence[Window]) -> tuple[QuotaPolicy, ...]:
-    """Return the policies of a limit that may be advertised."""
-    if limit in NOT_ADVERTISED:
+def policies_of(limit: str, windows: Sequence[Window], *, is_own: bool = False) -> tuple[QuotaPolicy, ...]:
+    """Return the policies of a limit that may be advertised; `is_own`: the caller uses it alone."""
+    if limit in NOT_ADVERTISED and not is_own:
         return ()
     return tuple(QuotaPolicy(_name(limit, windows, at), one.count, one.seconds) for at, one in enumerate(windows))
 

@@ -76,15 +76,15 @@ def advertised_policies(admission: Admission) -> tuple[QuotaPolicy, ...]:
         QuotaPolicy("cooldown", 1, policy.cooldown_seconds),
         QuotaPolicy("max_sends", policy.max_sends, 0),
         *policies_of("recipient", policy.recipient),
-        *(found for one in admission.rate_limits for found in policies_of(one.limit, one.windows)),
+        *(found for one in admission.rate_limits for found in policies_of(one.limit, one.windows, is_own=one.is_own)),
     )
 
 
 def _is_own(limit: str, request: CodeRequest) -> bool:
-    """Return whether the caller uses a limit alone: that of its own address, or its tenant's unless it is anybody."""
+    """Return whether the caller uses a limit alone: a server its tenant's, an app the one of its own address."""
     if limit in ("client_ip", "publishable_client_ip"):
-        return request.is_own_address
-    return limit == "tenant" and not request.publishable
+        return not request.is_server
+    return limit == "tenant" and request.is_server
 
 
 def _limits_of_key(request: CodeRequest, limits: Limits) -> tuple[tuple[str, str, tuple[Window, ...]], ...]:

@@ -39,7 +39,7 @@ class CodeRequest:
         channel: The channel of the message, or `auto`: the tenant's channels one after the other.
         app: The tenant's app that reads the code from the SMS; "" for none.
         client_ip: The address that the `client_ip` limit counts (IPv6: its /64); None: none is counted.
-        is_own_address: `client_ip` is where the request comes from, and not what a server says of its user.
+        is_server: A server of the tenant requests the code, and not an app, which anybody may hold.
         decoy: Respond as usual, at the same cost, but send nothing.
         key_id: The id of the API key, for fair sharing of the hash pool.
         link: The address that the message contains; "" for none.
@@ -61,7 +61,7 @@ class CodeRequest:
     email: str = ""
     app: str = ""
     client_ip: str | None = None
-    is_own_address: bool = False
+    is_server: bool = False
     decoy: bool = False
     key_id: str = ""
     link: str = ""

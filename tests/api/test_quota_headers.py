@@ -81,10 +81,11 @@ async def test_the_quota_of_the_tenant_is_told(make_service: ServiceFactory) -> 
 
 
 async def test_an_app_is_told_the_quota_of_its_own_address(make_service: ServiceFactory) -> None:
-    """A key without the scope `server` is told what is left of `client_ip`; a server that names an address is not."""
-    service = await make_service(
-        {"tenants": {"acme": tenant(api_key("app", "request"))}, "limits": {"client_ip": ["3/3600"]}}
-    )
+    """An app is told what is left of `client_ip`, and nothing of its tenant; a server that names an address is not."""
+    limits = {"client_ip": ["3/3600"], "tenant": ["50/3600"]}
+    service = await make_service({"tenants": {"acme": tenant(api_key("app", "request"))}, "limits": limits})
+    assert "tenant" not in policies(await request_as_app(service, "0812-1010-0010", "198.51.100.8"))
+    assert "tenant" not in states(await request_as_app(service, "0812-1010-0019", "198.51.100.8"))
     found = [states(await request_as_app(service, f"0812-1010-00{n}"))["client_ip"] for n in (11, 12, 13)]
     assert [item["r"] for item in found] == [2, 1, 0]
     assert "client_ip" not in states(await service.request("0812-1010-0014", client_ip="203.0.113.9"))
