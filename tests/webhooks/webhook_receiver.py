@@ -53,6 +53,8 @@ class WebhookReceiver:
         self.most_at_once = 0
         self._tls = tls
         self._port = 0
+        self._closing = asyncio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> WebhookReceiver:
         await self.listen()
@@ -70,6 +72,9 @@ class WebhookReceiver:
         """Stop listening."""
         self._server.close()
         await self._server.wait_closed()
+        self._closing.set()
+        await asyncio.gather(*self._calls)
+        self._closing.clear()
 
     @property
     def url(self) -> str:
@@ -95,7 +100,12 @@ class WebhookReceiver:
         await wait_until(lambda: len(self.events) >= count, seconds)
         return self.events
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        call = asyncio.ensure_future(self._answer(reader, writer))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             request_line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             assert request_line == "POST /hooks?from=otp HTTP/1.1"
@@ -106,7 +116,8 @@ class WebhookReceiver:
             status, more = self.answers.pop(0) if self.answers else self.answer
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
-            await asyncio.sleep(self.delay_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), self.delay_seconds)
             self.at_once -= 1
             text = "".join(f"{name}: {value}\r\n" for name, value in more.items())
             writer.write(f"HTTP/1.1 {status} Any\r\nContent-Length: 2\r\n{text}\r\nok".encode())
