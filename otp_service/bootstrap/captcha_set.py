@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from otp_service.crypto.service_account import ServiceAccount
 from otp_service.domain.captcha import CaptchaPolicy, CaptchaVerifier
+from otp_service.providers.captcha.play_integrity import API_URL, PlayIntegrity, PlayIntegrityRules
 from otp_service.providers.captcha.siteverify import VERIFY_URLS, Siteverify, SiteverifyRules
 from otp_service.providers.http_client import GatewayClient
 from otp_service.service.captcha_verifiers import BoundedVerifier
@@ -48,12 +50,25 @@ def build_captcha_policies(settings: Settings) -> dict[str, CaptchaPolicy]:
 
 
 def _build_verifier(table: Captcha) -> CaptchaVerifier:
+    client = GatewayClient(table.timeout_seconds)
+    if table.credentials is not None and table.package_name is not None:
+        checks = table.checks
+        app = PlayIntegrityRules(
+            package_name=table.package_name,
+            device_verdicts=frozenset(checks.device),
+            certificates=frozenset(checks.certificates),
+            requires_license=checks.require_license,
+            binds_request=checks.bind_request,
+            max_age_seconds=checks.max_age_seconds,
+        )
+        return PlayIntegrity(table.verify_url or API_URL, ServiceAccount(table.credentials.reveal()), app, client)
+    assert table.secret is not None  # noqa: S101 - the settings have checked it
     rules = SiteverifyRules(frozenset(table.hostnames), table.action, table.min_score, table.max_score)
     return Siteverify(
         url=table.verify_url or VERIFY_URLS[table.type],
         secret=table.secret,
         rules=rules,
-        client=GatewayClient(table.timeout_seconds),
+        client=client,
         site_key=table.site_key or "",
         sends_client_ip=table.send_client_ip,
         sends_request_hash=table.type == "siteverify",

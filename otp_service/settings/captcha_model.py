@@ -5,24 +5,74 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
-from otp_service.providers.captcha.siteverify import VERIFY_URLS
-from otp_service.providers.config_fields import Account, SecretText, Table, Text
-from otp_service.providers.config_parsing import Finding, quoted
+from otp_service.crypto.service_account import InvalidServiceAccount, ServiceAccount
+from otp_service.domain.secret import Secret
+from otp_service.providers.config_fields import Account, SecretText, Table, Text, secret
+from otp_service.providers.config_parsing import REFERENCE_SYNTAX, Finding, invalid_secret, quoted
+from otp_service.providers.issuer_client import is_secure_url
 from otp_service.settings.field_types import AppDomain
 from otp_service.settings.issuer_model import SecureUrl
 
-CaptchaType = Literal["turnstile", "hcaptcha", "recaptcha", "siteverify"]
+CaptchaType = Literal["turnstile", "hcaptcha", "recaptcha", "siteverify", "play_integrity"]
+SITEVERIFY_TYPES: Final = ("turnstile", "hcaptcha", "recaptcha", "siteverify")
 Score = Annotated[float, Meta(ge=0, le=1)]
 
+
+def _key_file(text: str) -> Secret:
+    """Read the key file of a service account whose token endpoint is secure."""
+    try:
+        account = ServiceAccount(text)
+    except InvalidServiceAccount as error:
+        raise invalid_secret(str(error)) from None
+    if not is_secure_url(account.token_url):
+        raise invalid_secret("has a token_uri that is not an https URL")
+    return Secret(text)
+
+
+KeyFile = Annotated[
+    Secret, secret(_key_file), Meta(description=f"{REFERENCE_SYNTAX}, with the JSON key file of a service account")
+]
+PackageName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)+\Z", max_length=255, description="an app's package"
+    ),
+]
+Certificate = Annotated[
+    str, Meta(pattern=r"\A[A-Za-z0-9_-]{43}\Z", description="a SHA-256 in base64url: 43 characters, without padding")
+]
+DeviceIntegrity = Literal["MEETS_BASIC_INTEGRITY", "MEETS_DEVICE_INTEGRITY", "MEETS_STRONG_INTEGRITY"]
+
 _ONLY_FOR: Final = {
+    "secret": SITEVERIFY_TYPES,
     "action": ("turnstile", "recaptcha", "siteverify"),
     "min_score": ("recaptcha", "siteverify"),
     "max_score": ("hcaptcha",),
     "site_key": ("hcaptcha",),
+    "package_name": ("play_integrity",),
+    "credentials": ("play_integrity",),
 }
 """The types whose answers or requests have what a key is about."""
+
+_REQUIRED: Final = {"secret": SITEVERIFY_TYPES, "package_name": ("play_integrity",), "credentials": ("play_integrity",)}
+
+
+class PlayIntegrityChecks(Table, frozen=True, kw_only=True):
+    """What Google must say of an app: one of `device` of the device, and the app's certificate if some are listed.
+
+    With `bind_request` the app must have made the token for this recipient and purpose. `require_license`: it must have
+    been installed from Play.
+    """
+
+    device: Annotated[tuple[DeviceIntegrity, ...], Meta(min_length=1, description="at least one")] = (
+        "MEETS_DEVICE_INTEGRITY",
+    )
+    certificates: tuple[Certificate, ...] = ()
+    require_license: bool = False
+    bind_request: bool = True
+    max_age_seconds: Annotated[float, Meta(ge=10, le=600)] = 120.0
 
 
 class Captcha(Table, frozen=True, kw_only=True):
@@ -34,11 +84,12 @@ class Captcha(Table, frozen=True, kw_only=True):
 
     While the vendor does not answer, requests are refused, or with `on_failure = "allow"` served unverified. The
     person's address is sent to the vendor only with `send_client_ip`. The type `siteverify` is any service of that
-    protocol, at `verify_url`.
+    protocol, at `verify_url`. The type `play_integrity` has `package_name`, the `credentials` of a service account, and
+    `checks`; its `verify_url` is the base of the API.
     """
 
     type: CaptchaType
-    secret: SecretText
+    secret: SecretText | None = None
     verify_url: SecureUrl | None = None
     required_for: Literal["all", "publishable", "none"] = "all"
     on_failure: Literal["deny", "allow"] = "deny"
@@ -48,17 +99,27 @@ class Captcha(Table, frozen=True, kw_only=True):
     max_score: Score | None = None
     site_key: Account | None = None
     send_client_ip: bool = False
+    package_name: PackageName | None = None
+    credentials: KeyFile | None = None
+    checks: PlayIntegrityChecks = field(default_factory=PlayIntegrityChecks)
     timeout_seconds: Annotated[float, Meta(ge=0.5, le=5)] = 3.0
     max_concurrent: Annotated[int, Meta(ge=1, le=128)] = 32
 
     def cross_check(self) -> Iterator[Finding]:
-        """A key has a meaning for the type, and the type has an address."""
+        """A key has a meaning for the type, and the type has what it needs."""
         for name, types in _ONLY_FOR.items():
             if getattr(self, name) is not None and self.type not in types:
-                yield (
-                    (name,),
-                    f"not allowed with type = {quoted(self.type)}",
-                    "type = " + " or ".join(map(quoted, types)),
-                )
-        if self.verify_url is None and self.type not in VERIFY_URLS:
+                found = f"not allowed with type = {quoted(self.type)}"
+                yield (name,), found, f"type = {' or '.join(map(quoted, types))}"
+        for name, types in _REQUIRED.items():
+            if getattr(self, name) is None and self.type in types:
+                yield (name,), "missing", _ALLOWED[name]
+        if self.verify_url is None and self.type == "siteverify":
             yield ("verify_url",), "missing", "an https URL, or an http URL of this machine"
+
+
+_ALLOWED: Final = {
+    "secret": REFERENCE_SYNTAX,
+    "package_name": "the package of an Android app, such as com.example.app",
+    "credentials": f"{REFERENCE_SYNTAX}, with the JSON key file of a service account",
+}

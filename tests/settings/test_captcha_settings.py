@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -82,3 +83,73 @@ def test_tenant_names_a_verifier_that_exists(environ: dict[str, str]) -> None:
     [found] = errors(environ, ("tenants.acme.policy.captcha", "humans"))
 
     assert found == 'tenants.acme.policy.captcha: "humans" is not configured; allowed: human'
+
+
+def key_file(pem: str, **members: Any) -> str:
+    """Return the key file of a service account."""
+    good = {"client_email": "a@example.com", "private_key": pem, "token_uri": "https://oauth2.example.com/token"}
+    return json.dumps({**good, **members})
+
+
+def app(environ: dict[str, str], **members: Any) -> dict[str, Any]:
+    """Return the table of an Android app."""
+    environ.setdefault("KEY_FILE", key_file(environ["RSA_PEM"]))
+    return {"type": "play_integrity", "package_name": "com.example.app", "credentials": "env:KEY_FILE", **members}
+
+
+def test_play_integrity(environ: dict[str, str]) -> None:
+    """An app needs its package and a service account; tokens are bound to the request by default."""
+    found = load(edited_config(("captcha.app", app(environ))), environ).captcha["app"]
+
+    assert (found.checks.device, found.checks.bind_request) == (("MEETS_DEVICE_INTEGRITY",), True)
+    assert "PRIVATE" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("members", "path", "line"),
+    [
+        ({"package_name": None}, "package_name", "missing"),
+        ({"package_name": "app"}, "package_name", "such as com.example.app"),
+        ({"package_name": "com.example/../x"}, "package_name", "such as com.example.app"),
+        ({"credentials": None}, "credentials", "missing"),
+        ({"credentials": "env:PASSWORD"}, "credentials", "is not the JSON key file of a service account"),
+        ({"secret": "env:PASSWORD"}, "secret", 'not allowed with type = "play_integrity"'),
+        ({"checks": {"device": []}}, "checks.device", "at least one"),
+        ({"checks": {"device": ["MEETS"]}}, "checks.device[0]", "MEETS_DEVICE_INTEGRITY"),
+        ({"checks": {"certificates": ["AB:CD"]}}, "checks.certificates[0]", "a SHA-256 in base64url"),
+        ({"checks": {"max_age_seconds": 601}}, "checks.max_age_seconds", "10 to 600"),
+    ],
+)
+def test_errors_of_an_app(environ: dict[str, str], members: dict[str, Any], path: str, line: str) -> None:
+    """A wrong value of an app gives one line."""
+    table = {name: value for name, value in app(environ, **members).items() if value is not None}
+
+    [found] = errors(environ, ("captcha.app", table))
+
+    assert found.startswith(f"captcha.app.{path}: ")
+    assert line in found
+
+
+@pytest.mark.parametrize(
+    ("members", "line"),
+    [
+        ({"token_uri": "http://oauth2.example.com/token"}, "token_uri that is not an https URL"),
+        ({"private_key": "secret-material"}, "private_key that cannot be read"),
+        ({"private_key": 5}, "is not the JSON key file"),
+    ],
+)
+def test_damaged_key_file(environ: dict[str, str], members: dict[str, Any], line: str) -> None:
+    """The error says what is wrong with a key file, and contains nothing of it."""
+    environ["KEY_FILE"] = key_file(environ["RSA_PEM"], **members)
+
+    [found] = errors(environ, ("captcha.app", app(environ)))
+
+    assert line in found
+    assert "secret-material" not in found
+
+
+def test_key_of_another_kind(environ: dict[str, str]) -> None:
+    """Google's tokens are signed with RSA."""
+    environ["KEY_FILE"] = key_file(environ["PEM"])
+
+    assert "not RSA" in errors(environ, ("captcha.app", app(environ)))[0]
