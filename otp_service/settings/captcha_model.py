@@ -37,7 +37,9 @@ KeyFile = Annotated[
 PackageName = Annotated[
     str,
     Meta(
-        pattern=r"\A[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)+\Z", max_length=255, description="an app's package"
+        pattern=r"\A[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)+\Z",
+        max_length=255,
+        description="the package of an Android app, such as com.example.app",
     ),
 ]
 Certificate = Annotated[
