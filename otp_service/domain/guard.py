@@ -24,6 +24,7 @@ __all__ = [
     "GuardMode",
     "GuardObserver",
     "GuardPolicy",
+    "GuardRequest",
     "GuardRule",
     "GuardSubject",
 ]
@@ -126,6 +127,14 @@ class GuardSubject:
     recipient: str
     address: str = ""
     decoy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRequest:
+    """A request that the guard counts and checks."""
+
+    subject: GuardSubject
+    policy: GuardPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from otp_service.domain.guard import GuardPolicy, GuardSubject
+from otp_service.domain.guard import GuardPolicy, GuardRequest, GuardSubject
 
 __all__ = [
     "ALL_COUNTRIES_SCOPE",
@@ -19,11 +19,13 @@ __all__ = [
     "PENDING_MINUTES",
     "BreakerCounts",
     "Counts",
+    "GuardCounted",
     "GuardFigures",
     "KnownMember",
     "LevelCounts",
     "ScopeCounts",
     "country_levels",
+    "everywhere_levels",
     "is_quiet",
     "known_member",
 ]
@@ -113,6 +115,19 @@ class GuardFigures:
     is_quiet: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class GuardCounted:
+    """What was counted for one request, so that it can be undone, and the counts with it.
+
+    `new_in_block`, `new_at_address`: the number was not among those of the block or the address.
+    """
+
+    request: GuardRequest
+    figures: GuardFigures
+    new_in_block: bool
+    new_at_address: bool
+
+
 class KnownMember(NamedTuple):
     """Where a known number is remembered: which of the country's sets, and as which number in it."""
 
@@ -134,6 +149,11 @@ _DIGITS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 def country_levels(subject: GuardSubject) -> tuple[str, str, str, str]:
     """Return the levels of a request in the scope of its country: country, tenant, area and block."""
     return ("c", f"t|{subject.tenant}", f"a|{subject.area}", f"b|{subject.block}")
+
+
+def everywhere_levels(*, is_quiet: bool) -> tuple[str, ...]:
+    """Return the levels of a request in the scope of all countries."""
+    return ("c", "q") if is_quiet else ("c",)
 
 
 def is_quiet(country: LevelCounts, policy: GuardPolicy) -> bool:

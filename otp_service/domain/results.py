@@ -61,6 +61,7 @@ class Admission:
     """What must be acquired before a code is made. `token` is unique to this reservation of the recipient.
 
     The price of the message at each provider of `route` follows from its `country` and its number of segments there.
+    `guard`: what the guard counts and checks; None: it is off.
     """
 
     partition: int
@@ -73,6 +74,7 @@ class Admission:
     country: str = ""
     idempotency: IdempotencyClaim | None = None
     token: str = ""
+    guard: GuardRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 
 __all__ = [
     "PARTITIONS",
+    "GuardKeys",
     "InboundKeys",
     "Partition",
     "ProviderKeys",
     "changed_price_key",
     "conversion_key",
     "country_usage_key",
+    "guard_address_key",
+    "guard_decisions_key",
     "idempotency_key",
     "limit_key",
     "new_verification_id",
@@ -194,6 +197,37 @@ class InboundKeys:
     def all(self) -> tuple[str, str]:
         """The lease of the replica that reads the inbox, and the cursor."""
         return (f"otp:{{g:{self.provider}}}:il", f"otp:{{g:{self.provider}}}:ic")
+
+
+@dataclass(frozen=True, slots=True)
+class GuardKeys:
+    """The keys of one scope of the guard (a country, or all countries), in one hash slot."""
+
+    scope: str
+
+    @property
+    def prefix(self) -> str:
+        """Prefix of all keys of the scope.
+
+        `m`, `h` or `d` and the number of a minute, hour or day since 1970 follow for its counts, `q` and an hour for
+        the numbers of its blocks, `k`, a period of 30 days and a shard for the known numbers.
+        """
+        return f"otp:{{gd:{self.scope}}}:"
+
+    @property
+    def breaker(self) -> str:
+        """The breaker."""
+        return f"{self.prefix}b"
+
+
+def guard_address_key(keyed_hash: str) -> str:
+    """Return the key of the numbers that a client address (a keyed hash) requested without verifying a code."""
+    return f"otp:ga:{keyed_hash}"
+
+
+def guard_decisions_key() -> str:
+    """Return the key of the list of the guard's decisions."""
+    return "otp:gl"
 
 
 def tenant_usage_key(tenant: str) -> str:

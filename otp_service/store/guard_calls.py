@@ -1,0 +1,238 @@
+"""The guard's part of the batch that admits a request: its script calls, what they reply, and the calls that undo it.
+
+The scopes of a request are in hash slots of their own: its country, all countries, and the client's address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from otp_service.domain.errors import Refused
+from otp_service.domain.guard import GuardPolicy, GuardRequest, GuardSubject
+from otp_service.domain.guard_counts import (
+    ALL_COUNTRIES_SCOPE,
+    BreakerCounts,
+    Counts,
+    GuardCounted,
+    GuardFigures,
+    LevelCounts,
+    ScopeCounts,
+    country_levels,
+    everywhere_levels,
+    is_quiet,
+    known_member,
+)
+from otp_service.domain.guard_rules import BreakerChange, check_breaker
+from otp_service.store.keys import GuardKeys, guard_address_key
+from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.scripts import ScriptCall, script
+
+__all__ = [
+    "GuardBatch",
+    "QuietCountries",
+    "address_call",
+    "breaker_calls",
+    "undo_counted_calls",
+    "verified_calls",
+]
+
+_TAG_CHARS: Final = 4
+_HEAD: Final = 13
+"""How many elements of a reply stand before the counts of the levels."""
+
+
+class QuietCountries:
+    """Which countries had few verifications, as this process has seen it last; one that it has not seen is quiet."""
+
+    def __init__(self) -> None:
+        self._busy: set[str] = set()
+
+    def __contains__(self, country: str) -> bool:
+        return country not in self._busy
+
+    def learn(self, country: str, counts: ScopeCounts, policy: GuardPolicy) -> None:
+        """Remember what the counts of a country say."""
+        if is_quiet(counts.levels["c"], policy):
+            self._busy.discard(country)
+        else:
+            self._busy.add(country)
+
+
+class GuardBatch:
+    """The calls for one request; none if the guard is off."""
+
+    def __init__(self, request: GuardRequest | None, quiet: QuietCountries) -> None:
+        """Make the calls for `request`."""
+        self._request = request
+        self._quiet = quiet
+        self.calls: list[ScriptCall] = []
+        if request is not None:
+            subject, policy = request.subject, request.policy
+            self._is_quiet = subject.country in quiet
+            self._levels = everywhere_levels(is_quiet=self._is_quiet)
+            self.calls = [
+                _acquire_call(subject.country, request, country_levels(subject), of_country=True),
+                _acquire_call(ALL_COUNTRIES_SCOPE, request, self._levels, of_country=False),
+            ]
+            if subject.address:
+                self.calls.append(address_call("add", subject, policy))
+
+    def read(self, replies: Sequence[ScriptReply]) -> GuardCounted | None:
+        """Read the replies to all calls; None if the guard is off."""
+        if self._request is None:
+            return None
+        subject = self._request.subject
+        extra = int(subject.decoy)
+        country = _read_scope(replies[0], country_levels(subject), extra)
+        self._quiet.learn(subject.country, country, self._request.policy)
+        everywhere = _read_scope(replies[1], self._levels, extra)
+        numbers, is_new = (int(replies[2][1]), bool(replies[2][2])) if subject.address else (0, False)
+        figures = GuardFigures(country, everywhere, numbers, self._is_quiet)
+        return GuardCounted(self._request, figures, bool(replies[0][3]), is_new)
+
+    def undo_calls(self, replies: Sequence[ScriptReply | Refused]) -> list[ScriptCall]:
+        """Return the calls that remove what the answered calls have counted."""
+        if self._request is None:
+            return []
+        subject = self._request.subject
+        calls = []
+        for scope, levels, reply in zip(
+            (subject.country, ALL_COUNTRIES_SCOPE), (country_levels(subject), self._levels), replies[:2], strict=True
+        ):
+            if not isinstance(reply, Refused):
+                counts, is_new = _read_scope(reply, levels, 0), bool(reply[3])
+                calls.append(_release_call(scope, subject, levels, counts, is_new=is_new))
+        added = replies[2] if subject.address else None
+        if added is not None and not isinstance(added, Refused) and added[2]:
+            calls.append(address_call("remove", subject, self._request.policy))
+        return calls
+
+
+def undo_counted_calls(counted: GuardCounted | None) -> list[ScriptCall]:
+    """Return the calls that remove what was counted for a request."""
+    if counted is None:
+        return []
+    subject, figures = counted.request.subject, counted.figures
+    levels = everywhere_levels(is_quiet=figures.is_quiet)
+    calls = [
+        _release_call(subject.country, subject, country_levels(subject), figures.country, is_new=counted.new_in_block),
+        _release_call(ALL_COUNTRIES_SCOPE, subject, levels, figures.everywhere, is_new=False),
+    ]
+    return [*calls, address_call("remove", subject, counted.request.policy)] if counted.new_at_address else calls
+
+
+def _number_tag(subject: GuardSubject) -> bytes:
+    """Return the four bytes that distinguish a number from others of its block or address."""
+    return known_member(subject.recipient[_TAG_CHARS:]).member.to_bytes(4, "big")
+
+
+def address_call(verb: str, subject: GuardSubject, policy: GuardPolicy) -> ScriptCall:
+    """Return the call that adds or removes a number at the client's address."""
+    window = policy.address
+    args = (verb, _number_tag(subject), window.seconds, window.count + 1)
+    return ScriptCall(script("guard_address"), (guard_address_key(subject.address),), args)
+
+
+def verified_calls(
+    subject: GuardSubject, policy: GuardPolicy, at_ms: int, *, is_known: bool, is_quiet: bool
+) -> list[ScriptCall]:
+    """Return the calls that count the verification of a message that was requested at `at_ms`."""
+    shard, member = known_member(subject.recipient)
+    country, everywhere = GuardKeys(subject.country), GuardKeys(ALL_COUNTRIES_SCOPE)
+    levels = everywhere_levels(is_quiet=is_quiet)
+    verified = script("guard_verified")
+    kind = "k" if is_known else "n"
+    calls = [
+        ScriptCall(
+            verified, (country.breaker,), (country.prefix, at_ms, kind, shard, member, *country_levels(subject))
+        ),
+        ScriptCall(verified, (everywhere.breaker,), (everywhere.prefix, at_ms, "n", "", "", *levels)),
+    ]
+    return [*calls, address_call("remove", subject, policy)] if subject.address else calls
+
+
+def breaker_calls(counted: GuardCounted) -> list[tuple[str, BreakerChange, ScriptCall]]:
+    """Return what changes at the breakers after a request, and the calls that change it; nearly always nothing."""
+    policy, figures = counted.request.policy, counted.figures
+    if figures.country.is_known:
+        return []
+    changes = []
+    for scope, counts in (
+        (counted.request.subject.country, figures.country),
+        (ALL_COUNTRIES_SCOPE, figures.everywhere),
+    ):
+        _, change = check_breaker(policy, scope, counts)
+        if change is not None:
+            open_ms = policy.breaker.open_seconds * 1000 if change is BreakerChange.OPEN else 0
+            args = (counts.breaker.until_ms, open_ms, policy.breaker.probe_seconds * 1000)
+            changes.append((scope, change, ScriptCall(script("guard_set_breaker"), (GuardKeys(scope).breaker,), args)))
+    return changes
+
+
+def _acquire_call(scope: str, request: GuardRequest, levels: Sequence[str], *, of_country: bool) -> ScriptCall:
+    subject, policy, keys = request.subject, request.policy, GuardKeys(scope)
+    numbers: tuple[str | bytes | int, ...] = ("", "", "", "", "")
+    if of_country:
+        window = policy.sequence
+        numbers = (*known_member(subject.recipient), _number_tag(subject), window.seconds, window.count + 1)
+    args = (
+        keys.prefix,
+        int(subject.decoy),
+        policy.window_hours,
+        policy.breaker.window_seconds * 1000,
+        policy.breaker.probe_seconds * 1000,
+        *numbers,
+        *levels,
+    )
+    return ScriptCall(script("guard_acquire"), (keys.breaker,), args)
+
+
+def _release_call(
+    scope: str, subject: GuardSubject, levels: Sequence[str], counts: ScopeCounts, *, is_new: bool
+) -> ScriptCall:
+    keys, breaker = GuardKeys(scope), counts.breaker
+    args = (
+        keys.prefix,
+        counts.now_ms,
+        "k" if counts.is_known else "n",
+        int(subject.decoy),
+        _number_tag(subject) if is_new else b"",
+        breaker.until_ms,
+        int(breaker.is_probe),
+        *levels,
+    )
+    return ScriptCall(script("guard_release"), (keys.breaker,), args)
+
+
+def _read_scope(reply: ScriptReply, levels: Sequence[str], extra: int) -> ScopeCounts:
+    """Read the reply of `guard_acquire`.
+
+    `extra` is 1 for a decoy: it is not stored as sent, but its counts include it like any other request.
+    """
+    now_ms, kind, numbers, _, _, sent, verified, until_ms, _, next_probe_ms = reply[:10]
+    probes_sent, probes_verified, is_probe = reply[10:_HEAD]
+    is_open = int(until_ms) > int(now_ms)
+    breaker = BreakerCounts(
+        int(sent) + (0 if is_open else extra),
+        int(verified),
+        int(until_ms),
+        int(next_probe_ms),
+        bool(is_probe),
+        Counts(int(probes_sent), int(probes_verified)),
+    )
+    sums = [int(count) for count in reply[_HEAD:]]
+    spans = [sums[at : at + 2 * len(levels)] for at in range(0, len(sums), 2 * len(levels))]
+    found = {
+        level: _level_counts(level, [span[2 * at : 2 * at + 2] for span in spans], extra)
+        for at, level in enumerate(levels)
+    }
+    return ScopeCounts(int(now_ms), found, breaker, int(numbers), kind == b"k")
+
+
+def _level_counts(level: str, spans: Sequence[Sequence[int]], extra: int) -> LevelCounts:
+    pending, burst, window, today, past = (Counts(*span) for span in spans)
+    added = Counts(extra)
+    if level.startswith("b"):  # a block is counted by day only
+        return LevelCounts(today=today.plus(added), past=past)
+    return LevelCounts(pending.plus(added), burst.plus(added), window.plus(added), today.plus(added), past)

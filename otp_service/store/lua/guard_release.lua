@@ -1,0 +1,29 @@
+-- guard_release: removes what `guard_acquire` counted for a request that was not admitted.
+-- KEYS  1 breaker of the scope
+-- ARGV  1 key prefix of the scope  2 when it was counted, ms  3 class  4 '1': a decoy
+--       5 tag of the number, if it is new in its block; else ''  6 `until` of the breaker then  7 '1': it was a probe
+--       8... levels; the last one is the block, with a tag only
+-- Reaches by template: the buckets and the numbers of blocks of the scope, in the slot of KEYS.
+-- returns {'released'}
+-- Invariant: no count becomes negative. A breaker that was opened or closed meanwhile is not changed.
+--@include _clock _ttl _guard_buckets _guard_numbers _guard_breaker
+local now, prefix, at_ms, class = now_ms(), ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local levels = {unpack(ARGV, 8)}
+if ARGV[5] ~= '' then
+  local key, field = prefix .. 'q' .. string.format('%d', math.floor(at_ms / HOUR_MS)), class .. levels[#levels]
+  local log = redis.pcall('HGET', key, field)
+  local left = type(log) == 'string' and remove_number(log, ARGV[5])
+  if left == '' then redis.call('HDEL', key, field) elseif left then redis.call('HSET', key, field, left) end
+end
+if ARGV[4] == '1' then return {'released'} end
+for _, level in ipairs(levels) do add_counts(prefix, at_ms, 's', class, level, -1, now) end
+local breaker = read_breaker(KEYS[1])
+if class == 'n' and breaker.since > 0 and breaker.since <= at_ms and breaker['until'] == tonumber(ARGV[6]) then
+  if ARGV[7] == '1' then
+    breaker.probes_sent, breaker.next_probe = math.max(0, breaker.probes_sent - 1), at_ms
+  elseif breaker['until'] <= at_ms then
+    breaker.sent = math.max(0, breaker.sent - 1)
+  end
+  write_breaker(KEYS[1], breaker, now)
+end
+return {'released'}
