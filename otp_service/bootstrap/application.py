@@ -15,6 +15,7 @@ from otp_service.api.auth import ApiKeys
 from otp_service.api.hook_routes import CodeHooks
 from otp_service.api.schemas import Jwk, Jwks
 from otp_service.bootstrap.captcha_set import CaptchaSet, build_captcha_policies, build_captcha_set
+from otp_service.bootstrap.guard_setup import build_guard
 from otp_service.bootstrap.issuer_set import IssuerSet, build_issuer_set
 from otp_service.bootstrap.process_resources import METRICS_VARIABLE, ProcessResources, build_resources
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
@@ -47,6 +48,7 @@ from otp_service.domain.tenant import Tenant
 from otp_service.observability import metrics_page
 from otp_service.providers.inbox import Inbox
 from otp_service.service import Dependencies, OtpService
+from otp_service.service.guard_recorder import GuardRecorder
 from otp_service.settings import Settings
 from otp_service.store.attempts import RedisAttempts, RedisLockouts, RedisPresentedProofs
 from otp_service.store.captcha_uses import RedisCaptchaUses
@@ -141,6 +143,7 @@ class _Shared:
     cipher: VerificationCipher
     provider_set: ProviderSet
     captcha_set: CaptchaSet
+    guard: GuardRecorder
 
 
 def _build_shared(settings: Settings, resources: ProcessResources, inbox: Inbox | None) -> _Shared:
@@ -153,6 +156,7 @@ def _build_shared(settings: Settings, resources: ProcessResources, inbox: Inbox 
         cipher=VerificationCipher(keyring, hash_pool),
         provider_set=build_provider_set(settings, topology, inbox),
         captcha_set=build_captcha_set(settings),
+        guard=build_guard(settings, topology, keyring),
     )
 
 
@@ -190,6 +194,7 @@ def _build_dependencies(
         limits=build_limits(settings.limits),
         captcha_verifiers=shared.captcha_set.verifiers,
         captcha_uses=RedisCaptchaUses(topology),
+        guard=shared.guard,
     )
 
 
@@ -255,6 +260,7 @@ class _Background:
             self.balance_monitor.start()
             self.inbound_poller.start()
             self.webhook_worker.start()
+            self.service.start()
             try:
                 yield
             finally:

@@ -7,17 +7,15 @@ a little less certain.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from otp_service.delivery.regular_sync import RegularSync
 from otp_service.domain.conversion import ConversionResults, CountKey, number_prefix, weigh
-from otp_service.domain.errors import Refused
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.ports import ConversionCounts
 from otp_service.domain.verification import VerificationRecord
-from otp_service.observability import LOG
 
 __all__ = ["ConversionTracker"]
 
@@ -36,7 +34,7 @@ class ConversionTracker:
         self._counts = counts
         self._providers = frozenset(providers)
         self._pending: Counter[CountKey] = Counter()
-        self._syncing: asyncio.Task[None] | None = None
+        self._syncing = RegularSync("conversion", self.sync, SYNC_INTERVAL_SECONDS)
 
     def count_sent(self, provider: str, e164: str, record: VerificationRecord) -> None:
         """Count a message that `provider` has accepted; not one whose code another service verifies."""
@@ -52,14 +50,11 @@ class ConversionTracker:
     def start(self) -> None:
         """Start to synchronize, if any provider is counted."""
         if self._providers:
-            self._syncing = asyncio.create_task(self._sync_regularly(), name="conversion-tracker")
+            self._syncing.start()
 
     async def stop(self) -> None:
         """Stop, and store the remaining counts if the store answers."""
-        if self._syncing is not None:
-            self._syncing.cancel()
-            await asyncio.gather(self._syncing, return_exceptions=True)
-            await self._sync_safely()
+        await self._syncing.stop()
 
     async def sync(self) -> None:
         """Store the counts of this process, and read the results of all replicas.
@@ -75,16 +70,3 @@ class ConversionTracker:
         if provider in self._providers:
             minute = record.created_ms // _MS_PER_MINUTE
             self._pending[CountKey(minute, provider, number_prefix(e164), verified)] += 1
-
-    async def _sync_regularly(self) -> None:
-        while True:
-            await self._sync_safely()
-            await asyncio.sleep(SYNC_INTERVAL_SECONDS)
-
-    async def _sync_safely(self) -> None:
-        try:
-            await self.sync()
-        except Refused as refused:
-            LOG.warning("conversion_sync_failed", reason=refused.reason.value)
-        except Exception:
-            LOG.exception("conversion_sync_failed")

@@ -10,7 +10,7 @@ The counts are in `domain.guard_counts`, the rules in `domain.guard_rules`, both
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
@@ -26,7 +26,10 @@ __all__ = [
     "GuardPolicy",
     "GuardRequest",
     "GuardRule",
+    "GuardStore",
     "GuardSubject",
+    "GuardVerified",
+    "RecordedDecision",
 ]
 
 
@@ -86,7 +89,7 @@ class GuardPolicy:
         burst_factor: In a country with a past: so many times its usual number of unverified messages.
         quiet_burst: Unverified messages in this and the last hour to all quiet countries together.
         quiet_verified: A country with fewer verified messages in the seven days before today is quiet.
-        sequence: Different numbers of one block in a window of at most an hour.
+        sequence: Different numbers of one block without a verified code in a window of at most an hour.
         address: Different numbers without a verified code that one client address requests in a window.
         breaker: When all messages of a country stop.
     """
@@ -183,6 +186,37 @@ class GuardDecision:
     def rules(self) -> tuple[str, ...]:
         """The names of the rules that found something, each once."""
         return tuple(dict.fromkeys(finding.rule.value for finding in self.findings))
+
+
+@dataclass(frozen=True, slots=True)
+class GuardVerified:
+    """The code of a message that the guard has counted was verified.
+
+    `requested_ms` is when the message was requested; the rest is how it was counted then.
+    """
+
+    request: GuardRequest
+    requested_ms: int
+    is_known: bool
+    is_quiet: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDecision:
+    """Equal decisions of one moment. `decision` is the last of them, `count` how many there were."""
+
+    decision: GuardDecision
+    count: int
+
+
+class GuardStore(Protocol):
+    """What the guard keeps for later; the counts of a request are acquired by `Verifications.admit`."""
+
+    async def count_verified(self, verified: Sequence[GuardVerified]) -> None:
+        """Count verifications, and remember their numbers as known."""
+
+    async def record(self, decisions: Sequence[RecordedDecision]) -> None:
+        """Add decisions to the list that operators read, which keeps the newest 1,000."""
 
 
 class GuardObserver(Protocol):

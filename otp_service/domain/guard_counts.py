@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from otp_service.domain.guard import GuardPolicy, GuardRequest, GuardSubject
+from otp_service.domain.guard import GuardDecision, GuardPolicy, GuardRequest, GuardSubject
 
 __all__ = [
     "ALL_COUNTRIES_SCOPE",
@@ -23,11 +23,13 @@ __all__ = [
     "GuardFigures",
     "KnownMember",
     "LevelCounts",
+    "QuietCountries",
     "ScopeCounts",
     "country_levels",
     "everywhere_levels",
     "is_quiet",
     "known_member",
+    "mark_of",
 ]
 
 ALL_COUNTRIES_SCOPE: Final = "all"
@@ -119,13 +121,15 @@ class GuardFigures:
 class GuardCounted:
     """What was counted for one request, so that it can be undone, and the counts with it.
 
-    `new_in_block`, `new_at_address`: the number was not among those of the block or the address.
+    `new_in_block`, `new_at_address`: the number was not among those of the block or the address. `decision`: what the
+    rules found.
     """
 
     request: GuardRequest
     figures: GuardFigures
     new_in_block: bool
     new_at_address: bool
+    decision: GuardDecision | None = None
 
 
 class KnownMember(NamedTuple):
@@ -159,3 +163,32 @@ def everywhere_levels(*, is_quiet: bool) -> tuple[str, ...]:
 def is_quiet(country: LevelCounts, policy: GuardPolicy) -> bool:
     """Return whether a country had few verified messages in the past."""
     return country.past.verified < policy.quiet_verified
+
+
+def mark_of(counted: GuardCounted | None) -> str:
+    """Return what a record keeps of how a message was counted; "" for one that was not, or is not sent.
+
+    It is `k` (known) or `n`, `q` (a quiet country) or `-`, and the keyed hash of the address.
+    """
+    if counted is None or counted.request.subject.decoy:
+        return ""
+    figures = counted.figures
+    kind, quiet = "k" if figures.country.is_known else "n", "q" if figures.is_quiet else "-"
+    return f"{kind}{quiet}{counted.request.subject.address}"
+
+
+class QuietCountries:
+    """Which countries had few verifications, as this process has seen it last; one that it has not seen is quiet."""
+
+    def __init__(self) -> None:
+        self._busy: set[str] = set()
+
+    def __contains__(self, country: str) -> bool:
+        return country not in self._busy
+
+    def learn(self, country: str, counts: ScopeCounts, policy: GuardPolicy) -> None:
+        """Remember what the counts of a country say."""
+        if is_quiet(counts.levels["c"], policy):
+            self._busy.discard(country)
+        else:
+            self._busy.add(country)

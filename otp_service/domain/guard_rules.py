@@ -23,10 +23,13 @@ from otp_service.domain.guard_counts import (
     country_levels,
 )
 
-__all__ = ["BreakerChange", "check", "check_breaker", "usual_conversion"]
+__all__ = ["GUARD_LIMIT", "BreakerChange", "check", "check_breaker", "usual_conversion"]
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
+GUARD_LIMIT: Final = "guard"
+"""The name of the limit in the response to a request that the guard denies."""
+
 PRIOR_SENDS: Final = 20
 """The past of a country or a prefix counts beside so many messages at the conversion that is usual above it."""
 

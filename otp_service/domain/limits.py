@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
-__all__ = ["DEFAULT_LOCKOUT", "DISABLED_RETRY_MS", "Limits", "Lockout", "RateLimit", "SendPolicy", "Window"]
+__all__ = ["DEFAULT_LOCKOUT", "DISABLED_RETRY_MS", "Limits", "LockKind", "Lockout", "RateLimit", "SendPolicy", "Window"]
 
 DISABLED_RETRY_MS: Final = 86_400_000
 """Retry-After of a disabled number. Only an operator's unlock ends it, so clients should not retry sooner."""
@@ -46,6 +47,18 @@ class Lockout:
 
 
 DEFAULT_LOCKOUT: Final = Lockout()
+
+
+class LockKind(StrEnum):
+    """How wrong codes lock a recipient at a tenant.
+
+    `wait`: request-code is refused for some time after an exhausted verification. `failures`: the limit
+    `recipient_failures` is reached. `disabled`: too many wrong codes in a row; only an operator can unlock the number.
+    """
+
+    WAIT = "wait"
+    FAILURES = "failures"
+    DISABLED = "disabled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,10 +84,21 @@ class PhoneNumber:
     @property
     def block(self) -> str:
         """The number without its last four digits: what the `prefix` limit counts."""
-        return self.e164[:-_BLOCK_DIGITS]
+        return number_block(self.e164)
 
     def __repr__(self) -> str:
         return f"PhoneNumber({self.masked})"
+
+
+def number_block(e164: str) -> str:
+    """Return the block of a number in E.164: the number without its last four digits."""
+    return e164[:-_BLOCK_DIGITS]
+
+
+def example_mobile(country: str) -> str:
+    """Return an example of a mobile number of a country in E.164; "" if its plan has none."""
+    number = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
+    return "" if number is None else phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def national_digits(e164: str) -> str:

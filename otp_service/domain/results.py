@@ -7,7 +7,9 @@ from enum import StrEnum
 
 from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.errors import Reason
-from otp_service.domain.limits import RateLimit, SendPolicy
+from otp_service.domain.guard import GuardDecision, GuardRequest
+from otp_service.domain.guard_counts import GuardCounted
+from otp_service.domain.limits import LockKind, RateLimit, SendPolicy
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.provider_policy import ProviderState
 from otp_service.domain.quotas import QuotaState
@@ -28,7 +30,6 @@ __all__ = [
     "IdempotencyClaim",
     "InFlight",
     "KeyClaimed",
-    "LockKind",
     "Mismatch",
     "NotFound",
     "RateLimit",
@@ -95,7 +96,7 @@ class Admitted:
 
     `sends_left` counts after this send. `providers` has the state of each provider of the route, for this message.
     `tenant_capped_ms` is for how long the tenant's caps allow no message; 0: they allow one. `country_capped_ms` is the
-    same for the caps of the number's country. `own_quotas` is what is left of the limits that the caller uses alone.
+    same for those of the country. `own_quotas`: what is left of the caller's own limits. `guard`: what it has counted.
     """
 
     admission: Admission
@@ -108,6 +109,7 @@ class Admitted:
     tenant_capped_ms: int = 0
     country_capped_ms: int = 0
     own_quotas: tuple[QuotaState, ...] = ()
+    guard: GuardCounted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Denied:
     """Nothing is acquired. `limit` is the name of the limit if the reason is `rate_limited`.
 
     `disabled`: only an operator can unlock the recipient. `violated`: every quota that is used up, also those that are
-    not the reason; two denials are equal whichever these are.
+    not the reason; two denials are equal whichever these are. `decision`: the guard's, if it is the reason.
     """
 
     reason: Reason
@@ -123,6 +125,7 @@ class Denied:
     limit: str | None = None
     disabled: bool = False
     violated: tuple[QuotaState, ...] = field(default=(), compare=False)
+    decision: GuardDecision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,18 +170,6 @@ class IdInUse:
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """The record was made under a key that this replica does not have: nothing was done."""
-
-
-class LockKind(StrEnum):
-    """How wrong codes lock a recipient at a tenant.
-
-    `wait`: request-code is refused for some time after an exhausted verification. `failures`: the limit
-    `recipient_failures` is reached. `disabled`: too many wrong codes in a row; only an operator can unlock the number.
-    """
-
-    WAIT = "wait"
-    FAILURES = "failures"
-    DISABLED = "disabled"
 
 
 @dataclass(frozen=True, slots=True)

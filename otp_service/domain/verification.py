@@ -98,6 +98,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
         app: The tenant's app whose line ends the SMS, "" for none. Records of earlier versions have no such element.
         code_mask: The mask of the code in base64, if its hash was computed in advance; "" if not.
         events: Who gets events of the verification, as `domain.events.encode_targets` writes it; empty: nobody.
+        guard: How the guard has counted the message, as `domain.guard_counts.mark_of` writes it; "": it has not.
     """
 
     version: int = 1
@@ -125,6 +126,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
     app: str = ""
     code_mask: str = ""
     events: tuple[str, ...] = ()
+    guard: str = ""
 
     @property
     def is_relayed(self) -> bool:

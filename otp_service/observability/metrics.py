@@ -20,6 +20,7 @@ class Metrics:
         self._add_request_metrics(registry)
         self._add_provider_metrics(registry)
         self._add_feedback_metrics(registry)
+        self._add_guard_metrics(registry)
         self._add_process_metrics(registry)
         self._add_connection_metrics(registry)
         self._add_webhook_metrics(registry)
@@ -130,6 +131,14 @@ class Metrics:
             "otp_conversion_feedback",
             "Messages whose gateway was told that they were verified, by outcome; dropped: too many were waiting.",
             ["provider", "outcome"],
+            registry=registry,
+        )
+
+    def _add_guard_metrics(self, registry: CollectorRegistry) -> None:
+        self.guard_decisions = Counter(
+            "otp_guard_decisions",
+            "Requests in which a rule of the guard found something, by the mode of the tenant: observe or deny.",
+            ["rule", "country", "mode"],
             registry=registry,
         )
 

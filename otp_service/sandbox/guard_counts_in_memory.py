@@ -20,10 +20,10 @@ from otp_service.domain.guard_counts import (
     GuardCounted,
     GuardFigures,
     LevelCounts,
+    QuietCountries,
     ScopeCounts,
     country_levels,
     everywhere_levels,
-    is_quiet,
 )
 from otp_service.domain.guard_rules import BreakerChange, check_breaker
 from otp_service.domain.limits import Window
@@ -106,6 +106,7 @@ class GuardCountsInMemory:
 
     def __init__(self, policy: GuardPolicy) -> None:
         self._policy = policy
+        self._quiet = QuietCountries()
         self._scopes: defaultdict[str, _Scope] = defaultdict(_Scope)
         self._addresses: defaultdict[str, dict[str, int]] = defaultdict(dict)
 
@@ -115,18 +116,18 @@ class GuardCountsInMemory:
         is_known = subject.recipient in scope.known
         names = country_levels(subject)
         levels = _with_class(names, is_known=is_known)
-        new_in_block = _add_number(scope.numbers[levels[3]], subject.recipient, now_ms, self._policy.sequence)
+        numbers, new_in_block = _add_number(scope.numbers[levels[3]], subject.recipient, now_ms, self._policy.sequence)
         country = self._count(scope, dict(zip(levels, names, strict=True)), subject, now_ms, breaks=not is_known)
-        country = ScopeCounts(now_ms, country.levels, country.breaker, len(scope.numbers[levels[3]]), is_known)
-        quiet = is_quiet(country.levels["c"], self._policy)
+        country = ScopeCounts(now_ms, country.levels, country.breaker, numbers, is_known)
+        quiet = subject.country in self._quiet
+        self._quiet.learn(subject.country, country, self._policy)
         all_levels = {f"n{level}": level for level in everywhere_levels(is_quiet=quiet)}
         all_counts = self._count(everywhere, all_levels, subject, now_ms, breaks=True)
-        numbers, new_at_address = 0, False
+        at_address, new_at_address = 0, False
         if subject.address:
             log = self._addresses[subject.address]
-            new_at_address = _add_number(log, subject.recipient, now_ms, self._policy.address)
-            numbers = len(log)
-        figures = GuardFigures(country, all_counts, numbers, quiet)
+            at_address, new_at_address = _add_number(log, subject.recipient, now_ms, self._policy.address)
+        figures = GuardFigures(country, all_counts, at_address, quiet)
         return GuardCounted(GuardRequest(subject, self._policy), figures, new_in_block, new_at_address)
 
     def _count(
@@ -204,19 +205,20 @@ class GuardCountsInMemory:
             _verify_at_breaker(scope.breaker, at_ms)
         _verify_at_breaker(everywhere.breaker, at_ms)
         scope.known.add(subject.recipient)
+        scope.numbers[_with_class(country_levels(subject), is_known=is_known)[3]].pop(subject.recipient, None)
         if subject.address:
             self._addresses[subject.address].pop(subject.recipient, None)
 
 
-def _add_number(log: dict[str, int], recipient: str, now_ms: int, window: Window) -> bool:
-    """Add a number, the youngest at the end; return whether it is new in the window."""
+def _add_number(log: dict[str, int], recipient: str, now_ms: int, window: Window) -> tuple[int, bool]:
+    """Add a number; return how many there are with it, and whether it was added as a new one."""
     for number in [number for number, at_s in log.items() if at_s <= now_ms // 1000 - window.seconds]:
         del log[number]
-    is_new = log.pop(recipient, None) is None
-    while len(log) > window.count:
-        del log[next(iter(log))]
+    is_new = recipient not in log
+    if is_new and len(log) >= window.count:
+        return len(log) + 1, False
     log[recipient] = now_ms // 1000
-    return is_new
+    return len(log), is_new
 
 
 def _with_class(levels: Iterable[str], *, is_known: bool) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from functools import cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-import phonenumbers
+from otp_service.domain.phone import SUPPORTED_COUNTRIES, example_mobile
 
 __all__ = ["ATTACKS", "HONEST", "Request", "attack_requests", "honest_requests"]
 
@@ -56,16 +56,13 @@ class Request(NamedTuple):
     verified_ms: int = 0
 
 
-@cache
-def _example(country: str) -> str:
-    number = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
-    return "" if number is None else phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+_example = cache(example_mobile)
 
 
 @cache
 def _countries() -> tuple[str, ...]:
     """Return the countries that an attacker may choose: those with mobile numbers of usual length, less the honest."""
-    usable = (country for country in sorted(phonenumbers.SUPPORTED_REGIONS) if len(_example(country)) > 10)
+    usable = (country for country in sorted(SUPPORTED_COUNTRIES) if len(_example(country)) > 10)
     return tuple(country for country in usable if country not in SHARES)
 
 

@@ -37,6 +37,7 @@ class OtpService:
     def __init__(self, dependencies: Dependencies) -> None:
         self._keyring = dependencies.keyring
         self._cleanup = Cleanup()
+        self._guard = dependencies.guard
         self._query = VerificationQuery(dependencies.verifications, dependencies.cipher)
         self.request_code = RequestCode(dependencies, self._cleanup)
         self.verify_code = VerifyCode(dependencies, self._cleanup)
@@ -44,9 +45,14 @@ class OtpService:
         self.opt_outs = OptOutDirectory(dependencies.opt_outs, dependencies.keyring)
         self.unlock = UnlockRecipient(dependencies.lockouts, dependencies.keyring)
 
+    def start(self) -> None:
+        """Start what runs in the background."""
+        self._guard.start()
+
     async def stop(self) -> None:
-        """Wait briefly for cleanups in progress; what remains expires in the store."""
+        """Wait briefly for cleanups in progress; what remains expires in the store. Store what the guard collected."""
         await self._cleanup.stop()
+        await self._guard.stop()
 
     async def read(self, tenant: Tenant, verification_id: str) -> VerificationView:
         """Return a verification of `tenant`."""

@@ -7,6 +7,7 @@ from typing import Final
 from otp_service.domain.caller_text import render_text
 from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.email_address import EmailAddress
+from otp_service.domain.guard import GuardRequest
 from otp_service.domain.limits import Limits, Window
 from otp_service.domain.message import Channel
 from otp_service.domain.phone import PhoneNumber
@@ -66,6 +67,16 @@ def build_admission(
         country=recipient.country,
         idempotency=claim,
         token=verification_id[1 : 1 + RESERVATION_TOKEN_CHARS],
+        guard=_guard_request(dependencies, request, recipient),
+    )
+
+
+def _guard_request(dependencies: Dependencies, request: CodeRequest, recipient: Recipient) -> GuardRequest | None:
+    """Return what the guard checks; nothing for e-mails, and for codes whose verification this service does not see."""
+    if isinstance(recipient, EmailAddress) or request.relayed_code:
+        return None
+    return dependencies.guard.request_for(
+        request.tenant.name, recipient.country, recipient.to, request.client_ip or "", decoy=request.decoy
     )
 
 

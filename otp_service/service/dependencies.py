@@ -21,6 +21,7 @@ from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQue
 from otp_service.domain.proofs import PresentedProofs
 from otp_service.domain.tenant import Tenant
 from otp_service.service.captcha_verifiers import BoundedVerifier
+from otp_service.service.guard_recorder import GuardRecorder
 
 __all__ = ["Attempt", "CodeRequest", "Dependencies"]
 
@@ -152,3 +153,4 @@ class Dependencies:
     limits: Limits
     captcha_verifiers: Mapping[str, BoundedVerifier]
     captcha_uses: CaptchaUses
+    guard: GuardRecorder

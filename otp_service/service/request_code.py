@@ -16,6 +16,7 @@ from otp_service.crypto.verification_cipher import SealedContent
 from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.events import encode_targets
+from otp_service.domain.guard_counts import mark_of
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.provider_policy import Availability
 from otp_service.domain.quotas import Quotas, QuotaState
@@ -94,8 +95,10 @@ class RequestCode:
         """Acquire every limit, or return the answer that is stored under the idempotency key."""
         match await self._call_admit(admission):
             case Admitted() as admitted:
+                self._dependencies.guard.record(admitted.guard.decision if admitted.guard else None)
                 return admitted
             case Denied() as denied:
+                self._dependencies.guard.record(denied.decision)
                 raise request_denied(denied, advertised_policies(admission), admission.policy.recipient_failures)
             case found:
                 return self._replay(admission, found)
@@ -193,6 +196,7 @@ class RequestCode:
             app=request.app,
             code_mask=code_mask,
             events=self._event_targets(request, verification_id),
+            guard=mark_of(admitted.guard),
         )
         content = SealedContent(code, request.link, request.text, request.bound.transaction)
         return record, None if request.decoy else cipher.seal_content(verification_id, content)

@@ -171,6 +171,7 @@ class VerifyCode:
         ):
             case Verified():
                 self._dependencies.message_queue.count_verified(proof.phone or proof.email, reserved.snapshot.record)
+                self._dependencies.guard.count_verified(proof.phone, reserved.snapshot.record)
                 return proof
             case AlreadyEnded(status):
                 return await self._store_refusal(attempt, claim, Refused(*_ENDED[status]))

@@ -25,6 +25,7 @@ from otp_service.settings.cap_checks import spend_caps_have_one_currency, spend_
 from otp_service.settings.checked_values import duplicates, is_valid, valid_items
 from otp_service.settings.deployment_model import Hashing, Keys, Redis, Tokens
 from otp_service.settings.field_types import ALL_COUNTRIES
+from otp_service.settings.guard_model import Guard
 from otp_service.settings.model import App, Limits, Policy, Route, Settings, Tenant
 from otp_service.settings.peer_checks import hook_names_are_unique, peers_have_purposes
 from otp_service.settings.route_checks import (
@@ -44,6 +45,8 @@ Check = Callable[[Any], Iterator[Finding]]
 
 MIN_CODE_LENGTH: Final = 6
 """NIST SP 800-63B-4, 3.2.2 allows 100 consecutive failed attempts; ours count by the day."""
+MAX_NUMBERS: Final = 100
+MAX_NUMBERS_SECONDS: Final = 3600
 SECONDS_PER_DAY: Final = 86400
 MIN_HASH_COSTS: Final = ((47104, 1), (19456, 2), (12288, 3), (9216, 4), (7168, 5))
 """OWASP Password Storage Cheat Sheet, Argon2id: equally strong pairs of memory in KiB and passes, with one lane."""
@@ -195,6 +198,14 @@ def failures_are_bounded(limits: Limits) -> Iterator[Finding]:
         yield ("recipient_failures",), f"{most} failures a day are not allowed", f"at most {MAX_ATTEMPTS_PER_DAY} a day"
 
 
+def guard_windows_are_kept(guard: Guard) -> Iterator[Finding]:
+    """Different numbers are counted for at most an hour, and at most 100 of them."""
+    allowed = f'"count/seconds" of at most {MAX_NUMBERS} numbers and {MAX_NUMBERS_SECONDS} seconds'
+    for name, window in guard.numbers().items():
+        if window.seconds > MAX_NUMBERS_SECONDS or window.count > MAX_NUMBERS:
+            yield (name,), f"{window.count}/{window.seconds} is too much", allowed
+
+
 CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Hashing: (hash_is_strong, lanes_have_memory),
     Keys: (current_exists, index_exists),
@@ -213,6 +224,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
         transactions_have_purposes,
     ),
     Route: (email_route_is_for_all, route_names_provider_once, conversion_route_has_no_weights),
+    Guard: (guard_windows_are_kept,),
     Limits: (windows_are_unique, failures_are_bounded),
     Settings: (
         api_keys_are_unique,

@@ -43,6 +43,7 @@ from otp_service.settings.field_types import (
     RateWindow,
     TemplateText,
 )
+from otp_service.settings.guard_model import Guard, GuardModeName
 from otp_service.settings.issuer_model import Issuer
 from otp_service.settings.opt_out_words import OptOuts
 from otp_service.settings.peer_model import Camara, CodeHook
@@ -63,7 +64,8 @@ class Policy(Caps, frozen=True, kw_only=True):
     `channels` are those that a request may name, in the order in which a request with the channel `auto` uses them.
     With `allow_fixed_line_voice`, a request with the channel `voice` may name a fixed line. With `uniform_errors`,
     verify-code refuses every code in the same way and after the same time.
-    `captcha` names the table of `[captcha.*]` that verifies the tokens of the tenant's requests.
+    `captcha` names the table of `[captcha.*]` that verifies the tokens of the tenant's requests. `guard` is the
+    tenant's own mode of `[guard]`.
     """
 
     code_length: Annotated[int, Meta(ge=4, le=10)] = 6
@@ -80,6 +82,7 @@ class Policy(Caps, frozen=True, kw_only=True):
     captcha: Name | None = None
     allow_short_codes: bool = False
     uniform_errors: bool = False
+    guard: GuardModeName | None = None
 
 
 class App(Table, frozen=True, kw_only=True):
@@ -233,4 +236,5 @@ class Settings(Table, frozen=True, kw_only=True):
     delivery: Delivery = field(default_factory=Delivery)
     limits: Limits = field(default_factory=Limits)
     opt_outs: OptOuts = field(default_factory=OptOuts)
+    guard: Guard = field(default_factory=Guard)
     webhooks: OperatorWebhooks = no_webhooks()

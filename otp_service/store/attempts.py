@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from otp_service.domain.limits import DISABLED_RETRY_MS, SendPolicy
+from otp_service.domain.limits import DISABLED_RETRY_MS, LockKind, SendPolicy
 from otp_service.domain.proofs import ProofState
 from otp_service.domain.quotas import QuotaState, violated_states
 from otp_service.domain.results import (
@@ -17,7 +17,6 @@ from otp_service.domain.results import (
     AttemptReserved,
     AttemptsExhausted,
     IdempotencyClaim,
-    LockKind,
     NotFound,
     RateLimit,
     RecipientLocked,

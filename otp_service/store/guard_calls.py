@@ -17,22 +17,23 @@ from otp_service.domain.guard_counts import (
     GuardCounted,
     GuardFigures,
     LevelCounts,
+    QuietCountries,
     ScopeCounts,
     country_levels,
     everywhere_levels,
-    is_quiet,
     known_member,
 )
 from otp_service.domain.guard_rules import BreakerChange, check_breaker
+from otp_service.store.encoding import encode_optional
 from otp_service.store.keys import GuardKeys, guard_address_key
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 
 __all__ = [
     "GuardBatch",
-    "QuietCountries",
     "address_call",
     "breaker_calls",
+    "set_breaker_call",
     "undo_counted_calls",
     "verified_calls",
 ]
@@ -40,23 +41,6 @@ __all__ = [
 _TAG_CHARS: Final = 4
 _HEAD: Final = 13
 """How many elements of a reply stand before the counts of the levels."""
-
-
-class QuietCountries:
-    """Which countries had few verifications, as this process has seen it last; one that it has not seen is quiet."""
-
-    def __init__(self) -> None:
-        self._busy: set[str] = set()
-
-    def __contains__(self, country: str) -> bool:
-        return country not in self._busy
-
-    def learn(self, country: str, counts: ScopeCounts, policy: GuardPolicy) -> None:
-        """Remember what the counts of a country say."""
-        if is_quiet(counts.levels["c"], policy):
-            self._busy.discard(country)
-        else:
-            self._busy.add(country)
 
 
 class GuardBatch:
@@ -130,7 +114,7 @@ def _number_tag(subject: GuardSubject) -> bytes:
 def address_call(verb: str, subject: GuardSubject, policy: GuardPolicy) -> ScriptCall:
     """Return the call that adds or removes a number at the client's address."""
     window = policy.address
-    args = (verb, _number_tag(subject), window.seconds, window.count + 1)
+    args = (verb, _number_tag(subject), window.seconds, window.count)
     return ScriptCall(script("guard_address"), (guard_address_key(subject.address),), args)
 
 
@@ -138,36 +122,41 @@ def verified_calls(
     subject: GuardSubject, policy: GuardPolicy, at_ms: int, *, is_known: bool, is_quiet: bool
 ) -> list[ScriptCall]:
     """Return the calls that count the verification of a message that was requested at `at_ms`."""
-    shard, member = known_member(subject.recipient)
     country, everywhere = GuardKeys(subject.country), GuardKeys(ALL_COUNTRIES_SCOPE)
-    levels = everywhere_levels(is_quiet=is_quiet)
-    verified = script("guard_verified")
-    kind = "k" if is_known else "n"
+    number = (*known_member(subject.recipient), _number_tag(subject))
+    kind, levels = "k" if is_known else "n", everywhere_levels(is_quiet=is_quiet)
+    of_country = (country.prefix, at_ms, kind, *number, *country_levels(subject))
     calls = [
+        ScriptCall(script("guard_verified"), (country.breaker,), of_country),
         ScriptCall(
-            verified, (country.breaker,), (country.prefix, at_ms, kind, shard, member, *country_levels(subject))
+            script("guard_verified"), (everywhere.breaker,), (everywhere.prefix, at_ms, "n", "", "", "", *levels)
         ),
-        ScriptCall(verified, (everywhere.breaker,), (everywhere.prefix, at_ms, "n", "", "", *levels)),
     ]
     return [*calls, address_call("remove", subject, policy)] if subject.address else calls
 
 
-def breaker_calls(counted: GuardCounted) -> list[tuple[str, BreakerChange, ScriptCall]]:
-    """Return what changes at the breakers after a request, and the calls that change it; nearly always nothing."""
+def breaker_calls(counted: GuardCounted) -> list[ScriptCall]:
+    """Return the calls that open or close breakers after a request; nearly always none."""
     policy, figures = counted.request.policy, counted.figures
     if figures.country.is_known:
         return []
-    changes = []
-    for scope, counts in (
-        (counted.request.subject.country, figures.country),
-        (ALL_COUNTRIES_SCOPE, figures.everywhere),
-    ):
+    scopes = {counted.request.subject.country: figures.country, ALL_COUNTRIES_SCOPE: figures.everywhere}
+    calls = []
+    for scope, counts in scopes.items():
         _, change = check_breaker(policy, scope, counts)
         if change is not None:
             open_ms = policy.breaker.open_seconds * 1000 if change is BreakerChange.OPEN else 0
-            args = (counts.breaker.until_ms, open_ms, policy.breaker.probe_seconds * 1000)
-            changes.append((scope, change, ScriptCall(script("guard_set_breaker"), (GuardKeys(scope).breaker,), args)))
-    return changes
+            calls.append(set_breaker_call(scope, policy, open_ms, counts.breaker.until_ms))
+    return calls
+
+
+def set_breaker_call(scope: str, policy: GuardPolicy, open_ms: int, until_ms: int | None = None) -> ScriptCall:
+    """Return the call that opens (for `open_ms`) or closes (0) a breaker.
+
+    It does so only if the breaker still has the state in which it is open until `until_ms`; None: in any state.
+    """
+    args = (encode_optional(until_ms), open_ms, policy.breaker.probe_seconds * 1000)
+    return ScriptCall(script("guard_set_breaker"), (GuardKeys(scope).breaker,), args)
 
 
 def _acquire_call(scope: str, request: GuardRequest, levels: Sequence[str], *, of_country: bool) -> ScriptCall:
@@ -175,7 +164,7 @@ def _acquire_call(scope: str, request: GuardRequest, levels: Sequence[str], *, o
     numbers: tuple[str | bytes | int, ...] = ("", "", "", "", "")
     if of_country:
         window = policy.sequence
-        numbers = (*known_member(subject.recipient), _number_tag(subject), window.seconds, window.count + 1)
+        numbers = (*known_member(subject.recipient), _number_tag(subject), window.seconds, window.count)
     args = (
         keys.prefix,
         int(subject.decoy),
@@ -212,9 +201,9 @@ def _read_scope(reply: ScriptReply, levels: Sequence[str], extra: int) -> ScopeC
     """
     now_ms, kind, numbers, _, _, sent, verified, until_ms, _, next_probe_ms = reply[:10]
     probes_sent, probes_verified, is_probe = reply[10:_HEAD]
-    is_open = int(until_ms) > int(now_ms)
+    is_counted = kind == b"n" and int(until_ms) <= int(now_ms)
     breaker = BreakerCounts(
-        int(sent) + (0 if is_open else extra),
+        int(sent) + (extra if is_counted else 0),
         int(verified),
         int(until_ms),
         int(next_probe_ms),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from otp_service.domain.errors import Refused
+from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.guard_counts import GuardCounted, QuietCountries
+from otp_service.domain.guard_rules import GUARD_LIMIT, check
 from otp_service.domain.provider_policy import Caps, ProviderPolicy
 from otp_service.domain.results import (
     Admission,
@@ -37,6 +41,7 @@ from otp_service.store.admission import (
     undo_calls,
 )
 from otp_service.store.encoding import pack, unpack_snapshot
+from otp_service.store.guard_calls import GuardBatch, breaker_calls, undo_counted_calls
 from otp_service.store.keys import Partition, partition_of_id
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.provider_status import state_call
@@ -85,6 +90,7 @@ class RedisVerifications:
         self._policies = policies
         self._recent_denials = RecentDenials()
         self._accounts = SharedAccounts(topology, tenants, countries)
+        self._quiet_countries = QuietCountries()
 
     async def admit(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
         """Acquire every limit in one batch, or none; see the port."""
@@ -96,25 +102,43 @@ class RedisVerifications:
             reservation = found
         limits, accounts = admission.rate_limits, self._accounts.of(admission.tenant, admission.country)
         state_calls = self._state_calls(admission, accounts)
-        calls = [*acquire_calls(limits), *state_calls]
+        guard = GuardBatch(admission.guard, self._quiet_countries)
+        calls = [*acquire_calls(limits), *state_calls, *guard.calls]
         if not reservation:
             calls.insert(0, reserve_call(admission))
         if admission.idempotency:
             calls.append(idempotency_keys.claim_call(admission.idempotency))
         answers = [*reservation, *await self._topology.send_each(calls)]
-        replies = await self._all_or_nothing(admission, answers)
-        reserved, rate_limits = replies[0], replies[1 : 1 + len(limits)]
+        to_states, to_guard = 1 + len(limits), 1 + len(limits) + len(state_calls)
+        of_guard = answers[to_guard : to_guard + len(guard.calls)]
+        replies = await self._all_or_nothing(admission, answers, partial(guard.undo_calls, of_guard))
+        reserved, rate_limits = replies[0], replies[1:to_states]
         claim = idempotency_keys.read_claim(replies[-1]) if admission.idempotency else KeyClaimed()
         repeated = Replay(reserved[2]) if reserved[0] == b"replay" else claim
         if not isinstance(repeated, KeyClaimed):
-            await self._send(undo_calls(admission, replies))
+            await self._send([*undo_calls(admission, replies), *guard.undo_calls(of_guard)])
             return claim if isinstance(claim, Mismatch) else repeated
         if denied := read_denied(admission, reserved, rate_limits):
             self._recent_denials.add(admission, denied.wait_ms)
-            await self._send([*undo_calls(admission, replies), *_free_key_calls(admission)])
+            await self._send(
+                [*undo_calls(admission, replies), *guard.undo_calls(of_guard), *_free_key_calls(admission)]
+            )
             return denied
-        states = replies[1 + len(limits) : 1 + len(limits) + len(state_calls)]
-        return read_admitted(admission, reserved, rate_limits, states, accounts)
+        admitted = read_admitted(admission, reserved, rate_limits, replies[to_states:to_guard], accounts)
+        return await self._guarded(admitted, guard.read(of_guard))
+
+    async def _guarded(self, admitted: Admitted, counted: GuardCounted | None) -> Admitted | Denied:
+        """Apply the rules of the guard to a request that nothing else denies; change the breakers as they demand."""
+        if counted is None:
+            return admitted
+        decision = check(counted.request.policy, counted.request.subject, counted.figures)
+        guarded = replace(admitted, guard=replace(counted, decision=decision))
+        changes = breaker_calls(counted)
+        if decision is None or not decision.denies:
+            await self._send(changes)
+            return guarded
+        await self._topology.send([*self._release_calls(guarded), *changes])
+        return Denied(Reason.RATE_LIMITED, decision.wait_ms, GUARD_LIMIT, decision=decision)
 
     async def _reserve(self, admission: Admission) -> Denied | list[ScriptReply]:
         """Reserve the send, and only look at the limits; return the reply of `reserve` unless one of them denies.
@@ -140,13 +164,16 @@ class RedisVerifications:
         return calls + [account.usage_call([0, *prices]) for account in accounts]
 
     async def _all_or_nothing(
-        self, admission: Admission, answers: Sequence[ScriptReply | Refused]
+        self,
+        admission: Admission,
+        answers: Sequence[ScriptReply | Refused],
+        undo_more: Callable[[], Sequence[ScriptCall]] = tuple,
     ) -> list[ScriptReply]:
         """Return the replies if all calls have one; otherwise release what was acquired, and raise the refusal."""
         refused = next((answer for answer in answers if isinstance(answer, Refused)), None)
         if refused is None:
             return list(answers)
-        if calls := undo_calls(admission, answers):
+        if calls := [*undo_calls(admission, answers), *undo_more()]:
             await self._topology.send_each(calls)
         raise refused
 
@@ -158,9 +185,16 @@ class RedisVerifications:
 
     async def release(self, admitted: Admitted) -> None:
         """Release all that was acquired; see the port."""
+        await self._send(self._release_calls(admitted))
+
+    def _release_calls(self, admitted: Admitted) -> list[ScriptCall]:
         admission = admitted.admission
-        reservation = release_reservation_call(admission, admitted.now_ms, admitted.chain_before)
-        await self._send([*release_limits_calls(admitted.acquired), reservation, *_free_key_calls(admission)])
+        return [
+            *release_limits_calls(admitted.acquired),
+            release_reservation_call(admission, admitted.now_ms, admitted.chain_before),
+            *undo_counted_calls(admitted.guard),
+            *_free_key_calls(admission),
+        ]
 
     async def _send(self, calls: Sequence[ScriptCall]) -> None:
         if calls:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from otp_service.domain.errors import Reason
-from otp_service.domain.limits import DISABLED_RETRY_MS, Lockout, SendPolicy, Window
+from otp_service.domain.limits import DISABLED_RETRY_MS, LockKind, Lockout, SendPolicy, Window
 from otp_service.domain.results import (
     AttemptReserved,
     AttemptsExhausted,
     Denied,
-    LockKind,
     RecipientLocked,
     Unlocked,
     Verified,

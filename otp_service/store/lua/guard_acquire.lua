@@ -20,7 +20,7 @@ if ARGV[6] ~= '' then
     if redis.pcall('SISMEMBER', known_key(prefix, one, ARGV[6]), ARGV[7]) == 1 then class = 'k' end
   end
   local hour, field = math.floor(now / HOUR_MS), class .. levels[#levels]
-  local key, before = prefix .. 'q' .. string.format('%d', hour), prefix .. 'q' .. string.format('%d', hour - 1)
+  local key, before = numbers_key(prefix, hour), numbers_key(prefix, hour - 1)
   if redis.call('TYPE', key).ok ~= 'hash' then redis.call('DEL', key) end
   local log = redis.call('HGET', key, field)
   local last = not log and redis.pcall('HGET', before, field)

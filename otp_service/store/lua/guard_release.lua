@@ -10,10 +10,7 @@
 local now, prefix, at_ms, class = now_ms(), ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local levels = {unpack(ARGV, 8)}
 if ARGV[5] ~= '' then
-  local key, field = prefix .. 'q' .. string.format('%d', math.floor(at_ms / HOUR_MS)), class .. levels[#levels]
-  local log = redis.pcall('HGET', key, field)
-  local left = type(log) == 'string' and remove_number(log, ARGV[5])
-  if left == '' then redis.call('HDEL', key, field) elseif left then redis.call('HSET', key, field, left) end
+  forget_number(prefix, math.floor(at_ms / HOUR_MS), class .. levels[#levels], ARGV[5])
 end
 if ARGV[4] == '1' then return {'released'} end
 for _, level in ipairs(levels) do add_counts(prefix, at_ms, 's', class, level, -1, now) end

@@ -1,14 +1,15 @@
 -- guard_verified: counts the verification of a message that `guard_acquire` counted, and remembers its number.
 -- KEYS  1 breaker of the scope
 -- ARGV  1 key prefix of the scope  2 when the message was requested, ms  3 class
---       4 shard and 5 member of the number among the known ones; '': none is remembered  6... levels
--- Reaches by template: the buckets and the known numbers of the scope, in the slot of KEYS.
+--       4 shard and 5 member of the number among the known ones; '': none is remembered
+--       6 tag of the number (4 bytes)  7... levels; the last one is the block, with shard only
+-- Reaches by template: the buckets, the known numbers and the numbers of blocks of the scope, in the slot of KEYS.
 -- returns {'counted'}
 -- Invariant: a set of known numbers has at most 512 members, of which one is dropped at random for another.
---@include _clock _ttl _guard_buckets _guard_breaker
+--@include _clock _ttl _guard_buckets _guard_numbers _guard_breaker
 local MAX_KNOWN = 512  -- Redis keeps so many integers compactly (set-max-intset-entries)
 local now, prefix, at_ms, class = now_ms(), ARGV[1], tonumber(ARGV[2]), ARGV[3]
-for index = 6, #ARGV do add_counts(prefix, at_ms, 'v', class, ARGV[index], 1, now) end
+for index = 7, #ARGV do add_counts(prefix, at_ms, 'v', class, ARGV[index], 1, now) end
 if ARGV[4] ~= '' then
   local period = math.floor(now / KNOWN_PERIOD_MS)
   local key = known_key(prefix, period, ARGV[4])
@@ -17,6 +18,11 @@ if ARGV[4] ~= '' then
     if redis.call('SCARD', key) >= MAX_KNOWN then redis.call('SPOP', key) end
     redis.call('SADD', key, ARGV[5])
     extend_ttl(key, (period + 2) * KNOWN_PERIOD_MS, now)
+  end
+end
+if ARGV[4] ~= '' then
+  for hour = math.floor(at_ms / HOUR_MS), math.floor(now / HOUR_MS) do
+    forget_number(prefix, hour, class .. ARGV[#ARGV], ARGV[6])
   end
 end
 local breaker = read_breaker(KEYS[1])
