@@ -7,6 +7,7 @@ Variables of the environment do not change while a process runs; files to which 
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from otp_service.bootstrap.application import build_app
 from otp_service.bootstrap.process_resources import ProcessResources, build_resources
 from otp_service.bootstrap.settings_mapping import plugin_errors
 from otp_service.domain import phone
-from otp_service.observability import LOG
+from otp_service.observability import LOG, METRICS
 from otp_service.settings import ConfigInvalid, Settings, config_warnings, load, load_file, parse_file, unused_keys
 
 __all__ = ["CONFIG_VARIABLE", "ConfigFile", "ReloadableService", "log_config_warnings", "preload_countries"]
@@ -74,10 +75,12 @@ class ReloadableService:
         """Build from `config`; `warns`: no other process logs the warnings about it."""
         self._config = config
         self._warns = warns
+        self._expiring: frozenset[tuple[str, str]] = frozenset()
         self.resources: ProcessResources = build_resources(config.settings)
 
     def build(self) -> ASGIApp:
-        """Build the application for the current settings."""
+        """Build the application for the current settings, and tell in the metrics when its API keys expire."""
+        self._report_expiries()
         return build_app(self._config.settings, resources=self.resources)
 
     def rebuild(self) -> ASGIApp | None:
@@ -86,6 +89,18 @@ class ReloadableService:
             return None
         preload_countries(self._config.settings)
         return self.build()
+
+    def _report_expiries(self) -> None:
+        tenants = self._config.settings.tenants.items()
+        expiries = {
+            (name, key.id): key.expires_at.timestamp()
+            for name, tenant in tenants
+            for key in tenant.api_keys
+            if key.expires_at is not None
+        }
+        for labels in self._expiring | expiries.keys():
+            METRICS.api_key_expiry.labels(*labels).set(expiries.get(labels, math.inf))
+        self._expiring = frozenset(expiries)
 
 
 def log_config_warnings(settings: Settings, document: dict[str, Any]) -> None:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, get_args
 
 import click
 import msgspec
 
+from otp_service.api.auth import new_api_key
 from otp_service.cli.guessing_table import format_bounds
 from otp_service.cli.limit_proposals import proposed_limits
-from otp_service.cli.options import config_option, load_config, parse_config, require_config_path
+from otp_service.cli.options import config_option, fail, load_config, parse_config, require_config_path
 from otp_service.cli.text_table import format_texts
 from otp_service.domain.email_address import EmailInvalid, parse_address
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.recipient import is_address
-from otp_service.settings import build_json_schema, config_warnings, unused_keys
+from otp_service.settings import api_key_errors, build_json_schema, config_warnings, unused_keys
+from otp_service.settings.api_key_model import Scope, parse_instant
 from otp_service.settings.guessing_report import guessing_bounds
 from otp_service.settings.sms_texts import sms_texts
 
 __all__ = ["check_config", "config_schema", "new_key", "normalize"]
 
-KEY_BYTES: Final = 32
+MAX_DAYS: Final = 3650
 
 
 @click.command("check-config")
@@ -56,11 +58,40 @@ def config_schema() -> None:
 
 
 @click.command("new-key")
-def new_key() -> None:
-    """Create an API key. It is printed only once; write its hash into the config."""
-    key = "otp_" + secrets.token_urlsafe(KEY_BYTES)
+@click.option("--id", "key_id", default="web", show_default=True, help="The name of the key in the config and in logs.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(get_args(Scope)), help="May be repeated.")
+@click.option("--publishable", is_flag=True, help="For a mobile app or a web page, where anybody can read the key.")
+@click.option("--expires-at", help="From when the key is refused, such as 2027-01-31T00:00:00Z.")
+@click.option("--expires-in-days", type=click.IntRange(1, MAX_DAYS), help="The same, from now on.")
+def new_key(
+    key_id: str, scopes: tuple[str, ...], *, publishable: bool, expires_at: str | None, expires_in_days: int | None
+) -> None:
+    """Create an API key. It is printed only once, with its hash and its entry for `api_keys` in the config.
+
+    Without --scope the entry has the default scopes: request, verify and read, or request and verify if publishable.
+    """
+    if expires_at and expires_in_days:
+        raise click.UsageError("Use either --expires-at or --expires-in-days.")
+    if expires_in_days:
+        expires_at = f"{datetime.now(UTC) + timedelta(days=expires_in_days):%Y-%m-%dT%H:%M:%SZ}"
+    key = new_api_key(publishable=publishable)
+    entry: dict[str, Any] = {"id": key_id, "sha256": hashlib.sha256(key.encode()).hexdigest()}
+    entry |= {"scopes": list(scopes)} if scopes else {}
+    entry |= {"publishable": True} if publishable else {}
+    entry |= {"expires_at": expires_at} if expires_at else {}
+    if errors := api_key_errors(entry):
+        fail(*map(str, errors))
+    instant = parse_instant(expires_at) if expires_at else None
+    if instant is not None and instant <= datetime.now(UTC):
+        fail(f"expires_at: {expires_at} is over; allowed: a time in the future")
     click.echo(f"key     {key}")
-    click.echo(f"sha256  {hashlib.sha256(key.encode()).hexdigest()}")
+    click.echo(f"sha256  {entry['sha256']}")
+    click.echo(f"config  {{ {', '.join(f'{name} = {_toml(value)}' for name, value in entry.items())} }}")
+
+
+def _toml(value: object) -> str:
+    """Write text, a boolean or a list of texts, which TOML and JSON write alike."""
+    return json.dumps(value)
 
 
 @click.command()

@@ -18,6 +18,7 @@ class Metrics:
     def start(self, registry: CollectorRegistry) -> None:
         """Start all metrics at zero, in `registry`."""
         self._add_request_metrics(registry)
+        self._add_key_metrics(registry)
         self._add_provider_metrics(registry)
         self._add_feedback_metrics(registry)
         self._add_guard_metrics(registry)
@@ -71,6 +72,15 @@ class Metrics:
             "Unlock requests over HTTP, and whether the phone number was locked.",
             ["tenant", "was_locked"],
             registry=registry,
+        )
+
+    def _add_key_metrics(self, registry: CollectorRegistry) -> None:
+        self.api_key_expiry = Gauge(
+            "otp_api_key_expiry_timestamp_seconds",
+            "When an API key with `expires_at` expires, in Unix time; +Inf once it is no longer configured.",
+            ["tenant", "api_key"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
         )
 
     def _add_provider_metrics(self, registry: CollectorRegistry) -> None:

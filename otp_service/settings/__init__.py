@@ -6,7 +6,7 @@ reports what is valid but probably unintended, and `json_schema` describes the c
 """
 
 from otp_service.settings.json_schema import build_json_schema
-from otp_service.settings.load import ConfigError, ConfigInvalid, load, load_file, parse, parse_file
+from otp_service.settings.load import ConfigError, ConfigInvalid, api_key_errors, load, load_file, parse, parse_file
 from otp_service.settings.model import Settings
 from otp_service.settings.warnings import config_warnings, unused_keys
 
@@ -14,6 +14,7 @@ __all__ = [
     "ConfigError",
     "ConfigInvalid",
     "Settings",
+    "api_key_errors",
     "build_json_schema",
     "config_warnings",
     "load",

@@ -27,6 +27,7 @@ from otp_service.providers.config_parsing import (
     shown,
 )
 from otp_service.providers.registry import TYPE_KEY, config_struct, provider_types
+from otp_service.settings.api_key_model import ApiKey
 from otp_service.settings.checked_values import Invalid, InvalidUsed
 from otp_service.settings.cross_checks import CHECKS
 from otp_service.settings.declaration import Declaration
@@ -77,6 +78,13 @@ def load(source: str | Mapping[str, Any], environ: Mapping[str, str], *, plain_s
         raise ConfigInvalid(tuple(reader.errors))
     tenants = {name: _with_defaults(name, tenant) for name, tenant in settings.tenants.items()}
     return msgspec.structs.replace(settings, tenants=MappingProxyType(tenants))
+
+
+def api_key_errors(entry: Mapping[str, Any]) -> tuple[ConfigError, ...]:
+    """Return the errors of one entry of `api_keys`."""
+    reader = _Reader({}, plain_secrets=False)
+    reader.read(ApiKey, entry, ())
+    return tuple(reader.errors)
 
 
 def load_file(path: str | FilePath, environ: Mapping[str, str], *, plain_secrets: bool = False) -> Settings:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -140,15 +141,65 @@ def test_a_plain_secret_is_rejected(write_config: ConfigWriter) -> None:
 async def test_a_new_key_works_in_a_config(make_service: ServiceFactory) -> None:
     """The key is printed with its hash; a config with the hash accepts the key, and each key is different."""
     result = ran("new-key")
-    found = re.fullmatch(r"key +(\S+)\nsha256 +([0-9a-f]{64})\n", result.stdout)
+    found = re.fullmatch(r"key +(\S+)\nsha256 +([0-9a-f]{64})\nconfig +(\{.+\})\n", result.stdout)
     assert found, result.stdout
-    key, digest = found.groups()
+    key, digest, entry = found.groups()
+    assert key.startswith("otp_sk_")
+    assert tomllib.loads(f"entry = {entry}")["entry"] == {"id": "web", "sha256": digest}
     assert digest == hashlib.sha256(key.encode()).hexdigest()
     assert ran("new-key").stdout != result.stdout
 
     service = await make_service({"tenants": {"demo": {"api_keys": [{"id": "new", "sha256": digest}]}}})
     response = await service.caller(key).post("/v1/normalize-phone", json={"phone": "081210100055"})
     assert response.status_code == 200
+
+
+def new_key(*words: str) -> tuple[str, dict[str, Any]]:
+    """Return the key that `new-key` prints with these options, and its entry for the config."""
+    result = ran("new-key", *words)
+    assert result.exit_code == 0, result.stderr
+    lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    entry: dict[str, Any] = tomllib.loads(f"entry = {lines['config']}")["entry"]
+    assert entry["sha256"] == lines["sha256"] == hashlib.sha256(lines["key"].encode()).hexdigest()
+    return lines["key"], {name: value for name, value in entry.items() if name != "sha256"}
+
+
+async def test_a_new_publishable_key_works_in_a_config(make_service: ServiceFactory) -> None:
+    """The entry is complete: the config takes it as it is printed, and the key has the form of a publishable one."""
+    key, entry = new_key("--publishable", "--id", "app", "--scope", "request", "--expires-in-days", "1")
+    assert key.startswith("otp_pk_")
+    assert (entry["id"], entry["scopes"], entry["publishable"]) == ("app", ["request"], True)
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    service = await make_service({"tenants": {"demo": {"api_keys": [{**entry, "sha256": digest}]}}})
+    for seconds, status in ((0, 200), (86390, 200), (11, 401)):
+        await service.advance(seconds)
+        response = await service.caller(key).post("/v1/normalize-phone", json={"phone": "081210100055"})
+        assert response.status_code == status
+
+
+def test_the_options_of_a_new_key() -> None:
+    """Scopes and a time are written into the entry."""
+    _, entry = new_key("--scope", "read", "--scope", "admin", "--expires-at", "2999-12-31T00:00:00+07:00")
+    assert entry == {"id": "web", "scopes": ["read", "admin"], "expires_at": "2999-12-31T00:00:00+07:00"}
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("--id", "a b"), 'id: "a b" is not allowed'),
+        (("--publishable", "--scope", "admin"), 'scopes[0]: "admin" is not allowed for a publishable key'),
+        (("--expires-at", "tomorrow"), 'expires_at: "tomorrow" is not allowed; allowed: a time with its offset'),
+        (("--expires-at", "2020-01-01T00:00:00Z"), "allowed: a time in the future"),
+        (("--expires-at", "2999-01-01T00:00:00Z", "--expires-in-days", "3"), "Use either"),
+        (("--expires-in-days", "0"), "0 is not in the range 1<=x<=3650"),
+        (("--scope", "root"), "'root' is not one of"),
+    ],
+)
+def test_a_key_that_no_config_takes_is_not_made(words: tuple[str, ...], error: str) -> None:
+    """The mistake is named, and no key is printed."""
+    result = ran("new-key", *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert error in result.stderr
 
 
 @pytest.mark.parametrize("number", ["0812-1010-0055", "+62 812 1010 0055", "6281210100055", "00628 1210100055"])

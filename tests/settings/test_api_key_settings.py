@@ -89,10 +89,10 @@ def test_the_number_of_origins(find_errors: FindErrors, count: int, errors: int)
     ("days", "expected"),
     [
         (30.0, []),
-        (29.99, ["expires on 2027-01-01 at 00:00 UTC, in 30 days"]),
-        (0.1, ["expires on 2027-01-01 at 00:00 UTC, in 0 days"]),
-        (0.0, ["expired on 2027-01-01 at 00:00 UTC"]),
-        (-400.0, ["expired on 2027-01-01 at 00:00 UTC"]),
+        (29.94, ["expires in 30 days"]),
+        (0.1, ["expires in 0 days"]),
+        (0.0, ["has expired 0 days ago"]),
+        (-400.0, ["has expired 400 days ago"]),
     ],
 )
 def test_warnings_before_a_key_expires(days: float, expected: list[str]) -> None:
@@ -105,7 +105,7 @@ def test_warnings_before_a_key_expires(days: float, expected: list[str]) -> None
 def test_the_config_warns_of_an_expired_key(loaded: Loaded) -> None:
     """`check-config` and `serve` print the warning."""
     settings = loaded((f"{FIRST_KEY}.expires_at", "2020-01-01T00:00:00Z"))
-    assert any('the API key "web" expired on 2020-01-01' in line for line in config_warnings(settings))
+    assert any('the API key "web" has expired ' in line for line in config_warnings(settings))
 
 
 @pytest.mark.parametrize(
