@@ -29,7 +29,7 @@ from otp_service.bootstrap.settings_mapping import (
     build_tenant,
     providers_by_conversion,
 )
-from otp_service.bootstrap.webhook_setup import build_webhook_worker
+from otp_service.bootstrap.webhook_setup import build_guard_events, build_webhook_worker
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
@@ -58,6 +58,7 @@ from otp_service.store.opt_outs import RedisInboundCursors, RedisOptOuts
 from otp_service.store.outbox import RedisOutbox
 from otp_service.store.topology import Topology
 from otp_service.store.verifications import RedisVerifications
+from otp_service.webhooks.guard_events import GuardEvents
 from otp_service.webhooks.webhook_worker import WebhookWorker
 
 __all__ = [
@@ -127,7 +128,7 @@ def _build_background(
         inbound_poller=InboundPoller(RedisInboundCursors(shared.topology), inbound, shared.provider_set.providers),
         service=OtpService(_build_dependencies(settings, shared, signer, outbox_worker)),
         receipt_handler=receipt_handler,
-        webhook_worker=build_webhook_worker(settings, shared.topology, shared.cipher),
+        webhook_worker=build_webhook_worker(settings, shared.topology, shared.cipher, shared.guard_events),
         issuer_set=build_issuer_set(settings, shared.tenants, now),
     )
 
@@ -144,10 +145,12 @@ class _Shared:
     provider_set: ProviderSet
     captcha_set: CaptchaSet
     guard: GuardRecorder
+    guard_events: GuardEvents
 
 
 def _build_shared(settings: Settings, resources: ProcessResources, inbox: Inbox | None) -> _Shared:
     topology, keyring, hash_pool = resources.topology, build_keyring(settings), resources.hash_pool
+    guard_events = build_guard_events(settings, topology)
     return _Shared(
         tenants=_build_tenants(settings),
         topology=topology,
@@ -156,7 +159,8 @@ def _build_shared(settings: Settings, resources: ProcessResources, inbox: Inbox 
         cipher=VerificationCipher(keyring, hash_pool),
         provider_set=build_provider_set(settings, topology, inbox),
         captcha_set=build_captcha_set(settings),
-        guard=build_guard(settings, topology, keyring),
+        guard=build_guard(settings, topology, keyring, [guard_events]),
+        guard_events=guard_events,
     )
 
 

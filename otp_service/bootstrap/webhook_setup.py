@@ -12,12 +12,20 @@ from otp_service.settings import Settings, model
 from otp_service.settings.webhook_model import OperatorWebhook, Webhook
 from otp_service.store.keys import ProviderKeys, country_usage_key, tenant_usage_key, usage_events_key
 from otp_service.store.topology import Topology
-from otp_service.store.webhook_queue import RedisWebhookQueue
+from otp_service.store.webhook_queue import RedisOperatorEvents, RedisWebhookQueue
 from otp_service.webhooks.endpoint import Endpoint
 from otp_service.webhooks.event_body import EventBodies
+from otp_service.webhooks.guard_events import GuardEvents
 from otp_service.webhooks.webhook_worker import WebhookWorker
 
-__all__ = ["all_endpoints", "build_webhook_queue", "build_webhook_worker", "operator_targets", "tenant_endpoints"]
+__all__ = [
+    "all_endpoints",
+    "build_guard_events",
+    "build_webhook_queue",
+    "build_webhook_worker",
+    "operator_targets",
+    "tenant_endpoints",
+]
 
 
 def tenant_endpoints(name: str, tenant: model.Tenant) -> list[Endpoint]:
@@ -75,6 +83,14 @@ def _is_capped(policy: model.Policy) -> bool:
     return policy.daily_message_cap is not None or policy.daily_spend_cap is not None
 
 
-def build_webhook_worker(settings: Settings, topology: Topology, cipher: VerificationCipher) -> WebhookWorker:
+def build_guard_events(settings: Settings, topology: Topology) -> GuardEvents:
+    """Build the observer of the guard, for the endpoints of the operator."""
+    return GuardEvents(RedisOperatorEvents(topology, operator_targets(settings)))
+
+
+def build_webhook_worker(
+    settings: Settings, topology: Topology, cipher: VerificationCipher, guard_events: GuardEvents
+) -> WebhookWorker:
     """Build the worker; without an endpoint it does nothing."""
-    return WebhookWorker(build_webhook_queue(settings, topology), all_endpoints(settings), EventBodies(cipher))
+    queue = build_webhook_queue(settings, topology)
+    return WebhookWorker(queue, all_endpoints(settings), EventBodies(cipher), guard_events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 from otp_service.store.topology import connect
 from otp_service.store.webhook_queue import RedisOperatorEvents
-from tests.config_parts import demo_policy
+from tests.config_parts import demo_policy, shared_keys
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD, route_through
 from tests.running_service import ServiceFactory
 from tests.webhooks.webhook_receiver import WebhookReceiver
@@ -83,3 +84,21 @@ async def test_an_event_of_another_part_is_stored_once(make_service: ServiceFact
     assert triggered.data == {"country": "ID", "rule": "burst", "numbers": 40}
     assert triggered.id == "evt_g-ID-81210-1"
     assert receiver.types == ["guard.triggered"]
+
+
+async def test_the_guard_has_one_event_a_minute(make_service: ServiceFactory, receiver: WebhookReceiver) -> None:
+    """Decisions with the same rules for the same area are one event, whoever makes them; it names no number."""
+    config: dict[str, Any] = {"webhooks": {"ops": receiver.config(events=["guard.triggered"])}}
+    config |= {"guard": {"mode": "deny", "sequence": "2/3600"}, "limits": {"client_ip": [], "prefix": []}}
+    services = [await make_service(config | shared_keys()) for _ in range(2)]
+
+    statuses = [(await services[last % 2].request(f"0812-1010-000{last}")).status_code for last in range(8)]
+    assert statuses.count(429) > 1
+    [triggered] = await receiver.wait_for("guard.triggered")
+    await asyncio.sleep(1.3)
+
+    assert triggered.data["tenant"] == "demo"
+    assert (triggered.data["country"], triggered.data["mode"], triggered.data["denied"]) == ("ID", "deny", True)
+    assert "sequence" in triggered.data["rules"]
+    assert len({event.id for event in receiver.events}) == len(receiver.events) <= 2, "a minute may end meanwhile"
+    assert b"81210100" not in b"".join(event.body for event in receiver.events)
