@@ -287,3 +287,8 @@ class CommonProvider(Caps, frozen=True, kw_only=True):
     def channels(self) -> frozenset[Channel]:
         """The channels that the provider serves."""
         return frozenset({Channel.SMS})
+
+    @property
+    def reports_delivery(self) -> bool:
+        """Whether the gateway says whether messages arrived, in receipts or when it is queried."""
+        return True

@@ -26,6 +26,11 @@ class InboxConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", t
         """Every channel: nothing leaves the process."""
         return frozenset(Channel)
 
+    @property
+    def reports_delivery(self) -> bool:
+        """Nobody reads the messages."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class InboxMessage:

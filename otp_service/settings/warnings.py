@@ -10,11 +10,10 @@ from otp_service.domain.provider_policy import ANY_COUNTRY
 from otp_service.domain.tenant import ALL_COUNTRIES
 from otp_service.providers.config_parsing import dotted_path
 from otp_service.providers.http.config import HttpConfig
-from otp_service.providers.kedasms.config import KedasmsConfig
-from otp_service.providers.twilio.account import TwilioAccount
 from otp_service.providers.vonage.config import VonageConfig
 from otp_service.providers.vonage.wire import MAX_CALLBACK_CHARS
 from otp_service.settings.api_key_model import expiry_warnings
+from otp_service.settings.channel_warnings import channel_warnings, needs_receipt_url
 from otp_service.settings.guessing_report import guessing_warnings
 from otp_service.settings.model import Settings
 from otp_service.settings.text_warnings import text_warnings
@@ -45,7 +44,7 @@ def config_warnings(settings: Settings) -> list[str]:
     """Return a line for everything that is allowed but probably unintended."""
     return [
         *_unrouted(settings),
-        *_channels_without_route(settings),
+        *channel_warnings(settings),
         *_unsendable_countries(settings),
         *_without_receipts(settings),
         *_long_receipt_urls(settings),
@@ -66,13 +65,6 @@ def _unrouted(settings: Settings) -> Iterator[str]:
             yield f"{dotted_path(('providers', name))}: no route uses it"
 
 
-def _channels_without_route(settings: Settings) -> Iterator[str]:
-    routed = {route.channel for route in settings.routes}
-    for name, tenant in settings.tenants.items() if routed else ():
-        if missing := ", ".join(channel for channel in tenant.policy.channels if channel not in routed):
-            yield f"{dotted_path(('tenants', name, 'policy', 'channels'))}: no route sends by {missing}"
-
-
 def _unsendable_countries(settings: Settings) -> Iterator[str]:
     """Name each country that has caps although no tenant may send there."""
     allowed = {country for tenant in settings.tenants.values() for country in tenant.countries}
@@ -83,11 +75,7 @@ def _unsendable_countries(settings: Settings) -> Iterator[str]:
 
 def _without_receipts(settings: Settings) -> Iterator[str]:
     for name, provider in settings.providers.items():
-        is_not_polled = isinstance(provider, TwilioAccount) and not provider.report_poll_seconds
-        is_unsigned = isinstance(provider, VonageConfig) and not provider.signs_receipts
-        has_url = isinstance(provider, HttpConfig) and "receipt_url" in provider.message_placeholders()
-        needs_url = isinstance(provider, KedasmsConfig) or is_not_polled or is_unsigned or has_url
-        if needs_url and settings.server.public_url is None:
+        if needs_receipt_url(provider) and settings.server.public_url is None:
             path = dotted_path(("providers", name))
             yield f"{path}: without server.public_url it cannot send receipts: messages stay in status sent"
 

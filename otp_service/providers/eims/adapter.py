@@ -50,7 +50,7 @@ class Eims:
         self.name = name
         self.idempotent_send = False
         self.first_report_seconds = config.report_poll_seconds
-        self.reports_delivery = config.report_poll_seconds > 0 or config.push_token is not None
+        self.reports_delivery = config.reports_delivery
         self.finds_messages = config.lookup_ambiguous
         self.inbound_poll_seconds = config.inbox_poll_seconds
         self.inbound_page_size = PAGE_SIZE

@@ -58,6 +58,11 @@ class EimsConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
     inbox_start_time: bool = True
     utc_offset_hours: Annotated[float, Meta(ge=-12, le=14)] = 8.0
 
+    @property
+    def reports_delivery(self) -> bool:
+        """Whether reports are queried or pushed."""
+        return self.report_poll_seconds > 0 or self.push_token is not None
+
     def cross_check(self) -> Iterator[Finding]:
         """Require the signed interface for lookups (the plain one has no list of messages), and the plain one to poll.
 

@@ -26,7 +26,7 @@ class HttpProvider:
         """Send through `client`."""
         self.name = name
         self.idempotent_send = config.idempotent_send
-        self.reports_delivery = config.receipts is not None
+        self.reports_delivery = config.reports_delivery
         self.reports_charge = bool(config.charged or (config.receipts and config.receipts.charged))
         self.timeout_seconds = client.timeout_seconds
         self._sends_text = "text" in config.message_placeholders()

@@ -175,6 +175,11 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
         """Return the placeholders of the whole request."""
         return set().union(*(placeholders(template) for _, template in self._templates()))
 
+    @property
+    def reports_delivery(self) -> bool:
+        """Whether the table describes receipts."""
+        return self.receipts is not None
+
     def cross_check(self) -> Iterator[Finding]:
         """Require a complete request for one message whose every value can be escaped, and rules that can be met."""
         unknown = list(self._unknown_placeholders())

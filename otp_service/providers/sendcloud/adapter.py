@@ -37,7 +37,7 @@ class Sendcloud:
         """Send through `client`; `clock` returns Unix seconds, for signed requests."""
         self.name = name
         self.idempotent_send = True
-        self.reports_delivery = config.hook_key is not None
+        self.reports_delivery = config.reports_delivery
         self.timeout_seconds = client.timeout_seconds
         self._config = config
         self._client = client

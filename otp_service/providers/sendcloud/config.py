@@ -53,6 +53,11 @@ class SendcloudConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type
     hook_key: SecretText | None = None
     sender_id: Text | None = None
 
+    @property
+    def reports_delivery(self) -> bool:
+        """Whether its webhook can be verified."""
+        return self.hook_key is not None
+
     def cross_check(self) -> Iterator[Finding]:
         """Require a template, and a variable with the code, in template mode."""
         if self.mode != "template":

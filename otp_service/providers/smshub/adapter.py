@@ -37,7 +37,7 @@ class Smshub:
         """Send through `client`; `clock` returns Unix seconds, for the expiry of a token."""
         self.name = name
         self.idempotent_send = False
-        self.reports_delivery = False
+        self.reports_delivery = config.reports_delivery
         self.timeout_seconds = client.timeout_seconds
         self._config = config
         self._client = client

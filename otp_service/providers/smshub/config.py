@@ -23,3 +23,8 @@ class SmshubConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", 
     program_sid: SecretText
     program_key: SecretText
     program_id: Text | None = None
+
+    @property
+    def reports_delivery(self) -> bool:
+        """The hub has no ids and no receipts."""
+        return False

@@ -36,7 +36,7 @@ class Smtp:
         """Send within the timeout of `client`, which makes no requests; `clock` returns Unix seconds."""
         self.name = name
         self.idempotent_send = False
-        self.reports_delivery = False
+        self.reports_delivery = config.reports_delivery
         self.timeout_seconds = client.timeout_seconds
         self._config = config
         self._client = client

@@ -65,6 +65,11 @@ class SmtpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
         """The domain of the sender's address."""
         return self.sender.rpartition("@")[2]
 
+    @property
+    def reports_delivery(self) -> bool:
+        """A server tells only that it has taken a message."""
+        return False
+
     def cross_check(self) -> Iterator[Finding]:
         """Require TLS outside this machine, and both credentials or none."""
         if self.tls == "none" and not self.allow_plaintext and not _is_loopback(self.host):

@@ -31,6 +31,11 @@ class TwilioAccount(CommonProvider, frozen=True, kw_only=True):
         """Whether there is a key for the signatures of receipts."""
         return self.auth_token is not None or self.webhook_shared_key is not None
 
+    @property
+    def reports_delivery(self) -> bool:
+        """Whether receipts can be verified, or statuses are queried."""
+        return self.verifies_receipts or self.report_poll_seconds > 0
+
     def cross_check(self) -> Iterator[Finding]:
         """Require credentials, and SIDs of the right kind, which are easily mixed up."""
         if self.api_key_secret is not None and self.api_key_sid is None:

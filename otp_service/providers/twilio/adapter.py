@@ -39,7 +39,7 @@ class Twilio:
         self.idempotent_send = False
         self.first_report_seconds = config.report_poll_seconds
         self.reports_charge = self.queries_charge = config.report_poll_seconds > 0
-        self.reports_delivery = config.verifies_receipts or config.report_poll_seconds > 0
+        self.reports_delivery = config.reports_delivery
         self.takes_feedback = config.conversion_feedback
         self.timeout_seconds = client.timeout_seconds
         self._config = config

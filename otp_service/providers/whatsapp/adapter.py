@@ -27,7 +27,7 @@ class Whatsapp:
         """Send through `client`."""
         self.name = name
         self.idempotent_send = False
-        self.reports_delivery = config.app_secret is not None
+        self.reports_delivery = config.reports_delivery
         self.timeout_seconds = client.timeout_seconds
         self._config = config
         self._client = client

@@ -66,6 +66,11 @@ class WhatsappConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type"
         """Only WhatsApp."""
         return frozenset({Channel.WHATSAPP})
 
+    @property
+    def reports_delivery(self) -> bool:
+        """Whether its webhook can be verified."""
+        return self.app_secret is not None
+
     def cross_check(self) -> Iterator[Finding]:
         """Require a default template, the id of a number, and both secrets of the webhook or none."""
         if DEFAULT_TEMPLATE not in self.templates:
