@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, date, datetime
+from collections.abc import Collection
+from datetime import date
 
 import click
 
 from otp_service.bootstrap import build_topology
 from otp_service.cli.options import config_option, fail, load_config, require_config_path
-from otp_service.cli.spend_report import DIMENSIONS, build_report, format_csv, format_json, format_table
+from otp_service.cli.spend_report import DIMENSIONS, Known, build_report, format_csv, format_json, format_table
 from otp_service.domain.errors import Refused
+from otp_service.domain.tenant import ALL_COUNTRIES
 from otp_service.observability import configure_logging
 from otp_service.settings import Settings
-from otp_service.store.spend_history import MAX_DAYS, DaySpend, read_spend
+from otp_service.store.spend_history import MAX_DAYS, DaySpend, find_providers, read_spend
+from otp_service.store.topology import Topology
 
 __all__ = ["spend"]
 
@@ -39,7 +42,7 @@ def spend(config: str | None, days: int, by: tuple[str, ...], *, as_json: bool, 
     """Show what was sent and spent: messages handed over to gateways, and their price.
 
     The price is the configured one, or what the gateway charged if it tells. Sums of different currencies are kept
-    apart. Only providers of the config are shown.
+    apart. What is not configured any more is shown, and marked.
     """
     configure_logging("WARNING")
     if as_json and as_csv:
@@ -49,7 +52,7 @@ def spend(config: str | None, days: int, by: tuple[str, ...], *, as_json: bool, 
         today, spends = asyncio.run(_read(settings, days))
     except Refused as refused:
         raise click.ClickException(refused.detail) from None
-    report = build_report(today, days, by or DIMENSIONS, spends)
+    report = build_report(today, days, by or DIMENSIONS, spends, _configured(settings))
     if as_csv:
         click.echo(format_csv(report), nl=False)
     else:
@@ -57,10 +60,27 @@ def spend(config: str | None, days: int, by: tuple[str, ...], *, as_json: bool, 
 
 
 async def _read(settings: Settings, days: int) -> tuple[date, list[DaySpend]]:
-    if not settings.providers:
-        return datetime.now(UTC).date(), []
     topology = build_topology(settings)
     try:
-        return await read_spend(topology, settings.providers, days)
+        today, spends = await read_spend(topology, settings.providers, days)
+        others = sorted(await _other_providers(topology) - settings.providers.keys())
+        later, of_others = await read_spend(topology, others, days)
+        return max(today, later), [*spends, *of_others]
     finally:
         await topology.close()
+
+
+async def _other_providers(topology: Topology) -> set[str]:
+    """Return the providers with a spend history; none from a store that forbids SCAN, so that the others are shown."""
+    try:
+        return await find_providers(topology)
+    except Refused:
+        click.echo("providers that are not configured cannot be found: the store does not allow SCAN", err=True)
+        return set()
+
+
+def _configured(settings: Settings) -> Known:
+    """Return the configured names by dimension; every country counts if a tenant allows all."""
+    countries = {country for one in settings.tenants.values() for country in (*one.countries, one.country or "")}
+    known: dict[str, Collection[str]] = {"provider": settings.providers, "tenant": settings.tenants}
+    return known if ALL_COUNTRIES in countries else known | {"country": countries}

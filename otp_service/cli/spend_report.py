@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -22,7 +23,11 @@ _DIMENSION_VALUES: Final[dict[str, Callable[[DaySpend], str]]] = {
     "tenant": lambda spend: spend.tenant,
 }
 DIMENSIONS: Final = tuple(_DIMENSION_VALUES)
+Known = Mapping[str, Collection[str]]
+"""The configured names of a dimension; of one that is missing, every name counts as configured."""
+
 _NONE: Final = "-"
+_REMOVED: Final = " (not configured)"
 _TOTAL: Final = "total"
 
 
@@ -38,11 +43,15 @@ class Sums(Struct, frozen=True):
 
 
 class SpendRow(Struct, frozen=True):
-    """The sums of one group and currency by day; `group` has a value for each dimension of the report."""
+    """The sums of one group and currency by day; `group` has a value for each dimension of the report.
+
+    `removed` has the values that are not configured any more.
+    """
 
     group: tuple[str, ...]
     currency: str
     days: dict[date, Sums]
+    removed: frozenset[str] = frozenset()
 
     @property
     def total(self) -> Sums:
@@ -64,8 +73,14 @@ class SpendReport(Struct, frozen=True):
         return (self.today - self.first).days + 1
 
 
-def build_report(today: date, days: int, dimensions: Sequence[str], spends: Iterable[DaySpend]) -> SpendReport:
-    """Add up `spends` by `dimensions`, in their usual order, and by currency."""
+def build_report(
+    today: date,
+    days: int,
+    dimensions: Sequence[str],
+    spends: Iterable[DaySpend],
+    known: Known = MappingProxyType({}),
+) -> SpendReport:
+    """Add up `spends` by `dimensions`, in their usual order, and by currency; mark what is not `known`."""
     chosen = tuple(name for name in DIMENSIONS if name in dimensions)
     sums: dict[tuple[tuple[str, ...], str], dict[date, Sums]] = {}
     for spend in spends:
@@ -73,7 +88,8 @@ def build_report(today: date, days: int, dimensions: Sequence[str], spends: Iter
         by_day = sums.setdefault((group, spend.currency), {})
         by_day[spend.day] = by_day.get(spend.day, Sums()).plus(spend.messages, spend.spend)
     rows = (
-        SpendRow(group, currency, dict(sorted(by_day.items()))) for (group, currency), by_day in sorted(sums.items())
+        SpendRow(group, currency, dict(sorted(by_day.items())), _removed(chosen, group, known))
+        for (group, currency), by_day in sorted(sums.items())
     )
     return SpendReport(today - timedelta(days=days - 1), today, chosen, tuple(rows))
 
@@ -85,7 +101,7 @@ def format_table(report: SpendReport) -> str:
     header = [*(name.upper() for name in report.dimensions), "TODAY", "SPEND"]
     if report.day_count > 1:
         header += [f"{report.day_count} DAYS", "SPEND"]
-    groups = [[*(value or _NONE for value in row.group), *_cells(report, row)] for row in report.rows]
+    groups = [[*_names(row), *_cells(report, row)] for row in report.rows]
     total_label = [_TOTAL, *[""] * (len(report.dimensions) - 1)]
     totals = [[*total_label, *_cells(report, row)] for row in _totals(report)]
     return align([header, *groups, *totals])
@@ -97,6 +113,7 @@ def format_json(report: SpendReport) -> str:
         {
             **dict(zip(report.dimensions, row.group, strict=True)),
             "currency": row.currency,
+            "configured": not row.removed,
             "today": _json_sums(row.days.get(report.today, Sums())),
             "total": _json_sums(row.total),
             "days": {day.isoformat(): _json_sums(sums) for day, sums in row.days.items()},
@@ -107,17 +124,33 @@ def format_json(report: SpendReport) -> str:
 
 
 def format_csv(report: SpendReport) -> str:
-    """Format a line for each day and group, with a header (RFC 4180)."""
+    """Format a line for each day and group, with a header (RFC 4180); `configured` is `yes` or `no`."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["date", *report.dimensions, "currency", "messages", "spend"])
+    writer.writerow(["date", *report.dimensions, "currency", "messages", "spend", "configured"])
     lines = [
-        (day.isoformat(), *row.group, row.currency, sums.messages, format_money(sums.spend))
+        (
+            *(day.isoformat(), *row.group, row.currency, sums.messages, format_money(sums.spend)),
+            "no" if row.removed else "yes",
+        )
         for row in report.rows
         for day, sums in row.days.items()
     ]
     writer.writerows(sorted(lines))
     return text.getvalue()
+
+
+def _removed(dimensions: Sequence[str], group: Sequence[str], known: Known) -> frozenset[str]:
+    return frozenset(
+        value
+        for name, value in zip(dimensions, group, strict=True)
+        if value and name in known and value not in known[name]
+    )
+
+
+def _names(row: SpendRow) -> Iterator[str]:
+    for value in row.group:
+        yield f"{value}{_REMOVED}" if value in row.removed else value or _NONE
 
 
 def _add(sums: Iterable[Sums]) -> Sums:

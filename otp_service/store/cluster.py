@@ -119,6 +119,11 @@ class Cluster:
             replies if _covers_all(self._slots) else [*replies, unavailable(ClusterDownError("slots without a node"))]
         )
 
+    async def node_keys(self) -> list[str]:
+        """Return a key of the node of every range of slots. See `Topology`."""
+        await self.send([probe_call(0)])  # loads the map
+        return [call.keys[0] for call in _probe_calls(self._slots)]
+
     async def command(self, *words: str) -> Any:
         """Run the command on the first node that answers; a node that does not is tried last the next time."""
         for _ in range(len(self._command_nodes)):

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
 
 from otp_service.store.keys import ProviderKeys
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
-__all__ = ["MAX_DAYS", "DaySpend", "read_spend"]
+__all__ = ["MAX_DAYS", "DaySpend", "find_providers", "read_spend"]
 
 MAX_DAYS = 32
 """Today and the last 31 days are kept; `lua/_spend_history.lua` has the same number."""
 
 _EPOCH = date(1970, 1, 1)
 _MESSAGES, _SPEND = "m", "s"
+
+_NAMES_PER_STEP: Final = 2000
+"""Of all keys of a server; a step takes about a millisecond, in which the server does nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,33 @@ class DaySpend:
     spend: int
 
 
+async def find_providers(topology: Topology) -> set[str]:
+    """Return the providers that have a spend history, also those that are not configured any more.
+
+    It looks at the name of every key: 1,000,000 keys take a few seconds.
+
+    Raises:
+        Refused: The store is not available, or does not allow SCAN.
+    """
+    any_history = ProviderKeys("*").spend_history
+    before, after = any_history.split("*")
+    found: set[str] = set()
+    for key in await topology.node_keys():
+        cursor = b"0"
+        while True:
+            call = ScriptCall(script("scan_names"), (key,), (cursor, f"{any_history}*", _NAMES_PER_STEP))
+            [[cursor, *names]] = await topology.send([call])
+            texts = (name.decode(errors="replace") for name in names)
+            found.update(text.removeprefix(before).partition(after)[0] for text in texts)
+            if cursor == b"0":
+                break
+    return found
+
+
 async def read_spend(topology: Topology, providers: Iterable[str], days: int) -> tuple[date, list[DaySpend]]:
-    """Return today by the store's clock, and what was spent on each of the last `days` days, today included.
+    """Return today, and what was spent on each of the last `days` days, today included.
+
+    Days are those of the store's clock; without providers, today is that of this machine.
 
     Raises:
         Refused: The store is not available.
@@ -44,6 +73,8 @@ async def read_spend(topology: Topology, providers: Iterable[str], days: int) ->
         for reply in await topology.send([_day_call(name, ago) for ago in range(days)]):
             found[name, int(reply[0])] = list(_read_day(name, reply))  # a day that ends meanwhile may be read twice
     today = max((day for _, day in found), default=0)
+    if not found:  # no provider
+        return datetime.now(UTC).date(), []
     return _date(today), [row for (_, day), rows in found.items() if day > today - days for row in rows]
 
 

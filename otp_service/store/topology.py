@@ -43,6 +43,9 @@ class Topology(Protocol):
     async def probe(self) -> list[ScriptReply | Refused]:
         """Run the script `probe` on every primary, and return each reply, or why that server cannot be used."""
 
+    async def node_keys(self) -> list[str]:
+        """Return a key in a slot of each primary, to run a script on all of them. Raises `Refused` as `send` does."""
+
     async def command(self, *words: str) -> Any:
         """Run an administrative command (INFO, CONFIG GET) on one server. Raises `Refused` as `send` does."""
 
@@ -83,6 +86,10 @@ class SingleServer:
     async def probe(self) -> list[ScriptReply | Refused]:
         """See `Topology`."""
         return await self.send_each([probe_call(0)])
+
+    async def node_keys(self) -> list[str]:
+        """See `Topology`."""
+        return list(probe_call(0).keys)
 
     async def command(self, *words: str) -> Any:
         """See `Topology`."""

@@ -62,19 +62,22 @@ def test_the_table(path: Path, store: EmbeddedServer) -> None:
     """One line for each group and currency with today and all days, and a total for each currency."""
     assert cells(spend(path, store)) == [
         ["PROVIDER", "COUNTRY", "TENANT", "TODAY", "SPEND", "32 DAYS", "SPEND"],
+        ["gone (not configured)", "ID", "acme", "9", "0.000009 USD", "9", "0.000009 USD"],
         ["jakarta", "ID", "acme", "2", "0.03 USD", "3", "0.045 USD"],
-        ["jakarta", "SG", "other", "0", "0 USD", "1", "0.05 USD"],
+        ["jakarta", "SG (not configured)", "other (not configured)", "0", "0 USD", "1", "0.05 USD"],
         ["keda", "ID", "acme", "0", "0 IDR", "3", "1500 IDR"],
-        ["total", "2", "0.03 USD", "4", "0.095 USD"],
+        ["total", "11", "0.030009 USD", "13", "0.095009 USD"],
     ]
     assert cells(spend(path, store, "--by", "tenant", "--days", "2")) == [
         ["TENANT", "TODAY", "SPEND", "2 DAYS", "SPEND"],
         ["acme", "0", "0 IDR", "3", "1500 IDR"],
-        ["acme", "2", "0.03 USD", "3", "0.045 USD"],
+        ["acme", "11", "0.030009 USD", "12", "0.045009 USD"],
     ]
     assert cells(spend(path, store, "--by", "country", "--by", "provider", "--days", "1")) == [
         ["PROVIDER", "COUNTRY", "TODAY", "SPEND"],
+        ["gone (not configured)", "ID", "9", "0.000009 USD"],
         ["jakarta", "ID", "2", "0.03 USD"],
+        ["total", "11", "0.030009 USD"],
     ]
 
 
@@ -86,18 +89,25 @@ def test_json_and_csv(path: Path, store: EmbeddedServer) -> None:
     assert shown["spend"][1] == {
         "country": "ID",
         "currency": "USD",
-        "today": {"messages": 2, "spend": "0.03"},
-        "total": {"messages": 3, "spend": "0.045"},
+        "configured": True,
+        "today": {"messages": 11, "spend": "0.030009"},
+        "total": {"messages": 12, "spend": "0.045009"},
         "days": {
             (today - timedelta(days=1)).isoformat(): {"messages": 1, "spend": "0.015"},
-            today.isoformat(): {"messages": 2, "spend": "0.03"},
+            today.isoformat(): {"messages": 11, "spend": "0.030009"},
         },
     }
+    assert [(row["country"], row["configured"]) for row in shown["spend"]] == [
+        ("ID", True),
+        ("ID", True),
+        ("SG", False),
+    ]
     rows = list(csv.DictReader(io.StringIO(spend(path, store, "--csv", "--days", "2").stdout)))
     assert [tuple(row.values())[1:] for row in rows] == [
-        ("jakarta", "ID", "acme", "USD", "1", "0.015"),
-        ("keda", "ID", "acme", "IDR", "3", "1500"),
-        ("jakarta", "ID", "acme", "USD", "2", "0.03"),
+        ("jakarta", "ID", "acme", "USD", "1", "0.015", "yes"),
+        ("keda", "ID", "acme", "IDR", "3", "1500", "yes"),
+        ("gone", "ID", "acme", "USD", "9", "0.000009", "no"),
+        ("jakarta", "ID", "acme", "USD", "2", "0.03", "yes"),
     ]
     assert rows[0]["date"] == (today - timedelta(days=1)).isoformat()
 
@@ -115,9 +125,13 @@ def test_a_store_that_is_away(path: Path) -> None:
 
 
 def test_a_config_without_providers(path: Path, store: EmbeddedServer) -> None:
-    """Nothing was sent, up to today."""
+    """What was sent before is shown; without sums, that nothing was sent."""
     text = path.read_text()
     path.write_text(text[: text.index("[providers.jakarta]")])
+    names = {line[0] for line in cells(spend(path, store, "--by", "provider"))[1:-1]}
+    assert names == {f"{name} (not configured)" for name in ("gone", "jakarta", "keda")}
+    with Redis.from_url(store.url) as client:
+        client.flushdb()
     shown = spend(path, store, "--days", "1").stdout
     assert shown == f"nothing was sent from {datetime.now(UTC).date()} to {datetime.now(UTC).date()} (UTC)\n"
 
@@ -126,7 +140,7 @@ def test_an_empty_report() -> None:
     """Without messages, the table says so and the CSV has a header only."""
     report = build_report(TODAY, 32, ["provider"], [])
     assert format_table(report) == "nothing was sent from 2026-01-29 to 2026-03-01 (UTC)"
-    assert format_csv(report) == "date,provider,currency,messages,spend\r\n"
+    assert format_csv(report) == "date,provider,currency,messages,spend,configured\r\n"
 
 
 def test_messages_without_a_country() -> None:

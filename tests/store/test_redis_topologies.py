@@ -28,9 +28,9 @@ from otp_service.domain.results import (
     Verified,
 )
 from otp_service.domain.verification import VerificationStatus
-from otp_service.store.keys import Partition, new_verification_id
-from otp_service.store.scripts import override_clock
-from otp_service.store.spend_history import read_spend
+from otp_service.store.keys import Partition, ProviderKeys, new_verification_id
+from otp_service.store.scripts import ScriptCall, override_clock, script
+from otp_service.store.spend_history import find_providers, read_spend
 from tests.store.redis_servers import (
     HOST,
     MASTER,
@@ -138,11 +138,24 @@ async def test_a_cluster() -> None:
         seeds = ",".join(f"{HOST}:{node.port}" for node in nodes[:2])
         async with open_store(f"redis+cluster://{seeds}") as store:
             await flows(store, "first")
+            await find_spend_on_all_nodes(store)
             await move_slot(store, nodes)
             nodes[0].kill()
             await wait_until_served(store, "after the failover", 15)
         async with open_store(f"redis+cluster://{seeds}") as new_store:  # its first seed is dead
             await flows(new_store, "fresh")
+
+
+async def find_spend_on_all_nodes(store: Store) -> None:
+    """The providers with a spend history are found on every primary."""
+    now = await store.topology.command("TIME")
+    before = await find_providers(store.topology)
+    names = {f"gw{number}" for number in range(30)}
+    for name in names:
+        keys = ProviderKeys(name)
+        args = (5, int(now[0]) * 1000, keys.spend_history, "ID:USD:acme")
+        await store.topology.send([ScriptCall(script("provider_refund"), (keys.usage, keys.charge("x")), args)])
+    assert await find_providers(store.topology) - before == names
 
 
 async def move_slot(store: Store, nodes: list[RedisServer]) -> None:

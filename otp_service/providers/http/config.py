@@ -56,12 +56,10 @@ MAX_PARAMETERS: Final = 64
 MAX_SECRETS: Final = 16
 MAX_RULES: Final = 64
 
-CLIENT_HEADERS: Final = frozenset(
-    {
-        "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te",
-        "trailer", "transfer-encoding", "upgrade",
-    }
-)  # fmt: skip
+CLIENT_HEADERS: Final = frozenset({
+    "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te",
+    "trailer", "transfer-encoding", "upgrade",
+})  # fmt: skip
 """Headers that the client sets by itself: another value would change where a request ends, or what comes back."""
 
 _CREDENTIAL: Final = re.compile(r"authorization|cookie|key|token|secret|password|signature", re.IGNORECASE)
@@ -163,10 +161,8 @@ class HttpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
         """The format of `body`: `body_format`, or what Content-Type or the first character says."""
         if self.body is None or self.body_format is not None:
             return self.body_format
-        media_type = self._media_type()
-        for fragment, kind in _FORMATS_OF_MEDIA_TYPES.items():
-            if fragment in media_type:
-                return kind
+        if named := [kind for fragment, kind in _FORMATS_OF_MEDIA_TYPES.items() if fragment in self._media_type()]:
+            return named[0]
         text = self.body.reveal().lstrip()
         by_start: dict[str, BodyFormat] = {"{": "json", "[": "json", "<": "xml"}
         return by_start.get(text[:1]) or ("form" if _TEXT_OF_FORM.match(text) else None)
