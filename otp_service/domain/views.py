@@ -13,7 +13,7 @@ from otp_service.domain.verification import Delivery, VerificationSnapshot, Veri
 __all__ = ["VerificationProof", "VerificationView", "view_of"]
 
 
-class VerificationView(msgspec.Struct, frozen=True, kw_only=True):
+class VerificationView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A verification at `now_ms`, with its recipient masked. `country` is "" for an e-mail address.
 
     `quotas` is what the caller of request-code may know of its limits; it is not stored.
