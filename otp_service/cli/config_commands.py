@@ -11,10 +11,9 @@ import click
 import msgspec
 
 from otp_service.api.auth import new_api_key
-from otp_service.cli.guessing_table import format_bounds
 from otp_service.cli.limit_proposals import proposed_limits
 from otp_service.cli.options import config_option, fail, load_config, parse_config, require_config_path
-from otp_service.cli.text_table import format_texts
+from otp_service.cli.text_table import format_bounds, format_texts
 from otp_service.domain.email_address import EmailInvalid, parse_address
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.recipient import is_address

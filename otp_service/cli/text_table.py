@@ -1,17 +1,33 @@
-"""The output of `check-config --texts`: every text of the tenants at its longest, with what it is billed as."""
+"""The tables of `check-config`.
+
+`--texts`: every text of the tenants at its longest, with what it is billed as. `--security`: what one number of each
+tenant withstands in a day.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from otp_service.cli.provider_table import align
+from otp_service.domain.guessing import MAX_ATTEMPTS_PER_DAY, MAX_CHANCE_PER_DAY, GuessingBound
 from otp_service.settings.sms_texts import SmsText
 
-__all__ = ["format_texts"]
+__all__ = ["format_bounds", "format_texts"]
 
 _NONE: Final = "-"
 _HEADER: Final = ("TENANT", "LOCALE", "PURPOSE", "APP", "CHARACTERS", "ENCODING", "SEGMENTS", "TEXT")
+_BOUNDS_HEADER: Final = ("TENANT", "DIGITS", "A DAY", "CHANCE", "WITH LOGINS", "CHANCE", "UNTIL DISABLED", "CHANCE", "")
+_BOUNDS_EXPLANATION: Final = (
+    "The attempts of an attacker at one number that are compared, at most: in a day, in a day in which its owner logs\n"
+    "in as often as the limits allow, and in all until the number is disabled; with the chance that one is correct."
+)
+
+
+def format_bounds(bounds: Mapping[str, GuessingBound]) -> str:
+    """Align the bounds in columns under a header, and explain them; each is marked that exceeds what it should be."""
+    rows = (_bound_cells(name, bound) for name, bound in bounds.items())
+    return f"{align([_BOUNDS_HEADER, *rows])}\n{_BOUNDS_EXPLANATION}"
 
 
 def format_texts(texts: Iterable[tuple[str, SmsText]]) -> str:
@@ -34,3 +50,10 @@ def _cells(tenant: str, text: SmsText) -> tuple[str, ...]:
         str(size.segments),
         text.text.replace("\n", " / "),
     )
+
+
+def _bound_cells(name: str, bound: GuessingBound) -> tuple[str, ...]:
+    every = (bound.attempts, bound.attempts_with_logins, bound.until_disabled)
+    pairs = [text for attempts in every for text in (str(attempts), f"{bound.chance(attempts):.1e}")]
+    excess = f"more than {MAX_ATTEMPTS_PER_DAY} attempts or {MAX_CHANCE_PER_DAY:.0e} a day"
+    return (name, str(bound.code_length), *pairs, "good" if bound.is_acceptable else excess)

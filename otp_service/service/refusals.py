@@ -86,5 +86,6 @@ def request_denied(denied: Denied, policies: tuple[QuotaPolicy, ...], failures: 
             detail = "The owner of this number asked to get no messages. Answering START to the sender ends that."
             return Refused(Reason.RECIPIENT_OPTED_OUT, detail)
         case Denied(reason, wait_ms, limit):
-            quotas = Quotas(policies, denied.violated)
+            named = (QuotaState(limit, 0, wait_ms),) if limit else ()  # of a limit without windows, such as the guard
+            quotas = Quotas(policies, denied.violated or named)
             return Refused(reason, _DENIED_DETAILS[reason], retry_after_ms=wait_ms, limit=limit, quotas=quotas)

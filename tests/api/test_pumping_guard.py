@@ -36,6 +36,7 @@ async def test_the_eleventh_number_of_a_block_is_denied(make_service: ServiceFac
     again = await service.request(in_block(LIMIT))
 
     assert (denied.status_code, denied.json()["code"], denied.json()["limit"]) == (429, "rate_limited", "guard")
+    assert denied.json()["violated-policies"] == ["guard"]
     assert int(denied.headers["Retry-After"]) == denied.json()["retry_after"] >= 1
     assert (again.status_code, again.json()["limit"]) == (429, "guard")  # no cooldown was taken
     await wait_until(lambda: len(service.inbox.messages()) == LIMIT)
