@@ -26,6 +26,7 @@ from otp_service.api.schemas import (
     VerifiedCode,
     VerifyCodeBody,
 )
+from otp_service.domain.results import IdempotencyClaim
 from otp_service.domain.views import VerificationProof, VerificationView
 from otp_service.service import Attempt
 
@@ -69,10 +70,8 @@ class CodeRoutes(Controller):
         """Create a verification and send its code by SMS. The delivery continues after the response."""
         caller = request.principal
         code_request = map_code_request(caller, data, request.context.client_address)
-        key = idempotency_key and request.service.idempotency_claim(
-            caller.tenant, "request-code", idempotency_key, canonical_body(data)
-        )
-        call = request.service.request_code(code_request, key or None)
+        claim = _claim(request, "request-code", idempotency_key, data)
+        call = request.service.request_code(code_request, claim)
         view = await recorded("request_code", request, call, purpose=data.purpose, reference=data.reference)
         request.context.headers_to_send += quota_headers(view.quotas)
         return mapping.request_code_response(view)
@@ -103,10 +102,8 @@ class CodeRoutes(Controller):
             bound=binding_of(data),
         )
         caller.require_scope("verify")
-        key = idempotency_key and request.service.idempotency_claim(
-            caller.tenant, "verify-code", idempotency_key, canonical_body(data)
-        )
-        call = request.service.verify_code(attempt, key or None)
+        claim = _claim(request, "verify-code", idempotency_key, data)
+        call = request.service.verify_code(attempt, claim)
         proof = await recorded("verify_code", request, call, verification_id=data.verification_id)
         return mapping.verify_code_response(proof)
 
@@ -167,6 +164,21 @@ class VerificationRoutes(Controller):
         body = mapping.verification_response(view)
         # The providers and their errors are the tenant's business, not that of everybody who has its app.
         return msgspec.structs.replace(body, deliveries=[]) if caller.publishable else body
+
+
+def _claim(
+    request: ApiRequest, endpoint: str, key: str | None, data: RequestCodeBody | VerifyCodeBody
+) -> IdempotencyClaim | None:
+    """Return the claim of an `Idempotency-Key`; None without one.
+
+    The keys of a tenant are one set. Those that come with a publishable API key are apart from it: whoever has the app
+    must not get, or hinder, what the tenant's servers do under a key that can be foreseen.
+    """
+    caller = request.principal
+    if key is None:
+        return None
+    scope = f"{endpoint}/{caller.key_id}" if caller.publishable else endpoint
+    return request.service.idempotency_claim(caller.tenant, scope, key, canonical_body(data))
 
 
 def _caller_address(request: ApiRequest) -> str | None:

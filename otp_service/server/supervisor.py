@@ -20,6 +20,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn import Config
 from uvicorn.supervisors import Multiprocess, multiprocess
 
+from otp_service.observability import LOG
 from otp_service.server.reloadable_app import RELOAD_SIGNAL
 
 __all__ = ["EXIT_FAILED_TO_START", "Supervisor"]
@@ -58,7 +59,11 @@ class Supervisor(Multiprocess):
 
         A worker that is forked later has the config that this process has read.
         """
-        if not self._reload_config():
+        try:
+            if not self._reload_config():
+                return
+        except Exception:  # the workers must not end because of it
+            LOG.exception("config_reload_failed")
             return
         for process in self.processes:
             if process.pid is not None and process.exitcode is None:

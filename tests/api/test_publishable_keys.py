@@ -139,6 +139,26 @@ async def test_deliveries_are_not_shown(make_service: ServiceFactory) -> None:
         assert ("inbox" in str(body)) is shown
 
 
+async def test_idempotency_keys_of_an_app_are_apart(make_service: ServiceFactory) -> None:
+    """Under the key of a backend's request, an app gets neither its answer nor a conflict; its own key is replayed."""
+    service = await make_service(config(publishable_client_ip=["9/60"]))
+    headers = {"Idempotency-Key": "order-17"}
+    ids = []
+    for key in ("backend", "plain-app", "app", "app", "other-app"):
+        answer = await service.caller(key).post(REQUEST_CODE, json=REQUEST_BODY, headers=headers)
+        ids.append(answer.json().get("verification_id", answer.json().get("code")))
+        await service.advance(30)
+    assert ids[0] == ids[1] != ids[2] == ids[3] != ids[4]
+    assert "idempotency_mismatch" not in ids
+    other = {**REQUEST_BODY, "phone": "0812-1010-0066"}
+    answer = await service.caller("other-app").post(REQUEST_CODE, json=other, headers={"Idempotency-Key": "order-18"})
+    assert answer.status_code == 202
+    answer = await service.caller("backend").post(
+        REQUEST_CODE, json=REQUEST_BODY, headers={"Idempotency-Key": "order-18"}
+    )
+    assert answer.status_code == 202
+
+
 async def test_other_calls_of_an_app(make_service: ServiceFactory) -> None:
     """A publishable key may normalize a number, as every key may."""
     service = await make_service(config())

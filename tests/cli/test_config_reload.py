@@ -52,6 +52,7 @@ async def test_a_config_with_errors_changes_nothing(serve: Serve, write_config: 
         good.replace("[hashing]", "[hashing"): "not TOML",
         good.replace('country = "ID"', 'country = "XX"'): "tenants.acme.country",
         good.replace('"env:GATEWAY_PASSWORD"', '"plain-password"'): "a plain value (not shown)",
+        good + "[redis2]\n": "redis2: unknown key",
         re.sub("^api_keys.*$", "", good, flags=re.MULTILINE): "tenants.acme.api_keys: missing",
     }
     for text, error in faults.items():
