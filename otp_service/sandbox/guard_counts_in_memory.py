@@ -46,25 +46,25 @@ class _Level:
         for buckets, length in ((self.minutes, MINUTE_MS), (self.hours, HOUR_MS), (self.days, DAY_MS)):
             buckets.setdefault(at_ms // length, [0, 0])[verified] += amount
 
-    def counts(self, now_ms: int, window_hours: int, extra: int) -> LevelCounts:
+    def counts(self, now_ms: int, window_hours: int, extra: int, *, by_day_only: bool) -> LevelCounts:
         """Return the sums of the spans that end now, with `extra` messages."""
-        minute, hour, day = now_ms // MINUTE_MS, now_ms // HOUR_MS, now_ms // DAY_MS
+        day = now_ms // DAY_MS
+        today, past = _sum(self.days, day, day, extra), _sum(self.days, day - PAST_DAYS, day - 1, 0)
+        if by_day_only:
+            return LevelCounts(today=today, past=past)
+        minute, hour = now_ms // MINUTE_MS, now_ms // HOUR_MS
         return LevelCounts(
             _sum(self.minutes, minute - PENDING_MINUTES + 1, minute, extra),
             _sum(self.hours, hour - BURST_HOURS + 1, hour, extra),
             _sum(self.hours, hour - window_hours + 1, hour, extra),
-            _sum(self.days, day, day, extra),
-            _sum(self.days, day - PAST_DAYS, day - 1, 0),
+            today,
+            past,
         )
 
 
 def _sum(buckets: dict[int, list[int]], first: int, last: int, extra: int) -> Counts:
-    sent, verified = extra, 0
-    for at in range(first, last + 1):
-        if (bucket := buckets.get(at)) is not None:
-            sent += bucket[0]
-            verified += bucket[1]
-    return Counts(sent, verified)
+    found = [buckets[at] for at in range(first, last + 1) if at in buckets]
+    return Counts(extra + sum([bucket[0] for bucket in found]), sum([bucket[1] for bucket in found]))
 
 
 @dataclass(slots=True)
@@ -97,8 +97,7 @@ class _Scope:
 
     def counts(self, level: str, now_ms: int, window_hours: int, extra: int) -> LevelCounts:
         """Return the counts of one level; those of a block are by day only."""
-        counts = self.levels[level].counts(now_ms, window_hours, extra)
-        return LevelCounts(today=counts.today, past=counts.past) if level[1:2] == "b" else counts
+        return self.levels[level].counts(now_ms, window_hours, extra, by_day_only=level[1:2] == "b")
 
 
 class GuardCountsInMemory:

@@ -35,11 +35,13 @@ PAST_DAYS: Final = 7
 class Replay:
     """What happened to the messages of one replay, by their source: `honest` or the kind of attack.
 
-    `found`: requests that a rule found something in, by rule and source. `stopped`: requests in which any did.
+    `found`: requests that a rule found something in, by rule and source. `stopped`: requests in which any did, and
+    `known_stopped` those of them that were honest, from numbers which had verified a code before.
     """
 
     requested: Counter[str] = field(default_factory=Counter)
     stopped: Counter[str] = field(default_factory=Counter)
+    known_stopped: int = 0
     found: dict[GuardRule, Counter[str]] = field(default_factory=lambda: {rule: Counter() for rule in GuardRule})
 
 
@@ -115,6 +117,7 @@ def replay(policy: GuardPolicy, requests: Sequence[Request], count_from_ms: int)
             result.requested[request.source] += 1
             if decision:
                 result.stopped[request.source] += 1
+                result.known_stopped += request.source == HONEST and decision.known
                 for rule in decision.rules:
                     result.found[GuardRule(rule)][request.source] += 1
         if decision and decision.denies:

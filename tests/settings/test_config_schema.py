@@ -38,6 +38,8 @@ ONLY_CHECK_CONFIG = {
     "tenants.acme.hooks.courier.receiver_attribute",
     "tenants.acme.hooks.courier.text",
     "tenants.b.hooks.auth",
+    "guard.address",
+    "guard.sequence",
     "hashing.memory_kib",
     "keys.current",
     "keys.index",

@@ -37,6 +37,18 @@ POLICY = "tenants.acme.policy"
         ("delivery.hold_seconds", 0, 120),
         ("delivery.channel_hold_seconds", 0, 120),
         ("delivery.max_texts", 1, 10),
+        ("guard.unverified_block", 1, 1_000_000),
+        ("guard.unverified_area", 1, 1_000_000),
+        ("guard.burst", 1, 1_000_000),
+        ("guard.quiet_burst", 1, 1_000_000),
+        ("guard.quiet_verified", 1, 1_000_000),
+        ("guard.window_hours", 2, 24),
+        ("guard.burst_factor", 1, 100),
+        ("guard.breaker.sends", 1, 1_000_000),
+        ("guard.breaker.window_seconds", 60, 86_400),
+        ("guard.breaker.open_seconds", 60, 86_400),
+        ("guard.breaker.probe_seconds", 1, 3_600),
+        ("guard.breaker.probes", 1, 1_000),
     ],
 )
 def test_bounds(find_errors: FindErrors, path: str, lowest: int, highest: int) -> None:
