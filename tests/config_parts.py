@@ -6,9 +6,6 @@ import base64
 import hashlib
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 SLOW_HASHING: dict[str, Any] = {"hashing": {"time_cost": 3, "memory_kib": 65536, "prepared": 0}}
 """A hash of 0.1 s or more that is never prepared, so that a second request arrives while the first is in progress."""
 
@@ -32,8 +29,3 @@ def shared_keys() -> dict[str, Any]:
     """Return a config with encryption keys that several replicas can share."""
     key = base64.b64encode(bytes(32)).decode()
     return {"keys": {"current": "shared", "index": "shared", "shared": key}}
-
-
-def new_signing_key() -> str:
-    """Return a new Ed25519 private key in PEM."""
-    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

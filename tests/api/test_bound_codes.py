@@ -16,6 +16,7 @@ from otp_service.api.request_mapping import canonical_body
 from otp_service.api.schemas import VerifyCodeBody
 from tests.api.api_requests import REQUEST_CODE, VERIFICATIONS, VERIFY_CODE
 from tests.config_parts import api_key, demo_policy, tenant
+from tests.log_capture import captured_logs
 from tests.problem_assertions import assert_one_field_error, assert_problem
 from tests.running_service import E164, NUMBER, RunningService, ServiceFactory
 from tests.store_contents import dump_store
@@ -253,3 +254,21 @@ async def test_two_encodings_of_a_payee_are_one(paying: RunningService) -> None:
     assert answer.status_code == 200
     assert jwt.decode(answer.json()["token"], options={"verify_signature": False})["transaction"] == paid
     assert answer.json()["phone"] == E164
+
+
+async def test_nothing_that_is_bound_is_logged(make_service: ServiceFactory) -> None:
+    """No log line has the amount, the payee or the binding, whatever the outcome, nor does an error repeat them."""
+    with captured_logs() as stream:
+        service = await make_service(CONFIG)
+        verification_id, code = await service.request_code(purpose="payment", **BOUND)
+        answers = [
+            await attempt(service, verification_id, code, binding="device-18"),
+            await attempt(service, verification_id, code, **BOUND),
+            await service.request(purpose="login", **BOUND),
+            await service.request(purpose="payment", transaction={**PAID, "payee": "Toko Budi\n"}),
+            await service.request(purpose="payment", binding="device-17 x"),
+        ]
+        logged = stream.getvalue()
+    assert [answer.status_code for answer in answers] == [422, 200, 400, 400, 400]
+    shown = logged + "".join(answer.text for answer in answers if answer.status_code != 200)
+    assert not [secret for secret in ("12500", "Budi", "device-1") if secret in shown]

@@ -12,10 +12,11 @@ import httpx
 import jwt
 import pytest
 
+from otp_service.crypto.pem import new_ed25519_pem
 from otp_service.crypto.tokens import MAX_TOKEN_CHARS
 from otp_service.store.attempts import RedisPresentedProofs
 from otp_service.store.pipelined_connection import unavailable
-from tests.config_parts import api_key, new_signing_key, shared_keys, tenant
+from tests.config_parts import api_key, shared_keys, tenant
 from tests.log_capture import captured_logs
 from tests.problem_assertions import assert_common_headers, assert_one_field_error, assert_problem
 from tests.running_service import E164, RunningService, ServiceFactory
@@ -26,7 +27,7 @@ INACTIVE = {"active": False}
 TENANTS = {"acme": tenant(api_key("reader", "read"), api_key("app", "request", "verify"))}
 
 
-OLD, NEW, OTHER = new_signing_key(), new_signing_key(), new_signing_key()
+OLD, NEW, OTHER = new_ed25519_pem(), new_ed25519_pem(), new_ed25519_pem()
 TOKENS = {"issuer": "https://otp.example.com", "current": "new", "new": NEW, "old": OLD}
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otp_service.crypto.pem import new_ed25519_pem
 from otp_service.crypto.tokens import MAX_TOKEN_CHARS, ProofClaims, TokenSigner
 from otp_service.domain.code_binding import CodeBinding, Transaction
-from tests.config_parts import new_signing_key
 
-KEY = new_signing_key()
+KEY = new_ed25519_pem()
 
 
 def test_the_longest_proof_is_read() -> None:
