@@ -37,8 +37,13 @@ class CaptchaChecks:
         self._keyring = dependencies.keyring
 
     def check_presence(self, request: CodeRequest) -> None:
-        """Raise `Refused` if a token is needed and not there, or there without a verifier. Costs nothing."""
+        """Raise `Refused` if a token is needed and not there, or there without a verifier. Costs nothing.
+
+        A product that relays a code has checked the person itself, and cannot send a token.
+        """
         policy = request.tenant.captcha
+        if request.relayed_code:
+            return
         if policy is None:
             if request.captcha_token:
                 errors = (FieldError("/captcha_token", "Leave it out: no verifier is configured for the tenant."),)

@@ -93,3 +93,15 @@ async def test_permission_denied(camara: RunningService, key: str) -> None:
     """A tenant that does not use CAMARA, and a key without the scopes, are refused: the caller chooses the text."""
     for operation, body in (("send-code", SEND), ("validate-code", {"authenticationId": "x", "code": "1"})):
         assert_error(await post(camara, operation, body, key=key), 403, "PERMISSION_DENIED")
+
+
+async def test_uniform_errors_of_a_tenant(make_service: ServiceFactory) -> None:
+    """A tenant that hides why a code is refused hides it here, too: every refusal is INVALID_OTP."""
+    service = await make_service(
+        {"tenants": {"demo": {"camara": {"enabled": True}, "policy": {"uniform_errors": True}}}}
+    )
+    sent_id, code = await send_code(service)
+    assert_error(await validate(service, "unknown", code), 400, f"{OTP}INVALID_OTP")
+    assert_error(await validate(service, sent_id, service.wrong_code(code)), 400, f"{OTP}INVALID_OTP")
+    assert (await validate(service, sent_id, code)).status_code == 204
+    assert_error(await validate(service, sent_id, code), 400, f"{OTP}INVALID_OTP")

@@ -21,6 +21,7 @@ from tests.api.hook_calls import (
     messages,
     supabase_body,
 )
+from tests.config_parts import shared_keys
 from tests.problem_assertions import assert_problem
 from tests.running_service import RunningService, ServiceFactory
 
@@ -90,6 +91,17 @@ async def test_a_repeated_message_is_one_text(hooked: RunningService) -> None:
     other = await call_hook(hooked, "kratos/courier", kratos_body(code="999999"))
     assert other.json() != first.json()
     await messages(hooked, 2)
+
+
+async def test_a_captcha_is_not_demanded_of_a_product(make_service: ServiceFactory) -> None:
+    """Where every API key must send a captcha token, a hook need not, and CAMARA's form cannot."""
+    captcha = {
+        "captcha": {"human": {"type": "turnstile", "secret": "secret", "required_for": "all"}},
+        "tenants": {"demo": {**CONFIG["tenants"]["demo"], "policy": {"captcha": "human"}}},
+    }
+    service = await make_service({**shared_keys(), **captcha})
+    assert (await call_hook(service, "kratos/courier", kratos_body())).status_code == 200
+    assert_problem(await service.request("+6281210100056"), 403, "captcha_required")
 
 
 async def test_limits_hold_for_relayed_codes(hooked: RunningService) -> None:
