@@ -11,6 +11,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 __all__ = ["Resolver", "TargetRefused", "checked_addresses", "is_address_allowed", "resolve"]
@@ -41,6 +43,9 @@ _PRIVATE: Final = [
 _PUBLIC_V6: Final = ipaddress.ip_network("2000::/3")
 _PRIVATE_V6: Final = [ipaddress.ip_network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
 """Parts of 2000::/3 that are not public: protocol assignments with Teredo, documentation, 6to4."""
+
+_LOOKUPS: Final = ThreadPoolExecutor(4, thread_name_prefix="webhook-lookup")
+"""A name server that does not answer must not keep the threads in which the hosts of gateways are looked up."""
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _LOW_32_BITS: Final = 0xFFFF_FFFF
@@ -81,8 +86,9 @@ def _is_allowed(address: _Address, *, allow_private: bool) -> bool:
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a host by the system's resolver (see `Resolver`)."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """Return the addresses of a host by the system's resolver, in threads of webhooks alone (see `Resolver`)."""
+    loop = asyncio.get_running_loop()
+    found = await loop.run_in_executor(_LOOKUPS, partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

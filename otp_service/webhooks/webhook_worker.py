@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -106,9 +107,11 @@ class WebhookWorker:
 
     async def _look(self) -> None:
         """Read what is due, and the state of the endpoints that have due events."""
-        found = await self._queue.look()
-        for runs in self._runs.values():
-            runs.note([one for one in found if one.endpoint == runs.endpoint.name])
+        found: defaultdict[str, list[DueEvents]] = defaultdict(list)
+        for one in await self._queue.look():
+            found[one.endpoint].append(one)
+        for name, runs in self._runs.items():
+            runs.note(found[name])
         wanted = [runs for runs in self._runs.values() if runs.due or not runs.is_known]
         states = await self._queue.endpoint_states([runs.endpoint.name for runs in wanted])
         for runs, state in zip(wanted, states, strict=True):

@@ -13,6 +13,7 @@ import pytest
 from redis.crc import key_slot
 
 from otp_service.domain.errors import Refused
+from otp_service.domain.events import TENANT_EVENTS, AttemptResult, EventTarget, encode_targets
 from otp_service.domain.limits import Window
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.provider_policy import Caps
@@ -31,6 +32,7 @@ from otp_service.domain.verification import VerificationStatus
 from otp_service.store.keys import Partition, ProviderKeys, new_verification_id
 from otp_service.store.scripts import ScriptCall, override_clock, script
 from otp_service.store.spend_history import find_providers, read_spend
+from otp_service.store.webhook_queue import RedisWebhookQueue
 from tests.store.redis_servers import (
     HOST,
     MASTER,
@@ -111,6 +113,28 @@ async def flows(store: Store, name: str) -> None:
     for partition in PARTITIONS:
         await whole_flow(store, name, partition)
     await charges(store, f"provider-{name}")
+    await events_of(store, f"events-{name}")
+
+
+async def events_of(store: Store, name: str) -> None:
+    """Deliver the events of verifications in several partitions, whose endpoint is in a slot of its own."""
+    queue = RedisWebhookQueue(store.topology)
+    target = EventTarget(name, frozenset(TENANT_EVENTS))
+    for partition in PARTITIONS:
+        events = encode_targets(Partition(partition).events, "", [target])
+        admitted = await store.admitted(recipient=f"{name}-{partition}", partition=partition)
+        verification_id = await store.start(admitted, events=events)
+        for _ in range(5):
+            await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
+        assert isinstance(await store.attempts.consume(verification_id), Verified)
+    due = [one for one in await queue.look() if one.endpoint == name]
+    assert [(one.due, one.waiting) for one in due] == [(2, 2)] * len(PARTITIONS)
+    for one in due:
+        for claimed in await queue.claim(one.slot, name, 5, 5000):
+            assert await queue.record(claimed, AttemptResult("204", accepted=True))
+    assert [one for one in await queue.look() if one.endpoint == name] == []
+    summary = (await queue.summaries([name], 100))[name]
+    assert (summary.waiting, len(summary.events)) == (0, 2 * len(PARTITIONS))
 
 
 async def all_served(store: Store) -> bool:
