@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from otp_service.crypto.service_account import ServiceAccount
-from otp_service.domain.captcha import CaptchaPolicy, CaptchaVerifier
+from otp_service.domain.captcha import MAX_CAPTCHA_TOKEN_CHARS, CaptchaPolicy, CaptchaVerifier
 from otp_service.providers.captcha.play_integrity import API_URL, PlayIntegrity, PlayIntegrityRules
-from otp_service.providers.captcha.siteverify import VERIFY_URLS, Siteverify, SiteverifyRules
+from otp_service.providers.captcha.siteverify import MAX_TOKEN_CHARS, VERIFY_URLS, Siteverify, SiteverifyRules
 from otp_service.providers.http_client import GatewayClient
 from otp_service.service.captcha_verifiers import BoundedVerifier
 from otp_service.settings import Settings
@@ -70,6 +70,7 @@ def _build_verifier(table: Captcha) -> CaptchaVerifier:
         rules=rules,
         client=client,
         site_key=table.site_key or "",
+        max_token_chars=MAX_TOKEN_CHARS.get(table.type, MAX_CAPTCHA_TOKEN_CHARS),
         sends_client_ip=table.send_client_ip,
         sends_request_hash=table.type == "siteverify",
     )

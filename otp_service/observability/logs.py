@@ -40,10 +40,11 @@ _DIGITS: Final = re.compile(_DIGIT)
 _ASCII_DIGIT: Final = re.compile(r"\d", re.ASCII)
 
 _NOT_REDACTED: Final = frozenset(
-    {"timestamp", "verification_id", "event_id", "phone", "email", "address", "peer_network", "exception"}
+    {"timestamp", "verification_id", "event_id", "api_key", "phone", "email", "address", "peer_network", "exception"}
 )
-"""Fields that cannot contain a secret: a time, random ids, a masked number or e-mail address, the address of the
-server, a network, and an exception, which `_describe_exception` has redacted part by part."""
+"""Fields that cannot contain a secret: a time, random ids, the configured name of an API key or client, a masked number
+or e-mail address, the address of the server, a network, and an exception, which `_describe_exception` has redacted part
+by part."""
 _BEFORE_ADDRESS: Final = ' \t\r\n<>()[]",;:\\'
 """Characters that no local part has unquoted, so that an address ends there on its left."""
 _KEPT_TYPES: Final = (int, float, bool, type(None))

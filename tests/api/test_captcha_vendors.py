@@ -152,6 +152,14 @@ async def test_no_token_opens_the_door(
     assert await codes(service, "token") == [code]
 
 
+async def test_token_that_is_too_long_for_the_vendor(make_service: ServiceFactory, vendor: CaptchaSimulator) -> None:
+    """A token beyond the length that Turnstile documents is rejected without a call."""
+    service = await make_service(vendor.config())
+
+    assert await codes(service, "a" * 2048, "a" * 2049) == ["captcha_failed"] * 2
+    assert len(vendor.requests) == 1
+
+
 async def test_silent_vendor_gets_few_calls(make_service: ServiceFactory, vendor: CaptchaSimulator) -> None:
     """After five failures in a row the vendor is left alone; once it answers again, a probe restores the service."""
     service = await make_service(vendor.config(timeout_seconds=0.5))

@@ -25,12 +25,12 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from otp_service.domain.captcha import CaptchaAnswer, CaptchaCheck, CaptchaResult
+from otp_service.domain.captcha import MAX_CAPTCHA_TOKEN_CHARS, CaptchaAnswer, CaptchaCheck, CaptchaResult
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.lenient_json import json_object
 
-__all__ = ["VERIFY_URLS", "Siteverify", "SiteverifyRules"]
+__all__ = ["MAX_TOKEN_CHARS", "VERIFY_URLS", "Siteverify", "SiteverifyRules"]
 
 VERIFY_URLS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -39,6 +39,9 @@ VERIFY_URLS: Final[Mapping[str, str]] = MappingProxyType(
         "recaptcha": "https://www.google.com/recaptcha/api/siteverify",
     }
 )
+
+MAX_TOKEN_CHARS: Final[Mapping[str, int]] = MappingProxyType({"turnstile": 2048})
+"""The longest tokens, where a vendor documents them; a longer one is rejected here."""
 
 _RESULTS: Final[Mapping[str, CaptchaResult]] = MappingProxyType(
     {
@@ -112,6 +115,7 @@ class Siteverify:
         client: The HTTP client.
         site_key: Sent with each token, unless it is "".
         sends_client_ip: Whether the person's address is sent.
+        max_token_chars: A longer token is rejected without a call.
         sends_request_hash: Whether the hash of the request is sent, which is no part of the vendors' protocol.
     """
 
@@ -121,10 +125,13 @@ class Siteverify:
     client: GatewayClient
     site_key: str = ""
     sends_client_ip: bool = False
+    max_token_chars: int = MAX_CAPTCHA_TOKEN_CHARS
     sends_request_hash: bool = False
 
     async def verify(self, check: CaptchaCheck) -> CaptchaAnswer:
         """Ask the vendor once; see the port."""
+        if len(check.token) > self.max_token_chars:
+            return CaptchaAnswer(CaptchaResult.REJECTED, "too_long")
         form = {"secret": self.secret.reveal(), "response": check.token}
         if self.site_key:
             form["sitekey"] = self.site_key
