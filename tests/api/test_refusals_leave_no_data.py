@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from otp_service.domain.errors import Reason
+from tests.api.external_refusal_cases import EXTERNAL_CASES
 from tests.api.prepared_call import ApiCall
 from tests.api.refusal_cases import CASES, Case, verify_code_call
 from tests.api.refusal_storage_growth import TIMES, Growth, measure, usage
@@ -14,8 +15,10 @@ from tests.config_parts import demo_policy
 from tests.problem_assertions import assert_problem
 from tests.running_service import ServiceFactory
 
+ALL_CASES = [*CASES, *EXTERNAL_CASES]
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+
+@pytest.mark.parametrize("case", ALL_CASES, ids=[case.name for case in ALL_CASES])
 async def test_a_refusal_leaves_nothing(make_service: ServiceFactory, case: Case) -> None:
     """A refusal leaves no new key and no byte in an existing key."""
     assert await measure(make_service, case) == {"without": Growth(0, 0), "with": Growth(0, 0)}
@@ -23,7 +26,7 @@ async def test_a_refusal_leaves_nothing(make_service: ServiceFactory, case: Case
 
 async def test_every_refusal_of_the_contract_is_in_the_table() -> None:
     """Every code is measured, except an overload, a request in flight and a wrong code."""
-    measured = {case.code.split()[0] for case in CASES}
+    measured = {case.code.split()[0] for case in ALL_CASES}
     not_measured = {"overloaded", "idempotency_in_flight", "code_incorrect", "not_found", "method_not_allowed"}
     not_measured |= {"headers_too_large", "request_timeout"}  # the server reports them, not the application
     assert {reason.value for reason in Reason} - measured == not_measured | {"internal_error"}
