@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +20,7 @@ from otp_service.bootstrap.process_resources import ProcessResources, build_reso
 from otp_service.bootstrap.settings_mapping import plugin_errors
 from otp_service.domain import phone
 from otp_service.observability import LOG, METRICS
+from otp_service.observability.audit import AUDIT
 from otp_service.settings import ConfigInvalid, Settings, config_warnings, load, load_file, parse_file, unused_keys
 
 __all__ = ["CONFIG_VARIABLE", "ConfigFile", "ReloadableService", "log_config_warnings", "preload_countries"]
@@ -58,12 +60,15 @@ class ConfigFile:
         except ConfigInvalid as invalid:
             for error in invalid.errors:
                 LOG.error("config_reload_refused", error=str(error))
+            if warns:
+                AUDIT.record("config_reload", actor="SIGHUP", result="refused")
             return False
         kept, changed = _keep_fixed(self.settings, settings)
         if warns:
             log_config_warnings(kept, document)
             if changed:
                 LOG.warning("config_reload_ignored", keys=", ".join(changed), hint="These need a restart of serve.")
+            AUDIT.record("config_reload", actor="SIGHUP", result="reloaded", changed=changed_keys(self.settings, kept))
         self.settings = kept
         return True
 
@@ -80,6 +85,8 @@ class ReloadableService:
 
     def build(self) -> ASGIApp:
         """Build the application for the current settings, and tell in the metrics when its API keys expire."""
+        audit = self._config.settings.audit
+        AUDIT.configure(audit.file, required=audit.required)
         self._report_expiries()
         return build_app(self._config.settings, resources=self.resources)
 
@@ -101,6 +108,25 @@ class ReloadableService:
         for labels in self._expiring | expiries.keys():
             METRICS.api_key_expiry.labels(*labels).set(expiries.get(labels, math.inf))
         self._expiring = frozenset(expiries)
+
+
+def changed_keys(old: object, new: object, path: str = "") -> list[str]:
+    """Return the paths of the keys whose values differ; never the values."""
+    before, after = _members(old), _members(new)
+    if before is None or after is None:
+        return [] if old == new else [path]
+    names = (name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name))
+    return [
+        found
+        for name in names
+        for found in changed_keys(before.get(name), after.get(name), f"{path}.{name}" if path else name)
+    ]
+
+
+def _members(table: object) -> Mapping[str, object] | None:
+    if isinstance(table, msgspec.Struct):
+        return {name: getattr(table, name) for name in _names(table)}
+    return {str(name): value for name, value in table.items()} if isinstance(table, Mapping) else None
 
 
 def log_config_warnings(settings: Settings, document: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ import click
 
 from otp_service.bootstrap import CONFIG_VARIABLE
 from otp_service.bootstrap.settings_mapping import plugin_errors
+from otp_service.observability.audit import AUDIT
 from otp_service.settings import ConfigInvalid, Settings, load, load_file, parse_file
 
 __all__ = [
@@ -62,8 +63,10 @@ def require_config_path(config: str | None) -> str:
 
 
 def load_config(path: str) -> Settings:
-    """Load and check the file at `path`, with secrets from the environment and files."""
-    return _load_or_fail(lambda: load_file(path, os.environ))
+    """Load and check the file at `path`, with secrets from the environment and files; its audit log is used."""
+    settings = _load_or_fail(lambda: load_file(path, os.environ))
+    AUDIT.configure(settings.audit.file, required=settings.audit.required)
+    return settings
 
 
 def load_own_config(config: Mapping[str, Any]) -> Settings:

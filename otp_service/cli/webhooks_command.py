@@ -18,7 +18,9 @@ from otp_service.cli.provider_table import align
 from otp_service.domain.errors import Refused
 from otp_service.domain.events import EndpointSummary, EventState, EventTarget, EventType, StoredEvent
 from otp_service.observability import configure_logging
+from otp_service.observability.audit import CLI
 from otp_service.providers.config_parsing import quoted
+from otp_service.service.audited import audited
 from otp_service.settings import Settings
 from otp_service.store.topology import Topology
 from otp_service.store.webhook_queue import RedisOperatorEvents
@@ -86,7 +88,11 @@ def replay(config: str | None, endpoint: str, event_id: str | None, since: str |
         states.append(EventState.WAITING)
 
     async def send_again(topology: Topology) -> int:
-        return await build_webhook_queue(settings, topology).replay(name, event_id or "", since_ms, states)
+        with audited("webhook_replay", actor=CLI) as line:
+            line.facts["endpoint"] = name
+            count = await build_webhook_queue(settings, topology).replay(name, event_id or "", since_ms, states)
+            line.facts["events"], line.result = count, "replayed"
+            return count
 
     count = _run(settings, send_again)
     if event_id is not None and not count:
@@ -103,7 +109,11 @@ def enable(config: str | None, endpoint: str) -> None:
     name = _endpoint(settings, endpoint).name
 
     async def enable_it(topology: Topology) -> bool:
-        return await build_webhook_queue(settings, topology).enable(name)
+        with audited("webhook_enable", actor=CLI) as line:
+            line.facts["endpoint"] = name
+            was_disabled = await build_webhook_queue(settings, topology).enable(name)
+            line.result = "enabled" if was_disabled else "was_enabled"
+            return was_disabled
 
     was_disabled = _run(settings, enable_it)
     click.echo(f"{name}: enabled" if was_disabled else f"{name}: was enabled before")

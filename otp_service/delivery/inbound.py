@@ -12,7 +12,8 @@ from typing import Final, Protocol
 from otp_service.domain.message import InboundMessage
 from otp_service.domain.opt_out import OptOutEffect, OptOutWords
 from otp_service.domain.ports import OptOuts
-from otp_service.observability import LOG, METRICS
+from otp_service.observability import METRICS
+from otp_service.observability.audit import AUDIT
 from otp_service.store.keys import PARTITIONS
 
 __all__ = ["InboundHandler"]
@@ -57,5 +58,5 @@ class InboundHandler:
             return False
         METRICS.inbound_messages.labels(provider, action.value if action else OTHER).inc()
         if action:
-            LOG.info("audit", action=action.value, actor=f"sender at {provider}", result=effect.value)
+            AUDIT.record(action.value, actor=f"sender at {provider}", result=effect.value, subject=recipient)
         return True

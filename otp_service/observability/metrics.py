@@ -73,6 +73,9 @@ class Metrics:
             ["tenant", "was_locked"],
             registry=registry,
         )
+        self.audit_failures = Counter(
+            "otp_audit_failures", "Lines of the audit log that could not be written.", registry=registry
+        )
 
     def _add_key_metrics(self, registry: CollectorRegistry) -> None:
         self.api_key_expiry = Gauge(

@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from otp_service.crypto.keyring import Keyring
-from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.opt_out import OptOutAction, OptOutEffect
 from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.ports import OptOuts
-from otp_service.observability import LOG
+from otp_service.service.audited import audited
 from otp_service.store.keys import PARTITIONS
 
 __all__ = ["OptOutDirectory", "OptOutState"]
@@ -54,18 +53,13 @@ class OptOutDirectory:
             actor: Who does it, for the audit line, which is written whatever the outcome.
 
         Raises:
-            Refused: `store_unavailable`.
+            Refused: `store_unavailable`, also when a required audit log cannot be written.
         """
-        result = Reason.INTERNAL_ERROR.value
-        try:
-            effect = await self._opt_outs.change(*self._key(number), action)
-            result = effect.value
+        partition, keyed_hash = self._key(number)
+        with audited(action.value, actor=actor, subject=keyed_hash) as line:
+            effect = await self._opt_outs.change(partition, keyed_hash, action)
+            line.result = effect.value
             return effect is OptOutEffect.CHANGED
-        except Refused as refused:
-            result = refused.reason.value
-            raise
-        finally:
-            LOG.info("audit", action=action.value, actor=actor, result=result)
 
     def _key(self, number: PhoneNumber) -> tuple[int, str]:
         partition = self._keyring.partition_for("partition", number.e164, PARTITIONS)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from otp_service.crypto.keyring import Keyring
-from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.ports import Lockouts
 from otp_service.domain.recipient import Recipient, hashed_as, is_address
 from otp_service.domain.tenant import Tenant
-from otp_service.observability import LOG
+from otp_service.service.audited import audited
 from otp_service.store.keys import PARTITIONS
 
 __all__ = ["UnlockRecipient", "UnlockedRecipient"]
@@ -50,22 +49,16 @@ class UnlockRecipient:
             actor: Who unlocks: the id of an API key, or "cli". It is written to the audit line.
 
         Raises:
-            Refused: `store_unavailable`.
+            Refused: `store_unavailable`, also when a required audit log cannot be written.
         """
-        result = Reason.INTERNAL_ERROR.value
-        try:
-            unlocked = await self._unlock(tenant, recipient)
-            result = "unlocked" if unlocked.was_locked else "not_locked"
-            return unlocked
-        except Refused as refused:
-            result = refused.reason.value
-            raise
-        finally:
-            masked = {"email" if is_address(recipient.to) else "phone": recipient.masked}
-            LOG.info("audit", action="unlock", tenant=tenant.name, actor=actor, result=result, **masked)
-
-    async def _unlock(self, tenant: Tenant, recipient: Recipient) -> UnlockedRecipient:
-        partition = self._keyring.partition_for(*hashed_as("partition", recipient.to), PARTITIONS)
         keyed_hash = self._keyring.keyed_hash(*hashed_as("recipient", recipient.to))
+        masked = {"email" if is_address(recipient.to) else "phone": recipient.masked}
+        with audited("unlock", actor=actor, tenant=tenant.name, subject=keyed_hash, masked=masked) as line:
+            unlocked = await self._unlock(tenant, recipient, keyed_hash)
+            line.result = "unlocked" if unlocked.was_locked else "not_locked"
+            return unlocked
+
+    async def _unlock(self, tenant: Tenant, recipient: Recipient, keyed_hash: str) -> UnlockedRecipient:
+        partition = self._keyring.partition_for(*hashed_as("partition", recipient.to), PARTITIONS)
         unlocked = await self._lockouts.unlock(partition, keyed_hash, tenant.name, tenant.send_policy)
         return UnlockedRecipient(recipient, unlocked.was_locked, unlocked.failures)

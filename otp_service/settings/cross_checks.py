@@ -23,7 +23,7 @@ from otp_service.settings.caller_checks import (
 )
 from otp_service.settings.cap_checks import spend_caps_have_one_currency, spend_caps_have_prices
 from otp_service.settings.checked_values import duplicates, is_valid, valid_items
-from otp_service.settings.deployment_model import Hashing, Keys, Redis, Tokens
+from otp_service.settings.deployment_model import Audit, Hashing, Keys, Redis, Tokens
 from otp_service.settings.field_types import ALL_COUNTRIES
 from otp_service.settings.guard_model import Guard
 from otp_service.settings.model import App, Limits, Policy, Route, Settings, Tenant
@@ -71,6 +71,12 @@ def lanes_have_memory(hashing: Hashing) -> Iterator[Finding]:
     if hashing.memory_kib < least:
         found = f"{hashing.memory_kib} is too little for parallelism {hashing.parallelism}"
         yield ("memory_kib",), found, f"at least {least}"
+
+
+def required_audit_has_a_file(audit: Audit) -> Iterator[Finding]:
+    """A required audit log is written somewhere."""
+    if audit.required and audit.file is None:
+        yield ("file",), "missing with required = true", "an absolute path, or stdout"
 
 
 def current_exists(keys: Keys | Tokens) -> Iterator[Finding]:
@@ -209,6 +215,7 @@ def guard_windows_are_kept(guard: Guard) -> Iterator[Finding]:
 CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
     Hashing: (hash_is_strong, lanes_have_memory),
     Keys: (current_exists, index_exists),
+    Audit: (required_audit_has_a_file,),
     Tokens: (current_exists,),
     Redis: (access_matches_url,),
     Policy: (short_codes_are_allowed, lockouts_grow, channels_are_unique),

@@ -10,6 +10,10 @@ from msgspec import Meta
 from otp_service.providers.config_fields import Account, BaseUrl, CaFile, Host, SealingKey, SecretText, Table, Text
 from otp_service.settings.field_types import Ed25519Pem, KeyName, Network, RedisUrl
 
+AuditFile = Annotated[
+    str, Meta(pattern=r"\A(stdout|/[^\x00-\x1f]{1,4000})\Z", description="an absolute path, or stdout")
+]
+
 OTHER_KEYS = "other keys"
 """Marks the field that contains every key of its table that no other field has."""
 
@@ -60,6 +64,16 @@ class Keys(Table, frozen=True, kw_only=True):
     def material(self) -> Mapping[str, bytes]:
         """Return the bytes of every key, by name."""
         return {name: key.decoded() for name, key in self.ring.items()}
+
+
+class Audit(Table, frozen=True, kw_only=True):
+    """The audit log: a `file` that lines are appended to, or `stdout`; without it, they are in the log only.
+
+    `required`: an action of an operator is refused while the file cannot be written.
+    """
+
+    file: AuditFile | None = None
+    required: bool = False
 
 
 class Tokens(Table, frozen=True, kw_only=True):

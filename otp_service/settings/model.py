@@ -27,7 +27,7 @@ from otp_service.providers.config_fields import (
 from otp_service.providers.config_parsing import FieldContext, Parse
 from otp_service.settings.api_key_model import ApiKey
 from otp_service.settings.captcha_model import Captcha
-from otp_service.settings.deployment_model import Hashing, Keys, Redis, Server, Tokens
+from otp_service.settings.deployment_model import Audit, Hashing, Keys, Redis, Server, Tokens
 from otp_service.settings.field_types import (
     AllowedCountry,
     AppDomain,
@@ -237,4 +237,5 @@ class Settings(Table, frozen=True, kw_only=True):
     limits: Limits = field(default_factory=Limits)
     opt_outs: OptOuts = field(default_factory=OptOuts)
     guard: Guard = field(default_factory=Guard)
+    audit: Audit = field(default_factory=Audit)
     webhooks: OperatorWebhooks = no_webhooks()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -194,3 +195,24 @@ async def test_sigterm_right_after_sighup(serve: Serve, write_config: ConfigWrit
     service.send(signal.SIGTERM)
     assert await service.status() == 0
     assert "Traceback" not in service.log
+
+
+@Workers
+async def test_a_reload_is_in_the_audit_log(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
+    """One line for each reload says which keys changed, and no value; a refused one says so."""
+    config = write_config(server=f"workers = {workers}")
+    log = config.with_name("audit.jsonl")
+    good = config.read_text() + f'[audit]\nfile = "{log}"\n'
+    config.write_text(good)
+    service = serve(config)
+    await service.ready()
+    replace_file(config, good.replace('brand = "', 'brand = "Secret ') + '[limits]\nclient_ip = ["7/777"]\n')
+    await reload(service, workers)
+    replace_file(config, "[")
+    await refusal(service)
+    await wait_until(lambda: len(log.read_text().splitlines()) == 2, 30)
+    first, second = (json.loads(line) for line in log.read_text().splitlines())
+    assert (first["action"], first["actor"], first["result"]) == ("config_reload", "SIGHUP", "reloaded")
+    assert first["changed"] == ["limits.client_ip", "tenants.acme.brand"]
+    assert (second["action"], second["result"]) == ("config_reload", "refused")
+    assert not any(word in log.read_text() for word in ("Secret", "777"))

@@ -1,0 +1,157 @@
+"""The audit log: one JSON line for each change that a person makes, appended to a file that is never rewritten.
+
+A line says who (the id of an API key, or `cli` with the user of the machine), what, when (UTC), at which tenant, for
+whom (the keyed hash of a recipient and its masked form, never a number or an address), and with which result. The same
+facts are logged as the event `audit`.
+
+Each line is one `write` to a file that is open for appending, so that lines of several processes are never mixed; it is
+on the disk (fdatasync) before the caller is answered. A file that was renamed or removed is opened anew before the next
+line, so it can be rotated without a signal. Where the log is `required`, an action is refused unless its line can be
+written: it is checked before the action, because a line tells its result.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from otp_service.observability.logs import LOG, REQUEST_ID
+from otp_service.observability.metrics import METRICS
+
+__all__ = ["AUDIT", "CLI", "STANDARD_OUTPUT", "AuditLog", "AuditUnavailable"]
+
+STANDARD_OUTPUT: Final = "stdout"
+"""Instead of a file: lines on standard output, each with `"stream":"audit"`."""
+
+MAX_TEXT_CHARS: Final = 128
+MAX_ITEMS: Final = 32
+CLI: Final = "cli"
+"""The actor of the commands of `otp-service`."""
+_MODE: Final = 0o600
+
+
+class AuditUnavailable(Exception):
+    """The audit log is required, and cannot be written: the action must not happen."""
+
+
+class AuditLog:
+    """The audit log of this process. Without `configure`, lines go to the log only."""
+
+    def __init__(self) -> None:
+        self._path: str | None = None
+        self._required = False
+        self._descriptor = -1
+        self._lock = threading.Lock()
+
+    def configure(self, path: str | None, *, required: bool = False) -> None:
+        """Write to the file at `path`, to standard output, or nowhere (None)."""
+        with self._lock:
+            self._close()
+            self._path, self._required = path, required
+
+    def check(self) -> None:
+        """Raise `AuditUnavailable` if the log is required and cannot be opened."""
+        if not self._required or self._path is None:
+            return
+        with self._lock:
+            try:
+                self._open()
+            except OSError as problem:
+                self._report(problem)
+                raise AuditUnavailable from None
+
+    def record(
+        self,
+        action: str,
+        *,
+        actor: str,
+        result: str,
+        tenant: str = "",
+        subject: str = "",
+        masked: Mapping[str, str] | None = None,
+        **facts: str | int | list[str],
+    ) -> None:
+        """Write one line. A failure is logged and counted: the action has happened.
+
+        Args:
+            action: What was done, such as `unlock`.
+            actor: Who did it.
+            result: What came of it.
+            tenant: The tenant that it was done at; "": the whole service.
+            subject: The keyed hash of the recipient; "": it is not about one.
+            masked: The masked `phone` or `email`.
+            facts: What else there is to say.
+        """
+        named = {"tenant": tenant} if tenant else {}
+        LOG.info("audit", action=action, **named, actor=actor, result=result, **(masked or {}), **facts)
+        if self._path is None:
+            return
+        who: dict[str, Any] = {"actor": actor} | ({"user": _user()} if actor == CLI else {})
+        line = {
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            **({"stream": "audit"} if self._path == STANDARD_OUTPUT else {}),
+            "action": action, **who, **named, **({"subject": subject} if subject else {}), **(masked or {}),
+            **{name: _bounded(value) for name, value in facts.items()},
+            "result": result, "request_id": REQUEST_ID.get(None) or "", "pid": os.getpid(),
+        }  # fmt: skip
+        with self._lock:
+            try:
+                self._write(msgspec.json.encode(line) + b"\n")
+            except OSError as problem:
+                self._report(problem)
+
+    def _write(self, line: bytes) -> None:
+        descriptor = self._open()
+        if os.write(descriptor, line) != len(line):
+            raise OSError("only a part of a line was written")
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fdatasync(descriptor)
+
+    def _open(self) -> int:
+        """Return the descriptor of the file that is at the path now."""
+        if self._path == STANDARD_OUTPUT:
+            return 1
+        path = self._path or ""
+        if self._descriptor >= 0:
+            try:
+                there, ours = os.stat(path), os.fstat(self._descriptor)
+                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                    return self._descriptor
+            except FileNotFoundError:
+                pass
+            self._close()
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+        return self._descriptor
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _report(self, problem: OSError) -> None:
+        METRICS.audit_failures.inc()
+        LOG.error("audit_not_written", reason=problem.strerror or str(problem))
+
+
+def _bounded(value: str | int | list[str]) -> str | int | list[str]:
+    if isinstance(value, list):
+        return [one[:MAX_TEXT_CHARS] for one in value[:MAX_ITEMS]]
+    return value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+
+
+def _user() -> str:
+    """Return who runs this process, by the machine's user id."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+AUDIT: Final = AuditLog()

@@ -1,0 +1,48 @@
+"""Actions of operators that leave a line in the audit log, whatever their outcome."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from otp_service.domain.errors import Reason, Refused
+from otp_service.observability.audit import AUDIT, AuditUnavailable
+
+__all__ = ["AuditedAction", "audited"]
+
+RETRY_MS = 5_000
+
+
+@dataclass(slots=True)
+class AuditedAction:
+    """What the line will say: the action sets its `result`, and more facts."""
+
+    result: str = Reason.INTERNAL_ERROR.value
+    facts: dict[str, str | int | list[str]] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def audited(
+    action: str, *, actor: str, tenant: str = "", subject: str = "", masked: Mapping[str, str] | None = None
+) -> Iterator[AuditedAction]:
+    """Write one line at the end of the block; see `AuditLog.record`.
+
+    Raises:
+        Refused: `store_unavailable`, before the block: the audit log is required and cannot be written.
+    """
+    try:
+        AUDIT.check()
+    except AuditUnavailable:
+        detail = "Nothing was done, because the audit log cannot be written: retry, and check its disk."
+        raise Refused(Reason.STORE_UNAVAILABLE, detail, retry_after_ms=RETRY_MS) from None
+    line = AuditedAction()
+    try:
+        yield line
+    except Refused as refused:
+        line.result = refused.reason.value
+        raise
+    finally:
+        AUDIT.record(
+            action, actor=actor, result=line.result, tenant=tenant, subject=subject, masked=masked, **line.facts
+        )

@@ -1,0 +1,122 @@
+"""The audit log: whole lines of many processes, rotation, refusal when it is required, and never a number."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otp_service.observability import METRICS
+from otp_service.observability.audit import AUDIT, STANDARD_OUTPUT, AuditLog, AuditUnavailable
+from tests.api.api_requests import UNLOCK_RECIPIENT
+from tests.problem_assertions import assert_problem
+from tests.running_service import NUMBER, RunningService
+
+LINES = 300
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Path]:
+    """Use a file as the audit log of this process."""
+    path = tmp_path / "audit.jsonl"
+    AUDIT.configure(str(path))
+    yield path
+    AUDIT.configure(None)
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file; each must be a whole JSON object."""
+    text = path.read_text()
+    assert text == "" or text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def write_many(path: str, number: int) -> None:
+    """Write lines of different lengths."""
+    log = AuditLog()
+    log.configure(path)
+    for at in range(LINES):
+        log.record("unlock", actor=f"p{number}", result=str(at), note="x" * (at % 128))
+
+
+def test_lines_of_several_processes_are_whole(tmp_path: Path) -> None:
+    """Four processes append at once: every line is there, and none is mixed with another one."""
+    path = tmp_path / "audit.jsonl"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_many, args=(str(path), number)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert sorted((line["actor"], int(line["result"])) for line in lines_of(path)) == [
+        (f"p{number}", at) for number in range(4) for at in range(LINES)
+    ]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_rotated_file_is_opened_anew(log: Path) -> None:
+    """After a rename or a removal, the next line is in a new file, without a signal."""
+    AUDIT.record("unlock", actor="web", result="first")
+    log.rename(log.with_suffix(".1"))
+    AUDIT.record("unlock", actor="web", result="second")
+    log.unlink()
+    AUDIT.record("unlock", actor="web", result="third")
+    assert [line["result"] for line in lines_of(log.with_suffix(".1")) + lines_of(log)] == ["first", "third"]
+
+
+def test_a_link_is_not_followed(log: Path) -> None:
+    """Who can create files beside the log cannot make the service append to another one."""
+    target = log.with_name("other")
+    target.write_text("")
+    log.symlink_to(target)
+    before = METRICS.audit_failures._value.get()
+    AUDIT.record("unlock", actor="web", result="unlocked")
+    assert (target.read_text(), METRICS.audit_failures._value.get() - before) == ("", 1)
+
+
+def test_the_size_of_a_line_is_bounded(log: Path) -> None:
+    """Long facts are cut, and the line stays JSON."""
+    AUDIT.record("config_reload", actor="SIGHUP", result="reloaded", changed=["k" * 10_000] * 10_000)
+    [line] = lines_of(log)
+    assert log.stat().st_size < 8192 and len(line["changed"]) == 32
+
+
+def test_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    """A container may collect the lines from standard output, where each is marked."""
+    log = AuditLog()
+    log.configure(STANDARD_OUTPUT)
+    log.record("unlock", actor="cli", result="unlocked")
+    [line] = [json.loads(text) for text in capfd.readouterr().out.splitlines() if '"stream":"audit"' in text]
+    assert (line["actor"], line["user"] != "", line["pid"]) == ("cli", True, os.getpid())
+
+
+async def test_an_unlock_over_http(service: RunningService, log: Path) -> None:
+    """The line names the key, the tenant and the request; for whom only as a keyed hash and masked."""
+    answer = await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})
+    assert answer.status_code == 200
+    [line] = lines_of(log)
+    assert line.pop("at").endswith("Z") and len(line.pop("subject")) >= 20
+    assert line.pop("request_id") == answer.headers["x-request-id"]
+    assert line == {
+        "action": "unlock", "actor": "dev", "tenant": "demo", "phone": "+62812*****055", "result": "not_locked",
+        "pid": os.getpid(),
+    }  # fmt: skip
+    assert "81210100055" not in str(lines_of(log))
+
+
+async def test_a_required_log_that_cannot_be_written(service: RunningService, log: Path) -> None:
+    """The action is refused before it happens; without `required` it happens, and the failure is counted."""
+    missing = str(log.parent / "missing" / "audit.jsonl")
+    AUDIT.configure(missing, required=True)
+    with pytest.raises(AuditUnavailable):
+        AUDIT.check()
+    assert_problem(await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER}), 503, "store_unavailable")
+    before = METRICS.audit_failures._value.get()
+    AUDIT.configure(missing)
+    assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})).status_code == 200
+    assert METRICS.audit_failures._value.get() == before + 1
