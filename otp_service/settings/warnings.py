@@ -49,6 +49,7 @@ def config_warnings(settings: Settings) -> list[str]:
         *_without_receipts(settings),
         *_long_receipt_urls(settings),
         *_accepting_every_success(settings),
+        *_captcha_without_effect(settings),
         *expiry_warnings({name: tenant.api_keys for name, tenant in settings.tenants.items()}),
         *text_warnings(settings),
         *guessing_warnings(settings),
@@ -94,3 +95,14 @@ def _accepting_every_success(settings: Settings) -> Iterator[str]:
     for name, provider in settings.providers.items():
         if isinstance(provider, HttpConfig) and provider.accepted_when is None:
             yield f"{dotted_path(('providers', name))}: without accepted_when every HTTP status 2xx is an acceptance"
+
+
+def _captcha_without_effect(settings: Settings) -> Iterator[str]:
+    """Name each verifier that no tenant uses, or that demands tokens of keys that its tenants do not have."""
+    for name, table in settings.captcha.items():
+        users = [tenant for tenant in settings.tenants.values() if tenant.policy.captcha == name]
+        path = dotted_path(("captcha", name))
+        if not users:
+            yield f"{path}: no tenant uses it"
+        elif table.required_for == "publishable" and not any(key.publishable for one in users for key in one.api_keys):
+            yield f'{path}: required_for = "publishable", but its tenants have no publishable key: no token is needed'

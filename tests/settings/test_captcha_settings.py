@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otp_service.settings import ConfigInvalid, load
+from otp_service.settings import ConfigInvalid, config_warnings, load
 from tests.settings.complete_config import edited_config
 
 HUMAN = "captcha.human"
@@ -153,3 +153,21 @@ def test_key_of_another_kind(environ: dict[str, str]) -> None:
     environ["KEY_FILE"] = key_file(environ["PEM"])
 
     assert "not RSA" in errors(environ, ("captcha.app", app(environ)))[0]
+
+
+@pytest.mark.parametrize(
+    ("edits", "warning"),
+    [
+        ((), "captcha.human: no tenant uses it"),
+        ((("tenants.acme.policy.captcha", "human"),), None),
+        (
+            (("tenants.acme.policy.captcha", "human"), (f"{HUMAN}.required_for", "publishable")),
+            'captcha.human: required_for = "publishable", but its tenants have no publishable key: no token is needed',
+        ),
+    ],
+)
+def test_verifier_without_effect(environ: dict[str, str], edits: Any, warning: str | None) -> None:
+    """A verifier that protects nothing is named when the service starts."""
+    found = [line for line in config_warnings(load(edited_config(*edits), environ)) if line.startswith("captcha")]
+
+    assert found == ([] if warning is None else [warning])
