@@ -29,6 +29,7 @@ def dev_config(redis_url: str) -> dict[str, Any]:
                 "brand": "Demo",
                 "country": "ID",
                 "countries": ["*"],
+                "purposes": ["login", "registration", "password_reset", "transfer"],
                 "policy": {"channels": ["whatsapp", "sms", "voice", "email"]},
                 "camara": {"enabled": True},
                 "api_keys": [
