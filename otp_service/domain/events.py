@@ -1,4 +1,4 @@
-"""Events: what webhooks tell about verifications, messages and providers, and how they wait in the store.
+"""Events: what webhooks report of verifications, messages and providers, and how they wait in the store.
 
 The scripts that change a state add its events in the same step, for the endpoints that the verification's record names
 (`VerificationRecord.events`). So an event is stored if and only if its change is. It waits in the store until its
@@ -271,7 +271,7 @@ class WebhookQueue(Protocol):
 
 
 class OperatorEvents(Protocol):
-    """Takes events that no script of the store tells by itself, such as those of the pumping guard."""
+    """Takes events that no script of the store emits by itself, such as those of the pumping guard."""
 
     async def emit(self, event_type: EventType, key: str, facts: Mapping[str, str | int | bool]) -> None:
         """Store an event for each endpoint of the operator that gets its type; nothing without one.

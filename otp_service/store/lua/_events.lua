@@ -1,4 +1,4 @@
--- Events that wait to be told by webhooks. All keys are in the slot of the state that has changed:
+-- Events that wait to be delivered by webhooks. All keys are in the slot of the state that has changed:
 --   <index>                    sorted set: the endpoints that have events, by when the earliest is due
 --   <index>:<endpoint>         sorted set, the queue: the ids of the waiting events, by when each is due
 --   <index>:<endpoint>:<id>    an event, one packed array

@@ -1,4 +1,4 @@
--- The events of a verification and of its deliveries. Their ids follow from what they tell, so that a repeated script
+-- The events of a verification and of its deliveries. Their ids follow from what they report, so that a repeated script
 -- adds nothing. An id never contains a full stop: it is signed as `id.timestamp.body`.
 local MAY_SUCCEED_MS = 5000  -- an attempt is counted before its code is compared: until then it may still be correct
 local DELIVERY_CODES = {sent = 's', delivered = 'd', undelivered = 'f', failed = 'f'}
@@ -7,7 +7,7 @@ local function event_id(id, name)
   return 'evt_' .. id .. '-' .. name
 end
 
--- Adds an event of a verification. `name` tells it from the others of the verification, and begins with its code.
+-- Adds an event of a verification. `name` is unique in the verification, and begins with its code.
 local function emit(record, id, name, facts, due_ms, now)
   if not has_targets(record[EVENTS]) then return end
   facts.purpose, facts.country = record[PURPOSE], record[COUNTRY]
