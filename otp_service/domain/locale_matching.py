@@ -19,9 +19,8 @@ _MAX_TAGS: Final = 32
 
 
 _BUILT_IN_FOR_TRANSACTIONS: Final[Templates] = MappingProxyType(
-    {locale: {**BUILT_IN[locale], TRANSACTION_PURPOSE: text} for locale, text in TRANSACTION_TEXTS.items()}
+    {locale: {TRANSACTION_PURPOSE: text} for locale, text in TRANSACTION_TEXTS.items()}
 )
-"""The built-in templates of the languages that have one for transactions."""
 
 
 def match_locale(templates: Templates, requested: str, purpose: str, *, for_transaction: bool = False) -> str:
@@ -49,9 +48,8 @@ def choose_template(
 
     Tries the locales that `match_locale` would try, then the language of the number's country, then English. For each,
     the tenant's `templates` go before the built-in ones, and a template for the purpose goes before `default`. Locales
-    are compared without case, and `_` equals `-`. `for_transaction`: the request has a transaction, so a template for
-    `transaction` takes the place of `default`. The template of a purpose that is not for transactions may be found all
-    the same: see `Template.has_transaction`.
+    are compared without case, and `_` equals `-`. `for_transaction`: the request has a transaction, so only templates
+    that name it are considered, and one for `transaction` takes the place of `default`.
     """
     own = _by_locale(templates)
     for tag in (*_tags(locale or ""), country_language(country), _FALLBACK_LANGUAGE):
@@ -67,12 +65,12 @@ def country_language(country: str) -> str:
 
 def _matches(tag: str, own: Templates, purpose: str, for_transaction: bool) -> Iterator[tuple[str, Template]]:
     """Yield the templates that a tag matches, with their locales, the best first."""
-    fallback = TRANSACTION_PURPOSE if for_transaction else DEFAULT_PURPOSE
+    purposes = (purpose, TRANSACTION_PURPOSE if for_transaction else DEFAULT_PURPOSE)
     for same_script in (True, False):
         for templates in (own, _BUILT_IN_FOR_TRANSACTIONS if for_transaction else BUILT_IN):
             for locale in matching_locales(tag, templates, same_script=same_script):
-                texts = templates[locale]
-                if template := texts.get(purpose) or texts.get(fallback):
+                found = (templates[locale].get(name) for name in purposes)
+                if template := next((one for one in found if one and one.has_transaction >= for_transaction), None):
                     yield locale, template
 
 

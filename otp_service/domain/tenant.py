@@ -148,13 +148,11 @@ class Tenant:
                 detail = "Send `link` and the channel `sms`: the message for this purpose and locale has an address."
             raise _unfit_member("/link", detail)
 
-    def check_transaction(self, transaction: Transaction | None, country: str, locale: str, purpose: str) -> None:
-        """Raise `Refused` (`request_malformed`) unless the SMS names the transaction, or has none to name."""
-        if transaction is None:
-            if any((text := texts.get(purpose)) and text.has_transaction for texts in self.templates.values()):
-                raise _unfit_member("/transaction", "Send this member: the message for this purpose names it.")
-        elif not self._template(country, locale, purpose, transaction).has_transaction:
-            raise _unfit_member("/transaction", "Leave this member out: the message for this purpose does not name it.")
+    def check_transaction(self, transaction: Transaction | None, purpose: str) -> None:
+        """Raise `Refused` (`request_malformed`) if there is none, and the SMS for the purpose names one."""
+        texts = (templates.get(purpose) for templates in self.templates.values())
+        if transaction is None and any(text is not None and text.has_transaction for text in texts):
+            raise _unfit_member("/transaction", "Send this member: the message for this purpose names it.")
 
     def check_app(self, app: str) -> None:
         """Raise `Refused` (`request_malformed`) for an app that the tenant does not have."""

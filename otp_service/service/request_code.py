@@ -251,7 +251,7 @@ def _check_text(request: CodeRequest, recipient: Recipient) -> None:
     """Check that the message has a place for what it must contain, and for nothing else; raises `Refused`."""
     tenant, transaction = request.tenant, request.bound.transaction
     where = (recipient.country, request.locale, request.purpose)
-    tenant.check_transaction(transaction, *where)
+    tenant.check_transaction(transaction, request.purpose)
     tenant.check_link(request.link, request.channel, *where, transaction=transaction)
 
 

@@ -199,13 +199,11 @@ def test_the_fingerprint_of_an_attempt_without_values_is_the_same_as_before() ->
 @pytest.mark.parametrize(
     ("members", "pointer"),
     [
-        ({"purpose": "login", "transaction": PAID}, "/transaction"),  # a built-in text that names none
         ({"purpose": "payment", "transaction": PAID, "channel": "auto"}, "/transaction"),
         ({"purpose": "payment", "transaction": PAID, "channel": "voice"}, "/transaction"),
         ({"purpose": "payment", "transaction": PAID, "channel": "whatsapp"}, "/transaction"),
         ({"purpose": "transfer"}, "/transaction"),  # its own template names one
         ({"purpose": "transfer", "locale": "fr"}, "/transaction"),
-        ({"purpose": "registration", "transaction": PAID}, "/transaction"),  # its own template names none
     ],
 )
 async def test_the_message_must_name_the_transaction(
@@ -264,7 +262,7 @@ async def test_nothing_that_is_bound_is_logged(make_service: ServiceFactory) -> 
         answers = [
             await attempt(service, verification_id, code, binding="device-18"),
             await attempt(service, verification_id, code, **BOUND),
-            await service.request(purpose="login", **BOUND),
+            await service.request(purpose="login", channel="auto", **BOUND),
             await service.request(purpose="payment", transaction={**PAID, "payee": "Toko Budi\n"}),
             await service.request(purpose="payment", binding="device-17 x"),
         ]
@@ -272,3 +270,19 @@ async def test_nothing_that_is_bound_is_logged(make_service: ServiceFactory) -> 
     assert [answer.status_code for answer in answers] == [422, 200, 400, 400, 400]
     shown = logged + "".join(answer.text for answer in answers if answer.status_code != 200)
     assert not [secret for secret in ("12500", "Budi", "device-1") if secret in shown]
+
+
+@pytest.mark.parametrize("purpose", ["login", "registration"])
+async def test_a_purpose_that_names_no_transaction_gets_the_text_that_does(
+    make_service: ServiceFactory, purpose: str
+) -> None:
+    """The built-in text of a purpose, and a template of the tenant, say nothing of a payment: another text is sent."""
+    texts = {"en": {"registration": "{brand} {code}"}}
+    service = await make_service({"tenants": {"demo": {"purposes": PURPOSES, "templates": texts}}})
+    answer = await service.request(purpose=purpose, locale="en", transaction=PAID)
+    code = await service.code_of(answer.json()["verification_id"])
+    sent = (await service.message_of(answer.json()["verification_id"])).text
+
+    assert sent.startswith(f"Demo: {code} is your code to pay 12500.00 IDR to Toko Budi.")
+    wrong = await service.verify(answer.json()["verification_id"], code)
+    assert_problem(wrong, 422, "code_incorrect", "attempts_left")

@@ -46,7 +46,7 @@ def test_length(locale: str) -> None:
         ("ms", "payment", "Toko Budi Jaya Abadi IDR 1234567890.5: 1234"),
         ("en-GB", "payment", "B: 1234 is your code to pay 1234567890.5 IDR to Toko Budi Jaya Abadi. Valid for 5 min."),
         ("th", "payment", "B: 1234 kode Anda untuk membayar 1234567890.5 IDR ke Toko Budi Jaya Abadi."),
-        ("fr", "login", "L 1234"),  # this one is refused: see `Tenant.check_transaction`
+        ("fr", "login", "B : 1234 est votre code"),  # not its own template, which names no transaction
     ],
 )
 def test_template_of_a_transaction(locale: str, purpose: str, text: str) -> None:
