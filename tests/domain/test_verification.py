@@ -43,14 +43,14 @@ def test_the_packed_form_is_the_array_that_the_scripts_read() -> None:
 
     delivery = ["first", "queued", CREATED, "", "", 0, 0, 0, False, ""]
     facts = ["acme", "login", "recipient", CREATED, EXPIRES, 0, 5, 1, False, [delivery]]
-    rest = ["k1", "$argon2id$", "sealed", "sms", "ID", "", 6, CREATED + 30_000, 4, CREATED, "web", "mask", []]
+    rest = ["k1", "$argon2id$", "sealed", "sms", "ID", "", 6, CREATED + 30_000, 4, CREATED, "web", "mask", [], ""]
     assert msgspec.msgpack.decode(packed) == [1, "pending", *facts, *rest]
 
 
 def test_a_record_of_the_previous_version_is_readable() -> None:
-    """It ends before `app`, names none, and has neither a mask nor receivers of events."""
+    """It ends before `app`, names none, and has no mask, no receivers of events and no mark of the guard."""
     elements = msgspec.msgpack.decode(msgspec.msgpack.encode(record()))
-    packed = msgspec.msgpack.encode(elements[:-3])
+    packed = msgspec.msgpack.encode(elements[:-4])
     previous = msgspec.structs.replace(record(), app="", code_mask="")
     assert msgspec.msgpack.decode(packed, type=VerificationRecord) == previous
 
