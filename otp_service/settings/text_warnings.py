@@ -38,6 +38,9 @@ def text_warnings(settings: Settings) -> Iterator[str]:
         yield from _of_brand(path, [text for text in built_in if text.app == NO_APP], prices)
         for app in tenant.apps:
             yield from _of_app(path, app, [text for text in built_in if text.app == app], prices)
+        if _names_transactions(tenant) and (names := _sending_other_texts(settings, tenant)):
+            at = dotted_path((*path, "templates"))
+            yield f"{at}: {names} rejects messages that name a transaction, because it sends a text of its own"
         if tenant.apps and (names := _sending_other_texts(settings, tenant)):
             at = dotted_path((*path, "apps"))
             yield f"{at}: no app reads the messages of {names}, because it sends a text of its own"
@@ -99,6 +102,10 @@ def _of_app(path: Path, app: str, texts: list[SmsText], prices: Prices) -> Itera
         yield f"{at}: with its line built-in texts in {_locales(long)} are billed as {_most(long)} messages" + _cost(
             _most(long), prices
         )
+
+
+def _names_transactions(tenant: Tenant) -> bool:
+    return any(template.has_transaction for texts in tenant.templates.values() for template in texts.values())
 
 
 def _sending_other_texts(settings: Settings, tenant: Tenant) -> str:

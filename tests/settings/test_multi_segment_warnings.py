@@ -131,3 +131,13 @@ def test_a_provider_that_sends_a_text_of_its_own() -> None:
     routes = [{"providers": ["aurora", "inbox"]}]
     lines = text_warnings(routes, apps={"droid": APPS["droid"]}, brand="B")
     assert lines == ["tenants.demo.apps: no app reads the messages of aurora, because it sends a text of its own"]
+
+
+def test_a_provider_that_cannot_name_a_transaction() -> None:
+    """The templates of a gateway name no transaction, so such messages go to the next provider."""
+    routes = [{"providers": ["aurora", "inbox"]}]
+    texts = {"id": {"login": "{brand}: {code} {amount} {currency} {payee}"}}
+    [line] = text_warnings(routes, templates=texts)
+    assert line == (
+        "tenants.demo.templates: aurora rejects messages that name a transaction, because it sends a text of its own"
+    )
