@@ -12,9 +12,11 @@ from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from otp_service import __version__
+from otp_service.api.hook_documents import add_hook_bodies
 from otp_service.api.members import TransactionBody
 from otp_service.api.openapi_examples import REQUEST_EXAMPLES
 from otp_service.api.problems import MEDIA_TYPE as PROBLEM_TYPE
+from otp_service.api.proof_bodies import IntrospectionBody
 from otp_service.api.quota_headers import QUOTA_HEADERS
 from otp_service.api.schemas import EXACTLY_ONE
 
@@ -73,7 +75,9 @@ class _JsonPlugin(JsonRenderPlugin):
                 if "pattern" in member:
                     member["pattern"] = _ecma_pattern(member["pattern"])
         content = openapi_schema["paths"]["/v1/introspect"]["post"]["requestBody"]["content"]
-        content["application/x-www-form-urlencoded"] = content["application/json"]
+        open_form = {**schemas[IntrospectionBody.__name__], "additionalProperties": True}
+        content["application/x-www-form-urlencoded"] = {"schema": open_form}
+        add_hook_bodies(openapi_schema)
         _add_headers(openapi_schema)
         return super().render(request, openapi_schema)
 
