@@ -129,7 +129,13 @@ def openapi_config() -> OpenAPIConfig:
         use_handler_docstrings=True,
         render_plugins=[_HtmlPlugin(), _JsonPlugin()],
         components=Components(
-            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", description="An API key.")}
+            security_schemes={
+                "bearer": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    description="An API key, or an OAuth 2.0 access token (JWT) of an issuer that is configured.",
+                )
+            }
         ),
         openapi_router=Router(SCHEMA, route_handlers=[], include_in_schema=False),
     )

@@ -34,6 +34,8 @@ SHARED_PATTERNS = {
 }
 """The patterns that the domain has as Python writes them, by member."""
 
+ACCESS = "An API key, or an OAuth 2.0 access token (JWT) of an issuer that is configured."
+
 OPERATIONS = {
     ("/v1/request-code", "post"): {202, 400, 401, 403, 409, 413, 415, 422, 429, 503},
     ("/v1/verify-code", "post"): {200, 400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503},
@@ -186,7 +188,7 @@ async def test_codes_and_statuses_are_enumerated(document: dict[str, Any]) -> No
 async def test_security_of_operations(document: dict[str, Any]) -> None:
     """Everything under /v1 needs a bearer key except receipts and hooks, which have secrets of their own."""
     assert document["components"]["securitySchemes"] == {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."}
+        "bearer": {"type": "http", "scheme": "bearer", "description": ACCESS}
     }
     for (path, _), operation in operations(document).items():
         keyed = path.startswith("/v1/") and not path.startswith(("/v1/receipts", "/v1/hooks"))
