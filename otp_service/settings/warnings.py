@@ -29,11 +29,15 @@ def unused_keys(document: Mapping[str, Any]) -> list[str]:
         for name, tenant in _table(document.get("tenants")).items()
     }
     countries = {("countries", name): _table(caps) for name, caps in _table(document.get("countries")).items()}
-    return [
+    currencies = [
         dotted_path((*path, "currency"))
         for path, caps in (policies | countries).items()
         if "currency" in caps and "daily_spend_cap" not in caps
     ]
+    guard, off = _table(document.get("guard")), (None, "off")
+    if guard.get("mode") not in off or any(policy.get("guard") not in off for policy in policies.values()):
+        return currencies
+    return [*currencies, *(dotted_path(("guard", key)) for key in guard if key != "mode")]
 
 
 def _table(raw: Any) -> Mapping[str, Any]:

@@ -39,12 +39,13 @@ def test_a_valid_config_is_summarized(write_config: ConfigWriter) -> None:
 
 def test_keys_without_effect_are_named(write_config: ConfigWriter) -> None:
     """The config is valid; unused keys and likely slips are named on standard error."""
-    path = write_config(jakarta='[tenants.acme.policy]\ncurrency = "IDR"')
+    path = write_config(jakarta='[tenants.acme.policy]\ncurrency = "IDR"\n[guard]\nburst = 30')
     path.write_text(path.read_text() + '[providers.idle]\ntype = "inbox"\n')
     result = ran("check-config", "--config", str(path))
 
     assert result.exit_code == 0
     assert "tenants.acme.policy.currency: this key has no effect" in result.stderr
+    assert "guard.burst: this key has no effect" in result.stderr
     assert "providers.idle: no route uses it" in result.stderr
 
 

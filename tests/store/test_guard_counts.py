@@ -138,6 +138,29 @@ async def test_of_200_parallel_requests_the_limit_passes(
     assert all(one.decision is not None and one.decision.findings for one in denied)
 
 
+async def test_the_guard_adds_no_round_trip(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scripts are in the batch that admits a request; what it found of a request in `observe` costs nothing."""
+    sent: list[list[str]] = []
+    send = store.topology.send_each
+
+    async def counted(calls: Any) -> Any:
+        sent.append([call.script.name for call in calls])
+        return await send(calls)
+
+    monkeypatch.setattr(store.topology, "send_each", counted)
+    observed = request(subject(0, address="a"), sequence=Window(1, 60))
+    for number in range(2):
+        one = replace(observed, subject=replace(observed.subject, recipient=keyed(str(number))))
+        wanted = replace(one, policy=replace(one.policy, mode=GuardMode.OBSERVE))
+        admitted = await store.admitted(recipient=f"r{number}", guard=wanted)
+    await store.admitted(recipient="without")
+
+    assert admitted.guard is not None
+    assert admitted.guard.decision is not None
+    scripts = ["reserve", "guard_acquire", "guard_acquire", "guard_address"]
+    assert sent == [scripts, scripts, ["reserve"]]
+
+
 async def test_a_denied_request_leaves_nothing(store: Store) -> None:
     """The store has the same content as before: no reservation, no count, no number, no address."""
     for number in range(10):

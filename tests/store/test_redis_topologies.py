@@ -14,6 +14,15 @@ from redis.crc import key_slot
 
 from otp_service.domain.errors import Refused
 from otp_service.domain.events import TENANT_EVENTS, AttemptResult, EventTarget, encode_targets
+from otp_service.domain.guard import (
+    GuardDecision,
+    GuardMode,
+    GuardPolicy,
+    GuardRequest,
+    GuardSubject,
+    GuardVerified,
+    RecordedDecision,
+)
 from otp_service.domain.limits import Window
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.provider_policy import Caps
@@ -29,6 +38,7 @@ from otp_service.domain.results import (
     Verified,
 )
 from otp_service.domain.verification import VerificationStatus
+from otp_service.store.guard_store import RedisGuard
 from otp_service.store.keys import Partition, ProviderKeys, new_verification_id
 from otp_service.store.scripts import ScriptCall, override_clock, script
 from otp_service.store.spend_history import find_providers, read_spend
@@ -108,12 +118,32 @@ async def charges(store: Store, provider: str) -> None:
     assert (spent.provider, spent.messages, spent.spend) == (provider, 1, 5 * CENT)
 
 
+async def guard_flow(store: Store, name: str) -> None:
+    """Count, verify, release, record, report and close: the scopes and the address are in slots of their own."""
+    policy = GuardPolicy(mode=GuardMode.OBSERVE)
+    subjects = [GuardSubject(TENANT, "ID", "+62812", "b" * 22, f"{number:022}", name) for number in range(2)]
+    first, second = [
+        await store.admitted(recipient=f"{name}-{one.recipient}", guard=GuardRequest(one, policy)) for one in subjects
+    ]
+    assert first.guard is not None
+    guard = RedisGuard(store.topology)
+    verified = GuardVerified(first.guard.request, first.now_ms, is_known=False, is_quiet=first.guard.figures.is_quiet)
+    await guard.count_verified([verified])
+    await store.verifications.release(second)
+    await guard.record([RecordedDecision(GuardDecision(1, GuardMode.OBSERVE, TENANT, "ID", "+62812", False), 1)])
+    report = await guard.report(["all", "ID"], hours=1, decisions=1)
+    assert set(report.scopes) == {"all", "ID"}
+    assert len(report.decisions) == 1
+    assert await guard.close_breaker("ID", policy)
+
+
 async def flows(store: Store, name: str) -> None:
     """Run the flow in several partitions, one after the other: each claim is of all of them."""
     for partition in PARTITIONS:
         await whole_flow(store, name, partition)
     await charges(store, f"provider-{name}")
     await events_of(store, f"events-{name}")
+    await guard_flow(store, name)
 
 
 async def events_of(store: Store, name: str) -> None:
