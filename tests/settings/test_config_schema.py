@@ -142,10 +142,10 @@ def test_a_config_with_every_provider_type_is_valid(validator: jsonschema_rs.Val
 
 def test_the_examples_of_the_readme_are_valid(validator: jsonschema_rs.Validator) -> None:
     """The whole config, with a hash in the place of `<from new-key>`; the other blocks only leave keys out."""
-    blocks = toml_blocks((ROOT / "README.md").read_text())
+    blocks = toml_blocks((ROOT / "README.md").read_text().replace("<from new-key>", "a" * 64))
     [whole] = [block for block in blocks if "[redis]" in block]
     parts = [block for block in blocks if block != whole]
-    assert errors(validator, tomllib.loads(whole.replace("<from new-key>", "a" * 64))) == []
+    assert errors(validator, tomllib.loads(whole)) == []
     assert len(parts) > 5
     for part in parts:
         assert [error for error in errors(validator, tomllib.loads(part)) if not MISSING.search(error)] == []
