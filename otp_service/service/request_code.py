@@ -78,8 +78,7 @@ class RequestCode:
         request.tenant.check_channel(request.channel)
         self._captcha.check_presence(request)
         recipient = parse_recipient(request)
-        if not request.text:
-            _check_text(request, recipient)
+        _check_text(request, recipient)
         partition = self._dependencies.keyring.partition_for(*hashed_as("partition", recipient.to), PARTITIONS)
         verification_id = new_verification_id(Partition(partition))
         if claim is not None:
@@ -248,11 +247,15 @@ class RequestCode:
 
 
 def _check_text(request: CodeRequest, recipient: Recipient) -> None:
-    """Check that the message has a place for what it must contain, and for nothing else; raises `Refused`."""
+    """Check that the message has a place for what it must contain, and for nothing else; raises `Refused`.
+
+    A text that the caller chose contains no address, and names no transaction: not for a purpose that demands one.
+    """
     tenant, transaction = request.tenant, request.bound.transaction
     where = (recipient.country, request.locale, request.purpose)
     tenant.check_transaction(transaction, request.purpose)
-    tenant.check_link(request.link, request.channel, *where, transaction=transaction)
+    if not request.text:
+        tenant.check_link(request.link, request.channel, *where, transaction=transaction)
 
 
 def _with_quotas(view: VerificationView, admission: Admission, own: tuple[QuotaState, ...] = ()) -> VerificationView:

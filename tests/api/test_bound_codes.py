@@ -286,3 +286,14 @@ async def test_a_purpose_that_names_no_transaction_gets_the_text_that_does(
     assert sent.startswith(f"Demo: {code} is your code to pay 12500.00 IDR to Toko Budi.")
     wrong = await service.verify(answer.json()["verification_id"], code)
     assert_problem(wrong, 422, "code_incorrect", "attempts_left")
+
+
+async def test_a_text_of_the_caller_names_no_transaction(make_service: ServiceFactory) -> None:
+    """A purpose whose messages name a transaction cannot be used with a text of the caller (CAMARA)."""
+    texts = {"id": {"payment": "{brand}: {code} {amount} {currency} {payee}"}}
+    camara = {"enabled": True, "purpose": "payment"}
+    demo = {"purposes": PURPOSES, "templates": texts, "camara": camara}
+    service = await make_service({"tenants": {"demo": demo}, "limits": OPEN_LIMITS})
+    body = {"phoneNumber": E164, "message": "{{code}} is your code"}
+    answer = await service.client.post("/one-time-password-sms/v1/send-code", json=body)
+    assert (answer.status_code, service.inbox.messages()) == (400, [])
