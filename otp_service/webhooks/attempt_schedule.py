@@ -41,7 +41,8 @@ class Answer:
 
     Attributes:
         status: The HTTP status; None: there was no answer.
-        error: What prevented an answer: `timeout`, `connect_failed`, `target_refused`, `connection_lost`; "": nothing.
+        error: What prevented an answer: `timeout`, `connect_failed`, `target_refused`, `connection_lost`,
+            `not_built`; "": nothing.
         retry_after_seconds: The answer's `Retry-After`; None without one.
     """
 

@@ -144,8 +144,7 @@ class WebhookWorker:
         """Make one attempt and record its end. Without a record, the lease ends and the event is sent again."""
         event, started = claimed.event, time.monotonic()
         try:
-            body = self._bodies.build(event, full_recipient=runs.endpoint.full_recipient)
-            answer = await runs.sender.send(claimed.id, body)
+            answer = await self._send(runs, claimed)
             result = conclude(answer, event.attempts, runs.state.failures, random.random())  # noqa: S311 - no secret
             runs.apply(result)
             METRICS.webhook_attempts.labels(runs.endpoint.name, _result_class(answer)).inc()
@@ -163,6 +162,15 @@ class WebhookWorker:
             LOG.warning("webhook_not_recorded", event_id=claimed.id, reason=refused.reason.value)
         except Exception:
             LOG.exception("webhook_failed", event_id=claimed.id)
+
+    async def _send(self, runs: _EndpointRuns, claimed: ClaimedEvent) -> Answer:
+        """Send an event; one that no body can be made of fails by the schedule, too, instead of at each lease."""
+        try:
+            body = self._bodies.build(claimed.event, full_recipient=runs.endpoint.full_recipient)
+        except Exception:
+            LOG.exception("webhook_not_built", event_id=claimed.id)
+            return Answer(error="not_built")
+        return await runs.sender.send(claimed.id, body)
 
     async def _record(self, runs: _EndpointRuns, claimed: ClaimedEvent, result: AttemptResult) -> None:
         """Record the end of an attempt; repeat it while the store is not available and the lease lasts."""

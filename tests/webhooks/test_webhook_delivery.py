@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import msgspec
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.config_parts import shared_keys
 from tests.running_service import ServiceFactory
 from tests.waits import wait_until
-from tests.webhooks.webhook_configs import demo_webhooks
+from tests.webhooks.webhook_configs import demo_webhooks, event_keys
 from tests.webhooks.webhook_receiver import SECOND_SECRET, SECRET, WebhookReceiver
 
 REQUESTED = ["verification.requested"]
@@ -55,6 +56,30 @@ async def test_an_accepted_event_is_not_sent_again(make_service: ServiceFactory,
     await asyncio.sleep(POLL_ROUNDS_SECONDS)
 
     assert [event.id for event in receiver.events] == [receiver.events[0].id] * 2
+
+
+async def test_an_event_without_a_body_is_given_up_by_the_schedule(
+    make_service: ServiceFactory, receiver: WebhookReceiver
+) -> None:
+    """A stored event with an impossible time is not tried at each lease, and the events after it are delivered."""
+    service = await make_service(demo_webhooks(main=receiver.config(events=REQUESTED)))
+    receiver.answers = [(500, {})]
+    await service.request_code()
+    await receiver.wait_for_calls(1)
+    await asyncio.sleep(0.1)
+    [name] = [key for key in await event_keys(service) if b":evt_" in key]
+    event = msgspec.msgpack.decode(await service.store.get(name))
+    event[2] = 10**18
+    await service.store.set(name, msgspec.msgpack.encode(event), keepttl=True)
+    await service.advance(6)
+    await service.request_code("0812-1010-0066")
+    await receiver.wait_for_calls(2)
+    await service.advance(60)  # more than a lease
+    await asyncio.sleep(POLL_ROUNDS_SECONDS)
+
+    page = (await service.client.get("/metrics")).text
+    assert 'otp_webhook_attempts_total{endpoint="demo.main",result="not_built"} 1.0' in page
+    assert len(receiver.events) == 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

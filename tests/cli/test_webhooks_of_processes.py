@@ -1,4 +1,4 @@
-"""`serve` is killed between a change and the delivery of its event: nothing is lost, a duplicate has the same id."""
+"""Events of a `serve` that is killed, stopped or reloaded: nothing is lost, and a duplicate has the same id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tests.cli.service_config import ConfigWriter, api_client
 from tests.cli.webhook_config import write_webhook_config
 from tests.message_waits import code_in, wait_for_message
 from tests.service_process import ServiceProcess
-from tests.webhooks.webhook_receiver import WebhookReceiver
+from tests.waits import wait_until
+from tests.webhooks.webhook_receiver import SECOND_SECRET, WebhookReceiver
 
 ASKED = {"phone": "0812-1010-0055", "purpose": "login"}
 LEASE_SECONDS = 11.0
@@ -82,3 +83,22 @@ async def test_a_graceful_stop_waits_for_an_attempt(
 
     assert '"event":"webhook_attempt"' in first.log
     assert '"result":"204"' in first.log
+
+
+async def test_a_secret_rotates_at_sighup(
+    serve: Callable[..., ServiceProcess], write_config: ConfigWriter, gateway: EimsSimulator, receiver: WebhookReceiver
+) -> None:
+    """The receiver changes its secret while the service runs: events after the reload are signed with the new one."""
+    config = write_webhook_config(write_config, gateway, receiver, 'events = ["verification.requested"]')
+    service = serve(config)
+    async with api_client(await service.ready()) as client:
+        await client.post("/v1/request-code", json=ASKED)
+        await receiver.wait_for_calls(1)
+        (config.parent / "webhook-secret").write_text(SECOND_SECRET)
+        service.send(signal.SIGHUP)
+        await wait_until(lambda: '"config_reloaded"' in service.log, 20)
+        receiver.secret = SECOND_SECRET
+        await client.post("/v1/request-code", json=ASKED | {"purpose": "registration"})
+        await receiver.wait_for_calls(2)
+
+    assert receiver.events[1].data["purpose"] == "registration"
