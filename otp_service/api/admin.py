@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from litestar import Controller, get, post
+from litestar import Controller, delete, get, post
 from litestar.params import JSONBody
 
 from otp_service.api import openapi_examples
 from otp_service.api.endpoints import endpoint_rules
 from otp_service.api.json_handlers import JsonHandlers
-from otp_service.api.mapping import recipient_status_response
+from otp_service.api.mapping import forgotten_response, recipient_status_response
 from otp_service.api.request_context import ApiRequest
 from otp_service.api.request_mapping import check_country, recipient_field
-from otp_service.api.schemas import CheckRecipientBody, OptOutCount, RecipientStatus, UnlockBody, UnlockedRecipient
+from otp_service.api.schemas import (
+    CheckRecipientBody,
+    ForgetBody,
+    ForgottenRecipient,
+    OptOutCount,
+    RecipientStatus,
+    UnlockBody,
+    UnlockedRecipient,
+)
+from otp_service.domain.recipient import Recipient
 from otp_service.observability import METRICS
 
 __all__ = ["OptOutAdminRoutes", "RecipientAdminRoutes"]
@@ -24,6 +33,27 @@ class RecipientAdminRoutes(Controller):
     tags = ("admin",)
     middleware = (JsonHandlers,)
     security = openapi_examples.BEARER
+
+    @delete(
+        "/",
+        status_code=200,
+        operation_id="forgetRecipient",
+        summary="Forget a recipient",
+        opt=endpoint_rules(body=ForgetBody, needs_api_key=True, needs_store=True),
+        responses=openapi_examples.responses("forget"),
+    )
+    async def forget(self, request: ApiRequest, data: JSONBody[ForgetBody]) -> ForgottenRecipient:
+        """Remove what is stored of a recipient at this tenant: pending verifications and their messages.
+
+        What protects the person stays until its own end, under a keyed hash: counts for limits, locks and an opt-out.
+        So does what is sealed and cannot be found by the number. `kept` says until when at most. Each call writes a
+        line to the audit log; a repeated call changes nothing.
+        """
+        caller = request.principal
+        recipient = _admin_recipient(request, data)
+        forgotten = await request.service.forget.at_tenant(caller.tenant, recipient, actor=caller.key_id)
+        request.context.log_fields.update(recipient_field(recipient.masked))
+        return forgotten_response(forgotten)
 
     @post(
         "/unlock",
@@ -40,13 +70,7 @@ class RecipientAdminRoutes(Controller):
         repeated call changes nothing. Each call writes an audit line to the log.
         """
         caller = request.principal
-        country = check_country(data.country)
-        caller.require_scope("admin")
-        recipient = (
-            caller.tenant.parse_phone(data.phone, country)
-            if data.phone
-            else caller.tenant.parse_email(data.email or "")
-        )
+        recipient = _admin_recipient(request, data)
         unlocked = await request.service.unlock(caller.tenant, recipient, actor=caller.key_id)
         masked = recipient_field(unlocked.recipient.masked)
         request.context.log_fields.update(masked)
@@ -69,6 +93,14 @@ class RecipientAdminRoutes(Controller):
         state = await request.service.opt_outs.check(caller.tenant.parse_phone(data.phone, country))
         request.context.log_fields["phone"] = state.number.masked
         return recipient_status_response(state)
+
+
+def _admin_recipient(request: ApiRequest, data: UnlockBody | ForgetBody) -> Recipient:
+    """Return the recipient of a call with the scope `admin`; raises `Refused`."""
+    caller = request.principal
+    country = check_country(data.country)
+    caller.require_scope("admin")
+    return caller.tenant.parse_phone(data.phone, country) if data.phone else caller.tenant.parse_email(data.email or "")
 
 
 class OptOutAdminRoutes(Controller):

@@ -70,6 +70,7 @@ REASONS: Final[dict[str, tuple[Reason, ...]]] = {
     "cancel": (Reason.REQUEST_MALFORMED, *_KEY, Reason.SCOPE_MISSING, Reason.VERIFICATION_UNKNOWN, *_STORE),
     "introspect": (*_JSON, Reason.SCOPE_MISSING, *_STORE),
     "normalize_phone": (*_JSON, Reason.PHONE_INVALID),
+    "forget": (*_JSON, Reason.SCOPE_MISSING, Reason.PHONE_INVALID, Reason.EMAIL_INVALID, *_STORE),
     "unlock": (*_JSON, Reason.SCOPE_MISSING, Reason.PHONE_INVALID, Reason.EMAIL_INVALID, *_STORE),
     "check_recipient": (*_JSON, Reason.SCOPE_MISSING, Reason.PHONE_INVALID, *_STORE),
     "count_opt_outs": (*_KEY, Reason.SCOPE_MISSING, *_STORE),

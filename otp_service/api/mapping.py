@@ -5,14 +5,25 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
-from otp_service.api.schemas import DeliveryBody, RecipientStatus, RequestedCode, VerificationBody, VerifiedCode
+from otp_service.api.request_mapping import recipient_field
+from otp_service.api.schemas import (
+    DeliveryBody,
+    ForgottenRecipient,
+    RecipientStatus,
+    RequestedCode,
+    VerificationBody,
+    VerifiedCode,
+)
 from otp_service.domain.message import Channel
 from otp_service.domain.views import VerificationProof, VerificationView
+from otp_service.service.forget import ForgottenRecipient as Forgotten
 from otp_service.service.opt_out_directory import OptOutState
 
 __all__ = [
+    "forgotten_response",
     "recipient_status_response",
     "request_code_response",
     "verification_response",
@@ -62,6 +73,14 @@ def recipient_status_response(state: OptOutState) -> RecipientStatus:
     """Return the body of the 200 response that says whether a number is opted out."""
     until = _rfc3339(state.ends_ms) if state.ends_ms else None
     return RecipientStatus(phone=state.number.masked, opted_out=bool(state.ends_ms), opted_out_until=until)
+
+
+def forgotten_response(forgotten: Forgotten) -> ForgottenRecipient:
+    """Return the body of the 200 response of forget."""
+    kept = [{"what": what, "until": _rfc3339(ms)} for what, ms in forgotten.kept_until_ms.items()]
+    masked = recipient_field(forgotten.recipient.masked)
+    body = {**masked, "verifications_removed": forgotten.verifications, "kept": kept}
+    return msgspec.convert(body, ForgottenRecipient)
 
 
 def _common_members(view: VerificationView) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from otp_service.api.problems import PROBLEMS, TYPE_PREFIX
 from otp_service.api.proof_bodies import Introspection, IntrospectionBody
 from otp_service.api.schemas import (
     CheckRecipientBody,
+    ForgetBody,
+    ForgottenRecipient,
     HealthStatus,
     HookAccepted,
     Jwks,
@@ -53,6 +55,7 @@ REQUEST_EXAMPLES: Final[dict[type[Any], list[dict[str, Any]]]] = {
     ],
     IntrospectionBody: [{"token": _JWT}, {"token": _JWT, "consume": True}],
     NormalizePhone: [{"phone": "0812-1010-0055", "country": "ID"}],
+    ForgetBody: [{"phone": "0812-1010-0055", "country": "ID"}, {"email": "ann@example.com"}],
     UnlockBody: [{"phone": "0812-1010-0055", "country": "ID"}, {"email": "ann@example.com"}],
     CheckRecipientBody: [{"phone": "0812-1010-0055", "country": "ID"}],
 }
@@ -134,6 +137,18 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
             "phone": "+6281210100055",
             "purpose": "login",
             "consumed": False,
+        },
+    ),
+    "forget": (
+        200,
+        ForgottenRecipient,
+        {
+            "phone": "+62812*****055",
+            "verifications_removed": 1,
+            "kept": [
+                {"what": "limits", "until": "2026-11-23T10:00:00Z"},
+                {"what": "idempotency_answers", "until": "2026-11-23T10:00:00Z"},
+            ],
         },
     ),
     "unlock": (200, UnlockedRecipient, {"phone": "+62812*****055", "unlocked": True, "failures_cleared": 100}),

@@ -31,10 +31,13 @@ __all__ = [
     "EXACTLY_ONE",
     "CheckRecipientBody",
     "DeliveryBody",
+    "ForgetBody",
+    "ForgottenRecipient",
     "HealthStatus",
     "HookAccepted",
     "HookError",
     "Jwks",
+    "KeptData",
     "NormalizePhone",
     "NormalizedPhone",
     "OptOutCount",
@@ -106,8 +109,16 @@ class UnlockBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     country: Country | None = None
 
 
+class ForgetBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The recipient to forget: exactly one of `phone` and `email`."""
+
+    phone: Phone | msgspec.UnsetType = msgspec.UNSET
+    email: Email | msgspec.UnsetType = msgspec.UNSET
+    country: Country | None = None
+
+
 EXACTLY_ONE: Final[Mapping[type[Struct], tuple[str, str]]] = MappingProxyType(
-    {RequestCodeBody: ("phone", "email"), UnlockBody: ("phone", "email")}
+    dict.fromkeys((RequestCodeBody, UnlockBody, ForgetBody), ("phone", "email"))
 )
 """The members of which a body has exactly one."""
 
@@ -121,6 +132,22 @@ class UnlockedRecipient(Struct, frozen=True, kw_only=True):
         bool, Meta(description="Whether it was locked: in a waiting time, at its limit of wrong codes, or disabled.")
     ]
     failures_cleared: Annotated[int, Meta(description="How many consecutive wrong codes were cleared.", ge=0)]
+
+
+class KeptData(Struct, frozen=True, kw_only=True):
+    """What remains of a recipient, without its number or address, and until when at most."""
+
+    what: Literal["limits", "lock", "opt_out", "ended_verifications", "idempotency_answers", "webhook_events"]
+    until: Annotated[str, Meta(description="UTC")]
+
+
+class ForgottenRecipient(Struct, frozen=True, kw_only=True):
+    """A number or an address that was forgotten at this tenant."""
+
+    phone: str | msgspec.UnsetType = msgspec.UNSET
+    email: str | msgspec.UnsetType = msgspec.UNSET
+    verifications_removed: Annotated[int, Meta(description="Verifications, with their messages.", ge=0)]
+    kept: list[KeptData]
 
 
 class CheckRecipientBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -56,6 +56,7 @@ from otp_service.store.conversion_counts import RedisConversionCounts
 from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.opt_outs import RedisInboundCursors, RedisOptOuts
 from otp_service.store.outbox import RedisOutbox
+from otp_service.store.recipient_data import RedisRecipientData
 from otp_service.store.topology import Topology
 from otp_service.store.verifications import RedisVerifications
 from otp_service.webhooks.guard_events import GuardEvents
@@ -187,6 +188,7 @@ def _build_dependencies(
         ),
         attempts=RedisAttempts(topology, keyring.key_ids),
         lockouts=RedisLockouts(topology),
+        recipient_data=RedisRecipientData(topology),
         proofs=RedisPresentedProofs(topology),
         opt_outs=RedisOptOuts(topology),
         idempotency=RedisIdempotency(topology),

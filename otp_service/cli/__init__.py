@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "check-config": "config_commands:check_config",
     "config-schema": "config_commands:config_schema",
     "dev": "dev_command:dev",
+    "forget": "recipient_commands:forget",
     "guard": "guard_command:guard",
     "new-key": "config_commands:new_key",
     "normalize": "config_commands:normalize",
@@ -31,7 +32,7 @@ COMMANDS: Final = {
     "serve": "serve_command:serve",
     "simulate-traffic": "simulate_command:simulate_traffic",
     "spend": "spend_command:spend",
-    "unlock": "unlock_command:unlock",
+    "unlock": "recipient_commands:unlock",
     "webhooks": "webhooks_command:webhooks",
 }
 """Command name to `module:attribute` in this package."""

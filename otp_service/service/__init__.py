@@ -16,6 +16,7 @@ from otp_service.domain.tenant import Tenant
 from otp_service.domain.views import VerificationView
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.dependencies import Attempt, CodeRequest, Dependencies
+from otp_service.service.forget import ForgetRecipient
 from otp_service.service.idempotency import idempotency_claim
 from otp_service.service.introspect import IntrospectProof
 from otp_service.service.opt_out_directory import OptOutDirectory
@@ -44,6 +45,7 @@ class OtpService:
         self.introspect = IntrospectProof(dependencies.signer, dependencies.proofs, dependencies.keyring)
         self.opt_outs = OptOutDirectory(dependencies.opt_outs, dependencies.keyring)
         self.unlock = UnlockRecipient(dependencies.lockouts, dependencies.keyring)
+        self.forget = ForgetRecipient(dependencies.recipient_data, dependencies.keyring)
 
     def start(self) -> None:
         """Start what runs in the background."""

@@ -15,6 +15,7 @@ from otp_service.crypto.verification_cipher import VerificationCipher
 from otp_service.domain.captcha import CaptchaUses
 from otp_service.domain.code_binding import UNBOUND, CodeBinding
 from otp_service.domain.errors import FieldError, Reason, Refused
+from otp_service.domain.forgetting import RecipientData
 from otp_service.domain.limits import Limits
 from otp_service.domain.message import Channel
 from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQueue, OptOuts, Verifications
@@ -142,6 +143,7 @@ class Dependencies:
     verifications: Verifications
     attempts: Attempts
     lockouts: Lockouts
+    recipient_data: RecipientData
     proofs: PresentedProofs
     opt_outs: OptOuts
     idempotency: Idempotency

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
 
 from otp_service.store.keys import ProviderKeys
 from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.recipient_data import scan_names
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
@@ -19,9 +19,6 @@ MAX_DAYS = 32
 
 _EPOCH = date(1970, 1, 1)
 _MESSAGES, _SPEND = "m", "s"
-
-_NAMES_PER_STEP: Final = 2000
-"""Of all keys of a server; a step takes about a millisecond, in which the server does nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +46,8 @@ async def find_providers(topology: Topology) -> set[str]:
     before, after = any_history.split("*")
     found: set[str] = set()
     for key in await topology.node_keys():
-        cursor = b"0"
-        while True:
-            call = ScriptCall(script("scan_names"), (key,), (cursor, f"{any_history}*", _NAMES_PER_STEP))
-            [[cursor, *names]] = await topology.send([call])
-            texts = (name.decode(errors="replace") for name in names)
-            found.update(text.removeprefix(before).partition(after)[0] for text in texts)
-            if cursor == b"0":
-                break
+        async for names in scan_names(topology, key, f"{any_history}*"):
+            found.update(name.removeprefix(before).partition(after)[0] for name in names)
     return found
 
 

@@ -17,6 +17,7 @@ VERIFY_CODE = "/v1/verify-code"
 NORMALIZE_PHONE = "/v1/normalize-phone"
 
 
+RECIPIENTS = "/v1/admin/recipients"
 UNLOCK_RECIPIENT = "/v1/admin/recipients/unlock"
 
 

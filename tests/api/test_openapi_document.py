@@ -41,6 +41,7 @@ OPERATIONS = {
     ("/v1/verify-code", "post"): {200, 400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503},
     ("/v1/introspect", "post"): {200, 400, 401, 403, 413, 415, 503},
     ("/v1/normalize-phone", "post"): {200, 400, 401, 413, 415, 422, 503},
+    ("/v1/admin/recipients", "delete"): {200, 400, 401, 403, 413, 415, 422, 503},
     ("/v1/admin/recipients/unlock", "post"): {200, 400, 401, 403, 413, 415, 422, 503},
     ("/v1/admin/recipients/check", "post"): {200, 400, 401, 403, 413, 415, 422, 503},
     ("/v1/admin/opt-outs", "get"): {200, 401, 403, 503},

@@ -1,0 +1,85 @@
+"""forget: what is stored of a recipient is removed, but for what protects it; see `domain.forgetting`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from otp_service.crypto.keyring import Keyring
+from otp_service.domain.forgetting import KEPT_AT_MOST_SECONDS, Forgotten, RecipientData
+from otp_service.domain.recipient import Recipient, hashed_as, is_address
+from otp_service.domain.tenant import Tenant
+from otp_service.service.audited import audited
+from otp_service.store.keys import PARTITIONS
+
+__all__ = ["ForgetRecipient", "ForgottenRecipient"]
+
+_MS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenRecipient:
+    """What was removed, and what remains: until when, by what it is, in ms since 1970."""
+
+    recipient: Recipient
+    verifications: int
+    opt_out_removed: bool
+    kept_until_ms: dict[str, int]
+
+    def __repr__(self) -> str:
+        """Show the masked recipient only."""
+        return f"ForgottenRecipient({self.recipient.masked})"
+
+
+class ForgetRecipient:
+    """The use case `forget`."""
+
+    def __init__(self, data: RecipientData, keyring: Keyring) -> None:
+        self._data = data
+        self._keyring = keyring
+
+    async def at_tenant(self, tenant: Tenant, recipient: Recipient, *, actor: str) -> ForgottenRecipient:
+        """Forget a recipient at one tenant, but for its limits and locks and an opt-out. Safe to repeat.
+
+        Args:
+            tenant: The tenant.
+            recipient: A number of any type, or an address.
+            actor: Who does it, for the audit line, which is written whatever the outcome.
+
+        Raises:
+            Refused: `store_unavailable`, also when a required audit log cannot be written.
+        """
+        partition, keyed_hash, masked = self._names(recipient)
+        with audited("forget", actor=actor, tenant=tenant.name, subject=keyed_hash, masked=masked) as line:
+            names = (tenant.name,)
+            found = await self._data.forget(
+                partition, keyed_hash, names, tenant=tenant.name, limits=False, opt_out=False
+            )
+            line.result, line.facts["verifications"] = "forgotten", found.verifications
+        return _result(recipient, found, found.verifications)
+
+    async def everywhere(
+        self, tenants: tuple[str, ...], recipient: Recipient, *, opt_out: bool, actor: str
+    ) -> ForgottenRecipient:
+        """Forget a recipient at all `tenants` with its limits and locks, and an opt-out if wanted. Safe to repeat."""
+        partition, keyed_hash, masked = self._names(recipient)
+        with audited("forget", actor=actor, subject=keyed_hash, masked=masked) as line:
+            found = await self._data.forget(partition, keyed_hash, tenants, tenant="", limits=True, opt_out=opt_out)
+            ended = await self._data.forget_ended(partition, keyed_hash, tenant="")
+            line.facts["verifications"] = found.verifications + ended
+            line.facts["opt_out"] = "removed" if found.opt_out_removed else "kept"
+            line.result = "forgotten"
+        result = _result(recipient, found, found.verifications + ended)
+        del result.kept_until_ms["ended_verifications"]
+        return result
+
+    def _names(self, recipient: Recipient) -> tuple[int, str, dict[str, str]]:
+        partition = self._keyring.partition_for(*hashed_as("partition", recipient.to), PARTITIONS)
+        keyed_hash = self._keyring.keyed_hash(*hashed_as("recipient", recipient.to))
+        return partition, keyed_hash, {"email" if is_address(recipient.to) else "phone": recipient.masked}
+
+
+def _result(recipient: Recipient, found: Forgotten, verifications: int) -> ForgottenRecipient:
+    kept = {"limits": found.counts_ms, "lock": found.lock_ms, "opt_out": found.opt_out_ms}
+    kept_until = {name: found.now_ms + ms for name, ms in kept.items() if ms}
+    kept_until |= {name: found.now_ms + seconds * _MS for name, seconds in KEPT_AT_MOST_SECONDS.items()}
+    return ForgottenRecipient(recipient, verifications, found.opt_out_removed, kept_until)
