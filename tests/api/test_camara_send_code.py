@@ -153,6 +153,21 @@ async def test_what_camara_does_not_document(camara: RunningService) -> None:
     assert (response.headers["x-correlator"], response.headers["allow"]) == ("a", "OPTIONS, POST")
 
 
+@pytest.mark.parametrize(
+    ("message", "status"), [("{{code}}", 200), ("\u0639" * 63 + "{{code}}", 200), ("\u0639" * 65 + "{{code}}", 429)]
+)
+async def test_the_text_of_the_caller_has_its_own_price(
+    make_service: ServiceFactory, message: str, status: int
+) -> None:
+    """The segments of the text that is sent are what counts for a cap: 70 characters of UCS-2 are one, 71 are two."""
+    inbox = {"type": "inbox", "price": {"default": "1"}, "daily_spend_cap": "1"}
+    service = await make_service({"tenants": {"demo": {"camara": {"enabled": True}}}, "providers": {"inbox": inbox}})
+    response = await post(service, "send-code", {**SEND, "message": message})
+    assert response.status_code == status
+    if status == 429:
+        assert_error(response, 429, "QUOTA_EXCEEDED")
+
+
 async def test_without_a_route(make_service: ServiceFactory) -> None:
     """No provider for the number is UNAVAILABLE of CAMARA's common errors, with `Retry-After`."""
     routes = [{"country": "SG", "providers": ["inbox"]}]
