@@ -22,6 +22,7 @@ from tests.api.hook_calls import (
     supabase_body,
 )
 from tests.config_parts import shared_keys
+from tests.log_capture import captured_logs
 from tests.problem_assertions import assert_problem
 from tests.running_service import RunningService, ServiceFactory
 
@@ -200,11 +201,13 @@ async def test_a_body_without_number_or_code(hooked: RunningService, body: bytes
     assert hooked.inbox.messages() == []
 
 
-async def test_secrets_are_in_no_log(hooked: RunningService, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_secrets_are_in_no_log(hooked: RunningService) -> None:
     """The log names the tenant and the hook, and holds neither secret, code nor number."""
-    await call_hook(hooked, "kratos/courier", kratos_body())
-    await call_hook(hooked, "keycloak/realm", keycloak_json(KEYCLOAK_TEXT, phone="+6281210100056"), authorization=None)
-    await messages(hooked, 2)
-    log = capsys.readouterr().out
-    assert "hook=courier" in log and "route=/v1/hooks/kratos/{name}" in log
+    signed_in = keycloak_json(KEYCLOAK_TEXT, phone="+6281210100056")
+    with captured_logs() as captured:
+        await call_hook(hooked, "kratos/courier", kratos_body())
+        await call_hook(hooked, "keycloak/realm", signed_in, authorization=None)
+        await messages(hooked, 2)
+    log = captured.getvalue()
+    assert '"hook":"courier"' in log and '"route":"/v1/hooks/kratos/{name}"' in log
     assert not [secret for secret in (TOKEN, CODE, PHONE[1:], "81210100056") if secret in log]
