@@ -6,8 +6,9 @@ DEV_OPTIONS ?=
 TEST_OPTIONS ?= --numprocesses 6 --dist worksteal
 CHAOS_SEEDS ?= 20
 BENCH_OPTIONS ?=
+FUZZ_EXAMPLES ?= 500
 
-.PHONY: help setup run test chaos lint fmt bench lock clean check-python
+.PHONY: help setup run test chaos fuzz lint fmt bench lock clean check-python
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -23,6 +24,9 @@ test: .venv/.ready-test  ## run the whole test suite against a real Valkey serve
 
 chaos: .venv/.ready-test  ## kill the service while its gateways are slow, down or give wrong answers: CHAOS_SEEDS times (20)
 	@CHAOS_SEEDS=$(CHAOS_SEEDS) $(BIN)/python -m tests.chaos
+
+fuzz: .venv/.ready-test  ## schemathesis over both OpenAPI documents, all checks: FUZZ_EXAMPLES for each operation (500)
+	@$(BIN)/python -m tests.fuzz --examples $(FUZZ_EXAMPLES)
 
 lint: .venv/.ready-test  ## ruff, mypy --strict, the import contracts
 	@$(BIN)/ruff check .
