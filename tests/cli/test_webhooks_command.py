@@ -97,7 +97,10 @@ async def test_events_are_sent_again(
         assert (await run(*words, "--since", "2m", "--failed")).out == "acme.main: 0 events are sent again\n"
         unknown = await run(*words, "--event", "evt_unknown")
 
-    assert (unknown.status, unknown.err) == (1, "Error: acme.main: no such event is kept.\n")
+    assert unknown.status == 1
+    audit, said = unknown.err.splitlines()
+    assert said == "Error: acme.main: no such event is kept."
+    assert json.loads(audit)["action"] == "webhook_replay"
     assert [event.id for event in receiver.events].count(sent.id) == 3
     assert {event.body for event in receiver.events if event.id == sent.id} == {sent.body}
     found = await listed(run, *listed_words(config, "--events", "2"))
