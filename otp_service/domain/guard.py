@@ -86,7 +86,7 @@ class GuardPolicy:
         usual_conversion: The conversion that is assumed where there are no messages of the past.
         window_hours: How many hours `unverified_area` looks back; the current one counts as one.
         burst: Unverified messages of one tenant to a country in this and the last hour, if it has no past.
-        burst_factor: In a country with a past: so many times its usual number of unverified messages.
+        burst_factor: In a country or area with a past: so many times its usual number of unverified messages.
         quiet_burst: Unverified messages in this and the last hour to all quiet countries together.
         quiet_verified: A country with fewer verified messages in the seven days before today is quiet.
         sequence: Different numbers of one block without a verified code in a window of at most an hour.

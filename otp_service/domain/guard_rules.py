@@ -106,20 +106,32 @@ def _conversions(policy: GuardPolicy, subject: GuardSubject, figures: GuardFigur
 def _conversion_checks(policy: GuardPolicy, subject: GuardSubject, figures: GuardFigures) -> Iterator[_Check]:
     scope = figures.country
     country, tenant, area, block = (scope.levels.get(level, LevelCounts()) for level in country_levels(subject))
-    to_hour, to_day = HOUR_MS - scope.now_ms % HOUR_MS, DAY_MS - scope.now_ms % DAY_MS
+    to_hour = HOUR_MS - scope.now_ms % HOUR_MS
+    to_day = min(HOUR_MS, DAY_MS - scope.now_ms % DAY_MS)  # the codes of others may be entered before the day ends
     usual = usual_conversion(country.past, policy.usual_conversion)
     if block.today.sent > 1:  # the first request of a day is let through, so that no block is locked for ever
         own, week = _own_usual(block, usual), block.today.plus(block.past)
         yield _Check(GuardRule.UNVERIFIED, "block", week, block.pending, own, policy.unverified_block, to_day)
+    if scope.is_known:
+        return  # what may be an outage of a gateway does not stop them
     own = _own_usual(area, usual)
-    yield _Check(GuardRule.UNVERIFIED, "area", area.window, area.pending, own, policy.unverified_area, to_hour)
-    per_burst = tenant.past.unverified * BURST_HOURS / (24 * PAST_DAYS)
-    limit = max(policy.burst, policy.burst_factor * per_burst)
+    limit = _scaled(policy, policy.unverified_area, area.past, own, policy.window_hours)
+    yield _Check(GuardRule.UNVERIFIED, "area", area.window, area.pending, own, limit, to_hour)
+    limit = _scaled(policy, policy.burst, tenant.past, usual, BURST_HOURS)
     yield _Check(GuardRule.BURST, "tenant", tenant.burst, tenant.pending, usual, limit, to_hour)
-    if figures.is_quiet and not scope.is_known:
+    if figures.is_quiet:
         quiet = figures.everywhere.levels.get("q", LevelCounts())
         usual = policy.usual_conversion
         yield _Check(GuardRule.BURST, "quiet_countries", quiet.burst, quiet.pending, usual, policy.quiet_burst, to_hour)
+
+
+def _scaled(policy: GuardPolicy, least: int, past: Counts, usual: float, hours: int) -> float:
+    """Return a limit that is a multiple of the usual number of unverified messages in some hours, at least `least`.
+
+    It grows with verified messages only, so that attacks of the past do not raise it.
+    """
+    unverified = min(past.unverified, past.verified * (1 - usual) / usual)
+    return max(least, policy.burst_factor * unverified * hours / (24 * PAST_DAYS))
 
 
 def _own_usual(level: LevelCounts, country: float) -> float:

@@ -41,11 +41,11 @@ class Guard(Table, frozen=True, kw_only=True):
     """The guard against SMS pumping. `observe` counts and records what `deny` would deny; `off` stores nothing.
 
     `unverified_block` and `unverified_area` are unverified messages to a block of 10,000 numbers in eight days, and to
-    an area (the leading digits) in `window_hours`. `burst` is those of a tenant to a country in two hours, or
-    `burst_factor` times as many as usual; `quiet_burst` those to all countries together that had fewer than
-    `quiet_verified` verified messages in seven days. These four find something only while the conversion is below
-    `conversion_drop` of the usual one, which is `usual_conversion` where there is no past. `sequence` is different
-    numbers of one block, and `address` of one client address, without a verified code.
+    an area (the leading digits) in `window_hours`. `burst` is those of a tenant to a country in two hours. In a busy
+    area or country, `burst_factor` times as many as usual are allowed. `quiet_burst` is those to all countries together
+    that had fewer than `quiet_verified` verified messages in seven days. These four find something only while the
+    conversion is below `conversion_drop` of the usual one, which is `usual_conversion` where there is no past.
+    `sequence` is different numbers of one block, and `address` of one client address, without a verified code.
     """
 
     mode: GuardModeName = "off"

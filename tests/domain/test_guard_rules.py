@@ -71,6 +71,17 @@ def test_the_first_request_of_a_day_in_a_block_passes() -> None:
     assert found(figures(levels={BLOCK: LevelCounts(today=Counts(2), past=past)})) == [("unverified", "block")]
 
 
+def test_a_denied_block_is_retried_within_the_hour() -> None:
+    """The counts of a block change by the day, but verifications may end a denial before: callers wait an hour."""
+    levels = {BLOCK: LevelCounts(today=Counts(50))}
+    at = {
+        ms: replace(figures(levels=levels).country, now_ms=ms) for ms in (NOW, NOW + 86_400_000 - NOW % 86_400_000 - 5)
+    }
+    waits = [check(POLICY, SUBJECT, GuardFigures(country)) for country in at.values()]
+
+    assert [decision.wait_ms for decision in waits if decision] == [3_600_000, 5]
+
+
 def test_a_block_whose_codes_are_verified_is_not_found() -> None:
     """Many messages are no attack while their conversion is above half of the usual one, here 0.3."""
     bad, good = Counts(100, 29), Counts(100, 31)
@@ -85,6 +96,16 @@ def test_unverified_messages_to_an_area_at_the_limit(more: int, expected: list[t
     levels = {AREA: LevelCounts(window=Counts(POLICY.unverified_area + more), past=GOOD_PAST)}
 
     assert found(figures(levels=levels)) == expected
+    assert found(figures(levels=levels, known=True)) == []
+
+
+@pytest.mark.parametrize(("more", "expected"), [(0, []), (1, [("unverified", "area")])])
+def test_a_busy_area_is_compared_with_its_own_past(more: int, expected: list[tuple[str, str]]) -> None:
+    """2,800 unverified messages in seven days are 100 in six hours; six times as many are allowed."""
+    past = Counts(14_000, 11_200)
+    levels = {AREA: LevelCounts(window=Counts(600 + more), past=past)}
+
+    assert found(figures(levels=levels)) == expected
 
 
 def test_an_area_with_a_bad_past_is_compared_with_the_country() -> None:
@@ -97,8 +118,11 @@ def test_an_area_with_a_bad_past_is_compared_with_the_country() -> None:
 
 @pytest.mark.parametrize(("more", "expected"), [(0, []), (1, [("burst", "tenant")])])
 def test_a_burst_in_a_new_country_at_the_limit(more: int, expected: list[tuple[str, str]]) -> None:
-    """Without a past, the twenty-first unverified message of two hours is found."""
-    assert found(figures(levels={TENANT: LevelCounts(burst=Counts(POLICY.burst + more))})) == expected
+    """Without a past, the twenty-first unverified message of two hours is found; to known numbers, none is."""
+    levels = {TENANT: LevelCounts(burst=Counts(POLICY.burst + more))}
+
+    assert found(figures(levels=levels)) == expected
+    assert found(figures(levels=levels, known=True)) == []
 
 
 @pytest.mark.parametrize(("more", "expected"), [(0, []), (1, [("burst", "tenant")])])
