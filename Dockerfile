@@ -7,17 +7,19 @@ FROM base AS builder
 # AVX2 instead: 1.7 to 2 times the hashes per second, and a crash ("illegal instruction") on a CPU without it. The source is
 # hash-checked like the wheel; the tools that compile it are not.
 ARG ARGON2_MARCH=""
+# Off by default: `--build-arg SMPP=1` adds what providers of type `smpp` need (one package, 6 MB).
+ARG SMPP=""
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 RUN python -m venv /opt/otp-service
-COPY requirements.lock ./
+COPY requirements.lock requirements-smpp.lock ./
 RUN set -e; \
     if [ -n "$ARGON2_MARCH" ]; then \
         apt-get update; \
         apt-get install --yes --no-install-recommends gcc libc6-dev; \
         export CFLAGS="-O3 -march=$ARGON2_MARCH" PIP_NO_BINARY=argon2-cffi-bindings; \
     fi; \
-    pip install --require-hashes -r requirements.lock
+    pip install --require-hashes -r "requirements${SMPP:+-smpp}.lock"
 COPY pyproject.toml README.md LICENSE ./
 COPY otp_service ./otp_service
 # What only built the image stays behind: the next stage copies what is left.

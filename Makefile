@@ -45,6 +45,8 @@ lock:  ## resolve the dependencies anew (needs uv)
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  pyproject.toml --extra embedded --group build -o requirements.lock
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  pyproject.toml --extra embedded --extra smpp --group build -c requirements.lock -o requirements-smpp.lock
+	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  pyproject.toml --extra embedded --extra smpp --group build --group test --group lint -c requirements.lock -o requirements-dev.lock
 
 clean:  ## remove what the other targets made

@@ -114,6 +114,7 @@ def test_all_files_that_the_build_needs_are_copied() -> None:
     needed = {
         "pyproject.toml",
         "requirements.lock",
+        "requirements-smpp.lock",
         project["project"]["readme"],
         *project["project"]["license-files"],
         project["tool"]["flit"]["module"]["name"],
@@ -121,11 +122,22 @@ def test_all_files_that_the_build_needs_are_copied() -> None:
     assert needed == set(copied())
 
 
+def test_smpp_is_selected_by_a_build_argument() -> None:
+    """Its lock is that of the service and one package more, which is pinned by hash; by default it is left out."""
+    common, with_smpp = ((TOP / name).read_text() for name in ("requirements.lock", "requirements-smpp.lock"))
+    uncommented = (re.sub(r"^ +#.*\n", "", text, flags=re.MULTILINE).strip() for text in (common, with_smpp))
+    of_service, of_both = (set(re.split(r"\n(?=\S)", text)) for text in uncommented)
+    [added] = of_both - of_service
+    assert of_service <= of_both
+    assert re.match(r"smpp34==[0-9.]+ .*\\\n +--hash=sha256:", added)
+    assert "http" not in re.sub(r"#.*|httpx|httpcore|httptools", "", with_smpp)
+
+
 def test_packages_are_installed_from_the_lock_with_their_hashes() -> None:
     """Only the lock is installed, with hashes, and it has every dependency of the project."""
     installs = re.findall(r"pip install [^;&\n]*", commands())
     assert [install.strip() for install in installs] == [
-        "pip install --require-hashes -r requirements.lock",
+        'pip install --require-hashes -r "requirements${SMPP:+-smpp}.lock"',
         "pip install --no-deps --no-index --no-build-isolation .",
     ]
     lock = (TOP / "requirements.lock").read_text()
@@ -144,7 +156,7 @@ def test_packages_are_installed_from_the_lock_with_their_hashes() -> None:
 def test_argon2_is_compiled_for_the_machine_only_when_asked() -> None:
     """Without the build argument, no compiler is installed and wheels are used."""
     arguments = [argument for stage in stages() for argument in stage.all("ARG")]
-    assert arguments == ['ARGON2_MARCH=""']
+    assert arguments == ['ARGON2_MARCH=""', 'SMPP=""']
     guarded = re.search(r'if \[ -n "\$ARGON2_MARCH" \]; then (.*?) fi;', commands())
     assert guarded
     for part in ("apt-get install", "gcc", "-march=$ARGON2_MARCH", "PIP_NO_BINARY=argon2-cffi-bindings"):
