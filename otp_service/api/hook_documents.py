@@ -22,7 +22,6 @@ _SUPABASE: Final = {
 _KRATOS: Final = {
     "description": "What Kratos' courier posts with the Jsonnet `function(ctx) ctx`.",
     "type": "object",
-    "required": ["recipient"],
     "properties": {
         "recipient": _PHONE,
         "template_type": _TEXT,

@@ -86,11 +86,14 @@ def decode_form(kind: type[Body], raw: bytes) -> Body:
 
 
 def _check(value: str, field: msgspec.structs.FieldInfo) -> None:
-    """Raise `Refused` unless the parameter has the type of its field, as text: `true` for a boolean."""
+    """Raise `Refused` unless the parameter has the type of its field, as text: `true` or `false` for a boolean."""
     try:
-        msgspec.convert(value, field.type, strict=False)
+        converted = msgspec.convert(value, field.type, strict=False)
+        is_valid = not isinstance(converted, bool) or value in ("true", "false")
     except msgspec.ValidationError:
-        raise _malformed(f"/{field.encode_name}", EXPECTED_VALUES[field.encode_name]) from None
+        is_valid = False
+    if not is_valid:
+        raise _malformed(f"/{field.encode_name}", EXPECTED_VALUES[field.encode_name])
 
 
 def _malformed(pointer: str, detail: str) -> Refused:

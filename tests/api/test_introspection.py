@@ -221,6 +221,8 @@ async def test_who_may_ask(make_service: ServiceFactory) -> None:
         ("token=a&consume=", "/consume"),
         ("token=a&consume=yes", "/consume"),
         ("token=a&consume=true&consume=true", "/consume"),
+        ("token=a&consume=1", "/consume"),
+        ("token=a&consume=TRUE", "/consume"),
         ("token=a&token_type_hint=" + "x" * 65, "/token_type_hint"),
         ("token=%ff", ""),
         ("token=\u00e9", ""),
