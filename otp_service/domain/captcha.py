@@ -30,11 +30,12 @@ MAX_CAPTCHA_TOKEN_CHARS: Final = 8192
 
 
 class CaptchaResult(StrEnum):
-    """What a verifier says of a token."""
+    """What a verifier says of a token. `throttled`: the vendor answers, but takes no more tokens of ours for now."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     UNAVAILABLE = "unavailable"
+    THROTTLED = "throttled"
     MISCONFIGURED = "misconfigured"
 
 
@@ -76,7 +77,8 @@ class CaptchaVerifier(Protocol):
     async def verify(self, check: CaptchaCheck) -> CaptchaAnswer:
         """Return what the vendor says of a token, within the verifier's timeout; an answer of any kind is no exception.
 
-        `UNAVAILABLE` only if the vendor did not answer or failed: a caller must not be able to cause it by a token.
+        `UNAVAILABLE` only if the vendor did not answer or failed: a caller must not be able to cause it, neither by a
+        token nor by many of them, which use up the vendor's quota (`THROTTLED`).
         """
 
     async def close(self) -> None:

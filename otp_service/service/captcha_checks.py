@@ -1,12 +1,13 @@
 """When a captcha token is demanded and verified, that it counts once, and what follows while its verifier is down.
 
 A token is verified after every limit has admitted the request and before its code is hashed, so a denied request does
-not use up a token, and a request without a valid one costs no hash. A token that was accepted is remembered by its
-keyed hash together with the request: the same request, repeated under its idempotency key after a failure, needs no
-second token, and every other request is refused, whatever the vendor says.
+not use up a token, and a request without a valid one costs no hash, but counts for the limits of its address. A token
+that was accepted is remembered by its keyed hash together with the request: the same request, repeated under its
+idempotency key after a failure, needs no second token, and every other request is refused, whatever the vendor says.
 
 Whether requests pass while the vendor does not answer is the operator's decision (`on_failure`). A caller cannot bring
-that about: too many parallel checks, a wrong secret and answers that a token may have caused always refuse.
+that about: too many parallel checks, a wrong secret, a vendor that takes no more tokens for now, and answers that a
+token may have caused always refuse.
 """
 
 from __future__ import annotations

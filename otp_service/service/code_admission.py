@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from otp_service.domain.caller_text import render_text
@@ -13,13 +14,16 @@ from otp_service.domain.message import Channel
 from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.quotas import QuotaPolicy, policies_of
 from otp_service.domain.recipient import Recipient, hashed_as
-from otp_service.domain.results import Admission, IdempotencyClaim, RateLimit
+from otp_service.domain.results import Admission, Admitted, IdempotencyClaim, RateLimit
 from otp_service.service.dependencies import CodeRequest, Dependencies
 
-__all__ = ["UNKNOWN_ADDRESS", "advertised_policies", "build_admission", "parse_recipient"]
+__all__ = ["UNKNOWN_ADDRESS", "advertised_policies", "build_admission", "parse_recipient", "without_address_limits"]
 
 UNKNOWN_ADDRESS: Final = "unknown"
 """What the limits of publishable API keys count for a caller on a Unix socket."""
+
+ADDRESS_LIMITS: Final = frozenset({"client_ip", "publishable_client_ip"})
+"""The limits that count the address of a person or an app."""
 
 RESERVATION_TOKEN_CHARS: Final = 8
 """48 random bits distinguish a reservation from the few others of its recipient."""
@@ -71,6 +75,16 @@ def build_admission(
     )
 
 
+def without_address_limits(admitted: Admitted) -> Admitted:
+    """Return what to release of a request whose captcha token was not accepted: its address has used an event.
+
+    Otherwise one address could send bad tokens without end: each one holds the recipient, who gets no code meanwhile,
+    and costs a call to the vendor.
+    """
+    kept = tuple(one for one in admitted.acquired if one[0].limit not in ADDRESS_LIMITS)
+    return replace(admitted, acquired=kept)
+
+
 def _guard_request(dependencies: Dependencies, request: CodeRequest, recipient: Recipient) -> GuardRequest | None:
     """Return what the guard checks; nothing for e-mails, and for codes whose verification this service does not see."""
     if isinstance(recipient, EmailAddress) or request.relayed_code:
@@ -93,7 +107,7 @@ def advertised_policies(admission: Admission) -> tuple[QuotaPolicy, ...]:
 
 def _is_own(limit: str, request: CodeRequest) -> bool:
     """Return whether the caller uses a limit alone: a server its tenant's, an app the one of its own address."""
-    if limit in ("client_ip", "publishable_client_ip"):
+    if limit in ADDRESS_LIMITS:
         return not request.is_server
     return limit == "tenant" and request.is_server
 

@@ -39,7 +39,12 @@ from otp_service.domain.verification import MAX_CODE_AGE_MS, Delivery, Verificat
 from otp_service.domain.views import VerificationView, view_of
 from otp_service.service.captcha_checks import CaptchaChecks
 from otp_service.service.cleanup import Cleanup
-from otp_service.service.code_admission import advertised_policies, build_admission, parse_recipient
+from otp_service.service.code_admission import (
+    advertised_policies,
+    build_admission,
+    parse_recipient,
+    without_address_limits,
+)
 from otp_service.service.dependencies import CodeRequest, Dependencies
 from otp_service.service.idempotency import StoredAnswers
 from otp_service.service.refusals import request_denied
@@ -72,7 +77,8 @@ class RequestCode:
             claim: The caller's idempotency key. The same key gets the same answer, without a second message.
 
         Raises:
-            Refused: The request was denied; everything that it acquired is released.
+            Refused: The request was denied; what it acquired is released. Only a captcha token that is not accepted
+                counts for the limits of its address.
         """
         request.tenant.check_purpose(request.purpose)
         request.tenant.check_channel(request.channel)
@@ -117,13 +123,15 @@ class RequestCode:
     async def _start_or_release(
         self, request: CodeRequest, recipient: Recipient, admitted: Admitted, verification_id: str
     ) -> VerificationView:
-        """Start the verification, or release everything that was acquired."""
+        """Start the verification, or release what was acquired; a bad captcha token counts for its address."""
         release = partial(self._dependencies.verifications.release, admitted)
         try:
             provider = _first_available(admitted)
             await self._captcha.check_token(request, recipient.to, verification_id, admitted.admission.idempotency)
             record, sealed_code = await self._new_record(request, recipient, admitted, verification_id, provider)
         except BaseException as error:
+            if isinstance(error, Refused) and error.reason is Reason.CAPTCHA_FAILED:
+                release = partial(self._dependencies.verifications.release, without_address_limits(admitted))
             await self._cleanup.after(error, release)
             raise
         view = view_of(VerificationSnapshot(verification_id, record, admitted.now_ms), recipient.masked)

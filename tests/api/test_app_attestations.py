@@ -105,6 +105,18 @@ async def test_token_that_google_cannot_decode(make_service: ServiceFactory, goo
     assert await outcome(service, "forged") == "captcha_failed"
 
 
+@pytest.mark.parametrize("path", [DECODE, "/token"])
+async def test_used_up_quota_opens_no_door(
+    make_service: ServiceFactory, google: PlayIntegritySimulator, path: str
+) -> None:
+    """Who uses up Google's daily quota with forged tokens gets no code without one, even under `allow`."""
+    service = await make_service(google.config(on_failure="allow"))
+    google.scripted_paths = frozenset({path})
+    google.always = Respond(SimulatorResponse(status=429))
+
+    assert [await outcome(service, "forged") for _ in range(7)] == ["captcha_unavailable"] * 7
+
+
 async def test_access_token_is_renewed(make_service: ServiceFactory, google: PlayIntegritySimulator) -> None:
     """An access token that expires soon, or that Google no longer accepts, is replaced."""
     google.expires_in = 30

@@ -68,6 +68,35 @@ async def test_forged_token(service: RunningService, hashes: Counter[str]) -> No
     assert await service.store.keys("otp:u:*") == []
 
 
+async def test_forged_tokens_of_an_address_are_limited(make_service: ServiceFactory, vendor: CaptchaSimulator) -> None:
+    """Of 30 parallel forged tokens from one address 5 reach the vendor; then a person elsewhere gets the code at once.
+
+    Nothing of the recipient is taken, and the total of the publishable key is not used up.
+    """
+    keys = [api_key("server", "request", "server"), {**api_key("app", "request"), "publishable": True}]
+    service = await make_service(merged(vendor.config(), {"tenants": {"demo": {"api_keys": keys}}}))
+    app = service.caller("app")
+
+    forged = [
+        app.post(
+            REQUEST_CODE,
+            json={**REQUEST_BODY, "phone": f"0812-1010-{number:04}", "captcha_token": f"forged-{number}"},
+        )
+        for number in range(30)
+    ]
+    found = Counter(one.json()["code"] for one in await asyncio.gather(*forged))
+    limits = await service.store.keys("otp:w:*")
+
+    assert found == {"captcha_failed": 5, "rate_limited": 25}
+    assert len(vendor.requests) == 5
+    assert sorted([await service.store.llen(name) for name in limits]) == [5, 5]
+    again = await app.post(REQUEST_CODE, json={**REQUEST_BODY, "captcha_token": vendor.solve()})
+    assert_problem(again, 429, "rate_limited", "limit")
+    elsewhere = {**REQUEST_BODY, "phone": "0812-1010-0001", "client_ip": "203.0.113.9"}
+    server = await service.caller("server").post(REQUEST_CODE, json={**elsewhere, "captcha_token": vendor.solve()})
+    assert server.status_code == 202
+
+
 async def test_denied_request_keeps_its_token(service: RunningService, vendor: CaptchaSimulator) -> None:
     """A request that a limit denies does not use up the person's token: it is accepted after the wait."""
     token = vendor.solve()

@@ -22,6 +22,7 @@ BROKEN = [
     Raw(b"no HTTP"),
     Respond(SimulatorResponse(status=500)),
     Respond(SimulatorResponse(status=502, body=b"<html>")),
+    Respond(SimulatorResponse(status=503)),
     Respond(SimulatorResponse(status=429)),
     Respond(SimulatorResponse(status=302, headers={"Location": "http://127.0.0.1:1/"})),
     Respond(SimulatorResponse(body=b"<html>")),
@@ -139,17 +140,21 @@ async def test_allowed_failure(make_service: ServiceFactory, vendor: CaptchaSimu
         (400, "captcha_failed"),
         (414, "captcha_failed"),
         (403, "captcha_failed"),
+        (429, "captcha_unavailable"),
     ],
 )
 async def test_no_token_opens_the_door(
     make_service: ServiceFactory, vendor: CaptchaSimulator, answer: Any, code: str
 ) -> None:
-    """Even with `on_failure = "allow"`, a wrong secret and answers that a token may cause let nothing pass."""
+    """Even with `on_failure = "allow"`, a wrong secret and answers that callers may cause let nothing pass.
+
+    None of them counts as an outage either, which would let the next requests pass.
+    """
     service = await make_service(vendor.config(on_failure="allow"))
     status, body = (answer, b"") if isinstance(answer, int) else (200, json.dumps(answer).encode())
     vendor.always = Respond(SimulatorResponse(status=status, body=body))
 
-    assert await codes(service, "token") == [code]
+    assert await codes(service, *(f"token-{number}" for number in range(7))) == [code] * 7
 
 
 async def test_token_that_is_too_long_for_the_vendor(make_service: ServiceFactory, vendor: CaptchaSimulator) -> None:

@@ -39,7 +39,9 @@ GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 RENEW_BEFORE_SECONDS: Final = 60.0
 CLOCK_LEEWAY_SECONDS: Final = 30.0
 
-_UNAVAILABLE_STATUSES: Final = frozenset({408, 429})
+_REQUEST_TIMEOUT: Final = 408
+_TOO_MANY_REQUESTS: Final = 429
+"""The daily quota (10,000 by default) is used up, which a stranger can bring about with enough bad tokens."""
 
 
 class AssertionSource(Protocol):
@@ -136,6 +138,8 @@ class PlayIntegrity:
         response = await self._client.call("POST", self._url, headers=headers, content=body)
         if not isinstance(response, GatewayResponse) or _is_failure(response):
             return CaptchaAnswer(CaptchaResult.UNAVAILABLE, "no_answer")
+        if response.status == _TOO_MANY_REQUESTS:
+            return CaptchaAnswer(CaptchaResult.THROTTLED, "status_429")
         if response.status in (401, 403, 404):
             self._renew_at = 0.0
             return CaptchaAnswer(CaptchaResult.MISCONFIGURED, f"status_{response.status}")
@@ -157,6 +161,8 @@ class PlayIntegrity:
             response = await self._client.call("POST", url, headers=headers, content=content)
             if not isinstance(response, GatewayResponse) or _is_failure(response):
                 return CaptchaAnswer(CaptchaResult.UNAVAILABLE, "no_access_token")
+            if response.status == _TOO_MANY_REQUESTS:
+                return CaptchaAnswer(CaptchaResult.THROTTLED, "no_access_token")
             answer = json_object(response.body)
             token, seconds = answer.get("access_token"), parse_integer(answer.get("expires_in"))
             if response.status != 200 or not isinstance(token, str) or not _is_header_text(token) or seconds is None:
@@ -167,7 +173,7 @@ class PlayIntegrity:
 
 def _is_failure(response: GatewayResponse) -> bool:
     """Return whether the server failed, rather than refused."""
-    return response.status >= 500 or response.status in _UNAVAILABLE_STATUSES
+    return response.status >= 500 or response.status == _REQUEST_TIMEOUT
 
 
 def _is_header_text(text: str) -> bool:

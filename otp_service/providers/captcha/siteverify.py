@@ -155,7 +155,11 @@ class Siteverify:
             return CaptchaAnswer(CaptchaResult.REJECTED if violated else CaptchaResult.ACCEPTED, violated)
         if success is False:
             return _by_error_codes(answer.get("error-codes"))
-        if response.status >= 500 or response.status == _TOO_MANY_REQUESTS or response.status < 400:
+        if response.status == _TOO_MANY_REQUESTS:
+            return CaptchaAnswer(
+                CaptchaResult.THROTTLED, "status_429"
+            )  # many tokens of one stranger may have caused it
+        if response.status >= 500 or response.status < 400:
             return _unavailable("undocumented")
         return CaptchaAnswer(CaptchaResult.REJECTED, "undocumented")  # a token may have caused it
 
