@@ -278,7 +278,7 @@ def _is_usual_rsa(raw: Mapping[str, Any]) -> bool:
     if not isinstance(modulus, str) or raw.get("e") != RSA_EXPONENT:
         return False
     try:
-        bits = int.from_bytes(_decode(modulus.encode())).bit_length()
-    except InvalidToken:
+        bits = int.from_bytes(_decode(modulus.encode("ascii"))).bit_length()
+    except (InvalidToken, UnicodeEncodeError):
         return False
     return MIN_RSA_BITS <= bits <= MAX_RSA_BITS

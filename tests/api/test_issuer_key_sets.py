@@ -78,6 +78,7 @@ async def test_private_and_unfit_keys_are_not_used(make_service: ServiceFactory,
         {**usable[0], "kid": 5},
         {"kty": "RSA", "kid": "short", "n": "AQAB" * 8, "e": "AQAB"},
         {"kty": "RSA", "kid": "slow", "n": "AQAB" * 100, "e": "AQAB" * 60},
+        {"kty": "RSA", "kid": "surrogate", "n": "\ud800" * 400, "e": "AQAB"},
         {"kty": "EC", "kid": "y", "crv": "P-256", "x": 5, "y": []},
         "text",
     ]
