@@ -90,7 +90,7 @@ def build_app(
     kept = build_resources(settings) if resources is None else resources
     shared = _build_shared(settings, kept, inbox)
     signer = _build_signer(settings)
-    background = _build_background(settings, shared, signer, now, own_resources=kept if resources is None else None)
+    background = _build_background(settings, shared, signer, now, kept, owns_resources=resources is None)
     return make_app(
         ApiDependencies(
             service=background.service,
@@ -115,22 +115,23 @@ def _build_background(
     shared: _Shared,
     signer: TokenSigner,
     now: Callable[[], float],
+    resources: ProcessResources,
     *,
-    own_resources: ProcessResources | None,
+    owns_resources: bool,
 ) -> _Background:
     """Build the use cases and everything that runs beside them."""
     inbound = InboundHandler(RedisOptOuts(shared.topology), build_opt_out_words(settings), shared.keyring)
     outbox_worker, receipt_handler = _build_delivery(settings, shared, inbound)
     return _Background(
         shared=shared,
-        own_resources=own_resources,
+        own_resources=resources if owns_resources else None,
         outbox_worker=outbox_worker,
         balance_monitor=shared.provider_set.balance_monitor,
         inbound_poller=InboundPoller(RedisInboundCursors(shared.topology), inbound, shared.provider_set.providers),
         service=OtpService(_build_dependencies(settings, shared, signer, outbox_worker)),
         receipt_handler=receipt_handler,
         webhook_worker=build_webhook_worker(settings, shared.topology, shared.cipher, shared.guard_events),
-        issuer_set=build_issuer_set(settings, shared.tenants, now),
+        issuer_set=build_issuer_set(settings, shared.tenants, now, resources.issuer_keys),
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 from otp_service.api.access_tokens import AccessTokens, TrustedIssuer
 from otp_service.crypto.jwt_verification import TokenRules
 from otp_service.domain.tenant import Tenant
 from otp_service.providers.issuer_client import IssuerClient
-from otp_service.service.token_issuers import KeySetPolicy, TokenIssuer
+from otp_service.service.token_issuers import FetchedKeys, KeySetPolicy, TokenIssuer
 from otp_service.settings import Settings
 from otp_service.settings.issuer_model import Issuer
 
@@ -36,8 +36,23 @@ class IssuerSet:
             await client.close()
 
 
-def build_issuer_set(settings: Settings, tenants: Mapping[str, Tenant], now: Callable[[], float]) -> IssuerSet:
-    """Build the issuers; their clients belong to `tenants`. `now` returns the Unix time in seconds."""
+def build_issuer_set(
+    settings: Settings,
+    tenants: Mapping[str, Tenant],
+    now: Callable[[], float],
+    kept: dict[Hashable, FetchedKeys],
+) -> IssuerSet:
+    """Build the issuers.
+
+    Args:
+        settings: The configuration.
+        tenants: The tenants of the issuers' clients, by name.
+        now: Returns the Unix time in seconds.
+        kept: The key sets that the issuers of earlier configurations have fetched; those of other issuers are removed.
+    """
+    sources = {name: _key_source(table) for name, table in settings.issuers.items()}
+    for source in kept.keys() - sources.values():
+        del kept[source]
     trusted, clients = [], []
     for name, table in settings.issuers.items():
         client = IssuerClient(
@@ -48,11 +63,19 @@ def build_issuer_set(settings: Settings, tenants: Mapping[str, Tenant], now: Cal
             timeout_seconds=table.timeout_seconds,
         )
         clients.append(client)
-        trusted.append(_trusted_issuer(name, table, client, tenants))
+        fetched = kept.setdefault(sources[name], FetchedKeys())
+        trusted.append(_trusted_issuer(name, table, client, tenants, fetched))
     return IssuerSet(AccessTokens(trusted, now) if trusted else None, tuple(clients))
 
 
-def _trusted_issuer(name: str, table: Issuer, client: IssuerClient, tenants: Mapping[str, Tenant]) -> TrustedIssuer:
+def _key_source(table: Issuer) -> Hashable:
+    """Return what the keys of an issuer depend on."""
+    return table.issuer, table.jwks_url, table.discovery, frozenset(table.algorithms)
+
+
+def _trusted_issuer(
+    name: str, table: Issuer, client: IssuerClient, tenants: Mapping[str, Tenant], fetched: FetchedKeys
+) -> TrustedIssuer:
     rules = TokenRules(
         issuer=table.issuer,
         audience=table.audience,
@@ -62,7 +85,7 @@ def _trusted_issuer(name: str, table: Issuer, client: IssuerClient, tenants: Map
     )
     policy = KeySetPolicy(table.jwks_ttl_seconds, table.jwks_min_refresh_seconds, table.jwks_max_stale_seconds)
     return TrustedIssuer(
-        issuer=TokenIssuer(name, rules, client.fetch_key_set, policy),
+        issuer=TokenIssuer(name, rules, client.fetch_key_set, policy, fetched=fetched),
         clients={value: tenants[tenant] for value, tenant in table.clients.items()},
         client_claim=table.client_claim,
         scopes=frozenset(table.scopes),

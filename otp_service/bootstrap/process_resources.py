@@ -1,15 +1,16 @@
-"""What a process keeps whatever config it loads later: the client of the store, its probe, and the hash pool."""
+"""What a process keeps when it loads another config: the client and probe of the store, the hash pool, issuer keys."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Hashable
+from dataclasses import dataclass, field
 from typing import Final
 
 from otp_service.bootstrap.hash_capacity import build_hash_pool
 from otp_service.crypto.hashing import HashPool
+from otp_service.service.token_issuers import FetchedKeys
 from otp_service.settings import Settings
 from otp_service.store.connection import Access
 from otp_service.store.readiness import StoreReadiness
@@ -23,11 +24,15 @@ METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 @dataclass(frozen=True, slots=True)
 class ProcessResources:
-    """What is built from `[redis]` and `[hashing]`, and serves every application of the process."""
+    """What is built from `[redis]` and `[hashing]`, and serves every application of the process.
+
+    `issuer_keys`: the key sets of the current token issuers, by what they depend on.
+    """
 
     topology: Topology
     readiness: StoreReadiness
     hash_pool: HashPool
+    issuer_keys: dict[Hashable, FetchedKeys] = field(default_factory=dict)
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:

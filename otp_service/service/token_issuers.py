@@ -12,14 +12,14 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from otp_service.crypto.jwt_verification import InvalidToken, KeySet, TokenRules, VerificationKey, parse_key_set
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG, METRICS
 
-__all__ = ["KeySetPolicy", "TokenIssuer"]
+__all__ = ["FetchedKeys", "KeySetPolicy", "TokenIssuer"]
 
 FAILED_FETCH_RETRY_SECONDS: Final = 5.0
 """After a fetch that failed, the next one may follow so soon, if `min_refresh_seconds` allows no earlier one."""
@@ -34,6 +34,17 @@ class KeySetPolicy:
     max_stale_seconds: float = 86_400.0
 
 
+@dataclass(slots=True)
+class FetchedKeys:
+    """The key set that was fetched last, and when, in seconds of a clock that never goes back.
+
+    It may outlive its issuer object: who reads the configuration again while the issuer is down loses no keys.
+    """
+
+    keys: KeySet = field(default_factory=dict)
+    at: float = -math.inf
+
+
 class TokenIssuer:
     """An issuer of access tokens, with its current keys."""
 
@@ -44,15 +55,19 @@ class TokenIssuer:
         fetch: Callable[[], Awaitable[bytes | None]],
         policy: KeySetPolicy,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        fetched: FetchedKeys | None = None,
     ) -> None:
-        """Use the keys that `fetch` returns (None: it failed). `clock` returns seconds that never go back."""
+        """Use the keys that `fetch` returns (None: it failed), and before the first fetch those of `fetched`.
+
+        `clock` returns seconds that never go back.
+        """
         self.name = name
         self.rules = rules
         self._fetch = fetch
         self._policy = policy
         self._clock = clock
-        self._keys: KeySet = {}
-        self._fetched_at = -math.inf
+        self._fetched = FetchedKeys() if fetched is None else fetched
         self._next_fetch_at = -math.inf
         self._fetching: asyncio.Task[None] | None = None
 
@@ -68,10 +83,10 @@ class TokenIssuer:
 
     def known_key(self, key_id: str, algorithm: str) -> VerificationKey | None:
         """Return a key that is in the cache and not too old, without waiting; refresh the cache if it is due."""
-        age = self._clock() - self._fetched_at
+        age = self._clock() - self._fetched.at
         if age >= self._policy.ttl_seconds:
             self._start_fetch()
-        return self._keys.get((key_id, algorithm)) if age < self._policy.max_stale_seconds else None
+        return self._fetched.keys.get((key_id, algorithm)) if age < self._policy.max_stale_seconds else None
 
     async def key(self, key_id: str, algorithm: str) -> VerificationKey | None:
         """Return the key of a token; None if the issuer has no such key.
@@ -84,11 +99,11 @@ class TokenIssuer:
         self._start_fetch()
         if self._fetching is not None:
             await asyncio.shield(self._fetching)
-        if self._clock() - self._fetched_at >= self._policy.max_stale_seconds:
+        if self._clock() - self._fetched.at >= self._policy.max_stale_seconds:
             detail = "The issuer of the token cannot be reached. Send the request again after `retry_after` seconds."
             wait_ms = int(max(0.0, self._next_fetch_at - self._clock()) * 1000)
             raise Refused(Reason.ISSUER_UNAVAILABLE, detail, retry_after_ms=wait_ms)
-        return self._keys.get((key_id, algorithm))
+        return self._fetched.keys.get((key_id, algorithm))
 
     def _start_fetch(self) -> None:
         """Start a fetch, unless one is in progress or it is too soon for another one."""
@@ -101,8 +116,8 @@ class TokenIssuer:
         is_fetched = False
         try:
             if (body := await self._fetch()) is not None:
-                self._keys = parse_key_set(body, self.rules.algorithms)
-                self._fetched_at = self._clock()
+                self._fetched.keys = parse_key_set(body, self.rules.algorithms)
+                self._fetched.at = self._clock()
                 wait_seconds = self._policy.min_refresh_seconds
                 is_fetched = True
         except InvalidToken:

@@ -9,10 +9,14 @@ import re
 import signal
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 from tests.cli.config_edits import NUMBER, Serve, Workers, entry, reload, replace_file, set_keys, statuses
 from tests.cli.service_config import API_KEY, SECRET_ENVIRON, CommandStarter, ConfigWriter, api_client
+from tests.issuer_simulator import AUDIENCE, CLIENT, IssuerSimulator
 from tests.message_waits import code_in
 from tests.service_process import ServiceProcess
 from tests.waits import wait_until
@@ -40,6 +44,30 @@ async def test_a_code_from_before_a_reload_verifies_after_it(
         code = code_in(gateway.messages[0].text)
         attempt = {"verification_id": asked.json()["verification_id"], "code": code}
         assert (await client.post("/v1/verify-code", json=attempt)).status_code == 200
+
+
+@Workers
+async def test_access_tokens_hold_while_their_issuer_is_down(
+    serve: Serve, write_config: ConfigWriter, workers: int
+) -> None:
+    """A reload keeps the issuer's keys: tokens go on while it does not answer, and no others become valid."""
+    async with IssuerSimulator() as issuer:
+        table = f'issuer = "{issuer.url}"\naudience = "{AUDIENCE}"\njwks_url = "{issuer.url}/jwks.json"\n'
+        config = write_config(server=f"workers = {workers}")
+        config.write_text(f'{config.read_text()}[issuers.corp]\n{table}clients = {{ "{CLIENT}" = "acme" }}\n')
+        service = serve(config)
+        url = await service.ready()
+        assert await statuses(url, issuer.token()) == {200}
+
+        issuer.always = Respond(SimulatorResponse(status=500))
+        await reload(service, workers)
+        assert await statuses(url, issuer.token()) == {200}
+        issuer.keys["k2"] = Ed25519PrivateKey.generate()
+        assert await statuses(url, issuer.token(), times=2) == {401}
+
+        replace_file(config, config.read_text().replace("/jwks.json", "/other.json"))
+        await reload(service, workers)
+        assert await statuses(url, issuer.token(key_id="k1"), times=2) == {503}
 
 
 @Workers
