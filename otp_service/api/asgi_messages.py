@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from litestar.types import HTTPScope, Message, Receive, Send
 
+from otp_service.api.endpoints import MAX_BODY_BYTES
 from otp_service.api.headers import Headers
 from otp_service.api.request_context import RequestContext
 from otp_service.domain.errors import Reason, Refused
@@ -17,6 +18,7 @@ __all__ = [
     "ClientDisconnected",
     "ResponseWriter",
     "allow_header",
+    "is_large",
     "read_body",
     "replay_body",
     "response_of",
@@ -25,7 +27,6 @@ __all__ = [
 
 _RESPONSE: Final = "otp.response"
 
-MAX_BODY_BYTES: Final = 64 * 1024
 _MAX_CONTENT_LENGTH_DIGITS: Final = 18
 """A Content-Length with more digits is too large; it is not parsed, because parsing takes time."""
 
@@ -134,16 +135,25 @@ def allow_header(methods: Iterable[str]) -> str:
     return ", ".join(sorted(methods))
 
 
-async def read_body(headers: Headers, receive: Receive) -> bytes:
+def is_large(headers: Headers) -> bool:
+    """Return whether a request announces a body of more than `MAX_BODY_BYTES`."""
+    length = headers.get(b"content-length", b"0")
+    return length.isdigit() and (len(length) > _MAX_CONTENT_LENGTH_DIGITS or int(length) > MAX_BODY_BYTES)
+
+
+async def read_body(headers: Headers, receive: Receive, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     """Read the whole request body.
 
     Raises:
-        Refused: `body_too_large`, as soon as it is known that the body exceeds `MAX_BODY_BYTES`.
+        Refused: `body_too_large`, as soon as it is known that the body exceeds `max_bytes`, or `MAX_BODY_BYTES` if its
+            length was not announced.
         ClientDisconnected: The body is not complete and never will be.
     """
     length = headers.get(b"content-length", b"0")
-    if length.isdigit() and (len(length) > _MAX_CONTENT_LENGTH_DIGITS or int(length) > MAX_BODY_BYTES):
-        raise _too_large()
+    if not is_large(headers):
+        max_bytes = MAX_BODY_BYTES
+    elif len(length) > _MAX_CONTENT_LENGTH_DIGITS or int(length) > max_bytes:
+        raise _too_large(max_bytes)
     if length == b"0" and b"transfer-encoding" not in headers:
         return b""
     parts, size, more = [], 0, True
@@ -155,13 +165,13 @@ async def read_body(headers: Headers, receive: Receive) -> bytes:
         parts.append(part)
         size += len(part)
         more = message.get("more_body", False)
-        if size > MAX_BODY_BYTES:
-            raise _too_large()
+        if size > max_bytes:
+            raise _too_large(max_bytes)
     return b"".join(parts)
 
 
-def _too_large() -> Refused:
-    return Refused(Reason.BODY_TOO_LARGE, f"Send a body of at most {MAX_BODY_BYTES} bytes.")
+def _too_large(max_bytes: int) -> Refused:
+    return Refused(Reason.BODY_TOO_LARGE, f"Send a body of at most {max_bytes} bytes.")
 
 
 def replay_body(body: bytes, receive: Receive) -> Receive:

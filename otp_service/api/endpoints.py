@@ -18,7 +18,10 @@ from litestar.types.internal_types import PathParameterDefinition
 from otp_service.api.openapi import SCHEMA
 from otp_service.api.problems import ErrorFormat, problem_response
 
-__all__ = ["UNKNOWN_ENDPOINT", "Endpoint", "EndpointIndex", "EndpointRules", "endpoint_rules"]
+__all__ = ["MAX_BODY_BYTES", "UNKNOWN_ENDPOINT", "Endpoint", "EndpointIndex", "EndpointRules", "endpoint_rules"]
+
+MAX_BODY_BYTES: Final = 64 * 1024
+"""The largest body of an endpoint that declares no other bound."""
 
 _RULES: Final = "endpoint_rules"
 _OTHER: Final = "other"
@@ -40,6 +43,7 @@ class EndpointRules:
         logged: Whether a log line is written for each request. Endpoints that machines poll are counted only.
         serves_head: Whether HEAD is answered like GET, without the body.
         error_format: The form of the endpoint's errors.
+        max_body_bytes: The largest body; one of more than 64 KiB must announce its length.
     """
 
     label: str | None = None
@@ -52,6 +56,7 @@ class EndpointRules:
     logged: bool = True
     serves_head: bool = True
     error_format: ErrorFormat = problem_response
+    max_body_bytes: int = MAX_BODY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ def endpoint_rules(
     logged: bool = True,
     serves_head: bool = True,
     error_format: ErrorFormat = problem_response,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> dict[str, EndpointRules]:
     """Return the `opt` of a handler or controller that declares these rules (see `EndpointRules`)."""
     rules = EndpointRules(
@@ -93,6 +99,7 @@ def endpoint_rules(
         logged=logged,
         serves_head=serves_head,
         error_format=error_format,
+        max_body_bytes=max_body_bytes,
     )
     return {_RULES: rules}
 

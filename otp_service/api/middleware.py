@@ -21,9 +21,11 @@ from prometheus_client import Counter, Histogram
 
 from otp_service.api.access_tokens import AccessTokens, authenticate
 from otp_service.api.asgi_messages import (
+    MAX_BODY_BYTES,
     ClientDisconnected,
     ResponseWriter,
     allow_header,
+    is_large,
     read_body,
     replay_body,
     set_response,
@@ -61,6 +63,11 @@ _FIRST_ERROR_STATUS: Final = 400
 _NO_HANDLERS: Final[Mapping[tuple[str, str], HTTPRouteHandler]] = MappingProxyType({})
 _MAX_PATH_CHARACTERS: Final = 1024
 """No path of the API is longer. Longer ones are cut, because Litestar caches the last 1024 paths that it has seen."""
+
+
+_MAX_LARGE_BODIES: Final = 4
+"""Bodies of more than 64 KiB that one process reads at the same time."""
+_LARGE_BODY_RETRY_MS: Final = 5_000
 
 
 class ApiMiddleware:
@@ -103,6 +110,7 @@ class ApiMiddleware:
         self._direct = direct
         self._pacer = Pacer(single_process=workers == 1)
         self._has_warned = False
+        self._large_bodies = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection: a request, or the lifespan."""
@@ -135,7 +143,7 @@ class ApiMiddleware:
         self, scope: HTTPScope, context: RequestContext, receive: Receive, response: ResponseWriter
     ) -> None:
         try:
-            context.body = await read_body(context.headers, receive)
+            context.body = await self._read_body(context, receive)
             if (endpoint := context.endpoint) is not None:
                 _check_method(scope["method"], endpoint)
                 if scope["method"] == "OPTIONS":
@@ -154,6 +162,19 @@ class ApiMiddleware:
         if scope["method"] == "HEAD":
             scope["method"] = cast("Any", "GET")
         await self._app(scope, replay_body(context.body, receive), response.send)
+
+    async def _read_body(self, context: RequestContext, receive: Receive) -> bytes:
+        """Read the body; raises `Refused`. Few large ones are read at a time, because strangers can send them."""
+        max_bytes = context.rules.max_body_bytes
+        if max_bytes <= MAX_BODY_BYTES or not is_large(context.headers):
+            return await read_body(context.headers, receive)
+        if self._large_bodies >= _MAX_LARGE_BODIES:
+            raise Refused(Reason.OVERLOADED, "Send the large body again later.", retry_after_ms=_LARGE_BODY_RETRY_MS)
+        self._large_bodies += 1
+        try:
+            return await read_body(context.headers, receive, max_bytes)
+        finally:
+            self._large_bodies -= 1
 
     async def _check_access(self, scope: HTTPScope, context: RequestContext, rules: EndpointRules) -> None:
         """Check what the endpoint requires besides the method. Raises `Refused`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
 from litestar import Controller, HttpMethod, route
@@ -22,6 +22,10 @@ from otp_service.domain.message import ReceiptRequest
 
 __all__ = ["ReceiptRoutes"]
 
+MAX_SIGNED_BYTES: Final = 3 * 1024 * 1024
+"""Meta puts several statuses into one call of up to 3 MB (Cloud API, "Webhooks"); its signature is over all of it."""
+
+_RULES: Final[dict[str, Any]] = {"label": f"{RECEIPTS_PATH}{{provider}}", "needs_store": True, "serves_head": False}
 _METHODS = [HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT]
 
 
@@ -36,7 +40,7 @@ class ReceiptRoutes(Controller):
     path = RECEIPTS_PATH
     tags = ("receipts",)
     middleware = (JsonHandlers,)
-    opt = endpoint_rules(label=f"{RECEIPTS_PATH}{{provider}}", needs_store=True, serves_head=False)
+    opt = endpoint_rules(**_RULES)
 
     @route(
         "/{provider:str}/{token:str}",
@@ -54,6 +58,7 @@ class ReceiptRoutes(Controller):
 
     @route(
         "/{provider:str}",
+        opt=endpoint_rules(**_RULES, max_body_bytes=MAX_SIGNED_BYTES),
         http_method=_METHODS,
         status_code=200,
         operation_id=_operation_ids("SignedReceipt"),

@@ -13,7 +13,7 @@ import pytest
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.receipt_sender import Webhook
-from otp_service.sandbox.simulators.whatsapp import SEND_PATH, WhatsappSimulator, refusal
+from otp_service.sandbox.simulators.whatsapp import SEND_PATH, WhatsappSimulator, refusal, sign
 from tests.config_parts import demo_policy
 from tests.delivery.gateway_config import route_through
 from tests.delivery.gateway_pairs import GATEWAY_TYPES, gateway_pair
@@ -24,6 +24,7 @@ from tests.store_contents import dump_store
 from tests.waits import wait_until
 
 PATH = "/v1/receipts/first"
+APP_SECRET = "whatsapp-app-secret"
 
 
 @contextlib.asynccontextmanager
@@ -57,7 +58,7 @@ async def test_code_arrives_byte_for_byte_and_verifies(make_service: ServiceFact
     async with message_sent(make_service) as (service, first, second, verification_id):
         [request] = first.requests
         code = msgspec.json.decode(request.body)["template"]["components"][0]["parameters"][0]["text"]
-        assert (request.method, request.target) == ("POST", SEND_PATH)
+        assert (request.method, request.path) == ("POST", SEND_PATH)
         assert request.body.decode() == (
             '{"messaging_product":"whatsapp","recipient_type":"individual","to":"6281210100055","type":"template",'
             '"template":{"name":"otp_code","language":{"code":"id"},"components":['
@@ -166,3 +167,23 @@ async def test_sms_follows_to_a_recipient_without_whatsapp(
         code = GATEWAY_TYPES["whatsapp"].text_of(request)
         assert code_in(message.text) == code
         assert (await service.verify(verification_id, code)).status_code == 200
+
+
+async def test_a_batch_of_statuses(make_service: ServiceFactory) -> None:
+    """A signed call of up to 3 MiB is read; a larger one, and one above 64 KiB elsewhere, gets 413."""
+    async with message_sent(make_service) as (service, first, _, verification_id):
+        body = msgspec.json.decode(webhook_of(first, "delivered").body)
+        for value in (change["value"] for entry in body["entry"] for change in entry["changes"]):
+            others = [status | {"biz_opaque_callback_data": "x" * 23} for status in value["statuses"]]
+            value["statuses"] = [*(others * 2000), *value["statuses"]]
+        content = msgspec.json.encode(body)
+        assert 64 * 1024 < len(content) < 3 * 1024 * 1024
+        hook = Webhook(content, "application/json", {"X-Hub-Signature-256": sign(APP_SECRET, content)})
+        assert (await post(service, hook)).status_code == 200
+        await wait_for_deliveries(service, verification_id, {"first": ("delivered", None)})
+
+        large = Webhook(b" " * (3 * 1024 * 1024 + 1), "application/json")
+        assert (await post(service, large)).status_code == 413
+        medium = Webhook(b" " * (64 * 1024 + 1), "application/json")
+        assert (await post(service, medium, f"{PATH}/{verification_id}.1.x")).status_code == 413
+        assert (await post(service, medium)).status_code == 401

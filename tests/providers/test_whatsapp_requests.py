@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 from collections.abc import AsyncIterator
 from typing import Final
@@ -11,6 +13,7 @@ import pytest
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import HealthSignal, Outcome
+from otp_service.domain.secret import Secret
 from otp_service.providers.whatsapp.config import AuthenticationTemplate
 from otp_service.providers.whatsapp.result_codes import ACCOUNT_ERRORS, ERROR_OUTCOMES, PERMISSION_ERRORS, outcome_of
 from otp_service.providers.whatsapp.wire import hashed_id
@@ -46,7 +49,9 @@ async def test_request_is_the_documented_one(gateway: WhatsappSimulator) -> None
         result = await provider.send(outbound())
 
     [request] = gateway.requests
-    assert (request.method, request.target) == ("POST", SEND_PATH)
+    assert (request.method, request.path) == ("POST", SEND_PATH)
+    proof = hmac.new(b"whatsapp-app-secret", b"whatsapp-token", hashlib.sha256).hexdigest()
+    assert request.query == f"appsecret_proof={proof}"
     assert request.headers["authorization"] == "Bearer whatsapp-token"
     assert request.headers["content-type"] == "application/json"
     assert request.body == (
@@ -227,3 +232,13 @@ async def test_simulator_refuses_other_requests(
 
     assert response.status in (400, 404)
     assert (json.loads(response.body)["error"]["code"] if code else response.body[:1] != b"{") == (code or True)
+
+
+async def test_without_an_app_secret_or_if_switched_off_there_is_no_proof(gateway: WhatsappSimulator) -> None:
+    """The proof is made with the app's secret; a wrong one is refused."""
+    for options in ({"app_secret": None, "verify_token": None}, {"appsecret_proof": False}):
+        async with whatsapp(gateway, **options) as provider:
+            assert (await provider.send(outbound())).outcome is Outcome.ACCEPTED
+    assert [request.query for request in gateway.requests] == ["", ""]
+    async with whatsapp(gateway, app_secret=Secret("of another app")) as provider:
+        assert (await provider.send(outbound())).outcome is outcome_of(100)

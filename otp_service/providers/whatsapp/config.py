@@ -50,7 +50,8 @@ class WhatsappConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type"
 
     `phone_number_id` is the id of the business phone number, not the number. `templates` has the template for each
     locale of our texts, and `default` for all others. Receipts are verified with `app_secret`; `verify_token` answers
-    the request by which Meta checks the webhook's URL.
+    the request by which Meta checks the webhook's URL. Calls carry `appsecret_proof` if there is an `app_secret`, which
+    must be that of the app of the access token.
     """
 
     base_url: BaseUrl = "https://graph.facebook.com"
@@ -60,6 +61,7 @@ class WhatsappConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type"
     templates: Annotated[Mapping[TemplateLocale, AuthenticationTemplate], Meta(max_length=64, description="a table")]
     app_secret: SecretText | None = None
     verify_token: SecretText | None = None
+    appsecret_proof: bool = True
 
     @property
     def channels(self) -> frozenset[Channel]:

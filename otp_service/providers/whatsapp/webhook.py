@@ -31,8 +31,8 @@ __all__ = ["answer_url_check", "parse_webhook", "webhook_signature"]
 
 SIGNATURE: Final = "x-hub-signature-256"
 SUBSCRIBE: Final = "subscribe"
-MAX_STATUSES: Final = 200
-"""Statuses of one call that are read. A body of the size that is accepted has fewer."""
+MAX_STATUSES: Final = 10_000
+"""Statuses of one call that are read; a body of the size that is accepted has fewer (each has 300 bytes and more)."""
 
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9._-]{1,256}", re.ASCII)
 

@@ -10,6 +10,7 @@ The id of a message (`wamid`) is base64 and contains the recipient's number, so 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -31,8 +32,16 @@ HASH_CHARS: Final = 32
 
 
 def messages_url(config: WhatsappConfig) -> str:
-    """Return the URL to which messages are posted."""
-    return f"{config.base_url.rstrip('/')}/{config.api_version}/{quote(config.phone_number_id, safe='')}/messages"
+    """Return the URL to which messages are posted.
+
+    With the app's secret it has the proof that who uses an access token knows that secret (`appsecret_proof`, "Secure
+    Graph API Calls"): an app that demands it cannot be used with a stolen token alone.
+    """
+    url = f"{config.base_url.rstrip('/')}/{config.api_version}/{quote(config.phone_number_id, safe='')}/messages"
+    if config.app_secret is None or not config.appsecret_proof:
+        return url
+    key, token = config.app_secret.reveal().encode(), config.access_token.reveal().encode()
+    return f"{url}?appsecret_proof={hmac.new(key, token, hashlib.sha256).hexdigest()}"
 
 
 def send_body(config: WhatsappConfig, outbound: OutboundMessage) -> bytes:

@@ -108,6 +108,7 @@ class WhatsappSimulator(ReceiptSender[WhatsappMessage]):
         self.webhook_url = ""
         self._authorization = f"Bearer {access_token}"
         self._app_secret = app_secret
+        self._proof = hmac.new(app_secret.encode(), access_token.encode(), hashlib.sha256).hexdigest()
         self._refused = refused or {}
         self._clock = clock
 
@@ -118,6 +119,8 @@ class WhatsappSimulator(ReceiptSender[WhatsappMessage]):
                 raise WhatsappRefused(190)
             if (request.method, request.path) != ("POST", SEND_PATH):
                 raise WhatsappRefused(100, "Unsupported request")
+            if request.query not in ("", f"appsecret_proof={self._proof}"):
+                raise WhatsappRefused(100, "Invalid appsecret_proof provided in the API argument")
             return _json(200, self._send(request))
         except InvalidRequest as problem:
             return SimulatorResponse(str(problem).encode(), 400, {"Content-Type": "text/plain;charset=utf-8"})

@@ -85,8 +85,8 @@ def parse_message(request: Request) -> SentTemplate:
         InvalidRequest: The body is not JSON with the members that are documented for such a template.
         WhatsappRefused: WhatsApp documents an error code for it.
     """
-    if request.query or request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-        raise InvalidRequest("Send JSON and no query.")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        raise InvalidRequest("Send JSON.")
     try:
         message = msgspec.json.decode(request.body, type=_Message)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
