@@ -75,14 +75,14 @@ def decode_form(kind: type[Body], raw: bytes) -> Body:
     names = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for name, value in pairs:
         if name in values:
-            raise _malformed(f"/{name}", "Send it once.")
+            raise _malformed(f"/{name}" if name in names else "", "Send each parameter once.")
         if name in names:
             _check(value, names[name])
-            values[name] = value
+        values[name] = value
     for name, field in names.items():
         if field.required and name not in values:
             raise _malformed(f"/{name}", "Send this member; it is required.")
-    return msgspec.convert(values, kind, strict=False)
+    return msgspec.convert({name: values[name] for name in names.keys() & values.keys()}, kind, strict=False)
 
 
 def _check(value: str, field: msgspec.structs.FieldInfo) -> None:

@@ -224,6 +224,7 @@ async def test_who_may_ask(make_service: ServiceFactory) -> None:
         ("token=a&consume=1", "/consume"),
         ("token=a&consume=TRUE", "/consume"),
         ("token=a&token_type_hint=" + "x" * 65, "/token_type_hint"),
+        ("token=a&+6281210100055=1&+6281210100055=1", ""),
         ("token=%ff", ""),
         ("token=\u00e9", ""),
         ("token", ""),
