@@ -38,6 +38,7 @@ from otp_service.api.auth import (
     client_address,
     is_trusted_proxy,
     network_of,
+    rate_limit_address,
 )
 from otp_service.api.cross_origin import CrossOriginRules
 from otp_service.api.endpoints import UNKNOWN_ENDPOINT, Endpoint, EndpointIndex, EndpointRules
@@ -215,11 +216,11 @@ class ApiMiddleware:
         """Return how long to delay a response: one without a hash whose caller exceeds the rate of such responses."""
         now = time.monotonic()
         rules = context.rules
-        caller: tuple[object, ...] = (context.peer, rules.logged)
+        caller: tuple[object, ...] = (_network(context.peer), rules.logged)
         if (principal := context.principal) is not None:
             caller = (principal.tenant.name, principal.key_id)
             if principal.publishable:  # one of many strangers with the same key
-                caller = (*caller, context.client_address)
+                caller = (*caller, _network(context.client_address))
         if status in rules.hashed_statuses:
             self._pacer.record_response(caller, now)
             return 0.0
@@ -248,6 +249,11 @@ def _check_method(method: str, endpoint: Endpoint) -> None:
 def _peer_address(scope: HTTPScope) -> str | None:
     client = scope.get("client")
     return client[0] if client else None
+
+
+def _network(address: str | None) -> str | None:
+    """Return whose responses are paced together: an IPv4 address, or the /64 of an IPv6 one, which one host may own."""
+    return rate_limit_address(address) if address is not None and ":" in address else address
 
 
 def _record(method: str, context: RequestContext, status: int, seconds: float) -> None:

@@ -210,3 +210,30 @@ async def test_a_flood_of_malformed_requests_is_delayed(make_service: ServiceFac
     answers = await asyncio.gather(*(service.caller("app").post(NORMALIZE_PHONE, json={}) for _ in range(60)))
     assert {problem_code(answer) for answer in answers} == {"request_malformed"}
     assert loop.time() - started >= 9 / ERRORS_PER_SECOND
+
+
+@pytest.mark.parametrize("key", ["app", None])
+async def test_a_host_with_many_addresses_is_one_caller(
+    make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    """The responses to all addresses of an IPv6 /64 are paced together: with a publishable key, and without a key."""
+    callers: Counter[Any] = Counter()
+
+    def count(_pacer: Pacer, caller: Any, _now: float, *, is_error: bool) -> float:
+        callers[caller] += 1
+        assert is_error == (key is None)
+        return 0.0
+
+    publishable = {**api_key("app", "request"), "publishable": True}
+    service = await make_service({"tenants": {"acme": tenant(publishable)}})
+    monkeypatch.setattr(Pacer, "delay_seconds", count)
+    for address in (
+        "2001:db8::1",
+        "2001:db8::2",
+        "2001:db8::ffff:1",
+        "2001:db8:0:1::1",
+        "198.51.100.7",
+        "198.51.100.8",
+    ):
+        await service.caller(key, address).post(NORMALIZE_PHONE, json={"phone": "+6281210100055"})
+    assert sorted(callers.values()) == [1, 1, 1, 3]
