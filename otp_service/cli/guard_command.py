@@ -19,14 +19,15 @@ from otp_service.domain.guard import GuardFinding, RecordedDecision
 from otp_service.domain.guard_counts import ALL_COUNTRIES_SCOPE, Counts
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
 from otp_service.domain.tenant import ALL_COUNTRIES
-from otp_service.observability import LOG, configure_logging
+from otp_service.observability import configure_logging
+from otp_service.observability.audit import CLI
 from otp_service.providers.config_parsing import quoted
+from otp_service.service.audited import audited
 from otp_service.settings import Settings
 from otp_service.store.guard_store import KEPT_HOURS, MAX_DECISIONS, GuardReport, RedisGuard, ScopeReport
 
 __all__ = ["guard"]
 
-ACTOR = "cli"
 MS_PER_HOUR = 3_600_000
 T = TypeVar("T")
 
@@ -74,9 +75,15 @@ def guard(
 
 def _close(settings: Settings, scope: str) -> None:
     policy = build_guard_policy(settings.guard)
-    changed = _run(settings, lambda store: store.close_breaker(scope, policy))
-    result = "closed" if changed else "had_no_state"
-    LOG.info("audit", action="close_breaker", actor=ACTOR, scope=scope, result=result)
+
+    async def close(store: RedisGuard) -> bool:
+        with audited("close_breaker", actor=CLI) as line:
+            line.facts["scope"] = scope
+            was_open = await store.close_breaker(scope, policy)
+            line.result = "closed" if was_open else "had_no_state"
+            return was_open
+
+    changed = _run(settings, close)
     click.echo(f"{scope}: {'closed' if changed else 'there was nothing to close'}")
 
 

@@ -15,7 +15,7 @@ __all__ = ["KEPT_AT_MOST_SECONDS", "Forgotten", "RecipientData"]
 KEPT_AT_MOST_SECONDS: Final = {
     "ended_verifications": 1200,  # a code lives 600 s, and its verification is readable for 600 s after its end
     "idempotency_answers": 86_400,
-    "webhook_events": 7 * 86_400,
+    "webhook_events": 84 * 3600,  # longer than the schedule of attempts; a replay starts it anew
 }
 """What is sealed and cannot be found by its recipient, and for how long it is kept at most."""
 
