@@ -23,10 +23,14 @@ _CODE_DIGITS: Final = range(4, 11)
 _DIGITS: Final = re.compile(r"[0-9]+")
 _CONTROLS: Final = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029) if chr(code) != "\n"}
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]{1,16}://", re.IGNORECASE)
-_HOST: Final = re.compile(
-    r"(?<![\w.-])(?:(?:[^\W_][\w-]{0,62}\.){1,8}[^\W\d_]{2,24}|[0-9]{1,3}(?:\.[0-9]{1,3}){3})(?![\w-])"
-)
-"""A host as phones make it a link: labels with dots and letters behind the last one, or an address. Linear: bounded."""
+_HOST: Final = re.compile(r"(?:[\w-]|[^\x00-\x7f\s])\.(?:[^\W\d_]|[^\x00-\x7f\s]){2}|[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+"""What phones make a link: a dot between a label and two letters, or an IPv4 address.
+
+Neither side is anchored: a phone finds `evil.com` in `...evil.com-1234`, too. Marks and symbols are parts of labels.
+"""
+
+_ALLOWED_HOST: Final = r"(?:https://|@)?(?<![\w.-])HOST(?![^\s/?#]{0,480}[@%\\])(?![\w.-]*\w|[^\x00-\x7f\s])"
+"""An allowed host, but not as the user name (`https://host@1234567890`), or the beginning, of another one."""
 
 
 def clean_text(text: str) -> str:
@@ -47,9 +51,10 @@ def names_other_host(text: str, allowed: Collection[str]) -> bool:
     for links, and `{{code}}.do` would be one.
     """
     rest = render_text(text, _SAMPLE_CODE)
-    rest = unicodedata.normalize("NFKC", normalize_typed(rest)).replace("\u3002", ".").lower()
+    rest = unicodedata.normalize("NFKC", normalize_typed(rest)).lower()
+    rest = re.sub("\u3002(?=[a-z])", ".", rest)  # before other letters it ends a sentence
     for host in sorted(allowed, key=len, reverse=True):
-        rest = re.sub(rf"(?:https://|@)?(?<![\w.-]){re.escape(host)}(?![\w.-]*\w)", " ", rest)
+        rest = re.sub(_ALLOWED_HOST.replace("HOST", re.escape(host)), " ", rest)
     return _URL.search(rest) is not None or _HOST.search(rest) is not None
 
 

@@ -31,6 +31,8 @@ def test_control_characters_become_spaces() -> None:
         "{{code}} https://login.example.com/reset?t=a",
         "{{code}} Login.Example.COM.",
         "Acme: {{code}} (valid 5 min.) No. 7-11, 10:30",
+        "{{code}} https://login.example.com/a@b?t=%20#x\\y",
+        "\u9a8c\u8bc1\u7801\u662f{{code}}\u3002\u8bf7\u52ff\u6cc4\u9732\u3002",  # a Chinese sentence ends with U+3002
     ],
 )
 def test_texts_without_another_host(text: str) -> None:
@@ -57,6 +59,21 @@ def test_texts_without_another_host(text: str) -> None:
         "{{code}} 198.51.100.7/a",
         "{{code}} \u0435vil.\u0440\u0444",  # Cyrillic
         "{{code}} myapp://login",
+        "Wait...evil.example",
+        "{{code}}-evil.example",
+        "{{code}}_evil.example",
+        "evil.example-{{code}}",
+        "evil.example_{{code}}",
+        "{{code}} evil.xn--p1ai",  # a top-level domain in Punycode
+        "{{code}} evil.\u092d\u093e\u0930\u0924",  # letters with marks
+        "{{code}} \u0939\u093f\u0928\u094d\u0926\u0940.com",
+        "{{code}} i\u2764.ws",  # a symbol
+        "{{code}} login.example.com\u2764.ws",
+        "{{code}}-198.51.100.7",
+        "{{code}} https://login.example.com@3325256711/",  # an IPv4 address as one number
+        "{{code}} https://login.example.com:443@evil/",
+        "{{code}} https://login.example.com\\@3325256711/",
+        "{{code}} https://login.example.com%2eevil%2eexample",
     ],
 )
 def test_texts_with_another_host(text: str) -> None:
@@ -64,7 +81,7 @@ def test_texts_with_another_host(text: str) -> None:
     assert names_other_host(text, ALLOWED)
 
 
-@pytest.mark.parametrize("unit", ["a.", "a-", "1.", "a", "a://", "login.example.com", "{{code}}"])
+@pytest.mark.parametrize("unit", ["a.", "a-", "1.", "a", "a://", "login.example.com", "{{code}}", "login.example.com:"])
 def test_the_search_for_hosts_takes_linear_time(unit: str) -> None:
     """A text far longer than any that is accepted is searched in milliseconds for each kilobyte."""
     started = time.perf_counter()
