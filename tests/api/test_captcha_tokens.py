@@ -10,7 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from otp_service.domain.captcha import CaptchaUse
 from otp_service.sandbox.dev_config import merged
+from otp_service.store.captcha_uses import RedisCaptchaUses
+from otp_service.store.pipelined_connection import unavailable
 from tests.api.api_requests import REQUEST_BODY, REQUEST_CODE
 from tests.api.idempotent_requests import request_with_key
 from tests.captcha_simulator import SECRET, CaptchaSimulator
@@ -161,6 +164,29 @@ async def test_token_of_a_request_that_failed_after_the_check(
 
     await failed(await service.request(captcha_token=token))
     await failed(await request_with_key(service, key="order-18", captcha_token=token))
+    assert (await request_with_key(service, captcha_token=token)).status_code == 202
+    assert len(vendor.requests) == 1
+
+
+@pytest.mark.parametrize("step", ["use_of", "mark_used"])
+async def test_store_that_fails_at_the_token(
+    service: RunningService, vendor: CaptchaSimulator, monkeypatch: pytest.MonkeyPatch, hashes: Counter[str], step: str
+) -> None:
+    """A lost reply about the token is 503: nothing is hashed or sent, all is released, and the repeat is served."""
+    call, is_lost = getattr(RedisCaptchaUses, step), True
+
+    async def lost(uses: RedisCaptchaUses, *args: Any) -> CaptchaUse:
+        found: CaptchaUse = await call(uses, *args)
+        if is_lost:
+            raise unavailable(ConnectionError())
+        return found
+
+    monkeypatch.setattr(RedisCaptchaUses, step, lost)
+    token = vendor.solve()
+    assert_problem(await request_with_key(service, captcha_token=token), 503, "store_unavailable")
+    assert (hashes["hash"], service.inbox.messages()) == (0, [])
+
+    is_lost = False
     assert (await request_with_key(service, captcha_token=token)).status_code == 202
     assert len(vendor.requests) == 1
 
