@@ -48,6 +48,9 @@ _LOOKUPS: Final = ThreadPoolExecutor(4, thread_name_prefix="webhook-lookup")
 """A name server that does not answer must not keep the threads in which the hosts of gateways are looked up."""
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_OTHER_EMBEDDING: Final = [ipaddress.ip_network(text) for text in ("64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")]
+"""Local NAT64 (RFC 8215), IPv4-translated and IPv4-compatible addresses: private, and with an IPv4 address at the end."""
+_LOOPBACK_V6: Final = ipaddress.IPv6Address("::1")
 _LOW_32_BITS: Final = 0xFFFF_FFFF
 
 
@@ -72,6 +75,8 @@ def _with_embedded(address: _Address) -> Iterable[_Address]:
         return (address.ipv4_mapped,)
     if address in _NAT64:
         return (ipaddress.IPv4Address(int(address) & _LOW_32_BITS),)
+    if address != _LOOPBACK_V6 and any(address in network for network in _OTHER_EMBEDDING):
+        return (address, ipaddress.IPv4Address(int(address) & _LOW_32_BITS))
     return (address, address.sixtofour) if address.sixtofour is not None else (address,)
 
 

@@ -41,6 +41,7 @@ PRIVATE = [
     "64:ff9b::7f00:1",
     "64:ff9b::a00:1",
     "64:ff9b:1::808:808",
+    "::ffff:0:7f00:1",
 ]
 NEVER = [
     "0.0.0.0",
@@ -60,6 +61,9 @@ NEVER = [
     "::ffff:169.254.169.254",
     "64:ff9b::a9fe:a9fe",
     "2002:a9fe:a9fe::1",
+    "::a9fe:a9fe",
+    "::ffff:0:a9fe:a9fe",
+    "64:ff9b:1::a9fe:a9fe",
     "not an address",
     "",
 ]
