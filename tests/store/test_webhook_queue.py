@@ -278,7 +278,21 @@ async def test_a_damaged_event_leaves_the_queue(store: Store, queue: RedisWebhoo
     await store.redis.set(f"{SLOT}:{ENDPOINT}:evt_{first}-r", damage)
 
     assert [one.event.verification_id for one in await claimed(queue)] == [second]
-    assert (await queue.look())[0].waiting == 1
+    assert await queue.look() == [DueEvents(SLOT, ENDPOINT, due=0, waiting=1, dropped=1)]
+
+
+async def test_an_event_that_expires_between_two_attempts_is_dropped(store: Store, queue: RedisWebhookQueue) -> None:
+    """`Retry-After` may put an attempt beyond the 84 hours of an event: it is counted, and the queue ends."""
+    await started(store)
+    [one] = await claimed(queue)
+    await queue.record(one, replace(FAILED, retry_ms=86_400_000))
+    await store.redis.delete(f"{SLOT}:{ENDPOINT}:{one.id}")
+    await store.advance(86_400)
+
+    assert await claimed(queue) == []
+    assert await queue.look() == [DueEvents(SLOT, ENDPOINT, due=0, waiting=0, dropped=1)]
+    assert await queue.look() == []
+    assert [name for name in await store.keys() if name.startswith(SLOT)] == []
 
 
 @pytest.mark.parametrize("events", [("x",), (SLOT, "", ENDPOINT), (SLOT, "", ENDPOINT, "q")])

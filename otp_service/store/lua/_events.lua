@@ -62,6 +62,11 @@ local function update_index(index, endpoint)
   end
 end
 
+local function count_dropped(index, endpoint, now)
+  redis.call('HINCRBY', index .. '!', endpoint, 1)
+  extend_ttl(index .. '!', now + EVENT_TTL_MS, now)
+end
+
 -- Adds an event for each target that gets its type. One whose id is stored already is not added again. `subject`:
 -- {verification id, tenant, key id, sealed recipient, sealed reference}.
 local function add_event(targets, code, id, subject, facts, due_ms, now)
@@ -71,8 +76,7 @@ local function add_event(targets, code, id, subject, facts, due_ms, now)
     local key = event_key(index, endpoint, id)
     if string.find(targets[at + 1], code, 1, true) and redis.call('EXISTS', key) == 0 then
       if redis.call('ZCARD', queue_key(index, endpoint)) >= MAX_WAITING then
-        redis.call('HINCRBY', index .. '!', endpoint, 1)
-        extend_ttl(index .. '!', now + EVENT_TTL_MS, now)
+        count_dropped(index, endpoint, now)
       else
         local event = {
           EVENT_VERSION, code, now, subject[1], 0, 0, '', 0, 'waiting', subject[2], subject[3], subject[4], subject[5],

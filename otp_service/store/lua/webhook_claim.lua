@@ -4,11 +4,11 @@
 -- Reaches by template: the queue and the events of the endpoint, in the slot of KEYS.
 -- returns {id, event}...
 -- Invariant: only the last one who claimed an event sends it; its lease number identifies it. An event that is gone or
---            cannot be read leaves the queue and does not stop the others.
+--            cannot be read leaves the queue, counts as dropped, and does not stop the others.
 --@include _clock _ttl _events
 local now = now_ms()
 local endpoint, queue = ARGV[1], queue_key(KEYS[1], ARGV[1])
-local claimed = {}
+local claimed, has_dropped = {}, false
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))) do
   local key = event_key(KEYS[1], endpoint, id)
   local event = read_event(key)
@@ -20,7 +20,13 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'LIMIT', 0, 
   else
     redis.call('ZREM', queue, id)
     redis.call('DEL', key)
+    count_dropped(KEYS[1], endpoint, now)
+    has_dropped = true
   end
 end
 update_index(KEYS[1], endpoint)
+if has_dropped then  -- `webhook_look` reports the endpoints of the index
+  redis.call('ZADD', KEYS[1], 'NX', string.format('%.0f', now), endpoint)
+  extend_ttl(KEYS[1], now + EVENT_TTL_MS, now)
+end
 return claimed
