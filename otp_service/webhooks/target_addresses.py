@@ -49,7 +49,7 @@ _LOOKUPS: Final = ThreadPoolExecutor(4, thread_name_prefix="webhook-lookup")
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _OTHER_EMBEDDING: Final = [ipaddress.ip_network(text) for text in ("64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")]
-"""Local NAT64 (RFC 8215), IPv4-translated and IPv4-compatible addresses: private, and with an IPv4 address at the end."""
+"""Local NAT64 (RFC 8215), translated and IPv4-compatible addresses: private, and with an IPv4 address at the end."""
 _LOOPBACK_V6: Final = ipaddress.IPv6Address("::1")
 _LOW_32_BITS: Final = 0xFFFF_FFFF
 
