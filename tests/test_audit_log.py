@@ -69,6 +69,40 @@ def test_a_rotated_file_is_opened_anew(log: Path) -> None:
     assert [line["result"] for line in lines_of(log.with_suffix(".1")) + lines_of(log)] == ["first", "third"]
 
 
+def test_a_line_that_a_full_disk_has_cut_does_not_take_the_next_one_with_it(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes on: the rest of the cut line stands alone, and each line after it is whole."""
+    AUDIT.record("unlock", actor="web", result="first")
+    write = os.write
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+        AUDIT.record("unlock", actor="web", result="cut")
+    other = AuditLog()
+    other.configure(str(log))
+    other.record("unlock", actor="web", result="third")
+    AUDIT.record("unlock", actor="web", result="fourth")
+
+    first, cut, *others = log.read_bytes().splitlines()
+    assert (json.loads(first)["result"], len(cut)) == ("first", 20)
+    assert [json.loads(line)["result"] for line in others] == ["third", "fourth"]
+
+
+def test_a_file_that_may_only_be_appended_to(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service need not be allowed to read its audit log."""
+    opened = os.open
+
+    def open_for_writing(path: str, flags: int, *more: int) -> int:
+        if flags & os.O_RDWR:
+            raise PermissionError
+        return opened(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", open_for_writing)
+    AUDIT.record("unlock", actor="web", result="first")
+    AUDIT.record("unlock", actor="web", result="second")
+    assert [line["result"] for line in lines_of(log)] == ["first", "second"]
+
+
 def test_a_link_is_not_followed(log: Path) -> None:
     """Who can create files beside the log cannot make the service append to another one."""
     target = log.with_name("other")

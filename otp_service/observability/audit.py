@@ -6,8 +6,9 @@ facts are logged as the event `audit`.
 
 Each line is one `write` to a file that is open for appending, so that lines of several processes are never mixed; it is
 on the disk (fdatasync) before the caller is answered. A file that was renamed or removed is opened anew before the next
-line, so it can be rotated without a signal. Where the log is `required`, an action is refused unless its line can be
-written: it is checked before the action, because a line tells its result.
+line, so it can be rotated without a signal. A line that a full disk has cut is ended before the next one. Where the log
+is `required`, an action is refused unless its line can be written: it is checked before the action, because a line
+tells its result.
 """
 
 from __future__ import annotations
@@ -109,6 +110,8 @@ class AuditLog:
 
     def _write(self, line: bytes) -> None:
         descriptor = self._open()
+        if _is_cut(descriptor):
+            line = b"\n" + line
         if os.write(descriptor, line) != len(line):
             raise OSError("only a part of a line was written")
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -127,7 +130,11 @@ class AuditLog:
             except FileNotFoundError:
                 pass
             self._close()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+        flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | flags, _MODE)
+        except PermissionError:  # a file that this user may only append to
+            self._descriptor = os.open(path, os.O_WRONLY | flags, _MODE)
         return self._descriptor
 
     def _close(self) -> None:
@@ -138,6 +145,15 @@ class AuditLog:
     def _report(self, problem: OSError) -> None:
         METRICS.audit_failures.inc()
         LOG.error("audit_not_written", reason=problem.strerror or str(problem))
+
+
+def _is_cut(descriptor: int) -> bool:
+    """Return whether the last line of a file has no end: a full disk has cut it, in this process or another one."""
+    try:
+        size = os.fstat(descriptor).st_size
+        return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+    except OSError:  # no regular file, or one that may not be read
+        return False
 
 
 def _bounded(value: str | int | list[str]) -> str | int | list[str]:
