@@ -8,7 +8,7 @@
 --@include _clock _ttl _events
 local now = now_ms()
 local endpoint, queue = ARGV[1], queue_key(KEYS[1], ARGV[1])
-local claimed, has_dropped = {}, false
+local claimed = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))) do
   local key = event_key(KEYS[1], endpoint, id)
   local event = read_event(key)
@@ -21,12 +21,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'LIMIT', 0, 
     redis.call('ZREM', queue, id)
     redis.call('DEL', key)
     count_dropped(KEYS[1], endpoint, now)
-    has_dropped = true
   end
 end
 update_index(KEYS[1], endpoint)
-if has_dropped then  -- `webhook_look` reports the endpoints of the index
-  redis.call('ZADD', KEYS[1], 'NX', string.format('%.0f', now), endpoint)
-  extend_ttl(KEYS[1], now + EVENT_TTL_MS, now)
-end
 return claimed

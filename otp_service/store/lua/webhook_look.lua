@@ -7,7 +7,7 @@
 --@include _clock _ttl _events
 local now = now_ms()
 local dropped, found = {}, {}
-if redis.call('EXISTS', KEYS[1]) == 0 then return found end
+if redis.call('EXISTS', KEYS[1], KEYS[1] .. '!') == 0 then return found end
 local counts = redis.call('HGETALL', KEYS[1] .. '!')
 for at = 1, #counts, 2 do dropped[counts[at]] = tonumber(counts[at + 1]) end
 if counts[1] then redis.call('DEL', KEYS[1] .. '!') end
@@ -20,5 +20,7 @@ for _, endpoint in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   if waiting > 0 or dropped[endpoint] > 0 then
     found[#found + 1] = {endpoint, redis.call('ZCOUNT', queue, '-inf', now), waiting, dropped[endpoint]}
   end
+  dropped[endpoint] = nil
 end
+for endpoint, count in pairs(dropped) do found[#found + 1] = {endpoint, 0, 0, count} end
 return found
