@@ -3,7 +3,8 @@
 A key set is fetched when the service starts, again after `ttl_seconds`, and when a token names a key that it does not
 have, which is how an issuer changes its keys. Any stranger can name such a key, so two fetches are at least
 `min_refresh_seconds` apart, and all requests that wait for a fetch wait for the same one. While the issuer does not
-answer, the last key set is used for `max_stale_seconds`; then its tokens are answered with `issuer_unavailable`.
+answer, the last key set is used for `max_stale_seconds`; then its tokens are answered with `issuer_unavailable`. So is
+a token with another key meanwhile: it may be a new one, and "invalid" would make its client ask for further tokens.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class TokenIssuer:
         self._clock = clock
         self._fetched = FetchedKeys() if fetched is None else fetched
         self._next_fetch_at = -math.inf
+        self._has_failed = False  # the last fetch
         self._fetching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -92,18 +94,20 @@ class TokenIssuer:
         """Return the key of a token; None if the issuer has no such key.
 
         Raises:
-            Refused: `issuer_unavailable`: there are no keys that may be used, and none can be fetched now.
+            Refused: `issuer_unavailable`: the key is not among those that may be used, and none can be fetched now.
         """
         if (key := self.known_key(key_id, algorithm)) is not None:
             return key
         self._start_fetch()
         if self._fetching is not None:
             await asyncio.shield(self._fetching)
-        if self._clock() - self._fetched.at >= self._policy.max_stale_seconds:
+        is_too_old = self._clock() - self._fetched.at >= self._policy.max_stale_seconds
+        found = None if is_too_old else self._fetched.keys.get((key_id, algorithm))
+        if found is None and (is_too_old or self._has_failed):
             detail = "The issuer of the token cannot be reached. Send the request again after `retry_after` seconds."
             wait_ms = int(max(0.0, self._next_fetch_at - self._clock()) * 1000)
             raise Refused(Reason.ISSUER_UNAVAILABLE, detail, retry_after_ms=wait_ms)
-        return self._fetched.keys.get((key_id, algorithm))
+        return found
 
     def _start_fetch(self) -> None:
         """Start a fetch, unless one is in progress or it is too soon for another one."""
@@ -127,4 +131,5 @@ class TokenIssuer:
         finally:
             self._next_fetch_at = self._clock() + wait_seconds
             self._fetching = None
+            self._has_failed = not is_fetched
             METRICS.issuer_fetches.labels(self.name, "ok" if is_fetched else "failed").inc()

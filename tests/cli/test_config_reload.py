@@ -63,7 +63,7 @@ async def test_access_tokens_hold_while_their_issuer_is_down(
         await reload(service, workers)
         assert await statuses(url, issuer.token()) == {200}
         issuer.keys["k2"] = Ed25519PrivateKey.generate()
-        assert await statuses(url, issuer.token(), times=2) == {401}
+        assert await statuses(url, issuer.token(), times=2) == {503}
 
         replace_file(config, config.read_text().replace("/jwks.json", "/other.json"))
         await reload(service, workers)

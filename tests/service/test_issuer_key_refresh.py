@@ -114,6 +114,21 @@ async def test_stale_keys_are_used_up_to_their_bound(published: PublishedKeys, f
     assert refused.value.retry_after_ms is not None and 0 < refused.value.retry_after_ms <= 5000
 
 
+async def test_unknown_key_during_an_outage_is_not_called_invalid(published: PublishedKeys) -> None:
+    """While fetches fail, a key that is not known may be a new one: only after a fetch it is known to be none."""
+    published.body, published.now = None, 30
+    for _ in range(2):
+        with pytest.raises(Refused) as refused:
+            await published.has("k2")
+        assert refused.value.reason is Reason.ISSUER_UNAVAILABLE
+        assert await published.has("k1")
+    assert published.fetches == 2
+
+    published.publish("k1")
+    published.now = 35
+    assert not await published.has("k2")
+
+
 async def test_failed_fetches_are_paced_too(published: PublishedKeys) -> None:
     """An issuer that is down gets a fetch every 5 seconds at most, however many requests need it."""
     published.body = None
