@@ -137,7 +137,9 @@ class UnlockedRecipient(Struct, frozen=True, kw_only=True):
 class KeptData(Struct, frozen=True, kw_only=True):
     """What remains of a recipient, without its number or address, and until when at most."""
 
-    what: Literal["limits", "lock", "opt_out", "ended_verifications", "idempotency_answers", "webhook_events"]
+    what: Literal[
+        "limits", "lock", "opt_out", "ended_verifications", "idempotency_answers", "webhook_events", "guard_numbers"
+    ]
     until: Annotated[str, Meta(description="UTC")]
 
 

@@ -16,8 +16,9 @@ KEPT_AT_MOST_SECONDS: Final = {
     "ended_verifications": 1200,  # a code lives 600 s, and its verification is readable for 600 s after its end
     "idempotency_answers": 86_400,
     "webhook_events": 84 * 3600,  # longer than the schedule of attempts; a replay starts it anew
+    "guard_numbers": 60 * 86_400,  # the numbers that have verified a code: 43 bits of a keyed hash each
 }
-"""What is sealed and cannot be found by its recipient, and for how long it is kept at most."""
+"""What cannot be removed by its recipient, because it is sealed or a part of a hash, and for how long at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,15 @@ def test_at_one_tenant(path: Path, store: EmbeddedServer) -> None:
     """As over the API: the counts and the lock stay, and so does what cannot be found by the number."""
     result = ran("forget", "--config", str(path), "--tenant", "acme", "--phone", NUMBER, REDIS_URL=store.url)
     kept = [line.split(":")[1].split(",")[0].strip() for line in result.stdout.splitlines()[1:]]
-    assert kept == ["limits", "lock", "opt out", "ended verifications", "idempotency answers", "webhook events"]
+    assert kept == [
+        "limits",
+        "lock",
+        "opt out",
+        "ended verifications",
+        "idempotency answers",
+        "webhook events",
+        "guard numbers",
+    ]
     assert asyncio.run(naming(store.url, E164)) == ["l", "q", "r"]
 
 
