@@ -17,7 +17,7 @@ from otp_service.providers.http_client import new_request
 from otp_service.providers.http_transport import SingleUseTransport, TlsContext
 from otp_service.webhooks.attempt_schedule import Answer, parse_retry_after
 from otp_service.webhooks.endpoint import Endpoint
-from otp_service.webhooks.target_addresses import Resolver, TargetRefused, checked_addresses, resolve
+from otp_service.webhooks.target_addresses import Resolver, SharedLookup, TargetRefused, checked_addresses, resolve
 
 __all__ = ["WebhookSender"]
 
@@ -33,10 +33,11 @@ class WebhookSender:
         """Send to `endpoint`; `clock` returns Unix seconds."""
         self._endpoint = endpoint
         self._clock = clock
+        self._lookup = SharedLookup(resolver)
         self._transport = SingleUseTransport(
             0,
             tls=partial(TlsContext, endpoint.ca_file),
-            address_of=partial(checked_addresses, allow_private=endpoint.allow_private_targets, resolver=resolver),
+            address_of=partial(checked_addresses, allow_private=endpoint.allow_private_targets, resolver=self._lookup),
         )
 
     async def send(self, event_id: str, body: bytes) -> Answer:
@@ -64,5 +65,6 @@ class WebhookSender:
         return Answer(response.status_code, retry_after_seconds=retry_after)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and end the lookup."""
+        self._lookup.close()
         await self._transport.aclose()

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-__all__ = ["Resolver", "TargetRefused", "checked_addresses", "is_address_allowed", "resolve"]
+__all__ = ["Resolver", "SharedLookup", "TargetRefused", "checked_addresses", "is_address_allowed", "resolve"]
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the addresses of a host and port; raises `OSError` if it has none."""
@@ -44,7 +44,7 @@ _PUBLIC_V6: Final = ipaddress.ip_network("2000::/3")
 _PRIVATE_V6: Final = [ipaddress.ip_network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
 """Parts of 2000::/3 that are not public: protocol assignments with Teredo, documentation, 6to4."""
 
-_LOOKUPS: Final = ThreadPoolExecutor(4, thread_name_prefix="webhook-lookup")
+_LOOKUPS: Final = ThreadPoolExecutor(16, thread_name_prefix="webhook-lookup")
 """A name server that does not answer must not keep the threads in which the hosts of gateways are looked up."""
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
@@ -88,6 +88,41 @@ def _is_allowed(address: _Address, *, allow_private: bool) -> bool:
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _PRIVATE)
     return address in _PUBLIC_V6 and not any(address in network for network in _PRIVATE_V6)
+
+
+class SharedLookup:
+    """A `Resolver` with one lookup at a time, whose answer is that of all who wait for it.
+
+    A name server that does not answer keeps one thread for an endpoint, also when the attempts are given up and begun
+    anew meanwhile, so that the lookups of other endpoints go on.
+    """
+
+    def __init__(self, resolver: Resolver) -> None:
+        """Look up with `resolver`, always the same host and port."""
+        self._resolver = resolver
+        self._running: asyncio.Task[Sequence[str]] | None = None
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses (see `Resolver`); who is cancelled does not end the lookup."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(_addresses_of(self._resolver, host, port))
+            self._running.add_done_callback(_note_failure)
+        return await asyncio.shield(self._running)
+
+    def close(self) -> None:
+        """Wait for no answer any more."""
+        if self._running is not None:
+            self._running.cancel()
+
+
+async def _addresses_of(resolver: Resolver, host: str, port: int) -> Sequence[str]:
+    return await resolver(host, port)
+
+
+def _note_failure(lookup: asyncio.Task[Sequence[str]]) -> None:
+    """Take the exception of a lookup for which nobody waits any more."""
+    if not lookup.cancelled():
+        lookup.exception()
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,3 +157,27 @@ async def test_the_next_checked_address_is_tried(receiver: WebhookReceiver) -> N
     sender = WebhookSender(private_endpoint(url), resolver=resolver_to("127.0.0.3", "127.0.0.1"))
 
     assert await sender.send("evt_1", b'{"type":"test"}') == Answer(204)
+
+
+async def test_a_name_server_that_does_not_answer_keeps_one_lookup(receiver: WebhookReceiver) -> None:
+    """Attempts that are given up leave no lookups behind, which would take the threads of other endpoints."""
+    answered, asked = asyncio.Event(), 0
+
+    async def hang(_host: str, _port: int) -> Sequence[str]:
+        nonlocal asked
+        asked += 1
+        await answered.wait()
+        return ["127.0.0.1"]
+
+    endpoint = replace(private_endpoint(receiver.url.replace("127.0.0.1", "hooks.example")), timeout_seconds=0.05)
+    sender = WebhookSender(endpoint, resolver=hang)
+    for _ in range(2):
+        answers = await asyncio.gather(*(sender.send(f"evt_{number}", b"{}") for number in range(8)))
+        assert answers == [Answer(error="timeout")] * 8
+    assert asked == 1
+
+    answered.set()
+    patient = WebhookSender(replace(endpoint, timeout_seconds=5), resolver=hang)
+    assert await patient.send("evt_9", b'{"type":"test"}') == Answer(204)
+    await sender.close()
+    await patient.close()
