@@ -23,7 +23,7 @@ from otp_service.api.quota_headers import quota_headers
 from otp_service.api.request_context import ApiRequest
 from otp_service.crypto.codes import parse_code
 from otp_service.domain.caller_text import CODE_PLACEHOLDER, clean_text, names_other_host
-from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.peers import CamaraRules
 from otp_service.service import Attempt, CodeRequest
 
@@ -122,6 +122,9 @@ def _check_caller(request: ApiRequest, scope: str) -> CamaraRules:
 def _own_text(request: ApiRequest, message: str) -> str:
     """Return the text of the request. Raises `Refused` for one that may lead to another web site."""
     text = clean_text(message)
+    if len(text) > MAX_MESSAGE_CHARACTERS:  # a character may be three in this form
+        detail = f"Send at most {MAX_MESSAGE_CHARACTERS} characters in Unicode's normal form C."
+        raise Refused(Reason.REQUEST_MALFORMED, field_errors=(FieldError("/message", detail),))
     if CODE_PLACEHOLDER not in text or names_other_host(text, request.principal.tenant.text_hosts):
         detail = "Leave web addresses out of the message; only those of the tenant's link_hosts and apps are allowed."
         raise Refused(Reason.LINK_NOT_ALLOWED, detail)

@@ -137,6 +137,15 @@ async def test_a_text_with_a_foreign_address(camara: RunningService, message: st
     assert_error(response, 403, "PERMISSION_DENIED")
 
 
+async def test_a_text_is_not_longer_in_its_normal_form(camara: RunningService) -> None:
+    """A letter that is composed of others by Unicode's rules counts, and costs, as so many."""
+    for letters, status in ((50, 200), (51, 400)):
+        message = "{{code}}" + "\ufb2c" * letters  # three characters each
+        response = await post(camara, "send-code", {**SEND, "message": message}, key="web")
+        assert response.status_code == status, response.text
+    assert_error(response, 400, "INVALID_ARGUMENT")
+
+
 async def test_a_text_with_the_line_of_the_tenants_app(camara: RunningService) -> None:
     """The hosts of the tenant's apps and links may be named; line ends stay, other control characters are spaces."""
     message = "{{code}}\tis it: https://login.example.com/a\r\n@app.example.com #{{code}}"
