@@ -1,4 +1,4 @@
-"""Simulators of all gateway types, for tests of the whole service: their config, and the requests to them.
+"""Two simulated gateways, for tests of the whole service: their config, and the requests to them.
 
 One gateway is the provider `first` of the route; behind it is the provider `second`, an EIMS gateway or, for a channel
 that EIMS does not serve, another gateway of the same type.
@@ -6,50 +6,19 @@ that EIMS does not serve, another gateway of the same type.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import parse_qs
-
-import msgspec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from otp_service.domain.message import Channel
-from otp_service.domain.outcomes import Outcome
 from otp_service.sandbox.simulated_gateways import AnySimulator
-from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Request
-from otp_service.sandbox.simulators.infobip import InfobipSimulator
-from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
-from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
-from otp_service.sandbox.simulators.smshub import SmshubSimulator
-from otp_service.sandbox.simulators.twilio import ACCOUNT_SID, TwilioSimulator
-from otp_service.sandbox.simulators.vonage import VonageSimulator
-from otp_service.sandbox.simulators.whatsapp import PHONE_NUMBER_ID, WhatsappSimulator
-from tests.delivery.gateway_config import ACCOUNT, PASSWORD, TIMEOUT_SECONDS
-from tests.message_waits import code_in, text_of_request
-from tests.providers.http_gateways import INFOBIP_LIKE, http_table
+from tests.delivery.gateway_types import GATEWAY_TYPES, GatewayType
+from tests.message_waits import code_in
 
 PUBLIC_URL: Final = "https://otp.example.com"
-KEDASMS_KEY: Final = bytes(range(32))
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayType:
-    """A gateway type: how to start it, how to configure it, and where a request to it contains the text."""
-
-    start: Callable[..., AnySimulator]
-    config: Mapping[str, Any]
-    text_of: Callable[[Request], str]
-    idempotent_send: bool = False
-    send_paths: frozenset[str] = frozenset()
-    """The paths of send requests, if the gateway has others, too."""
-    channel: Channel = Channel.SMS
-    never: frozenset[Outcome] = frozenset()
-    """Outcomes that no response of the gateway has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +67,15 @@ class GatewayPair:
 
     def code_of(self, received: ReceivedRequest) -> str:
         """Return the code in a send request, also if the gateway did not accept it."""
+        return code_in(self._text_of(received))
+
+    def codes(self) -> set[str]:
+        """Return the codes of all send requests; one that was refused before its text was sent has none."""
+        return {code_in(text) for text in map(self._text_of, self.sends()) if text}
+
+    def _text_of(self, received: ReceivedRequest) -> str:
         kind = self.kind if received.provider == "first" else self.kind_of_second
-        return code_in(kind.text_of(received.request))
+        return kind.text_of(received.request)
 
     @property
     def kind_of_second(self) -> GatewayType:
@@ -113,8 +89,8 @@ class GatewayPair:
 
     def config(self, *, options: Mapping[str, Any] | None = None, **delivery: float) -> dict[str, Any]:
         """Return a config of both without limits; `options` override those of the first gateway."""
-        first = {"base_url": self.first.url, "timeout_seconds": TIMEOUT_SECONDS, **self.kind.config, **(options or {})}
-        second = {"base_url": self.second.url, "timeout_seconds": TIMEOUT_SECONDS, **self.kind_of_second.config}
+        first = {**self.kind.table(self.first), **(options or {})}
+        second = self.kind_of_second.table(self.second)
         return {
             "server": {"public_url": PUBLIC_URL},
             "providers": {"first": first, "second": second},
@@ -134,77 +110,3 @@ async def gateway_pair(gateway: str, **options: Any) -> AsyncIterator[GatewayPai
         first.scripted_paths = kind.send_paths  # scripted responses are for sends only
         first.requests, second.requests = RequestLog("first", both.log), RequestLog("second", both.log)
         yield both
-
-
-def decrypted_envelope(request: Request) -> bytes:
-    """Decrypt an envelope as KedaSMS documents it: AES-256-GCM, the timestamp as 8 bytes, big-endian, as AAD."""
-    envelope = msgspec.json.decode(request.body)
-    iv, sealed = (base64.b64decode(envelope[name], validate=True) for name in ("iv", "cipherText"))
-    return AESGCM(KEDASMS_KEY).decrypt(iv, sealed, envelope["timestamp"].to_bytes(8, "big"))
-
-
-def form_fields(request: Request) -> dict[str, str]:
-    """Return the fields of a form in their order; each name occurs once."""
-    return {name: value for name, [value] in parse_qs(request.body.decode(), strict_parsing=True).items()}
-
-
-GATEWAY_TYPES: Final[Mapping[str, GatewayType]] = {
-    "kedasms": GatewayType(
-        KedasmsSimulator,
-        {"type": "kedasms", "api_key": "kedasms-key", "encryption_key": base64.b64encode(KEDASMS_KEY).decode()},
-        lambda request: str(msgspec.json.decode(decrypted_envelope(request))["content"]),
-    ),
-    "eims": GatewayType(
-        lambda **options: EimsSimulator(ACCOUNT, PASSWORD, **options),
-        {"type": "eims", "account": ACCOUNT, "password": PASSWORD, "report_poll_seconds": 0},
-        lambda request: str(msgspec.json.decode(request.body)["content"]) if request.body else text_of_request(request),
-    ),
-    "sendcloud": GatewayType(
-        SendcloudSimulator,
-        {"type": "sendcloud", "sms_user": "acme_sms", "sms_key": "secret", "template_id": 1234},
-        lambda request: form_fields(request).get("vars") or form_fields(request)["message"],
-        idempotent_send=True,
-    ),
-    "smshub": GatewayType(
-        SmshubSimulator,
-        {"type": "smshub", "program_sid": "hub-sid", "program_key": "hub-key"},
-        lambda request: str(msgspec.json.decode(request.body)["Message"]),
-        send_paths=frozenset({"/TextMessages"}),
-    ),
-    "twilio": GatewayType(
-        TwilioSimulator,
-        {
-            "type": "twilio",
-            "account_sid": ACCOUNT_SID,
-            "auth_token": "twilio-auth-token",
-            "from": "Acme",
-            "report_poll_seconds": 0,
-        },
-        lambda request: form_fields(request)["Body"],
-    ),
-    "vonage": GatewayType(
-        lambda **options: VonageSimulator("abcd1234", "secret", **options),
-        {"type": "vonage", "api_key": "abcd1234", "api_secret": "secret", "from": "Acme"},
-        lambda request: (msgspec.json.decode(request.body) if request.body.startswith(b"{") else form_fields(request))[
-            "text"
-        ],
-    ),
-    "http": GatewayType(
-        InfobipSimulator,
-        http_table(INFOBIP_LIKE, secrets={"api_key": "infobip-key"}, receipts=None, balance=None),
-        lambda request: str(msgspec.json.decode(request.body)["messages"][0]["content"]["text"]),
-    ),
-    "whatsapp": GatewayType(
-        WhatsappSimulator,
-        {
-            "type": "whatsapp",
-            "phone_number_id": PHONE_NUMBER_ID,
-            "access_token": "whatsapp-token",
-            "app_secret": "whatsapp-app-secret",
-            "templates": {"default": {"name": "otp_code", "language": "id"}},
-        },
-        lambda request: str(msgspec.json.decode(request.body)["template"]["components"][0]["parameters"][0]["text"]),
-        channel=Channel.WHATSAPP,
-        never=frozenset({Outcome.RECIPIENT_INVALID, Outcome.RECIPIENT_BLOCKED}),
-    ),
-}

@@ -7,9 +7,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from otp_service.domain.outcomes import Outcome
-from otp_service.sandbox.simulators import eims, infobip, kedasms, sendcloud, smshub, twilio, vonage, whatsapp
-from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Respond, ScriptStep, SimulatorResponse
-from tests.delivery.gateway_pairs import GATEWAY_TYPES
+from otp_service.sandbox.simulators import (
+    eims,
+    infobip,
+    kedasms,
+    sendcloud,
+    smpp,
+    smshub,
+    smtp,
+    twilio,
+    twilio_voice,
+    vonage,
+    vonage_voice,
+    whatsapp,
+)
+from otp_service.sandbox.simulators.http_server import Cut, Down, Hang, Raw, Respond, ScriptStep, SimulatorResponse
+from tests.delivery.gateway_types import GATEWAY_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +75,14 @@ def after_hold(messages: int) -> Observed:
     return Observed(("unknown ambiguous",), ("first", "second"), messages)
 
 
-def rejected(outcome: Outcome, times: int = 1) -> Observed:
-    """Expect a request to the next gateway after `times` rejections, unless the recipient is rejected."""
+def rejected(outcome: Outcome, times: int = 1, *, codes: int = 1) -> Observed:
+    """Expect a request to the next gateway after `times` rejections, unless the recipient is rejected.
+
+    `codes`: how many codes the rejected requests contained; 0 if the recipient is rejected before the text is sent.
+    """
     statuses, called = (f"failed {outcome}",), ("first",) * times
     return (
-        Observed(statuses, called, 0, verified=False)
+        Observed(statuses, called, 0, verified=False, codes=codes)
         if outcome.rejects_recipient
         else Observed(statuses, (*called, "second"), 1)
     )
@@ -176,7 +192,54 @@ REJECTIONS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
         (Outcome.THROTTLED, "131056 pair rate limit", whatsapp.refusal(131056)),
         (Outcome.TRANSIENT, "131016 in HTTP 500", whatsapp.refusal(131016)),
     ),
+    # Twilio's Error and Warning Dictionary; every code: tests/providers/test_twilio_voice.py
+    "twilio_voice": (
+        (Outcome.RECIPIENT_INVALID, "21211 invalid number", twilio_voice.refusal(21211)),
+        (Outcome.RECIPIENT_BLOCKED, "21216 call blocked", twilio_voice.refusal(21216)),
+        (Outcome.DESTINATION_UNSUPPORTED, "21215 geo permission", twilio_voice.refusal(21215)),
+        (Outcome.CONFIG_ERROR, "20003 in HTTP 401", twilio_voice.refusal(20003)),
+        (Outcome.FUNDS, "20005 account not active", twilio_voice.refusal(20005)),
+        (Outcome.THROTTLED, "20429 in HTTP 429", twilio_voice.refusal(20429)),
+    ),
+    # Voice API reference, "Errors"; 402 and 429 are those of its other APIs: tests/providers/test_vonage_voice.py
+    "vonage_voice": (
+        (Outcome.RECIPIENT_INVALID, "400 to", vonage_voice.refusal(400, "to[0].number")),
+        (Outcome.CONFIG_ERROR, "401", vonage_voice.refusal(401)),
+        (Outcome.FUNDS, "402", vonage_voice.refusal(402)),
+        (Outcome.THROTTLED, "429", vonage_voice.refusal(429)),
+    ),
+    # SMPP 3.4, table 5-2 (command_status); bytes and sessions: tests/providers/test_smpp_{requests,sessions}.py
+    "smpp": (
+        (Outcome.RECIPIENT_INVALID, "0x0B ESME_RINVDSTADR", smpp.refusal(0x0B)),
+        (Outcome.CONTENT_REJECTED, "0x01 ESME_RINVMSGLEN", smpp.refusal(0x01)),
+        (Outcome.CONFIG_ERROR, "0x0A ESME_RINVSRCADR", smpp.refusal(0x0A)),
+        (Outcome.THROTTLED, "0x58 ESME_RTHROTTLED", smpp.refusal(0x58)),
+        (Outcome.TRANSIENT, "0x08 ESME_RSYSERR", smpp.refusal(0x08)),
+    ),
+    # RFC 5321, 4.2.3; RFC 3463 and IANA's enhanced codes; every reply: tests/providers/test_smtp_results.py
+    "smtp": (
+        (Outcome.RECIPIENT_INVALID, "550 5.1.1 to RCPT", smtp.refusal(550, "5.1.1 User unknown")),
+        (Outcome.DESTINATION_UNSUPPORTED, "550 5.4.4 to RCPT", smtp.refusal(550, "5.4.4 Unable to route")),
+        (Outcome.CONTENT_REJECTED, "554 5.7.1 to the content", smtp.refusal(554, "5.7.1 Spam", "content")),
+        (Outcome.CONFIG_ERROR, "550 5.7.1 to MAIL", smtp.refusal(550, "5.7.1 Sender rejected", "mail")),
+        (Outcome.THROTTLED, "454 to MAIL", smtp.refusal(454, "Throttling failure: Maximum rate", "mail")),
+        (Outcome.TRANSIENT, "451 4.7.1 to RCPT", smtp.refusal(451, "4.7.1 Greylisted")),
+    ),
 }
+
+UNCLEAR_ANSWERS: Final[Mapping[str, tuple[tuple[str, ScriptStep], ...]]] = {
+    "smpp": (
+        ("0xFF ESME_RUNKNOWNERR", smpp.refusal(0xFF)),
+        ("a page instead of a PDU", Raw(b"<html><body>It works!</body></html>")),
+    ),
+    "smtp": (
+        ("600 to the content", smtp.refusal(600, "", "content")),
+        ("354 to the content", smtp.refusal(354, "more", "content")),
+    ),
+}
+"""Answers of gateways without HTTP that leave open whether they have the message."""
+
+HTTP_PAGES: Final = (("HTTP 500, HTML page", HTML_ERROR), ("HTTP 200, HTML page", HTML_PAGE))
 
 
 def _rows(gateway: str) -> Iterator[Row]:
@@ -184,7 +247,7 @@ def _rows(gateway: str) -> Iterator[Row]:
     ambiguous = Outcome.AMBIGUOUS
     yield Row(gateway, Outcome.ACCEPTED, "accepted", (), SENT)
     for outcome, how, step in REJECTIONS[gateway]:
-        yield Row(gateway, outcome, how, (step,), rejected(outcome))
+        yield Row(gateway, outcome, how, (step,), rejected(outcome, codes=0 if gateway == "smtp" else 1))
     if gateway == "smshub":  # a 401 may be about the form of its header, so the other form is tried, too
         twice = (smshub.refusal(401),) * 2
         yield Row(gateway, Outcome.CONFIG_ERROR, "401 in both forms", twice, rejected(Outcome.CONFIG_ERROR, 2))
@@ -193,8 +256,8 @@ def _rows(gateway: str) -> Iterator[Row]:
     yield Row(
         gateway, ambiguous, "accepted, connection closed", (Cut(),), REPEATED if idempotent_send else after_hold(2)
     )
-    yield Row(gateway, ambiguous, "HTTP 500, HTML page", (HTML_ERROR,), REPEATED if idempotent_send else after_hold(1))
-    yield Row(gateway, ambiguous, "HTTP 200, HTML page", (HTML_PAGE,), REPEATED if idempotent_send else after_hold(1))
+    for how, step in UNCLEAR_ANSWERS.get(gateway, HTTP_PAGES):
+        yield Row(gateway, ambiguous, how, (step,), REPEATED if idempotent_send else after_hold(1))
     if gateway == "vonage":
         yield Row(gateway, ambiguous, "one part of two accepted", (PARTLY_ACCEPTED,), after_hold(1))
 

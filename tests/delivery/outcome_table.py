@@ -50,7 +50,7 @@ async def run_row(row: Row, make_service: ServiceFactory) -> Result:
         both.first.script(*row.steps)
         service = await make_service(both.config(hold_seconds=HOLD_SECONDS))
         started = time.monotonic()
-        verification_id = (await service.request(channel=both.kind.channel)).json()["verification_id"]
+        verification_id = (await service.request(**both.kind.recipient)).json()["verification_id"]
         statuses = StatusLog(service, verification_id)
         await statuses.query_until(lambda: bool(statuses.statuses))
         is_held = row.outcome is Outcome.AMBIGUOUS and not both.kind.idempotent_send
@@ -62,7 +62,7 @@ async def run_row(row: Row, make_service: ServiceFactory) -> Result:
         await service.advance(LONG_AFTER_SECONDS)
         await asyncio.sleep(POLL_ROUNDS_SECONDS)
         await statuses.query()
-        codes = {both.code_of(received) for received in both.sends()}
+        codes = both.codes()
         verified = both.message_count > 0 and [
             (await service.verify(verification_id, code)).status_code for code in codes
         ] == [200]
@@ -110,7 +110,7 @@ def _seconds_to_next(both: GatewayPair, started: float, advanced_seconds: float)
     """Return the seconds from the first gateway's last response to the send request at the second one."""
     if not both.second.requests:
         return None
-    answered = max((received.at for received in both.log if received.provider == "first"), default=started)
+    answered = max((received.at for received in both.sends("first")), default=started)
     return both.sends("second")[0].at - answered + advanced_seconds
 
 

@@ -22,7 +22,8 @@ from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.http_server import Request
 from otp_service.sandbox.simulators.twilio import ACCOUNT_SID
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD
-from tests.delivery.gateway_pairs import PUBLIC_URL, decrypted_envelope, form_fields, gateway_pair
+from tests.delivery.gateway_pairs import PUBLIC_URL, gateway_pair
+from tests.delivery.gateway_types import decrypted_envelope, form_fields
 from tests.message_waits import wait_for_deliveries
 from tests.providers.http_gateways import INFOBIP_LIKE, http_table
 from tests.running_service import NUMBER, ServiceFactory
@@ -207,8 +208,7 @@ async def test_smshub(make_service: ServiceFactory, program: str | None) -> None
     assert (text.method, text.target) == ("POST", "/TextMessages")
     assert text.headers["content-type"] == "application/json; charset=utf-8"
     scheme, token = text.headers["authorization"].split(" ")
-    assert scheme == "Bearer"
-    assert jwt.decode(token, options={"verify_signature": False})["unique_name"] == "hub-sid"
+    assert (scheme, jwt.decode(token, options={"verify_signature": False})["unique_name"]) == ("Bearer", "hub-sid")
     own = f',"ProgramId":"{program}"' if program else ""
     assert text.body.decode() == f'{{"Message":"{one.text}","PhoneNumber":"{DIGITS}"{own}}}'
 
@@ -276,8 +276,8 @@ async def test_http(make_service: ServiceFactory) -> None:
     assert request.headers["content-type"] == "application/json"
     assert request.headers["authorization"] == "App infobip-key"
     values = {"sender": "Acme", "to": DIGITS, "message_id": one.id, "text": one.text}
-    template = str(http_table(INFOBIP_LIKE)["body"])
-    assert request.body.decode() == re.sub(r"\{(\w+)\}", lambda found: values[found[1]], template)
+    body = str(http_table(INFOBIP_LIKE)["body"])
+    assert request.body.decode() == re.sub(r"\{(\w+)\}", lambda found: values[found[1]], body)
 
 
 @pytest.mark.parametrize(

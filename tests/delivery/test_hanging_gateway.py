@@ -10,7 +10,8 @@ import asyncio
 import pytest
 
 from otp_service.sandbox.simulators.http_server import Hang
-from tests.delivery.gateway_pairs import GatewayPair, form_fields, gateway_pair
+from tests.delivery.gateway_pairs import GatewayPair, gateway_pair
+from tests.delivery.gateway_types import form_fields
 from tests.message_waits import POLL_ROUNDS_SECONDS, wait_for_deliveries, wait_for_message
 from tests.running_service import RunningService, ServiceFactory
 from tests.store_contents import has_sealed_message

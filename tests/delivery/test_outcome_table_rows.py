@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from otp_service.domain.outcomes import Outcome
-from tests.delivery.gateway_pairs import GATEWAY_TYPES
-from tests.delivery.outcome_rows import ROWS, Row
+from tests.delivery.gateway_types import GATEWAY_TYPES
+from tests.delivery.outcome_rows import HTTP_PAGES, ROWS, UNCLEAR_ANSWERS, Row
 from tests.delivery.outcome_table import HOLD_SECONDS, run_row
 from tests.running_service import ServiceFactory
 
@@ -26,10 +26,11 @@ async def test_row(make_service: ServiceFactory, row: Row) -> None:
 
 
 def test_table_is_complete() -> None:
-    """Every gateway type has every outcome, and an ambiguous one with no response, a closed connection and a page."""
+    """Every gateway type has every outcome, and is ambiguous without a response and after an unclear one."""
     assert {(row.gateway, row.outcome) for row in ROWS} == {
         (gateway, outcome) for gateway, kind in GATEWAY_TYPES.items() for outcome in set(Outcome) - kind.never
     }
     for gateway in GATEWAY_TYPES:
         causes = [row.how for row in ROWS if (row.gateway, row.outcome) == (gateway, Outcome.AMBIGUOUS)]
-        assert causes[:3] == ["accepted, no response", "accepted, connection closed", "HTTP 500, HTML page"]
+        answers = [how for how, _ in UNCLEAR_ANSWERS.get(gateway, HTTP_PAGES)]
+        assert causes[:4] == ["accepted, no response", "accepted, connection closed", *answers]

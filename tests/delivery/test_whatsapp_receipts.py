@@ -16,7 +16,8 @@ from otp_service.sandbox.simulators.receipt_sender import Webhook
 from otp_service.sandbox.simulators.whatsapp import SEND_PATH, WhatsappSimulator, refusal, sign
 from tests.config_parts import demo_policy
 from tests.delivery.gateway_config import route_through
-from tests.delivery.gateway_pairs import GATEWAY_TYPES, gateway_pair
+from tests.delivery.gateway_pairs import gateway_pair
+from tests.delivery.gateway_types import GATEWAY_TYPES
 from tests.delivery.test_delivery_receipts import record_of
 from tests.message_waits import POLL_ROUNDS_SECONDS, code_in, wait_for_deliveries, wait_for_message
 from tests.running_service import RunningService, ServiceFactory

@@ -9,7 +9,8 @@ import pytest
 
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.http_server import Raw, Request, Respond, Simulator, SimulatorResponse
-from tests.delivery.gateway_pairs import GATEWAY_TYPES, GatewayPair, gateway_pair
+from tests.delivery.gateway_pairs import GatewayPair, gateway_pair
+from tests.delivery.gateway_types import HTTP_GATEWAY_TYPES
 from tests.message_waits import code_in, wait_for_deliveries, wait_for_message
 from tests.running_service import RunningService, ServiceFactory
 
@@ -45,7 +46,7 @@ async def assert_one_message(service: RunningService, both: GatewayPair) -> None
     assert (both.providers_called, both.message_count) == (("first",), 1)
 
 
-@pytest.mark.parametrize("gateway", GATEWAY_TYPES)
+@pytest.mark.parametrize("gateway", HTTP_GATEWAY_TYPES)
 @pytest.mark.parametrize("change", ENCODINGS.values(), ids=ENCODINGS)
 async def test_success_is_recognized_in_any_encoding(
     make_service: ServiceFactory, gateway: str, change: Rewrite
@@ -56,7 +57,7 @@ async def test_success_is_recognized_in_any_encoding(
         await assert_one_message(await make_service(both.config(hold_seconds=0.2)), both)
 
 
-@pytest.mark.parametrize("gateway", GATEWAY_TYPES)
+@pytest.mark.parametrize("gateway", HTTP_GATEWAY_TYPES)
 @pytest.mark.parametrize("label", LABELS)
 async def test_the_content_type_is_ignored(make_service: ServiceFactory, gateway: str, label: str) -> None:
     """E04: JSON with another media type or charset is parsed."""
@@ -65,7 +66,7 @@ async def test_the_content_type_is_ignored(make_service: ServiceFactory, gateway
         await assert_one_message(await make_service(both.config(hold_seconds=0.2)), both)
 
 
-@pytest.mark.parametrize("gateway", GATEWAY_TYPES)
+@pytest.mark.parametrize("gateway", HTTP_GATEWAY_TYPES)
 @pytest.mark.parametrize("case", ["E01-bom", "E02-nul", "utf-16"])
 async def test_unusual_successes_open_no_circuit(make_service: ServiceFactory, gateway: str, case: str) -> None:
     """E01, E02: after 8 such responses no circuit is open (5 could open one); the second gateway got no message."""

@@ -23,7 +23,7 @@ from otp_service.sandbox.simulators.kedasms import KedasmsSimulator
 from otp_service.sandbox.simulators.twilio import ACCOUNT_SID, TwilioSimulator
 from otp_service.sandbox.simulators.vonage import VonageSimulator
 from otp_service.settings import Settings, load
-from tests.delivery.gateway_pairs import KEDASMS_KEY, decrypted_envelope, form_fields
+from tests.delivery.gateway_types import KEDASMS_KEY, decrypted_envelope, form_fields
 from tests.providers.http_gateways import INFOBIP_LIKE, http_table
 from tests.providers.twilio_provider import outbound
 from tests.providers.twilio_voice_provider import outbound_call, voice_config
