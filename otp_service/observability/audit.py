@@ -13,11 +13,13 @@ tells its result.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pwd
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -110,10 +112,11 @@ class AuditLog:
 
     def _write(self, line: bytes) -> None:
         descriptor = self._open()
-        if _is_cut(descriptor):
-            line = b"\n" + line
-        if os.write(descriptor, line) != len(line):
-            raise OSError("only a part of a line was written")
+        with _locked(descriptor):
+            if _is_cut(descriptor):
+                line = b"\n" + line
+            if os.write(descriptor, line) != len(line):
+                raise OSError("only a part of a line was written")
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.fdatasync(descriptor)
 
@@ -145,6 +148,21 @@ class AuditLog:
     def _report(self, problem: OSError) -> None:
         METRICS.audit_failures.inc()
         LOG.error("audit_not_written", reason=problem.strerror or str(problem))
+
+
+@contextlib.contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    """Keep other processes of the service from writing: the size of a file may change in the middle of their line."""
+    is_locked = False
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            is_locked = True
+    try:
+        yield
+    finally:
+        if is_locked:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _is_cut(descriptor: int) -> bool:
