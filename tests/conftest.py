@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
+from otp_service.store.pipelined_connection import PipelinedConnections
 from tests.running_service import RunningService, ServiceFactory, move_clock_by_key
 
 hypothesis.settings.register_profile("shared machine", deadline=None)  # no test asserts seconds
@@ -49,6 +50,13 @@ def _shared_tls_context() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("httpx._transports.default.create_ssl_context", functools.cache(httpx.create_ssl_context))
         yield
+
+
+@pytest.fixture
+def patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a call to the store 30 s: where hundreds at once are counted, a slow machine must not refuse any."""
+    defaults = {"allow_eviction": False, "deadline": 30.0}
+    monkeypatch.setattr(PipelinedConnections.__init__, "__kwdefaults__", defaults)
 
 
 @pytest.fixture

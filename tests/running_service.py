@@ -25,6 +25,7 @@ from otp_service.settings import load
 from otp_service.store.scripts import override_clock
 
 CLOCK_KEY = "test:clock"
+STOPPED_CLOCK_KEY = "test:stopped-clock"
 CHEAP_HASH = {"time_cost": 1, "memory_kib": 8, "allow_weak": True, "max_waiting": 4096}
 NUMBER = "0812-1010-0055"
 E164 = "+6281210100055"
@@ -32,11 +33,13 @@ E164 = "+6281210100055"
 
 @contextlib.contextmanager
 def move_clock_by_key() -> Iterator[None]:
-    """Make Lua scripts add the milliseconds under `test:clock` to the server's time."""
+    """Make Lua scripts add the milliseconds under `test:clock` to the server's time, or to that of a stopped clock."""
     lua = f"""
     local function now_ms()
+      local set = redis.call('MGET', '{CLOCK_KEY}', '{STOPPED_CLOCK_KEY}')
       local time = redis.call('TIME')
-      return time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(redis.call('GET', '{CLOCK_KEY}') or 0)
+      local now = tonumber(set[2] or time[1] * 1000 + math.floor(time[2] / 1000))
+      return now + tonumber(set[1] or 0)
     end
     """
     with override_clock(lua):
@@ -127,6 +130,11 @@ class RunningService:
         """Move the clocks forward: the one that Lua scripts read, and the one by which API keys expire."""
         self.clock.added_seconds += seconds
         await self.store.incrby(CLOCK_KEY, int(seconds * 1000))
+
+    async def stop_clock(self) -> None:
+        """Stop the clock that Lua scripts read: from now on only `advance` moves it, however slow the machine is."""
+        seconds, microseconds = await self.store.time()
+        await self.store.set(STOPPED_CLOCK_KEY, seconds * 1000 + microseconds // 1000)
 
 
 class ServiceFactory:

@@ -86,6 +86,7 @@ async def test_parallel_requests_for_one_number(service: RunningService, hashes:
     assert len(service.inbox.messages()) == 1
 
 
+@pytest.mark.usefixtures("patient_store")
 @pytest.mark.parametrize(
     ("limit", "members"),
     [("client_ip", {"client_ip": "203.0.113.9"}), ("tenant", {}), ("country", {})],

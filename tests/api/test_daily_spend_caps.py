@@ -108,6 +108,7 @@ async def test_a_cap_that_only_alerts_refuses_no_request(make_service: ServiceFa
     assert await sent(service, "0812-1010-0012") == "one"
 
 
+@pytest.mark.usefixtures("patient_store")
 @pytest.mark.parametrize("owner", ["provider", "tenant", "country"])
 async def test_a_cap_is_exact_under_parallel_requests(make_service: ServiceFactory, owner: str) -> None:
     """Of 200 parallel requests with a cap for 100 messages exactly 100 are sent and charged."""

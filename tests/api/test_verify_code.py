@@ -148,6 +148,7 @@ async def test_retry_after_of_exhausted_attempts(
 ) -> None:
     """Retry-After is when request-code would be accepted: by the lockout, the chain or the recipient limit."""
     service = await make_service(demo_policy(**policy) | {"limits": {"recipient": windows}})
+    await service.stop_clock()
     verification_id, code = await service.request_code()
     for _ in range(5):
         await service.verify(verification_id, service.wrong_code(code))

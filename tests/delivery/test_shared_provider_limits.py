@@ -7,6 +7,8 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from tests.config_parts import shared_keys
@@ -34,10 +36,11 @@ async def wait_for_messages(gateway: EimsSimulator, count: int, seconds: float =
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.usefixtures("patient_store")
 async def test_message_cap_is_exact(make_service: ServiceFactory, gateway: EimsSimulator) -> None:
     """Of 200 parallel requests at a cap of 100, exactly 100 messages are sent; then requests get 429 until tomorrow."""
     service = await make_service(
-        with_settings(route_through(gateway, timeout=5), daily_message_cap=100, max_concurrent=64)
+        with_settings(route_through(gateway, timeout=30), daily_message_cap=100, max_concurrent=64)
     )
     responses = await asyncio.gather(*(service.request(number(n)) for n in range(200)))
     codes = Counter(response.json().get("code", "202") for response in responses)

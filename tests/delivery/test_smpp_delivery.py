@@ -17,7 +17,7 @@ from otp_service.sandbox.simulators.smpp_pdus import deliver_body
 from otp_service.sandbox.simulators.smpp_receipts import receipt_body
 from tests.config_parts import shared_keys
 from tests.delivery.gateway_config import route_through
-from tests.message_waits import code_in, read_deliveries, wait_for_deliveries, wait_for_message
+from tests.message_waits import code_in, wait_for_deliveries, wait_for_message
 from tests.providers.smpp_provider import PASSWORD, SYSTEM_ID, smsc
 from tests.running_service import RunningService, ServiceFactory
 from tests.store_contents import dump_store
@@ -183,15 +183,16 @@ async def test_a_bind_that_nobody_holds(
     monkeypatch.setattr(outbox_writer, "HOLDER_SEARCH_MS", 200)
     async with smsc() as gateway:
         gateway.max_binds = 0
-        service = await make_service(smpp_then_eims(gateway, second))
+        service = await make_service(smpp_then_eims(gateway, second, timeout_seconds=10.0))
         await wait_until(lambda: bool(gateway.requests))
         response = await service.request()
-        await wait_for_message(second)
+        await wait_for_message(second, seconds=20)
 
-        deliveries = await read_deliveries(service, response.json()["verification_id"])
-        assert deliveries[0]["error"] == "transient"
+        expected = {"smsc": ("failed", "transient"), "second": ("sent", None)}
+        await wait_for_deliveries(service, response.json()["verification_id"], expected, seconds=20)
         gateway.max_binds = 1
-        await wait_until(lambda: gateway.bound_sessions == 1)
+        await wait_until(lambda: gateway.bound_sessions == 1, seconds=20)
+        assert await gateway.enquire() == 0  # the provider has read the response to its bind
         assert (await service.request("0812-1010-0056")).status_code == 202
         await wait_until(lambda: len(gateway.messages) == 1)
 
