@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from otp_service.sandbox.simulators.eims import EimsSimulator
@@ -38,6 +40,16 @@ async def listed(run: Run, *words: Any) -> dict[str, Any]:
     assert (result.status, result.err) == (0, "")
     [found] = json.loads(result.out)
     return dict(found)
+
+
+async def wait_until_recorded(client: httpx.AsyncClient, count: int) -> None:
+    """Wait until the service has recorded that `count` calls were accepted: it does so after their answers."""
+    async with asyncio.timeout(30):
+        while (
+            f'otp_webhook_events_total{{endpoint="acme.main",result="delivered"}} {count}.0'
+            not in (await client.get("/metrics")).text
+        ):
+            await asyncio.sleep(0.05)
 
 
 async def test_a_gone_endpoint_is_disabled_until_it_is_enabled(
@@ -84,16 +96,18 @@ async def test_events_are_sent_again(
 ) -> None:
     """One by its id, or all since a time, each under the id that it had."""
     config = write_webhook_config(write_config, gateway, receiver)
+    config.write_text(config.read_text().replace("timeout_seconds = 1\n", "timeout_seconds = 10\n"))
     service = serve(config)
     words = ("webhooks", "replay", "--config", str(config), "--endpoint", "acme.main")
     async with api_client(await service.ready()) as client:
         await client.post("/v1/request-code", json=ASKED)
-        requested, sent = await receiver.wait_for("verification.requested", "message.sent")
+        requested, sent = await receiver.wait_for("verification.requested", "message.sent", seconds=30)
+        await wait_until_recorded(client, 2)
 
         assert (await run(*words, "--event", sent.id)).out == "acme.main: 1 event is sent again\n"
-        await receiver.wait_for_calls(3)
+        await wait_until_recorded(client, 3)
         assert (await run(*words, "--since", "2m")).out == "acme.main: 2 events are sent again\n"
-        await receiver.wait_for_calls(5)
+        await wait_until_recorded(client, 5)
         assert (await run(*words, "--since", "2m", "--failed")).out == "acme.main: 0 events are sent again\n"
         unknown = await run(*words, "--event", "evt_unknown")
 
