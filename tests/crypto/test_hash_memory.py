@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.running_service import ServiceFactory
+from tests.running_service import RunningService, ServiceFactory
 
 THREADS = 2
 MEMORY_KIB = 8 * 1024
@@ -46,10 +46,17 @@ async def test_liveness_does_not_wait_for_hashes(make_service: ServiceFactory) -
     service = await make_service({"hashing": hashing, "limits": {"client_ip": []}})
     numbers = [f"+62812101{n:05d}" for n in range(4 * THREADS)]
     requests = [asyncio.ensure_future(service.request(number)) for number in numbers]
-    while "otp_hash_places_taken 0.0" in (await service.client.get("/metrics")).text:
+    while not await is_hashing(service):
         await asyncio.sleep(0)
+    meanwhile = 0
     for _ in range(20):
         assert (await service.client.get("/livez")).status_code == 200
+        meanwhile += await is_hashing(service)
 
-    assert sum(not request.done() for request in requests) > 0
-    assert {response.status_code for response in await asyncio.gather(*requests)} == {202}
+    assert meanwhile > 0
+    await asyncio.gather(*requests)
+
+
+async def is_hashing(service: RunningService) -> bool:
+    """Return whether a request holds a slot of the hash pool."""
+    return "otp_hash_places_taken 0.0" not in (await service.client.get("/metrics")).text
