@@ -165,6 +165,8 @@ async def test_the_time_tells_nothing(make_service: ServiceFactory, *, uniform: 
     found = compared(await measure(service, 41))
     assert len(found) == 10
     for reason, one in found.items():
+        if reason == "no id":  # it needs no call of the store; which texts are no ids is public
+            continue
         if uniform or reason == "wrong":
             assert 0.8 < one.median_ratio < 1.25, (reason, one)
         else:

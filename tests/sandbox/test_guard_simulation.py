@@ -15,7 +15,7 @@ from otp_service.sandbox.synthetic_traffic import ATTACKS, DAY_MS, HONEST, HOUR_
 
 DENY = GuardPolicy(mode=GuardMode.DENY)
 ATTACKED_MS = START_MS + 7 * DAY_MS
-SMALL_WEEK = 6_000
+SMALL_WEEK = 3_000
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_an_honest_week_alone_is_hardly_stopped(honest: list[Request]) -> None:
     """Without an attack, fewer than one request in a thousand."""
     result = attacked(honest, iter(()))
 
-    assert result.requested[HONEST] > 800
+    assert result.requested[HONEST] > 400
     assert result.stopped[HONEST] <= result.requested[HONEST] // 1000
 
 
@@ -107,7 +107,7 @@ def test_an_attack_on_a_busy_prefix_locks_out_no_known_person(honest: list[Reque
 
     assert result.known_stopped == 0
     assert result.stopped[HONEST] <= result.requested[HONEST] * 0.08
-    assert before.requested[HONEST] == len(later) > 100
+    assert before.requested[HONEST] == len(later) > 50
     assert before.stopped[HONEST] == 0
 
 
