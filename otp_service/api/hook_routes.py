@@ -134,7 +134,7 @@ class HookRoutes(Controller):
 
 
 def _hooks(request: ApiRequest) -> CodeHooks:
-    return cast("CodeHooks", request.app.state.hooks)
+    return cast("CodeHooks", request.context.state.hooks)
 
 
 def _accept_caller(request: ApiRequest, hook: CodeHook) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
@@ -83,6 +84,8 @@ class ApiMiddleware:
         trusted_proxies: Sequence[Network],
         check_store: Callable[[], None],
         service: OtpService | None = None,
+        state: State | None = None,
+        lifespan_app: ASGIApp | None = None,
         direct: Mapping[tuple[str, str], HTTPRouteHandler] = _NO_HANDLERS,
         workers: int = 1,
         access_tokens: AccessTokens | None = None,
@@ -96,6 +99,8 @@ class ApiMiddleware:
             trusted_proxies: The networks whose `X-Forwarded-For` is believed.
             check_store: Raises `Refused` while the store may not be used.
             service: The use cases, for the handlers of JSON routes.
+            state: What other handlers use, by name.
+            lifespan_app: The application that gets the lifespan messages; by default `app`.
             direct: The handlers that are called without `app`, by path and method.
             workers: How many processes share the CPU cores, this one included.
             access_tokens: The issuers whose access tokens are accepted instead of API keys, if any.
@@ -108,6 +113,8 @@ class ApiMiddleware:
         self._trusted_proxies = trusted_proxies
         self._check_store = check_store
         self._service = service
+        self._state = State() if state is None else state
+        self._lifespan_app = app if lifespan_app is None else lifespan_app
         self._direct = direct
         self._pacer = Pacer(single_process=workers == 1)
         self._has_warned = False
@@ -118,7 +125,7 @@ class ApiMiddleware:
         if scope["type"] == ScopeType.HTTP:
             await self._serve_request(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._lifespan_app(scope, receive, send)
 
     async def _serve_request(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -127,7 +134,9 @@ class ApiMiddleware:
         headers = dict(scope["headers"])
         scope["path"] = normalize_path(scope["path"][:_MAX_PATH_CHARACTERS])  # as Litestar's router does
         endpoint = self._endpoints.match(scope["path"])
-        context = RequestContext(request_id(scope, headers), headers, endpoint, _peer_address(scope), self._service)
+        context = RequestContext(
+            request_id(scope, headers), headers, endpoint, _peer_address(scope), self._service, self._state
+        )
         response = ResponseWriter(
             send, context, self._delay_seconds, self._cross_origin.headers, omit_body=method == "HEAD"
         )

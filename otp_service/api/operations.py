@@ -8,6 +8,7 @@ from litestar import Request, get
 
 from otp_service.api import openapi_examples
 from otp_service.api.endpoints import endpoint_rules
+from otp_service.api.request_context import context_of
 from otp_service.api.schemas import HealthStatus, Jwks
 
 __all__ = ["jwks", "live", "metrics", "ready"]
@@ -36,7 +37,7 @@ async def live() -> HealthStatus:
 )
 async def ready(request: Request[Any, Any, Any]) -> HealthStatus:
     """Answer 200 while the store can be used, and 503 otherwise."""
-    await request.app.state.check_ready()
+    await context_of(request.scope).state.check_ready()
     return HealthStatus("ready")
 
 
@@ -50,7 +51,7 @@ async def ready(request: Request[Any, Any, Any]) -> HealthStatus:
 )
 async def jwks(request: Request[Any, Any, Any]) -> Jwks:
     """Return all configured public keys, also those that no longer sign."""
-    return request.app.state.jwks  # type: ignore[no-any-return]  # set in `make_app`
+    return context_of(request.scope).state.jwks  # type: ignore[no-any-return]  # set in `make_app`
 
 
 @get(
@@ -64,4 +65,4 @@ async def jwks(request: Request[Any, Any, Any]) -> Jwks:
 )
 async def metrics(request: Request[Any, Any, Any]) -> bytes:
     """Return the metrics of all workers in the Prometheus text format."""
-    return request.app.state.metrics()  # type: ignore[no-any-return]  # set in `make_app`
+    return context_of(request.scope).state.metrics()  # type: ignore[no-any-return]  # set in `make_app`

@@ -75,7 +75,7 @@ class ReceiptRoutes(Controller):
 
 async def _receive(request: ApiRequest, provider: str, token: str | None) -> ReceiptAccepted | str:
     """Return the response, or the text that a gateway expects when it checks the URL."""
-    handler = cast("ReceiptHandler", request.app.state.receipts)
+    handler = cast("ReceiptHandler", request.context.state.receipts)
     text = await handler.receive(provider, token, _receipt_request(request))
     return ReceiptAccepted() if text is None else text
 

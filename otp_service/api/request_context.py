@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from litestar import Request
+from litestar.datastructures import State
 from litestar.types import HTTPScope
 
 from otp_service.api.auth import Principal
@@ -29,6 +30,7 @@ class RequestContext:
         endpoint: The endpoint that the path matches, or None.
         peer: The address of the TCP connection; None on a Unix socket.
         service: The use cases; None for an application without them.
+        state: What other handlers use, by name (see `make_app`).
         body: The whole request body, within the size limit.
         principal: The API key that was checked, or None for an endpoint that needs none.
         client_address: The address of the caller, behind trusted proxies; None on a Unix socket.
@@ -41,6 +43,7 @@ class RequestContext:
     endpoint: Endpoint | None
     peer: str | None
     service: OtpService | None = None
+    state: State = field(default_factory=State)
     body: bytes = b""
     principal: Principal | None = None
     client_address: str | None = None

@@ -58,6 +58,13 @@ def spend_caps_have_one_currency(settings: Settings) -> Iterator[Finding]:
 
 def _spend_caps(settings: Settings) -> Iterator[_Capped]:
     """Yield every table with a spend cap: the providers, then the tenants, then the countries."""
+    tables = (
+        *settings.providers.values(),
+        *(one.policy for one in settings.tenants.values()),
+        *settings.countries.values(),
+    )
+    if not any(map(_has_spend_cap, tables)):
+        return
     routed = {name: _counted_countries(tenant, settings.routes) for name, tenant in settings.tenants.items()}
     by_any: dict[str, set[str]] = {}
     for by_provider in routed.values():

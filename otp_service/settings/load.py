@@ -6,6 +6,7 @@ A value that is refused becomes `Invalid` in the tree, which is then never retur
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -179,7 +180,7 @@ class _Reader:
         return self._struct(struct, {key: value for key, value in raw.items() if key != TYPE_KEY}, path)
 
     def _struct(self, struct: type[Table], raw: Mapping[str, Any], path: Path) -> Table:
-        fields = {info.encode_name: info for info in msgspec.structs.fields(struct)}
+        fields = _fields_of(struct)
         others = next((name for name, info in fields.items() if Declaration.of(info.type).takes_other_keys), None)
         known = [name for name in fields if name != others]
         unknown = {name: value for name, value in raw.items() if name not in known}
@@ -210,6 +211,12 @@ class _Reader:
             near = get_close_matches(name, known, n=1) or [other for other in known if other.startswith(name)]
             hint = f", did you mean {quoted(near[0])}?" if near else ""
             self._report((*path, name), f"unknown key{hint}", ", ".join(known))
+
+
+@functools.cache
+def _fields_of(struct: type[Table]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    """Return the keys of a table with their types."""
+    return {info.encode_name: info for info in msgspec.structs.fields(struct)}
 
 
 def _findings(table: Table) -> Iterator[tuple[Path, str, str]]:
