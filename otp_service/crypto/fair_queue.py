@@ -5,7 +5,8 @@ acquire one while it holds fewer than are still free for it. A flooding caller t
 its rate, and a new caller always finds free slots; the number of callers need not be known. Waiting hashes are served
 in turns: by tenant, then by API key of the tenant. Who has not waited before is next. A caller's turn goes to its
 comparisons before its new hashes, because a person has typed a code and waits; after `MAX_COMPARISONS` in a row it goes
-to a new hash.
+to a new hash. Jobs that nobody waits for, hashes that are prepared, have turns like those of a tenant that always
+waits.
 """
 
 from __future__ import annotations
@@ -101,27 +102,37 @@ class _Turns(Generic[Name]):
     starts with the turn that was served last, and is therefore before those that have been served since.
     """
 
-    __slots__ = ("_ends", "_now", "_starts")
+    __slots__ = ("_ends", "_newcomers", "_now", "_starts")
 
     def __init__(self) -> None:
         self._now = 0
         self._starts: dict[Name, int] = {}  # of those that wait
         self._ends: dict[Name, int] = {}  # of those that do not: when their last turn ended
+        self._newcomers: set[Name] = set()  # of those that wait: who had not waited before, and has had no turn since
 
     def __bool__(self) -> bool:
         return bool(self._starts)
 
-    def add(self, name: Name) -> None:
-        """Let `name` wait, if it does not yet."""
-        if name not in self._starts:
-            self._starts[name] = max(self._now, self._ends.pop(name, 0))
+    def add(self, name: Name, *, background: bool = False) -> None:
+        """Let `name` wait, if it does not yet; `background`: as if it had waited before."""
+        if name in self._starts:
+            return
+        start = max(self._now + background, self._ends.pop(name, 0))
+        self._starts[name] = start
+        if start == self._now:
+            self._newcomers.add(name)
 
     def next(self) -> Name:
-        """Return whose turn it is; of two, the one that has waited longer."""
-        return min(self._starts, key=self._starts.__getitem__)
+        """Return whose turn it is; of two with the same start a newcomer, or else the one that has waited longer."""
+        return min(self._starts, key=lambda name: (self._starts[name], name not in self._newcomers))
+
+    def is_newcomer_next(self) -> bool:
+        """Return whether the next turn is of one that had not waited before."""
+        return bool(self._newcomers) and self.next() in self._newcomers
 
     def end(self, name: Name, *, waits: bool) -> None:
         """End the turn of `name`; `waits`: it has another job."""
+        self._newcomers.discard(name)
         self._now = self._starts.pop(name)
         (self._starts if waits else self._ends)[name] = self._now + 1
 
@@ -148,13 +159,18 @@ class FairQueue(Generic[Job]):
         """Whether a job waits."""
         return bool(self._turns)
 
-    def push(self, caller: Caller, job: Job, *, comparison: bool) -> None:
-        """Add a job at the end of its caller's jobs of the same kind."""
+    def is_newcomer_next(self) -> bool:
+        """Return whether the next job is of a tenant that had not waited before."""
+        with self._lock:
+            return self._turns.is_newcomer_next()
+
+    def push(self, caller: Caller, job: Job, *, comparison: bool, background: bool = False) -> None:
+        """Add a job at the end of its caller's jobs of the same kind; `background`: nobody waits for it."""
         with self._lock:
             tenant = self._by_tenant.setdefault(caller[0], _TenantQueue())
             tenant.by_caller.setdefault(caller, _CallerQueue()).push(job, comparison=comparison)
             tenant.turns.add(caller)
-            self._turns.add(caller[0])
+            self._turns.add(caller[0], background=background)
 
     def pop(self) -> Job | None:
         """Remove and return the next job; its API key and its tenant end their turn. None if empty."""

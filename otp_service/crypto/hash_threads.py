@@ -1,6 +1,10 @@
 """Threads that compute hashes at a lower priority than the event loop.
 
 A thread takes its next job from the fair queue itself, so it does not wait for the event loop between two hashes.
+
+Workers that share cores have a queue each, and use a core in turns, one hash each (`core_lock`). A tenant that had not
+waited before is next in its worker's queue, but the core could go to another worker first, whose queue a flood has
+filled. A thread therefore keeps its core for one more hash if that is the job of such a tenant.
 """
 
 from __future__ import annotations
@@ -81,8 +85,15 @@ class HashThreads:
         ]
         self._started = self._closed = False
 
-    def submit(self, caller: Caller, work: Callable[[], T], *, comparison: bool) -> Future[T]:
-        """Have `work` done in the turn of `caller`; canceling the result takes it out of the queue."""
+    def submit(self, caller: Caller, work: Callable[[], T], *, comparison: bool, background: bool = False) -> Future[T]:
+        """Have `work` done in the turn of `caller`; canceling the result takes it out of the queue.
+
+        Args:
+            caller: Whose job it is.
+            work: What a thread is to call.
+            comparison: Whether it is done before the new hashes of its caller (see `fair_queue`).
+            background: Whether nobody waits for it.
+        """
         if self._closed:
             raise RuntimeError("the hash pool is closed")
         if not self._started:
@@ -90,7 +101,7 @@ class HashThreads:
             for thread in self._threads:
                 thread.start()
         job = _Job(work)
-        self._queue.push(caller, job, comparison=comparison)
+        self._queue.push(caller, job, comparison=comparison, background=background)
         self._wake_ups.put(None)
         return job.future
 
@@ -118,10 +129,16 @@ class HashThreads:
             if self._closed:
                 return
             with contextlib.nullcontext() if lock is None else self._held(lock):
-                if (job := self._queue.pop()) is not None:
-                    self._is_working[number] = True
-                    job.run()
-                    self._is_working[number] = False
+                self._do_next_job(number)
+                if self._queue.is_newcomer_next():
+                    self._do_next_job(number)
+
+    def _do_next_job(self, number: int) -> None:
+        """Do the next job, if there is one, in the thread of this number."""
+        if (job := self._queue.pop()) is not None:
+            self._is_working[number] = True
+            job.run()
+            self._is_working[number] = False
 
     @contextlib.contextmanager
     def _held(self, lock: CoreLock) -> Iterator[None]:

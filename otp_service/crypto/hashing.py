@@ -163,7 +163,7 @@ class HashPool:
         """Give the preparation turns, like a tenant, when few are left: under a flood there is no idle moment."""
         if self._prepared.is_low() and not self._is_in_turn:
             self._is_in_turn = True
-            self._threads.submit(PREPARING, self._prepare_one, comparison=False)
+            self._threads.submit(PREPARING, self._prepare_one, comparison=False, background=True)
 
     def _prepare_one(self) -> None:
         """Prepare a hash, in a thread, and ask for the next turn."""

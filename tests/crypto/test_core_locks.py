@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from otp_service.crypto import hash_threads
 from otp_service.crypto.core_lock import CoreLock
 from otp_service.crypto.fair_queue import DEFAULT_CALLER
 from otp_service.crypto.hash_threads import HashThreads
+
+FLOOD = ("flooding", "app")
 
 HOLD_UNTIL_KILLED = """
 import sys, time
@@ -116,3 +119,38 @@ def test_the_other_thread_takes_a_job_when_its_core_is_free(tmp_path: Path, monk
         held.release()
         worker.close()
         held.close()
+
+
+def test_a_core_is_kept_for_one_hash_of_a_tenant_that_had_not_waited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is served before the hash of another worker that waits for the core, and the one after it is not."""
+    monkeypatch.setattr(hash_threads, "usable_cores", lambda: 1)
+    order: list[str] = []
+    worker, other = HashThreads(1, str(tmp_path)), CoreLock(str(tmp_path), 0)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def of_the_other_worker() -> None:
+        other.acquire()
+        order.append("other worker")
+        other.release()
+
+    def first() -> None:
+        begun.set()
+        assert go_on.wait(5)
+
+    flood = [worker.submit(FLOOD, first, comparison=True)]
+    flood += [worker.submit(FLOOD, lambda: order.append("flood"), comparison=True) for _ in range(3)]
+    assert begun.wait(5)
+    waiting = threading.Thread(target=of_the_other_worker)
+    waiting.start()
+    wait_until_someone_waits(tmp_path)
+    for tenant in ("first", "second"):
+        flood.append(worker.submit((tenant, "key"), partial(order.append, tenant), comparison=True))
+    go_on.set()
+    waiting.join()
+    for job in flood:
+        job.result(5)
+    assert order == ["first", "other worker", "second", "flood", "flood", "flood"]
+    worker.close()
+    other.close()

@@ -10,7 +10,7 @@ from argon2.exceptions import HashingError
 
 from otp_service.crypto.fair_queue import MAX_COMPARISONS, Caller, FairQueue
 from otp_service.crypto.hash_threads import threads_per_worker
-from otp_service.crypto.hashing import HashCost, HashPool, MaskedHash
+from otp_service.crypto.hashing import PREPARING, HashCost, HashPool, MaskedHash
 from otp_service.observability import METRICS
 
 FLOOD = ("flooding", "app")
@@ -55,6 +55,34 @@ def test_who_comes_again_at_once_is_not_served_twice() -> None:
         queue.push(HONEST, HONEST, comparison=False)
         order.append(queue.pop())
     assert abs(order.count(HONEST) - order.count(FLOOD)) <= 1
+
+
+def test_jobs_that_nobody_waits_for_are_behind_newcomers() -> None:
+    """A tenant that had not waited is before a job in the background, which has turns beside a flood."""
+    queue = FairQueue[Caller]()
+    for _ in range(10):
+        queue.push(FLOOD, FLOOD, comparison=True)
+    assert queue.pop() == FLOOD
+    for _ in range(3):
+        queue.push(PREPARING, PREPARING, comparison=False, background=True)
+    queue.push(HONEST, HONEST, comparison=True)
+    assert [queue.pop() for _ in range(6)] == [HONEST, FLOOD, PREPARING, FLOOD, PREPARING, FLOOD]
+
+
+def test_a_newcomer_is_a_tenant_that_had_not_waited() -> None:
+    """A flood is one with its first job only, and a background job never."""
+    queue = FairQueue[Caller]()
+    assert not queue.is_newcomer_next()
+    for _ in range(3):
+        queue.push(FLOOD, FLOOD, comparison=True)
+    queue.push(PREPARING, PREPARING, comparison=False, background=True)
+    found = []
+    while queue.pop() is not None:
+        found.append(queue.is_newcomer_next())
+        if len(found) == 2:
+            queue.push(HONEST, HONEST, comparison=True)
+            found.append(queue.is_newcomer_next())
+    assert found == [False, False, True, False, False, False]
 
 
 def served_kinds(arrivals: list[tuple[Caller, str]]) -> list[tuple[Caller, str]]:
