@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -10,16 +9,13 @@ from typing import Any, TypeVar
 
 import click
 
-from otp_service.bootstrap import build_topology
 from otp_service.bootstrap.guard_setup import build_guard_policy
-from otp_service.cli.options import config_option, fail, load_config, require_config_path
+from otp_service.cli.options import config_option, fail, load_settings, use_store
 from otp_service.cli.provider_table import align
-from otp_service.domain.errors import Refused
 from otp_service.domain.guard import GuardFinding, RecordedDecision
 from otp_service.domain.guard_counts import ALL_COUNTRIES_SCOPE, Counts
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
 from otp_service.domain.tenant import ALL_COUNTRIES
-from otp_service.observability import configure_logging
 from otp_service.observability.audit import CLI
 from otp_service.providers.config_parsing import quoted
 from otp_service.service.audited import audited
@@ -56,13 +52,12 @@ def guard(
     Messages to numbers that have verified a code before (KNOWN) are counted apart. Closing writes an audit line to
     standard error.
     """
-    configure_logging()
-    settings = load_config(require_config_path(config))
+    settings = load_settings(config)
     if close is not None:
         _close(settings, _scope(close, "--close"))
         return
     scopes = [_scope(country, "--country")] if country else _all_scopes(settings)
-    report = _run(settings, lambda store: store.report(scopes, hours=hours, decisions=decisions))
+    report = _use_guard(settings, lambda store: store.report(scopes, hours=hours, decisions=decisions))
     if as_json:
         click.echo(json.dumps(_as_json(report), indent=1))
         return
@@ -83,24 +78,13 @@ def _close(settings: Settings, scope: str) -> None:
             line.result = "closed" if was_open else "had_no_state"
             return was_open
 
-    changed = _run(settings, close)
+    changed = _use_guard(settings, close)
     click.echo(f"{scope}: {'closed' if changed else 'there was nothing to close'}")
 
 
-def _run(settings: Settings, action: Callable[[RedisGuard], Awaitable[T]]) -> T:
-    """Run `action` on the configured store; one that does not answer exits with status 1."""
-
-    async def with_store() -> T:
-        topology = build_topology(settings)
-        try:
-            return await action(RedisGuard(topology))
-        finally:
-            await topology.close()
-
-    try:
-        return asyncio.run(with_store())
-    except Refused as refused:
-        raise click.ClickException(refused.detail) from None
+def _use_guard(settings: Settings, use: Callable[[RedisGuard], Awaitable[T]]) -> T:
+    """Run `use` with the guard of the configured store."""
+    return use_store(settings, lambda topology: use(RedisGuard(topology)))
 
 
 def _scope(text: str, option: str) -> str:

@@ -10,24 +10,20 @@ from typing import TypeVar
 
 import click
 
-from otp_service.bootstrap import build_topology
 from otp_service.bootstrap.settings_mapping import build_keyring, build_providers
-from otp_service.cli.options import config_option, fail, load_config, require_config_path
+from otp_service.cli.options import config_option, fail, load_settings, parse_country, use_store
 from otp_service.delivery.provider_calls import call_safely
-from otp_service.domain.errors import Refused
 from otp_service.domain.opt_out import OptOutAction
 from otp_service.domain.outcomes import Outcome
-from otp_service.domain.phone import SUPPORTED_COUNTRIES, PhoneInvalid, PhoneNumber, parse
-from otp_service.observability import configure_logging
+from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
+from otp_service.observability.audit import CLI
 from otp_service.providers.base import SubscriptionProvider
-from otp_service.providers.config_parsing import quoted
 from otp_service.service.opt_out_directory import OptOutDirectory
 from otp_service.settings import Settings
 from otp_service.store.opt_outs import RedisOptOuts
 
 __all__ = ["opt_outs"]
 
-ACTOR = "cli"
 T = TypeVar("T")
 
 phone_option = click.option("--phone", required=True, metavar="NUMBER", help="The phone number, in any format.")
@@ -49,7 +45,7 @@ def opt_outs() -> None:
 @config_option
 def count(config: str | None) -> None:
     """Count the opted-out numbers."""
-    click.echo(_run(_settings(config), lambda directory: directory.count()))
+    click.echo(_use_directory(load_settings(config), lambda directory: directory.count()))
 
 
 @opt_outs.command()
@@ -58,9 +54,9 @@ def count(config: str | None) -> None:
 @country_option
 def check(config: str | None, phone: str, country: str | None) -> None:
     """Say whether a number is opted out, and until when."""
-    settings = _settings(config)
+    settings = load_settings(config)
     number = _number(settings, phone, country)
-    state = _run(settings, lambda directory: directory.check(number))
+    state = _use_directory(settings, lambda directory: directory.check(number))
     until = datetime.fromtimestamp(state.ends_ms / 1000, UTC).strftime("%Y-%m-%d")
     click.echo(f"{number.masked}: {f'opted out until {until}' if state.ends_ms else 'not opted out'}")
 
@@ -89,9 +85,9 @@ def opt_in(config: str | None, phone: str, country: str | None) -> None:
 
 
 def _change(config: str | None, phone: str, country: str | None, action: OptOutAction) -> tuple[Settings, PhoneNumber]:
-    settings = _settings(config)
+    settings = load_settings(config)
     number = _number(settings, phone, country)
-    is_changed = _run(settings, lambda directory: directory.change(number, action, actor=ACTOR))
+    is_changed = _use_directory(settings, lambda directory: directory.change(number, action, actor=CLI))
     state = "opted out" if action is OptOutAction.OPT_OUT else "opted in"
     click.echo(f"{number.masked}: {state if is_changed else f'was {state} before'}")
     return settings, number
@@ -108,16 +104,9 @@ async def _resubscribe(settings: Settings, number: PhoneNumber) -> dict[str, Out
     return outcomes
 
 
-def _settings(config: str | None) -> Settings:
-    configure_logging()
-    return load_config(require_config_path(config))
-
-
 def _number(settings: Settings, phone: str, country: str | None) -> PhoneNumber:
     """Parse a number; the command ends with status 2 if it is none."""
-    region = country.upper() if country else None
-    if region is not None and region not in SUPPORTED_COUNTRIES:
-        fail(f"--country: {quoted(region)} is not a country; allowed: an ISO 3166 alpha-2 code, such as ID")
+    region = parse_country(country)
     default = next(iter(settings.tenants.values())).country or ""
     try:
         return parse(phone, region or default)
@@ -125,17 +114,6 @@ def _number(settings: Settings, phone: str, country: str | None) -> PhoneNumber:
         fail(f"--phone: {invalid}")
 
 
-def _run(settings: Settings, use: Callable[[OptOutDirectory], Awaitable[T]]) -> T:
-    """Use the store; the command ends with status 1 if it does not answer."""
-
-    async def run() -> T:
-        topology = build_topology(settings)
-        try:
-            return await use(OptOutDirectory(RedisOptOuts(topology), build_keyring(settings)))
-        finally:
-            await topology.close()
-
-    try:
-        return asyncio.run(run())
-    except Refused as refused:
-        raise click.ClickException(refused.detail) from None
+def _use_directory(settings: Settings, use: Callable[[OptOutDirectory], Awaitable[T]]) -> T:
+    """Run `use` with the opt-outs of the configured store."""
+    return use_store(settings, lambda topology: use(OptOutDirectory(RedisOptOuts(topology), build_keyring(settings))))

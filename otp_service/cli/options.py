@@ -1,22 +1,29 @@
-"""What several commands share: their options, and loading a configuration.
+"""What commands share: options, loading the configuration, and the use of its store.
 
-An invalid configuration ends the command with status 2 and one line per error on standard error.
+An invalid configuration ends the command with status 2 and one line per error on standard error; a store that does not
+answer, with status 1.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
-from otp_service.bootstrap import CONFIG_VARIABLE
+from otp_service.bootstrap import CONFIG_VARIABLE, build_topology
 from otp_service.bootstrap.settings_mapping import plugin_errors
+from otp_service.domain.errors import Refused
+from otp_service.domain.phone import SUPPORTED_COUNTRIES
+from otp_service.observability import configure_logging
 from otp_service.observability.audit import AUDIT
+from otp_service.providers.config_parsing import quoted
 from otp_service.settings import ConfigInvalid, Settings, load, load_file, parse_file
+from otp_service.store.topology import Topology
 
 __all__ = [
     "bind_listener",
@@ -26,12 +33,16 @@ __all__ = [
     "listen_address",
     "load_config",
     "load_own_config",
+    "load_settings",
     "parse_config",
+    "parse_country",
     "port_option",
     "require_config_path",
+    "use_store",
 ]
 
 EXIT_CONFIG: Final = 2
+T = TypeVar("T")
 
 config_option = click.option(
     "--config", type=click.Path(dir_okay=False), envvar=CONFIG_VARIABLE, show_envvar=True, help="The TOML file."
@@ -69,6 +80,12 @@ def load_config(path: str) -> Settings:
     return settings
 
 
+def load_settings(config: str | None, log_level: str = "INFO") -> Settings:
+    """Configure the log and load the file given by `--config` or `OTP_CONFIG`."""
+    configure_logging(log_level)
+    return load_config(require_config_path(config))
+
+
 def load_own_config(config: Mapping[str, Any]) -> Settings:
     """Load a configuration that this program made itself, in which secrets may be plain text."""
     return _load_or_fail(lambda: load(config, os.environ, plain_secrets=True))
@@ -90,6 +107,30 @@ def parse_config(path: str) -> dict[str, Any]:
         return parse_file(path)
     except ConfigInvalid as invalid:
         fail(*map(str, invalid.errors))
+
+
+def parse_country(text: str | None) -> str | None:
+    """Return the value of `--country` in upper case; for an unknown country, the command ends with status 2."""
+    country = text.upper() if text else None
+    if country is not None and country not in SUPPORTED_COUNTRIES:
+        fail(f"--country: {quoted(country)} is not a country; allowed: an ISO 3166 alpha-2 code, such as ID")
+    return country
+
+
+def use_store(settings: Settings, use: Callable[[Topology], Awaitable[T]]) -> T:
+    """Run `use` with a connection to the configured store; if that refuses it, the command ends with status 1."""
+
+    async def connect_and_use() -> T:
+        topology = build_topology(settings)
+        try:
+            return await use(topology)
+        finally:
+            await topology.close()
+
+    try:
+        return asyncio.run(connect_and_use())
+    except Refused as refused:
+        raise click.ClickException(refused.detail) from None
 
 
 def fail(*lines: str) -> NoReturn:

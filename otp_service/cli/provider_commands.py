@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Final, TypeVar
 
 import click
 import msgspec
 
-from otp_service.bootstrap import build_topology
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
 from otp_service.bootstrap.settings_mapping import build_tenant
-from otp_service.cli.options import config_option, fail, load_config, require_config_path
+from otp_service.cli.options import config_option, fail, load_settings, use_store
 from otp_service.cli.provider_table import ProviderRow, build_row, format_money, format_table
 from otp_service.delivery.balances import fetch_balance
 from otp_service.delivery.send_test import TestSendResult, compose_test_message, send_test_message
@@ -25,7 +23,6 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import DeferReason, Deferred
 from otp_service.domain.recipient import Recipient, is_address
 from otp_service.domain.tenant import Tenant
-from otp_service.observability import configure_logging
 from otp_service.providers.base import AccountLimitsProvider
 from otp_service.providers.config_fields import CommonProvider
 from otp_service.providers.config_parsing import quoted
@@ -60,8 +57,7 @@ def send_test(config: str | None, to: str, provider: str, tenant: str | None, *,
     It counts towards the caps of the provider, the tenant and the country, as every message does. Its code verifies
     nothing. Exit status 0 if the gateway accepts the message, else 1.
     """
-    configure_logging("WARNING")
-    settings = load_config(require_config_path(config))
+    settings = load_settings(config, "WARNING")
     _check_provider(settings, provider)
     sender = _find_tenant(settings, tenant)
     recipient, channel = _parse_recipient(to, sender, settings.providers[provider].channels)
@@ -70,7 +66,7 @@ def send_test(config: str | None, to: str, provider: str, tenant: str | None, *,
     click.echo(f"provider    {provider} ({settings.providers[provider].type})")
     click.echo(f"to          {recipient.masked}")
     outbound = compose_test_message(sender, recipient, locale, channel, app)
-    result = _run(_send_test(settings, provider, sender, outbound))
+    result = _send_test(settings, provider, sender, outbound)
     for name, value in _describe(result, recipient, settings.providers[provider].currency).items():
         click.echo(f"{name:<12}{value}")
     sys.exit(not (isinstance(result, TestSendResult) and result.result.outcome is Outcome.ACCEPTED))
@@ -89,12 +85,11 @@ def providers(config: str | None, *, as_json: bool, set_limits: bool) -> None:
 
     For each provider: its circuit, rate limit and queue, the messages and spend of today (UTC), and the balance.
     """
-    configure_logging("WARNING")
-    settings = load_config(require_config_path(config))
-    failed = _run(_set_account_limits(settings)) if set_limits else {}
+    settings = load_settings(config, "WARNING")
+    failed = _set_account_limits(settings) if set_limits else {}
     for name, outcome in failed.items():
         click.echo(f"{name}: the account limits could not be set ({outcome.value})", err=True)
-    rows = _run(_load_rows(settings))
+    rows = _load_rows(settings)
     click.echo(msgspec.json.encode({"providers": rows}).decode() if as_json else format_table(rows))
     sys.exit(bool(failed))
 
@@ -128,16 +123,19 @@ def _parse_recipient(text: str, tenant: Tenant, channels: Collection[Channel]) -
     return number, allowed[0]
 
 
-async def _send_test(
+def _send_test(
     settings: Settings, provider: str, tenant: Tenant, outbound: OutboundMessage
 ) -> TestSendResult | Deferred:
-    async with _connect(settings) as (_, provider_set):
-        return await send_test_message(provider_set.providers[provider], provider_set.limiter, tenant.name, outbound)
+    return _use_providers(
+        settings,
+        lambda _, found: send_test_message(found.providers[provider], found.limiter, tenant.name, outbound),
+    )
 
 
-async def _set_account_limits(settings: Settings) -> dict[str, Outcome]:
+def _set_account_limits(settings: Settings) -> dict[str, Outcome]:
     """Set the caps of the accounts that have caps of their own; return the providers that failed, and why."""
-    async with _connect(settings) as (_, provider_set):
+
+    async def set_limits(_: Topology, provider_set: ProviderSet) -> dict[str, Outcome]:
         accounts = {
             name: provider
             for name, provider in provider_set.providers.items()
@@ -147,6 +145,8 @@ async def _set_account_limits(settings: Settings) -> dict[str, Outcome]:
         outcomes = zip(accounts, await asyncio.gather(*calls), strict=True)
         return {name: outcome for name, outcome in outcomes if outcome is not Outcome.ACCEPTED}
 
+    return _use_providers(settings, set_limits)
+
 
 def _account_limits(provider: CommonProvider) -> AccountLimits:
     return AccountLimits(
@@ -154,9 +154,10 @@ def _account_limits(provider: CommonProvider) -> AccountLimits:
     )
 
 
-async def _load_rows(settings: Settings) -> list[ProviderRow]:
+def _load_rows(settings: Settings) -> list[ProviderRow]:
     """Read the statuses from the store, then query the balances of all accounts at once."""
-    async with _connect(settings) as (topology, provider_set):
+
+    async def load(topology: Topology, provider_set: ProviderSet) -> list[ProviderRow]:
         statuses = await provider_statuses(topology, provider_set.policies)
         balances = await asyncio.gather(*map(fetch_balance, provider_set.providers.values()))
         balance_by_name = dict(zip(provider_set.providers, balances, strict=True))
@@ -165,24 +166,20 @@ async def _load_rows(settings: Settings) -> list[ProviderRow]:
             for name, config in settings.providers.items()
         ]
 
-
-@contextlib.asynccontextmanager
-async def _connect(settings: Settings) -> AsyncIterator[tuple[Topology, ProviderSet]]:
-    topology = build_topology(settings)
-    provider_set = build_provider_set(settings, topology)
-    try:
-        yield topology, provider_set
-    finally:
-        await provider_set.close()
-        await topology.close()
+    return _use_providers(settings, load)
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work`; if the store does not answer, the command ends with one line and status 1."""
-    try:
-        return asyncio.run(work)
-    except Refused as refused:
-        raise click.ClickException(refused.detail) from None
+def _use_providers(settings: Settings, use: Callable[[Topology, ProviderSet], Awaitable[T]]) -> T:
+    """Run `use` with the store and the configured providers."""
+
+    async def build_and_use(topology: Topology) -> T:
+        provider_set = build_provider_set(settings, topology)
+        try:
+            return await use(topology, provider_set)
+        finally:
+            await provider_set.close()
+
+    return use_store(settings, build_and_use)
 
 
 def _describe(result: TestSendResult | Deferred, recipient: Recipient, currency: str) -> dict[str, str]:

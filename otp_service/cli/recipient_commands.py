@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import click
 
-from otp_service.bootstrap import build_topology
 from otp_service.bootstrap.settings_mapping import build_keyring, build_tenant
-from otp_service.cli.options import config_option, fail, load_config, require_config_path
+from otp_service.cli.options import config_option, fail, load_settings, parse_country, use_store
 from otp_service.domain.errors import Refused
-from otp_service.domain.phone import SUPPORTED_COUNTRIES
 from otp_service.domain.recipient import Recipient
 from otp_service.domain.tenant import Tenant
-from otp_service.observability import configure_logging
 from otp_service.observability.audit import CLI
 from otp_service.providers.config_parsing import quoted
 from otp_service.service.forget import ForgetRecipient, ForgottenRecipient
@@ -27,8 +21,6 @@ from otp_service.store.recipient_data import RedisRecipientData
 from otp_service.store.topology import Topology
 
 __all__ = ["forget", "unlock"]
-
-T = TypeVar("T")
 
 
 @click.command()
@@ -43,14 +35,13 @@ def unlock(config: str | None, tenant: str, phone: str | None, email: str | None
     Clears its count of wrong codes, and every wait and lock that follows from that count. Limits on sending still
     apply. Writes an audit line to standard error. Exit status 0 also if the recipient was not locked.
     """
-    configure_logging()
-    settings = load_config(require_config_path(config))
+    settings = load_settings(config)
     owner, recipient = _read(settings, tenant, phone, email, country)
 
     async def unlock_it(topology: Topology) -> UnlockedRecipient:
         return await UnlockRecipient(RedisLockouts(topology), build_keyring(settings))(owner, recipient, actor=CLI)
 
-    unlocked = _run(settings, unlock_it)
+    unlocked = use_store(settings, unlock_it)
     status = "unlocked" if unlocked.was_locked else "was not locked"
     codes = f"{unlocked.failures} wrong code{'' if unlocked.failures == 1 else 's'}"
     click.echo(f"{unlocked.recipient.masked}: {status}, {codes} cleared")
@@ -72,8 +63,7 @@ def forget(
     counts and locks, which protect the person, stay until their own end. Prints what remains, and until when at most.
     Writes an audit line. A repeated call changes nothing.
     """
-    configure_logging()
-    settings = load_config(require_config_path(config))
+    settings = load_settings(config)
     if tenant and opt_out:
         fail("--opt-out: an opt-out holds for all tenants; leave --tenant out")
     owner, recipient = _read(settings, tenant or next(iter(settings.tenants)), phone, email, country)
@@ -84,7 +74,7 @@ def forget(
             return await use_case.at_tenant(owner, recipient, actor=CLI)
         return await use_case.everywhere(tuple(settings.tenants), recipient, opt_out=opt_out, actor=CLI)
 
-    forgotten = _run(settings, forget_it)
+    forgotten = use_store(settings, forget_it)
     count = forgotten.verifications
     click.echo(f"{recipient.masked}: forgotten, {count} verification{'' if count == 1 else 's'} removed")
     for what, until_ms in forgotten.kept_until_ms.items():
@@ -98,9 +88,7 @@ def _read(
     """Return the tenant and the recipient that the options name; wrong ones exit with status 2."""
     if tenant not in settings.tenants:
         fail(f"--tenant: {quoted(tenant)} is not a tenant; allowed: {', '.join(settings.tenants)}")
-    region = country.upper() if country else None
-    if region is not None and region not in SUPPORTED_COUNTRIES:
-        fail(f"--country: {quoted(region)} is not a country; allowed: an ISO 3166 alpha-2 code, such as ID")
+    region = parse_country(country)
     if (phone is None) == (email is None):
         fail("--phone: give either a phone number, or an e-mail address with --email")
     owner = build_tenant(tenant, settings.tenants[tenant], settings.limits)
@@ -113,19 +101,3 @@ def _parse_recipient(tenant: Tenant, phone: str | None, email: str | None, count
         return tenant.parse_phone(phone, country) if phone is not None else tenant.parse_email(email or "")
     except Refused as refused:
         fail(f"--{'email' if phone is None else 'phone'}: {refused.detail}")
-
-
-def _run(settings: Settings, use: Callable[[Topology], Awaitable[T]]) -> T:
-    """Use the store; one that does not answer exits with status 1."""
-
-    async def run() -> T:
-        topology = build_topology(settings)
-        try:
-            return await use(topology)
-        finally:
-            await topology.close()
-
-    try:
-        return asyncio.run(run())
-    except Refused as refused:
-        raise click.ClickException(refused.detail) from None

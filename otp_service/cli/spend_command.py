@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from datetime import date
 
 import click
 
-from otp_service.bootstrap import build_topology
-from otp_service.cli.options import config_option, fail, load_config, require_config_path
+from otp_service.cli.options import config_option, fail, load_settings, use_store
 from otp_service.cli.spend_report import DIMENSIONS, Known, build_report, format_csv, format_json, format_table
 from otp_service.domain.errors import Refused
 from otp_service.domain.tenant import ALL_COUNTRIES
-from otp_service.observability import configure_logging
 from otp_service.settings import Settings
 from otp_service.store.spend_history import MAX_DAYS, DaySpend, find_providers, read_spend
 from otp_service.store.topology import Topology
@@ -44,14 +41,10 @@ def spend(config: str | None, days: int, by: tuple[str, ...], *, as_json: bool, 
     The price is the configured one, or what the gateway charged if it tells. Sums of different currencies are kept
     apart. What is not configured any more is shown, and marked.
     """
-    configure_logging("WARNING")
     if as_json and as_csv:
         fail("--json and --csv: choose one of them")
-    settings = load_config(require_config_path(config))
-    try:
-        today, spends = asyncio.run(_read(settings, days))
-    except Refused as refused:
-        raise click.ClickException(refused.detail) from None
+    settings = load_settings(config, "WARNING")
+    today, spends = use_store(settings, lambda topology: _read(topology, settings.providers, days))
     report = build_report(today, days, by or DIMENSIONS, spends, _configured(settings))
     if as_csv:
         click.echo(format_csv(report), nl=False)
@@ -59,15 +52,12 @@ def spend(config: str | None, days: int, by: tuple[str, ...], *, as_json: bool, 
         click.echo(format_json(report) if as_json else format_table(report))
 
 
-async def _read(settings: Settings, days: int) -> tuple[date, list[DaySpend]]:
-    topology = build_topology(settings)
-    try:
-        today, spends = await read_spend(topology, settings.providers, days)
-        others = sorted(await _other_providers(topology) - settings.providers.keys())
-        later, of_others = await read_spend(topology, others, days)
-        return max(today, later), [*spends, *of_others]
-    finally:
-        await topology.close()
+async def _read(topology: Topology, providers: Collection[str], days: int) -> tuple[date, list[DaySpend]]:
+    """Read the spend of the configured providers, then of others that the store has a history of."""
+    today, spends = await read_spend(topology, providers, days)
+    others = sorted(await _other_providers(topology) - set(providers))
+    later, spends_of_others = await read_spend(topology, others, days)
+    return max(today, later), [*spends, *spends_of_others]
 
 
 async def _other_providers(topology: Topology) -> set[str]:

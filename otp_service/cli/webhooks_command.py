@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
-from otp_service.bootstrap import build_topology
 from otp_service.bootstrap.webhook_setup import all_endpoints, build_webhook_queue
-from otp_service.cli.options import config_option, fail, load_config, require_config_path
+from otp_service.cli.options import config_option, fail, load_settings, use_store
 from otp_service.cli.provider_table import align
-from otp_service.domain.errors import Refused
 from otp_service.domain.events import EndpointSummary, EventState, EventTarget, EventType, StoredEvent
-from otp_service.observability import configure_logging
 from otp_service.observability.audit import CLI
 from otp_service.providers.config_parsing import quoted
 from otp_service.service.audited import audited
@@ -32,7 +28,6 @@ MAX_LISTED: Final = 1000
 _ENDPOINT_HEADER: Final = ("ENDPOINT", "STATE", "WAITING", "FAILURES IN A ROW", "LAST RESULT", "AT")
 _EVENT_HEADER: Final = ("ENDPOINT", "EVENT", "TYPE", "AT", "STATE", "ATTEMPTS", "LAST RESULT")
 _NONE: Final = "-"
-T = TypeVar("T")
 
 endpoint_option = click.option(
     "--endpoint", required=True, metavar="NAME", help="The endpoint: tenant.name, or the name of the operator's."
@@ -54,13 +49,13 @@ def webhooks() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def list_endpoints(config: str | None, endpoint: str | None, events: int, as_json: bool) -> None:
     """List the endpoints with their state, and the last events of each."""
-    settings = _settings(config)
+    settings = load_settings(config)
     names = [_endpoint(settings, endpoint).name] if endpoint else _names(settings)
 
     async def read(topology: Topology) -> Mapping[str, EndpointSummary]:
         return await build_webhook_queue(settings, topology).summaries(names, max(events, 1))
 
-    found = _run(settings, read)
+    found = use_store(settings, read)
     shown = {name: summary.events[:events] for name, summary in found.items()}
     if as_json:
         click.echo(json.dumps([_as_json(name, summary, shown[name]) for name, summary in found.items()], indent=1))
@@ -80,7 +75,7 @@ def replay(config: str | None, endpoint: str, event_id: str | None, since: str |
     """Send events again, under their ids, with the whole schedule of attempts."""
     if (event_id is None) == (since is None) or (failed and since is None):
         fail("webhooks replay: give one of --event ID and --since TIME; --failed goes with --since.")
-    settings = _settings(config)
+    settings = load_settings(config)
     name = _endpoint(settings, endpoint).name
     since_ms = int((_parse_since(since) if since else datetime.fromtimestamp(0, UTC)).timestamp() * 1000)
     states = [EventState.FAILED] if failed else [EventState.FAILED, EventState.DELIVERED]
@@ -94,7 +89,7 @@ def replay(config: str | None, endpoint: str, event_id: str | None, since: str |
             line.facts["events"], line.result = count, "replayed"
             return count
 
-    count = _run(settings, send_again)
+    count = use_store(settings, send_again)
     if event_id is not None and not count:
         raise click.ClickException(f"{name}: no such event is kept.")
     click.echo(f"{name}: {count} {'event is' if count == 1 else 'events are'} sent again")
@@ -105,7 +100,7 @@ def replay(config: str | None, endpoint: str, event_id: str | None, since: str |
 @endpoint_option
 def enable(config: str | None, endpoint: str) -> None:
     """Enable an endpoint that answered 410, and end its pause."""
-    settings = _settings(config)
+    settings = load_settings(config)
     name = _endpoint(settings, endpoint).name
 
     async def enable_it(topology: Topology) -> bool:
@@ -115,7 +110,7 @@ def enable(config: str | None, endpoint: str) -> None:
             line.result = "enabled" if was_disabled else "was_enabled"
             return was_disabled
 
-    was_disabled = _run(settings, enable_it)
+    was_disabled = use_store(settings, enable_it)
     click.echo(f"{name}: enabled" if was_disabled else f"{name}: was enabled before")
 
 
@@ -124,20 +119,15 @@ def enable(config: str | None, endpoint: str) -> None:
 @endpoint_option
 def test(config: str | None, endpoint: str) -> None:
     """Send an event of the type `test` to an endpoint, through a running service."""
-    settings = _settings(config)
+    settings = load_settings(config)
     target = EventTarget(_endpoint(settings, endpoint).name, frozenset({EventType.TEST}))
     key = secrets.token_urlsafe(12)
 
     async def emit(topology: Topology) -> None:
         await RedisOperatorEvents(topology, [target]).emit(EventType.TEST, key, {"message": "This is a test."})
 
-    _run(settings, emit)
+    use_store(settings, emit)
     click.echo(f"{target.endpoint}: evt_t-{key} is sent as soon as the service runs; see `webhooks list`")
-
-
-def _settings(config: str | None) -> Settings:
-    configure_logging()
-    return load_config(require_config_path(config))
 
 
 def _names(settings: Settings) -> list[str]:
@@ -162,22 +152,6 @@ def _parse_since(text: str) -> datetime:
     except ValueError:
         fail(f"--since: {quoted(text)} is not a time; allowed: 2026-11-27T10:00Z, or 90m, 12h, 3d")
     return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def _run(settings: Settings, use: Callable[[Topology], Awaitable[T]]) -> T:
-    """Use the store; the command ends with status 1 if it does not answer."""
-
-    async def run() -> T:
-        topology = build_topology(settings)
-        try:
-            return await use(topology)
-        finally:
-            await topology.close()
-
-    try:
-        return asyncio.run(run())
-    except Refused as refused:
-        raise click.ClickException(refused.detail) from None
 
 
 def _state(summary: EndpointSummary) -> str:

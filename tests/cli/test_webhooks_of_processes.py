@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,17 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
     """Run a receiver of webhooks."""
     async with WebhookReceiver() as running:
         yield running
+
+
+async def serve_until_called(
+    serve: Callable[..., ServiceProcess], config: Path, receiver: WebhookReceiver
+) -> ServiceProcess:
+    """Start the service and request a code; return the process when the receiver has the first webhook."""
+    service = serve(config)
+    async with api_client(await service.ready()) as client:
+        await client.post("/v1/request-code", json=ASKED)
+        await receiver.wait_for_calls(1)
+    return service
 
 
 async def test_events_survive_a_crash_before_their_delivery(
@@ -54,11 +66,8 @@ async def test_a_duplicate_after_a_crash_has_the_same_id(
     """The receiver has the event, and the process dies before it has the answer: it comes again, with the same body."""
     config = write_webhook_config(write_config, gateway, receiver, 'events = ["verification.requested"]')
     receiver.delay_seconds = 0.9
-    first = serve(config)
-    async with api_client(await first.ready()) as client:
-        await client.post("/v1/request-code", json=ASKED)
-        await receiver.wait_for_calls(1)
-        await first.kill()
+    first = await serve_until_called(serve, config, receiver)
+    await first.kill()
     receiver.delay_seconds = 0.0
 
     await serve(config).ready()
@@ -74,12 +83,9 @@ async def test_a_graceful_stop_waits_for_an_attempt(
     """On SIGTERM the attempt in progress ends and is recorded: the next process sends nothing again."""
     config = write_webhook_config(write_config, gateway, receiver, 'events = ["verification.requested"]')
     receiver.delay_seconds = 0.7
-    first = serve(config)
-    async with api_client(await first.ready()) as client:
-        await client.post("/v1/request-code", json=ASKED)
-        await receiver.wait_for_calls(1)
-        first.send(signal.SIGTERM)
-        assert await first.status() == 0
+    first = await serve_until_called(serve, config, receiver)
+    first.send(signal.SIGTERM)
+    assert await first.status() == 0
 
     assert '"event":"webhook_attempt"' in first.log
     assert '"result":"204"' in first.log
