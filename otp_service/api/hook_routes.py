@@ -8,7 +8,6 @@ same body is one message: products repeat a call whose answer they have lost.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import time
 from collections.abc import Iterable
@@ -203,7 +202,7 @@ def _header_tokens(request: ApiRequest) -> list[str]:
         return [sent]
     try:
         return [base64.b64decode(rest.strip(), validate=True).decode("latin-1").partition(":")[2]]
-    except binascii.Error:
+    except ValueError:
         return [""]
 
 

@@ -10,7 +10,6 @@ the exclusive or of the HMAC and the mask (see `hashing`), for which all of this
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 from typing import Final, NamedTuple
 
@@ -164,7 +163,7 @@ def _mask_of(record: VerificationRecord) -> bytes:
     """Return the mask of the record's hash, b"" for none; raises `DecryptionError`."""
     try:
         mask = base64.b64decode(record.code_mask, validate=True)
-    except binascii.Error:
+    except ValueError:
         mask = None
     if mask is None or len(mask) not in (0, SECRET_BYTES):
         raise DecryptionError("the mask is damaged")

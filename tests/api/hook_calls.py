@@ -124,7 +124,8 @@ async def call_hook(
     service: RunningService, path: str, body: Any, *, authorization: str | None = f"Bearer {TOKEN}"
 ) -> httpx.Response:
     """Post JSON to a hook of Kratos or Keycloak."""
-    headers = {"Content-Type": "application/json"} | ({"Authorization": authorization} if authorization else {})
+    credentials = {b"Authorization": authorization.encode("latin-1")} if authorization else {}
+    headers = {b"Content-Type": b"application/json"} | credentials
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     response = await service.caller(None).post(f"/v1/hooks/{path}", content=content, headers=headers)
     assert_common_headers(response)

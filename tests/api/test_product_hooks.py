@@ -144,6 +144,8 @@ async def test_accepted_secrets(hooked: RunningService, path: str, authorization
         ("Bearer dev-key", "key_invalid"),
         ("Basic !!!", "key_invalid"),
         ("Basic bWU6MTIzNDU=", "key_invalid"),
+        ("Basic \u00e9", "key_invalid"),
+        ("Bearer \u00e9", "key_invalid"),
     ],
 )
 @pytest.mark.parametrize("path", ["kratos/courier", "keycloak/realm"])

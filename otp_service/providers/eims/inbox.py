@@ -8,7 +8,6 @@ by their id. The time has no zone (`utc_offset_hours`).
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
@@ -50,7 +49,7 @@ def _content(value: object) -> str:
     text = value[:_MAX_CONTENT_CHARS] if isinstance(value, str) else ""
     try:
         return base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, ValueError):  # includes UnicodeDecodeError
+    except ValueError:  # includes binascii.Error and UnicodeDecodeError
         return text
 
 

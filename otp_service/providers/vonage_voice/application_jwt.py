@@ -7,7 +7,6 @@ is signed with the account's signature secret (HS256; Vonage, "Signed webhooks")
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -115,7 +114,7 @@ def _decoded(part: str) -> bytes:
     """Decode base64url without padding; b"" if it is none, which is no signature and no JSON."""
     try:
         return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-    except binascii.Error:
+    except ValueError:
         return b""
 
 

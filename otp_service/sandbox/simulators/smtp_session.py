@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import re
 import ssl
 from collections.abc import Awaitable, Callable
@@ -131,7 +130,7 @@ class SmtpSession:
             return "504 5.5.4 Send AUTH PLAIN with the response"
         try:
             _, user, password = base64.b64decode(initial, validate=True).decode().split("\0")
-        except (binascii.Error, ValueError):
+        except ValueError:
             return "501 5.5.2 Cannot decode"
         self._is_logged_in = (user, password) == (self._account.username, self._account.password)
         return "235 2.7.0 Accepted" if self._is_logged_in else "535 5.7.8 Authentication credentials invalid"
