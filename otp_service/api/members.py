@@ -91,7 +91,8 @@ class TransactionBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
         Meta(
             pattern=PAYEE_PATTERN,
             max_length=MAX_PAYEE_CHARS,
-            description="Who is paid: one line of at most 70 characters, without spaces at its ends.",
+            description="Who is paid: one line of at most 70 visible characters in Unicode's normal form C, "
+            "without spaces at its ends.",
         ),
     ]
 

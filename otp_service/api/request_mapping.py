@@ -38,6 +38,7 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
         raise Refused(Reason.REQUEST_MALFORMED, "Send `link` only with the channel `sms`.", field_errors=errors)
     if data.transaction is not None and channel != "sms":
         raise _unfit("/transaction", "Leave it out: only an SMS (`channel` `sms`) names a transaction.")
+    bound = binding_of(data)
     caller.require_scope("request")
     if data.client_ip is not None or data.decoy or data.link is not None or data.transaction is not None:
         caller.require_scope("server")
@@ -63,14 +64,16 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
         captcha_token=data.captcha_token or "",
         publishable=caller.publishable,
         reference=data.reference or "",
-        bound=binding_of(data),
+        bound=bound,
     )
 
 
 def binding_of(data: RequestCodeBody | VerifyCodeBody) -> CodeBinding:
-    """Return what the code of a request, or of an attempt, is bound to."""
+    """Return what the code of a request, or of an attempt, is bound to. Raises `Refused` for an unfit payee."""
     sent = data.transaction
     transaction = None if sent is None else Transaction.of(sent.amount, sent.currency, sent.payee)
+    if transaction is not None and not transaction.has_plain_payee:
+        raise _unfit("/transaction/payee", EXPECTED_VALUES["payee"])
     return CodeBinding(transaction, data.binding or "")
 
 

@@ -7,6 +7,7 @@ message holds it, encrypted with the code.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Final
@@ -31,11 +32,24 @@ AMOUNT_PATTERN: Final = r"\A(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,4})?\Z"
 CURRENCY_PATTERN: Final = r"\A[A-Z]{3}\Z"
 """The form of a code of ISO 4217."""
 
-_INVISIBLE: Final = r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
+_INVISIBLE: Final = (
+    r"\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u2028-\u202f\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb"
+)
 """Control characters, ends of lines, and characters that are not seen or that reverse the order of others."""
 
-PAYEE_PATTERN: Final = rf"\A[^ {_INVISIBLE}](?:[^{_INVISIBLE}]*[^ {_INVISIBLE}])?\Z"
-"""A name on one line, without spaces at its ends: what is read is what was sent, in its order."""
+_SPACES: Final = r" \u00a0\u1680\u2000-\u200a\u205f\u3000"
+
+PAYEE_PATTERN: Final = rf"\A[^{_SPACES}\ufe00-\ufe0f{_INVISIBLE}](?:[^{_INVISIBLE}]*[^{_SPACES}{_INVISIBLE}])?\Z"
+"""A name on one line, without spaces at its ends: what is read is what was sent, in its order.
+
+Variation selectors are allowed after another character: emoji and Japanese names have them.
+"""
+
+_INVISIBLE_BEYOND_BMP: Final = re.compile(
+    "[\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]|\\A[\U000e0100-\U000e01ef]"
+)
+"""What `PAYEE_PATTERN` cannot name, because it is part of a JSON Schema: tags, and controls of scripts and of music."""
 
 BINDING_PATTERN: Final = r"\A[!-~]{1,128}\Z"
 """1 to 128 visible ASCII characters: a text that no system changes on its way."""
@@ -59,6 +73,11 @@ class Transaction:
     def of(cls, amount: str, currency: str, payee: str) -> Transaction:
         """Return a transaction of a request: two encodings of the same letters in `payee` are one payee."""
         return cls(amount, currency, unicodedata.normalize("NFC", payee))
+
+    @property
+    def has_plain_payee(self) -> bool:
+        """Whether the payee, which matches `PAYEE_PATTERN`, is visible and short also in its normal form."""
+        return len(self.payee) <= MAX_PAYEE_CHARS and not _INVISIBLE_BEYOND_BMP.search(self.payee)
 
     @property
     def values(self) -> dict[str, str]:

@@ -204,6 +204,7 @@ def test_the_fingerprint_of_an_attempt_without_values_is_the_same_as_before() ->
         ({"purpose": "payment", "transaction": PAID, "channel": "whatsapp"}, "/transaction"),
         ({"purpose": "transfer"}, "/transaction"),  # its own template names one
         ({"purpose": "transfer", "locale": "fr"}, "/transaction"),
+        ({"transaction": {**PAID, "payee": "\U0001d160" * 24}}, "/transaction/payee"),  # 72 in its normal form
     ],
 )
 async def test_the_message_must_name_the_transaction(

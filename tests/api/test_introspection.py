@@ -87,6 +87,14 @@ async def test_what_the_code_was_bound_to(make_service: ServiceFactory) -> None:
     assert found["binding_sha256"] == "GKw-c0PwFokMUQ6T-TUmEWnZ4_VlQ2Qpgw-vCTT0-OQ"
 
 
+async def test_claims_of_another_version(make_service: ServiceFactory) -> None:
+    """A proof that another version has signed for a payee that this one would refuse is active, with its claims."""
+    service = await make_service({"tokens": TOKENS})
+    paid = {"amount": "1", "currency": "IDR", "payee": "x" * 71, "memo": "later"}
+    found = await introspect(service, signed(transaction=paid, later=1))
+    assert (found["active"], found["transaction"], "later" in found) == (True, paid, False)
+
+
 @pytest.mark.parametrize("as_form", [False, True])
 async def test_a_proof_is_consumed_once(service: RunningService, *, as_form: bool) -> None:
     """The first call with `consume` finds it active, later ones do not; without `consume` it is active and consumed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ BINDINGS = st.builds(
     CodeBinding, transaction=st.none() | st.builds(Transaction, amount=TEXTS, currency=TEXTS, payee=TEXTS), text=TEXTS
 )
 CODES = st.one_of(st.from_regex(r"\A[0-9]{4,10}\Z"), TEXTS)
+SELECTORS, SPACES = "\ufe0f\U000e0100", "\u3000\u00a0"
+TAGS = ("\U000e0041", "\U0001d173", "\U0001bca0", "\U000e0001", "\U000e0100")
 CONTEXT = ("demo", "A" * 23, "recipient", "login")
 
 
@@ -71,6 +74,25 @@ def test_a_payee_has_no_invisible_end_or_line(payee: str) -> None:
         assert len(payee.splitlines()) == 1
         assert not [char for char in payee if unicodedata.category(char) in ("Cc", "Zl", "Zp")]
         assert not set(payee) & set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
+
+
+@pytest.mark.parametrize("hidden", [*"\u00ad\u034f\u115f\u180e\u2800\u3164\ufe0f\uffa0\u3000\u00a0", *TAGS])
+def test_a_payee_is_seen(hidden: str) -> None:
+    """A payee is not blank, and has no hidden text; a variation selector may follow a character, a space stand inside.
+
+    The payees are the character alone, and the character before, behind and in a name.
+    """
+    payees = [hidden, f"{hidden}Toko", f"Toko{hidden}", f"To{hidden}ko"]
+    fits = [bool(re.search(PAYEE_PATTERN, one)) and Transaction.of("1", "EUR", one).has_plain_payee for one in payees]
+    behind, inside = hidden in SELECTORS, hidden in SELECTORS + SPACES
+    assert fits == [False, False, behind, inside]
+
+
+def test_a_payee_is_short_in_its_normal_form() -> None:
+    """Characters of which normal form C makes three do not make a payee, and so a message and a proof, longer."""
+    for character, most in (("\U0001d160", 23), ("a\u0301", 70), ("\u4e2d", 70)):
+        fits = [Transaction.of("1", "EUR", character * count).has_plain_payee for count in (most, most + 1)]
+        assert fits == [True, False]
 
 
 def test_two_encodings_of_a_name_are_one_payee() -> None:
