@@ -20,9 +20,7 @@ from otp_service.domain.events import (
     EventType,
     encode_targets,
 )
-from otp_service.domain.message import Receipt
-from otp_service.domain.outcomes import DeliveryStatus, Outcome
-from otp_service.domain.results import DeliveryUpdate, Verified
+from otp_service.domain.results import Verified
 from otp_service.store.encoding import pack
 from otp_service.store.keys import Partition
 from otp_service.store.scripts import ScriptCall, script
@@ -38,7 +36,6 @@ FAILED = AttemptResult("500", retry_ms=5_000)
 GIVEN_UP = AttemptResult("500")
 ACCEPTED = AttemptResult("204", accepted=True)
 MAX_WAITING = 512
-SENT = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.SENT)
 
 
 @pytest.fixture
@@ -217,33 +214,6 @@ async def test_a_queue_of_expired_events_empties_itself(store: Store, queue: Red
     await store.advance(84 * 3600 + 1)
     assert await queue.look() == [DueEvents(SLOT, ENDPOINT, 0, 0, dropped=1)]
     assert await queue.look() == []
-
-
-@pytest.mark.parametrize(
-    ("status", "event_type", "more"),
-    [
-        (DeliveryStatus.DELIVERED, EventType.DELIVERED, {}),
-        (DeliveryStatus.UNDELIVERED, EventType.FAILED, {"error": "recipient_invalid", "retrying": True}),
-    ],
-)
-async def test_the_events_of_a_receipt(
-    store: Store, queue: RedisWebhookQueue, status: DeliveryStatus, event_type: EventType, more: dict[str, object]
-) -> None:
-    """The acceptance and the final receipt have one event each, also when the receipt is repeated."""
-    verification_id = await started(store)
-    assert await store.outbox.begin(verification_id, 1, "first", 9000)
-    await store.outbox.record_result(verification_id, 1, SENT)
-    error = Outcome.RECIPIENT_INVALID if more else None
-    receipt = Receipt(message_id=verification_id, status=status, error=error, provider_message_id="gw-1")
-    for _ in range(2):
-        await store.outbox.record_receipt("first", receipt, "")
-
-    by_type = {one.event.type: one for one in await claimed(queue)}
-    assert set(by_type) == {EventType.REQUESTED, EventType.SENT, event_type}
-    sent, final = by_type[EventType.SENT], by_type[event_type]
-    assert (sent.event.type, sent.event.facts["provider"]) == (EventType.SENT, "first")
-    common = {"provider": "first", "status": status.value, "purpose": "login", "country": "ID", "channel": "sms"}
-    assert (final.event.type, final.event.facts) == (event_type, common | more)
 
 
 async def test_an_abandoned_start_has_no_event(store: Store, queue: RedisWebhookQueue) -> None:

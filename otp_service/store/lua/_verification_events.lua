@@ -45,18 +45,30 @@ local function is_accepted_by_other(record, provider)
   return false
 end
 
--- Adds an event for each delivery whose status has changed to one that has an event. `retrying`: the message is due
--- again. A failure at one provider has no event when another one has accepted the message.
+-- A final receipt says that the gateway had accepted the message, also when it arrives before the answer to the call.
+local ACCEPTED = {sent = true, undelivered = true, delivered = true}
+
+-- Adds the events of each delivery whose status has changed to one that has an event: the acceptance once, before
+-- anything that follows from it. `retrying`: the message is due again. A failure at one provider has no event when
+-- another one has accepted the message.
 local function emit_delivery_events(record, id, before, retrying, now)
   if not before then return end
   for _, delivery in ipairs(record[DELIVERIES]) do
     local provider, status = delivery[1], delivery[2]
-    local code = DELIVERY_CODES[status]
-    if code and before[provider] ~= status and not (code == 'f' and is_accepted_by_other(record, provider)) then
-      local facts = {provider = provider, status = status}
+    local code, due_ms = DELIVERY_CODES[status], now
+    local function emit_one(letter, facts, due)
+      facts.provider = provider
       if (delivery[10] or '') ~= '' then facts.channel = delivery[10] end
+      emit(record, id, string.format('%s-%s-%d', letter, provider, delivery[6]), facts, due, now)
+    end
+    if code ~= 's' and ACCEPTED[status] and not ACCEPTED[before[provider]] then
+      emit_one('s', {status = 'sent'}, now)
+      due_ms = now + 1  -- of one millisecond, a queue has its events by the alphabet
+    end
+    if code and before[provider] ~= status and not (code == 'f' and is_accepted_by_other(record, provider)) then
+      local facts = {status = status}
       if code == 'f' then facts.error, facts.retrying = delivery[4], retrying end
-      emit(record, id, string.format('%s-%s-%d', code, provider, delivery[6]), facts, now, now)
+      emit_one(code, facts, due_ms)
     end
   end
 end
