@@ -146,6 +146,7 @@ class StoredEvent(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         recipient: The sealed number or address; "" for none.
         reference: The sealed reference of the caller; "" for none.
         facts: The other members of `data`.
+        recorded: The lease whose attempt was recorded last; 0 before the first.
     """
 
     version: int = 1
@@ -162,6 +163,7 @@ class StoredEvent(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     recipient: str
     reference: str
     facts: dict[str, str | int | bool]
+    recorded: int = 0
 
     @property
     def type(self) -> EventType:
@@ -250,7 +252,7 @@ class WebhookQueue(Protocol):
         """Lease at most `most` due events of an endpoint in a slot."""
 
     async def record(self, claimed: ClaimedEvent, result: AttemptResult) -> bool:
-        """Record the end of an attempt for the event and its endpoint.
+        """Record the end of an attempt for the event and its endpoint; a repeated call counts once.
 
         Returns:
             False if another replica has leased the event meanwhile and the endpoint did not accept it here.

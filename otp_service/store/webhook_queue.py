@@ -91,7 +91,8 @@ class RedisWebhookQueue:
             encode_optional(result.retry_ms),
             KEPT_PER_SLOT,
         )
-        called = (result.result, int(result.accepted), result.pause_ms, int(result.disables))
+        attempt = f"{claimed.slot} {claimed.id} {claimed.event.lease}"
+        called = (result.result, int(result.accepted), result.pause_ms, int(result.disables), attempt)
         recorded, endpoint = await self._topology.send(
             [
                 ScriptCall(script("webhook_record"), (claimed.slot,), args),

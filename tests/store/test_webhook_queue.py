@@ -107,6 +107,36 @@ async def test_a_late_result_changes_nothing_unless_it_is_an_acceptance(store: S
     assert await queue.look() == []
 
 
+@pytest.mark.parametrize("result", [replace(FAILED, pause_ms=1000), GIVEN_UP, ACCEPTED], ids=repr)
+async def test_a_repeated_record_counts_once(store: Store, queue: RedisWebhookQueue, result: AttemptResult) -> None:
+    """Its reply was lost: the attempt is identified by its lease, at the event and at the endpoint."""
+    await started(store)
+    [one] = await claimed(queue)
+    assert await queue.record(one, result)
+    contents = await store.dump()
+    for _ in range(3):
+        await store.advance(4)
+        assert await queue.record(one, result), "it was recorded"
+    assert await store.dump() == contents
+    summary = (await queue.summaries([ENDPOINT], 5))[ENDPOINT]
+    assert (summary.events[0][1].attempts, summary.state.failures) == (1, 0 if result.accepted else 1)
+
+
+async def test_the_next_attempt_counts_again(store: Store, queue: RedisWebhookQueue) -> None:
+    """Each lease is an attempt of its own, also after a replay; one that was recorded stays so."""
+    await started(store)
+    for _ in range(2):
+        [one] = await claimed(queue)
+        await queue.record(one, FAILED)
+        await store.advance(5)
+    assert await queue.replay(ENDPOINT, one.id, 0, [EventState.WAITING]) == 1
+    assert await queue.record(one, FAILED), "a late repetition"
+    [again] = await claimed(queue)
+    assert (again.event.lease, again.event.attempts) == (3, 0)
+    assert await queue.record(again, FAILED)
+    assert (await queue.endpoint_states([ENDPOINT]))[0].failures == 3
+
+
 async def test_a_repeated_script_adds_no_second_event(store: Store, queue: RedisWebhookQueue) -> None:
     """The id follows from what happened: an event that is emitted again, even after its delivery, is the same one."""
     events = RedisOperatorEvents(store.topology, [EventTarget(ENDPOINT, frozenset({EventType.TEST}))])

@@ -10,7 +10,7 @@ local EVENT_TTL_MS = 302400000  -- 84 hours: longer than the schedule of attempt
 local MAX_WAITING = 512  -- of one endpoint in one slot; what comes later is dropped, and counted
 local EVENT_VERSION = 1
 -- The positions in an event; domain/events.py has all of them.
-local EVENT_LEASE, EVENT_ATTEMPTS, EVENT_RESULT, EVENT_RESULT_AT, EVENT_STATE = 5, 6, 7, 8, 9
+local EVENT_LEASE, EVENT_ATTEMPTS, EVENT_RESULT, EVENT_RESULT_AT, EVENT_STATE, EVENT_RECORDED = 5, 6, 7, 8, 9, 15
 
 local function has_targets(targets)
   if type(targets) ~= 'table' or #targets < 4 then return false end
@@ -80,7 +80,7 @@ local function add_event(targets, code, id, subject, facts, due_ms, now)
       else
         local event = {
           EVENT_VERSION, code, now, subject[1], 0, 0, '', 0, 'waiting', subject[2], subject[3], subject[4], subject[5],
-          facts,
+          facts, 0,
         }
         redis.call('SET', key, cmsgpack.pack(event), 'PX', EVENT_TTL_MS)
         schedule_event(index, endpoint, id, due_ms, now)

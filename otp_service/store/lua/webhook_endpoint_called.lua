@@ -1,10 +1,12 @@
 -- webhook_endpoint_called: records the result of an attempt for its endpoint.
 -- KEYS  1 endpoint
 -- ARGV  1 result  2 '1': it was accepted  3 ms for which the endpoint is not called, 0: it may be  4 '1': it is gone
+--       5 names the attempt: the event and the number of its lease
 -- returns {'1' if this attempt disabled it}
--- Invariant: an acceptance ends a pause; only `webhook_enable` enables a disabled endpoint.
+-- Invariant: an attempt counts once. An acceptance ends a pause; only `webhook_enable` enables a disabled endpoint.
 --@include _clock _ttl _webhook_endpoint
 local now = now_ms()
+if was_recorded(KEYS[1], ARGV[5]) then return {''} end
 redis.call('HSET', KEYS[1], 'result', ARGV[1], 'at', string.format('%.0f', now))
 extend_ttl(KEYS[1], now + ENDPOINT_TTL_MS, now)
 if ARGV[2] == '1' then
