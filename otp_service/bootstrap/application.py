@@ -29,7 +29,7 @@ from otp_service.bootstrap.settings_mapping import (
     build_tenant,
     providers_by_conversion,
 )
-from otp_service.bootstrap.webhook_setup import build_guard_events, build_webhook_worker
+from otp_service.bootstrap.webhook_setup import build_webhook_worker, operator_targets
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
@@ -59,7 +59,6 @@ from otp_service.store.outbox import RedisOutbox
 from otp_service.store.recipient_data import RedisRecipientData
 from otp_service.store.topology import Topology
 from otp_service.store.verifications import RedisVerifications
-from otp_service.webhooks.guard_events import GuardEvents
 from otp_service.webhooks.webhook_worker import WebhookWorker
 
 __all__ = [
@@ -130,7 +129,7 @@ def _build_background(
         inbound_poller=InboundPoller(RedisInboundCursors(shared.topology), inbound, shared.provider_set.providers),
         service=OtpService(_build_dependencies(settings, shared, signer, outbox_worker)),
         receipt_handler=receipt_handler,
-        webhook_worker=build_webhook_worker(settings, shared.topology, shared.cipher, shared.guard_events),
+        webhook_worker=build_webhook_worker(settings, shared.topology, shared.cipher),
         issuer_set=build_issuer_set(settings, shared.tenants, now, resources.issuer_keys),
     )
 
@@ -147,12 +146,10 @@ class _Shared:
     provider_set: ProviderSet
     captcha_set: CaptchaSet
     guard: GuardRecorder
-    guard_events: GuardEvents
 
 
 def _build_shared(settings: Settings, resources: ProcessResources, inbox: Inbox | None) -> _Shared:
     topology, keyring, hash_pool = resources.topology, build_keyring(settings), resources.hash_pool
-    guard_events = build_guard_events(settings, topology)
     return _Shared(
         tenants=_build_tenants(settings),
         topology=topology,
@@ -161,8 +158,7 @@ def _build_shared(settings: Settings, resources: ProcessResources, inbox: Inbox 
         cipher=VerificationCipher(keyring, hash_pool),
         provider_set=build_provider_set(settings, topology, inbox),
         captcha_set=build_captcha_set(settings),
-        guard=build_guard(settings, topology, keyring, [guard_events]),
-        guard_events=guard_events,
+        guard=build_guard(settings, topology, keyring),
     )
 
 
@@ -185,6 +181,7 @@ def _build_dependencies(
             provider_set.policies,
             provider_set.caps,
             provider_set.country_caps,
+            operator_targets(settings),
             key_ids=keyring.key_ids,
         ),
         attempts=RedisAttempts(topology, keyring.key_ids),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from otp_service.crypto.keyring import Keyring
-from otp_service.domain.guard import BreakerPolicy, GuardMode, GuardObserver, GuardPolicy
+from otp_service.domain.guard import BreakerPolicy, GuardMode, GuardPolicy
 from otp_service.service.guard_recorder import GuardRecorder
 from otp_service.settings import Settings
 from otp_service.settings.guard_model import Guard, GuardModeName
@@ -23,9 +21,7 @@ def build_guard_policy(guard: Guard, mode: GuardModeName | None = None) -> Guard
     return GuardPolicy(mode=GuardMode(mode or guard.mode), breaker=rules, **members)
 
 
-def build_guard(
-    settings: Settings, topology: Topology, keyring: Keyring, observers: Sequence[GuardObserver] = ()
-) -> GuardRecorder:
-    """Build the guard of one process; `observers` are told its decisions."""
+def build_guard(settings: Settings, topology: Topology, keyring: Keyring) -> GuardRecorder:
+    """Build the guard of one process."""
     policies = {name: build_guard_policy(settings.guard, one.policy.guard) for name, one in settings.tenants.items()}
-    return GuardRecorder(RedisGuard(topology), keyring, policies, observers)
+    return GuardRecorder(RedisGuard(topology), keyring, policies)

@@ -10,17 +10,16 @@ from otp_service.domain.phone import SUPPORTED_COUNTRIES
 from otp_service.domain.provider_policy import ANY_COUNTRY
 from otp_service.settings import Settings, model
 from otp_service.settings.webhook_model import OperatorWebhook, Webhook
+from otp_service.store.guard_events import GUARD_EVENTS_SLOT
 from otp_service.store.keys import ProviderKeys, country_usage_key, tenant_usage_key, usage_events_key
 from otp_service.store.topology import Topology
-from otp_service.store.webhook_queue import RedisOperatorEvents, RedisWebhookQueue
+from otp_service.store.webhook_queue import RedisWebhookQueue
 from otp_service.webhooks.endpoint import Endpoint
 from otp_service.webhooks.event_body import EventBodies
-from otp_service.webhooks.guard_events import GuardEvents
 from otp_service.webhooks.webhook_worker import WebhookWorker
 
 __all__ = [
     "all_endpoints",
-    "build_guard_events",
     "build_webhook_queue",
     "build_webhook_worker",
     "operator_targets",
@@ -71,26 +70,19 @@ def build_webhook_queue(settings: Settings, topology: Topology) -> RedisWebhookQ
 
 
 def _operator_slots(settings: Settings) -> Sequence[str]:
-    """Return where events of the operator are stored beside the partitions: with the circuits and the usages."""
+    """Return where events of the operator are beside the partitions: with circuits, usages and the guard."""
     providers = (ProviderKeys(name).events for name in settings.providers)
     usages = [tenant_usage_key(name) for name, tenant in settings.tenants.items() if _is_capped(tenant.policy)]
     countries = SUPPORTED_COUNTRIES if ANY_COUNTRY in settings.countries else settings.countries
     usages += [country_usage_key(country) for country in countries]
-    return [*providers, *map(usage_events_key, usages)]
+    return [*providers, *map(usage_events_key, usages), GUARD_EVENTS_SLOT]
 
 
 def _is_capped(policy: model.Policy) -> bool:
     return policy.daily_message_cap is not None or policy.daily_spend_cap is not None
 
 
-def build_guard_events(settings: Settings, topology: Topology) -> GuardEvents:
-    """Build the observer of the guard, for the endpoints of the operator."""
-    return GuardEvents(RedisOperatorEvents(topology, operator_targets(settings)))
-
-
-def build_webhook_worker(
-    settings: Settings, topology: Topology, cipher: VerificationCipher, guard_events: GuardEvents
-) -> WebhookWorker:
+def build_webhook_worker(settings: Settings, topology: Topology, cipher: VerificationCipher) -> WebhookWorker:
     """Build the worker; without an endpoint it does nothing."""
     queue = build_webhook_queue(settings, topology)
-    return WebhookWorker(queue, all_endpoints(settings), EventBodies(cipher), guard_events)
+    return WebhookWorker(queue, all_endpoints(settings), EventBodies(cipher))

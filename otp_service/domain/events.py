@@ -273,13 +273,13 @@ class WebhookQueue(Protocol):
 
 
 class OperatorEvents(Protocol):
-    """Takes events that no script of the store emits by itself, such as those of the pumping guard."""
+    """Takes events that no script of the store emits by itself: those that an operator sends as a test."""
 
     async def emit(self, event_type: EventType, key: str, facts: Mapping[str, str | int | bool]) -> None:
         """Store an event for each endpoint of the operator that gets its type; nothing without one.
 
         Args:
-            event_type: One of `OPERATOR_EVENTS`.
+            event_type: Such as `test`.
             key: Identifies the event: the same key is stored once. Of `A-Z a-z 0-9 _ -`, at most 100 characters.
             facts: The members of `data`, at least one; never a number, an address or a code.
         """

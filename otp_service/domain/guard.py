@@ -22,7 +22,6 @@ __all__ = [
     "GuardDecision",
     "GuardFinding",
     "GuardMode",
-    "GuardObserver",
     "GuardPolicy",
     "GuardRequest",
     "GuardRule",
@@ -217,10 +216,3 @@ class GuardStore(Protocol):
 
     async def record(self, decisions: Sequence[RecordedDecision]) -> None:
         """Add decisions to the list that operators read, which keeps the newest 1,000."""
-
-
-class GuardObserver(Protocol):
-    """Is told every decision of the guard, such as a sender of events."""
-
-    def guard_triggered(self, decision: GuardDecision) -> None:
-        """Take a decision; returns at once and never raises."""

@@ -2,12 +2,13 @@
 
 Its counts are acquired with the limits of a request (`store.verifications`). Verifications and decisions are collected
 here and stored at an interval, so that no request waits for them. Those that were not stored are lost with the process.
+The events of decisions are not: the store adds them before a request is answered (`store.guard_events`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from otp_service.crypto.keyring import Keyring
@@ -16,7 +17,6 @@ from otp_service.domain.conversion import number_prefix
 from otp_service.domain.guard import (
     GuardDecision,
     GuardMode,
-    GuardObserver,
     GuardPolicy,
     GuardRequest,
     GuardStore,
@@ -47,13 +47,11 @@ class GuardRecorder:
         store: GuardStore,
         keyring: Keyring,
         policies: Mapping[str, GuardPolicy],
-        observers: Sequence[GuardObserver] = (),
     ) -> None:
-        """Use the policy of each tenant; `observers` are told every decision."""
+        """Use the policy of each tenant."""
         self._store = store
         self._keyring = keyring
         self._policies = {name: policy for name, policy in policies.items() if policy.mode is not GuardMode.OFF}
-        self._observers = observers
         self._verified: list[GuardVerified] = []
         self._decided: Counter[tuple[object, ...]] = Counter()
         self._last: dict[tuple[object, ...], GuardDecision] = {}
@@ -89,14 +87,12 @@ class GuardRecorder:
             self._verified.append(GuardVerified(counted, record.created_ms, kind == _KNOWN, quiet == _QUIET))
 
     def record(self, decision: GuardDecision | None) -> None:
-        """Count, log and keep a decision (None: nothing was found), and tell the observers; returns at once."""
+        """Count, log and keep a decision (None: nothing was found); returns at once."""
         if decision is None:
             return
         for rule in decision.rules:
             METRICS.guard_decisions.labels(rule, decision.country, decision.mode.value).inc()
         LOG.warning("guard_triggered", **_log_fields(decision))
-        for observer in self._observers:
-            observer.guard_triggered(decision)
         key = (decision.mode, decision.tenant, decision.country, decision.area, decision.known, decision.rules)
         if key in self._last or len(self._last) < MAX_PENDING:
             self._decided[key] += 1

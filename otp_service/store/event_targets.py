@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from otp_service.domain.events import EventTarget, EventType, encode_targets
 from otp_service.store.encoding import pack
 
-__all__ = ["event_args"]
+__all__ = ["event_args", "operator_targets"]
 
 
 def event_args(
@@ -21,5 +21,10 @@ def event_args(
         types: The types of events that the script may emit.
         names: What the script puts into the events: the name of a provider, for example.
     """
-    wanted = [one for one in targets if not one.types.isdisjoint(types)]
-    return (pack(encode_targets(index, "", wanted)), *names) if wanted else ()
+    wanted = operator_targets(index, targets, types)
+    return (pack(wanted), *names) if wanted else ()
+
+
+def operator_targets(index: str, targets: Sequence[EventTarget], types: Sequence[EventType]) -> tuple[str, ...]:
+    """Return the targets that get one of `types`, as scripts read them; empty if there is none."""
+    return encode_targets(index, "", [one for one in targets if not one.types.isdisjoint(types)])

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from otp_service.domain.errors import Refused
+from otp_service.domain.events import EventTarget
 from otp_service.domain.guard import GuardPolicy, GuardRequest, GuardSubject
 from otp_service.domain.guard_counts import (
     ALL_COUNTRIES_SCOPE,
@@ -25,6 +26,7 @@ from otp_service.domain.guard_counts import (
 )
 from otp_service.domain.guard_rules import BreakerChange, check_breaker
 from otp_service.store.encoding import encode_optional
+from otp_service.store.guard_events import pack_event
 from otp_service.store.keys import GuardKeys, guard_address_key
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
@@ -93,15 +95,16 @@ class GuardBatch:
         return calls
 
 
-def undo_counted_calls(counted: GuardCounted | None) -> list[ScriptCall]:
-    """Return the calls that remove what was counted for a request."""
+def undo_counted_calls(counted: GuardCounted | None, targets: Sequence[EventTarget] = ()) -> list[ScriptCall]:
+    """Return the calls that remove what was counted for a request, and add the event of its decision for `targets`."""
     if counted is None:
         return []
+    event = pack_event(counted.decision, targets)
     subject, figures = counted.request.subject, counted.figures
     levels = everywhere_levels(is_quiet=figures.is_quiet)
     calls = [
         _release_call(subject.country, subject, country_levels(subject), figures.country, is_new=counted.new_in_block),
-        _release_call(ALL_COUNTRIES_SCOPE, subject, levels, figures.everywhere, is_new=False),
+        _release_call(ALL_COUNTRIES_SCOPE, subject, levels, figures.everywhere, is_new=False, event=event),
     ]
     return [*calls, address_call("remove", subject, counted.request.policy)] if counted.new_at_address else calls
 
@@ -178,7 +181,13 @@ def _acquire_call(scope: str, request: GuardRequest, levels: Sequence[str], *, o
 
 
 def _release_call(
-    scope: str, subject: GuardSubject, levels: Sequence[str], counts: ScopeCounts, *, is_new: bool
+    scope: str,
+    subject: GuardSubject,
+    levels: Sequence[str],
+    counts: ScopeCounts,
+    *,
+    is_new: bool,
+    event: bytes = b"",
 ) -> ScriptCall:
     keys, breaker = GuardKeys(scope), counts.breaker
     args = (
@@ -189,6 +198,7 @@ def _release_call(
         _number_tag(subject) if is_new else b"",
         breaker.until_ms,
         int(breaker.is_probe),
+        event,
         *levels,
     )
     return ScriptCall(script("guard_release"), (keys.breaker,), args)

@@ -210,7 +210,8 @@ class GuardKeys:
         """Prefix of all keys of the scope.
 
         `m`, `h` or `d` and the number of a minute, hour or day since 1970 follow for its counts, `q` and an hour for
-        the numbers of its blocks, `k`, a period of 30 days and a shard for the known numbers.
+        the numbers of its blocks, `k`, a period of 30 days and a shard for the known numbers, and `x:` and the name of
+        an event for the mark that it was added.
         """
         return f"otp:{{gd:{self.scope}}}:"
 
@@ -218,6 +219,11 @@ class GuardKeys:
     def breaker(self) -> str:
         """The breaker."""
         return f"{self.prefix}b"
+
+    @property
+    def events(self) -> str:
+        """The index of events that wait for webhooks; only the scope of all countries has some."""
+        return f"{self.prefix}e"
 
 
 def guard_address_key(keyed_hash: str) -> str:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.events import EventTarget
 from otp_service.domain.guard_counts import GuardCounted, QuietCountries
 from otp_service.domain.guard_rules import GUARD_LIMIT, check
 from otp_service.domain.provider_policy import Caps, ProviderPolicy
@@ -42,6 +43,7 @@ from otp_service.store.admission import (
 )
 from otp_service.store.encoding import pack, unpack_snapshot
 from otp_service.store.guard_calls import GuardBatch, breaker_calls, undo_counted_calls
+from otp_service.store.guard_events import observed_calls
 from otp_service.store.keys import Partition, partition_of_id
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.provider_status import state_call
@@ -73,6 +75,7 @@ class RedisVerifications:
         policies: Mapping[str, ProviderPolicy] = _EMPTY,
         tenants: Mapping[str, Caps] = _EMPTY,
         countries: Mapping[str, Caps] = _EMPTY,
+        event_targets: Sequence[EventTarget] = (),
         *,
         key_ids: Collection[str],
     ) -> None:
@@ -83,11 +86,13 @@ class RedisVerifications:
             policies: The policies of all providers.
             tenants: The caps of the tenants that have some.
             countries: The caps by country, or `ANY_COUNTRY` for each other country.
+            event_targets: Who gets events about the guard.
             key_ids: The keys that this replica can read records with.
         """
         self._topology = topology
         self._key_ids = pack(tuple(key_ids))
         self._policies = policies
+        self._event_targets = event_targets
         self._recent_denials = RecentDenials()
         self._accounts = SharedAccounts(topology, tenants, countries)
         self._quiet_countries = QuietCountries()
@@ -192,7 +197,7 @@ class RedisVerifications:
         return [
             *release_limits_calls(admitted.acquired),
             release_reservation_call(admission, admitted.now_ms, admitted.chain_before),
-            *undo_counted_calls(admitted.guard),
+            *undo_counted_calls(admitted.guard, self._event_targets),
             *_free_key_calls(admission),
         ]
 
@@ -223,7 +228,9 @@ class RedisVerifications:
         )
         if claim and answer is not None:
             args = (*args, *idempotency_keys.answer_args(claim, answer))
-        [reply] = await self._topology.send([ScriptCall(script("start"), keys, args)])
+        decision = admitted.guard.decision if admitted.guard else None
+        calls = [ScriptCall(script("start"), keys, args), *observed_calls(decision, self._event_targets)]
+        reply, *_ = await self._topology.send(calls)
         match reply[0]:
             case b"started":
                 return Started()

@@ -8,7 +8,6 @@ less and less by all replicas, with one attempt at a time until it accepts an ev
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections import defaultdict
@@ -22,7 +21,6 @@ from otp_service.observability import LOG, METRICS
 from otp_service.webhooks.attempt_schedule import Answer, conclude
 from otp_service.webhooks.endpoint import Endpoint
 from otp_service.webhooks.event_body import EventBodies
-from otp_service.webhooks.guard_events import GuardEvents
 from otp_service.webhooks.sender import WebhookSender
 
 __all__ = ["WebhookWorker"]
@@ -48,13 +46,11 @@ class WebhookWorker:
         queue: WebhookQueue,
         endpoints: Sequence[Endpoint],
         bodies: EventBodies,
-        guard_events: GuardEvents,
         make_sender: Callable[[Endpoint], WebhookSender] = WebhookSender,
     ) -> None:
-        """Deliver the events of `queue` to `endpoints`, and store those of the guard."""
+        """Deliver the events of `queue` to `endpoints`."""
         self._queue = queue
         self._bodies = bodies
-        self._guard_events = guard_events
         self._runs = {one.name: _EndpointRuns(one, make_sender(one)) for one in endpoints}
         self._attempts: set[asyncio.Task[None]] = set()
         self._wake_up = asyncio.Event()
@@ -72,8 +68,6 @@ class WebhookWorker:
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.gather(self._polling, return_exceptions=True)
-            with contextlib.suppress(Refused):
-                await self._guard_events.flush()
         if self._attempts:
             _, unfinished = await asyncio.wait(self._attempts, timeout=STOP_SECONDS)
             for task in unfinished:
@@ -91,7 +85,6 @@ class WebhookWorker:
             try:
                 if loop.time() >= next_look:
                     next_look = loop.time() + POLL_INTERVAL_SECONDS
-                    await self._guard_events.flush()
                     await self._look()
                 for runs in self._runs.values():
                     await self._fill(runs)

@@ -18,6 +18,17 @@ from tests.webhooks.webhook_receiver import SECOND_SECRET, WebhookReceiver
 
 ASKED = {"phone": "0812-1010-0055", "purpose": "login"}
 LEASE_SECONDS = 11.0
+GUARD_WITH_WEBHOOK = """
+[guard]
+mode = "deny"
+sequence = "1/600"
+[webhooks.ops]
+url = "{url}"
+secret = "file:{secret}"
+allow_private_targets = true
+timeout_seconds = 1
+events = ["guard.triggered"]
+"""
 
 
 @pytest.fixture
@@ -58,6 +69,29 @@ async def test_events_survive_a_crash_before_their_delivery(
 
     assert {event.data["verification_id"] for event in receiver.events} == {verification_id}
     assert len({event.id for event in receiver.events}) == 3
+
+
+async def test_a_decision_of_the_guard_survives_a_crash(
+    serve: Callable[..., ServiceProcess], write_config: ConfigWriter, gateway: EimsSimulator, receiver: WebhookReceiver
+) -> None:
+    """The process is killed as soon as it has refused a request: another replica delivers the event, once."""
+    more = GUARD_WITH_WEBHOOK.format(url=receiver.url, secret="{secret}")
+    config = write_webhook_config(write_config, gateway, receiver, 'events = ["verification.verified"]', more=more)
+    config.write_text(config.read_text().replace("{secret}", str(config.parent / "webhook-secret")))
+    await receiver.close()
+    first = serve(config)
+    async with api_client(await first.ready()) as client:
+        assert (await client.post("/v1/request-code", json=ASKED)).status_code == 202
+        denied = await client.post("/v1/request-code", json=ASKED | {"phone": "0812-1010-0056"})
+        await first.kill()
+    assert (denied.status_code, denied.json()["limit"]) == (429, "guard")
+    await receiver.listen()
+
+    await serve(config).ready()
+    [triggered] = await receiver.wait_for("guard.triggered", seconds=20)
+
+    assert (triggered.data["rules"], triggered.data["denied"]) == ("sequence", True)
+    assert [event.id for event in receiver.events] == [triggered.id]
 
 
 async def test_a_duplicate_after_a_crash_has_the_same_id(

@@ -189,20 +189,20 @@ async def test_a_released_request_leaves_no_count(store: Store) -> None:
 
 
 async def test_a_flood_of_blocks_does_not_fill_the_store(store: Store) -> None:
-    """12,000 blocks in 1,200 areas: their fields are bounded, the country's own counts stay exact, all keys expire."""
+    """4,000 blocks in 1,334 areas: their fields are bounded, the country's own counts stay exact, all keys expire."""
     quiet, policy = QuietCountries(), request(subject()).policy
-    for start in range(0, 12_000, 200):
+    for start in range(0, 4_000, 200):
         calls = []
         for number in range(start, start + 200):
-            one = subject(number, number, area=f"+{number // 10:05}", tenant="acme")
+            one = subject(number, number, area=f"+{number // 3:05}", tenant="acme")
             calls += GuardBatch(GuardRequest(one, policy), quiet).calls
         await store.topology.send(calls)
     counted = await acquire(store, subject(1, 1), policy, quiet)
     keys = [key for key in await store.keys() if key.startswith("otp:{gd:ID}")]
     sizes = {key: await store.redis.hlen(key) for key in keys}
-    assert counted.figures.country.levels["c"].today.sent == 12_001
-    assert counted.figures.country.levels["t|acme"].burst.sent == 12_001
-    assert max(sizes.values()) <= 4_000 + 4
+    assert counted.figures.country.levels["c"].today.sent == 4_001
+    assert counted.figures.country.levels["t|acme"].burst.sent == 4_001
+    assert 4_000 <= max(sizes.values()) <= 4_000 + 4
     assert sum([await store.redis.memory_usage(key, samples=0) for key in keys]) < 2_000_000
     assert all([await store.redis.pttl(key) > 0 for key in keys])
 

@@ -7,7 +7,7 @@
 -- Who gets events is a list of texts, as a record contains it: the key of the index, the sealed reference, and for each
 -- endpoint its name and the letters of the types that it gets. An empty list: nobody.
 local EVENT_TTL_MS = 302400000  -- 84 hours: longer than the schedule of attempts
-local MAX_WAITING = 512  -- of one endpoint in one slot; what comes later is dropped, and counted
+local MAX_WAITING = 512  -- of one endpoint in one slot, by default; what comes later is dropped, and counted
 local EVENT_VERSION = 1
 -- The positions in an event; domain/events.py has all of them.
 local EVENT_LEASE, EVENT_ATTEMPTS, EVENT_RESULT, EVENT_RESULT_AT, EVENT_STATE, EVENT_RECORDED = 5, 6, 7, 8, 9, 15
@@ -68,14 +68,14 @@ local function count_dropped(index, endpoint, now)
 end
 
 -- Adds an event for each target that gets its type. One whose id is stored already is not added again. `subject`:
--- {verification id, tenant, key id, sealed recipient, sealed reference}.
-local function add_event(targets, code, id, subject, facts, due_ms, now)
+-- {verification id, tenant, key id, sealed recipient, sealed reference}. `max_waiting`: nil for the default.
+local function add_event(targets, code, id, subject, facts, due_ms, now, max_waiting)
   local index = targets[1]
   for at = 3, #targets - 1, 2 do
     local endpoint = targets[at]
     local key = event_key(index, endpoint, id)
     if string.find(targets[at + 1], code, 1, true) and redis.call('EXISTS', key) == 0 then
-      if redis.call('ZCARD', queue_key(index, endpoint)) >= MAX_WAITING then
+      if redis.call('ZCARD', queue_key(index, endpoint)) >= (max_waiting or MAX_WAITING) then
         count_dropped(index, endpoint, now)
       else
         local event = {
@@ -89,9 +89,13 @@ local function add_event(targets, code, id, subject, facts, due_ms, now)
   end
 end
 
+-- Adds an event of the operator for a list of targets.
+local function add_operator_event(targets, code, name, facts, now, max_waiting)
+  if not has_targets(targets) then return end
+  add_event(targets, code, string.format('evt_%s-%s', code, name), {'', '', '', '', ''}, facts, now, now, max_waiting)
+end
+
 -- Adds an event of the operator. `packed`: the targets; nil: nobody gets it.
 local function emit_operator_event(packed, code, name, facts, now)
-  local targets = packed and cmsgpack.unpack(packed)
-  if not has_targets(targets) then return end
-  add_event(targets, code, string.format('evt_%s-%s', code, name), {'', '', '', '', ''}, facts, now, now)
+  if packed then add_operator_event(cmsgpack.unpack(packed), code, name, facts, now) end
 end

@@ -1,14 +1,18 @@
--- guard_release: removes what `guard_acquire` counted for a request that was not admitted.
+-- guard_release: removes what `guard_acquire` counted for a request that was not admitted, and adds the event of the
+-- decision that denied it.
 -- KEYS  1 breaker of the scope
 -- ARGV  1 key prefix of the scope  2 when it was counted, ms  3 class  4 '1': a decoy
 --       5 tag of the number, if it is new in its block; else ''  6 `until` of the breaker then  7 '1': it was a probe
---       8... levels; the last one is the block, with a tag only
--- Reaches by template: the buckets and the numbers of blocks of the scope, in the slot of KEYS.
+--       8 event (packed), in the scope of all countries; '': none
+--       9... levels; the last one is the block, with a tag only
+-- Reaches by template: the buckets, the numbers of blocks and the events of the scope, in the slot of KEYS.
 -- returns {'released'}
--- Invariant: no count becomes negative. A breaker that was opened or closed meanwhile is not changed.
---@include _clock _ttl _guard_buckets _guard_numbers _guard_breaker
+-- Invariant: no count becomes negative. A breaker that was opened or closed meanwhile is not changed. An event is
+--            added once, however many calls name it.
+--@include _clock _ttl _guard_buckets _guard_numbers _guard_breaker _events _guard_events
 local now, prefix, at_ms, class = now_ms(), ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local levels = {unpack(ARGV, 8)}
+local levels = {unpack(ARGV, 9)}
+emit_guard_event(prefix, ARGV[8], now)
 if ARGV[5] ~= '' then
   forget_number(prefix, math.floor(at_ms / HOUR_MS), class .. levels[#levels], ARGV[5])
 end
