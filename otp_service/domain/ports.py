@@ -83,7 +83,7 @@ class Verifications(Protocol):
         verification_id: str,
         record: VerificationRecord,
         sealed_code: bytes | None,
-        answer: bytes | None,
+        response: bytes | None,
     ) -> Started | ReservationExpired | IdInUse | Replay:
         """Store a verification, end the active one before it, and put its message into the outbox.
 
@@ -92,7 +92,7 @@ class Verifications(Protocol):
             verification_id: The new id.
             record: The new record.
             sealed_code: The code for the outbox; None: a decoy, without a message.
-            answer: The sealed answer to store under the idempotency key of `admitted`, if it has one.
+            response: The sealed response to store under the idempotency key of `admitted`, if it has one.
 
         Returns:
             `Started`. `ReservationExpired`, `IdInUse`, or `Replay` (another request with the same key has started one):
@@ -132,7 +132,7 @@ class Attempts(Protocol):
         """
 
     async def consume(
-        self, verification_id: str, at_ms: int | None = None, claim: IdempotencyClaim | None = None, answer: bytes = b""
+        self, verification_id: str, at_ms: int | None = None, claim: IdempotencyClaim | None = None, sealed: bytes = b""
     ) -> Verified | NotFound | AlreadyEnded:
         """Record the correct code as the only success of a verification, and clear the failures of its recipient.
 
@@ -140,7 +140,7 @@ class Attempts(Protocol):
             verification_id: The verification.
             at_ms: When the code was verified; None: now.
             claim: The idempotency key of the attempt.
-            answer: The sealed answer, stored under `claim` in the same step.
+            sealed: The sealed response, stored under `claim` in the same step.
         """
 
 
@@ -194,11 +194,11 @@ class Idempotency(Protocol):
     async def claim(self, claim: IdempotencyClaim, verification_id: str) -> KeyClaimed | Replay | InFlight | Mismatch:
         """Claim the key for an attempt at `verification_id`, before the attempt is reserved. `KeyClaimed`: go on."""
 
-    async def keep(self, claim: IdempotencyClaim, verification_id: str, answer: bytes) -> None:
-        """Store the sealed answer of an attempt without success, unless one is stored or the id names no place."""
+    async def keep(self, claim: IdempotencyClaim, verification_id: str, response: bytes) -> None:
+        """Store the sealed response of an unsuccessful attempt, unless one is stored or the id names no partition."""
 
     async def release(self, claim: IdempotencyClaim) -> None:
-        """Release the key if this caller still owns it, because its answer is not stored."""
+        """Release the key if this caller still owns it, because its response is not stored."""
 
 
 class Outbox(Protocol):
@@ -243,7 +243,7 @@ class Outbox(Protocol):
                 ambiguous outcome.
             channel: The channel of this call.
             channel_hold_ms: For how long an acceptance by another channel prevents the call, if no receipt comes; 0:
-                it does for ever.
+                without a time limit.
             parts: How many parts the text probably has.
 
         Returns:
@@ -261,7 +261,7 @@ class ReceiptStore(Protocol):
         """Record a receipt; `recipient` is the keyed hash of the number that it names, "" if it names none."""
 
     async def find_message(self, partition: int, recipient: str, provider: str, provider_message_id: str) -> str:
-        """Return our id of the message that the gateway knows by an id of its own; "" if there is none.
+        """Return our id of the message that has this id at the gateway; "" if there is none.
 
         Only the current messages of the recipient (a keyed hash) are searched, one for each tenant and purpose.
         """

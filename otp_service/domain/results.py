@@ -130,9 +130,9 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """An answer is stored under the key; it is sealed."""
+    """A response is stored under the key; it is sealed."""
 
-    answer: bytes
+    response: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class Unlocked:
 class AttemptReserved:
     """An attempt is reserved: compare the code with `snapshot.record.code_hash`, and `consume` if it is correct.
 
-    `locks` is how the attempt locks the recipient if the code is wrong; None: not.
+    `locks` is how the attempt locks the recipient if the code is wrong; None: it does not.
     """
 
     snapshot: VerificationSnapshot

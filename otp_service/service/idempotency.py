@@ -1,6 +1,6 @@
-"""Answers stored under callers' idempotency keys: sealed, and replayed unchanged.
+"""Responses stored under callers' idempotency keys: sealed, and replayed unchanged.
 
-Only an answer whose request cost something (a message or an attempt) is stored. Other refusals, 429 and 5xx are not:
+Only a response whose request cost something (a message or an attempt) is stored. Other refusals, 429 and 5xx are not:
 the same request may succeed later.
 """
 
@@ -17,9 +17,9 @@ from otp_service.domain.tenant import Tenant
 from otp_service.domain.views import VerificationProof, VerificationView
 from otp_service.service.refusals import key_unavailable
 
-__all__ = ["StoredAnswers", "idempotency_claim"]
+__all__ = ["StoredResponses", "idempotency_claim"]
 
-_KIND: Final = "answer"
+_KIND: Final = "answer"  # part of what stored responses are sealed with, so it must not change
 
 _NOT_STORED: Final = frozenset(
     {
@@ -53,9 +53,9 @@ class _Refused(msgspec.Struct, tag="refused"):
     attempts_left: int | None
 
 
-_Answer = _Requested | _Verified | _Refused
-AnswerT = TypeVar("AnswerT", VerificationView, VerificationProof)
-_DECODER: Final = msgspec.msgpack.Decoder(_Answer)
+_Response = _Requested | _Verified | _Refused
+ResponseT = TypeVar("ResponseT", VerificationView, VerificationProof)
+_DECODER: Final = msgspec.msgpack.Decoder(_Response)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -68,32 +68,32 @@ def idempotency_claim(keyring: Keyring, tenant: Tenant, endpoint: str, key: str,
     )
 
 
-class StoredAnswers:
-    """Seals answers for the store, and replays them."""
+class StoredResponses:
+    """Seals responses for the store, and replays them."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
 
-    def seal(self, claim: IdempotencyClaim, answer: VerificationView | VerificationProof | Refused) -> bytes | None:
-        """Seal an answer under the current key.
+    def seal(self, claim: IdempotencyClaim, response: VerificationView | VerificationProof | Refused) -> bytes | None:
+        """Seal a response under the current key.
 
         Returns:
-            The key id, a line feed and the sealed answer; None for a refusal that is not stored.
+            The key id, a line feed and the sealed response; None for a refusal that is not stored.
         """
-        match answer:
+        match response:
             case Refused():
-                if answer.reason in _NOT_STORED:
+                if response.reason in _NOT_STORED:
                     return None
-                plain = _encode(_Refused(answer.reason, answer.detail, answer.attempts_left))
+                plain = _encode(_Refused(response.reason, response.detail, response.attempts_left))
             case VerificationProof():
-                plain = _encode(_Verified(answer))
+                plain = _encode(_Verified(response))
             case VerificationView():
-                plain = _encode(_Requested(answer))
+                plain = _encode(_Requested(response))
         key_id = self._keyring.current
         return key_id.encode() + b"\n" + self._keyring.seal(_KIND, claim.keyed_hash, plain)
 
-    def replay(self, claim: IdempotencyClaim, found: Replay | InFlight | Mismatch, kind: type[AnswerT]) -> AnswerT:
-        """Return the stored answer of a request that is repeated.
+    def replay(self, claim: IdempotencyClaim, found: Replay | InFlight | Mismatch, kind: type[ResponseT]) -> ResponseT:
+        """Return the stored response of a request that is repeated.
 
         Raises:
             Refused: The stored refusal; `idempotency_in_flight`; `idempotency_mismatch`, when the key was used for
@@ -103,8 +103,8 @@ class StoredAnswers:
             case InFlight(wait_ms):
                 detail = "A request with this Idempotency-Key is in progress. Repeat it after `retry_after` seconds."
                 raise Refused(Reason.IDEMPOTENCY_IN_FLIGHT, detail, retry_after_ms=wait_ms)
-            case Replay(sealed) if isinstance(answer := self._open(claim, sealed), kind):
-                return answer
+            case Replay(sealed) if isinstance(response := self._open(claim, sealed), kind):
+                return response
             case _:
                 detail = "This Idempotency-Key was used for another request. Send a new key."
                 raise Refused(Reason.IDEMPOTENCY_MISMATCH, detail)
@@ -113,13 +113,13 @@ class StoredAnswers:
         key_id, _, body = sealed.partition(b"\n")
         try:
             plain = self._keyring.open(_KIND, claim.keyed_hash, body, key_id.decode(errors="replace"))
-            answer: _Answer = _DECODER.decode(plain)
+            response: _Response = _DECODER.decode(plain)
         except (DecryptionError, msgspec.ValidationError):
             raise key_unavailable() from None
-        match answer:
+        match response:
             case _Refused():
-                raise Refused(answer.reason, answer.detail, attempts_left=answer.attempts_left)
+                raise Refused(response.reason, response.detail, attempts_left=response.attempts_left)
             case _Requested():
-                return answer.view
+                return response.view
             case _Verified():
-                return answer.success
+                return response.success

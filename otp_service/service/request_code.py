@@ -46,7 +46,7 @@ from otp_service.service.code_admission import (
     without_address_limits,
 )
 from otp_service.service.dependencies import CodeRequest, Dependencies
-from otp_service.service.idempotency import StoredAnswers
+from otp_service.service.idempotency import StoredResponses
 from otp_service.service.refusals import request_denied
 from otp_service.store.keys import PARTITIONS, Partition, new_verification_id, partition_of_id
 
@@ -66,7 +66,7 @@ class RequestCode:
     def __init__(self, dependencies: Dependencies, cleanup: Cleanup) -> None:
         self._dependencies = dependencies
         self._cleanup = cleanup
-        self._answers = StoredAnswers(dependencies.keyring)
+        self._responses = StoredResponses(dependencies.keyring)
         self._captcha = CaptchaChecks(dependencies)
 
     async def __call__(self, request: CodeRequest, claim: IdempotencyClaim | None = None) -> VerificationView:
@@ -74,7 +74,7 @@ class RequestCode:
 
         Args:
             request: Who requests a code for which recipient.
-            claim: The caller's idempotency key. The same key gets the same answer, without a second message.
+            claim: The caller's idempotency key. The same key gets the same response, without a second message.
 
         Raises:
             Refused: The request was denied; what it acquired is released. Only a captcha token that is not accepted
@@ -97,7 +97,7 @@ class RequestCode:
             return await self._start_or_release(request, recipient, admitted, verification_id)
 
     async def _admit(self, admission: Admission) -> Admitted | VerificationView:
-        """Acquire every limit, or return the answer that is stored under the idempotency key."""
+        """Acquire every limit, or return the response that is stored under the idempotency key."""
         match await self._call_admit(admission):
             case Admitted() as admitted:
                 self._dependencies.guard.record(admitted.guard.decision if admitted.guard else None)
@@ -118,7 +118,7 @@ class RequestCode:
     def _replay(self, admission: Admission, found: Replay | InFlight | Mismatch) -> VerificationView:
         if admission.idempotency is None:
             raise AssertionError(f"{found} without an idempotency key")
-        return _with_quotas(self._answers.replay(admission.idempotency, found, VerificationView), admission)
+        return _with_quotas(self._responses.replay(admission.idempotency, found, VerificationView), admission)
 
     async def _start_or_release(
         self, request: CodeRequest, recipient: Recipient, admitted: Admitted, verification_id: str
@@ -161,9 +161,9 @@ class RequestCode:
     ) -> Started | ReservationExpired | IdInUse | Replay:
         """Start the verification; if the reply is lost, abandon it, because it may have started."""
         verifications, claim = self._dependencies.verifications, admitted.admission.idempotency
-        answer = self._answers.seal(claim, view) if claim else None
+        response = self._responses.seal(claim, view) if claim else None
         try:
-            return await verifications.start(admitted, verification_id, record, sealed_code, answer)
+            return await verifications.start(admitted, verification_id, record, sealed_code, response)
         except BaseException as error:
             await self._cleanup.after(error, partial(verifications.abandon, admitted, verification_id))
             raise
@@ -218,7 +218,7 @@ class RequestCode:
         )
 
     def _event_targets(self, request: CodeRequest, verification_id: str) -> tuple[str, ...]:
-        """Return who gets the events of a verification. A decoy has none: its events would show that it is one."""
+        """Return the endpoints for the events of a verification. A decoy has none: events would reveal it."""
         targets, partition = request.tenant.event_targets, partition_of_id(verification_id)
         if request.decoy or not targets or partition is None:
             return ()
@@ -255,9 +255,9 @@ class RequestCode:
 
 
 def _check_text(request: CodeRequest, recipient: Recipient) -> None:
-    """Check that the message has a place for what it must contain, and for nothing else; raises `Refused`.
+    """Check that the message contains the link and the transaction of the request; raises `Refused`.
 
-    A text that the caller chose contains no address, and names no transaction: not for a purpose that demands one.
+    A text that the caller chose has neither, so it is refused for a purpose that demands a transaction.
     """
     tenant, transaction = request.tenant, request.bound.transaction
     where = (recipient.country, request.locale, request.purpose)
@@ -269,7 +269,7 @@ def _check_text(request: CodeRequest, recipient: Recipient) -> None:
 def _with_quotas(view: VerificationView, admission: Admission, own: tuple[QuotaState, ...] = ()) -> VerificationView:
     """Add what the caller may know of its limits: the policies, `own` states, and the sends left in the chain.
 
-    That no send is left is not told as a quota: a client that paces itself by it would stop for all recipients.
+    When no send is left, no quota says so: a client that paces itself by quotas would stop for all recipients.
     """
     sends = (QuotaState("max_sends", view.sends_left, 0),) if view.sends_left else ()
     return msgspec.structs.replace(view, quotas=Quotas(advertised_policies(admission), (*sends, *own)))

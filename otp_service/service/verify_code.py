@@ -34,7 +34,7 @@ from otp_service.service.attempt_queue import AttemptQueue
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.code_admission import UNKNOWN_ADDRESS
 from otp_service.service.dependencies import Attempt, Dependencies
-from otp_service.service.idempotency import StoredAnswers
+from otp_service.service.idempotency import StoredResponses
 from otp_service.service.refusals import (
     address_limited,
     key_unavailable,
@@ -64,7 +64,7 @@ class VerifyCode:
     def __init__(self, dependencies: Dependencies, cleanup: Cleanup) -> None:
         self._dependencies = dependencies
         self._cleanup = cleanup
-        self._answers = StoredAnswers(dependencies.keyring)
+        self._responses = StoredResponses(dependencies.keyring)
         self._fingerprints: dict[str, str] = {}  # of the idempotency keys in progress here, by their keyed hash
         self._queue = AttemptQueue()
 
@@ -73,7 +73,7 @@ class VerifyCode:
 
         Args:
             attempt: The code, and the verification that it is for.
-            claim: The caller's idempotency key. Under the same key the same answer is returned, without a second
+            claim: The caller's idempotency key. Under the same key the same response is returned, without a second
                 attempt.
 
         Raises:
@@ -86,7 +86,7 @@ class VerifyCode:
             return await self._in_turn(attempt, None)
         if (fingerprint := self._fingerprints.get(claim.keyed_hash)) is not None:
             found = InFlight(_IN_FLIGHT_RETRY_MS) if fingerprint == claim.fingerprint else Mismatch()
-            return self._answers.replay(claim, found, VerificationProof)
+            return self._responses.replay(claim, found, VerificationProof)
         self._fingerprints[claim.keyed_hash] = claim.fingerprint
         try:
             return await self._in_turn(attempt, replace(claim, owner_token=secrets.token_urlsafe(9)))
@@ -94,7 +94,7 @@ class VerifyCode:
             del self._fingerprints[claim.keyed_hash]
 
     async def _in_turn(self, attempt: Attempt, claim: IdempotencyClaim | None) -> VerificationProof:
-        """Check the code when it is its turn: the attempts at one verification hold one hash slot among them."""
+        """Check the code when it is its turn: the attempts at one verification share one hash slot."""
         async with self._queue.turn(attempt.verification_id):
             with self._dependencies.pool.slot(attempt.caller):
                 result = await (self._check(attempt, None) if claim is None else self._check_once(attempt, claim))
@@ -115,7 +115,7 @@ class VerifyCode:
             raise address_limited(rate_limit, violated)
 
     async def _check_once(self, attempt: Attempt, claim: IdempotencyClaim) -> VerificationProof | Refused:
-        """Claim the idempotency key before an attempt is reserved; release it unless an answer is stored under it."""
+        """Claim the idempotency key before an attempt is reserved; release it unless a response is stored under it."""
         try:
             found = await self._dependencies.idempotency.claim(claim, attempt.verification_id)
             if isinstance(found, KeyClaimed):
@@ -123,7 +123,7 @@ class VerifyCode:
         except BaseException as error:
             await self._cleanup.after(error, partial(self._dependencies.idempotency.release, claim))
             raise
-        return self._answers.replay(claim, found, VerificationProof)
+        return self._responses.replay(claim, found, VerificationProof)
 
     async def _check(self, attempt: Attempt, claim: IdempotencyClaim | None) -> VerificationProof | Refused:
         """Reserve an attempt and compare the code.
@@ -165,9 +165,9 @@ class VerifyCode:
                 METRICS.lockouts.labels(attempt.tenant.name, reserved.locks.value).inc()
             return await self._store_refusal(attempt, claim, _code_incorrect(reserved.attempts_left))
         proof = self._proof(reserved.snapshot, attempt.bound)
-        answer = self._answers.seal(claim, proof) if claim else None
+        response = self._responses.seal(claim, proof) if claim else None
         match await self._dependencies.attempts.consume(
-            attempt.verification_id, proof.verified_ms, claim, answer or b""
+            attempt.verification_id, proof.verified_ms, claim, response or b""
         ):
             case Verified():
                 self._dependencies.message_queue.count_verified(proof.phone or proof.email, reserved.snapshot.record)
@@ -182,7 +182,7 @@ class VerifyCode:
         """Store a refusal that has cost an attempt, and return it; it is valid even if the store does not answer."""
         if attempt.tenant.uniform_errors:
             refused = uniform_refusal(refused)
-        if claim is not None and (sealed := self._answers.seal(claim, refused)):
+        if claim is not None and (sealed := self._responses.seal(claim, refused)):
             with contextlib.suppress(Refused):
                 await self._dependencies.idempotency.keep(claim, attempt.verification_id, sealed)
         return refused

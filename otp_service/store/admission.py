@@ -1,7 +1,7 @@
 """The batch that admits a request for a code: its script calls, what their replies mean, and the calls that undo it.
 
-The parts of an admission are in different hash slots, so no script covers them all. Each part acquires what it finds
-free; when one denies the request, the acquired ones are released.
+The parts of an admission are in different hash slots, so no script covers them all. Each script acquires its part if it
+can; when one denies the request, the other parts are released.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def reserve_call(admission: Admission) -> ScriptCall:
     lockout = partition.lockout(admission.tenant, admission.recipient)
     keys: tuple[str, ...] = (partition.recipients + admission.recipient, lockout, partition.opted_out)
     if claim := admission.idempotency:
-        keys, args = (*keys, partition.answers + claim.keyed_hash), (*args, claim.fingerprint)
+        keys, args = (*keys, partition.responses + claim.keyed_hash), (*args, claim.fingerprint)
     return ScriptCall(script("reserve"), keys, args)
 
 
@@ -103,12 +103,12 @@ def release_reservation_call(admission: Admission, reserved_ms: int, chain_befor
     return ScriptCall(script("release"), (key,), (admission.tenant, admission.purpose, reserved_ms, chain_before))
 
 
-def undo_calls(admission: Admission, answers: Sequence[ScriptReply | Refused]) -> list[ScriptCall]:
-    """Return the calls that release what the answered parts of an admission acquired.
+def undo_calls(admission: Admission, results: Sequence[ScriptReply | Refused]) -> list[ScriptCall]:
+    """Return the calls that release what the calls of an admission acquired whose replies came.
 
-    `answers` begins with the reply of `reserve`, followed by those of the rate limits.
+    `results` begins with the reply of `reserve`, followed by those of the rate limits.
     """
-    reserved, *others = answers
+    reserved, *others = results
     limits = zip(admission.rate_limits, others, strict=False)
     calls = release_limits_calls(_acquired([(one, reply) for one, reply in limits if not isinstance(reply, Refused)]))
     if not isinstance(reserved, Refused) and reserved[0] == b"reserved":
@@ -117,14 +117,14 @@ def undo_calls(admission: Admission, answers: Sequence[ScriptReply | Refused]) -
 
 
 def start_keys(admission: Admission, verification_id: str, claim: IdempotencyClaim | None) -> tuple[str, ...]:
-    """Return the keys of `start` and `abandon`; with `claim`, the last one is that of the stored answer."""
+    """Return the keys of `start` and `abandon`; with `claim`, the last one is that of the stored response."""
     partition = Partition(admission.partition)
     keys = (
         partition.recipients + admission.recipient,
         *partition.keys_of(verification_id),
         partition.abandoned + verification_id,
     )
-    return (*keys, partition.answers + claim.keyed_hash) if claim else keys
+    return (*keys, partition.responses + claim.keyed_hash) if claim else keys
 
 
 def read_admitted(

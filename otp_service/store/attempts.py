@@ -1,7 +1,7 @@
-"""Attempts in Redis: reserved before the code is compared, decided by one script, answered once per idempotency key.
+"""Attempts in Redis: reserved before the code is compared, and consumed by one script.
 
-The script that makes the success also stores its answer, so a caller that lost the reply gets it again. An attempt at a
-verification that this replica cannot read, because its key is not (or no longer) in the config here, is not counted.
+The script that makes the success also stores its response, so a caller that lost the reply gets it again. An attempt at
+a verification that this replica cannot read, because its key is not (or no longer) in the config here, is not counted.
 The proof of a success may be consumed, once.
 """
 
@@ -26,7 +26,7 @@ from otp_service.domain.results import (
 )
 from otp_service.domain.verification import VerificationStatus
 from otp_service.store.encoding import encode_lockout, encode_windows, pack, unpack_snapshot
-from otp_service.store.idempotency_keys import answer_args
+from otp_service.store.idempotency_keys import response_args
 from otp_service.store.keys import Partition, limit_key, partition_of_id, proof_key
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
@@ -76,7 +76,7 @@ class RedisAttempts:
         return violated_states(rate_limit.limit, rate_limit.windows, reply[2:])
 
     async def consume(
-        self, verification_id: str, at_ms: int | None = None, claim: IdempotencyClaim | None = None, answer: bytes = b""
+        self, verification_id: str, at_ms: int | None = None, claim: IdempotencyClaim | None = None, sealed: bytes = b""
     ) -> Verified | NotFound | AlreadyEnded:
         """Turn a correct code into the one success; see the port."""
         partition = partition_of_id(verification_id)
@@ -90,7 +90,7 @@ class RedisAttempts:
             "" if at_ms is None else at_ms,
         )
         if claim:
-            keys, args = (*keys, partition.answers + claim.keyed_hash), (*args, *answer_args(claim, answer))
+            keys, args = (*keys, partition.responses + claim.keyed_hash), (*args, *response_args(claim, sealed))
         [reply] = await self._topology.send([ScriptCall(script("consume"), keys, args)])
         match reply[0]:
             case b"verified":
@@ -106,7 +106,6 @@ class RedisLockouts:
     """`domain.ports.Lockouts` on any topology. The scripts of attempts and requests maintain the lockouts."""
 
     def __init__(self, topology: Topology) -> None:
-        """Use `topology`."""
         self._topology = topology
 
     async def unlock(self, partition: int, recipient: str, tenant: str, policy: SendPolicy) -> Unlocked:
@@ -122,7 +121,6 @@ class RedisPresentedProofs:
     """`domain.proofs.PresentedProofs` on any topology."""
 
     def __init__(self, topology: Topology) -> None:
-        """Use `topology`."""
         self._topology = topology
 
     async def present(self, keyed_hash: str, expires_at: int, *, consume: bool) -> ProofState:

@@ -23,7 +23,6 @@ class RedisCaptchaUses:
     """`domain.captcha.CaptchaUses` on any topology."""
 
     def __init__(self, topology: Topology) -> None:
-        """Use `topology`."""
         self._topology = topology
 
     async def use_of(self, token_hash: str, request: str) -> CaptchaUse:

@@ -28,7 +28,7 @@ from otp_service.store.scripts import ScriptCall, script
 __all__ = ["Cluster", "probe_call"]
 
 RELOAD_SLOTS_SECONDS = 0.2
-"""How often at most the slot map is loaded again because a node does not answer."""
+"""The minimum interval between loads of the slot map because a node does not reply."""
 
 MAX_PROBE_KEYS = 1 << 15
 
@@ -40,7 +40,7 @@ _SlotMap = list[tuple[int, int, _Node]]
 class Cluster:
     """A `Topology` of many servers.
 
-    The slot map is loaded again when a node replies MOVED, and when one does not answer: a replica may have taken over
+    The slot map is loaded again when a node replies MOVED, and when one does not reply: a replica may have taken over
     its slots.
     """
 

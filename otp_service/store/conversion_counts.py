@@ -17,12 +17,12 @@ from otp_service.store.topology import Topology
 __all__ = ["RedisConversionCounts"]
 
 MAX_FIELDS: Final = 1_000
-"""How many numbers one minute has at most. Two for each provider and prefix: enough for 500 of these pairs."""
+"""The maximum number of counts of one minute: two for each provider and prefix, enough for 500 of these pairs."""
 
 _MS_PER_MINUTE: Final = 60_000
 _KEEP_MS: Final = (COUNTED_MINUTES + 1) * _MS_PER_MINUTE
 _CHANGING_MINUTES: Final = MAX_CODE_AGE_MS // _MS_PER_MINUTE + 2
-"""A code can be verified as long as it lives, so the counts of older minutes do not change: they are read once."""
+"""A code can be verified until it expires, so the counts of older minutes do not change and are read once."""
 
 _SENT: Final = "s"
 _VERIFIED: Final = "v"
@@ -32,7 +32,6 @@ class RedisConversionCounts:
     """`domain.ports.ConversionCounts` on any topology."""
 
     def __init__(self, topology: Topology) -> None:
-        """Use `topology`."""
         self._topology = topology
         self._minute: int | None = None
         self._final: dict[int, Mapping[CountKey, int]] = {}

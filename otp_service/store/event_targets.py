@@ -1,4 +1,4 @@
-"""The arguments by which scripts of providers, tenants and countries get to know who gets events of the operator."""
+"""The arguments of scripts that emit events for the operator's endpoints: of providers, tenants and countries."""
 
 from __future__ import annotations
 

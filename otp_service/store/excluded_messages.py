@@ -12,7 +12,7 @@ from otp_service.store.keys import Partition, partition_of_id
 __all__ = ["ExcludedMessages"]
 
 MAX_PER_PARTITION: Final = 64
-"""More are dropped, oldest first. A dropped one is claimed here once more, and excluded again."""
+"""More are dropped, oldest first. A dropped one is claimed here again, and excluded again."""
 
 
 class ExcludedMessages:

@@ -92,7 +92,6 @@ class RedisGuard:
     """`domain.guard.GuardStore` on any topology, and what operators read and change."""
 
     def __init__(self, topology: Topology) -> None:
-        """Use `topology`."""
         self._topology = topology
 
     async def count_verified(self, verified: Sequence[GuardVerified]) -> None:

@@ -1,9 +1,9 @@
-"""Idempotency keys in Redis: one request per key, and one answer per request.
+"""Idempotency keys in Redis: one request per key, and one response per request.
 
 A key is claimed for one request, identified by its fingerprint. No other call works under it while its owner may be
 alive, and no other request can use it until it is released. The claim has a hash slot of its own, because callers
-choose the keys. The answer is in the slot of its verification: the script that starts or verifies one stores the
-answer in the same step. The stored answer therefore decides, and not the claim.
+choose the keys. The response is in the slot of its verification: the script that starts or verifies one stores the
+response in the same step. The stored response therefore decides, and not the claim.
 """
 
 from __future__ import annotations
@@ -17,47 +17,46 @@ from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
 __all__ = [
-    "ANSWER_TTL_MS",
     "OWNER_TIMEOUT_MS",
+    "RESPONSE_TTL_MS",
     "RedisIdempotency",
-    "answer_args",
     "claim_call",
     "read_claim",
     "release_call",
+    "response_args",
 ]
 
-ANSWER_TTL_MS: Final = 24 * 3600 * 1000
-"""How long an answer is kept: part of the public contract."""
+RESPONSE_TTL_MS: Final = 24 * 3600 * 1000
+"""How long a response is kept: part of the public contract."""
 
 OWNER_TIMEOUT_MS: Final = 15_000
-"""An owner that has not answered for this long counts as gone: longer than any request may take."""
+"""An owner that has not finished for this long counts as gone: longer than any request may take."""
 
 
 class RedisIdempotency:
     """`domain.ports.Idempotency` on any topology."""
 
     def __init__(self, topology: Topology) -> None:
-        """Use `topology`."""
         self._topology = topology
 
     async def claim(self, claim: IdempotencyClaim, verification_id: str) -> KeyClaimed | Replay | InFlight | Mismatch:
-        """Claim the key and read the stored answer, in one batch; see the port."""
+        """Claim the key and read the stored response, in one batch; see the port."""
         calls = [claim_call(claim)]
         if partition := partition_of_id(verification_id):
-            key = partition.answers + claim.keyed_hash
-            calls.append(ScriptCall(script("idempotency_read_answer"), (key,), (claim.fingerprint,)))
-        reply, *answers = await self._topology.send(calls)
+            key = partition.responses + claim.keyed_hash
+            calls.append(ScriptCall(script("idempotency_read_response"), (key,), (claim.fingerprint,)))
+        reply, *stored = await self._topology.send(calls)
         claimed = read_claim(reply)
-        if answers and answers[0][0] == b"replay" and not isinstance(claimed, Mismatch):
-            return Replay(answers[0][1])
+        if stored and stored[0][0] == b"replay" and not isinstance(claimed, Mismatch):
+            return Replay(stored[0][1])
         return claimed
 
-    async def keep(self, claim: IdempotencyClaim, verification_id: str, answer: bytes) -> None:
-        """Store an answer; see the port."""
+    async def keep(self, claim: IdempotencyClaim, verification_id: str, response: bytes) -> None:
+        """Store a response; see the port."""
         if partition := partition_of_id(verification_id):
-            key, args = partition.answers + claim.keyed_hash, answer_args(claim, answer)
-            await self._topology.send([ScriptCall(script("idempotency_store_answer"), (key,), args)])
-        else:  # no answer can be found under it
+            key, args = partition.responses + claim.keyed_hash, response_args(claim, response)
+            await self._topology.send([ScriptCall(script("idempotency_store_response"), (key,), args)])
+        else:  # no response can be found under it
             await self.release(claim)
 
     async def release(self, claim: IdempotencyClaim) -> None:
@@ -67,7 +66,7 @@ class RedisIdempotency:
 
 def claim_call(claim: IdempotencyClaim) -> ScriptCall:
     """Return the call that claims a key, for a batch."""
-    args = (claim.fingerprint, claim.owner_token, OWNER_TIMEOUT_MS, ANSWER_TTL_MS)
+    args = (claim.fingerprint, claim.owner_token, OWNER_TIMEOUT_MS, RESPONSE_TTL_MS)
     return ScriptCall(script("idempotency_claim"), (idempotency_key(claim.keyed_hash),), args)
 
 
@@ -76,9 +75,9 @@ def release_call(claim: IdempotencyClaim) -> ScriptCall:
     return ScriptCall(script("idempotency_release"), (idempotency_key(claim.keyed_hash),), (claim.owner_token,))
 
 
-def answer_args(claim: IdempotencyClaim, answer: bytes) -> tuple[str | bytes | int, ...]:
-    """Return the last arguments of every script that stores an answer: fingerprint, sealed answer, TTL in ms."""
-    return (claim.fingerprint, answer, ANSWER_TTL_MS)
+def response_args(claim: IdempotencyClaim, response: bytes) -> tuple[str | bytes | int, ...]:
+    """Return the last arguments of every script that stores a response: fingerprint, sealed response, TTL in ms."""
+    return (claim.fingerprint, response, RESPONSE_TTL_MS)
 
 
 def read_claim(reply: ScriptReply) -> KeyClaimed | InFlight | Mismatch:

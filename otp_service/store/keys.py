@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 PARTITIONS = 64
-"""Fixed for ever: the partition is part of every id."""
+"""This number must never change: the partition is part of every id."""
 
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _ID_LENGTH = 23
@@ -86,8 +86,8 @@ class Partition:
         return f"{self._tag}m:"
 
     @property
-    def answers(self) -> str:
-        """Prefix of a stored answer: the keyed hash of the idempotency key follows."""
+    def responses(self) -> str:
+        """Prefix of a stored response: the keyed hash of the idempotency key follows."""
         return f"{self._tag}i:"
 
     @property
@@ -102,7 +102,7 @@ class Partition:
 
     @property
     def inbound(self) -> str:
-        """Prefix of the mark of a handled inbound message: its keyed hash follows."""
+        """Prefix of the key that remembers a handled inbound message: its keyed hash follows."""
         return f"{self._tag}k:"
 
     @property
@@ -270,7 +270,7 @@ def used_key(keyed_hash: str) -> str:
 
 
 def proof_key(keyed_hash: str) -> str:
-    """Return the key of the mark that a proof token was consumed (a keyed hash of its tenant and id)."""
+    """Return the key that remembers that a proof token was consumed (a keyed hash of its tenant and id)."""
     return f"otp:pt:{keyed_hash}"
 
 

@@ -31,7 +31,6 @@ class RedisOptOuts:
     """`domain.ports.OptOuts` on any topology."""
 
     def __init__(self, topology: Topology) -> None:
-        """Use `topology`."""
         self._topology = topology
 
     async def change(self, partition: int, recipient: str, action: OptOutAction | None, mark: str = "") -> OptOutEffect:
@@ -57,7 +56,6 @@ class RedisInboundCursors:
     """`domain.ports.InboundCursors` on any topology."""
 
     def __init__(self, topology: Topology) -> None:
-        """Use `topology`."""
         self._topology = topology
 
     async def claim(self, provider: str, token: str, lease_ms: int) -> InboundClaim | None:

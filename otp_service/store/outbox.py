@@ -55,17 +55,17 @@ class RedisOutbox:
         return await self._read_claimed(await self._claim(list(partitions.values())))
 
     async def _claim(self, partitions: Sequence[Partition]) -> list[ScriptReply]:
-        """Return the replies of the partitions that answer; raise `Refused` when none of them does."""
+        """Return the replies of the partitions that reply; raise `Refused` when none of them does."""
         calls = [_claim_call(partition, self._key_ids, self._excluded.of(partition)) for partition in partitions]
-        answers = await self._topology.send_each(calls)
-        refusals = [answer for answer in answers if isinstance(answer, Refused)]
-        if refusals and len(refusals) == len(answers):
+        results = await self._topology.send_each(calls)
+        refusals = [result for result in results if isinstance(result, Refused)]
+        if refusals and len(refusals) == len(results):
             raise refusals[0]
         replies = []
-        for partition, answer in zip(partitions, answers, strict=True):
-            if not isinstance(answer, Refused):
-                _report_removed(partition, answer[3])
-                replies.append(answer)
+        for partition, result in zip(partitions, results, strict=True):
+            if not isinstance(result, Refused):
+                _report_removed(partition, result[3])
+                replies.append(result)
         return replies
 
     def _report_unreachable(self, partitions: int) -> None:
@@ -92,8 +92,8 @@ class RedisOutbox:
         for verification_id in verification_ids:
             _, message, outbox = _keys(verification_id)
             calls.append(ScriptCall(script("remove_unreadable"), (message, outbox), (verification_id,)))
-        for verification_id, answer in zip(verification_ids, await self._topology.send_each(calls), strict=True):
-            if not isinstance(answer, Refused) and answer[0] == b"removed":
+        for verification_id, result in zip(verification_ids, await self._topology.send_each(calls), strict=True):
+            if not isinstance(result, Refused) and result[0] == b"removed":
                 _report_unreadable(verification_id)
 
     async def release_to_others(self, verification_id: str, lease: int, seconds: float | None = None) -> None:

@@ -1,9 +1,9 @@
-"""Connections that send the script calls of one moment as one batch, and never send a call twice.
+"""Connections that send all waiting script calls as one batch, and never send a call twice.
 
 Each connection takes all waiting calls and sends them together, so a busy service pays one round trip for many calls.
-Nothing is retried: a script may have run although its reply was lost, and an attempt must not be counted twice. Two
-replies are no exception, because they mean that nothing ran: NOSCRIPT (the call is sent again with the script's text)
-and, in a cluster, MOVED (`cluster.py` sends the call to the right node; ASK, while a slot moves, is refused).
+Nothing is retried: a script may have run although its reply was lost, and an attempt must not be counted twice. After
+two replies a call is sent again, because they mean that nothing ran: NOSCRIPT (with the script's text) and, in a
+cluster, MOVED (`cluster.py` sends the call to the right node; ASK, while a slot moves, is refused).
 A call without a reply at its deadline is `store_unavailable`; its effect is unknown to the caller.
 """
 
@@ -63,7 +63,7 @@ class EvictionRefused(RedisError):
 
 
 def unavailable(cause: BaseException | None = None) -> Refused:
-    """Return the refusal for a store that did not answer, or answered with the error `cause`."""
+    """Return the refusal for a store that did not reply, or replied with the error `cause`."""
     evicts = isinstance(cause, EvictionRefused)
     detail = "The store may evict keys, or does not report its policy." if evicts else "The store does not answer."
     refused = Refused(Reason.STORE_UNAVAILABLE, detail, retry_after_ms=RETRY_AFTER_MS)
@@ -149,7 +149,7 @@ class PipelinedConnections:
             deadline.cancel()
 
     def _wake_one(self) -> None:
-        """Wake the connection that has been idle longest: one is enough, and so they take turns."""
+        """Wake the connection that has been idle longest; one is enough."""
         while self._idle:
             idle = self._idle.popleft()
             if not idle.done():

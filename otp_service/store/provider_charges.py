@@ -1,4 +1,4 @@
-"""What messages cost: charged at our price before the call, corrected when the gateway tells what it charged.
+"""What messages cost: the configured price is charged before the call, and corrected by what the gateway reports.
 
 The sums of a provider and the charge of each message are in one hash slot, so one script changes them together. The
 tenant's and the country's sums follow: each change of a price has a number, so that it counts once there, too.
@@ -45,7 +45,7 @@ class ProviderCharges:
         reporting: Collection[str],
         event_targets: Sequence[EventTarget] = (),
     ) -> None:
-        """Use `topology`; `reporting` has the providers whose gateways tell what they charged.
+        """Use `topology`; `reporting` has the providers whose gateways report what they charged.
 
         `event_targets` get an event when a cap is nearly reached.
         """
@@ -85,7 +85,7 @@ class ProviderCharges:
         return ScriptCall(script("provider_refund"), (keys.usage, keys.charge(permit.message_id)), args)
 
     async def correct(self, provider: str, message_id: str, charged: Decimal, currency: str, source: Source) -> None:
-        """Replace our price of a message by what its gateway charged; see `domain.provider_policy.Charges`."""
+        """Replace the configured price of a message; see `domain.provider_policy.Charges`."""
         if not self._is_usable(provider, charged, currency):
             return
         caps, keys = self._policies[provider].caps, ProviderKeys(provider)
@@ -127,7 +127,7 @@ class ProviderCharges:
         return True
 
     def _log_once(self, event: str, provider: str, currency: str) -> None:
-        """Log it once for a provider; what the gateway wrote is foreign text and not logged."""
+        """Log an event once for a provider, without the amount and the currency that the gateway sent."""
         if (event, provider) not in self._ignored:
             self._ignored.add((event, provider))
             LOG.warning(event, provider=provider, currency=currency)

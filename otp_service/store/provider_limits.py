@@ -41,7 +41,9 @@ OPEN_MS: Final[Mapping[Outcome | None, tuple[int, int]]] = {
     Outcome.FUNDS: (60_000, 480_000),
     None: (2_000, 6_000),
 }
-"""For how long a circuit opens first and at most, by outcome; None: too many calls failed. Doubled each time in a row.
+"""For how long a circuit opens at first and at most, by outcome; None: too many calls failed.
+
+The time is doubled when the circuit opens again without a success in between.
 
 An operator must correct credentials or add funds, which takes time; a gateway that fails may be back at any moment, and
 codes wait for it.
@@ -80,7 +82,7 @@ class RedisProviderLimiter:
             tenants: The caps of the tenants that have some.
             call_ms: For each provider, the time within which a call ends.
             countries: The caps by country, or `ANY_COUNTRY` for each other country.
-            charge_reporting: The providers whose gateways tell what they charged.
+            charge_reporting: The providers whose gateways report what they charged.
             event_targets: Who gets events about caps and circuits.
         """
         self._topology = topology
@@ -147,7 +149,7 @@ class RedisProviderLimiter:
             await self._charges.correct(permit.provider, permit.message_id, *amount, "result")
 
     async def correct_charge(self, provider: str, message_id: str, charged: Decimal, currency: str) -> None:
-        """Count what the gateway charged, as a receipt or a report tells it; see the port."""
+        """Count what the gateway charged according to a receipt or a report; see the port."""
         if partition_of_id(message_id) is not None:
             await self._charges.correct(provider, message_id, charged, currency, "receipt")
 
@@ -168,29 +170,29 @@ class RedisProviderLimiter:
         )
         return ScriptCall(script("provider_acquire"), names, (*args, *charge))
 
-    def _release_call(self, permit: Permit, answer: SendResult | None) -> ScriptCall:
+    def _release_call(self, permit: Permit, result: SendResult | None) -> ScriptCall:
         keys = ProviderKeys(permit.provider)
-        signal = answer.health if answer else HealthSignal.NONE
-        why = answer.outcome.value if answer else ""
-        first_ms, max_ms = _open_ms(answer)
-        args = (permit.message_id, signal, why, first_ms, max_ms, _pause_ms(answer), permit.country)
+        signal = result.health if result else HealthSignal.NONE
+        why = result.outcome.value if result else ""
+        first_ms, max_ms = _open_ms(result)
+        args = (permit.message_id, signal, why, first_ms, max_ms, _pause_ms(result), permit.country)
         events = event_args(keys.events, self._event_targets, CIRCUIT_EVENTS, permit.provider)
         names = (keys.circuit, keys.calls, keys.destination(permit.country))
         return ScriptCall(script("provider_release"), names, (*args, *events))
 
 
-def _open_ms(answer: SendResult | None) -> tuple[int, int]:
+def _open_ms(result: SendResult | None) -> tuple[int, int]:
     """Return for how long a circuit opens first and at most, if this result opens it."""
-    if answer is None or answer.health is not HealthSignal.TRIP:
+    if result is None or result.health is not HealthSignal.TRIP:
         return OPEN_MS[None]
-    return OPEN_MS.get(answer.outcome, OPEN_MS[Outcome.CONFIG_ERROR])
+    return OPEN_MS.get(result.outcome, OPEN_MS[Outcome.CONFIG_ERROR])
 
 
-def _pause_ms(answer: SendResult | None) -> int:
+def _pause_ms(result: SendResult | None) -> int:
     """Return for how long the gateway asked us not to call it."""
-    if answer is None or answer.outcome is not Outcome.THROTTLED:
+    if result is None or result.outcome is not Outcome.THROTTLED:
         return 0
-    return PAUSE_MS if answer.retry_after is None else min(int(answer.retry_after * 1000), MAX_PAUSE_MS)
+    return PAUSE_MS if result.retry_after is None else min(int(result.retry_after * 1000), MAX_PAUSE_MS)
 
 
 def _read_capped(usages: Sequence[ScriptReply], accounts: Sequence[Account]) -> Deferred | None:
@@ -206,12 +208,12 @@ def _refusal_reason(word: bytes) -> DeferReason:
     return DeferReason.CAPPED if word in _CAP_REPLIES else DeferReason(word.decode())
 
 
-def _report_circuits(permit: Permit, answer: SendResult | None, reply: ScriptReply) -> None:
+def _report_circuits(permit: Permit, result: SendResult | None, reply: ScriptReply) -> None:
     """Set the metrics of the circuits after a call, and log those that it opened."""
     state, opened, destination_state, destination_opened = reply
     METRICS.circuit_open.labels(permit.provider).set(state == b"open")
     METRICS.destination_circuit_open.labels(permit.provider, permit.country).set(destination_state == b"open")
-    why = answer.outcome.value if answer else ""
+    why = result.outcome.value if result else ""
     if opened:
         LOG.error("circuit_opened", provider=permit.provider, why=why)
     if destination_opened:

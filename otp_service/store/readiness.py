@@ -1,8 +1,8 @@
-"""Whether the store may be used: every primary answers, accepts writes, and does not evict keys.
+"""Whether the store may be used: every primary replies, accepts writes, and does not evict keys.
 
 A server that evicts keys when its memory is full would forget wrong codes, so calls are refused until every primary is
 known not to evict (each new connection checks it too, in `pipelined_connection.py`: after a failover another server may
-answer). Other problems, such as a server that accepts no writes, are reported by `ready`: calls that need it fail by
+reply). Other problems, such as a server that accepts no writes, are reported by `ready`: calls that need it fail by
 themselves.
 """
 
@@ -88,13 +88,13 @@ class StoreStatus:
 
 
 async def probe(topology: Topology, *, allow_eviction: bool) -> StoreStatus:
-    """Probe every primary; once more when a connection was lost, because that alone is no problem."""
+    """Probe every primary; probe again when a connection was lost, because that alone is not a problem."""
     loop = asyncio.get_running_loop()
     retry_until = loop.time() + RETRY_WITHIN_SECONDS
-    answers = await topology.probe()
-    if any(map(_lost_connection, answers)) and loop.time() < retry_until:
-        answers = await topology.probe()
-    return _status(answers, allow_eviction=allow_eviction)
+    results = await topology.probe()
+    if any(map(_lost_connection, results)) and loop.time() < retry_until:
+        results = await topology.probe()
+    return _status(results, allow_eviction=allow_eviction)
 
 
 async def persists(topology: Topology) -> bool:
@@ -203,24 +203,24 @@ class StoreReadiness:
             LOG.info("store_ready")
 
 
-def _status(answers: Sequence[ScriptReply | Refused], *, allow_eviction: bool) -> StoreStatus:
+def _status(results: Sequence[ScriptReply | Refused], *, allow_eviction: bool) -> StoreStatus:
     problems, policies = [], set[str]()
-    for answer in answers:
-        policy = _policy(answer)
+    for result in results:
+        policy = _policy(result)
         if policy is None:
-            problems.append(_describe(answer.__cause__))
+            problems.append(_describe(result.__cause__))
         elif policy != SAFE_EVICTION_POLICY and not allow_eviction:
             policies.add(policy)
             problems.append(f"may evict keys (maxmemory-policy {policy})" if policy else "eviction policy unknown")
-    reached = any(not isinstance(answer, Refused) for answer in answers)
+    reached = any(not isinstance(result, Refused) for result in results)
     return StoreStatus(tuple(sorted(set(problems))), tuple(sorted(policies)), reached)
 
 
-def _policy(answer: ScriptReply | Refused) -> str | None:
+def _policy(result: ScriptReply | Refused) -> str | None:
     """Return the eviction policy; None when the server did not report any."""
-    if not isinstance(answer, Refused):
-        return str(answer[0].decode())
-    cause = answer.__cause__
+    if not isinstance(result, Refused):
+        return str(result[0].decode())
+    cause = result.__cause__
     return cause.policy if isinstance(cause, EvictionRefused) else None
 
 
@@ -242,8 +242,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def _lost_connection(answer: ScriptReply | Refused) -> bool:
-    cause = answer.__cause__ if isinstance(answer, Refused) else None
+def _lost_connection(result: ScriptReply | Refused) -> bool:
+    cause = result.__cause__ if isinstance(result, Refused) else None
     return isinstance(cause, redis_errors.ConnectionError | OSError) and not isinstance(
         cause, redis_errors.BusyLoadingError | redis_errors.AuthenticationError | TimeoutError
     )

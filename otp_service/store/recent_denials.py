@@ -1,7 +1,7 @@
 """Which recipients were denied a code a moment ago. It only decides how a request is sent, never whether it is denied.
 
 A request that will be denied should acquire nothing, because what it acquires has to be released in another round trip.
-The store decides that anew for each request. This process remembers keyed hashes of recipients only, and few of them.
+The store decides again on every request. This process remembers only a few recipients, by their keyed hashes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MAX_RECIPIENTS: Final = 10_000
 
 
 class RecentDenials:
-    """The recipients whose request was denied, with the time until which the next one is expected to be, too."""
+    """The recipients whose request was denied, with the time until which a further denial is expected."""
 
     def __init__(self) -> None:
         self._until: dict[tuple[str, str, str], float] = {}

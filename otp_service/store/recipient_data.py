@@ -35,7 +35,6 @@ class RedisRecipientData:
     """`domain.forgetting.RecipientData` on any topology."""
 
     def __init__(self, topology: Topology) -> None:
-        """Use `topology`."""
         self._topology = topology
 
     async def forget(

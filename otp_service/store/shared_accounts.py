@@ -1,7 +1,7 @@
-"""The daily usage of tenants and countries: what a message is charged to beside its provider.
+"""The daily usage of tenants and countries: the accounts to which a message is charged besides its provider.
 
-Each account is in a hash slot of its own, so a message is charged to one after the other, and refunded to those before
-when one refuses it. A charge that can still be refunded holds its cap: others wait for a moment instead of giving up.
+Each account is in a hash slot of its own, so a message is charged to one after the other, and refunded to the earlier
+ones when one refuses it. While a charge can still be refunded, other messages at the cap wait for a moment.
 """
 
 from __future__ import annotations

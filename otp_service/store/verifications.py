@@ -183,7 +183,7 @@ class RedisVerifications:
         raise refused
 
     async def withdraw(self, admission: Admission) -> None:
-        """Release what an `admit` without an answer may have acquired; see the port."""
+        """Release what an `admit` whose reply was lost may have acquired; see the port."""
         key = Partition(admission.partition).recipients + admission.recipient
         calls = [ScriptCall(script("withdraw"), (key,), (admission.tenant, admission.purpose, admission.token))]
         await self._topology.send(calls + _free_key_calls(admission))
@@ -211,11 +211,11 @@ class RedisVerifications:
         verification_id: str,
         record: VerificationRecord,
         sealed_code: bytes | None,
-        answer: bytes | None,
+        response: bytes | None,
     ) -> Started | ReservationExpired | IdInUse | Replay:
         """Store the verification and its message; see the port."""
         partition = Partition(admitted.admission.partition)
-        claim = admitted.admission.idempotency if answer is not None else None
+        claim = admitted.admission.idempotency if response is not None else None
         keys = start_keys(admitted.admission, verification_id, claim)
         args: tuple[str | bytes | int, ...] = (
             verification_id,
@@ -226,8 +226,8 @@ class RedisVerifications:
             partition.messages,
             admitted.now_ms + START_WITHIN_MS,
         )
-        if claim and answer is not None:
-            args = (*args, *idempotency_keys.answer_args(claim, answer))
+        if claim and response is not None:
+            args = (*args, *idempotency_keys.response_args(claim, response))
         decision = admitted.guard.decision if admitted.guard else None
         calls = [ScriptCall(script("start"), keys, args), *observed_calls(decision, self._event_targets)]
         reply, *_ = await self._topology.send(calls)
@@ -244,7 +244,7 @@ class RedisVerifications:
         raise AssertionError(f"start returned {reply[0]!r}")
 
     async def abandon(self, admitted: Admitted, verification_id: str) -> None:
-        """Undo a start without an answer, and release all that was acquired; see the port."""
+        """Undo a start whose reply was lost, and release all that was acquired; see the port."""
         keys = start_keys(admitted.admission, verification_id, admitted.admission.idempotency)
         [reply] = await self._topology.send([ScriptCall(script("abandon"), keys, (verification_id, ABANDONED_MS))])
         if reply[0] != b"sending":

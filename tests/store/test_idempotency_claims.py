@@ -1,4 +1,4 @@
-"""One request per idempotency key, and one answer per request, whichever process stops when."""
+"""One request per idempotency key, and one response per request, whichever process stops when."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ async def test_the_first_request_works_and_the_others_wait(store: Store) -> None
     assert await store.idempotency.claim(OTHER, ID) == Mismatch()
 
 
-async def test_a_stored_answer_is_replayed(store: Store) -> None:
-    """The same request gets the stored answer, at once and later; another body stays a mismatch."""
+async def test_a_stored_response_is_replayed(store: Store) -> None:
+    """The same request gets the stored response, at once and later; another body stays a mismatch."""
     await store.idempotency.claim(FIRST, ID)
     await store.idempotency.keep(FIRST, ID, b"\x00answer\xff")
 
@@ -53,16 +53,16 @@ async def test_a_stored_answer_is_replayed(store: Store) -> None:
         await store.advance(SILENT)
 
 
-async def test_the_first_answer_stays(store: Store) -> None:
-    """A late answer of an owner that counted as gone does not replace the first one."""
+async def test_the_first_response_stays(store: Store) -> None:
+    """A late response of an owner that counted as gone does not replace the first one."""
     await store.idempotency.keep(FIRST, ID, b"answer")
     await store.idempotency.keep(SECOND, ID, b"late")
 
     assert await store.idempotency.claim(FIRST, ID) == Replay(b"answer")
 
 
-async def test_an_answer_is_kept_for_a_day(store: Store) -> None:
-    """The claim and the answer live for a day."""
+async def test_a_response_is_kept_for_a_day(store: Store) -> None:
+    """The claim and the response are kept for a day."""
     await store.idempotency.claim(FIRST, ID)
     await store.idempotency.keep(FIRST, ID, b"answer")
 
@@ -72,7 +72,7 @@ async def test_an_answer_is_kept_for_a_day(store: Store) -> None:
 
 
 async def test_a_released_key_is_free_again(store: Store) -> None:
-    """An answer that is not kept leaves nothing: the next request is the first."""
+    """A response that is not kept leaves nothing: the next request is the first."""
     await store.idempotency.claim(FIRST, ID)
     await store.idempotency.release(FIRST)
 
@@ -102,8 +102,8 @@ async def test_an_owner_that_timed_out_frees_nothing(store: Store) -> None:
     assert await store.idempotency.claim(FIRST, ID) == InFlight(15_000)
 
 
-async def test_an_impossible_id_has_a_claim_and_no_answer(store: Store) -> None:
-    """The id in a request may be any text: the key is claimed as usual, and freed when there is no place to answer."""
+async def test_an_impossible_id_has_a_claim_and_no_response(store: Store) -> None:
+    """The id in a request may be any text: the key is claimed as usual, and freed when no response can be stored."""
     assert await store.idempotency.claim(FIRST, "no id") == KeyClaimed()
     assert await store.keys() == {CLAIM}
 
@@ -112,7 +112,7 @@ async def test_an_impossible_id_has_a_claim_and_no_answer(store: Store) -> None:
 
 
 async def test_a_replay_releases_the_limits(store: Store) -> None:
-    """A repeated request-code gets its answer, and no cooldown or limit counts it."""
+    """A repeated request-code gets its response, and no cooldown or limit counts it."""
     rate_limits = (RateLimit("prefix", "block", (Window(9, 3600),)),)
     admitted = await store.admitted(rate_limits=rate_limits, idempotency=FIRST)
     assert await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer") == Started()
@@ -159,8 +159,8 @@ async def test_a_released_request_frees_its_key(store: Store) -> None:
     await store.admitted(idempotency=OTHER)
 
 
-async def test_a_start_of_a_stopped_owner_is_the_answer(store: Store) -> None:
-    """The start stores the answer in the same step: a repetition gets it, whenever the owner stops after it."""
+async def test_a_start_of_a_stopped_owner_is_the_response(store: Store) -> None:
+    """The start stores the response in the same step: a repetition gets it, whenever the owner stops after it."""
     admitted = await store.admitted(idempotency=FIRST)
     await store.verifications.start(admitted, ID, record_of(admitted), CODE, b"answer")
 
@@ -178,7 +178,7 @@ async def test_a_reservation_of_a_stopped_owner_starts_anew(store: Store) -> Non
     assert await store.verifications.start(again, ID, record_of(again), CODE, b"answer") == Started()
 
 
-async def test_a_success_stores_its_answer(store: Store) -> None:
+async def test_a_success_stores_its_response(store: Store) -> None:
     """`consume` stores it in the same step, for a day, whatever happens to the claim."""
     verification_id = await store.started()
 
@@ -190,7 +190,7 @@ async def test_a_success_stores_its_answer(store: Store) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"\xc1", b"text", b"\x93\x01"], ids=["empty", "no code", "text", "cut off"])
 async def test_a_damaged_entry_lets_no_request_run_twice(store: Store, damage: bytes) -> None:
-    """A damaged claim counts as another request's, a damaged answer as one that cannot be opened."""
+    """A damaged claim counts as another request's, a damaged response as one that cannot be opened."""
     await store.redis.set(CLAIM, damage, ex=DAY)
     assert await store.idempotency.claim(FIRST, ID) == Mismatch()
     await store.idempotency.release(FIRST)

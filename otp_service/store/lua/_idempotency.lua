@@ -1,9 +1,9 @@
--- The stored answer of an idempotent request: one packed array {fingerprint of the request, sealed answer}. Its key is
--- in the hash slot of the verification that the answer describes, so one script writes both.
+-- The stored response of an idempotent request: one packed array {fingerprint of the request, sealed response}. Its key is
+-- in the hash slot of the verification that the response describes, so one script writes both.
 
--- Returns the sealed answer for a request, or nil when there is none. A damaged entry is returned as '', which nobody
+-- Returns the sealed response for a request, or nil when there is none. A damaged entry is returned as '', which nobody
 -- can open: the request fails instead of running a second time.
-local function stored_answer(key, fingerprint)
+local function stored_response(key, fingerprint)
   local packed = redis.pcall('GET', key)
   if not packed then return nil end
   local unpacked, stored = pcall(cmsgpack.unpack, packed)
@@ -11,6 +11,6 @@ local function stored_answer(key, fingerprint)
   return stored[1] == fingerprint and stored[2] or nil
 end
 
-local function store_answer(key, fingerprint, answer, ttl_ms)
-  redis.call('SET', key, cmsgpack.pack({fingerprint, answer}), 'PX', ttl_ms)
+local function store_response(key, fingerprint, response, ttl_ms)
+  redis.call('SET', key, cmsgpack.pack({fingerprint, response}), 'PX', ttl_ms)
 end

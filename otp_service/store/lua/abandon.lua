@@ -1,6 +1,6 @@
 -- abandon: undoes a `start` whose reply was lost, and prevents one that has not arrived yet.
 -- KEYS  1 recipient  2 verification  3 its message  4 outbox of the partition  5 flag that the id is abandoned
---       6 stored answer under the request's idempotency key, if it has one
+--       6 stored response under the request's idempotency key, if it has one
 -- ARGV  1 id  2 TTL of the flag, ms: longer than a delayed `start` may take
 -- returns {'absent'}: it had not started, and never will
 --         {'removed'}: it had started and is deleted; nothing was sent

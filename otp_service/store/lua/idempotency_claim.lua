@@ -4,7 +4,7 @@
 -- returns {'claimed'}
 --         {'in_flight', ms until the owner counts as gone}: another call works on the same request
 --         {'mismatch'}: the key belongs to another request, or its claim is damaged
--- Invariant: a key belongs to one request until it is released. The stored answer, not the claim, decides whether the
+-- Invariant: a key belongs to one request until it is released. The stored response, not the claim, decides whether the
 --            request was answered.
 --@include _clock _ttl
 local now = now_ms()

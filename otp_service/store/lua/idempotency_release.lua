@@ -1,4 +1,4 @@
--- idempotency_release: frees an idempotency key, because the answer of its request is not stored.
+-- idempotency_release: frees an idempotency key, because the response of its request is not stored.
 -- KEYS  1 claim of the idempotency key
 -- ARGV  1 owner token
 -- returns {'released'}, or {'lost'}: the claim is gone, or has another owner

@@ -1,6 +1,6 @@
 -- reserve: reserves one send to a recipient, before any work is done for the request.
 -- KEYS  1 recipient  2 its lockout at the tenant  3 opted-out numbers of the partition
---       4 stored answer under the request's idempotency key, if it has one
+--       4 stored response under the request's idempotency key, if it has one
 -- ARGV  1 tenant  2 purpose  3 windows of wrong codes  4 windows of sends  5 cooldown ms  6 max_sends
 --       7 TTL of a code, ms
 --       8, 9 key prefixes of verifications and messages in this partition
@@ -10,7 +10,7 @@
 -- Reaches by template: the verification and the message that the recipient's chain names, in the slot of KEYS.
 -- returns {'reserved', now, sends so far in the chain, packed chain before, id, record, sealed code}: the last three
 --             describe the pending verification, or are ''
---         {'replay', now, sealed answer}: the request was answered before, and nothing was reserved
+--         {'replay', now, sealed response}: the request was answered before, and nothing was reserved
 --         {'locked', now, wait ms, ms of each window of wrong codes}
 --         {'cooldown' | 'max_sends' | 'recipient', now, wait ms, ms of the cooldown, of the chain and of each window}
 --         {'disabled', now} {'opted_out', now}: nothing was reserved
@@ -18,8 +18,8 @@
 --@include _clock _ttl _record _window _recipient _lockout _idempotency
 local tenant, purpose = ARGV[1], ARGV[2]
 local now = now_ms()
-local answer = KEYS[4] and stored_answer(KEYS[4], ARGV[14])
-if answer then return {'replay', now, answer} end
+local response = KEYS[4] and stored_response(KEYS[4], ARGV[14])
+if response then return {'replay', now, response} end
 local failure_windows = parse_windows(ARGV[3])
 local windows, max_count, longest_ms = parse_windows(ARGV[4])
 local cooldown_ms, max_sends, ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
