@@ -1,7 +1,7 @@
-"""Queries what a message has cost, of gateways that tell it to a query only, and some time after the message was sent.
+"""Queries the price of a message at gateways that report it only to queries, some time after the message was sent.
 
-A message whose receipt has come is not polled any more, so its price is queried once or twice in the background. If a
-query is lost with the process, our own price stays.
+A message whose receipt has come is not polled any more, so its price is queried once or twice in the background. If the
+process stops before, the configured price stays.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ DELAYS_SECONDS: Final = (30.0, 300.0)
 """When the price is queried after the receipt, and when again if it is not known yet."""
 
 MAX_WAITING: Final = 5000
-"""Messages whose price is not known yet; beyond that our own price stays."""
+"""Messages whose price is not known yet; for more of them, the configured price stays."""
 
 
 class ChargeQueries:
     """The queries of this process that are still due."""
 
     def __init__(self, providers: Mapping[str, Provider], charges: Charges) -> None:
-        """Query those of `providers` that tell a price to queries only, and count it in `charges`."""
+        """Query those of `providers` that report a price to queries only, and count it in `charges`."""
         self._providers = {
             name: provider
             for name, provider in providers.items()

@@ -1,8 +1,8 @@
-"""Tells gateways which of their messages were verified, if their providers are configured for it.
+"""Reports to gateways which of their messages were verified, if their providers are configured for it.
 
-A gateway that knows it can prefer the routes whose codes arrive. Nothing waits for it: a message is put into a queue of
-its provider, and the rest is done in the background, once. What does not fit into the queue is dropped, and so is what
-waits in it when the process stops.
+A gateway can then prefer the routes whose codes arrive. Nothing waits for a report: the message is put into a queue of
+its provider and reported in the background, once. Messages that do not fit into the queue are dropped, and so are those
+that wait in it when the process stops.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from otp_service.delivery.provider_calls import call_safely
-from otp_service.domain.outcomes import DeliveryStatus, Outcome
+from otp_service.domain.outcomes import Outcome
 from otp_service.domain.verification import VerificationRecord
 from otp_service.observability import LOG, METRICS
 from otp_service.providers.base import FeedbackProvider, Provider
@@ -27,14 +27,12 @@ MAX_WAITING: Final = 1000
 CONCURRENT_CALLS: Final = 2
 DROPPED: Final = "dropped"
 
-_ACCEPTED: Final = frozenset({DeliveryStatus.SENT, DeliveryStatus.DELIVERED})
-
 
 class ConversionFeedback:
     """The queues of this process."""
 
     def __init__(self, providers: Mapping[str, Provider], clock: Callable[[], float] = time.time) -> None:
-        """Tell those of `providers` that take feedback; `clock` returns Unix seconds."""
+        """Report to those of `providers` that take feedback; `clock` returns Unix seconds."""
         self._providers = {
             name: provider
             for name, provider in providers.items()
@@ -47,10 +45,10 @@ class ConversionFeedback:
         self._sending: list[asyncio.Task[None]] = []
 
     def confirm(self, record: VerificationRecord) -> None:
-        """Tell the providers that had accepted the message of a verified code; returns at once."""
+        """Report a verified code to the providers that had accepted its message; returns at once."""
         for delivery in record.deliveries:
             queue = self._queues.get(delivery.provider)
-            if queue is None or delivery.status not in _ACCEPTED or not delivery.provider_message_id:
+            if queue is None or not delivery.is_accepted or not delivery.provider_message_id:
                 continue
             try:
                 queue.put_nowait((delivery.provider_message_id, self._clock()))

@@ -13,7 +13,6 @@ from typing import Final
 
 from otp_service.delivery.regular_sync import RegularSync
 from otp_service.domain.conversion import ConversionResults, CountKey, number_prefix, weigh
-from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.ports import ConversionCounts
 from otp_service.domain.verification import VerificationRecord
 
@@ -21,7 +20,6 @@ __all__ = ["ConversionTracker"]
 
 SYNC_INTERVAL_SECONDS: Final = 10.0
 
-_ACCEPTED: Final = frozenset({DeliveryStatus.SENT, DeliveryStatus.DELIVERED})
 _MS_PER_MINUTE: Final = 60_000
 
 
@@ -44,7 +42,7 @@ class ConversionTracker:
     def count_verified(self, e164: str, record: VerificationRecord) -> None:
         """Count a verified code, for every provider that had accepted its message."""
         for delivery in record.deliveries:
-            if delivery.status in _ACCEPTED:
+            if delivery.is_accepted:
                 self._count(delivery.provider, e164, record, verified=True)
 
     def start(self) -> None:

@@ -125,7 +125,7 @@ class Dispatcher:
         return bool(state.routes) and sent <= set(self._providers) and self._composer.has_tenant(state.message)
 
     async def _resume(self, state: DeliveryState) -> Step:
-        """Complete what an earlier lease left open: a call without a recorded result, or a report that is due."""
+        """Complete the work of an earlier lease: a call without a recorded result, or a report that is due."""
         for interrupted in state.find_all(DeliveryStatus.SENDING):
             ambiguous = SendResult(Outcome.AMBIGUOUS)
             return await self._record_result(state, interrupted.provider, interrupted.call, ambiguous)

@@ -1,7 +1,7 @@
-"""What a gateway sends over a connection of ours, as SMPP does: receipts and inbound messages.
+"""What a gateway sends over a connection that this service has opened, as in SMPP: receipts and inbound messages.
 
-Such a receipt names the message by the gateway's id only, and may come over the connection of another replica than the
-one that has sent the message. So the ids of sent messages are stored, as keyed hashes, for as long as a receipt can
+Such a receipt contains only the gateway's id of the message, and may come over the connection of another replica than
+the one that sent the message. So the ids of sent messages are stored, as keyed hashes, for as long as a receipt can
 still change something.
 """
 

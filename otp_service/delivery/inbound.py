@@ -1,8 +1,8 @@
 """Handles inbound messages: an opt-out word opts the sender's number out at this service, an opt-in word ends that.
 
 Gateways push inbound messages in webhooks, or their inboxes are polled (`inbound_polling`). Each message is handled
-once, whichever replicas read it, and however often: the script that changes the opt-out marks the message as well. One
-without an id cannot be recognized, so no mark of it is stored.
+once, whichever replicas read it, and however often: the script that changes the opt-out also stores that the message
+was handled. A message without an id cannot be recognized, so nothing is stored for it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from otp_service.observability import METRICS
 from otp_service.observability.audit import AUDIT
 from otp_service.store.keys import PARTITIONS
 
-__all__ = ["InboundHandler"]
+__all__ = ["InboundHandler", "KeyedHasher"]
 
 OTHER: Final = "other"
 """The label of messages that ask for nothing."""
 
 
-class NumberHasher(Protocol):
+class KeyedHasher(Protocol):
     """Hashes values with a secret key."""
 
     def keyed_hash(self, kind: str, *parts: str) -> str:
@@ -35,7 +35,7 @@ class NumberHasher(Protocol):
 class InboundHandler:
     """Applies inbound messages to the opt-outs."""
 
-    def __init__(self, opt_outs: OptOuts, words: OptOutWords, hasher: NumberHasher) -> None:
+    def __init__(self, opt_outs: OptOuts, words: OptOutWords, hasher: KeyedHasher) -> None:
         self._opt_outs = opt_outs
         self._words = words
         self._hasher = hasher

@@ -43,7 +43,7 @@ class OutboxWorker:
     ) -> None:
         """Claim messages from `outbox` and deliver them by `dispatcher`.
 
-        `conversion` counts verified codes, and `feedback` tells them to gateways.
+        `conversion` counts verified codes, and `feedback` reports them to gateways.
         """
         self._outbox = outbox
         self._dispatcher = dispatcher
@@ -52,7 +52,7 @@ class OutboxWorker:
         self._feedback = feedback
         self._deliveries: set[asyncio.Task[None]] = set()
         self._rescheduled: list[tuple[float, str]] = []
-        """A heap of when (loop time) which verification is due again."""
+        """A heap of pairs: the loop time at which a verification is due again, and its id."""
         self._wake_up = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
         self._stopping = False
@@ -62,7 +62,7 @@ class OutboxWorker:
         return self._routes.by_channel(country, e164, message_id, channels)
 
     def count_verified(self, e164: str, record: VerificationRecord) -> None:
-        """Count the conversion of the providers that had accepted the message, and tell them (port `MessageQueue`)."""
+        """Count a verified code for the providers that had accepted the message, and report it to their gateways."""
         self._conversion.count_verified(e164, record)
         self._feedback.confirm(record)
 

@@ -30,9 +30,9 @@ CONTINUE_LEASE_MS: Final = 5_000
 """The lease while this replica continues with the next provider at once."""
 
 HOLDER_SEARCH_MS: Final = 3_000
-"""How old a message is at most that is left to the process with the provider's only connection.
+"""The maximum age of a message that is left to the process with the provider's only connection.
 
-An older one counts as not sent by this provider, because no process may have the connection.
+An older one counts as not sent by this provider, because possibly no process has the connection.
 """
 
 STORE_RETRY_SECONDS: Final = 30.0

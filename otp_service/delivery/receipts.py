@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from otp_service.delivery.charge_queries import ChargeQueries
 from otp_service.delivery.in_band_events import ProviderEvents
-from otp_service.delivery.inbound import InboundHandler
+from otp_service.delivery.inbound import InboundHandler, KeyedHasher
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.message import (
     GatewayEvent,
@@ -46,16 +46,6 @@ NONCE_TTL_SECONDS: Final = 49 * 3600
 """Longer than a signed receipt is accepted (SendCloud's last retry comes after 43.7 hours)."""
 
 _SEPARATOR: Final = "."
-
-
-class KeyedHasher(Protocol):
-    """Hashes values with a secret key."""
-
-    def keyed_hash(self, kind: str, *parts: str) -> str:
-        """Return a keyed hash of `parts`, different for each `kind`."""
-
-    def partition_for(self, kind: str, text: str, partitions: int) -> int:
-        """Return the partition of `text`."""
 
 
 class ReceiptTokens:
@@ -131,7 +121,7 @@ class ReceiptHandler:
         Args:
             name: The provider in the path.
             token: The token in the path; None if there is none.
-            call: The request; its `url` is the path and query as they were called.
+            call: The request; its `url` is the path and query of the request.
 
         Returns:
             The text that the gateway expects if it checks our URL; None for receipts.
@@ -174,7 +164,7 @@ class ReceiptHandler:
                 LOG.warning("template_reviewed", provider=name, template_id=template_id, approved=approved)
 
     def connect_providers(self) -> None:
-        """Let the providers with connections of their own connect, and take what comes over them."""
+        """Let providers that keep a connection connect, and handle what their gateways send over it."""
         for name, provider in self._providers.items():
             if isinstance(provider, InBandProvider):
                 hash_id = partial(self._hasher.keyed_hash, "sent", name)

@@ -52,7 +52,7 @@ async def query_report(provider: PollingProvider, delivery: Delivery) -> Deliver
 
 
 async def correct_charge(charges: Charges, provider: str, message_id: str, report: DeliveryReport) -> None:
-    """Count what the gateway charged for a message, if its report tells it."""
+    """Count what the gateway charged for a message, if its report contains that."""
     if report.charged is not None:
         with contextlib.suppress(Refused):  # the store is unavailable: our own price stays
             await charges.correct_charge(provider, message_id, report.charged, report.charged_currency)

@@ -7,8 +7,8 @@ retry and every other replica compute the same order.
 
 A route can order its providers by conversion instead: Thompson sampling draws a conversion for each provider from what
 its results support (`domain.conversion`), and the highest comes first. So the providers share the messages while little
-is known, the best gets nearly all once it is known, and one that stops delivering loses its messages. The provider that
-was selected when the code was requested stays the first of its message, whatever has become known since.
+is known, the best gets nearly all later, and one that stops delivering loses its messages. The provider that was
+selected when the code was requested stays the first of its message, even if the results have changed since.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Routes:
     """All routes. Only the most specific matching route applies to a number."""
 
     def __init__(self, routes: Sequence[Route], results: Callable[[], ConversionResults] = ConversionResults) -> None:
-        """Sort `routes` from the most to the least specific; `results` returns what routes by conversion go by."""
+        """Sort `routes` from the most to the least specific; routes by conversion use what `results` returns."""
         self._results = results
         self._routes = sorted(routes, key=lambda route: (-len(route.prefix), route.country is None))
 

@@ -35,7 +35,7 @@ _ID_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class TestSendResult:
-    """What the gateway answered, how long the call took, and the cost of the message in millionths."""
+    """The result of the call, its duration, and the cost of the message in millionths."""
 
     result: SendResult
     duration_ms: int

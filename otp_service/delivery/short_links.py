@@ -1,8 +1,8 @@
-"""Replaces the address in a message by a short, trackable one of the gateway that sends the message.
+"""Replaces the address in a message by a short, trackable one from the gateway that sends the message.
 
-Each message is asked for once by a process, after its call was recorded as begun: a repeated call uses the same short
-address. If the gateway gives none in time, the message contains the whole address. Costs were charged for that, and are
-corrected by what the gateway says it charged.
+A process requests one short address for each message, after the call was recorded as begun: a repeated call uses the
+same one. If the gateway returns none in time, the message contains the whole address. The message was charged for the
+length of the whole address; that is corrected when the gateway reports what it charged.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ShortLinks:
 
 
 async def _shorten(provider: ShortLinkProvider, outbound: OutboundMessage) -> str:
-    """Return the short address; "" if the gateway gives none that can be used."""
+    """Return the short address; "" if the gateway returns none that can be used."""
     short = None
     try:
         async with asyncio.timeout(MAX_SECONDS):

@@ -1,4 +1,4 @@
-"""The apps of a tenant: the last line of an SMS, by which a web site or an Android app reads the code itself.
+"""The apps of a tenant: the last line of an SMS, from which a web site or an Android app reads the code.
 
 A web site reads `@login.example.com #123456` (WebOTP; "Origin-bound one-time codes delivered via SMS", WICG; Apple's
 domain-bound codes are the same line). An Android app reads a message that contains the hash of its package and
@@ -20,7 +20,7 @@ ANDROID_MAX_BYTES: Final = 140
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One app: the host of a web site, or the hash of an Android app; the other one is ""."""
+    """One app: `domain` is the host of a web site, or `hash` that of an Android app; the other one is ""."""
 
     domain: str = ""
     hash: str = ""
@@ -28,7 +28,7 @@ class App:
     def add_line(self, text: str, code: str) -> str:
         """Return the text with the app's line.
 
-        A text that is too long for Android to read it with the line stays without: the line would only cost money.
+        The line is left out if Android would not read the text because of its length: it would only cost money.
         """
         with_line = f"{text}\n{self.last_line(code)}"
         return text if self.is_too_long(with_line) else with_line
@@ -38,5 +38,5 @@ class App:
         return self.hash or f"@{self.domain} #{code}"
 
     def is_too_long(self, text: str) -> bool:
-        """Whether the app cannot read this text, which has its line already."""
+        """Return whether a text, which has the line of the app, is longer than the app reads."""
         return bool(self.hash) and measure(text).bytes > ANDROID_MAX_BYTES

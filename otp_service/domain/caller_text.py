@@ -1,8 +1,8 @@
 """A text of an SMS that a caller chooses for one message, with the code as a placeholder: `{{code}}`.
 
-The tenant's own templates are configured by an operator; such a text comes with a request. It is a means to send any
-words under the tenant's sender name, so it must contain the code, has a bounded length, and leads to no web site that
-the tenant does not allow. It is as secret as the code, because a caller may write the code itself into it.
+Templates are configured by an operator; such a text comes with a request. A caller could send anything with it under
+the tenant's sender name, so it must contain the code, its length is bounded, and it may link only to hosts that the
+tenant allows. It is as secret as the code, because a caller may write the code itself into it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _DIGITS: Final = re.compile(r"[0-9]+")
 _CONTROLS: Final = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029) if chr(code) != "\n"}
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]{1,16}://", re.IGNORECASE)
 _HOST: Final = re.compile(r"(?:[\w-]|[^\x00-\x7f\s])\.(?:[^\W\d_]|[^\x00-\x7f\s]){2}|[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
-"""What phones make a link: a dot between a label and two letters, or an IPv4 address.
+"""What phones show as a link: a dot between a label and two letters, or an IPv4 address.
 
 Neither side is anchored: a phone finds `evil.com` in `...evil.com-1234`, too. Marks and symbols are parts of labels.
 """
 
 _ALLOWED_HOST: Final = r"(?:https://|@)?(?<![\w.-])HOST(?![^\s/?#]{0,480}[@%\\])(?![\w.-]*\w|[^\x00-\x7f\s])"
-"""An allowed host, but not as the user name (`https://host@1234567890`), or the beginning, of another one."""
+"""An allowed host, unless it is the user name (`https://host@1234567890`) or the beginning of another host."""
 
 
 def clean_text(text: str) -> str:
@@ -39,20 +39,20 @@ def clean_text(text: str) -> str:
 
 
 def render_text(text: str, code: str) -> str:
-    """Return the text to send: with the code at each placeholder."""
+    """Return the text with each placeholder replaced by the code."""
     return text.replace(CODE_PLACEHOLDER, code)
 
 
 def names_other_host(text: str, allowed: Collection[str]) -> bool:
     """Return whether a phone may show a link in the text that leads to a host outside `allowed` (in lower case).
 
-    The last line of an origin-bound code (`@host #code`) is no link, but names a host, which must be allowed, too. The
-    host is looked for in the compatibility form of the text with a code in it: phones take full-width letters and dots
-    for links, and `{{code}}.do` would be one.
+    The last line of an origin-bound code (`@host #code`) is not a link, but names a host, which must be allowed, too.
+    Hosts are searched in the compatibility form (NFKC) of the text with a code inserted: phones recognize links in
+    full-width letters, and `{{code}}.do` would be one.
     """
     rest = render_text(text, _SAMPLE_CODE)
     rest = unicodedata.normalize("NFKC", normalize_typed(rest)).lower()
-    rest = re.sub("\u3002(?=[a-z])", ".", rest)  # before other letters it ends a sentence
+    rest = re.sub("\u3002(?=[a-z])", ".", rest)  # before any other letter it is a full stop
     for host in sorted(allowed, key=len, reverse=True):
         rest = re.sub(_ALLOWED_HOST.replace("HOST", re.escape(host)), " ", rest)
     return _URL.search(rest) is not None or _HOST.search(rest) is not None

@@ -9,7 +9,10 @@ from otp_service.domain.message import Channel
 __all__ = ["AUTO", "ChannelRoute", "RoutedProvider"]
 
 AUTO = "auto"
-"""The `channel` of a request, and of its record, for the tenant's channels one after the other. No message has it."""
+"""The `channel` of a request, and of its record, that tries the tenant's channels in their order.
+
+A message has one of those channels instead.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class ChannelRoute:
 
 @dataclass(frozen=True, slots=True)
 class RoutedProvider:
-    """A provider that may send a message: by which channel, and as how many segments of its price."""
+    """A provider that may send a message, with the channel and the number of segments that it charges for."""
 
     name: str
     channel: Channel

@@ -36,12 +36,12 @@ _INVISIBLE: Final = (
     r"\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     r"\u2028-\u202f\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb"
 )
-"""Control characters, ends of lines, and characters that are not seen or that reverse the order of others."""
+"""Control characters, line ends, invisible characters, and those that change the direction of text."""
 
 _SPACES: Final = r" \u00a0\u1680\u2000-\u200a\u205f\u3000"
 
 PAYEE_PATTERN: Final = rf"\A[^{_SPACES}\ufe00-\ufe0f{_INVISIBLE}](?:[^{_INVISIBLE}]*[^{_SPACES}{_INVISIBLE}])?\Z"
-"""A name on one line, without spaces at its ends: what is read is what was sent, in its order.
+"""A name on one line, without spaces at its ends, that a phone shows exactly as it was sent.
 
 Variation selectors are allowed after another character: emoji and Japanese names have them.
 """
@@ -52,7 +52,7 @@ _INVISIBLE_BEYOND_BMP: Final = re.compile(
 """What `PAYEE_PATTERN` cannot name, because it is part of a JSON Schema: tags, and controls of scripts and of music."""
 
 BINDING_PATTERN: Final = r"\A[!-~]{1,128}\Z"
-"""1 to 128 visible ASCII characters: a text that no system changes on its way."""
+"""1 to 128 visible ASCII characters, which no system between the callers changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,8 @@ class CodeBinding:
     def hashed_parts(self) -> tuple[str, ...]:
         """The parts that are hashed after the code: none for a code that is bound to nothing.
 
-        Each binding has other parts: 4 for a transaction, then 2 for a text, each group with its name in front.
+        Different bindings have different parts: 4 for a transaction, then 2 for a text; each group begins with its
+        name.
         """
         parts: tuple[str, ...] = ()
         if self.transaction is not None:

@@ -26,10 +26,13 @@ __all__ = [
 ]
 
 SETTLE_MINUTES: Final = 2
-"""How long a code that was not entered is no failure; most are entered within a minute."""
+"""A code that is not entered counts as a failure only after this time; most are entered within a minute."""
 
 HALF_LIFE_MINUTES: Final = 10.0
-"""By simulation (`python -m tests.bench.conversion_simulation`): a longer one finds a provider that stopped later."""
+"""Chosen by simulation (`python -m tests.bench.conversion_simulation`).
+
+With a longer half-life, a provider that has stopped to deliver is detected later.
+"""
 
 COUNTED_MINUTES: Final = 40
 """Older messages do not count: their weight is below 1/16."""
@@ -38,7 +41,7 @@ SHARED_RESULTS: Final = 10.0
 """The results of a provider for all prefixes count as at most this many results for each prefix."""
 
 UNKNOWN_DIGITS: Final = 5
-"""At least so many digits of a number are not part of its prefix."""
+"""The last digits of a number, at least, that are not part of its prefix."""
 
 PREFIX_CHARS: Final = 6
 """`+`, the calling code and the operator's digits, such as +62812; behind a shorter calling code, more digits."""
@@ -85,7 +88,7 @@ _NO_RESULTS: Final = Results()
 def number_prefix(to: str) -> str:
     """Return the prefix under which a number in E.164 is counted; "" for an e-mail address, which has none.
 
-    That of a short number is shorter: it is stored in the clear, and must not tell whose number it is.
+    A short number has a shorter prefix: prefixes are stored in the clear, and must not identify a number.
     """
     return to[: min(PREFIX_CHARS, len(to) - UNKNOWN_DIGITS)] if to.startswith("+") else ""
 

@@ -2,7 +2,7 @@
 
 Accepted is what RFC 5321 calls a Dot-string before the @, in ASCII, and a domain name of at least two labels after it.
 Quoted local parts, comments, display names, address literals (`[192.0.2.1]`) and local parts outside ASCII are refused:
-no provider of mail for the public gives them out, and they are how parsers are made to disagree.
+public mail services do not issue such addresses, and parsers disagree about them.
 
 The domain is written in lower case and as IDNA 2008 A-labels (UTS 46, non-transitional), so that `BÜCHER.example` and
 `xn--bcher-kva.example` are one. The local part is sent as it was written, because only its server may interpret it (RFC

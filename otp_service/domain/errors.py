@@ -90,7 +90,7 @@ class Refused(Exception):
             limit: The name of the limit, with `rate_limited`.
             field_errors: With `request_malformed`.
             quotas: What the caller may know of the limits that denied the request.
-            hidden_reason: Why it was refused really, for the log and the metrics only.
+            hidden_reason: The real reason, for the log and the metrics only.
         """
         super().__init__(reason.value)
         self.reason = reason

@@ -24,7 +24,7 @@ __all__ = [
 
 MAX_ATTEMPTS_PER_DAY: Final = 100
 MAX_CHANCE_PER_DAY: Final = 1e-4
-"""What a number should withstand: 100 attempts (NIST SP 800-63B-4, 3.2.2) at a code of six digits."""
+"""The recommended maximum for one number: 100 attempts (NIST SP 800-63B-4, 3.2.2) at a code of six digits."""
 
 _DAY_SECONDS: Final = 86_400
 
@@ -64,12 +64,12 @@ class GuessingBound:
     until_disabled: int
 
     def chance(self, attempts: int) -> float:
-        """Return the greatest chance that one of so many attempts is a correct code."""
+        """Return an upper bound of the probability that one of `attempts` codes is correct."""
         return min(1.0, attempts * 10.0**-self.code_length)
 
     @property
     def is_acceptable(self) -> bool:
-        """Whether a day without a login of the owner keeps to both limits."""
+        """Whether a day without a login of the owner is within both recommended maximums."""
         return self.attempts <= MAX_ATTEMPTS_PER_DAY and self.chance(self.attempts) <= MAX_CHANCE_PER_DAY
 
 

@@ -25,5 +25,5 @@ def link_host(link: str) -> str:
 
 
 def is_short_link(short: str, link: str) -> bool:
-    """Return whether what a gateway returned can stand for `link`: an address that is shorter."""
+    """Return whether `short`, which a gateway returned, is an address and shorter than `link`."""
     return len(short) < len(link) and _LINK.fullmatch(short) is not None

@@ -11,8 +11,8 @@ __all__ = ["for_locale", "matching_locales", "normalize_locale"]
 T = TypeVar("T")
 
 _ALIASES: Final[Mapping[str, str]] = MappingProxyType({"in": "id", "iw": "he", "ji": "yi", "tl": "fil", "cmn": "zh"})
-"""Codes that mean another one here. Older Java and Android versions report Indonesian as `in_ID` and Filipino as `tl`,
-and use old codes for Hebrew and Yiddish too; `cmn` is Mandarin, which is written in Chinese."""
+"""Aliases of language codes. Older Java and Android versions report Indonesian as `in_ID` and Filipino as `tl`, and use
+old codes for Hebrew and Yiddish too; `cmn` is Mandarin, which is written in Chinese."""
 
 _TRADITIONAL_CHINESE_REGIONS: Final = frozenset({"tw", "hk", "mo"})
 _SCRIPT_CHARS: Final = 4
@@ -24,7 +24,7 @@ _MAX_SUBTAGS: Final = 16
 def normalize_locale(locale: str) -> str:
     """Return a locale in lower case, with `-` between its parts, and without a POSIX charset or modifier.
 
-    The script of a Java locale (`zh_TW_#Hant`) loses its mark.
+    The `#` before the script of a Java locale (`zh_TW_#Hant`) is removed.
     """
     bare = locale[:_MAX_LOCALE_CHARS].partition(".")[0].partition("@")[0]
     language, dash, rest = bare.strip().lower().replace("_", "-").replace("#", "").partition("-")

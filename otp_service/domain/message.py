@@ -102,9 +102,9 @@ class SendResult:
         outcome: What happened to the message.
         provider_message_id: The gateway's id of the message; "" if it returned none.
         retry_after: After how many seconds the gateway wants to be called again; None if it does not say.
-        signal: What the result says about the provider's health, if the outcome alone does not tell. For example, an
-            undocumented rejection is a `config_error` that counts as a FAILURE, while a rejected password is a TRIP.
-        charged: What the gateway says that it charged for the whole message; None if it does not say.
+        signal: What the result says about the provider's health, if that does not follow from the outcome. For example,
+            an undocumented rejection is a `config_error` that counts as a FAILURE, but a rejected password is a TRIP.
+        charged: The price that the gateway reports for the whole message; None if it reports none.
         charged_currency: The currency of `charged` (ISO 4217); "" if the gateway does not name it: the account's.
         parts: The gateway's id of each part of the message, if each has receipts of its own (`Receipt.part`); "" for a
             part without an id. Empty if receipts are about the whole message.
@@ -189,7 +189,7 @@ class Receipt:
         part: The gateway's id of the part that the receipt is about, one of `SendResult.parts`; "" if it is about the
             whole message, which then has one receipt.
         call: The call to the provider that the receipt's URL names; None if it names none.
-        charged: What the gateway says that it charged for the whole message; None if it does not say.
+        charged: The price that the gateway reports for the whole message; None if it reports none.
         charged_currency: The currency of `charged` (ISO 4217); "" if the gateway does not name it: the account's.
     """
 
@@ -220,10 +220,10 @@ class InboundMessage:
     Attributes:
         id: The gateway's id of the message, by which it is handled once; "" if the gateway has none, so that it is
             handled each time that it arrives.
-        sender: The sender's number in E.164; "" if it is no phone number.
+        sender: The sender's number in E.164; "" if it is not a phone number.
         text: The text.
         at: When it was sent, in Unix seconds by the gateway's clock; 0: unknown.
-        action: What the gateway itself says that the sender asks for; None: the text tells.
+        action: The opt-out or opt-in that the gateway itself has recognized; None: it follows from the text.
         nonce: A value that may be used for one event only, against replay; "" if there is none.
     """
 

@@ -25,7 +25,7 @@ MAX_TEXT_CHARS: Final = 160
 """Characters of an inbound message that are examined."""
 
 MAX_STOP_WORDS: Final = 3
-"""A message that begins with a stop word is an opt-out if it has at most so many words, such as `UNREG OTP`."""
+"""A message that begins with a stop word is an opt-out if it has at most this many words, such as `UNREG OTP`."""
 
 
 class OptOutAction(StrEnum):

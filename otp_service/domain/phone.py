@@ -102,7 +102,7 @@ def example_mobile(country: str) -> str:
 
 
 def national_digits(e164: str) -> str:
-    """Return the digits after the country code of a number that `parse` has made, without parsing it once more.
+    """Return the digits after the country code of a number that `parse` has returned, without parsing it again.
 
     Country codes have one to three digits, and none begins with another.
 

@@ -154,10 +154,10 @@ class ProviderState:
 
 
 class Charges(Protocol):
-    """What messages cost, as gateways tell it after the call."""
+    """The prices of messages that gateways report after the call."""
 
     async def correct_charge(self, provider: str, message_id: str, charged: Decimal, currency: str) -> None:
-        """Replace our price of a message by what its gateway charged, in the sums of the day that was charged.
+        """Replace the configured price of a message by what its gateway charged, in the sums of the day of the call.
 
         A repeated call changes nothing; a later one with another amount replaces it.
 
@@ -189,7 +189,7 @@ class ProviderLimiter(Charges, Protocol):
         Args:
             provider: The provider's name.
             tenant: The tenant's name, for its caps.
-            message_id: Our id of the message; it keeps its place in the provider's queue under this id.
+            message_id: Our id of the message; it keeps its position in the provider's queue under this id.
             country: The number's country, ISO 3166 alpha-2.
             segments: The number of SMS segments, for the cost.
             max_wait_ms: How long the message can wait in the queue; a longer wait is `DeferReason.SLOW` at once.

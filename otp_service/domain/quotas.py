@@ -1,12 +1,12 @@
-"""What a caller may know of the rate limits that judged its request, in the terms of RateLimit header fields for HTTP.
+"""The rate limits of a request that its caller may know, in the terms of RateLimit header fields for HTTP.
 
 Each window of a limit is one quota policy. The first window has the name of its limit; the name of a further one ends
 with its seconds, such as `recipient_86400`.
 
-A policy says what is configured. Only a state says how much is used, so a state is told only if it shows nobody else's
-requests: what is left of a quota that the caller uses alone, or that a quota is used up, in the very response that
-denies a request because of it. Limits of a recipient, of a block of numbers or of an address that the caller names
-count all tenants: what is left of them would show to one tenant that another has texted a person.
+A policy says what is configured, a state how much of it is left. A state is sent only if it reveals nothing about the
+requests of others: for a quota that the caller uses alone, or when a quota is used up and the response denies the
+request because of it. Limits of a recipient, of a block of numbers or of an address that the caller names count all
+tenants: what is left of them would reveal to one tenant that another has sent a message to a person.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from otp_service.domain.limits import RateLimit, Window
 __all__ = ["NO_QUOTAS", "QuotaPolicy", "QuotaState", "Quotas", "own_states", "policies_of", "violated_states"]
 
 NOT_ADVERTISED: Final = frozenset({"country", "global", "publishable_key", "tenant"})
-"""Limits of whole volumes, which one caller cannot keep by itself: told only to the one that uses them alone."""
+"""Limits of total volumes, which one caller alone cannot keep: sent only to a caller that uses them alone."""
 
 
 class QuotaPolicy(NamedTuple):
@@ -39,7 +39,7 @@ class QuotaState(NamedTuple):
 
 
 class Quotas(NamedTuple):
-    """The policies that may be advertised with a response, and the states that may be told."""
+    """The policies and the states that may be sent with a response."""
 
     policies: tuple[QuotaPolicy, ...] = ()
     states: tuple[QuotaState, ...] = ()

@@ -1,6 +1,6 @@
 """A recipient: a phone number or an e-mail address.
 
-Where only its text is known (after decryption, or from a receipt), the @ tells which it is: a number in E.164 has none.
+Where only its text is known (after decryption, or from a receipt), the @ distinguishes the two: E.164 has none.
 Keyed hashes of numbers and of addresses are of different kinds, so that the two never share a chain, a lock, a limit or
 the subject of a token.
 """

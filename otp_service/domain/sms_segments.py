@@ -1,4 +1,4 @@
-"""Into how many SMS segments a text is divided (3GPP 23.038 and 23.040).
+"""How many SMS segments a text is divided into (3GPP 23.038 and 23.040).
 
 A text of GSM 03.38 characters only is encoded in septets, 160 in a single message. Any other character makes the whole
 text UCS-2, with 70 code units in a single message. A longer text is divided into parts of 153 septets or 67 code units,
@@ -29,7 +29,7 @@ GSM7_ALPHABET: Final = (
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§"
     "¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-"""The default alphabet by code, 0 to 127. The escape at 27 is no character of a text."""
+"""The default alphabet by code, 0 to 127. The escape at 27 is not a character of a text."""
 GSM7_EXTENSION: Final[Mapping[str, int]] = {
     "\f": 10, "^": 20, "{": 40, "}": 41, "\\": 47, "[": 60, "~": 61, "]": 62, "|": 64, "€": 101
 }  # fmt: skip
@@ -71,7 +71,7 @@ def measure(text: str) -> SmsSize:
 
 
 def count_segments(text: str) -> int:
-    """Return how many messages the text is billed as."""
+    """Return for how many segments gateways charge a text."""
     return measure(text).segments
 
 

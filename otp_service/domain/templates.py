@@ -61,7 +61,7 @@ class Template:
         A letter and its accent as two characters would make a text UCS-2 (`e` and U+0301), or longer.
         """
         values = {"brand": brand, "code": code, "minutes": str(minutes), "link": link}
-        if self.has_transaction:  # a template that demanded none when its message was requested says nothing there
+        if self.has_transaction:  # "" if the template had no transaction when its message was requested
             values |= transaction.values if transaction else dict.fromkeys(_OF_TRANSACTION, "")
         text = "".join(values[part] if index % 2 else part for index, part in enumerate(self.parts))
         return unicodedata.normalize("NFC", text)

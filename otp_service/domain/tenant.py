@@ -30,10 +30,10 @@ _CHANNELS = frozenset(channel.value for channel in Channel)
 class Tenant:
     """A caller's account.
 
-    `country` is how national numbers are read by default. `countries` is the allow-list of recipients' countries; `*`
+    `country` is the default for reading national numbers. `countries` is the allow-list of recipients' countries; `*`
     allows every country, but no satellite numbers. `templates` are by locale, then by purpose or `default`. `channels`
     is the allow-list of channels, and their order under `auto`. `apps` are by the name that a request gives.
-    `link_hosts` is the allow-list of hosts to which an address in a message may lead.
+    `link_hosts` is the allow-list of hosts for addresses in messages.
     `calls_fixed_lines`: a call with a code may go to a fixed line. `event_targets` get the events of its verifications.
     `camara`: how requests by CAMARA are handled; None: the tenant has none.
     `uniform_errors`: verify-code refuses every code in the same way, whatever the reason is.
@@ -137,13 +137,13 @@ class Tenant:
         *,
         transaction: Transaction | None = None,
     ) -> None:
-        """Raise `Refused` unless `link` ("" for none) leads to an allowed host, and the SMS has a place for it."""
+        """Raise `Refused` unless `link` ("" for none) leads to an allowed host, and the SMS contains it."""
         if not link and (not self.link_hosts or channel not in (Channel.SMS, AUTO)):
-            return  # no template has a place for an address
+            return  # no template contains an address
         if link and link_host(link) not in self.link_hosts:
             raise Refused(Reason.LINK_NOT_ALLOWED, "`link` must lead to one of the hosts that the tenant allows.")
         if self._template(country, locale, purpose, transaction).has_link != bool(link):
-            detail = "Leave `link` out: the message for this purpose and locale has no place for it."
+            detail = "Leave `link` out: the message for this purpose and locale does not contain an address."
             if not link:
                 detail = "Send `link` and the channel `sms`: the message for this purpose and locale has an address."
             raise _unfit_member("/link", detail)

@@ -64,6 +64,11 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
     channel: str = ""
 
     @property
+    def is_accepted(self) -> bool:
+        """Whether the gateway accepted the message, and has not reported that it was not delivered."""
+        return self.status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}
+
+    @property
     def failure(self) -> Outcome | None:
         """The outcome that `error` names; None if the delivery has not failed."""
         return Outcome(self.error) if self.error else None

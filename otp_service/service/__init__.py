@@ -32,7 +32,7 @@ class OtpService:
     """All use cases, as the HTTP API calls them.
 
     Every method raises `Refused` when it does not do what was requested. `request_code`, `verify_code`, `introspect`
-    and `unlock` are callables with their own modules, and `opt_outs` has one, too.
+    and `unlock` are callables; each use case has a module of its own.
     """
 
     def __init__(self, dependencies: Dependencies) -> None:
@@ -48,7 +48,7 @@ class OtpService:
         self.forget = ForgetRecipient(dependencies.recipient_data, dependencies.keyring)
 
     def start(self) -> None:
-        """Start what runs in the background."""
+        """Start the background tasks."""
         self._guard.start()
 
     async def stop(self) -> None:

@@ -16,7 +16,7 @@ RETRY_MS = 5_000
 
 @dataclass(slots=True)
 class AuditedAction:
-    """What the line will say: the action sets its `result`, and more facts."""
+    """The content of the audit line: the action sets its `result`, and may add facts."""
 
     result: str = Reason.INTERNAL_ERROR.value
     facts: dict[str, str | int | list[str]] = field(default_factory=dict)

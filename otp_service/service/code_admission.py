@@ -76,17 +76,17 @@ def build_admission(
 
 
 def without_address_limits(admitted: Admitted) -> Admitted:
-    """Return what to release of a request whose captcha token was not accepted: its address has used an event.
+    """Return what to release of a request whose captcha token was not accepted: all but the limits of its address.
 
-    Otherwise one address could send bad tokens without end: each one holds the recipient, who gets no code meanwhile,
-    and costs a call to the vendor.
+    If these were released, too, one address could send bad tokens without a limit. Each one reserves the recipient, who
+    gets no code meanwhile, and costs a call to the vendor.
     """
     kept = tuple(one for one in admitted.acquired if one[0].limit not in ADDRESS_LIMITS)
     return replace(admitted, acquired=kept)
 
 
 def _guard_request(dependencies: Dependencies, request: CodeRequest, recipient: Recipient) -> GuardRequest | None:
-    """Return what the guard checks; nothing for e-mails, and for codes whose verification this service does not see."""
+    """Return what the guard checks; None for an e-mail, and for a code that another service verifies."""
     if isinstance(recipient, EmailAddress) or request.relayed_code:
         return None
     return dependencies.guard.request_for(
@@ -95,7 +95,7 @@ def _guard_request(dependencies: Dependencies, request: CodeRequest, recipient: 
 
 
 def advertised_policies(admission: Admission) -> tuple[QuotaPolicy, ...]:
-    """Return the quota policies of a request for a code that are told to its caller."""
+    """Return the quota policies of a request for a code that its caller may know."""
     policy = admission.policy
     return (
         QuotaPolicy("cooldown", 1, policy.cooldown_seconds),
@@ -106,7 +106,7 @@ def advertised_policies(admission: Admission) -> tuple[QuotaPolicy, ...]:
 
 
 def _is_own(limit: str, request: CodeRequest) -> bool:
-    """Return whether the caller uses a limit alone: a server its tenant's, an app the one of its own address."""
+    """Return whether the caller is the only user of a limit: a server of its tenant's, an app of its address's."""
     if limit in ADDRESS_LIMITS:
         return not request.is_server
     return limit == "tenant" and request.is_server

@@ -96,7 +96,7 @@ class Attempt:
         key_id: The id of the API key, for fair sharing of the hash pool.
         client_ip: The address that the `verify_ip` limit counts (IPv6: its /64); None: none is counted.
         publishable: Anybody may know the API key, so `publishable_verify_ip` counts its addresses instead.
-        bound: What the code is said to be bound to.
+        bound: What the caller says that the code is bound to.
     """
 
     tenant: Tenant
@@ -124,7 +124,7 @@ class Attempt:
         publishable: bool = False,
         bound: CodeBinding = UNBOUND,
     ) -> Self:
-        """Make an attempt from a code as a person typed it; raises `Refused` (`request_malformed`) if it is none."""
+        """Make an attempt from a code as a person typed it; raises `Refused` (`request_malformed`) if it is not one."""
         code = parse_code(typed)
         if code is None:
             error = FieldError("/code", "The code must be 4-10 digits; spaces and dashes between them are allowed.")

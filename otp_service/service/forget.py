@@ -1,4 +1,4 @@
-"""forget: what is stored of a recipient is removed, but for what protects it; see `domain.forgetting`."""
+"""forget: remove what is stored of a recipient, except what protects the recipient; see `domain.forgetting`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""introspect: tell whether a proof token is valid for a tenant, and whether it was presented before (RFC 7662)."""
+"""introspect: whether a proof token is valid for a tenant, and whether it was presented before (RFC 7662)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ class IntrospectProof:
             consume: Accept the proof once: this call consumes it, and no later one with `consume` finds it valid.
 
         Returns:
-            None for everything that is not valid: forged, of another tenant, expired, or consumed before and to be
-            consumed again.
+            None if the proof is not valid: forged, of another tenant, expired, or, with `consume`, consumed before.
 
         Raises:
             Refused: `store_unavailable`; the proof may be consumed.

@@ -45,7 +45,7 @@ class OptOutDirectory:
         return OptOutState(number, await self._opt_outs.ends_ms(*self._key(number)))
 
     async def change(self, number: PhoneNumber, action: OptOutAction, *, actor: str) -> bool:
-        """Opt a number out or in by hand; return False if it was so before.
+        """Opt a number out or in by hand; return False if nothing changed.
 
         Args:
             number: A number of any type.

@@ -1,4 +1,4 @@
-"""Refusals that more than one use case raises. Each text tells the caller what to do next."""
+"""Refusals that more than one use case raises. Each text says what the caller should do next."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def request_denied(denied: Denied, policies: tuple[QuotaPolicy, ...], failures: 
     """Return the refusal for a request for a code that the store denied.
 
     Args:
-        denied: Why.
+        denied: The reason, and how long to wait.
         policies: The advertised policies of the request.
         failures: The windows of wrong codes.
     """

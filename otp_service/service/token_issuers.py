@@ -1,10 +1,10 @@
-"""The key sets of token issuers: cached, refreshed in time, and never fetched as often as a stranger likes.
+"""The key sets of token issuers: cached, refreshed before they are too old, and fetched at a limited rate.
 
 A key set is fetched when the service starts, again after `ttl_seconds`, and when a token names a key that it does not
-have, which is how an issuer changes its keys. Any stranger can name such a key, so two fetches are at least
+have, because an issuer may have changed its keys. Anybody can name an unknown key, so two fetches are at least
 `min_refresh_seconds` apart, and all requests that wait for a fetch wait for the same one. While the issuer does not
-answer, the last key set is used for `max_stale_seconds`; then its tokens are answered with `issuer_unavailable`. So is
-a token with another key meanwhile: it may be a new one, and "invalid" would make its client ask for further tokens.
+respond, the last key set is used for `max_stale_seconds`; then its tokens are refused as `issuer_unavailable`. So is a
+token with an unknown key meanwhile: the key may be new, and "invalid" would make its client request further tokens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from otp_service.observability import LOG, METRICS
 __all__ = ["FetchedKeys", "KeySetPolicy", "TokenIssuer"]
 
 FAILED_FETCH_RETRY_SECONDS: Final = 5.0
-"""After a fetch that failed, the next one may follow so soon, if `min_refresh_seconds` allows no earlier one."""
+"""The delay after a failed fetch; `min_refresh_seconds` if that is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class KeySetPolicy:
 class FetchedKeys:
     """The key set that was fetched last, and when, in seconds of a clock that never goes back.
 
-    It may outlive its issuer object: who reads the configuration again while the issuer is down loses no keys.
+    It may outlive its issuer object, so that no keys are lost when the configuration is reloaded during an outage.
     """
 
     keys: KeySet = field(default_factory=dict)
