@@ -39,7 +39,7 @@ def _endpoint(name: str, webhook: Webhook | OperatorWebhook, *, full_recipient: 
     return Endpoint(
         name=name,
         url=webhook.url,
-        secrets=[secret.decoded() for secret in webhook.secret],
+        keys=[secret.signing_key() for secret in webhook.secret],
         types=frozenset(map(EventType, webhook.events)),
         allow_private_targets=webhook.allow_private_targets,
         timeout_seconds=webhook.timeout_seconds,

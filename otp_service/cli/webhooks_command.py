@@ -27,6 +27,7 @@ __all__ = ["webhooks"]
 MAX_LISTED: Final = 1000
 _ENDPOINT_HEADER: Final = ("ENDPOINT", "STATE", "WAITING", "FAILURES IN A ROW", "LAST RESULT", "AT")
 _EVENT_HEADER: Final = ("ENDPOINT", "EVENT", "TYPE", "AT", "STATE", "ATTEMPTS", "LAST RESULT")
+_KEY_HEADER: Final = ("ENDPOINT", "PUBLIC KEY")
 _NONE: Final = "-"
 
 endpoint_option = click.option(
@@ -48,9 +49,10 @@ def webhooks() -> None:
 @click.option("--events", type=click.IntRange(0, MAX_LISTED), default=20, show_default=True, help="How many events.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def list_endpoints(config: str | None, endpoint: str | None, events: int, as_json: bool) -> None:
-    """List the endpoints with their state, and the last events of each."""
+    """List the endpoints with their state, the last events of each, and the public keys that verify its signatures."""
     settings = load_settings(config)
-    names = [_endpoint(settings, endpoint).name] if endpoint else _names(settings)
+    endpoints = [_endpoint(settings, endpoint)] if endpoint else all_endpoints(settings)
+    names, keys = [one.name for one in endpoints], {one.name: one.public_keys for one in endpoints}
 
     async def read(topology: Topology) -> Mapping[str, EndpointSummary]:
         return await build_webhook_queue(settings, topology).summaries(names, max(events, 1))
@@ -58,11 +60,14 @@ def list_endpoints(config: str | None, endpoint: str | None, events: int, as_jso
     found = use_store(settings, read)
     shown = {name: summary.events[:events] for name, summary in found.items()}
     if as_json:
-        click.echo(json.dumps([_as_json(name, summary, shown[name]) for name, summary in found.items()], indent=1))
+        listed = [_as_json(name, one, shown[name]) | {"public_keys": keys[name]} for name, one in found.items()]
+        click.echo(json.dumps(listed, indent=1))
         return
     click.echo(align([_ENDPOINT_HEADER, *(_endpoint_cells(name, summary) for name, summary in found.items())]))
-    if rows := [_event_cells(name, *one) for name, listed in shown.items() for one in listed]:
+    if rows := [_event_cells(name, *one) for name, events_shown in shown.items() for one in events_shown]:
         click.echo("\n" + align([_EVENT_HEADER, *rows]))
+    if key_rows := [(name, key) for name in names for key in keys[name]]:
+        click.echo("\n" + align([_KEY_HEADER, *key_rows]))
 
 
 @webhooks.command()
@@ -128,10 +133,6 @@ def test(config: str | None, endpoint: str) -> None:
 
     use_store(settings, emit)
     click.echo(f"{target.endpoint}: evt_t-{key} is sent as soon as the service runs; see `webhooks list`")
-
-
-def _names(settings: Settings) -> list[str]:
-    return [one.name for one in all_endpoints(settings)]
 
 
 def _endpoint(settings: Settings, name: str) -> Endpoint:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, field
 
-from otp_service.crypto.standard_webhooks import parse_webhook_secret
+from otp_service.crypto.standard_webhooks import Ed25519SigningKey, SigningKey, parse_webhook_secret
 from otp_service.domain.secret import Secret
 from otp_service.providers.config_fields import CaFile, Table, is_web_url
 from otp_service.providers.config_parsing import (
@@ -36,40 +36,58 @@ MAX_ENDPOINTS: Final = 8
 MIN_SECRET_BYTES: Final = 24
 """Standard Webhooks: 24 to 64 bytes."""
 
-MAX_SECRETS: Final = 2
+MAX_KEYS: Final = 2
+"""Of each kind: one replaces the other."""
+
 _PREFIX: Final = "whsec_"
+_KEY_PREFIX: Final = Ed25519SigningKey.PREFIX
+_PUBLIC_PREFIX: Final = "whpk_"
 _REFERENCE_SCHEMA: Final = {"type": "string", "pattern": "^(env:|file:/).+"}
 
 
 class WebhookSecret(Secret):
-    """A secret of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64."""
+    """A secret of Standard Webhooks: `whsec_` and 24 to 64 bytes, or `whsk_` and an Ed25519 key, in base64."""
 
     __slots__ = ()
 
-    def decoded(self) -> bytes:
-        """Return the key that signs."""
-        return parse_webhook_secret(self.reveal())
+    @property
+    def is_asymmetric(self) -> bool:
+        """Whether it is an Ed25519 key."""
+        return self.reveal().startswith(_KEY_PREFIX)
+
+    def signing_key(self) -> SigningKey:
+        """Return the key that signs; raises `ValueError` for an invalid one."""
+        text = self.reveal()
+        return Ed25519SigningKey(text) if self.is_asymmetric else parse_webhook_secret(text)
 
 
 def _secret(raw: Any, context: FieldContext) -> WebhookSecret:
     text = unquoted(resolve_secret(raw, context))
-    if not text.startswith(_PREFIX):
-        raise invalid_secret(f"does not begin with {_PREFIX}")
+    if text.startswith(_PUBLIC_PREFIX):
+        raise invalid_secret(f"is a public key ({_PUBLIC_PREFIX}), which cannot sign: give the key with {_KEY_PREFIX}")
+    if not text.startswith((_PREFIX, _KEY_PREFIX)):
+        raise invalid_secret(f"does not begin with {_PREFIX} or {_KEY_PREFIX}")
+    secret = WebhookSecret(text)
     try:
-        size = len(parse_webhook_secret(text))
+        key = secret.signing_key()
     except ValueError as error:
         raise invalid_secret(f"is {error}") from None
-    if size < MIN_SECRET_BYTES:
-        raise invalid_secret(f"has {size} bytes instead of {MIN_SECRET_BYTES} to 64")
-    return WebhookSecret(text)
+    if isinstance(key, bytes) and len(key) < MIN_SECRET_BYTES:
+        raise invalid_secret(f"has {len(key)} bytes instead of {MIN_SECRET_BYTES} to 64")
+    return secret
 
 
 def _secrets(raw: Any, context: FieldContext) -> tuple[WebhookSecret, ...]:
-    """Read one secret, or a list of one or two while one replaces the other."""
+    """Read one secret, or a list with at most two of each kind while one replaces the other."""
     items = raw if isinstance(raw, list | tuple) else [raw]
-    if not 1 <= len(items) <= MAX_SECRETS:
+    if not 1 <= len(items) <= 2 * MAX_KEYS:
         raise InvalidValue(f"{len(items)} secrets are not allowed")
-    return tuple(_secret(item, context) for item in items)
+    secrets = tuple(_secret(item, context) for item in items)
+    asymmetric = sum(secret.is_asymmetric for secret in secrets)
+    for prefix, count in ((_KEY_PREFIX, asymmetric), (_PREFIX, len(secrets) - asymmetric)):
+        if count > MAX_KEYS:
+            raise InvalidValue(f"{count} secrets with {prefix} are not allowed")
+    return secrets
 
 
 def _url(raw: Any, context: FieldContext) -> str:
@@ -86,9 +104,17 @@ Secrets = Annotated[
     tuple[WebhookSecret, ...],
     Parse(
         _secrets,
-        {"anyOf": [_REFERENCE_SCHEMA, {"type": "array", "items": _REFERENCE_SCHEMA, "minItems": 1, "maxItems": 2}]},
+        {
+            "anyOf": [
+                _REFERENCE_SCHEMA,
+                {"type": "array", "items": _REFERENCE_SCHEMA, "minItems": 1, "maxItems": 2 * MAX_KEYS},
+            ]
+        },
     ),
-    Meta(description=f"{REFERENCE_SYNTAX}, with whsec_ and 24 to 64 bytes in base64; or a list of two of them"),
+    Meta(
+        description=f"{REFERENCE_SYNTAX}, with {_PREFIX} and 24 to 64 bytes, or {_KEY_PREFIX} and an Ed25519 key of 32 "
+        "or 64 bytes, in base64; or a list of at most two of each"
+    ),
 ]
 WebhookUrl = Annotated[
     str,
@@ -141,7 +167,9 @@ def _is_address(host: str) -> bool:
 class Webhook(_Endpoint, frozen=True, kw_only=True):
     """An endpoint of a tenant. Numbers and addresses are masked in events unless `full_recipient` is set.
 
-    `secret` signs each event; two secrets give two signatures, so that the receiver can change its own at any time.
+    `secret` signs each event: one with `whsec_` by HMAC (`v1`), one with `whsk_` by Ed25519 (`v1a`), whose public key
+    `otp-service webhooks list` shows. Several give several signatures, so that the receiver can change its own at any
+    time.
     An endpoint in a private network, or with http, needs `allow_private_targets`. `events` is by default all types.
     """
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from otp_service.crypto.standard_webhooks import Ed25519SigningKey, SigningKey
 from otp_service.domain.events import EventTarget, EventType
 
 __all__ = ["DEFAULT_TIMEOUT_SECONDS", "Endpoint"]
@@ -21,7 +22,7 @@ class Endpoint:
     Attributes:
         name: `tenant.name`, or the name alone for an endpoint of the operator.
         url: Where events are posted.
-        secrets: The keys that sign; two while one replaces the other.
+        keys: The keys that sign; two of a kind while one replaces the other.
         types: The types of events that it gets.
         allow_private_targets: It may be in a private network, or on this machine.
         timeout_seconds: The time of one attempt, from the DNS lookup to the head of the answer.
@@ -32,13 +33,18 @@ class Endpoint:
 
     name: str
     url: str
-    secrets: Sequence[bytes] = field(repr=False)
+    keys: Sequence[SigningKey] = field(repr=False)
     types: frozenset[EventType]
     allow_private_targets: bool = False
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     max_concurrent: int = 8
     full_recipient: bool = False
     ca_file: str | None = None
+
+    @property
+    def public_keys(self) -> list[str]:
+        """The public keys by which the receiver verifies signatures `v1a`, as `whpk_<base64>`."""
+        return [key.public_text for key in self.keys if isinstance(key, Ed25519SigningKey)]
 
     @property
     def target(self) -> EventTarget:

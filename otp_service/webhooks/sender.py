@@ -48,7 +48,7 @@ class WebhookSender:
             "Connection": "close",
             "webhook-id": event_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign_webhook(self._endpoint.secrets, event_id, timestamp, body),
+            "webhook-signature": sign_webhook(self._endpoint.keys, event_id, timestamp, body),
         }
         request = new_request("POST", self._endpoint.url, headers, body)
         try:

@@ -11,10 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.cli.command_runs import Run
 from tests.cli.service_config import ConfigWriter, api_client
+from tests.cli.test_config_commands import ran
 from tests.cli.webhook_config import listed_words, write_webhook_config
+from tests.crypto.test_standard_webhooks import ED25519_PUBLIC, ED25519_SECRET
 from tests.service_process import ServiceProcess
 from tests.webhooks.webhook_receiver import SECRET, WebhookReceiver
 
@@ -141,6 +144,24 @@ async def test_a_test_event(
 
     assert event.id in result.out
     assert event.data == {"message": "This is a test."}
+
+
+def test_public_keys_are_listed(write_config: ConfigWriter, store: EmbeddedServer) -> None:
+    """The operator hands them to the receiver; the secret keys are not shown."""
+    config = write_config()
+    secret = config.with_name("webhook-secret")
+    endpoint = f'[tenants.acme.webhooks.main]\nurl = "https://hooks.example.com/"\nsecret = "file:{secret}"\n'
+    config.write_text(config.read_text() + endpoint)
+    words = ("webhooks", "list", "--config", str(config))
+    secret.write_text(SECRET)
+    assert "PUBLIC KEY" not in ran(*words, REDIS_URL=store.url).stdout
+    secret.write_text(ED25519_SECRET)
+
+    shown = ran(*words, REDIS_URL=store.url)
+    assert shown.stdout.splitlines()[-2:] == ["ENDPOINT   PUBLIC KEY", f"acme.main  {ED25519_PUBLIC}"]
+    [found] = json.loads(ran(*words, "--json", REDIS_URL=store.url).stdout)
+    assert found["public_keys"] == [ED25519_PUBLIC]
+    assert ED25519_SECRET[5:48] not in shown.output + json.dumps(found)
 
 
 @pytest.mark.parametrize(

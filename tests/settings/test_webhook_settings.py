@@ -19,6 +19,7 @@ Load = Callable[..., Settings]
 HOOK = "tenants.acme.webhooks.main"
 OPS = "webhooks.ops"
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+ED25519_KEY = "whsk_" + base64.b64encode(bytes(range(32))).decode()
 SECOND_KEY = "whsec_" + base64.b64encode(bytes(range(64))).decode()
 PUBLIC = {"url": "https://hooks.example.com/otp?a=b", "secret": "env:WHSEC"}
 PRIVATE = {**PUBLIC, "allow_private_targets": True}
@@ -36,7 +37,7 @@ def test_the_defaults(loaded: Load) -> None:
 
     assert (of_tenant.name, of_operator.name) == ("acme.main", "ops")
     assert (of_tenant.types, of_operator.types) == (frozenset(TENANT_EVENTS), frozenset(OPERATOR_EVENTS))
-    assert of_tenant.secrets == of_operator.secrets == [bytes(range(32))]
+    assert of_tenant.keys == of_operator.keys == [bytes(range(32))]
     for one in (of_tenant, of_operator):
         assert (one.allow_private_targets, one.full_recipient, one.timeout_seconds) == (False, False, 15.0)
         assert (one.url, one.max_concurrent, one.ca_file) == (PUBLIC["url"], 8, None)
@@ -50,7 +51,18 @@ def test_two_secrets(loaded: Load) -> None:
     hook = {**PUBLIC, "secret": ["env:WHSEC", "env:NEXT"]}
     [endpoint] = all_endpoints(loaded(("tenants.acme.webhooks", {"main": hook}), WHSEC=KEY, NEXT=SECOND_KEY))
 
-    assert endpoint.secrets == [bytes(range(32)), bytes(range(64))]
+    assert endpoint.keys == [bytes(range(32)), bytes(range(64))]
+
+
+def test_keys_of_both_kinds(loaded: Load) -> None:
+    """At most two of each sign, in their order; the public keys are those of the Ed25519 ones."""
+    hook = {**PUBLIC, "secret": ["env:WHSEC", "env:WHSK", "env:NEXT", "env:WHSK"]}
+    found = loaded(("tenants.acme.webhooks", {"main": hook}), WHSEC=KEY, NEXT=SECOND_KEY, WHSK=ED25519_KEY)
+    [endpoint] = all_endpoints(found)
+
+    assert [isinstance(key, bytes) for key in endpoint.keys] == [True, False, True, False]
+    assert endpoint.public_keys == ["whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="] * 2
+    assert ED25519_KEY not in repr(endpoint) and ED25519_KEY not in repr(found)
 
 
 def test_a_url_with_a_token_may_be_a_reference(loaded: Load, tmp_path: Path) -> None:
@@ -80,10 +92,15 @@ def test_a_url_with_a_token_may_be_a_reference(loaded: Load, tmp_path: Path) -> 
         ({"url": PUBLIC["url"]}, "secret", "missing"),
         ({**PUBLIC, "secret": KEY}, "secret", "a plain value (not shown) is not allowed"),
         ({**PUBLIC, "secret": []}, "secret", "0 secrets are not allowed"),
-        ({**PUBLIC, "secret": ["env:WHSEC"] * 3}, "secret", "3 secrets are not allowed"),
+        ({**PUBLIC, "secret": ["env:WHSEC"] * 3}, "secret", "3 secrets with whsec_ are not allowed"),
+        ({**PUBLIC, "secret": ["env:WHSEC", *["env:WHSK"] * 3]}, "secret", "3 secrets with whsk_ are not allowed"),
+        ({**PUBLIC, "secret": ["env:WHSEC"] * 5}, "secret", "5 secrets are not allowed"),
+        ({**PUBLIC, "secret": "env:SHORT_WHSK"}, "secret", "is 31 bytes instead of 32"),
+        ({**PUBLIC, "secret": "env:MIXED_WHSK"}, "secret", "is a private key with the public key of another one"),
+        ({**PUBLIC, "secret": "env:WHPK"}, "secret", "is a public key (whpk_), which cannot sign"),
         ({**PUBLIC, "secret": "env:SHORT_KEY"}, "secret", "has 23 bytes instead of 24 to 64"),
         ({**PUBLIC, "secret": "env:LONG_KEY"}, "secret", "not 16-64 bytes"),
-        ({**PUBLIC, "secret": "env:PASSWORD"}, "secret", "does not begin with whsec_"),
+        ({**PUBLIC, "secret": "env:PASSWORD"}, "secret", "does not begin with whsec_ or whsk_"),
         ({**PUBLIC, "secret": "env:NOT_BASE64"}, "secret", "is not base64"),
         ({**PUBLIC, "events": []}, "events", "at least one type of event"),
         ({**PUBLIC, "events": ["circuit.opened"]}, "events[0]", '"message.sent"'),
@@ -96,7 +113,13 @@ def test_a_url_with_a_token_may_be_a_reference(loaded: Load, tmp_path: Path) -> 
 )
 def test_an_error(find_errors: FindErrors, hook: dict[str, Any], path: str, part: str) -> None:
     """Each has one line, with its path; no secret and no URL is shown."""
-    keys = {"WHSEC": KEY, "SHORT_KEY": secret_of(23), "LONG_KEY": secret_of(65), "NOT_BASE64": "whsec_ä"}
+    keys = {
+        "WHSK": ED25519_KEY,
+        "SHORT_WHSK": "whsk_" + base64.b64encode(b"k" * 31).decode(),
+        "MIXED_WHSK": "whsk_" + base64.b64encode(bytes(64)).decode(),
+        "WHPK": "whpk_" + base64.b64encode(bytes(32)).decode(),
+    }
+    keys |= {"WHSEC": KEY, "SHORT_KEY": secret_of(23), "LONG_KEY": secret_of(65), "NOT_BASE64": "whsec_ä"}
 
     [error] = find_errors(("tenants.acme.webhooks", {"main": hook}), **keys)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections import Counter
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.config_parts import shared_keys
+from tests.crypto.test_standard_webhooks import ED25519_PUBLIC, ED25519_SECRET
 from tests.running_service import ServiceFactory
 from tests.waits import wait_until
 from tests.webhooks.webhook_configs import demo_webhooks, event_keys
@@ -127,16 +130,20 @@ async def test_a_private_target_is_refused(make_service: ServiceFactory, receive
     assert receiver.events == []
 
 
-async def test_two_secrets_while_rotating(make_service: ServiceFactory, receiver: WebhookReceiver) -> None:
-    """Each call has a signature of both: receivers with the old and with the new secret accept it."""
-    endpoint = receiver.config(events=REQUESTED, secret=[SECRET, SECOND_SECRET])
+async def test_several_keys_while_rotating(make_service: ServiceFactory, receiver: WebhookReceiver) -> None:
+    """Each call has a signature of each: receivers with the old, with the new and with the public key accept it."""
+    endpoint = receiver.config(events=REQUESTED, secret=[SECRET, SECOND_SECRET, ED25519_SECRET])
     service = await make_service(demo_webhooks(main=endpoint))
     await service.request_code()
     [event] = await receiver.wait_for_calls(1)
 
     for secret in (SECRET, SECOND_SECRET):
         Webhook(secret).verify(event.body, dict(event.headers))
-    assert len(event.headers["webhook-signature"].split(" ")) == 2
+    entries = event.headers["webhook-signature"].split(" ")
+    assert [entry.partition(",")[0] for entry in entries] == ["v1", "v1", "v1a"]
+    signed = f"{event.id}.{event.headers['webhook-timestamp']}.".encode() + event.body
+    public = Ed25519PublicKey.from_public_bytes(base64.b64decode(ED25519_PUBLIC.removeprefix("whpk_")))
+    public.verify(base64.b64decode(entries[2].removeprefix("v1a,")), signed)
     with pytest.raises(WebhookVerificationError):
         Webhook("whsec_" + "A" * 32).verify(event.body, dict(event.headers))
 
