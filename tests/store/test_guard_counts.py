@@ -189,12 +189,12 @@ async def test_a_released_request_leaves_no_count(store: Store) -> None:
 
 
 async def test_a_flood_of_blocks_does_not_fill_the_store(store: Store) -> None:
-    """4,000 blocks in 1,334 areas: their fields are bounded, the country's own counts stay exact, all keys expire."""
+    """4,000 blocks in 2,001 areas: their fields are bounded, the country's own counts stay exact, all keys expire."""
     quiet, policy = QuietCountries(), request(subject()).policy
     for start in range(0, 4_000, 200):
         calls = []
         for number in range(start, start + 200):
-            one = subject(number, number, area=f"+{number // 3:05}", tenant="acme")
+            one = subject(number, number, area=f"+{number // 2:05}", tenant="acme")
             calls += GuardBatch(GuardRequest(one, policy), quiet).calls
         await store.topology.send(calls)
     counted = await acquire(store, subject(1, 1), policy, quiet)
