@@ -121,14 +121,14 @@ class GuardFigures:
 class GuardCounted:
     """What was counted for one request, so that it can be undone, and the counts with it.
 
-    `new_in_block`, `new_at_address`: the number was not among those of the block or the address. `decision`: what the
-    rules found.
+    `added_in_block`: the request is among those for numbers of the block. `added_at_address_ms`: when it was added to
+    those of the address; 0: it was not. `decision`: what the rules found.
     """
 
     request: GuardRequest
     figures: GuardFigures
-    new_in_block: bool
-    new_at_address: bool
+    added_in_block: bool
+    added_at_address_ms: int
     decision: GuardDecision | None = None
 
 

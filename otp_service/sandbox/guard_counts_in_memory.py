@@ -31,6 +31,10 @@ from otp_service.domain.limits import Window
 __all__ = ["GuardCountsInMemory"]
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+IN_PROGRESS_SECONDS = 60
+
+_Numbers = dict[str, list[int]]
+"""By number, when it was requested, in seconds."""
 
 
 class _Level:
@@ -86,7 +90,7 @@ class _Scope:
     """The buckets, the numbers and the breaker of a scope. A bucket is named by its span, its level and its time."""
 
     levels: defaultdict[str, _Level] = field(default_factory=lambda: defaultdict(_Level))
-    numbers: defaultdict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    numbers: defaultdict[str, _Numbers] = field(default_factory=lambda: defaultdict(dict))
     known: set[str] = field(default_factory=set)
     breaker: _Breaker = field(default_factory=_Breaker)
 
@@ -107,7 +111,7 @@ class GuardCountsInMemory:
         self._policy = policy
         self._quiet = QuietCountries()
         self._scopes: defaultdict[str, _Scope] = defaultdict(_Scope)
-        self._addresses: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        self._addresses: defaultdict[str, _Numbers] = defaultdict(dict)
 
     def acquire(self, subject: GuardSubject, now_ms: int) -> GuardCounted:
         """Count a request, and return the counts with it."""
@@ -115,19 +119,19 @@ class GuardCountsInMemory:
         is_known = subject.recipient in scope.known
         names = country_levels(subject)
         levels = _with_class(names, is_known=is_known)
-        numbers, new_in_block = _add_number(scope.numbers[levels[3]], subject.recipient, now_ms, self._policy.sequence)
+        numbers, is_added = _add_number(scope.numbers[levels[3]], subject.recipient, now_ms, self._policy.sequence)
         country = self._count(scope, dict(zip(levels, names, strict=True)), subject, now_ms, breaks=not is_known)
         country = ScopeCounts(now_ms, country.levels, country.breaker, numbers, is_known)
         quiet = subject.country in self._quiet
         self._quiet.learn(subject.country, country, self._policy)
         all_levels = {f"n{level}": level for level in everywhere_levels(is_quiet=quiet)}
         all_counts = self._count(everywhere, all_levels, subject, now_ms, breaks=True)
-        at_address, new_at_address = 0, False
+        at_address, added_at_address = 0, False
         if subject.address:
             log = self._addresses[subject.address]
-            at_address, new_at_address = _add_number(log, subject.recipient, now_ms, self._policy.address)
+            at_address, added_at_address = _add_number(log, subject.recipient, now_ms, self._policy.address)
         figures = GuardFigures(country, all_counts, at_address, quiet)
-        return GuardCounted(GuardRequest(subject, self._policy), figures, new_in_block, new_at_address)
+        return GuardCounted(GuardRequest(subject, self._policy), figures, is_added, now_ms * added_at_address)
 
     def _count(
         self, scope: _Scope, levels: dict[str, str], subject: GuardSubject, now_ms: int, *, breaks: bool
@@ -181,10 +185,10 @@ class GuardCountsInMemory:
         subject, figures, at_ms = counted.request.subject, counted.figures, counted.figures.country.now_ms
         scope, everywhere = self._scopes[subject.country], self._scopes[ALL_COUNTRIES_SCOPE]
         levels = _with_class(country_levels(subject), is_known=figures.country.is_known)
-        if counted.new_in_block:
-            scope.numbers[levels[3]].pop(subject.recipient, None)
-        if counted.new_at_address:
-            self._addresses[subject.address].pop(subject.recipient, None)
+        if counted.added_in_block:
+            _remove_number(scope.numbers[levels[3]], subject.recipient, at_ms)
+        if counted.added_at_address_ms:
+            _remove_number(self._addresses[subject.address], subject.recipient, counted.added_at_address_ms)
         if subject.decoy:
             return
         scope.add(levels, at_ms, -1)
@@ -209,15 +213,27 @@ class GuardCountsInMemory:
             self._addresses[subject.address].pop(subject.recipient, None)
 
 
-def _add_number(log: dict[str, int], recipient: str, now_ms: int, window: Window) -> tuple[int, bool]:
-    """Add a number; return how many there are with it, and whether it was added as a new one."""
-    for number in [number for number, at_s in log.items() if at_s <= now_ms // 1000 - window.seconds]:
-        del log[number]
-    is_new = recipient not in log
-    if is_new and len(log) >= window.count:
+def _add_number(log: _Numbers, recipient: str, now_ms: int, window: Window) -> tuple[int, bool]:
+    """Add a request; return how many numbers there are with it, and whether it was added."""
+    now_s = now_ms // 1000
+    for number, times in list(log.items()):
+        log[number] = [at_s for at_s in times if at_s > now_s - window.seconds]
+        if not log[number]:
+            del log[number]
+    if recipient not in log and len(log) >= window.count:
         return len(log) + 1, False
-    log[recipient] = now_ms // 1000
-    return len(log), is_new
+    settled = [at_s for at_s in log.get(recipient, ()) if at_s <= now_s - IN_PROGRESS_SECONDS]
+    in_progress = [at_s for at_s in log.get(recipient, ()) if at_s > now_s - IN_PROGRESS_SECONDS]
+    log[recipient] = [*settled[-1:], *in_progress, now_s]
+    return len(log), True
+
+
+def _remove_number(log: _Numbers, recipient: str, at_ms: int) -> None:
+    """Remove the request of a time; the number stays while it has others."""
+    if at_ms // 1000 in (times := log.get(recipient, [])):
+        times.remove(at_ms // 1000)
+        if not times:
+            del log[recipient]
 
 
 def _with_class(levels: Iterable[str], *, is_known: bool) -> tuple[str, ...]:

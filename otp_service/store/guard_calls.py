@@ -33,7 +33,6 @@ from otp_service.store.scripts import ScriptCall, script
 
 __all__ = [
     "GuardBatch",
-    "address_call",
     "breaker_calls",
     "set_breaker_call",
     "undo_counted_calls",
@@ -62,7 +61,7 @@ class GuardBatch:
                 _acquire_call(ALL_COUNTRIES_SCOPE, request, self._levels, of_country=False),
             ]
             if subject.address:
-                self.calls.append(address_call("add", subject, policy))
+                self.calls.append(_add_to_address_call(subject, policy))
 
     def read(self, replies: Sequence[ScriptReply]) -> GuardCounted | None:
         """Read the replies to all calls; None if the guard is off."""
@@ -73,9 +72,9 @@ class GuardBatch:
         country = _read_scope(replies[0], country_levels(subject), extra)
         self._quiet.learn(subject.country, country, self._request.policy)
         everywhere = _read_scope(replies[1], self._levels, extra)
-        numbers, is_new = (int(replies[2][1]), bool(replies[2][2])) if subject.address else (0, False)
+        numbers, added_ms = (int(replies[2][1]), int(replies[2][2])) if subject.address else (0, 0)
         figures = GuardFigures(country, everywhere, numbers, self._is_quiet)
-        return GuardCounted(self._request, figures, bool(replies[0][3]), is_new)
+        return GuardCounted(self._request, figures, bool(replies[0][3]), added_ms)
 
     def undo_calls(self, replies: Sequence[ScriptReply | Refused]) -> list[ScriptCall]:
         """Return the calls that remove what the answered calls have counted."""
@@ -87,11 +86,11 @@ class GuardBatch:
             (subject.country, ALL_COUNTRIES_SCOPE), (country_levels(subject), self._levels), replies[:2], strict=True
         ):
             if not isinstance(reply, Refused):
-                counts, is_new = _read_scope(reply, levels, 0), bool(reply[3])
-                calls.append(_release_call(scope, subject, levels, counts, is_new=is_new))
+                counts, is_added = _read_scope(reply, levels, 0), bool(reply[3])
+                calls.append(_release_call(scope, subject, levels, counts, is_added=is_added))
         added = replies[2] if subject.address else None
         if added is not None and not isinstance(added, Refused) and added[2]:
-            calls.append(address_call("remove", subject, self._request.policy))
+            calls.append(_remove_from_address_call(subject, int(added[2])))
         return calls
 
 
@@ -103,10 +102,13 @@ def undo_counted_calls(counted: GuardCounted | None, targets: Sequence[EventTarg
     subject, figures = counted.request.subject, counted.figures
     levels = everywhere_levels(is_quiet=figures.is_quiet)
     calls = [
-        _release_call(subject.country, subject, country_levels(subject), figures.country, is_new=counted.new_in_block),
-        _release_call(ALL_COUNTRIES_SCOPE, subject, levels, figures.everywhere, is_new=False, event=event),
+        _release_call(
+            subject.country, subject, country_levels(subject), figures.country, is_added=counted.added_in_block
+        ),
+        _release_call(ALL_COUNTRIES_SCOPE, subject, levels, figures.everywhere, is_added=False, event=event),
     ]
-    return [*calls, address_call("remove", subject, counted.request.policy)] if counted.new_at_address else calls
+    added_ms = counted.added_at_address_ms
+    return [*calls, _remove_from_address_call(subject, added_ms)] if added_ms else calls
 
 
 def _number_tag(subject: GuardSubject) -> bytes:
@@ -114,16 +116,18 @@ def _number_tag(subject: GuardSubject) -> bytes:
     return known_member(subject.recipient[_TAG_CHARS:]).member.to_bytes(4, "big")
 
 
-def address_call(verb: str, subject: GuardSubject, policy: GuardPolicy) -> ScriptCall:
-    """Return the call that adds or removes a number at the client's address."""
-    window = policy.address
-    args = (verb, _number_tag(subject), window.seconds, window.count)
+def _add_to_address_call(subject: GuardSubject, policy: GuardPolicy) -> ScriptCall:
+    args = ("add", _number_tag(subject), policy.address.seconds, policy.address.count)
     return ScriptCall(script("guard_address"), (guard_address_key(subject.address),), args)
 
 
-def verified_calls(
-    subject: GuardSubject, policy: GuardPolicy, at_ms: int, *, is_known: bool, is_quiet: bool
-) -> list[ScriptCall]:
+def _remove_from_address_call(subject: GuardSubject, added_ms: int | None = None) -> ScriptCall:
+    """Return the call that removes the request that was added at a time; None: all requests for the number."""
+    args = ("remove", _number_tag(subject), encode_optional(added_ms))
+    return ScriptCall(script("guard_address"), (guard_address_key(subject.address),), args)
+
+
+def verified_calls(subject: GuardSubject, at_ms: int, *, is_known: bool, is_quiet: bool) -> list[ScriptCall]:
     """Return the calls that count the verification of a message that was requested at `at_ms`."""
     country, everywhere = GuardKeys(subject.country), GuardKeys(ALL_COUNTRIES_SCOPE)
     number = (*known_member(subject.recipient), _number_tag(subject))
@@ -135,7 +139,7 @@ def verified_calls(
             script("guard_verified"), (everywhere.breaker,), (everywhere.prefix, at_ms, "n", "", "", "", *levels)
         ),
     ]
-    return [*calls, address_call("remove", subject, policy)] if subject.address else calls
+    return [*calls, _remove_from_address_call(subject)] if subject.address else calls
 
 
 def breaker_calls(counted: GuardCounted) -> list[ScriptCall]:
@@ -186,7 +190,7 @@ def _release_call(
     levels: Sequence[str],
     counts: ScopeCounts,
     *,
-    is_new: bool,
+    is_added: bool,
     event: bytes = b"",
 ) -> ScriptCall:
     keys, breaker = GuardKeys(scope), counts.breaker
@@ -195,7 +199,7 @@ def _release_call(
         counts.now_ms,
         "k" if counts.is_known else "n",
         int(subject.decoy),
-        _number_tag(subject) if is_new else b"",
+        _number_tag(subject) if is_added else b"",
         breaker.until_ms,
         int(breaker.is_probe),
         event,

@@ -99,9 +99,8 @@ class RedisGuard:
         for start in range(0, len(verified), BATCH):
             calls: list[ScriptCall] = []
             for one in verified[start : start + BATCH]:
-                subject, policy = one.request.subject, one.request.policy
                 known, quiet = one.is_known, one.is_quiet
-                calls += verified_calls(subject, policy, one.requested_ms, is_known=known, is_quiet=quiet)
+                calls += verified_calls(one.request.subject, one.requested_ms, is_known=known, is_quiet=quiet)
             await self._topology.send(calls)
 
     async def record(self, decisions: Sequence[RecordedDecision]) -> None:

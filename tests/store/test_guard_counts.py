@@ -56,7 +56,6 @@ async def verify(store: Store, counted: GuardCounted) -> None:
     await store.topology.send(
         verified_calls(
             counted.request.subject,
-            counted.request.policy,
             figures.country.now_ms,
             is_known=figures.country.is_known,
             is_quiet=figures.is_quiet,
@@ -85,7 +84,8 @@ async def test_the_store_and_the_memory_count_alike(store: Store, seed: int) -> 
         )
         counted, expected = await acquire(store, one, POLICY, quiet), memory.acquire(one, now)
         assert counted.figures == expected.figures, (step, one)
-        assert (counted.new_in_block, counted.new_at_address) == (expected.new_in_block, expected.new_at_address)
+        assert counted.added_in_block == expected.added_in_block
+        assert counted.added_at_address_ms == expected.added_at_address_ms
         await store.topology.send([*breaker_calls(counted)])
         memory.change_breakers(expected)
         match source.randrange(4):

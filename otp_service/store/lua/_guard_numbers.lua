@@ -1,30 +1,46 @@
--- A log of different numbers in a window: eight bytes each, the tag of a number and when it was requested last in
--- seconds. The youngest is at the end.
+-- A log of the requests for different numbers in a window: eight bytes each, the tag of a number and when it was requested
+-- in seconds. Requests for one number may be in progress at once, and each may be released: each has an entry of its own,
+-- so that the number stays while one of them is not released. Of older requests, only the last one is kept.
 local NUMBER_BYTES, TAG_BYTES = 8, 4
+local IN_PROGRESS_S = 60  -- a request is started or released long before
+local MAX_IN_PROGRESS = 256  -- requests for one number
 
--- Returns the log with a number added, how many numbers there are with it, and whether it was added as a new one. A log
--- with `max` numbers gets no other one before one of them is older than the window, so that a number which is counted
--- and then released never makes room for more.
+-- Returns the log with a request added, how many numbers there are with it, and whether it was added. A log with `max`
+-- numbers gets no other one before one of them is older than the window, so that a number which is counted and then
+-- released never makes room for more.
 local function add_number(log, tag, now_s, window_s, max)
-  local kept, is_new = {}, true
+  local kept, own, last, tags, others = {}, {}, nil, {}, 0
   for at = 1, #log - NUMBER_BYTES + 1, NUMBER_BYTES do
     local entry = string.sub(log, at, at + NUMBER_BYTES - 1)
-    if struct.unpack('>I4', entry, TAG_BYTES + 1) > now_s - window_s then
-      if string.sub(entry, 1, TAG_BYTES) == tag then is_new = false else kept[#kept + 1] = entry end
+    local number, at_s = string.sub(entry, 1, TAG_BYTES), struct.unpack('>I4', entry, TAG_BYTES + 1)
+    if at_s > now_s - window_s then
+      if number ~= tag then
+        kept[#kept + 1] = entry
+        if not tags[number] then tags[number], others = true, others + 1 end
+      elseif at_s > now_s - IN_PROGRESS_S then
+        own[#own + 1] = entry
+      else
+        last = entry
+      end
     end
   end
-  if is_new and #kept >= max then return table.concat(kept), #kept + 1, false end
-  kept[#kept + 1] = tag .. struct.pack('>I4', now_s)
-  return table.concat(kept), #kept, is_new
+  local has_room = #own < MAX_IN_PROGRESS and (last or #own > 0 or others < max)
+  if has_room then own[#own + 1] = tag .. struct.pack('>I4', now_s) end
+  return table.concat(kept) .. (last or '') .. table.concat(own), others + 1, has_room and true or false
 end
 
-local function remove_number(log, tag)
+-- Returns the log without the request for a number at a time; nil: without all requests for it.
+local function remove_number(log, tag, at_s)
+  local removed, kept = at_s and tag .. struct.pack('>I4', at_s), {}
   for at = 1, #log - NUMBER_BYTES + 1, NUMBER_BYTES do
-    if string.sub(log, at, at + TAG_BYTES - 1) == tag then
-      return string.sub(log, 1, at - 1) .. string.sub(log, at + NUMBER_BYTES)
+    local entry = string.sub(log, at, at + NUMBER_BYTES - 1)
+    if entry == removed then
+      removed = ''  -- another request of the same second stays
+    elseif at_s or string.sub(entry, 1, TAG_BYTES) ~= tag then
+      kept[#kept + 1] = entry
     end
   end
-  return log
+  return table.concat(kept)
 end
 
 -- The key of the numbers of blocks of one hour: a hash of logs by class and block. The log of an hour begins with that
@@ -33,11 +49,14 @@ local function numbers_key(prefix, hour)
   return prefix .. 'q' .. string.format('%d', hour)
 end
 
--- Removes a number from the log of its block.
-local function forget_number(prefix, hour, field, tag)
-  local key = numbers_key(prefix, hour)
-  local log = redis.pcall('HGET', key, field)
-  if type(log) ~= 'string' then return end
-  local left = remove_number(log, tag)
-  if left == '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, left) end
+-- Removes a number, or its request of a time, from the logs of its block since an hour.
+local function forget_number(prefix, first_hour, last_hour, field, tag, at_s)
+  for hour = first_hour, last_hour do
+    local key = numbers_key(prefix, hour)
+    local log = redis.pcall('HGET', key, field)
+    if type(log) == 'string' then
+      local left = remove_number(log, tag, at_s)
+      if left == '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, left) end
+    end
+  end
 end

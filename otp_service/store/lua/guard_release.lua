@@ -2,7 +2,7 @@
 -- decision that denied it.
 -- KEYS  1 breaker of the scope
 -- ARGV  1 key prefix of the scope  2 when it was counted, ms  3 class  4 '1': a decoy
---       5 tag of the number, if it is new in its block; else ''  6 `until` of the breaker then  7 '1': it was a probe
+--       5 tag of the number, if it was added to its block; else ''  6 `until` of the breaker then  7 '1': it was a probe
 --       8 event (packed), in the scope of all countries; '': none
 --       9... levels; the last one is the block, with a tag only
 -- Reaches by template: the buckets, the numbers of blocks and the events of the scope, in the slot of KEYS.
@@ -14,7 +14,8 @@ local now, prefix, at_ms, class = now_ms(), ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local levels = {unpack(ARGV, 9)}
 emit_guard_event(prefix, ARGV[8], now)
 if ARGV[5] ~= '' then
-  forget_number(prefix, math.floor(at_ms / HOUR_MS), class .. levels[#levels], ARGV[5])
+  local first_hour, last_hour = math.floor(at_ms / HOUR_MS), math.floor(now / HOUR_MS)
+  forget_number(prefix, first_hour, last_hour, class .. levels[#levels], ARGV[5], math.floor(at_ms / 1000))
 end
 if ARGV[4] == '1' then return {'released'} end
 for _, level in ipairs(levels) do add_counts(prefix, at_ms, 's', class, level, -1, now) end

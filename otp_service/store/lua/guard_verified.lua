@@ -21,9 +21,7 @@ if ARGV[4] ~= '' then
   end
 end
 if ARGV[4] ~= '' then
-  for hour = math.floor(at_ms / HOUR_MS), math.floor(now / HOUR_MS) do
-    forget_number(prefix, hour, class .. ARGV[#ARGV], ARGV[6])
-  end
+  forget_number(prefix, math.floor(at_ms / HOUR_MS), math.floor(now / HOUR_MS), class .. ARGV[#ARGV], ARGV[6])
 end
 local breaker = read_breaker(KEYS[1])
 if class == 'n' and breaker.since > 0 then
