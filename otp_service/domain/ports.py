@@ -194,8 +194,8 @@ class Idempotency(Protocol):
     async def claim(self, claim: IdempotencyClaim, verification_id: str) -> KeyClaimed | Replay | InFlight | Mismatch:
         """Claim the key for an attempt at `verification_id`, before the attempt is reserved. `KeyClaimed`: go on."""
 
-    async def keep(self, claim: IdempotencyClaim, verification_id: str, response: bytes) -> None:
-        """Store the sealed response of an unsuccessful attempt, unless one is stored or the id names no partition."""
+    async def keep(self, claim: IdempotencyClaim, verification_id: str, response: bytes, *, briefly: bool) -> None:
+        """Store the sealed response of an unsuccessful attempt for a day, or `briefly`: while the id can be found."""
 
     async def release(self, claim: IdempotencyClaim) -> None:
         """Release the key if this caller still owns it, because its response is not stored."""

@@ -179,12 +179,17 @@ class VerifyCode:
                 return await self._store_refusal(attempt, claim, verification_unknown())
 
     async def _store_refusal(self, attempt: Attempt, claim: IdempotencyClaim | None, refused: Refused) -> Refused:
-        """Store a refusal that has cost an attempt, and return it; it is valid even if the store does not answer."""
-        if attempt.tenant.uniform_errors:
+        """Store a refusal that has cost an attempt, and return it; it is valid even if the store does not answer.
+
+        With `uniform_errors` it may have cost nothing, and callers without end may send ids that do not exist: it is
+        stored for as long as the id can exist. Afterwards a repeated attempt costs none and gets the same refusal.
+        """
+        is_uniform = attempt.tenant.uniform_errors
+        if is_uniform:
             refused = uniform_refusal(refused)
         if claim is not None and (sealed := self._responses.seal(claim, refused)):
             with contextlib.suppress(Refused):
-                await self._dependencies.idempotency.keep(claim, attempt.verification_id, sealed)
+                await self._dependencies.idempotency.keep(claim, attempt.verification_id, sealed, briefly=is_uniform)
         return refused
 
     def _proof(self, snapshot: VerificationSnapshot, bound: CodeBinding) -> VerificationProof:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from otp_service.domain.results import IdempotencyClaim, InFlight, KeyClaimed, Mismatch, Replay
+from otp_service.domain.verification import MAX_CODE_AGE_MS
 from otp_service.store.keys import idempotency_key, partition_of_id
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
@@ -28,6 +29,9 @@ __all__ = [
 
 RESPONSE_TTL_MS: Final = 24 * 3600 * 1000
 """How long a response is kept: part of the public contract."""
+
+BRIEF_TTL_MS: Final = 2 * MAX_CODE_AGE_MS
+"""As long as a verification can be found: while its code is valid, and the 10 minutes after its end."""
 
 OWNER_TIMEOUT_MS: Final = 15_000
 """An owner that has not finished for this long counts as gone: longer than any request may take."""
@@ -51,11 +55,12 @@ class RedisIdempotency:
             return Replay(stored[0][1])
         return claimed
 
-    async def keep(self, claim: IdempotencyClaim, verification_id: str, response: bytes) -> None:
+    async def keep(self, claim: IdempotencyClaim, verification_id: str, response: bytes, *, briefly: bool) -> None:
         """Store a response; see the port."""
         if partition := partition_of_id(verification_id):
-            key, args = partition.responses + claim.keyed_hash, response_args(claim, response)
-            await self._topology.send([ScriptCall(script("idempotency_store_response"), (key,), args)])
+            key, ttl_ms = partition.responses + claim.keyed_hash, BRIEF_TTL_MS if briefly else RESPONSE_TTL_MS
+            calls = [ScriptCall(script("idempotency_store_response"), (key,), (claim.fingerprint, response, ttl_ms))]
+            await self._topology.send([*calls, release_call(claim, ttl_ms)] if briefly else calls)
         else:  # no response can be found under it
             await self.release(claim)
 
@@ -70,9 +75,10 @@ def claim_call(claim: IdempotencyClaim) -> ScriptCall:
     return ScriptCall(script("idempotency_claim"), (idempotency_key(claim.keyed_hash),), args)
 
 
-def release_call(claim: IdempotencyClaim) -> ScriptCall:
-    """Return the call that frees a key if `claim` still owns it, for a batch."""
-    return ScriptCall(script("idempotency_release"), (idempotency_key(claim.keyed_hash),), (claim.owner_token,))
+def release_call(claim: IdempotencyClaim, after_ms: int = 0) -> ScriptCall:
+    """Return the call that frees a key if `claim` still owns it, at once or after a time, for a batch."""
+    args = (claim.owner_token, after_ms)
+    return ScriptCall(script("idempotency_release"), (idempotency_key(claim.keyed_hash),), args)
 
 
 def response_args(claim: IdempotencyClaim, response: bytes) -> tuple[str | bytes | int, ...]:

@@ -138,6 +138,19 @@ async def test_replays_look_the_same(make_service: ServiceFactory, hashes: Count
         assert not hashes, one.reason
 
 
+async def test_refusals_are_kept_as_long_as_a_verification(make_service: ServiceFactory) -> None:
+    """A stranger may send ids without end: what is kept of each under an Idempotency-Key is gone after 20 minutes."""
+    service = await make_service(uniform_config())
+    attempts = [one for one in await all_attempts(service) if one.reason != "no id"]
+    for number, one in enumerate(attempts):
+        attempt = {"verification_id": one.verification_id, "code": one.code}
+        await service.client.post(VERIFY_CODE, json=attempt, headers={"Idempotency-Key": f"key-{number}"})
+    kept = [name for name in await service.store.keys() if b":i:" in name]
+    assert len(kept) == 2 * len(attempts)
+    for name in kept:
+        assert 0 < await service.store.pttl(name) <= 1_200_000
+
+
 async def test_an_impossible_id_frees_its_key(make_service: ServiceFactory) -> None:
     """An id that the service cannot have made is refused alike each time, and its key is free at once."""
     service = await make_service(uniform_config())

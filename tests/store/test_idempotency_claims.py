@@ -45,7 +45,7 @@ async def test_the_first_request_works_and_the_others_wait(store: Store) -> None
 async def test_a_stored_response_is_replayed(store: Store) -> None:
     """The same request gets the stored response, at once and later; another body stays a mismatch."""
     await store.idempotency.claim(FIRST, ID)
-    await store.idempotency.keep(FIRST, ID, b"\x00answer\xff")
+    await store.idempotency.keep(FIRST, ID, b"\x00answer\xff", briefly=False)
 
     for _ in range(3):
         assert await store.idempotency.claim(SECOND, ID) == Replay(b"\x00answer\xff")
@@ -53,10 +53,10 @@ async def test_a_stored_response_is_replayed(store: Store) -> None:
         await store.advance(SILENT)
 
 
-async def test_the_first_response_stays(store: Store) -> None:
-    """A late response of an owner that counted as gone does not replace the first one."""
-    await store.idempotency.keep(FIRST, ID, b"answer")
-    await store.idempotency.keep(SECOND, ID, b"late")
+async def test_the_first_answer_stays(store: Store) -> None:
+    """A late answer of an owner that counted as gone does not replace the first one."""
+    await store.idempotency.keep(FIRST, ID, b"answer", briefly=False)
+    await store.idempotency.keep(SECOND, ID, b"late", briefly=False)
 
     assert await store.idempotency.claim(FIRST, ID) == Replay(b"answer")
 
@@ -64,11 +64,25 @@ async def test_the_first_response_stays(store: Store) -> None:
 async def test_a_response_is_kept_for_a_day(store: Store) -> None:
     """The claim and the response are kept for a day."""
     await store.idempotency.claim(FIRST, ID)
-    await store.idempotency.keep(FIRST, ID, b"answer")
+    await store.idempotency.keep(FIRST, ID, b"answer", briefly=False)
 
     assert await store.keys() == {CLAIM, ANSWER}
     for name in (CLAIM, ANSWER):
         assert DAY * 1000 - 2000 < await store.redis.pttl(name) <= DAY * 1000
+
+
+async def test_a_brief_response_is_kept_as_long_as_a_verification(store: Store) -> None:
+    """Its claim and the response live for 20 minutes, and the claim of another owner keeps its time."""
+    await store.idempotency.claim(FIRST, ID)
+    await store.idempotency.keep(FIRST, ID, b"answer", briefly=True)
+
+    assert await store.idempotency.claim(SECOND, ID) == Replay(b"answer")
+    for name in (CLAIM, ANSWER):
+        assert 1_198_000 < await store.redis.pttl(name) <= 1_200_000
+    await store.advance(SILENT)
+    await store.idempotency.claim(SECOND, ID)
+    await store.idempotency.keep(FIRST, ID, b"answer", briefly=True)
+    assert await store.redis.pttl(CLAIM) > DAY * 1000 - 2000
 
 
 async def test_a_released_key_is_free_again(store: Store) -> None:
@@ -107,7 +121,7 @@ async def test_an_impossible_id_has_a_claim_and_no_response(store: Store) -> Non
     assert await store.idempotency.claim(FIRST, "no id") == KeyClaimed()
     assert await store.keys() == {CLAIM}
 
-    await store.idempotency.keep(FIRST, "no id", b"answer")
+    await store.idempotency.keep(FIRST, "no id", b"answer", briefly=False)
     assert await store.keys() == set()
 
 
