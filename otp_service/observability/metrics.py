@@ -142,7 +142,7 @@ class Metrics:
         )
         self.conversion_feedback = Counter(
             "otp_conversion_feedback",
-            "Messages whose gateway was told that they were verified, by outcome; dropped: too many were waiting.",
+            "Reports to gateways that a message was verified, by outcome; dropped: too many were waiting.",
             ["provider", "outcome"],
             registry=registry,
         )
@@ -163,7 +163,7 @@ class Metrics:
             registry=registry,
         )
         self.hash_slots = Gauge(
-            "otp_hash_places_taken",
+            "otp_hash_slots_in_use",
             "Requests that hold a slot in the hash pool.",
             registry=registry,
             multiprocess_mode="livesum",

@@ -74,7 +74,7 @@ async def test_a_flood_at_one_unknown_id_does_not_affect_others(
 async def slots_held(service: RunningService) -> float:
     """Return how many slots of the hash pool are held."""
     page = (await service.client.get("/metrics")).text
-    [line] = [line for line in page.splitlines() if line.startswith("otp_hash_places_taken ")]
+    [line] = [line for line in page.splitlines() if line.startswith("otp_hash_slots_in_use ")]
     return float(line.split()[1])
 
 

@@ -59,4 +59,4 @@ async def test_liveness_does_not_wait_for_hashes(make_service: ServiceFactory) -
 
 async def is_hashing(service: RunningService) -> bool:
     """Return whether a request holds a slot of the hash pool."""
-    return "otp_hash_places_taken 0.0" not in (await service.client.get("/metrics")).text
+    return "otp_hash_slots_in_use 0.0" not in (await service.client.get("/metrics")).text
