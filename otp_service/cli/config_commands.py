@@ -13,7 +13,7 @@ import msgspec
 from otp_service.api.auth import new_api_key
 from otp_service.cli.limit_proposals import proposed_limits
 from otp_service.cli.options import config_option, fail, load_config, parse_config, require_config_path
-from otp_service.cli.text_table import format_bounds, format_texts
+from otp_service.cli.tables import format_bounds, format_texts
 from otp_service.domain.email_address import EmailInvalid, parse_address
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.recipient import is_address
@@ -89,7 +89,7 @@ def new_key(
 
 
 def _toml(value: object) -> str:
-    """Write text, a boolean or a list of texts, which TOML and JSON write alike."""
+    """Write a text, a boolean or a list of texts, which have the same syntax in TOML and JSON."""
     return json.dumps(value)
 
 

@@ -11,7 +11,7 @@ import click
 
 from otp_service.bootstrap.guard_setup import build_guard_policy
 from otp_service.cli.options import config_option, fail, load_settings, use_store
-from otp_service.cli.provider_table import align
+from otp_service.cli.tables import align
 from otp_service.domain.guard import GuardFinding, RecordedDecision
 from otp_service.domain.guard_counts import ALL_COUNTRIES_SCOPE, Counts
 from otp_service.domain.phone import SUPPORTED_COUNTRIES

@@ -124,7 +124,7 @@ def _largest(caps: Mapping[str, int | None]) -> _Bound | None:
 
 
 def _tightest(*bounds: _Bound | None) -> _Bound | None:
-    """Return the lowest bound; one that counts every message goes before one that does not."""
+    """Return the lowest bound; bounds that count every message have precedence."""
     return min(_found(bounds), key=lambda bound: (bool(bound.without), bound.messages), default=None)
 
 

@@ -105,7 +105,7 @@ async def _resubscribe(settings: Settings, number: PhoneNumber) -> dict[str, Out
 
 
 def _number(settings: Settings, phone: str, country: str | None) -> PhoneNumber:
-    """Parse a number; the command ends with status 2 if it is none."""
+    """Parse a number; the command ends with status 2 if it is not one."""
     region = parse_country(country)
     default = next(iter(settings.tenants.values())).country or ""
     try:

@@ -87,7 +87,7 @@ def load_settings(config: str | None, log_level: str = "INFO") -> Settings:
 
 
 def load_own_config(config: Mapping[str, Any]) -> Settings:
-    """Load a configuration that this program made itself, in which secrets may be plain text."""
+    """Load a configuration that this program has generated, in which secrets may be plain text."""
     return _load_or_fail(lambda: load(config, os.environ, plain_secrets=True))
 
 

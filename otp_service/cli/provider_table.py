@@ -9,13 +9,14 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from otp_service.cli.tables import align
 from otp_service.domain import message
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Availability, ProviderState, millionths
 from otp_service.providers.config_fields import CommonProvider
 from otp_service.store.provider_status import ProviderStatus
 
-__all__ = ["Balance", "Circuit", "ProviderRow", "Today", "align", "build_row", "format_money", "format_table"]
+__all__ = ["Balance", "Circuit", "ProviderRow", "Today", "build_row", "format_money", "format_table"]
 
 _NONE: Final = "-"
 _HEADER: Final = ("PROVIDER", "TYPE", "CIRCUIT", "CALLS", "RATE", "WAITING", "MESSAGES", "SPEND", "BALANCE")
@@ -124,14 +125,6 @@ def format_table(rows: Sequence[ProviderRow]) -> str:
     if not rows:
         return "no provider is configured"
     return align([_HEADER, *map(_cells, rows)])
-
-
-def align(lines: Sequence[Sequence[str]]) -> str:
-    """Return lines of cells as a table with columns of equal width."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
 
 
 def _cells(row: ProviderRow) -> tuple[str, ...]:

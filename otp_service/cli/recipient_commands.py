@@ -53,7 +53,7 @@ def unlock(config: str | None, tenant: str, phone: str | None, email: str | None
 @click.option("--phone", metavar="NUMBER", help="The phone number, in any format.")
 @click.option("--email", metavar="ADDRESS", help="The e-mail address, instead of a phone number.")
 @click.option("--country", metavar="ID", help="The country of a national number. Default: the tenant's country.")
-@click.option("--opt-out", is_flag=True, help="Without --tenant: remove an opt-out, too. It is the person's own wish.")
+@click.option("--opt-out", is_flag=True, help="Without --tenant: remove an opt-out, too, which the person asked for.")
 def forget(
     config: str | None, tenant: str | None, phone: str | None, email: str | None, country: str | None, *, opt_out: bool
 ) -> None:

@@ -22,6 +22,7 @@ from otp_service.cli.options import (
     parse_config,
     port_option,
 )
+from otp_service.cli.tables import align
 from otp_service.observability import configure_logging
 from otp_service.sandbox import simulator_scripts
 from otp_service.sandbox.config_writer import write_config
@@ -84,7 +85,7 @@ def sandbox(config: str | None, host: str | None, port: int | None, write_to: st
 
         limits = server_limits(settings)
         serve_app(
-            app, *listener.getsockname()[:2], limits=limits, on_listening=ready, listener=listener, companion=gateways
+            app, *listener.getsockname()[:2], limits=limits, on_listening=ready, listener=listener, lifespan=gateways
         )
 
 
@@ -116,9 +117,7 @@ def _describe(url: str, settings: Settings, gateways: SimulatedGateways) -> Iter
     yield ""
     rows = [("gateway", "type", "address", "numbers", "credentials")]
     rows += [_gateway_row(settings, gateway) for gateway in gateways.by_name.values()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    yield align(rows)
 
 
 def _gateway_row(settings: Settings, gateway: SimulatedGateway) -> tuple[str, str, str, str, str]:

@@ -1,4 +1,4 @@
-"""`simulate-traffic`: what the guard would stop of synthetic attacks, and of the honest traffic around them."""
+"""`simulate-traffic`: what the guard would stop of synthetic attacks, and of the legitimate traffic around them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from otp_service.bootstrap.guard_setup import build_guard_policy
 from otp_service.cli.options import config_option, load_config
-from otp_service.cli.provider_table import align
+from otp_service.cli.tables import align
 from otp_service.domain.guard import GuardPolicy
 from otp_service.sandbox.guard_simulation import Replay, Score, Simulation, score, simulate
 from otp_service.sandbox.synthetic_traffic import ATTACKS, HONEST
@@ -71,7 +71,7 @@ def _total(replay: Replay) -> Score:
 
 
 def _of_kind(replay: Replay, kind: str) -> Score:
-    """Return the score of one kind of attack; which honest people it has stopped cannot be told apart."""
+    """Return the score of one kind of attack; the denials of honest people cannot be attributed to one kind."""
     return replace(score(replay.requested, replay.stopped, kind), honest_stopped=0, honest_total=0)
 
 

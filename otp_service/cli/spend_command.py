@@ -38,8 +38,8 @@ __all__ = ["spend"]
 def spend(config: str | None, days: int, by: tuple[str, ...], *, as_json: bool, as_csv: bool) -> None:
     """Show what was sent and spent: messages handed over to gateways, and their price.
 
-    The price is the configured one, or what the gateway charged if it tells. Sums of different currencies are kept
-    apart. What is not configured any more is shown, and marked.
+    The price is the configured one, or what the gateway charged if it reports that. Sums of different currencies are
+    kept apart. Providers, tenants and countries that are not configured any more are shown, and marked.
     """
     if as_json and as_csv:
         fail("--json and --csv: choose one of them")

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from otp_service.cli.provider_table import align, format_money
+from otp_service.cli.provider_table import format_money
+from otp_service.cli.tables import align
 from otp_service.store.spend_history import DaySpend
 
 __all__ = ["DIMENSIONS", "SpendReport", "SpendRow", "Sums", "build_report", "format_csv", "format_json", "format_table"]

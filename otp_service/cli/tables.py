@@ -1,31 +1,38 @@
-"""The tables of `check-config`.
+"""Tables of text with columns of equal width, and those of `check-config`.
 
-`--texts`: every text of the tenants at its longest, with what it is billed as. `--security`: what one number of each
-tenant withstands in a day.
+`--texts`: every text of the tenants at its longest, with its size. `--security`: how many attempts at one number of
+each tenant are compared in a day, at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from otp_service.cli.provider_table import align
 from otp_service.domain.guessing import MAX_ATTEMPTS_PER_DAY, MAX_CHANCE_PER_DAY, GuessingBound
 from otp_service.settings.sms_texts import SmsText
 
-__all__ = ["format_bounds", "format_texts"]
+__all__ = ["align", "format_bounds", "format_texts"]
 
 _NONE: Final = "-"
 _HEADER: Final = ("TENANT", "LOCALE", "PURPOSE", "APP", "CHARACTERS", "ENCODING", "SEGMENTS", "TEXT")
 _BOUNDS_HEADER: Final = ("TENANT", "DIGITS", "A DAY", "CHANCE", "WITH LOGINS", "CHANCE", "UNTIL DISABLED", "CHANCE", "")
 _BOUNDS_EXPLANATION: Final = (
     "The attempts of an attacker at one number that are compared, at most: in a day, in a day in which its owner logs\n"
-    "in as often as the limits allow, and in all until the number is disabled; with the chance that one is correct."
+    "in as often as the limits allow, and in total until the number is disabled; with the chance that one is correct."
 )
 
 
+def align(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells as a table with columns of equal width."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
 def format_bounds(bounds: Mapping[str, GuessingBound]) -> str:
-    """Align the bounds in columns under a header, and explain them; each is marked that exceeds what it should be."""
+    """Align the bounds in columns under a header, and explain them; those above the recommended maximum are marked."""
     rows = (_bound_cells(name, bound) for name, bound in bounds.items())
     return f"{align([_BOUNDS_HEADER, *rows])}\n{_BOUNDS_EXPLANATION}"
 

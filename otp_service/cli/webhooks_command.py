@@ -12,7 +12,7 @@ import click
 
 from otp_service.bootstrap.webhook_setup import all_endpoints, build_webhook_queue
 from otp_service.cli.options import config_option, fail, load_settings, use_store
-from otp_service.cli.provider_table import align
+from otp_service.cli.tables import align
 from otp_service.domain.events import EndpointSummary, EventState, EventTarget, EventType, StoredEvent
 from otp_service.observability.audit import CLI
 from otp_service.providers.config_parsing import quoted

@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from otp_service.cli.provider_table import align
+from otp_service.cli.tables import align
 from otp_service.domain.apps import App
 from otp_service.domain.built_in_templates import BUILT_IN
 from otp_service.domain.sms_segments import Encoding, count_segments, measure
