@@ -35,7 +35,7 @@ class Deadline:
         self._moment = math.inf
 
     def close(self) -> None:
-        """Unset the deadline for good, and drop the reference to `on_reached`."""
+        """Unset the deadline permanently, and drop the reference to `on_reached`."""
         self.clear()
         self._on_reached = _do_nothing
         if self._timer is not None:

@@ -1,8 +1,8 @@
 """Divide the file descriptors of a process among HTTP connections, the store and the calls to gateways.
 
-A process without a free descriptor cannot accept connections, and uvloop then closes the listening socket for good. So
-the limit of connections is lower than the limit of descriptors: first the descriptors for everything else are reserved,
-and a fifth of the rest is for the backlog, whose connections are accepted together before one of them can be refused.
+A process without a free descriptor cannot accept connections, and uvloop then closes the listening socket permanently.
+So the limit of connections is lower than the limit of descriptors: the descriptors for everything else are reserved
+first, and a fifth of the rest is for the backlog, whose connections are accepted together before one can be refused.
 """
 
 from __future__ import annotations

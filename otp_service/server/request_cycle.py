@@ -1,8 +1,7 @@
 """One request and its response: ASGI's `receive` and `send`, and what is sent if the application fails.
 
-It takes the place of uvicorn's `RequestResponseCycle`, whose attributes uvicorn's protocol uses. The difference is its
-cost: the head of a response is written with the first part of the body, in one system call, and headers are checked
-together.
+It replaces uvicorn's `RequestResponseCycle`, whose attributes uvicorn's protocol uses. It costs less: the head of a
+response is written with the first part of the body, in one system call, and headers are checked together.
 """
 
 from __future__ import annotations

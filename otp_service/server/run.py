@@ -88,7 +88,7 @@ def serve_app(
     limits: ServerLimits,
     on_listening: Callable[[int], None] | None = None,
     listener: socket.socket | None = None,
-    companion: AbstractAsyncContextManager[object] | None = None,
+    lifespan: AbstractAsyncContextManager[object] | None = None,
 ) -> None:
     """Serve `app` in this process until a signal arrives.
 
@@ -99,14 +99,14 @@ def serve_app(
         limits: The limits of connections.
         on_listening: Called with the port once the server listens.
         listener: A bound socket to use instead of `host` and `port`.
-        companion: Entered in the same event loop before the server starts, and left after it has stopped.
+        lifespan: Entered in the same event loop before the server starts, and left after it has stopped.
 
     Raises:
         SystemExit: The server could not start.
     """
     _freeze_garbage_collection()
     config = uvicorn.Config(app, host=host, port=port, **_options(limits))
-    server = _Server(config, on_listening, companion or contextlib.nullcontext())
+    server = _Server(config, on_listening, lifespan or contextlib.nullcontext())
     # uvicorn raises the signal again at its end; with this handler that has no effect. A signal before the server
     # listens ends it, too.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -181,14 +181,14 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         on_listening: Callable[[int], None] | None,
-        companion: AbstractAsyncContextManager[object],
+        lifespan: AbstractAsyncContextManager[object],
     ) -> None:
         super().__init__(config)
         self._on_listening = on_listening
-        self._companion = companion
+        self._lifespan = lifespan
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        async with self._companion:
+        async with self._lifespan:
             await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

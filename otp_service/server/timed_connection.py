@@ -27,7 +27,7 @@ LINGER_BYTES: Final = 1024 * 1024
 """How long, and how many bytes, are discarded after a problem response before the connection is closed."""
 
 SHUTDOWN_SECONDS: Final = 0.2
-"""How long an incomplete request may continue to arrive after the process was told to shut down."""
+"""How long an incomplete request may continue to arrive after the shutdown has begun."""
 
 RECEIVING: Final = (Phase.IDLE, Phase.HEAD, Phase.BODY)
 _INCOMPLETE: Final = (Phase.HEAD, Phase.BODY)

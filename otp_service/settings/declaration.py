@@ -20,30 +20,30 @@ class Declaration:
     """`Annotated[base, ...] | None` as it is used: TOML has no null, so an optional key is one that may be absent."""
 
     base: Any
-    marks: tuple[Any, ...] = ()
+    metadata: tuple[Any, ...] = ()
 
     @classmethod
     def of(cls, field_type: Any) -> Self:
         """Split a field's type into its parts."""
         if get_origin(field_type) is Annotated:
-            base, *marks = get_args(field_type)
+            base, *metadata = get_args(field_type)
             inner = cls.of(base)
-            return cls(inner.base, (*inner.marks, *marks))
+            return cls(inner.base, (*inner.metadata, *metadata))
         if get_origin(field_type) in (Union, types.UnionType):
-            arms = [arm for arm in get_args(field_type) if arm is not types.NoneType]
-            if len(arms) == 1:
-                return cls.of(arms[0])
+            members = [member for member in get_args(field_type) if member is not types.NoneType]
+            if len(members) == 1:
+                return cls.of(members[0])
         return cls(field_type)
 
     @property
     def parse(self) -> Parse | None:
         """The field's own syntax."""
-        return next((mark for mark in self.marks if isinstance(mark, Parse)), None)
+        return next((one for one in self.metadata if isinstance(one, Parse)), None)
 
     @property
     def takes_other_keys(self) -> bool:
         """Whether the field contains the keys of its table that no other field has."""
-        return OTHER_KEYS in self.marks
+        return OTHER_KEYS in self.metadata
 
     @property
     def is_struct(self) -> bool:
@@ -53,7 +53,7 @@ class Declaration:
     @property
     def bounds(self) -> list[Meta]:
         """The field's bounds, innermost first."""
-        return [mark for mark in self.marks if isinstance(mark, Meta)]
+        return [one for one in self.metadata if isinstance(one, Meta)]
 
     @property
     def description(self) -> str | None:
