@@ -2,7 +2,7 @@
 
 A token that is verified once is remembered by its SHA-256 until it expires, so a client that sends it with each request
 costs one verification. A forged token is never remembered: it costs one verification at most, and none if its issuer or
-its key is unknown. The answer to every token that is refused is the same; the log line says why.
+its key is unknown. Every refused token gets the same response; the log line says why it was refused.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class TrustedIssuer:
         clients: The tenants by the value of the claim that names the client.
         client_claim: The claim that names the client.
         scopes: The scopes that a token may have.
-        scope_prefix: What stands before our scopes in the token.
+        scope_prefix: The prefix of our scopes in the token.
     """
 
     issuer: TokenIssuer

@@ -52,7 +52,7 @@ class ApiKey:
         id: Its name in the config and in logs.
         digest: The SHA-256 of the key's UTF-8 bytes.
         scopes: What it may do.
-        tenant: Whose it is, with the purposes and countries that the key may use.
+        tenant: The tenant that owns it, with the purposes and countries that the key may use.
         expires_at: When it stops being valid, in seconds of Unix time; None: never.
         publishable: It is built into an app or a web page, so anybody may know it.
         allowed_origins: The web origins whose pages may read responses to it.
@@ -69,7 +69,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The API key of one request: its id, its scopes and its tenant; `publishable`: anybody may know the key."""
+    """The authenticated caller of one request. `key_id` names its API key; `publishable`: anybody may know the key."""
 
     key_id: str
     scopes: frozenset[str]

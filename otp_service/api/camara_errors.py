@@ -1,4 +1,4 @@
-"""The errors of CAMARA OneTimePasswordSMS 1.1: `{status, code, message}` with `x-correlator`, in the place of problems.
+"""The errors of CAMARA OneTimePasswordSMS 1.1: `{status, code, message}` with `x-correlator`, instead of problems.
 
 The published document lists the statuses 400, 401, 403, 404 and 429, and refers to CAMARA's common errors for the
 others. So a refusal of the body that has a status of its own elsewhere (413, 415) is 400 here, and 405, 500 and 503
@@ -38,7 +38,7 @@ _MAX_CODES: Final = (403, f"{_OTP}MAX_OTP_CODES_EXCEEDED")
 _BY_REASON: Final[Mapping[Reason, tuple[int, str]]] = {
     Reason.COUNTRY_NOT_ALLOWED: _NOT_ALLOWED,
     Reason.PHONE_NOT_MOBILE: _NOT_ALLOWED,
-    Reason.PHONE_INVALID: NOT_FOUND,  # E.164 by its form, and no operator has such numbers
+    Reason.PHONE_INVALID: NOT_FOUND,  # it has the form of E.164, but no operator has such numbers
     Reason.RECIPIENT_OPTED_OUT: _BLOCKED,
     Reason.VERIFICATION_USED: _EXPIRED,
     Reason.VERIFICATION_SUPERSEDED: _EXPIRED,

@@ -24,7 +24,7 @@ from otp_service.api.request_context import ApiRequest
 from otp_service.crypto.codes import parse_code
 from otp_service.domain.caller_text import CODE_PLACEHOLDER, clean_text, names_other_host
 from otp_service.domain.errors import FieldError, Reason, Refused
-from otp_service.domain.peers import CamaraRules
+from otp_service.domain.integrations import CamaraRules
 from otp_service.service import Attempt, CodeRequest
 
 __all__ = ["CamaraRoutes"]
@@ -95,7 +95,7 @@ class CamaraRoutes(Controller):
         ),
     )
     async def validate_code(self, request: ApiRequest, data: JSONBody[ValidateCodeBody]) -> None:
-        """Compare the code; the correct one succeeds once. Any other text is a wrong code, as CAMARA has it."""
+        """Compare the code; the correct one succeeds once. Any other text is a wrong code, as CAMARA specifies."""
         _check_caller(request, "verify")
         caller = request.principal
         code = parse_code(data.code) or data.code

@@ -1,8 +1,8 @@
-"""Calls by web pages of other origins (CORS): which pages may read a response, and the answer to their preflights.
+"""Calls by web pages of other origins (CORS): which pages may read a response, and the headers for preflights.
 
-A browser asks by a preflight (OPTIONS without the API key) before it sends a request with an `Authorization` header. So
-a preflight is answered for the origins of all publishable keys; the response itself only names an origin that the key
-of the request allows. No origin is allowed by default, and then no header is added. Cookies are never allowed: the
+A browser sends a preflight (OPTIONS without the API key) before a request with an `Authorization` header. So preflights
+are allowed for the origins of all publishable keys; the response to the request itself only names an origin that the
+key of the request allows. No origin is allowed by default, and then no header is added. Cookies are never allowed: the
 service uses none.
 """
 
@@ -18,7 +18,7 @@ __all__ = ["CrossOriginRules"]
 RawHeader = tuple[bytes, bytes]
 
 PREFLIGHT_SECONDS: Final = 600
-"""How long a browser may keep the answer to a preflight: an origin that is removed is refused after that time."""
+"""How long a browser may cache a preflight: an origin that is removed is refused after that time."""
 
 _VARY: Final[RawHeader] = (b"vary", b"Origin")
 _ALLOW_ORIGIN: Final = b"access-control-allow-origin"

@@ -1,8 +1,8 @@
 """Find the endpoint of a path in the routes that Litestar has registered, before Litestar routes the request.
 
-The middleware needs the matched route early: it checks the media type, the API key and the store first, and it answers
-OPTIONS itself, because Litestar's own OPTIONS answer knows one handler of a path only. It also serves HEAD wherever GET
-is served, which Litestar does not do. What the middleware has to know of a route is declared beside its handler, in
+The middleware needs the matched route early: it checks the media type, the API key and the store first, and it responds
+to OPTIONS itself, because Litestar's own response considers only one handler of a path. It also serves HEAD wherever
+GET is served, which Litestar does not do. The rules of a route for the middleware are declared with its handler, in
 `opt`, as `EndpointRules`.
 """
 
@@ -30,7 +30,7 @@ _NO_METHODS: Final[frozenset[str]] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class EndpointRules:
-    """What the middleware has to know of an endpoint.
+    """The rules of an endpoint that the middleware applies.
 
     Attributes:
         label: The value of the label `route` in metrics and in the log; by default the path.
@@ -70,7 +70,7 @@ class Endpoint:
 
 _DEFAULT_RULES: Final = EndpointRules(label=_OTHER)
 UNKNOWN_ENDPOINT: Final = Endpoint(_OTHER, frozenset(), EndpointRules())
-"""What a path counts as that matches no endpoint."""
+"""The endpoint of every path that matches no other."""
 
 
 def endpoint_rules(

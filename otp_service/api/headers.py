@@ -44,7 +44,7 @@ _MAX_ID_DIGITS: Final = 5
 """The log masks all digits of a text with more of them, because it may be a phone number."""
 
 _ID_ALPHABET: Final = bytes.maketrans(b"0123456789+/", b"bcdfghjkmn-_")
-"""Replaces what an id may not contain in text in base64."""
+"""Replaces the characters of base64 that an id must not contain."""
 
 
 def is_repeated(scope: HTTPScope, headers: Headers, name: bytes) -> bool:
@@ -56,7 +56,7 @@ def is_repeated(scope: HTTPScope, headers: Headers, name: bytes) -> bool:
 def single_header(scope: HTTPScope, headers: Headers, name: bytes) -> bytes:
     """Return a header that may be sent once only, or b"" if it was not sent.
 
-    Two readers of a repeated header might each use another value.
+    Two parsers of a repeated header might use different values.
 
     Raises:
         Refused: `request_malformed`, if the header was sent more than once.

@@ -15,7 +15,7 @@ import msgspec
 from otp_service.crypto.codes import parse_code
 from otp_service.domain.caller_text import CODE_PLACEHOLDER, clean_text, find_code
 from otp_service.domain.errors import FieldError, Reason, Refused
-from otp_service.domain.peers import CodeHook, RelayedCode
+from otp_service.domain.integrations import CodeHook, RelayedCode
 
 __all__ = ["MAX_TEXT_CHARACTERS", "body_members", "keycloak_code", "kratos_code", "supabase_code"]
 

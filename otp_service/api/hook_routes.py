@@ -30,7 +30,7 @@ from otp_service.api.schemas import HookAccepted
 from otp_service.crypto.standard_webhooks import SignatureInvalid, parse_webhook_secret, verify_webhook
 from otp_service.domain.caller_text import names_other_host
 from otp_service.domain.errors import FieldError, Reason, Refused
-from otp_service.domain.peers import CodeHook, HookType, RelayedCode
+from otp_service.domain.integrations import CodeHook, HookType, RelayedCode
 from otp_service.domain.views import VerificationView
 from otp_service.service import CodeRequest
 

@@ -1,7 +1,7 @@
-"""Call the handlers of JSON routes directly, in the place of Litestar.
+"""Call the handlers of JSON routes directly, instead of through Litestar.
 
-Litestar registers these handlers and builds the OpenAPI document from them. To answer with them, it would build keyword
-arguments and a response with generic steps, and raise a refusal through all its layers: 60 of the 200 microseconds that
+Litestar registers these handlers and builds the OpenAPI document from them. To call them, it would build keyword
+arguments and a response in generic steps, and raise a refusal through all its layers: 60 of the 200 microseconds that
 the server and the API took for a request (measured without the store). Its routing costs 15 more, so a path without
 parameters is not routed by it either: the API's middleware finds its handler in `direct_handlers`.
 """
@@ -24,13 +24,13 @@ from otp_service.api.request_context import ApiRequest, RequestContext, context_
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
 
-__all__ = ["JsonHandlers", "answer", "direct_handlers"]
+__all__ = ["JsonHandlers", "direct_handlers", "respond"]
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class JsonHandlers:
-    """A Litestar middleware of routes whose handlers return a struct, a text or None, which answers in its place.
+    """A Litestar middleware that replaces Litestar's call of handlers that return a struct, a text or None.
 
     A handler gets `request` and, as its route declares them, path parameters, `data` and `idempotency_key`.
     """
@@ -40,8 +40,8 @@ class JsonHandlers:
         del app
 
     async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
-        """Answer a request that the API's middleware has checked."""
-        await answer(scope["route_handler"], scope, scope["path_params"])
+        """Respond to a request that the API's middleware has checked."""
+        await respond(scope["route_handler"], scope, scope["path_params"])
 
 
 def direct_handlers(routes: Iterable[BaseRoute]) -> dict[tuple[str, str], HTTPRouteHandler]:
@@ -56,8 +56,8 @@ def direct_handlers(routes: Iterable[BaseRoute]) -> dict[tuple[str, str], HTTPRo
     }
 
 
-async def answer(handler: BaseRouteHandler, scope: Scope, path_parameters: Mapping[str, Any]) -> None:
-    """Answer a request with what its handler returns, or with a problem."""
+async def respond(handler: BaseRouteHandler, scope: Scope, path_parameters: Mapping[str, Any]) -> None:
+    """Send what the handler returns, or a problem response."""
     context, response = context_of(scope), response_of(scope)
     try:
         result = await handler.fn(request=ApiRequest(scope), **path_parameters, **_arguments(context))

@@ -50,7 +50,7 @@ from otp_service.api.headers import (
     request_id,
     single_header,
 )
-from otp_service.api.json_handlers import answer
+from otp_service.api.json_handlers import respond
 from otp_service.api.problems import RefusedWithHeaders
 from otp_service.api.request_context import RequestContext, set_context
 from otp_service.api.response_pacing import Pacer
@@ -96,7 +96,7 @@ class ApiMiddleware:
             app: The application that gets the requests that pass all checks.
             api_keys: The configured keys.
             endpoints: The endpoints of `app`.
-            trusted_proxies: The networks whose `X-Forwarded-For` is believed.
+            trusted_proxies: The networks whose `X-Forwarded-For` is trusted.
             check_store: Raises `Refused` while the store may not be used.
             service: The use cases, for the handlers of JSON routes.
             state: What other handlers use, by name.
@@ -167,14 +167,14 @@ class ApiMiddleware:
         except ClientDisconnected:
             return
         if handler := self._direct.get((scope["path"], scope["method"])):
-            await answer(handler, scope, {})
+            await respond(handler, scope, {})
             return
         if scope["method"] == "HEAD":
             scope["method"] = cast("Any", "GET")
         await self._app(scope, replay_body(context.body, receive), response.send)
 
     async def _read_body(self, context: RequestContext, receive: Receive) -> bytes:
-        """Read the body; raises `Refused`. Few large ones are read at a time, because strangers can send them."""
+        """Read the body; raises `Refused`. Few large ones are read at a time, because anybody can send them."""
         max_bytes = context.rules.max_body_bytes
         if max_bytes <= MAX_BODY_BYTES or not is_large(context.headers):
             return await read_body(context.headers, receive)
@@ -228,7 +228,7 @@ class ApiMiddleware:
         caller: tuple[object, ...] = (_network(context.peer), rules.logged)
         if (principal := context.principal) is not None:
             caller = (principal.tenant.name, principal.key_id)
-            if principal.publishable:  # one of many strangers with the same key
+            if principal.publishable:  # many clients share this key
                 caller = (*caller, _network(context.client_address))
         if status in rules.hashed_statuses:
             self._pacer.record_response(caller, now)

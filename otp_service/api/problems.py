@@ -82,7 +82,7 @@ class RefusedWithHeaders(Refused):
 
 
 class ErrorResponse(NamedTuple):
-    """What is sent in the case of a refusal."""
+    """The HTTP response of a refusal."""
 
     status: int
     media_type: str
@@ -109,7 +109,7 @@ def retry_after_seconds(refused: Refused) -> int | None:
 
 
 def problem_body(refused: Refused, request_id: str) -> bytes:
-    """Return the JSON body of a refusal. It never contains the phone number, the code or a gateway's answer."""
+    """Return the JSON body of a refusal. It never contains the phone number, the code or a gateway's response."""
     reason = refused.reason
     status, title = PROBLEMS[reason]
     retry_after = retry_after_seconds(refused)

@@ -1,4 +1,4 @@
-"""The bodies of the introspection of proofs; the request may be a form, as RFC 7662 has it, or JSON."""
+"""The bodies of the introspection of proofs; the request may be a form, as in RFC 7662, or JSON."""
 
 from __future__ import annotations
 

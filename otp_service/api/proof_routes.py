@@ -33,7 +33,7 @@ class ProofRoutes(Controller):
         responses=openapi_examples.responses("introspect"),
     )
     async def introspect(self, request: ApiRequest, data: JSONBody[IntrospectionBody]) -> Introspection:
-        """Tell whether a token is a proof that is valid for the key's tenant now. Needs the scope `read`.
+        """Return whether a token is a proof that is valid for the key's tenant now. Needs the scope `read`.
 
         With `consume` the first call finds it active and all later ones do not, whatever the number of calls at a time.
         """

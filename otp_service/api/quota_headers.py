@@ -1,7 +1,7 @@
 """The `RateLimit-Policy` and `RateLimit` headers (draft-ietf-httpapi-ratelimit-headers-10): lists of RFC 9651.
 
-Which quotas are told is decided in `domain/quotas.py`. There is no partition key (`pk`): it would name a recipient or
-an address. `w` and `t` are whole seconds. `t` is rounded up, as `Retry-After` is.
+`domain/quotas.py` decides which quotas are sent. There is no partition key (`pk`): it would name a recipient or an
+address. `w` and `t` are whole seconds. `t` is rounded up, as `Retry-After` is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ QUOTA_HEADERS: Final = {
 
 
 def quota_headers(quotas: Quotas) -> list[tuple[bytes, bytes]]:
-    """Return the headers for what may be told; none that would be empty."""
+    """Return the headers for `quotas`, without empty ones."""
     headers = [(_POLICY, _policy_list(quotas.policies))] if quotas.policies else []
     if quotas.states:
         headers.append((_STATE, _list(_state_item(state) for state in quotas.states)))

@@ -68,7 +68,7 @@ def _has_exactly_one(body: msgspec.Struct) -> bool:
 
 
 def _has_unique_members(raw: bytes) -> bool:
-    """Return True if no member of a valid body occurs twice; False if this quick check cannot tell.
+    """Return True if no member of a valid body occurs twice; False if this quick check cannot decide it.
 
     Nearly all bodies pass: they have no escapes, and no more quotes than their distinct members need.
     """

@@ -119,9 +119,9 @@ def recipient_field(masked: str) -> dict[str, str]:
 def canonical_body(data: RequestCodeBody | VerifyCodeBody) -> str:
     """Serialize a body in a form that does not depend on its spacing and the order of its members.
 
-    A member that earlier versions do not know is left out while it is null, and the channel is written also where it
-    was left out: their fingerprint of the body is the same. A captcha token is no part of it, because a client may get
-    a new one when it repeats a request.
+    A member that earlier versions do not know is left out while it is null, and the channel is written even if it was
+    left out, so that all versions compute the same fingerprint. The captcha token is not included, because a client may
+    get a new one when it repeats a request.
     """
     members = msgspec.to_builtins(data)
     members.pop("captcha_token", None)

@@ -78,7 +78,7 @@ class RequestCodeBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
         Annotated[str, Meta(max_length=128, description="Your own reference; written to the log, and part of events.")]
         | None
     ) = None
-    decoy: Annotated[bool, Meta(description="Answer as usual, but send no message; scope `server`.")] = False
+    decoy: Annotated[bool, Meta(description="Respond as usual, but send no message; scope `server`.")] = False
     link: Link | None = None
     transaction: TransactionBody | None = None
     binding: Binding | None = None
@@ -174,7 +174,7 @@ class OptOutCount(Struct, frozen=True, kw_only=True):
 
 
 class NormalizedPhone(Struct, frozen=True, kw_only=True):
-    """A parsed number; `mobile` tells whether request-code accepts it."""
+    """A parsed number; `mobile` says whether request-code accepts it."""
 
     e164: str
     national: str
@@ -213,7 +213,7 @@ class DeliveryBody(Struct, frozen=True, kw_only=True):
 
 
 class VerificationBody(RequestedCode, frozen=True, kw_only=True):
-    """A verification as it stands now."""
+    """A verification with its current values."""
 
     created_at: Time
     ended_at: Time | None

@@ -162,7 +162,7 @@ class VerificationRoutes(Controller):
         call = request.service.cancel(caller.tenant, verification_id)
         view = await recorded("cancel", request, call, verification_id=verification_id)
         body = mapping.verification_response(view)
-        # The providers and their errors are the tenant's business, not that of everybody who has its app.
+        # Anybody may have the tenant's app, and must not see the tenant's providers and their errors.
         return msgspec.structs.replace(body, deliveries=[]) if caller.publishable else body
 
 
@@ -171,8 +171,8 @@ def _claim(
 ) -> IdempotencyClaim | None:
     """Return the claim of an `Idempotency-Key`; None without one.
 
-    The keys of a tenant are one set. Those that come with a publishable API key are apart from it: whoever has the app
-    must not get, or hinder, what the tenant's servers do under a key that can be foreseen.
+    All API keys of a tenant share one namespace of idempotency keys, but each publishable one has its own: a user of
+    the app must not be able to read or block the requests of the tenant's servers under keys that can be predicted.
     """
     caller = request.principal
     if key is None:

@@ -1,8 +1,8 @@
 """The composition root: from settings to a running application. The only place where adapters meet ports.
 
 `application` builds the service, `provider_set` the providers with their limits, `hash_capacity` the hash pool,
-`settings_mapping` the objects that follow from the settings alone. `config_reload` builds the service anew while it
-runs; `process_resources` is what remains the same.
+`settings_mapping` the objects that depend on the settings alone. `config_reload` rebuilds the service while it runs;
+`process_resources` stay the same.
 """
 
 from __future__ import annotations

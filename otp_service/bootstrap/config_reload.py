@@ -1,7 +1,7 @@
-"""The config of a running service: reading its file again, and building the application that follows from it.
+"""The config of a running service: reading its file again, and rebuilding the application.
 
-A file with errors changes nothing: its errors are logged, as `serve` prints them. What only a new process can take over
-(the address, the limits of connections, the store, the cost of hashes) stays as it is, and is named in the log.
+A file with errors changes nothing: its errors are logged, as `serve` prints them. Settings that need a new process (the
+address, the limits of connections, the store, the cost of hashes) keep their values, and are named in the log.
 Variables of the environment do not change while a process runs; files to which secrets refer are read again.
 """
 
@@ -84,7 +84,7 @@ class ReloadableService:
         self.resources: ProcessResources = build_resources(config.settings)
 
     def build(self) -> ASGIApp:
-        """Build the application for the current settings, and tell in the metrics when its API keys expire."""
+        """Build the application for the current settings, and set the metric of when its API keys expire."""
         audit = self._config.settings.audit
         AUDIT.configure(audit.file, required=audit.required)
         self._report_expiries()

@@ -15,11 +15,11 @@ from otp_service.settings import Settings
 __all__ = ["build_hash_pool", "log_hash_rate"]
 
 MEASURE_AFTER_SECONDS: Final = 2.0
-"""Measured at once, beside two starting workers on two cores, it delayed their readiness by 0.07 s."""
+"""An immediate measurement delayed the readiness of two starting workers on two cores by 0.07 s."""
 
 MAX_MEASURED_HASHES: Final = 3
 MAX_MEASURED_SECONDS: Final = 0.1
-"""No further hash is measured after so much CPU time."""
+"""No further hash is measured after this much CPU time."""
 
 
 def build_hash_pool(settings: Settings, shared_folder: str | None) -> HashPool:

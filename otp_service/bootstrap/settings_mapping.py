@@ -10,9 +10,9 @@ from otp_service.bootstrap.webhook_setup import tenant_endpoints
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.routing import Route, Routes, WeightedProvider
 from otp_service.domain.conversion import ConversionResults
+from otp_service.domain.integrations import CamaraRules, CodeHook, HookType
 from otp_service.domain.limits import Limits, Lockout, SendPolicy
 from otp_service.domain.opt_out import OptOutWords
-from otp_service.domain.peers import CamaraRules, CodeHook, HookType
 from otp_service.domain.provider_policy import Caps, ProviderPolicy, millionths
 from otp_service.domain.tenant import Tenant
 from otp_service.providers import config_fields
@@ -22,7 +22,7 @@ from otp_service.providers.config_parsing import InvalidValue, dotted_path
 from otp_service.providers.inbox import Inbox, InboxConfig
 from otp_service.providers.registry import BUILT_IN, make_provider
 from otp_service.settings import ConfigError, ConfigInvalid, Settings, model
-from otp_service.settings.peer_model import Camara
+from otp_service.settings.integration_model import Camara
 from otp_service.settings.sms_texts import build_app
 
 __all__ = [
@@ -200,7 +200,7 @@ def build_api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[Ap
 def build_routes(
     settings: Settings, providers: Mapping[str, Provider], results: Callable[[], ConversionResults]
 ) -> Routes:
-    """Return the routes with the providers that can send; one without any remains, and answers `no_route`."""
+    """Return the routes with the providers that can send. A route without any remains: it leads to `no_route`."""
     return Routes(
         [
             Route(

@@ -10,7 +10,7 @@ __all__ = ["CODE_LENGTHS", "MAX_INPUT_CHARS", "generate_code", "parse_code"]
 
 CODE_LENGTHS = range(4, 11)
 MAX_INPUT_CHARS = 64
-"""Longer texts are refused unread: ten digits with spaces and invisible marks between them are shorter."""
+"""Longer texts are refused unread: ten digits with spaces and invisible characters between them are shorter."""
 
 _IGNORED = str.maketrans("", "", f" -{LINE_END}")
 

@@ -1,7 +1,7 @@
 """A lock for each CPU core, shared by worker processes: together they compute one hash at a time on a core.
 
 More hashes at a time share the cores and their caches: with two workers on two cores each hash then takes 4-10 % more
-CPU time, and all of them wait for each other. The locks are on files: the kernel releases those of a process that dies.
+CPU time, and all of them wait for each other. The locks are on files: the kernel releases them when a process ends.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ __all__ = ["CoreLock"]
 class CoreLock:
     """The lock of one core, for one thread.
 
-    The kernel does not queue those that wait: a process that releases a file lock and wants it again would get it
-    before the others wake. So whoever wants the core first takes the lock of the next turn, and keeps it until it has
-    the core.
+    The kernel does not queue the waiting processes: one that releases a file lock and wants it again would get it
+    before the others wake. So a thread first acquires the lock of the next turn, and holds it until it has the core.
     """
 
     def __init__(self, folder: str, core: int) -> None:

@@ -3,7 +3,7 @@
 A caller is one API key of a tenant. Slots are shared by dynamic thresholds (Choudhury and Hahne, 1998): a caller may
 acquire one while it holds fewer than are still free for it. A flooding caller therefore ends at a fixed share, whatever
 its rate, and a new caller always finds free slots; the number of callers need not be known. Waiting hashes are served
-in turns: by tenant, then by API key of the tenant. Who has not waited before is next. A caller's turn goes to its
+in turns: by tenant, then by API key of the tenant. A newcomer is next. A caller's turn goes to its
 comparisons before its new hashes, because a person has typed a code and waits; after `MAX_COMPARISONS` in a row it goes
 to a new hash. Jobs that nobody waits for, hashes that are prepared, have turns like those of a tenant that always
 waits.

@@ -86,7 +86,7 @@ class HashThreads:
         self._started = self._closed = False
 
     def submit(self, caller: Caller, work: Callable[[], T], *, comparison: bool, background: bool = False) -> Future[T]:
-        """Have `work` done in the turn of `caller`; canceling the result takes it out of the queue.
+        """Run `work` in the turn of `caller`; canceling the result removes it from the queue.
 
         Args:
             caller: Whose job it is.

@@ -8,7 +8,7 @@ The PHC string of a hash contains its parameters, so a hash that was made with o
 
 Some hashes of new codes are computed in advance (`prepared_hashes`). Such a hash is that of a random key of 32 bytes,
 and is stored with a mask: the exclusive or of the key and the secret. A secret is compared by hashing its exclusive or
-with the mask, so each guess costs one hash, as without a mask. The mask tells nothing, because the key is random and
+with the mask, so each guess costs one hash, as without a mask. The mask reveals nothing, because the key is random and
 used once.
 """
 
@@ -74,7 +74,7 @@ class HashCost:
         ).decode()
 
     def random_phc(self) -> str:
-        """Return a PHC string with random bytes in the place of a hash, which costs nothing to make."""
+        """Return a PHC string with random bytes instead of a hash, which costs nothing to make."""
         salt, digest = (
             base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (SALT_BYTES, HASH_BYTES)
         )
@@ -83,7 +83,7 @@ class HashCost:
 
 
 class _Slot:
-    """A class, because a generator as context manager takes twice as long."""
+    """The context manager of a slot. `contextlib.contextmanager` would take twice as long."""
 
     __slots__ = ("_caller", "_slots")
 

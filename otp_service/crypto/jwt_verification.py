@@ -5,8 +5,8 @@ and HMAC do not exist here. A key comes only from the issuer's configured key se
 token are not read. A token with `crit`, `b64`, `zip` or a repeated member is refused, and so is one that is bound to
 its sender (`cnf`, RFC 7800): presented as a plain bearer token, it may be stolen.
 
-Texts of strangers are parsed here before their signature is verified, so the size of a token is bounded first, and all
-parsing takes time proportional to it.
+Untrusted text is parsed here before its signature is verified, so the size of a token is bounded first, and all parsing
+takes time proportional to it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MAX_NAME_CHARS: Final = 255
 
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 4096
-"""Verification with a longer key takes too long for a request of a stranger."""
+"""Verification with a longer key takes too long for an unauthenticated request."""
 
 RSA_EXPONENT: Final = "AQAB"
 """65537 in base64url: larger exponents make each verification slow, smaller ones are unusual."""

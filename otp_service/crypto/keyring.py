@@ -2,8 +2,8 @@
 
 The key `index` does not follow a rotation. From it come the keyed hash and the partition of a recipient, the keyed
 hashes that rate limits count, and the `sub` of proof tokens. From the key `current` come the pepper of code hashes and
-the keys that seal. The id of the key is stored beside what was made under it, so that codes and stored answers survive
-a rotation.
+the keys that seal. The id of the key is stored with everything that was made under it, so that codes and stored
+responses survive a rotation.
 
 Sealing is AES-256-GCM. Every sealed item has a key of its own (HKDF, info = its kind and id), so two random nonces are
 never used under one key. The kind and the id are authenticated too, so a sealed item cannot be moved to another record.

@@ -1,8 +1,8 @@
 """Hashes of random keys that are computed in advance: in idle CPU time, or in turns when few are left.
 
 A new code then needs no hash of its own at the moment of its request: `key` is combined with the peppered code by
-exclusive or, and the result is stored beside the hash as its mask (see `hashing`). What is kept here are random keys,
-not codes.
+exclusive or, and the result is stored with the hash as its mask (see `hashing`). Only random keys are kept here, not
+codes.
 
 The thread that uses idle time runs only when nothing else wants its core, also in the middle of a hash. It therefore
 holds no lock that another thread waits for: one that is paused with a lock would stop the others.

@@ -1,7 +1,7 @@
-"""Callers that speak the protocol of another product: what a tenant allows them.
+"""Integrations: callers that use the protocol of another product, and what a tenant allows them.
 
 CAMARA OneTimePasswordSMS is another form of the tenant's own requests. A code hook receives codes that another service
-(Supabase Auth, Ory Kratos, a plugin of Keycloak) has made and will verify; only their delivery is ours.
+(Supabase Auth, Ory Kratos, a plugin of Keycloak) has made and will verify; this service only delivers them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["CamaraRules", "CodeHook", "HookType", "RelayedCode"]
 
 @dataclass(frozen=True, slots=True)
 class CamaraRules:
-    """How a tenant's requests by CAMARA OneTimePasswordSMS are handled.
+    """How a tenant's requests over CAMARA OneTimePasswordSMS are handled.
 
     Attributes:
         purpose: The purpose of all of them, because CAMARA has none.

@@ -12,11 +12,11 @@ from otp_service.domain.code_binding import Transaction
 from otp_service.domain.email_address import EmailAddress, EmailInvalid, parse_address
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.events import EventTarget
+from otp_service.domain.integrations import CamaraRules
 from otp_service.domain.limits import SendPolicy
 from otp_service.domain.links import link_host
 from otp_service.domain.locale_matching import choose_template
 from otp_service.domain.message import Channel
-from otp_service.domain.peers import CamaraRules
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.templates import Template, validity_minutes
 

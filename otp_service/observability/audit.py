@@ -1,14 +1,14 @@
 """The audit log: one JSON line for each change that a person makes, appended to a file that is never rewritten.
 
 A line says who (the id of an API key, or `cli` with the user of the machine), what, when (UTC), at which tenant, for
-whom (the keyed hash of a recipient and its masked form, never a number or an address), and with which result. The same
-facts are logged as the event `audit`.
+which recipient (its keyed hash and its masked form, never a number or an address), and the result. The same facts are
+logged as the event `audit`.
 
 Each line is one `write` to a file that is open for appending, so that lines of several processes are never mixed; it is
-on the disk (fdatasync) before the caller is answered. A file that was renamed or removed is opened anew before the next
-line, so it can be rotated without a signal. A line that a full disk has cut is ended before the next one. Where the log
-is `required`, an action is refused unless its line can be written: it is checked before the action, because a line
-tells its result.
+on the disk (fdatasync) before the caller gets a response. A file that was renamed or removed is opened again before the
+next line, so it can be rotated without a signal. A line that a full disk has cut is ended before the next one. Where
+the log is `required`, an action is refused unless its line can be written. That is checked before the action, because
+the line contains its result.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ class AuditLog:
         Args:
             action: What was done, such as `unlock`.
             actor: Who did it.
-            result: What came of it.
+            result: The result of the action.
             tenant: The tenant that it was done at; "": the whole service.
             subject: The keyed hash of the recipient; "": it is not about one.
             masked: The masked `phone` or `email`.
-            facts: What else there is to say.
+            facts: More facts about the action.
         """
         named = {"tenant": tenant} if tenant else {}
         LOG.info("audit", action=action, **named, actor=actor, result=result, **(masked or {}), **facts)

@@ -2,7 +2,7 @@
 
 All log lines, also those of libraries, pass one redactor: if a text has six or more digits in total, each of its digits
 is masked. So a number or a code in the message of a library, or one with letters between its digits, is masked, too.
-What stands before an @, back to a space or bracket, is masked as the local part of an e-mail address.
+The text before an @, back to a space or bracket, is masked as the local part of an e-mail address.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def redact(text: str) -> str:
 
 
 def _mask_local_parts(text: str) -> str:
-    """Replace what stands before each @ by `***`, back to a character that ends an address. Linear in the text."""
+    """Replace the text before each @ by `***`, back to a character that ends an address. Linear in the text."""
     *before, rest = text.split("@")
     starts = [max(map(part.rfind, _BEFORE_ADDRESS)) + 1 for part in before]
     return "@".join([*(part[:start] + "***" for part, start in zip(before, starts, strict=True)), rest])
@@ -145,7 +145,7 @@ _HANDLER: Final = _Handler(sys.stderr)
 
 
 class _LineLogger:
-    """What structlog's processors end in: every level writes the rendered line."""
+    """The logger behind structlog's processors: every level writes the rendered line."""
 
     def msg(self, line: str) -> None:
         _HANDLER.write_line(line)

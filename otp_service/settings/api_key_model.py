@@ -1,4 +1,4 @@
-"""The API keys of a tenant in the config: their fields, what must fit together, and the warnings before they expire."""
+"""The API keys of a tenant in the config: their fields, the checks across fields, and warnings before they expire."""
 
 from __future__ import annotations
 

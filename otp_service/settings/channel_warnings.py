@@ -1,4 +1,4 @@
-"""Warnings about the channels of a tenant: routes that are missing, and orders of `auto` that refuse or pay more.
+"""Warnings about the channels of a tenant: missing routes, and orders of `auto` that refuse requests or cost more.
 
 A request with the channel `auto` cannot have an address in its text, and a channel whose providers report no deliveries
 is always followed by the next one, so that a second message is paid.

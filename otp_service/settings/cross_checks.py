@@ -1,4 +1,4 @@
-"""Cross-checks: errors of values that are valid by themselves and do not fit together.
+"""Cross-checks: errors in combinations of values that are each valid.
 
 A check is a generator of `Finding`s for one struct. It is written as if every value were valid: it ends at the first
 use of a value that was refused (`Invalid`), because that error is reported already. Only a check of several items skips
@@ -26,8 +26,8 @@ from otp_service.settings.checked_values import duplicates, is_valid, valid_item
 from otp_service.settings.deployment_model import Audit, Hashing, Keys, Redis, Tokens
 from otp_service.settings.field_types import ALL_COUNTRIES
 from otp_service.settings.guard_model import Guard
+from otp_service.settings.integration_checks import hook_names_are_unique, integrations_have_purposes
 from otp_service.settings.model import App, Limits, Policy, Route, Settings, Tenant
-from otp_service.settings.peer_checks import hook_names_are_unique, peers_have_purposes
 from otp_service.settings.route_checks import (
     email_route_is_for_all,
     route_providers_exist,
@@ -44,7 +44,7 @@ from otp_service.settings.text_checks import (
 Check = Callable[[Any], Iterator[Finding]]
 
 MIN_CODE_LENGTH: Final = 6
-"""NIST SP 800-63B-4, 3.2.2 allows 100 consecutive failed attempts; ours count by the day."""
+"""NIST SP 800-63B-4, 3.2.2 allows 100 consecutive failed attempts; here they are counted by the day."""
 MAX_NUMBERS: Final = 100
 MAX_NUMBERS_SECONDS: Final = 3600
 SECONDS_PER_DAY: Final = 86400
@@ -142,14 +142,14 @@ def keys_allow_what_tenant_allows(tenant: Tenant) -> Iterator[Finding]:
     """A key's purposes and countries are among those of its tenant."""
     countries = tenant.countries or (tenant.country,)
     for index, key in valid_items(tenant.api_keys):
-        for place, purpose in valid_items(key.purposes) if is_valid(*tenant.purposes) else ():
+        for position, purpose in valid_items(key.purposes) if is_valid(*tenant.purposes) else ():
             if purpose not in tenant.purposes:
                 found = f"{quoted(purpose)} is not a purpose of this tenant"
-                yield ("api_keys", index, "purposes", place), found, ", ".join(tenant.purposes)
-        for place, country in valid_items(key.countries) if is_valid(*countries) else ():
+                yield ("api_keys", index, "purposes", position), found, ", ".join(tenant.purposes)
+        for position, country in valid_items(key.countries) if is_valid(*countries) else ():
             if country not in countries and ALL_COUNTRIES not in countries:
                 found = f"{quoted(country)} is not a country of this tenant"
-                yield ("api_keys", index, "countries", place), found, ", ".join(filter(None, countries))
+                yield ("api_keys", index, "countries", position), found, ", ".join(filter(None, countries))
 
 
 def templates_have_purposes(tenant: Tenant) -> Iterator[Finding]:
@@ -227,7 +227,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
         keys_allow_what_tenant_allows,
         templates_have_purposes,
         links_have_hosts,
-        peers_have_purposes,
+        integrations_have_purposes,
         transactions_have_purposes,
     ),
     Route: (email_route_is_for_all, route_names_provider_once, conversion_route_has_no_weights),

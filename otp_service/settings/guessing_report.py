@@ -23,7 +23,7 @@ def guessing_bounds(settings: Settings) -> Mapping[str, GuessingBound]:
 
 
 def guessing_warnings(settings: Settings) -> Iterator[str]:
-    """Yield a line for each tenant at which a number withstands less than it should."""
+    """Yield a line for each tenant whose numbers can be attacked more often than recommended."""
     for name, bound in guessing_bounds(settings).items():
         if not bound.is_acceptable:
             path, chance = dotted_path(("tenants", name, "policy")), bound.chance(bound.attempts)

@@ -9,7 +9,7 @@ from otp_service.settings.checked_values import duplicates, is_valid
 from otp_service.settings.model import Settings, Tenant
 
 
-def peers_have_purposes(tenant: Tenant) -> Iterator[Finding]:
+def integrations_have_purposes(tenant: Tenant) -> Iterator[Finding]:
     """The purposes of CAMARA and of code hooks are purposes of the tenant."""
     if not is_valid(tenant.purposes) or not is_valid(*tenant.purposes):
         return

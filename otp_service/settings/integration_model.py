@@ -96,5 +96,8 @@ def _secret_error(hook_type: str, value: Secret) -> tuple[str, str] | None:
             return f"the value (not shown) is {error}", "the secret of the hook, v1,whsec_<base64>"
         return None
     if not MIN_TOKEN_CHARS <= len(text) <= MAX_TOKEN_CHARS or not text.isascii() or not text.isprintable():
-        return "the value (not shown) is no token", f"{MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} printable ASCII characters"
+        return (
+            "the value (not shown) is not a token",
+            f"{MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} printable ASCII characters",
+        )
     return None

@@ -54,7 +54,7 @@ class Issuer(Table, frozen=True, kw_only=True):
 
     With `allow_plain_jwt`, the `typ` of a token may be `JWT` or missing, as some issuers write it, instead of `at+jwt`.
     `clients` gives each value of the claim `client_claim` its tenant; without `client_id` in a token, its `azp` counts.
-    A token has those of `scopes` that its `scope` or `scp` contains, each behind `scope_prefix`.
+    A token has those of `scopes` that its `scope` or `scp` contains, each with the prefix `scope_prefix`.
     """
 
     issuer: SecureUrl

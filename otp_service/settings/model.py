@@ -44,9 +44,9 @@ from otp_service.settings.field_types import (
     TemplateText,
 )
 from otp_service.settings.guard_model import Guard, GuardModeName
+from otp_service.settings.integration_model import Camara, CodeHook
 from otp_service.settings.issuer_model import Issuer
 from otp_service.settings.opt_out_words import OptOuts
-from otp_service.settings.peer_model import Camara, CodeHook
 from otp_service.settings.webhook_model import OperatorWebhooks, TenantWebhooks, no_webhooks
 
 _TARGET = "a provider's name, or { name, weight }"

@@ -34,15 +34,15 @@ def email_route_is_for_all(route: Route) -> Iterator[Finding]:
 def route_providers_exist(settings: Settings) -> Iterator[Finding]:
     """A route names configured providers; a provider whose table has errors counts."""
     names = ", ".join(settings.providers) or "none is configured"
-    for place, route in valid_items(settings.routes):
+    for position, route in valid_items(settings.routes):
         for index, target in valid_items(route.providers):
             if is_valid(target.name) and target.name not in settings.providers:
-                yield ("routes", place, "providers", index), f"{quoted(target.name)} is not a provider", names
+                yield ("routes", position, "providers", index), f"{quoted(target.name)} is not a provider", names
 
 
 def route_providers_serve_channel(settings: Settings) -> Iterator[Finding]:
     """Every provider of a route serves the channel of the route."""
-    for place, route in valid_items(settings.routes):
+    for position, route in valid_items(settings.routes):
         for index, target in valid_items(route.providers):
             provider = settings.providers.get(target.name) if is_valid(target.name) else None
             if not is_valid(route.channel, provider) or provider is None or route.channel in provider.channels:
@@ -51,7 +51,7 @@ def route_providers_serve_channel(settings: Settings) -> Iterator[Finding]:
             serving = [
                 name for name, one in settings.providers.items() if is_valid(one) and route.channel in one.channels
             ]
-            yield ("routes", place, "providers", index), found, ", ".join(serving) or "none of those configured does"
+            yield ("routes", position, "providers", index), found, ", ".join(serving) or "none of those configured does"
 
 
 def routed_countries(tenant: Tenant, routes: Sequence[Route]) -> Mapping[str, set[str]]:

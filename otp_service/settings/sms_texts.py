@@ -17,9 +17,9 @@ from otp_service.settings.model import App, Tenant
 
 NO_APP: Final = ""
 LINK_PATH_CHARS: Final = 24
-"""Characters after the host of an address that stands for that of a request: a random token of 128 bits and a path."""
+"""Characters after the host of the example address: a random token of 128 bits and a path."""
 EXAMPLE_TRANSACTION: Final = Transaction("1250000.00", "IDR", "Toko Budi Jaya Abadi")
-"""A transaction of a usual length that stands for that of a request."""
+"""An example transaction, of a usual length."""
 
 
 @dataclass(frozen=True, slots=True)

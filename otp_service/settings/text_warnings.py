@@ -1,7 +1,8 @@
-"""Warnings about the texts of messages: what costs more than one SMS segment, and what a recipient does not learn.
+"""Warnings about texts of messages that cost more than one SMS segment, or that are unclear to their recipients.
 
-A typographic apostrophe alone makes a text UCS-2, with 70 characters for a segment, and the bill shows it first. Every
-text is taken at its longest: the tenant's brand, its longest code and minutes, and the line of an app.
+A typographic apostrophe alone makes a text UCS-2, with 70 characters for a segment, which is easily overlooked until
+the bill comes. Every text is measured at its longest: with the brand, the longest code and minutes, and the line of an
+app.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _most(texts: list[SmsText]) -> int:
 
 
 def _cost(segments: int, prices: Prices) -> str:
-    """Return what so many segments cost at each provider of the tenant's routes; "" if none has a price."""
+    """Return what `segments` segments cost at each provider of the tenant's routes; "" if none has a price."""
     if segments < 2 or not prices:
         return ""
     named = [
