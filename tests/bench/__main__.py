@@ -24,6 +24,7 @@ from tests.bench.floods import floods
 from tests.bench.footprint import footprint
 from tests.bench.growth import growth
 from tests.bench.latency import deliveries, latencies
+from tests.bench.peer import beside_peer
 from tests.bench.plots import write_plots
 from tests.bench.startup import startup
 
@@ -38,6 +39,7 @@ FIGURES: Final = {
         Figure("f", "memory, round trips and commands of the store", footprint),
         Figure("g", "growth of the cost with a hundred times as much", growth),
         Figure("h", "start-up and memory", startup),
+        Figure("i", "full cycles beside a peer, otpgateway, on the same core", beside_peer),
     )
 }
 SHORT: Final = "abcfgh"
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         rounds=chosen.rounds or (SHORT_ROUNDS if is_short else LONG_ROUNDS),
         is_short=is_short,
         letters="".join(chosen.letters or (SHORT if is_short else FIGURES)),
+        peer=chosen.peer,
     )
     started = time.monotonic()
     lines = [line for letter in options.letters for line in measured(FIGURES[letter], options)]
@@ -72,7 +75,8 @@ def main(arguments: Sequence[str]) -> int:
 def measured(figure: Figure, options: Options) -> list[Line]:
     """Measure a figure, and print its lines below the command that measures it again."""
     short = " --short" if options.is_short else ""
-    command = f"python -m tests.bench {figure.letter} --rounds {options.rounds}{short}"
+    peer = f" --peer {options.peer}" if options.peer and figure.letter == "i" else ""
+    command = f"python -m tests.bench {figure.letter} --rounds {options.rounds}{short}{peer}"
     print_line(f"({figure.letter}) {figure.title}: {command}")
     lines = []
     for line in figure.measure(options):
@@ -106,10 +110,11 @@ def _summary(lines: Sequence[Line]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the service.")
-    parser.add_argument("letters", nargs="*", metavar="LETTER", choices=[*FIGURES, []], help="a to h; default: all")
+    parser.add_argument("letters", nargs="*", metavar="LETTER", choices=[*FIGURES, []], help="a to i; default: all")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"default {LONG_ROUNDS}, with --short {SHORT_ROUNDS}")
     parser.add_argument("--short", action="store_true", help="measure less, and compare with the baseline")
     parser.add_argument("--update-baseline", action="store_true", help="measure the short form, and write its ratios")
+    parser.add_argument("--peer", type=Path, metavar="BINARY", help="the binary of otpgateway, for figure (i)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all values")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", nargs="?", const=Path(".bench"), help="write SVG")
     return parser

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 __all__ = ["Figure", "Line", "Options", "quantile", "shown"]
@@ -18,11 +19,13 @@ class Options:
         rounds: How often each value is measured.
         is_short: The form for every change: less of everything.
         letters: The figures that are measured in this run.
+        peer: The binary that figure (i) is measured beside.
     """
 
     rounds: int
     is_short: bool
     letters: str
+    peer: Path | None = None
 
     def seconds(self, long: float, short: float) -> float:
         """Return one of two durations."""

@@ -17,7 +17,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -79,10 +79,11 @@ class Results:
 class Generator:
     """Runs one job."""
 
+    gateway: ClassVar[type[Gateway]] = Gateway
+
     def __init__(self, job: Job) -> None:
         self.job, self.results = job, Results()
-        self._headers = f"Authorization: Bearer {job.key}\r\n" if job.key else ""
-        self._headers += "Content-Type: application/json\r\n"
+        self._headers = self.headers(job.key)
         self._idle: list[Caller] = []
         self._random = random.Random(job.seed)  # noqa: S311 - arrivals, not secrets
         self._numbers = iter(range(job.seed * NUMBERS_PER_SEED, (job.seed + 1) * NUMBERS_PER_SEED))
@@ -90,7 +91,7 @@ class Generator:
         self._callers: list[asyncio.Task[None]] = []
         self._is_ending = False
         units: Mapping[Kind, Callable[[float], Awaitable[None]]] = {
-            "cycle": self._cycle,
+            "cycle": self.cycle,
             "code": self._code,
             "decoy": self._decoy,
             "wrong": self._wrong,
@@ -98,10 +99,15 @@ class Generator:
         }
         self._unit = units[job.kind]
 
+    def headers(self, key: str) -> str:
+        """Return the header lines of each request."""
+        credential = f"Authorization: Bearer {key}\r\n" if key else ""
+        return f"{credential}Content-Type: application/json\r\n"
+
     async def run(self, lines: asyncio.StreamReader) -> dict[str, object]:
         """Warm up and measure; `lines` is the standard input."""
         if self.job.gateway_port:
-            await asyncio.get_running_loop().create_server(Gateway, "127.0.0.1", self.job.gateway_port)
+            await asyncio.get_running_loop().create_server(self.gateway, "127.0.0.1", self.job.gateway_port)
         for _ in range(0, self.job.prepared, self.job.callers):
             await asyncio.gather(*(self._prepare() for _ in range(self.job.callers)))
         is_timed = not self.job.count and not self.job.per_second
@@ -181,52 +187,55 @@ class Generator:
         else:
             self.results.units += 1
 
-    async def _send(self, path: str, body: bytes) -> tuple[int, bytes]:
+    async def _send(self, target: str, body: bytes) -> tuple[int, bytes]:
         """Send a request on the connection that was used last, or on a new one."""
         caller = self._idle.pop() if self._idle else None
         if caller is None or caller.closed:
             where = urlsplit(self.job.url)
             assert where.hostname and where.port
             _, caller = await asyncio.get_running_loop().create_connection(Caller, where.hostname, where.port)
-        answer = await caller.post(path, self._headers, body)
+        answer = await caller.send(target, self._headers, body)
         self._idle.append(caller)
         return answer
 
-    async def _timed(self, step: str, due: float, path: str, body: bytes) -> tuple[int, bytes]:
+    async def timed(self, step: str, due: float, target: str, body: bytes) -> tuple[int, bytes]:
+        """Send a request of a step that was due at a time, to a target (method and path); return status and body."""
         if self.job.pause:
             await asyncio.sleep(self.job.pause)
-        status, answer = await self._send(path, body)
+        status, answer = await self._send(target, body)
         self.results.statuses[f"{step} {status}"] += 1
         self.results.seconds[step].append(time.monotonic() - due)
         return status, answer
 
+    def next_number(self) -> str:
+        """Return a number (digits only) that this job has not used."""
+        return f"62812{next(self._numbers) * SPREAD % 10**9:09d}"
+
     async def _request(self, due: float, *, decoy: bool = False) -> tuple[str, str] | None:
         """Request a code; return the id and the code of the message. None if it was refused or is a decoy."""
-        number = f"62812{next(self._numbers) * SPREAD % 10**9:09d}"
-        arrived: asyncio.Future[tuple[str, float]] = asyncio.get_running_loop().create_future()
-        if not decoy and self.job.gateway_port:
-            Gateway.waiting[number] = arrived
+        number = self.next_number()
+        arrived = None if decoy or not self.job.gateway_port else Gateway.expect_message(number)
         ending = b',"decoy":true' if decoy else b""
         body = b'{"phone":"+%s","purpose":"login"%s}' % (number.encode(), ending)
-        status, answer = await self._timed("request", due, "/v1/request-code", body)
+        status, answer = await self.timed("request", due, "POST /v1/request-code", body)
         if status not in (202, *REFUSED):
             raise SystemExit(answer.decode())
         if status != 202:
             Gateway.waiting.pop(number, None)
             return None
         verification_id = json.loads(answer)["verification_id"]
-        if decoy or not self.job.gateway_port:
+        if arrived is None:
             return verification_id, ""
         accepted = time.monotonic()
-        async with asyncio.timeout(MESSAGE_SECONDS):
-            code, at = await arrived
+        code, at = await message_of(arrived)
         self.results.seconds["delivery"].append(max(0.0, at - accepted))
         return verification_id, code
 
-    async def _cycle(self, due: float) -> None:
+    async def cycle(self, due: float) -> None:
+        """Request a code, wait for its message, and verify it."""
         if found := await self._request(due):
             body = json.dumps({"verification_id": found[0], "code": found[1]}).encode()
-            await self._timed("verify", time.monotonic(), "/v1/verify-code", body)
+            await self.timed("verify", time.monotonic(), "POST /v1/verify-code", body)
 
     async def _code(self, due: float) -> None:
         await self._request(due)
@@ -243,10 +252,20 @@ class Generator:
             await self._prepare()
         if self._attempts:
             body = json.dumps({"verification_id": self._attempts.popleft(), "code": WRONG_CODE}).encode()
-            await self._timed("wrong", due, "/v1/verify-code", body)
+            await self.timed("wrong", due, "POST /v1/verify-code", body)
 
     async def _post(self, due: float) -> None:
-        await self._timed("post", due, self.job.path, self.job.body.encode())
+        await self.timed("post", due, f"POST {self.job.path}", self.job.body.encode())
+
+
+async def message_of(arrived: asyncio.Future[tuple[str, float]]) -> tuple[str, float]:
+    """Return the code of a message and its time.
+
+    Raises:
+        TimeoutError: It has not arrived within `MESSAGE_SECONDS`.
+    """
+    async with asyncio.timeout(MESSAGE_SECONDS):
+        return await arrived
 
 
 def own_cpu_seconds() -> float:
@@ -261,11 +280,11 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def main() -> None:
+async def main(make: Callable[[Job], Generator] = Generator) -> None:
     """Read the job, run it, print the result, and wait for the end of the standard input."""
     lines = asyncio.StreamReader(limit=2**20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    generator = Generator(msgspec.json.decode(await lines.readline(), type=Job))
+    generator = make(msgspec.json.decode(await lines.readline(), type=Job))
     result = await generator.run(lines)
     say("done")
     say(json.dumps(result))

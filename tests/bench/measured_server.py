@@ -132,6 +132,7 @@ class Server:
     workers: int = 1
     gateway_port: int = 0
     key: str = ""
+    generator: str = "tests.bench.load_generator"
     _seeds: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def cpu_seconds(self) -> float:
@@ -145,7 +146,7 @@ class Server:
     def start_load(self, **job: Any) -> Load:
         """Start a job of the load generator (see `load_generator.Job`), with phone numbers of its own."""
         whole = {"url": self.url, "gateway_port": self.gateway_port, "key": self.key, "seed": next(self._seeds), **job}
-        return Load(pinned(tool_cores(self.workers), [sys.executable, "-m", "tests.bench.load_generator"]), whole)
+        return Load(pinned(tool_cores(self.workers), [sys.executable, "-m", self.generator]), whole)
 
     def load(self, **job: Any) -> dict[str, Any]:
         """Run one job; return its result, with the server's CPU milliseconds for each unit, and units a second."""
@@ -191,13 +192,13 @@ def running_process(
                 process.wait()
 
 
-def wait_for_http(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return when a GET of `/readyz` is answered with 200.
+def wait_for_http(port: int, process: subprocess.Popen[bytes], log: Path, path: str = "/readyz") -> None:
+    """Return when a GET of `path` is answered with 200.
 
     Raises:
         RuntimeError: The process has ended or is not ready after `START_SECONDS`.
     """
-    request = b"GET /readyz HTTP/1.1\r\nHost: otp\r\nConnection: close\r\n\r\n"
+    request = f"GET {path} HTTP/1.1\r\nHost: otp\r\nConnection: close\r\n\r\n".encode()
 
     def is_ready() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as connection:

@@ -28,7 +28,7 @@ from tests.bench.measured_server import (
 )
 from tests.service_process import free_port
 
-__all__ = ["API_KEY", "CHEAPEST_HASH", "DEFAULT_HASH", "FLOODING_KEY", "Stack", "running_stack"]
+__all__ = ["API_KEY", "CHEAPEST_HASH", "DEFAULT_HASH", "FLOODING_KEY", "Stack", "running_stack", "running_store"]
 
 DEFAULT_HASH: Final = "time_cost = 3\nmemory_kib = 12288"
 CHEAPEST_HASH: Final = "time_cost = 1\nmemory_kib = 8\nallow_weak = true"
@@ -88,10 +88,7 @@ def running_stack(hashing: str = CHEAPEST_HASH, *, workers: int = 1, extra: str 
     """Start a store and a service with `hashing` (TOML) and `extra` config; end both afterwards."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         redis_port, gateway_port, port = free_port(), free_port(), free_port()
-        options = ("--port", str(redis_port), "--save", "", "--dir", folder, "--loglevel", "warning")
-        words, log = [server_binary(), *options], Path(folder, "redis.log")
-        store = stack.enter_context(running_process(words, {}, log, tool_cores(workers)))
-        wait_for(lambda: _can_connect(redis_port), store, log)
+        store_pid = stack.enter_context(running_store(Path(folder), redis_port, workers))
         config, log = Path(folder, "otp.toml"), Path(folder, "service.log")
         keys = {name: hashlib.sha256(name.encode()).hexdigest() for name in (API_KEY, FLOODING_KEY)}
         config.write_text(
@@ -107,7 +104,17 @@ def running_stack(hashing: str = CHEAPEST_HASH, *, workers: int = 1, extra: str 
         )
         wait_for_http(port, process, log)
         seconds = time.monotonic() - started
-        yield Stack(url, process.pid, seconds, workers, gateway_port, API_KEY, redis_url=redis_url, store_pid=store.pid)
+        yield Stack(url, process.pid, seconds, workers, gateway_port, API_KEY, redis_url=redis_url, store_pid=store_pid)
+
+
+@contextlib.contextmanager
+def running_store(folder: Path, port: int, workers: int = 1) -> Iterator[int]:
+    """Start an empty store on the cores that a service with `workers` leaves; return its process id."""
+    options = ("--port", str(port), "--save", "", "--dir", str(folder), "--loglevel", "warning")
+    log = folder / "redis.log"
+    with running_process([server_binary(), *options], {}, log, tool_cores(workers)) as process:
+        wait_for(lambda: _can_connect(port), process, log)
+        yield process.pid
 
 
 def _can_connect(port: int) -> bool:
