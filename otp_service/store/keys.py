@@ -19,6 +19,7 @@ __all__ = [
     "InboundKeys",
     "Partition",
     "ProviderKeys",
+    "attested_key",
     "changed_price_key",
     "conversion_key",
     "country_usage_key",
@@ -267,6 +268,11 @@ def webhook_endpoint_key(endpoint: str) -> str:
 def used_key(keyed_hash: str) -> str:
     """Return the key that remembers the use of a one-time value (a keyed hash)."""
     return f"otp:u:{keyed_hash}"
+
+
+def attested_key(keyed_hash: str) -> str:
+    """Return the key of an attested app's public key and counter (a keyed hash of its tenant and id)."""
+    return f"otp:ak:{keyed_hash}"
 
 
 def proof_key(keyed_hash: str) -> str:
