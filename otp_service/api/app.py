@@ -16,6 +16,7 @@ from litestar.types import ASGIApp
 
 from otp_service.api.access_tokens import AccessTokens
 from otp_service.api.admin import OptOutAdminRoutes, RecipientAdminRoutes
+from otp_service.api.app_attest_routes import AppAttestRoutes
 from otp_service.api.asgi_messages import MAX_BODY_BYTES
 from otp_service.api.auth import ApiKeys, Network
 from otp_service.api.camara_routes import CamaraRoutes
@@ -111,6 +112,7 @@ def _routes() -> Litestar:
         OptOutAdminRoutes,
         ReceiptRoutes,
         ProofRoutes,
+        AppAttestRoutes,
         CamaraRoutes,
         HookRoutes,
     ]

@@ -8,6 +8,7 @@ from typing import Any, Final
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
+from otp_service.api.app_attest_bodies import AppAttestChallenge, RegisteredKey, RegisterKeyBody
 from otp_service.api.documented_refusals import REASONS
 from otp_service.api.problems import PROBLEMS, TYPE_PREFIX
 from otp_service.api.proof_bodies import Introspection, IntrospectionBody
@@ -41,6 +42,8 @@ BEARER: Final = [{"bearer": list[str]()}]
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _JWT: Final = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl"
+_CHALLENGE: Final = "Zm9yIHRoZSBkb2N1bWVudCBvbmx5AABqMzVLzQ0Zk3lq5N0G2Yy1cV"
+_KEY_ID: Final = "zgSY9YSD+7TaDXssY6WlOPVS1K3Lmk+pFhlcSWE+ZV0="
 _TRANSACTION: Final = {"amount": "12500.00", "currency": "IDR", "payee": "Toko Budi"}
 
 REQUEST_EXAMPLES: Final[dict[type[Any], list[dict[str, Any]]]] = {
@@ -54,6 +57,7 @@ REQUEST_EXAMPLES: Final[dict[type[Any], list[dict[str, Any]]]] = {
         {"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456", "transaction": _TRANSACTION},
     ],
     IntrospectionBody: [{"token": _JWT}, {"token": _JWT, "consume": True}],
+    RegisterKeyBody: [{"key_id": _KEY_ID, "challenge": _CHALLENGE[:50], "attestation": "o2NmbXRvYXBwbGUtYXBwYXR0ZXN0"}],
     NormalizePhone: [{"phone": "0812-1010-0055", "country": "ID"}],
     ForgetBody: [{"phone": "0812-1010-0055", "country": "ID"}, {"email": "ann@example.com"}],
     UnlockBody: [{"phone": "0812-1010-0055", "country": "ID"}, {"email": "ann@example.com"}],
@@ -139,6 +143,8 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
             "consumed": False,
         },
     ),
+    "app_attest_challenge": (200, AppAttestChallenge, {"challenge": _CHALLENGE, "expires_in": 300}),
+    "app_attest_key": (200, RegisteredKey, {"key_id": _KEY_ID, "expires_in": 7776000}),
     "forget": (
         200,
         ForgottenRecipient,

@@ -87,7 +87,7 @@ def build_app(
         resources: What the process keeps for its later applications; by default the application has its own.
     """
     kept = build_resources(settings) if resources is None else resources
-    shared = _build_shared(settings, kept, inbox)
+    shared = _build_shared(settings, kept, inbox, now)
     signer = _build_signer(settings)
     background = _build_background(settings, shared, signer, now, kept, owns_resources=resources is None)
     return make_app(
@@ -148,7 +148,9 @@ class _Shared:
     guard: GuardRecorder
 
 
-def _build_shared(settings: Settings, resources: ProcessResources, inbox: Inbox | None) -> _Shared:
+def _build_shared(
+    settings: Settings, resources: ProcessResources, inbox: Inbox | None, now: Callable[[], float]
+) -> _Shared:
     topology, keyring, hash_pool = resources.topology, build_keyring(settings), resources.hash_pool
     return _Shared(
         tenants=_build_tenants(settings),
@@ -157,7 +159,7 @@ def _build_shared(settings: Settings, resources: ProcessResources, inbox: Inbox 
         hash_pool=hash_pool,
         cipher=VerificationCipher(keyring, hash_pool),
         provider_set=build_provider_set(settings, topology, inbox),
-        captcha_set=build_captcha_set(settings),
+        captcha_set=build_captcha_set(settings, keyring, topology, now),
         guard=build_guard(settings, topology, keyring),
     )
 
@@ -198,6 +200,7 @@ def _build_dependencies(
         limits=build_limits(settings.limits),
         captcha_verifiers=shared.captcha_set.verifiers,
         captcha_uses=RedisCaptchaUses(topology),
+        app_attest=shared.captcha_set.app_attest,
         guard=shared.guard,
     )
 

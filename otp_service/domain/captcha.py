@@ -55,11 +55,13 @@ class CaptchaCheck:
         token: The token; the caller may have sent any visible ASCII characters.
         client_ip: The address of the person; None if it is not known.
         request_hash: What an attestation of the request must contain, see `request_hash`.
+        tenant: The tenant whose request it is.
     """
 
     token: str = field(repr=False)
     client_ip: str | None
     request_hash: str
+    tenant: str = ""
 
 
 def request_hash(purpose: str, recipient: str) -> str:

@@ -14,6 +14,7 @@ from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.results import IdempotencyClaim
 from otp_service.domain.tenant import Tenant
 from otp_service.domain.views import VerificationView
+from otp_service.service.app_attestations import AppAttestations, Registration
 from otp_service.service.cleanup import Cleanup
 from otp_service.service.dependencies import Attempt, CodeRequest, Dependencies
 from otp_service.service.forget import ForgetRecipient
@@ -25,7 +26,7 @@ from otp_service.service.request_code import RequestCode
 from otp_service.service.unlock import UnlockRecipient
 from otp_service.service.verify_code import VerifyCode
 
-__all__ = ["Attempt", "CodeRequest", "Dependencies", "OtpService"]
+__all__ = ["Attempt", "CodeRequest", "Dependencies", "OtpService", "Registration"]
 
 
 class OtpService:
@@ -43,6 +44,7 @@ class OtpService:
         self.request_code = RequestCode(dependencies, self._cleanup)
         self.verify_code = VerifyCode(dependencies, self._cleanup)
         self.introspect = IntrospectProof(dependencies.signer, dependencies.proofs, dependencies.keyring)
+        self.app_attestations = AppAttestations(dependencies)
         self.opt_outs = OptOutDirectory(dependencies.opt_outs, dependencies.keyring)
         self.unlock = UnlockRecipient(dependencies.lockouts, dependencies.keyring)
         self.forget = ForgetRecipient(dependencies.recipient_data, dependencies.keyring)

@@ -75,8 +75,9 @@ class CaptchaChecks:
         use = keyed_hash("captcha_use", *((claim.keyed_hash, claim.fingerprint) if claim else (verification_id,)))
         found = await self._uses.use_of(token_hash, use)
         if found is CaptchaUse.UNUSED:
-            bound_to = request_hash(request.purpose, recipient)
-            await self._verify(name, CaptchaCheck(request.captcha_token, _exact(request.client_ip), bound_to))
+            bound_to, client_ip = request_hash(request.purpose, recipient), _exact(request.client_ip)
+            check = CaptchaCheck(request.captcha_token, client_ip, bound_to, request.tenant.name)
+            await self._verify(name, check)
             found = await self._uses.mark_used(token_hash, use, USED_SECONDS)
         if found is CaptchaUse.OTHER:
             METRICS.captcha_checks.labels(name, "replayed").inc()

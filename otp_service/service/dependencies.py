@@ -21,6 +21,7 @@ from otp_service.domain.message import Channel
 from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQueue, OptOuts, Verifications
 from otp_service.domain.proofs import PresentedProofs
 from otp_service.domain.tenant import Tenant
+from otp_service.service.app_attest_verifier import AppAttest
 from otp_service.service.captcha_verifiers import BoundedVerifier
 from otp_service.service.guard_recorder import GuardRecorder
 
@@ -155,4 +156,5 @@ class Dependencies:
     limits: Limits
     captcha_verifiers: Mapping[str, BoundedVerifier]
     captcha_uses: CaptchaUses
+    app_attest: Mapping[str, AppAttest]
     guard: GuardRecorder

@@ -60,11 +60,11 @@ def uniform_refusal(refused: Refused) -> Refused:
     return Refused(Reason.CODE_INCORRECT, detail, hidden_reason=refused.reason)
 
 
-def address_limited(rate_limit: RateLimit, violated: tuple[QuotaState, ...]) -> Refused:
-    """Return the refusal for a code from an address that has sent too many."""
+def address_limited(rate_limit: RateLimit, violated: tuple[QuotaState, ...], what: str = "codes") -> Refused:
+    """Return the refusal for a code, or a key of an app, from an address that has sent too many."""
     return Refused(
         Reason.RATE_LIMITED,
-        "Too many codes were sent from this address. Send the code again after `retry_after` seconds.",
+        f"Too many {what} were sent from this address. Send the request again after `retry_after` seconds.",
         retry_after_ms=max(state.wait_ms for state in violated),
         limit=rate_limit.limit,
         quotas=Quotas(policies_of(rate_limit.limit, rate_limit.windows), violated),

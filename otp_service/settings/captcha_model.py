@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
+from otp_service.crypto.app_attest_objects import AppEnvironment
+from otp_service.crypto.attestation_chain import load_root
 from otp_service.crypto.service_account import InvalidServiceAccount, ServiceAccount
 from otp_service.domain.secret import Secret
 from otp_service.providers.config_fields import Account, SecretText, Table, Text, secret
@@ -15,7 +17,7 @@ from otp_service.providers.issuer_client import is_secure_url
 from otp_service.settings.field_types import AppDomain
 from otp_service.settings.issuer_model import SecureUrl
 
-CaptchaType = Literal["turnstile", "hcaptcha", "recaptcha", "siteverify", "play_integrity"]
+CaptchaType = Literal["turnstile", "hcaptcha", "recaptcha", "siteverify", "play_integrity", "app_attest"]
 SITEVERIFY_TYPES: Final = ("turnstile", "hcaptcha", "recaptcha", "siteverify")
 Score = Annotated[float, Meta(ge=0, le=1)]
 
@@ -42,6 +44,28 @@ PackageName = Annotated[
         description="the package of an Android app, such as com.example.app",
     ),
 ]
+AppId = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Z0-9]{10}\.[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\Z",
+        max_length=255,
+        description="the team id, a period and the bundle id of an iOS app, such as A1B2C3D4E5.com.example.app",
+    ),
+]
+
+
+def _root_certificate(text: str) -> Secret:
+    """Read the certificate of an authority."""
+    try:
+        load_root(text)
+    except ValueError:
+        raise invalid_secret("is not the PEM of an authority with a key on an elliptic curve") from None
+    return Secret(text)
+
+
+RootCertificate = Annotated[
+    Secret, secret(_root_certificate), Meta(description=f"{REFERENCE_SYNTAX}, with a certificate in PEM")
+]
 Certificate = Annotated[
     str, Meta(pattern=r"\A[A-Za-z0-9_-]{43}\Z", description="a SHA-256 in base64url: 43 characters, without padding")
 ]
@@ -55,6 +79,8 @@ _ONLY_FOR: Final = {
     "site_key": ("hcaptcha",),
     "package_name": ("play_integrity",),
     "credentials": ("play_integrity",),
+    "root_certificate": ("app_attest",),
+    "verify_url": (*SITEVERIFY_TYPES, "play_integrity"),
 }
 """The types whose answers or requests have what a key is about."""
 
@@ -88,6 +114,10 @@ class Captcha(Table, frozen=True, kw_only=True):
     person's address is sent to the vendor only with `send_client_ip`. The type `siteverify` is any service of that
     protocol, at `verify_url`. The type `play_integrity` has `package_name`, the `credentials` of a service account, and
     `checks`; its `verify_url` is the base of the API.
+
+    The type `app_attest` has no vendor that is called. It accepts the apps `app_ids`, installed from the App Store or
+    TestFlight, or by Xcode with `environment = "development"`, and keeps the key of each installation for `key_days`
+    after its last use. `root_certificate` replaces Apple's, which is built in.
     """
 
     type: CaptchaType
@@ -104,6 +134,10 @@ class Captcha(Table, frozen=True, kw_only=True):
     package_name: PackageName | None = None
     credentials: KeyFile | None = None
     checks: PlayIntegrityChecks = field(default_factory=PlayIntegrityChecks)
+    app_ids: tuple[AppId, ...] = ()
+    environment: AppEnvironment = "production"
+    root_certificate: RootCertificate | None = None
+    key_days: Annotated[int, Meta(ge=1, le=730)] = 90
     timeout_seconds: Annotated[float, Meta(ge=0.5, le=5)] = 3.0
     max_concurrent: Annotated[int, Meta(ge=1, le=128)] = 32
 
@@ -116,8 +150,19 @@ class Captcha(Table, frozen=True, kw_only=True):
         for name, types in _REQUIRED.items():
             if getattr(self, name) is None and self.type in types:
                 yield (name,), "missing", _ALLOWED[name]
+        yield from self._cross_check_app_attest()
         if self.verify_url is None and self.type == "siteverify":
             yield ("verify_url",), "missing", "an https URL, or an http URL of this machine"
+
+    def _cross_check_app_attest(self) -> Iterator[Finding]:
+        if self.type != "app_attest":
+            if self.app_ids:
+                yield ("app_ids",), f"not allowed with type = {quoted(self.type)}", 'type = "app_attest"'
+            return
+        if not self.app_ids:
+            yield ("app_ids",), "missing", "at least one app id, such as A1B2C3D4E5.com.example.app"
+        if self.on_failure == "allow":
+            yield ("on_failure",), "no vendor is called with this type, so none can fail", quoted("deny")
 
 
 _ALLOWED: Final = {

@@ -1,4 +1,4 @@
-"""Attestations of apps over HTTP: Play Integrity, and App Attest behind a service of the siteverify protocol."""
+"""Attestations of apps over HTTP: Play Integrity, and another one behind a service of the siteverify protocol."""
 
 from __future__ import annotations
 
@@ -156,12 +156,12 @@ class AttestationService(Simulator):
         return SimulatorResponse(json.dumps({"success": is_genuine}).encode())
 
 
-async def test_app_attest_behind_a_service_of_the_operator(make_service: ServiceFactory) -> None:
-    """A service that verifies App Attest assertions over `request_hash` stands behind the same port."""
+async def test_attestations_behind_a_service_of_the_operator(make_service: ServiceFactory) -> None:
+    """A service that verifies assertions of its own over `request_hash` stands behind the same port."""
     async with AttestationService() as attestations:
         table = {"type": "siteverify", "secret": "shared", "verify_url": f"{attestations.url}/siteverify"}
-        policy = {"tenants": {"demo": {"policy": {"captcha": "ios"}}}}
-        service = await make_service({"captcha": {"ios": table}, **policy})
+        policy = {"tenants": {"demo": {"policy": {"captcha": "desktop"}}}}
+        service = await make_service({"captcha": {"desktop": table}, **policy})
         genuine, stolen = (f"device-1:{request_hash('login', to)}" for to in (E164, "+6281210100056"))
 
         assert await outcome(service, stolen) == "captcha_failed"

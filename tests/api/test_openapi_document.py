@@ -33,6 +33,8 @@ OPERATIONS = {
     ("/v1/request-code", "post"): {202, 400, 401, 403, 409, 413, 415, 422, 429, 503},
     ("/v1/verify-code", "post"): {200, 400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503},
     ("/v1/introspect", "post"): {200, 400, 401, 403, 413, 415, 503},
+    ("/v1/app-attest/challenges", "post"): {200, 400, 401, 403, 404, 503},
+    ("/v1/app-attest/keys", "post"): {200, 400, 401, 403, 404, 413, 415, 429, 503},
     ("/v1/normalize-phone", "post"): {200, 400, 401, 413, 415, 422, 503},
     ("/v1/admin/recipients", "delete"): {200, 400, 401, 403, 413, 415, 422, 503},
     ("/v1/admin/recipients/unlock", "post"): {200, 400, 401, 403, 413, 415, 422, 503},
@@ -170,6 +172,9 @@ async def test_patterns_are_ecma_262(document: dict[str, Any]) -> None:
         "country": "^[A-Z]{2}$",
         "captcha_token": "^[!-~]*$",
         "verification_id": "^[A-Za-z0-9_-]{1,36}$",
+        "key_id": "^[A-Za-z0-9+/]{43}=$",
+        "challenge": "^[A-Za-z0-9_-]{50}$",
+        "attestation": "^[A-Za-z0-9+/]+={0,2}$",
         **{name: pattern.replace("\\A", "^").replace("\\Z", "$") for name, pattern in SHARED_PATTERNS.items()},
     }
 

@@ -36,6 +36,7 @@ EQUAL_PATTERN: Final = "[{][{]code[}][}]"
 
 WIDE: Final = ["1000000/60"]
 SERVICE: Final[dict[str, Any]] = {
+    "captcha": {"ios": {"type": "app_attest", "app_ids": ["A1B2C3D4E5.com.example.app"], "required_for": "none"}},
     "hashing": {"time_cost": 1, "memory_kib": 8, "allow_weak": True},
     "tenants": {
         "demo": {
@@ -44,7 +45,7 @@ SERVICE: Final[dict[str, Any]] = {
             "hooks": {"courier": {"type": "kratos", "secret": KEY}, "realm": {"type": "keycloak", "secret": KEY}},
             "link_hosts": ["account.example.com"],
             "apps": {"web": {"domain": "login.example.com"}},
-            "policy": {"resend_cooldown_seconds": 1, "max_sends": 20, "lockout_seconds": 1},
+            "policy": {"captcha": "ios", "resend_cooldown_seconds": 1, "max_sends": 20, "lockout_seconds": 1},
         }
     },
     "limits": {

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from otp_service.crypto.attestation_chain import APPLE_ROOT
 from otp_service.settings import ConfigInvalid, config_warnings, load
 from tests.settings.complete_config import edited_config
 
@@ -33,7 +34,7 @@ def test_defaults(environ: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
-        ("type", "captcha", '"captcha" is not allowed; allowed: "hcaptcha" or'),
+        ("type", "captcha", '"captcha" is not allowed; allowed: "app_attest" or'),
         ("type", None, "missing"),
         ("secret", "plain", "a plain value (not shown)"),
         ("secret", None, "missing"),
@@ -153,6 +154,48 @@ def test_key_of_another_kind(environ: dict[str, str]) -> None:
     environ["KEY_FILE"] = key_file(environ["PEM"])
 
     assert "not RSA" in errors(environ, ("captcha.app", app(environ)))[0]
+
+
+IOS = {"type": "app_attest", "app_ids": ["A1B2C3D4E5.com.example.app"]}
+
+
+def test_app_attest(environ: dict[str, str]) -> None:
+    """An iOS app needs its id only; apps of the store are genuine, by Apple's root, and keys live for 90 days."""
+    found = load(edited_config(("captcha.ios", IOS)), environ).captcha["ios"]
+
+    assert (found.environment, found.root_certificate, found.key_days) == ("production", None, 90)
+
+
+@pytest.mark.parametrize(
+    ("members", "path", "line"),
+    [
+        ({"app_ids": []}, "app_ids", "missing"),
+        ({"app_ids": ["com.example.app"]}, "app_ids[0]", "the team id, a period and the bundle id"),
+        ({"app_ids": ["A1B2C3D4E5.com.example.*"]}, "app_ids[0]", "the team id, a period and the bundle id"),
+        ({"environment": "sandbox"}, "environment", '"development" or "production"'),
+        ({"key_days": 0}, "key_days", "1 to 730"),
+        ({"key_days": 731}, "key_days", "1 to 730"),
+        ({"on_failure": "allow"}, "on_failure", "no vendor is called"),
+        ({"root_certificate": "env:PASSWORD"}, "root_certificate", "is not the PEM of an authority"),
+        ({"root_certificate": APPLE_ROOT}, "root_certificate", "a plain value (not shown)"),
+        ({"verify_url": "https://verify.example.com"}, "verify_url", 'not allowed with type = "app_attest"'),
+        ({"secret": "env:PASSWORD"}, "secret", 'not allowed with type = "app_attest"'),
+        ({"type": "turnstile", "secret": "env:PASSWORD"}, "app_ids", 'not allowed with type = "turnstile"'),
+    ],
+)
+def test_errors_of_app_attest(environ: dict[str, str], members: dict[str, Any], path: str, line: str) -> None:
+    """A wrong value of an iOS app gives one line."""
+    [found] = errors(environ, ("captcha.ios", {**IOS, **members}))
+
+    assert found.startswith(f"captcha.ios.{path}: ")
+    assert line in found
+
+
+def test_own_root(environ: dict[str, str]) -> None:
+    """Another root replaces Apple's, such as a later one; line ends may be as environment variables leave them."""
+    environ["ROOT"] = APPLE_ROOT.replace("\n", "\\n")
+
+    assert load(edited_config(("captcha.ios", {**IOS, "root_certificate": "env:ROOT"})), environ)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ reCAPTCHA: developers.google.com/recaptcha/docs/verify. POST to `https://www.goo
 form: `secret`, `response` (valid for two minutes, for one use), optional `remoteip`. The answer is as above; that of
 version 3 has `score` (1 is very likely a person) and `action`.
 
-A service of the operator's own that answers in this form is the type `siteverify`: it may stand for any other vendor,
-and for App Attest, which needs the attested keys of each device and therefore a store of its own.
+A service of the operator's own that answers in this form is the type `siteverify`: it may stand for any other vendor.
 """
 
 from __future__ import annotations
