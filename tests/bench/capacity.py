@@ -25,9 +25,9 @@ def hashes_in(result: Mapping[str, Any]) -> float:
 
 
 def expect_only(result: Mapping[str, Any], *statuses: str) -> None:
-    """Raise RuntimeError if the service answered with other statuses."""
-    if not set(result["statuses"]) <= set(statuses):
-        raise RuntimeError(f"the service answered {result['statuses']}, not only {statuses}")
+    """Raise RuntimeError if the service answered nothing, or with other statuses."""
+    if not result["statuses"] or not set(result["statuses"]) <= set(statuses):
+        raise RuntimeError(f"the service answered {result['statuses'] or 'nothing'}, not only {statuses}")
 
 
 def full_cycles(options: Options) -> Iterator[Line]:
