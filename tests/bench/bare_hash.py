@@ -1,10 +1,13 @@
-"""The bare hash rate: `python -m tests.bench.bare_hash SECONDS` hashes at the default cost in one thread.
+"""Bare hashes: `python -m tests.bench.bare_hash SECONDS ARRIVALS` hashes at the default cost in one thread.
 
-It begins with the next line of its input, and prints hashes a second, and hashes a second of CPU time.
+It begins with the next line of its input. First it hashes back to back for so long, then for as long once for each
+arrival of a Poisson process with so many a second (0: none). It prints hashes a second and hashes a second of CPU time
+of the first part, and the times of the second part in ms.
 """
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import time
@@ -22,15 +25,19 @@ IMPORT_SECONDS: Final = 0.4
 
 
 class HashRate(NamedTuple):
-    """Bare hashes in a second of all cores, and in a second of CPU time."""
+    """Bare hashes in a second of all cores, and in a second of CPU time; times of single hashes in ms."""
 
     per_second: float
     per_cpu_second: float
+    single_ms: tuple[float, ...] = ()
 
 
-def hash_rate(cores: int, seconds: float) -> HashRate:
-    """Measure the bare hash rate of the cores of the service, one process on each."""
-    words = [sys.executable, "-m", "tests.bench.bare_hash", str(seconds)]
+def hash_rate(cores: int, seconds: float, arrivals: float = 0.0) -> HashRate:
+    """Measure the bare hash rate of the cores of the service, one process on each.
+
+    With `arrivals` (a second, of all cores), measure single hashes as well, for as long again.
+    """
+    words = [sys.executable, "-m", "tests.bench.bare_hash", str(seconds), str(arrivals / cores)]
     processes = [
         subprocess.Popen(pinned([core], words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for core in server_cores(cores)
@@ -40,20 +47,42 @@ def hash_rate(cores: int, seconds: float) -> HashRate:
         assert process.stdin
         process.stdin.write("\n")
         process.stdin.flush()
-    found = [process.communicate()[0].split() for process in processes]
-    return HashRate(sum(float(rate) for rate, _ in found), sum(float(rate) for _, rate in found) / len(found))
+    found = [[float(value) for value in process.communicate()[0].split()] for process in processes]
+    return HashRate(
+        per_second=sum(values[0] for values in found),
+        per_cpu_second=sum(values[1] for values in found) / len(found),
+        single_ms=tuple(one for values in found for one in values[2:]),
+    )
 
 
-def main(seconds: float) -> None:
-    """Hash for so long."""
+def main(seconds: float, arrivals: float) -> None:
+    """Hash back to back, then at arrivals."""
     sys.stdin.readline()
     count, started, used = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - started < seconds:
-        hash_secret(b"x" * 32, b"s" * 16, time_cost=3, memory_cost=12288, parallelism=1, hash_len=32, type=Type.ID)
+        hash_once()
         count += 1
     rate = count / (time.perf_counter() - started)
-    sys.stdout.write(f"{rate} {count / (time.process_time() - used)}")
+    per_cpu_second = count / (time.process_time() - used)
+    print(rate, per_cpu_second, *(single_hashes(seconds, arrivals) if arrivals else ()))  # noqa: T201 - its result
+
+
+def single_hashes(seconds: float, arrivals: float) -> list[float]:
+    """Return the times in ms of hashes that begin at the arrivals of a Poisson process, or when the last one ends."""
+    times, due = [], time.perf_counter()
+    until, waits = due + seconds, random.Random()  # noqa: S311 - arrivals, not secrets
+    while (due := due + waits.expovariate(arrivals)) < until:
+        time.sleep(max(0.0, due - time.perf_counter()))
+        started = time.perf_counter()
+        hash_once()
+        times.append(1000 * (time.perf_counter() - started))
+    return times
+
+
+def hash_once() -> None:
+    """Hash at the default cost."""
+    hash_secret(b"x" * 32, b"s" * 16, time_cost=3, memory_cost=12288, parallelism=1, hash_len=32, type=Type.ID)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(float(sys.argv[1]), float(sys.argv[2]))

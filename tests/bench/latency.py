@@ -21,13 +21,15 @@ REFILL_SECONDS: Final = 1.5
 """Idle time after a load that used up the prepared hashes: at a constant share of the capacity they are not used up."""
 WORKERS: Final = {1: "one worker with a core to itself", 2: "two workers, with store and load on their cores"}
 STEPS: Final = ("request", "verify")
+STEPS_PER_CYCLE: Final = len(STEPS)
 
 
 @dataclass(slots=True)
 class Samples:
-    """Of each round: the time of one hash in ms, and all times by share of the capacity and step, in ms."""
+    """Of each round: the time of one hash in ms, those of single hashes, and all times by share and step, in ms."""
 
     hash_ms: list[float] = field(default_factory=list)
+    single_ms: list[tuple[float, ...]] = field(default_factory=list)
     times: list[dict[float, dict[str, list[float]]]] = field(default_factory=list)
 
     def ratios(self, share: float, q: float) -> tuple[float, ...]:
@@ -49,16 +51,23 @@ class Samples:
 
 @cache
 def samples(options: Options, workers: int) -> Samples:
-    """Measure capacity and hash time, then each share of that capacity, `rounds` times in turn."""
+    """Measure capacity and hash time, then each share of that capacity, `rounds` times in turn.
+
+    Between the loads, the service has time to prepare hashes again; it prepares none while bare hashes are measured.
+    """
     found, shares = Samples(), SHARES if "d" in options.letters else (HALF,)
     seconds = options.seconds(5.0, 4.0)
     with running_stack(DEFAULT_HASH, workers=workers) as stack:
         for _ in range(options.rounds):
             capacity = float(stack.load(seconds=seconds / 2, callers=CALLERS * workers, warm_up=1.0)["per_second"])
-            found.hash_ms.append(1000 * workers / hash_rate(workers, 1.0).per_second)
-            times = {}
+            time.sleep(REFILL_SECONDS)
+            bare = hash_rate(workers, 1.0, STEPS_PER_CYCLE * capacity * HALF if "d" in options.letters else 0.0)
+            found.hash_ms.append(1000 * workers / bare.per_second)
+            found.single_ms.append(bare.single_ms)
+            times: dict[float, dict[str, list[float]]] = {}
             for share in shares:
-                time.sleep(REFILL_SECONDS)
+                if times:
+                    time.sleep(REFILL_SECONDS)
                 result = stack.load(per_second=capacity * share, seconds=seconds, callers=4)
                 expect_only(result, "request 202", "verify 200")
                 times[share] = result["times"]
@@ -88,6 +97,26 @@ def _latencies(found: Samples, cores: str) -> Iterator[Line]:
             text=f"p99.9 at {share:.0%} of the capacity, of all {len(pooled)} requests, {cores}",
             values=(quantile(pooled, 0.999),),
         )
+    yield from _single_hashes(found, key, cores)
+
+
+def _single_hashes(found: Samples, key: str, cores: str) -> Iterator[Line]:
+    """Quantiles of bare hashes that begin as requests arrive at half the capacity, without their waiting.
+
+    An answer that needs a hash after its request cannot be faster. Unlike a hash that follows another one, each begins
+    with what the pause left of the caches.
+    """
+    singles = [
+        [one / hash_ms for one in times] for times, hash_ms in zip(found.single_ms, found.hash_ms, strict=True) if times
+    ]
+    pooled = [one for times in singles for one in times]
+    if not pooled:
+        return
+    text = f"single bare hashes, begun at the arrivals of {HALF:.0%}"
+    p50 = tuple(quantile(times, 0.5) for times in singles)
+    yield Line(name=f"d.{key}_bare_p50", text=f"p50 of {text}, in hash times, {cores}", values=p50)
+    p99 = (quantile(pooled, 0.99),)
+    yield Line(name=f"d.{key}_bare_p99", text=f"p99 of {len(pooled)} {text}, in hash times, {cores}", values=p99)
 
 
 def deliveries(options: Options) -> Iterator[Line]:
