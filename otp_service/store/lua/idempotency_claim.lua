@@ -5,7 +5,7 @@
 --         {'in_flight', ms until the owner counts as gone}: another call works on the same request
 --         {'mismatch'}: the key belongs to another request, or its claim is damaged
 -- Invariant: a key belongs to one request until it is released. The stored response, not the claim, decides whether the
---            request was answered.
+--            request was answered. A repeated request does not keep the key for longer.
 --@include _clock _ttl
 local now = now_ms()
 local packed = redis.pcall('GET', KEYS[1])
@@ -15,5 +15,5 @@ if packed then
   if (tonumber(claim[3]) or 0) > now then return {'in_flight', claim[3] - now} end
 end
 redis.call('SET', KEYS[1], cmsgpack.pack({ARGV[1], ARGV[2], now + tonumber(ARGV[3])}), 'KEEPTTL')
-extend_ttl(KEYS[1], now + tonumber(ARGV[4]), now)
+extend_ttl(KEYS[1], now + tonumber(packed and ARGV[3] or ARGV[4]), now)
 return {'claimed'}
