@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -154,3 +157,20 @@ async def test_a_required_log_that_cannot_be_written(service: RunningService, lo
     AUDIT.configure(missing)
     assert (await service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER})).status_code == 200
     assert METRICS.audit_failures._value.get() == before + 1
+
+
+async def test_a_log_that_cannot_be_written_now_delays_its_action_only(service: RunningService, log: Path) -> None:
+    """While another process locks the file, as while a disk hangs, an unlock waits, and all other requests do not."""
+    AUDIT.record("unlock", actor="web", result="first")
+    with log.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        freed = threading.Timer(10, fcntl.flock, (other, fcntl.LOCK_UN))  # if the event loop waits, too
+        freed.start()
+        unlock = asyncio.create_task(service.client.post(UNLOCK_RECIPIENT, json={"phone": NUMBER}))
+        for _ in range(20):
+            assert (await service.request("0812-1010-0077", decoy=True)).status_code in (202, 429)
+        waited = not unlock.done() and freed.is_alive()
+        fcntl.flock(other, fcntl.LOCK_UN)
+        freed.cancel()
+    assert (await unlock).status_code == 200
+    assert (waited, [line["result"] for line in lines_of(log)]) == (True, ["first", "not_locked"])

@@ -69,6 +69,7 @@ class ConfigFile:
             if changed:
                 LOG.warning("config_reload_ignored", keys=", ".join(changed), hint="These need a restart of serve.")
             AUDIT.record("config_reload", actor="SIGHUP", result="reloaded", changed=changed_keys(self.settings, kept))
+        AUDIT.configure(kept.audit.file, required=kept.audit.required)
         self.settings = kept
         return True
 
@@ -82,11 +83,11 @@ class ReloadableService:
         self._warns = warns
         self._expiring: frozenset[tuple[str, str]] = frozenset()
         self.resources: ProcessResources = build_resources(config.settings)
+        audit = config.settings.audit
+        AUDIT.configure(audit.file, required=audit.required)
 
     def build(self) -> ASGIApp:
         """Build the application for the current settings, and set the metric of when its API keys expire."""
-        audit = self._config.settings.audit
-        AUDIT.configure(audit.file, required=audit.required)
         self._report_expiries()
         return build_app(self._config.settings, resources=self.resources)
 

@@ -72,7 +72,7 @@ def _close(settings: Settings, scope: str) -> None:
     policy = build_guard_policy(settings.guard)
 
     async def close(store: RedisGuard) -> bool:
-        with audited("close_breaker", actor=CLI) as line:
+        async with audited("close_breaker", actor=CLI) as line:
             line.facts["scope"] = scope
             was_open = await store.close_breaker(scope, policy)
             line.result = "closed" if was_open else "had_no_state"

@@ -88,7 +88,7 @@ def replay(config: str | None, endpoint: str, event_id: str | None, since: str |
         states.append(EventState.WAITING)
 
     async def send_again(topology: Topology) -> int:
-        with audited("webhook_replay", actor=CLI) as line:
+        async with audited("webhook_replay", actor=CLI) as line:
             line.facts["endpoint"] = name
             count = await build_webhook_queue(settings, topology).replay(name, event_id or "", since_ms, states)
             line.facts["events"], line.result = count, "replayed"
@@ -109,7 +109,7 @@ def enable(config: str | None, endpoint: str) -> None:
     name = _endpoint(settings, endpoint).name
 
     async def enable_it(topology: Topology) -> bool:
-        with audited("webhook_enable", actor=CLI) as line:
+        async with audited("webhook_enable", actor=CLI) as line:
             line.facts["endpoint"] = name
             was_disabled = await build_webhook_queue(settings, topology).enable(name)
             line.result = "enabled" if was_disabled else "was_enabled"

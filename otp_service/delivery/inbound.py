@@ -7,13 +7,14 @@ was handled. A message without an id cannot be recognized, so nothing is stored 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, Protocol
 
 from otp_service.domain.message import InboundMessage
 from otp_service.domain.opt_out import OptOutEffect, OptOutWords
 from otp_service.domain.ports import OptOuts
 from otp_service.observability import METRICS
-from otp_service.observability.audit import AUDIT
+from otp_service.observability.audit import AUDIT, in_audit_thread
 from otp_service.store.keys import PARTITIONS
 
 __all__ = ["InboundHandler", "KeyedHasher"]
@@ -58,5 +59,6 @@ class InboundHandler:
             return False
         METRICS.inbound_messages.labels(provider, action.value if action else OTHER).inc()
         if action:
-            AUDIT.record(action.value, actor=f"sender at {provider}", result=effect.value, subject=recipient)
+            actor, result = f"sender at {provider}", effect.value
+            await in_audit_thread(partial(AUDIT.record, action.value, actor=actor, result=result, subject=recipient))
         return True

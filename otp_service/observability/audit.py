@@ -13,22 +13,27 @@ the line contains its result.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import contextvars
 import fcntl
 import os
 import pwd
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from otp_service.observability.logs import LOG, REQUEST_ID
 from otp_service.observability.metrics import METRICS
 
-__all__ = ["AUDIT", "CLI", "STANDARD_OUTPUT", "AuditLog", "AuditUnavailable"]
+__all__ = ["AUDIT", "CLI", "STANDARD_OUTPUT", "AuditLog", "AuditUnavailable", "in_audit_thread"]
+
+T = TypeVar("T")
 
 STANDARD_OUTPUT: Final = "stdout"
 """Instead of a file: lines on standard output, each with `"stream":"audit"`."""
@@ -38,6 +43,9 @@ MAX_ITEMS: Final = 32
 CLI: Final = "cli"
 """The actor of the commands of `otp-service`."""
 _MODE: Final = 0o600
+
+_THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="audit")
+"""It starts with the first action: the supervisor of workers, which forks, must not have a second thread."""
 
 
 class AuditUnavailable(Exception):
@@ -178,6 +186,12 @@ def _bounded(value: str | int | list[str]) -> str | int | list[str]:
     if isinstance(value, list):
         return [one[:MAX_TEXT_CHARS] for one in value[:MAX_ITEMS]]
     return value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+
+
+async def in_audit_thread(work: Callable[[], T]) -> T:
+    """Call a method of the audit log in its thread, one at a time, also if the task that waits is canceled."""
+    context = contextvars.copy_context()  # with the id of the request
+    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(_THREAD, context.run, work))
 
 
 def _user() -> str:

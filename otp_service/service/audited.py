@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from otp_service.domain.errors import Reason, Refused
-from otp_service.observability.audit import AUDIT, AuditUnavailable
+from otp_service.observability.audit import AUDIT, AuditUnavailable, in_audit_thread
 
 __all__ = ["AuditedAction", "audited"]
 
@@ -22,17 +23,17 @@ class AuditedAction:
     facts: dict[str, str | int | list[str]] = field(default_factory=dict)
 
 
-@contextlib.contextmanager
-def audited(
+@contextlib.asynccontextmanager
+async def audited(
     action: str, *, actor: str, tenant: str = "", subject: str = "", masked: Mapping[str, str] | None = None
-) -> Iterator[AuditedAction]:
+) -> AsyncIterator[AuditedAction]:
     """Write one line at the end of the block; see `AuditLog.record`.
 
     Raises:
         Refused: `store_unavailable`, before the block: the audit log is required and cannot be written.
     """
     try:
-        AUDIT.check()
+        await in_audit_thread(AUDIT.check)
     except AuditUnavailable:
         detail = "Nothing was done, because the audit log cannot be written: retry, and check its disk."
         raise Refused(Reason.STORE_UNAVAILABLE, detail, retry_after_ms=RETRY_MS) from None
@@ -43,6 +44,9 @@ def audited(
         line.result = refused.reason.value
         raise
     finally:
-        AUDIT.record(
-            action, actor=actor, result=line.result, tenant=tenant, subject=subject, masked=masked, **line.facts
+        result, facts = line.result, line.facts
+        await in_audit_thread(
+            partial(
+                AUDIT.record, action, actor=actor, result=result, tenant=tenant, subject=subject, masked=masked, **facts
+            )
         )

@@ -49,7 +49,7 @@ class ForgetRecipient:
             Refused: `store_unavailable`, also when a required audit log cannot be written.
         """
         partition, keyed_hash, masked = self._names(recipient)
-        with audited("forget", actor=actor, tenant=tenant.name, subject=keyed_hash, masked=masked) as line:
+        async with audited("forget", actor=actor, tenant=tenant.name, subject=keyed_hash, masked=masked) as line:
             names = (tenant.name,)
             found = await self._data.forget(
                 partition, keyed_hash, names, tenant=tenant.name, limits=False, opt_out=False
@@ -62,7 +62,7 @@ class ForgetRecipient:
     ) -> ForgottenRecipient:
         """Forget a recipient at all `tenants` with its limits and locks, and an opt-out if wanted. Safe to repeat."""
         partition, keyed_hash, masked = self._names(recipient)
-        with audited("forget", actor=actor, subject=keyed_hash, masked=masked) as line:
+        async with audited("forget", actor=actor, subject=keyed_hash, masked=masked) as line:
             found = await self._data.forget(partition, keyed_hash, tenants, tenant="", limits=True, opt_out=opt_out)
             ended = await self._data.forget_ended(partition, keyed_hash, tenant="")
             line.facts["verifications"] = found.verifications + ended

@@ -56,7 +56,7 @@ class OptOutDirectory:
             Refused: `store_unavailable`, also when a required audit log cannot be written.
         """
         partition, keyed_hash = self._key(number)
-        with audited(action.value, actor=actor, subject=keyed_hash) as line:
+        async with audited(action.value, actor=actor, subject=keyed_hash) as line:
             effect = await self._opt_outs.change(partition, keyed_hash, action)
             line.result = effect.value
             return effect is OptOutEffect.CHANGED

@@ -53,7 +53,7 @@ class UnlockRecipient:
         """
         keyed_hash = self._keyring.keyed_hash(*hashed_as("recipient", recipient.to))
         masked = {"email" if is_address(recipient.to) else "phone": recipient.masked}
-        with audited("unlock", actor=actor, tenant=tenant.name, subject=keyed_hash, masked=masked) as line:
+        async with audited("unlock", actor=actor, tenant=tenant.name, subject=keyed_hash, masked=masked) as line:
             unlocked = await self._unlock(tenant, recipient, keyed_hash)
             line.result = "unlocked" if unlocked.was_locked else "not_locked"
             return unlocked

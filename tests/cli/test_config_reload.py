@@ -9,11 +9,15 @@ import re
 import signal
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from otp_service.bootstrap import ConfigFile
+from otp_service.observability.audit import AUDIT
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
+from otp_service.settings import load_file
 from tests.cli.config_edits import NUMBER, Serve, Workers, entry, reload, replace_file, set_keys, statuses
 from tests.cli.service_config import API_KEY, SECRET_ENVIRON, CommandStarter, ConfigWriter, api_client
 from tests.issuer_simulator import AUDIENCE, CLIENT, IssuerSimulator
@@ -244,3 +248,22 @@ async def test_a_reload_is_in_the_audit_log(serve: Serve, write_config: ConfigWr
     assert first["changed"] == ["limits.client_ip", "tenants.acme.brand"]
     assert (second["action"], second["result"]) == ("config_reload", "refused")
     assert not any(word in log.read_text() for word in ("Secret", "777"))
+
+
+def test_the_audit_log_of_every_process_moves(write_config: ConfigWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload to another file is the last line of the old one, also in a process that builds no application."""
+    for name, value in {**SECRET_ENVIRON, "REDIS_URL": "redis://127.0.0.1:9/0"}.items():
+        monkeypatch.setenv(name, value)
+    config = write_config()
+    logs = [config.with_name(name) for name in ("first.jsonl", "second.jsonl")]
+    texts = [f'{config.read_text()}[audit]\nfile = "{log}"\n' for log in logs]
+    replace_file(config, texts[0])
+    file = ConfigFile(str(config), load_file(config, os.environ))
+    AUDIT.configure(str(logs[0]))
+    try:
+        replace_file(config, texts[1])
+        assert (file.reload(), file.reload()) == (True, True)
+    finally:
+        AUDIT.configure(None)
+    changed = [json.loads(line)["changed"] for log in logs for line in log.read_text().splitlines()]
+    assert changed == [["audit.file"], []]
