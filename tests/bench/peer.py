@@ -26,6 +26,9 @@ WANTED: Final = (
     "not measured: give the binary of otpgateway 3 with --peer BINARY; github.com/knadh/otpgateway has releases, and"
     " `make dist` builds it there"
 )
+COMPARED: Final = (
+    "Cycles a second compare only where both used all of the core, or the same share of it; CPU of a cycle always does."
+)
 NOT_DONE: Final = (
     "What the peer does not do, by its sources (commit 7574dc8) and the keys of its store:",
     "- codes and numbers are in the clear in its store, and the code is in its answers, also in that to a wrong code;",
@@ -86,8 +89,8 @@ def beside_peer(options: Options) -> Iterator[Line]:
                 cpu[name].append(float(result["cpu_ms"]))
             time.sleep(REFILL_SECONDS)
     yield from _lines(rates, cpu)
-    for text in NOT_DONE:
-        yield Line(name="i.not_done", text=text)
+    for text in (COMPARED, *NOT_DONE):
+        yield Line(name="i.note", text=text)
 
 
 def _lines(rates: dict[str, list[float]], cpu: dict[str, list[float]]) -> Iterator[Line]:
