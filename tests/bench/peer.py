@@ -30,10 +30,10 @@ COMPARED: Final = (
     "Cycles a second compare only where both used all of the core, or the same share of it; CPU of a cycle always does."
 )
 NOT_DONE: Final = (
-    "What the peer does not do, by its sources (commit 7574dc8) and the keys of its store:",
+    "What the peer does not do, by its sources (commits 7574dc8 and 8ae0e5b) and a run:",
     "- codes and numbers are in the clear in its store, and the code is in its answers, also in that to a wrong code;",
     "- attempts and sends are limited by the id that the caller chooses only: not by number, address or tenant;",
-    "- a right code is read, compared and deleted by separate commands: all of 32 parallel right answers succeeded;",
+    "- a right code is read, compared and deleted in three steps: of 32 parallel right answers, 3 to 32 succeeded;",
     "- a verified code leaves a key without an expiry in the store;",
     "- the message is sent before the answer, once: no queue, retry, fail-over, receipt or circuit breaker;",
     "- every HTTP status of the gateway counts as sent;",
