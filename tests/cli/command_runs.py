@@ -1,4 +1,4 @@
-"""Results and arguments of commands that run in new processes."""
+"""Results and arguments of commands."""
 
 from __future__ import annotations
 

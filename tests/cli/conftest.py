@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from redis import Redis
 
+from otp_service.cli import main
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from tests.cli.command_runs import PRICE, CommandResult, Run
@@ -94,6 +96,19 @@ def serve(start: CommandStarter, store: EmbeddedServer) -> Callable[..., Service
 
 @pytest.fixture
 def run(store: EmbeddedServer) -> Run:
+    """Return a function that runs a command in a thread of this process, one at a time: a process takes a second."""
+    own = dict.fromkeys(name for name in os.environ if name.startswith("OTP_"))
+
+    async def command(*words: str, url: str = store.url) -> CommandResult:
+        environ = {**own, **SECRET_ENVIRON, "REDIS_URL": url}
+        done = await asyncio.to_thread(CliRunner().invoke, main, words, env=environ, catch_exceptions=False)
+        return CommandResult(done.exit_code, done.stdout, done.stderr)
+
+    return command
+
+
+@pytest.fixture
+def run_process(store: EmbeddedServer) -> Run:
     """Return a function that runs a command in a new process, while the simulated gateway runs in this one."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("OTP_")}
 

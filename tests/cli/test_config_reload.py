@@ -50,27 +50,24 @@ async def test_a_code_from_before_a_reload_verifies_after_it(
         assert (await client.post("/v1/verify-code", json=attempt)).status_code == 200
 
 
-@Workers
-async def test_access_tokens_hold_while_their_issuer_is_down(
-    serve: Serve, write_config: ConfigWriter, workers: int
-) -> None:
+async def test_access_tokens_hold_while_their_issuer_is_down(serve: Serve, write_config: ConfigWriter) -> None:
     """A reload keeps the issuer's keys: tokens go on while it does not answer, and no others become valid."""
     async with IssuerSimulator() as issuer:
         table = f'issuer = "{issuer.url}"\naudience = "{AUDIENCE}"\njwks_url = "{issuer.url}/jwks.json"\n'
-        config = write_config(server=f"workers = {workers}")
+        config = write_config(server="workers = 2")
         config.write_text(f'{config.read_text()}[issuers.corp]\n{table}clients = {{ "{CLIENT}" = "acme" }}\n')
         service = serve(config)
         url = await service.ready()
         assert await statuses(url, issuer.token()) == {200}
 
         issuer.always = Respond(SimulatorResponse(status=500))
-        await reload(service, workers)
+        await reload(service, 2)
         assert await statuses(url, issuer.token()) == {200}
         issuer.keys["k2"] = Ed25519PrivateKey.generate()
         assert await statuses(url, issuer.token(), times=2) == {503}
 
         replace_file(config, config.read_text().replace("/jwks.json", "/other.json"))
-        await reload(service, workers)
+        await reload(service, 2)
         assert await statuses(url, issuer.token(key_id="k1"), times=2) == {503}
 
 
@@ -103,10 +100,9 @@ async def test_a_config_with_errors_changes_nothing(serve: Serve, write_config: 
     assert (await statuses(url, API_KEY), await statuses(url, "another-key")) == ({401}, {200})
 
 
-@Workers
-async def test_tenants_purposes_and_limits_change(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
+async def test_tenants_purposes_and_limits_change(serve: Serve, write_config: ConfigWriter) -> None:
     """A new tenant, another purpose and another limit hold after a reload."""
-    config = write_config(server=f"workers = {workers}")
+    config = write_config(server="workers = 2")
     service = serve(config)
     url = await service.ready()
     asked = {**NUMBER, "purpose": "withdraw"}
@@ -116,7 +112,7 @@ async def test_tenants_purposes_and_limits_change(serve: Serve, write_config: Co
     text += f'[tenants.other]\ncountry = "ID"\napi_keys = [{entry("web", "other-key")}]\n'
     text += '[limits]\nclient_ip = ["1/60"]\n'
     replace_file(config, text)
-    await reload(service, workers)
+    await reload(service, 2)
     assert await statuses(url, "other-key") == {200}
     async with api_client(url) as client:
         assert (await client.post("/v1/request-code", json=asked)).status_code == 202
@@ -124,22 +120,21 @@ async def test_tenants_purposes_and_limits_change(serve: Serve, write_config: Co
         assert limited.json()["limit"] == "client_ip"
 
 
-@Workers
-async def test_what_needs_a_restart_is_named(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
+async def test_what_needs_a_restart_is_named(serve: Serve, write_config: ConfigWriter) -> None:
     """Keys of the server, the store and the hashes keep their values, and the log names those that differ, once."""
-    config = write_config(server=f"workers = {workers}")
+    config = write_config(server="workers = 2")
     service = serve(config, OTHER_URL="redis://:other-password@127.0.0.1:9/0")
     url = await service.ready()
     text = config.read_text()
     for old, new in (
-        (f"workers = {workers}", 'workers = 3\npublic_url = "https://otp.example.com"'),
+        ("workers = 2", 'workers = 3\npublic_url = "https://otp.example.com"'),
         ("port = 0", "port = 1"),
         ('url = "env:REDIS_URL"', 'url = "env:OTHER_URL"'),
         ("time_cost = 1", "time_cost = 2"),
     ):
         text = text.replace(old, new)
     replace_file(config, text)
-    await reload(service, workers)
+    await reload(service, 2)
     [line] = [line for line in service.log.splitlines() if '"config_reload_ignored"' in line]
     assert '"keys":"server.port, server.workers, redis.url, hashing.time_cost"' in line
     assert await statuses(url, API_KEY) == {200}
@@ -162,10 +157,9 @@ async def test_a_new_worker_has_the_config_of_the_others(serve: Serve, write_con
     assert (await statuses(url, API_KEY), await statuses(url, "another-key")) == ({401}, {200})
 
 
-@Workers
-async def test_the_expiry_of_keys_is_a_metric(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
+async def test_the_expiry_of_keys_is_a_metric(serve: Serve, write_config: ConfigWriter) -> None:
     """A key with `expires_at` has a sample; after a reload it is the new time, and +Inf for a key that is gone."""
-    config = write_config(server=f"workers = {workers}")
+    config = write_config(server="workers = 2")
     web = entry("web", API_KEY)
     set_keys(config, web, f"{entry('old', 'old-key')[:-2]}, expires_at = 2999-01-01T00:00:00Z }}")
     service = serve(config)
@@ -181,11 +175,11 @@ async def test_the_expiry_of_keys_is_a_metric(serve: Serve, write_config: Config
 
     assert await samples() == {"old": 32472144000.0}
     set_keys(config, web, f"{entry('old', 'old-key')[:-2]}, expires_at = 2020-01-01T00:00:00Z }}")
-    await reload(service, workers)
+    await reload(service, 2)
     assert await samples() == {"old": 1577836800.0}
     assert re.search(r'the API key \\"old\\" has expired [\d.]+ days ago"', service.log)
     set_keys(config, web)
-    await reload(service, workers)
+    await reload(service, 2)
     assert await samples() == {"old": float("inf")}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import signal
 import time
@@ -20,17 +21,14 @@ Serve = Callable[..., ServiceProcess]
 REQUEST = b'{"phone": "0812101%05d", "purpose": "login"}'
 
 
-@pytest.mark.parametrize(
-    ("name", "workers"), [*((name, 1) for name in (*WAITING, "answers that are not read")), ("half a body", 2)]
-)
-async def test_incomplete_requests_are_dropped(
-    serve: Serve, write_config: ConfigWriter, workers: int, name: str
-) -> None:
-    """With idle connections and partial requests, the service exits with status 0 in less than 5 s."""
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_incomplete_requests_are_dropped(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
+    """With idle connections, partial requests and answers that are not read, it ends in less than 5 s, status 0."""
     service = serve(write_config(server=f"workers = {workers}"))
-    data = WAITING.get(name, b"GET /metrics HTTP/1.1\r\n\r\n" * 300)
     url = await service.ready()
-    async with many(url, 20, data):
+    async with contextlib.AsyncExitStack() as connections:
+        for data in (*WAITING.values(), b"GET /metrics HTTP/1.1\r\n\r\n" * 300):
+            await connections.enter_async_context(many(url, 20, data))
         await asyncio.sleep(0.2)
         began = time.monotonic()
         service.send(signal.SIGTERM)
@@ -41,12 +39,12 @@ async def test_incomplete_requests_are_dropped(
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_f09_requests_in_progress_are_answered(serve: Serve, write_config: ConfigWriter, workers: int) -> None:
     """F09: at SIGTERM, 12 requests in progress get 202, while idle connections and partial requests are dropped."""
-    service = serve(write_config(server=f"workers = {workers}", memory_kib=65_536))
+    service = serve(write_config(server=f"workers = {workers}", memory_kib=32_768))
     url = await service.ready()
     async with api_client(url) as client, many(url, 20, b"GET /livez HTTP/1.1\r\n"):
         bodies = [{"phone": "0812101%05d" % number, "purpose": "login"} for number in range(12)]
         requests = [asyncio.create_task(client.post("/v1/request-code", json=body)) for body in bodies]
-        await asyncio.sleep(0.1)
+        await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)  # the others wait for hashes
         began = time.monotonic()
         service.send(signal.SIGTERM)
         answers = await asyncio.gather(*requests)

@@ -24,17 +24,15 @@ def imported(log: str) -> set[str]:
 async def test_serve_imports_nothing_of_the_sandbox(
     serve: Callable[..., ServiceProcess], write_config: ConfigWriter, gateway: EimsSimulator
 ) -> None:
-    """A ready `serve`, with one worker or two, has imported the API and no simulator."""
-    for workers in (1, 2):
-        config = write_config(gateway=gateway.url, server=f"workers = {workers}")
-        service = serve(config, PYTHONPROFILEIMPORTTIME="1")  # as -X importtime, also in the workers
-        await service.ready()
-        await wait_until(lambda: service.log.count("Started server process") == workers)  # noqa: B023 - awaited in this pass
-        modules = imported(service.log)
-        service.end()
+    """A ready `serve` has imported the API and no simulator, in its supervisor and its workers."""
+    config = write_config(gateway=gateway.url, server="workers = 2")
+    service = serve(config, PYTHONPROFILEIMPORTTIME="1")  # as -X importtime, also in the workers
+    await service.ready()
+    await wait_until(lambda: service.log.count("Started server process") == 2)
+    modules = imported(service.log)
 
-        assert {"otp_service.server.run", "otp_service.api.app"} <= modules
-        assert not [name for name in modules if name.startswith("otp_service.sandbox")]
+    assert {"otp_service.server.run", "otp_service.api.app"} <= modules
+    assert not [name for name in modules if name.startswith("otp_service.sandbox")]
 
 
 def modules_after(code: str) -> list[str]:

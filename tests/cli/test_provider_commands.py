@@ -1,4 +1,4 @@
-"""`providers` in a process of its own, with simulated gateways and a real store."""
+"""`providers`, with simulated gateways and a real store."""
 
 from __future__ import annotations
 

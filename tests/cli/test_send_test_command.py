@@ -1,4 +1,4 @@
-"""`send-test` in a process of its own, with simulated gateways and a real store."""
+"""`send-test`, with simulated gateways and a real store."""
 
 from __future__ import annotations
 
@@ -107,10 +107,10 @@ async def test_a_cap_applies(run: Run, config: Callable[..., Path], gateway: Eim
     assert re.fullmatch(r"the provider's cap for today is reached; try again in \d+ s", second.fields["not sent"])
 
 
-async def test_the_rate_limit_applies(run: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
-    """At one message a second, two concurrent tests are sent a second apart."""
+async def test_the_rate_limit_applies(run_process: Run, config: Callable[..., Path], gateway: EimsSimulator) -> None:
+    """At one message a second, the tests of two concurrent processes are sent a second apart."""
     path = config("max_per_second = 1")
-    results = await asyncio.gather(run(*send_test_words(path)), run(*send_test_words(path)))
+    results = await asyncio.gather(run_process(*send_test_words(path)), run_process(*send_test_words(path)))
 
     assert [result.status for result in results] == [0, 0]
     first, second = sorted(message.at for message in gateway.messages)

@@ -86,17 +86,18 @@ async def test_it_serves_and_ends_at_sigterm(
 
 
 async def test_a_running_hash_is_finished(serve: Serve, write_config: ConfigWriter, gateway: EimsSimulator) -> None:
-    """At SIGTERM, a request-code whose hash is being computed gets its response, and its message is sent."""
-    service = serve(write_config(gateway=gateway.url, memory_kib=300_000))
+    """At SIGTERM, requests whose hashes are being computed get their responses, and their messages are sent."""
+    service = serve(write_config(gateway=gateway.url, memory_kib=65_536))
+    bodies = [{"phone": f"0812101{number:05}", "purpose": "login"} for number in range(4)]
     async with api_client(await service.ready()) as client:
-        request = asyncio.create_task(client.post("/v1/request-code", json={"phone": PHONE, "purpose": "login"}))
-        await asyncio.sleep(0.1)
+        requests = [asyncio.create_task(client.post("/v1/request-code", json=body)) for body in bodies]
+        await asyncio.wait(requests, return_when=asyncio.FIRST_COMPLETED)
         service.send(signal.SIGTERM)
-        response = await request
+        responses = await asyncio.gather(*requests)
 
-    assert response.status_code == 202
+    assert [response.status_code for response in responses] == [202] * 4
     assert await service.status() == 0
-    assert len(gateway.messages) == 1
+    assert len(gateway.messages) == 4
 
 
 async def test_workers_are_one_service(serve: Serve, write_config: ConfigWriter) -> None:

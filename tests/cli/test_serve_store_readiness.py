@@ -45,14 +45,12 @@ async def test_a_store_with_an_unknown_policy_is_rejected(serve: Serve, write_co
 
 
 async def test_a_cluster_with_one_evicting_primary_is_rejected(serve: Serve, write_config: ConfigWriter) -> None:
-    """Any one primary that may evict is enough."""
+    """Any one primary that may evict is enough: here the one that the URL does not name."""
     with cluster() as nodes:
-        for node in nodes[:3]:
-            node.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-            service = serve(write_config(), REDIS_URL=f"redis+cluster://{HOST}:{nodes[0].port}")
-            assert await service.status() == 2
-            assert "allkeys-lru" in service.log
-            node.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        nodes[2].ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        service = serve(write_config(), REDIS_URL=f"redis+cluster://{HOST}:{nodes[0].port}")
+        assert await service.status() == 2
+        assert "allkeys-lru" in service.log
 
 
 async def test_warnings_at_start(serve: Serve, write_config: ConfigWriter) -> None:

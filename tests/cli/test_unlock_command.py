@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,29 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from otp_service.cli import main
-from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
+from tests.cli.command_runs import CommandResult, Run
 from tests.cli.service_config import SECRET_ENVIRON, ConfigWriter, api_client
 from tests.service_process import ServiceProcess
 
 NUMBER, MASKED, DIGITS = "0812-1010-0055", "+62812*****055", "81210100055"
 DISABLING = "[tenants.acme.policy]\nmax_consecutive_failures = 2"
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def run(store: EmbeddedServer) -> Run:
-    """Return a function that runs a command in a new process."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("OTP_")}
-
-    def command(*words: str, url: str = store.url) -> subprocess.CompletedProcess[str]:
-        env = {**own, **SECRET_ENVIRON, "REDIS_URL": url}
-        return subprocess.run(
-            [sys.executable, "-m", "otp_service", *words], env=env, capture_output=True, text=True, check=False
-        )
-
-    return command
 
 
 def unlock_words(path: Path, *words: str, tenant: str = "acme", phone: str = NUMBER) -> tuple[str, ...]:
@@ -45,9 +26,9 @@ def unlock_words(path: Path, *words: str, tenant: str = "acme", phone: str = NUM
     return ("unlock", "--config", str(path), "--tenant", tenant, "--phone", phone, *words)
 
 
-def audit_line(run_: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def audit_line(result: CommandResult) -> dict[str, Any]:
     """Return the only line on standard error, without its timestamp."""
-    line: dict[str, Any] = json.loads(run_.stderr)
+    line: dict[str, Any] = json.loads(result.err)
     assert line.pop("timestamp").endswith("Z")
     return {name: value for name, value in line.items() if name not in ("level", "logger")}
 
@@ -68,14 +49,14 @@ async def test_a_locked_number_is_unlocked(
             await client.post("/v1/verify-code", json={"verification_id": verification_id, "code": "0000000000"})
         assert (await request_code(client, "registration")).json()["code"] == "recipient_locked"
 
-        done = run(*unlock_words(path, phone="62812 1010 0055"))
+        done = await run(*unlock_words(path, phone="62812 1010 0055"))
 
-        assert (done.returncode, done.stdout) == (0, f"{MASKED}: unlocked, 2 wrong codes cleared\n")
+        assert (done.status, done.out) == (0, f"{MASKED}: unlocked, 2 wrong codes cleared\n")
         line = {"event": "audit", "action": "unlock", "tenant": "acme", "actor": "cli", "phone": MASKED}
         assert audit_line(done) == {**line, "result": "unlocked"}
         assert (await request_code(client, "registration")).status_code == 202
-        again = run(*unlock_words(path))
-        assert (again.returncode, again.stdout) == (0, f"{MASKED}: was not locked, 0 wrong codes cleared\n")
+        again = await run(*unlock_words(path))
+        assert (again.status, again.out) == (0, f"{MASKED}: was not locked, 0 wrong codes cleared\n")
         assert audit_line(again) == {**line, "result": "not_locked"}
 
 
@@ -88,30 +69,30 @@ async def test_a_locked_number_is_unlocked(
         (("--country", "SG"), {}, "--phone: "),
     ],
 )
-def test_invalid_options_are_rejected(
+async def test_invalid_options_are_rejected(
     run: Run, write_config: ConfigWriter, words: tuple[str, ...], changes: dict[str, str], expected: str
 ) -> None:
     """Status 2 and one line without the number, before the store is used."""
-    done = run(*unlock_words(write_config(), *words, **changes), url="redis://127.0.0.1:9")
+    done = await run(*unlock_words(write_config(), *words, **changes), url="redis://127.0.0.1:9")
 
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(expected)
-    assert DIGITS not in done.stderr.replace("-", "")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(expected)
+    assert DIGITS not in done.err.replace("-", "")
 
 
-def test_the_country_option_applies_to_national_numbers(run: Run, write_config: ConfigWriter) -> None:
+async def test_the_country_option_applies_to_national_numbers(run: Run, write_config: ConfigWriter) -> None:
     """`--country` may differ from the tenant's country, need not be served, and may be in lower case."""
-    done = run(*unlock_words(write_config(), "--country", "sg", phone="9123 4567"))
+    done = await run(*unlock_words(write_config(), "--country", "sg", phone="9123 4567"))
 
-    assert (done.returncode, done.stdout) == (0, "+6591****67: was not locked, 0 wrong codes cleared\n")
+    assert (done.status, done.out) == (0, "+6591****67: was not locked, 0 wrong codes cleared\n")
 
 
-def test_an_address_is_unlocked(run: Run, write_config: ConfigWriter) -> None:
+async def test_an_address_is_unlocked(run: Run, write_config: ConfigWriter) -> None:
     """`--email` takes the place of `--phone`; exactly one of them is given."""
     words = ("unlock", "--config", str(write_config()), "--tenant", "acme")
-    done = run(*words, "--email", "Ann.Lee@Example.com")
+    done = await run(*words, "--email", "Ann.Lee@Example.com")
 
-    assert (done.returncode, done.stdout) == (0, "A***@example.com: was not locked, 0 wrong codes cleared\n")
+    assert (done.status, done.out) == (0, "A***@example.com: was not locked, 0 wrong codes cleared\n")
     assert audit_line(done)["email"] == "A***@example.com"
     environ = {**SECRET_ENVIRON, "REDIS_URL": "redis://127.0.0.1:9"}
     both = CliRunner().invoke(main, [*words, "--email", "a@b.co", "--phone", NUMBER], env=environ)
@@ -124,12 +105,12 @@ def test_an_address_is_unlocked(run: Run, write_config: ConfigWriter) -> None:
     assert "Ann" not in bad.stderr
 
 
-def test_an_unavailable_store_is_an_error(run: Run, write_config: ConfigWriter) -> None:
+async def test_an_unavailable_store_is_an_error(run: Run, write_config: ConfigWriter) -> None:
     """Status 1, and the audit line has the result `store_unavailable`."""
-    done = run(*unlock_words(write_config()), url="redis://127.0.0.1:9")
+    done = await run(*unlock_words(write_config()), url="redis://127.0.0.1:9")
 
-    assert (done.returncode, done.stdout) == (1, "")
-    audit, error = done.stderr.splitlines()
+    assert (done.status, done.out) == (1, "")
+    audit, error = done.err.splitlines()
     assert json.loads(audit)["result"] == "store_unavailable"
     assert error.startswith("Error: ")
-    assert DIGITS not in done.stderr
+    assert DIGITS not in done.err

@@ -45,14 +45,16 @@ async def listed(run: Run, *words: Any) -> dict[str, Any]:
     return dict(found)
 
 
+async def wait_for_sample(client: httpx.AsyncClient, sample: str) -> None:
+    """Wait until `/metrics` has `sample`: it is updated after what a caller sees."""
+    async with asyncio.timeout(30):
+        while sample not in (await client.get("/metrics")).text:
+            await asyncio.sleep(0.05)
+
+
 async def wait_until_recorded(client: httpx.AsyncClient, count: int) -> None:
     """Wait until the service has recorded that `count` calls were accepted: it does so after their answers."""
-    async with asyncio.timeout(30):
-        while (
-            f'otp_webhook_events_total{{endpoint="acme.main",result="delivered"}} {count}.0'
-            not in (await client.get("/metrics")).text
-        ):
-            await asyncio.sleep(0.05)
+    await wait_for_sample(client, f'otp_webhook_events_total{{endpoint="acme.main",result="delivered"}} {count}.0')
 
 
 async def test_a_gone_endpoint_is_disabled_until_it_is_enabled(
@@ -78,7 +80,7 @@ async def test_a_gone_endpoint_is_disabled_until_it_is_enabled(
         assert {one["state"] for one in found["events"]} == {"waiting"}
         assert "disabled" in (await run("webhooks", "list", "--config", str(config))).out
         assert len(receiver.events) == 1
-        assert (await client.get("/metrics")).text.count('otp_webhook_disabled{endpoint="acme.main"} 1.0') == 1
+        await wait_for_sample(client, 'otp_webhook_disabled{endpoint="acme.main"} 1.0')
 
         enabled = ("webhooks", "enable", "--config", str(config), "--endpoint", "acme.main")
         assert (await run(*enabled)).out == "acme.main: enabled\n"
