@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import time
 from typing import Any
@@ -18,8 +19,12 @@ PrivateKey = Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 AUDIENCE = "otp-service"
 CLIENT = "mobile-app"
-RSA_KEY = rsa.generate_private_key(65537, 2048)
-"""Made once: it takes 0.1 s."""
+
+
+@functools.cache
+def rsa_key() -> rsa.RSAPrivateKey:
+    """Return an RSA key, the same one each time: to make one takes 0.1 s."""
+    return rsa.generate_private_key(65537, 2048)
 
 
 def public_jwk(key_id: str, key: PrivateKey, **members: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from otp_service.domain.captcha import request_hash
 from otp_service.sandbox.simulators.http_server import Request, Simulator, SimulatorResponse
-from tests.issuer_simulator import RSA_KEY
+from tests.issuer_simulator import rsa_key
 from tests.running_service import E164
 
 PACKAGE = "com.example.app"
@@ -30,7 +30,7 @@ class PlayIntegritySimulator(Simulator):
 
     def key_file(self, **members: Any) -> str:
         """Return the key file of the service account."""
-        pem = RSA_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        pem = rsa_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         good = {"client_email": "otp@project.iam.gserviceaccount.com", "private_key": pem, "private_key_id": "abc"}
         return json.dumps({"type": "service_account", **good, "token_uri": f"{self.url}/token", **members})
 
@@ -90,7 +90,7 @@ class PlayIntegritySimulator(Simulator):
         form = {name: values[0] for name, values in parse_qs(request.body.decode(), strict_parsing=True).items()}
         assert form.pop("grant_type") == "urn:ietf:params:oauth:grant-type:jwt-bearer"
         claims = jwt.decode(
-            form.pop("assertion"), RSA_KEY.public_key(), algorithms=["RS256"], audience=f"{self.url}/token"
+            form.pop("assertion"), rsa_key().public_key(), algorithms=["RS256"], audience=f"{self.url}/token"
         )
         assert form == {}
         assert claims["iss"] == "otp@project.iam.gserviceaccount.com"

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.api.api_requests import normalize_as
-from tests.issuer_simulator import AUDIENCE, CLIENT, RSA_KEY, IssuerSimulator
+from tests.issuer_simulator import AUDIENCE, CLIENT, IssuerSimulator, rsa_key
 from tests.log_capture import captured_logs, request_lines
 from tests.running_service import RunningService, ServiceFactory
 
@@ -91,7 +91,7 @@ async def test_tokens_that_differ_and_are_valid(
 @pytest.mark.parametrize("kind", ["ES256", "RS256"])
 async def test_other_keys(make_service: ServiceFactory, issuer: IssuerSimulator, kind: str) -> None:
     """Keys of P-256 and RSA verify as well."""
-    issuer.keys["k2"] = RSA_KEY if kind == "RS256" else ec.generate_private_key(ec.SECP256R1())
+    issuer.keys["k2"] = rsa_key() if kind == "RS256" else ec.generate_private_key(ec.SECP256R1())
     service = await make_service({"issuers": {"corp": issuer.config()}})
 
     assert (await normalize_as(service, issuer.token())).status_code == 200

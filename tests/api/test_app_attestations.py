@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from otp_service.crypto import service_account
 from otp_service.domain.captcha import request_hash
 from otp_service.sandbox.simulators.http_server import Hang, Request, Respond, Simulator, SimulatorResponse
 from tests.log_capture import captured_logs
@@ -17,6 +20,14 @@ from tests.problem_assertions import problem_code
 from tests.running_service import E164, RunningService, ServiceFactory
 
 DECODE = f"/v1/{PACKAGE}:decodeIntegrityToken"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _key_is_checked_once() -> Iterator[None]:
+    """Read each private key once: to check an RSA key takes 20 ms, and each service reads it twice."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(service_account, "load_pem_private_key", functools.cache(load_pem_private_key))
+        yield
 
 
 @pytest.fixture
