@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from litestar.types import ASGIApp
@@ -29,7 +30,7 @@ from otp_service.bootstrap.settings_mapping import (
     build_tenant,
     providers_by_conversion,
 )
-from otp_service.bootstrap.webhook_setup import build_webhook_worker, operator_targets
+from otp_service.bootstrap.webhook_setup import all_endpoints, build_webhook_worker, operator_targets
 from otp_service.crypto.hashing import HashPool
 from otp_service.crypto.keyring import Keyring
 from otp_service.crypto.tokens import TokenSigner
@@ -124,6 +125,7 @@ def _build_background(
     return _Background(
         shared=shared,
         own_resources=resources if owns_resources else None,
+        names=resources.names.held(shared.provider_set.providers, [one.name for one in all_endpoints(settings)]),
         outbox_worker=outbox_worker,
         balance_monitor=shared.provider_set.balance_monitor,
         inbound_poller=InboundPoller(RedisInboundCursors(shared.topology), inbound, shared.provider_set.providers),
@@ -247,6 +249,7 @@ class _Background:
 
     shared: _Shared
     own_resources: ProcessResources | None
+    names: AbstractContextManager[None]
     outbox_worker: OutboxWorker
     balance_monitor: BalanceMonitor
     inbound_poller: InboundPoller
@@ -261,6 +264,7 @@ class _Background:
         async with contextlib.AsyncExitStack() as stack:
             if self.own_resources is not None:
                 await stack.enter_async_context(self.own_resources.lifespan())
+            stack.enter_context(self.names)
             self.issuer_set.start()
             self.receipt_handler.connect_providers()
             self.outbox_worker.start()

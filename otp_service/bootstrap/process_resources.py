@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
+from otp_service.bootstrap.configured_names import ConfiguredNames
 from otp_service.bootstrap.hash_capacity import build_hash_pool
 from otp_service.crypto.hashing import HashPool
 from otp_service.service.token_issuers import FetchedKeys
@@ -26,13 +27,14 @@ METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 class ProcessResources:
     """What is built from `[redis]` and `[hashing]`, and serves every application of the process.
 
-    `issuer_keys`: the key sets of the current token issuers, by what they depend on.
+    `issuer_keys`: the key sets of the current token issuers, by what they depend on. `names`: what has gauges.
     """
 
     topology: Topology
     readiness: StoreReadiness
     hash_pool: HashPool
     issuer_keys: dict[Hashable, FetchedKeys] = field(default_factory=dict)
+    names: ConfiguredNames = field(default_factory=ConfiguredNames)
 
     @contextlib.asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
