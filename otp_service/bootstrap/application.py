@@ -16,7 +16,7 @@ from otp_service.api.auth import ApiKeys
 from otp_service.api.hook_routes import CodeHooks
 from otp_service.api.schemas import Jwk, Jwks
 from otp_service.bootstrap.captcha_set import CaptchaSet, build_captcha_policies, build_captcha_set
-from otp_service.bootstrap.guard_setup import build_guard
+from otp_service.bootstrap.guard_setup import build_guard, build_guard_admin
 from otp_service.bootstrap.issuer_set import IssuerSet, build_issuer_set
 from otp_service.bootstrap.process_resources import METRICS_VARIABLE, ProcessResources, build_resources
 from otp_service.bootstrap.provider_set import ProviderSet, build_provider_set
@@ -204,6 +204,7 @@ def _build_dependencies(
         captcha_uses=RedisCaptchaUses(topology),
         app_attest=shared.captcha_set.app_attest,
         guard=shared.guard,
+        guard_admin=build_guard_admin(settings, topology),
     )
 
 

@@ -1,4 +1,4 @@
-"""`guard`: what the guard against SMS pumping has counted and decided, and closing a breaker by hand."""
+"""`guard`: what the guard against SMS pumping has counted and decided, and opening or closing a breaker by hand."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from typing import Any, TypeVar
 
 import click
 
-from otp_service.bootstrap.guard_setup import build_guard_policy
+from otp_service.bootstrap.guard_setup import build_guard_admin
 from otp_service.cli.options import config_option, fail, load_settings, use_store
 from otp_service.cli.tables import align
 from otp_service.domain.guard import GuardFinding, RecordedDecision
-from otp_service.domain.guard_counts import ALL_COUNTRIES_SCOPE, Counts
-from otp_service.domain.phone import SUPPORTED_COUNTRIES
-from otp_service.domain.tenant import ALL_COUNTRIES
+from otp_service.domain.guard_counts import Counts
+from otp_service.domain.guard_report import KEPT_HOURS, MAX_DECISIONS, BreakerReport, GuardReport, ScopeReport
 from otp_service.observability.audit import CLI
 from otp_service.providers.config_parsing import quoted
-from otp_service.service.audited import audited
+from otp_service.service.guard_admin import GuardAdmin
 from otp_service.settings import Settings
-from otp_service.store.guard_store import KEPT_HOURS, MAX_DECISIONS, GuardReport, RedisGuard, ScopeReport
 
 __all__ = ["guard"]
 
@@ -42,22 +40,38 @@ _DECISIONS_HEADER = ("LAST AT", "COUNT", "MODE", "TENANT", "COUNTRY", "AREA", "F
     show_default=True,
     help="How many of the newest decisions.",
 )
+@click.option("--open", "opened", metavar="ID", help="Open the breaker of this country, or `all`: only probes pass.")
+@click.option(
+    "--seconds",
+    type=click.IntRange(60, 86_400),
+    help="For how long `--open` opens; default: [guard.breaker] open_seconds.",
+)
 @click.option("--close", metavar="ID", help="Close the breaker of this country, or `all`, and count anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def guard(
-    config: str | None, hours: int, country: str | None, decisions: int, close: str | None, *, as_json: bool
+    *,
+    config: str | None,
+    hours: int,
+    country: str | None,
+    decisions: int,
+    opened: str | None,
+    seconds: int | None,
+    close: str | None,
+    as_json: bool,
 ) -> None:
-    """Show what the guard has counted and decided, or close a breaker.
+    """Show what the guard has counted and decided, or open or close a breaker.
 
-    Messages to numbers that have verified a code before (KNOWN) are counted apart. Closing writes an audit line to
-    standard error.
+    Messages to numbers that have verified a code before (KNOWN) are counted apart. Opening and closing write an audit
+    line to standard error.
     """
     settings = load_settings(config)
+    if opened is not None:
+        _open(settings, _scope(opened, "--open"), seconds)
+        return
     if close is not None:
         _close(settings, _scope(close, "--close"))
         return
-    scopes = [_scope(country, "--country")] if country else _all_scopes(settings)
-    report = _use_guard(settings, lambda store: store.report(scopes, hours=hours, decisions=decisions))
+    report = _read(settings, _scope(country, "--country") if country else None, hours, decisions)
     if as_json:
         click.echo(json.dumps(_as_json(report), indent=1))
         return
@@ -68,37 +82,32 @@ def guard(
         click.echo("\n" + align([_DECISIONS_HEADER, *map(_decision_cells, report.decisions)]))
 
 
+def _read(settings: Settings, scope: str | None, hours: int, decisions: int) -> GuardReport:
+    if scope is None:
+        return _use_guard(settings, lambda admin: admin.overview(hours=hours, decisions=decisions))
+    return _use_guard(settings, lambda admin: admin.scope(scope, hours=hours, decisions=decisions))
+
+
+def _open(settings: Settings, scope: str, seconds: int | None) -> None:
+    until_ms = _use_guard(settings, lambda admin: admin.open_breaker(scope, seconds, actor=CLI))
+    click.echo(f"{scope}: open until {_time(until_ms)}")
+
+
 def _close(settings: Settings, scope: str) -> None:
-    policy = build_guard_policy(settings.guard)
-
-    async def close(store: RedisGuard) -> bool:
-        async with audited("close_breaker", actor=CLI) as line:
-            line.facts["scope"] = scope
-            was_open = await store.close_breaker(scope, policy)
-            line.result = "closed" if was_open else "had_no_state"
-            return was_open
-
-    changed = _use_guard(settings, close)
+    changed = _use_guard(settings, lambda admin: admin.close_breaker(scope, actor=CLI))
     click.echo(f"{scope}: {'closed' if changed else 'there was nothing to close'}")
 
 
-def _use_guard(settings: Settings, use: Callable[[RedisGuard], Awaitable[T]]) -> T:
+def _use_guard(settings: Settings, use: Callable[[GuardAdmin], Awaitable[T]]) -> T:
     """Run `use` with the guard of the configured store."""
-    return use_store(settings, lambda topology: use(RedisGuard(topology)))
+    return use_store(settings, lambda topology: use(build_guard_admin(settings, topology)))
 
 
 def _scope(text: str, option: str) -> str:
-    scope = text.lower() if text.lower() == ALL_COUNTRIES_SCOPE else text.upper()
-    if scope != ALL_COUNTRIES_SCOPE and scope not in SUPPORTED_COUNTRIES:
+    scope = GuardAdmin.parse_scope(text)
+    if scope is None:
         fail(f"{option}: {quoted(text)} is not a country; allowed: an ISO 3166 alpha-2 code, such as ID, or all")
     return scope
-
-
-def _all_scopes(settings: Settings) -> list[str]:
-    """Return the countries that tenants allow, and all of them together."""
-    allowed = {country for tenant in settings.tenants.values() for country in tenant.countries}
-    countries = SUPPORTED_COUNTRIES if ALL_COUNTRIES in allowed else allowed
-    return [ALL_COUNTRIES_SCOPE, *sorted(countries)]
 
 
 def _scopes_table(report: GuardReport) -> str:
@@ -122,9 +131,15 @@ def _cells(new: Counts, known: Counts) -> tuple[str, ...]:
 
 
 def _breaker(scope: ScopeReport) -> str:
-    if not scope.open_until_ms:
+    observed = scope.observed_breaker
+    return _breaker_state(scope.breaker) + (f"; observed: {_breaker_state(observed)}" if observed.open_until_ms else "")
+
+
+def _breaker_state(breaker: BreakerReport) -> str:
+    if not breaker.open_until_ms:
         return "closed"
-    return f"open until {_time(scope.open_until_ms)}, {scope.probes.verified} of {scope.probes.sent} probes verified"
+    why, probes = f" by {breaker.reason}" if breaker.reason else "", breaker.probes
+    return f"open until {_time(breaker.open_until_ms)}{why}, {probes.verified} of {probes.sent} probes verified"
 
 
 def _decision_cells(recorded: RecordedDecision) -> tuple[str, ...]:
@@ -151,12 +166,21 @@ def _as_json(report: GuardReport) -> dict[str, Any]:
 
 def _scope_json(scope: ScopeReport) -> dict[str, Any]:
     return {
-        "breaker": {
-            "open_until": _time(scope.open_until_ms) if scope.open_until_ms else None,
-            "probes": _counts_json([scope.probes])[0],
-        },
+        "breaker": _breaker_json(scope.breaker),
+        "observed_breaker": _breaker_json(scope.observed_breaker),
         "hours": {_time(hour * MS_PER_HOUR): _counts_json(counts) for hour, counts in scope.hours.items()},
         "areas": {area: _counts_json(counts) for area, counts in scope.areas.items()},
+    }
+
+
+def _breaker_json(breaker: BreakerReport) -> dict[str, Any]:
+    cause, probes = _counts_json([breaker.cause, breaker.probes])
+    return {
+        "open_until": _time(breaker.open_until_ms) if breaker.open_until_ms else None,
+        "since": _time(breaker.since_ms) if breaker.since_ms else None,
+        "reason": breaker.reason,
+        "cause": cause,
+        "probes": probes,
     }
 
 

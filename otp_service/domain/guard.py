@@ -57,9 +57,11 @@ class GuardRule(StrEnum):
 class BreakerPolicy:
     """The breaker of a country, and that of all countries together.
 
+    Tenants that only observe share breakers of their own: their messages must not stop those of others.
+
     Attributes:
         sends: It opens only after so many messages within `window_seconds`.
-        conversion: It opens when a smaller share of them was verified; 0: never.
+        conversion: It opens when a smaller share of them was verified; 0: there is no breaker.
         window_seconds: How long messages are counted before the count starts anew.
         open_seconds: How long it stays open, unless enough probes are verified before.
         probe_seconds: While it is open, one message in so many seconds is let through.

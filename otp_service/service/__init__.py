@@ -40,6 +40,7 @@ class OtpService:
         self._keyring = dependencies.keyring
         self._cleanup = Cleanup()
         self._guard = dependencies.guard
+        self.guard_admin = dependencies.guard_admin
         self._query = VerificationQuery(dependencies.verifications, dependencies.cipher)
         self.request_code = RequestCode(dependencies, self._cleanup)
         self.verify_code = VerifyCode(dependencies, self._cleanup)

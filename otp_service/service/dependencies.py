@@ -23,6 +23,7 @@ from otp_service.domain.proofs import PresentedProofs
 from otp_service.domain.tenant import Tenant
 from otp_service.service.app_attest_verifier import AppAttest
 from otp_service.service.captcha_verifiers import BoundedVerifier
+from otp_service.service.guard_admin import GuardAdmin
 from otp_service.service.guard_recorder import GuardRecorder
 
 __all__ = ["Attempt", "CodeRequest", "Dependencies"]
@@ -158,3 +159,4 @@ class Dependencies:
     captcha_uses: CaptchaUses
     app_attest: Mapping[str, AppAttest]
     guard: GuardRecorder
+    guard_admin: GuardAdmin

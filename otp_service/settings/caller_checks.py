@@ -39,6 +39,15 @@ def clients_have_tenants(settings: Settings) -> Iterator[Finding]:
                 yield path, f"{quoted(tenant)} is not a tenant", ", ".join(settings.tenants)
 
 
+def guard_operators_exist(settings: Settings) -> Iterator[Finding]:
+    """A tenant that may use the guard of all tenants exists."""
+    operators = settings.guard.operator_tenants if is_valid(settings.guard) else ()
+    for index, tenant in valid_items(operators) if is_valid(operators) else ():
+        if tenant not in settings.tenants:
+            path = ("guard", "operator_tenants", index)
+            yield path, f"{quoted(tenant)} is not a tenant", ", ".join(settings.tenants)
+
+
 def captchas_exist(settings: Settings) -> Iterator[Finding]:
     """A tenant refers to a verifier that is configured."""
     for name, tenant in settings.tenants.items():

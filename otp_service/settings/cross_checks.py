@@ -18,6 +18,7 @@ from otp_service.settings.caller_checks import (
     api_keys_are_unique,
     captchas_exist,
     clients_have_tenants,
+    guard_operators_exist,
     issuers_are_unique,
     tenants_have_callers,
 )
@@ -237,6 +238,7 @@ CHECKS: Final[Mapping[type, tuple[Check, ...]]] = {
         api_keys_are_unique,
         issuers_are_unique,
         clients_have_tenants,
+        guard_operators_exist,
         tenants_have_callers,
         hook_names_are_unique,
         captchas_exist,

@@ -25,8 +25,8 @@ class GuardBreaker(Table, frozen=True, kw_only=True):
     """The breaker of each country, and that of all countries together: it stops messages to numbers that are not known.
 
     It opens for `open_seconds` when more than `sends` messages were requested within `window_seconds` and a smaller
-    share than `conversion` was verified (0: never). One message in `probe_seconds` passes; after `probes` of them their
-    own conversion decides whether it closes.
+    share than `conversion` was verified (0: there is no breaker). One message in `probe_seconds` passes; after `probes`
+    of them their own conversion decides whether it closes.
     """
 
     sends: Messages = _BREAKER.sends
@@ -46,9 +46,12 @@ class Guard(Table, frozen=True, kw_only=True):
     that had fewer than `quiet_verified` verified messages in seven days. These four find something only while the
     conversion is below `conversion_drop` of the usual one, which is `usual_conversion` where there is no past.
     `sequence` is different numbers of one block, and `address` of one client address, without a verified code.
+    `operator_tenants` are the tenants whose API keys with the scope `admin` see what the guard has counted and decided
+    for all tenants, and open and close breakers; by default, only the tenant of a service that has no other one.
     """
 
     mode: GuardModeName = "off"
+    operator_tenants: tuple[str, ...] = ()
     unverified_block: Messages = _RULES.unverified_block
     unverified_area: Messages = _RULES.unverified_area
     window_hours: Annotated[int, Meta(ge=2, le=24)] = _RULES.window_hours

@@ -10,7 +10,7 @@ from typing import Final
 
 from otp_service.domain.errors import Refused
 from otp_service.domain.events import EventTarget
-from otp_service.domain.guard import GuardPolicy, GuardRequest, GuardSubject
+from otp_service.domain.guard import GuardMode, GuardPolicy, GuardRequest, GuardSubject
 from otp_service.domain.guard_counts import (
     ALL_COUNTRIES_SCOPE,
     BreakerCounts,
@@ -87,7 +87,7 @@ class GuardBatch:
         ):
             if not isinstance(reply, Refused):
                 counts, is_added = _read_scope(reply, levels, 0), bool(reply[3])
-                calls.append(_release_call(scope, subject, levels, counts, is_added=is_added))
+                calls.append(_release_call(scope, self._request, levels, counts, is_added=is_added))
         added = replies[2] if subject.address else None
         if added is not None and not isinstance(added, Refused) and added[2]:
             calls.append(_remove_from_address_call(subject, int(added[2])))
@@ -103,12 +103,22 @@ def undo_counted_calls(counted: GuardCounted | None, targets: Sequence[EventTarg
     levels = everywhere_levels(is_quiet=figures.is_quiet)
     calls = [
         _release_call(
-            subject.country, subject, country_levels(subject), figures.country, is_added=counted.added_in_block
+            subject.country,
+            counted.request,
+            country_levels(subject),
+            figures.country,
+            is_added=counted.added_in_block,
         ),
-        _release_call(ALL_COUNTRIES_SCOPE, subject, levels, figures.everywhere, is_added=False, event=event),
+        _release_call(ALL_COUNTRIES_SCOPE, counted.request, levels, figures.everywhere, is_added=False, event=event),
     ]
     added_ms = counted.added_at_address_ms
     return [*calls, _remove_from_address_call(subject, added_ms)] if added_ms else calls
+
+
+def _breaker_key(scope: str, policy: GuardPolicy) -> str:
+    """Return the breaker that the messages of a tenant count at."""
+    keys = GuardKeys(scope)
+    return keys.breaker if policy.mode is GuardMode.DENY else keys.observed_breaker
 
 
 def _number_tag(subject: GuardSubject) -> bytes:
@@ -127,16 +137,20 @@ def _remove_from_address_call(subject: GuardSubject, added_ms: int | None = None
     return ScriptCall(script("guard_address"), (guard_address_key(subject.address),), args)
 
 
-def verified_calls(subject: GuardSubject, at_ms: int, *, is_known: bool, is_quiet: bool) -> list[ScriptCall]:
+def verified_calls(
+    subject: GuardSubject, policy: GuardPolicy, at_ms: int, *, is_known: bool, is_quiet: bool
+) -> list[ScriptCall]:
     """Return the calls that count the verification of a message that was requested at `at_ms`."""
     country, everywhere = GuardKeys(subject.country), GuardKeys(ALL_COUNTRIES_SCOPE)
     number = (*known_member(subject.recipient), _number_tag(subject))
     kind, levels = "k" if is_known else "n", everywhere_levels(is_quiet=is_quiet)
     of_country = (country.prefix, at_ms, kind, *number, *country_levels(subject))
     calls = [
-        ScriptCall(script("guard_verified"), (country.breaker,), of_country),
+        ScriptCall(script("guard_verified"), (_breaker_key(subject.country, policy),), of_country),
         ScriptCall(
-            script("guard_verified"), (everywhere.breaker,), (everywhere.prefix, at_ms, "n", "", "", "", *levels)
+            script("guard_verified"),
+            (_breaker_key(ALL_COUNTRIES_SCOPE, policy),),
+            (everywhere.prefix, at_ms, "n", "", "", "", *levels),
         ),
     ]
     return [*calls, _remove_from_address_call(subject)] if subject.address else calls
@@ -157,13 +171,10 @@ def breaker_calls(counted: GuardCounted) -> list[ScriptCall]:
     return calls
 
 
-def set_breaker_call(scope: str, policy: GuardPolicy, open_ms: int, until_ms: int | None = None) -> ScriptCall:
-    """Return the call that opens (for `open_ms`) or closes (0) a breaker.
-
-    It does so only if the breaker still has the state in which it is open until `until_ms`; None: in any state.
-    """
-    args = (encode_optional(until_ms), open_ms, policy.breaker.probe_seconds * 1000)
-    return ScriptCall(script("guard_set_breaker"), (GuardKeys(scope).breaker,), args)
+def set_breaker_call(scope: str, policy: GuardPolicy, open_ms: int, until_ms: int) -> ScriptCall:
+    """Return the call that opens (for `open_ms`) or closes (0) a breaker, if it is still open until `until_ms`."""
+    args = (until_ms, open_ms, policy.breaker.probe_seconds * 1000, "")
+    return ScriptCall(script("guard_set_breaker"), (_breaker_key(scope, policy),), args)
 
 
 def _acquire_call(scope: str, request: GuardRequest, levels: Sequence[str], *, of_country: bool) -> ScriptCall:
@@ -181,12 +192,12 @@ def _acquire_call(scope: str, request: GuardRequest, levels: Sequence[str], *, o
         *numbers,
         *levels,
     )
-    return ScriptCall(script("guard_acquire"), (keys.breaker,), args)
+    return ScriptCall(script("guard_acquire"), (_breaker_key(scope, policy),), args)
 
 
 def _release_call(
     scope: str,
-    subject: GuardSubject,
+    request: GuardRequest,
     levels: Sequence[str],
     counts: ScopeCounts,
     *,
@@ -194,6 +205,7 @@ def _release_call(
     event: bytes = b"",
 ) -> ScriptCall:
     keys, breaker = GuardKeys(scope), counts.breaker
+    subject, policy = request.subject, request.policy
     args = (
         keys.prefix,
         counts.now_ms,
@@ -205,7 +217,7 @@ def _release_call(
         event,
         *levels,
     )
-    return ScriptCall(script("guard_release"), (keys.breaker,), args)
+    return ScriptCall(script("guard_release"), (_breaker_key(scope, policy),), args)
 
 
 def _read_scope(reply: ScriptReply, levels: Sequence[str], extra: int) -> ScopeCounts:

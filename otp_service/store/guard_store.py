@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -18,22 +17,19 @@ from otp_service.domain.guard import (
     RecordedDecision,
 )
 from otp_service.domain.guard_counts import Counts
+from otp_service.domain.guard_report import MAX_DECISIONS, BreakerReason, BreakerReport, GuardReport, ScopeReport
 from otp_service.observability import LOG
-from otp_service.store.guard_calls import set_breaker_call, verified_calls
+from otp_service.store.guard_calls import verified_calls
 from otp_service.store.keys import GuardKeys, guard_decisions_key
 from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
-__all__ = ["KEPT_HOURS", "GuardReport", "RedisGuard", "ScopeReport"]
+__all__ = ["RedisGuard"]
 
-MAX_DECISIONS: Final = 1_000
 DECISIONS_KEPT_MS: Final = 30 * 86_400_000
 BATCH: Final = 80
 """Verifications that are counted by one batch of calls."""
-
-KEPT_HOURS: Final = 48
-"""How many hours of counts operators can read."""
 
 _SENT: Final = "s"
 _KNOWN: Final = "k"
@@ -52,44 +48,12 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True):
     findings: tuple[tuple[GuardRule, str, dict[str, float], int], ...]
 
 
+_REASONS: Final = {reason.value.encode() for reason in BreakerReason}
 _DECODER: Final = msgspec.msgpack.Decoder(_Packed)
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeReport:
-    """The breaker of a scope and its counts. Times are in ms.
-
-    Attributes:
-        open_until_ms: Until when the breaker is open; 0: it is closed.
-        probes: The probes since it opened.
-        hours: By hour since 1970, the messages to new and to known numbers.
-        areas: By area, the messages to new and to known numbers in all hours.
-    """
-
-    open_until_ms: int
-    probes: Counts
-    hours: Mapping[int, tuple[Counts, Counts]] = field(default_factory=dict)
-    areas: Mapping[str, tuple[Counts, Counts]] = field(default_factory=dict)
-
-    @property
-    def total(self) -> tuple[Counts, Counts]:
-        """The messages to new and to known numbers in all hours."""
-        new, known = Counts(), Counts()
-        for of_new, of_known in self.hours.values():
-            new, known = new.plus(of_new), known.plus(of_known)
-        return new, known
-
-
-@dataclass(frozen=True, slots=True)
-class GuardReport:
-    """What operators see: the newest decisions first, and the scopes that have counts or an open breaker."""
-
-    decisions: Sequence[RecordedDecision]
-    scopes: Mapping[str, ScopeReport]
-
-
 class RedisGuard:
-    """`domain.guard.GuardStore` on any topology, and what operators read and change."""
+    """`domain.guard.GuardStore` and `domain.guard_report.GuardReports` on any topology."""
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
@@ -99,8 +63,9 @@ class RedisGuard:
         for start in range(0, len(verified), BATCH):
             calls: list[ScriptCall] = []
             for one in verified[start : start + BATCH]:
+                subject, policy = one.request.subject, one.request.policy
                 known, quiet = one.is_known, one.is_quiet
-                calls += verified_calls(one.request.subject, one.requested_ms, is_known=known, is_quiet=quiet)
+                calls += verified_calls(subject, policy, one.requested_ms, is_known=known, is_quiet=quiet)
             await self._topology.send(calls)
 
     async def record(self, decisions: Sequence[RecordedDecision]) -> None:
@@ -110,25 +75,32 @@ class RedisGuard:
         await self._topology.send([ScriptCall(script("guard_record"), (guard_decisions_key(),), args)])
 
     async def report(self, scopes: Iterable[str], *, hours: int, decisions: int) -> GuardReport:
-        """Read the newest `decisions` and the counts of the last `hours` (at most `KEPT_HOURS`) of some scopes.
-
-        Raises:
-            Refused: The store is unavailable.
-        """
+        """Read the decisions and the scopes; see the port."""
         names = list(scopes)
         calls = [ScriptCall(script("guard_decisions"), (guard_decisions_key(),), (decisions,))]
         for name in names:
             keys = GuardKeys(name)
-            calls.append(ScriptCall(script("guard_report"), (keys.breaker,), (keys.prefix, hours)))
+            breakers = (keys.breaker, keys.observed_breaker)
+            calls.append(ScriptCall(script("guard_report"), breakers, (keys.prefix, hours)))
         packed, *replies = await self._topology.send(calls)
-        read = {name: _read_report(reply) for name, reply in zip(names, replies, strict=True)}
-        used = {name: one for name, one in read.items() if one.hours or one.open_until_ms}
-        return GuardReport(_unpack(packed), used)
+        return GuardReport(
+            _unpack(packed), {name: _read_report(reply) for name, reply in zip(names, replies, strict=True)}
+        )
+
+    async def open_breaker(self, scope: str, policy: GuardPolicy, open_ms: int) -> int:
+        """Open the breaker of the tenants whose mode is `deny`; see the port."""
+        args = ("", open_ms, policy.breaker.probe_seconds * 1000, BreakerReason.OPERATOR.value)
+        [reply] = await self._topology.send(
+            [ScriptCall(script("guard_set_breaker"), (GuardKeys(scope).breaker,), args)]
+        )
+        return int(reply[1])
 
     async def close_breaker(self, scope: str, policy: GuardPolicy) -> bool:
-        """Close a breaker and start its counts anew; return whether it had any state."""
-        [reply] = await self._topology.send([set_breaker_call(scope, policy, 0)])
-        return bool(reply[0] == b"set")
+        """Close both breakers; see the port."""
+        keys, args = GuardKeys(scope), ("", 0, policy.breaker.probe_seconds * 1000, "")
+        breakers = (keys.breaker, keys.observed_breaker)
+        replies = await self._topology.send([ScriptCall(script("guard_set_breaker"), (key,), args) for key in breakers])
+        return any(reply[0] == b"set" for reply in replies)
 
 
 def _pack(recorded: RecordedDecision) -> _Packed:
@@ -153,7 +125,7 @@ def _unpack(packed: Sequence[bytes]) -> list[RecordedDecision]:
 
 
 def _read_report(reply: ScriptReply) -> ScopeReport:
-    now_ms, until_ms, _, probes_sent, probes_verified, *hours = reply
+    now_ms, breaker, observed_breaker, *hours = reply
     by_hour: dict[int, tuple[Counts, Counts]] = {}
     areas: dict[str, tuple[Counts, Counts]] = {}
     for hour, fields in zip(hours[::2], hours[1::2], strict=True):
@@ -167,9 +139,17 @@ def _read_report(reply: ScriptReply) -> ScopeReport:
             elif level.startswith("a|"):
                 area = level.removeprefix("a|")
                 areas[area] = _plus(areas.get(area, (Counts(), Counts())), kind, added)
-    is_open = int(until_ms) > int(now_ms)
-    probes = Counts(int(probes_sent), int(probes_verified))
-    return ScopeReport(int(until_ms) if is_open else 0, probes, by_hour, areas)
+    breakers = [_read_breaker(one, int(now_ms)) for one in (breaker, observed_breaker)]
+    return ScopeReport(breakers[0], breakers[1], by_hour, areas)
+
+
+def _read_breaker(values: ScriptReply, now_ms: int) -> BreakerReport:
+    until_ms, opened_ms, since_ms, probes_sent, probes_verified, sent, verified = map(int, values[:-1])
+    if until_ms <= now_ms:
+        return BreakerReport(since_ms=since_ms)
+    reason = BreakerReason(values[-1].decode()) if values[-1] in _REASONS else None
+    probes = Counts(probes_sent, probes_verified)
+    return BreakerReport(until_ms, opened_ms, reason, Counts(sent, verified), probes)
 
 
 def _plus(counts: tuple[Counts, Counts], kind: str, added: Counts) -> tuple[Counts, Counts]:

@@ -218,8 +218,13 @@ class GuardKeys:
 
     @property
     def breaker(self) -> str:
-        """The breaker."""
+        """The breaker of the tenants whose mode is `deny`."""
         return f"{self.prefix}b"
+
+    @property
+    def observed_breaker(self) -> str:
+        """The breaker of the tenants whose mode is `observe`: their messages must not stop those of others."""
+        return f"{self.prefix}bo"
 
     @property
     def events(self) -> str:

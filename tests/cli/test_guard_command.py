@@ -23,9 +23,10 @@ from otp_service.domain.guard import (
     RecordedDecision,
 )
 from otp_service.domain.guard_counts import QuietCountries
+from otp_service.domain.guard_report import MAX_DECISIONS
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from otp_service.store.guard_calls import GuardBatch, set_breaker_call
-from otp_service.store.guard_store import MAX_DECISIONS, RedisGuard
+from otp_service.store.guard_calls import GuardBatch
+from otp_service.store.guard_store import RedisGuard
 from otp_service.store.keys import guard_decisions_key
 from otp_service.store.topology import Topology, connect
 from tests.cli.service_config import ConfigWriter
@@ -63,7 +64,7 @@ async def count(topology: Topology) -> None:
     at_ms = counted.figures.country.now_ms
     await guard.count_verified([GuardVerified(counted.request, at_ms, is_known=False, is_quiet=True)])
     await guard.record([RecordedDecision(DECISION, 1), RecordedDecision(DECISION, 7)])
-    await topology.send([set_breaker_call("ID", POLICY, 600_000)])
+    await guard.open_breaker("ID", POLICY, 600_000)
 
 
 @pytest.fixture
@@ -114,7 +115,21 @@ def test_a_breaker_is_closed_by_hand(path: Path, store: EmbeddedServer) -> None:
     assert '"action":"close_breaker"' in closed.stderr
     assert nothing.stdout == "SG: there was nothing to close\n"
     scopes = json.loads(guard(path, store, "--json").stdout)["scopes"]
-    assert scopes["ID"]["breaker"] == {"open_until": None, "probes": {"sent": 0, "verified": 0}}
+    assert scopes["ID"]["breaker"]["open_until"] is None
+    assert scopes["ID"]["breaker"]["probes"] == {"sent": 0, "verified": 0}
+
+
+def test_a_breaker_is_opened_by_hand(path: Path, store: EmbeddedServer) -> None:
+    """It is open for the seconds, whatever was counted, with an audit line that says for how long."""
+    opened = guard(path, store, "--open", "sg", "--seconds", "60")
+    breaker = json.loads(guard(path, store, "--country", "SG", "--json").stdout)["scopes"]["SG"]["breaker"]
+
+    assert opened.exit_code == 0, opened.stderr
+    assert opened.stdout == f"SG: open until {breaker['open_until']}\n"
+    assert '"action":"open_breaker"' in opened.stderr
+    assert '"seconds":60' in opened.stderr
+    assert (breaker["reason"], breaker["cause"]) == ("operator", {"sent": 0, "verified": 0})
+    assert "by operator, 0 of 0 probes verified" in guard(path, store, "--country", "SG").stdout
 
 
 def test_an_unknown_country_is_refused(path: Path, store: EmbeddedServer) -> None:

@@ -69,6 +69,7 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("guard", {"mode": "block"}), "guard.mode", '"off"'),
     (("guard", {"sequence": "10/3601"}), "guard.sequence", "at most 100 numbers and 3600 seconds"),
     (("guard", {"address": "101/3600"}), "guard.address", "at most 100 numbers and 3600 seconds"),
+    (("guard", {"operator_tenants": ["acme", "ops"]}), "guard.operator_tenants[1]", '"ops" is not a tenant'),
     (("guard", {"conversion_drop": 1.0}), "guard.conversion_drop", "0.95"),
     (("guard", {"breaker": {"conversion": 0.91}}), "guard.breaker.conversion", "0.9"),
     (("tenants.acme.policy.guard", "on"), "tenants.acme.policy.guard", '"observe"'),

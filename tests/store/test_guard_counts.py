@@ -56,6 +56,7 @@ async def verify(store: Store, counted: GuardCounted) -> None:
     await store.topology.send(
         verified_calls(
             counted.request.subject,
+            counted.request.policy,
             figures.country.now_ms,
             is_known=figures.country.is_known,
             is_quiet=figures.is_quiet,
@@ -106,6 +107,7 @@ def request(one: GuardSubject, **rules: Any) -> GuardRequest:
     return GuardRequest(one, GuardPolicy(mode=GuardMode.DENY, **{**loose, "breaker": OFF, **rules}))
 
 
+@pytest.mark.usefixtures("patient_store")
 @pytest.mark.parametrize(
     ("rules", "limit", "one_block"),
     [
