@@ -47,6 +47,8 @@ async def dump_store(store: Any) -> dict[bytes, bytes]:
                 value = b"\n".join(part for pair in (await store.hgetall(key)).items() for part in pair)
             case b"list":
                 value = b"\n".join(await store.lrange(key, 0, -1))
+            case b"set":
+                value = b"\n".join(await store.smembers(key))
             case b"zset":
                 value = b"\n".join(await store.zrange(key, 0, -1))
             case b"none":

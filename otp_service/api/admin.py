@@ -43,11 +43,12 @@ class RecipientAdminRoutes(Controller):
         responses=openapi_examples.responses("forget"),
     )
     async def forget(self, request: ApiRequest, data: JSONBody[ForgetBody]) -> ForgottenRecipient:
-        """Remove what is stored of a recipient at this tenant: pending verifications and their messages.
+        """Remove what is stored of a recipient at this tenant.
 
-        What protects the person stays until its own end, under a keyed hash: counts for limits, locks and an opt-out.
-        So does what is sealed and cannot be found by the number. `kept` says until when at most. Each call writes a
-        line to the audit log; a repeated call changes nothing.
+        Verifications in any state, their messages, and responses under idempotency keys are removed; events of webhooks
+        that wait or are kept lose the number and the reference. What protects the person stays until its own end, under
+        a keyed hash: counts for limits, locks, an opt-out, and what the guard remembers. `kept` says until when at
+        most. Each call writes a line to the audit log; a repeated call changes nothing.
         """
         caller = request.principal
         recipient = _admin_recipient(request, data)

@@ -153,7 +153,7 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
             "verifications_removed": 1,
             "kept": [
                 {"what": "limits", "until": "2026-11-23T10:00:00Z"},
-                {"what": "idempotency_answers", "until": "2026-11-23T10:00:00Z"},
+                {"what": "guard_numbers", "until": "2027-01-21T10:00:00Z"},
             ],
         },
     ),

@@ -137,9 +137,7 @@ class UnlockedRecipient(Struct, frozen=True, kw_only=True):
 class KeptData(Struct, frozen=True, kw_only=True):
     """What remains of a recipient, without its number or address, and until when at most."""
 
-    what: Literal[
-        "limits", "lock", "opt_out", "ended_verifications", "idempotency_answers", "webhook_events", "guard_numbers"
-    ]
+    what: Literal["limits", "lock", "opt_out", "guard_numbers"]
     until: Annotated[str, Meta(description="UTC")]
 
 

@@ -59,9 +59,10 @@ def forget(
 ) -> None:
     """Forget a phone number or an e-mail address.
 
-    At all tenants: removes its verifications and messages, the counts of its limits and its locks. With --tenant, the
-    counts and locks, which protect the person, stay until their own end. Prints what remains, and until when at most.
-    Writes an audit line. A repeated call changes nothing.
+    At all tenants: removes its verifications and messages, responses under idempotency keys, the counts of its limits
+    and its locks; events of webhooks lose the number. With --tenant, the counts and locks, which protect the person,
+    stay until their own end. Prints what remains, and until when at most. Writes an audit line. A repeated call changes
+    nothing.
     """
     settings = load_settings(config)
     if tenant and opt_out:

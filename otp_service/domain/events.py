@@ -143,10 +143,11 @@ class StoredEvent(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
         state: Whether it waits.
         tenant: The tenant that it concerns; "" for none.
         key_id: The key under which `recipient` and `reference` are sealed.
-        recipient: The sealed number or address; "" for none.
+        recipient: The sealed number or address; "" for none, and when it was forgotten.
         reference: The sealed reference of the caller; "" for none.
         facts: The other members of `data`.
         recorded: The lease whose attempt was recorded last; 0 before the first.
+        recipient_hash: The keyed hash of the recipient, by which it is forgotten; "" for none.
     """
 
     version: int = 1
@@ -164,6 +165,7 @@ class StoredEvent(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     reference: str
     facts: dict[str, str | int | bool]
     recorded: int = 0
+    recipient_hash: str = ""
 
     @property
     def type(self) -> EventType:

@@ -3,6 +3,9 @@
 What protects a person stays until its own end, because otherwise forgetting would be a way around the limits and the
 locks: the counts of sends and of wrong codes, locks, and an opt-out. They are stored under a keyed hash of the number
 or address, from which it cannot be read without the service's key. Only an operator of the whole service removes them.
+
+Everything else goes at once: verifications whatever their state, responses under idempotency keys, and the recipient
+and the reference in events of webhooks. An event itself stays, so that a tenant's own records do not miss one.
 """
 
 from __future__ import annotations
@@ -13,12 +16,9 @@ from typing import Final, Protocol
 __all__ = ["KEPT_AT_MOST_SECONDS", "Forgotten", "RecipientData"]
 
 KEPT_AT_MOST_SECONDS: Final = {
-    "ended_verifications": 1200,  # a code lives 600 s, and its verification is readable for 600 s after its end
-    "idempotency_answers": 86_400,
-    "webhook_events": 84 * 3600,  # longer than the schedule of attempts; a replay starts it anew
     "guard_numbers": 60 * 86_400,  # the numbers that have verified a code: 43 bits of a keyed hash each
 }
-"""What cannot be removed by its recipient, because it is sealed or a part of a hash, and for how long at most."""
+"""What a tenant cannot remove, because it is of the whole service, and for how long at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class RecipientData(Protocol):
     async def forget(
         self, partition: int, recipient: str, tenants: tuple[str, ...], *, tenant: str, limits: bool, opt_out: bool
     ) -> Forgotten:
-        """Remove the current verifications of a recipient, and their messages.
+        """Remove the verifications of a recipient, their messages, and responses that are stored for them.
 
         Args:
             partition: The partition of the recipient.
@@ -62,8 +62,11 @@ class RecipientData(Protocol):
             Refused: `store_unavailable`; the call may be repeated.
         """
 
-    async def forget_ended(self, partition: int, recipient: str, *, tenant: str) -> int:
-        """Remove the ended verifications of a recipient that are still readable, and return their number.
+    async def forget_in_events(self, partition: int, recipient: str, *, tenant: str) -> int:
+        """Remove a recipient, and the references given with it, from the stored events, and return their number.
 
-        It looks at the names of all keys of a server: for a command, not for a request.
+        It comes after `forget`, so that no event is added later. The events stay, and are delivered without them.
         """
+
+    async def forget_known(self, country: str, recipient: str) -> None:
+        """Remove a number of a country (ISO 3166 alpha-2) from those that the guard remembers as verified."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.forgetting import KEPT_AT_MOST_SECONDS, Forgotten, RecipientData
+from otp_service.domain.phone import PhoneNumber
 from otp_service.domain.recipient import Recipient, hashed_as, is_address
 from otp_service.domain.tenant import Tenant
 from otp_service.service.audited import audited
@@ -38,7 +39,7 @@ class ForgetRecipient:
         self._keyring = keyring
 
     async def at_tenant(self, tenant: Tenant, recipient: Recipient, *, actor: str) -> ForgottenRecipient:
-        """Forget a recipient at one tenant, but for its limits and locks and an opt-out. Safe to repeat.
+        """Forget a recipient at one tenant, but for its limits and locks, an opt-out and the guard. Safe to repeat.
 
         Args:
             tenant: The tenant.
@@ -54,8 +55,11 @@ class ForgetRecipient:
             found = await self._data.forget(
                 partition, keyed_hash, names, tenant=tenant.name, limits=False, opt_out=False
             )
-            line.result, line.facts["verifications"] = "forgotten", found.verifications
-        return _result(recipient, found, found.verifications)
+            line.facts["verifications"] = found.verifications
+            line.facts["events"] = await self._data.forget_in_events(partition, keyed_hash, tenant=tenant.name)
+            line.result = "forgotten"
+        kept = {name: found.now_ms + seconds * _MS for name, seconds in KEPT_AT_MOST_SECONDS.items()}
+        return _result(recipient, found, kept)
 
     async def everywhere(
         self, tenants: tuple[str, ...], recipient: Recipient, *, opt_out: bool, actor: str
@@ -64,13 +68,13 @@ class ForgetRecipient:
         partition, keyed_hash, masked = self._names(recipient)
         async with audited("forget", actor=actor, subject=keyed_hash, masked=masked) as line:
             found = await self._data.forget(partition, keyed_hash, tenants, tenant="", limits=True, opt_out=opt_out)
-            ended = await self._data.forget_ended(partition, keyed_hash, tenant="")
-            line.facts["verifications"] = found.verifications + ended
+            line.facts["verifications"] = found.verifications
+            line.facts["events"] = await self._data.forget_in_events(partition, keyed_hash, tenant="")
+            if isinstance(recipient, PhoneNumber):
+                await self._data.forget_known(recipient.country, keyed_hash)
             line.facts["opt_out"] = "removed" if found.opt_out_removed else "kept"
             line.result = "forgotten"
-        result = _result(recipient, found, found.verifications + ended)
-        del result.kept_until_ms["ended_verifications"]
-        return result
+        return _result(recipient, found, {})
 
     def _names(self, recipient: Recipient) -> tuple[int, str, dict[str, str]]:
         partition = self._keyring.partition_for(*hashed_as("partition", recipient.to), PARTITIONS)
@@ -78,8 +82,7 @@ class ForgetRecipient:
         return partition, keyed_hash, {"email" if is_address(recipient.to) else "phone": recipient.masked}
 
 
-def _result(recipient: Recipient, found: Forgotten, verifications: int) -> ForgottenRecipient:
+def _result(recipient: Recipient, found: Forgotten, kept_anyway: dict[str, int]) -> ForgottenRecipient:
     kept = {"limits": found.counts_ms, "lock": found.lock_ms, "opt_out": found.opt_out_ms}
-    kept_until = {name: found.now_ms + ms for name, ms in kept.items() if ms}
-    kept_until |= {name: found.now_ms + seconds * _MS for name, seconds in KEPT_AT_MOST_SECONDS.items()}
-    return ForgottenRecipient(recipient, verifications, found.opt_out_removed, kept_until)
+    kept_until = {name: found.now_ms + ms for name, ms in kept.items() if ms} | kept_anyway
+    return ForgottenRecipient(recipient, found.verifications, found.opt_out_removed, kept_until)

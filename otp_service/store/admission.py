@@ -123,6 +123,7 @@ def start_keys(admission: Admission, verification_id: str, claim: IdempotencyCla
         partition.recipients + admission.recipient,
         *partition.keys_of(verification_id),
         partition.abandoned + verification_id,
+        partition.recipient_indexes + admission.recipient,
     )
     return (*keys, partition.responses + claim.keyed_hash) if claim else keys
 

@@ -90,7 +90,10 @@ class RedisAttempts:
             "" if at_ms is None else at_ms,
         )
         if claim:
-            keys, args = (*keys, partition.responses + claim.keyed_hash), (*args, *response_args(claim, sealed))
+            keys, args = (
+                (*keys, partition.responses + claim.keyed_hash),
+                (*args, *response_args(claim, sealed), partition.recipient_indexes),
+            )
         [reply] = await self._topology.send([ScriptCall(script("consume"), keys, args)])
         match reply[0]:
             case b"verified":

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 __all__ = [
     "PARTITIONS",
     "GuardKeys",
-    "InboundKeys",
     "Partition",
     "ProviderKeys",
     "attested_key",
@@ -26,6 +25,7 @@ __all__ = [
     "guard_address_key",
     "guard_decisions_key",
     "idempotency_key",
+    "inbound_keys",
     "limit_key",
     "new_verification_id",
     "partition_of_id",
@@ -66,6 +66,11 @@ class Partition:
     def recipients(self) -> str:
         """Prefix of a recipient: its keyed hash follows."""
         return f"{self._tag}r:"
+
+    @property
+    def recipient_indexes(self) -> str:
+        """Prefix of a recipient's index, by which it is forgotten: its keyed hash follows."""
+        return f"{self._tag}d:"
 
     @property
     def lockouts(self) -> str:
@@ -188,16 +193,9 @@ class ProviderKeys:
         return f"otp:{{g:{self.provider}}}:p:{message_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class InboundKeys:
-    """The keys of one provider's inbox, in one hash slot."""
-
-    provider: str
-
-    @property
-    def all(self) -> tuple[str, str]:
-        """The lease of the replica that reads the inbox, and the cursor."""
-        return (f"otp:{{g:{self.provider}}}:il", f"otp:{{g:{self.provider}}}:ic")
+def inbound_keys(provider: str) -> tuple[str, str]:
+    """Return the keys of a provider's inbox, in one hash slot: the lease of the reading replica, and the cursor."""
+    return (f"otp:{{g:{provider}}}:il", f"otp:{{g:{provider}}}:ic")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from otp_service.domain.opt_out import InboundClaim, OptOutAction, OptOutEffect
-from otp_service.store.keys import PARTITIONS, InboundKeys, Partition
+from otp_service.store.keys import PARTITIONS, Partition, inbound_keys
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
@@ -60,7 +60,7 @@ class RedisInboundCursors:
 
     async def claim(self, provider: str, token: str, lease_ms: int) -> InboundClaim | None:
         """Lease an inbox; see the port."""
-        call = ScriptCall(script("inbound_claim"), InboundKeys(provider).all, (token, lease_ms))
+        call = ScriptCall(script("inbound_claim"), inbound_keys(provider), (token, lease_ms))
         [reply] = await self._topology.send([call])
         if reply[0] == b"busy":
             return None
@@ -69,7 +69,7 @@ class RedisInboundCursors:
     async def advance(self, provider: str, token: str, cursor: int | None, next_ms: int) -> bool:
         """Store how far an inbox was read; see the port."""
         args = (token, "" if cursor is None else cursor, CURSOR_MS, max(1, next_ms))
-        [reply] = await self._topology.send([ScriptCall(script("inbound_advance"), InboundKeys(provider).all, args)])
+        [reply] = await self._topology.send([ScriptCall(script("inbound_advance"), inbound_keys(provider), args)])
         return bool(reply[0] == b"advanced")
 
 

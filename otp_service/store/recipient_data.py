@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from otp_service.domain.forgetting import Forgotten
-from otp_service.store.keys import Partition
+from otp_service.domain.guard_counts import known_member
+from otp_service.store.keys import GuardKeys, Partition
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
@@ -43,18 +44,22 @@ class RedisRecipientData:
         """Remove what the store has of a recipient; see the port."""
         of = Partition(partition)
         lockouts = [of.lockout(name, recipient) for name in tenants]
-        keys = (of.recipients + recipient, of.outbox, of.opted_out, *lockouts)
-        args = (tenant, int(limits), int(opt_out), recipient, of.verifications, of.messages)
+        keys = (of.recipients + recipient, of.outbox, of.opted_out, of.recipient_indexes + recipient, *lockouts)
+        args = (tenant, int(limits), int(opt_out), recipient, of.verifications, of.messages, of.responses)
         [reply] = await self._topology.send([ScriptCall(script("forget"), keys, args)])
         _, now_ms, removed, opt_out_removed, counts_ms, lock_ms, opt_out_ms = reply
         times = (int(counts_ms), int(lock_ms), int(opt_out_ms))
         return Forgotten(int(now_ms), int(removed), opt_out_removed == b"1", *times)
 
-    async def forget_ended(self, partition: int, recipient: str, *, tenant: str) -> int:
-        """Remove the ended verifications of a recipient; see the port."""
-        of, removed = Partition(partition), 0
-        async for names in scan_names(self._topology, of.outbox, f"{of.verifications}*"):
-            ids = [name.removeprefix(of.verifications) for name in names]
-            calls = [ScriptCall(script("forget_record"), of.keys_of(one), (one, recipient, tenant)) for one in ids]
-            removed += sum(reply[0] == b"removed" for reply in await self._topology.send(calls)) if calls else 0
-        return removed
+    async def forget_in_events(self, partition: int, recipient: str, *, tenant: str) -> int:
+        """Remove a recipient from the stored events; see the port. Each endpoint has a call of its own: it is short."""
+        slot = Partition(partition).events
+        [endpoints] = await self._topology.send([ScriptCall(script("webhook_endpoints"), (slot,))])
+        calls = [ScriptCall(script("webhook_forget"), (slot,), (name, recipient, tenant)) for name in endpoints]
+        return sum(int(reply[0]) for reply in await self._topology.send(calls)) if calls else 0
+
+    async def forget_known(self, country: str, recipient: str) -> None:
+        """Remove a number from those that the guard remembers; see the port."""
+        keys = GuardKeys(country)
+        args = (keys.prefix, *known_member(recipient))
+        await self._topology.send([ScriptCall(script("guard_forget"), (keys.breaker,), args)])

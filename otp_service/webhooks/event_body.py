@@ -45,8 +45,10 @@ class EventBodies:
         return msgspec.json.encode({"type": event.type.value, "timestamp": at, "data": data})
 
     def _opened(self, event: StoredEvent, *, full_recipient: bool) -> dict[str, str | None]:
-        """Return the recipient and the reference; both are null when their key is not configured any more."""
+        """Return the recipient and the reference; null when forgotten, or when their key is not configured any more."""
         is_email = event.facts.get("channel") == "email"
+        if not event.recipient:
+            return {"email" if is_email else "phone": None, "reference": None}
         try:
             to = self._cipher.open_sealed_recipient(
                 event.verification_id, event.recipient, event.key_id, is_email=is_email

@@ -112,7 +112,7 @@ async def test_a_sent_message_leaves_the_outbox(store: Store) -> None:
     delivery = await store.delivery(verification_id)
     assert delivery is not None
     assert (delivery.status, delivery.error, delivery.provider_message_id) == ("sent", "", "gw-1")
-    assert {name.split(":")[2] for name in await store.keys()} == {"r", "v"}
+    assert {name.split(":")[2] for name in await store.keys()} == {"d", "r", "v"}
     await store.advance(60)
     assert await store.outbox.claim() == ([], 0, 0)
     assert await store.status(verification_id) == "pending"

@@ -101,7 +101,7 @@ async def test_a_decoy_has_no_message(store: Store) -> None:
     verification_id = await store.started(sealed_code=None)
 
     assert await store.status(verification_id) == "pending"
-    assert {name.split(":")[2] for name in await store.keys()} == {"r", "v"}
+    assert {name.split(":")[2] for name in await store.keys()} == {"d", "r", "v"}
     await store.advance(60)
     assert await store.claimed() == []
 

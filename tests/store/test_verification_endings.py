@@ -55,7 +55,7 @@ async def test_canceling_ends_a_pending_verification(store: Store) -> None:
     assert isinstance(answer, VerificationSnapshot)
     assert (answer.record.status, answer.record.ended_ms) == ("canceled", await store.now())
     assert answer == await store.snapshot(verification_id)
-    assert {name.split(":")[2] for name in await store.keys()} == {"r", "v"}
+    assert {name.split(":")[2] for name in await store.keys()} == {"d", "r", "v"}
 
 
 async def test_canceling_again_changes_nothing(store: Store) -> None:

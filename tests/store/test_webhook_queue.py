@@ -232,7 +232,7 @@ async def test_all_keys_of_a_slot_have_one_hash_slot_and_a_ttl(store: Store, que
     await queue.record(two, FAILED)
 
     names = [name for name in await store.keys() if name.startswith(SLOT)]
-    assert len(names) == 6, "index, queue, history and three events"
+    assert len(names) == 7, "index, queue, endpoints, history and three events"
     assert {key_slot(name.encode()) for name in names} == {key_slot(Partition(PARTITION).outbox.encode())}
     for name in [*names, "otp:e:acme.main"]:
         assert 0 < await store.redis.pttl(name) <= (302_400_000 if name.startswith(SLOT) else 604_800_000)

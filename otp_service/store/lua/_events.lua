@@ -2,6 +2,7 @@
 --   <index>                    sorted set: the endpoints that have events, by when the earliest is due
 --   <index>:<endpoint>         sorted set, the queue: the ids of the waiting events, by when each is due
 --   <index>:<endpoint>:<id>    an event, one packed array
+--   <index>/                   sorted set: the endpoints that have a history, by when it ends at the latest
 --   <index>:<endpoint>/        sorted set, the history: the ids of finished events, by when they ended
 --   <index>!                   hash: how many events of each endpoint were dropped
 -- Who gets events is a list of texts, as a record contains it: the key of the index, the sealed reference, and for each
@@ -10,7 +11,8 @@ local EVENT_TTL_MS = 302400000  -- 84 hours: longer than the schedule of attempt
 local MAX_WAITING = 512  -- of one endpoint in one slot, by default; what comes later is dropped, and counted
 local EVENT_VERSION = 1
 -- The positions in an event; domain/events.py has all of them.
-local EVENT_LEASE, EVENT_ATTEMPTS, EVENT_RESULT, EVENT_RESULT_AT, EVENT_STATE, EVENT_RECORDED = 5, 6, 7, 8, 9, 15
+local EVENT_LEASE, EVENT_ATTEMPTS, EVENT_RESULT, EVENT_RESULT_AT, EVENT_STATE = 5, 6, 7, 8, 9
+local EVENT_TENANT, EVENT_SEALED, EVENT_REFERENCE, EVENT_RECORDED, EVENT_RECIPIENT = 10, 12, 13, 15, 16
 
 local function has_targets(targets)
   if type(targets) ~= 'table' or #targets < 4 then return false end
@@ -68,7 +70,8 @@ local function count_dropped(index, endpoint, now)
 end
 
 -- Adds an event for each target that gets its type. One whose id is stored already is not added again. `subject`:
--- {verification id, tenant, key id, sealed recipient, sealed reference}. `max_waiting`: nil for the default.
+-- {verification id, tenant, key id, sealed recipient, sealed reference, keyed hash of the recipient}.
+-- `max_waiting`: nil for the default.
 local function add_event(targets, code, id, subject, facts, due_ms, now, max_waiting)
   local index = targets[1]
   for at = 3, #targets - 1, 2 do
@@ -80,7 +83,7 @@ local function add_event(targets, code, id, subject, facts, due_ms, now, max_wai
       else
         local event = {
           EVENT_VERSION, code, now, subject[1], 0, 0, '', 0, 'waiting', subject[2], subject[3], subject[4], subject[5],
-          facts, 0,
+          facts, 0, subject[6],
         }
         redis.call('SET', key, cmsgpack.pack(event), 'PX', EVENT_TTL_MS)
         schedule_event(index, endpoint, id, due_ms, now)
@@ -92,7 +95,7 @@ end
 -- Adds an event of the operator for a list of targets.
 local function add_operator_event(targets, code, name, facts, now, max_waiting)
   if not has_targets(targets) then return end
-  add_event(targets, code, string.format('evt_%s-%s', code, name), {'', '', '', '', ''}, facts, now, now, max_waiting)
+  add_event(targets, code, string.format('evt_%s-%s', code, name), {'', '', '', '', '', ''}, facts, now, now, max_waiting)
 end
 
 -- Adds an event of the operator. `packed`: the targets; nil: nobody gets it.

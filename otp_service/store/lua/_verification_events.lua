@@ -12,7 +12,7 @@ local function emit(record, id, name, facts, due_ms, now)
   if not has_targets(record[EVENTS]) then return end
   facts.purpose, facts.country = record[PURPOSE], record[COUNTRY]
   facts.channel = facts.channel or record[CHANNEL]
-  local subject = {id, record[TENANT], record[KEY_ID], record[PHONE], record[EVENTS][2]}
+  local subject = {id, record[TENANT], record[KEY_ID], record[PHONE], record[EVENTS][2], record[RECIPIENT]}
   add_event(record[EVENTS], string.sub(name, 1, 1), event_id(id, name), subject, facts, due_ms, now)
 end
 

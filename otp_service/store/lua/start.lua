@@ -1,6 +1,6 @@
 -- start: stores a verification, supersedes the pending one, and puts the message into the outbox.
 -- KEYS  1 recipient  2 verification  3 its message  4 outbox of the partition  5 flag that the id is abandoned
---       6 stored response under the request's idempotency key, if it has one
+--       6 index of the recipient  7 stored response under the request's idempotency key, if it has one
 -- ARGV  1 id  2 record  3 sealed code, '' for a decoy  4 ms until the message is due
 --       5, 6 key prefixes of verifications and messages in this partition
 --       7 time after which the reservation is not valid any more, ms
@@ -15,13 +15,13 @@
 -- Invariant: of one tenant, recipient and purpose at most one verification is pending. The send counts in the chain,
 --            also when a success, or the loss of the reservation, began a new chain since it was reserved. Of all calls
 --            under one idempotency key one starts: its response is stored in the same step.
---@include _clock _ttl _record _window _recipient _idempotency _events _verification_events
+--@include _clock _ttl _record _window _recipient _recipient_index _idempotency _events _verification_events
 local id = ARGV[1]
 local now = now_ms()
 local record = cmsgpack.unpack(ARGV[2])
 local expires = record[EXPIRES]
 if redis.call('EXISTS', KEYS[2]) == 1 then return {'id_exists'} end
-local response = KEYS[6] and stored_response(KEYS[6], ARGV[8])
+local response = KEYS[7] and stored_response(KEYS[7], ARGV[8])
 if response then return {'replay', response} end
 if now > tonumber(ARGV[7]) or redis.call('EXISTS', KEYS[5]) == 1 then return {'reservation_expired'} end
 
@@ -51,6 +51,10 @@ if ARGV[3] ~= '' then
   redis.call('ZADD', KEYS[4], string.format('%d', now + tonumber(ARGV[4])), id)
   extend_ttl(KEYS[4], expires + READABLE_AFTER_END_MS, now)
 end
-if KEYS[6] then store_response(KEYS[6], ARGV[8], ARGV[9], ARGV[10]) end
+add_to_index(KEYS[6], 'v', record[TENANT], id, expires + READABLE_AFTER_END_MS, now)
+if KEYS[7] then
+  store_response(KEYS[7], ARGV[8], ARGV[9], ARGV[10])
+  add_to_index(KEYS[6], 'i', record[TENANT], response_name(KEYS[7]), now + tonumber(ARGV[10]), now)
+end
 emit(record, id, 'r', {}, now, now)
 return {'started', now}

@@ -33,6 +33,10 @@ redis.call('ZREM', queue, id)
 update_index(KEYS[1], endpoint)
 redis.call('ZADD', history, string.format('%.0f', now), id)
 extend_ttl(history, now + EVENT_TTL_MS, now)
+local endpoints = KEYS[1] .. '/'
+redis.call('ZREMRANGEBYSCORE', endpoints, '-inf', string.format('%.0f', now))
+redis.call('ZADD', endpoints, string.format('%.0f', now + EVENT_TTL_MS), endpoint)
+extend_ttl(endpoints, now + EVENT_TTL_MS, now)
 local excess = redis.call('ZCARD', history) - tonumber(ARGV[7])
 if excess > 0 then
   for _, old in ipairs(redis.call('ZRANGE', history, 0, excess - 1)) do
