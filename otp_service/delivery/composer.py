@@ -1,20 +1,19 @@
-"""Composes a message: the text of its channel in the recipient's language, and what the provider needs beside it."""
+"""Composes a message: its content on a channel, and what else the provider needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
-from otp_service.crypto.verification_cipher import SealedContent, VerificationCipher
-from otp_service.delivery.email_messages import compose_email
-from otp_service.delivery.message_texts import message_text
+from otp_service.crypto.verification_cipher import VerificationCipher
+from otp_service.delivery.message_content import with_content
 from otp_service.domain.caller_text import render_text
 from otp_service.domain.message import Channel, OutboundMessage
 from otp_service.domain.phone import national_digits
 from otp_service.domain.results import ClaimedMessage
 from otp_service.domain.templates import validity_minutes
 from otp_service.domain.tenant import Tenant
-from otp_service.domain.verification import VerificationRecord
 
 __all__ = ["Composer"]
 
@@ -66,60 +65,27 @@ class Composer:
         record = message.record
         tenant = self._tenants[record.tenant]
         content = self._cipher.open_content(message.id, message.sealed_code, record)
-        code, link = content.code, content.link
-        minutes = validity_minutes((record.expires_ms - record.created_ms) // _MS)
-        expires_in = max(1, (record.expires_ms - now_ms) // _MS)
-        receipt_url = self._receipt_url(provider, message.id, record.lease)
-        if channel is Channel.EMAIL:
-            return compose_email(
-                tenant,
-                recipient,
-                code,
-                minutes,
-                message_id=message.id,
-                expires_in=expires_in,
-                locale=record.locale,
-                purpose=record.purpose,
-                receipt_url=receipt_url,
-            )
-        text, locale = _text(tenant, channel, content, record, minutes)
-        return OutboundMessage(
+        is_email = channel is Channel.EMAIL
+        outbound = OutboundMessage(
             message_id=message.id,
             to=recipient,
-            country=record.country,
-            national_digits=national_digits(recipient),
-            text=text,
-            code=code,
-            expires_in=expires_in,
+            country="" if is_email else record.country,
+            national_digits="" if is_email else national_digits(recipient),
+            text="",
+            code=content.code,
+            expires_in=max(1, (record.expires_ms - now_ms) // _MS),
             brand=tenant.brand,
-            minutes=minutes,
-            receipt_url=receipt_url,
+            minutes=validity_minutes((record.expires_ms - record.created_ms) // _MS),
+            receipt_url=self._receipt_url(provider, message.id, record.lease),
             channel=channel,
-            locale=locale,
+            locale=record.locale,
             purpose=record.purpose,
-            link=link if channel is Channel.SMS else "",
-            needs_text=content.transaction is not None,
         )
+        outbound = with_content(outbound, tenant, app=record.app, link=content.link, transaction=content.transaction)
+        if content.text and channel is Channel.SMS:
+            return replace(outbound, text=render_text(content.text, content.code))
+        return outbound
 
     def open_recipient(self, message: ClaimedMessage) -> str:
         """Return the recipient's number in E.164, or the address; raises `DecryptionError` if it cannot be opened."""
         return self._cipher.open_recipient(message.id, message.record)
-
-
-def _text(
-    tenant: Tenant, channel: Channel, content: SealedContent, record: VerificationRecord, minutes: int
-) -> tuple[str, str]:
-    """Return the text of a message to a number, and its locale."""
-    text, locale = message_text(
-        tenant,
-        channel,
-        content.code,
-        minutes,
-        locale=record.locale,
-        country=record.country,
-        purpose=record.purpose,
-        app=record.app,
-        link=content.link,
-        transaction=content.transaction,
-    )
-    return render_text(content.text, content.code) if content.text and channel is Channel.SMS else text, locale

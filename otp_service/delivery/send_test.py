@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from otp_service.crypto.codes import generate_code
-from otp_service.delivery.email_messages import compose_email
-from otp_service.delivery.message_texts import message_text
+from otp_service.delivery.message_content import with_content
 from otp_service.delivery.provider_calls import send
 from otp_service.domain.email_address import EmailAddress
 from otp_service.domain.errors import Refused
 from otp_service.domain.message import Channel, OutboundMessage, SendResult
+from otp_service.domain.phone import national_digits
 from otp_service.domain.provider_policy import DeferReason, Deferred, Permit, ProviderLimiter
 from otp_service.domain.recipient import Recipient
 from otp_service.domain.templates import DEFAULT_PURPOSE, validity_minutes
@@ -47,36 +47,22 @@ def compose_test_message(
     tenant: Tenant, recipient: Recipient, locale: str, channel: Channel = Channel.SMS, app: str = ""
 ) -> OutboundMessage:
     """Compose what a recipient of the tenant would get in `locale`, with a random code that verifies nothing."""
-    code, minutes = generate_code(tenant.code_length), validity_minutes(tenant.send_policy.ttl_seconds)
-    message_id, expires_in = f"try-{secrets.token_urlsafe(_ID_BYTES)}", tenant.send_policy.ttl_seconds
-    if isinstance(recipient, EmailAddress):
-        return compose_email(
-            tenant,
-            recipient.address,
-            code,
-            minutes,
-            message_id=message_id,
-            expires_in=expires_in,
-            locale=locale,
-            purpose=DEFAULT_PURPOSE,
-        )
-    text, locale = message_text(
-        tenant, channel, code, minutes, locale=locale, country=recipient.country, purpose=DEFAULT_PURPOSE, app=app
-    )
-    return OutboundMessage(
-        message_id=message_id,
-        to=recipient.e164,
+    is_email = isinstance(recipient, EmailAddress)
+    outbound = OutboundMessage(
+        message_id=f"try-{secrets.token_urlsafe(_ID_BYTES)}",
+        to=recipient.to,
         country=recipient.country,
-        national_digits=recipient.national_digits,
-        text=text,
-        code=code,
-        expires_in=expires_in,
+        national_digits="" if is_email else national_digits(recipient.to),
+        text="",
+        code=generate_code(tenant.code_length),
+        expires_in=tenant.send_policy.ttl_seconds,
         brand=tenant.brand,
-        minutes=minutes,
-        channel=channel,
+        minutes=validity_minutes(tenant.send_policy.ttl_seconds),
+        channel=Channel.EMAIL if is_email else channel,
         locale=locale,
         purpose=DEFAULT_PURPOSE,
     )
+    return with_content(outbound, tenant, app=app)
 
 
 async def send_test_message(

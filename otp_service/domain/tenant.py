@@ -20,10 +20,33 @@ from otp_service.domain.message import Channel
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
 from otp_service.domain.templates import Template, validity_minutes
 
-__all__ = ["ALL_COUNTRIES", "Tenant"]
+__all__ = ["ALL_COUNTRIES", "Tenant", "TextContext"]
 
 ALL_COUNTRIES = "*"
 _CHANNELS = frozenset(channel.value for channel in Channel)
+
+
+@dataclass(frozen=True, slots=True)
+class TextContext:
+    """What selects the template of a message to a number, and what is inserted besides the code.
+
+    Attributes:
+        country: The country of the number.
+        locale: The locale that the caller asked for; "": the language of the number's country.
+        purpose: What the code is for.
+        channel: The channel of the message; a call has texts of its own.
+        app: The app whose line ends an SMS; "" for none.
+        link: The address in an SMS; "" for none.
+        transaction: The transaction that an SMS names; None for none.
+    """
+
+    country: str
+    locale: str
+    purpose: str
+    channel: Channel = Channel.SMS
+    app: str = ""
+    link: str = field(default="", repr=False)
+    transaction: Transaction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +79,7 @@ class Tenant:
     captcha: CaptchaPolicy | None = None
     event_targets: tuple[EventTarget, ...] = ()
     camara: CamaraRules | None = None
-    _segments: dict[tuple[str, str, str, Channel, str], int] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _segments: dict[TextContext, int] = field(default_factory=dict, init=False, repr=False, compare=False)
     """The results of `message_segments`: as many as there are countries, locales, purposes, channels and apps."""
 
     @property
@@ -83,66 +104,37 @@ class Tenant:
             detail = f"`channel` must be one of the channels that are configured for the tenant: {names}."
             raise Refused(Reason.CHANNEL_NOT_ALLOWED, detail)
 
-    def template_text(
-        self,
-        country: str,
-        locale: str,
-        purpose: str,
-        channel: Channel,
-        app: str,
-        *,
-        code: str,
-        minutes: int,
-        link: str = "",
-        transaction: Transaction | None = None,
-    ) -> str:
-        """Return the text of the template; that of an SMS ends with the line of `app`, unless it is "" or unknown."""
-        template = self._template(country, locale, purpose, transaction)
-        text = template.render(self.brand, code, minutes, link, transaction)
-        return self.apps[app].add_line(text, code) if channel is Channel.SMS and app in self.apps else text
+    def template_text(self, context: TextContext, *, code: str, minutes: int) -> str:
+        """Return the text of the template; an SMS ends with the line of the app, unless that is "" or unknown."""
+        text = self._template(context).render(self.brand, code, minutes, context.link, context.transaction)
+        has_line = context.channel is Channel.SMS and context.app in self.apps
+        return self.apps[context.app].add_line(text, code) if has_line else text
 
-    def _template(self, country: str, locale: str, purpose: str, transaction: Transaction | None) -> Template:
-        is_named = transaction is not None
-        return choose_template(self.templates, locale or None, country, purpose, for_transaction=is_named)
+    def _template(self, context: TextContext) -> Template:
+        locale, is_named = context.locale or None, context.transaction is not None
+        return choose_template(self.templates, locale, context.country, context.purpose, for_transaction=is_named)
 
-    def message_segments(
-        self,
-        country: str,
-        locale: str,
-        purpose: str,
-        channel: Channel,
-        app: str = "",
-        *,
-        link: str = "",
-        transaction: Transaction | None = None,
-    ) -> int:
+    def message_segments(self, context: TextContext) -> int:
         """Return how many segments a message will have. Every code of the tenant's length gives the same number."""
-        key = (country, locale, purpose, channel, app)
-        is_common = not link and transaction is None  # those are secrets of one message
-        if not is_common or (segments := self._segments.get(key)) is None:
+        is_common = not context.link and context.transaction is None  # those are secrets of one message
+        if not is_common or (segments := self._segments.get(context)) is None:
             code, minutes = "0" * self.code_length, validity_minutes(self.send_policy.ttl_seconds)
-            text = self.template_text(*key, code=code, minutes=minutes, link=link, transaction=transaction)
-            segments = channel.segments(text)
+            segments = context.channel.segments(self.template_text(context, code=code, minutes=minutes))
             if is_common:
-                self._segments[key] = segments
+                self._segments[context] = segments
         return segments
 
-    def check_link(
-        self,
-        link: str,
-        channel: str,
-        country: str,
-        locale: str,
-        purpose: str,
-        *,
-        transaction: Transaction | None = None,
-    ) -> None:
-        """Raise `Refused` unless `link` ("" for none) leads to an allowed host, and the SMS contains it."""
+    def check_link(self, context: TextContext, channel: str) -> None:
+        """Raise `Refused` unless the link ("" for none) leads to an allowed host, and the SMS contains it.
+
+        `channel` is the requested one, also `auto`; `context` is for the SMS.
+        """
+        link = context.link
         if not link and (not self.link_hosts or channel not in (Channel.SMS, AUTO)):
             return  # no template contains an address
         if link and link_host(link) not in self.link_hosts:
             raise Refused(Reason.LINK_NOT_ALLOWED, "`link` must lead to one of the hosts that the tenant allows.")
-        if self._template(country, locale, purpose, transaction).has_link != bool(link):
+        if self._template(context).has_link != bool(link):
             detail = "Leave `link` out: the message for this purpose and locale does not contain an address."
             if not link:
                 detail = "Send `link` and the channel `sms`: the message for this purpose and locale has an address."

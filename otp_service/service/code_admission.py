@@ -153,5 +153,4 @@ def _segments(request: CodeRequest, country: str, channel: Channel) -> int:
     tenant = request.tenant
     if request.text and channel is Channel.SMS:
         return channel.segments(render_text(request.text, request.relayed_code or "0" * tenant.code_length))
-    where = (country, request.locale, request.purpose, channel, request.app)
-    return tenant.message_segments(*where, link=request.link, transaction=request.bound.transaction)
+    return tenant.message_segments(request.text_context(country, channel))

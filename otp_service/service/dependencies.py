@@ -20,7 +20,7 @@ from otp_service.domain.limits import Limits
 from otp_service.domain.message import Channel
 from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQueue, OptOuts, Verifications
 from otp_service.domain.proofs import PresentedProofs
-from otp_service.domain.tenant import Tenant
+from otp_service.domain.tenant import Tenant, TextContext
 from otp_service.service.app_attest_verifier import AppAttest
 from otp_service.service.captcha_verifiers import BoundedVerifier
 from otp_service.service.guard_admin import GuardAdmin
@@ -81,6 +81,11 @@ class CodeRequest:
     def caller(self) -> Caller:
         """The caller that the hash pool shares its slots by."""
         return (self.tenant.name, self.key_id)
+
+    def text_context(self, country: str, channel: Channel = Channel.SMS) -> TextContext:
+        """Return what selects and fills in the text of the message on a channel."""
+        transaction = self.bound.transaction
+        return TextContext(country, self.locale, self.purpose, channel, self.app, self.link, transaction)
 
     def __repr__(self) -> str:
         """Hide the recipient, the link and the reference."""

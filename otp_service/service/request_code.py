@@ -259,11 +259,9 @@ def _check_text(request: CodeRequest, recipient: Recipient) -> None:
 
     A text that the caller chose has neither, so it is refused for a purpose that demands a transaction.
     """
-    tenant, transaction = request.tenant, request.bound.transaction
-    where = (recipient.country, request.locale, request.purpose)
-    tenant.check_transaction(transaction, request.purpose)
+    request.tenant.check_transaction(request.bound.transaction, request.purpose)
     if not request.text:
-        tenant.check_link(request.link, request.channel, *where, transaction=transaction)
+        request.tenant.check_link(request.text_context(recipient.country), request.channel)
 
 
 def _with_quotas(view: VerificationView, admission: Admission, own: tuple[QuotaState, ...] = ()) -> VerificationView:
