@@ -50,11 +50,11 @@ class InboundHandler:
         action = (message.action or self._words.action_of(message.text)) if message.sender else None
         partition = self._hasher.partition_for("partition", message.sender, PARTITIONS)
         recipient = self._hasher.keyed_hash("recipient", message.sender)
-        mark, effect = "", OptOutEffect.UNCHANGED
+        inbound, effect = "", OptOutEffect.UNCHANGED
         if message.id:
-            mark = self._hasher.keyed_hash("inbound", provider, message.id, message.sender, str(message.at))
-        if mark or action:
-            effect = await self._opt_outs.change(partition, recipient, action, mark)
+            inbound = self._hasher.keyed_hash("inbound", provider, message.id, message.sender, str(message.at))
+        if inbound or action:
+            effect = await self._opt_outs.change(partition, recipient, action, inbound)
         if effect is OptOutEffect.KNOWN:
             return False
         METRICS.inbound_messages.labels(provider, action.value if action else OTHER).inc()

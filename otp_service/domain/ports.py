@@ -157,14 +157,16 @@ class Lockouts(Protocol):
 class OptOuts(Protocol):
     """The numbers that get no messages, by the keyed hash of the recipient, for the whole service."""
 
-    async def change(self, partition: int, recipient: str, action: OptOutAction | None, mark: str = "") -> OptOutEffect:
+    async def change(
+        self, partition: int, recipient: str, action: OptOutAction | None, inbound: str = ""
+    ) -> OptOutEffect:
         """Opt a number out or in.
 
         Args:
             partition: The partition of the recipient.
             recipient: The keyed hash of the number.
-            action: What to do; None: only mark the message.
-            mark: The keyed hash of the inbound message, which has an effect once; "": there is none.
+            action: What to do; None: only remember that the message was handled.
+            inbound: The keyed hash of the inbound message, which has an effect once; "": there is none.
         """
 
     async def ends_ms(self, partition: int, recipient: str) -> int:

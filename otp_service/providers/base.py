@@ -52,7 +52,7 @@ class Provider(Protocol):
     idempotent_send: bool
     """The gateway deduplicates sends by our message id: a send with an ambiguous outcome may be repeated."""
     reports_delivery: bool
-    """Reports or receipts tell later whether a message was delivered, so `sent` is not its final status."""
+    """Reports or receipts say later whether a message was delivered, so `sent` is not its final status."""
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
         """Send one message within `timeout_seconds`. Every failure is an outcome; the method does not raise."""
@@ -145,7 +145,7 @@ class ReceiptProvider(Provider, Protocol):
 
 
 class InBandEvents(Protocol):
-    """Takes what a gateway sends over a connection of ours. Receipts name a message by the gateway's id only."""
+    """Handles what a gateway sends over the provider's connection. Receipts contain only the gateway's id."""
 
     async def remember(self, provider_message_ids: Sequence[str], message_id: str, expires_in: int) -> None:
         """Remember, for all replicas, that the gateway's ids name our message `message_id`.
@@ -182,7 +182,7 @@ class InBandProvider(Provider, Protocol):
     """A provider with a connection of its own, over which its gateway sends receipts and inbound messages."""
 
     def connect(self, events: InBandEvents) -> None:
-        """Connect in the background, also before the first message, and give what comes to `events`."""
+        """Connect in the background, also before the first message, and pass what arrives to `events`."""
 
 
 @runtime_checkable
@@ -190,7 +190,7 @@ class UrlCheckProvider(ReceiptProvider, Protocol):
     """A provider whose gateway checks that the URL of receipts is ours, and expects a text that it has sent."""
 
     def answer_url_check(self, call: ReceiptRequest) -> str | None:
-        """Return the text to answer; None if the call is not such a check, and is parsed as receipts.
+        """Return the text of the response; None if the call is not such a check, and is parsed as receipts.
 
         Raises:
             ReceiptForged: The check is not authentic.
@@ -223,7 +223,7 @@ class AccountLimitsProvider(Provider, Protocol):
 
 @runtime_checkable
 class ChargeReportingProvider(Provider, Protocol):
-    """A provider whose gateway tells what it charged: in results, receipts or reports (`charged`)."""
+    """A provider whose gateway reports what it charged: in results, receipts or reports (`charged`)."""
 
     reports_charge: bool
     """Whether it does. `charged` of any other provider is ignored, because the store does not keep its charges."""
@@ -231,7 +231,7 @@ class ChargeReportingProvider(Provider, Protocol):
 
 @runtime_checkable
 class ChargeQueryProvider(PollingProvider, Protocol):
-    """A provider whose gateway tells what it charged in reports only, after the message was sent."""
+    """A provider whose gateway reports what it charged only to queries, after the message was sent."""
 
     queries_charge: bool
     """Whether it is queried for the charge, also of a message whose receipt has come."""
@@ -239,13 +239,13 @@ class ChargeQueryProvider(PollingProvider, Protocol):
 
 @runtime_checkable
 class FeedbackProvider(Provider, Protocol):
-    """A provider whose gateway is told which of its messages were verified, to choose better routes."""
+    """A provider whose gateway accepts reports of which messages were verified, to choose better routes."""
 
     takes_feedback: bool
-    """Whether it is told."""
+    """Whether reports are sent."""
 
     async def send_feedback(self, provider_message_id: str, at: float) -> Outcome:
-        """Tell that the code of a message was verified, and when, in Unix seconds.
+        """Report that the code of a message was verified, and when, in Unix seconds.
 
         Returns:
             `ACCEPTED`, or the outcome of the failure; the method does not raise.
@@ -253,5 +253,5 @@ class FeedbackProvider(Provider, Protocol):
 
 
 def reports_charge(provider: Provider) -> bool:
-    """Return whether a provider's gateway tells what it charged."""
+    """Return whether a provider's gateway reports what it charged."""
     return isinstance(provider, ChargeReportingProvider) and provider.reports_charge

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection of the client: a request is written whole, the answer is parsed as it arrives."""
+"""One HTTP/1.1 connection of the client: a request is written whole, the response is parsed as it arrives."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport.write(request)
 
     async def read_head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Wait for the status and the headers of the answer."""
+        """Wait for the status and the headers of the response."""
         await self._head
         return self._parser.get_status_code(), self._headers
 
@@ -68,7 +68,7 @@ class HttpConnection(asyncio.Protocol):
             await self._more
 
     def is_reusable(self) -> bool:
-        """Return whether the answer was read to its end and both sides keep the connection open."""
+        """Return whether the response was read to its end and both sides keep the connection open."""
         self._is_busy = not (self._is_complete and self._keeps_alive)
         return self.is_quiet()
 
@@ -91,7 +91,7 @@ class HttpConnection(asyncio.Protocol):
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        """Parse a part of the answer; data that belongs to no request ends the connection."""
+        """Parse a part of the response; data that belongs to no request ends the connection."""
         if not self._is_busy or self._is_complete:
             self.close()
             return
@@ -99,11 +99,11 @@ class HttpConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self._fail(httpx.RemoteProtocolError("the answer is not HTTP"))
+            self._fail(httpx.RemoteProtocolError("the response is not HTTP"))
             return
         self._head_bytes += len(data) if is_head else 0
         if not self._head.done() and self._head_bytes > MAX_HEAD_BYTES:
-            self._fail(httpx.RemoteProtocolError("the head of the answer is too large"))
+            self._fail(httpx.RemoteProtocolError("the head of the response is too large"))
         elif self._buffered > MAX_BUFFERED_BYTES:
             self._transport.pause_reading()
 
@@ -126,7 +126,7 @@ class HttpConnection(asyncio.Protocol):
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Let the caller continue, unless the answer is an interim one (1xx)."""
+        """Let the caller continue, unless the response is an interim one (1xx)."""
         if 100 <= self._parser.get_status_code() < 200:
             self._headers = []
             return
@@ -136,7 +136,7 @@ class HttpConnection(asyncio.Protocol):
             self._head.set_result(None)
 
     def on_message_begin(self) -> None:
-        """Notice an answer that nobody has asked for behind the one that is complete."""
+        """Notice a response that nobody has asked for behind the one that is complete."""
         if self._is_complete:
             self._keeps_alive = False
 
@@ -149,7 +149,7 @@ class HttpConnection(asyncio.Protocol):
         self._wake()
 
     def on_message_complete(self) -> None:
-        """End the body, unless the answer was an interim one."""
+        """End the body, unless the response was an interim one."""
         if self._head.done() and not self._is_complete:
             self._is_complete = True
             self._keeps_alive = self._parser.should_keep_alive() and not self._ends_with_connection

@@ -1,7 +1,7 @@
 """The transport below httpx: one request on one connection, and exact knowledge of whether anything was written.
 
 A repeated send is a second message, so a caller of a gateway must know whether any byte of its request may have left
-this process. Pools of client libraries do not tell, and some of them send a GET again by themselves when a kept
+this process. The pools of client libraries do not expose that, and some of them send a GET again when a kept
 connection turns out to be closed. This transport never repeats a request, and sets `request.extensions["written"]` to
 True right before it writes the first byte: as long as it is missing, nothing has reached the gateway.
 
@@ -84,8 +84,8 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
     """Sends each request once, as HTTP/1.1.
 
     Raises `httpx.LocalProtocolError` for a header with a line end, `httpx.ConnectError` when no connection can be made,
-    `httpx.ReadError` when it breaks and `httpx.RemoteProtocolError` when the answer is not HTTP. It has no timeouts: a
-    call that is cancelled closes its connection.
+    `httpx.ReadError` when it breaks and `httpx.RemoteProtocolError` when the response is not HTTP. It has no timeouts:
+    a call that is cancelled closes its connection.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
         clock: Callable[[], float] = time.monotonic,
         address_of: AddressLookup | None = None,
     ) -> None:
-        """Keep idle connections for `keepalive_seconds` (0: close each after its answer).
+        """Keep idle connections for `keepalive_seconds` (0: close each after its response).
 
         `tls` makes the context of https connections, when the first one is needed. `address_of` returns the addresses
         of a host and port that may be connected to, which are tried in their order; None: what the system resolves.
@@ -109,7 +109,7 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
         self._idle: dict[Origin, deque[tuple[float, HttpConnection]]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request`; return as soon as the head of the answer is there."""
+        """Send `request`; return as soon as the head of the response is there."""
         url = request.url
         origin = (url.scheme, url.host, url.port or _DEFAULT_PORTS[url.scheme])
         data = _head_of(request) + await request.aread()
@@ -131,7 +131,7 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
         self._idle.clear()
 
     def finish(self, origin: Origin, connection: HttpConnection) -> None:
-        """Keep a connection whose answer was read to its end; close any other."""
+        """Keep a connection whose response was read to its end; close any other."""
         if self._tls is not None:
             self._tls.remember(connection.tls)
         kept, now = self._idle.setdefault(origin, deque()), self._clock()
@@ -177,7 +177,7 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of an answer."""
+    """The body of a response."""
 
     def __init__(self, connection: HttpConnection, transport: SingleUseTransport, origin: Origin) -> None:
         self._connection = connection

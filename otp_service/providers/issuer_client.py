@@ -4,7 +4,7 @@ The metadata is that of OpenID Connect Discovery 1.0 (section 4) or RFC 8414 (se
 configuration says so, must name the configured issuer, and may only lead to a secure address.
 
 The module is in this package because of the HTTP client: it never follows a redirect, reads at most 64 KiB of an
-answer, and ignores proxy settings.
+response, and ignores proxy settings.
 """
 
 from __future__ import annotations

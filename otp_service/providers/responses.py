@@ -150,7 +150,7 @@ def is_message_id(text: str) -> bool:
 
 
 def international_number(digits: str) -> str:
-    """Return a number that begins with its country code in E.164; "" if it is no phone number."""
+    """Return a number that begins with its country code in E.164; "" if it is not a phone number."""
     try:
         return parse(f"+{digits[:_MAX_NUMBER_CHARS]}", "").e164
     except PhoneInvalid:

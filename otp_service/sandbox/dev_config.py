@@ -19,7 +19,7 @@ _INBOXES: Final = {"sms": "inbox", "whatsapp": "whatsapp-inbox", "voice": "voice
 
 
 def dev_config(redis_url: str) -> dict[str, Any]:
-    """Return the configuration for the store at `redis_url`; it generates its keys: there are no default secrets."""
+    """Return the configuration for the store at `redis_url`, with new keys: there are no default secrets."""
     return {
         "redis": {"url": redis_url},
         "keys": {"current": "dev", "index": "dev", "dev": base64.b64encode(secrets.token_bytes(32)).decode()},

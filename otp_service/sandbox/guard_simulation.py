@@ -1,7 +1,7 @@
 """Replays synthetic traffic through the rules of the guard with a virtual clock, and sums up what they stopped.
 
 A week of honest traffic alone comes first, so that the guard has a past. Then honest traffic and attacks are replayed
-twice: in the mode `observe`, which tells what each rule would have found while everything was sent, and in `deny`.
+twice: in the mode `observe`, which shows what each rule would have found while everything was sent, and in `deny`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from otp_service.sandbox.synthetic_traffic import ATTACKS, DAY_MS, HONEST, Reque
 __all__ = ["Replay", "Score", "Simulation", "simulate"]
 
 START_MS: Final = 1_767_225_600_000
-"""Midnight (UTC) of the first simulated day; any one does."""
+"""Midnight (UTC) of the first simulated day, chosen arbitrarily."""
 
 TENANT: Final = "simulated"
 PAST_DAYS: Final = 7
@@ -47,7 +47,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well something tells attacks from honest people."""
+    """How well a rule distinguishes attacks from honest people."""
 
     attack_stopped: int
     attack_total: int
@@ -140,5 +140,5 @@ def _subject(request: Request) -> GuardSubject:
 
 @lru_cache(maxsize=100_000)
 def _hash(text: str) -> str:
-    """Return what stands for a keyed hash, in the same form."""
+    """Return a replacement for a keyed hash, in the same form."""
     return urlsafe_b64encode(hashlib.sha256(text.encode()).digest()[:16]).rstrip(b"=").decode()

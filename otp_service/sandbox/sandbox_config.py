@@ -232,7 +232,7 @@ def _vonage() -> SimulatedGateway:
 
 
 def _infobip() -> SimulatedGateway:
-    """Infobip, for which there is no type of its own: it is described by a table of the type `http`."""
+    """Infobip, which has no provider type of its own: a table of the type `http` describes it."""
     body = (
         '{"messages": [{"sender": "{sender}", "destinations": [{"to": "{to}", "messageId": "{message_id}"}],'
         ' "content": {"text": "{text}"}, "webhooks": {"delivery": {"url": "{receipt_url}"}}}]}'

@@ -147,7 +147,7 @@ class SimulatedGateways:
 
 
 def _inbox_message(gateway: str, number: int, message: Message) -> InboxMessage:
-    """Convert a message; `number` is its id at SMS Hub, which gives none."""
+    """Convert a message; `number` is its id if the gateway (SMS Hub) has none."""
     to = message.to if "@" in message.to else "+" + message.to.lstrip("+")
     match message:
         case EimsMessage() | InfobipMessage() | SmtpMessage():

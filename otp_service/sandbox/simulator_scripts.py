@@ -142,7 +142,7 @@ class SimulatorScripts:
             _refuse(
                 "/form", f"Send {allowed}." if allowed else "Leave this member out: only sendcloud and vonage have it."
             )
-        document.pop("inbound", None)  # it happens once, and is no part of the script
+        document.pop("inbound", None)  # it happens once, and is not a part of the script
         if script.inbound is not UNSET and not receive(simulator, script.inbound):
             _refuse("/inbound", "Leave this member out: only eims, sendcloud and smshub have it.")
         if script.next is not UNSET:

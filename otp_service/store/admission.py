@@ -76,7 +76,7 @@ def reserve_call(admission: Admission) -> ScriptCall:
 
 def acquire_calls(limits: Sequence[RateLimit]) -> list[ScriptCall]:
     """Return the calls that acquire one event of each limit."""
-    return [_limit_call(one, "tell" if one.is_own else "") for one in limits]
+    return [_limit_call(one, "left" if one.is_own else "") for one in limits]
 
 
 def look_calls(limits: Sequence[RateLimit]) -> list[ScriptCall]:

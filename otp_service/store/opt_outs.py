@@ -20,8 +20,8 @@ _DAY_MS: Final = 86_400_000
 OPT_OUT_MS: Final = 400 * _DAY_MS
 """How long an opt-out lasts after the last message that asked for it."""
 
-MARK_MS: Final = 400 * _DAY_MS
-OTHER_MARK_MS: Final = 30 * _DAY_MS
+HANDLED_MS: Final = 400 * _DAY_MS
+OTHER_HANDLED_MS: Final = 30 * _DAY_MS
 """How long a message that changes an opt-out, and any other one, is remembered as handled."""
 
 CURSOR_MS: Final = 400 * _DAY_MS
@@ -33,11 +33,13 @@ class RedisOptOuts:
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
 
-    async def change(self, partition: int, recipient: str, action: OptOutAction | None, mark: str = "") -> OptOutEffect:
+    async def change(
+        self, partition: int, recipient: str, action: OptOutAction | None, inbound: str = ""
+    ) -> OptOutEffect:
         """Opt a number out or in; see the port."""
         of = Partition(partition)
-        keys: tuple[str, ...] = (of.opted_out, of.inbound + mark) if mark else (of.opted_out,)
-        args = (recipient, action or "", OPT_OUT_MS, MARK_MS if action else OTHER_MARK_MS)
+        keys: tuple[str, ...] = (of.opted_out, of.inbound + inbound) if inbound else (of.opted_out,)
+        args = (recipient, action or "", OPT_OUT_MS, HANDLED_MS if action else OTHER_HANDLED_MS)
         [reply] = await self._topology.send([ScriptCall(script("opt_out"), keys, args)])
         return OptOutEffect(reply[0].decode())
 

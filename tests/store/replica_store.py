@@ -149,7 +149,7 @@ class Store:
     async def tell_limit(self, keyed_hash: str, *windows: Window) -> Sequence[Any]:
         """Take one event from a limit; return also what is left of each window, or the wait of each."""
         [reply] = await self.topology.send(
-            [ScriptCall(script("rate_limit_acquire"), (limit_key("x", keyed_hash),), (encode_windows(windows), "tell"))]
+            [ScriptCall(script("rate_limit_acquire"), (limit_key("x", keyed_hash),), (encode_windows(windows), "left"))]
         )
         return list(reply)
 

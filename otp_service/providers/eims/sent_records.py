@@ -5,7 +5,7 @@ documented: the formats of the first three, and the response. They are taken to 
 the platform writes everywhere else, in GMT+8, and rows as in a report. Anything else finds no message, so the outcome
 stays ambiguous.
 
-The gateway has no reference of ours. A message is found by its number and time, and only if no other one fits.
+The list does not contain our message id. A message is found by its number and time, and only if no other one matches.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from otp_service.providers.responses import MAX_ID_CHARS, parse_echoed_number
 __all__ = ["MARGIN_SECONDS", "matching_ids", "record_windows"]
 
 MARGIN_SECONDS: Final = 2.0
-"""The gateway's times have whole seconds, and so has the `Date` header that tells how its clock differs."""
+"""The gateway's times have whole seconds, and so has the `Date` header by which the clocks are compared."""
 
 _MIN_FIELDS: Final = 3
 

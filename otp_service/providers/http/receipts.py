@@ -119,6 +119,6 @@ def _meaning(provider: str, mapping: ReceiptMapping, state: str) -> tuple[Delive
 
 
 def _text(item: Any, pointer: str | None) -> str | None:
-    """Return a value of a receipt as text; None if there is none, or it is no scalar."""
+    """Return a value of a receipt as text; None if there is none, or it is not a scalar."""
     value = MISSING if pointer is None or not isinstance(item, Mapping) else resolve(item, pointer)
     return None if value is MISSING or value is None else scalar_text(value)

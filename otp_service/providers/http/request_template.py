@@ -1,15 +1,16 @@
-"""Templates of requests: which placeholders they have, where these may stand, and how a value is escaped there.
+"""Templates of requests: their placeholders, where these are allowed, and how a value is escaped there.
 
 A template is text with placeholders, words in braces: facts of the message (`{to}`, `{text}`, ...) and the names of the
 provider's `secrets`. It is rendered in one pass, so that an inserted value is never read as a template. Each value is
-escaped by the place in which it stands, so that no value can end its place:
+escaped for its context, so that no value can break out of it:
 
 - in a URL or a form, everything but unreserved characters is percent-encoded (RFC 3986, 2.3);
 - in JSON, a placeholder is part of a string, and quotes, backslashes and control characters are escaped (RFC 8259, 7);
 - in XML, a placeholder is in text or in a quoted attribute, and markup is written as references (XML 1.0, 4.6);
 - in a header, only printable ASCII is allowed, so no line end.
 
-A value that cannot be written in its place is not sent at all (`NotRenderable`). In a plain body nothing is escaped.
+A value that cannot be expressed in its context is not sent at all (`NotRenderable`). In a plain body nothing is
+escaped.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ _STAND_IN: Final = "x"
 
 
 class NotRenderable(Exception):
-    """A value cannot be written in its place. The error says nothing of the value, which may be a code."""
+    """A value cannot be expressed in its context. The error does not show the value, which may be a code."""
 
 
 class Template(Secret):
@@ -98,7 +99,7 @@ def render(text: str, values: Mapping[str, str], escape: Callable[[str], str]) -
     """Replace each placeholder of a template's text by its escaped value, in one pass.
 
     Raises:
-        NotRenderable: A value cannot be written in this place.
+        NotRenderable: A value cannot be expressed in this context.
     """
     try:
         parts = _PLACEHOLDER.split(text)

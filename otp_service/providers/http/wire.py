@@ -61,7 +61,7 @@ def build_request(config: HttpConfig, outbound: OutboundMessage) -> GatewayReque
     """Build the request for a message.
 
     Raises:
-        NotRenderable: A value of the message cannot be written in its place.
+        NotRenderable: A value of the message cannot be expressed in its context.
     """
     values = _secret_values(config) | _message_values(config, outbound)
     url = _url(config.base_url, render(config.url.reveal(), values, escape_url))
@@ -161,7 +161,7 @@ def _recipient(to_format: str, outbound: OutboundMessage) -> str:
 
 
 def _url(base_url: str | None, url: str) -> str:
-    """Put `base_url` before a path, or in the place of the scheme and host of a URL."""
+    """Put `base_url` before a path, or replace the scheme and host of a URL by it."""
     if base_url is None:
         return url
     if not url.startswith("/"):

@@ -77,7 +77,7 @@ class Kedasms:
         return wire.parse_send_response(response, self._clock() + self.clock_offset, outbound.text)
 
     async def shorten(self, url: str, message_id: str) -> str | None:
-        """Make a short address; see `ShortLinkProvider.shorten`. The gateway is given no id of ours."""
+        """Make a short address; see `ShortLinkProvider.shorten`. The request contains no id of ours."""
         del message_id
         deadline = asyncio.get_running_loop().time() + self.timeout_seconds
         response = await self._post("/api/shortlinks", partial(short_link_body, self._config, url), deadline)
@@ -95,7 +95,7 @@ class Kedasms:
     async def fetch_report(self, provider_message_id: str) -> DeliveryReport:
         """Query the status of a message by the `msgid` that one of its callbacks named.
 
-        A send returns only a `taskId`, and no document tells how to get a `msgid` from it. A query for a `taskId`
+        A send returns only a `taskId`, and no document says how to get a `msgid` from it. A query for a `taskId`
         gives no status, because only a response that names the requested id counts.
         """
         if not provider_message_id:
@@ -111,7 +111,7 @@ class Kedasms:
         return wire.parse_limits_response(await self._client.call("PUT", url, headers=headers, content=content))
 
     async def _post(self, path: str, body: Callable[[int], bytes], deadline: float) -> GatewayResponse | Outcome:
-        """Post the body for the gateway's time; once more, by its clock, if it refuses the timestamp."""
+        """Post a body with a timestamp; if the gateway refuses that, post again with one by its clock."""
         offset = self.clock_offset
         response = await self._call(path, body(int(self._clock() + offset)))
         if not self._corrects_clock(response, offset):

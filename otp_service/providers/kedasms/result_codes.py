@@ -88,7 +88,7 @@ def refusal(status: int | None, error_text: str) -> Outcome:
         return outcome
     if not status:
         return Outcome.TRANSIENT  # refused with an unknown code: another gateway may accept the message
-    # a proxy's page has no error text, and does not judge the number
+    # a proxy's page has no error text, and says nothing about the number
     return Outcome.RECIPIENT_INVALID if status in (400, 422) and error_text else Outcome.CONFIG_ERROR
 
 

@@ -1,4 +1,4 @@
-"""Texts that phones send to the account: a deliver_sm that is no receipt. They may opt the sender out."""
+"""Texts that phones send to the account: a deliver_sm that is not a receipt. They may opt the sender out."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ MAX_SHORT_CODE_DIGITS: Final = 6
 
 UDH_INDICATOR: Final = 0x40
 MESSAGE_TYPE: Final = 0b0011_1100
-"""The bits of `esm_class` that tell a receipt (1 in the lowest of them) from a text of a phone (0)."""
+"""The bits of `esm_class` that distinguish a receipt (1 in the lowest of them) from a text of a phone (0)."""
 
 _RECEIPT_WANTED: Final = 1
 _SECONDS_PER_DAY: Final = 86_400
@@ -84,7 +84,7 @@ class Parameter(IntEnum):
 
 
 class PduInvalid(Exception):
-    """The peer sent something that is no PDU; nothing after it can be read."""
+    """The peer sent something that is not a PDU; nothing after it can be read."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

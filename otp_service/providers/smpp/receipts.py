@@ -1,4 +1,4 @@
-"""Delivery receipts: a deliver_sm with the state of a message of ours (SMPP 3.4, 4.6 and appendix B).
+"""Delivery receipts: a deliver_sm with the state of a message that was sent (SMPP 3.4, 4.6 and appendix B).
 
 The id is in the parameter receipted_message_id and in the text, and the two may be written differently: in decimal or
 hexadecimal digits, or with leading zeros. The text comes from the SMSC: only its beginning is read, in linear time.
@@ -36,7 +36,7 @@ _STATE: Final = re.compile(r"\bstat:([A-Z]{1,20})", re.ASCII | re.IGNORECASE)
 class SmppReceipt:
     """A receipt; `receipt.message_id` is empty, and `ids` are what the response to the message may have had as its id.
 
-    The first one that is known is meant.
+    The first known one identifies the message.
     """
 
     ids: Sequence[str]
@@ -46,7 +46,7 @@ class SmppReceipt:
 def parse_receipt(
     message: smpp34.DeliverSm, senders: Collection[str], id_format: ReceiptIdFormat
 ) -> SmppReceipt | None:
-    """Read a receipt; None if the message is no receipt, as a text from a phone is not, or has no id.
+    """Read a receipt; None if the message is not a receipt (but a text from a phone), or has no id.
 
     Args:
         message: The deliver_sm.

@@ -37,7 +37,7 @@ STATUS_OUTCOMES: Final[Mapping[int, Outcome]] = {
     0x01: Outcome.CONTENT_REJECTED,  # ESME_RINVMSGLEN, message length
     0x02: Outcome.CONFIG_ERROR,  # ESME_RINVCMDLEN, command length
     INVALID_COMMAND_ID: Outcome.CONFIG_ERROR,  # ESME_RINVCMDID
-    NOT_BOUND: Outcome.TRANSIENT,  # ESME_RINVBNDSTS: the SMSC holds the session for unbound, and it is bound anew
+    NOT_BOUND: Outcome.TRANSIENT,  # ESME_RINVBNDSTS: the SMSC takes the session for unbound, and it is bound again
     0x06: Outcome.CONFIG_ERROR,  # ESME_RINVPRTFLG, priority
     0x07: Outcome.CONFIG_ERROR,  # ESME_RINVREGDLVFLG, registered delivery
     0x08: Outcome.TRANSIENT,  # ESME_RSYSERR, system error

@@ -1,8 +1,8 @@
 """One bound SMPP session: requests with their responses, the window, enquire_link, and what the SMSC sends by itself.
 
-A message is written only while fewer than `window` messages wait for their response. It keeps its place until the
-response, or for `RESPONSE_SECONDS`, because the SMSC may still have it. Once the session ends, nothing is known about
-the messages that wait.
+A message is written only while fewer than `window` messages wait for their response. It counts until the response, or
+for `RESPONSE_SECONDS`, because the SMSC may still process it. Once the session ends, nothing is known about the waiting
+messages.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ class SmppSession:
         return self._sequence
 
     def _forget(self, sequence: int) -> _Waiting | None:
-        """Give the message's place in the window to another one."""
+        """Stop waiting for a response, so that another message can be written."""
         waiting = self._waiting.pop(sequence, None)
         if waiting is not None:
             waiting.timer.cancel()

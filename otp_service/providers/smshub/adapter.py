@@ -6,7 +6,7 @@ the message, and the outcome is ambiguous. There is no message id, receipt, bala
 A 401 is the only refusal after which the adapter repeats a message, because nothing was sent:
 
 - With a stored token, it logs in again, once, and all messages that wait share that login.
-- With a new token, it sends once more with the other form of the `Authorization` header. The hub's samples write
+- With a new token, it sends again with the other form of the `Authorization` header. The hub's samples write
   `Bearer <token>` in one place and the bare token in another.
 
 The form that worked is kept, and so is that of the login (a form or JSON).

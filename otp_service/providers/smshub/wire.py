@@ -117,7 +117,7 @@ def parse_login_response(response: GatewayResponse | Outcome) -> Token | SendRes
 def _refusal(response: GatewayResponse, message_text: str) -> SendResult:
     """Classify a 400 or a 403 by its error text.
 
-    A page comes from a web server that has not judged the number. Error texts about our program are assumed. Both
+    A page comes from a web server and says nothing about the number. Error texts about our program are assumed. Both
     count as failures of the provider, and do not open its circuit at once.
     """
     error_text = remove_echoed_message(body_text(response.body), message_text)

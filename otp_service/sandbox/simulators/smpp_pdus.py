@@ -130,7 +130,7 @@ class _Fields:
 
 
 async def receive_pdu(reader: asyncio.StreamReader) -> ReceivedPdu:
-    """Read one PDU; raises EOFError, OSError, or ValueError if it is none."""
+    """Read one PDU; raises EOFError, OSError, or ValueError if it is not one."""
     header = await reader.readexactly(_HEADER.size)
     length, command_id, status, sequence = _HEADER.unpack(header)
     if not _HEADER.size <= length <= 2**17:

@@ -61,7 +61,7 @@ class TwilioSimulator(TwilioAccountSimulator[TwilioMessage]):
     Attributes:
         messages: The accepted messages, oldest first.
         statuses: The status and the error code of each message, by its SID.
-        feedback: The outcome of each message of which it was told, by its SID.
+                    feedback: The reported outcome of each message, by its SID.
     """
 
     price = -float(PRICE)

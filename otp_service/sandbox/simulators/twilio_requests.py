@@ -48,7 +48,7 @@ def is_number(text: str) -> bool:
 
 
 def form_text(request: Request) -> str:
-    """Return the encoded form of a request; raise `InvalidRequest` if it is none."""
+    """Return the encoded form of a request; raise `InvalidRequest` if it is not one."""
     if request.query or request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise InvalidRequest("Send a form and no query.")
     return request.body.decode("latin-1")

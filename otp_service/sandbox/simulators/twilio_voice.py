@@ -2,7 +2,7 @@
 
 The TwiML of a call is read as Twilio reads it, and what it would say is kept: the languages, the voices and the texts.
 Call progress events go to the `StatusCallback` as a form, signed as those of messages; only the events that the call
-asked for are sent. A script says "sent" for a phone that rings, which is no event of ours, "delivered" for an answered
+asked for are sent. A script says "sent" for a phone that rings, which changes nothing, "delivered" for an answered
 call, and "undelivered" for one that ended without an answer, with the call status as the reason.
 """
 

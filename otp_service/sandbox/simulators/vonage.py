@@ -103,7 +103,7 @@ class VonageSimulator(ReceiptSender[VonagePart]):
 
     Attributes:
         messages: The accepted messages, oldest first.
-        conversions: The messages of which it was told, and whether they have reached their purpose.
+                    conversions: The messages that were reported, and whether they have reached their purpose.
         balance: The balance in EUR; each part costs 0.0333.
         refused_parts: The status of each part of later messages that is rejected, by its number from 0.
         webhook_url: The URL for receipts of messages without a `callback`; "" sends none.

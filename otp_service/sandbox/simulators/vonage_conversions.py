@@ -1,4 +1,4 @@
-"""Vonage, Conversion API: `POST /conversions/sms` tells whether a message has reached its purpose."""
+"""Vonage, Conversion API: `POST /conversions/sms` reports whether a message has reached its purpose."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class ReceiptBuilder:
             msisdn: The recipient.
             sender: The sender id of the message.
             client_ref: The `client-ref` of the send request.
-            error_code: `err-code`; 0 is no error.
+            error_code: `err-code`; 0: no error.
             form: The encoding of the receipt.
             forged: Sign with a wrong secret.
             **changed: Fields to replace before the receipt is signed, with `_` for `-` in their names; a value of None

@@ -6,8 +6,8 @@
 --   9 true when the last call repeats a call whose outcome is ambiguous
 --   10 the channel; '' or nil: that of the record
 -- and, if the gateway reports each part of a long text by itself:
---   11 how many parts there are: our estimate, until the answer to the call tells
---   12 the parts that the answer named, as hashes; '' for one without an id
+--   11 how many parts there are: our estimate, until the result of the call says
+--   12 the parts that the result named, as hashes; '' for one without an id
 --   13 the parts that were reported as delivered, as hashes
 local function find_delivery(record, provider)
   for _, delivery in ipairs(record[DELIVERIES]) do
@@ -50,7 +50,7 @@ local function is_accepted_elsewhere(record, provider, channel, hold_ms, now)
   return false
 end
 
--- How much a status tells about a call. A status of a lower rank never replaces one of a higher rank, and a final
+-- How certain a status is. A status of a lower rank never replaces one of a higher rank, and a final
 -- receipt (rank 4) is never replaced.
 local RANK = {sending = 0, unknown = 1, queued = 2, failed = 2, sent = 3, undelivered = 4, delivered = 4}
 
@@ -72,7 +72,7 @@ local function set_parts(delivery, count, named, delivered)
   if count > 0 or #delivered > 0 then delivery[11], delivery[12], delivery[13] = count, named, delivered end
 end
 
--- Stores the ids of the parts that the answer to a call named.
+-- Stores the ids of the parts that the result of a call named.
 local function name_parts(delivery, ids)
   if #ids == 0 or #ids > MAX_PARTS then return end
   local named = {}
@@ -80,7 +80,7 @@ local function name_parts(delivery, ids)
   set_parts(delivery, #named, named, delivery[13] or {})
 end
 
--- Returns the parts that the answer named, or nil if it did not name all of them.
+-- Returns the parts that the result named, or nil if it did not name all of them.
 local function parts_by_hash(delivery)
   local named = {}
   for _, hash in ipairs(delivery[12] or {}) do
@@ -111,7 +111,7 @@ local function has_all_parts(delivery)
 end
 
 -- Whether a receipt is about an earlier call than the last one: `call` is the call that its URL names, nil for none;
--- without one the gateway's ids tell. The repeat of a call is about the same text.
+-- without one the gateway's ids decide. The repeat of a call is about the same text.
 local function is_of_earlier_call(delivery, call, id, part)
   if delivery[9] then return false end
   if call then return call ~= delivery[6] end
@@ -121,8 +121,8 @@ local function is_of_earlier_call(delivery, call, id, part)
 end
 
 -- Updates a delivery with the result of the call that began under the lease `call`. Of a call before the last one only
--- an acceptance is news, if the last call repeats it: all else was known when the last call began. The rejection of a repeated call says nothing
--- about the first call, whose outcome stays ambiguous.
+-- an acceptance is news, if the last call repeats it: all else was known when the last call began. The rejection of a
+-- repeated call says nothing about the first call, whose outcome stays ambiguous.
 local function update_delivery(delivery, call, status, error, now)
   if delivery[9] and RANK[status] == RANK.failed then status, error = 'unknown', 'ambiguous' end
   if has_final_receipt(delivery) or RANK[status] < RANK[delivery[2]] then return end

@@ -1,5 +1,5 @@
--- The stored response of an idempotent request: one packed array {fingerprint of the request, sealed response}. Its key is
--- in the hash slot of the verification that the response describes, so one script writes both.
+-- The stored response of an idempotent request: one packed array {fingerprint of the request, sealed response}. Its key
+-- is in the hash slot of the verification that the response describes, so one script writes both.
 
 -- Returns the sealed response for a request, or nil when there is none. A damaged entry is returned as '', which nobody
 -- can open: the request fails instead of running a second time.

@@ -1,6 +1,6 @@
 -- The lockout of a recipient at a tenant: one packed array in a key of its own,
 --   1 wrong codes in a row   2 exhausted verifications in a row   3 until when request-code must wait, ms
--- A success or an unlock deletes the key. Otherwise it lives for 400 days after the last wrong code.
+-- A success or an unlock deletes the key. Otherwise it is kept for 400 days after the last wrong code.
 local LOCKOUT_TTL_MS = 400 * 86400000
 
 local function lockout_key(prefix, tenant, recipient)

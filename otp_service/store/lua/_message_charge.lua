@@ -1,8 +1,8 @@
--- What was charged for one message, as long as the gateway may still tell what it charged.
+-- What was charged for one message, as long as the gateway may still report it.
 -- At its provider, from the charge on, a packed array:
 --   1 when it was charged, ms   2 the price that is counted, millionths   3 the group of the spend history
---   4 '' while the price is ours, 'result' or 'receipt' when it is what the gateway told in one; 'refunded'
---   5 our price   6 how often the price that is counted has changed
+--   4 '' for the configured price, 'result' or 'receipt' for what the gateway reported in one; 'refunded'
+--   5 the configured price   6 how often the price that is counted has changed
 --   7 earlier charges of the message that may still be refunded, a list of {when, the price that is counted}; or nil
 -- At its tenant and its country, for each charge, from the first change on:
 --   1 the price that is counted, millionths   2 the number of the change that it is from

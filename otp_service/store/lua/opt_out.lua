@@ -1,9 +1,9 @@
 -- opt_out: opts a number out or in, once for each inbound message.
--- KEYS  1 opted-out numbers of the partition  2 mark of the inbound message, if there is one
--- ARGV  1 recipient  2 'opt_out', 'opt_in' or '': only the mark  3 TTL of an opt-out, ms  4 TTL of the mark, ms
+-- KEYS  1 opted-out numbers of the partition  2 flag that the inbound message was handled, if there is one
+-- ARGV  1 recipient  2 'opt_out', 'opt_in' or '': only the flag  3 TTL of an opt-out, ms  4 TTL of the flag, ms
 -- returns {'changed'} {'unchanged'}: it was so before, or nothing is asked for
 --         {'known'}: the message was handled before, and nothing was done
--- Invariant: of N parallel calls with the same mark one has an effect. An opt-out is renewed by each further one.
+-- Invariant: of N parallel calls for the same message one has an effect. An opt-out is renewed by each further one.
 --@include _clock _ttl
 local now = now_ms()
 if KEYS[2] and not redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[4]) then return {'known'} end

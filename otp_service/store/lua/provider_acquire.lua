@@ -6,7 +6,7 @@
 --       6 price in millionths, '' if the message is charged already  7 message cap, '' for none
 --       8 spend cap in millionths, '' for none  9 '1': the caps block  10 alert threshold, a share of a cap
 --       11 '1': another cap can still refuse the message  12 prefix of the spend history  13 group of the message there
---       14 '1': the gateway may tell later what it charged
+--       14 '1': the gateway may report later what it charged
 --       where the operator gets events: 15 targets (packed)  16 provider
 -- Reaches by template: the events whose index the targets name, in the slot of KEYS.
 -- returns {'permit', now, messages today, spend today, '1' if this message crossed the alert threshold}

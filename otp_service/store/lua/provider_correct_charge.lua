@@ -1,14 +1,15 @@
--- provider_correct_charge: replaces our price of a message by what the gateway charged, in the daily usage and the spend
--- history of its provider.
+-- provider_correct_charge: replaces the configured price of a message by what the gateway charged, in the daily usage
+-- and the spend history of its provider.
 -- KEYS  1 daily usage of the provider  2 charge of the message
--- ARGV  1 what the gateway charged, millionths  2 where it told it: 'result' or 'receipt'
+-- ARGV  1 what the gateway charged, millionths  2 where it reported it: 'result' or 'receipt'
 --       3 prefix of the spend history  4 spend cap in millionths, '' for none  5 alert threshold, a share of the cap
 --       where the operator gets events: 6 targets (packed)  7 provider
 -- Reaches by template: the events whose index the targets name, in the slot of KEYS.
--- returns {'charged', group, time of the charge, our price, price that is counted, number of the change,
+-- returns {'charged', group, time of the charge, the configured price, price that is counted, number of the change,
 --          '1' if this change crossed the alert threshold, messages today, spend today}
 --         {'gone'}: no charge of this message is known, or it was refunded
--- Invariant: the sums contain each message at one price: the one that was told last, and a receipt's before a result's.
+-- Invariant: the sums contain each message at one price: the one that was reported last; a receipt's has precedence
+--            over a result's.
 --@include _clock _ttl _daily_usage _spend_history _message_charge _events _cap_events
 local now, charged = now_ms(), tonumber(ARGV[1])
 local charge = read_message_charge(KEYS[2])

@@ -1,7 +1,7 @@
 -- rate_limit_acquire: acquires one event of a limit's windows, or only looks whether one fits.
 -- KEYS  1 the limit for one subject: a list of times, oldest first
--- ARGV  1 windows  2 'look' (optional): acquire nothing; 'tell': return what is left
--- returns {'acquired', time of the event}, with 'tell' followed by two numbers for each window: the events that are
+-- ARGV  1 windows  2 'look' (optional): acquire nothing; 'left': return what is left
+-- returns {'acquired', time of the event}, with 'left' followed by two numbers for each window: the events that are
 --             left, and the ms until there are more
 --         {'fits'}: nothing was acquired
 --         {'denied', ms until one fits, the ms for each window}: nothing was acquired
@@ -20,7 +20,7 @@ redis.call('RPUSH', KEYS[1], string.format('%d', now))
 redis.call('LTRIM', KEYS[1], -max_count, -1)
 extend_ttl(KEYS[1], now + longest_ms, now)
 local reply = {'acquired', now}
-if ARGV[2] == 'tell' then
+if ARGV[2] == 'left' then
   for _, window in ipairs(windows) do
     local used, wait_until_ms = used_in(window, now, nth_youngest)
     with_values(reply, {math.max(0, window.count - used), wait_until_ms})

@@ -1,4 +1,4 @@
--- use_of: tells whether a one-time value was used, and changes nothing.
+-- use_of: reads whether a one-time value was used, and changes nothing.
 -- KEYS  1 the value
 -- ARGV  1 digest of what it would be used for
 -- returns {'unused'}, {'same'}: it was used for the same, or {'other'}: it was used for something else
