@@ -148,10 +148,7 @@ class Lockouts(Protocol):
     """The locks that wrong codes put on recipients."""
 
     async def unlock(self, partition: int, recipient: str, tenant: str, policy: SendPolicy) -> Unlocked:
-        """Clear the recipient's wrong codes at the tenant, and every wait that follows from them; sends still count.
-
-        `policy` is used only to tell whether the recipient was locked.
-        """
+        """Clear the recipient's wrong codes at the tenant, and every wait that follows from them; sends still count."""
 
 
 class OptOuts(Protocol):
