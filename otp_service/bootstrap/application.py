@@ -15,7 +15,7 @@ from otp_service.api.app import ApiDependencies, make_app
 from otp_service.api.auth import ApiKeys
 from otp_service.api.hook_routes import CodeHooks
 from otp_service.api.schemas import Jwk, Jwks
-from otp_service.bootstrap.captcha_set import CaptchaSet, build_captcha_policies, build_captcha_set
+from otp_service.bootstrap.captcha_set import CaptchaSet, build_captcha_policy, build_captcha_set
 from otp_service.bootstrap.guard_setup import build_guard, build_guard_admin
 from otp_service.bootstrap.issuer_set import IssuerSet, build_issuer_set
 from otp_service.bootstrap.process_resources import METRICS_VARIABLE, ProcessResources, build_resources
@@ -167,9 +167,10 @@ def _build_shared(
 
 
 def _build_tenants(settings: Settings) -> dict[str, Tenant]:
-    captcha = build_captcha_policies(settings)
     return {
-        name: replace(build_tenant(name, tenant, settings.limits), captcha=captcha.get(name))
+        name: replace(
+            build_tenant(name, tenant, settings.limits), captcha=build_captcha_policy(settings, tenant.policy.captcha)
+        )
         for name, tenant in settings.tenants.items()
     }
 

@@ -21,7 +21,7 @@ from otp_service.store.attested_keys import RedisAttestedKeys
 from otp_service.store.captcha_uses import RedisCaptchaUses
 from otp_service.store.topology import Topology
 
-__all__ = ["CaptchaSet", "build_captcha_policies", "build_captcha_set"]
+__all__ = ["CaptchaSet", "build_captcha_policy", "build_captcha_set"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,9 @@ def build_captcha_set(settings: Settings, keyring: Keyring, topology: Topology, 
     return CaptchaSet(verifiers, app_attest)
 
 
-def build_captcha_policies(settings: Settings) -> dict[str, CaptchaPolicy]:
-    """Return the policy of each tenant that uses a verifier."""
-    used = {name: tenant.policy.captcha for name, tenant in settings.tenants.items()}
-    return {
-        name: CaptchaPolicy(verifier, settings.captcha[verifier].required_for)
-        for name, verifier in used.items()
-        if verifier is not None
-    }
+def build_captcha_policy(settings: Settings, verifier: str | None) -> CaptchaPolicy | None:
+    """Return the policy of a tenant, or of an API key, that uses a verifier; None without one."""
+    return None if verifier is None else CaptchaPolicy(verifier, settings.captcha[verifier].required_for)
 
 
 def _build_app_attest(

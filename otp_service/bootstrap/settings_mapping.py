@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from otp_service.api.auth import ApiKey
+from otp_service.bootstrap.captcha_set import build_captcha_policy
 from otp_service.bootstrap.webhook_setup import tenant_endpoints
 from otp_service.crypto.keyring import Keyring
 from otp_service.delivery.routing import Route, Routes, WeightedProvider
@@ -177,7 +178,7 @@ def build_keyring(settings: Settings) -> Keyring:
 
 
 def build_api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[ApiKey]:
-    """Return the API keys of all tenants; the tenant of a key has only the purposes and countries of the key."""
+    """Return the API keys of all tenants; the tenant of a key has the purposes, countries and verifier of the key."""
     return [
         ApiKey(
             id=key.id,
@@ -187,6 +188,7 @@ def build_api_keys(settings: Settings, tenants: Mapping[str, Tenant]) -> list[Ap
                 tenants[name],
                 purposes=frozenset(key.purposes) or tenants[name].purposes,
                 countries=frozenset(key.countries) or tenants[name].countries,
+                captcha=build_captcha_policy(settings, key.captcha) or tenants[name].captcha,
             ),
             expires_at=None if key.expires_at is None else key.expires_at.timestamp(),
             publishable=key.publishable,

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from otp_service.providers.config_fields import Table
 from otp_service.providers.config_parsing import FieldContext, Finding, Parse, dotted_path, invalid, quoted
-from otp_service.settings.field_types import AllowedCountry, KeyName, Purpose, Sha256
+from otp_service.settings.field_types import AllowedCountry, KeyName, Name, Purpose, Sha256
 
 __all__ = [
     "DEFAULT_SCOPES",
@@ -97,6 +97,9 @@ class ApiKey(Table, frozen=True, kw_only=True):
     A `publishable` key may be built into a mobile app or a web page, where anybody can read it: it has at most the
     scopes `request` and `verify` (its default), and limits of its own. The pages of `allowed_origins` may call the
     service with it from a browser (CORS).
+
+    `captcha` names the table of `[captcha.*]` for the requests of this key, instead of the one in the tenant's policy:
+    the apps of a tenant on iOS and Android, and its web page, have a key and a verifier each.
     """
 
     id: KeyName
@@ -106,6 +109,7 @@ class ApiKey(Table, frozen=True, kw_only=True):
     purposes: tuple[Purpose, ...] = ()
     countries: tuple[AllowedCountry, ...] = ()
     publishable: bool = False
+    captcha: Name | None = None
     allowed_origins: Annotated[tuple[Origin, ...], Meta(max_length=32, description="at most 32 origins")] = ()
 
     def default_scopes(self) -> tuple[Scope, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from otp_service.providers.config_parsing import Finding, dotted_path, quoted
+from otp_service.providers.config_parsing import Finding, Path, dotted_path, quoted
 from otp_service.settings.checked_values import duplicates, is_valid, valid_items
 from otp_service.settings.model import Settings
 
@@ -49,12 +49,20 @@ def guard_operators_exist(settings: Settings) -> Iterator[Finding]:
 
 
 def captchas_exist(settings: Settings) -> Iterator[Finding]:
-    """A tenant refers to a verifier that is configured."""
+    """A tenant, and an API key, refer to a verifier that is configured."""
     for name, tenant in settings.tenants.items():
-        captcha = tenant.policy.captcha if is_valid(tenant) and is_valid(tenant.policy) else None
-        if captcha is not None and is_valid(captcha) and captcha not in settings.captcha:
-            allowed = ", ".join(settings.captcha) or "the name of a table [captcha.<name>]"
-            yield ("tenants", name, "policy", "captcha"), f"{quoted(captcha)} is not configured", allowed
+        if not is_valid(tenant):
+            continue
+        named: list[tuple[Path, str | None]] = [
+            (("tenants", name, "api_keys", index, "captcha"), key.captcha)
+            for index, key in valid_items(tenant.api_keys)
+        ]
+        if is_valid(tenant.policy):
+            named.append((("tenants", name, "policy", "captcha"), tenant.policy.captcha))
+        for path, captcha in named:
+            if captcha is not None and is_valid(captcha) and captcha not in settings.captcha:
+                allowed = ", ".join(settings.captcha) or "the name of a table [captcha.<name>]"
+                yield path, f"{quoted(captcha)} is not configured", allowed
 
 
 def tenants_have_callers(settings: Settings) -> Iterator[Finding]:

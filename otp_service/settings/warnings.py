@@ -102,11 +102,12 @@ def _accepting_every_success(settings: Settings) -> Iterator[str]:
 
 
 def _captcha_without_effect(settings: Settings) -> Iterator[str]:
-    """Name each verifier that no tenant uses, or that demands tokens of keys that its tenants do not have."""
+    """Name each verifier that no tenant or key uses, or that demands tokens of keys that its tenants do not have."""
+    tenants = settings.tenants.values()
     for name, table in settings.captcha.items():
-        users = [tenant for tenant in settings.tenants.values() if tenant.policy.captcha == name]
+        keys = [key for one in tenants for key in one.api_keys if (key.captcha or one.policy.captcha) == name]
         path = dotted_path(("captcha", name))
-        if not users:
+        if not keys and all(tenant.policy.captcha != name for tenant in tenants):
             yield f"{path}: no tenant uses it"
-        elif table.required_for == "publishable" and not any(key.publishable for one in users for key in one.api_keys):
+        elif table.required_for == "publishable" and not any(key.publishable for key in keys):
             yield f'{path}: required_for = "publishable", but its tenants have no publishable key: no token is needed'

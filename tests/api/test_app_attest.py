@@ -184,3 +184,21 @@ async def test_store_does_not_answer(service: RunningService, app: App, method: 
         assert await outcome(service, token) == "store_unavailable"
 
     assert service.inbox.messages() == []
+
+
+async def test_each_app_of_a_tenant_has_a_verifier(make_service: ServiceFactory) -> None:
+    """The key of the iOS app demands its assertions, and that of another app the tokens of its own verifier."""
+    other = {"type": "app_attest", "app_ids": ["A1B2C3D4E5.com.example.tablet"], "required_for": "none"}
+    keys = [{**api_key("ios", "request"), "captcha": "ios"}, api_key("tablet", "request")]
+    demo = {"api_keys": keys, "policy": {"captcha": "tablet"}}
+    service = await make_service(merged(CONFIG, {"captcha": {"tablet": other}, "tenants": {"demo": demo}}))
+    ios, tablet = App(service.caller("ios")), App(service.caller("tablet"))
+    body = {"phone": "0812-1010-0055", "purpose": "login"}
+
+    assert (await ios.register()).status_code == 200
+    assert problem_code(await tablet.register()) == "captcha_failed"
+    assert problem_code(await ios.client.post("/v1/request-code", json=body)) == "captcha_required"
+    taken = {**body, "captcha_token": await ios.token()}
+    assert problem_code(await tablet.client.post("/v1/request-code", json=taken)) == "captcha_failed"
+    assert problem_code(await ios.client.post("/v1/request-code", json=taken)) == "202"
+    assert problem_code(await tablet.client.post("/v1/request-code", json={**body, "phone": OTHER})) == "202"

@@ -86,6 +86,16 @@ def test_tenant_names_a_verifier_that_exists(environ: dict[str, str]) -> None:
     assert found == 'tenants.acme.policy.captcha: "humans" is not configured; allowed: human'
 
 
+def test_key_names_a_verifier_that_exists(environ: dict[str, str]) -> None:
+    """So is the name that an API key gives; the verifier is used then, and no warning names it."""
+    where = "tenants.acme.api_keys.1.captcha"
+    settings = load(edited_config((where, "human")), environ)
+
+    assert [line for line in config_warnings(settings) if line.startswith("captcha")] == []
+    [found] = errors(environ, (where, "humans"))
+    assert found == 'tenants.acme.api_keys[1].captcha: "humans" is not configured; allowed: human'
+
+
 def key_file(pem: str, **members: Any) -> str:
     """Return the key file of a service account."""
     good = {"client_email": "a@example.com", "private_key": pem, "token_uri": "https://oauth2.example.com/token"}
