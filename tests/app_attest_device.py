@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.hashes import SHA224, SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
@@ -60,10 +60,10 @@ class Authority:
 
     @classmethod
     @functools.cache
-    def root(cls, name: str = "Root") -> Authority:
-        """Make a root."""
-        key = ec.generate_private_key(ec.SECP384R1())
-        return cls(certify(name, key, Authority(None, key), issuer_name=name, ca=True), key)  # type: ignore[arg-type]  # it issues itself
+    def root(cls, name: str = "Root", *, days: int = 2) -> Authority:
+        """Make a root that is valid for so many days."""
+        key, valid = ec.generate_private_key(ec.SECP384R1()), (STARTED - 9 * DAY, STARTED + days * DAY)
+        return cls(certify(name, key, Authority(None, key), issuer_name=name, ca=True, valid=valid), key)  # type: ignore[arg-type]  # it issues itself
 
     def intermediate(self, **options: Any) -> Authority:
         """Issue an intermediate."""
@@ -87,19 +87,20 @@ def certify(
     issuer: Authority,
     *,
     ca: bool | None = False,
-    can_sign: bool = True,
+    can_sign: bool | None = None,
     issuer_name: str | None = None,
-    hashed: SHA256 | SHA384 | None = None,
+    hashed: SHA224 | SHA256 | SHA384 | None = None,
     valid: tuple[datetime, datetime] = (STARTED - DAY, STARTED + 2 * DAY),
     extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
 ) -> x509.Certificate:
-    """Issue a certificate; `ca` None: without constraints."""
+    """Issue a certificate; `ca` None: without constraints; `can_sign` None: as an authority can."""
     issued_by = issuer.certificate.subject if issuer_name is None else _name(issuer_name)
     builder = x509.CertificateBuilder(issued_by, _name(name), key.public_key(), x509.random_serial_number(), *valid)
     if ca is not None:
         builder = builder.add_extension(x509.BasicConstraints(ca, None), critical=True)
-    flags = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False)
-    flags |= {"key_cert_sign": bool(ca) and can_sign, "crl_sign": False, "encipher_only": False, "decipher_only": False}
+    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
+    flags = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
+    flags["key_cert_sign"] = bool(ca) if can_sign is None else can_sign
     builder = builder.add_extension(x509.KeyUsage(digital_signature=True, **flags), critical=True)
     for extension, is_critical in extensions:
         builder = builder.add_extension(extension, is_critical)
@@ -170,7 +171,7 @@ class Device:
     def chain(self, nonce: bytes, **forged: Any) -> list[bytes]:
         """Return the certificates of an attestation."""
         issuer = forged.get("issuer") or apple()[1]
-        extensions = forged.get("extensions", [(nonce_extension(nonce), False)])
+        extensions = [*forged.get("extensions", [(nonce_extension(nonce), False)]), *forged.get("added", [])]
         options = {"hashed": SHA256(), "extensions": extensions, **forged.get("leaf", {})}
         leaf = certify("Leaf", forged.get("key", self.key), issuer, **options)
         return [leaf.public_bytes(Encoding.DER), forged.get("sent_intermediate", issuer.der)]

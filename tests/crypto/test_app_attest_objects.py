@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA224, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from otp_service.crypto.app_attest_objects import AppAttestRules, Assertion, InvalidAttestation
@@ -71,16 +71,17 @@ CHAINS: dict[str, dict[str, Any]] = {
     "other root of the same name": {"issuer": Authority.root.__wrapped__(Authority, "Root").intermediate()},
     "leaf of another intermediate": {"sent_intermediate": apple()[0].intermediate().der},
     "self-signed intermediate": {"sent_intermediate": Authority.root("Intermediate").der},
-    "intermediate that is no authority": {"issuer": apple()[0].intermediate(ca=False)},
-    "intermediate without constraints": {"issuer": apple()[0].intermediate(ca=None)},
+    "intermediate that is no authority": {"issuer": apple()[0].intermediate(ca=False, can_sign=True)},
+    "intermediate without constraints": {"issuer": apple()[0].intermediate(ca=None, can_sign=True)},
     "intermediate that may not sign": {"issuer": apple()[0].intermediate(can_sign=False)},
     "expired intermediate": {"issuer": apple()[0].intermediate(valid=(STARTED - 9 * DAY, STARTED - DAY))},
     "leaf that is an authority": {"leaf": {"ca": True}},
     "expired leaf": {"leaf": {"valid": (STARTED - 3 * DAY, STARTED - timedelta(seconds=2))}},
     "leaf of the future": {"leaf": {"valid": (STARTED + timedelta(seconds=2), STARTED + DAY)}},
     "leaf with an unknown critical extension": {
-        "leaf": {"extensions": [(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), True)]}
+        "added": [(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), True)]
     },
+    "leaf signed over another hash": {"leaf": {"hashed": SHA224()}},
     "leaf with another curve": {"key": ec.generate_private_key(ec.SECP384R1())},
     "no certificate": {"x5c": [b""]},
     "no certificates": {"members": {"attStmt": {"x5c": []}}},
@@ -94,6 +95,22 @@ def test_step_1_chain(rules: AppAttestRules, device: Device, name: str) -> None:
     """The leaf and one intermediate lead to the root, with their constraints, times and signatures."""
     with pytest.raises(InvalidAttestation, match="chain"):
         attest(rules, device, **CHAINS[name])
+
+
+def test_expired_root(device: Device) -> None:
+    """A root that has expired is trusted no more."""
+    root = Authority.root("Old root", days=-1)
+    rules = AppAttestRules([APP_ID], "production", root.certificate)
+
+    with pytest.raises(InvalidAttestation, match="chain"):
+        attest(rules, device, issuer=root.intermediate())
+
+
+def test_unknown_extensions_of_a_leaf(rules: AppAttestRules, device: Device) -> None:
+    """Apple's leaves have more extensions; one that is not critical changes nothing."""
+    added = [(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.840.113635.100.8.5"), b"\5\0"), False)]
+
+    assert attest(rules, device, added=added)
 
 
 def test_leaf_signed_by_another_leaf(rules: AppAttestRules, device: Device) -> None:
