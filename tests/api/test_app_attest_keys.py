@@ -10,7 +10,7 @@ from otp_service.domain.app_attest import CHALLENGE_SECONDS
 from otp_service.sandbox.dev_config import merged
 from tests.api.app_attest_app import CHALLENGES, CONFIG, KEYS, OTHER, App, outcome
 from tests.app_attest_device import Device
-from tests.config_parts import api_key
+from tests.config_parts import api_key, shared_keys
 from tests.log_capture import captured_logs
 from tests.problem_assertions import assert_problem, problem_code
 from tests.running_service import RunningService, ServiceFactory
@@ -56,16 +56,16 @@ async def test_forged_attestation(service: RunningService, why: str, forged: Any
     assert await outcome(service, await installed.token()) == "captcha_failed"
 
 
-async def test_verifiers_are_apart(make_service: ServiceFactory) -> None:
+async def test_environments_are_apart(make_service: ServiceFactory) -> None:
     """After a change of the environment, keys of the other one are not accepted any more."""
+    production = merged(CONFIG, shared_keys())
+    development = merged(production, {"captcha": {"ios": {"environment": "development"}}})
+    before, after = await make_service(development), await make_service(production)
     device = Device(aaguid=b"appattestdevelop")
-    development = App((await make_service(merged(CONFIG, {"captcha": {"ios": {"environment": "development"}}}))).client)
-    development.device = device
-    assert (await development.register()).status_code == 200
+    assert (await App(before.client, device).register()).status_code == 200
 
-    service = await make_service(CONFIG)
-
-    assert await outcome(service, await App(service.client, device).token()) == "captcha_failed"
+    assert await outcome(after, await App(after.client, device).token()) == "captcha_failed"
+    assert await outcome(before, await App(before.client, device).token()) == "202"
 
 
 async def test_tenant_without_app_attest(make_service: ServiceFactory) -> None:
