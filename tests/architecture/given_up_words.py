@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Final
 
 WORDS: Final[Mapping[str, str]] = {
+    "answer_args": "response_args",
     "answer_keep": "store_response",
+    "companion": "lifespan",
     "courier": "OutboxWorker",
     "desk": "handler, or control_api",
     "doubtful": "ambiguous",
@@ -27,8 +29,11 @@ WORDS: Final[Mapping[str, str]] = {
     "living": "ActiveVerification",
     "once_again": "retry",
     "outlet": "MessageQueue",
+    "places_taken": "slots_in_use",
     "shut_out": "exclude",
     "spend_attempt": "reserve_attempt",
+    "stored_answer": "stored_response",
+    "stored_answers": "stored_responses",
     "standing": "ProviderStatus",
     "standings": "provider statuses",
     "trial": "test message, or probe",
@@ -63,6 +68,8 @@ NAMES: Final[Mapping[str, str]] = {
     "World": "RunningService",
     "WorldMaker": "ServiceFactory",
     "SHUT": "TRIP",
+    "NumberHasher": "KeyedHasher",
+    "peers": "integrations",
     "kit": "a name that says what the module holds",
     "need": "require_scope",
     "repeatable": "idempotent_send",
@@ -71,6 +78,17 @@ NAMES: Final[Mapping[str, str]] = {
     "world": "service, or running_service",
 }
 """Whole names, case-sensitive, with or without a leading underscore."""
+
+PHRASES: Final[Mapping[str, str]] = {
+    "anew": "again, or reset",
+    "for ever": "permanently",
+    "in vain": "without effect",
+    "so many": "this many, or the number's name",
+    "told apart": "distinguished",
+    "what came before": "the earlier ones",
+    "whose affair": "a word for what it is",
+}
+"""Phrases that no docstring, comment or text of the service uses, in Python and Lua."""
 
 NOT_YET: Final[Mapping[str, frozenset[str]]] = {}
 """Words that are still in use, with their files. Only remove entries."""

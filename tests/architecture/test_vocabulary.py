@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.architecture.given_up_words import NAMES, NOT_YET, WORDS
+from tests.architecture.given_up_words import NAMES, NOT_YET, PHRASES, WORDS
 from tests.architecture.source_names import ROOT, DefinedName, defined_names, lua_files, python_files, replacement
 
 
@@ -32,6 +33,20 @@ def all_findings() -> Iterator[tuple[str, Path, str]]:
 def test_no_name_uses_a_word_that_was_given_up() -> None:
     """Classes, functions, arguments, variables, attributes, modules and Lua files have names without these words."""
     wrong = [message for word, path, message in all_findings() if str(path) not in NOT_YET.get(word, ())]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_text_uses_a_phrase_that_was_given_up() -> None:
+    """The docstrings, comments and texts of the service have none of these phrases, also across a line end."""
+    phrases = re.compile(r"\b(" + "|".join(phrase.replace(" ", r"\s+(?:-- )?") for phrase in PHRASES) + r")\b")
+    wrong = []
+    for path in (*python_files(), *lua_files()):
+        if path.parts[0] == "otp_service":
+            text = (ROOT / path).read_text(encoding="utf-8")
+            for found in phrases.finditer(text):
+                phrase = re.sub(r"\s+(-- )?", " ", found[1])
+                line = text.count("\n", 0, found.start()) + 1
+                wrong.append(f"{path}:{line}: instead of `{phrase}` write {PHRASES[phrase]}")
     assert not wrong, "\n".join(wrong)
 
 
