@@ -93,7 +93,7 @@ class UnusableKey(Refused):
 
 
 def new_api_key(*, publishable: bool) -> str:
-    """Return a new random API key; its prefix tells people and secret scanners whether it is a secret."""
+    """Return a new random API key; its prefix shows people and secret scanners whether it is a secret."""
     return (PUBLISHABLE_PREFIX if publishable else SERVER_PREFIX) + secrets.token_urlsafe(_KEY_BYTES)
 
 

@@ -49,6 +49,6 @@ class ProofRoutes(Controller):
             return Introspection(active=False)
         count_outcome(caller.tenant.name, "introspect", "ok")
         request.context.log_fields["verification_id"] = proof.verification_id
-        # Not checked once more: another version may have signed claims that this one would refuse in a request.
-        told = {name: proof.claims[name] for name in Introspection.__struct_fields__ if name in proof.claims}
-        return Introspection(**told | {"active": True, "consumed": proof.is_consumed})
+        # Not checked again: another version may have signed claims that this one would refuse in a request.
+        known = {name: proof.claims[name] for name in Introspection.__struct_fields__ if name in proof.claims}
+        return Introspection(**known | {"active": True, "consumed": proof.is_consumed})

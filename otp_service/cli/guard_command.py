@@ -46,7 +46,7 @@ _DECISIONS_HEADER = ("LAST AT", "COUNT", "MODE", "TENANT", "COUNTRY", "AREA", "F
     type=click.IntRange(60, 86_400),
     help="For how long `--open` opens; default: [guard.breaker] open_seconds.",
 )
-@click.option("--close", metavar="ID", help="Close the breaker of this country, or `all`, and count anew.")
+@click.option("--close", metavar="ID", help="Close the breaker of this country, or `all`, and reset its counts.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def guard(
     *,

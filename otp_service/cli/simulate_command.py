@@ -50,7 +50,7 @@ def simulate_traffic(
 ) -> None:
     """Replay synthetic attacks over honest traffic through the rules of the guard.
 
-    Nothing is sent, and no store is used: the rules of the service judge seven days of honest traffic alone, and then
+    Nothing is sent, and no store is used: the rules of the service check seven days of honest traffic alone, and then
     attacks beside it. The table has what each rule would have found while everything was sent (`observe`), and what
     all of them stop in `deny`, by kind of attack. The thresholds are those of `[guard]` in the config, if one is given.
     """

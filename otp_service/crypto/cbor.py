@@ -87,7 +87,7 @@ class _Decoder:
             raise InvalidCbor("a text that is not UTF-8") from None
 
     def _check_items(self, count: int, depth: int) -> None:
-        """Check that so many items fit into what is left, which bounds the memory that they need."""
+        """Check that this many items fit into the rest of the data, which bounds the memory that they need."""
         if depth >= MAX_DEPTH:
             raise InvalidCbor("too many levels")
         if count > len(self._raw) - self.position:

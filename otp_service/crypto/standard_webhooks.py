@@ -39,7 +39,7 @@ _MIN_SECRET_BYTES: Final = 16
 """The specification asks for 24; secrets that others have made with 16 bytes (128 bits) are accepted, too."""
 _MAX_SECRET_BYTES: Final = 64
 _MAX_SIGNATURES: Final = 16
-"""Of the header, only so many entries are compared."""
+"""Only this many entries of the header are compared."""
 _MAX_ID_CHARACTERS: Final = 256
 _MAX_TIMESTAMP_DIGITS: Final = 12
 

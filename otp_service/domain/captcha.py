@@ -1,8 +1,8 @@
 """Proof that a request comes from a person or a genuine app: the port of verifiers, and their values.
 
 A verifier says whether a token is accepted: of a captcha (Turnstile, hCaptcha, reCAPTCHA), or an attestation of a
-device (Play Integrity, App Attest). It makes one call and does not retry. What follows from its answer, when it is
-asked, and that a token counts once, is decided in `service/captcha_checks.py`.
+device (Play Integrity, App Attest). It makes one call and does not retry. `service/captcha_checks.py` decides when it
+is called, what follows from its result, and that a token counts once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_CAPTCHA_TOKEN_CHARS: Final = 8192
 
 
 class CaptchaResult(StrEnum):
-    """What a verifier says of a token. `throttled`: the vendor answers, but takes no more tokens of ours for now."""
+    """A verifier's result for a token. `throttled`: the vendor responds, but accepts no more tokens from us for now."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -41,7 +41,7 @@ class CaptchaResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CaptchaAnswer:
-    """A result, and why in one word of a fixed list, for the log."""
+    """A result, and its reason in one word of a fixed list, for the log."""
 
     result: CaptchaResult
     why: str = ""
@@ -77,7 +77,7 @@ class CaptchaVerifier(Protocol):
     """Verifies tokens of one kind."""
 
     async def verify(self, check: CaptchaCheck) -> CaptchaAnswer:
-        """Return what the vendor says of a token, within the verifier's timeout; an answer of any kind is no exception.
+        """Return the result for a token, within the verifier's timeout; no response of the vendor raises an exception.
 
         `UNAVAILABLE` only if the vendor did not answer or failed: a caller must not be able to cause it, neither by a
         token nor by many of them, which use up the vendor's quota (`THROTTLED`).

@@ -2,7 +2,7 @@
 
 A message counts by the minute in which its verification was started. One whose code was not verified counts as a
 failure when `SETTLE_MINUTES` have passed; a verified one counts at once. Every result loses half of its weight in
-`HALF_LIFE_MINUTES`, so that a provider is judged by what it does now.
+`HALF_LIFE_MINUTES`, so that recent messages decide.
 """
 
 from __future__ import annotations

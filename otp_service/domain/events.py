@@ -15,7 +15,6 @@ from typing import Final, Protocol
 import msgspec
 
 __all__ = [
-    "ALL_EVENTS",
     "CIRCUIT_EVENTS",
     "EVENT_CODES",
     "OPERATOR_EVENTS",
@@ -86,8 +85,6 @@ TENANT_EVENTS: Final = (
     EventType.LOCKED,
 )
 """The types that concern one tenant: only its endpoints get them."""
-
-ALL_EVENTS: Final = (*TENANT_EVENTS, *OPERATOR_EVENTS)
 
 CIRCUIT_EVENTS: Final = (EventType.CIRCUIT_OPENED, EventType.CIRCUIT_CLOSED)
 

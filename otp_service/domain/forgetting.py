@@ -23,7 +23,7 @@ KEPT_AT_MOST_SECONDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was removed of a recipient, and for how many ms something remains (0: nothing of the kind does).
+    """What was removed of a recipient, and for how many ms the rest remains (0: nothing of that kind remains).
 
     Attributes:
         now_ms: The time of the store.
@@ -53,7 +53,7 @@ class RecipientData(Protocol):
         Args:
             partition: The partition of the recipient.
             recipient: Its keyed hash.
-            tenants: The tenants whose locks are meant.
+            tenants: The tenants whose locks are removed or read.
             tenant: Where to forget it; "": at all tenants.
             limits: Remove the counts and the locks as well.
             opt_out: Remove the opt-out as well.

@@ -60,12 +60,12 @@ class BreakerPolicy:
     Tenants that only observe share breakers of their own: their messages must not stop those of others.
 
     Attributes:
-        sends: It opens only after so many messages within `window_seconds`.
+        sends: It opens only after this many messages within `window_seconds`.
         conversion: It opens when a smaller share of them was verified; 0: there is no breaker.
-        window_seconds: How long messages are counted before the count starts anew.
+        window_seconds: How long messages are counted before the count starts again.
         open_seconds: How long it stays open, unless enough probes are verified before.
-        probe_seconds: While it is open, one message in so many seconds is let through.
-        probes: After so many probes their conversion decides: it closes, or it stays open for another period.
+        probe_seconds: While it is open, one message is let through in each period of this length.
+        probes: After this many probes their conversion decides: it closes, or it stays open for another period.
     """
 
     sends: int = 100
@@ -87,7 +87,7 @@ class GuardPolicy:
         usual_conversion: The conversion that is assumed where there are no messages of the past.
         window_hours: How many hours `unverified_area` looks back; the current one counts as one.
         burst: Unverified messages of one tenant to a country in this and the last hour, if it has no past.
-        burst_factor: In a country or area with a past: so many times its usual number of unverified messages.
+        burst_factor: In a country or area with a past: the multiple of its usual number of unverified messages.
         quiet_burst: Unverified messages in this and the last hour to all quiet countries together.
         quiet_verified: A country with fewer verified messages in the seven days before today is quiet.
         sequence: Different numbers of one block without a verified code in a window of at most an hour.
@@ -180,7 +180,7 @@ class GuardDecision:
 
     @property
     def wait_ms(self) -> int:
-        """After how many ms no rule may find anything any more, at the earliest."""
+        """In how many ms, at the earliest, no rule may find anything any more."""
         return max((finding.wait_ms for finding in self.findings), default=0)
 
     @property

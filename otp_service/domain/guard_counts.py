@@ -41,7 +41,7 @@ BURST_HOURS: Final = 2
 PAST_DAYS: Final = 7
 
 KNOWN_SHARDS: Final = 4096
-"""The known numbers of a country are spread over so many sets of at most 512 numbers of four bytes."""
+"""The known numbers of a country are spread over this many sets of at most 512 numbers of four bytes."""
 
 _MEMBER_BITS: Final = 31
 
@@ -54,7 +54,7 @@ class Counts(NamedTuple):
 
     @property
     def unverified(self) -> int:
-        """Messages without a verification; a code that was entered after an undone count makes it no smaller than 0."""
+        """Messages without a verification, at least 0: a code may be entered after its message's count was undone."""
         return max(0, self.sent - self.verified)
 
     def plus(self, other: Counts) -> Counts:
@@ -79,8 +79,8 @@ class LevelCounts(NamedTuple):
 class BreakerCounts(NamedTuple):
     """The breaker of a scope, with this request. Times are in ms.
 
-    `sent`, `verified`: in the current window of a closed breaker. `until_ms`: until when it is open, or was at last; 0:
-    it is closed. `next_probe_ms`: when the next probe is let through. `is_probe`: this request is one. `probes`: the
+    `sent`, `verified`: in the current window of a closed breaker. `until_ms`: until when it is or was open; 0: it is
+    closed. `next_probe_ms`: when the next probe is let through. `is_probe`: this request is one. `probes`: the
     probes since it opened.
     """
 
@@ -178,7 +178,7 @@ def mark_of(counted: GuardCounted | None) -> str:
 
 
 class QuietCountries:
-    """Which countries had few verifications, as this process has seen it last; one that it has not seen is quiet."""
+    """Which countries had few verifications when this process last read their counts; all others are quiet."""
 
     def __init__(self) -> None:
         self._busy: set[str] = set()

@@ -105,4 +105,4 @@ class GuardReports(Protocol):
         """Open the breaker of a scope from now on, in whatever state it is; return until when, in ms."""
 
     async def close_breaker(self, scope: str, policy: GuardPolicy) -> bool:
-        """Close the breakers of a scope and start their counts anew; return whether one had any state."""
+        """Close the breakers of a scope and reset their counts; return whether one had any state."""

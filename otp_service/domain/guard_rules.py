@@ -31,7 +31,7 @@ GUARD_LIMIT: Final = "guard"
 """The name of the limit in the response to a request that the guard denies."""
 
 PRIOR_SENDS: Final = 20
-"""The past of a country or a prefix counts beside so many messages at the conversion that is usual above it."""
+"""The past of a country or a prefix is averaged with this many messages at the usual conversion of the level above."""
 
 LEAST_OF_USUAL: Final = 0.5
 """A prefix that was bad in the past is compared with at least this share of its country's usual conversion."""
@@ -109,7 +109,7 @@ def _conversion_checks(policy: GuardPolicy, subject: GuardSubject, figures: Guar
     to_hour = HOUR_MS - scope.now_ms % HOUR_MS
     to_day = min(HOUR_MS, DAY_MS - scope.now_ms % DAY_MS)  # the codes of others may be entered before the day ends
     usual = usual_conversion(country.past, policy.usual_conversion)
-    if block.today.sent > 1:  # the first request of a day is let through, so that no block is locked for ever
+    if block.today.sent > 1:  # the first request of a day is let through, so that no block is locked permanently
         own, week = _own_usual(block, usual), block.today.plus(block.past)
         yield _Check(GuardRule.UNVERIFIED, "block", week, block.pending, own, policy.unverified_block, to_day)
     if scope.is_known:
@@ -143,8 +143,8 @@ def check_breaker(
 ) -> tuple[GuardFinding | None, BreakerChange | None]:
     """Return what a scope's breaker finds for a request to a number that is not known, and how the breaker changes.
 
-    An open breaker finds every request that is no probe. It closes when enough probes are verified, or at the end of
-    its time; if the probes were not verified, it opens once more.
+    An open breaker finds every request that is not a probe. It closes when enough probes are verified, or at the end of
+    its time; if the probes were not verified, it opens again.
     """
     rules, counts, now_ms = policy.breaker, scope.breaker, scope.now_ms
     if not rules.conversion:

@@ -269,7 +269,7 @@ class ReceiptStore(Protocol):
         """Return whether `keyed_hash` is new within `seconds`, or was used for the same `use`."""
 
     async def remember_sent(self, keyed_hashes: Sequence[str], message_id: str, seconds: int) -> None:
-        """Remember that a gateway's own ids, as keyed hashes, name a message of ours."""
+        """Remember that a gateway's own ids, as keyed hashes, name a message."""
 
     async def find_sent(self, keyed_hashes: Sequence[str]) -> tuple[int, str] | None:
         """Return the position of the first known one of a gateway's ids, and its message; None if none is known."""

@@ -1,10 +1,10 @@
 """App Attest as a verifier of captcha tokens: challenges, the registration of an app's key, and its assertions.
 
-It calls nobody: what it needs is a store, a clock and Apple's root certificate. So no answer is `UNAVAILABLE`, and a
-store that does not answer refuses the request.
+It calls no other service: it needs only a store, a clock and Apple's root certificate. So no result is `UNAVAILABLE`,
+and a store that does not reply refuses the request.
 
 A challenge is stateless: random bits and the time of expiry with a keyed hash over them, the tenant and the verifier.
-To ask for one costs the store nothing, however many strangers do. It is remembered once it was used.
+It is stored only when it is used, so requests for challenges cost the store nothing.
 
 The token of a request is `<key id>.<challenge>.<assertion>`; the key id and the assertion are in base64 as iOS returns
 them. The assertion is made over the SHA-256 of challenge, line feed and `request_hash`, so it is worth nothing for
@@ -123,7 +123,7 @@ class AppAttest:
                 raise InvalidAttestation("key_unknown")
 
     def _check_challenge(self, tenant: str, challenge: str) -> None:
-        """Check that a challenge is one of ours for this tenant and verifier, and has not expired."""
+        """Check that a challenge was issued here for this tenant and verifier, and has not expired."""
         unsigned, signature = challenge[:_UNSIGNED_CHARS], challenge[_UNSIGNED_CHARS:]
         if len(challenge) != CHALLENGE_CHARS or not challenge.isascii():
             raise InvalidAttestation("challenge")

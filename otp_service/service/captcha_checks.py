@@ -5,9 +5,9 @@ not use up a token, and a request without a valid one costs no hash, but counts 
 that was accepted is remembered by its keyed hash together with the request: the same request, repeated under its
 idempotency key after a failure, needs no second token, and every other request is refused, whatever the vendor says.
 
-Whether requests pass while the vendor does not answer is the operator's decision (`on_failure`). A caller cannot bring
-that about: too many parallel checks, a wrong secret, a vendor that takes no more tokens for now, and answers that a
-token may have caused always refuse.
+Whether requests pass while the vendor does not respond is the operator's decision (`on_failure`). A caller cannot cause
+it: too many parallel checks, a wrong secret, a vendor that throttles us, and responses that a token may have caused
+always refuse.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class CaptchaChecks:
 
 
 def _exact(client_ip: str | None) -> str | None:
-    """Return an address for the vendor; None for the network that stands for an IPv6 address."""
+    """Return an address for the vendor; None for an IPv6 network, which the limits count instead of an address."""
     return None if client_ip is None or "/" in client_ip else client_ip
 
 

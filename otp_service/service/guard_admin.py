@@ -79,7 +79,7 @@ class GuardAdmin:
             return until_ms
 
     async def close_breaker(self, scope: str, *, actor: str, tenant: str = "") -> bool:
-        """Close a breaker and start its counts anew; return whether it had any state. An audit line is written."""
+        """Close a breaker and reset its counts; return whether it had any state. An audit line is written."""
         async with audited("close_breaker", actor=actor, tenant=tenant) as line:
             line.facts["scope"] = scope
             had_state = await self._reports.close_breaker(scope, self._policy)

@@ -1,4 +1,4 @@
-"""The guard against SMS pumping in the use cases: what it is asked, what it is told, and what becomes of its decisions.
+"""The guard against SMS pumping in the use cases: what it checks, and how verifications and decisions are stored.
 
 Its counts are acquired with the limits of a request (`store.verifications`). Verifications and decisions are collected
 here and stored at an interval, so that no request waits for them. Those that were not stored are lost with the process.

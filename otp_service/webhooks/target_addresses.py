@@ -2,7 +2,7 @@
 
 A name is resolved once for each connection. Every address that it has is checked, and the connection is made to a
 checked address, so a name server that answers differently the second time changes nothing. An IPv6 address that
-contains an IPv4 address (mapped, NAT64, 6to4) is judged by both.
+contains an IPv4 address (mapped, NAT64, 6to4) must be allowed by both.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def _is_allowed(address: _Address, *, allow_private: bool) -> bool:
 class SharedLookup:
     """A `Resolver` with one lookup at a time, whose answer is that of all who wait for it.
 
-    A name server that does not answer keeps one thread for an endpoint, also when the attempts are given up and begun
-    anew meanwhile, so that the lookups of other endpoints go on.
+    A name server that does not reply occupies one thread for an endpoint, also when attempts end and others begin
+    meanwhile, so that the lookups of other endpoints go on.
     """
 
     def __init__(self, resolver: Resolver) -> None:

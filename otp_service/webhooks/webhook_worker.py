@@ -111,7 +111,7 @@ class WebhookWorker:
             runs.set_state(state)
 
     async def _fill(self, runs: _EndpointRuns) -> None:
-        """Lease due events while the endpoint has free places."""
+        """Lease due events while the endpoint may have more attempts."""
         while runs.free > 0 and runs.due and not self._stopping:
             slot, count = next(iter(runs.due.items()))
             most = min(count, runs.free)

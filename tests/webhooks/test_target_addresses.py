@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from otp_service.domain.events import ALL_EVENTS
+from otp_service.domain.events import EventType
 from otp_service.webhooks.attempt_schedule import Answer
 from otp_service.webhooks.endpoint import Endpoint
 from otp_service.webhooks.sender import WebhookSender
@@ -74,7 +74,7 @@ NEVER = [
 def private_endpoint(url: str, ca_file: str | None = None) -> Endpoint:
     """Return an endpoint that may be on this machine."""
     return Endpoint(
-        "acme.main", url, [bytes(range(32))], frozenset(ALL_EVENTS), allow_private_targets=True, ca_file=ca_file
+        "acme.main", url, [bytes(range(32))], frozenset(EventType), allow_private_targets=True, ca_file=ca_file
     )
 
 
@@ -120,7 +120,7 @@ async def test_one_private_address_of_a_host_refuses_it() -> None:
 async def test_spellings_of_this_machine_are_refused(receiver: WebhookReceiver, host: str) -> None:
     """Whatever the system resolves to a private address is refused before anything is sent."""
     url = receiver.url.replace("127.0.0.1", host)
-    sender = WebhookSender(Endpoint("acme.main", url, [b"k" * 32], frozenset(ALL_EVENTS)))
+    sender = WebhookSender(Endpoint("acme.main", url, [b"k" * 32], frozenset(EventType)))
 
     answer = await sender.send("evt_1", b"{}")
 

@@ -1,4 +1,4 @@
-"""Play Integrity: Google decodes the integrity token of an Android app, and says what it thinks of app and device.
+"""Play Integrity: Google decodes the integrity token of an Android app, and returns verdicts on app and device.
 
 developer.android.com/google/play/integrity/verdicts, and the reference of `playintegrity.googleapis.com` v1. POST to
 `/v1/{packageName}:decodeIntegrityToken` with `{"integrity_token": ...}` and an access token of the scope
@@ -10,7 +10,7 @@ developer.android.com/google/play/integrity/verdicts, and the reference of `play
   `certificateSha256Digest`;
 - `deviceIntegrity`: `deviceRecognitionVerdict`, a list such as `MEETS_DEVICE_INTEGRITY`;
 - `accountDetails`: `appLicensingVerdict` (`LICENSED`: installed from Play);
-- `testingDetails`, if the answer was set up for a tester, which is no proof.
+- `testingDetails`, if the response was set up for a tester, which is not a proof.
 
 The app computes `requestHash` as `domain.captcha.request_hash` does. The access token is got with the assertion of a
 service account, and kept until it expires.
@@ -41,7 +41,7 @@ CLOCK_LEEWAY_SECONDS: Final = 30.0
 
 _REQUEST_TIMEOUT: Final = 408
 _TOO_MANY_REQUESTS: Final = 429
-"""The daily quota (10,000 by default) is used up, which a stranger can bring about with enough bad tokens."""
+"""The daily quota (10,000 by default) is used up, which anybody can cause with enough bad tokens."""
 
 
 class AssertionSource(Protocol):

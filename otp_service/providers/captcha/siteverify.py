@@ -155,9 +155,7 @@ class Siteverify:
         if success is False:
             return _by_error_codes(answer.get("error-codes"))
         if response.status == _TOO_MANY_REQUESTS:
-            return CaptchaAnswer(
-                CaptchaResult.THROTTLED, "status_429"
-            )  # many tokens of one stranger may have caused it
+            return CaptchaAnswer(CaptchaResult.THROTTLED, "status_429")  # many tokens of one caller may have caused it
         if response.status >= 500 or response.status < 400:
             return _unavailable("undocumented")
         return CaptchaAnswer(CaptchaResult.REJECTED, "undocumented")  # a token may have caused it

@@ -3,7 +3,7 @@
 Documented by the gateway: the names of the parameters, and a response in JSON with HTTP 200, success or not. A number
 that the gateway refuses is missing from `array`, without a reason.
 
-The length of a report's row tells which platform wrote it. Four fields are the gateway's own document: id, number,
+The length of a report's row shows which platform wrote it. Four fields are the gateway's own document: id, number,
 time, send status. Five fields add a delivery status, which may be null. Seven fields have a label of the send status
 and a delivery time in between. Integers arrive as JSON numbers or as strings.
 """

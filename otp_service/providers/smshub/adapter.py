@@ -86,7 +86,7 @@ class Smshub:
             return Outcome.AMBIGUOUS
 
     async def _post_with_new_token(self, path: str, content: bytes, token: Token) -> GatewayResponse | Outcome:
-        """Post with a token that cannot have expired; after a 401, post once more with the other header form."""
+        """Post with a token that cannot have expired; after a 401, post again with the other header form."""
         bearer_prefix = self._bearer_prefix
         response = await self._post_with(token, path, content, bearer_prefix=bearer_prefix)
         if not _is_unauthorized(response):
@@ -129,7 +129,7 @@ class Smshub:
         return login.result() if login.done() and not login.cancelled() else SendResult(Outcome.TRANSIENT)
 
     async def _log_in(self) -> Token | SendResult:
-        """Log in and store the token; after a 400 or 415, try once more with the other body format."""
+        """Log in and store the token; after a 400 or 415, try again with the other body format."""
         as_form = self._login_as_form
         response = await self._post_login(as_form=as_form)
         if isinstance(response, GatewayResponse) and response.status in (400, 415):

@@ -95,7 +95,7 @@ def parse_send_response(response: GatewayResponse | Outcome, message_text: str =
 def parse_login_response(response: GatewayResponse | Outcome) -> Token | SendResult:
     """Read the token of a login, or classify the failure; a failed login has sent nothing.
 
-    The expiry (`exp`) is read without verifying the token's signature, because it only tells when to log in again. A
+    The expiry (`exp`) is read without verifying the token's signature, because it only says when to log in again. A
     token without one is used until the hub refuses it. A 2xx without a token means that the hub does not know the
     program, as its samples show.
     """

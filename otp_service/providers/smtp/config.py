@@ -67,7 +67,7 @@ class SmtpConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
 
     @property
     def reports_delivery(self) -> bool:
-        """A server tells only that it has taken a message."""
+        """A server reports only that it has accepted a message."""
         return False
 
     def cross_check(self) -> Iterator[Finding]:

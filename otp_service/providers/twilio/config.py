@@ -21,7 +21,7 @@ class TwilioConfig(TwilioAccount, frozen=True, kw_only=True, tag_field="type", t
     if there is one, or else the auth token. Receipts are verified with the auth token, or with `webhook_shared_key` if
     a Webhooks Rule of the account signs them. `from` or `messaging_service_sid` is required; with both, the service
     sends from that number. `sender_ids` are the senders by country. `report_poll_seconds`: when the status of a message
-    is first queried if no receipt came. With `conversion_feedback` Twilio is told which codes were verified.
+    is first queried if no receipt came. With `conversion_feedback` verified codes are reported to Twilio.
     """
 
     sender: Account | None = field(name="from", default=None)

@@ -23,7 +23,7 @@ class VonageConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", 
     the signature if there is a `signature_secret`. The timestamp of a signed receipt may differ from the time by
     `receipt_window_seconds`. The gateway gives up a message after the rest of the code's life, and not before
     `min_ttl_seconds`. `entity_id` and `content_id` are ids that some countries require. `sender_ids` are the senders
-    by country. With `conversion_feedback` the Conversion API at `conversion_url` is told which codes were verified;
+    by country. With `conversion_feedback` verified codes are reported to the Conversion API at `conversion_url`;
     Vonage enables it for an account on request.
     """
 

@@ -142,7 +142,7 @@ def parse_send_response(response: GatewayResponse | Outcome) -> SendResult:
 
 
 def conversion_body(config: VonageConfig, provider_message_id: str, at: float) -> bytes:
-    """Return the form that tells that a code was used at a time, in Unix seconds.
+    """Return the form that reports that a code was used at a time, in Unix seconds.
 
     Key and secret are in the body, whatever `auth` is: the reference names them for this API, and its `timestamp` is
     not that of a signature.

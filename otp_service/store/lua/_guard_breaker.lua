@@ -22,7 +22,7 @@ local function write_breaker(key, breaker, now)
   extend_ttl(key, math.max(now, breaker['until']) + BREAKER_KEPT_MS, now)
 end
 
--- Starts the counts anew; with an `until_ms` after `now`, the breaker is open until then.
+-- Resets the counts; with an `until_ms` after `now`, the breaker is open until then.
 local function reset_breaker(breaker, now, until_ms, probe_ms)
   for _, field in ipairs(BREAKER_FIELDS) do breaker[field] = 0 end
   breaker.since = now

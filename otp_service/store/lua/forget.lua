@@ -1,6 +1,6 @@
 -- forget: removes what is stored of a recipient, at one tenant or at all.
 -- KEYS  1 recipient  2 outbox of the partition  3 opted-out numbers of the partition
---       4 index of the recipient  5... lockouts of the recipient, one for each tenant that is meant
+--       4 index of the recipient  5... lockouts of the recipient, one for each tenant
 -- ARGV  1 tenant, '' for all  2 '1': also the sends, the wrong codes and the locks  3 '1': also the opt-out
 --       4 member of the recipient in KEYS[3]  5, 6, 7 key prefixes of verifications, messages and stored responses in
 --       this partition

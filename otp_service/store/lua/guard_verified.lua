@@ -7,7 +7,7 @@
 -- returns {'counted'}
 -- Invariant: a set of known numbers has at most 512 members, of which one is dropped at random for another.
 --@include _clock _ttl _guard_buckets _guard_numbers _guard_breaker
-local MAX_KNOWN = 512  -- Redis keeps so many integers compactly (set-max-intset-entries)
+local MAX_KNOWN = 512  -- Redis keeps this many integers compactly (set-max-intset-entries)
 local now, prefix, at_ms, class = now_ms(), ARGV[1], tonumber(ARGV[2]), ARGV[3]
 for index = 7, #ARGV do add_counts(prefix, at_ms, 'v', class, ARGV[index], 1, now) end
 if ARGV[4] ~= '' then
