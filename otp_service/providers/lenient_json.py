@@ -17,6 +17,7 @@ __all__ = [
     "MAX_ERROR_TEXT_CHARS",
     "MAX_INTEGER_CHARS",
     "body_text",
+    "id_text",
     "json_object",
     "json_value",
     "parse_amount",
@@ -70,13 +71,20 @@ def body_text(body: bytes) -> str:
 
 
 def parse_integer(value: object) -> int | None:
-    """Read an integer that a gateway sends as a JSON number or as a string; None for anything else."""
+    """Read an integer that a gateway sends as a JSON number (also `1.0`) or as a string; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, str) and len(value) > MAX_INTEGER_CHARS:
         return None
     try:
         return int(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
     except ValueError:
         return None
+
+
+def id_text(value: object) -> str:
+    """Return an id that a gateway sends as a JSON number (`5` and `5.0` are the same) or as a string."""
+    return str(parse_integer(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def parse_amount(value: object) -> Decimal | None:
@@ -99,6 +107,8 @@ def _decoding_candidates(body: bytes | str) -> Iterator[bytes | str]:
         yield body.strip(_PADDING)
         return
     yield body.removeprefix(codecs.BOM_UTF8).strip(_PADDING_BYTES).removeprefix(codecs.BOM_UTF8)
+    with contextlib.suppress(UnicodeDecodeError):
+        yield body.decode().strip(_PADDING)
     if _is_utf_16(body):
         encodings: tuple[str, ...] = ("utf-16", "utf-16-le", "utf-16-be")
     else:

@@ -132,6 +132,8 @@ def parse_echoed_number(echoed: object, e164: str, country: str) -> str | None:
         `e164` if the two are the same number, another number in E.164 if they differ, and None if `echoed` cannot be
         read, which does not rule out that it is ours.
     """
+    if isinstance(echoed, float):
+        echoed = parse_integer(echoed)
     if isinstance(echoed, bool) or not isinstance(echoed, str | int):
         return None
     text = str(echoed)[:_MAX_NUMBER_CHARS].strip()

@@ -125,7 +125,7 @@ def test_zero_is_delivered_setting(length: int, delivery: int | None, expected: 
         {"array": [[ID + 1, 1, 2, 0, 3]]},
         {"array": [[ID, 1, 2, None]]},
         {"array": [[ID, 1, 2, "x", 3]]},
-        {"array": [[ID, 1, 2, 0.0, 3]]},
+        {"array": [[ID, 1, 2, 0.5, 3]]},
     ],
 )
 def test_report_without_a_usable_row_has_no_status(report: dict[str, Any]) -> None:

@@ -70,8 +70,9 @@ async def test_every_status_has_its_outcome(gateway: EimsSimulator, status: int,
         f'[["+{DIGITS}","1620443"]]',
         f'[[{DIGITS},1620443,"more"]]',
         f"[[628110000000,7],[{DIGITS},1620443]]",
+        f"[[{DIGITS}.0,1620443.0]]",
     ],
-    ids=["int", "string", "plus", "more members", "second row"],
+    ids=["int", "string", "plus", "more members", "second row", "float"],
 )
 async def test_row_with_our_number_is_acceptance(gateway: EimsSimulator, array: str) -> None:
     """The row is found in every notation of the number; its second member is the gateway's id."""
@@ -80,11 +81,12 @@ async def test_row_with_our_number_is_acceptance(gateway: EimsSimulator, array: 
         assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "1620443")
 
 
-async def test_status_zero_as_string_is_acceptance(gateway: EimsSimulator) -> None:
-    """`"0"` is 0."""
-    gateway.script(responding(f'{{"status":"0","array":[[{DIGITS},9]],"success":"1","fail":"0"}}'))
+async def test_status_zero_in_another_type_is_acceptance(gateway: EimsSimulator) -> None:
+    """`"0"` and `0.0` are 0."""
+    rows = f'"array":[[{DIGITS},9]],"success":"1","fail":"0"}}'
+    gateway.script(responding(f'{{"status":"0",{rows}'), responding(f'{{"status":0.0,{rows}'))
     async with eims(gateway) as provider:
-        assert await provider.send(outbound()) == SendResult(Outcome.ACCEPTED, "9")
+        assert [await provider.send(outbound()) for _ in range(2)] == [SendResult(Outcome.ACCEPTED, "9")] * 2
 
 
 async def test_simulator_with_numbers_as_strings() -> None:

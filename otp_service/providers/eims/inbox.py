@@ -16,6 +16,7 @@ from otp_service.domain.message import InboundMessage
 from otp_service.providers.eims.config import EimsConfig
 from otp_service.providers.eims.pushed_reports import parse_number
 from otp_service.providers.eims.wire import TIME_FORMAT
+from otp_service.providers.lenient_json import id_text
 from otp_service.providers.responses import MAX_ID_CHARS
 
 __all__ = ["PAGE_SIZE", "parse_inbox"]
@@ -35,7 +36,7 @@ def parse_inbox(answer: Mapping[str, Any], config: EimsConfig) -> list[InboundMe
     zone = timezone(timedelta(hours=config.utc_offset_hours))
     return [
         InboundMessage(
-            id=str(row[0])[:MAX_ID_CHARS] or NO_ID,
+            id=id_text(row[0])[:MAX_ID_CHARS] or NO_ID,
             sender=parse_number(row[1], config.country),
             text=_content(row[3]),
             at=_timestamp(row[2], zone),

@@ -16,7 +16,7 @@ from otp_service.domain.message import Receipt, ReceiptForged, ReceiptRequest
 from otp_service.domain.phone import PhoneInvalid, parse
 from otp_service.domain.secret import Secret
 from otp_service.providers.eims.wire import report_of_row
-from otp_service.providers.lenient_json import json_object
+from otp_service.providers.lenient_json import id_text, json_object
 from otp_service.providers.responses import MAX_ID_CHARS
 
 __all__ = ["parse_number", "parse_pushed_reports", "require_token"]
@@ -77,7 +77,7 @@ def parse_number(value: object, country: str) -> str:
 def _receipt(row: Any, country: str, *, zero_is_delivered: bool) -> Receipt | None:
     if not isinstance(row, list) or len(row) < _MIN_FIELDS:
         return None
-    to, provider_message_id = parse_number(row[1], country), str(row[0])[:MAX_ID_CHARS]
+    to, provider_message_id = parse_number(row[1], country), id_text(row[0])[:MAX_ID_CHARS]
     if not to or not provider_message_id:
         return None
     report = report_of_row(row, zero_is_delivered=zero_is_delivered)

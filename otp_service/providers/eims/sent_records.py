@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from otp_service.providers.eims.wire import GMT_PLUS_8, TIME_FORMAT
-from otp_service.providers.lenient_json import parse_integer
+from otp_service.providers.lenient_json import id_text, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, parse_echoed_number
 
 __all__ = ["MARGIN_SECONDS", "matching_ids", "record_windows"]
@@ -50,7 +50,7 @@ def matching_ids(answer: Mapping[str, Any], to: str, country: str, begin: float)
     """Return the ids of the messages to `to` (E.164, of `country`) that the gateway accepted at or after `begin`."""
     rows = answer.get("array")
     return {
-        str(row[0])[:MAX_ID_CHARS]
+        id_text(row[0])[:MAX_ID_CHARS]
         for row in (rows if isinstance(rows, list) else ())
         if isinstance(row, list)
         and len(row) >= _MIN_FIELDS

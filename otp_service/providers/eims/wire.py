@@ -24,7 +24,7 @@ from otp_service.providers.eims import result_codes
 from otp_service.providers.eims.config import EimsConfig
 from otp_service.providers.eims.result_codes import ACCOUNT_ERRORS
 from otp_service.providers.http_client import GatewayResponse
-from otp_service.providers.lenient_json import json_object, parse_amount, parse_integer
+from otp_service.providers.lenient_json import id_text, json_object, parse_amount, parse_integer
 from otp_service.providers.responses import MAX_ID_CHARS, parse_echoed_number, undocumented_response
 
 __all__ = [
@@ -112,7 +112,7 @@ def parse_send_response(
     for row in rows[:_MAX_ROWS]:
         number = parse_echoed_number(row[0], f"+{to}", country)
         if number == f"+{to}" or (number is None and is_single_success):
-            return SendResult(Outcome.ACCEPTED, str(row[1])[:MAX_ID_CHARS])
+            return SendResult(Outcome.ACCEPTED, id_text(row[1])[:MAX_ID_CHARS])
     return SendResult(Outcome.TRANSIENT if failed and not accepted else Outcome.AMBIGUOUS)
 
 
@@ -139,7 +139,7 @@ def parse_report(answer: Mapping[str, Any], provider_message_id: str, *, zero_is
     """
     rows = answer.get("array")
     for row in rows if isinstance(rows, list) else ():
-        if isinstance(row, list) and len(row) >= 4 and str(row[0]) == provider_message_id:
+        if isinstance(row, list) and len(row) >= 4 and id_text(row[0]) == provider_message_id:
             return report_of_row(row, zero_is_delivered=zero_is_delivered)
     return DeliveryReport(None)
 
