@@ -29,9 +29,9 @@ async def gateway() -> AsyncIterator[TwilioSimulator]:
 CODES: Final[dict[str, list[int]]] = {
     "funds": [10001, 20005],
     "throttled": [20429, 21611, 30001, 30022, 30023, 63038],
-    "recipient_invalid": [21211, 21265, 21614, 21635, 30005],
-    "recipient_blocked": [21610, 30004, 30450, 30453, 60410],
-    "destination_unsupported": [21408, 21612, 30006],
+    "recipient_invalid": [21211, 21214, 21217, 21265, 21614, 21635, 30005, 30006],
+    "recipient_blocked": [21610, 30004, 30450, 30453, 30454, 60410],
+    "destination_unsupported": [21408, 21612],
     "content_rejected": [21602, 21617, 30007],
     "transient": [30003, 30008, 30017, 30036],
     "config_error": [20003, 20403, 21212, 21603, 21606, 21608, 21609, 21624, 21659, 21660, 21701, 21703, 21705, 30002,

@@ -34,6 +34,8 @@ ERROR_OUTCOMES: Final[Mapping[int, Outcome]] = MappingProxyType(
         **ACCOUNT_OUTCOMES,
         # the recipient
         21211: Outcome.RECIPIENT_INVALID,  # Invalid 'To' phone number
+        21214: Outcome.RECIPIENT_INVALID,  # 'To' phone number cannot be reached
+        21217: Outcome.RECIPIENT_INVALID,  # Phone number does not appear to be valid
         21265: Outcome.RECIPIENT_INVALID,  # 'To' number cannot be a short code
         21610: Outcome.RECIPIENT_BLOCKED,  # Attempt to send to unsubscribed recipient (STOP)
         21614: Outcome.RECIPIENT_INVALID,  # 'To' number is not a valid mobile number
@@ -41,16 +43,16 @@ ERROR_OUTCOMES: Final[Mapping[int, Outcome]] = MappingProxyType(
         30003: Outcome.TRANSIENT,  # Unreachable destination handset: off, no service, roaming
         30004: Outcome.RECIPIENT_BLOCKED,  # Message blocked
         30005: Outcome.RECIPIENT_INVALID,  # Unknown destination handset
-        # SMS Pumping Protection (30450, 30453) and Fraud Guard (60410) block a number or a prefix for suspected fraud.
+        30006: Outcome.RECIPIENT_INVALID,  # Landline or unreachable carrier
+        # SMS Pumping Protection (30450, 30453, 30454) and Fraud Guard (60410) block numbers or prefixes for fraud.
         # `destination_unsupported` would fail over to a gateway without that protection, and evade it
         30450: Outcome.RECIPIENT_BLOCKED,  # Message delivery blocked
         30453: Outcome.RECIPIENT_BLOCKED,  # Message couldn't be delivered
+        30454: Outcome.RECIPIENT_BLOCKED,  # Blocked by the protection of the destination
         60410: Outcome.RECIPIENT_BLOCKED,  # Verification delivery attempt blocked
         # the destination
         21408: Outcome.DESTINATION_UNSUPPORTED,  # Permissions disabled for the destination region
         21612: Outcome.DESTINATION_UNSUPPORTED,  # 'To' and 'From' cannot be combined: no route, or the sender's kind
-        # Landline or unreachable carrier. We send to mobile numbers, so the second is meant more often
-        30006: Outcome.DESTINATION_UNSUPPORTED,
         # the text
         21602: Outcome.CONTENT_REJECTED,  # Message body is required
         21617: Outcome.CONTENT_REJECTED,  # Message body exceeds 1600 characters
