@@ -18,6 +18,7 @@ from otp_service.api.schemas import (
     VerifiedCode,
 )
 from otp_service.domain.message import Channel
+from otp_service.domain.outcomes import reported_error
 from otp_service.domain.views import VerificationProof, VerificationView
 from otp_service.service.forget import ForgottenRecipient as Forgotten
 from otp_service.service.opt_out_directory import OptOutState
@@ -48,7 +49,7 @@ def verification_response(view: VerificationView) -> VerificationBody:
                 channel=delivery.channel or view.channel,
                 status=delivery.status,
                 at=_rfc3339(delivery.at_ms),
-                error=delivery.error or None,
+                error=reported_error(delivery.error) or None,
             )
             for delivery in view.deliveries
         ],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["DeliveryStatus", "HealthSignal", "Outcome"]
+__all__ = ["DeliveryStatus", "HealthSignal", "Outcome", "reported_error"]
 
 
 class Outcome(StrEnum):
@@ -29,6 +29,11 @@ class Outcome(StrEnum):
     """The account's balance or quota is used up."""
     THROTTLED = "throttled"
     """The gateway asks for a lower rate; it may accept the message later."""
+    RECIPIENT_THROTTLED = "recipient_throttled"
+    """The gateway's limit of messages to this number, against abuse. Final for all providers: failover would evade it.
+
+    Callers see it as `throttled`; see `reported_error`.
+    """
     TRANSIENT = "transient"
     """The request was not processed: no connection, or a documented temporary failure. May be retried later."""
     AMBIGUOUS = "ambiguous"
@@ -41,13 +46,18 @@ class Outcome(StrEnum):
 
     @property
     def rejects_recipient(self) -> bool:
-        """Whether every gateway would reject the recipient, so that there is no failover."""
-        return self in (Outcome.RECIPIENT_INVALID, Outcome.RECIPIENT_BLOCKED)
+        """Whether the refusal concerns the recipient at every gateway, so that there is no failover."""
+        return self in (Outcome.RECIPIENT_INVALID, Outcome.RECIPIENT_BLOCKED, Outcome.RECIPIENT_THROTTLED)
 
     @property
     def retryable(self) -> bool:
         """Whether the same gateway may accept the message later, after the other providers were called."""
         return self in (Outcome.TRANSIENT, Outcome.THROTTLED)
+
+
+def reported_error(error: str) -> str:
+    """Return the name of an error in responses and events, which do not tell the two kinds of `throttled` apart."""
+    return Outcome.THROTTLED.value if error == Outcome.RECIPIENT_THROTTLED else error
 
 
 class HealthSignal(StrEnum):

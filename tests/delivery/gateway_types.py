@@ -110,6 +110,7 @@ GATEWAY_TYPES: Final[Mapping[str, GatewayType]] = {
         lambda **options: EimsSimulator(ACCOUNT, PASSWORD, **options),
         {"type": "eims", "account": ACCOUNT, "password": PASSWORD, "report_poll_seconds": 0},
         lambda request: str(msgspec.json.decode(request.body)["content"]) if request.body else text_of_request(request),
+        never=frozenset({Outcome.RECIPIENT_BLOCKED}),  # only reports have it
     ),
     "sendcloud": GatewayType(
         SendcloudSimulator,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from otp_service.domain.outcomes import Outcome
+from otp_service.domain.outcomes import Outcome, reported_error
 from otp_service.sandbox.simulators import (
     eims,
     infobip,
@@ -80,7 +80,7 @@ def rejected(outcome: Outcome, times: int = 1, *, codes: int = 1) -> Observed:
 
     `codes`: how many codes the rejected requests contained; 0 if the recipient is rejected before the text is sent.
     """
-    statuses, called = (f"failed {outcome}",), ("first",) * times
+    statuses, called = (f"failed {reported_error(outcome)}",), ("first",) * times
     return (
         Observed(statuses, called, 0, verified=False, codes=codes)
         if outcome.rejects_recipient
@@ -126,7 +126,7 @@ REJECTIONS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
     ),
     "eims": (
         (Outcome.RECIPIENT_INVALID, "-9 abnormal number", eims.refusal(-9)),
-        (Outcome.RECIPIENT_BLOCKED, "-28 limit of the phone", eims.refusal(-28)),
+        (Outcome.RECIPIENT_THROTTLED, "-28 limit of the phone", eims.refusal(-28)),
         (Outcome.DESTINATION_UNSUPPORTED, "-19 pricing not agreed", eims.refusal(-19)),
         (Outcome.CONTENT_REJECTED, "-3 sensitive words", eims.refusal(-3)),
         (Outcome.CONFIG_ERROR, "-1 authentication", eims.refusal(-1)),
@@ -136,7 +136,8 @@ REJECTIONS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
     ),
     "sendcloud": (
         (Outcome.RECIPIENT_INVALID, "412 malformed number", sendcloud.refusal(412)),
-        (Outcome.RECIPIENT_BLOCKED, "496 limit of the number", sendcloud.refusal(496)),
+        (Outcome.RECIPIENT_BLOCKED, "430 unsubscribed", sendcloud.refusal(430)),
+        (Outcome.RECIPIENT_THROTTLED, "496 limit of the number", sendcloud.refusal(496)),
         (Outcome.DESTINATION_UNSUPPORTED, "312 country", NOT_SERVED),
         (Outcome.CONTENT_REJECTED, "432 template", sendcloud.refusal(432)),
         (Outcome.CONFIG_ERROR, "40005 in HTTP 401", sendcloud.refusal(40005, status=401)),

@@ -23,7 +23,7 @@ CREATED, NOW, EXPIRES = 1_000_000, 1_010_000, 1_300_000
 HOLD = 15_000
 
 DEFINITELY_NOT_SENT = [outcome.value for outcome in Outcome if outcome.definitely_not_sent]
-RECIPIENT_REJECTED = [Outcome.RECIPIENT_INVALID.value, Outcome.RECIPIENT_BLOCKED.value]
+RECIPIENT_REJECTED = [outcome.value for outcome in Outcome if outcome.rejects_recipient]
 FAIL_OVER = [outcome for outcome in DEFINITELY_NOT_SENT if outcome not in RECIPIENT_REJECTED]
 RETRYABLE = [Outcome.TRANSIENT.value, Outcome.THROTTLED.value]
 

@@ -92,7 +92,7 @@ async def test_failover_from_unreachable_gateway(
     assert [d["provider"] for d in await read_deliveries(service, verification_id)] == ["first", "second"]
 
 
-@pytest.mark.parametrize(("status", "error"), [(-9, "recipient_invalid"), (-28, "recipient_blocked")])
+@pytest.mark.parametrize(("status", "error"), [(-9, "recipient_invalid"), (-28, "throttled")])
 async def test_rejected_recipient_does_not_fail_over(
     make_service: ServiceFactory, gateway: EimsSimulator, second: EimsSimulator, status: int, error: str
 ) -> None:

@@ -35,7 +35,7 @@ STATUSES = {
     **dict.fromkeys(range(-25, -19), "config_error"),
     -26: "transient",
     -27: "throttled",
-    -28: "recipient_blocked",
+    -28: "recipient_throttled",
     **dict.fromkeys(range(-32, -28), "config_error"),
     -99: "config_error",  # an undocumented rejection
 }

@@ -26,8 +26,9 @@ CODES = {
     "funds": [40912, 499],
     "throttled": [40913, 50000],
     "recipient_invalid": [411, 412],
-    "recipient_blocked": [496, 498],
-    "content_rejected": [431, 432, 433, 441, 481, 482, 483],
+    "recipient_throttled": [496, 498],
+    "recipient_blocked": [410, 420, 430],
+    "content_rejected": [431, 432, 433, 440, 441, 450, 460, 481, 482, 483],
     "transient": [501],
 }
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from otp_service.sandbox.simulators.eims import EimsSimulator
+from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
 from otp_service.sandbox.simulators.http_server import Respond, SimulatorResponse
 from tests.config_parts import SLOW_HASHING
 from tests.delivery.gateway_config import ACCOUNT, PASSWORD, route_through
@@ -147,16 +147,19 @@ async def test_failover_delivered_and_undelivered(make_service: ServiceFactory, 
     assert len(receiver.events) == 2
 
 
-async def test_a_message_that_fails_for_good(make_service: ServiceFactory, receiver: WebhookReceiver) -> None:
+@pytest.mark.parametrize(("status", "error"), [(-1, "config_error"), (-28, "throttled")])
+async def test_a_message_that_fails_for_good(
+    make_service: ServiceFactory, receiver: WebhookReceiver, status: int, error: str
+) -> None:
     """When no provider is left, the last failure says that nothing follows."""
     async with EimsSimulator(ACCOUNT, PASSWORD) as gateway:
-        gateway.always = REFUSED
+        gateway.always = refusal(status)
         config = demo_webhooks(main=receiver.config(events=["message.failed"])) | route_through(gateway)
         service = await make_service(config)
         await service.request()
         [failed] = await receiver.wait_for("message.failed")
 
-    assert (failed.data["status"], failed.data["error"], failed.data["retrying"]) == ("failed", "config_error", False)
+    assert (failed.data["status"], failed.data["error"], failed.data["retrying"]) == ("failed", error, False)
 
 
 async def test_a_message_that_expires_in_the_outbox(make_service: ServiceFactory, receiver: WebhookReceiver) -> None:

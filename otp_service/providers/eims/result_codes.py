@@ -54,7 +54,7 @@ STATUS_OUTCOMES: Final[dict[int, Outcome]] = {
     -25: Outcome.CONFIG_ERROR,  # out of time range
     -26: Outcome.TRANSIENT,  # fee lookup failed
     -27: Outcome.THROTTLED,  # limit of the period
-    -28: Outcome.RECIPIENT_BLOCKED,  # limit of this phone number, against abuse: do not fail over to evade it
+    -28: Outcome.RECIPIENT_THROTTLED,  # limit of this phone number
     -29: Outcome.CONFIG_ERROR,  # workspace disabled
     -30: Outcome.CONFIG_ERROR,  # API key disabled
     -31: Outcome.CONFIG_ERROR,  # IP address not allowed

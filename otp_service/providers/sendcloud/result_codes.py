@@ -32,7 +32,19 @@ PARTIAL: Final = 311
 NONE_SENT: Final = 312
 TIMESTAMP_ERROR: Final = 461
 
+HELD_BACK_OUTCOMES: Final[dict[int, Outcome]] = {
+    # SMSHook page, `statusCode` of what the platform itself held back (workererror, suppressed)
+    410: Outcome.RECIPIENT_BLOCKED,  # global blocklist
+    420: Outcome.RECIPIENT_BLOCKED,  # blocklist of the account
+    430: Outcome.RECIPIENT_BLOCKED,  # unsubscribed
+    440: Outcome.CONTENT_REJECTED,  # keyword filter (Aurora's newer page: invalid number; failover is safe for both)
+    450: Outcome.CONTENT_REJECTED,  # variables (Aurora's newer page: rejected by the carrier)
+    460: Outcome.CONTENT_REJECTED,  # longer than 500 characters
+}
+"""Listed for events only; a response that has one of them means the same, and nothing was submitted either."""
+
 STATUS_OUTCOMES: Final[dict[int, Outcome]] = {
+    **HELD_BACK_OUTCOMES,
     # Aurora's list of codes; the other 4xxxx of it concern e-mail
     40005: Outcome.CONFIG_ERROR,  # authentication failed
     40912: Outcome.FUNDS,  # balance not enough
@@ -61,10 +73,8 @@ STATUS_OUTCOMES: Final[dict[int, Outcome]] = {
     481: Outcome.CONTENT_REJECTED,  # 481, 482: numbers and variables do not match
     482: Outcome.CONTENT_REJECTED,
     483: Outcome.CONTENT_REJECTED,  # a variable is longer than 32 characters
-    # 496, 498: too many messages to this number in a minute or a day, a limit against abuse. `throttled` would fail
-    # over to a gateway without that limit, and evade it
-    496: Outcome.RECIPIENT_BLOCKED,
-    498: Outcome.RECIPIENT_BLOCKED,
+    496: Outcome.RECIPIENT_THROTTLED,  # too many messages to this number in a minute
+    498: Outcome.RECIPIENT_THROTTLED,  # too many messages to this number in a day
     499: Outcome.FUNDS,  # quota insufficient
     501: Outcome.TRANSIENT,  # server exception: listed as a refusal
     601: Outcome.CONFIG_ERROR,  # no permission
@@ -114,13 +124,7 @@ UNSUBSCRIBE_EVENT: Final = "unsubscribe"
 """Not listed for SMS: the vendor's e-mail webhooks have it. An unsubscribed number is otherwise seen as code 430."""
 
 EVENT_ERRORS: Final[dict[int, Outcome]] = {
-    # SMSHook page, `statusCode` of what the platform itself held back (workererror, suppressed)
-    410: Outcome.RECIPIENT_BLOCKED,  # global blocklist
-    420: Outcome.RECIPIENT_BLOCKED,  # blocklist of the account
-    430: Outcome.RECIPIENT_BLOCKED,  # unsubscribed
-    440: Outcome.CONTENT_REJECTED,  # keyword filter (Aurora's newer page: invalid number; failover is safe for both)
-    450: Outcome.CONTENT_REJECTED,  # variables (Aurora's newer page: rejected by the carrier)
-    460: Outcome.CONTENT_REJECTED,  # longer than 500 characters
+    **HELD_BACK_OUTCOMES,
     # SMSHook page, `statusCode` of what the carrier reported (delivererror, failed)
     500: Outcome.RECIPIENT_INVALID,  # no such number
     510: Outcome.TRANSIENT,  # line suspended

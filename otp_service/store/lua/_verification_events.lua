@@ -1,6 +1,8 @@
 -- The events of a verification and of its deliveries. Their ids follow from what they report, so that a repeated script
 -- adds nothing. An id never contains a full stop: it is signed as `id.timestamp.body`.
 local MAY_SUCCEED_MS = 5000  -- an attempt is counted before its code is compared: until then it may still be correct
+-- The name of an error in events, where it is not the stored one: `reported_error`.
+local REPORTED_ERRORS = {recipient_throttled = 'throttled'}
 local DELIVERY_CODES = {sent = 's', delivered = 'd', undelivered = 'f', failed = 'f'}
 
 local function event_id(id, name)
@@ -67,7 +69,7 @@ local function emit_delivery_events(record, id, before, retrying, now)
     end
     if code and before[provider] ~= status and not (code == 'f' and is_accepted_by_other(record, provider)) then
       local facts = {status = status}
-      if code == 'f' then facts.error, facts.retrying = delivery[4], retrying end
+      if code == 'f' then facts.error, facts.retrying = REPORTED_ERRORS[delivery[4]] or delivery[4], retrying end
       emit_one(code, facts, due_ms)
     end
   end
