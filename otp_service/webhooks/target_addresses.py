@@ -28,8 +28,10 @@ _NEVER: Final = [
 ]
 """Unspecified, link-local (with the metadata services of clouds), multicast and reserved: refused in any case."""
 
-_METADATA: Final = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192")))
-"""Metadata services of clouds in other networks: AWS by IPv6, Alibaba Cloud, Oracle Cloud."""
+_METADATA: Final = frozenset(
+    map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"))
+)
+"""Metadata services of clouds in other networks: AWS by IPv6, Alibaba Cloud, Oracle Cloud, Azure (WireServer)."""
 
 _PRIVATE: Final = [
     ipaddress.ip_network(text)
