@@ -44,7 +44,7 @@ end
 local function circuit_window(key, now)
   local stored = redis.call('HMGET', key, 'from', 'calls', 'bad')
   local from, calls, failures = tonumber(stored[1] or 0), tonumber(stored[2] or 0), tonumber(stored[3] or 0)
-  if now - from >= WINDOW_MS then return now, 0, 0, true end
+  if now - from >= WINDOW_MS or from > now then return now, 0, 0, true end  -- the clock may have gone back
   return from, calls, failures, false
 end
 

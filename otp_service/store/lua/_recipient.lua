@@ -64,6 +64,8 @@ local function send_wait_ms(chain, log, windows, cooldown_ms, max_sends, now)
   end
   local chain_ms = chain.sends >= max_sends and math.max(0, chain.ends - now) or 0
   local cooldown_left_ms = math.max(0, chain.last + cooldown_ms - now)
+  -- The clock went back by more than the cooldown, as after a failover. The windows still limit the sends.
+  if cooldown_left_ms > 2 * cooldown_ms then cooldown_left_ms = 0 end
   local windows_ms, waits = wait_ms_for(windows, now, log_reader(log))
   consider(windows_ms, 'recipient')
   consider(chain_ms, 'max_sends')

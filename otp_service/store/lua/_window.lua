@@ -20,7 +20,7 @@ local function wait_ms_for(windows, now, nth_youngest)
   local wait_ms, waits = 0, {}
   for index, window in ipairs(windows) do
     local at = nth_youngest(window.count)
-    -- A time in the future is damaged. It counts as now, so it blocks for one span at most.
+    -- A time in the future is damaged, or the clock went back. It counts as now, so no wait is longer than a span.
     waits[index] = at and math.max(0, math.min(at, now) + window.span_ms - now) or 0
     wait_ms = math.max(wait_ms, waits[index])
   end

@@ -73,6 +73,8 @@ local ahead = redis.call('ZRANK', KEYS[2], id) or redis.call('ZCARD', KEYS[2])
 
 local times = redis.call('HMGET', KEYS[1], 'last', 'rest')
 local last_at, paused_until = tonumber(times[1] or 0), tonumber(times[2] or 0)
+-- The clock went back by more than the interval, as after a failover: nobody waits until it has caught up.
+if last_at - now > interval_ms then last_at = 0 end
 if paused_until > now + MAX_POLL_MS then  -- a long pause: the caller tries another provider, or waits
   leave_queue({id})
   return {'slow', now, paused_until - now}
