@@ -244,14 +244,16 @@ class WebhookQueue(Protocol):
     async def look(self) -> Sequence[DueEvents]:
         """Return what is due, in every slot that can be reached, and reset the numbers of dropped events."""
 
-    async def endpoint_states(self, endpoints: Sequence[str]) -> Sequence[EndpointState]:
-        """Return the states of endpoints, in their order."""
+    async def endpoint_states(self, endpoints: Sequence[str]) -> Sequence[EndpointState | None]:
+        """Return the states of endpoints, in their order; None for one that cannot be reached."""
 
     async def claim(self, slot: str, endpoint: str, most: int, lease_ms: int) -> Sequence[ClaimedEvent]:
         """Lease at most `most` due events of an endpoint in a slot."""
 
     async def record(self, claimed: ClaimedEvent, result: AttemptResult) -> bool:
         """Record the end of an attempt for the event and its endpoint; a repeated call counts once.
+
+        If only the endpoint's state cannot be reached, the attempt is recorded for the event alone.
 
         Returns:
             False if another replica has leased the event meanwhile and the endpoint did not accept it here.

@@ -63,15 +63,13 @@ class RedisWebhookQueue:
             for endpoint, due, waiting, dropped in reply
         ]
 
-    async def endpoint_states(self, endpoints: Sequence[str]) -> Sequence[EndpointState]:
+    async def endpoint_states(self, endpoints: Sequence[str]) -> Sequence[EndpointState | None]:
         """Return the states of endpoints; see the port."""
         if not endpoints:
             return []
         calls = [ScriptCall(script("webhook_endpoint"), (webhook_endpoint_key(one),)) for one in endpoints]
-        return [
-            EndpointState(int(disabled), int(failures), int(paused), result.decode(), int(at))
-            for disabled, failures, paused, result, at in await self._topology.send(calls)
-        ]
+        replies = await self._topology.send_each(calls)
+        return [None if isinstance(reply, Refused) else _read_state(reply) for reply in replies]
 
     async def claim(self, slot: str, endpoint: str, most: int, lease_ms: int) -> Sequence[ClaimedEvent]:
         """Lease due events; see the port."""
@@ -93,26 +91,31 @@ class RedisWebhookQueue:
         )
         attempt = f"{claimed.slot} {claimed.id} {claimed.event.lease}"
         called = (result.result, int(result.accepted), result.pause_ms, int(result.disables), attempt)
-        recorded, endpoint = await self._topology.send(
+        recorded, endpoint = await self._topology.send_each(
             [
                 ScriptCall(script("webhook_record"), (claimed.slot,), args),
                 ScriptCall(script("webhook_endpoint_called"), (webhook_endpoint_key(claimed.endpoint),), called),
             ]
         )
-        if endpoint[0]:
+        if isinstance(recorded, Refused):
+            raise recorded
+        if isinstance(endpoint, Refused):
+            LOG.warning("webhook_endpoint_not_recorded", endpoint=claimed.endpoint, result=result.result)
+        elif endpoint[0]:
             LOG.error("webhook_disabled", endpoint=claimed.endpoint, result=result.result)
         return bool(recorded[0] == b"recorded")
 
     async def summaries(self, endpoints: Sequence[str], most: int) -> Mapping[str, EndpointSummary]:
         """Return the summaries of endpoints; see the port."""
         found = {}
-        for endpoint, state in zip(endpoints, await self.endpoint_states(endpoints), strict=True):
+        for endpoint in endpoints:
             calls = [ScriptCall(script("webhook_list"), (slot,), (endpoint, most)) for slot in self._slots]
-            replies = await self._topology.send(calls)
+            state_call = ScriptCall(script("webhook_endpoint"), (webhook_endpoint_key(endpoint),))
+            state, *replies = await self._topology.send([state_call, *calls])
             events = [one for _, *packed in replies for one in _read_events(packed)]
             events.sort(key=lambda one: max(one[1].at_ms, one[1].result_ms), reverse=True)
             waiting = sum(int(reply[0]) for reply in replies)
-            found[endpoint] = EndpointSummary(state, waiting, tuple(events[:most]))
+            found[endpoint] = EndpointSummary(_read_state(state), waiting, tuple(events[:most]))
         return found
 
     async def replay(self, endpoint: str, event_id: str, since_ms: int, states: Collection[EventState]) -> int:
@@ -141,6 +144,11 @@ class RedisOperatorEvents:
         if targets := event_args(slot, self._targets, (event_type,)):
             args = (*targets, EVENT_CODES[event_type], key, pack(dict(facts)))
             await self._topology.send([ScriptCall(script("emit_event"), (slot,), args)])
+
+
+def _read_state(reply: ScriptReply) -> EndpointState:
+    disabled, failures, paused, result, at = reply
+    return EndpointState(int(disabled), int(failures), int(paused), result.decode(), int(at))
 
 
 def _read_events(entries: ScriptReply) -> list[tuple[str, StoredEvent]]:

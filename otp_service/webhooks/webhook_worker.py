@@ -2,7 +2,9 @@
 
 Every replica looks for due events twice a second and leases as many as it may send at the same time. The process that
 dies leaves its lease behind: another one sends the event again, under the same id. An endpoint that fails is called
-less and less by all replicas, with one attempt at a time until it accepts an event.
+less and less by all replicas, with one attempt at a time until it accepts an event. Where a part of the store cannot be
+reached, the events of the other parts go on; an endpoint whose shared state is there is treated as this process knows
+it.
 """
 
 from __future__ import annotations
@@ -108,7 +110,10 @@ class WebhookWorker:
         wanted = [runs for runs in self._runs.values() if runs.due or not runs.is_known]
         states = await self._queue.endpoint_states([runs.endpoint.name for runs in wanted])
         for runs, state in zip(wanted, states, strict=True):
-            runs.set_state(state)
+            if state is None:
+                runs.keep_state()
+            else:
+                runs.set_state(state)
 
     async def _fill(self, runs: _EndpointRuns) -> None:
         """Lease due events while the endpoint may have more attempts."""
@@ -116,7 +121,12 @@ class WebhookWorker:
             slot, count = next(iter(runs.due.items()))
             most = min(count, runs.free)
             lease_ms = int((runs.endpoint.timeout_seconds + RECORD_MARGIN_SECONDS) * 1000)
-            claimed = await self._queue.claim(slot, runs.endpoint.name, most, lease_ms)
+            try:
+                claimed = await self._queue.claim(slot, runs.endpoint.name, most, lease_ms)
+            except Refused as refused:
+                runs.put_last(slot)
+                LOG.warning("webhooks_unreachable", endpoint=runs.endpoint.name, reason=refused.reason.value)
+                return
             runs.claimed(slot, most, len(claimed))
             for one in claimed:
                 self._start_attempt(runs, one)
@@ -192,10 +202,14 @@ class _EndpointRuns:
         self.running = 0
         self.state = EndpointState()
         self.is_known = False
+        self._is_reachable = True
+        self._paused_until = 0.0
+        self._refused: set[str] = set()
 
     def note(self, found: Sequence[DueEvents]) -> None:
         """Take over what was found for this endpoint, and set its metrics."""
-        self.due = {one.slot: one.due for one in found if one.due}
+        in_order = sorted(found, key=lambda one: one.slot in self._refused)
+        self.due = {one.slot: one.due for one in in_order if one.due}
         METRICS.webhook_waiting.labels(self.endpoint.name).set(sum(one.waiting for one in found))
         if dropped := sum(one.dropped for one in found):
             METRICS.webhook_events.labels(self.endpoint.name, "dropped").inc(dropped)
@@ -203,18 +217,34 @@ class _EndpointRuns:
 
     def set_state(self, state: EndpointState) -> None:
         """Take over the shared state."""
-        self.state, self.is_known = state, True
+        self.state, self.is_known, self._is_reachable = state, True, True
+        self._pause(state.paused_ms)
         METRICS.webhook_disabled.labels(self.endpoint.name).set(bool(state.disabled_ms))
+
+    def keep_state(self) -> None:
+        """Go on with the last known state, because the shared one cannot be reached; without one it is enabled."""
+        if self._is_reachable:
+            LOG.warning("webhook_endpoint_state_unreachable", endpoint=self.endpoint.name)
+        self.is_known, self._is_reachable = True, False
+
+    def _pause(self, ms: int) -> None:
+        self._paused_until = time.monotonic() + ms / 1000
 
     @property
     def free(self) -> int:
         """How many attempts may begin now: none during a pause, one at a time after failures."""
-        if self.state.disabled_ms or self.state.paused_ms or not self.is_known:
+        if self.state.disabled_ms or not self.is_known or time.monotonic() < self._paused_until:
             return 0
         return (1 if self.state.failures else self.endpoint.max_concurrent) - self.running
 
+    def put_last(self, slot: str) -> None:
+        """Note that a slot refused a lease: the next time, the others come before it."""
+        del self.due[slot]
+        self._refused.add(slot)
+
     def claimed(self, slot: str, wanted: int, found: int) -> None:
         """Note that events of a slot were leased; fewer than wanted: others have leased the rest."""
+        self._refused.discard(slot)
         left = self.due.pop(slot) - found
         if found == wanted and left > 0:
             self.due[slot] = left  # at the end, so that the slots take turns
@@ -222,10 +252,11 @@ class _EndpointRuns:
     def apply(self, result: AttemptResult) -> None:
         """Apply the end of an attempt, as the store will record it for all replicas."""
         if result.accepted:
-            self.state = replace(self.state, failures=0, paused_ms=0)
+            self.state = replace(self.state, failures=0)
+            self._pause(0)
         else:
-            paused_ms = max(self.state.paused_ms, result.pause_ms)
-            self.state = replace(self.state, failures=self.state.failures + 1, paused_ms=paused_ms)
+            self.state = replace(self.state, failures=self.state.failures + 1)
+            self._paused_until = max(self._paused_until, time.monotonic() + result.pause_ms / 1000)
         if result.disables:
             self.state = replace(self.state, disabled_ms=self.state.disabled_ms or 1)
 

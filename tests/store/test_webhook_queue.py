@@ -134,7 +134,7 @@ async def test_the_next_attempt_counts_again(store: Store, queue: RedisWebhookQu
     [again] = await claimed(queue)
     assert (again.event.lease, again.event.attempts) == (3, 0)
     assert await queue.record(again, FAILED)
-    assert (await queue.endpoint_states([ENDPOINT]))[0].failures == 3
+    assert (await queue.summaries([ENDPOINT], 1))[ENDPOINT].state.failures == 3
 
 
 async def test_a_repeated_script_adds_no_second_event(store: Store, queue: RedisWebhookQueue) -> None:
@@ -208,7 +208,7 @@ async def test_the_state_of_an_endpoint(store: Store, queue: RedisWebhookQueue) 
     await queue.record(one, replace(FAILED, pause_ms=60_000))
     assert await queue.endpoint_states([ENDPOINT]) == [EndpointState(0, 1, 60_000, "500", now)]
     await store.advance(61)
-    [state] = await queue.endpoint_states([ENDPOINT])
+    state = (await queue.summaries([ENDPOINT], 1))[ENDPOINT].state
     assert (state.failures, state.paused_ms) == (1, 0)
 
     [one] = await claimed(queue)
@@ -216,11 +216,11 @@ async def test_the_state_of_an_endpoint(store: Store, queue: RedisWebhookQueue) 
     await store.advance(1)
     [one] = await claimed(queue)
     await queue.record(one, ACCEPTED)
-    [state] = await queue.endpoint_states([ENDPOINT])
+    state = (await queue.summaries([ENDPOINT], 1))[ENDPOINT].state
     assert (state.disabled_ms, state.failures, state.result) == (now + 61_000, 0, "204")
     assert await queue.enable(ENDPOINT)
     assert not await queue.enable(ENDPOINT)
-    assert (await queue.endpoint_states([ENDPOINT]))[0].disabled_ms == 0
+    assert (await queue.summaries([ENDPOINT], 1))[ENDPOINT].state.disabled_ms == 0
 
 
 async def test_all_keys_of_a_slot_have_one_hash_slot_and_a_ttl(store: Store, queue: RedisWebhookQueue) -> None:
