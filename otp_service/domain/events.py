@@ -224,7 +224,7 @@ class AttemptResult:
     """The end of an attempt.
 
     Attributes:
-        result: The HTTP status, or the name of what prevented an answer.
+        result: The HTTP status, or the name of what prevented a response.
         accepted: The endpoint has accepted the event.
         retry_ms: In how many ms the event is due again; None: never.
         pause_ms: For how many ms the endpoint is not called at all.
@@ -241,7 +241,7 @@ class AttemptResult:
 class WebhookQueue(Protocol):
     """The waiting events. Each method may raise `Refused` (`store_unavailable`, `overloaded`)."""
 
-    async def look(self) -> Sequence[DueEvents]:
+    async def find_due(self) -> Sequence[DueEvents]:
         """Return what is due, in every slot that can be reached, and reset the numbers of dropped events."""
 
     async def endpoint_states(self, endpoints: Sequence[str]) -> Sequence[EndpointState | None]:

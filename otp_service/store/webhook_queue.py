@@ -50,9 +50,10 @@ class RedisWebhookQueue:
         self._topology = topology
         self._slots = (*(Partition(number).events for number in range(PARTITIONS)), *other_slots)
 
-    async def look(self) -> Sequence[DueEvents]:
+    async def find_due(self) -> Sequence[DueEvents]:
         """Return what is due in every slot that can be reached; see the port."""
-        replies = await self._topology.send_each([ScriptCall(script("webhook_look"), (slot,)) for slot in self._slots])
+        calls = [ScriptCall(script("webhook_find_due"), (slot,)) for slot in self._slots]
+        replies = await self._topology.send_each(calls)
         refusals = [reply for reply in replies if isinstance(reply, Refused)]
         if refusals and len(refusals) == len(replies):
             raise refusals[0]

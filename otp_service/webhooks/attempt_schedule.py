@@ -14,7 +14,7 @@ from typing import Final
 
 from otp_service.domain.events import AttemptResult
 
-__all__ = ["DELAYS_SECONDS", "MAX_RETRY_AFTER_SECONDS", "Answer", "conclude", "parse_retry_after"]
+__all__ = ["DELAYS_SECONDS", "MAX_RETRY_AFTER_SECONDS", "EndpointResponse", "conclude", "parse_retry_after"]
 
 DELAYS_SECONDS: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """From the end of each failed attempt to the next one: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h."""
@@ -36,14 +36,14 @@ _MAX_CHARACTERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What an endpoint answered.
+class EndpointResponse:
+    """The response of an endpoint, or why there was none.
 
     Attributes:
-        status: The HTTP status; None: there was no answer.
-        error: What prevented an answer: `timeout`, `connect_failed`, `target_refused`, `connection_lost`,
+        status: The HTTP status; None: there was no response.
+        error: What prevented a response: `timeout`, `connect_failed`, `target_refused`, `connection_lost`,
             `not_built`; "": nothing.
-        retry_after_seconds: The answer's `Retry-After`; None without one.
+        retry_after_seconds: Its `Retry-After`; None without one.
     """
 
     status: int | None = None
@@ -56,19 +56,19 @@ class Answer:
         return self.status is not None and 200 <= self.status < 300
 
 
-def conclude(answer: Answer, attempts: int, failures: int, random: float) -> AttemptResult:
+def conclude(response: EndpointResponse, attempts: int, failures: int, random: float) -> AttemptResult:
     """Return the end of an attempt.
 
     Args:
-        answer: What the endpoint answered.
+        response: The response of the endpoint.
         attempts: How many attempts at the event had ended before.
         failures: How many attempts at the endpoint had failed in a row before.
         random: A random number from 0 to 1, which spreads the retries.
     """
-    result = answer.error if answer.status is None else str(answer.status)
-    if answer.accepted:
+    result = response.error if response.status is None else str(response.status)
+    if response.accepted:
         return AttemptResult(result, accepted=True)
-    requested = min(answer.retry_after_seconds or 0, MAX_RETRY_AFTER_SECONDS)
+    requested = min(response.retry_after_seconds or 0, MAX_RETRY_AFTER_SECONDS)
     retry_ms = None
     if attempts < len(DELAYS_SECONDS):
         delay = DELAYS_SECONDS[attempts] * (1 - JITTER + 2 * JITTER * random)
@@ -76,7 +76,7 @@ def conclude(answer: Answer, attempts: int, failures: int, random: float) -> Att
     pause = min(requested, MAX_REQUESTED_PAUSE_SECONDS)
     if (doublings := failures + 1 - PAUSE_AFTER_FAILURES) >= 0:
         pause = max(pause, min(FIRST_PAUSE_SECONDS * 2 ** min(doublings, 10), MAX_PAUSE_SECONDS))
-    return AttemptResult(result, retry_ms=retry_ms, pause_ms=math.ceil(pause * 1000), disables=answer.status == _GONE)
+    return AttemptResult(result, retry_ms=retry_ms, pause_ms=math.ceil(pause * 1000), disables=response.status == _GONE)
 
 
 def parse_retry_after(text: str | None, now: float) -> float | None:

@@ -25,7 +25,7 @@ class Endpoint:
         keys: The keys that sign; two of a kind while one replaces the other.
         types: The types of events that it gets.
         allow_private_targets: It may be in a private network, or on this machine.
-        timeout_seconds: The time of one attempt, from the DNS lookup to the head of the answer.
+        timeout_seconds: The time of one attempt, from the DNS lookup to the head of the response.
         max_concurrent: Attempts at the same time by one process.
         full_recipient: Events contain the whole number or address instead of its masked form.
         ca_file: A file with the certificate authorities (PEM) that are trusted instead of the public ones; None: those.

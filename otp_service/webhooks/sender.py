@@ -1,6 +1,6 @@
 """One attempt: a signed POST on a connection of its own, to a checked address.
 
-Redirects are not followed, and the body of the answer is not read. Proxy settings of the environment are ignored, and
+Redirects are not followed, and the body of the response is not read. Proxy settings of the environment are ignored, and
 neither URL nor body is logged.
 """
 
@@ -15,7 +15,7 @@ from typing import Final
 from otp_service.crypto.standard_webhooks import sign_webhook
 from otp_service.providers.http_client import new_request
 from otp_service.providers.http_transport import SingleUseTransport, TlsContext
-from otp_service.webhooks.attempt_schedule import Answer, parse_retry_after
+from otp_service.webhooks.attempt_schedule import EndpointResponse, parse_retry_after
 from otp_service.webhooks.endpoint import Endpoint
 from otp_service.webhooks.target_addresses import Resolver, SharedLookup, TargetRefused, checked_addresses, resolve
 
@@ -40,8 +40,8 @@ class WebhookSender:
             address_of=partial(checked_addresses, allow_private=endpoint.allow_private_targets, resolver=self._lookup),
         )
 
-    async def send(self, event_id: str, body: bytes) -> Answer:
-        """Post an event once; an attempt that gets no answer says why."""
+    async def send(self, event_id: str, body: bytes) -> EndpointResponse:
+        """Post an event once; an attempt that gets no response says why."""
         timestamp = int(self._clock())
         headers = {
             "Content-Type": CONTENT_TYPE,
@@ -55,14 +55,14 @@ class WebhookSender:
             async with asyncio.timeout(self._endpoint.timeout_seconds):
                 response = await self._transport.handle_async_request(request)
         except TimeoutError:
-            return Answer(error="timeout")
+            return EndpointResponse(error="timeout")
         except TargetRefused:
-            return Answer(error="target_refused")
+            return EndpointResponse(error="target_refused")
         except Exception:
-            return Answer(error="connection_lost" if "written" in request.extensions else "connect_failed")
+            return EndpointResponse(error="connection_lost" if "written" in request.extensions else "connect_failed")
         await response.aclose()
         retry_after = parse_retry_after(response.headers.get("retry-after"), self._clock())
-        return Answer(response.status_code, retry_after_seconds=retry_after)
+        return EndpointResponse(response.status_code, retry_after_seconds=retry_after)
 
     async def close(self) -> None:
         """Close all connections, and end the lookup."""

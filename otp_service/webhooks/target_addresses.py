@@ -47,7 +47,7 @@ _PRIVATE_V6: Final = [ipaddress.ip_network(text) for text in ("2001::/23", "2001
 """Parts of 2000::/3 that are not public: protocol assignments with Teredo, documentation, 6to4."""
 
 _LOOKUPS: Final = ThreadPoolExecutor(16, thread_name_prefix="webhook-lookup")
-"""A name server that does not answer must not keep the threads in which the hosts of gateways are looked up."""
+"""A name server that does not reply must not keep the threads in which the hosts of gateways are looked up."""
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _OTHER_EMBEDDING: Final = [ipaddress.ip_network(text) for text in ("64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")]
@@ -93,7 +93,7 @@ def _is_allowed(address: _Address, *, allow_private: bool) -> bool:
 
 
 class SharedLookup:
-    """A `Resolver` with one lookup at a time, whose answer is that of all who wait for it.
+    """A `Resolver` with one lookup at a time, whose result is shared by all callers.
 
     A name server that does not reply occupies one thread for an endpoint, also when attempts end and others begin
     meanwhile, so that the lookups of other endpoints go on.
@@ -112,7 +112,7 @@ class SharedLookup:
         return await asyncio.shield(self._running)
 
     def close(self) -> None:
-        """Wait for no answer any more."""
+        """Stop waiting for a lookup in progress."""
         if self._running is not None:
             self._running.cancel()
 

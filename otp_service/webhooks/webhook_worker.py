@@ -20,7 +20,7 @@ from typing import Final
 from otp_service.domain.errors import Refused
 from otp_service.domain.events import AttemptResult, ClaimedEvent, DueEvents, EndpointState, WebhookQueue
 from otp_service.observability import LOG, METRICS
-from otp_service.webhooks.attempt_schedule import Answer, conclude
+from otp_service.webhooks.attempt_schedule import EndpointResponse, conclude
 from otp_service.webhooks.endpoint import Endpoint
 from otp_service.webhooks.event_body import EventBodies
 from otp_service.webhooks.sender import WebhookSender
@@ -103,7 +103,7 @@ class WebhookWorker:
     async def _look(self) -> None:
         """Read what is due, and the state of the endpoints that have due events."""
         found: defaultdict[str, list[DueEvents]] = defaultdict(list)
-        for one in await self._queue.look():
+        for one in await self._queue.find_due():
             found[one.endpoint].append(one)
         for name, runs in self._runs.items():
             runs.note(found[name])
@@ -147,10 +147,10 @@ class WebhookWorker:
         """Make one attempt and record its end. Without a record, the lease ends and the event is sent again."""
         event, started = claimed.event, time.monotonic()
         try:
-            answer = await self._send(runs, claimed)
-            result = conclude(answer, event.attempts, runs.state.failures, random.random())  # noqa: S311 - no secret
+            response = await self._send(runs, claimed)
+            result = conclude(response, event.attempts, runs.state.failures, random.random())  # noqa: S311 - no secret
             runs.apply(result)
-            METRICS.webhook_attempts.labels(runs.endpoint.name, _result_class(answer)).inc()
+            METRICS.webhook_attempts.labels(runs.endpoint.name, _result_class(response)).inc()
             LOG.info(
                 "webhook_attempt",
                 endpoint=runs.endpoint.name,
@@ -166,13 +166,13 @@ class WebhookWorker:
         except Exception:
             LOG.exception("webhook_failed", event_id=claimed.id)
 
-    async def _send(self, runs: _EndpointRuns, claimed: ClaimedEvent) -> Answer:
+    async def _send(self, runs: _EndpointRuns, claimed: ClaimedEvent) -> EndpointResponse:
         """Send an event; one that no body can be made of fails by the schedule, too, instead of at each lease."""
         try:
             body = self._bodies.build(claimed.event, full_recipient=runs.endpoint.full_recipient)
         except Exception:
             LOG.exception("webhook_not_built", event_id=claimed.id)
-            return Answer(error="not_built")
+            return EndpointResponse(error="not_built")
         return await runs.sender.send(claimed.id, body)
 
     async def _record(self, runs: _EndpointRuns, claimed: ClaimedEvent, result: AttemptResult) -> None:
@@ -261,8 +261,8 @@ class _EndpointRuns:
             self.state = replace(self.state, disabled_ms=self.state.disabled_ms or 1)
 
 
-def _result_class(answer: Answer) -> str:
+def _result_class(response: EndpointResponse) -> str:
     """Return the result as a label of a metric: a class of statuses, or the error."""
-    if answer.status is None:
-        return answer.error
-    return STATUS_CLASSES[min(answer.status // 100, len(STATUS_CLASSES)) - 1]
+    if response.status is None:
+        return response.error
+    return STATUS_CLASSES[min(response.status // 100, len(STATUS_CLASSES)) - 1]

@@ -83,18 +83,18 @@ async def test_a_minute_has_one_event_at_all_replicas(
     await store.admitted(recipient="r0", guard=guarded(0))
     for number in range(1, 4):
         await replicas[number % 3].denied(recipient=f"r{number}", guard=guarded(number))
-    assert await queue.look() == [DueEvents(GUARD_EVENTS_SLOT, ENDPOINT, due=1, waiting=1)]
+    assert await queue.find_due() == [DueEvents(GUARD_EVENTS_SLOT, ENDPOINT, due=1, waiting=1)]
     for area in range(KEPT_PER_SLOT + 1):
         await store.denied(recipient="other", guard=guarded(9, area=f"+{area}"))
     for one in await queue.claim(GUARD_EVENTS_SLOT, ENDPOINT, 100, 1_000):
         assert await queue.record(one, ACCEPTED)
         await store.advance(0.001)
     await replicas[1].denied(recipient="again", guard=guarded(4))
-    assert await queue.look() == []
+    assert await queue.find_due() == []
 
     await store.advance(60)
     await store.denied(recipient="again", guard=guarded(5))
-    assert await queue.look() == [DueEvents(GUARD_EVENTS_SLOT, ENDPOINT, due=1, waiting=1)]
+    assert await queue.find_due() == [DueEvents(GUARD_EVENTS_SLOT, ENDPOINT, due=1, waiting=1)]
 
 
 async def observed(store: Store, number: int) -> Admitted:
@@ -116,9 +116,9 @@ async def test_an_observed_request_has_its_event_when_it_is_answered(
     first, second = await observed(store, 0), await observed(store, 1)
     monkeypatch.setattr(store.topology, "send_each", counted)
     await store.start(first)
-    assert await queue.look() == []
+    assert await queue.find_due() == []
     await store.start(second)
-    [due] = await queue.look()
+    [due] = await queue.find_due()
 
     assert batches[0] == ["start"]
     assert batches[-2] == ["start", "guard_observed"]
@@ -140,4 +140,4 @@ async def test_more_events_of_the_guard_wait_than_of_a_partition(store: Store, q
     await store.admitted(recipient="r0", guard=guarded(0))
     await store.denied(recipient="r1", guard=guarded(1))
 
-    assert [one.waiting for one in await queue.look()] == [DEFAULT_MAX_WAITING + 1]
+    assert [one.waiting for one in await queue.find_due()] == [DEFAULT_MAX_WAITING + 1]

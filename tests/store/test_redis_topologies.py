@@ -157,12 +157,12 @@ async def events_of(store: Store, name: str) -> None:
         for _ in range(5):
             await store.attempts.reserve_attempt(verification_id, TENANT, POLICY)
         assert isinstance(await store.attempts.consume(verification_id), Verified)
-    due = [one for one in await queue.look() if one.endpoint == name]
+    due = [one for one in await queue.find_due() if one.endpoint == name]
     assert [(one.due, one.waiting) for one in due] == [(2, 2)] * len(PARTITIONS)
     for one in due:
         for claimed in await queue.claim(one.slot, name, 5, 5000):
             assert await queue.record(claimed, AttemptResult("204", accepted=True))
-    assert [one for one in await queue.look() if one.endpoint == name] == []
+    assert [one for one in await queue.find_due() if one.endpoint == name] == []
     summary = (await queue.summaries([name], 100))[name]
     assert (summary.waiting, len(summary.events)) == (0, 2 * len(PARTITIONS))
 

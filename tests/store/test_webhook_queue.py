@@ -57,7 +57,7 @@ async def claimed(queue: RedisWebhookQueue, most: int = 10) -> Sequence[ClaimedE
 async def test_an_event_is_leased_once(store: Store, queue: RedisWebhookQueue) -> None:
     """Its facts are those of the verification; until the lease ends nobody else gets it."""
     verification_id = await started(store)
-    assert await queue.look() == [DueEvents(SLOT, ENDPOINT, due=1, waiting=1)]
+    assert await queue.find_due() == [DueEvents(SLOT, ENDPOINT, due=1, waiting=1)]
     [one] = await claimed(queue)
 
     assert one.id == f"evt_{verification_id}-r"
@@ -67,7 +67,7 @@ async def test_an_event_is_leased_once(store: Store, queue: RedisWebhookQueue) -
     assert event.facts == {"purpose": "login", "country": "ID", "channel": "sms"}
     assert (event.at_ms, event.lease, event.attempts, event.state) == (await store.now(), 1, 0, EventState.WAITING)
     assert await claimed(queue) == []
-    assert await queue.look() == [DueEvents(SLOT, ENDPOINT, due=0, waiting=1)]
+    assert await queue.find_due() == [DueEvents(SLOT, ENDPOINT, due=0, waiting=1)]
 
     await store.advance(LEASE_MS / 1000 + 1)
     [again] = await claimed(queue)
@@ -87,7 +87,7 @@ async def test_a_failure_is_due_again_and_an_acceptance_ends_it(store: Store, qu
 
     await store.advance(100_000)
     assert await claimed(queue) == []
-    assert await queue.look() == []
+    assert await queue.find_due() == []
     summary = (await queue.summaries([ENDPOINT], 5))[ENDPOINT]
     [(event_id, event)] = summary.events
     assert (event_id, event.state, event.attempts, event.result) == (one.id, EventState.DELIVERED, 2, "204")
@@ -104,7 +104,7 @@ async def test_a_late_result_changes_nothing_unless_it_is_an_acceptance(store: S
     assert not await queue.record(slow, FAILED)
     assert await queue.record(slow, ACCEPTED)
     assert not await queue.record(fast, FAILED)
-    assert await queue.look() == []
+    assert await queue.find_due() == []
 
 
 @pytest.mark.parametrize("result", [replace(FAILED, pause_ms=1000), GIVEN_UP, ACCEPTED], ids=repr)
@@ -142,13 +142,13 @@ async def test_a_repeated_script_adds_no_second_event(store: Store, queue: Redis
     events = RedisOperatorEvents(store.topology, [EventTarget(ENDPOINT, frozenset({EventType.TEST}))])
     for _ in range(2):
         await events.emit(EventType.TEST, "one", {"message": "hello"})
-    [due] = await queue.look()
+    [due] = await queue.find_due()
     assert due.waiting == 1
     [one] = await queue.claim(due.slot, ENDPOINT, 5, LEASE_MS)
     await queue.record(one, ACCEPTED)
     await events.emit(EventType.TEST, "one", {"message": "hello"})
 
-    assert await queue.look() == []
+    assert await queue.find_due() == []
 
 
 async def test_a_backlog_is_bounded(store: Store, queue: RedisWebhookQueue) -> None:
@@ -157,14 +157,14 @@ async def test_a_backlog_is_bounded(store: Store, queue: RedisWebhookQueue) -> N
         await started(store, f"r{number}")
     keys = await store.keys()
 
-    assert await queue.look() == [DueEvents(SLOT, ENDPOINT, MAX_WAITING, MAX_WAITING, dropped=3)]
-    assert await queue.look() == [DueEvents(SLOT, ENDPOINT, MAX_WAITING, MAX_WAITING)]
+    assert await queue.find_due() == [DueEvents(SLOT, ENDPOINT, MAX_WAITING, MAX_WAITING, dropped=3)]
+    assert await queue.find_due() == [DueEvents(SLOT, ENDPOINT, MAX_WAITING, MAX_WAITING)]
     assert len([name for name in keys if name.startswith(f"{SLOT}:{ENDPOINT}:")]) == MAX_WAITING
     [one] = await claimed(queue, 1)
     await queue.record(one, ACCEPTED)
     await started(store, "later")
-    assert (await queue.look())[0].dropped == 0
-    assert (await queue.look())[0].waiting == MAX_WAITING
+    assert (await queue.find_due())[0].dropped == 0
+    assert (await queue.find_due())[0].waiting == MAX_WAITING
 
 
 async def test_the_history_is_bounded(store: Store, queue: RedisWebhookQueue) -> None:
@@ -242,8 +242,8 @@ async def test_a_queue_of_expired_events_empties_itself(store: Store, queue: Red
     """Events of an endpoint that is never called are counted as dropped when they have expired."""
     await started(store)
     await store.advance(84 * 3600 + 1)
-    assert await queue.look() == [DueEvents(SLOT, ENDPOINT, 0, 0, dropped=1)]
-    assert await queue.look() == []
+    assert await queue.find_due() == [DueEvents(SLOT, ENDPOINT, 0, 0, dropped=1)]
+    assert await queue.find_due() == []
 
 
 async def test_an_abandoned_start_has_no_event(store: Store, queue: RedisWebhookQueue) -> None:
@@ -252,7 +252,7 @@ async def test_an_abandoned_start_has_no_event(store: Store, queue: RedisWebhook
     verification_id = await store.start(admitted, events=EVENTS)
     await store.verifications.abandon(admitted, verification_id)
 
-    assert await queue.look() == []
+    assert await queue.find_due() == []
     assert [name for name in await store.keys() if name.startswith(SLOT)] == []
 
 
@@ -261,7 +261,7 @@ async def test_a_success_withdraws_what_it_disproves(store: Store, queue: RedisW
     verification_id = await started(store)
     for _ in range(5):
         await store.attempts.reserve_attempt(verification_id, TENANT, replace(POLICY, recipient_failures=()))
-    [due] = await queue.look()
+    [due] = await queue.find_due()
     assert (due.due, due.waiting) == (1, 2), "requested is due, exhausted in five seconds"
     assert isinstance(await store.attempts.consume(verification_id), Verified)
     await store.advance(6)
@@ -277,8 +277,8 @@ async def test_a_lost_event_leaves_the_queue(store: Store, queue: RedisWebhookQu
     await (store.redis.delete(key) if damage is None else store.redis.set(key, damage))
     [one] = await claimed(queue)
     assert (one.event.verification_id, await queue.record(one, ACCEPTED)) == (second, True)
-    assert await queue.look() == [DueEvents(SLOT, ENDPOINT, 0, 0, dropped=1)]
-    assert await queue.look() == []
+    assert await queue.find_due() == [DueEvents(SLOT, ENDPOINT, 0, 0, dropped=1)]
+    assert await queue.find_due() == []
 
 
 @pytest.mark.parametrize("events", [("x",), (SLOT, "", ENDPOINT), (SLOT, "", ENDPOINT, "q")])
@@ -287,7 +287,7 @@ async def test_targets_that_get_nothing(store: Store, queue: RedisWebhookQueue, 
     verification_id = await store.start(await store.admitted(), events=events)
     assert isinstance(await store.attempts.consume(verification_id), Verified)
 
-    assert await queue.look() == []
+    assert await queue.find_due() == []
 
 
 async def test_an_unknown_letter_is_a_test(store: Store, queue: RedisWebhookQueue) -> None:

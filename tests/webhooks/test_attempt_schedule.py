@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from otp_service.domain.events import AttemptResult
-from otp_service.webhooks.attempt_schedule import DELAYS_SECONDS, Answer, conclude, parse_retry_after
+from otp_service.webhooks.attempt_schedule import DELAYS_SECONDS, EndpointResponse, conclude, parse_retry_after
 
 MINUTE, HOUR = 60, 3600
 PUBLISHED = [5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR]
@@ -20,7 +20,7 @@ def failed(
     status: int = 500, *, attempts: int = 0, failures: int = 0, retry_after: float | None = None
 ) -> AttemptResult:
     """Conclude a failed attempt, without jitter."""
-    return conclude(Answer(status, retry_after_seconds=retry_after), attempts, failures, 0.5)
+    return conclude(EndpointResponse(status, retry_after_seconds=retry_after), attempts, failures, 0.5)
 
 
 def test_the_published_schedule() -> None:
@@ -33,7 +33,7 @@ def test_the_published_schedule() -> None:
 def test_retries_are_spread_by_a_tenth() -> None:
     """The delays of an outage's events are between 0.9 and 1.1 times the published ones."""
     for attempts, random in itertools.product(range(9), (0.0, 0.25, 1.0)):
-        retry_ms = conclude(Answer(500), attempts, 0, random).retry_ms
+        retry_ms = conclude(EndpointResponse(500), attempts, 0, random).retry_ms
         assert retry_ms is not None
         assert retry_ms == pytest.approx(DELAYS_SECONDS[attempts] * 1000 * (0.9 + 0.2 * random), abs=1)
 
@@ -41,7 +41,7 @@ def test_retries_are_spread_by_a_tenth() -> None:
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_a_success(status: int) -> None:
     """Every 2xx accepts the event; nothing is paused."""
-    assert conclude(Answer(status), 3, 5, 0.5) == AttemptResult(str(status), accepted=True)
+    assert conclude(EndpointResponse(status), 3, 5, 0.5) == AttemptResult(str(status), accepted=True)
 
 
 @pytest.mark.parametrize("status", [100, 199, 300, 301, 302, 307, 308, 400, 401, 404, 429, 500, 503])
@@ -60,7 +60,7 @@ def test_gone_disables() -> None:
 @pytest.mark.parametrize("error", ["timeout", "connect_failed", "target_refused", "connection_lost"])
 def test_no_answer(error: str) -> None:
     """Without an answer the result says why."""
-    assert conclude(Answer(error=error), 1, 0, 0.5) == AttemptResult(error, retry_ms=300_000)
+    assert conclude(EndpointResponse(error=error), 1, 0, 0.5) == AttemptResult(error, retry_ms=300_000)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from otp_service.domain.events import EventType
-from otp_service.webhooks.attempt_schedule import Answer
+from otp_service.webhooks.attempt_schedule import EndpointResponse
 from otp_service.webhooks.endpoint import Endpoint
 from otp_service.webhooks.sender import WebhookSender
 from otp_service.webhooks.target_addresses import Resolver, TargetRefused, checked_addresses, is_address_allowed
@@ -126,7 +126,7 @@ async def test_spellings_of_this_machine_are_refused(receiver: WebhookReceiver, 
 
     answer = await sender.send("evt_1", b"{}")
 
-    assert answer in (Answer(error="target_refused"), Answer(error="connect_failed"))
+    assert answer in (EndpointResponse(error="target_refused"), EndpointResponse(error="connect_failed"))
     assert receiver.events == []
     assert host in ("0x7f.1", "017700000001") or answer.error == "target_refused"
 
@@ -143,13 +143,13 @@ async def test_the_connection_goes_to_the_checked_address(tmp_path: Path) -> Non
     async with WebhookReceiver(tls=context) as receiver:
         url = receiver.url.replace("127.0.0.1", "localhost")
         sender = WebhookSender(private_endpoint(url, authority), resolver=resolve_differently)
-        assert await sender.send("evt_1", b'{"type":"test"}') == Answer(204)
+        assert await sender.send("evt_1", b'{"type":"test"}') == EndpointResponse(204)
         assert asked == ["localhost"]
         assert receiver.events[0].headers["host"] == url.split("/")[2]
 
         other = private_endpoint(url.replace("localhost", "other.example"), authority)
         answer = await WebhookSender(other, resolver=resolver_to("127.0.0.1")).send("evt_2", b"{}")
-        assert answer == Answer(error="connect_failed")
+        assert answer == EndpointResponse(error="connect_failed")
         assert len(receiver.events) == 1
 
 
@@ -158,7 +158,7 @@ async def test_the_next_checked_address_is_tried(receiver: WebhookReceiver) -> N
     url = receiver.url.replace("127.0.0.1", "hooks.example")
     sender = WebhookSender(private_endpoint(url), resolver=resolver_to("127.0.0.3", "127.0.0.1"))
 
-    assert await sender.send("evt_1", b'{"type":"test"}') == Answer(204)
+    assert await sender.send("evt_1", b'{"type":"test"}') == EndpointResponse(204)
 
 
 async def test_a_name_server_that_does_not_answer_keeps_one_lookup(receiver: WebhookReceiver) -> None:
@@ -175,11 +175,11 @@ async def test_a_name_server_that_does_not_answer_keeps_one_lookup(receiver: Web
     sender = WebhookSender(endpoint, resolver=hang)
     for _ in range(2):
         answers = await asyncio.gather(*(sender.send(f"evt_{number}", b"{}") for number in range(8)))
-        assert answers == [Answer(error="timeout")] * 8
+        assert answers == [EndpointResponse(error="timeout")] * 8
     assert asked == 1
 
     answered.set()
     patient = WebhookSender(replace(endpoint, timeout_seconds=5), resolver=hang)
-    assert await patient.send("evt_9", b'{"type":"test"}') == Answer(204)
+    assert await patient.send("evt_9", b'{"type":"test"}') == EndpointResponse(204)
     await sender.close()
     await patient.close()

@@ -1,4 +1,4 @@
--- webhook_look: counts the events of a slot that are due, by endpoint.
+-- webhook_find_due: counts the events of a slot that are due, by endpoint.
 -- KEYS  1 index of the slot
 -- Reaches by template: the queues of the index's endpoints, in the slot of KEYS.
 -- returns {endpoint, events that are due, events that wait, events that were dropped since the last call}...
