@@ -21,6 +21,7 @@ from otp_service.api.asgi_messages import MAX_BODY_BYTES
 from otp_service.api.auth import ApiKeys, Network
 from otp_service.api.camara_routes import CamaraRoutes
 from otp_service.api.endpoints import EndpointIndex
+from otp_service.api.guard_routes import GuardAdminRoutes
 from otp_service.api.hook_routes import CodeHooks, HookRoutes
 from otp_service.api.json_handlers import direct_handlers
 from otp_service.api.middleware import ApiMiddleware
@@ -110,6 +111,7 @@ def _routes() -> Litestar:
         VerificationRoutes,
         RecipientAdminRoutes,
         OptOutAdminRoutes,
+        GuardAdminRoutes,
         ReceiptRoutes,
         ProofRoutes,
         AppAttestRoutes,

@@ -27,6 +27,7 @@ __all__ = [
     "forgotten_response",
     "recipient_status_response",
     "request_code_response",
+    "rfc3339",
     "verification_response",
     "verify_code_response",
 ]
@@ -41,14 +42,14 @@ def verification_response(view: VerificationView) -> VerificationBody:
     """Return the body of the 200 responses of GET and DELETE `/v1/verifications/{id}`."""
     return VerificationBody(
         **_common_members(view),
-        created_at=_rfc3339(view.created_ms),
-        ended_at=None if view.ended_ms is None else _rfc3339(view.ended_ms),
+        created_at=rfc3339(view.created_ms),
+        ended_at=None if view.ended_ms is None else rfc3339(view.ended_ms),
         deliveries=[
             DeliveryBody(
                 provider=delivery.provider,
                 channel=delivery.channel or view.channel,
                 status=delivery.status,
-                at=_rfc3339(delivery.at_ms),
+                at=rfc3339(delivery.at_ms),
                 error=reported_error(delivery.error) or None,
             )
             for delivery in view.deliveries
@@ -64,21 +65,21 @@ def verify_code_response(proof: VerificationProof) -> VerifiedCode:
         purpose=proof.purpose,
         phone=proof.phone or UNSET,
         email=proof.email or UNSET,
-        verified_at=_rfc3339(proof.verified_ms),
+        verified_at=rfc3339(proof.verified_ms),
         token=proof.token,
-        token_expires_at=_rfc3339(proof.token_expires_at * 1000),
+        token_expires_at=rfc3339(proof.token_expires_at * 1000),
     )
 
 
 def recipient_status_response(state: OptOutState) -> RecipientStatus:
     """Return the body of the 200 response that says whether a number is opted out."""
-    until = _rfc3339(state.ends_ms) if state.ends_ms else None
+    until = rfc3339(state.ends_ms) if state.ends_ms else None
     return RecipientStatus(phone=state.number.masked, opted_out=bool(state.ends_ms), opted_out_until=until)
 
 
 def forgotten_response(forgotten: Forgotten) -> ForgottenRecipient:
     """Return the body of the 200 response of forget."""
-    kept = [{"what": what, "until": _rfc3339(ms)} for what, ms in forgotten.kept_until_ms.items()]
+    kept = [{"what": what, "until": rfc3339(ms)} for what, ms in forgotten.kept_until_ms.items()]
     masked = recipient_field(forgotten.recipient.masked)
     body = {**masked, "verifications_removed": forgotten.verifications, "kept": kept}
     return msgspec.convert(body, ForgottenRecipient)
@@ -92,9 +93,9 @@ def _common_members(view: VerificationView) -> dict[str, Any]:
         "channel": view.channel,
         **_recipient(view),
         "code_length": view.code_length,
-        "expires_at": _rfc3339(view.expires_ms),
+        "expires_at": rfc3339(view.expires_ms),
         "expires_in": _seconds_until(view.expires_ms, view.now_ms),
-        "resend_at": _rfc3339(_round_up_to_second(view.resend_ms)),
+        "resend_at": rfc3339(_round_up_to_second(view.resend_ms)),
         "resend_in": _seconds_until(view.resend_ms, view.now_ms),
         "attempts_left": view.attempts_left,
         "sends_left": view.sends_left,
@@ -116,5 +117,6 @@ def _round_up_to_second(ms: int) -> int:
     return -(-ms // 1000) * 1000
 
 
-def _rfc3339(ms: int) -> str:
+def rfc3339(ms: int) -> str:
+    """Return a time in UTC, as bodies have it."""
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -146,6 +146,8 @@ EXPECTED_VALUES: Final[Mapping[str, str]] = MappingProxyType(
         "phoneNumber": "Send the number in E.164: +, and 5-15 digits that do not start with 0.",
         "message": "Send a text of at most 160 characters, with the word code in double braces where the code is.",
         "authenticationId": "Send the authenticationId that send-code has returned, of at most 36 characters.",
+        "state": "Send `open` or `closed`.",
+        "seconds": "Send a whole number of seconds from 60 to 86400, or leave it out.",
         "code": "The code must be 4-10 digits, sent as a string.",
     }
 )

@@ -10,6 +10,7 @@ from litestar.openapi.spec import Example
 
 from otp_service.api.app_attest_bodies import AppAttestChallenge, RegisteredKey, RegisterKeyBody
 from otp_service.api.documented_refusals import REASONS
+from otp_service.api.guard_bodies import GUARD_SUCCESSES, SetBreakerBody
 from otp_service.api.problems import PROBLEMS, TYPE_PREFIX
 from otp_service.api.proof_bodies import Introspection, IntrospectionBody
 from otp_service.api.schemas import (
@@ -62,6 +63,7 @@ REQUEST_EXAMPLES: Final[dict[type[Any], list[dict[str, Any]]]] = {
     ForgetBody: [{"phone": "0812-1010-0055", "country": "ID"}, {"email": "ann@example.com"}],
     UnlockBody: [{"phone": "0812-1010-0055", "country": "ID"}, {"email": "ann@example.com"}],
     CheckRecipientBody: [{"phone": "0812-1010-0055", "country": "ID"}],
+    SetBreakerBody: [{"state": "open", "seconds": 3600}, {"state": "closed"}],
 }
 """Examples of each request body."""
 
@@ -164,6 +166,7 @@ _SUCCESS_RESPONSES: Final[dict[str, tuple[int, type[Any], Any]]] = {
         {"phone": "+62812*****055", "opted_out": True, "opted_out_until": "2027-12-27T10:00:00Z"},
     ),
     "count_opt_outs": (200, OptOutCount, {"count": 17}),
+    **GUARD_SUCCESSES,
     "receipt": (200, ReceiptAccepted, {}),
     "supabase_hook": (200, HookAccepted, {}),
     "kratos_hook": (200, HookAccepted, {"message_id": "HpLZ2c1nQ0mVb7yT5s9XkQw"}),

@@ -30,6 +30,7 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _NOT_JSON: Final = "Send a JSON object in UTF-8."
 _SEE_SCHEMA: Final = "Send what the document at /schema describes."
 _MAX_NAME_CHARACTERS: Final = 32
+_MAX_NUMBER_DIGITS: Final = 9
 _MAX_NAME_DIGITS: Final = 3
 """A member name with more digits is not repeated in an error: it may contain a phone number or a code."""
 
@@ -153,9 +154,14 @@ def _malformed(pointer: str, detail: str) -> Refused:
     )
 
 
-def _ignore_number(_digits: str) -> int:
-    """Return 0 for every number: no member is a number, and parsing a long one takes time."""
-    return 0
+def _parse_int(digits: str) -> int:
+    """Return a number, or 0 for a long one: no member allows it, and parsing it takes time."""
+    return int(digits) if len(digits) <= _MAX_NUMBER_DIGITS else 0
+
+
+def _ignore_float(_digits: str) -> float:
+    """Return 0 for every number with a fraction or an exponent: no member is one."""
+    return 0.0
 
 
 def _reject_constant(_name: str) -> NoReturn:
@@ -164,6 +170,6 @@ def _reject_constant(_name: str) -> NoReturn:
 
 
 _PAIRS_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=tuple, parse_int=_ignore_number, parse_float=_ignore_number, parse_constant=_reject_constant
+    object_pairs_hook=tuple, parse_int=_parse_int, parse_float=_ignore_float, parse_constant=_reject_constant
 )
 """Decodes objects to tuples of pairs; arrays become lists."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.guard import GuardPolicy
 from otp_service.domain.guard_counts import ALL_COUNTRIES_SCOPE
 from otp_service.domain.guard_report import MAX_DECISIONS, GuardReport, GuardReports
@@ -70,7 +70,7 @@ class GuardAdmin:
         """
         if not self._policy.breaker.conversion:
             detail = "Set `conversion` in the table `[guard.breaker]` to more than 0: it turns all breakers off."
-            raise Refused(Reason.REQUEST_MALFORMED, detail)
+            raise Refused(Reason.REQUEST_MALFORMED, detail, field_errors=(FieldError("/state", detail),))
         chosen = self._policy.breaker.open_seconds if seconds is None else seconds
         async with audited("open_breaker", actor=actor, tenant=tenant) as line:
             line.facts.update(scope=scope, seconds=chosen)
