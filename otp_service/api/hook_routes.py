@@ -1,8 +1,9 @@
 """Code hooks: endpoints to which another product hands a code that it has made, so that this service delivers it.
 
 The other product verifies the code. Here it has no hash, and a verification id of it is unknown to verify-code. All
-else is as for a code of this service: limits, guard, routes, the sealed outbox and receipts. A repeated call with the
-same body is one message: products repeat a call whose answer they have lost.
+else is as for a code of this service: limits, routes, the sealed outbox and receipts. The guard checks what needs no
+verification: the different numbers of a block, and breakers. A repeated call with the same body is one message:
+products repeat a call whose answer they have lost.
 """
 
 from __future__ import annotations

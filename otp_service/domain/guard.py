@@ -34,6 +34,12 @@ __all__ = [
 
 DEFAULT_NUMBERS: Final = Window(10, 3600)
 
+DEFAULT_RELAYED_NUMBERS: Final = Window(30, 3600)
+"""Of 10,000 people an hour with numbers of 1,000 blocks, more than 30 are in one block once in 12,500 hours.
+
+That is the Poisson distribution with a mean of 10.
+"""
+
 
 class GuardMode(StrEnum):
     """Whether the guard counts and records (`observe`), and whether it also denies (`deny`)."""
@@ -91,6 +97,8 @@ class GuardPolicy:
         quiet_burst: Unverified messages in this and the last hour to all quiet countries together.
         quiet_verified: A country with fewer verified messages in the seven days before today is quiet.
         sequence: Different numbers of one block without a verified code in a window of at most an hour.
+        relayed_sequence: Different numbers of one block to which codes of other products are sent in a window; whether
+            they are verified is not known.
         address: Different numbers without a verified code that one client address requests in a window.
         breaker: When all messages of a country stop.
     """
@@ -106,6 +114,7 @@ class GuardPolicy:
     quiet_burst: int = 40
     quiet_verified: int = 20
     sequence: Window = DEFAULT_NUMBERS
+    relayed_sequence: Window = DEFAULT_RELAYED_NUMBERS
     address: Window = DEFAULT_NUMBERS
     breaker: BreakerPolicy = BreakerPolicy()
 
@@ -122,6 +131,7 @@ class GuardSubject:
         recipient: The keyed hash of the number.
         address: The keyed hash of the client's address (IPv6: its /64); "" if it is not known.
         decoy: No message is sent, so none is counted as sent. All rules apply as to any other request.
+        relayed: Another product has made the code and verifies it. Only the number counts, apart from others.
     """
 
     tenant: str
@@ -131,6 +141,7 @@ class GuardSubject:
     recipient: str
     address: str = ""
     decoy: bool = False
+    relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,11 +166,11 @@ def is_quiet(country: LevelCounts, policy: GuardPolicy) -> bool:
 
 
 def mark_of(counted: GuardCounted | None) -> str:
-    """Return what a record keeps of how a message was counted; "" for one that was not, or is not sent.
+    """Return what a record keeps of how a message was counted; "" for one that was not, is not sent, or relayed.
 
     It is `k` (known) or `n`, `q` (a quiet country) or `-`, and the keyed hash of the address.
     """
-    if counted is None or counted.request.subject.decoy:
+    if counted is None or counted.request.subject.decoy or counted.request.subject.relayed:
         return ""
     figures = counted.figures
     kind, quiet = "k" if figures.country.is_known else "n", "q" if figures.is_quiet else "-"

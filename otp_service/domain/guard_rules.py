@@ -46,15 +46,35 @@ class BreakerChange(StrEnum):
 
 def check(policy: GuardPolicy, subject: GuardSubject, figures: GuardFigures) -> GuardDecision | None:
     """Return what the rules find for a request; None: nothing."""
-    findings = [*_numbers(policy, figures), *_conversions(policy, subject, figures)]
-    for scope, counts in (("country", figures.country), ("all", figures.everywhere)):
-        if not figures.country.is_known:
-            finding, _ = check_breaker(policy, scope, counts)
-            findings += [finding] if finding else []
+    if subject.relayed:
+        findings = [*_relayed(policy, figures)]
+    else:
+        findings = [*_numbers(policy, figures), *_conversions(policy, subject, figures)]
+        findings += [] if figures.country.is_known else _breakers(policy, figures)
     if not findings:
         return None
     at_ms, known = figures.country.now_ms, figures.country.is_known
     return GuardDecision(at_ms, policy.mode, subject.tenant, subject.country, subject.area, known, tuple(findings))
+
+
+def _relayed(policy: GuardPolicy, figures: GuardFigures) -> Iterator[GuardFinding]:
+    """Find too many different numbers in one block, or an open breaker, for a code of another product.
+
+    Its verification is not known here, so no rule of conversions applies, and none of its numbers leaves the count
+    before the window ends. The addresses of its users are counted by the limit `client_ip`.
+    """
+    window = policy.relayed_sequence
+    if figures.country.numbers > window.count:
+        counted = {"numbers": figures.country.numbers, "limit": window.count}
+        yield GuardFinding(GuardRule.SEQUENCE, "relayed_block", counted, window.seconds * 1000)
+    yield from _breakers(policy, figures, only_open=True)
+
+
+def _breakers(policy: GuardPolicy, figures: GuardFigures, *, only_open: bool = False) -> Iterator[GuardFinding]:
+    for level, counts in (("country", figures.country), ("all", figures.everywhere)):
+        finding, _ = check_breaker(policy, level, counts)
+        if finding and (counts.breaker.until_ms or not only_open):
+            yield finding
 
 
 def usual_conversion(past: Counts, prior: float) -> float:

@@ -86,12 +86,12 @@ def without_address_limits(admitted: Admitted) -> Admitted:
 
 
 def _guard_request(dependencies: Dependencies, request: CodeRequest, recipient: Recipient) -> GuardRequest | None:
-    """Return what the guard checks; None for an e-mail, and for a code that another service verifies."""
-    if isinstance(recipient, EmailAddress) or request.relayed_code:
+    """Return what the guard checks; None for an e-mail. Of a relayed code it checks what needs no verification."""
+    if isinstance(recipient, EmailAddress):
         return None
-    return dependencies.guard.request_for(
-        request.tenant.name, recipient.country, recipient.to, request.client_ip or "", decoy=request.decoy
-    )
+    tenant, to, relayed = request.tenant.name, recipient.to, bool(request.relayed_code)
+    address = "" if relayed else request.client_ip or ""
+    return dependencies.guard.request_for(tenant, recipient.country, to, address, decoy=request.decoy, relayed=relayed)
 
 
 def advertised_policies(admission: Admission) -> tuple[QuotaPolicy, ...]:

@@ -58,7 +58,7 @@ class GuardRecorder:
         self._syncing = RegularSync("guard", self.sync, SYNC_INTERVAL_SECONDS)
 
     def request_for(
-        self, tenant: str, country: str, e164: str, address: str, *, decoy: bool = False
+        self, tenant: str, country: str, e164: str, address: str, *, decoy: bool = False, relayed: bool = False
     ) -> GuardRequest | None:
         """Return what the guard checks of a request; None if it is off for the tenant. `address` "": not known."""
         policy = self._policies.get(tenant)
@@ -73,6 +73,7 @@ class GuardRecorder:
             recipient=keyed_hash(*hashed_as("recipient", e164)),
             address=keyed_hash("client_ip", address) if address else "",
             decoy=decoy,
+            relayed=relayed,
         )
         return GuardRequest(subject, policy)
 

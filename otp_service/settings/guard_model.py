@@ -46,6 +46,7 @@ class Guard(Table, frozen=True, kw_only=True):
     that had fewer than `quiet_verified` verified messages in seven days. These four find something only while the
     conversion is below `conversion_drop` of the usual one, which is `usual_conversion` where there is no past.
     `sequence` is different numbers of one block, and `address` of one client address, without a verified code.
+    `relayed_sequence` is different numbers of one block to which hooks send the codes of other products.
     `operator_tenants` are the tenants whose API keys with the scope `admin` see what the guard has counted and decided
     for all tenants, and open and close breakers; by default, only the tenant of a service that has no other one.
     """
@@ -62,9 +63,10 @@ class Guard(Table, frozen=True, kw_only=True):
     conversion_drop: Share = _RULES.conversion_drop
     usual_conversion: Share = _RULES.usual_conversion
     sequence: RateWindow = _RULES.sequence
+    relayed_sequence: RateWindow = _RULES.relayed_sequence
     address: RateWindow = _RULES.address
     breaker: GuardBreaker = field(default_factory=GuardBreaker)
 
     def numbers(self) -> dict[str, Window]:
         """Return the windows of different numbers, by their keys."""
-        return {"sequence": self.sequence, "address": self.address}
+        return {"sequence": self.sequence, "relayed_sequence": self.relayed_sequence, "address": self.address}

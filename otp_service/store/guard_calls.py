@@ -70,7 +70,8 @@ class GuardBatch:
         subject = self._request.subject
         extra = int(subject.decoy)
         country = _read_scope(replies[0], country_levels(subject), extra)
-        self._quiet.learn(subject.country, country, self._request.policy)
+        if not subject.relayed:
+            self._quiet.learn(subject.country, country, self._request.policy)
         everywhere = _read_scope(replies[1], self._levels, extra)
         numbers, added_ms = (int(replies[2][1]), int(replies[2][2])) if subject.address else (0, 0)
         figures = GuardFigures(country, everywhere, numbers, self._is_quiet)
@@ -159,7 +160,7 @@ def verified_calls(
 def breaker_calls(counted: GuardCounted) -> list[ScriptCall]:
     """Return the calls that open or close breakers after a request; nearly always none."""
     policy, figures = counted.request.policy, counted.figures
-    if figures.country.is_known:
+    if figures.country.is_known or counted.request.subject.relayed:
         return []
     scopes = {counted.request.subject.country: figures.country, ALL_COUNTRIES_SCOPE: figures.everywhere}
     calls = []
@@ -181,11 +182,11 @@ def _acquire_call(scope: str, request: GuardRequest, levels: Sequence[str], *, o
     subject, policy, keys = request.subject, request.policy, GuardKeys(scope)
     numbers: tuple[str | bytes | int, ...] = ("", "", "", "", "")
     if of_country:
-        window = policy.sequence
+        window = policy.relayed_sequence if subject.relayed else policy.sequence
         numbers = (*known_member(subject.recipient), _number_tag(subject), window.seconds, window.count)
     args = (
         keys.prefix,
-        int(subject.decoy),
+        "r" if subject.relayed else int(subject.decoy),
         policy.window_hours,
         policy.breaker.window_seconds * 1000,
         policy.breaker.probe_seconds * 1000,
@@ -209,8 +210,8 @@ def _release_call(
     args = (
         keys.prefix,
         counts.now_ms,
-        "k" if counts.is_known else "n",
-        int(subject.decoy),
+        "r" if subject.relayed else "k" if counts.is_known else "n",
+        int(subject.decoy or subject.relayed),
         _number_tag(subject) if is_added else b"",
         breaker.until_ms,
         int(breaker.is_probe),

@@ -114,6 +114,41 @@ async def test_limits_hold_for_relayed_codes(hooked: RunningService) -> None:
     assert (await call_hook(hooked, "kratos/courier", recovery)).status_code == 200
 
 
+async def test_the_guard_counts_the_numbers_of_relayed_codes(make_service: ServiceFactory) -> None:
+    """The third number of a block is denied; codes of this service are counted apart, and none is counted as sent."""
+    guard = {"mode": "deny", "relayed_sequence": "2/600", "sequence": "2/600"}
+    service = await make_service({**CONFIG, "guard": {**guard, "operator_tenants": ["demo"]}})
+    for last in range(2):
+        assert (await call_hook(service, "kratos/courier", kratos_body(recipient=in_block(last)))).status_code == 200
+    third = kratos_body(recipient=in_block(2))
+    denied = await call_hook(service, "kratos/courier", third)
+    assert assert_problem(denied, 429, "rate_limited", "limit")["limit"] == "guard"
+
+    assert [(await service.request(in_block(last))).status_code for last in range(3, 6)] == [202, 202, 429]
+    counted = (await service.client.get("/v1/admin/guard/ID")).json()
+    assert counted["new"] == {"sent": 2, "verified": 0}
+    await service.advance(601)
+    assert (await call_hook(service, "kratos/courier", third)).status_code == 200
+
+
+async def test_an_open_breaker_stops_relayed_codes(make_service: ServiceFactory) -> None:
+    """They are no probes, because nobody would see whether they are verified."""
+    service = await make_service({**CONFIG, "guard": {"mode": "deny", "operator_tenants": ["demo"]}})
+    assert (await call_hook(service, "kratos/courier", kratos_body())).status_code == 200
+    await service.client.put("/v1/admin/guard/ID/breaker", json={"state": "open", "seconds": 600})
+    await service.advance(301)
+    denied = await call_hook(service, "kratos/courier", kratos_body(recipient=in_block(1)))
+    probe = await service.request(in_block(2))
+
+    assert assert_problem(denied, 429, "rate_limited", "limit")["limit"] == "guard"
+    assert probe.status_code == 202
+
+
+def in_block(last: int) -> str:
+    """Return a number of one block."""
+    return f"+628121010{last:04d}"
+
+
 async def test_a_code_is_not_reused_for_a_verification(make_service: ServiceFactory) -> None:
     """With `resend = "reuse"`, a code of our own is never that of another service, which other people may know."""
     demo = {**CONFIG["tenants"]["demo"], "policy": {"resend": "reuse"}}

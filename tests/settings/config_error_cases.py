@@ -68,6 +68,7 @@ ONE_ERROR: list[tuple[Edit, str, str]] = [
     (("opt_outs", {"stop_words": ["..."]}), "opt_outs.stop_words[0]", "one word"),
     (("guard", {"mode": "block"}), "guard.mode", '"off"'),
     (("guard", {"sequence": "10/3601"}), "guard.sequence", "at most 100 numbers and 3600 seconds"),
+    (("guard", {"relayed_sequence": "30/3601"}), "guard.relayed_sequence", "at most 100 numbers and 3600 seconds"),
     (("guard", {"address": "101/3600"}), "guard.address", "at most 100 numbers and 3600 seconds"),
     (("guard", {"operator_tenants": ["acme", "ops"]}), "guard.operator_tenants[1]", '"ops" is not a tenant'),
     (("guard", {"conversion_drop": 1.0}), "guard.conversion_drop", "0.95"),

@@ -40,6 +40,8 @@ ONLY_CHECK_CONFIG = {
     "tenants.acme.hooks.courier.text",
     "tenants.b.hooks.auth",
     "guard.address",
+    "guard.operator_tenants[1]",
+    "guard.relayed_sequence",
     "guard.sequence",
     "hashing.memory_kib",
     "keys.current",

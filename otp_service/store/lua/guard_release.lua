@@ -1,7 +1,7 @@
 -- guard_release: removes what `guard_acquire` counted for a request that was not admitted, and adds the event of the
 -- decision that denied it.
 -- KEYS  1 breaker of the scope
--- ARGV  1 key prefix of the scope  2 when it was counted, ms  3 class  4 '1': a decoy
+-- ARGV  1 key prefix of the scope  2 when it was counted, ms  3 class  4 '1': nothing was sent
 --       5 tag of the number, if it was added to its block; else ''  6 `until` of the breaker then  7 '1': it was a probe
 --       8 event (packed), in the scope of all countries; '': none
 --       9... levels; the last one is the block, with a tag only
