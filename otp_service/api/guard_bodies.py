@@ -33,7 +33,7 @@ class SetBreakerBody(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 
     state: Annotated[
         Literal["open", "closed"],
-        Meta(description="`open`: only probes pass. `closed`: all pass, and are counted anew."),
+        Meta(description="`open`: only probes pass. `closed`: all pass, and the counts begin again."),
     ]
     seconds: (
         Annotated[int, Meta(ge=60, le=86_400, description="With `open`: how long, by default as configured.")] | None
