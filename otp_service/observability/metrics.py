@@ -51,7 +51,8 @@ class Metrics:
         )
         self.captcha_checks = Counter(
             "otp_captcha_checks",
-            "Captcha tokens, by verifier and result; allowed_unverified: the request was served although unavailable.",
+            "Captcha tokens, by verifier and result; allowed_unverified: the request was served although unavailable; "
+            "attested, attestation_rejected: registrations of the keys of apps.",
             ["verifier", "result"],
             registry=registry,
         )

@@ -68,6 +68,31 @@ async def test_environments_are_apart(make_service: ServiceFactory) -> None:
     assert await outcome(before, await App(before.client, device).token()) == "202"
 
 
+async def test_replicas_share_challenges_and_keys(make_service: ServiceFactory) -> None:
+    """A challenge, a key and a used challenge of one replica are known to the others."""
+    config = merged(CONFIG, shared_keys())
+    one, other = await make_service(config), await make_service(config)
+    installed = App(one.client)
+    challenge = await installed.challenge()
+
+    installed.client = other.client
+    assert (await installed.register(challenge)).status_code == 200
+    token = await installed.token()
+    assert await outcome(one, token) == "202"
+    assert problem_code(await App(one.client).register(challenge)) == "captcha_failed"
+
+
+async def test_other_text_of_a_key_id(service: RunningService) -> None:
+    """Base64 has several texts for the same 32 bytes; only that of iOS is accepted, so a key has one counter."""
+    installed = App(service.client)
+    body = installed.device.registration(await installed.challenge())
+    last = body["key_id"][-2]
+    others = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    body["key_id"] = body["key_id"][:-2] + others[others.index(last) ^ 1] + "="
+
+    assert problem_code(await service.client.post(KEYS, json=body)) == "captcha_failed"
+
+
 async def test_tenant_without_app_attest(make_service: ServiceFactory) -> None:
     """Where no app is configured there is no challenge, and no key to register."""
     service = await make_service()

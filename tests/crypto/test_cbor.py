@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from otp_service.crypto.cbor import MAX_DEPTH, InvalidCbor, decode_cbor
+from otp_service.crypto.cbor import MAX_DEPTH, MAX_ITEMS, InvalidCbor, decode_cbor
 from tests.app_attest_device import cbor
 
 TEXTS = st.text(alphabet="aü€", max_size=30)
@@ -61,6 +61,7 @@ def test_examples_of_the_standard(encoded: str, value: Any) -> None:
         "a10102",  # a key that is no text
         "a2616101616102",  # a key twice
         "81" * (MAX_DEPTH + 1) + "00",
+        f"98{MAX_ITEMS:02x}" + "00" * MAX_ITEMS,  # with the array one too many
         "a16161" * (MAX_DEPTH + 1) + "00",
     ],
 )
@@ -87,6 +88,11 @@ def test_any_bytes(raw: bytes) -> None:
         return
     with pytest.raises(InvalidCbor):
         decode_cbor(raw[:-1])
+
+
+def test_most_items() -> None:
+    """As many items as are allowed are read."""
+    assert decode_cbor(cbor([0] * (MAX_ITEMS - 1))) == [0] * (MAX_ITEMS - 1)
 
 
 def test_work_is_bounded_by_the_length() -> None:
