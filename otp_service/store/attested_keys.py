@@ -1,7 +1,7 @@
 """The keys of attested apps in Redis: a hash for each, with the public key and the counter of its last assertion.
 
 A public key is no secret, and does not identify a person, so it is not sealed. It is found by a keyed hash of its id
-only, so a dump does not show which device has used the service. A record takes about 150 bytes.
+only, so a dump does not show which device has used the service. A record takes about 300 bytes (measured with 5,000).
 """
 
 from __future__ import annotations
