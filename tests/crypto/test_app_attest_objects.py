@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -66,27 +67,27 @@ def test_built_in_root() -> None:
     assert root.subject.rfc4514_string() == "ST=California,O=Apple Inc.,CN=Apple App Attestation Root CA"
 
 
-CHAINS: dict[str, dict[str, Any]] = {
-    "other root": {"issuer": Authority.root("Root 2").intermediate()},
-    "other root of the same name": {"issuer": Authority.root.__wrapped__(Authority, "Root").intermediate()},
-    "leaf of another intermediate": {"sent_intermediate": apple()[0].intermediate().der},
-    "self-signed intermediate": {"sent_intermediate": Authority.root("Intermediate").der},
-    "intermediate that is no authority": {"issuer": apple()[0].intermediate(ca=False, can_sign=True)},
-    "intermediate without constraints": {"issuer": apple()[0].intermediate(ca=None, can_sign=True)},
-    "intermediate that may not sign": {"issuer": apple()[0].intermediate(can_sign=False)},
-    "expired intermediate": {"issuer": apple()[0].intermediate(valid=(STARTED - 9 * DAY, STARTED - DAY))},
-    "leaf that is an authority": {"leaf": {"ca": True}},
-    "expired leaf": {"leaf": {"valid": (STARTED - 3 * DAY, STARTED - timedelta(seconds=2))}},
-    "leaf of the future": {"leaf": {"valid": (STARTED + timedelta(seconds=2), STARTED + DAY)}},
-    "leaf with an unknown critical extension": {
+CHAINS: dict[str, Callable[[], dict[str, Any]]] = {
+    "other root": lambda: {"issuer": Authority.root("Root 2").intermediate()},
+    "other root of the same name": lambda: {"issuer": Authority.root.__wrapped__(Authority, "Root").intermediate()},
+    "leaf of another intermediate": lambda: {"sent_intermediate": apple()[0].intermediate().der},
+    "self-signed intermediate": lambda: {"sent_intermediate": Authority.root("Intermediate").der},
+    "intermediate that is no authority": lambda: {"issuer": apple()[0].intermediate(ca=False, can_sign=True)},
+    "intermediate without constraints": lambda: {"issuer": apple()[0].intermediate(ca=None, can_sign=True)},
+    "intermediate that may not sign": lambda: {"issuer": apple()[0].intermediate(can_sign=False)},
+    "expired intermediate": lambda: {"issuer": apple()[0].intermediate(valid=(STARTED - 9 * DAY, STARTED - DAY))},
+    "leaf that is an authority": lambda: {"leaf": {"ca": True}},
+    "expired leaf": lambda: {"leaf": {"valid": (STARTED - 3 * DAY, STARTED - timedelta(seconds=2))}},
+    "leaf of the future": lambda: {"leaf": {"valid": (STARTED + timedelta(seconds=2), STARTED + DAY)}},
+    "leaf with an unknown critical extension": lambda: {
         "added": [(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), True)]
     },
-    "leaf signed over another hash": {"leaf": {"hashed": SHA224()}},
-    "leaf with another curve": {"key": ec.generate_private_key(ec.SECP384R1())},
-    "no certificate": {"x5c": [b""]},
-    "no certificates": {"members": {"attStmt": {"x5c": []}}},
-    "three certificates": {"x5c": [apple()[1].der] * 3},
-    "garbage": {"x5c": [b"\x30\x03\2\1\0"] * 2},
+    "leaf signed over another hash": lambda: {"leaf": {"hashed": SHA224()}},
+    "leaf with another curve": lambda: {"key": ec.generate_private_key(ec.SECP384R1())},
+    "no certificate": lambda: {"x5c": [b""]},
+    "no certificates": lambda: {"members": {"attStmt": {"x5c": []}}},
+    "three certificates": lambda: {"x5c": [apple()[1].der] * 3},
+    "garbage": lambda: {"x5c": [b"\x30\x03\2\1\0"] * 2},
 }
 
 
@@ -94,7 +95,7 @@ CHAINS: dict[str, dict[str, Any]] = {
 def test_step_1_chain(rules: AppAttestRules, device: Device, name: str) -> None:
     """The leaf and one intermediate lead to the root, with their constraints, times and signatures."""
     with pytest.raises(InvalidAttestation, match="chain"):
-        attest(rules, device, **CHAINS[name])
+        attest(rules, device, **CHAINS[name]())
 
 
 def test_expired_root(device: Device) -> None:
