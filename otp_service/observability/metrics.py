@@ -51,8 +51,7 @@ class Metrics:
         )
         self.captcha_checks = Counter(
             "otp_captcha_checks",
-            "Captcha tokens, by verifier and result; allowed_unverified: the request was served although unavailable; "
-            "attested, attestation_rejected: registrations of the keys of apps.",
+            "Captcha tokens and attested keys, by verifier and result; allowed_unverified: served without a check.",
             ["verifier", "result"],
             registry=registry,
         )
