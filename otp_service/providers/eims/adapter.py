@@ -92,17 +92,17 @@ class Eims:
         begin, end = (at + self._clock_offset for at in (after, self._clock()))
         ids: set[str] = set()
         for window in record_windows(begin - MARGIN_SECONDS, end + MARGIN_SECONDS):
-            answer = wire.successful_answer(await self._get("getsentrcd", window))
-            if isinstance(answer, SendResult):
+            document = wire.successful_document(await self._get("getsentrcd", window))
+            if isinstance(document, SendResult):
                 return ""
-            ids |= matching_ids(answer, to, country, begin - MARGIN_SECONDS)
+            ids |= matching_ids(document, to, country, begin - MARGIN_SECONDS)
         return ids.pop() if len(ids) == 1 else ""
 
     async def fetch_inbound(self, since: int | None) -> Sequence[InboundMessage] | Outcome:
         """Read the inbox; see `InboundProvider.fetch_inbound`. Without `inbox_start_time` all of it is read."""
         bounded = {} if since is None or not self._config.inbox_start_time else {"start_time": str(since)}
-        answer = wire.successful_answer(await self._get("getsms", bounded), self._account_errors)
-        return answer.outcome if isinstance(answer, SendResult) else parse_inbox(answer, self._config)
+        document = wire.successful_document(await self._get("getsms", bounded), self._account_errors)
+        return document.outcome if isinstance(document, SendResult) else parse_inbox(document, self._config)
 
     def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
         """Read pushed reports; see `ReceiptProvider.parse_receipts`."""

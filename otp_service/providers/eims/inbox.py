@@ -30,9 +30,9 @@ _MIN_FIELDS: Final = 4
 _MAX_CONTENT_CHARS: Final = 4096
 
 
-def parse_inbox(answer: Mapping[str, Any], config: EimsConfig) -> list[InboundMessage]:
+def parse_inbox(document: Mapping[str, Any], config: EimsConfig) -> list[InboundMessage]:
     """Read the messages of a response with status 0; rows that cannot be read give none."""
-    rows = answer.get("array")
+    rows = document.get("array")
     zone = timezone(timedelta(hours=config.utc_offset_hours))
     return [
         InboundMessage(

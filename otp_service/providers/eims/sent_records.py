@@ -46,9 +46,9 @@ def record_windows(begin: float, end: float) -> Iterator[dict[str, str]]:
         first = (first + timedelta(days=1)).replace(hour=0, minute=0, second=0)
 
 
-def matching_ids(answer: Mapping[str, Any], to: str, country: str, begin: float) -> set[str]:
+def matching_ids(document: Mapping[str, Any], to: str, country: str, begin: float) -> set[str]:
     """Return the ids of the messages to `to` (E.164, of `country`) that the gateway accepted at or after `begin`."""
-    rows = answer.get("array")
+    rows = document.get("array")
     return {
         id_text(row[0])[:MAX_ID_CHARS]
         for row in (rows if isinstance(rows, list) else ())

@@ -40,7 +40,7 @@ __all__ = [
     "report_of_row",
     "request_url",
     "sign",
-    "successful_answer",
+    "successful_document",
 ]
 
 JSON: Final = "application/json;charset=utf-8"
@@ -102,12 +102,12 @@ def parse_send_response(
         read. Without such a row, the message was refused if the gateway counts a failure and no success; anything else
         is ambiguous.
     """
-    answer = successful_answer(response, account_errors)
-    if isinstance(answer, SendResult):
-        return answer
-    array = answer.get("array")
+    document = successful_document(response, account_errors)
+    if isinstance(document, SendResult):
+        return document
+    array = document.get("array")
     rows = [row for row in array if isinstance(row, list) and len(row) >= 2] if isinstance(array, list) else []
-    accepted, failed = parse_integer(answer.get("success")), parse_integer(answer.get("fail"))
+    accepted, failed = parse_integer(document.get("success")), parse_integer(document.get("fail"))
     is_single_success = len(rows) == 1 and accepted == 1 and not failed
     for row in rows[:_MAX_ROWS]:
         number = parse_echoed_number(row[0], f"+{to}", country)
@@ -120,24 +120,24 @@ def parse_report_response(
     response: GatewayResponse | Outcome, provider_message_id: str, *, zero_is_delivered: bool
 ) -> DeliveryReport:
     """Read the response to a report query; a response that cannot be used is a report without a status."""
-    answer = successful_answer(response)
-    if isinstance(answer, SendResult):
+    document = successful_document(response)
+    if isinstance(document, SendResult):
         return DeliveryReport(None)
-    return parse_report(answer, provider_message_id, zero_is_delivered=zero_is_delivered)
+    return parse_report(document, provider_message_id, zero_is_delivered=zero_is_delivered)
 
 
-def parse_report(answer: Mapping[str, Any], provider_message_id: str, *, zero_is_delivered: bool) -> DeliveryReport:
+def parse_report(document: Mapping[str, Any], provider_message_id: str, *, zero_is_delivered: bool) -> DeliveryReport:
     """Find the row of a message and return its status.
 
     A message without a row (`nofound`) has no status at any time: the gateway indexes a new message only after up to
     30 seconds, and a later failure to find it does not prove that it was not delivered.
 
     Args:
-        answer: A report with status 0.
+        document: A report with status 0.
         provider_message_id: The id that the send response gave.
         zero_is_delivered: Take "sent" as "delivered", for a gateway that never reports deliveries.
     """
-    rows = answer.get("array")
+    rows = document.get("array")
     for row in rows if isinstance(rows, list) else ():
         if isinstance(row, list) and len(row) >= 4 and id_text(row[0]) == provider_message_id:
             return report_of_row(row, zero_is_delivered=zero_is_delivered)
@@ -146,27 +146,27 @@ def parse_report(answer: Mapping[str, Any], provider_message_id: str, *, zero_is
 
 def parse_balance_response(response: GatewayResponse | Outcome) -> Balance | Outcome:
     """Add the balance and the bonus (`gift`), both of which pay for messages. The gateway names no currency."""
-    answer = successful_answer(response)
-    if isinstance(answer, SendResult):
-        return answer.outcome
-    amounts = [parse_amount(answer.get(name, "0")) for name in ("balance", "gift")]
-    if "balance" not in answer or None in amounts:
+    document = successful_document(response)
+    if isinstance(document, SendResult):
+        return document.outcome
+    amounts = [parse_amount(document.get(name, "0")) for name in ("balance", "gift")]
+    if "balance" not in document or None in amounts:
         return Outcome.AMBIGUOUS
     return Balance(sum((amount for amount in amounts if amount is not None), Decimal(0)))
 
 
-def successful_answer(
+def successful_document(
     response: GatewayResponse | Outcome, account_errors: Collection[int] = ACCOUNT_ERRORS
 ) -> dict[str, Any] | SendResult:
     """Return the JSON of a response with status 0, or the result of any other response."""
     if isinstance(response, Outcome):
         return SendResult(response)
-    answer = json_object(response.body)
-    status = parse_integer(answer.get("status"))
+    document = json_object(response.body)
+    status = parse_integer(document.get("status"))
     if status is None or status > result_codes.STATUS_OK:  # error pages of web frameworks have a positive `status`
         return undocumented_response(response)
     if status == result_codes.STATUS_OK:
-        return answer
+        return document
     outcome = result_codes.STATUS_OUTCOMES.get(status, Outcome.CONFIG_ERROR)
     if outcome is Outcome.CONFIG_ERROR and status not in account_errors:
         return SendResult.undocumented()

@@ -28,6 +28,6 @@ def parse_short_link_response(config: KedasmsConfig, response: GatewayResponse |
     """Return the short address; None for a refusal, or if it is not where `short_link_pointer` says."""
     if isinstance(response, Outcome) or not is_success(response.status):
         return None
-    answer = json_object(response.body)
-    found = resolve(answer, config.short_link_pointer)
-    return found if answer.get("code") in SUCCESS_CODES and isinstance(found, str) else None
+    document = json_object(response.body)
+    found = resolve(document, config.short_link_pointer)
+    return found if document.get("code") in SUCCESS_CODES and isinstance(found, str) else None

@@ -124,8 +124,8 @@ def parse_send_response(response: GatewayResponse | Outcome, now: float, message
     """
     if isinstance(response, Outcome):
         return SendResult(response)
-    answer = json_object(response.body)
-    data, has_success_code = answer.get("data"), _scalar_text(answer.get("code")) == "0"
+    document = json_object(response.body)
+    data, has_success_code = document.get("data"), _scalar_text(document.get("code")) == "0"
     task_id = _scalar_text(data.get("taskId")) if isinstance(data, dict) else ""
     if isinstance(data, dict) and has_success_code and task_id and is_success(response.status):
         if (charged := parse_amount(data.get("debitedAmount"))) is None:
@@ -153,13 +153,13 @@ def parse_limits_response(response: GatewayResponse | Outcome) -> Outcome:
     """
     if isinstance(response, Outcome):
         return response
-    answer = json_object(response.body)
+    document = json_object(response.body)
     if (
         is_success(response.status)
-        and answer.get("success") is not False
-        and _scalar_text(answer.get("code")) in ("", "0", "200")
+        and document.get("success") is not False
+        and _scalar_text(document.get("code")) in ("", "0", "200")
     ):
-        return Outcome.ACCEPTED if answer or not response.body.strip() else Outcome.AMBIGUOUS
+        return Outcome.ACCEPTED if document or not response.body.strip() else Outcome.AMBIGUOUS
     outcome = result_codes.refusal(_error_status(response), _error_text(response))
     return Outcome.CONFIG_ERROR if outcome.rejects_recipient else outcome
 
@@ -168,9 +168,9 @@ def parse_status_response(response: GatewayResponse | Outcome, msgid: str) -> De
     """Read the response to a status query. It counts only if it names the `msgid` of the query."""
     if isinstance(response, Outcome) or not is_success(response.status):
         return DeliveryReport(None)
-    answer = json_object(response.body)
-    data = answer.get("data")
-    if answer.get("success") is False or not isinstance(data, dict) or _scalar_text(data.get("msgid")) != msgid:
+    document = json_object(response.body)
+    data = document.get("data")
+    if document.get("success") is False or not isinstance(data, dict) or _scalar_text(data.get("msgid")) != msgid:
         return DeliveryReport(None)
     return DeliveryReport(parse_delivery_status(data.get("status")))
 
@@ -222,9 +222,9 @@ def _error_status(response: GatewayResponse) -> int | None:
     """Return the HTTP status of an error, or the one in `code`; 0 for another code, None without a documented form."""
     if not is_success(response.status):
         return response.status
-    answer = json_object(response.body)
-    code = _scalar_text(answer.get("code"))
-    if not code and answer.get("success") is not False:
+    document = json_object(response.body)
+    code = _scalar_text(document.get("code"))
+    if not code and document.get("success") is not False:
         return None
     number = parse_integer(code)
     return number if number and 100 <= number < 600 else 0
@@ -232,9 +232,9 @@ def _error_status(response: GatewayResponse) -> int | None:
 
 def _error_text(response: GatewayResponse, message_text: str = "") -> str:
     """Return the error text in lower case, split into words (`dailyCap` and `DAILY_CAP` into two); "" for a page."""
-    if answer := json_object(response.body):
-        data = answer.get("data")
-        members = [answer.get(name) for name in ("code", "message", "msg", "error")]
+    if document := json_object(response.body):
+        data = document.get("data")
+        members = [document.get(name) for name in ("code", "message", "msg", "error")]
         members.append(data.get("message") if isinstance(data, dict) else None)
         text = " ".join(str(member) for member in members if member is not None)
     else:

@@ -87,18 +87,18 @@ def parse_send_response(response: GatewayResponse | Outcome, to: str, country: s
     """Classify the response to a message for the number `to` (E.164) of `country`."""
     if isinstance(response, Outcome):
         return SendResult(response)
-    answer = json_object(response.body)
-    code = parse_integer(answer.get("statusCode"))
+    document = json_object(response.body)
+    code = parse_integer(document.get("statusCode"))
     if code is None:
         return undocumented_response(response)
     if code in (result_codes.SUCCESS, result_codes.PARTIAL, result_codes.NONE_SENT):
-        denied = str(answer.get("result", True)).strip().lower() not in _TRUE  # Aurora's schema has no `result`
-        found = answer.get("info")
+        denied = str(document.get("result", True)).strip().lower() not in _TRUE  # Aurora's schema has no `result`
+        found = document.get("info")
         info = found if isinstance(found, dict) else {}
         refusal = _refusal_of_number(info.get("items"), to, country)
         return _counted_result(code, info, refusal, contradictory=denied or response.status >= 300)
     outcome = result_codes.STATUS_OUTCOMES.get(code, result_codes.unlisted_status(code))
-    if outcome is Outcome.CONFIG_ERROR and describes_unsupported_destination(_bounded_text(answer.get("message"))):
+    if outcome is Outcome.CONFIG_ERROR and describes_unsupported_destination(_bounded_text(document.get("message"))):
         return SendResult(Outcome.DESTINATION_UNSUPPORTED)
     if outcome is Outcome.CONFIG_ERROR and code not in result_codes.ACCOUNT_ERRORS:
         return SendResult.undocumented()

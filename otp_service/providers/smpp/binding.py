@@ -12,7 +12,7 @@ from otp_service.domain.outcomes import HealthSignal, Outcome
 from otp_service.observability import LOG
 from otp_service.providers.smpp import result_codes
 from otp_service.providers.smpp.config import SmppConfig
-from otp_service.providers.smpp.session import Answer, BindRefused, SmppSession
+from otp_service.providers.smpp.session import BindRefused, DeliverHandler, SmppSession
 
 __all__ = ["Binding", "bind_refusal"]
 
@@ -27,11 +27,11 @@ _NOT_CONNECTED: Final = SendResult(Outcome.TRANSIENT)
 class Binding:
     """The session of one provider in this process."""
 
-    def __init__(self, name: str, config: SmppConfig, answer: Answer) -> None:
-        """Bind as `config` says; `answer` processes what the SMSC sends."""
+    def __init__(self, name: str, config: SmppConfig, handle_deliver: DeliverHandler) -> None:
+        """Bind as `config` says; `handle_deliver` processes what the SMSC sends."""
         self._name = name
         self._config = config
-        self._answer = answer
+        self._handle_deliver = handle_deliver
         self._tls = ssl.create_default_context(cafile=config.ca_file) if config.tls else None
         self._state: SmppSession | SendResult | None = None
         """The session; or the result of messages while there is none; None: the first bind is under way."""
@@ -95,7 +95,7 @@ class Binding:
 
     async def _bind(self) -> SmppSession | SendResult:
         try:
-            session = await SmppSession.bind(self._config, self._tls, self._answer)
+            session = await SmppSession.bind(self._config, self._tls, self._handle_deliver)
         except BindRefused as refused:
             self.is_held_elsewhere = refused.status == result_codes.ALREADY_BOUND
             LOG.warning("smpp_bind_refused", provider=self._name, command_status=f"0x{refused.status:02x}")

@@ -36,10 +36,10 @@ RESPONSE_SECONDS: Final = 60.0
 UNBIND_SECONDS: Final = 1.0
 MAX_SEQUENCE: Final = 0x7FFFFFFF
 MAX_MESSAGE_ID_OCTETS: Final = 64
-MAX_ANSWERS: Final = 100
+MAX_HANDLED: Final = 100
 """Messages of the SMSC that are processed at the same time; more are refused for the moment."""
 
-Answer = Callable[[Pdu], Awaitable[int]]
+DeliverHandler = Callable[[Pdu], Awaitable[int]]
 """Processes a deliver_sm, and returns the `command_status` of its response."""
 
 LateResponse = Callable[["SubmitResponse"], None]
@@ -82,19 +82,23 @@ class SmppSession:
     """A session that is bound; made by `bind`."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, config: SmppConfig, answer: Answer
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        config: SmppConfig,
+        handle_deliver: DeliverHandler,
     ) -> None:
         """Take over a connection that is bound already."""
         self._reader = reader
         self._writer = writer
         self._config = config
-        self._answer = answer
+        self._handle_deliver = handle_deliver
         self._window = asyncio.Semaphore(config.window)
         self._waiting: dict[int, _Waiting] = {}
         self._alive: asyncio.Future[None] | None = None
         self._unbound = asyncio.Event()
         self._sequence = 1
-        self._answering: set[asyncio.Task[None]] = set()
+        self._handling: set[asyncio.Task[None]] = set()
         self.ended = asyncio.Event()
         self._tasks = (
             asyncio.create_task(self._read(), name="smpp-reader"),
@@ -102,7 +106,7 @@ class SmppSession:
         )
 
     @classmethod
-    async def bind(cls, config: SmppConfig, tls: ssl.SSLContext | None, answer: Answer) -> SmppSession:
+    async def bind(cls, config: SmppConfig, tls: ssl.SSLContext | None, handle_deliver: DeliverHandler) -> SmppSession:
         """Connect and bind within the provider's timeout.
 
         Raises:
@@ -125,7 +129,7 @@ class SmppSession:
             if writer is not None:
                 writer.transport.abort()
             raise
-        return cls(reader, writer, config, answer)
+        return cls(reader, writer, config, handle_deliver)
 
     @property
     def unacknowledged(self) -> int:
@@ -176,7 +180,7 @@ class SmppSession:
                 async with asyncio.timeout(UNBIND_SECONDS):
                     await self._unbound.wait()
         self.end()
-        await asyncio.gather(*self._tasks, *self._answering, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._handling, return_exceptions=True)
 
     def end(self) -> None:
         """Close the connection; the messages that wait have no response."""
@@ -186,7 +190,7 @@ class SmppSession:
         self._unbound.set()
         self._writer.close()  # after what is written; a peer that does not read it is dropped
         asyncio.get_running_loop().call_later(UNBIND_SECONDS, self._writer.transport.abort)
-        for task in (*self._tasks, *self._answering):
+        for task in (*self._tasks, *self._handling):
             if task is not asyncio.current_task():
                 task.cancel()
         for sequence in list(self._waiting):
@@ -259,17 +263,17 @@ class SmppSession:
 
     def _handle_delivery(self, pdu: Pdu) -> None:
         """Process a deliver_sm in a task of its own, and respond to it in any case."""
-        if len(self._answering) >= MAX_ANSWERS:
+        if len(self._handling) >= MAX_HANDLED:
             self._respond(pdu, result_codes.TEMPORARY_ERROR, b"\0")
             return
         task = asyncio.create_task(self._process(pdu), name="smpp-delivery")
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        self._handling.add(task)
+        task.add_done_callback(self._handling.discard)
 
     async def _process(self, pdu: Pdu) -> None:
         status = result_codes.TEMPORARY_ERROR
         try:
-            status = await self._answer(pdu)
+            status = await self._handle_deliver(pdu)
         except Exception as error:
             LOG.error("smpp_delivery_failed", kind=type(error).__name__)
         finally:
@@ -277,7 +281,7 @@ class SmppSession:
                 self._respond(pdu, status, b"\0")
 
     async def _enquire(self) -> None:
-        """Ask the SMSC at each interval whether it is there, and end the session if it does not answer."""
+        """Ask the SMSC at each interval whether it is there, and end the session if it does not respond."""
         loop = asyncio.get_running_loop()
         try:
             while True:

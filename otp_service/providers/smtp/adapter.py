@@ -49,7 +49,7 @@ class Smtp:
         await self._client.close()
 
     async def send(self, outbound: OutboundMessage) -> SendResult:
-        """Send one message; see `Provider.send`. Nothing that is not one address reaches the server."""
+        """Send one message; see `Provider.send`. Only a single valid address is sent to the server."""
         try:
             to = parse_address(outbound.to)
         except EmailInvalid:
@@ -73,7 +73,7 @@ class Smtp:
 
 
 def _result_of_failure(error: Exception, phase: Phase) -> SendResult:
-    """Return the result without a reply: a wrong certificate and a server without STARTTLS or AUTH do not heal."""
+    """Return the result without a reply; a wrong certificate, or no STARTTLS or AUTH, is an error of the config."""
     if phase is Phase.CONTENT:
         return SendResult(Outcome.AMBIGUOUS)
     is_certificate = isinstance(error, ssl.SSLCertVerificationError) or isinstance(

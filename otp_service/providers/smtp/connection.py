@@ -1,7 +1,7 @@
 """Connections to one SMTP server: opened with TLS and login, and kept for a short time.
 
 A new connection costs eleven round trips until the message is accepted, a kept one five: before it is used again, RSET
-shows that the server still answers, and ends what an earlier refusal left open. A connection on which anything went
+checks that it still works, and resets a transaction that a refusal has left open. A connection on which anything went
 wrong is closed.
 """
 
@@ -57,7 +57,7 @@ class SmtpConnections:
         self._tls: ssl.SSLContext | None = None
 
     async def submit(self, envelope: Envelope) -> None:
-        """Send a message once; it is accepted when this returns. `envelope.phase` says how far it came otherwise."""
+        """Send a message once; it is accepted when this returns. `envelope.phase` is the phase that was reached."""
         async with self._connection() as connection:
             envelope.phase = Phase.SENDER
             await connection.mail(envelope.sender)
@@ -93,7 +93,7 @@ class SmtpConnections:
         self._keep(connection, usable=True)
 
     async def _kept(self) -> _Connection | None:
-        """Return a kept connection that still answers; None if there is none."""
+        """Return a kept connection that still works; None if there is none."""
         while self._idle:
             connection, timer = self._idle.pop()
             timer.cancel()

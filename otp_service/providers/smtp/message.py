@@ -1,7 +1,7 @@
 """Builds an e-mail: multipart/alternative with a plain text and HTML, in 7 bits and with CRLF.
 
-Nothing of the recipient's or the tenant's can add a header or a command: addresses, the subject and the brand are
-checked before anything is built, and have no control characters.
+No value of a recipient or a tenant can add a header or a command: addresses, the subject and the brand are checked
+before anything is built, and have no control characters.
 
 `Message-ID` contains our message id, so a message that is sent twice is one message for mail systems that compare it.
 `Auto-Submitted` (RFC 3834) keeps automatic replies away.

@@ -87,10 +87,10 @@ def parse_send_response(
     """Classify the response to a message or to a call, by the outcomes of its error codes."""
     if isinstance(response, Outcome):
         return SendResult(response)
-    answer = json_object(response.body)
+    document = json_object(response.body)
     if is_success(response.status):
-        return _created(answer, response.headers, errors)
-    code = parse_integer(answer.get("code"))
+        return _created(document, response.headers, errors)
+    code = parse_integer(document.get("code"))
     if code is None or response.status == 408 or not 400 <= response.status < 500:
         return undocumented_response(response)
     if code not in errors:
@@ -102,11 +102,11 @@ def parse_message_response(response: GatewayResponse | Outcome, provider_message
     """Read the status of a message; a response that is not about it is a report without a status."""
     if isinstance(response, Outcome) or not is_success(response.status):
         return DeliveryReport(None)
-    answer = json_object(response.body)
-    if answer.get("sid") != provider_message_id:
+    document = json_object(response.body)
+    if document.get("sid") != provider_message_id:
         return DeliveryReport(None)
-    status = result_codes.MESSAGE_STATUSES.get(str(answer.get("status")))
-    return DeliveryReport(status, undelivered_error(status, answer.get("error_code")), *charge(answer))
+    status = result_codes.MESSAGE_STATUSES.get(str(document.get("status")))
+    return DeliveryReport(status, undelivered_error(status, document.get("error_code")), *charge(document))
 
 
 def charge(resource: Mapping[str, Any]) -> tuple[Decimal | None, str]:
@@ -131,10 +131,10 @@ def parse_balance_response(response: GatewayResponse | Outcome) -> Balance | Out
     """Read the balance. That of a subaccount is not given: its parent pays."""
     if isinstance(response, Outcome) or not is_success(response.status):
         return parse_send_response(response).outcome
-    answer = json_object(response.body)
-    currency = answer.get("currency")
+    document = json_object(response.body)
+    currency = document.get("currency")
     try:
-        amount = Decimal(str(answer.get("balance")))
+        amount = Decimal(str(document.get("balance")))
     except InvalidOperation:
         return Outcome.AMBIGUOUS
     if not amount.is_finite():
@@ -149,13 +149,13 @@ def undelivered_error(status: DeliveryStatus | None, code: object) -> Outcome | 
     return result_codes.ERROR_OUTCOMES.get(parse_integer(code) or 0, Outcome.TRANSIENT)
 
 
-def _created(answer: Mapping[str, Any], headers: Mapping[str, str], errors: Mapping[int, Outcome]) -> SendResult:
+def _created(document: Mapping[str, Any], headers: Mapping[str, str], errors: Mapping[int, Outcome]) -> SendResult:
     """Read the resource of a 2xx. Without a SID it is not one; with a failed status, nothing was sent."""
-    sid = answer.get("sid")
+    sid = document.get("sid")
     if not isinstance(sid, str) or not sid:
         return SendResult(Outcome.AMBIGUOUS)
-    if answer.get("status") in result_codes.FAILED_STATUSES:
-        code = parse_integer(answer.get("error_code")) or 0
+    if document.get("status") in result_codes.FAILED_STATUSES:
+        code = parse_integer(document.get("error_code")) or 0
         return _refusal(code, errors[code], headers) if code in errors else SendResult(Outcome.TRANSIENT)
     return SendResult(Outcome.ACCEPTED, sid[:MAX_ID_CHARS])
 

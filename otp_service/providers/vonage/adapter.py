@@ -59,7 +59,7 @@ class Vonage:
         return parse_webhook(call, self._config)
 
     async def send_feedback(self, provider_message_id: str, at: float) -> Outcome:
-        """Tell that the recipient used the code; see `FeedbackProvider.send_feedback`."""
+        """Report that the recipient used the code; see `FeedbackProvider.send_feedback`."""
         url = self._config.conversion_url.rstrip("/") + "/conversions/sms"
         content = wire.conversion_body(self._config, provider_message_id, at)
         response = await self._client.call("POST", url, headers={"Content-Type": wire.FORM}, content=content)

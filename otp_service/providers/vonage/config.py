@@ -21,7 +21,7 @@ class VonageConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", 
     `auth`: how a send is authenticated: key and secret in the body or as HTTP Basic, or a signature in place of the
     secret. `receipts`: whether a receipt is authenticated by its signature, or by the token in its URL; the default is
     the signature if there is a `signature_secret`. The timestamp of a signed receipt may differ from the time by
-    `receipt_window_seconds`. The gateway gives up a message after the rest of the code's life, and not before
+    `receipt_window_seconds`. The gateway discards a message when its code expires, but not before
     `min_ttl_seconds`. `entity_id` and `content_id` are ids that some countries require. `sender_ids` are the senders
     by country. With `conversion_feedback` verified codes are reported to the Conversion API at `conversion_url`;
     Vonage enables it for an account on request.

@@ -7,8 +7,8 @@ A signed receipt is accepted only if all of these hold:
 - `client-ref`, which is our message id, agrees with the token of the URL, if the URL has one. So a receipt that was
   captured is of no use at the URL of another message.
 
-The signature is the `Receipt.nonce`. A call that the gateway repeats, because our answer was lost, is the same receipt
-again and changes nothing. An unsigned receipt is authenticated by the token of its URL alone.
+The signature is the `Receipt.nonce`. A call that the gateway repeats, because our response was lost, is the same
+receipt again and changes nothing. An unsigned receipt is authenticated by the token of its URL alone.
 
 Every part has a `messageId` of its own and the message's `client-ref`. The message is delivered when every part is.
 """
@@ -38,10 +38,10 @@ def parse_webhook(call: ReceiptRequest, config: VonageConfig) -> Sequence[Receip
     """Authenticate and read a call.
 
     Returns:
-        At most one receipt; none for a body that cannot be read, and for a call that is not about a message of ours.
+        At most one receipt; none for a body that cannot be read, and for a call that does not name a message.
 
     Raises:
-        ReceiptForged: The signature, the timestamp or the message is not the right one, or there is no token.
+        ReceiptForged: The signature, the timestamp or the message is wrong, or there is no token.
     """
     fields = _fields(call)
     if config.signs_receipts:

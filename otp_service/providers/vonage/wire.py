@@ -116,13 +116,13 @@ def parse_send_response(response: GatewayResponse | Outcome) -> SendResult:
     """
     if isinstance(response, Outcome):
         return SendResult(response)
-    answer = json_object(response.body)
-    found = answer.get("messages")
+    document = json_object(response.body)
+    found = document.get("messages")
     parts = [part for part in found if isinstance(part, dict)] if isinstance(found, list) else []
     if not isinstance(found, list) or not parts:
         return undocumented_response(response)
     statuses = [parse_integer(part.get("status")) for part in parts]
-    is_complete = len(parts) == len(found) and parse_integer(answer.get("message-count")) in (None, len(parts))
+    is_complete = len(parts) == len(found) and parse_integer(document.get("message-count")) in (None, len(parts))
     accepted = [part for part, status in zip(parts, statuses, strict=True) if status == result_codes.ACCEPTED]
     if not accepted:
         return _refusal(parts[0], statuses) if is_complete else SendResult(Outcome.AMBIGUOUS)
@@ -177,7 +177,7 @@ def parse_balance_response(response: GatewayResponse | Outcome) -> Balance | Out
 
 
 def _ttl_ms(config: VonageConfig, outbound: OutboundMessage) -> int:
-    """Return the rest of the code's life, or the shortest `ttl` that is allowed, if that is longer.
+    """Return the remaining lifetime of the code, or the shortest `ttl` that is allowed, if that is longer.
 
     A code may then arrive up to 20 seconds after it expired. Without a `ttl` it may arrive after 72 hours.
     """

@@ -92,7 +92,7 @@ def webhook_claims(authorization: str, body: bytes, key: Secret, *, now: float, 
         window_seconds: By how much the time of the token may differ from it.
 
     Raises:
-        WebhookInvalid: The signature, the issuer, the time or the hash of the body is not the right one.
+        WebhookInvalid: The signature, the issuer, the time or the hash of the body is wrong.
     """
     match = _BEARER.fullmatch(authorization) if len(authorization) <= MAX_TOKEN_CHARS else None
     if not match:
@@ -111,7 +111,7 @@ def webhook_claims(authorization: str, body: bytes, key: Secret, *, now: float, 
 
 
 def _decoded(part: str) -> bytes:
-    """Decode base64url without padding; b"" if it is none, which is no signature and no JSON."""
+    """Decode base64url without padding; b"" if it is invalid, which is neither a signature nor JSON."""
     try:
         return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
     except ValueError:

@@ -27,7 +27,7 @@ def parse_event(call: ReceiptRequest, config: VonageVoiceConfig) -> Sequence[Rec
         At most one receipt; none for an event that is not about the status of a call.
 
     Raises:
-        ReceiptForged: There is no token in the URL, or the signature is not the right one.
+        ReceiptForged: There is no token in the URL, or the signature is wrong.
     """
     if call.message_id is None:
         raise ReceiptForged

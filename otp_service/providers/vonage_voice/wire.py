@@ -73,14 +73,14 @@ def parse_created_response(response: GatewayResponse | Outcome) -> SendResult:
     """
     if isinstance(response, Outcome):
         return SendResult(response)
-    answer = json_object(response.body)
+    document = json_object(response.body)
     if is_success(response.status):
-        call_id = answer.get("uuid")
+        call_id = document.get("uuid")
         has_id = isinstance(call_id, str) and call_id != ""
         return SendResult(Outcome.ACCEPTED, str(call_id)[:MAX_ID_CHARS]) if has_id else SendResult(Outcome.AMBIGUOUS)
     if response.status == _PAYMENT_REQUIRED:
         return SendResult(Outcome.FUNDS)
-    if response.status == _BAD_REQUEST and any(map(_RECIPIENT.match, _invalid_parameters(answer))):
+    if response.status == _BAD_REQUEST and any(map(_RECIPIENT.match, _invalid_parameters(document))):
         return SendResult(Outcome.RECIPIENT_INVALID)
     if response.status in (_BAD_REQUEST, 405, 406, 413, 415, 422):
         return SendResult.undocumented()
@@ -110,10 +110,10 @@ def parse_call_response(
     """Read the status of a call; a response that is not about it is a report without a status."""
     if isinstance(response, Outcome) or not is_success(response.status):
         return DeliveryReport(None)
-    answer = json_object(response.body)
-    if answer.get("uuid") != provider_message_id:
+    document = json_object(response.body)
+    if document.get("uuid") != provider_message_id:
         return DeliveryReport(None)
-    return DeliveryReport(*call_status(config, answer), *charge(answer))
+    return DeliveryReport(*call_status(config, document), *charge(document))
 
 
 def charge(fields: Mapping[str, Any]) -> tuple[Decimal | None, str]:
@@ -122,9 +122,9 @@ def charge(fields: Mapping[str, Any]) -> tuple[Decimal | None, str]:
     return (None, "") if price is None else (price, CURRENCY)
 
 
-def _invalid_parameters(answer: Mapping[str, Any]) -> list[str]:
+def _invalid_parameters(document: Mapping[str, Any]) -> list[str]:
     """Return the names in `invalid_parameters`, which is a list of objects, or an object."""
-    found = answer.get("invalid_parameters")
+    found = document.get("invalid_parameters")
     if isinstance(found, dict):
         return list(found)
     named = [one.get("name") for one in found if isinstance(one, dict)] if isinstance(found, list) else []

@@ -46,7 +46,7 @@ def answer_url_check(call: ReceiptRequest, config: WhatsappConfig) -> str:
     """Return the challenge of a GET by which Meta checks that the URL is ours.
 
     Raises:
-        ReceiptForged: The verify token is not ours, or the call is not such a check.
+        ReceiptForged: The verify token is not the configured one, or the call is not such a check.
     """
     names = [name for name, _ in call.query]
     fields = dict(call.query)
@@ -90,7 +90,7 @@ def _phone_number_id(value: dict[str, Any]) -> str:
 
 
 def _receipt(fields: dict[str, Any], expected_id: str | None) -> Receipt | None:
-    """Read one status; None if it is not about a message of ours, or not a status that we know."""
+    """Read one status; None if it is not about one of our messages, or not a known status."""
     message_id, wamid, name = (fields.get(key) for key in ("biz_opaque_callback_data", "id", "status"))
     if not isinstance(message_id, str) or not is_message_id(message_id) or expected_id not in (None, message_id):
         return None
@@ -109,7 +109,7 @@ def _error(fields: dict[str, Any]) -> Outcome:
 
 
 def _objects(parent: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """Return the objects in a list member; none if it is no list."""
+    """Return the objects in a list member; none if it is not a list."""
     items = parent.get(name)
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 

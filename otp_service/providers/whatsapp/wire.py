@@ -75,11 +75,11 @@ def parse_send_response(response: GatewayResponse | Outcome) -> SendResult:
     """Classify the response to a message."""
     if isinstance(response, Outcome):
         return SendResult(response)
-    answer = json_object(response.body)
+    document = json_object(response.body)
     if is_success(response.status):
-        message_id = _message_id(answer)
+        message_id = _message_id(document)
         return SendResult(Outcome.ACCEPTED, hashed_id(message_id)) if message_id else SendResult(Outcome.AMBIGUOUS)
-    error = answer.get("error")
+    error = document.get("error")
     code = parse_integer(error.get("code")) if isinstance(error, dict) else None
     if code is None or response.status < 400:
         return undocumented_response(response)
@@ -91,8 +91,8 @@ def hashed_id(wamid: str) -> str:
     return hashlib.sha256(wamid.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_CHARS]
 
 
-def _message_id(answer: dict[str, Any]) -> str:
-    messages = answer.get("messages")
+def _message_id(document: dict[str, Any]) -> str:
+    messages = document.get("messages")
     first = messages[0] if isinstance(messages, list) and messages else None
     message_id = first.get("id") if isinstance(first, dict) else None
     return message_id if isinstance(message_id, str) else ""
