@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import hypothesis
 import pytest
+from redis.utils import get_lib_version
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.pipelined_connection import PipelinedConnections
@@ -49,6 +50,14 @@ def _shared_tls_context() -> Iterator[None]:
     """Let all HTTP clients share one TLS context: loading the certificate authorities takes 20 ms each time."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("httpx._transports.default.create_ssl_context", functools.cache(httpx.create_ssl_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _version_of_the_client_is_read_once() -> Iterator[None]:
+    """Read the version of redis-py once, not for each connection that a test makes."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("redis.utils.get_lib_version", functools.cache(get_lib_version))
         yield
 
 

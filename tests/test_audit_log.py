@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,23 +40,23 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def write_many(path: str, number: int) -> None:
-    """Write lines of different lengths."""
-    log = AuditLog()
-    log.configure(path)
-    for at in range(LINES):
-        log.record("unlock", actor=f"p{number}", result=str(at), note="x" * (at % 128))
+WRITE_MANY = """
+import sys
+from otp_service.observability.audit import AuditLog
+log = AuditLog()
+log.configure(sys.argv[1])
+for at in range(int(sys.argv[3])):
+    log.record("unlock", actor=f"p{sys.argv[2]}", result=str(at), note="x" * (at % 128))
+"""
+"""A program that writes lines of different lengths."""
 
 
 def test_lines_of_several_processes_are_whole(tmp_path: Path) -> None:
     """Four processes append at once: every line is there, and none is mixed with another one."""
     path = tmp_path / "audit.jsonl"
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=write_many, args=(str(path), number)) for number in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    command = [sys.executable, "-c", WRITE_MANY, str(path)]
+    writers = [subprocess.Popen([*command, str(number), str(LINES)]) for number in range(4)]
+    assert [writer.wait() for writer in writers] == [0] * 4
     assert sorted((line["actor"], int(line["result"])) for line in lines_of(path)) == [
         (f"p{number}", at) for number in range(4) for at in range(LINES)
     ]

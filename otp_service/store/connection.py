@@ -17,6 +17,7 @@ from redis.asyncio.connection import SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
 from otp_service.domain.secret import Secret
@@ -27,6 +28,9 @@ __all__ = ["CONNECT_SECONDS", "Access", "addresses", "cluster_options", "connect
 CONNECT_SECONDS = 1.0
 SENTINEL_SECONDS = 0.3
 """For one Sentinel. After three that do not answer, a fourth is still tried within a call's deadline."""
+
+_DRIVER_INFO = DriverInfo()
+"""The name and version that connections report. Made once: redis-py reads its package's metadata for each one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ def _connection_options() -> dict[str, Any]:
         "socket_timeout": None,
         "socket_connect_timeout": CONNECT_SECONDS,
         "decode_responses": False,
+        "driver_info": _DRIVER_INFO,
     }
 
 

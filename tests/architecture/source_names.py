@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,9 +30,15 @@ def lua_files() -> list[Path]:
     return sorted(path.relative_to(ROOT) for path in (ROOT / "otp_service").rglob("*.lua"))
 
 
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    """Return the syntax tree of a source file: several checks read each file."""
+    return ast.parse(source)
+
+
 def defined_names(source: str) -> Iterator[DefinedName]:
     """Yield the classes, functions, arguments, variables, attributes and aliases that a module defines."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         match node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 yield DefinedName(node.name, node.lineno)

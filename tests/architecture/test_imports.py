@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from tests.architecture.source_names import ROOT, lua_files, python_files
+from tests.architecture.source_names import ROOT, lua_files, parsed, python_files
 
 PROJECT: Final = frozenset({"otp_service", "tests"})
 NOT_FOR_TESTS: Final = frozenset({"unittest", "mock", "fakeredis"})
@@ -18,7 +18,7 @@ NOT_FOR_TESTS: Final = frozenset({"unittest", "mock", "fakeredis"})
 
 def imported(source: str) -> Iterator[tuple[int, str, str]]:
     """Yield the line, the module and the name of each import; the name is empty for `import module`."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.architecture.source_names import ROOT, python_files
+from tests.architecture.source_names import ROOT, parsed, python_files
 
 MAX_FILE_LINES: Final = 300
 MAX_FUNCTION_LINES: Final = 50
@@ -32,7 +32,7 @@ def same_names(paths: Iterable[Path]) -> dict[str, list[str]]:
 
 def long_functions(source: str) -> Iterator[str]:
     """Yield the functions of more than 50 lines, without their decorators."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
             lines = node.end_lineno - node.lineno + 1
             if lines > MAX_FUNCTION_LINES:
