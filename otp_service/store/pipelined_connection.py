@@ -111,6 +111,7 @@ class PipelinedConnections:
         self._pool = pool
         self._allow_eviction = allow_eviction
         self._deadline = deadline
+        self._is_closing = False
         self._waiting: deque[_Request] = deque()
         self._waiting_calls = 0
         self._idle: deque[asyncio.Future[None]] = deque()  # one for each connection without work
@@ -118,6 +119,7 @@ class PipelinedConnections:
 
     async def close(self) -> None:
         """Close the connections; calls that still wait are refused."""
+        self._is_closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -166,7 +168,7 @@ class PipelinedConnections:
     async def _run(self) -> None:
         connection: AbstractConnection | None = None
         try:
-            while True:
+            while not self._is_closing:  # redis-py may take a cancellation for a failed handshake
                 await self._work()
                 batch = self._next_batch()
                 try:
@@ -176,7 +178,7 @@ class PipelinedConnections:
                     LOG.exception("store_connection_failed")
                     connection = None
         finally:
-            await _drop(connection)
+            await self._drop(connection)
 
     def _next_batch(self) -> list[_Request]:
         """Take requests from the queue, at most `MAX_BATCH` calls or one request. Those that are done are dropped."""
@@ -203,7 +205,7 @@ class PipelinedConnections:
                 replies = await _round_trip(connection, [call.evalsha() for call in calls])
                 await _send_unknown_scripts(connection, calls, replies)
         except BaseException as problem:
-            await _drop(connection)
+            await self._drop(connection)
             for request in batch:
                 _refuse(request.replies, problem)
             if isinstance(problem, RedisError | OSError | TimeoutError):
@@ -211,7 +213,7 @@ class PipelinedConnections:
             raise
         _distribute(batch, replies)
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
-            await _drop(connection)  # the server is a replica now: connect to the new primary
+            await self._drop(connection)  # the server is a replica now: connect to the new primary
         return connection
 
     async def _connected(self, connection: AbstractConnection | None) -> AbstractConnection:
@@ -222,7 +224,7 @@ class PipelinedConnections:
         """
         if connection is not None and connection.is_connected and not await connection.can_read():
             return connection
-        await _drop(connection)
+        await self._drop(connection)
         new: AbstractConnection = self._pool.make_connection()
         try:
             await new.connect()
@@ -230,14 +232,14 @@ class PipelinedConnections:
                 raise EvictionRefused(policy)
             await _round_trip(new, [("SCRIPT", "LOAD", known.text) for known in all_scripts()])
         except BaseException:  # otherwise the rest of the handshake is read as the reply of the first calls
-            await _drop(new)
+            await self._drop(new)
             raise
         return new
 
-
-async def _drop(connection: AbstractConnection | None) -> None:
-    if connection is not None:
-        await connection.disconnect(nowait=True)
+    async def _drop(self, connection: AbstractConnection | None) -> None:
+        """Close a connection. At the end wait for it: a loop that closes before its transports reports an error."""
+        if connection is not None:
+            await connection.disconnect(nowait=not self._is_closing)
 
 
 async def _round_trip(connection: AbstractConnection, commands: list[tuple[str | bytes | int, ...]]) -> list[_Reply]:

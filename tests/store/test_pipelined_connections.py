@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import ConnectionPool
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import Window
@@ -229,3 +231,32 @@ async def test_closing_refuses_waiting_calls(own_server: RedisServer) -> None:
         assert time.monotonic() - started < 0.5
     finally:
         os.kill(own_server.process.pid, signal.SIGCONT)
+
+
+async def test_close_ends_whatever_a_connection_is_doing(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a handshake, in which redis-py can take the cancellation for an error; no transport is left open."""
+    writers: list[asyncio.StreamWriter] = []
+    connect = asyncio.open_unix_connection
+
+    async def recorded(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await connect(path)
+        writers.append(writer)
+        return reader, writer
+
+    monkeypatch.setattr(asyncio, "open_unix_connection", recorded)
+    for steps in range(1, 41):
+        pool = ConnectionPool.from_url(server.url)
+        connections = PipelinedConnections(pool)
+        call = asyncio.create_task(connections.send([COUNT]))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            await connections.close()
+        with contextlib.suppress(Refused):
+            await call
+    assert writers
+    for writer in writers:
+        async with asyncio.timeout(0):
+            await writer.wait_closed()
