@@ -39,7 +39,7 @@ OF_NUMBER = {
 
 OF_OTHERS = {
     "w": "windows of limits of an address or a block of 10,000 numbers",
-    "i": "an idempotency key: keyed hashes of it and of its request",
+    "i": "an idempotency key: keyed hashes of it and of its request; or a stored refusal, which names no number",
     "s": "a gateway's id of a message, as a keyed hash",
     "e": "events: their facts, without recipient and reference",
     "gd:b": "counts of a breaker", "gd:m": "counts of a minute", "gd:h": "counts of an hour", "gd:d": "counts of a day",

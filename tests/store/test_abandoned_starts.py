@@ -92,13 +92,14 @@ async def test_a_message_that_a_gateway_may_have_is_not_abandoned(store: Store) 
 
 
 async def test_an_abandoned_start_leaves_an_older_chain_as_it_was(store: Store) -> None:
-    """Sends, cooldown and windows are as before; only the older code stays superseded."""
+    """Sends, cooldown and windows are as before, also when it is repeated; only the older code stays superseded."""
     older = await store.started()
     await store.advance(40)
     admitted = await store.admitted()
     await store.verifications.start(admitted, ID, record_of(admitted), CODE, None)
 
-    await store.verifications.abandon(admitted, ID)
+    for _ in range(3):
+        await store.verifications.abandon(admitted, ID)
 
     assert await store.status(older) == "superseded"
     assert (await store.admitted()).sends_left == 3

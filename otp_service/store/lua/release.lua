@@ -3,7 +3,8 @@
 -- ARGV  1 tenant  2 purpose  3 time of the reservation, ms  4 the packed chain before it, as `reserve` returned it
 -- returns {'released'} or {'gone'}
 -- Invariant: a later reservation does not change; without one, all is as it was before. After a success in between, a
---            new chain counts this send as an open reservation, and it is removed there.
+--            new chain counts this send as an open reservation, and it is removed there. A repeated call gives no send
+--            back.
 --@include _window _recipient
 local reserved_at = tonumber(ARGV[3])
 if redis.call('EXISTS', KEYS[1]) == 0 then return {'gone'} end
@@ -12,8 +13,10 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return {'gone'} end
 local field = chain_field(ARGV[1], ARGV[2])
 local chain = read_chain(KEYS[1], field)
 local obsolete_fields = {}
-chain.sends = math.max(0, chain.sends - 1)
-chain.open = math.max(0, chain.open - 1)
+if chain.open > 0 then  -- without an open reservation this call repeats one whose reply was lost
+  chain.sends = math.max(0, chain.sends - 1)
+  chain.open = chain.open - 1
+end
 if chain.last == reserved_at then
   local before = ARGV[4] ~= '' and cmsgpack.unpack(ARGV[4]) or {0, 0, 0}
   chain.last, chain.ends, chain.token = before[1], before[3], before[5] or ''
