@@ -9,10 +9,12 @@ import pytest
 
 from otp_service.domain.app_attest import CHALLENGE_SECONDS
 from otp_service.sandbox.dev_config import merged
+from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.attested_keys import RedisAttestedKeys
 from otp_service.store.pipelined_connection import unavailable
-from tests.api.app_attest_app import CONFIG, OTHER, App, outcome
+from tests.api.app_attest_app import CONFIG, KEYS, OTHER, App, outcome
 from tests.api.idempotent_requests import request_with_key
+from tests.app_attest_device import Device
 from tests.config_parts import api_key, tenant
 from tests.log_capture import captured_logs
 from tests.problem_assertions import problem_code
@@ -184,6 +186,26 @@ async def test_store_does_not_answer(service: RunningService, app: App, method: 
         assert await outcome(service, token) == "store_unavailable"
 
     assert service.inbox.messages() == []
+
+
+async def test_killed_store() -> None:
+    """After the store has died no assertion is accepted and no key is registered; challenges need no store."""
+    server = EmbeddedServer()
+    factory = ServiceFactory(server.url)
+    try:
+        service = await factory(CONFIG)
+        installed = App(service.client)
+        await installed.register()
+        token, body = await installed.token(), Device().registration(await installed.challenge())
+        server.stop()
+
+        assert await outcome(service, token) == "store_unavailable"
+        assert problem_code(await service.client.post(KEYS, json=body)) == "store_unavailable"
+        assert await installed.challenge()
+        assert service.inbox.messages() == []
+    finally:
+        await factory.close()
+        server.stop()
 
 
 async def test_each_app_of_a_tenant_has_a_verifier(make_service: ServiceFactory) -> None:
