@@ -35,7 +35,7 @@ class PartlyReachableQueue:
         self.waiting = dict.fromkeys(SLOTS, 2)
         self.asked: list[str] = []
 
-    async def look(self) -> Sequence[DueEvents]:
+    async def find_due(self) -> Sequence[DueEvents]:
         """Every slot is readable."""
         return [DueEvents(slot, "ops", count, count) for slot, count in self.waiting.items() if count]
 
