@@ -160,5 +160,9 @@ def international_number(digits: str) -> str:
 
 
 def receipt_number(text: str) -> str:
-    """Return the recipient's number of a receipt, with or without a plus; "" for anything else."""
-    return text if _RECEIPT_NUMBER.fullmatch(text) else ""
+    """Return the recipient's number of a receipt, with or without a plus; "" for anything else.
+
+    `00` in front is the plus. A national number is "", as a masked one is: without its country it cannot be compared.
+    """
+    number = text[:_MAX_NUMBER_CHARS].strip().removeprefix("00")
+    return number if _RECEIPT_NUMBER.fullmatch(number) else ""

@@ -46,6 +46,8 @@ STATES: list[tuple[Any, DeliveryStatus | None]] = [
     ("FAILED", UNDELIVERED),
     ("Failure", UNDELIVERED),
     ("REJECTED", UNDELIVERED),
+    ("NOT_DELIVERED", UNDELIVERED),
+    ("DELIVRD", DELIVERED),
     ("EXPIRED", UNDELIVERED),
     ("SENT", None),
     ("PENDING", None),
@@ -109,10 +111,17 @@ def test_unreadable_callback_gives_no_receipt(body: Any) -> None:
 
 @pytest.mark.parametrize(
     ("recipient", "to"),
-    [("6281210100055", "6281210100055"), ("+62812*****055", ""), (None, ""), (6281210100055, "6281210100055")],
+    [
+        ("6281210100055", "6281210100055"),
+        ("006281210100055", "6281210100055"),
+        ("081210100055", ""),
+        ("+62812*****055", ""),
+        (None, ""),
+        (6281210100055, "6281210100055"),
+    ],
 )
 def test_recipient_is_kept_if_it_is_a_number(recipient: Any, to: str) -> None:
-    """The receipt has the recipient's number; a masked number is dropped."""
+    """The receipt has the recipient's number; a masked or a national one is dropped, since it cannot be compared."""
     assert [receipt.to for receipt in parsed(CALLBACK | {"recipient": recipient}) if isinstance(receipt, Receipt)] == [
         to
     ]

@@ -85,6 +85,14 @@ def test_event_is_recognized_by_either_name(event: str, status: DeliveryStatus |
     assert parsed(hook) == [expected]
 
 
+@pytest.mark.parametrize("phone", ["+6281210100055", "0062 812-1010-0055"])
+def test_number_of_an_event_in_another_spelling(phone: str) -> None:
+    """The number is that of the message, whose digits begin with the country code."""
+    assert [
+        receipt.to for receipt in parsed(signed_webhook("deliver", phone=phone)) if isinstance(receipt, Receipt)
+    ] == [NUMBER]
+
+
 CODES = {
     "recipient_blocked": [410, 420, 430, 520],
     "recipient_invalid": [500],

@@ -64,7 +64,8 @@ TEXT_OUTCOMES: Final[tuple[tuple[Callable[[str], object], Outcome], ...]] = (
     (_matches(r"\b(payload|parameters?|json|fields?|missing|required)\b|参数"), Outcome.CONFIG_ERROR),
 )
 
-_UNDELIVERED: Final = re.compile(r"(UNDELIV|FAIL|REJECT|EXPIRED)")
+_DELIVERED: Final = frozenset({"DELIVERED", "DELIVRD"})  # the second is the state in receipts of SMPP
+_UNDELIVERED: Final = re.compile(r"UNDELIV|NOT[ _-]?DELIV|FAIL|REJECT|EXPIRED")
 
 
 def refusal(status: int | None, error_text: str) -> Outcome:
@@ -106,6 +107,6 @@ def delivery_status(state: str) -> DeliveryStatus | None:
     The names of the failed states are assumed.
     """
     keyword = state.upper()
-    if keyword == "DELIVERED":
+    if keyword in _DELIVERED:
         return DeliveryStatus.DELIVERED
     return DeliveryStatus.UNDELIVERED if _UNDELIVERED.match(keyword) else None

@@ -28,7 +28,13 @@ from otp_service.providers.http_client import GatewayResponse
 from otp_service.providers.kedasms import result_codes
 from otp_service.providers.kedasms.config import KedasmsConfig
 from otp_service.providers.lenient_json import MAX_ERROR_TEXT_CHARS, body_text, json_object, parse_amount, parse_integer
-from otp_service.providers.responses import MAX_ID_CHARS, is_success, remove_echoed_message, retry_after_seconds
+from otp_service.providers.responses import (
+    MAX_ID_CHARS,
+    is_success,
+    receipt_number,
+    remove_echoed_message,
+    retry_after_seconds,
+)
 from otp_service.providers.sender_ids import sender_for
 
 __all__ = [
@@ -54,7 +60,6 @@ CURRENCY: Final = "USD"
 """That of the only documented amount; the `cost` of a callback has no currency of its own."""
 
 _ALPHA_2: Final = re.compile(r"[A-Z]{2}")
-_NUMBER: Final = re.compile(r"\+?[0-9]{4,15}")
 _WORD_BOUNDARY: Final = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 _CLICK: Final = re.compile(r"click", re.IGNORECASE)
 _KIND_MEMBERS: Final = ("event", "eventType", "event_type", "type", "action", "status")
@@ -201,7 +206,7 @@ def parse_callback(body: bytes, message_id: str) -> list[Receipt | LinkClick]:
             message_id,
             status,
             provider_message_id=msgid,
-            to=recipient if _NUMBER.fullmatch(recipient) else "",
+            to=receipt_number(recipient),
             charged=charged,
             charged_currency="" if charged is None else CURRENCY,
         )

@@ -89,7 +89,7 @@ def parse_webhook(call: ReceiptRequest, key: Secret) -> Sequence[GatewayEvent]:
     if status is DeliveryStatus.UNDELIVERED:
         error = EVENT_ERRORS.get(parse_integer(fields.get("statusCode")) or 0, Outcome.TRANSIENT)
     sms_id, _, number = _first(fields, "smsId", "smsIds").partition("$")
-    to = _NON_DIGITS.sub("", _first(fields, "phone", "phones") or number)  # a failure may have no `phone`
+    to = _NON_DIGITS.sub("", _first(fields, "phone", "phones") or number).removeprefix("00")  # a failure has no `phone`
     return [Receipt(message_id, status, error, provider_message_id=sms_id[:MAX_ID_CHARS], to=to, nonce=token)]
 
 
