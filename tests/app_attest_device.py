@@ -61,7 +61,7 @@ class Authority:
     @classmethod
     @functools.cache
     def root(cls, name: str = "Root", *, days: int = 2) -> Authority:
-        """Make a root that is valid for so many days."""
+        """Make a root that is valid for this many days."""
         key, valid = ec.generate_private_key(ec.SECP384R1()), (STARTED - 9 * DAY, STARTED + days * DAY)
         return cls(certify(name, key, Authority(None, key), issuer_name=name, ca=True, valid=valid), key)  # type: ignore[arg-type]  # it issues itself
 

@@ -63,7 +63,7 @@ class GuessingAttack:
             service: The service with `attacked_config`.
             spares_last: Leave the last attempt of each verification, because a wait begins with it.
             tenants: Where the number is attacked.
-            logins_after: Whenever so many codes were compared, wait until the owner of the number has logged in.
+            logins_after: Whenever this many codes were compared, wait until the owner of the number has logged in.
         """
         self._service = service
         self._tenants = tenants

@@ -15,8 +15,8 @@ from typing import Final, Protocol
 
 __all__ = [
     "MAX_CAPTCHA_TOKEN_CHARS",
-    "CaptchaAnswer",
     "CaptchaCheck",
+    "CaptchaCheckResult",
     "CaptchaPolicy",
     "CaptchaResult",
     "CaptchaUse",
@@ -40,7 +40,7 @@ class CaptchaResult(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CaptchaAnswer:
+class CaptchaCheckResult:
     """A result, and its reason in one word of a fixed list, for the log."""
 
     result: CaptchaResult
@@ -76,10 +76,10 @@ def request_hash(purpose: str, recipient: str) -> str:
 class CaptchaVerifier(Protocol):
     """Verifies tokens of one kind."""
 
-    async def verify(self, check: CaptchaCheck) -> CaptchaAnswer:
+    async def verify(self, check: CaptchaCheck) -> CaptchaCheckResult:
         """Return the result for a token, within the verifier's timeout; no response of the vendor raises an exception.
 
-        `UNAVAILABLE` only if the vendor did not answer or failed: a caller must not be able to cause it, neither by a
+        `UNAVAILABLE` only if the vendor did not respond or failed: a caller must not be able to cause it, neither by a
         token nor by many of them, which use up the vendor's quota (`THROTTLED`).
         """
 

@@ -26,7 +26,7 @@ from typing import Final
 from otp_service.crypto.app_attest_objects import KEY_ID_BYTES, AppAttestRules, Assertion, InvalidAttestation
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.app_attest import CHALLENGE_CHARS, CHALLENGE_SECONDS, AttestedKeys, CounterUse
-from otp_service.domain.captcha import CaptchaAnswer, CaptchaCheck, CaptchaResult, CaptchaUse, CaptchaUses
+from otp_service.domain.captcha import CaptchaCheck, CaptchaCheckResult, CaptchaResult, CaptchaUse, CaptchaUses
 
 __all__ = ["AppAttest"]
 
@@ -89,13 +89,13 @@ class AppAttest:
             raise InvalidAttestation("challenge")
         await self.keys.add(self._keyed_hash(tenant, key_id), public_key, self.key_seconds)
 
-    async def verify(self, check: CaptchaCheck) -> CaptchaAnswer:
+    async def verify(self, check: CaptchaCheck) -> CaptchaCheckResult:
         """Verify the assertion of a token; see the port. It is accepted once, whatever its caller remembers."""
         try:
             await self._verify(check)
         except InvalidAttestation as invalid:
-            return CaptchaAnswer(CaptchaResult.REJECTED, invalid.why)
-        return CaptchaAnswer(CaptchaResult.ACCEPTED)
+            return CaptchaCheckResult(CaptchaResult.REJECTED, invalid.why)
+        return CaptchaCheckResult(CaptchaResult.ACCEPTED)
 
     async def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -89,15 +89,15 @@ class CaptchaChecks:
             METRICS.captcha_checks.labels(name, "busy").inc()
             detail = "Too many captcha tokens are being verified. Send the request again after `retry_after` seconds."
             raise Refused(Reason.OVERLOADED, detail, retry_after_ms=BUSY_RETRY_MS)
-        answer = await bounded.verify(check)
-        METRICS.captcha_checks.labels(name, answer.result.value).inc()
-        if answer.result is CaptchaResult.ACCEPTED:
+        checked = await bounded.verify(check)
+        METRICS.captcha_checks.labels(name, checked.result.value).inc()
+        if checked.result is CaptchaResult.ACCEPTED:
             return
-        log = LOG.info if answer.result is CaptchaResult.REJECTED else LOG.warning
-        log("captcha_not_accepted", verifier=name, result=answer.result.value, why=answer.why)
-        if answer.result is CaptchaResult.REJECTED:
+        log = LOG.info if checked.result is CaptchaResult.REJECTED else LOG.warning
+        log("captcha_not_accepted", verifier=name, result=checked.result.value, why=checked.why)
+        if checked.result is CaptchaResult.REJECTED:
             raise _failed()
-        if answer.result is CaptchaResult.UNAVAILABLE and bounded.allows_on_failure:
+        if checked.result is CaptchaResult.UNAVAILABLE and bounded.allows_on_failure:
             METRICS.captcha_checks.labels(name, "allowed_unverified").inc()
             return
         detail = "The captcha token cannot be verified now. Send the request again after `retry_after` seconds."

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from otp_service.domain.captcha import CaptchaAnswer, CaptchaCheck, CaptchaResult, CaptchaVerifier
+from otp_service.domain.captcha import CaptchaCheck, CaptchaCheckResult, CaptchaResult, CaptchaVerifier
 
 __all__ = ["BoundedVerifier"]
 
@@ -25,7 +25,7 @@ class BoundedVerifier:
     Attributes:
         verifier: The verifier.
         max_concurrent: The calls that may be in progress at once in this process.
-        allows_on_failure: Whether requests pass while the vendor does not answer.
+        allows_on_failure: Whether requests pass while the vendor does not respond.
         clock: Returns seconds that never go back.
     """
 
@@ -41,22 +41,22 @@ class BoundedVerifier:
         """Return whether no further call may be started."""
         return self._calls >= self.max_concurrent
 
-    async def verify(self, check: CaptchaCheck) -> CaptchaAnswer:
+    async def verify(self, check: CaptchaCheck) -> CaptchaCheckResult:
         """Ask the verifier, unless it has failed repeatedly a moment ago."""
         now = self.clock()
         if now < self._open_until:
-            return CaptchaAnswer(CaptchaResult.UNAVAILABLE, "circuit_open")
+            return CaptchaCheckResult(CaptchaResult.UNAVAILABLE, "circuit_open")
         if self._failures >= FAILURES_TO_OPEN:
             self._open_until = now + OPEN_SECONDS  # for all others, while this call probes
         self._calls += 1
         try:
-            answer = await self.verifier.verify(check)
+            checked = await self.verifier.verify(check)
         finally:
             self._calls -= 1
-        if answer.result is CaptchaResult.UNAVAILABLE:
+        if checked.result is CaptchaResult.UNAVAILABLE:
             self._failures += 1
             if self._failures >= FAILURES_TO_OPEN:
                 self._open_until = self.clock() + OPEN_SECONDS
         else:
             self._failures, self._open_until = 0, 0.0
-        return answer
+        return checked

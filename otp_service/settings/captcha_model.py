@@ -82,7 +82,7 @@ _ONLY_FOR: Final = {
     "root_certificate": ("app_attest",),
     "verify_url": (*SITEVERIFY_TYPES, "play_integrity"),
 }
-"""The types whose answers or requests have what a key is about."""
+"""The types whose responses or requests have what a key is about."""
 
 _REQUIRED: Final = {"secret": SITEVERIFY_TYPES, "package_name": ("play_integrity",), "credentials": ("play_integrity",)}
 
@@ -110,7 +110,7 @@ class Captcha(Table, frozen=True, kw_only=True):
     verified if it is there: for the time in which apps learn to send it). `hostnames`, `action`, `min_score`
     (reCAPTCHA: 1 is a person) and `max_score` (hCaptcha Enterprise: 1 is a threat) are what a success must state.
 
-    While the vendor does not answer, requests are refused, or with `on_failure = "allow"` served unverified. The
+    While the vendor does not respond, requests are refused, or with `on_failure = "allow"` served unverified. The
     person's address is sent to the vendor only with `send_client_ip`. The type `siteverify` is any service of that
     protocol, at `verify_url`. The type `play_integrity` has `package_name`, the `credentials` of a service account, and
     `checks`; its `verify_url` is the base of the API.

@@ -138,7 +138,7 @@ async def test_a_text_with_a_foreign_address(camara: RunningService, message: st
 
 
 async def test_a_text_is_not_longer_in_its_normal_form(camara: RunningService) -> None:
-    """A letter that is composed of others by Unicode's rules counts, and costs, as so many."""
+    """A letter that is composed of others by Unicode's rules counts, and costs, as the letters it consists of."""
     for letters, status in ((50, 200), (51, 400)):
         message = "{{code}}" + "\ufb2c" * letters  # three characters each
         response = await post(camara, "send-code", {**SEND, "message": message}, key="web")

@@ -69,7 +69,7 @@ async def test_without_the_policy_the_reasons_differ(make_service: ServiceFactor
 
 
 async def test_the_last_wrong_code_looks_like_the_first(make_service: ServiceFactory) -> None:
-    """The wrong code that uses up the attempts is not told apart from the ones before and after it."""
+    """The wrong code that uses up the attempts has the same response as the ones before and after it."""
     service = await make_service(uniform_config())
     attempts = wrong_attempts(service)
     answers = [shown(await service.verify(*(await anext(attempts))[1:])) for _ in range(5)]
@@ -139,7 +139,7 @@ async def test_replays_look_the_same(make_service: ServiceFactory, hashes: Count
 
 
 async def test_refusals_are_kept_as_long_as_a_verification(make_service: ServiceFactory) -> None:
-    """A stranger may send ids without end: what is kept of each under an Idempotency-Key is gone after 20 minutes."""
+    """Anyone may send ids without end: what is kept of each under an Idempotency-Key is gone after 20 minutes."""
     service = await make_service(uniform_config())
     attempts = [one for one in await all_attempts(service) if one.reason != "no id"]
     for number, one in enumerate(attempts):

@@ -39,7 +39,7 @@ def test_a_third_worse_is_found(better: str, measured: float, is_worse: bool) ->
 
 @pytest.mark.parametrize(("second", "failed"), [(0.5, ["a.one_worker"]), (0.9, [])])
 def test_a_ratio_fails_only_twice(monkeypatch: pytest.MonkeyPatch, second: float, failed: list[str]) -> None:
-    """The figure of a ratio that fell is measured once more before it counts."""
+    """The figure of a ratio that fell is measured again before it counts."""
     figure = Figure("a", "again", lambda _: iter([line("a.one_worker", second)]))
     monkeypatch.setitem(bench.FIGURES, "a", figure)
     assert bench.fallen([line("a.one_worker", 0.5)], SHORT) == failed

@@ -86,12 +86,12 @@ def measured(figure: Figure, options: Options) -> list[Line]:
 
 
 def fallen(lines: Sequence[Line], options: Options) -> list[str]:
-    """Return the names of lines that are worse than the baseline; their figures are measured once more first."""
+    """Return the names of lines that are worse than the baseline; their figures are measured again first."""
     baseline = read_baseline()
     suspected = worse_lines(lines, baseline)
     failed = []
     for letter in sorted({name[0] for name in suspected}):
-        print_line(f"({letter}) is worse than the baseline by more than a third; once more")
+        print_line(f"({letter}) is worse than the baseline by more than a third; measured again")
         again = worse_lines(measured(FIGURES[letter], options), baseline)
         failed += [name for name in again if name in suspected]
     return failed

@@ -1,8 +1,8 @@
 """Bare hashes: `python -m tests.bench.bare_hash SECONDS ARRIVALS` hashes at the default cost in one thread.
 
-It begins with the next line of its input. First it hashes back to back for so long, then for as long once for each
-arrival of a Poisson process with so many a second (0: none). It prints hashes a second and hashes a second of CPU time
-of the first part, and the times of the second part in ms.
+It begins with the next line of its input. First it hashes back to back for this time, then for as long once for
+each arrival of a Poisson process with this many a second (0: none). It prints hashes a second and hashes a second of
+CPU time of the first part, and the times of the second part in ms.
 """
 
 from __future__ import annotations

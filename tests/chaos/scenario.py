@@ -17,14 +17,14 @@ MAX_TEXTS: Final = 2
 HOLD_SECONDS: Final = 1
 TIMEOUT_SECONDS: Final = 0.5
 TOTAL_OUTAGE_EVERY: Final = 5
-"""In one of so many seeds all gateways are down from some event until the codes have expired."""
+"""In one of this many seeds all gateways are down from some event until the codes have expired."""
 
 GATEWAYS: Final = ("jakarta", "keda", "aurora")
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """An outage of a gateway for so many seconds, starting at an event."""
+    """An outage of a gateway for this many seconds, starting at an event."""
 
     gateway: str
     event: int
@@ -40,7 +40,7 @@ class Scenario:
         replicas: The number of processes.
         killed: The processes that are killed at `kill_event` and restarted at once.
         kill_event: The event of the kill.
-        second_kill_seconds: How long after that they are killed once more; None: they are not.
+        second_kill_seconds: How long after that they are killed again; None: they are not.
         order: The providers of the route.
         weighted: Whether every message draws its own order.
         outages: The outages of single gateways.

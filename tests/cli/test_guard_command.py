@@ -107,7 +107,7 @@ def test_a_country_is_shown_by_hour_and_area(path: Path, store: EmbeddedServer) 
 
 
 def test_a_breaker_is_closed_by_hand(path: Path, store: EmbeddedServer) -> None:
-    """It counts anew, with an audit line; a country without any state has nothing to close."""
+    """It counts from zero, with an audit line; a country without any state has nothing to close."""
     closed = guard(path, store, "--close", "ID")
     nothing = guard(path, store, "--close", "SG")
 

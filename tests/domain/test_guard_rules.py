@@ -64,7 +64,7 @@ def test_unverified_messages_to_a_block_at_the_limit(more: int, expected: list[t
 
 
 def test_the_first_request_of_a_day_in_a_block_passes() -> None:
-    """However bad its past is, a block gets one message a day, so that it is not locked for ever."""
+    """However bad its past is, a block gets one message a day, so that it can be used again."""
     past = Counts(1000)
 
     assert found(figures(levels={BLOCK: LevelCounts(today=Counts(1), past=past)})) == []

@@ -28,7 +28,7 @@ KEY: Final = "key-of-schemathesis"
 """The API key, and the secret of the hooks."""
 
 KNOWN: Final = 40
-"""So many verifications exist before the run, each with its code."""
+"""This many verifications exist before the run, each with its code."""
 
 PATTERN_OF_CAMARA: Final = r".*\{\{code\}\}.*"
 EQUAL_PATTERN: Final = "[{][{]code[}][}]"

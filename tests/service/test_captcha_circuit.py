@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from otp_service.domain.captcha import CaptchaAnswer, CaptchaCheck, CaptchaResult
+from otp_service.domain.captcha import CaptchaCheck, CaptchaCheckResult, CaptchaResult
 from otp_service.service.captcha_verifiers import BoundedVerifier
 
 CHECK = CaptchaCheck("token", None, "")
-UNAVAILABLE, REJECTED = CaptchaAnswer(CaptchaResult.UNAVAILABLE), CaptchaAnswer(CaptchaResult.REJECTED)
+UNAVAILABLE, REJECTED = CaptchaCheckResult(CaptchaResult.UNAVAILABLE), CaptchaCheckResult(CaptchaResult.REJECTED)
 
 
 class ScriptedVerifier:
@@ -20,7 +20,7 @@ class ScriptedVerifier:
         self.answer, self.calls, self.now = UNAVAILABLE, 0, 0.0
         self.bounded = BoundedVerifier(self, max_concurrent=2, clock=lambda: self.now)
 
-    async def verify(self, _check: CaptchaCheck) -> CaptchaAnswer:
+    async def verify(self, _check: CaptchaCheck) -> CaptchaCheckResult:
         """Count the call."""
         self.calls += 1
         await asyncio.sleep(0)

@@ -26,7 +26,7 @@ PRIVATE = {**PUBLIC, "allow_private_targets": True}
 
 
 def secret_of(size: int) -> str:
-    """Return a secret of so many bytes."""
+    """Return a secret with this number of bytes."""
     return "whsec_" + base64.b64encode(b"k" * size).decode()
 
 

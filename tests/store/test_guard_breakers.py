@@ -20,7 +20,7 @@ DENY: Final = GuardPolicy(
 OBSERVE: Final = replace(DENY, mode=GuardMode.OBSERVE)
 SETTLED_SECONDS: Final = 200
 OPENING: Final = 7
-"""So many unverified messages open a breaker: five are allowed, the last one is pending, and it finds the others."""
+"""This many unverified messages open a breaker: five are allowed, the last one is pending, and it finds the others."""
 
 
 async def request(store: Store, number: int, policy: GuardPolicy) -> Admitted | Denied:

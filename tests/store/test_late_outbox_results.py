@@ -199,7 +199,7 @@ async def test_the_result_for_an_ended_code_is_stored(
 
 @for_each_ending
 async def test_a_call_lost_with_its_replica_ends_after_the_verification(store: Store, end: Ending) -> None:
-    """The replica stopped in the call and the verification ended: no delivery stays `sending` for ever."""
+    """The replica stopped in the call and the verification ended: no delivery stays `sending` endlessly."""
     verification_id = await store.started()
     await store.outbox.begin(verification_id, 1, "first", 2 * CALL_MS)
     await end(store, verification_id)

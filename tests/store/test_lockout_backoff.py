@@ -28,7 +28,7 @@ LOCKED = RecipientLocked(DISABLED_RETRY_MS, disabled=True)
 
 
 def policy_that_disables_after(max_failures: int, *windows: Window) -> SendPolicy:
-    """Return a policy that disables a number after so many wrong codes in a row."""
+    """Return a policy that disables a number after this many wrong codes in a row."""
     return policy(recipient=(), max_sends=20, recipient_failures=windows, lockout=Lockout(max_failures=max_failures))
 
 
@@ -45,7 +45,7 @@ async def exhaust(
 async def submit_wrong_codes(
     store: Store, verification_id: str, times: int, allowed: SendPolicy = FREE
 ) -> list[LockKind | None]:
-    """Submit so many wrong codes; return what each locked."""
+    """Submit this many wrong codes; return what each locked."""
     spent = [await store.attempts.reserve_attempt(verification_id, TENANT, allowed) for _ in range(times)]
     assert all(isinstance(one, AttemptReserved) for one in spent), spent
     return [one.locks for one in spent if isinstance(one, AttemptReserved)]

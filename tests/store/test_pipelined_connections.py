@@ -1,4 +1,4 @@
-"""Connection failures: nothing is sent twice, no caller waits for ever, and connections recover by themselves."""
+"""Connection failures: nothing is sent twice, no caller waits endlessly, and connections recover by themselves."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ async def test_the_password_of_the_url_is_used(own_server: RedisServer) -> None:
 
 
 async def test_closing_refuses_waiting_calls(own_server: RedisServer) -> None:
-    """Calls in progress at the end are refused at once; none waits for ever."""
+    """Calls in progress at the end are refused at once; none waits endlessly."""
     store = Store(f"unix://{own_server.socket}")
     await connect_all(store)
     os.kill(own_server.process.pid, signal.SIGSTOP)

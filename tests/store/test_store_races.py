@@ -43,7 +43,7 @@ async def stores(request: pytest.FixtureRequest, _still_clock: None, make_replic
 
 
 async def in_parallel(stores: list[Store], times: int, ask: Callable[[Store], Awaitable[T]]) -> list[T]:
-    """Call so many times in parallel, each time another replica."""
+    """Call this many times in parallel, each time another replica."""
     return list(await asyncio.gather(*(ask(store) for store in islice(cycle(stores), times))))
 
 

@@ -188,7 +188,7 @@ async def test_an_entry_that_is_no_id_is_removed(store: Store) -> None:
 
 @pytest.mark.parametrize("how", DAMAGES)
 async def test_every_method_treats_an_unreadable_verification_as_unknown(store: Store, how: str) -> None:
-    """Read, cancel, attempt, consume, receipt, begin and result: nothing fails for ever."""
+    """Read, cancel, attempt, consume, receipt, begin and result: nothing fails at every attempt."""
     bad = await store.started()
     await damage(store, bad, how)
 

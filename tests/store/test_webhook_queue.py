@@ -224,7 +224,7 @@ async def test_the_state_of_an_endpoint(store: Store, queue: RedisWebhookQueue) 
 
 
 async def test_all_keys_of_a_slot_have_one_hash_slot_and_a_ttl(store: Store, queue: RedisWebhookQueue) -> None:
-    """So every script works on a cluster, and nothing stays for ever: an event lives for 84 hours at most."""
+    """So every script works on a cluster, and nothing stays endlessly: an event lives for 84 hours at most."""
     for number in range(3):
         await started(store, f"r{number}")
     [one, two] = await claimed(queue, 2)
@@ -291,7 +291,7 @@ async def test_targets_that_get_nothing(store: Store, queue: RedisWebhookQueue, 
 
 
 async def test_an_unknown_letter_is_a_test(store: Store, queue: RedisWebhookQueue) -> None:
-    """An event of a later version is delivered; it does not fail for ever."""
+    """An event of a later version is delivered; it does not fail at every attempt."""
     args = (pack([SLOT, "", ENDPOINT, "z"]), "z", "1", pack({"a": 1}))
     call = ScriptCall(script("emit_event"), (SLOT,), args)
     await store.topology.send([call])

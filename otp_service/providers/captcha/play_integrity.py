@@ -2,7 +2,7 @@
 
 developer.android.com/google/play/integrity/verdicts, and the reference of `playintegrity.googleapis.com` v1. POST to
 `/v1/{packageName}:decodeIntegrityToken` with `{"integrity_token": ...}` and an access token of the scope
-`playintegrity` answers `{"tokenPayloadExternal": {...}}` with
+`playintegrity` responds `{"tokenPayloadExternal": {...}}` with
 
 - `requestDetails`: `requestPackageName`, `requestHash` (what the app has bound the token to) and `timestampMillis`, a
   number in a string. Google asks to compare these first;
@@ -27,7 +27,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from otp_service.domain.captcha import CaptchaAnswer, CaptchaCheck, CaptchaResult
+from otp_service.domain.captcha import CaptchaCheck, CaptchaCheckResult, CaptchaResult
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.lenient_json import json_object, parse_integer
 
@@ -118,38 +118,38 @@ class PlayIntegrity:
         self._renewal = asyncio.Lock()
         self._access_token, self._renew_at = "", 0.0
 
-    async def verify(self, check: CaptchaCheck) -> CaptchaAnswer:
+    async def verify(self, check: CaptchaCheck) -> CaptchaCheckResult:
         """Ask Google once, after an access token was renewed if it is due; see the port."""
         try:
             async with asyncio.timeout(self._client.timeout_seconds):
                 return await self._verify(check)
         except TimeoutError:
-            return CaptchaAnswer(CaptchaResult.UNAVAILABLE, "no_answer")
+            return CaptchaCheckResult(CaptchaResult.UNAVAILABLE, "no_answer")
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
-    async def _verify(self, check: CaptchaCheck) -> CaptchaAnswer:
+    async def _verify(self, check: CaptchaCheck) -> CaptchaCheckResult:
         if (failed := await self._renew_access_token()) is not None:
             return failed
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._access_token}"}
         body = msgspec.json.encode({"integrity_token": check.token})
         response = await self._client.call("POST", self._url, headers=headers, content=body)
         if not isinstance(response, GatewayResponse) or _is_failure(response):
-            return CaptchaAnswer(CaptchaResult.UNAVAILABLE, "no_answer")
+            return CaptchaCheckResult(CaptchaResult.UNAVAILABLE, "no_answer")
         if response.status == _TOO_MANY_REQUESTS:
-            return CaptchaAnswer(CaptchaResult.THROTTLED, "status_429")
+            return CaptchaCheckResult(CaptchaResult.THROTTLED, "status_429")
         if response.status in (401, 403, 404):
             self._renew_at = 0.0
-            return CaptchaAnswer(CaptchaResult.MISCONFIGURED, f"status_{response.status}")
+            return CaptchaCheckResult(CaptchaResult.MISCONFIGURED, f"status_{response.status}")
         payload = json_object(response.body).get("tokenPayloadExternal")
         if response.status != 200 or not isinstance(payload, dict):
-            return CaptchaAnswer(CaptchaResult.REJECTED, "not_decoded")
+            return CaptchaCheckResult(CaptchaResult.REJECTED, "not_decoded")
         violated = self._rules.violated_by(payload, check.request_hash, self._clock())
-        return CaptchaAnswer(CaptchaResult.REJECTED if violated else CaptchaResult.ACCEPTED, violated)
+        return CaptchaCheckResult(CaptchaResult.REJECTED if violated else CaptchaResult.ACCEPTED, violated)
 
-    async def _renew_access_token(self) -> CaptchaAnswer | None:
+    async def _renew_access_token(self) -> CaptchaCheckResult | None:
         """Get an access token if the last one expires soon; return why there is none. One call at a time."""
         async with self._renewal:
             now = self._clock()
@@ -160,13 +160,13 @@ class PlayIntegrity:
             url, content = self._account.token_url, urlencode(form).encode()
             response = await self._client.call("POST", url, headers=headers, content=content)
             if not isinstance(response, GatewayResponse) or _is_failure(response):
-                return CaptchaAnswer(CaptchaResult.UNAVAILABLE, "no_access_token")
+                return CaptchaCheckResult(CaptchaResult.UNAVAILABLE, "no_access_token")
             if response.status == _TOO_MANY_REQUESTS:
-                return CaptchaAnswer(CaptchaResult.THROTTLED, "no_access_token")
-            answer = json_object(response.body)
-            token, seconds = answer.get("access_token"), parse_integer(answer.get("expires_in"))
+                return CaptchaCheckResult(CaptchaResult.THROTTLED, "no_access_token")
+            document = json_object(response.body)
+            token, seconds = document.get("access_token"), parse_integer(document.get("expires_in"))
             if response.status != 200 or not isinstance(token, str) or not _is_header_text(token) or seconds is None:
-                return CaptchaAnswer(CaptchaResult.MISCONFIGURED, "no_access_token")
+                return CaptchaCheckResult(CaptchaResult.MISCONFIGURED, "no_access_token")
             self._access_token, self._renew_at = token, now + seconds - RENEW_BEFORE_SECONDS
         return None
 

@@ -2,18 +2,18 @@
 
 Turnstile: developers.cloudflare.com/turnstile/get-started/server-side-validation. POST to
 `https://challenges.cloudflare.com/turnstile/v0/siteverify`, as a form or as JSON: `secret`, `response` (at most 2048
-characters, valid for 300 seconds, for one use), optional `remoteip` and `idempotency_key`. The JSON answer has
+characters, valid for 300 seconds, for one use), optional `remoteip` and `idempotency_key`. The JSON response has
 `success`, `error-codes`, `challenge_ts`, `hostname`, `action` and `cdata`.
 
 hCaptcha: docs.hcaptcha.com. POST to `https://api.hcaptcha.com/siteverify`, as a form only: `secret`, `response`,
-optional `remoteip` and `sitekey`. The answer has `success`, `challenge_ts`, `hostname`, `error-codes`, and for
+optional `remoteip` and `sitekey`. The response has `success`, `challenge_ts`, `hostname`, `error-codes`, and for
 Enterprise `score`, a risk: 0 is no risk, 1 a confirmed threat.
 
 reCAPTCHA: developers.google.com/recaptcha/docs/verify. POST to `https://www.google.com/recaptcha/api/siteverify`, as a
-form: `secret`, `response` (valid for two minutes, for one use), optional `remoteip`. The answer is as above; that of
+form: `secret`, `response` (valid for two minutes, for one use), optional `remoteip`. The response is as above; that of
 version 3 has `score` (1 is very likely a person) and `action`.
 
-A service of the operator's own that answers in this form is the type `siteverify`: it may stand for any other vendor.
+A service of the operator's own that responds in this form is the type `siteverify`: it may stand for any other vendor.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from otp_service.domain.captcha import MAX_CAPTCHA_TOKEN_CHARS, CaptchaAnswer, CaptchaCheck, CaptchaResult
+from otp_service.domain.captcha import MAX_CAPTCHA_TOKEN_CHARS, CaptchaCheck, CaptchaCheckResult, CaptchaResult
 from otp_service.domain.secret import Secret
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 from otp_service.providers.lenient_json import json_object
@@ -87,15 +87,15 @@ class SiteverifyRules:
     min_score: float | None = None
     max_score: float | None = None
 
-    def violated_by(self, answer: Mapping[str, Any]) -> str:
+    def violated_by(self, document: Mapping[str, Any]) -> str:
         """Return the rule that a success does not keep; "" if it keeps all."""
-        hostname = answer.get("hostname")
+        hostname = document.get("hostname")
         if self.hostnames and not (isinstance(hostname, str) and hostname in self.hostnames):
             return "hostname"
-        if self.action is not None and answer.get("action") != self.action:
+        if self.action is not None and document.get("action") != self.action:
             return "action"
         if self.min_score is not None or self.max_score is not None:
-            score = answer.get("score")
+            score = document.get("score")
             if isinstance(score, bool) or not isinstance(score, int | float):
                 return "score"
             if not (self.min_score or 0.0) <= score <= (1.0 if self.max_score is None else self.max_score):
@@ -127,10 +127,10 @@ class Siteverify:
     max_token_chars: int = MAX_CAPTCHA_TOKEN_CHARS
     sends_request_hash: bool = False
 
-    async def verify(self, check: CaptchaCheck) -> CaptchaAnswer:
+    async def verify(self, check: CaptchaCheck) -> CaptchaCheckResult:
         """Ask the vendor once; see the port."""
         if len(check.token) > self.max_token_chars:
-            return CaptchaAnswer(CaptchaResult.REJECTED, "too_long")
+            return CaptchaCheckResult(CaptchaResult.REJECTED, "too_long")
         form = {"secret": self.secret.reveal(), "response": check.token}
         if self.site_key:
             form["sitekey"] = self.site_key
@@ -146,29 +146,30 @@ class Siteverify:
         """Close the connections."""
         await self.client.close()
 
-    def _read(self, response: GatewayResponse) -> CaptchaAnswer:
-        answer = json_object(response.body)
-        success = answer.get("success")
+    def _read(self, response: GatewayResponse) -> CaptchaCheckResult:
+        document = json_object(response.body)
+        success = document.get("success")
         if success is True and response.status == 200:
-            violated = self.rules.violated_by(answer)
-            return CaptchaAnswer(CaptchaResult.REJECTED if violated else CaptchaResult.ACCEPTED, violated)
+            violated = self.rules.violated_by(document)
+            return CaptchaCheckResult(CaptchaResult.REJECTED if violated else CaptchaResult.ACCEPTED, violated)
         if success is False:
-            return _by_error_codes(answer.get("error-codes"))
+            return _by_error_codes(document.get("error-codes"))
         if response.status == _TOO_MANY_REQUESTS:
-            return CaptchaAnswer(CaptchaResult.THROTTLED, "status_429")  # many tokens of one caller may have caused it
+            # many tokens of one caller may have caused it
+            return CaptchaCheckResult(CaptchaResult.THROTTLED, "status_429")
         if response.status >= 500 or response.status < 400:
             return _unavailable("undocumented")
-        return CaptchaAnswer(CaptchaResult.REJECTED, "undocumented")  # a token may have caused it
+        return CaptchaCheckResult(CaptchaResult.REJECTED, "undocumented")  # a token may have caused it
 
 
-def _by_error_codes(codes: Any) -> CaptchaAnswer:
+def _by_error_codes(codes: Any) -> CaptchaCheckResult:
     listed = [code for code in codes[:_MAX_ERROR_CODES] if isinstance(code, str)] if isinstance(codes, list) else []
     found = {_RESULTS.get(code, CaptchaResult.REJECTED): code if code in _RESULTS else "other" for code in listed}
     for result in _SEVERITY:
         if result in found:
-            return CaptchaAnswer(result, found[result])
-    return CaptchaAnswer(CaptchaResult.REJECTED, "other")
+            return CaptchaCheckResult(result, found[result])
+    return CaptchaCheckResult(CaptchaResult.REJECTED, "other")
 
 
-def _unavailable(why: str) -> CaptchaAnswer:
-    return CaptchaAnswer(CaptchaResult.UNAVAILABLE, why)
+def _unavailable(why: str) -> CaptchaCheckResult:
+    return CaptchaCheckResult(CaptchaResult.UNAVAILABLE, why)
