@@ -18,7 +18,7 @@ POLL_ROUNDS_SECONDS = 0.2
 """Several polls of the outbox worker: after this time it has done what it is going to do."""
 
 
-async def wait_for_message(gateway: EimsSimulator, count: int = 1, seconds: float = 4.0) -> EimsMessage:
+async def wait_for_message(gateway: EimsSimulator, count: int = 1, seconds: float = 20.0) -> EimsMessage:
     """Wait for the `count`th message that the gateway accepts, and return it."""
     await wait_until(lambda: len(gateway.messages) >= count, seconds)
     return gateway.messages[count - 1]
@@ -33,7 +33,7 @@ async def read_deliveries(service: RunningService, verification_id: str) -> list
 
 
 async def wait_for_deliveries(
-    service: RunningService, verification_id: str, expected: Mapping[str, tuple[str, str | None]], seconds: float = 4.0
+    service: RunningService, verification_id: str, expected: Mapping[str, tuple[str, str | None]], seconds: float = 20.0
 ) -> None:
     """Wait until the deliveries are `expected`: a status and an error for each provider."""
     found: dict[str, tuple[str, str | None]] = {}

@@ -106,7 +106,7 @@ class RunningService:
         verification_id = response.json()["verification_id"]
         return verification_id, await self.code_of(verification_id)
 
-    async def message_of(self, verification_id: str, seconds: float = 5.0) -> InboxMessage:
+    async def message_of(self, verification_id: str, seconds: float = 20.0) -> InboxMessage:
         """Wait for the message of a verification."""
         async with asyncio.timeout(seconds):
             while True:
@@ -154,7 +154,7 @@ class ServiceFactory:
         app = build_app(settings, inner_middleware=try_page_layer(inbox), inbox=inbox, now=self.clock)
         await self._stack.enter_async_context(lifespan(app))
         service = RunningService(app, self.store, inbox, self.clock)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while (await service.client.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.001)
         return service

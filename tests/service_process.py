@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.waits import wait_for_status, wait_until
 
-START_SECONDS = 15.0
+START_SECONDS = 30.0
 
 
 class ServiceProcess:
@@ -82,7 +82,7 @@ class ServiceProcess:
         """Send a signal to the process."""
         self._process.send_signal(number)
 
-    async def status(self, seconds: float = 10.0) -> int:
+    async def status(self, seconds: float = 20.0) -> int:
         """Wait for the end of the process, and return its exit status."""
         await wait_until(lambda: self.ended, seconds)
         assert self._process.returncode is not None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 
 
-async def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait until `condition` returns true.
 
     Raises:
@@ -19,7 +19,7 @@ async def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> Non
             await asyncio.sleep(0.005)
 
 
-async def wait_for_status(url: str, path: str, status: int, seconds: float = 10.0) -> None:
+async def wait_for_status(url: str, path: str, status: int, seconds: float = 20.0) -> None:
     """Wait until a GET of `path` is answered with `status`; a server that does not listen yet is asked again.
 
     Raises:

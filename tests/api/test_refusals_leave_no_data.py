@@ -55,6 +55,7 @@ async def test_used_attempts_are_kept_for_a_day_at_most(make_service: ServiceFac
     assert await usage(service) == kept
 
 
+@pytest.mark.usefixtures("patient_store")
 async def test_parallel_refusals_leave_nothing(make_service: ServiceFactory) -> None:
     """A hundred parallel requests with keys of their own leave what the one accepted request needs."""
     service = await make_service()

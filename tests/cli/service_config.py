@@ -62,4 +62,4 @@ ConfigWriter = Callable[..., Path]
 
 def api_client(url: str, key: str = API_KEY) -> httpx.AsyncClient:
     """Return a client with an API key."""
-    return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=10)
+    return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=30)

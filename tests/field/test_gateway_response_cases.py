@@ -24,6 +24,9 @@ ENCODINGS: Final[dict[str, Rewrite]] = {
     "utf-16": lambda body: body.decode().encode("utf-16"),
     "utf-16-without-mark": lambda body: body.decode().encode("utf-16-le"),
 }
+PATIENT: Final = {"timeout_seconds": 30}
+"""Options of the first gateway where it answers at once: on a loaded machine, too, no response is late."""
+
 LABELS: Final = ("text/html; charset=iso-8859-1", "application/json; charset=utf-16", "text/plain", "")
 
 
@@ -54,7 +57,7 @@ async def test_success_is_recognized_in_any_encoding(
     """A byte order mark, NULs, spaces or another encoding do not turn a success into a second message."""
     async with gateway_pair(gateway) as both:
         rewrite_responses(both.first, change)
-        await assert_one_message(await make_service(both.config(hold_seconds=0.2)), both)
+        await assert_one_message(await make_service(both.config(options=PATIENT, hold_seconds=0.2)), both)
 
 
 @pytest.mark.parametrize("gateway", HTTP_GATEWAY_TYPES)
@@ -63,7 +66,7 @@ async def test_the_content_type_is_ignored(make_service: ServiceFactory, gateway
     """E04: JSON with another media type or charset is parsed."""
     async with gateway_pair(gateway) as both:
         rewrite_responses(both.first, lambda body: body, label)
-        await assert_one_message(await make_service(both.config(hold_seconds=0.2)), both)
+        await assert_one_message(await make_service(both.config(options=PATIENT, hold_seconds=0.2)), both)
 
 
 @pytest.mark.parametrize("gateway", HTTP_GATEWAY_TYPES)
@@ -72,7 +75,7 @@ async def test_unusual_successes_open_no_circuit(make_service: ServiceFactory, g
     """E01, E02: after 8 such responses no circuit is open (5 could open one); the second gateway got no message."""
     async with gateway_pair(gateway) as both:
         rewrite_responses(both.first, ENCODINGS[case])
-        service = await make_service(both.config(hold_seconds=0.2))
+        service = await make_service(both.config(options=PATIENT, hold_seconds=0.2))
         for n in range(8):
             response = await service.request(f"+62812{n:07d}", channel=both.kind.channel)
             verification_id = response.json()["verification_id"]
@@ -85,7 +88,7 @@ async def test_a_latin_1_response_is_parsed(make_service: ServiceFactory) -> Non
     body = '{"status":0,"array":[[6281210100055,1620443]],"success":1,"fail":0,"remark":"envoyé"}'.encode("latin-1")
     async with gateway_pair("eims") as both:
         both.first.script(Respond(SimulatorResponse(body, 200, {"Content-Type": "application/json;charset=utf-8"})))
-        service = await make_service(both.config(hold_seconds=0.2))
+        service = await make_service(both.config(options=PATIENT, hold_seconds=0.2))
         verification_id = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
         assert both.providers_called == ("first",)
@@ -137,7 +140,7 @@ async def test_the_echoed_number_can_have_another_format(make_service: ServiceFa
     body = f'{{"status":0,"array":[[{number},1620443]],"success":1,"fail":0}}'.encode()
     async with gateway_pair("eims") as both:
         both.first.script(Respond(SimulatorResponse(body)))
-        service = await make_service(both.config(hold_seconds=0.2))
+        service = await make_service(both.config(options=PATIENT, hold_seconds=0.2))
         verification_id = (await service.request()).json()["verification_id"]
         await wait_for_deliveries(service, verification_id, {"first": ("sent", None)})
         assert both.providers_called == ("first",)
