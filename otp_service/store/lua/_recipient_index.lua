@@ -12,8 +12,13 @@ local function response_name(key)
 end
 
 local function add_to_index(key, kind, tenant, name, expires_ms, now)
-  local removed = redis.pcall('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now))
-  if type(removed) ~= 'number' then redis.call('DEL', key) end  -- damaged: it has another type
-  redis.call('ZADD', key, string.format('%.0f', expires_ms), index_member(kind, tenant, name))
-  extend_ttl(key, expires_ms, now)
+  local score, member = string.format('%.0f', expires_ms), index_member(kind, tenant, name)
+  local added = redis.pcall('ZADD', key, score, member)
+  if type(added) ~= 'number' then  -- damaged: it has another type
+    redis.call('DEL', key)
+    redis.call('ZADD', key, score, member)
+  end
+  local left_ms = redis.call('PTTL', key)
+  if left_ms > 0 then redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now)) end
+  if left_ms < expires_ms - now then redis.call('PEXPIREAT', key, score) end
 end
