@@ -112,6 +112,17 @@ async def test_an_owner_times_out(store: Store) -> None:
     assert await store.idempotency.claim(replace(FIRST, owner_token="third"), ID) == InFlight(15_000)
 
 
+async def test_an_owner_times_out_also_when_the_clock_goes_back(store: Store) -> None:
+    """After a failover, which is when replies are lost and repeated, it is the 15 seconds from the first repetition."""
+    await store.advance(3600)
+    await store.idempotency.claim(FIRST, ID)
+    await store.advance(-3600)
+
+    assert await store.idempotency.claim(SECOND, ID) == InFlight(15_000)
+    await store.advance(SILENT)
+    assert await store.idempotency.claim(SECOND, ID) == KeyClaimed()
+
+
 async def test_an_owner_that_timed_out_frees_nothing(store: Store) -> None:
     """Its late release keeps the claim of the new owner."""
     await store.idempotency.claim(FIRST, ID)

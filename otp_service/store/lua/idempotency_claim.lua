@@ -12,7 +12,12 @@ local packed = redis.pcall('GET', KEYS[1])
 if packed then
   local unpacked, claim = pcall(cmsgpack.unpack, packed)
   if not unpacked or type(claim) ~= 'table' or claim[1] ~= ARGV[1] then return {'mismatch'} end
-  if (tonumber(claim[3]) or 0) > now then return {'in_flight', claim[3] - now} end
+  local left_ms = (tonumber(claim[3]) or 0) - now
+  if left_ms > tonumber(ARGV[3]) then  -- the clock went back, as after a failover: count from now on
+    left_ms = tonumber(ARGV[3])
+    redis.call('SET', KEYS[1], cmsgpack.pack({claim[1], claim[2], now + left_ms}), 'KEEPTTL')
+  end
+  if left_ms > 0 then return {'in_flight', left_ms} end
 end
 redis.call('SET', KEYS[1], cmsgpack.pack({ARGV[1], ARGV[2], now + tonumber(ARGV[3])}), 'KEEPTTL')
 extend_ttl(KEYS[1], now + tonumber(packed and ARGV[3] or ARGV[4]), now)
