@@ -33,9 +33,9 @@ def figures(*, numbers: int = 1, known: bool = False, quiet: bool = False, **mor
     return GuardFigures(country, everywhere, more.get("address_numbers", 0), quiet)
 
 
-def found(counts: GuardFigures, policy: GuardPolicy = POLICY) -> list[tuple[str, str]]:
+def found(counts: GuardFigures, policy: GuardPolicy = POLICY, subject: GuardSubject = SUBJECT) -> list[tuple[str, str]]:
     """Return the rules and levels that find something."""
-    decision = check(policy, SUBJECT, counts)
+    decision = check(policy, subject, counts)
     return [(finding.rule.value, finding.level) for finding in decision.findings] if decision else []
 
 
@@ -203,6 +203,24 @@ def test_a_breaker_without_a_floor_never_opens() -> None:
 
     assert check_breaker(policy, "all", ScopeCounts(NOW, {}, BreakerCounts(sent=10_000))) == (None, None)
     assert check_breaker(policy, "all", ScopeCounts(NOW, {}, BreakerCounts(until_ms=NOW + 1))) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        (figures(numbers=POLICY.relayed_sequence.count), []),
+        (figures(numbers=POLICY.relayed_sequence.count + 1), [("sequence", "relayed_block")]),
+        (figures(address_numbers=1000), []),
+        (figures(levels={BLOCK: LevelCounts(today=Counts(1000)), AREA: LevelCounts(window=Counts(1000))}), []),
+        (figures(breaker=BreakerCounts(sent=1000)), []),
+        (figures(breaker=BreakerCounts(until_ms=NOW + 1000, next_probe_ms=NOW)), [("breaker", "country")]),
+    ],
+)
+def test_a_relayed_code_is_stopped_only_by_what_needs_no_verification(
+    counts: GuardFigures, expected: list[tuple[str, str]]
+) -> None:
+    """Numbers of its block and an open breaker: neither conversions nor a breaker that a code of ours would open."""
+    assert found(counts, subject=replace(SUBJECT, relayed=True)) == expected
 
 
 def test_an_open_breaker_does_not_stop_known_numbers() -> None:
