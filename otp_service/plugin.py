@@ -29,6 +29,7 @@ failure. It does not repeat a send, wait for capacity or select another provider
 `GatewayClient` that it is given, which returns `TRANSIENT` or `AMBIGUOUS` when there is no response, and closes that
 client in `close`. To support delivery receipts, delivery reports or balances, it also implements `ReceiptProvider`,
 `PollingProvider` or `BalanceProvider`; `UrlCheckProvider` if the gateway checks the URL of receipts;
+`AccountTokenProvider` if one URL with a token of the account serves all messages;
 `ChargeReportingProvider` if it says what it charged, in `charged` of a result, a receipt or a report, and
 `ChargeQueryProvider` if it says so in reports only, after the message was sent; `FeedbackProvider` if it wants to know
 which messages were verified. Another channel than SMS is declared by the property `channels` of the table. Never put
@@ -51,6 +52,7 @@ from otp_service.domain.message import (
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
 from otp_service.domain.secret import Secret
 from otp_service.providers.base import (
+    AccountTokenProvider,
     BalanceProvider,
     ChargeQueryProvider,
     ChargeReportingProvider,
@@ -69,6 +71,7 @@ from otp_service.providers.responses import retry_after_seconds, undocumented_re
 
 __all__ = [
     "Account",
+    "AccountTokenProvider",
     "Balance",
     "BalanceProvider",
     "BaseUrl",

@@ -35,7 +35,13 @@ from otp_service.domain.provider_policy import Charges
 from otp_service.domain.recipient import hashed_as, is_address
 from otp_service.domain.results import ReceiptEffect
 from otp_service.observability import LOG, METRICS
-from otp_service.providers.base import InBandProvider, Provider, ReceiptProvider, UrlCheckProvider
+from otp_service.providers.base import (
+    AccountTokenProvider,
+    InBandProvider,
+    Provider,
+    ReceiptProvider,
+    UrlCheckProvider,
+)
 from otp_service.store.keys import PARTITIONS
 
 __all__ = ["RECEIPTS_PATH", "ReceiptHandler", "ReceiptTokens"]
@@ -132,10 +138,14 @@ class ReceiptHandler:
         """
         provider = self._providers.get(name)
         named = None if token is None else self._tokens.read(name, token)
-        if not isinstance(provider, ReceiptProvider) or (token is not None and named is None):
+        if not isinstance(provider, ReceiptProvider):
+            raise _not_authentic()
+        of_account = token is not None and named is None
+        if of_account and not (isinstance(provider, AccountTokenProvider) and provider.is_account_token(token or "")):
             raise _not_authentic()
         message_id, of_call = named or (None, None)
-        complete = replace(call, message_id=message_id, url=self._tokens.public(call.url), now=self._clock())
+        url, now = self._tokens.public(call.url), self._clock()
+        complete = replace(call, message_id=message_id, url=url, now=now, has_account_token=of_account)
         try:
             if isinstance(provider, UrlCheckProvider) and (text := provider.answer_url_check(complete)) is not None:
                 return text

@@ -153,6 +153,7 @@ class ReceiptRequest:
         message_id: Our message id from a token with a valid MAC. None without a token; then the adapter must verify
             the gateway's own signature.
         now: The current time in Unix seconds.
+        has_account_token: Whether the path has the account's token; see `AccountTokenProvider`.
         content_type: The `Content-Type` header; "" if there is none.
         headers: The headers, with names in lower case.
         query: The decoded query parameters, in their order.
@@ -167,6 +168,7 @@ class ReceiptRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Sequence[tuple[str, str]] = ()
     body: bytes = b""
+    has_account_token: bool = False
 
     def __repr__(self) -> str:
         """Leave out the body and the query: they may contain a number."""

@@ -25,6 +25,7 @@ from otp_service.domain.outcomes import Outcome
 
 __all__ = [
     "AccountLimitsProvider",
+    "AccountTokenProvider",
     "BalanceProvider",
     "ChargeQueryProvider",
     "ChargeReportingProvider",
@@ -195,6 +196,14 @@ class UrlCheckProvider(ReceiptProvider, Protocol):
         Raises:
             ReceiptForged: The check is not authentic.
         """
+
+
+@runtime_checkable
+class AccountTokenProvider(ReceiptProvider, Protocol):
+    """A provider whose gateway calls one URL for all messages, which may have the account's token as its last part."""
+
+    def is_account_token(self, token: str) -> bool:
+        """Return whether this is the account's token, compared in constant time."""
 
 
 @runtime_checkable

@@ -100,7 +100,8 @@ async def test_the_token_of_the_account(make_service: ServiceFactory, second: Ei
                 service, verification_id, {"first": ("undelivered", "transient"), "second": ("sent", None)}
             )
         delivered = gateway.build_webhook(message, ScriptedReceipt("delivered")).body
-        assert await post(service, HOOK, delivered) == 200
+        for url in (HOOK, f"/v1/receipts/first/{TOKEN}"):
+            assert await post(service, url, delivered) == 200
         await wait_for_deliveries(
             service, verification_id, {"first": ("undelivered", "transient"), "second": ("sent", None)}
         )
@@ -116,7 +117,8 @@ async def test_the_token_of_the_account(make_service: ServiceFactory, second: Ei
         "/v1/receipts/first?token=infobip-receipts-toke",
         "/v1/receipts/first?token=x&token=infobip-receipts-token",
         "/v1/receipts/first?token=%FF%00",
-        "/v1/receipts/first/infobip-receipts-token",
+        "/v1/receipts/first/infobip-receipts-toke",
+        "/v1/receipts/second/infobip-receipts-token",
         "/v1/receipts/first/x.y?token=infobip-receipts-token",
         "/v1/receipts/second?token=infobip-receipts-token",
         "/v1/receipts/nobody?token=infobip-receipts-token",

@@ -31,7 +31,7 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.providers.eims import wire
 from otp_service.providers.eims.config import EimsConfig
 from otp_service.providers.eims.inbox import PAGE_SIZE, parse_inbox
-from otp_service.providers.eims.pushed_reports import parse_pushed_reports
+from otp_service.providers.eims.pushed_reports import is_token, parse_pushed_reports
 from otp_service.providers.eims.result_codes import ACCOUNT_ERRORS, ACCOUNT_ERRORS_V2
 from otp_service.providers.eims.sent_records import MARGIN_SECONDS, matching_ids, record_windows
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
@@ -108,6 +108,10 @@ class Eims:
         """Read pushed reports; see `ReceiptProvider.parse_receipts`."""
         config = self._config
         return parse_pushed_reports(call, config.push_token, config.country, zero_is_delivered=config.zero_is_delivered)
+
+    def is_account_token(self, token: str) -> bool:
+        """Whether this is `push_token`; see `AccountTokenProvider.is_account_token`."""
+        return is_token(self._config.push_token, token)
 
     async def fetch_balance(self) -> Balance | Outcome:
         """Query the balance, bonus included; see `BalanceProvider.fetch_balance`."""

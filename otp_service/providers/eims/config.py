@@ -33,9 +33,10 @@ class EimsConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
     gateway has no delivery status, and "sent" is the last status that it reports. `report_poll_seconds`: when it is
     first queried for the status of a message.
 
-    `push_token`: the token in the URL to which the platform pushes reports, `/v1/receipts/NAME?token=...`; without it
-    no push is accepted. `country`: how national numbers in what the gateway sends are read. `lookup_ambiguous`: before
-    another provider gets a message whose outcome is ambiguous, ask the gateway for its list of accepted messages
+    `push_token`: the token in the URL to which the platform pushes reports, `/v1/receipts/NAME/TOKEN` or
+    `/v1/receipts/NAME?token=TOKEN`; without it no push is accepted. `country`: how national numbers in what the gateway
+    sends are read. `lookup_ambiguous`: before another provider gets a message whose outcome is ambiguous, ask the
+    gateway for its list of accepted messages
     (`getsentrcdV2`).
 
     `inbox_poll_seconds`: how often the inbox is read, for opt-outs (`getsms`). `inbox_start_time`: ask for messages

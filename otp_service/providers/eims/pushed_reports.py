@@ -19,7 +19,7 @@ from otp_service.providers.eims.wire import report_of_row
 from otp_service.providers.lenient_json import id_text, json_object
 from otp_service.providers.responses import MAX_ID_CHARS
 
-__all__ = ["parse_number", "parse_pushed_reports", "require_token"]
+__all__ = ["is_token", "parse_number", "parse_pushed_reports", "require_token"]
 
 MAX_REPORTS: Final = 200
 """Rows of one push that are read: as many as a polled report may have."""
@@ -52,15 +52,15 @@ def parse_pushed_reports(
 
 
 def require_token(call: ReceiptRequest, token: Secret | None) -> None:
-    """Raise `ReceiptForged` unless the call has the account's token, once, in its query."""
+    """Raise `ReceiptForged` unless the call has the account's token in its path or, once, in its query."""
     sent = [value for name, value in call.query if name == "token"]
-    expected = None if token is None else token.reveal().encode()
-    if (
-        expected is None
-        or len(sent) != 1
-        or not hmac.compare_digest(expected, sent[0].encode("utf-8", "surrogatepass"))
-    ):
+    if not call.has_account_token and not (len(sent) == 1 and is_token(token, sent[0])):
         raise ReceiptForged
+
+
+def is_token(token: Secret | None, sent: str) -> bool:
+    """Return whether the account's token was sent, compared in constant time."""
+    return token is not None and hmac.compare_digest(token.reveal().encode(), sent.encode("utf-8", "surrogatepass"))
 
 
 def parse_number(value: object, country: str) -> str:

@@ -12,7 +12,7 @@ from otp_service.domain.message import Balance, OutboundMessage, Receipt, Receip
 from otp_service.domain.outcomes import Outcome
 from otp_service.providers.http import wire
 from otp_service.providers.http.config import BalanceQuery, HttpConfig
-from otp_service.providers.http.receipts import parse_call
+from otp_service.providers.http.receipts import is_token, parse_call
 from otp_service.providers.http.request_template import NotRenderable
 from otp_service.providers.http_client import GatewayClient, GatewayResponse
 
@@ -50,6 +50,11 @@ class HttpProvider:
     def parse_receipts(self, call: ReceiptRequest) -> Sequence[Receipt]:
         """Read a call; see `ReceiptProvider.parse_receipts`. Without `receipts` none is accepted."""
         return parse_call(self.name, self._config.receipts, call)
+
+    def is_account_token(self, token: str) -> bool:
+        """Whether this is the account's token, and not one for a header; see `AccountTokenProvider`."""
+        mapping = self._config.receipts
+        return mapping is not None and mapping.token_header is None and is_token(mapping, token)
 
     async def _call(self, request: wire.GatewayRequest) -> GatewayResponse | Outcome:
         return await self._client.call(request.method, request.url, headers=request.headers, content=request.content)

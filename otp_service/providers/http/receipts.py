@@ -23,7 +23,7 @@ from otp_service.providers.http.receipt_config import ReceiptMapping
 from otp_service.providers.lenient_json import json_value
 from otp_service.providers.responses import MAX_ID_CHARS, is_message_id, receipt_number
 
-__all__ = ["parse_call"]
+__all__ = ["is_token", "parse_call"]
 
 MAX_ITEMS: Final = 200
 """Receipts of one call that are read."""
@@ -41,21 +41,28 @@ def parse_call(provider: str, mapping: ReceiptMapping | None, call: ReceiptReque
     Raises:
         ReceiptForged: The call has neither the token of a message nor the account's.
     """
-    if mapping is None or (call.message_id is None and not _has_token(mapping, call)):
+    if mapping is None or (call.message_id is None and not _is_of_account(mapping, call)):
         raise ReceiptForged
     receipts = (_receipt(provider, mapping, call, item) for item in _items(mapping, call))
     return [receipt for receipt in receipts if receipt is not None]
 
 
-def _has_token(mapping: ReceiptMapping, call: ReceiptRequest) -> bool:
-    if mapping.token is None:
-        return False
+def is_token(mapping: ReceiptMapping, sent: str) -> bool:
+    """Return whether the account's token was sent, compared in constant time."""
+    expected = mapping.token
+    return expected is not None and hmac.compare_digest(
+        expected.reveal().encode(), sent.encode("utf-8", "surrogatepass")
+    )
+
+
+def _is_of_account(mapping: ReceiptMapping, call: ReceiptRequest) -> bool:
+    if call.has_account_token:
+        return True
     if mapping.token_header is not None:
         sent = [call.headers.get(mapping.token_header.lower(), "")]
     else:
         sent = [value for name, value in call.query if name == mapping.token_parameter]
-    expected = mapping.token.reveal().encode()
-    return len(sent) == 1 and hmac.compare_digest(expected, sent[0].encode("utf-8", "surrogatepass"))
+    return len(sent) == 1 and is_token(mapping, sent[0])
 
 
 def _items(mapping: ReceiptMapping, call: ReceiptRequest) -> Iterator[Any]:
