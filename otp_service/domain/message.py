@@ -131,7 +131,7 @@ class SendResult:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """The answer to a delivery query.
+    """The response to a delivery query.
 
     `status` None: not known yet. `error`: why the message is undelivered. `charged` and `charged_currency`: see
     `SendResult`.

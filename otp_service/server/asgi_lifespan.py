@@ -44,12 +44,12 @@ class AsgiLifespan:
         await self._app(scope, self._incoming.get, self._outgoing.put)
 
     async def _exchange(self, phase: str, task: asyncio.Task[None]) -> None:
-        """Send the message of a phase, and wait for the answer or for the end of the application."""
+        """Send the message of a phase; wait until the application sends one, or ends."""
         await self._incoming.put({"type": f"lifespan.{phase}"})
-        answer = asyncio.ensure_future(self._outgoing.get())
-        await asyncio.wait({answer, task}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            answer.cancel()
+        message = asyncio.ensure_future(self._outgoing.get())
+        await asyncio.wait({message, task}, return_when=asyncio.FIRST_COMPLETED)
+        if not message.done():
+            message.cancel()
             raise RuntimeError(f"the application ended during its {phase}") from task.exception()
-        if answer.result()["type"] != f"lifespan.{phase}.complete":
-            raise RuntimeError(f"the {phase} of the application failed: {answer.result().get('message', '')}")
+        if message.result()["type"] != f"lifespan.{phase}.complete":
+            raise RuntimeError(f"the {phase} of the application failed: {message.result().get('message', '')}")

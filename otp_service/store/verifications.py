@@ -113,10 +113,10 @@ class RedisVerifications:
             calls.insert(0, reserve_call(admission))
         if admission.idempotency:
             calls.append(idempotency_keys.claim_call(admission.idempotency))
-        answers = [*reservation, *await self._topology.send_each(calls)]
+        results = [*reservation, *await self._topology.send_each(calls)]
         to_states, to_guard = 1 + len(limits), 1 + len(limits) + len(state_calls)
-        of_guard = answers[to_guard : to_guard + len(guard.calls)]
-        replies = await self._all_or_nothing(admission, answers, partial(guard.undo_calls, of_guard))
+        of_guard = results[to_guard : to_guard + len(guard.calls)]
+        replies = await self._all_or_nothing(admission, results, partial(guard.undo_calls, of_guard))
         reserved, rate_limits = replies[0], replies[1:to_states]
         claim = idempotency_keys.read_claim(replies[-1]) if admission.idempotency else KeyClaimed()
         repeated = Replay(reserved[2]) if reserved[0] == b"replay" else claim
@@ -171,14 +171,14 @@ class RedisVerifications:
     async def _all_or_nothing(
         self,
         admission: Admission,
-        answers: Sequence[ScriptReply | Refused],
+        results: Sequence[ScriptReply | Refused],
         undo_more: Callable[[], Sequence[ScriptCall]] = tuple,
     ) -> list[ScriptReply]:
         """Return the replies if all calls have one; otherwise release what was acquired, and raise the refusal."""
-        refused = next((answer for answer in answers if isinstance(answer, Refused)), None)
+        refused = next((result for result in results if isinstance(result, Refused)), None)
         if refused is None:
-            return list(answers)
-        if calls := [*undo_calls(admission, answers), *undo_more()]:
+            return list(results)
+        if calls := [*undo_calls(admission, results), *undo_more()]:
             await self._topology.send_each(calls)
         raise refused
 

@@ -77,8 +77,8 @@ def parse_call_response(
     """Read the status of a call; a response that is not about it is a report without a status."""
     if isinstance(response, Outcome) or not is_success(response.status):
         return DeliveryReport(None)
-    answer = json_object(response.body)
-    if answer.get("sid") != provider_message_id:
+    document = json_object(response.body)
+    if document.get("sid") != provider_message_id:
         return DeliveryReport(None)
-    status, error = call_status(config, str(answer.get("status")), str(answer.get("answered_by") or ""))
-    return DeliveryReport(status, error, *charge(answer))
+    status, error = call_status(config, str(document.get("status")), str(document.get("answered_by") or ""))
+    return DeliveryReport(status, error, *charge(document))

@@ -47,7 +47,7 @@ local function is_accepted_by_other(record, provider)
   return false
 end
 
--- A final receipt says that the gateway had accepted the message, also when it arrives before the answer to the call.
+-- A final receipt says that the gateway had accepted the message, also when it arrives before the response to the call.
 local ACCEPTED = {sent = true, undelivered = true, delivered = true}
 
 -- Adds the events of each delivery whose status has changed to one that has an event: the acceptance once, before
