@@ -62,6 +62,7 @@ class Update:
     gateway: EimsSimulator
     folder: Path
     replicas: list[Replica] = field(default_factory=list)
+    timeout_seconds: float = 0.5
     numbers: int = 0
     requested: int = 0
     proved: int = 0
@@ -72,6 +73,7 @@ class Update:
         text = self.write_config(gateway=self.gateway.url).read_text()
         head, _, rest = text.partition("[keys]")
         _, _, rest = rest.partition("[hashing]")
+        rest = rest.replace("timeout_seconds = 0.5\n", f"timeout_seconds = {self.timeout_seconds}\n")
         keys = "".join(f'k{n} = "env:KEY_K{n}"\n' for n in LISTED[stage])
         tokens = "".join(f't{n} = "file:{self.folder}/t{n}.key"\n' for n in LISTED[stage])
         path = self.folder / f"{stage}.toml"
@@ -186,6 +188,7 @@ async def test_add_then_switch_then_remove(update: Update) -> None:
 
     At the switch the gateway is down, and messages under both keys wait for it.
     """
+    update.timeout_seconds = 10  # five late responses of a loaded machine would open the circuit
     update.replicas = list(await asyncio.gather(update.start("before"), update.start("before")))
     pending = await update.work()
     for stage in ("added", "switched", "removed"):
