@@ -46,14 +46,14 @@ OPEN_MS: Final[Mapping[Outcome | None, tuple[int, int]]] = {
 The time is doubled when the circuit opens again without a success in between.
 
 An operator must correct credentials or add funds, which takes time; a gateway that fails may be back at any moment, and
-codes wait for it.
+codes wait for it. `lua/_circuit.lua` knows the longest time.
 """
 
 PAUSE_MS: Final = 1_000
 """How long a gateway that throttles us is not called, when it does not say for how long."""
 
 MAX_PAUSE_MS: Final = 60_000
-"""A longer `Retry-After` of a gateway counts as this."""
+"""A longer `Retry-After` of a gateway counts as this; `lua/provider_acquire.lua` knows it."""
 
 
 _NO_CAPS: Final[Mapping[str, Caps]] = MappingProxyType({})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Deferred, Permit, ProviderPolicy
-from otp_service.store.provider_limits import RedisProviderLimiter
+from otp_service.store.provider_limits import MAX_PAUSE_MS, OPEN_MS, RedisProviderLimiter
+from otp_service.store.scripts import script
 from tests.store.replica_store import Store
 
 
@@ -27,3 +30,31 @@ async def test_the_result_of_an_older_call_does_not_admit_a_second_probe(store: 
 
     deferred = await limiter.acquire("gw", "acme", "m7", country="ID", segments=1, max_wait_ms=100_000)
     assert isinstance(deferred, Deferred)
+
+
+@pytest.mark.parametrize(
+    ("result", "times"), [(SendResult(Outcome.TRANSIENT), 5), (SendResult(Outcome.THROTTLED, retry_after=60.0), 1)]
+)
+async def test_nothing_waits_for_a_clock_that_went_back(store: Store, result: SendResult, times: int) -> None:
+    """After a failover to a server whose clock is an hour behind, an open circuit is probed, and a pause is over."""
+    limiter = RedisProviderLimiter(store.topology, {"gw": ProviderPolicy()}, {}, {"gw": 13_000})
+
+    async def acquire(n: int) -> Permit | Deferred:
+        return await limiter.acquire("gw", "acme", f"m{n}", country="ID", segments=1, max_wait_ms=100_000)
+
+    await store.advance(3600)
+    for n in range(times):
+        permit = await acquire(n)
+        assert isinstance(permit, Permit)
+        await limiter.release(permit, result)
+    assert isinstance(await acquire(5), Deferred)
+
+    await store.advance(-3600)
+    assert isinstance(await acquire(6), Permit)
+    assert isinstance(await acquire(7), Deferred if times > 1 else Permit)  # one probe at a time
+
+
+def test_scripts_know_the_longest_times() -> None:
+    """What two scripts take for a clock that went back is what no circuit and no pause reaches."""
+    assert f"MAX_OPEN_MS = {max(longest for _, longest in OPEN_MS.values())}" in script("provider_acquire").text
+    assert f"MAX_PAUSE_MS = {MAX_PAUSE_MS}" in script("provider_acquire").text

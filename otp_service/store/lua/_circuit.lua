@@ -14,6 +14,8 @@ local WINDOW_MS = 30000
 local MIN_CALLS = 5
 local MAX_FAILURE_SHARE = 0.5
 local PROBE_POLL_MS = 300  -- a probe ends soon: ask again after this time
+-- A circuit that is open for longer than any is: the clock went back. It is half-open. As in store/provider_limits.py.
+local MAX_OPEN_MS = 480000
 
 -- Returns the state and, for the first two, the ms until it may change:
 -- 'open', 'probing' (a probe is in progress), 'half' (half-open: the next call is the probe) or 'closed'.
@@ -21,7 +23,7 @@ local function circuit_state(key, now)
   local stored = redis.call('HMGET', key, 'open', 'probe')
   if not stored[1] then return 'closed', 0 end
   local open_until, probe_until = tonumber(stored[1]), tonumber(stored[2] or 0)
-  if open_until > now then return 'open', open_until - now end
+  if open_until > now and open_until - now <= MAX_OPEN_MS then return 'open', open_until - now end
   if probe_until > now then return 'probing', math.min(probe_until - now, PROBE_POLL_MS) end
   return 'half', 0
 end

@@ -24,6 +24,7 @@ local MAX_POLL_MS = 1000
 local CONCURRENCY_POLL_MS = 100  -- a call ends soon: ask again after this time
 local MAX_CATCH_UP = 0.1  -- of the interval
 local QUEUE_TTL_MS = 600000
+local MAX_PAUSE_MS = 60000  -- as in store/provider_limits.py
 local id, interval_ms, max_concurrent, patience_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
 local now = now_ms()
 
@@ -75,6 +76,7 @@ local times = redis.call('HMGET', KEYS[1], 'last', 'rest')
 local last_at, paused_until = tonumber(times[1] or 0), tonumber(times[2] or 0)
 -- The clock went back by more than the interval, as after a failover: nobody waits until it has caught up.
 if last_at - now > interval_ms then last_at = 0 end
+if paused_until - now > MAX_PAUSE_MS then paused_until = 0 end
 if paused_until > now + MAX_POLL_MS then  -- a long pause: the caller tries another provider, or waits
   leave_queue({id})
   return {'slow', now, paused_until - now}
