@@ -4,8 +4,6 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEV_OPTIONS ?=
 TEST_OPTIONS ?= --numprocesses 6 --dist worksteal
-# pytest would load these installed plugins, which no test uses, in each of its processes.
-PYTEST_PLUGINS_OFF := -p no:schemathesis -p no:faker
 CHAOS_SEEDS ?= 20
 BENCH_OPTIONS ?=
 FUZZ_EXAMPLES ?= 500
@@ -25,7 +23,7 @@ run: setup  ## start the service on 127.0.0.1:8000, with an embedded Valkey and 
 	@exec $(BIN)/otp-service dev $(DEV_OPTIONS)
 
 test: .venv/.ready-test  ## run the whole test suite against a real Valkey server
-	@$(BIN)/python -m pytest $(PYTEST_PLUGINS_OFF) $(TEST_OPTIONS)
+	@$(BIN)/python -m pytest $(TEST_OPTIONS)
 
 chaos: .venv/.ready-test  ## kill the service while its gateways are slow, down or give wrong answers: CHAOS_SEEDS times (20)
 	@CHAOS_SEEDS=$(CHAOS_SEEDS) $(BIN)/python -m tests.chaos
@@ -75,5 +73,5 @@ check-python:
 .venv/.ready-test: requirements-dev.lock .venv/.ready
 	@echo "setting up the test tools"
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
-	@$(BIN)/python -m pytest $(PYTEST_PLUGINS_OFF) --collect-only -qq >/dev/null || true  # compiles the tests once, not in each process
+	@$(BIN)/python -m pytest --collect-only -qq >/dev/null || true  # compiles the tests once, not in each process
 	@touch $@
