@@ -141,6 +141,7 @@ GATEWAY_TYPES: Final[Mapping[str, GatewayType]] = {
         lambda request: (msgspec.json.decode(request.body) if request.body.startswith(b"{") else form_fields(request))[
             "text"
         ],
+        never=frozenset({Outcome.DESTINATION_UNSUPPORTED}),  # 6 may mean it, and is that of an invalid number
     ),
     "http": GatewayType(
         InfobipSimulator,

@@ -166,9 +166,8 @@ REJECTIONS: Final[Mapping[str, tuple[tuple[Outcome, str, ScriptStep], ...]]] = {
         (Outcome.TRANSIENT, "503 with Retry-After", twilio.refusal(20503, 503, {"Retry-After": "1"})),
     ),
     "vonage": (
-        (Outcome.RECIPIENT_INVALID, "33 number de-activated", vonage.refusal(33)),
+        (Outcome.RECIPIENT_INVALID, "6 unrecognized prefix", vonage.refusal(6)),
         (Outcome.RECIPIENT_BLOCKED, "7 number barred", vonage.refusal(7)),
-        (Outcome.DESTINATION_UNSUPPORTED, "6 unrecognized prefix", vonage.refusal(6)),
         (Outcome.CONTENT_REJECTED, "12 too long", vonage.refusal(12)),
         (Outcome.CONFIG_ERROR, "4 credentials", vonage.refusal(4)),
         (Outcome.FUNDS, "9 quota", vonage.refusal(9)),

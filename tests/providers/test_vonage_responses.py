@@ -37,7 +37,7 @@ ROWS: Final[dict[int, tuple[Outcome, str]]] = {
     3: (CONFIG, "value of one or more parameters is invalid"),
     4: (CONFIG, "key and/or secret are incorrect, invalid or disabled"),
     5: (TRANSIENT, "error in the platform whilst processing this message"),
-    6: (Outcome.DESTINATION_UNSUPPORTED, "unable to process, for example an unrecognized number prefix"),
+    6: (Outcome.RECIPIENT_INVALID, "unable to process, for example an unrecognized number prefix"),
     7: (Outcome.RECIPIENT_BLOCKED, "number is on the list of barred numbers"),
     8: (CONFIG, "account has been suspended"),
     9: (Outcome.FUNDS, "not sufficient credit"),

@@ -31,7 +31,7 @@ STATUS_OUTCOMES: Final[Mapping[int, Outcome]] = {
     INVALID_PARAMETER: Outcome.CONFIG_ERROR,  # the text may name `to`; see `wire.parse_send_response`
     4: Outcome.CONFIG_ERROR,  # wrong or disabled credentials
     5: Outcome.TRANSIENT,  # internal error
-    6: Outcome.DESTINATION_UNSUPPORTED,  # message not processed, such as an unrecognized prefix: another may route it
+    6: Outcome.RECIPIENT_INVALID,  # message not processed, such as an unrecognized number prefix
     7: Outcome.RECIPIENT_BLOCKED,  # number barred
     8: Outcome.CONFIG_ERROR,  # account suspended
     9: Outcome.FUNDS,  # not enough credit
