@@ -78,8 +78,12 @@ class AppAttestRules:
     """Which apps are genuine: their ids, their environment, and the root of their certificates."""
 
     def __init__(self, app_ids: Iterable[str], environment: AppEnvironment, root: Certificate) -> None:
-        """Accept `app_ids` (team id, period, bundle id) of an environment."""
-        self.environment = environment
+        """Accept `app_ids` (team id, period, bundle id) of an environment, with certificates of a root.
+
+        `authority` identifies the environment and the root's key. A key that was attested for another one is not known.
+        """
+        root_key = root.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self.authority = f"{environment} {hashlib.sha256(root_key).hexdigest()}"
         self._app_id_hashes = frozenset(hashlib.sha256(app_id.encode()).digest() for app_id in app_ids)
         self._aaguid = _AAGUIDS[environment]
         self._root = root

@@ -142,8 +142,8 @@ class AppAttest:
         return self.keyring.keyed_hash("challenge", tenant, self.name, unsigned)
 
     def _keyed_hash(self, tenant: str, key_id: str) -> str:
-        """Return what a key is stored under: one that was registered for another environment is another key."""
-        return self.keyring.keyed_hash("attested_key", tenant, self.name, self.rules.environment, key_id)
+        """Return what a key is stored under: one that was attested for another environment or root is another key."""
+        return self.keyring.keyed_hash("attested_key", tenant, self.name, self.rules.authority, key_id)
 
 
 def _key_id(key_id: str) -> bytes:

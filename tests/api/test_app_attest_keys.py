@@ -9,7 +9,7 @@ import pytest
 from otp_service.domain.app_attest import CHALLENGE_SECONDS
 from otp_service.sandbox.dev_config import merged
 from tests.api.app_attest_app import CHALLENGES, CONFIG, KEYS, OTHER, App, outcome
-from tests.app_attest_device import Device
+from tests.app_attest_device import PRODUCTION, Authority, Device
 from tests.config_parts import api_key, shared_keys
 from tests.log_capture import captured_logs
 from tests.problem_assertions import assert_problem, problem_code
@@ -56,13 +56,22 @@ async def test_forged_attestation(service: RunningService, why: str, forged: Any
     assert await outcome(service, await installed.token()) == "captcha_failed"
 
 
-async def test_environments_are_apart(make_service: ServiceFactory) -> None:
-    """After a change of the environment, keys of the other one are not accepted any more."""
+@pytest.mark.parametrize(
+    ("changed", "aaguid"),
+    [
+        ({"environment": "development"}, b"appattestdevelop"),
+        ({"root_certificate": Authority.root("Other").pem}, PRODUCTION),
+    ],
+)
+async def test_environments_and_roots_are_apart(
+    make_service: ServiceFactory, changed: dict[str, str], aaguid: bytes
+) -> None:
+    """After a change of the environment or the root, keys that were attested before are not accepted any more."""
     production = merged(CONFIG, shared_keys())
-    development = merged(production, {"captcha": {"ios": {"environment": "development"}}})
-    before, after = await make_service(development), await make_service(production)
-    device = Device(aaguid=b"appattestdevelop")
-    assert (await App(before.client, device).register()).status_code == 200
+    before = await make_service(merged(production, {"captcha": {"ios": changed}}))
+    after, device = await make_service(production), Device(aaguid=aaguid)
+    issuer = Authority.root("Other").intermediate() if "root_certificate" in changed else None
+    assert (await App(before.client, device).register(issuer=issuer)).status_code == 200
 
     assert await outcome(after, await App(after.client, device).token()) == "captcha_failed"
     assert await outcome(before, await App(before.client, device).token()) == "202"
