@@ -37,4 +37,6 @@ def build_guard_admin(settings: Settings, topology: Topology) -> GuardAdmin:
     countries = {country for tenant in settings.tenants.values() for country in tenant.countries}
     only_one = tuple(settings.tenants) if len(settings.tenants) == 1 else ()
     operators = settings.guard.operator_tenants or only_one
-    return GuardAdmin(RedisGuard(topology), build_guard_policy(settings.guard), countries, operators)
+    modes = {one.policy.guard or settings.guard.mode for one in settings.tenants.values()}
+    policy = build_guard_policy(settings.guard)
+    return GuardAdmin(RedisGuard(topology), policy, countries, operators, denies=GuardMode.DENY in modes)

@@ -19,7 +19,13 @@ class GuardAdmin:
     """The guard of the whole service. Every method may raise `Refused` (`store_unavailable`)."""
 
     def __init__(
-        self, reports: GuardReports, policy: GuardPolicy, countries: Iterable[str], operator_tenants: Collection[str]
+        self,
+        reports: GuardReports,
+        policy: GuardPolicy,
+        countries: Iterable[str],
+        operator_tenants: Collection[str],
+        *,
+        denies: bool,
     ) -> None:
         """Show the scopes of `countries`, to which any tenant may send; `ALL_COUNTRIES` stands for all.
 
@@ -28,11 +34,13 @@ class GuardAdmin:
             policy: The thresholds of the rules.
             countries: ISO 3166 alpha-2 codes.
             operator_tenants: The tenants whose API keys with the scope `admin` may use the guard of all tenants.
+            denies: Whether any tenant is in the mode `deny`: in other modes an open breaker stops nothing.
         """
         allowed = set(countries)
         self._reports = reports
         self._policy = policy
         self._operator_tenants = operator_tenants
+        self._denies = denies
         self._scopes = [ALL_COUNTRIES_SCOPE, *sorted(SUPPORTED_COUNTRIES if ALL_COUNTRIES in allowed else allowed)]
 
     def check_operator(self, tenant: str) -> None:
@@ -66,14 +74,12 @@ class GuardAdmin:
         audit line is written whatever the outcome; `actor` is the id of an API key, or "cli".
 
         Raises:
-            Refused: `request_malformed`, when the config turns breakers off.
+            Refused: `request_malformed`, when by the config an open breaker would stop nothing.
         """
-        if not self._policy.breaker.conversion:
-            detail = "Set `conversion` in the table `[guard.breaker]` to more than 0: it turns all breakers off."
-            raise Refused(Reason.REQUEST_MALFORMED, detail, field_errors=(FieldError("/state", detail),))
         chosen = self._policy.breaker.open_seconds if seconds is None else seconds
         async with audited("open_breaker", actor=actor, tenant=tenant) as line:
             line.facts.update(scope=scope, seconds=chosen)
+            self._check_effect()
             until_ms = await self._reports.open_breaker(scope, self._policy, chosen * 1000)
             line.result = "opened"
             return until_ms
@@ -85,3 +91,13 @@ class GuardAdmin:
             had_state = await self._reports.close_breaker(scope, self._policy)
             line.result = "closed" if had_state else "had_no_state"
             return had_state
+
+    def _check_effect(self) -> None:
+        """Check that an open breaker stops messages by the config; raises `Refused` (`request_malformed`)."""
+        if not self._policy.breaker.conversion:
+            detail = "Set `conversion` in the table `[guard.breaker]` to more than 0: it turns all breakers off."
+        elif not self._denies:
+            detail = 'Set `mode = "deny"` in the table `[guard]`: an open breaker stops only tenants in this mode.'
+        else:
+            return
+        raise Refused(Reason.REQUEST_MALFORMED, detail, field_errors=(FieldError("/state", detail),))

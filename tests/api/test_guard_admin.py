@@ -111,12 +111,33 @@ async def test_a_malformed_change_is_refused(service: RunningService, body: dict
     assert (await service.client.get(f"{GUARD}/ID")).json()["breaker"] == CLOSED
 
 
-async def test_a_breaker_that_is_turned_off_is_not_opened(make_service: ServiceFactory) -> None:
-    """`conversion = 0` turns breakers off, so an open one would deny nothing: 400 says what to change."""
-    service = await make_service(guard("deny", breaker={"conversion": 0}))
-    response = await service.client.put(f"{GUARD}/ID/breaker", json={"state": "open"})
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        (guard("deny", breaker={"conversion": 0}), "`conversion`"),
+        (guard("observe"), "`mode = "),
+        (guard("off"), "`mode = "),
+    ],
+)
+async def test_a_breaker_without_effect_is_not_opened(
+    make_service: ServiceFactory, config: dict[str, Any], key: str
+) -> None:
+    """If an open breaker would stop nothing, 400 says what to change, and the audit log has the refusal."""
+    service = await make_service(config)
+    with captured_logs() as log:
+        response = await service.client.put(f"{GUARD}/ID/breaker", json={"state": "open"})
 
-    assert "`conversion`" in assert_problem(response, 400, "request_malformed", "errors")["detail"]
+    assert key in assert_problem(response, 400, "request_malformed", "errors")["detail"]
+    [line] = [line for line in log.getvalue().splitlines() if '"action":"open_breaker"' in line]
+    assert '"result":"request_malformed"' in line
+    assert (await service.client.get(f"{GUARD}/ID")).json()["breaker"] == CLOSED
+
+
+async def test_one_tenant_that_denies_has_breakers(make_service: ServiceFactory) -> None:
+    """The mode of a tenant counts before that of the service."""
+    service = await make_service(guard("observe") | {"tenants": {"demo": {"policy": {"guard": "deny"}}}})
+
+    assert (await set_breaker(service, "ID", state="open"))["state"] == "open"
 
 
 async def test_an_unknown_country_has_no_breaker(service: RunningService) -> None:

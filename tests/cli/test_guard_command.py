@@ -71,7 +71,7 @@ async def count(topology: Topology) -> None:
 def path(write_config: ConfigWriter, store: EmbeddedServer) -> Path:
     """Write a config, and put counts into the store."""
     in_store(store, count)
-    return write_config()
+    return write_config(redis='[guard]\nmode = "deny"')
 
 
 def guard(path: Path, store: EmbeddedServer, *words: str) -> Result:
