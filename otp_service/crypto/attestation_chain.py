@@ -88,8 +88,12 @@ def load_root(pem: str) -> x509.Certificate:
     Raises:
         ValueError: It is not the PEM of one certificate of an authority with a key on an elliptic curve.
     """
-    root = x509.load_pem_x509_certificate(join_pem_lines(pem).encode())
-    if not _is_authority(root) or not isinstance(root.public_key(), EllipticCurvePublicKey):
+    try:
+        root = x509.load_pem_x509_certificate(join_pem_lines(pem).encode())
+        is_usable = _is_authority(root) and isinstance(root.public_key(), EllipticCurvePublicKey)
+    except _UNREADABLE:
+        raise ValueError("not the PEM of a certificate that can be read") from None
+    if not is_usable:
         raise ValueError("not an authority with a key on an elliptic curve")
     return root
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable
 from datetime import timedelta
@@ -259,3 +260,19 @@ def test_roots_that_are_none(pem: str, message: str) -> None:
     """A configured root is the certificate of an authority."""
     with pytest.raises(ValueError, match=message or None):
         load_root(pem)
+
+
+@pytest.mark.parametrize(
+    ("part", "replacement"),
+    [
+        ("06052b81040022", "06052b81040020"),  # the curve P-384 by secp224k1, which is not supported
+        ("0603551d0f", "0603551d13"),  # the key usage by a second extension of constraints
+        ("a003020102", "a003020105"),  # the version
+    ],
+)
+def test_roots_that_cannot_be_read(part: str, replacement: str) -> None:
+    """Each error is a `ValueError`, which the config reports: `cryptography` has others for these."""
+    damaged = base64.b64encode(apple()[0].der.replace(bytes.fromhex(part), bytes.fromhex(replacement))).decode()
+
+    with pytest.raises(ValueError, match="that can be read"):
+        load_root(f"-----BEGIN CERTIFICATE-----\n{damaged}\n-----END CERTIFICATE-----\n")
