@@ -52,6 +52,8 @@ class GuardAdmin:
     @staticmethod
     def parse_scope(text: str) -> str | None:
         """Return the scope that a text names in any case: a country, or all countries; None: it is neither."""
+        if not text.isascii():  # "ß" in upper case is SS, the code of South Sudan
+            return None
         if text.lower() == ALL_COUNTRIES_SCOPE:
             return ALL_COUNTRIES_SCOPE
         return text.upper() if text.upper() in SUPPORTED_COUNTRIES else None

@@ -142,7 +142,8 @@ async def test_one_tenant_that_denies_has_breakers(make_service: ServiceFactory)
 
 async def test_an_unknown_country_has_no_breaker(service: RunningService) -> None:
     """404 for what is neither a country nor `all`."""
-    for method, path in (("GET", f"{GUARD}/XX"), ("PUT", f"{GUARD}/XX/breaker"), ("GET", f"{GUARD}/%2B62812")):
+    unknown = ("XX", "%2B62812", "%C3%9F", "%C4%B1d")  # the last two are SS and ID in upper case
+    for method, path in (("PUT", f"{GUARD}/XX/breaker"), *(("GET", f"{GUARD}/{text}") for text in unknown)):
         response = await service.client.request(method, path, json={"state": "closed"} if method == "PUT" else None)
         assert_problem(response, 404, "not_found")
 
