@@ -43,7 +43,7 @@ BEARER: Final = [{"bearer": list[str]()}]
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _JWT: Final = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl"
-_CHALLENGE: Final = "Zm9yIHRoZSBkb2N1bWVudCBvbmx5AABqMzVLzQ0Zk3lq5N0G2Yy1cV"
+_CHALLENGE: Final = "Zm9yIHRoZSBkb2N1bWVudCBvbmx5AABqMzVLzQ0Zk3lq5N0G2Y"
 _KEY_ID: Final = "zgSY9YSD+7TaDXssY6WlOPVS1K3Lmk+pFhlcSWE+ZV0="
 _TRANSACTION: Final = {"amount": "12500.00", "currency": "IDR", "payee": "Toko Budi"}
 
@@ -58,7 +58,7 @@ REQUEST_EXAMPLES: Final[dict[type[Any], list[dict[str, Any]]]] = {
         {"verification_id": "HpLZ2c1nQ0mVb7yT5s9XkQw", "code": "123456", "transaction": _TRANSACTION},
     ],
     IntrospectionBody: [{"token": _JWT}, {"token": _JWT, "consume": True}],
-    RegisterKeyBody: [{"key_id": _KEY_ID, "challenge": _CHALLENGE[:50], "attestation": "o2NmbXRvYXBwbGUtYXBwYXR0ZXN0"}],
+    RegisterKeyBody: [{"key_id": _KEY_ID, "challenge": _CHALLENGE, "attestation": "o2NmbXRvYXBwbGUtYXBwYXR0ZXN0"}],
     NormalizePhone: [{"phone": "0812-1010-0055", "country": "ID"}],
     ForgetBody: [{"phone": "0812-1010-0055", "country": "ID"}, {"email": "ann@example.com"}],
     UnlockBody: [{"phone": "0812-1010-0055", "country": "ID"}, {"email": "ann@example.com"}],
