@@ -228,6 +228,19 @@ async def known_key_of(store: Store, counted: GuardCounted) -> str:
     return key
 
 
+async def test_a_late_verification_makes_no_key_without_a_ttl(store: Store) -> None:
+    """A code lives for up to ten minutes, the counts of a minute for five: those that are gone do not come back."""
+    counted = await acquire(store, subject(), POLICY, QuietCountries())
+    minutes = [key for key in await store.keys() if key.split("}:")[-1].startswith("m")]
+    await store.redis.delete(*minutes)
+    await store.advance(400)
+    await verify(store, counted)
+
+    keys = [key for key in await store.keys() if key.startswith("otp:")]
+    assert not set(minutes) & set(keys)
+    assert all([await store.redis.pttl(key) > 0 for key in keys])
+
+
 async def test_a_known_number_is_forgotten_after_two_months(store: Store) -> None:
     """It is known for at least 30 days after a verification, and for 60 at most."""
     quiet = QuietCountries()

@@ -19,20 +19,21 @@ local function has_room(key, field, level, max_fields)
   return redis.call('HLEN', key) < max_fields or redis.call('HEXISTS', key, field) == 1
 end
 
--- Adds to a level in the buckets of the time `at_ms`. `amount` -1 removes what was counted before.
+-- Adds to a level in the buckets of the time `at_ms`, as far as they are still kept: a code may be verified when the
+-- bucket of its minute is gone. `amount` -1 removes what was counted before.
 local function add_counts(prefix, at_ms, kind, class, level, amount, now)
   local field, is_block = kind .. class .. level, string.sub(level, 1, 1) == 'b'
   for _, span in ipairs(SPANS) do
     if not is_block or span.letter == 'd' then
       local number = math.floor(at_ms / span.length_ms)
-      local key = prefix .. span.letter .. string.format('%d', number)
+      local key, ends_at = prefix .. span.letter .. string.format('%d', number), (number + span.kept) * span.length_ms
       if redis.call('TYPE', key).ok ~= 'hash' then redis.call('DEL', key) end
       if amount < 0 then
         local left = redis.call('HEXISTS', key, field) == 1 and redis.call('HINCRBY', key, field, amount)
         if left and left <= 0 then redis.call('HDEL', key, field) end
-      elseif has_room(key, field, level, span.max_fields) then
+      elseif ends_at > now and has_room(key, field, level, span.max_fields) then
         redis.call('HINCRBY', key, field, amount)
-        extend_ttl(key, (number + span.kept) * span.length_ms, now)
+        extend_ttl(key, ends_at, now)
       end
     end
   end
