@@ -66,6 +66,17 @@ async def test_messages_of_an_observing_tenant_deny_nobody(store: Store) -> None
     assert GuardRule.BREAKER in observed.guard.decision.rules
 
 
+async def test_an_open_breaker_does_not_wait_for_a_clock_that_went_back(store: Store) -> None:
+    """After a failover to a server whose clock is a day behind, it has a probe, and ends, as if the time had gone on."""
+    await attack(store, 0, DENY)
+    await store.advance(-86_400)
+    assert isinstance(await request(store, 100, DENY), Denied)
+    await store.advance(DENY.breaker.probe_seconds)
+    assert isinstance(await request(store, 101, DENY), Admitted)
+    assert isinstance(await request(store, 102, DENY), Denied)
+    assert (await indonesia(store)).breaker.open_until_ms == await store.now() + 540_000
+
+
 async def test_messages_of_a_denying_tenant_deny_those_of_another_one(store: Store) -> None:
     """The breaker is that of the country; why it is open is shown, also when its probes have opened it again."""
     await attack(store, 0, DENY)

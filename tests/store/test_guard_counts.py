@@ -241,6 +241,17 @@ async def test_a_late_verification_makes_no_key_without_a_ttl(store: Store) -> N
     assert all([await store.redis.pttl(key) > 0 for key in keys])
 
 
+async def test_no_number_waits_for_a_clock_that_went_back(store: Store) -> None:
+    """After a failover to a server whose clock is an hour behind, numbers leave the count of an address by its window."""
+    quiet = QuietCountries()
+    for number in range(3):
+        await acquire(store, subject(number, number, address="a"), POLICY, quiet)
+    await store.advance(-3600)
+    assert (await acquire(store, subject(3, 3, address="a"), POLICY, quiet)).figures.address_numbers == 4
+    await store.advance(POLICY.address.seconds)
+    assert (await acquire(store, subject(4, 4, address="a"), POLICY, quiet)).figures.address_numbers == 1
+
+
 async def test_a_known_number_is_forgotten_after_two_months(store: Store) -> None:
     """It is known for at least 30 days after a verification, and for 60 at most."""
     quiet = QuietCountries()

@@ -3,12 +3,21 @@
 local BREAKER_FIELDS = {
   'since', 'sent', 'verified', 'until', 'opened', 'next_probe', 'probes_sent', 'probes_verified',
 }
+local BREAKER_TIMES = {'since', 'until', 'opened', 'next_probe'}
 local BREAKER_KEPT_MS = 86400000  -- after its window or its opening has ended
 
-local function read_breaker(key)
+-- Returns the breaker. If its counts began later than now, the clock went back, as after a failover: all its times go
+-- back with it, so that it is open for no longer than it was to be.
+local function read_breaker(key, now)
   if redis.call('TYPE', key).ok ~= 'hash' then redis.call('DEL', key) end
   local values, breaker = redis.call('HMGET', key, unpack(BREAKER_FIELDS)), {}
   for index, field in ipairs(BREAKER_FIELDS) do breaker[field] = tonumber(values[index]) or 0 end
+  local back_ms = breaker.since - now
+  if back_ms > 0 then
+    for _, field in ipairs(BREAKER_TIMES) do
+      if breaker[field] > 0 then breaker[field] = math.max(1, breaker[field] - back_ms) end
+    end
+  end
   return breaker
 end
 

@@ -13,6 +13,9 @@ local function add_number(log, tag, now_s, window_s, max)
   for at = 1, #log - NUMBER_BYTES + 1, NUMBER_BYTES do
     local entry = string.sub(log, at, at + NUMBER_BYTES - 1)
     local number, at_s = string.sub(entry, 1, TAG_BYTES), struct.unpack('>I4', entry, TAG_BYTES + 1)
+    if at_s > now_s then  -- the clock went back, as after a failover: count from now on
+      at_s, entry = now_s, number .. struct.pack('>I4', now_s)
+    end
     if at_s > now_s - window_s then
       if number ~= tag then
         kept[#kept + 1] = entry

@@ -38,7 +38,7 @@ end
 if sent == 1 then
   for _, level in ipairs(levels) do add_counts(prefix, now, 's', class, level, 1, now) end
 end
-local breaker, is_probe = read_breaker(KEYS[1]), false
+local breaker, is_probe = read_breaker(KEYS[1], now), false
 if class == 'n' then
   is_probe = count_at_breaker(breaker, sent, tonumber(ARGV[4]), tonumber(ARGV[5]), now)
   write_breaker(KEYS[1], breaker, now)

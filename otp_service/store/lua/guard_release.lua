@@ -19,7 +19,7 @@ if ARGV[5] ~= '' then
 end
 if ARGV[4] == '1' then return {'released'} end
 for _, level in ipairs(levels) do add_counts(prefix, at_ms, 's', class, level, -1, now) end
-local breaker = read_breaker(KEYS[1])
+local breaker = read_breaker(KEYS[1], now)
 if class == 'n' and breaker.since > 0 and breaker.since <= at_ms and breaker['until'] == tonumber(ARGV[6]) then
   if ARGV[7] == '1' then
     breaker.probes_sent, breaker.next_probe = math.max(0, breaker.probes_sent - 1), at_ms

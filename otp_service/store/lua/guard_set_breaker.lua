@@ -6,7 +6,7 @@
 -- Invariant: of N parallel calls that have read the same state, one changes it.
 --@include _clock _ttl _guard_breaker
 local now, open_ms = now_ms(), tonumber(ARGV[2])
-local breaker = read_breaker(KEYS[1])
+local breaker = read_breaker(KEYS[1], now)
 if ARGV[1] ~= '' and breaker['until'] ~= tonumber(ARGV[1]) then return {'unchanged', breaker['until']} end
 if ARGV[1] == '' and open_ms == 0 and breaker.since == 0 then return {'unchanged', 0} end
 local why, sent, verified = 'conversion', breaker.sent, breaker.verified

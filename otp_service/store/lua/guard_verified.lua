@@ -23,7 +23,7 @@ end
 if ARGV[4] ~= '' then
   forget_number(prefix, math.floor(at_ms / HOUR_MS), math.floor(now / HOUR_MS), class .. ARGV[#ARGV], ARGV[6])
 end
-local breaker = read_breaker(KEYS[1])
+local breaker = read_breaker(KEYS[1], now)
 if class == 'n' and breaker.since > 0 then
   if breaker.opened > 0 and at_ms >= breaker.opened then
     breaker.probes_verified = breaker.probes_verified + 1
