@@ -54,6 +54,30 @@ async def test_nothing_waits_for_a_clock_that_went_back(store: Store, result: Se
     assert isinstance(await acquire(7), Deferred if times > 1 else Permit)  # one probe at a time
 
 
+async def test_no_call_waits_for_a_clock_that_went_back(store: Store) -> None:
+    """The failover that sets the clock back loses the ends of calls: they end after the longest time of a call."""
+    limiter = RedisProviderLimiter(store.topology, {"gw": ProviderPolicy(max_concurrent=1)}, {}, {"gw": 13_000})
+
+    async def acquire(message_id: str) -> Permit | Deferred:
+        return await limiter.acquire("gw", "acme", message_id, country="ID", segments=1, max_wait_ms=100_000)
+
+    await store.advance(7200)  # a key expires by the server's own clock, which is never ahead here
+    assert isinstance(await acquire("m1"), Permit)
+    await store.advance(-3600)
+    assert isinstance(await acquire("m2"), Deferred)
+    await store.advance(13)
+    probed = await acquire("m2")
+    assert isinstance(probed, Permit)
+
+    await limiter.release(probed, SendResult(Outcome.FUNDS))
+    await store.advance(60)
+    assert isinstance(await acquire("probe"), Permit)
+    await store.advance(-3600)
+    assert isinstance(await acquire("m3"), Deferred)  # one call at a time
+    await store.advance(13)
+    assert isinstance(await acquire("m3"), Permit)
+
+
 def test_scripts_know_the_longest_times() -> None:
     """What two scripts take for a clock that went back is what no circuit and no pause reaches."""
     assert f"MAX_OPEN_MS = {max(longest for _, longest in OPEN_MS.values())}" in script("provider_acquire").text

@@ -67,7 +67,7 @@ async def test_messages_of_an_observing_tenant_deny_nobody(store: Store) -> None
 
 
 async def test_an_open_breaker_does_not_wait_for_a_clock_that_went_back(store: Store) -> None:
-    """After a failover to a server whose clock is a day behind, it has a probe, and ends, as if the time had gone on."""
+    """After a failover to a clock that is a day behind, it has a probe, and ends, as if the time had gone on."""
     await attack(store, 0, DENY)
     await store.advance(-86_400)
     assert isinstance(await request(store, 100, DENY), Denied)

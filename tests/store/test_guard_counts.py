@@ -242,7 +242,7 @@ async def test_a_late_verification_makes_no_key_without_a_ttl(store: Store) -> N
 
 
 async def test_no_number_waits_for_a_clock_that_went_back(store: Store) -> None:
-    """After a failover to a server whose clock is an hour behind, numbers leave the count of an address by its window."""
+    """After a failover to a clock that is an hour behind, numbers leave the count of an address after its window."""
     quiet = QuietCountries()
     for number in range(3):
         await acquire(store, subject(number, number, address="a"), POLICY, quiet)

@@ -16,6 +16,7 @@ local MAX_FAILURE_SHARE = 0.5
 local PROBE_POLL_MS = 300  -- a probe ends soon: ask again after this time
 -- A circuit that is open for longer than any is: the clock went back. It is half-open. As in store/provider_limits.py.
 local MAX_OPEN_MS = 480000
+local MAX_CALL_MS = 60000  -- a call may last for 35 seconds, and so may a probe
 
 -- Returns the state and, for the first two, the ms until it may change:
 -- 'open', 'probing' (a probe is in progress), 'half' (half-open: the next call is the probe) or 'closed'.
@@ -24,7 +25,7 @@ local function circuit_state(key, now)
   if not stored[1] then return 'closed', 0 end
   local open_until, probe_until = tonumber(stored[1]), tonumber(stored[2] or 0)
   if open_until > now and open_until - now <= MAX_OPEN_MS then return 'open', open_until - now end
-  if probe_until > now then return 'probing', math.min(probe_until - now, PROBE_POLL_MS) end
+  if probe_until > now and probe_until - now <= MAX_CALL_MS then return 'probing', math.min(probe_until - now, PROBE_POLL_MS) end
   return 'half', 0
 end
 

@@ -83,7 +83,14 @@ if paused_until > now + MAX_POLL_MS then  -- a long pause: the caller tries anot
 end
 if paused_until > now then return wait_in_queue(paused_until - now, ahead) end
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
-if redis.call('ZCARD', KEYS[4]) >= max_concurrent then return wait_in_queue(CONCURRENCY_POLL_MS, ahead) end
+if redis.call('ZCARD', KEYS[4]) >= max_concurrent then
+  -- Of a call that ends later than any does, the clock went back: it counts from now on, also if its end was lost.
+  local later = string.format('(%.0f', now + MAX_CALL_MS)
+  for _, call in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], later, '+inf')) do
+    redis.call('ZADD', KEYS[4], string.format('%.0f', now + tonumber(ARGV[4])), call)
+  end
+  return wait_in_queue(CONCURRENCY_POLL_MS, ahead)
+end
 if interval_ms > 0 then
   if ahead > 0 or last_at + interval_ms > now then
     return wait_in_queue(math.max(last_at + interval_ms - now, 0), ahead)
