@@ -230,7 +230,11 @@ class RedisVerifications:
             args = (*args, *idempotency_keys.response_args(claim, response))
         decision = admitted.guard.decision if admitted.guard else None
         calls = [ScriptCall(script("start"), keys, args), *observed_calls(decision, self._event_targets)]
-        reply, *_ = await self._topology.send(calls)
+        reply, *events = await self._topology.send_each(calls)
+        if isinstance(reply, Refused):
+            raise reply
+        if any(isinstance(event, Refused) for event in events):  # its node is away: the message has been started
+            LOG.warning("guard_event_not_stored", tenant=record.tenant, country=record.country)
         match reply[0]:
             case b"started":
                 return Started()

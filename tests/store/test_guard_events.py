@@ -125,6 +125,15 @@ async def test_an_observed_request_has_its_event_when_it_is_answered(
     assert due.due == 1
 
 
+async def test_an_event_that_cannot_be_stored_stops_no_message(store: Store) -> None:
+    """The guard only observes: the message is sent without the event, here because its key is damaged."""
+    await observed(store, 0)
+    second = await observed(store, 1)
+    await store.redis.set(GUARD_EVENTS_SLOT, "damaged")
+
+    assert await store.status(await store.start(second)) == "pending"
+
+
 async def test_an_observed_request_that_is_released_has_its_event(store: Store, queue: RedisWebhookQueue) -> None:
     """For example one whose captcha token was not accepted."""
     await observed(store, 0)
