@@ -148,7 +148,7 @@ async def test_a_locked_address_is_unlocked(make_service: ServiceFactory) -> Non
         response = await service.client.post(UNLOCK_RECIPIENT, json={"email": ADDRESS.lower()})
     assert response.json() == {"email": "a***@example.com", "unlocked": True, "failures_cleared": 2}
     lines = [json.loads(line) for line in logged.getvalue().splitlines()]
-    assert [line["email"] for line in lines] == ["a***@example.com"] * 2
+    assert [line["email"] for line in lines if line["event"] != "delivery"] == ["a***@example.com"] * 2
     assert (await service.verify(verification_id, code)).status_code == 200
     both = {"email": ADDRESS, "phone": "0812-1010-0055"}
     assert_problem(await service.client.post(UNLOCK_RECIPIENT, json=both), 400, "request_malformed", "errors")
