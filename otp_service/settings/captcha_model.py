@@ -86,6 +86,16 @@ _ONLY_FOR: Final = {
 
 _REQUIRED: Final = {"secret": SITEVERIFY_TYPES, "package_name": ("play_integrity",), "credentials": ("play_integrity",)}
 
+USED_BY: Final = {
+    "hostnames": SITEVERIFY_TYPES,
+    "send_client_ip": SITEVERIFY_TYPES,
+    "checks": ("play_integrity",),
+    "environment": ("app_attest",),
+    "key_days": ("app_attest",),
+    "timeout_seconds": (*SITEVERIFY_TYPES, "play_integrity"),
+}
+"""The types for which a key with a default has an effect; the start log names it for all others."""
+
 
 class PlayIntegrityChecks(Table, frozen=True, kw_only=True):
     """What Google must say of an app: one of `device` of the device, and the app's certificate if some are listed.

@@ -13,6 +13,7 @@ from otp_service.providers.http.config import HttpConfig
 from otp_service.providers.vonage.config import VonageConfig
 from otp_service.providers.vonage.wire import MAX_CALLBACK_CHARS
 from otp_service.settings.api_key_model import expiry_warnings
+from otp_service.settings.captcha_model import USED_BY
 from otp_service.settings.channel_warnings import channel_warnings, needs_receipt_url
 from otp_service.settings.guessing_report import guessing_warnings
 from otp_service.settings.model import Settings
@@ -34,10 +35,19 @@ def unused_keys(document: Mapping[str, Any]) -> list[str]:
         for path, caps in (policies | countries).items()
         if "currency" in caps and "daily_spend_cap" not in caps
     ]
+    unused = [*currencies, *_unused_captcha_keys(_table(document.get("captcha")))]
     guard, off = _table(document.get("guard")), (None, "off")
     if guard.get("mode") not in off or any(policy.get("guard") not in off for policy in policies.values()):
-        return currencies
-    return [*currencies, *(dotted_path(("guard", key)) for key in guard if key != "mode")]
+        return unused
+    return [*unused, *(dotted_path(("guard", key)) for key in guard if key != "mode")]
+
+
+def _unused_captcha_keys(tables: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the paths of the keys of verifiers that have no effect with their type."""
+    for name, table in tables.items():
+        for key in _table(table):
+            if key in USED_BY and table.get("type") not in USED_BY[key]:
+                yield dotted_path(("captcha", name, key))
 
 
 def _table(raw: Any) -> Mapping[str, Any]:

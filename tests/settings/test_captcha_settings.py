@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from otp_service.crypto.attestation_chain import APPLE_ROOT
-from otp_service.settings import ConfigInvalid, config_warnings, load
+from otp_service.settings import ConfigInvalid, config_warnings, load, unused_keys
 from tests.settings.complete_config import edited_config
 
 HUMAN = "captcha.human"
@@ -199,6 +199,24 @@ def test_errors_of_app_attest(environ: dict[str, str], members: dict[str, Any], 
 
     assert found.startswith(f"captcha.ios.{path}: ")
     assert line in found
+
+
+@pytest.mark.parametrize(
+    ("table", "unused"),
+    [
+        ({"type": "turnstile", "hostnames": ["a.example"], "environment": "development"}, ["environment"]),
+        ({"type": "play_integrity", "checks": {}, "hostnames": [], "timeout_seconds": 1}, ["hostnames"]),
+        (
+            {**IOS, "environment": "development", "key_days": 9, "checks": {}, "timeout_seconds": 1},
+            ["checks", "timeout_seconds"],
+        ),
+        ({"type": ["app_attest"]}, []),
+        ("text", []),
+    ],
+)
+def test_keys_without_effect(table: Any, unused: list[str]) -> None:
+    """A key with a default that the type does not use is named at start: it looks as if it were in force."""
+    assert unused_keys({"captcha": {"own": table}}) == [f"captcha.own.{key}" for key in unused]
 
 
 def test_own_root(environ: dict[str, str]) -> None:
