@@ -36,8 +36,7 @@ class EimsConfig(CommonProvider, frozen=True, kw_only=True, tag_field="type", ta
     `push_token`: the token in the URL to which the platform pushes reports, `/v1/receipts/NAME/TOKEN` or
     `/v1/receipts/NAME?token=TOKEN`; without it no push is accepted. `country`: how national numbers in what the gateway
     sends are read. `lookup_ambiguous`: before another provider gets a message whose outcome is ambiguous, ask the
-    gateway for its list of accepted messages
-    (`getsentrcdV2`).
+    gateway for its list of accepted messages (`getsentrcdV2`).
 
     `inbox_poll_seconds`: how often the inbox is read, for opt-outs (`getsms`). `inbox_start_time`: ask for messages
     from a time on (`start_time`), which the gateway's document does not show. `utc_offset_hours`: the time zone of the

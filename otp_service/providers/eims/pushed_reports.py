@@ -2,7 +2,8 @@
 
 Not in the gateway's document: two public clients describe the body, `{"type": "report", "cnt": n, "array": [row...]}`
 with rows as in a polled report. A push has no authentication of its own, so the URL contains a token of the
-configuration: `/v1/receipts/NAME?token=...`. A row has the gateway's id and the number; our message is found by both.
+configuration: `/v1/receipts/NAME/TOKEN` or `/v1/receipts/NAME?token=TOKEN`. A row has the gateway's id and the number;
+our message is found by both.
 """
 
 from __future__ import annotations
