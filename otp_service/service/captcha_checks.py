@@ -50,7 +50,7 @@ class CaptchaChecks:
                 errors = (FieldError("/captcha_token", "Leave it out: no verifier is configured for the tenant."),)
                 raise Refused(Reason.REQUEST_MALFORMED, "Leave `captcha_token` out.", field_errors=errors)
         elif not request.captcha_token and policy.requires_token(publishable=request.publishable):
-            detail = "Let the person solve the challenge, and send its token as `captcha_token`."
+            detail = "Send the token of a solved captcha, or the app's attestation, as `captcha_token`."
             raise Refused(Reason.CAPTCHA_REQUIRED, detail)
 
     async def check_token(
@@ -110,5 +110,8 @@ def _exact(client_ip: str | None) -> str | None:
 
 
 def _failed() -> Refused:
-    detail = "The captcha token was not accepted, or was used before. Let the person solve a new challenge."
+    detail = (
+        "The captcha token was not accepted, or was used before. Send a new one. An app that uses App Attest attests a "
+        "new key if that is not accepted, too."
+    )
     return Refused(Reason.CAPTCHA_FAILED, detail)

@@ -41,7 +41,7 @@ async def service(make_service: ServiceFactory, vendor: CaptchaSimulator) -> Run
 async def failed(response: httpx.Response) -> None:
     """Check that a token was not accepted, without a word about the reason."""
     assert_problem(response, 403, "captcha_failed")
-    assert "new challenge" in response.json()["detail"]
+    assert "Send a new one" in response.json()["detail"]
 
 
 async def test_token_of_a_person_gets_a_code(service: RunningService, vendor: CaptchaSimulator) -> None:
