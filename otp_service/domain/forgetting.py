@@ -18,7 +18,7 @@ __all__ = ["KEPT_AT_MOST_SECONDS", "Forgotten", "RecipientData"]
 KEPT_AT_MOST_SECONDS: Final = {
     "guard_numbers": 60 * 86_400,  # the numbers that have verified a code: 43 bits of a keyed hash each
 }
-"""What a tenant cannot remove, because it is of the whole service, and for how long at most."""
+"""What a tenant cannot remove of a number, because it is of the whole service, and for how long at most."""
 
 
 @dataclass(frozen=True, slots=True)

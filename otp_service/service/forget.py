@@ -58,6 +58,8 @@ class ForgetRecipient:
             line.facts["verifications"] = found.verifications
             line.facts["events"] = await self._data.forget_in_events(partition, keyed_hash, tenant=tenant.name)
             line.result = "forgotten"
+        if not isinstance(recipient, PhoneNumber):  # the guard counts no e-mails
+            return _result(recipient, found, {})
         kept = {name: found.now_ms + seconds * _MS for name, seconds in KEPT_AT_MOST_SECONDS.items()}
         return _result(recipient, found, kept)
 
