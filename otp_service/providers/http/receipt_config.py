@@ -32,9 +32,9 @@ class ReceiptMapping(Table, frozen=True, kw_only=True):
     """Delivery receipts. They are JSON; a form or a query is read as an object with a member for each field.
 
     A receipt is authenticated by the URL of its message (`{receipt_url}`), or by `token`: for one URL of the account,
-    `/v1/receipts/NAME?token=...` (`token_parameter`), or in the header `token_header`, as its whole value. `message_id`
-    is then where a receipt has our `{message_id}`. `items` is the list in a call with several receipts, and the other
-    pointers start at one of its items.
+    `/v1/receipts/NAME/TOKEN` (a token without a slash) or `/v1/receipts/NAME?token=TOKEN` (`token_parameter`), or in
+    the header `token_header`, as its whole value. `message_id` is then where a receipt has our `{message_id}`. `items`
+    is the list in a call with several receipts, and the other pointers start at one of its items.
 
     `delivered` and `underway` list states of the gateway; `undelivered` has the reason for each state that means that
     the message will not arrive. Any other state is logged (`receipt_state_unknown`), and changes nothing.
