@@ -86,8 +86,10 @@ class WebhookWorker:
             self._wake_up.clear()
             try:
                 if loop.time() >= next_look:
-                    next_look = loop.time() + POLL_INTERVAL_SECONDS
-                    await self._look()
+                    try:
+                        await self._look()
+                    finally:  # from its end on: a node that does not reply makes it slow
+                        next_look = loop.time() + POLL_INTERVAL_SECONDS
                 for runs in self._runs.values():
                     await self._fill(runs)
             except Refused as refused:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
+
+import pytest
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.events import (
@@ -71,3 +74,39 @@ async def test_the_other_slots_go_on(receiver: WebhookReceiver) -> None:
         "evt_first-0-0", "evt_first-0-1", "evt_third-0-0", "evt_third-0-1",
     ]  # fmt: skip
     assert queue.waiting == {"refusing": 2, "first": 0, "third": 0}
+
+
+class SlowQueue(PartlyReachableQueue):
+    """A queue that takes a second to find what is due, because a node does not reply; `asked` has these calls, too."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.waiting = {"first": 4}
+        loop, self._late = asyncio.get_running_loop(), 0.0
+        now = loop.time
+        monkeypatch.setattr(loop, "time", lambda: now() + self._late)
+
+    async def find_due(self) -> Sequence[DueEvents]:
+        """Return what is due a second later."""
+        self._late += 1
+        self.asked.append("find_due")
+        return await super().find_due()
+
+
+async def test_a_slow_look_leaves_time_for_attempts(receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has found is sent before the next one, as after a quick one, and not one attempt of each endpoint."""
+    queue = SlowQueue(monkeypatch)
+    endpoint = Endpoint(
+        "ops",
+        receiver.url,
+        [bytes(range(32))],
+        frozenset(OPERATOR_EVENTS),
+        allow_private_targets=True,
+        max_concurrent=1,
+    )
+    worker = WebhookWorker(cast("Any", queue), [endpoint], EventBodies(cast("Any", None)))
+    worker.start()
+    await receiver.wait_for_calls(4, seconds=5)
+    await worker.stop()
+
+    assert queue.asked == ["find_due", *["first"] * 4]
