@@ -24,7 +24,7 @@ MAX_RETRY_AFTER_SECONDS: Final = 86_400
 """A longer `Retry-After` counts as this."""
 
 MAX_REQUESTED_PAUSE_SECONDS: Final = 3_600
-"""For how long, at most, a `Retry-After` stops all attempts at the endpoint."""
+"""For how long, at most, a `Retry-After` stops all attempts at the endpoint; `lua/_webhook_endpoint.lua` knows it."""
 
 PAUSE_AFTER_FAILURES: Final = 3
 FIRST_PAUSE_SECONDS: Final = 5

@@ -14,7 +14,6 @@ from otp_service.domain.events import (
     AttemptResult,
     ClaimedEvent,
     DueEvents,
-    EndpointState,
     EventState,
     EventTarget,
     EventType,
@@ -198,29 +197,6 @@ async def test_replay(store: Store, queue: RedisWebhookQueue) -> None:
     assert await queue.replay(ENDPOINT, one.id, 0, [*both, EventState.WAITING]) == 1
     assert await queue.replay(ENDPOINT, "evt_unknown", 0, both) == 0
     assert await queue.replay("acme.other", one.id, 0, both) == 0
-
-
-async def test_the_state_of_an_endpoint(store: Store, queue: RedisWebhookQueue) -> None:
-    """Failures count until a success; a pause ends by time; only `enable` enables what answered 410."""
-    await started(store)
-    [one] = await claimed(queue)
-    now = await store.now()
-    await queue.record(one, replace(FAILED, pause_ms=60_000))
-    assert await queue.endpoint_states([ENDPOINT]) == [EndpointState(0, 1, 60_000, "500", now)]
-    await store.advance(61)
-    state = (await queue.summaries([ENDPOINT], 1))[ENDPOINT].state
-    assert (state.failures, state.paused_ms) == (1, 0)
-
-    [one] = await claimed(queue)
-    await queue.record(one, AttemptResult("410", retry_ms=1, disables=True))
-    await store.advance(1)
-    [one] = await claimed(queue)
-    await queue.record(one, ACCEPTED)
-    state = (await queue.summaries([ENDPOINT], 1))[ENDPOINT].state
-    assert (state.disabled_ms, state.failures, state.result) == (now + 61_000, 0, "204")
-    assert await queue.enable(ENDPOINT)
-    assert not await queue.enable(ENDPOINT)
-    assert (await queue.summaries([ENDPOINT], 1))[ENDPOINT].state.disabled_ms == 0
 
 
 async def test_all_keys_of_a_slot_have_one_hash_slot_and_a_ttl(store: Store, queue: RedisWebhookQueue) -> None:

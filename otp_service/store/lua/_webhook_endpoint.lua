@@ -4,6 +4,7 @@
 --   recorded   the last attempts that were recorded, as hashes of 12 characters
 local ENDPOINT_TTL_MS = 604800000  -- a week after the last attempt
 local DISABLED_TTL_MS = 400 * 86400000
+local MAX_PAUSE_MS = 3600000  -- as in webhooks/attempt_schedule.py
 local ATTEMPT_HASH_CHARS = 12
 local MAX_RECORDED = 64 * ATTEMPT_HASH_CHARS  -- a lost reply is repeated within seconds
 
@@ -14,4 +15,11 @@ local function was_recorded(key, attempt)
   if string.find(recorded, hash, 1, true) then return true end
   redis.call('HSET', key, 'recorded', string.sub(recorded .. hash, -MAX_RECORDED))
   return false
+end
+
+-- Returns until when an endpoint is not called; 0: it may be called. The end of a pause that is farther away than that of
+-- the longest one says that the clock went back, as after a failover: the pause is over.
+local function paused_until(key, now)
+  local stored = tonumber(redis.call('HGET', key, 'paused')) or 0
+  return stored > now and stored - now <= MAX_PAUSE_MS and stored or 0
 end

@@ -14,9 +14,9 @@ if ARGV[2] == '1' then
   return {''}
 end
 redis.call('HINCRBY', KEYS[1], 'failures', 1)
-local paused_until = now + tonumber(ARGV[3])
-if paused_until > tonumber(redis.call('HGET', KEYS[1], 'paused') or 0) then
-  redis.call('HSET', KEYS[1], 'paused', string.format('%.0f', paused_until))
+local pause_ends = now + tonumber(ARGV[3])
+if pause_ends > paused_until(KEYS[1], now) then
+  redis.call('HSET', KEYS[1], 'paused', string.format('%.0f', pause_ends))
 end
 if ARGV[4] ~= '1' or redis.call('HEXISTS', KEYS[1], 'disabled') == 1 then return {''} end
 redis.call('HSET', KEYS[1], 'disabled', string.format('%.0f', now))
