@@ -47,13 +47,16 @@ class ReceiptRoutes(Controller):
         http_method=_METHODS,
         status_code=200,
         operation_id=_operation_ids("Receipt"),
-        summary="Deliver a receipt with the token of its message",
+        summary="Deliver a receipt with the token of its message, or of the account",
         responses=openapi_examples.responses("receipt"),
     )
     async def by_token(
         self, request: ApiRequest, provider: FromPath[str], token: FromPath[str]
     ) -> ReceiptAccepted | str:
-        """Record what a gateway reports of the message with this token. An unknown message gets 200, too."""
+        """Record what a gateway reports of the message with this token, or of any message under the account's token.
+
+        An unknown message gets 200, too.
+        """
         return await _receive(request, provider, token)
 
     @route(
