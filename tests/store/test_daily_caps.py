@@ -93,6 +93,22 @@ async def test_messages_that_wait_are_not_charged(store: Store) -> None:
     assert await today_of(store, tenant_usage_key("acme")) == Sums(2, 2 * PRICE)
 
 
+@pytest.mark.parametrize("into_day_ms", [600_000, 7_200_000], ids=["over midnight", "same day"])
+async def test_a_clock_that_goes_back_gives_no_second_cap(store: Store, into_day_ms: int) -> None:
+    """An hour behind, as after a failover, what was sent still counts, and a reached cap is final at once."""
+    limiter = limiter_of(store, {"gw": policy(Caps(messages=2))}, {"acme": Caps(messages=1)}, {"ID": Caps(messages=1)})
+    day = await store.now() // DAY_MS + 2
+    await store.redis.set("test:now", day * DAY_MS + into_day_ms)
+    await permit_for(limiter, "gw", message())
+    await store.advance(-3600)
+    deferred = await ask(limiter, "gw", message())
+    assert isinstance(deferred, Deferred)
+    assert deferred.reason is not DeferReason.WAIT
+
+    await store.redis.set("test:now", (day + 1) * DAY_MS)
+    await permit_for(limiter, "gw", message())
+
+
 async def test_a_cap_that_was_just_reached_is_asked_again(store: Store) -> None:
     """Until the message that reached it can no longer be refused by another cap; then the cap is final."""
     limiter = limiter_of(store, {"gw": policy()}, {"acme": Caps(messages=1)}, {"ID": Caps(messages=1)})

@@ -7,7 +7,8 @@ local HELD_MS = 1000  -- longer than a message takes to be charged at all its ca
 local HELD_POLL_MS = 100
 
 -- Returns today's number, messages, spend and `held`. Values that cannot be read count as more than any cap: money that
--- may have been spent is not spent again.
+-- may have been spent is not spent again. If the clock went back over midnight, as after a failover, today stays the day
+-- that had begun: it has one cap.
 local function usage_today(key, now)
   local stored = redis.pcall('HMGET', key, 'day', 'messages', 'spend', 'held')
   local day = math.floor(now / DAY_MS)
@@ -15,8 +16,10 @@ local function usage_today(key, now)
     if redis.call('PTTL', key) < 0 then redis.call('PEXPIREAT', key, string.format('%d', (day + 1) * DAY_MS)) end
     return day, UNREADABLE, UNREADABLE, 0
   end
-  if tonumber(stored[1] or -1) ~= day then return day, 0, 0, 0 end
-  return day, tonumber(stored[2]) or UNREADABLE, tonumber(stored[3]) or UNREADABLE, tonumber(stored[4]) or 0
+  local stored_day, held_until = tonumber(stored[1] or -1), tonumber(stored[4]) or 0
+  if stored_day ~= day and stored_day ~= day + 1 then return day, 0, 0, 0 end
+  if held_until > now + HELD_MS then held_until = 0 end  -- the clock went back
+  return stored_day, tonumber(stored[2]) or UNREADABLE, tonumber(stored[3]) or UNREADABLE, held_until
 end
 
 -- Whether one more message at this price would exceed a cap. Caps are text, '' for none.
