@@ -3,13 +3,16 @@
 The store alone guarantees the limits, whichever replica an attempt reaches. The queue makes refusals exact: without
 it, attempts that are reserved at the same time could use up all attempts, and a correct code among them would be
 refused as `attempts_exhausted` although another correct code had succeeded.
+
+Once the verification has ended, nothing depends on the order any more: all attempts that wait get the turn at once, so
+that their calls to the store are sent together.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Final
+from typing import Final, Self
 
 from otp_service.domain.errors import Reason, Refused
 
@@ -24,30 +27,42 @@ MAX_WAITING: Final = 128
 RETRY_MS: Final = 1_000
 
 
+class _Line:
+    """The attempts at one verification: how many have the turn, and those that wait."""
+
+    __slots__ = ("running", "waiting")
+
+    def __init__(self) -> None:
+        self.running = 1
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+
 class AttemptQueue:
     """A first-in, first-out queue of attempts for each verification id. A waiting attempt costs only memory."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # those behind the attempt that is being checked
+        self._lines: dict[str, _Line] = {}
 
     @property
     def size(self) -> int:
         """The number of attempts that wait or are being checked, at all verifications."""
-        return sum(1 + len(waiting) for waiting in self._waiting.values())
+        return sum(line.running + len(line.waiting) for line in self._lines.values())
 
     def turn(self, verification_id: str) -> _Turn:
         """Return a context manager that waits for a turn and holds it until the block ends.
 
+        In the block, call its `end_order` when the verification has ended.
         Entering it raises `Refused` (`overloaded`), when too many attempts wait already or the wait takes too long.
         Nothing was reserved then.
         """
         return _Turn(self, verification_id)
 
     async def _enter(self, verification_id: str) -> None:
-        waiting = self._waiting.get(verification_id)
-        if waiting is None:
-            self._waiting[verification_id] = deque()
+        line = self._lines.get(verification_id)
+        if line is None:
+            self._lines[verification_id] = _Line()
             return
+        waiting = line.waiting
         if len(waiting) >= MAX_WAITING:
             raise _overloaded()
         loop = asyncio.get_running_loop()
@@ -65,30 +80,37 @@ class AttemptQueue:
         finally:
             timer.cancel()
 
-    def _exit(self, verification_id: str) -> None:
-        """Give the turn to the next attempt that still waits."""
-        waiting = self._waiting[verification_id]
-        while waiting:
-            turn = waiting.popleft()
+    def _exit(self, verification_id: str, *, has_ended: bool = False) -> None:
+        """Give the turn to the next attempt that still waits; to all of them if the verification has ended."""
+        line = self._lines[verification_id]
+        line.running -= 1
+        while line.waiting and (has_ended or not line.running):
+            turn = line.waiting.popleft()
             if not turn.done():
+                line.running += 1
                 turn.set_result(None)
-                return
-        del self._waiting[verification_id]
+        if not line.running:
+            del self._lines[verification_id]
 
 
 class _Turn:
     """The context manager of a turn. `contextlib.contextmanager` would take three microseconds more."""
 
-    __slots__ = ("_queue", "_verification_id")
+    __slots__ = ("_has_ended", "_queue", "_verification_id")
 
     def __init__(self, queue: AttemptQueue, verification_id: str) -> None:
-        self._queue, self._verification_id = queue, verification_id
+        self._queue, self._verification_id, self._has_ended = queue, verification_id, False
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         await self._queue._enter(self._verification_id)
+        return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._queue._exit(self._verification_id)
+        self._queue._exit(self._verification_id, has_ended=self._has_ended)
+
+    def end_order(self) -> None:
+        """Let all attempts that wait have the turn at the end of the block: the verification has ended."""
+        self._has_ended = True
 
 
 def _give_up(turn: asyncio.Future[None]) -> None:

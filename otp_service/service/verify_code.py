@@ -55,6 +55,11 @@ _ENDED: Final[Mapping[VerificationStatus, tuple[Reason, str]]] = {
     VerificationStatus.EXPIRED: (Reason.VERIFICATION_EXPIRED, "The code has expired. Request a new code."),
 }
 
+_FINAL: Final = frozenset(
+    {Reason.ATTEMPTS_EXHAUSTED, Reason.VERIFICATION_UNKNOWN, *(reason for reason, _ in _ENDED.values())}
+)
+"""Refusals that cost no attempt, and that every later attempt at the same verification gets as well."""
+
 _IN_FLIGHT_RETRY_MS: Final = 1_000
 
 
@@ -95,12 +100,18 @@ class VerifyCode:
 
     async def _in_turn(self, attempt: Attempt, claim: IdempotencyClaim | None) -> VerificationProof:
         """Check the code when it is its turn: the attempts at one verification share one hash slot."""
-        async with self._queue.turn(attempt.verification_id):
+        async with self._queue.turn(attempt.verification_id) as turn:
             with self._dependencies.pool.slot(attempt.caller):
-                result = await (self._check(attempt, None) if claim is None else self._check_once(attempt, claim))
-        if isinstance(result, Refused):
-            raise result
-        return result
+                try:
+                    result = await (self._check(attempt, None) if claim is None else self._check_once(attempt, claim))
+                except Refused as refused:
+                    if refused.reason in _FINAL:
+                        turn.end_order()
+                    raise
+            if isinstance(result, Refused):
+                raise result
+            turn.end_order()
+            return result
 
     async def _count_address(self, attempt: Attempt) -> None:
         """Count the attempt for the client's address; raises `Refused` (`rate_limited`) before anything is reserved."""

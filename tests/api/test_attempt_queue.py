@@ -74,3 +74,33 @@ async def test_an_attempt_that_waits_too_long_leaves_the_turn_alone(
     go.set()
     assert (await first, await third) == ("served", "served")
     assert not turns.size
+
+
+async def test_all_attempts_get_the_turn_when_the_verification_has_ended(turns: AttemptQueue) -> None:
+    """Those that waited run at the same time; one that comes meanwhile waits for the last of them."""
+    running, counts, ended, go = 0, [], asyncio.Event(), asyncio.Event()
+
+    async def attempt(event: asyncio.Event, *, ends: bool = False) -> None:
+        nonlocal running
+        async with turns.turn("a") as turn:
+            running += 1
+            counts.append(running)
+            await event.wait()
+            if ends:
+                turn.end_order()
+            running -= 1
+
+    first = asyncio.create_task(attempt(ended, ends=True))
+    others = [asyncio.create_task(attempt(go)) for _ in range(5)]
+    await asyncio.sleep(0)
+    others[4].cancel()
+    ended.set()
+    await first
+    await asyncio.sleep(0)
+    late = asyncio.create_task(attempt(go))
+    await asyncio.sleep(0)
+    assert (running, turns.size) == (4, 5)
+    go.set()
+    await asyncio.gather(late, *others[:4])
+    assert counts == [1, 1, 2, 3, 4, 1]
+    assert not turns.size

@@ -172,7 +172,7 @@ async def test_a_flood_of_unknown_ids_is_bounded(make_service: ServiceFactory) -
 
 @pytest.mark.parametrize("uniform", [True, False], ids=["uniform", "by default"])
 async def test_the_time_tells_nothing(make_service: ServiceFactory, *, uniform: bool) -> None:
-    """A refusal for any reason takes as long as a wrong code, in the median; by default it takes no hash."""
+    """A refusal for any reason is as often slower as faster than a wrong code; by default it is faster: no hash."""
     hashing: dict[str, Any] = {"time_cost": 1, "memory_kib": 6144, "allow_weak": True, "prepared": 0}
     service = await make_service(uniform_config(uniform=uniform) | {"hashing": hashing})
     found = compared(await measure(service, 41))
@@ -181,9 +181,9 @@ async def test_the_time_tells_nothing(make_service: ServiceFactory, *, uniform: 
         if reason == "no id":  # it needs no call of the store; which texts are no ids is public
             continue
         if uniform or reason == "wrong":
-            assert 0.8 < one.median_ratio < 1.25, (reason, one)
+            assert 0.15 < one.slower < 0.85, (reason, one)
         else:
-            assert one.median_ratio < 0.6, (reason, one)
+            assert one.slower < 0.05, (reason, one)
 
 
 async def test_other_refusals_do_not_change(make_service: ServiceFactory) -> None:

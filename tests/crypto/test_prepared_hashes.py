@@ -115,7 +115,7 @@ async def test_preparation_has_turns_beside_a_flood() -> None:
     done = sum(one.done() for one in flood)
 
     assert all(one.mask for one in used)
-    assert done <= 8
+    assert done <= 20  # without turns of the preparation all 60 would be
     assert all(await asyncio.gather(*flood))
     pool.close()
 
