@@ -28,6 +28,7 @@ POLICY: Final = GuardPolicy(
     address=Window(3, 900),
     breaker=BreakerPolicy(sends=12, conversion=0.5, window_seconds=7200, open_seconds=600, probe_seconds=60, probes=2),
 )
+DAY: Final = 86_400
 OFF: Final = BreakerPolicy(conversion=0.0)
 
 
@@ -64,10 +65,11 @@ async def verify(store: Store, counted: GuardCounted) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 73, 107])
 async def test_the_store_and_the_memory_count_alike(store: Store, seed: int) -> None:
     """After any requests, releases, verifications and changes of breakers both return equal figures, over two days."""
     source, quiet = random.Random(seed), QuietCountries()  # noqa: S311 - the same steps for the same seed
+    await store.advance(DAY - await store.now() // 1000 % DAY + source.randrange(DAY))  # the time of day is the seed's
     memory, now = GuardCountsInMemory(POLICY), await store.now()
     pending: list[tuple[GuardCounted, GuardCounted]] = []
     for step in range(250):

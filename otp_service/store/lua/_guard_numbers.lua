@@ -52,14 +52,19 @@ local function numbers_key(prefix, hour)
   return prefix .. 'q' .. string.format('%d', hour)
 end
 
--- Removes a number, or its request of a time, from the logs of its block since an hour.
+-- Removes a number, or its request of a time, from the logs of its block since an hour. An empty log is kept beside one of
+-- the hour before, because the next request would begin with that one.
 local function forget_number(prefix, first_hour, last_hour, field, tag, at_s)
   for hour = first_hour, last_hour do
     local key = numbers_key(prefix, hour)
     local log = redis.pcall('HGET', key, field)
     if type(log) == 'string' then
       local left = remove_number(log, tag, at_s)
-      if left == '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, left) end
+      if left == '' and redis.pcall('HEXISTS', numbers_key(prefix, hour - 1), field) ~= 1 then
+        redis.call('HDEL', key, field)
+      else
+        redis.call('HSET', key, field, left)
+      end
     end
   end
 end
