@@ -140,9 +140,10 @@ class _Turns(Generic[Name]):
 class _TenantQueue(Generic[Job]):
     """The jobs of one tenant that wait, by caller."""
 
-    __slots__ = ("by_caller", "turns")
+    __slots__ = ("by_caller", "size", "turns")
 
     def __init__(self) -> None:
+        self.size = 0
         self.turns: _Turns[Caller] = _Turns()
         self.by_caller: dict[Caller, _CallerQueue[Job]] = {}
 
@@ -159,6 +160,11 @@ class FairQueue(Generic[Job]):
         """Whether a job waits."""
         return bool(self._turns)
 
+    def jobs_of(self, tenant: str) -> int:
+        """Return how many jobs of a tenant wait."""
+        found = self._by_tenant.get(tenant)
+        return found.size if found else 0
+
     def is_newcomer_next(self) -> bool:
         """Return whether the next job is of a tenant that had not waited before."""
         with self._lock:
@@ -169,6 +175,7 @@ class FairQueue(Generic[Job]):
         with self._lock:
             tenant = self._by_tenant.setdefault(caller[0], _TenantQueue())
             tenant.by_caller.setdefault(caller, _CallerQueue()).push(job, comparison=comparison)
+            tenant.size += 1
             tenant.turns.add(caller)
             self._turns.add(caller[0], background=background)
 
@@ -182,6 +189,7 @@ class FairQueue(Generic[Job]):
             caller = tenant.turns.next()
             jobs = tenant.by_caller[caller]
             job = jobs.pop()
+            tenant.size -= 1
             tenant.turns.end(caller, waits=bool(jobs))
             self._turns.end(name, waits=bool(tenant.turns))
             return job

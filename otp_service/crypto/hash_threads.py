@@ -118,6 +118,10 @@ class HashThreads:
         for lock in filter(None, self._locks):
             lock.close()
 
+    def jobs_of(self, tenant: str) -> int:
+        """Return how many jobs of a tenant wait."""
+        return self._queue.jobs_of(tenant)
+
     def is_busy(self) -> bool:
         """Return whether a job waits or is being done."""
         return bool(self._queue) or any(self._is_working)

@@ -42,8 +42,11 @@ SECRET_BYTES = 32
 """The size of a secret that may be hashed in advance: an HMAC-SHA256."""
 
 OVERLOADED_RETRY_MS = 2000
-PREPARING: Final[Caller] = ("", "prepared")
-"""The caller of prepared hashes; no tenant has an empty name."""
+PREPARING: Final[Caller] = ("(prepared)", "")
+"""The caller of prepared hashes; no tenant has a name with brackets."""
+
+MAX_WAITING_WITH_PREPARED: Final = 2
+"""How many hashes of a tenant may wait while its new codes get prepared ones."""
 
 
 class MaskedHash(NamedTuple):
@@ -142,8 +145,13 @@ class HashPool:
         return _Slot(self._slots, caller)
 
     async def hash(self, secret: bytes, caller: Caller = DEFAULT_CALLER) -> MaskedHash:
-        """Hash a secret of `SECRET_BYTES`: with a prepared hash, or else with a new salt in the turn of `caller`."""
-        prepared = self._prepared.pop()
+        """Hash a secret of `SECRET_BYTES`: with a prepared hash, or else with a new salt in the turn of `caller`.
+
+        A tenant with many waiting hashes uses its own turns: a flood would use up the prepared hashes of the others,
+        and those that replace them would be a second share of the cores for it.
+        """
+        is_flooding = self._threads.jobs_of(caller[0]) > MAX_WAITING_WITH_PREPARED
+        prepared = None if is_flooding else self._prepared.pop()
         self._prepare_in_turn()
         if prepared is not None:
             return MaskedHash(prepared.phc, exclusive_or(prepared.key, secret))

@@ -194,3 +194,17 @@ async def test_a_pool_without_prepared_hashes_has_no_thread() -> None:
     assert [(await pool.hash(SECRET)).mask for _ in range(5)] == [b""] * 5
     assert pool._prepared._thread is None
     pool.close()
+
+
+async def test_a_tenant_whose_hashes_wait_leaves_the_prepared_ones_to_others() -> None:
+    """Beside its own flood of comparisons a tenant's codes are hashed in its turns; another tenant's are prepared."""
+    pool = HashPool(HashCost(1, 1024, 1), threads=1, prepared=8)
+    hashed = await pool.hash(SECRET)
+    for _ in range(8):
+        pool._prepared.prepare()
+    flood = [asyncio.ensure_future(pool.matches(hashed, SECRET, ("flood", "key"))) for _ in range(30)]
+    await asyncio.sleep(0)
+    own, other = await asyncio.gather(pool.hash(SECRET, ("flood", "key")), pool.hash(SECRET, ("honest", "key")))
+    await asyncio.gather(*flood)
+    assert (bool(own.mask), bool(other.mask)) == (False, True)
+    pool.close()
