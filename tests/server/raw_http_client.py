@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: otp\r\n\r\n"
@@ -72,20 +74,38 @@ class RawConnection:
         return found
 
     async def flood(self, block: bytes, most: int) -> tuple[int, bytes]:
-        """Send `block` repeatedly until the server closes; return how many bytes were sent, and the response."""
-        reading = asyncio.create_task(self.read_to_end(30))
-        sent = 0
-        while sent < most and not reading.done() and await self.send(block):
-            sent += len(block)
-            await asyncio.sleep(0)
-        if sent >= most:
-            self.writer.transport.abort()
-        return sent, await reading
+        """Send `block` repeatedly until the server closes; return how many bytes were sent, and the response.
+
+        On the socket itself: a transport that cannot write drops what has arrived, and the response is lost.
+        """
+        loop, arrived = asyncio.get_running_loop(), bytes(self.reader._buffer)  # type: ignore[attr-defined]  # as above
+        cast("asyncio.Transport", self.writer.transport).pause_reading()
+        with socket.socket(fileno=os.dup(self.writer.get_extra_info("socket").fileno())) as connection:
+            connection.setblocking(False)
+            reading = asyncio.create_task(_read_socket(connection))
+            sent = 0
+            with contextlib.suppress(ConnectionError):
+                while sent < most and not reading.done():
+                    await loop.sock_sendall(connection, block)
+                    sent += len(block)
+            if sent >= most:
+                connection.shutdown(socket.SHUT_RDWR)
+            return sent, arrived + await reading
 
     async def exchange(self, data: bytes) -> RawResponse:
         """Send data, and read one response."""
         await self.send(data)
         return await self.read_response()
+
+
+async def _read_socket(connection: socket.socket) -> bytes:
+    """Read until the server closes; return what arrived before a reset."""
+    found = b""
+    async with asyncio.timeout(30):
+        with contextlib.suppress(ConnectionError):
+            while data := await asyncio.get_running_loop().sock_recv(connection, 65536):
+                found += data
+    return found
 
 
 @contextlib.asynccontextmanager
