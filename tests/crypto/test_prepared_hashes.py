@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import secrets
 import threading
@@ -18,6 +19,7 @@ from otp_service.crypto.verification_cipher import VerificationCipher
 from otp_service.domain.results import Admitted
 from otp_service.domain.verification import VerificationRecord, VerificationSnapshot
 from otp_service.store.keys import partition_of_id
+from tests.crypto.test_hash_pool import hashes_computed
 from tests.running_service import CHEAP_HASH, ServiceFactory
 from tests.store.replica_store import admission, record_of
 from tests.waits import wait_until
@@ -106,16 +108,20 @@ async def test_preparation_has_turns_beside_a_flood() -> None:
     hashed = await pool.hash(SECRET)
     for _ in range(16):  # its own thread gets no time while other processes use the cores
         pool._prepared.prepare()
+    made, make = [], pool._prepared._make
+
+    def recorded() -> PreparedHash:
+        made.append(hashes_computed())  # comparisons so far: prepared hashes are not counted
+        return make()
+
+    pool._prepared._make = recorded
     flood = [asyncio.ensure_future(pool.matches(hashed, SECRET, ("flood", "key"))) for _ in range(60)]
     await asyncio.sleep(0)
     used = [await pool.hash(SECRET, ("honest", "key")) for _ in range(16)]
-    while len(pool._prepared._ready) < 4:
-        await asyncio.sleep(0)
-    done = sum(one.done() for one in flood)
+    assert all(await asyncio.gather(*flood))
 
     assert all(one.mask for one in used)
-    assert done <= 20  # without turns of the preparation all 60 would be
-    assert all(await asyncio.gather(*flood))
+    assert [later - earlier for earlier, later in itertools.pairwise(made[:3])] == [1, 1]
     pool.close()
 
 
