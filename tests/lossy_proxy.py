@@ -13,7 +13,8 @@ from otp_service.store.scripts import script
 class LossyProxy:
     """Forwards bytes between its own unix socket and the server's.
 
-    With `drops_replies` nothing comes back; with `closes_on_reply` a connection is closed when a reply arrives.
+    With `drops_replies` nothing comes back; with `closes_on_reply` a connection is closed when a reply arrives. From
+    the first write with the bytes `stops_reading_at` on, a connection reads nothing, and `stopped` is set.
     `round_trips` counts the writes of the service, and `lost` the calls that `lose` has lost.
     """
 
@@ -21,6 +22,9 @@ class LossyProxy:
         self.url = f"unix://{path}?db={database}"
         self.drops_replies = False
         self.closes_on_reply = False
+        self.stops_reading_at = b""
+        self.stopped = asyncio.Event()
+        self._ended = asyncio.Event()
         self.round_trips = 0
         self.lost = 0
         self._path, self._target = path, target
@@ -37,6 +41,7 @@ class LossyProxy:
         try:
             yield self
         finally:
+            self._ended.set()
             server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,6 +51,11 @@ class LossyProxy:
         async def up() -> None:
             while data := await reader.read(1 << 20):
                 self.round_trips += 1
+                if self.stops_reading_at and self.stops_reading_at in data:
+                    reader._transport.pause_reading()  # type: ignore[attr-defined]
+                    self.stopped.set()
+                    await self._ended.wait()
+                    break
                 if self._times and self._digest in data:
                     self._times, self.lost = self._times - 1, self.lost + 1
                     lost.set()

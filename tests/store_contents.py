@@ -11,7 +11,7 @@ import pytest
 from otp_service.service.cleanup import Cleanup
 from otp_service.store.idempotency_keys import RedisIdempotency
 from otp_service.store.keys import partition_of_id
-from otp_service.store.pipelined_connection import unavailable
+from otp_service.store.replies import unavailable
 from otp_service.store.verifications import RedisVerifications
 from tests.running_service import RunningService
 

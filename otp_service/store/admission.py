@@ -24,8 +24,8 @@ from otp_service.domain.results import (
 )
 from otp_service.store.encoding import encode_lockout, encode_windows, unpack_record
 from otp_service.store.keys import Partition, limit_key
-from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.provider_status import read_state
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.shared_accounts import Account, read_usage
 

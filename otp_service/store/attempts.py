@@ -28,7 +28,7 @@ from otp_service.domain.verification import VerificationStatus
 from otp_service.store.encoding import encode_lockout, encode_windows, pack, unpack_snapshot
 from otp_service.store.idempotency_keys import response_args
 from otp_service.store.keys import Partition, limit_key, partition_of_id, proof_key
-from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 

@@ -15,14 +15,8 @@ from redis.exceptions import ClusterDownError, MovedError
 from otp_service.domain.errors import Reason, Refused
 from otp_service.store.connection import Access, run_command
 from otp_service.store.keys import probe_key
-from otp_service.store.pipelined_connection import (
-    DEADLINE_SECONDS,
-    PipelinedConnections,
-    ScriptReply,
-    raise_refusals,
-    refused_if_error,
-    unavailable,
-)
+from otp_service.store.pipelined_connection import DEADLINE_SECONDS, PipelinedConnections
+from otp_service.store.replies import ScriptReply, raise_refusals, refused_if_error, unavailable
 from otp_service.store.scripts import ScriptCall, script
 
 __all__ = ["Cluster", "probe_call"]

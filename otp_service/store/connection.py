@@ -21,7 +21,7 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
 
 from otp_service.domain.secret import Secret
-from otp_service.store.pipelined_connection import unavailable
+from otp_service.store.replies import unavailable
 
 __all__ = ["CONNECT_SECONDS", "Access", "addresses", "cluster_options", "connection_pool", "run_command"]
 

@@ -10,7 +10,7 @@ from otp_service.domain.conversion import COUNTED_MINUTES, CountKey
 from otp_service.domain.errors import Refused
 from otp_service.domain.verification import MAX_CODE_AGE_MS
 from otp_service.store.keys import conversion_key
-from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 

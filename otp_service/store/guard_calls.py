@@ -28,7 +28,7 @@ from otp_service.domain.guard_rules import BreakerChange, check_breaker
 from otp_service.store.encoding import encode_optional
 from otp_service.store.guard_events import pack_event
 from otp_service.store.keys import GuardKeys, guard_address_key
-from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 
 __all__ = [

@@ -21,7 +21,7 @@ from otp_service.domain.guard_report import MAX_DECISIONS, BreakerReason, Breake
 from otp_service.observability import LOG
 from otp_service.store.guard_calls import verified_calls
 from otp_service.store.keys import GuardKeys, guard_decisions_key
-from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 

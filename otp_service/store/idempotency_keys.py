@@ -13,7 +13,7 @@ from typing import Final
 from otp_service.domain.results import IdempotencyClaim, InFlight, KeyClaimed, Mismatch, Replay
 from otp_service.domain.verification import MAX_CODE_AGE_MS
 from otp_service.store.keys import idempotency_key, partition_of_id
-from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 

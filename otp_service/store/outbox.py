@@ -12,7 +12,7 @@ from otp_service.observability import LOG, METRICS
 from otp_service.store.encoding import encode_optional, pack, unpack_record
 from otp_service.store.excluded_messages import ExcludedMessages
 from otp_service.store.keys import PARTITIONS, Partition, partition_of_id, sent_key, used_key
-from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 

@@ -15,7 +15,6 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hiredis import pack_command
 from redis.asyncio import ConnectionPool
@@ -24,22 +23,10 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseE
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
+from otp_service.store.replies import RETRY_AFTER_MS, SAFE_EVICTION_POLICY, EvictionRefused, ScriptReply, unavailable
 from otp_service.store.scripts import ScriptCall, all_scripts
 
-__all__ = [
-    "DEADLINE_SECONDS",
-    "RETRY_AFTER_MS",
-    "SAFE_EVICTION_POLICY",
-    "EvictionRefused",
-    "PipelinedConnections",
-    "ScriptReply",
-    "raise_refusals",
-    "refused_if_error",
-    "unavailable",
-]
-
-ScriptReply = Any
-"""What a script returns: numbers, bytes and lists of them. Only the typed methods of this package read it."""
+__all__ = ["CONNECTIONS", "DEADLINE_SECONDS", "MAX_WAITING", "PipelinedConnections"]
 
 CONNECTIONS = 4
 MAX_BATCH = 256
@@ -49,39 +36,7 @@ MAX_WAITING = 8192
 DEADLINE_SECONDS = 1.2
 """Of one call. A request that makes two calls must still reply 503 within two seconds when the second one is lost."""
 
-RETRY_AFTER_MS = 1000
-SAFE_EVICTION_POLICY = "noeviction"
 _EVICTION_POLICY = re.compile(rb"^maxmemory_policy:([\w-]+)", re.MULTILINE)
-
-
-class EvictionRefused(RedisError):
-    """The server may evict keys, or does not report its policy (`policy` ""): it would forget wrong codes."""
-
-    def __init__(self, policy: str) -> None:
-        super().__init__(f"maxmemory-policy is {policy or 'unknown'}")
-        self.policy = policy
-
-
-def unavailable(cause: BaseException | None = None) -> Refused:
-    """Return the refusal for a store that did not reply, or replied with the error `cause`."""
-    evicts = isinstance(cause, EvictionRefused)
-    detail = "The store may evict keys, or does not report its policy." if evicts else "The store does not answer."
-    refused = Refused(Reason.STORE_UNAVAILABLE, detail, retry_after_ms=RETRY_AFTER_MS)
-    refused.__cause__ = cause
-    return refused
-
-
-def refused_if_error(reply: ScriptReply | ResponseError | Refused) -> ScriptReply | Refused:
-    """Return a reply unchanged; for an error of the server, which means that the script did no work, a refusal."""
-    return unavailable(reply) if isinstance(reply, ResponseError) else reply
-
-
-def raise_refusals(replies: list[ScriptReply | Refused]) -> list[ScriptReply]:
-    """Raise the first refusal among `replies`, or return them all."""
-    for reply in replies:
-        if isinstance(reply, Refused):
-            raise reply
-    return replies
 
 
 _Reply = ScriptReply | ResponseError
@@ -219,8 +174,8 @@ class PipelinedConnections:
     async def _connected(self, connection: AbstractConnection | None) -> AbstractConnection:
         """Return the connection if it is still open and clean, or a new one.
 
-        A new connection checks the eviction policy, because another server may reply now, and loads every script, so
-        that no request pays for that with a round trip.
+        A new connection checks the eviction policy, because another server may reply now, and loads the scripts that
+        the server does not know, so that no request pays for that with a round trip.
         """
         if connection is not None and connection.is_connected and not await connection.can_read():
             return connection
@@ -228,9 +183,12 @@ class PipelinedConnections:
         new: AbstractConnection = self._pool.make_connection()
         try:
             await new.connect()
-            if not self._allow_eviction and (policy := await _eviction_policy(new)) != SAFE_EVICTION_POLICY:
+            memory, known = await _round_trip(
+                new, [("INFO", "memory"), ("SCRIPT", "EXISTS", *(one.digest for one in all_scripts()))]
+            )
+            if not self._allow_eviction and (policy := _eviction_policy(memory)) != SAFE_EVICTION_POLICY:
                 raise EvictionRefused(policy)
-            await _round_trip(new, [("SCRIPT", "LOAD", known.text) for known in all_scripts()])
+            await _load_scripts(new, known)
         except BaseException:  # otherwise the rest of the handshake is read as the reply of the first calls
             await self._drop(new)
             raise
@@ -239,12 +197,24 @@ class PipelinedConnections:
     async def _drop(self, connection: AbstractConnection | None) -> None:
         """Close a connection. At the end wait for it: a loop that closes before its transports reports an error."""
         if connection is not None:
+            _abort(connection._writer)
             await connection.disconnect(nowait=not self._is_closing)
+
+
+def _abort(writer: asyncio.StreamWriter | None) -> None:
+    """Close a transport without what it has not sent yet: it would stay open until a server that hangs reads that."""
+    if writer is not None:
+        writer.transport.abort()
 
 
 async def _round_trip(connection: AbstractConnection, commands: list[tuple[str | bytes | int, ...]]) -> list[_Reply]:
     packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # any length
-    await connection.send_packed_command(packed, check_health=False)
+    writer = connection._writer
+    try:
+        await connection.send_packed_command(packed, check_health=False)
+    except BaseException:  # redis-py has forgotten the writer, and does not wait until it is closed
+        _abort(writer)
+        raise
     replies: list[_Reply] = []
     for _ in commands:
         try:
@@ -265,9 +235,17 @@ async def _send_unknown_scripts(
             replies[n] = reply
 
 
-async def _eviction_policy(connection: AbstractConnection) -> str:
-    """Return the server's maxmemory-policy; "" when it does not report it."""
-    [reply] = await _round_trip(connection, [("INFO", "memory")])
+async def _load_scripts(connection: AbstractConnection, known: _Reply) -> None:
+    """Load the scripts that the server does not know by its reply to SCRIPT EXISTS: all of them together are large."""
+    scripts = all_scripts()
+    is_known = known if isinstance(known, list) else [0] * len(scripts)
+    missing = [one for one, there in zip(scripts, is_known, strict=True) if not there]
+    if missing:
+        await _round_trip(connection, [("SCRIPT", "LOAD", one.text) for one in missing])
+
+
+def _eviction_policy(reply: _Reply) -> str:
+    """Return the maxmemory-policy in a reply to INFO; "" when the server does not report it."""
     found = _EVICTION_POLICY.search(reply) if isinstance(reply, bytes) else None
     return found[1].decode() if found else ""
 

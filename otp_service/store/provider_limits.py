@@ -21,8 +21,8 @@ from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, Perm
 from otp_service.observability import LOG, METRICS
 from otp_service.store.event_targets import event_args
 from otp_service.store.keys import ProviderKeys, partition_of_id
-from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.provider_charges import ProviderCharges, spend_group
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.shared_accounts import (
     Account,

@@ -11,7 +11,7 @@ from otp_service.domain.provider_policy import Availability, ProviderPolicy, Pro
 from otp_service.store.encoding import encode_optional
 from otp_service.store.event_targets import event_args
 from otp_service.store.keys import ProviderKeys
-from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 

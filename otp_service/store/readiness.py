@@ -21,7 +21,7 @@ from redis import exceptions as redis_errors
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
-from otp_service.store.pipelined_connection import RETRY_AFTER_MS, SAFE_EVICTION_POLICY, EvictionRefused, ScriptReply
+from otp_service.store.replies import RETRY_AFTER_MS, SAFE_EVICTION_POLICY, EvictionRefused, ScriptReply
 from otp_service.store.topology import Topology
 
 __all__ = ["StoreReadiness", "StoreStatus", "persists", "probe"]

@@ -62,8 +62,13 @@ def script(name: str) -> Script:
 
 def all_scripts() -> list[Script]:
     """Load every script, sorted by name."""
+    return [script(name) for name in _names()]
+
+
+@cache
+def _names() -> list[str]:
     names = (entry.name.removesuffix(".lua") for entry in files(__package__).joinpath("lua").iterdir())
-    return [script(name) for name in sorted(names) if not name.startswith("_")]
+    return sorted(name for name in names if not name.startswith("_"))
 
 
 @contextlib.contextmanager

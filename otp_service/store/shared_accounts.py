@@ -17,7 +17,7 @@ from otp_service.observability import LOG
 from otp_service.store.encoding import encode_optional
 from otp_service.store.event_targets import event_args
 from otp_service.store.keys import changed_price_key, country_usage_key, tenant_usage_key, usage_events_key
-from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 

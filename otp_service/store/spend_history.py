@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from otp_service.store.keys import ProviderKeys
-from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.recipient_data import scan_names
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 

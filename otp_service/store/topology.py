@@ -16,7 +16,8 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from otp_service.domain.errors import Refused
 from otp_service.store.cluster import Cluster, probe_call
 from otp_service.store.connection import Access, addresses, cluster_options, connection_pool, run_command
-from otp_service.store.pipelined_connection import PipelinedConnections, ScriptReply, raise_refusals, refused_if_error
+from otp_service.store.pipelined_connection import PipelinedConnections
+from otp_service.store.replies import ScriptReply, raise_refusals, refused_if_error
 from otp_service.store.scripts import ScriptCall
 
 __all__ = ["Topology", "connect"]

@@ -45,9 +45,9 @@ from otp_service.store.encoding import pack, unpack_snapshot
 from otp_service.store.guard_calls import GuardBatch, breaker_calls, undo_counted_calls
 from otp_service.store.guard_events import observed_calls
 from otp_service.store.keys import Partition, partition_of_id
-from otp_service.store.pipelined_connection import ScriptReply
 from otp_service.store.provider_status import state_call
 from otp_service.store.recent_denials import RecentDenials
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.shared_accounts import Account, SharedAccounts
 from otp_service.store.topology import Topology

@@ -30,7 +30,7 @@ from otp_service.observability import LOG
 from otp_service.store.encoding import encode_optional, pack
 from otp_service.store.event_targets import event_args
 from otp_service.store.keys import PARTITIONS, Partition, webhook_endpoint_key
-from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 

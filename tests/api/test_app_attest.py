@@ -11,7 +11,7 @@ from otp_service.domain.app_attest import CHALLENGE_SECONDS
 from otp_service.sandbox.dev_config import merged
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.attested_keys import RedisAttestedKeys
-from otp_service.store.pipelined_connection import unavailable
+from otp_service.store.replies import unavailable
 from tests.api.app_attest_app import CONFIG, KEYS, OTHER, App, outcome
 from tests.api.idempotent_requests import request_with_key
 from tests.app_attest_device import Device

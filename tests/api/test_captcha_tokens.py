@@ -13,7 +13,7 @@ import pytest
 from otp_service.domain.captcha import CaptchaUse
 from otp_service.sandbox.dev_config import merged
 from otp_service.store.captcha_uses import RedisCaptchaUses
-from otp_service.store.pipelined_connection import unavailable
+from otp_service.store.replies import unavailable
 from tests.api.api_requests import REQUEST_BODY, REQUEST_CODE
 from tests.api.idempotent_requests import request_with_key
 from tests.captcha_simulator import SECRET, CaptchaSimulator

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from otp_service.store.attempts import RedisAttempts
-from otp_service.store.pipelined_connection import unavailable
+from otp_service.store.replies import unavailable
 from tests.api.api_requests import REQUEST_BODY, REQUEST_CODE
 from tests.api.idempotent_requests import KEY, kept_keys, request_with_key, verify_with_key
 from tests.config_parts import SLOW_HASHING, api_key, tenant

@@ -15,7 +15,7 @@ import pytest
 from otp_service.crypto.pem import new_ed25519_pem
 from otp_service.crypto.tokens import MAX_TOKEN_CHARS
 from otp_service.store.attempts import RedisPresentedProofs
-from otp_service.store.pipelined_connection import unavailable
+from otp_service.store.replies import unavailable
 from tests.config_parts import api_key, shared_keys, tenant
 from tests.log_capture import captured_logs
 from tests.problem_assertions import assert_common_headers, assert_one_field_error, assert_problem

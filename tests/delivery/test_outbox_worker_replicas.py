@@ -14,7 +14,7 @@ from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.sandbox.simulators.eims import EimsSimulator
 from otp_service.sandbox.simulators.http_server import Slow
 from otp_service.store.outbox import RedisOutbox
-from otp_service.store.pipelined_connection import unavailable
+from otp_service.store.replies import unavailable
 from tests.config_parts import shared_keys
 from tests.delivery.gateway_config import route_through
 from tests.message_waits import POLL_ROUNDS_SECONDS, code_in, wait_for_deliveries, wait_for_message

@@ -13,7 +13,7 @@ from otp_service.domain.guard import GuardPolicy, GuardRequest, GuardRule
 from otp_service.domain.guard_counts import GuardCounted, QuietCountries
 from otp_service.domain.results import Admitted, Denied
 from otp_service.store.guard_calls import GuardBatch, undo_counted_calls
-from otp_service.store.pipelined_connection import ScriptReply
+from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall
 from tests.store.replica_store import ReplicaFactory, Store, admission
 from tests.store.test_guard_counts import POLICY, acquire, request, subject, verify
@@ -125,6 +125,8 @@ async def test_a_released_request_does_not_prolong_the_time_of_its_number(store:
 
 async def test_an_old_request_counts_once(store: Store) -> None:
     """A number that is requested again and again has entries for the last minute, and one for all before."""
+    hour_ms = 3_600_000
+    await store.redis.set("test:now", (await store.now() // hour_ms + 1) * hour_ms)  # all of it in one hour's log
     quiet, one = QuietCountries(), subject(1, address="a")
     for _ in range(9):
         await acquire(store, one, POLICY, quiet)

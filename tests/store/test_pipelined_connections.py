@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -233,19 +234,34 @@ async def test_closing_refuses_waiting_calls(own_server: RedisServer) -> None:
         os.kill(own_server.process.pid, signal.SIGCONT)
 
 
-async def test_close_ends_whatever_a_connection_is_doing(
-    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also in a handshake, in which redis-py can take the cancellation for an error; no transport is left open."""
-    writers: list[asyncio.StreamWriter] = []
+@pytest.fixture
+def writers(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.StreamWriter]:
+    """Return the list of the streams to unix sockets that the test opens; their sockets take little at a time."""
+    found: list[asyncio.StreamWriter] = []
     connect = asyncio.open_unix_connection
 
     async def recorded(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await connect(path)
-        writers.append(writer)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        found.append(writer)
         return reader, writer
 
     monkeypatch.setattr(asyncio, "open_unix_connection", recorded)
+    return found
+
+
+async def wait_until_closed(writers: list[asyncio.StreamWriter]) -> None:
+    """Return when no transport is open; one that was closed ends in a later turn of the loop."""
+    assert writers
+    for writer in writers:
+        async with asyncio.timeout(5):
+            await writer.wait_closed()
+
+
+async def test_close_ends_whatever_a_connection_is_doing(
+    server: EmbeddedServer, writers: list[asyncio.StreamWriter]
+) -> None:
+    """Also in a handshake, in which redis-py can take the cancellation for an error; no transport is left open."""
     for steps in range(1, 41):
         pool = ConnectionPool.from_url(server.url)
         connections = PipelinedConnections(pool)
@@ -256,7 +272,25 @@ async def test_close_ends_whatever_a_connection_is_doing(
             await connections.close()
         with contextlib.suppress(Refused):
             await call
-    assert writers
-    for writer in writers:
-        async with asyncio.timeout(5):  # a transport that was closed ends in a later turn of the loop
-            await writer.wait_closed()
+    await wait_until_closed(writers)
+
+
+@pytest.mark.parametrize("ends_by", ["close", "deadline"])
+async def test_a_transport_does_not_wait_for_a_server_that_stops_reading(
+    own_server: RedisServer, tmp_path: Path, writers: list[asyncio.StreamWriter], ends_by: str
+) -> None:
+    """A server that hangs while the scripts are sent, which are more than the socket takes: the transport ends."""
+    async with LossyProxy(tmp_path / "p", str(own_server.socket)).running() as proxy:
+        proxy.stops_reading_at = b"LOAD"
+        deadline = 0.5 if ends_by == "deadline" else 30.0
+        connections = PipelinedConnections(ConnectionPool.from_url(proxy.url), deadline=deadline)
+        call = asyncio.create_task(connections.send([COUNT]))
+        async with asyncio.timeout(20):
+            await proxy.stopped.wait()
+            to_service = [writer for writer in writers if writer.get_extra_info("peername") == str(tmp_path / "p")]
+            if ends_by == "close":
+                await connections.close()
+        with pytest.raises(Refused):
+            await call
+        await wait_until_closed(to_service)
+        await connections.close()
