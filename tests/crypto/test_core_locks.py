@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 import sys
 import threading
@@ -79,6 +80,30 @@ def test_a_process_that_dies_releases_its_core(tmp_path: Path) -> None:
         process.kill()
     assert lock.try_acquire()
     lock.close()
+
+
+def current_core() -> int:
+    """Return the core that this thread runs on: field 39 of its `stat` (proc_pid_stat(5))."""
+    return int(Path("/proc/thread-self/stat").read_text().rpartition(")")[2].split()[36])
+
+
+def test_whoever_acquires_a_core_runs_on_it(tmp_path: Path) -> None:
+    """Another thread of the kernel's choice could compute there as well; afterwards it may run on every core again."""
+    usable = sorted(os.sched_getaffinity(0))
+    locks = [CoreLock(str(tmp_path), n) for n in range(len(usable))]
+    moved = 0
+    for _ in range(50):
+        for core, lock in zip(usable, locks, strict=True):
+            assert lock.try_acquire()
+            moved += current_core() == core
+            lock.release()
+            lock.acquire()
+            moved += current_core() == core
+            lock.release()
+    assert sorted(os.sched_getaffinity(0)) == usable
+    assert moved >= 0.95 * 100 * len(usable)  # the kernel may move it away at once
+    for lock in locks:
+        lock.close()
 
 
 @pytest.mark.parametrize("cores", [1, 2])
