@@ -2,9 +2,9 @@
 
 A thread takes its next job from the fair queue itself, so it does not wait for the event loop between two hashes.
 
-Workers that share cores have a queue each, and use a core in turns, one hash each (`core_lock`). A tenant that had not
-waited before is next in its worker's queue, but the core could go to another worker first, whose queue a flood has
-filled. A thread therefore keeps its core for one more hash if that is the job of such a tenant.
+Workers that share cores have a queue each, and use a core in turns, one hash each (`core_lock`). A tenant that has used
+less than its share is next in its worker's queue, but the core could go to another worker first, whose queue a flood
+has filled. A thread therefore keeps its core for one more hash if that is the job of such a tenant.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class HashThreads:
                 return
             with contextlib.nullcontext() if lock is None else self._held(lock):
                 self._do_next_job(number)
-                if self._queue.is_newcomer_next():
+                if self._queue.has_next_credit():
                     self._do_next_job(number)
 
     def _do_next_job(self, number: int) -> None:

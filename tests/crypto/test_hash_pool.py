@@ -8,7 +8,7 @@ import os
 import pytest
 from argon2.exceptions import HashingError
 
-from otp_service.crypto.fair_queue import MAX_COMPARISONS, Caller, FairQueue
+from otp_service.crypto.fair_queue import CREDIT, MAX_COMPARISONS, Caller, FairQueue
 from otp_service.crypto.hash_threads import threads_per_worker
 from otp_service.crypto.hashing import PREPARING, HashCost, HashPool, MaskedHash
 from otp_service.observability import METRICS
@@ -33,11 +33,18 @@ def test_tenants_and_their_keys_take_turns() -> None:
     assert len(order) == 62
 
 
-def test_who_has_not_waited_is_next() -> None:
-    """A single job of another tenant, or of another key, is before the jobs of those that were served already."""
+def flooded(served_before: int = CREDIT + 1) -> FairQueue[Caller]:
+    """Return a queue in which jobs of a flood wait, which has used its credit and the share of the others."""
     queue = FairQueue[Caller]()
     for _ in range(60):
-        queue.push(FLOOD, FLOOD, comparison=False)
+        queue.push(FLOOD, FLOOD, comparison=True)
+    assert [queue.pop() for _ in range(served_before)] == [FLOOD] * served_before
+    return queue
+
+
+def test_who_has_not_waited_is_next() -> None:
+    """A single job of another tenant, or of another key, is before the jobs of those that were served already."""
+    queue = flooded()
     for _ in range(5):
         assert queue.pop() == FLOOD
         for newcomer in (HONEST, ("flooding", "web")):
@@ -45,44 +52,61 @@ def test_who_has_not_waited_is_next() -> None:
         assert [queue.pop(), queue.pop()] == [HONEST, ("flooding", "web")]
 
 
-def test_who_comes_again_at_once_is_not_served_twice() -> None:
-    """A tenant that sends its next job when the last one was served gets every second turn, not each."""
-    queue = FairQueue[Caller]()
-    for _ in range(60):
-        queue.push(FLOOD, FLOOD, comparison=False)
+def test_jobs_that_come_close_together_are_served_together() -> None:
+    """A tenant that has used less than its share gets `CREDIT` turns more in a row, and then every second one."""
+    queue = flooded()
+    for _ in range(20):
+        queue.push(HONEST, HONEST, comparison=True)
+    order = [queue.pop() for _ in range(CREDIT + 11)]
+    assert order == [HONEST] * (CREDIT + 1) + [FLOOD, HONEST] * 5
+
+
+@pytest.mark.parametrize("turns", [0, 1, CREDIT, 5 * CREDIT])
+def test_a_credit_is_what_the_tenant_has_not_used(turns: int) -> None:
+    """Its own turn, and as many more as the flood has had since without it, at most `CREDIT`."""
+    queue = flooded()
+    for _ in range(CREDIT + 1):
+        queue.push(HONEST, HONEST, comparison=True)
+    assert {queue.pop() for _ in range(CREDIT + 1)} == {HONEST}
+    assert {queue.pop() for _ in range(turns + 1)} == {FLOOD}
+    for _ in range(20):
+        queue.push(HONEST, HONEST, comparison=True)
+    order = [queue.pop() for _ in range(15)]
+    assert order.index(FLOOD) == min(turns, CREDIT) + 1
+
+
+def test_a_tenant_that_pauses_gets_no_more_than_its_share() -> None:
+    """One that sends its next job when the last one was served gets every second turn, and its credit once."""
+    queue = flooded()
     order = []
     for _ in range(40):
         queue.push(HONEST, HONEST, comparison=False)
         order.append(queue.pop())
-    assert abs(order.count(HONEST) - order.count(FLOOD)) <= 1
+    assert order.count(HONEST) - order.count(FLOOD) in (CREDIT, CREDIT + 1)
 
 
-def test_jobs_that_nobody_waits_for_are_behind_newcomers() -> None:
+def test_jobs_that_nobody_waits_for_have_no_credit() -> None:
     """A tenant that had not waited is before a job in the background, which has turns beside a flood."""
-    queue = FairQueue[Caller]()
-    for _ in range(10):
-        queue.push(FLOOD, FLOOD, comparison=True)
-    assert queue.pop() == FLOOD
+    queue = flooded()
     for _ in range(3):
         queue.push(PREPARING, PREPARING, comparison=False, background=True)
     queue.push(HONEST, HONEST, comparison=True)
     assert [queue.pop() for _ in range(6)] == [HONEST, FLOOD, PREPARING, FLOOD, PREPARING, FLOOD]
 
 
-def test_a_newcomer_is_a_tenant_that_had_not_waited() -> None:
-    """A flood is one with its first job only, and a background job never."""
-    queue = FairQueue[Caller]()
-    assert not queue.is_newcomer_next()
-    for _ in range(3):
-        queue.push(FLOOD, FLOOD, comparison=True)
+def test_whether_the_next_job_has_a_credit() -> None:
+    """A flood has one at its beginning only, a background job never, and another tenant for some jobs."""
+    queue = flooded(CREDIT)
+    assert not queue.has_next_credit()
     queue.push(PREPARING, PREPARING, comparison=False, background=True)
+    for _ in range(CREDIT + 1):
+        queue.push(HONEST, HONEST, comparison=True)
     found = []
-    while queue.pop() is not None:
-        found.append(queue.is_newcomer_next())
-        if len(found) == 2:
-            queue.push(HONEST, HONEST, comparison=True)
-            found.append(queue.is_newcomer_next())
-    assert found == [False, False, True, False, False, False]
+    for _ in range(CREDIT + 4):
+        found.append(queue.has_next_credit())
+        queue.pop()
+    assert found == [True] * CREDIT + [False] * 4
+    assert not FairQueue[Caller]().has_next_credit()
 
 
 def served_kinds(arrivals: list[tuple[Caller, str]]) -> list[tuple[Caller, str]]:
