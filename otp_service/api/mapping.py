@@ -119,4 +119,4 @@ def _round_up_to_second(ms: int) -> int:
 
 def rfc3339(ms: int) -> str:
     """Return a time in UTC, as bodies have it."""
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}Z"
