@@ -28,14 +28,15 @@ class CoreLock:
     before the others wake. So a thread first acquires the lock of the next turn, and holds it until it has the core.
     """
 
-    def __init__(self, folder: str, core: int) -> None:
+    def __init__(self, folder: str, core: int, count: int) -> None:
         """Open the locks.
 
         Args:
             folder: A folder that the workers of this machine share.
-            core: Which of the cores that this process may use, from 0.
+            core: Which of the cores that this process is to use, from 0.
+            count: How many those are.
         """
-        self._number = core
+        self._number, self._count = core, count
         self._turn, self._core = (
             os.open(Path(folder, f"hash-{name}-{core}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             for name in ("turn", "core")
@@ -73,10 +74,16 @@ class CoreLock:
             fcntl.flock(self._turn, fcntl.LOCK_UN)
 
     def _move(self) -> None:
-        """Move this thread to the core, where the operating system can do that."""
+        """Move this thread to the core, where the operating system can do that.
+
+        The cores of the main thread are read, which is never moved: those of this thread may still be one core, if the
+        cores of the container have changed in between. If the process is to use fewer cores than it may
+        (`PYTHON_CPU_COUNT`), the number is no core: such processes would all move their threads to the first cores.
+        """
         if not hasattr(os, "sched_setaffinity"):
             return
         with contextlib.suppress(OSError):  # the cores of a container may change at any time
-            usable = os.sched_getaffinity(0)
-            os.sched_setaffinity(0, {sorted(usable)[self._number % len(usable)]})
-            os.sched_setaffinity(0, usable)
+            usable = os.sched_getaffinity(os.getpid())
+            if len(usable) == self._count:
+                os.sched_setaffinity(0, {sorted(usable)[self._number]})
+                os.sched_setaffinity(0, usable)

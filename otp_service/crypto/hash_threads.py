@@ -75,8 +75,9 @@ class HashThreads:
         self._queue: FairQueue[_Job[Any]] = FairQueue()
         self._wake_ups: SimpleQueue[None] = SimpleQueue()
         """At least one item for each job in the queue."""
+        cores = usable_cores()
         self._locks = [  # the first thread of each worker begins at another core
-            CoreLock(lock_folder, (os.getpid() + n) % usable_cores()) if lock_folder else None for n in range(count)
+            CoreLock(lock_folder, (os.getpid() + n) % cores, cores) if lock_folder else None for n in range(count)
         ]
         self._is_working = [False] * count
         self._threads = [

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ FLOOD = ("flooding", "app")
 HOLD_UNTIL_KILLED = """
 import sys, time
 from otp_service.crypto.core_lock import CoreLock
-CoreLock(sys.argv[1], 0).acquire()
+CoreLock(sys.argv[1], 0, 1).acquire()
 sys.stdout.write("held")
 sys.stdout.flush()
 time.sleep(60)
@@ -46,7 +47,11 @@ def wait_until_someone_waits(folder: Path) -> None:
 
 def test_a_core_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     """Its lock is free again when it is released; another core has its own."""
-    first, second, other_core = CoreLock(str(tmp_path), 0), CoreLock(str(tmp_path), 0), CoreLock(str(tmp_path), 1)
+    first, second, other_core = (
+        CoreLock(str(tmp_path), 0, 2),
+        CoreLock(str(tmp_path), 0, 2),
+        CoreLock(str(tmp_path), 1, 2),
+    )
     assert (first.try_acquire(), second.try_acquire(), other_core.try_acquire()) == (True, False, True)
     first.release()
     assert (second.try_acquire(), first.try_acquire()) == (True, False)
@@ -56,7 +61,7 @@ def test_a_core_is_held_by_one_at_a_time(tmp_path: Path) -> None:
 
 def test_whoever_waits_is_next(tmp_path: Path) -> None:
     """One that releases a core does not get it back while another waits for it, however quickly it asks."""
-    first, second = CoreLock(str(tmp_path), 0), CoreLock(str(tmp_path), 0)
+    first, second = CoreLock(str(tmp_path), 0, 2), CoreLock(str(tmp_path), 0, 2)
     for _ in range(20):
         first.acquire()
         waiting = threading.Thread(target=second.acquire)
@@ -73,7 +78,7 @@ def test_whoever_waits_is_next(tmp_path: Path) -> None:
 def test_a_process_that_dies_releases_its_core(tmp_path: Path) -> None:
     """A worker killed in the middle of a hash takes no capacity from the others."""
     words = [sys.executable, "-c", HOLD_UNTIL_KILLED, str(tmp_path)]
-    lock = CoreLock(str(tmp_path), 0)
+    lock = CoreLock(str(tmp_path), 0, 2)
     with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
         assert process.stdout and process.stdout.read(4) == b"held"
         assert not lock.try_acquire()
@@ -87,23 +92,52 @@ def current_core() -> int:
     return int(Path("/proc/thread-self/stat").read_text().rpartition(")")[2].split()[36])
 
 
-def test_whoever_acquires_a_core_runs_on_it(tmp_path: Path) -> None:
-    """Another thread of the kernel's choice could compute there as well; afterwards it may run on every core again."""
-    usable = sorted(os.sched_getaffinity(0))
-    locks = [CoreLock(str(tmp_path), n) for n in range(len(usable))]
-    moved = 0
-    for _ in range(50):
-        for core, lock in zip(usable, locks, strict=True):
-            assert lock.try_acquire()
-            moved += current_core() == core
-            lock.release()
-            lock.acquire()
-            moved += current_core() == core
-            lock.release()
-    assert sorted(os.sched_getaffinity(0)) == usable
-    assert moved >= 0.95 * 100 * len(usable)  # the kernel may move it away at once
+USABLE = sorted(os.sched_getaffinity(0))
+"""Read before a test acquires a lock in the main thread."""
+
+ROUNDS = 50
+
+
+@pytest.mark.parametrize("acquire", [CoreLock.acquire, CoreLock.try_acquire])
+def test_whoever_acquires_a_core_runs_on_it(tmp_path: Path, acquire: Callable[[CoreLock], object]) -> None:
+    """In a thread that another process has narrowed to one core, too; afterwards it may run on every core again."""
+    locks = [CoreLock(str(tmp_path), n, len(USABLE)) for n in range(len(USABLE))]
+    moved, after = 0, []
+
+    def work() -> None:
+        nonlocal moved
+        os.sched_setaffinity(0, {USABLE[0]})
+        for _ in range(ROUNDS):
+            for core, lock in zip(USABLE, locks, strict=True):
+                acquire(lock)
+                moved += current_core() == core
+                lock.release()
+        after.extend(sorted(os.sched_getaffinity(0)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert after == USABLE
+    assert moved >= 0.95 * ROUNDS * len(USABLE)  # the kernel may move it away at once
     for lock in locks:
         lock.close()
+
+
+def test_a_process_that_is_to_use_fewer_cores_moves_nothing(tmp_path: Path) -> None:
+    """The number of its core is not that of a core: all such processes would move to the first ones."""
+    after: list[tuple[int, set[int]]] = []
+    lock = CoreLock(str(tmp_path), 0, len(USABLE) + 1)
+
+    def work() -> None:
+        os.sched_setaffinity(0, {max(USABLE)})
+        lock.acquire()
+        after.append((current_core(), os.sched_getaffinity(0)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert after == [(max(USABLE), {max(USABLE)})]
+    lock.close()
 
 
 @pytest.mark.parametrize("cores", [1, 2])
@@ -137,7 +171,7 @@ def test_the_other_thread_takes_a_job_when_its_core_is_free(tmp_path: Path, monk
     """While another worker holds one of two cores, every job is done on the other one."""
     monkeypatch.setattr(hash_threads, "usable_cores", lambda: 2)
     for core in range(2):
-        held, worker = CoreLock(str(tmp_path), core), HashThreads(2, str(tmp_path))
+        held, worker = CoreLock(str(tmp_path), core, 2), HashThreads(2, str(tmp_path))
         held.acquire()
         for _ in range(10):
             worker.submit(DEFAULT_CALLER, lambda: None, comparison=False).result(5)
@@ -152,7 +186,7 @@ def test_a_core_is_kept_for_one_hash_of_a_tenant_that_had_not_waited(
     """It is served before the hash of another worker that waits for the core, and the one after it is not."""
     monkeypatch.setattr(hash_threads, "usable_cores", lambda: 1)
     order: list[str] = []
-    worker, other = HashThreads(1, str(tmp_path)), CoreLock(str(tmp_path), 0)
+    worker, other = HashThreads(1, str(tmp_path)), CoreLock(str(tmp_path), 0, 2)
     begun, go_on = threading.Event(), threading.Event()
 
     def of_the_other_worker() -> None:
