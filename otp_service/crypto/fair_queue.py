@@ -132,7 +132,7 @@ class _Turns(Generic[Name]):
         """Return whose turn it is; of two with the same start the one that has waited longer."""
         return min(self._starts, key=self._starts.__getitem__)
 
-    def has_next_credit(self) -> bool:
+    def next_has_credit(self) -> bool:
         """Return whether the next turn is of one that has used less than its share."""
         return bool(self._starts) and min(self._starts.values()) < self._now
 
@@ -171,10 +171,10 @@ class FairQueue(Generic[Job]):
         found = self._by_tenant.get(tenant)
         return found.size if found else 0
 
-    def has_next_credit(self) -> bool:
+    def next_has_credit(self) -> bool:
         """Return whether the next job is of a tenant that has used less than its share."""
         with self._lock:
-            return self._turns.has_next_credit()
+            return self._turns.next_has_credit()
 
     def push(self, caller: Caller, job: Job, *, comparison: bool, background: bool = False) -> None:
         """Add a job at the end of its caller's jobs of the same kind; `background`: nobody waits for it."""

@@ -135,7 +135,7 @@ class HashThreads:
                 return
             with contextlib.nullcontext() if lock is None else self._held(lock):
                 self._do_next_job(number)
-                if self._queue.has_next_credit():
+                if self._queue.next_has_credit():
                     self._do_next_job(number)
 
     def _do_next_job(self, number: int) -> None:

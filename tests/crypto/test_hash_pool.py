@@ -97,16 +97,16 @@ def test_jobs_that_nobody_waits_for_have_no_credit() -> None:
 def test_whether_the_next_job_has_a_credit() -> None:
     """A flood has one at its beginning only, a background job never, and another tenant for some jobs."""
     queue = flooded(CREDIT)
-    assert not queue.has_next_credit()
+    assert not queue.next_has_credit()
     queue.push(PREPARING, PREPARING, comparison=False, background=True)
     for _ in range(CREDIT + 1):
         queue.push(HONEST, HONEST, comparison=True)
     found = []
     for _ in range(CREDIT + 4):
-        found.append(queue.has_next_credit())
+        found.append(queue.next_has_credit())
         queue.pop()
     assert found == [True] * CREDIT + [False] * 4
-    assert not FairQueue[Caller]().has_next_credit()
+    assert not FairQueue[Caller]().next_has_credit()
 
 
 def served_kinds(arrivals: list[tuple[Caller, str]]) -> list[tuple[Caller, str]]:
