@@ -6,9 +6,11 @@ import pytest
 
 from otp_service.domain.built_in_templates import BUILT_IN
 from otp_service.domain.code_binding import Transaction
+from otp_service.domain.limits import SendPolicy
 from otp_service.domain.locale_matching import choose_template, match_locale
 from otp_service.domain.sms_segments import Encoding, measure
 from otp_service.domain.templates import TemplateInvalid, compile_template
+from otp_service.domain.tenant import Tenant, TextContext
 from otp_service.domain.transaction_texts import TRANSACTION_TEXTS
 from tests.domain.test_built_in_templates import BRAND, GSM7_LOCALES, LONGEST_CODE, WARNINGS
 
@@ -87,3 +89,23 @@ def test_values_are_not_parsed_again() -> None:
         compile_template("{code}/{amount}/{currency}/{payee}").render("B", "12", 5, "", paid)
         == "12/1/IDR/{code}{brand}"
     )
+
+
+def test_a_tenant_finds_the_template_of_each_message() -> None:
+    """What was found for one message is not used for another country, locale, purpose or kind of request."""
+    policy = SendPolicy(cooldown_seconds=30, max_sends=5, ttl_seconds=300, recipient=(), recipient_failures=())
+    tenant = Tenant("acme", "B", "ID", frozenset({"ID", "SG"}), frozenset(), policy, 4, 5, OWN)
+    contexts = [
+        TextContext(country, locale, purpose, transaction=transaction)
+        for country in ("ID", "SG")
+        for locale in ("", "fr", "ms")
+        for purpose in ("login", "payment")
+        for transaction in (None, PAID)
+    ]
+    for context in [*contexts, *reversed(contexts)]:
+        transaction = context.transaction
+        template = choose_template(
+            OWN, context.locale, context.country, context.purpose, for_transaction=transaction is not None
+        )
+        expected = template.render("B", "1234", 5, "", transaction)
+        assert tenant.template_text(context, code="1234", minutes=5) == expected
