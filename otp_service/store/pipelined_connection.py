@@ -10,11 +10,11 @@ A call without a reply at its deadline is `store_unavailable`; its effect is unk
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hiredis import pack_command
 from redis.asyncio import ConnectionPool
@@ -64,6 +64,7 @@ class PipelinedConnections:
             deadline: Seconds within which every call ends, answered or not.
         """
         self._pool = pool
+        pool.connection_class = _aborting(pool.connection_class)
         self._allow_eviction = allow_eviction
         self._deadline = deadline
         self._is_closing = False
@@ -197,28 +198,35 @@ class PipelinedConnections:
     async def _drop(self, connection: AbstractConnection | None) -> None:
         """Close a connection. At the end wait for it: a loop that closes before its transports reports an error."""
         if connection is not None:
-            _abort(connection._writer)
             await connection.disconnect(nowait=not self._is_closing)
 
 
-def _abort(writer: asyncio.StreamWriter | None) -> None:
-    """Close a transport without what it has not sent yet: it would stay open until a server that hangs reads that."""
-    if writer is not None:
-        writer.transport.abort()
+class _AbortingConnection(AbstractConnection):
+    """Closes its transport at once, without what is not sent yet, and without the end of TLS.
+
+    Otherwise the transport stays open until a server that hangs has read or answered that, and calls whose callers were
+    refused are still sent. redis-py disconnects by itself when a handshake or a write fails, and then forgets the
+    transport: it cannot be closed afterwards.
+    """
+
+    async def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+        await super().disconnect(*args, **kwargs)
+
+
+def _aborting(connection_class: type[AbstractConnection]) -> type[AbstractConnection]:
+    """Return the class with `_AbortingConnection` in front of it."""
+    return type(f"Aborting{connection_class.__name__}", (_AbortingConnection, connection_class), {})
 
 
 async def _round_trip(connection: AbstractConnection, commands: list[tuple[str | bytes | int, ...]]) -> list[_Reply]:
     packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]  # any length
-    writer = connection._writer
-    try:
-        await connection.send_packed_command(packed, check_health=False)
-    except BaseException:  # redis-py has forgotten the writer, and does not wait until it is closed
-        _abort(writer)
-        raise
+    await connection.send_packed_command(packed, check_health=False)
     replies: list[_Reply] = []
     for _ in commands:
-        try:
-            replies.append(await connection.read_response(timeout=math.inf, disconnect_on_error=False))
+        try:  # without a `timeout`: redis-py would make the reply None of an ETIMEDOUT of the connection
+            replies.append(await connection.read_response(disconnect_on_error=False))
         except ResponseError as error:
             replies.append(error)
     return replies

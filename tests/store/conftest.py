@@ -9,7 +9,15 @@ import pytest
 
 from otp_service.sandbox.embedded_server import EmbeddedServer
 from otp_service.store.scripts import override_clock
+from tests.store.redis_servers import RedisServer, folders
 from tests.store.replica_store import STILL_CLOCK, ReplicaFactory, Store
+
+
+@pytest.fixture
+def own_server() -> Iterator[RedisServer]:
+    """Start a server that a test may stop, kill, restart and configure."""
+    with folders() as folder, RedisServer(folder) as running:
+        yield running
 
 
 @pytest.fixture

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from redis.asyncio import ConnectionPool
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import Window
@@ -21,20 +18,13 @@ from otp_service.store.keys import limit_key
 from otp_service.store.pipelined_connection import CONNECTIONS, MAX_WAITING, PipelinedConnections
 from otp_service.store.scripts import ScriptCall, script
 from tests.lossy_proxy import LossyProxy
-from tests.store.redis_servers import RedisServer, folders
+from tests.store.redis_servers import RedisServer
 from tests.store.replica_store import ReplicaFactory, Store, open_store
 
 WIDE = Window(10**6, 60)
 PATIENCE = 2.0
 LIST = limit_key("x", "s")
 COUNT = ScriptCall(script("rate_limit_acquire"), (LIST,), ("1000000 60000",))
-
-
-@pytest.fixture
-def own_server() -> Iterator[RedisServer]:
-    """Start a server that a test may stop, kill and restart."""
-    with folders() as folder, RedisServer(folder) as running:
-        yield running
 
 
 @pytest.fixture
@@ -216,81 +206,16 @@ async def test_the_password_of_the_url_is_used(own_server: RedisServer) -> None:
         assert {await refused(store) for _ in range(2 * CONNECTIONS)} == {Reason.STORE_UNAVAILABLE}
 
 
-async def test_closing_refuses_waiting_calls(own_server: RedisServer) -> None:
-    """Calls in progress at the end are refused at once; none waits endlessly."""
-    store = Store(f"unix://{own_server.socket}")
-    await connect_all(store)
-    os.kill(own_server.process.pid, signal.SIGSTOP)
-    try:
-        waiting = []
-        for _ in range(2 * CONNECTIONS):
-            waiting.append(asyncio.create_task(refused(store)))
-            await asyncio.sleep(0.005)
-        started = time.monotonic()
-        await store.close()
-        assert await asyncio.gather(*waiting) == [Reason.STORE_UNAVAILABLE] * (2 * CONNECTIONS)
-        assert time.monotonic() - started < 0.5
-    finally:
-        os.kill(own_server.process.pid, signal.SIGCONT)
-
-
-@pytest.fixture
-def writers(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.StreamWriter]:
-    """Return the list of the streams to unix sockets that the test opens; their sockets take little at a time."""
-    found: list[asyncio.StreamWriter] = []
-    connect = asyncio.open_unix_connection
-
-    async def recorded(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await connect(path)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        found.append(writer)
-        return reader, writer
-
-    monkeypatch.setattr(asyncio, "open_unix_connection", recorded)
-    return found
-
-
-async def wait_until_closed(writers: list[asyncio.StreamWriter]) -> None:
-    """Return when no transport is open; one that was closed ends in a later turn of the loop."""
-    assert writers
-    for writer in writers:
-        async with asyncio.timeout(5):
-            await writer.wait_closed()
-
-
-async def test_close_ends_whatever_a_connection_is_doing(
-    server: EmbeddedServer, writers: list[asyncio.StreamWriter]
-) -> None:
-    """Also in a handshake, in which redis-py can take the cancellation for an error; no transport is left open."""
-    for steps in range(1, 41):
-        pool = ConnectionPool.from_url(server.url)
-        connections = PipelinedConnections(pool)
-        call = asyncio.create_task(connections.send([COUNT]))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        async with asyncio.timeout(20):
-            await connections.close()
-        with contextlib.suppress(Refused):
-            await call
-    await wait_until_closed(writers)
-
-
-@pytest.mark.parametrize("ends_by", ["close", "deadline"])
-async def test_a_transport_does_not_wait_for_a_server_that_stops_reading(
-    own_server: RedisServer, tmp_path: Path, writers: list[asyncio.StreamWriter], ends_by: str
-) -> None:
-    """A server that hangs while the scripts are sent, which are more than the socket takes: the transport ends."""
+async def test_known_scripts_are_not_sent_again(own_server: RedisServer, tmp_path: Path) -> None:
+    """A connection to a server that knows them sends none; to one that misses one, that one."""
     async with LossyProxy(tmp_path / "p", str(own_server.socket)).running() as proxy:
+        async with open_store(f"unix://{own_server.socket}") as first:
+            await connect_all(first)
         proxy.stops_reading_at = b"LOAD"
-        deadline = 0.5 if ends_by == "deadline" else 30.0
-        connections = PipelinedConnections(ConnectionPool.from_url(proxy.url), deadline=deadline)
-        call = asyncio.create_task(connections.send([COUNT]))
-        async with asyncio.timeout(20):
-            await proxy.stopped.wait()
-            to_service = [writer for writer in writers if writer.get_extra_info("peername") == str(tmp_path / "p")]
-            if ends_by == "close":
-                await connections.close()
-        with pytest.raises(Refused):
-            await call
-        await wait_until_closed(to_service)
-        await connections.close()
+        async with open_store(proxy.url) as second:
+            await connect_all(second)
+        assert not proxy.stopped.is_set()
+        own_server.ask("SCRIPT", "FLUSH")
+        async with open_store(proxy.url) as third:
+            assert await refused(third) is Reason.STORE_UNAVAILABLE
+        assert proxy.stopped.is_set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from otp_service.store.connection import Access
 from otp_service.store.readiness import StoreReadiness, probe
 from otp_service.store.scripts import override_clock
 from otp_service.store.topology import Topology, connect
-from tests.store.redis_servers import HOST, MASTER, RedisServer, cluster, folders, sentinels, wait_for_reply
+from tests.store.redis_servers import HOST, MASTER, RedisServer, cluster, sentinels, wait_for_reply
 from tests.store.replica_store import ReplicaFactory, Store
 
 WIDE = Window(10**6, 60)
@@ -60,13 +60,6 @@ def calls_are_allowed(watch: StoreReadiness) -> bool:
     except Refused:
         return False
     return True
-
-
-@pytest.fixture
-def own_server() -> Iterator[RedisServer]:
-    """Start a server whose settings a test may change."""
-    with folders() as folder, RedisServer(folder) as running:
-        yield running
 
 
 @pytest.fixture
