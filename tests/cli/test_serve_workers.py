@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -137,8 +138,9 @@ async def test_workers_in_new_interpreters(
     for _ in range(10):
         async with api_client(url, API_KEY) as client:
             assert (await client.post("/v1/normalize-phone", json={"phone": PHONE})).status_code == 200
-    async with api_client(url) as client:
-        page = (await client.get("/metrics")).text
-    assert re.search(r'otp_requests_total\{route="/v1/normalize-phone",status="200"\} 10\.0', page)
+    counted = re.compile(r'otp_requests_total\{route="/v1/normalize-phone",status="200"\} 10\.0')
+    async with asyncio.timeout(10), api_client(url) as client:  # a request is counted after its response is sent
+        while not counted.search((await client.get("/metrics")).text):
+            await asyncio.sleep(0.02)
     service.send(signal.SIGTERM)
     assert await service.status() == 0
