@@ -1,10 +1,10 @@
-"""A proxy in front of Redis that counts round trips and can lose calls and replies."""
+"""A proxy in front of Redis that counts round trips, and can lose calls and replies or change them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from otp_service.store.scripts import script
@@ -15,24 +15,32 @@ class LossyProxy:
 
     With `drops_replies` nothing comes back; with `closes_on_reply` a connection is closed when a reply arrives. From
     the first write with the bytes `stops_reading_at` on, a connection reads nothing, and `stopped` is set.
-    `round_trips` counts the writes of the service, and `lost` the calls that `lose` has lost.
+    `round_trips` counts the writes of the service, and `lost` the calls that `lose` has lost. `change` gets what the
+    server sends, and returns what the service is to get.
     """
 
     def __init__(self, path: Path, target: str, database: int = 0) -> None:
         self.url = f"unix://{path}?db={database}"
         self.drops_replies = False
         self.closes_on_reply = False
+        self.change: Callable[[bytes], bytes] = bytes
         self.stops_reading_at = b""
         self.stopped = asyncio.Event()
         self._ended = asyncio.Event()
         self.round_trips = 0
         self.lost = 0
         self._path, self._target = path, target
+        self._clients: set[asyncio.StreamWriter] = set()
         self._digest, self._times, self._before = b"", 0, False
 
     def lose(self, name: str, times: int = 1, *, before: bool = False) -> None:
         """Lose the next calls of a script: their replies, or with `before` the calls themselves."""
         self._digest, self._times, self._before = script(name).digest.encode(), times, before
+
+    def say(self, data: bytes) -> None:
+        """Send bytes on every connection, as if the server had sent them."""
+        for client in self._clients:
+            client.write(data)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[LossyProxy]:
@@ -47,6 +55,7 @@ class LossyProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_unix_connection(self._target)
         lost = asyncio.Event()
+        self._clients.add(writer)
 
         async def up() -> None:
             while data := await reader.read(1 << 20):
@@ -71,8 +80,9 @@ class LossyProxy:
                     far_writer.close()
                     break
                 if not self.drops_replies:
-                    writer.write(data)
+                    writer.write(self.change(data))
             writer.close()
 
         with contextlib.suppress(OSError):
             await asyncio.gather(up(), down())
+        self._clients.discard(writer)

@@ -142,9 +142,12 @@ async def test_a_connection_that_times_out_gives_no_reply(own_server: RedisServe
         try:
             calls = [asyncio.create_task(refused(store)) for _ in range(3)]
             await asyncio.sleep(0.05)
-            for reader, _ in streams:
-                reader.set_exception(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
-            assert set(await asyncio.gather(*calls)) == {Reason.STORE_UNAVAILABLE}
+            for _, writer in streams:
+                connection = writer.transport.get_protocol()
+                writer.transport.abort()
+                connection.connection_lost(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
+            async with asyncio.timeout(0.5):
+                assert await asyncio.gather(*calls) == [Reason.STORE_UNAVAILABLE] * 3
         finally:
             os.kill(own_server.process.pid, signal.SIGCONT)
 
