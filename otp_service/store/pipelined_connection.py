@@ -114,10 +114,6 @@ class PipelinedConnections:
 
     async def close(self) -> None:
         """Close the connections; calls in progress and calls that wait are refused."""
-        self._is_closing = True
-        for task in self._opening:
-            task.cancel()
-        await asyncio.gather(*self._opening, return_exceptions=True)
         self._holder.cancel()
         await asyncio.gather(self._holder, return_exceptions=True)
         await self._abort_all()  # the holder may have been canceled before it began
@@ -136,7 +132,11 @@ class PipelinedConnections:
             await self._abort_all()
 
     async def _abort_all(self) -> None:
+        """End the connections that are being opened first: redis-py may take a cancellation for an error and go on."""
         self._is_closing = True
+        for task in self._opening:
+            task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
         connections = list(self._connections)
         for connection in connections:
             connection.abort()
@@ -170,7 +170,7 @@ class PipelinedConnections:
             deadline.cancel()
 
     def _wake_one(self) -> None:
-        """Give work to one idle connection, at the end of this turn of the loop: with all the calls of the turn."""
+        """Give work to one idle connection in the next turn of the loop, so that all the calls of this one are sent."""
         if self._idle and not self._is_woken:
             self._is_woken = True
             asyncio.get_running_loop().call_soon(self._start_one)
@@ -227,9 +227,8 @@ class PipelinedConnections:
         if connection is not None:
             self._connections.add(connection)
             connection.ended.add_done_callback(lambda _: self._connections.discard(connection))
-            if self._is_closing:  # redis-py may take a cancellation for a failed handshake, and go on
-                connection.abort()
-                batch.refuse()
+        if self._is_closing:
+            batch.refuse()
         waiting = [request for request in batch.requests if not request.replies.done()]
         if connection is not None and waiting:
             self._send(connection, _Batch(waiting))
@@ -258,6 +257,6 @@ class PipelinedConnections:
                 self._send(connection, batch, unknown)
                 return
             batch.answer()
-            if any(isinstance(reply, ReadOnlyError) for reply in outcome):
+            if any(isinstance(reply, ReadOnlyError) for reply in batch.replies):
                 connection.abort()  # the server is a replica now: connect to the new primary
         self._work(connection)

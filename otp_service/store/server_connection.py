@@ -21,7 +21,7 @@ from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from otp_service.store.replies import SAFE_EVICTION_POLICY, EvictionRefused, ScriptReply
 from otp_service.store.scripts import all_scripts
 
-__all__ = ["Command", "Reply", "ServerConnection", "aborting", "open_connection"]
+__all__ = ["Reply", "ServerConnection", "aborting", "open_connection"]
 
 Command = tuple[str | bytes | int, ...]
 
@@ -71,7 +71,7 @@ class ServerConnection(asyncio.Protocol):
             done: Is called once: with the reply to each command, or with what ended the connection before all of them
                 were there. The effect of the commands is then unknown.
         """
-        packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]  # any size
+        packed = _packed(commands)
         self._expected, self._done = len(commands), done
         self._timer = self._loop.call_later(self._deadline, self._fail, TimeoutError("The server does not reply."))
         self._transport.write(packed)
@@ -175,9 +175,12 @@ async def open_connection(pool: ConnectionPool, *, allow_eviction: bool, deadlin
     return ServerConnection(new.hand_over(), deadline)
 
 
+def _packed(commands: Sequence[Command]) -> bytes:
+    return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]  # any size
+
+
 async def _round_trip(connection: AbstractConnection, commands: list[Command]) -> list[Reply]:
-    packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]  # any size
-    await connection.send_packed_command(packed, check_health=False)
+    await connection.send_packed_command(_packed(commands), check_health=False)
     replies: list[Reply] = []
     for _ in commands:
         try:  # without a `timeout`: redis-py would make the reply None of an ETIMEDOUT of the connection

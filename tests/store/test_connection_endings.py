@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -50,6 +52,26 @@ async def test_closing_refuses_waiting_calls(own_server: RedisServer) -> None:
         assert time.monotonic() - started < 0.5
     finally:
         os.kill(own_server.process.pid, signal.SIGCONT)
+
+
+NOT_CLOSED = """
+import sys
+import uvloop
+from redis.asyncio import ConnectionPool
+from otp_service.store.cluster import probe_call
+from otp_service.store.pipelined_connection import PipelinedConnections
+async def main():
+    connections = PipelinedConnections(ConnectionPool.from_url(sys.argv[1]))
+    await connections.send([probe_call(0)])
+uvloop.run(main())
+"""
+
+
+def test_a_loop_that_ends_closes_the_connections(server: EmbeddedServer) -> None:
+    """Also without `close`, as after an error: the loop waits for open transports, and the process would never end."""
+    words = [sys.executable, "-W", "error", "-c", NOT_CLOSED, server.url]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.store.pipelined_connection import CONNECTIONS
-from otp_service.store.scripts import ScriptCall
+from otp_service.store.scripts import ScriptCall, script
 from tests.lossy_proxy import LossyProxy
 from tests.store.redis_servers import RedisServer
 from tests.store.replica_store import Store, open_store
@@ -100,6 +102,30 @@ async def test_a_wrong_reply_refuses_the_batch_and_ends_the_connection(
         assert own_server.ask("LLEN", LIST) == f":{n}"
 
 
+async def test_bytes_behind_the_handshake_refuse_the_call(own_server: RedisServer, proxy: LossyProxy) -> None:
+    """They came before any call: the connection is not used."""
+    proxy.change = lambda data: data + b"+OK\r\n" if b"maxmemory_policy" in data else data
+    async with open_store(proxy.url) as store:
+        assert await refused(store, AT_ONCE) is Reason.STORE_UNAVAILABLE
+        assert own_server.ask("LLEN", LIST) == ":0"
+        proxy.change = bytes
+        await connect_all(store)
+
+
+async def test_a_call_that_is_canceled_while_a_connection_opens_is_not_sent(own_server: RedisServer) -> None:
+    """The connection is there for other calls."""
+    async with open_store(f"unix://{own_server.socket}") as store:
+        os.kill(own_server.process.pid, signal.SIGSTOP)
+        call = asyncio.create_task(store.acquire_limit("s", WIDE))
+        await asyncio.sleep(0.05)
+        call.cancel()
+        [opening] = [task for task in asyncio.all_tasks() if task.get_name() == "store-connection"]
+        os.kill(own_server.process.pid, signal.SIGCONT)
+        await opening
+        await connect_all(store)
+        assert own_server.ask("LLEN", LIST) == ":0"
+
+
 async def test_a_connection_that_the_server_has_closed_is_replaced(own_server: RedisServer, store: Store) -> None:
     """While it was idle, as after the server's `timeout`: no call fails."""
     own_server.ask("CLIENT", "KILL", "TYPE", "normal")
@@ -118,6 +144,24 @@ async def test_a_call_that_cannot_be_encoded_affects_only_its_batch(own_server: 
                 await store.topology.send([COUNT, ScriptCall(COUNT.script, (LIST,), (wrong,))])
     assert own_server.ask("LLEN", LIST) == ":0"
     await connect_all(store)
+
+
+async def test_a_refused_write_ends_the_connection_also_beside_an_unknown_script(
+    own_server: RedisServer, store: Store
+) -> None:
+    """The server is a replica now. It knows the script that writes, and is sent the text of the one that reads."""
+    own_server.ask("SCRIPT", "FLUSH")
+    own_server.ask("SCRIPT", "LOAD", COUNT.script.text)
+    own_server.ask("REPLICAOF", "127.0.0.1", "1")
+    before = own_server.ask("INFO", "stats")
+
+    written, length = await store.topology.send_each([COUNT, ScriptCall(script("provider_queue_length"), ("queue",))])
+    own_server.ask("REPLICAOF", "NO", "ONE")
+    await connect_all(store)
+
+    assert isinstance(written, Refused)
+    assert length == [0]
+    assert connections_in(own_server.ask("INFO", "stats")) == connections_in(before) + 1 + 2  # of `ask`
 
 
 async def test_no_calls_have_no_replies(store: Store) -> None:
