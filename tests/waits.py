@@ -33,3 +33,10 @@ async def wait_for_status(url: str, path: str, status: int, seconds: float = 20.
             except httpx.TransportError:
                 pass
             await asyncio.sleep(0.02)
+
+
+async def wait_for_sample(client: httpx.AsyncClient, sample: str) -> None:
+    """Wait until `/metrics` has `sample`: it is updated after what a caller sees."""
+    async with asyncio.timeout(30):
+        while sample not in (await client.get("/metrics")).text:
+            await asyncio.sleep(0.05)

@@ -172,7 +172,7 @@ async def test_a_flood_of_unknown_ids_is_bounded(make_service: ServiceFactory) -
 
 @pytest.mark.parametrize("uniform", [True, False], ids=["uniform", "by default"])
 async def test_the_time_tells_nothing(make_service: ServiceFactory, *, uniform: bool) -> None:
-    """A refusal for any reason is as often slower as faster than a wrong code; by default it is faster: no hash."""
+    """A refusal for any reason is as often slower as faster than a wrong code; by default most are faster: no hash."""
     hashing: dict[str, Any] = {"time_cost": 1, "memory_kib": 6144, "allow_weak": True, "prepared": 0}
     service = await make_service(uniform_config(uniform=uniform) | {"hashing": hashing})
     found = compared(await measure(service, 41))
@@ -183,7 +183,7 @@ async def test_the_time_tells_nothing(make_service: ServiceFactory, *, uniform: 
         if uniform or reason == "wrong":
             assert 0.15 < one.slower < 0.85, (reason, one)
         else:
-            assert one.slower < 0.05, (reason, one)
+            assert one.median_ratio < 0.5, (reason, one)  # on a busy machine any of them may be slow
 
 
 async def test_other_refusals_do_not_change(make_service: ServiceFactory) -> None:

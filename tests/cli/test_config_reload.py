@@ -23,7 +23,7 @@ from tests.cli.service_config import API_KEY, SECRET_ENVIRON, CommandStarter, Co
 from tests.issuer_simulator import AUDIENCE, CLIENT, IssuerSimulator
 from tests.message_waits import code_in
 from tests.service_process import ServiceProcess
-from tests.waits import wait_until
+from tests.waits import wait_for_sample, wait_until
 
 
 async def refusal(service: ServiceProcess) -> str:
@@ -59,6 +59,8 @@ async def test_access_tokens_hold_while_their_issuer_is_down(serve: Serve, write
         service = serve(config)
         url = await service.ready()
         assert await statuses(url, issuer.token()) == {200}
+        async with api_client(url) as client:  # both workers have the keys
+            await wait_for_sample(client, 'otp_issuer_fetches_total{issuer="corp",result="ok"} 2.0')
 
         issuer.always = Respond(SimulatorResponse(status=500))
         await reload(service, 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.cli.test_config_commands import ran
 from tests.cli.webhook_config import listed_words, write_webhook_config
 from tests.crypto.test_standard_webhooks import ED25519_PUBLIC, ED25519_SECRET
 from tests.service_process import ServiceProcess
+from tests.waits import wait_for_sample
 from tests.webhooks.webhook_receiver import SECRET, WebhookReceiver
 
 ASKED = {"phone": "0812-1010-0055", "purpose": "login"}
@@ -43,13 +43,6 @@ async def listed(run: Run, *words: Any) -> dict[str, Any]:
     assert (result.status, result.err) == (0, "")
     [found] = json.loads(result.out)
     return dict(found)
-
-
-async def wait_for_sample(client: httpx.AsyncClient, sample: str) -> None:
-    """Wait until `/metrics` has `sample`: it is updated after what a caller sees."""
-    async with asyncio.timeout(30):
-        while sample not in (await client.get("/metrics")).text:
-            await asyncio.sleep(0.05)
 
 
 async def wait_until_recorded(client: httpx.AsyncClient, count: int) -> None:
