@@ -1,24 +1,27 @@
-"""Bare hashes: `python -m tests.bench.bare_hash SECONDS ARRIVALS` hashes at the default cost in one thread.
+"""Bare hashes at the default cost: processes that compute nothing else, one on each core of the service.
 
-It begins with the next line of its input. First it hashes back to back for this time, then for as long once for
-each arrival of a Poisson process with this many a second (0: none). It prints hashes a second and hashes a second of
-CPU time of the first part, and the times of the second part in ms.
+`python -m tests.bench.bare_hash SECONDS ARRIVALS` begins with the next line of its input. First it hashes back to back
+for this time, then for as long once for each arrival of a Poisson process with this many a second (0: none). It prints
+hashes a second and hashes a second of CPU time of the first part, and the times of the second part in ms.
+
+Without arguments it hashes back to back until SIGTERM, and prints the count and the CPU seconds that it used.
 """
 
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import sys
 import time
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from argon2 import Type
 from argon2.low_level import hash_secret
 
 from tests.bench.measured_server import pinned, server_cores
 
-__all__ = ["HashRate", "hash_rate"]
+__all__ = ["BareHashes", "HashRate", "hash_rate"]
 
 IMPORT_SECONDS: Final = 0.4
 """Until all processes wait for their line."""
@@ -30,6 +33,51 @@ class HashRate(NamedTuple):
     per_second: float
     per_cpu_second: float
     single_ms: tuple[float, ...] = ()
+
+
+class BareHashes:
+    """Processes that hash back to back on the cores of the service, while they are not paused; they begin paused."""
+
+    def __init__(self, cores: int) -> None:
+        """Start a process on each of so many cores."""
+        words = [sys.executable, "-m", "tests.bench.bare_hash"]
+        self._processes = [
+            subprocess.Popen(pinned([core], words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for core in server_cores(cores)
+        ]
+        time.sleep(IMPORT_SECONDS)
+        self.pause()
+        for process in self._processes:
+            assert process.stdin
+            process.stdin.write("\n")
+            process.stdin.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+
+    def pause(self) -> None:
+        """Stop hashing, also in the middle of a hash."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Go on hashing."""
+        self._signal(signal.SIGCONT)
+
+    def finish(self) -> tuple[int, float]:
+        """End the processes; return how many hashes they have computed, and the CPU seconds for them."""
+        self._signal(signal.SIGTERM)
+        self.go_on()
+        found = [process.communicate()[0].split() for process in self._processes]
+        return sum(int(count) for count, _ in found), sum(float(seconds) for _, seconds in found)
+
+    def _signal(self, number: int) -> None:
+        for process in self._processes:
+            process.send_signal(number)
 
 
 def hash_rate(cores: int, seconds: float, arrivals: float = 0.0) -> HashRate:
@@ -55,7 +103,24 @@ def hash_rate(cores: int, seconds: float, arrivals: float = 0.0) -> HashRate:
     )
 
 
-def main(seconds: float, arrivals: float) -> None:
+def until_terminated() -> None:
+    """Hash back to back until SIGTERM."""
+    is_ending = False
+
+    def end(*_: object) -> None:
+        nonlocal is_ending
+        is_ending = True
+
+    signal.signal(signal.SIGTERM, end)
+    sys.stdin.readline()
+    count, used = 0, time.process_time()
+    while not is_ending:
+        hash_once()
+        count += 1
+    print(count, time.process_time() - used)  # noqa: T201 - its result
+
+
+def at_times(seconds: float, arrivals: float) -> None:
     """Hash back to back, then at arrivals."""
     sys.stdin.readline()
     count, started, used = 0, time.perf_counter(), time.process_time()
@@ -85,4 +150,7 @@ def hash_once() -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), float(sys.argv[2]))
+    if sys.argv[1:]:
+        at_times(*map(float, sys.argv[1:]))
+    else:
+        until_terminated()

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from tests.bench.bare_hash import hash_rate
+from tests.bench.bare_hash import BareHashes
 from tests.bench.bare_routes import BODY, PATH, running_bare_server
 from tests.bench.figures import Line, Options
 from tests.bench.measured_server import server_cores
-from tests.bench.service_stack import DEFAULT_HASH, running_stack
+from tests.bench.service_stack import DEFAULT_HASH, Stack, running_stack
 
 __all__ = ["cheap_cycles", "expect_only", "full_cycles"]
 
-HASHES_PER_CYCLE: Final = 2
 CALLERS: Final = 16
 """Callers for each core: enough that a hash always waits for the core."""
-
-
-def hashes_in(result: Mapping[str, Any]) -> float:
-    """Return the hashes a second of a result: one for each code that was made or was right."""
-    expect_only(result, "request 202", "verify 200")
-    return float(sum(result["statuses"].values())) / float(result["seconds"])
+TURN_SECONDS: Final = 0.25
+"""Ten hashes; the service's calls of the store and of the gateway may be paused for as long."""
+MAX_SECONDS: Final = 120.0
+"""When the load of (a) ends by itself."""
 
 
 def expect_only(result: Mapping[str, Any], *statuses: str) -> None:
@@ -38,28 +37,56 @@ def full_cycles(options: Options) -> Iterator[Line]:
 
 
 def _full_cycles(options: Options, workers: int, name: str) -> Iterator[Line]:
-    hash_seconds = options.seconds(2.0, 1.0)
-    shares, of_the_rest, of_cpu = [], [], []
     with running_stack(DEFAULT_HASH, workers=workers) as stack:
-        before = hash_rate(workers, hash_seconds)
-        for _ in range(options.rounds):
-            store = stack.store_cpu_seconds()
-            result = stack.load(seconds=options.seconds(5.0, 2.5), callers=CALLERS * workers, warm_up=1.0)
-            tools = stack.store_cpu_seconds() - store + float(result["own_cpu_seconds"])
-            after = hash_rate(workers, hash_seconds)
-            shares.append(hashes_in(result) / ((before.per_second + after.per_second) / 2))
-            hash_ms = 2000 / (before.per_cpu_second + after.per_cpu_second)
-            of_cpu.append(HASHES_PER_CYCLE * hash_ms / float(result["cpu_ms"]))
-            of_the_rest.append(shares[-1] / (1 - tools / float(result["seconds"]) / workers))
-            before = after
+        found = [_share(stack, workers, options.seconds(10.0, 5.0)) for _ in range(options.rounds)]
+    shares, of_cpu, of_the_rest = zip(*found, strict=True)
     key = name.replace(" ", "_")
     text = f"hashes of full cycles : bare hashes, {name}"
-    yield Line(name=f"a.{key}_cpu", text=f"CPU of two bare hashes : CPU of a cycle, {name}", values=tuple(of_cpu))
+    yield Line(name=f"a.{key}_cpu", text=f"CPU of two bare hashes : CPU of a cycle, {name}", values=of_cpu)
     if workers == 1:
-        yield Line(name=f"a.{key}", text=f"{text} with a core to itself", values=tuple(shares), at_least=0.92)
+        yield Line(name=f"a.{key}", text=f"{text} with a core to itself", values=shares, at_least=0.92)
         return
-    yield Line(name=f"a.{key}", text=f"{text}, store and load on the same cores", values=tuple(shares), at_least=0.92)
-    yield Line(name=f"a.{key}_rest", text="the same, of the time that store and load leave", values=tuple(of_the_rest))
+    yield Line(name=f"a.{key}", text=f"{text}, store and load on the same cores", values=shares, at_least=0.92)
+    yield Line(name=f"a.{key}_rest", text="the same, of the time that store and load leave", values=of_the_rest)
+
+
+def _share(stack: Stack, workers: int, seconds: float) -> tuple[float, float, float]:
+    """Return the hashes of full cycles : bare hashes, by time, by CPU time, and by the time that the tools leave.
+
+    The service and the bare hashes have the cores in turns, for `seconds` each: a machine that others share changes its
+    speed by a fifth within seconds, which a measurement before the other one does not notice.
+    """
+    on_seconds = bare_seconds = 0.0
+    job = {"seconds": MAX_SECONDS, "callers": CALLERS * workers, "warm_up": 1.0}
+    with BareHashes(workers) as bare, stack.start_load(**job) as load:
+        load.wait_until_warm()
+        used, tools = stack.cpu_seconds(), stack.store_cpu_seconds()
+        load.measure()
+        while bare_seconds < seconds:
+            on_seconds += _turn_seconds()
+            stack.signal(signal.SIGSTOP)
+            bare.go_on()
+            bare_seconds += _turn_seconds()
+            bare.pause()
+            stack.signal(signal.SIGCONT)
+        used = stack.cpu_seconds() - used
+        load.stop()
+        load.wait_until_done()
+        result = load.result()
+        tools = stack.store_cpu_seconds() - tools + float(result["own_cpu_seconds"])
+        expect_only(result, "request 202", "verify 200")
+        hashes = sum(result["statuses"].values())
+        bare_hashes, bare_cpu = bare.finish()
+    share = hashes / on_seconds / (bare_hashes / bare_seconds)
+    of_cpu = hashes / used / (bare_hashes / bare_cpu)
+    return share, of_cpu, share / (1 - tools / on_seconds / workers)
+
+
+def _turn_seconds() -> float:
+    """Let the running side have its turn; return how long it was."""
+    started = time.monotonic()
+    time.sleep(TURN_SECONDS)
+    return time.monotonic() - started
 
 
 def cheap_cycles(options: Options) -> Iterator[Line]:

@@ -143,6 +143,11 @@ class Server:
         """Return the process ids of its workers and helpers."""
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the server's processes."""
+        for pid in [self.pid, *self.children()]:
+            os.kill(pid, number)
+
     def start_load(self, **job: Any) -> Load:
         """Start a job of the load generator (see `load_generator.Job`), with phone numbers of its own."""
         whole = {"url": self.url, "gateway_port": self.gateway_port, "key": self.key, "seed": next(self._seeds), **job}
