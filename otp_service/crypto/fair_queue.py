@@ -161,10 +161,11 @@ class FairQueue(Generic[Job]):
         self._lock = threading.Lock()
         self._turns: _Turns[str] = _Turns()
         self._by_tenant: dict[str, _TenantQueue[Job]] = {}
+        self._size = 0
 
-    def __bool__(self) -> bool:
-        """Whether a job waits."""
-        return bool(self._turns)
+    def __len__(self) -> int:
+        """How many jobs wait."""
+        return self._size
 
     def jobs_of(self, tenant: str) -> int:
         """Return how many jobs of a tenant wait."""
@@ -182,20 +183,28 @@ class FairQueue(Generic[Job]):
             tenant = self._by_tenant.setdefault(caller[0], _TenantQueue())
             tenant.by_caller.setdefault(caller, _CallerQueue()).push(job, comparison=comparison)
             tenant.size += 1
+            self._size += 1
             tenant.turns.add(caller)
             self._turns.add(caller[0], background=background)
 
     def pop(self) -> Job | None:
         """Remove and return the next job; its API key and its tenant end their turn. None if empty."""
+        found = self.pop_with_credit()
+        return None if found is None else found[0]
+
+    def pop_with_credit(self) -> tuple[Job, bool] | None:
+        """Do as `pop`, and return as well whether the tenant of the job has used less than its share."""
         with self._lock:
             if not self._turns:
                 return None
+            has_credit = self._turns.next_has_credit()
             name = self._turns.next()
             tenant = self._by_tenant[name]
             caller = tenant.turns.next()
             jobs = tenant.by_caller[caller]
             job = jobs.pop()
             tenant.size -= 1
+            self._size -= 1
             tenant.turns.end(caller, waits=bool(jobs))
             self._turns.end(name, waits=bool(tenant.turns))
-            return job
+            return job, has_credit

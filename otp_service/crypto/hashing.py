@@ -128,7 +128,7 @@ class HashPool:
         self._cost = cost
         self._no_hash = cost.random_phc()
         self._slots = FairSlots(slots_per_caller)
-        self._threads = HashThreads(threads, lock_folder)
+        self._threads = HashThreads(threads, lock_folder, self._on_idle)
         self._prepared = PreparedHashes(prepared, self._prepare, self._threads.is_busy)
         self._is_in_turn = False
 
@@ -166,6 +166,10 @@ class HashPool:
     async def matches_none(self, secret: bytes, caller: Caller = DEFAULT_CALLER) -> None:
         """Do the work of `matches` with a hash of the current parameters that no secret has."""
         await self._in_turn(caller, partial(self._matches, self._no_hash, secret), comparison=True)
+
+    def _on_idle(self) -> None:
+        """Use the time until the next hash of a request."""
+        self._prepared.resume()
 
     def _prepare_in_turn(self) -> None:
         """Give the preparation turns, like a tenant, when few are left: under a flood there is no idle moment."""

@@ -176,6 +176,7 @@ def test_nothing_is_begun_while_requests_are_hashed() -> None:
     time.sleep(0.05)
     assert not prepared._ready
     busy[0] = False
+    prepared.resume()
     while len(prepared._ready) < 2:
         time.sleep(0.001)
     prepared.close()
