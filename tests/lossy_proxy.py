@@ -9,6 +9,9 @@ from pathlib import Path
 
 from otp_service.store.scripts import script
 
+PAUSE_SECONDS = 0.02
+"""After which two writes are read one by one."""
+
 
 class LossyProxy:
     """Forwards bytes between its own unix socket and the server's.
@@ -16,7 +19,7 @@ class LossyProxy:
     With `drops_replies` nothing comes back; with `closes_on_reply` a connection is closed when a reply arrives. From
     the first write with the bytes `stops_reading_at` on, a connection reads nothing, and `stopped` is set.
     `round_trips` counts the writes of the service, and `lost` the calls that `lose` has lost. `change` gets what the
-    server sends, and returns what the service is to get.
+    server sends, and returns what the service is to get; before that, it gets `first` as a piece of its own.
     """
 
     def __init__(self, path: Path, target: str, database: int = 0) -> None:
@@ -24,6 +27,7 @@ class LossyProxy:
         self.drops_replies = False
         self.closes_on_reply = False
         self.change: Callable[[bytes], bytes] = bytes
+        self.first = b""
         self.stops_reading_at = b""
         self.stopped = asyncio.Event()
         self._ended = asyncio.Event()
@@ -79,6 +83,7 @@ class LossyProxy:
                 if lost.is_set() or self.closes_on_reply:
                     far_writer.close()
                     break
+                await self._say_first(writer)
                 if not self.drops_replies:
                     writer.write(self.change(data))
             writer.close()
@@ -86,3 +91,8 @@ class LossyProxy:
         with contextlib.suppress(OSError):
             await asyncio.gather(up(), down())
         self._clients.discard(writer)
+
+    async def _say_first(self, writer: asyncio.StreamWriter) -> None:
+        if self.first:
+            writer.write(self.first)
+            await asyncio.sleep(PAUSE_SECONDS)

@@ -19,6 +19,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from otp_service.domain.secret import Secret
 from otp_service.store.replies import unavailable
@@ -30,6 +31,8 @@ SENTINEL_SECONDS = 0.3
 """For one Sentinel. After three that do not answer, a fourth is still tried within a call's deadline."""
 
 _DRIVER_INFO = DriverInfo()
+
+_NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
 """The name and version that connections report. Made once: redis-py reads its package's metadata for each one."""
 
 
@@ -96,6 +99,7 @@ def _connection_options() -> dict[str, Any]:
         "socket_connect_timeout": CONNECT_SECONDS,
         "decode_responses": False,
         "driver_info": _DRIVER_INFO,
+        "maint_notifications_config": _NO_NOTIFICATIONS,
     }
 
 

@@ -67,8 +67,12 @@ class _Batch:
             self.replies[n] = reply
 
     def unknown(self) -> list[int]:
-        """Return which calls the server did not run because it does not know their script."""
-        return [n for n, reply in enumerate(self.replies) if isinstance(reply, NoScriptError)]
+        """Return which calls of those that still wait the server did not run because it does not know their script."""
+        found = [n for n, reply in enumerate(self.replies) if isinstance(reply, NoScriptError)]
+        if not found:
+            return found
+        waits = [not request.replies.done() for request in self.requests for _ in request.calls]
+        return [n for n in found if waits[n]]
 
     def answer(self) -> None:
         """Give each request its part of the replies."""
@@ -132,15 +136,17 @@ class PipelinedConnections:
             await self._abort_all()
 
     async def _abort_all(self) -> None:
-        """End the connections that are being opened first: redis-py may take a cancellation for an error and go on."""
+        """End all connections, also if this is canceled.
+
+        One that is being opened may be open afterwards: redis-py may take a cancellation for an error and go on.
+        """
         self._is_closing = True
+        for connection in list(self._connections):
+            connection.abort()
         for task in self._opening:
             task.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
-        connections = list(self._connections)
-        for connection in connections:
-            connection.abort()
-        await asyncio.gather(*(connection.ended for connection in connections))
+        await asyncio.gather(*(connection.ended for connection in self._connections))
 
     async def send(self, calls: Sequence[ScriptCall]) -> list[Reply]:
         """Send `calls` in order in one batch.
@@ -229,6 +235,8 @@ class PipelinedConnections:
             connection.ended.add_done_callback(lambda _: self._connections.discard(connection))
         if self._is_closing:
             batch.refuse()
+            if connection is not None:
+                connection.abort()
         waiting = [request for request in batch.requests if not request.replies.done()]
         if connection is not None and waiting:
             self._send(connection, _Batch(waiting))

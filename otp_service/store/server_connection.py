@@ -72,22 +72,26 @@ class ServerConnection(asyncio.Protocol):
                 were there. The effect of the commands is then unknown.
         """
         packed = _packed(commands)
+        self._transport.write(packed)
         self._expected, self._done = len(commands), done
         self._timer = self._loop.call_later(self._deadline, self._fail, TimeoutError("The server does not reply."))
-        self._transport.write(packed)
 
     def abort(self) -> None:
         """Close the connection at once; a batch without all its replies has failed."""
         self._fail(RedisConnectionError("The connection was closed here."))
 
     def data_received(self, data: bytes) -> None:
-        """Read replies. What no command asked for ends the connection: the next reply would be a wrong one."""
+        """Read replies. What no command asked for ends the connection: the next reply would be a wrong one.
+
+        A push (RESP3) among replies is not one of them; the service has asked for none.
+        """
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not _INCOMPLETE:
                 if isinstance(reply, RedisConnectionError):
                     raise reply
-                self._replies.append(reply)
+                if not isinstance(reply, hiredis.PushNotification):
+                    self._replies.append(reply)
         except RedisError as problem:
             self._fail(problem)
             return

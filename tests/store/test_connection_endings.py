@@ -136,6 +136,33 @@ async def test_a_transport_does_not_wait_for_a_server_that_stops_reading(
             await connections.close()
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_close_that_is_canceled_ends_the_connections(
+    own_server: RedisServer, tmp_path: Path, streams: list[Streams], turns: int
+) -> None:
+    """As when it has a time limit: nobody closes them again. One of them is being opened meanwhile."""
+    async with asyncio.timeout(20), LossyProxy(tmp_path / "p", str(own_server.socket)).running() as proxy:
+        connections = PipelinedConnections(ConnectionPool.from_url(proxy.url), deadline=30.0)
+        for _ in range(CONNECTIONS - 1):
+            await connections.send([COUNT])
+        proxy.stops_reading_at = b"INFO"
+        call = asyncio.create_task(connections.send([COUNT]))
+        await proxy.stopped.wait()
+        to_proxy = [each for each in streams if each[1].get_extra_info("peername") == str(tmp_path / "p")]
+        assert len(to_proxy) == CONNECTIONS
+
+        closing = asyncio.create_task(connections.close())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.gather(closing, call, return_exceptions=True)
+        try:
+            if turns:  # it has begun
+                await assert_closed(to_proxy, 0.5)
+        finally:
+            await connections.close()
+
+
 async def test_a_refused_call_that_was_not_sent_whole_never_runs(
     own_server: RedisServer, streams: list[Streams]
 ) -> None:

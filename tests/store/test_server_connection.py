@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,20 @@ from typing import Any
 import pytest
 
 from otp_service.domain.errors import Reason, Refused
+from otp_service.domain.limits import Window
 from otp_service.store.pipelined_connection import CONNECTIONS
 from otp_service.store.scripts import ScriptCall, script
 from tests.lossy_proxy import LossyProxy
-from tests.store.redis_servers import RedisServer
+from tests.store.redis_servers import RedisServer, free_ports
 from tests.store.replica_store import Store, open_store
 from tests.store.test_pipelined_connections import COUNT, LIST, WIDE, connect_all, refused
 from tests.waits import wait_until
 
 AT_ONCE = 0.5
 """Seconds: much less than the deadline of a call."""
+
+PUSH = b">4\r\n$6\r\nMOVING\r\n:1\r\n:15\r\n$14\r\n127.0.0.1:6379\r\n"
+"""What a server with maintenance notifications says before it moves (RESP3)."""
 
 
 @pytest.fixture
@@ -64,7 +69,7 @@ async def test_a_reply_in_parts_is_one_reply(own_server: RedisServer, proxy: Los
     assert own_server.ask("LLEN", LIST) == ":1"
 
 
-@pytest.mark.parametrize("said", [b"+OK\r\n", b"+O", b"*2\r\n"], ids=["a reply", "a part", "a head"])
+@pytest.mark.parametrize("said", [b"+OK\r\n", b"+O", b"*2\r\n", PUSH], ids=["a reply", "a part", "a head", "a push"])
 async def test_bytes_that_nothing_asked_for_end_the_connection(
     own_server: RedisServer, proxy: LossyProxy, store: Store, said: bytes
 ) -> None:
@@ -102,6 +107,33 @@ async def test_a_wrong_reply_refuses_the_batch_and_ends_the_connection(
         assert own_server.ask("LLEN", LIST) == f":{n}"
 
 
+@pytest.mark.parametrize("apart", [True, False], ids=["before it", "in one piece with it"])
+async def test_a_push_is_no_reply(own_server: RedisServer, proxy: LossyProxy, store: Store, *, apart: bool) -> None:
+    """A server may send one beside a reply. Each call gets the reply to itself, over the same connections."""
+    before = own_server.ask("INFO", "stats")
+    if apart:
+        proxy.first = PUSH
+    else:
+        proxy.change = lambda data: PUSH + data
+
+    assert (await store.acquire_limit("first", Window(1, 60)))[0] == b"acquired"
+    for n in range(1, 1 + 2 * CONNECTIONS):
+        assert (await store.acquire_limit("first", Window(1, 60)))[0] == b"denied"
+        assert (await store.acquire_limit("s", WIDE))[0] == b"acquired"
+        assert own_server.ask("LLEN", LIST) == f":{n}"
+    assert connections_in(own_server.ask("INFO", "stats")) == connections_in(before) + 1 + 2 * CONNECTIONS  # of `ask`
+
+
+async def test_the_server_is_asked_for_no_notifications() -> None:
+    """redis-py would ask for them on TCP; a server that does not know the command counts an error for it."""
+    [port] = free_ports(1)
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder), port=port) as server:
+        async with open_store(f"redis://127.0.0.1:{port}") as store:
+            await connect_all(store)
+        assert "errorstat_" not in server.ask("INFO", "errorstats")
+        assert "cmdstat_client|setinfo" in server.ask("INFO", "commandstats")
+
+
 async def test_bytes_behind_the_handshake_refuse_the_call(own_server: RedisServer, proxy: LossyProxy) -> None:
     """They came before any call: the connection is not used."""
     proxy.change = lambda data: data + b"+OK\r\n" if b"maxmemory_policy" in data else data
@@ -124,6 +156,18 @@ async def test_a_call_that_is_canceled_while_a_connection_opens_is_not_sent(own_
         await opening
         await connect_all(store)
         assert own_server.ask("LLEN", LIST) == ":0"
+
+
+async def test_an_unknown_script_is_not_sent_for_a_caller_that_is_gone(own_server: RedisServer, store: Store) -> None:
+    """The server did not run the call: nobody waits for it any more, so its text is not sent."""
+    own_server.ask("SCRIPT", "FLUSH")
+    os.kill(own_server.process.pid, signal.SIGSTOP)
+    gone, waiting = (asyncio.create_task(store.acquire_limit(name, WIDE)) for name in ("s", "other"))
+    await asyncio.sleep(0.05)
+    gone.cancel()
+    os.kill(own_server.process.pid, signal.SIGCONT)
+    assert (await waiting)[0] == b"acquired"
+    assert own_server.ask("LLEN", LIST) == ":0"
 
 
 async def test_a_connection_that_the_server_has_closed_is_replaced(own_server: RedisServer, store: Store) -> None:
