@@ -15,7 +15,8 @@ import contextlib
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sized
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,7 +35,14 @@ NICENESS: Final = 10
 MANY_WAITING: Final = 8
 """While at least this many jobs wait, results are held back, except those of tenants that used less than their share.
 
-A result waits for the hashes of `RESULTS_TOGETHER` - 1 other requests at most, and for as many prepared ones.
+A result waits for the hashes of `RESULTS_TOGETHER` - 1 other requests at most, and for as many prepared ones; for no
+more of them after `HELD_SECONDS`.
+"""
+
+HELD_SECONDS: Final = 0.2
+"""Results are delivered at the next end of a hash, or before a thread waits for its core, if the first is that old.
+
+Eight hashes; where more workers than cores compute hashes, others go between those of one worker.
 """
 
 RESULTS_TOGETHER: Final = 4
@@ -68,22 +76,43 @@ class _Job(Generic[T]):
 
 
 class _Results:
-    """The results that are held back until several are delivered together. Any thread may call the method."""
+    """The results that are held back until several are delivered together. Any thread may call the methods."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: Sized, clock: Callable[[], float] = time.monotonic) -> None:
+        """Make it without results.
+
+        Args:
+            queue: The jobs that wait. Whoever has removed one calls `add` when it is done.
+            clock: Returns seconds that never go back.
+        """
+        self._queue = queue
+        self._clock = clock
         self._lock = threading.Lock()
         self._held: list[Callable[[], None]] = []
+        self._held_since = 0.0
 
-    def add(self, deliver: Callable[[], None] | None, *, at_once: bool) -> None:
-        """Add a result, and deliver all of them if there are `RESULTS_TOGETHER`, or `at_once`."""
+    def add(self, deliver: Callable[[], None] | None = None, *, at_once: bool = False) -> None:
+        """Add a result, if there is one, and deliver all of them if that is due, or `at_once`.
+
+        Whether jobs wait is read after the result is added: another thread may do the last one meanwhile.
+        """
         with self._lock:
             if deliver is not None:
+                if not self._held:
+                    self._held_since = self._clock()
                 self._held.append(deliver)
-            if not at_once and len(self._held) < RESULTS_TOGETHER:
+            if not (at_once or self._is_due()):
                 return
             ready, self._held = self._held, []
         for one in ready:
             one()
+
+    def _is_due(self) -> bool:
+        return (
+            len(self._held) >= RESULTS_TOGETHER
+            or len(self._queue) < MANY_WAITING
+            or self._clock() - self._held_since >= HELD_SECONDS
+        )
 
 
 def threads_per_worker(workers: int) -> int:
@@ -123,7 +152,7 @@ class HashThreads:
         self._locks = [  # the first thread of each worker begins at another core
             CoreLock(lock_folder, (os.getpid() + n) % cores, cores) if lock_folder else None for n in range(count)
         ]
-        self._results = _Results()
+        self._results = _Results(self._queue)
         self._is_working = [False] * count
         self._threads = [
             threading.Thread(target=self._run, args=(n, lock), name=f"hash-{n}", daemon=True)
@@ -161,7 +190,7 @@ class HashThreads:
                 self._wake_ups.put(None)
             for thread in self._threads:
                 thread.join()
-        self._results.add(None, at_once=True)
+        self._results.add(at_once=True)
         for lock in filter(None, self._locks):
             lock.close()
 
@@ -192,7 +221,7 @@ class HashThreads:
         self._is_working[number] = True
         deliver = job.run()
         self._is_working[number] = False
-        self._results.add(deliver, at_once=has_credit or len(self._queue) < MANY_WAITING)
+        self._results.add(deliver, at_once=has_credit)
         if not self.is_busy():
             self._on_idle()
 
@@ -202,6 +231,7 @@ class HashThreads:
         if not lock.try_acquire():
             if self._queue:
                 self._wake_ups.put(None)
+            self._results.add()
             lock.acquire()
         try:
             yield

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
+from otp_service.crypto import hash_threads
+from otp_service.crypto.core_lock import CoreLock
 from otp_service.crypto.fair_queue import CREDIT, Caller
-from otp_service.crypto.hash_threads import MANY_WAITING, RESULTS_TOGETHER, HashThreads
+from otp_service.crypto.hash_threads import HELD_SECONDS, MANY_WAITING, RESULTS_TOGETHER, HashThreads, _Results
 from otp_service.crypto.hashing import PREPARING
 
 FLOOD, HONEST = ("flooding", "app"), ("honest", "web")
@@ -28,6 +31,7 @@ class Pool:
         self.idle: list[int] = []
         self.jobs: list[Future[int]] = []
         self.threads = HashThreads(1, on_idle=lambda: self.idle.append(self.delivered()))
+        self.threads._results = _Results(self.threads._queue, clock=lambda: 0.0)
         self.submit(self._wait)
 
     def _wait(self) -> int:
@@ -51,6 +55,19 @@ class Pool:
         """Do all jobs, and return their results."""
         self._gate.set()
         return [job.result(10) for job in self.jobs]
+
+
+class Waiting:
+    """A queue of jobs whose length is what a test says."""
+
+    def __init__(self) -> None:
+        self.length = MANY_WAITING
+        self.reads: list[int] = []
+        self.results: list[_Results] = []
+
+    def __len__(self) -> int:
+        self.reads += [len(one._held) for one in self.results]
+        return self.length
 
 
 @pytest.fixture
@@ -125,10 +142,54 @@ def test_closing_delivers_what_is_held_back(pool: Pool) -> None:
     """A result that waits for others is not lost when no job follows."""
     held = Future[int]()
     pool.run()
-    pool.threads._results.add(lambda: held.set_result(1), at_once=False)
+    pool.threads._results = _Results(Waiting())
+    pool.threads._results.add(lambda: held.set_result(1))
     assert not held.done()
     pool.threads.close()
     assert held.result(0) == 1
+
+
+def test_whether_jobs_wait_is_read_after_the_result_is_added() -> None:
+    """Before it, another thread could do all of them in between, and none would be left to deliver the result."""
+    queue = Waiting()
+    results = _Results(queue)
+    queue.results.append(results)
+    for _ in range(RESULTS_TOGETHER - 1):
+        results.add(lambda: None)
+    assert queue.reads == [1, 2, 3]
+
+
+def test_results_are_not_held_for_long() -> None:
+    """The first one decides, and the time begins again with the next group."""
+    now, delivered = [100.0], list[int]()
+    results = _Results(Waiting(), lambda: now[0])
+    for group in range(2):
+        results.add(lambda: delivered.append(1))
+        now[0] += 0.99 * HELD_SECONDS
+        results.add(lambda: delivered.append(2))
+        assert len(delivered) == 2 * group
+        now[0] += 0.02 * HELD_SECONDS
+        results.add()
+        assert delivered == [1, 2] * (group + 1)
+
+
+def test_old_results_are_delivered_before_a_thread_waits_for_its_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other workers may use the core for a while."""
+    monkeypatch.setattr(hash_threads, "usable_cores", lambda: 1)
+    monkeypatch.setattr(hash_threads, "HELD_SECONDS", 0.0)
+    held, delivered = CoreLock(str(tmp_path), 0, 1), threading.Event()
+    threads = HashThreads(1, str(tmp_path))
+    threads._results = _Results(Waiting())
+    threads._results._held.append(delivered.set)
+    held.acquire()
+    job = threads.submit(FLOOD, lambda: None, comparison=True)
+    assert delivered.wait(10)
+    held.release()
+    job.result(10)
+    threads.close()
+    held.close()
 
 
 def test_the_threads_are_idle_when_the_last_job_is_done(pool: Pool) -> None:
