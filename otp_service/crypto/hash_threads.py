@@ -26,7 +26,7 @@ from typing import Any, Final, Generic, TypeVar
 from otp_service.crypto.core_lock import CoreLock
 from otp_service.crypto.fair_queue import Caller, FairQueue
 
-__all__ = ["HashThreads", "lower_priority", "threads_per_worker", "usable_cores"]
+__all__ = ["HashThreads", "HeldResults", "lower_priority", "threads_per_worker", "usable_cores"]
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class _Job(Generic[T]):
         return deliver if self.is_awaited else None
 
 
-class _Results:
+class HeldResults:
     """The results that are held back until several are delivered together. Any thread may call the methods."""
 
     def __init__(self, queue: Sized, clock: Callable[[], float] = time.monotonic) -> None:
@@ -152,7 +152,7 @@ class HashThreads:
         self._locks = [  # the first thread of each worker begins at another core
             CoreLock(lock_folder, (os.getpid() + n) % cores, cores) if lock_folder else None for n in range(count)
         ]
-        self._results = _Results(self._queue)
+        self._results = HeldResults(self._queue)
         self._is_working = [False] * count
         self._threads = [
             threading.Thread(target=self._run, args=(n, lock), name=f"hash-{n}", daemon=True)

@@ -12,7 +12,7 @@ import pytest
 from otp_service.crypto import hash_threads
 from otp_service.crypto.core_lock import CoreLock
 from otp_service.crypto.fair_queue import CREDIT, Caller
-from otp_service.crypto.hash_threads import HELD_SECONDS, MANY_WAITING, RESULTS_TOGETHER, HashThreads, _Results
+from otp_service.crypto.hash_threads import HELD_SECONDS, MANY_WAITING, RESULTS_TOGETHER, HashThreads, HeldResults
 from otp_service.crypto.hashing import PREPARING
 
 FLOOD, HONEST = ("flooding", "app"), ("honest", "web")
@@ -31,7 +31,7 @@ class Pool:
         self.idle: list[int] = []
         self.jobs: list[Future[int]] = []
         self.threads = HashThreads(1, on_idle=lambda: self.idle.append(self.delivered()))
-        self.threads._results = _Results(self.threads._queue, clock=lambda: 0.0)
+        self.threads._results = HeldResults(self.threads._queue, clock=lambda: 0.0)
         self.submit(self._wait)
 
     def _wait(self) -> int:
@@ -63,7 +63,7 @@ class Waiting:
     def __init__(self) -> None:
         self.length = MANY_WAITING
         self.reads: list[int] = []
-        self.results: list[_Results] = []
+        self.results: list[HeldResults] = []
 
     def __len__(self) -> int:
         self.reads += [len(one._held) for one in self.results]
@@ -142,7 +142,7 @@ def test_closing_delivers_what_is_held_back(pool: Pool) -> None:
     """A result that waits for others is not lost when no job follows."""
     held = Future[int]()
     pool.run()
-    pool.threads._results = _Results(Waiting())
+    pool.threads._results = HeldResults(Waiting())
     pool.threads._results.add(lambda: held.set_result(1))
     assert not held.done()
     pool.threads.close()
@@ -152,7 +152,7 @@ def test_closing_delivers_what_is_held_back(pool: Pool) -> None:
 def test_whether_jobs_wait_is_read_after_the_result_is_added() -> None:
     """Before it, another thread could do all of them in between, and none would be left to deliver the result."""
     queue = Waiting()
-    results = _Results(queue)
+    results = HeldResults(queue)
     queue.results.append(results)
     for _ in range(RESULTS_TOGETHER - 1):
         results.add(lambda: None)
@@ -162,7 +162,7 @@ def test_whether_jobs_wait_is_read_after_the_result_is_added() -> None:
 def test_results_are_not_held_for_long() -> None:
     """The first one decides, and the time begins again with the next group."""
     now, delivered = [100.0], list[int]()
-    results = _Results(Waiting(), lambda: now[0])
+    results = HeldResults(Waiting(), lambda: now[0])
     for group in range(2):
         results.add(lambda: delivered.append(1))
         now[0] += 0.99 * HELD_SECONDS
@@ -181,7 +181,7 @@ def test_old_results_are_delivered_before_a_thread_waits_for_its_core(
     monkeypatch.setattr(hash_threads, "HELD_SECONDS", 0.0)
     held, delivered = CoreLock(str(tmp_path), 0, 1), threading.Event()
     threads = HashThreads(1, str(tmp_path))
-    threads._results = _Results(Waiting())
+    threads._results = HeldResults(Waiting())
     threads._results._held.append(delivered.set)
     held.acquire()
     job = threads.submit(FLOOD, lambda: None, comparison=True)
