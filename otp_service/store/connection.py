@@ -31,9 +31,10 @@ SENTINEL_SECONDS = 0.3
 """For one Sentinel. After three that do not answer, a fourth is still tried within a call's deadline."""
 
 _DRIVER_INFO = DriverInfo()
+"""The name and version that connections report. Made once: redis-py reads its package's metadata for each one."""
 
 _NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
-"""The name and version that connections report. Made once: redis-py reads its package's metadata for each one."""
+"""redis-py asks servers on TCP for them otherwise, and reads them itself; `ServerConnection` does not."""
 
 
 @dataclass(frozen=True, slots=True)
