@@ -208,7 +208,7 @@ class HashThreads:
             self._wake_ups.get()
             if self._closed:
                 return
-            with contextlib.nullcontext() if lock is None else self._held(lock):
+            with contextlib.nullcontext() if lock is None else self._holding(lock):
                 self._do_next_job(number)
                 if self._queue.next_has_credit():
                     self._do_next_job(number)
@@ -226,7 +226,7 @@ class HashThreads:
             self._on_idle()
 
     @contextlib.contextmanager
-    def _held(self, lock: CoreLock) -> Iterator[None]:
+    def _holding(self, lock: CoreLock) -> Iterator[None]:
         """Hold the lock of a core. While this thread waits for it, another one may find its core free for the job."""
         if not lock.try_acquire():
             if self._queue:

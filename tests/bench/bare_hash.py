@@ -39,7 +39,7 @@ class BareHashes:
     """Processes that hash back to back on the cores of the service, while they are not paused; they begin paused."""
 
     def __init__(self, cores: int) -> None:
-        """Start a process on each of so many cores."""
+        """Start a process on each core; `cores` is how many."""
         words = [sys.executable, "-m", "tests.bench.bare_hash"]
         self._processes = [
             subprocess.Popen(pinned([core], words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -58,16 +58,15 @@ class Pool:
 
 
 class Waiting:
-    """A queue of jobs whose length is what a test says."""
+    """A queue in which many jobs wait; `reads` has how many results were held whenever its length was read."""
 
     def __init__(self) -> None:
-        self.length = MANY_WAITING
         self.reads: list[int] = []
         self.results: list[HeldResults] = []
 
     def __len__(self) -> int:
         self.reads += [len(one._held) for one in self.results]
-        return self.length
+        return MANY_WAITING
 
 
 @pytest.fixture
