@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Any, Final, Protocol
 
 from otp_service.observability import METRICS
@@ -48,8 +48,8 @@ class ServerLimits:
     backlog: int = 1024
 
 
-class Phase(Enum):
-    """What a connection is waiting for."""
+class Phase(IntEnum):
+    """What a connection is waiting for. A key of dictionaries for each request, so it has the hash of an int."""
 
     IDLE = auto()
     """The first byte of a request."""

@@ -139,22 +139,25 @@ class HttpConnection(TimedConnection):
             raise _malformed()
         self._next_request()
         if self.phase is Phase.IDLE:
-            self._enter(Phase.HEAD)
+            self._connections.move(self, Phase.HEAD)
             # the deadline of the first head runs since the connection was opened
             left = self._limits.head_seconds if self._has_answered else self._idle_until - self.loop.time()
             self._deadline.set(left)
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header; count and discard a trailer."""
+        """Add a header, as uvicorn does; count and discard a trailer."""
         self._headers_seen += 1
         if self._request_started:
             if self._headers_seen > MAX_TRAILERS:
                 raise Refused(Reason.REQUEST_MALFORMED, f"Send at most {MAX_TRAILERS} trailers.")
-        elif self._headers_seen > MAX_HEADERS:
+            return
+        if self._headers_seen > MAX_HEADERS:
             raise Refused(Reason.HEADERS_TOO_LARGE, f"Send at most {MAX_HEADERS} headers.")
-        else:
-            super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Record it. The request starts later, when the parser has accepted the whole head."""
@@ -194,7 +197,7 @@ class HttpConnection(TimedConnection):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         self._framing.head_complete(self.headers)
-        self._enter(Phase.BODY)
+        self._connections.move(self, Phase.BODY)
         self._deadline.set(self._limits.body_seconds)
 
     def _complete_scope(self, version: str) -> None:
@@ -214,7 +217,7 @@ class HttpConnection(TimedConnection):
         super().on_message_complete()
         self.cycle.keep_alive = self.cycle.keep_alive and not self._has_data_after_end
         self._framing.next_request()
-        self._enter(Phase.RESPONSE)
+        self._connections.move(self, Phase.RESPONSE)
         self._set_response_deadline()
 
     def default_headers(self) -> Sequence[tuple[bytes, bytes]]:
@@ -231,7 +234,7 @@ class HttpConnection(TimedConnection):
             self._finish(expects_data=self.phase is not Phase.RESPONSE or self._parsed_until < len(self._data))
             return
         self._has_answered = True
-        self._enter(Phase.IDLE)
+        self._connections.move(self, Phase.IDLE)
         self._wait_idle(self._limits.keep_alive_seconds)
         self._parse_received()
         if self._peer_finished and self._is_receiving():

@@ -130,7 +130,7 @@ class TimedConnection(HttpToolsProtocol):
         """Send nothing more, and discard incoming bytes for a short time."""
         if self.transport.is_closing():
             return
-        self._enter(Phase.CLOSE)
+        self._connections.move(self, Phase.CLOSE)
         self._connections.release_buffered(self)
         self.transport.write_eof()
         self.flow.resume_reading()
@@ -144,7 +144,7 @@ class TimedConnection(HttpToolsProtocol):
 
     def _close_soon(self) -> None:
         """Close when everything is sent, at the latest at the deadline."""
-        self._enter(Phase.CLOSE)
+        self._connections.move(self, Phase.CLOSE)
         self.transport.close()
         self._deadline.set(self._write_seconds())
 
@@ -154,9 +154,6 @@ class TimedConnection(HttpToolsProtocol):
         self.transport.abort()
 
     # deadlines
-
-    def _enter(self, phase: Phase) -> None:
-        self._connections.move(self, phase)
 
     def _wait_idle(self, seconds: float) -> None:
         """Wait for a request, and before that time ends, check whether the last response is being read."""
