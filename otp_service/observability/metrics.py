@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess, values
+
+from otp_service.observability.metric_types import Counter, Gauge, Histogram
 
 __all__ = ["METRICS", "Metrics", "metrics_page", "share_metrics"]
 
