@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from otp_service.crypto.verification_cipher import VerificationCipher
 from otp_service.delivery.message_content import with_content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from otp_service.domain import email_texts, voice_texts
 from otp_service.domain.code_binding import Transaction

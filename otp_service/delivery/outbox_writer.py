@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from otp_service.delivery.delivery_state import DeliveryState
 from otp_service.delivery.retry_policy import CallProvider, Finish, Step, WaitFor

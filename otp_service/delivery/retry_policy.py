@@ -16,9 +16,10 @@ earlier one is called, and those of later channels only if no receipt reports th
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from otp_service.domain.channel_route import ChannelRoute
 from otp_service.domain.message import Channel, SendResult
@@ -58,8 +59,7 @@ _POSSIBLY_ACCEPTED: Final = frozenset(
 _NONE_EXCLUDED: Final[Mapping[str, int]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRules:
+class RetryRules(msgspec.Struct, frozen=True):
     """The configured limits of failover and retry.
 
     `hold_ms`: how long other providers are not called after an ambiguous outcome; 0: they are never called.
@@ -75,8 +75,7 @@ class RetryRules:
     channel_hold_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CodeLifetime:
+class CodeLifetime(msgspec.Struct, frozen=True):
     """When the code was created and expires, and the current time, in ms of the store's clock."""
 
     created_ms: int
@@ -84,22 +83,19 @@ class CodeLifetime:
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class CallProvider:
+class CallProvider(msgspec.Struct, frozen=True):
     """Call this provider now."""
 
     provider: str
 
 
-@dataclass(frozen=True, slots=True)
-class WaitFor:
+class WaitFor(msgspec.Struct, frozen=True):
     """Decide again after `ms` milliseconds."""
 
     ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(msgspec.Struct, frozen=True):
     """No provider can be called before the code expires."""
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from otp_service.delivery.provider_calls import call_safely
 from otp_service.domain.links import is_short_link

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from otp_service.domain.message import Channel
 
@@ -15,16 +15,14 @@ A message has one of those channels instead.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelRoute:
+class ChannelRoute(msgspec.Struct, frozen=True):
     """The names of the providers that send a message by one channel, in their order."""
 
     channel: Channel
     providers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RoutedProvider:
+class RoutedProvider(msgspec.Struct, frozen=True):
     """A provider that may send a message, with the channel and the number of segments that it charges for."""
 
     name: str

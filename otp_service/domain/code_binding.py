@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 __all__ = [
     "AMOUNT_PATTERN",
@@ -89,12 +91,11 @@ class Transaction:
         return "Transaction()"
 
 
-@dataclass(frozen=True, slots=True)
-class CodeBinding:
+class CodeBinding(msgspec.Struct, frozen=True):
     """What a code is bound to; `text` is "" for no opaque text."""
 
     transaction: Transaction | None = None
-    text: str = field(default="", repr=False)
+    text: str = ""
 
     @property
     def hashed_parts(self) -> tuple[str, ...]:
@@ -107,6 +108,10 @@ class CodeBinding:
         if self.transaction is not None:
             parts = ("transaction", *self.transaction.values.values())
         return (*parts, "binding", self.text) if self.text else parts
+
+    def __repr__(self) -> str:
+        """Hide the text: only its caller knows what it says."""
+        return f"CodeBinding({self.transaction})"
 
 
 UNBOUND: Final = CodeBinding()

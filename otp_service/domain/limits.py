@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 __all__ = ["DEFAULT_LOCKOUT", "DISABLED_RETRY_MS", "Limits", "LockKind", "Lockout", "RateLimit", "SendPolicy", "Window"]
 
 DISABLED_RETRY_MS: Final = 86_400_000
@@ -20,8 +22,7 @@ class Window:
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(msgspec.Struct, frozen=True):
     """One event to count: the name of the limit, the keyed hash of what it counts, and its windows.
 
     `is_own`: the caller uses the limit alone, so it may know what is left.

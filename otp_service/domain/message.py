@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
+
 from otp_service.domain.opt_out import OptOutAction
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
 from otp_service.domain.sms_segments import count_segments
@@ -41,8 +43,7 @@ class Channel(StrEnum):
         return count_segments(text) if self is Channel.SMS else 1
 
 
-@dataclass(frozen=True, slots=True)
-class OutboundMessage:
+class OutboundMessage(msgspec.Struct, frozen=True):
     """A message that a provider sends. `code` and `text` are secret and not part of the `repr`.
 
     Attributes:
@@ -94,8 +95,7 @@ class OutboundMessage:
         return f"OutboundMessage({self.message_id})"
 
 
-@dataclass(frozen=True, slots=True)
-class SendResult:
+class SendResult(msgspec.Struct, frozen=True):
     """The result of a send.
 
     Attributes:

@@ -20,9 +20,9 @@ cache would keep numbers in memory.
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import msgspec
 import phonenumbers
 
 from otp_service.domain.international_prefix import habitual_reading, international_readings
@@ -46,8 +46,7 @@ class PhoneInvalid(Exception):
     """The text is not one valid phone number. The message says what to send, and never contains the text."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PhoneNumber:
+class PhoneNumber(msgspec.Struct, frozen=True):
     """A valid number. Only `repr` and `masked` may be logged or shown before the number is verified."""
 
     e164: str

@@ -19,8 +19,9 @@ A number whose digits are all single, with the same separator (`0-8-1-2-...`), h
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final, Self
+
+import msgspec
 
 from otp_service.domain.typed_text import LINE_END, normalize_typed
 
@@ -40,8 +41,7 @@ _LONG_GROUP: Final = 7
 _SHORT_GROUP: Final = 2
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Spelling:
+class Spelling(msgspec.Struct, frozen=True):
     """The groups of digits of a number, and the separators between them."""
 
     plus: bool
@@ -60,6 +60,10 @@ class Spelling:
         if not groups or not _BODY.fullmatch(body) or (plus and body.startswith("0")):
             return None
         return cls(plus, groups, tuple(_GROUP.split(body)[1:-1]))
+
+    def __repr__(self) -> str:
+        """Hide the digits."""
+        return "Spelling()"
 
     def dialed(self, groups: int | None = None) -> str:
         """Return the digits of the first `groups` groups, or of all, with the plus before them if there is one."""

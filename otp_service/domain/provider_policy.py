@@ -11,6 +11,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 from typing import Final, Protocol
 
+import msgspec
+
 from otp_service.domain.message import SendResult
 
 __all__ = [
@@ -37,8 +39,7 @@ def millionths(amount: Decimal, *, up: bool = False) -> int:
     return int((amount * 1_000_000).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR))
 
 
-@dataclass(frozen=True, slots=True)
-class Caps:
+class Caps(msgspec.Struct, frozen=True):
     """The maximum per day (UTC). None: no cap. `spend` in millionths.
 
     `alert_threshold`: the fraction of a cap at which an alert is logged. `block`: whether a reached cap prevents calls.
@@ -73,7 +74,7 @@ class ProviderPolicy:
     max_per_second: float | None = None
     max_concurrent: int = 16
     price: Mapping[str, int] = field(default_factory=dict)
-    caps: Caps = Caps()
+    caps: Caps = _NO_CAPS
     currency: str = ""
 
     def cost(self, country: str, segments: int) -> int:
@@ -98,8 +99,7 @@ class DeferReason(StrEnum):
     """The daily cap of the number's country is reached."""
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(msgspec.Struct, frozen=True):
     """The right to make one call; pass it to `ProviderLimiter.release` with the result.
 
     The message is charged to the caps already (`cost` in millionths at `charged_ms`), unless the call `repeats` one
@@ -118,8 +118,7 @@ class Permit:
     shared_ms: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+class Deferred(msgspec.Struct, frozen=True):
     """The call is not allowed now, and nothing is charged; retry after `retry_in_ms` at the earliest."""
 
     reason: DeferReason
@@ -134,8 +133,7 @@ class Availability(StrEnum):
     CAPPED = "capped"
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderState:
+class ProviderState(msgspec.Struct, frozen=True):
     """The availability of a provider for a message, and its counters.
 
     `retry_in_ms`: when the availability may change. `open_reason`: the name of the outcome that opened the circuit,

@@ -1,9 +1,15 @@
-"""The arguments and the results of the ports. Callers match the results exhaustively."""
+"""The arguments and the results of the ports. Callers match the results exhaustively.
+
+They are structs of msgspec, which are made and copied in C: a struct takes 0.1 us, a frozen dataclass 0.3 us per field.
+`Denied` and `RecipientLocked` are dataclasses, because they compare without one of their fields.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 from otp_service.domain.channel_route import RoutedProvider
 from otp_service.domain.errors import Reason
@@ -44,8 +50,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotencyClaim:
+class IdempotencyClaim(msgspec.Struct, frozen=True):
     """One use of a caller's idempotency key.
 
     `keyed_hash` is of the key with its tenant and endpoint, `fingerprint` of the request. `owner_token` is unique to
@@ -57,8 +62,7 @@ class IdempotencyClaim:
     owner_token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """What must be acquired before a code is made. `token` is unique to this reservation of the recipient.
 
     The price of the message at each provider of `route` follows from its `country` and its number of segments there.
@@ -78,8 +82,7 @@ class Admission:
     guard: GuardRequest | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveVerification:
+class ActiveVerification(msgspec.Struct, frozen=True):
     """The pending verification of a recipient and purpose. `sealed_code` is b"" for a decoy.
 
     Its code may be sent again (policy `reuse`).
@@ -90,8 +93,7 @@ class ActiveVerification:
     sealed_code: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """Everything is acquired. It must be passed to `start` or to `release`.
 
     `sends_left` counts after this send. `providers` has the state of each provider of the route, for this message.
@@ -128,52 +130,43 @@ class Denied:
     decision: GuardDecision | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(msgspec.Struct, frozen=True):
     """A response is stored under the key; it is sealed."""
 
     response: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
+class InFlight(msgspec.Struct, frozen=True):
     """A request with the key is in progress. It has ended, or can be taken over, after `wait_ms` at the latest."""
 
     wait_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
+class Mismatch(msgspec.Struct, frozen=True):
     """The key was used for another request."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyClaimed:
+class KeyClaimed(msgspec.Struct, frozen=True):
     """The caller owns the key, and must do the work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """The verification is stored, and its message is in the outbox."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReservationExpired:
+class ReservationExpired(msgspec.Struct, frozen=True):
     """The reservation is too old, or was released: nothing was done."""
 
 
-@dataclass(frozen=True, slots=True)
-class IdInUse:
+class IdInUse(msgspec.Struct, frozen=True):
     """Another verification has this id: nothing was done. Ids are random, so this is not expected to happen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(msgspec.Struct, frozen=True):
     """The record was made under a key that this replica does not have: nothing was done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unlocked:
+class Unlocked(msgspec.Struct, frozen=True):
     """The recipient is not locked at the tenant.
 
     `was_locked`: it was before. `failures`: how many wrong codes in a row were cleared.
@@ -183,8 +176,7 @@ class Unlocked:
     failures: int
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptReserved:
+class AttemptReserved(msgspec.Struct, frozen=True):
     """An attempt is reserved: compare the code with `snapshot.record.code_hash`, and `consume` if it is correct.
 
     `locks` is how the attempt locks the recipient if the code is wrong; None: it does not.
@@ -195,8 +187,7 @@ class AttemptReserved:
     locks: LockKind | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NotFound:
+class NotFound(msgspec.Struct, frozen=True):
     """The tenant has no verification with this id, or it ended more than ten minutes ago."""
 
 
@@ -209,29 +200,25 @@ class RecipientLocked:
     violated: tuple[QuotaState, ...] = field(default=(), compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptsExhausted:
+class AttemptsExhausted(msgspec.Struct, frozen=True):
     """No attempts are left; a new code may be requested in `wait_ms`."""
 
     wait_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class AlreadyEnded:
+class AlreadyEnded(msgspec.Struct, frozen=True):
     """The verification ended before, with this status."""
 
     status: VerificationStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """This call made the one success of the verification."""
 
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedMessage:
+class ClaimedMessage(msgspec.Struct, frozen=True):
     """A message that this worker has leased. `id` is the verification's; `now_ms` is when it was leased."""
 
     id: str
@@ -240,15 +227,13 @@ class ClaimedMessage:
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class CallStarted:
+class CallStarted(msgspec.Struct, frozen=True):
     """The provider may be called now."""
 
     now_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryUpdate:
+class DeliveryUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a call to a provider, and when the message is due again.
 
     Attributes:

@@ -7,9 +7,10 @@ are not used, because the gateways do not support them. A text is counted as it 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 __all__ = [
     "GSM7_ALPHABET",
@@ -47,8 +48,7 @@ class Encoding(StrEnum):
     UCS2 = "UCS-2"
 
 
-@dataclass(frozen=True, slots=True)
-class SmsSize:
+class SmsSize(msgspec.Struct, frozen=True):
     """The size of a text. `units` are septets of GSM-7 or code units of UCS-2; `segments` is what is billed."""
 
     encoding: Encoding

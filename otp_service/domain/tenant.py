@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from otp_service.domain.apps import App
 from otp_service.domain.captcha import CaptchaPolicy
 from otp_service.domain.channel_route import AUTO
@@ -26,8 +28,7 @@ ALL_COUNTRIES = "*"
 _CHANNELS = frozenset(channel.value for channel in Channel)
 
 
-@dataclass(frozen=True, slots=True)
-class TextContext:
+class TextContext(msgspec.Struct, frozen=True):
     """What selects the template of a message to a number, and what is inserted besides the code.
 
     Attributes:
@@ -45,8 +46,12 @@ class TextContext:
     purpose: str
     channel: Channel = Channel.SMS
     app: str = ""
-    link: str = field(default="", repr=False)
+    link: str = ""
     transaction: Transaction | None = None
+
+    def __repr__(self) -> str:
+        """Hide the address: it may carry a token."""
+        return f"TextContext({self.purpose})"
 
 
 @dataclass(frozen=True, slots=True)

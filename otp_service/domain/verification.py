@@ -6,7 +6,6 @@ fourteen elements, and some of the others, by index (`store/lua/_record.lua`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
@@ -153,8 +152,7 @@ class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=T
         return self.ended_ms or self.expires_ms
 
 
-@dataclass(frozen=True, slots=True)
-class VerificationSnapshot:
+class VerificationSnapshot(msgspec.Struct, frozen=True):
     """A record, and when it was read (`now_ms`, by the store's clock)."""
 
     id: str

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -47,8 +46,7 @@ _PLAIN_URL: Final = re.compile(r"(?!.*/\.)(https?://[\w.:\[\]-]+)(/(?:[\w~/?&=+:
 """An origin, and a path with a query that needs no quoting and that httpx would send unchanged."""
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayResponse:
+class GatewayResponse(msgspec.Struct, frozen=True):
     """An HTTP response of a gateway. Never log the body: it may echo the message with its code."""
 
     status: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from otp_service.domain.caller_text import render_text
 from otp_service.domain.channel_route import RoutedProvider

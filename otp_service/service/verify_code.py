@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Final
+
+from msgspec.structs import replace
 
 from otp_service.crypto.tokens import ProofClaims
 from otp_service.domain.code_binding import CodeBinding

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import DISABLED_RETRY_MS, SendPolicy
 from otp_service.domain.provider_policy import DeferReason, ProviderState
@@ -220,7 +222,7 @@ def _read_route(
         usage = read_usage(reply)
         blocks_free_message, *blocks = usage.exceeds
         states = [
-            replace(state, capped_ms=usage.until_tomorrow_ms) if is_blocked else state
+            msgspec.structs.replace(state, capped_ms=usage.until_tomorrow_ms) if is_blocked else state
             for state, is_blocked in zip(states, blocks, strict=True)
         ]
         if blocks_free_message:

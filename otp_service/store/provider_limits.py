@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
+
+from msgspec.structs import replace
 
 from otp_service.domain.errors import Refused
 from otp_service.domain.events import CIRCUIT_EVENTS, EventTarget

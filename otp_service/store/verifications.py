@@ -8,6 +8,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
+
 from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.events import EventTarget
 from otp_service.domain.guard_counts import GuardCounted, QuietCountries
@@ -137,7 +139,7 @@ class RedisVerifications:
         if counted is None:
             return admitted
         decision = check(counted.request.policy, counted.request.subject, counted.figures)
-        guarded = replace(admitted, guard=replace(counted, decision=decision))
+        guarded = msgspec.structs.replace(admitted, guard=replace(counted, decision=decision))
         changes = breaker_calls(counted)
         if decision is None or not decision.denies:
             await self._send(changes)

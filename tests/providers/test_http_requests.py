@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from otp_service.domain.message import OutboundMessage, SendResult
 from otp_service.domain.outcomes import Outcome
@@ -139,6 +139,6 @@ async def test_a_text_that_must_be_read(body: str, outcome: Outcome) -> None:
     async with RecordingGateway(reply({})) as gateway:
         table = {"type": "http", "url": "/send", "base_url": gateway.url, "body": body}
         async with http_provider(table) as provider:
-            result = await provider.send(dataclasses.replace(MESSAGE, needs_text=True))
+            result = await provider.send(structs.replace(MESSAGE, needs_text=True))
     assert result.outcome is outcome
     assert len(gateway.requests) == (outcome is Outcome.ACCEPTED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 import pytest
+from msgspec import structs
 from structlog.typing import EventDict
 
 from otp_service.domain.message import SendResult
@@ -58,7 +58,7 @@ async def test_template_request_byte_for_byte(gateway: SendcloudSimulator) -> No
 async def test_a_text_that_must_be_read(gateway: SendcloudSimulator, account: dict[str, Any], outcome: Outcome) -> None:
     """A message that names a transaction is not sent as a template of the gateway, which would not name it."""
     async with sendcloud(gateway, **account) as provider:
-        assert (await provider.send(dataclasses.replace(outbound(), needs_text=True))).outcome is outcome
+        assert (await provider.send(structs.replace(outbound(), needs_text=True))).outcome is outcome
     assert len(gateway.messages) == (outcome is Outcome.ACCEPTED)
 
 

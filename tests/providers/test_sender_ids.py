@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.phone import national_digits

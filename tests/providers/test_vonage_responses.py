@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import HealthSignal, Outcome

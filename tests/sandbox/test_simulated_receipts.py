@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import pytest
+from msgspec.structs import replace
 
 from otp_service.domain.message import Receipt, ReceiptRequest
 from otp_service.domain.outcomes import DeliveryStatus, Outcome

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from otp_service.domain.message import Receipt
 from otp_service.domain.outcomes import DeliveryStatus

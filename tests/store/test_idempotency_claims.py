@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from otp_service.domain.message import Receipt
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
