@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -41,6 +41,9 @@ _HEADERS: Final = {
     "Connection": "keep-alive",
     "User-Agent": "otp-service",
 }
+
+_METHODS_WITH_CONTENT: Final = frozenset({"PATCH", "POST", "PUT"})
+"""A request with one of these methods has a Content-Length also without content (RFC 9110, section 8.6)."""
 
 _PLAIN_URL: Final = re.compile(r"(?!.*/\.)(https?://[\w.:\[\]-]+)(/(?:[\w~/?&=+:,;.-]+|%[0-9A-Fa-f]{2})*+)", re.ASCII)
 """An origin, and a path with a query that needs no quoting and that httpx would send unchanged."""
@@ -88,10 +91,7 @@ class GatewayClient:
             extensions = request.extensions  # the transport adds `written`
             async with asyncio.timeout(self.timeout_seconds):
                 response = await self._transport.handle_async_request(request)
-                try:
-                    await _read_body(response, body)
-                finally:
-                    await response.aclose()
+                await _read_body(response, body)
         except Exception as error:  # httpx does not wrap every error: a reset during connect, for example
             written = "written" in extensions
             LOG.info("gateway_call_failed", kind=type(error).__name__, request_written=written)
@@ -101,32 +101,42 @@ class GatewayClient:
 
 
 def new_request(method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> httpx.Request:
-    """Make a request with the headers of every call.
+    """Make the request that httpx makes with the headers of every call, those of the origin and `headers`.
 
-    httpx parses a URL for 30 us. A plain one is not parsed: its origin is cached, and the rest, which may contain a
-    number and a code, is given as the extension `target`.
+    httpx takes 30 us to parse a URL, and 60 us to merge headers. A plain URL is not parsed: what depends on its origin
+    is cached, and the rest, which may contain a number and a code, is given as the extension `target`.
     """
     plain = _PLAIN_URL.fullmatch(url)
     target = {"target": plain[2].encode()} if plain else None
-    parsed = _origin(plain[1]) if plain else httpx.URL(url)
-    merged = httpx.Headers(_HEADERS)
-    merged.update(headers)
-    return httpx.Request(method, parsed, headers=merged, content=content, extensions=target)
+    bare = _cached_bare_request(plain[1]) if plain else _bare_request(url)
+    stream = httpx.ByteStream(content or b"")
+    request = httpx.Request(method, bare.url, headers=bare.headers, stream=stream, extensions=target)
+    request.headers.encoding = "ascii"  # any other header is refused
+    if content or request.method in _METHODS_WITH_CONTENT:
+        request.headers["Content-Length"] = str(len(content or b""))
+    for name, value in headers.items():
+        request.headers[name] = value
+    return request
 
 
-@lru_cache(maxsize=64)
-def _origin(origin: str) -> httpx.URL:
-    return httpx.URL(origin)
+def _bare_request(url: str) -> httpx.Request:
+    """Make a request for a URL or an origin, with no headers but those that every request to it has."""
+    return httpx.Request("GET", url, headers=_HEADERS)
+
+
+_cached_bare_request: Final = lru_cache(maxsize=64)(_bare_request)
 
 
 async def _read_body(response: httpx.Response, body: bytearray) -> None:
-    """Append to `body`, so that the caller keeps what was read when this fails; stop after 64 KiB."""
-    is_encoded = "content-encoding" in response.headers
-    chunks: AsyncIterable[bytes] = response.aiter_bytes() if is_encoded else response.stream  # type: ignore[assignment]  # the transport's is asynchronous
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            break
+    """Append to `body`, so that the caller keeps what was read when this fails; stop after 64 KiB, and close."""
+    stream: httpx.AsyncByteStream = response.stream  # type: ignore[assignment]  # the transport's is asynchronous
+    try:
+        async for chunk in response.aiter_bytes() if "content-encoding" in response.headers else stream:
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                break
+    finally:
+        await stream.aclose()
 
 
 def _is_complete_json(body: bytearray) -> bool:

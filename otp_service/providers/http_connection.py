@@ -19,8 +19,8 @@ MAX_BUFFERED_BYTES: Final = 128 * 1024
 """A connection stops reading above this, until the body is consumed."""
 
 
-class HttpConnection(asyncio.Protocol):
-    """One connection; at most one request at a time."""
+class HttpConnection(asyncio.Protocol, AsyncIterator[bytes]):
+    """One connection; at most one request at a time. Iterating over it reads the body of the response."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -51,21 +51,20 @@ class HttpConnection(asyncio.Protocol):
         await self._head
         return self._parser.get_status_code(), self._headers
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def __anext__(self) -> bytes:
         """Read the body; raises `httpx.ReadError` or `httpx.RemoteProtocolError` when it ends before its end."""
-        while True:
-            while self._chunks:
-                chunk = self._chunks.popleft()
-                self._buffered -= len(chunk)
-                yield chunk
+        while not self._chunks:
             if self._is_complete:
-                return
+                raise StopAsyncIteration
             if self._problem is not None:
                 raise self._problem
             if not self._is_lost:
                 self._transport.resume_reading()
             self._more = self._loop.create_future()
             await self._more
+        chunk = self._chunks.popleft()
+        self._buffered -= len(chunk)
+        return chunk
 
     def is_reusable(self) -> bool:
         """Return whether the response was read to its end and both sides keep the connection open."""

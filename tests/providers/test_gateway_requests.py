@@ -22,7 +22,7 @@ ANY_TARGETS = st.text(st.characters(codec="utf-8", min_codepoint=0x20, exclude_c
 def on_the_wire(request: httpx.Request) -> tuple[str, bytes, list[tuple[bytes, bytes]], bytes]:
     """Return everything of a request that is sent, with the headers in any order."""
     target = request.extensions.get("target") or request.url.raw_path
-    return request.method, target, sorted((name.lower(), value) for name, value in request.headers.raw), request.content
+    return request.method, target, sorted((name.lower(), value) for name, value in request.headers.raw), request.read()
 
 
 @given(ORIGINS, PLAIN_TARGETS | ANY_TARGETS, st.sampled_from([("GET", None), ("POST", b"{}"), ("POST", None)]))

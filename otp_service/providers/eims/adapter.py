@@ -120,9 +120,13 @@ class Eims:
     async def _get(self, operation: str, parameters: dict[str, str]) -> GatewayResponse | Outcome:
         url = wire.request_url(self._config, operation, self._credentials() | parameters)
         response = await self._client.call("GET", url, headers={"Content-Type": wire.JSON})
-        if not isinstance(response, Outcome) and (date := parse_date(response.headers.get("date", ""))) is not None:
-            self._clock_offset = date - self._clock()
+        if self.finds_messages and not isinstance(response, Outcome):
+            self._compare_clocks(response)
         return response
+
+    def _compare_clocks(self, response: GatewayResponse) -> None:
+        if (date := parse_date(response.headers.get("date", ""))) is not None:
+            self._clock_offset = date - self._clock()
 
     async def _post(self, operation: str, parameters: dict[str, str]) -> GatewayResponse | Outcome:
         query, body = self._credentials(), parameters
