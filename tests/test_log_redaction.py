@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from otp_service.observability import LOG, REQUEST_ID, redact
@@ -55,6 +55,17 @@ def test_a_text_keeps_at_most_five_digits(text: str) -> None:
 def test_local_parts_of_addresses_are_masked(text: str, redacted: str) -> None:
     """What stands before an @ is masked, back to a character that no address contains there."""
     assert redact(text) == redacted
+
+
+@given(st.lists(st.text("01\u00b2@*a \n", max_size=9), max_size=5))
+@example(["***", "@"])
+@example(["12345", "6"])
+def test_each_text_of_a_line_is_redacted_alone(texts: list[str]) -> None:
+    """A text of a line is redacted as if it were the only one, whatever the others contain."""
+    with captured_logs() as logged:
+        LOG.info("said", **{f"text{number}": text for number, text in enumerate(texts)})
+    [line] = lines(logged)
+    assert [line[f"text{number}"] for number in range(len(texts))] == [redact(text) for text in texts]
 
 
 def test_digits_of_every_script_are_masked() -> None:

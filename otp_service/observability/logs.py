@@ -76,11 +76,21 @@ def _mask_local_parts(text: str) -> str:
 
 
 def _redact_event(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Redact every field. Numbers and booleans are only logged by this service, so they are kept; all else is text."""
+    """Redact every field. Numbers and booleans are only logged by this service, so they are kept; all else is text.
+
+    All texts are first redacted as one, because few lines contain anything to mask: no text has more digits than all of
+    them together, and the line feed between two of them ends an address.
+    """
+    texts: dict[str, str] = {}
     for key, value in event.items():
         if isinstance(value, _KEPT_TYPES) or key in _NOT_REDACTED or key[:1] == _INTERNAL_PREFIX:
             continue
-        event[key] = redact(value if isinstance(value, str) else str(value))
+        texts[key] = value if isinstance(value, str) else str(value)
+    joined = "\n".join(texts.values())
+    if redact(joined) != joined:
+        for key, text in texts.items():
+            texts[key] = redact(text)
+    event.update(texts)
     return event
 
 
@@ -132,9 +142,12 @@ class _Handler(logging.StreamHandler[TextIO]):
         try:
             with self.lock or contextlib.nullcontext():
                 self.stream.write(line + "\n")
-                self.flush()
+                self.stream.flush()
         except (OSError, ValueError):
             return
+
+    debug = info = warning = error = critical = exception = write_line
+    """Of the logger behind structlog's processors."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         """Log that a line was lost."""
@@ -142,15 +155,6 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 _HANDLER: Final = _Handler(sys.stderr)
-
-
-class _LineLogger:
-    """The logger behind structlog's processors: every level writes the rendered line."""
-
-    def msg(self, line: str) -> None:
-        _HANDLER.write_line(line)
-
-    debug = info = warning = error = critical = exception = msg
 
 
 def _line_of(_logger: WrappedLogger, method: str, event: EventDict) -> str:
@@ -200,7 +204,7 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
     )
     structlog.configure(
         processors=_PROCESSORS,
-        logger_factory=lambda *_: _LineLogger(),
+        logger_factory=lambda *_: _HANDLER,
         wrapper_class=structlog.BoundLogger,
         cache_logger_on_first_use=True,
     )
