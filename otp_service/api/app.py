@@ -29,7 +29,7 @@ from otp_service.api.openapi import openapi_config
 from otp_service.api.operations import jwks, live, metrics, ready
 from otp_service.api.proof_routes import ProofRoutes
 from otp_service.api.receipt_routes import ReceiptRoutes
-from otp_service.api.request_context import ApiRequest, context_of
+from otp_service.api.request_context import context_of
 from otp_service.api.schemas import Jwks
 from otp_service.api.verification_routes import CodeRoutes, VerificationRoutes
 from otp_service.delivery.receipts import ReceiptHandler
@@ -121,8 +121,9 @@ def _routes() -> Litestar:
     return Litestar(
         route_handlers=[*controllers, live, ready, jwks, metrics],
         exception_handlers={Refused: _on_refused, HTTPException: _on_http_exception, Exception: _on_unhandled},
+        # Litestar demands a request of its own in the signature of a handler, also of those that `JsonHandlers` calls
+        signature_namespace={"ApiRequest": Request},
         openapi_config=openapi_config(),
-        request_class=ApiRequest,
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
     )
@@ -140,7 +141,7 @@ _REASON_BY_STATUS: Final = {
 def _on_refused(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes]:
     context = context_of(request.scope)
     context.log_fields["outcome"] = refused.reason.value
-    error = context.rules.error_format(refused, context.headers, context.request_id)
+    error = context.endpoint.rules.error_format(refused, context.headers, context.request_id)
     headers = {name.decode(): value.decode() for name, value in error.headers}
     return Response(error.body, status_code=error.status, headers=headers, media_type=error.media_type)
 

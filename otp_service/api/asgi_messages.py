@@ -92,7 +92,8 @@ class ResponseWriter:
     async def send_problem(self, refused: Refused) -> None:
         """Send the response of a refusal in the form of the endpoint, and record the reason for the log line."""
         self._context.log_fields["outcome"] = refused.logged_reason.value
-        error = self._context.rules.error_format(refused, self._context.headers, self._context.request_id)
+        error_format = self._context.endpoint.rules.error_format
+        error = error_format(refused, self._context.headers, self._context.request_id)
         length = b"%d" % len(error.body)
         headers = [(b"content-type", error.media_type.encode()), (b"content-length", length), *error.headers]
         await self._send_whole(error.status, headers, error.body)

@@ -33,7 +33,8 @@ SERVER_PREFIX: Final = "otp_sk_"
 PUBLISHABLE_PREFIX: Final = "otp_pk_"
 _KEY_BYTES: Final = 32
 _PUBLISHABLE_CHARACTERS: Final = len(PUBLISHABLE_PREFIX) + 43
-"""32 bytes in base64, without padding, have 43 characters."""
+"""32 bytes in base64, without padding, have 43 characters. The length excludes keys of earlier versions."""
+_PUBLISHABLE_START: Final = PUBLISHABLE_PREFIX.encode()
 
 _IPV6_PREFIX_BITS = 64
 _MAX_ADDRESS_CHARACTERS = 128
@@ -135,14 +136,10 @@ class ApiKeys:
             raise Refused(Reason.KEY_INVALID, "Send an API key that is configured.")
         if key.expires_at is not None and self._now() >= key.expires_at:
             raise UnusableKey(key, "The API key has expired. Send one that is valid now.")
-        if not key.publishable and _has_publishable_form(presented):
+        has_publishable_form = presented.startswith(_PUBLISHABLE_START) and len(presented) == _PUBLISHABLE_CHARACTERS
+        if has_publishable_form and not key.publishable:
             raise UnusableKey(key, "The API key is publishable by its form, but not by its configuration.")
         return principal
-
-
-def _has_publishable_form(key: bytes) -> bool:
-    """Return whether `new_api_key` made this key to be publishable. The length excludes keys of earlier versions."""
-    return key.startswith(PUBLISHABLE_PREFIX.encode()) and len(key) == _PUBLISHABLE_CHARACTERS
 
 
 def client_address(peer: str | None, forwarded: str, trusted: Sequence[Network]) -> str | None:

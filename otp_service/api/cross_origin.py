@@ -43,7 +43,7 @@ class CrossOriginRules:
 
     def headers(self, context: RequestContext) -> tuple[RawHeader, ...]:
         """Return the headers of a response. Until a key is known, every allowed origin may read it."""
-        if not self._origins or not context.rules.needs_api_key:
+        if not self._origins or not context.endpoint.rules.needs_api_key:
             return ()
         origin = context.headers.get(b"origin", b"")
         allowed = self._origins if context.principal is None else context.principal.allowed_origins

@@ -105,7 +105,11 @@ def endpoint_rules(
 
 
 class EndpointIndex:
-    """All endpoints, found by path."""
+    """All endpoints, found by path.
+
+    Attributes:
+        by_path: The endpoints whose path has no parameters, by their normalized path.
+    """
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         """Index the routes of the application.
@@ -113,7 +117,7 @@ class EndpointIndex:
         Raises:
             ValueError: The handlers of one path declare different rules.
         """
-        self._by_path: dict[str, Endpoint] = {}
+        self.by_path: dict[str, Endpoint] = {}
         self._by_template: dict[tuple[str | None, ...], Endpoint] = {}
         for route in routes:
             if isinstance(route, HTTPRoute):
@@ -125,7 +129,7 @@ class EndpointIndex:
         An endpoint without methods is a path that is known not to exist. None means that no route matches; a layer
         between the middleware and the routes may still serve the path.
         """
-        if (endpoint := self._by_path.get(path)) is not None:
+        if (endpoint := self.by_path.get(path)) is not None:
             return endpoint
         segments = tuple(path.split("/")[1:])
         for template, endpoint in self._by_template.items():
@@ -140,7 +144,7 @@ class EndpointIndex:
             template = tuple(component if isinstance(component, str) else None for component in components)
             self._by_template[template] = endpoint
         else:
-            self._by_path[route.path] = endpoint
+            self.by_path[route.path] = endpoint
 
 
 def _matches(template: str | None, segment: str) -> bool:

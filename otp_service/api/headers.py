@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import string
-from collections.abc import Mapping, Sequence
-from typing import Final, cast
+from collections.abc import Mapping
+from typing import Final
 
 from litestar.types import HTTPScope
 
@@ -47,21 +47,22 @@ _ID_ALPHABET: Final = bytes.maketrans(b"0123456789+/", b"bcdfghjkmn-_")
 """Replaces the characters of base64 that an id must not contain."""
 
 
-def is_repeated(scope: HTTPScope, headers: Headers, name: bytes) -> bool:
-    """Return whether a header was sent more than once. `headers` are the headers of `scope`, by name."""
-    lines = cast("Sequence[tuple[bytes, bytes]]", scope["headers"])
-    return len(lines) != len(headers) and sum(found == name for found, _ in lines) > 1
+def is_repeated(scope: HTTPScope, name: bytes) -> bool:
+    """Return whether a header was sent more than once."""
+    return sum(found == name for found, _ in scope["headers"]) > 1
 
 
 def single_header(scope: HTTPScope, headers: Headers, name: bytes) -> bytes:
     """Return a header that may be sent once only, or b"" if it was not sent.
 
-    Two parsers of a repeated header might use different values.
+    Two parsers of a repeated header might use different values. `headers` are the headers of `scope`, by name: as many,
+    if none is repeated.
 
     Raises:
         Refused: `request_malformed`, if the header was sent more than once.
     """
-    if is_repeated(scope, headers, name):
+    sent = scope["headers"]
+    if len(sent) != len(headers) and is_repeated(scope, name):  # type: ignore[arg-type]  # servers give a list
         errors = (header_error(name.decode(), "Send this header once."),)
         raise Refused(Reason.REQUEST_MALFORMED, "Correct the headers: `errors` says what to send.", field_errors=errors)
     return headers.get(name, b"")
@@ -91,7 +92,7 @@ def request_id(scope: HTTPScope, headers: Headers) -> str:
     sent = headers.get(_REQUEST_ID, b"")
     if 0 < len(sent) <= _MAX_ID_CHARACTERS and not sent.translate(None, _ID_CHARACTERS):
         digits = len(sent) - len(sent.translate(None, _DIGITS))
-        if digits <= _MAX_ID_DIGITS and not is_repeated(scope, headers, _REQUEST_ID):
+        if digits <= _MAX_ID_DIGITS and not is_repeated(scope, _REQUEST_ID):
             return sent.decode()
     return base64.b64encode(os.urandom(12)).translate(_ID_ALPHABET).decode()
 
@@ -106,10 +107,12 @@ def check_content_type(scope: HTTPScope, headers: Headers, *, accepts_form: bool
 
     Parameters of the media type are ignored: RFC 8259 defines none. With `accepts_form` the body may be a form, too.
     """
-    media_type = _media_type(single_header(scope, headers, _CONTENT_TYPE))
-    if media_type != _JSON and not (accepts_form and media_type == _FORM):
+    content_type = single_header(scope, headers, _CONTENT_TYPE)
+    if content_type != _JSON and _media_type(content_type) not in ((_JSON, _FORM) if accepts_form else (_JSON,)):
         allowed = " or ".join(one.decode() for one in (_JSON, *([_FORM] if accepts_form else [])))
         raise Refused(Reason.MEDIA_TYPE_UNSUPPORTED, f"Send `Content-Type: {allowed}`.")
+    if _CONTENT_ENCODING not in headers:
+        return
     if single_header(scope, headers, _CONTENT_ENCODING).strip().lower() not in (b"", b"identity"):
         detail = "Send the body without Content-Encoding."
         raise RefusedWithHeaders([(b"accept-encoding", b"identity")], Reason.MEDIA_TYPE_UNSUPPORTED, detail)

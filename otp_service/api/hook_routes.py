@@ -140,7 +140,7 @@ def _hooks(request: ApiRequest) -> CodeHooks:
 def _accept_caller(request: ApiRequest, hook: CodeHook) -> None:
     """Log and pace an authentic call under the name of its hook."""
     context = request.context
-    context.principal = Principal(f"hook:{hook.name}", frozenset(), hook.tenant)
+    request.principal = context.principal = Principal(f"hook:{hook.name}", frozenset(), hook.tenant)
     context.log_fields.update(tenant=hook.tenant.name, hook=hook.name)
 
 

@@ -8,23 +8,27 @@ parameters is not routed by it either: the API's middleware finds its handler in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Final, cast
 
 import msgspec
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.handlers import HTTPRouteHandler
 from litestar.routes import BaseRoute, HTTPRoute
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from otp_service.api.asgi_messages import response_of
+from otp_service.api.asgi_messages import ResponseWriter, response_of
 from otp_service.api.headers import idempotency_key, is_form
 from otp_service.api.proof_bodies import decode_form
 from otp_service.api.request_bodies import decode_body
-from otp_service.api.request_context import ApiRequest, RequestContext, context_of
+from otp_service.api.request_context import ApiRequest, context_of
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
 
-__all__ = ["JsonHandlers", "direct_handlers", "respond"]
+__all__ = ["DirectHandler", "JsonHandlers", "direct_handlers"]
+
+DirectHandler = Callable[[ApiRequest, ResponseWriter], Awaitable[None]]
+"""Sends the response to a request."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -41,13 +45,15 @@ class JsonHandlers:
 
     async def __call__(self, scope: Scope, _receive: Receive, _send: Send) -> None:
         """Respond to a request that the API's middleware has checked."""
-        await respond(scope["route_handler"], scope, scope["path_params"])
+        handler = cast("HTTPRouteHandler", scope["route_handler"])
+        request = ApiRequest(cast("HTTPScope", scope), context_of(scope))
+        await _respond(handler.fn, handler.status_code, request, response_of(scope))
 
 
-def direct_handlers(routes: Iterable[BaseRoute]) -> dict[tuple[str, str], HTTPRouteHandler]:
+def direct_handlers(routes: Iterable[BaseRoute]) -> dict[tuple[str, str], DirectHandler]:
     """Return the handlers of JSON routes whose path has no parameters, by path and method."""
     return {
-        (route.path, method): handler
+        (route.path, method): partial(_respond, handler.fn, handler.status_code)
         for route in routes
         if isinstance(route, HTTPRoute) and not route.path_parameters
         for handler in route.route_handlers
@@ -56,18 +62,18 @@ def direct_handlers(routes: Iterable[BaseRoute]) -> dict[tuple[str, str], HTTPRo
     }
 
 
-async def respond(handler: BaseRouteHandler, scope: Scope, path_parameters: Mapping[str, Any]) -> None:
+async def _respond(
+    handler: Callable[..., Awaitable[Any]], status: int, request: ApiRequest, response: ResponseWriter
+) -> None:
     """Send what the handler returns, or a problem response."""
-    context, response = context_of(scope), response_of(scope)
     try:
-        result = await handler.fn(request=ApiRequest(scope), **path_parameters, **_arguments(context))
+        result = await handler(request=request, **_arguments(request))
     except Refused as refused:
         await response.send_problem(refused)
     except Exception as error:
         LOG.error("unhandled_exception", kind=type(error).__name__, exc_info=error)
         await response.send_problem(Refused(Reason.INTERNAL_ERROR))
     else:
-        status = cast("HTTPRouteHandler", handler).status_code
         if result is None:
             await response.send_empty(status)
         elif isinstance(result, str):
@@ -76,10 +82,10 @@ async def respond(handler: BaseRouteHandler, scope: Scope, path_parameters: Mapp
             await response.send_json(status, _encode(result))
 
 
-def _arguments(context: RequestContext) -> dict[str, Any]:
-    """Return the arguments of a handler that come from body and headers. Raises `Refused` (`request_malformed`)."""
-    arguments: dict[str, Any] = {}
-    rules = context.rules
+def _arguments(request: ApiRequest) -> dict[str, Any]:
+    """Return the arguments of a handler, from path, body and headers. Raises `Refused` (`request_malformed`)."""
+    arguments: dict[str, Any] = dict(request.scope.get("path_params", ()))
+    context, rules = request.context, request.context.endpoint.rules
     if rules.body is not None:
         decode = decode_form if rules.accepts_form and is_form(context.headers) else decode_body
         arguments["data"] = decode(rules.body, context.body)

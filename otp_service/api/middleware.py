@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, cast
 
 from litestar.datastructures import State
 from litestar.enums import ScopeType
-from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils import normalize_path
 from prometheus_client import Counter, Histogram
@@ -34,7 +33,6 @@ from otp_service.api.asgi_messages import (
 from otp_service.api.auth import (
     ApiKeys,
     Network,
-    Principal,
     UnusableKey,
     client_address,
     is_trusted_proxy,
@@ -50,9 +48,9 @@ from otp_service.api.headers import (
     request_id,
     single_header,
 )
-from otp_service.api.json_handlers import respond
+from otp_service.api.json_handlers import DirectHandler
 from otp_service.api.problems import RefusedWithHeaders
-from otp_service.api.request_context import RequestContext, set_context
+from otp_service.api.request_context import ApiRequest, RequestContext, set_context
 from otp_service.api.response_pacing import Pacer
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG, METRICS, REQUEST_ID
@@ -62,7 +60,7 @@ __all__ = ["ApiMiddleware"]
 
 _FORWARDED_FOR: Final = b"x-forwarded-for"
 _FIRST_ERROR_STATUS: Final = 400
-_NO_HANDLERS: Final[Mapping[tuple[str, str], HTTPRouteHandler]] = MappingProxyType({})
+_NO_HANDLERS: Final[Mapping[tuple[str, str], DirectHandler]] = MappingProxyType({})
 _MAX_PATH_CHARACTERS: Final = 1024
 """No path of the API is longer. Longer ones are cut, because Litestar caches the last 1024 paths that it has seen."""
 
@@ -86,7 +84,7 @@ class ApiMiddleware:
         service: OtpService | None = None,
         state: State | None = None,
         lifespan_app: ASGIApp | None = None,
-        direct: Mapping[tuple[str, str], HTTPRouteHandler] = _NO_HANDLERS,
+        direct: Mapping[tuple[str, str], DirectHandler] = _NO_HANDLERS,
         workers: int = 1,
         access_tokens: AccessTokens | None = None,
     ) -> None:
@@ -132,88 +130,100 @@ class ApiMiddleware:
         method = scope["method"]
         scope = scope.copy()  # the server reads the method from its own scope, so that one is not changed
         headers = dict(scope["headers"])
-        scope["path"] = normalize_path(scope["path"][:_MAX_PATH_CHARACTERS])  # as Litestar's router does
-        endpoint = self._endpoints.match(scope["path"])
-        context = RequestContext(
-            request_id(scope, headers), headers, endpoint, _peer_address(scope), self._service, self._state
-        )
+        endpoint = self._set_path(scope)
+        client = scope.get("client")
+        peer = client[0] if client else None
+        context = RequestContext(request_id(scope, headers), headers, endpoint, peer, self._service, self._state)
         response = ResponseWriter(
             send, context, self._delay_seconds, self._cross_origin.headers, omit_body=method == "HEAD"
         )
-        set_context(scope, context)
-        set_response(scope, response)
         bound = REQUEST_ID.set(context.request_id)
         try:
-            await self._check_and_forward(scope, context, receive, response)
+            if await self._is_accepted(scope, context, receive, response):
+                await self._forward(scope, context, receive, response)
         finally:
             _record(method, context, response.status, time.perf_counter() - started)
             REQUEST_ID.reset(bound)
 
-    async def _check_and_forward(
+    def _set_path(self, scope: HTTPScope) -> Endpoint:
+        """Normalize the path, as Litestar's router does, and return its endpoint."""
+        path = scope["path"][:_MAX_PATH_CHARACTERS]
+        if (endpoint := self._endpoints.by_path.get(path)) is None:
+            path = normalize_path(path)
+            endpoint = self._endpoints.match(path) or UNKNOWN_ENDPOINT
+        scope["path"] = path
+        return endpoint
+
+    async def _is_accepted(
         self, scope: HTTPScope, context: RequestContext, receive: Receive, response: ResponseWriter
-    ) -> None:
+    ) -> bool:
+        """Read and check a request. Return False if its response is sent already, or nobody waits for one."""
+        endpoint = context.endpoint
         try:
-            context.body = await self._read_body(context, receive)
-            if (endpoint := context.endpoint) is not None:
-                _check_method(scope["method"], endpoint)
-                if scope["method"] == "OPTIONS":
-                    context.headers_to_send += self._cross_origin.preflight_headers(context, endpoint.methods)
-                    await response.send_options(endpoint.methods)
-                    return
-                await self._check_access(scope, context, endpoint.rules)
+            if endpoint.rules.max_body_bytes <= MAX_BODY_BYTES or not is_large(context.headers):
+                context.body = await read_body(context.headers, receive)
+            else:
+                context.body = await self._read_large_body(context, receive)
+            if endpoint is UNKNOWN_ENDPOINT:
+                return True
+            if scope["method"] not in endpoint.methods:
+                raise _wrong_method(endpoint)
+            if scope["method"] == "OPTIONS":
+                context.headers_to_send += self._cross_origin.preflight_headers(context, endpoint.methods)
+                await response.send_options(endpoint.methods)
+                return False
+            await self._check_access(scope, context, endpoint.rules)
         except Refused as refused:
+            if isinstance(refused, UnusableKey):  # it is configured, so the log line names it
+                context.log_fields.update(tenant=refused.tenant_name, api_key=refused.key_id)
             await response.send_problem(refused)
-            return
+            return False
         except ClientDisconnected:
-            return
-        if handler := self._direct.get((scope["path"], scope["method"])):
-            await respond(handler, scope, {})
-            return
+            return False
+        return True
+
+    def _forward(
+        self, scope: HTTPScope, context: RequestContext, receive: Receive, response: ResponseWriter
+    ) -> Awaitable[None]:
+        """Pass a request to its handler, or to the application."""
+        if respond := self._direct.get((scope["path"], scope["method"])):
+            return respond(ApiRequest(scope, context), response)
         if scope["method"] == "HEAD":
             scope["method"] = cast("Any", "GET")
-        await self._app(scope, replay_body(context.body, receive), response.send)
+        set_context(scope, context)
+        set_response(scope, response)
+        return self._app(scope, replay_body(context.body, receive), response.send)
 
-    async def _read_body(self, context: RequestContext, receive: Receive) -> bytes:
-        """Read the body; raises `Refused`. Few large ones are read at a time, because anybody can send them."""
-        max_bytes = context.rules.max_body_bytes
-        if max_bytes <= MAX_BODY_BYTES or not is_large(context.headers):
-            return await read_body(context.headers, receive)
+    async def _read_large_body(self, context: RequestContext, receive: Receive) -> bytes:
+        """Read a large body; raises `Refused`. Few are read at a time, because anybody can send them."""
         if self._large_bodies >= _MAX_LARGE_BODIES:
             raise Refused(Reason.OVERLOADED, "Send the large body again later.", retry_after_ms=_LARGE_BODY_RETRY_MS)
         self._large_bodies += 1
         try:
-            return await read_body(context.headers, receive, max_bytes)
+            return await read_body(context.headers, receive, context.endpoint.rules.max_body_bytes)
         finally:
             self._large_bodies -= 1
 
     async def _check_access(self, scope: HTTPScope, context: RequestContext, rules: EndpointRules) -> None:
         """Check what the endpoint requires besides the method. Raises `Refused`."""
-        headers = context.headers
+        headers, log_fields = context.headers, context.log_fields
         if rules.body is not None:
             check_content_type(scope, headers, accepts_form=rules.accepts_form)
         if rules.needs_api_key:
-            context.principal = await self._authenticate(scope, context)
-            context.log_fields.update(tenant=context.principal.tenant.name, api_key=context.principal.key_id)
-            single_header(scope, headers, IDEMPOTENCY_KEY)
+            authorization = single_header(scope, headers, AUTHORIZATION)
+            principal = await authenticate(self._api_keys, self._access_tokens, authorization, log_fields)
+            context.principal = principal
+            log_fields.update(tenant=principal.tenant.name, api_key=principal.key_id)
+            if IDEMPOTENCY_KEY in headers:
+                single_header(scope, headers, IDEMPOTENCY_KEY)
         if rules.needs_store:
             self._check_store()
         if rules.needs_api_key:
-            context.client_address = self._client_address(scope, context)
+            is_forwarded = _FORWARDED_FOR in headers
+            context.client_address = self._forwarded_address(scope, context.peer) if is_forwarded else context.peer
 
-    async def _authenticate(self, scope: HTTPScope, context: RequestContext) -> Principal:
-        """Return the principal of a request. Raises `Refused`; the log line names a key that is configured."""
-        authorization = single_header(scope, context.headers, AUTHORIZATION)
-        try:
-            return await authenticate(self._api_keys, self._access_tokens, authorization, context.log_fields)
-        except UnusableKey as refused:
-            context.log_fields.update(tenant=refused.tenant_name, api_key=refused.key_id)
-            raise
-
-    def _client_address(self, scope: HTTPScope, context: RequestContext) -> str | None:
-        """Return the address of the caller, behind trusted proxies; None on a Unix socket."""
-        peer = context.peer
-        if _FORWARDED_FOR not in context.headers:
-            return peer
+    def _forwarded_address(self, scope: HTTPScope, peer: str | None) -> str | None:
+        """Return the address of a caller behind trusted proxies; the peer's if that is not one."""
         forwarded = b",".join(value for name, value in scope["headers"] if name == _FORWARDED_FOR).decode("latin-1")
         if not self._has_warned and not (peer and is_trusted_proxy(peer, self._trusted_proxies)):
             self._has_warned = True
@@ -224,12 +234,14 @@ class ApiMiddleware:
     def _delay_seconds(self, context: RequestContext, status: int) -> float:
         """Return how long to delay a response: one without a hash whose caller exceeds the rate of such responses."""
         now = time.monotonic()
-        rules = context.rules
-        caller: tuple[object, ...] = (_network(context.peer), rules.logged)
-        if (principal := context.principal) is not None:
+        rules, principal = context.endpoint.rules, context.principal
+        caller: tuple[object, ...]
+        if principal is None:
+            caller = (_network(context.peer), rules.logged)
+        elif principal.publishable:  # many clients share this key
+            caller = (principal.tenant.name, principal.key_id, _network(context.client_address))
+        else:
             caller = (principal.tenant.name, principal.key_id)
-            if principal.publishable:  # many clients share this key
-                caller = (*caller, _network(context.client_address))
         if status in rules.hashed_statuses:
             self._pacer.record_response(caller, now)
             return 0.0
@@ -246,18 +258,12 @@ def _request_seconds(route: str) -> Histogram:
     return METRICS.request_seconds.labels(route)
 
 
-def _check_method(method: str, endpoint: Endpoint) -> None:
-    """Raise `Refused` if the endpoint does not exist (404) or does not have the method (405)."""
+def _wrong_method(endpoint: Endpoint) -> Refused:
+    """Return the refusal of a method that an endpoint does not have (405); one without methods does not exist (404)."""
     if not endpoint.methods:
-        raise Refused(Reason.NOT_FOUND)
-    if method not in endpoint.methods:
-        headers = [(b"allow", allow_header(endpoint.methods).encode())]
-        raise RefusedWithHeaders(headers, Reason.METHOD_NOT_ALLOWED, "Use a method that the Allow header lists.")
-
-
-def _peer_address(scope: HTTPScope) -> str | None:
-    client = scope.get("client")
-    return client[0] if client else None
+        return Refused(Reason.NOT_FOUND)
+    headers = [(b"allow", allow_header(endpoint.methods).encode())]
+    return RefusedWithHeaders(headers, Reason.METHOD_NOT_ALLOWED, "Use a method that the Allow header lists.")
 
 
 def _network(address: str | None) -> str | None:
@@ -267,7 +273,7 @@ def _network(address: str | None) -> str | None:
 
 def _record(method: str, context: RequestContext, status: int, seconds: float) -> None:
     """Count the request, and write its log line if the endpoint is logged. `status` is 0 if there was no response."""
-    endpoint = context.endpoint or UNKNOWN_ENDPOINT
+    endpoint = context.endpoint
     _requests(endpoint.label, status).inc()
     _request_seconds(endpoint.label).observe(seconds)
     if endpoint.rules.logged:

@@ -45,7 +45,9 @@ async def recorded(action: str, request: ApiRequest, call: Awaitable[Result], **
     outcome = Reason.INTERNAL_ERROR.value
     sent_id = fields.pop("verification_id", None)
     log_fields = request.context.log_fields
-    log_fields.update({name: value for name, value in fields.items() if value is not None})
+    for name, value in fields.items():
+        if value is not None:
+            log_fields[name] = value
     try:
         result = await call
         outcome = "ok"

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from litestar import Request
-from litestar.datastructures import State
+from litestar.datastructures import Headers, State
 from litestar.types import HTTPScope
 
 from otp_service.api.auth import Principal
-from otp_service.api.endpoints import UNKNOWN_ENDPOINT, Endpoint, EndpointRules
-from otp_service.api.headers import Headers
+from otp_service.api.endpoints import Endpoint
+from otp_service.api.headers import Headers as HeadersByName
 from otp_service.service import OtpService
 
 __all__ = ["ApiRequest", "RequestContext", "context_of", "set_context"]
@@ -27,7 +26,7 @@ class RequestContext:
     Attributes:
         request_id: The value of `X-Request-Id` in the response.
         headers: The request headers, by name in lower case.
-        endpoint: The endpoint that the path matches, or None.
+        endpoint: The endpoint that the path matches, or `UNKNOWN_ENDPOINT`.
         peer: The address of the TCP connection; None on a Unix socket.
         service: The use cases; None for an application without them.
         state: What other handlers use, by name (see `make_app`).
@@ -39,8 +38,8 @@ class RequestContext:
     """
 
     request_id: str
-    headers: Headers
-    endpoint: Endpoint | None
+    headers: HeadersByName
+    endpoint: Endpoint
     peer: str | None
     service: OtpService | None = None
     state: State = field(default_factory=State)
@@ -49,11 +48,6 @@ class RequestContext:
     client_address: str | None = None
     headers_to_send: list[tuple[bytes, bytes]] = field(default_factory=list)
     log_fields: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def rules(self) -> EndpointRules:
-        """What the endpoint declares."""
-        return (self.endpoint or UNKNOWN_ENDPOINT).rules
 
 
 def set_context(scope: HTTPScope, context: RequestContext) -> None:
@@ -67,20 +61,25 @@ def context_of(scope: Mapping[str, Any]) -> RequestContext:
     return context
 
 
-class ApiRequest(Request[Any, Any, Any]):
-    """A request that the middleware has checked: its API key is valid."""
+class ApiRequest:
+    """A request that the middleware has checked, as the handlers of JSON routes get it.
+
+    Attributes:
+        scope: The ASGI scope.
+        context: What the middleware knows of the request.
+        service: The use cases.
+        principal: The API key of the request, for endpoints that need one.
+    """
+
+    __slots__ = ("context", "principal", "scope", "service")
+
+    def __init__(self, scope: HTTPScope, context: RequestContext) -> None:
+        self.scope = scope
+        self.context = context
+        self.service: OtpService = context.service  # type: ignore[assignment]  # every application with routes has it
+        self.principal: Principal = context.principal  # type: ignore[assignment]  # their handlers alone use it
 
     @property
-    def context(self) -> RequestContext:
-        """What the middleware knows of the request."""
-        return context_of(self.scope)
-
-    @property
-    def service(self) -> OtpService:
-        """The use cases."""
-        return cast("OtpService", self.context.service)
-
-    @property
-    def principal(self) -> Principal:
-        """The API key of the request, for endpoints that need one."""
-        return cast("Principal", self.context.principal)
+    def headers(self) -> Headers:
+        """The headers, with all lines of one that is repeated."""
+        return Headers.from_scope(self.scope)

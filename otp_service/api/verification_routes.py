@@ -70,7 +70,7 @@ class CodeRoutes(Controller):
         """Create a verification and send its code by SMS. The delivery continues after the response."""
         caller = request.principal
         code_request = map_code_request(caller, data, request.context.client_address)
-        claim = _claim(request, "request-code", idempotency_key, data)
+        claim = None if idempotency_key is None else _claim(request, "request-code", idempotency_key, data)
         call = request.service.request_code(code_request, claim)
         view = await recorded("request_code", request, call, purpose=data.purpose, reference=data.reference)
         request.context.headers_to_send += quota_headers(view.quotas)
@@ -102,7 +102,7 @@ class CodeRoutes(Controller):
             bound=binding_of(data),
         )
         caller.require_scope("verify")
-        claim = _claim(request, "verify-code", idempotency_key, data)
+        claim = None if idempotency_key is None else _claim(request, "verify-code", idempotency_key, data)
         call = request.service.verify_code(attempt, claim)
         proof = await recorded("verify_code", request, call, verification_id=data.verification_id)
         return mapping.verify_code_response(proof)
@@ -166,17 +166,13 @@ class VerificationRoutes(Controller):
         return msgspec.structs.replace(body, deliveries=[]) if caller.publishable else body
 
 
-def _claim(
-    request: ApiRequest, endpoint: str, key: str | None, data: RequestCodeBody | VerifyCodeBody
-) -> IdempotencyClaim | None:
-    """Return the claim of an `Idempotency-Key`; None without one.
+def _claim(request: ApiRequest, endpoint: str, key: str, data: RequestCodeBody | VerifyCodeBody) -> IdempotencyClaim:
+    """Return the claim of an `Idempotency-Key`.
 
     All API keys of a tenant share one namespace of idempotency keys, but each publishable one has its own: a user of
     the app must not be able to read or block the requests of the tenant's servers under keys that can be predicted.
     """
     caller = request.principal
-    if key is None:
-        return None
     scope = f"{endpoint}/{caller.key_id}" if caller.publishable else endpoint
     return request.service.idempotency_claim(caller.tenant, scope, key, canonical_body(data))
 
