@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -34,9 +35,18 @@ class DecryptionError(Exception):
 
 
 def length_prefixed(*parts: str) -> bytes:
-    """Join parts so that different lists of parts never give the same bytes."""
-    encoded = [part.encode() for part in parts]
-    return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
+    """Join parts so that different lists of parts never give the same bytes.
+
+    What is made of two lists, joined, is what is made of both together.
+    """
+    joined = b""
+    for part in parts:
+        encoded = part.encode()
+        joined += len(encoded).to_bytes(4, "big") + encoded
+    return joined
+
+
+_SEAL_PREFIX: Final = length_prefixed("seal")
 
 
 class Keyring:
@@ -96,17 +106,17 @@ class Keyring:
             The nonce and the ciphertext.
         """
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return nonce + self._cipher(key_id or self.current, kind, item_id).encrypt(
-            nonce, plain, length_prefixed(kind, item_id)
-        )
+        identity = length_prefixed(kind, item_id)
+        return nonce + self._cipher(key_id or self.current, identity).encrypt(nonce, plain, identity)
 
     def open(self, kind: str, item_id: str, sealed: bytes, key_id: str) -> bytes:
         """Decrypt an item that `seal` has encrypted with the same arguments; raises `DecryptionError`."""
         if key_id not in self._masters:
             raise DecryptionError(f"key {key_id} is not configured")
         nonce, body = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        identity = length_prefixed(kind, item_id)
         try:
-            return self._cipher(key_id, kind, item_id).decrypt(nonce, body, length_prefixed(kind, item_id))
+            return self._cipher(key_id, identity).decrypt(nonce, body, identity)
         except (InvalidTag, ValueError):  # ValueError: too short to contain a nonce
             raise DecryptionError(f"a sealed {kind} cannot be decrypted") from None
 
@@ -122,8 +132,8 @@ class Keyring:
             raise DecryptionError(f"a sealed {kind} is not base64url") from None
         return self.open(kind, item_id, raw, key_id).decode()
 
-    def _cipher(self, key_id: str, kind: str, item_id: str) -> AESGCM:
-        return AESGCM(_derive(self._masters[key_id], length_prefixed("seal", kind, item_id)))
+    def _cipher(self, key_id: str, identity: bytes) -> AESGCM:
+        return AESGCM(_derive(self._masters[key_id], _SEAL_PREFIX + identity))
 
 
 def _derive(master: bytes, info: bytes) -> bytes:
