@@ -12,16 +12,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from redis.asyncio import ConnectionPool
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
 from otp_service.store.replies import RETRY_AFTER_MS, unavailable
-from otp_service.store.scripts import ScriptCall
+from otp_service.store.scripts import ScriptCall, eval_commands, evalsha_commands
 from otp_service.store.server_connection import Reply, ServerConnection, aborting, open_connection
 
 __all__ = ["CONNECTIONS", "DEADLINE_SECONDS", "MAX_WAITING", "PipelinedConnections"]
@@ -35,17 +35,28 @@ DEADLINE_SECONDS = 1.2
 """Of one call. A request that makes two calls must still reply 503 within two seconds when the second one is lost."""
 
 
-@dataclass(slots=True, eq=False)
-class _Request:
-    """The calls of one `send`, which are sent in one batch; `replies` is done when they no longer have to be."""
+class _Request(NamedTuple):
+    """The calls of one `send`, which are sent in one batch.
+
+    Attributes:
+        calls: At least one.
+        replies: Is done when the calls no longer have to be sent.
+        deadline: Refuses the calls when they have no replies by then.
+    """
 
     calls: Sequence[ScriptCall]
     replies: asyncio.Future[list[Reply]]
+    deadline: asyncio.TimerHandle
 
     def refuse(self, problem: BaseException | None = None) -> None:
-        if not self.replies.done():
-            self.replies.set_exception(unavailable(problem))
-            self.replies.exception()  # the caller may have stopped waiting: mark it as retrieved
+        self.deadline.cancel()
+        _refuse(self.replies, problem)
+
+
+def _refuse(replies: asyncio.Future[list[Reply]], problem: BaseException | None = None) -> None:
+    if not replies.done():
+        replies.set_exception(unavailable(problem))
+        replies.exception()  # the caller may have stopped waiting: mark it as retrieved
 
 
 class _Batch:
@@ -79,6 +90,7 @@ class _Batch:
         start = 0
         for request in self.requests:
             end = start + len(request.calls)
+            request.deadline.cancel()
             if not request.replies.done():
                 request.replies.set_result(self.replies[start:end])
             start = end
@@ -148,32 +160,30 @@ class PipelinedConnections:
         await asyncio.gather(*self._opening, return_exceptions=True)
         await asyncio.gather(*(connection.ended for connection in self._connections))
 
-    async def send(self, calls: Sequence[ScriptCall]) -> list[Reply]:
+    def send(self, calls: Sequence[ScriptCall]) -> asyncio.Future[list[Reply]]:
         """Send `calls` in order in one batch.
 
         Returns:
-            For each call the script's reply, or the server's error; nothing at once, without calls.
+            For each call the script's reply, or the server's error; nothing at once, without calls. The future raises
+            `Refused` with `store_unavailable` past the deadline or without a connection.
 
         Raises:
-            Refused: `store_unavailable` past the deadline or without a connection; `overloaded` when too many calls
-                wait already (then none of these was sent).
+            Refused: `overloaded` when too many calls wait already, `store_unavailable` when the connections are closed;
+                none of these calls was sent.
         """
+        loop = asyncio.get_running_loop()
+        replies: asyncio.Future[list[Reply]] = loop.create_future()
         if not calls:
-            return []
+            replies.set_result([])
+            return replies
         if self._waiting_calls + len(calls) > MAX_WAITING:
             raise Refused(Reason.OVERLOADED, "Too many calls wait for the store.", retry_after_ms=RETRY_AFTER_MS)
         if self._is_closing:
             raise unavailable()
-        loop = asyncio.get_running_loop()
-        request = _Request(calls, loop.create_future())
-        self._waiting.append(request)
+        self._waiting.append(_Request(calls, replies, loop.call_later(self._deadline, _refuse, replies)))
         self._waiting_calls += len(calls)
         self._wake_one()
-        deadline = loop.call_later(self._deadline, request.refuse)
-        try:
-            return await request.replies
-        finally:
-            deadline.cancel()
+        return replies
 
     def _wake_one(self) -> None:
         """Give work to one idle connection in the next turn of the loop, so that all the calls of this one are sent."""
@@ -209,7 +219,9 @@ class PipelinedConnections:
         while self._waiting and (not requests or calls + len(self._waiting[0].calls) <= MAX_BATCH):
             request = self._waiting.popleft()
             self._waiting_calls -= len(request.calls)
-            if not request.replies.done():
+            if request.replies.done():
+                request.deadline.cancel()
+            else:
                 requests.append(request)
                 calls += len(request.calls)
         if self._waiting:
@@ -246,7 +258,7 @@ class PipelinedConnections:
     def _send(self, connection: ServerConnection, batch: _Batch, unknown: list[int] | None = None) -> None:
         """Send the calls of a batch, or those of them whose script was unknown, with its text."""
         try:
-            commands = [batch.calls[n].eval() for n in unknown] if unknown else [one.evalsha() for one in batch.calls]
+            commands = eval_commands([batch.calls[n] for n in unknown]) if unknown else evalsha_commands(batch.calls)
             connection.exchange(commands, partial(self._received, connection, batch, unknown))
         except Exception as problem:  # an argument that is neither a text nor a number
             LOG.exception("store_calls_not_sent")
@@ -261,10 +273,11 @@ class PipelinedConnections:
             batch.refuse(outcome)
         else:
             batch.add(outcome, unknown)
-            if unknown is None and (unknown := batch.unknown()):
+            errors = [reply for reply in batch.replies if isinstance(reply, ResponseError)]
+            if errors and unknown is None and (unknown := batch.unknown()):
                 self._send(connection, batch, unknown)
                 return
             batch.answer()
-            if any(isinstance(reply, ReadOnlyError) for reply in batch.replies):
+            if any(isinstance(reply, ReadOnlyError) for reply in errors):
                 connection.abort()  # the server is a replica now: connect to the new primary
         self._work(connection)

@@ -10,13 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
 
-__all__ = ["Script", "ScriptCall", "all_scripts", "override_clock", "script"]
+__all__ = [
+    "Command",
+    "Script",
+    "ScriptCall",
+    "all_scripts",
+    "eval_commands",
+    "evalsha_commands",
+    "override_clock",
+    "script",
+]
+
+Command = tuple[str | bytes | int, ...]
+"""A command of Redis and its arguments."""
 
 _INCLUDE: Final = "--@include "
 _CLOCK: Final = "_clock"
@@ -40,13 +52,15 @@ class ScriptCall:
     keys: tuple[str, ...]
     args: tuple[str | bytes | int, ...] = ()
 
-    def evalsha(self) -> tuple[str | bytes | int, ...]:
-        """Return the EVALSHA command, for a server that knows the script."""
-        return ("EVALSHA", self.script.digest, len(self.keys), *self.keys, *self.args)
 
-    def eval(self) -> tuple[str | bytes | int, ...]:
-        """Return the EVAL command with the script's text; the server keeps the script."""
-        return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.args)
+def evalsha_commands(calls: Sequence[ScriptCall]) -> list[Command]:
+    """Return the EVALSHA command of each call, for a server that knows the scripts."""
+    return [("EVALSHA", one.script.digest, len(one.keys), *one.keys, *one.args) for one in calls]
+
+
+def eval_commands(calls: Sequence[ScriptCall]) -> list[Command]:
+    """Return the EVAL command of each call, with the script's text; the server keeps the script."""
+    return [("EVAL", one.script.text, len(one.keys), *one.keys, *one.args) for one in calls]
 
 
 @cache

@@ -19,11 +19,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from otp_service.store.replies import SAFE_EVICTION_POLICY, EvictionRefused, ScriptReply
-from otp_service.store.scripts import all_scripts
+from otp_service.store.scripts import Command, all_scripts
 
 __all__ = ["Reply", "ServerConnection", "aborting", "open_connection"]
-
-Command = tuple[str | bytes | int, ...]
 
 Reply = ScriptReply | ResponseError
 """What the server replies to a command; an error of it means that the command did nothing."""

@@ -104,7 +104,7 @@ async def test_close_ends_whatever_a_connection_is_doing(server: EmbeddedServer,
     for steps in range(1, 41):
         pool = ConnectionPool.from_url(server.url)
         connections = PipelinedConnections(pool)
-        call = asyncio.create_task(connections.send([COUNT]))
+        call = connections.send([COUNT])
         for _ in range(steps):
             await asyncio.sleep(0)
         async with asyncio.timeout(20):
@@ -123,7 +123,7 @@ async def test_a_transport_does_not_wait_for_a_server_that_stops_reading(
         proxy.stops_reading_at = b"LOAD"
         deadline = 0.5 if ends_by == "deadline" else 30.0
         connections = PipelinedConnections(ConnectionPool.from_url(proxy.url), deadline=deadline)
-        call = asyncio.create_task(connections.send([COUNT]))
+        call = connections.send([COUNT])
         try:
             await proxy.stopped.wait()
             to_proxy = [each for each in streams if each[1].get_extra_info("peername") == str(tmp_path / "p")]
@@ -146,7 +146,7 @@ async def test_a_close_that_is_canceled_ends_the_connections(
         for _ in range(CONNECTIONS - 1):
             await connections.send([COUNT])
         proxy.stops_reading_at = b"INFO"
-        call = asyncio.create_task(connections.send([COUNT]))
+        call = connections.send([COUNT])
         await proxy.stopped.wait()
         to_proxy = [each for each in streams if each[1].get_extra_info("peername") == str(tmp_path / "p")]
         assert len(to_proxy) == CONNECTIONS
@@ -235,7 +235,7 @@ async def test_a_transport_does_not_wait_for_a_tls_server_that_hangs(
     with server_that_hangs(authority.context()) as port:
         pool = connection_pool(f"rediss://:password@{HOST}:{port}/0", Access(ca_file=str(authority.file)))
         connections = PipelinedConnections(pool, deadline=1.0 if ends_by == "deadline" else 30.0)
-        call = asyncio.create_task(connections.send([COUNT]))
+        call = connections.send([COUNT])
         await wait_until(lambda: bool(opened))
         if ends_by == "close":
             await connections.close()
