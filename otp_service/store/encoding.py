@@ -39,7 +39,7 @@ def unpack_snapshot(verification_id: str, packed: bytes, now: int) -> Verificati
 
 def encode_windows(windows: tuple[Window, ...]) -> str:
     """Write windows for `lua/_window.lua`: count and milliseconds of each."""
-    return " ".join(f"{window.count} {window.seconds * 1000}" for window in windows)
+    return " ".join([f"{window.count} {window.seconds * 1000}" for window in windows])
 
 
 def encode_lockout(lockout: Lockout) -> str:

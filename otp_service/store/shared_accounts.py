@@ -97,19 +97,22 @@ class SharedAccounts:
     ) -> None:
         """Use `topology`; `countries` has the caps by country or `ANY_COUNTRY`; `event_targets` get events."""
         self._topology = topology
-        self._tenants = tenants
-        self._countries = countries
         self._event_targets = event_targets
+        self._of_tenants = {
+            name: self._account("tenant", name, tenant_usage_key(name), caps, DeferReason.TENANT_CAPPED)
+            for name, caps in tenants.items()
+            if caps.is_limited
+        }
+        self._countries = countries if any(caps.is_limited for caps in countries.values()) else {}
 
     def of(self, tenant: str, country: str) -> tuple[Account, ...]:
         """Return the accounts to which a message is charged: that of its tenant and that of its country."""
-        accounts = []
-        if (caps := self._tenants.get(tenant, Caps())).is_limited:
-            accounts.append(self._account("tenant", tenant, tenant_usage_key(tenant), caps, DeferReason.TENANT_CAPPED))
-        if (caps := caps_of_country(self._countries, country)).is_limited:
+        of_tenant = self._of_tenants.get(tenant)
+        accounts = () if of_tenant is None else (of_tenant,)
+        if self._countries and (caps := caps_of_country(self._countries, country)).is_limited:
             key = country_usage_key(country)
-            accounts.append(self._account("country", country, key, caps, DeferReason.COUNTRY_CAPPED))
-        return tuple(accounts)
+            accounts = (*accounts, self._account("country", country, key, caps, DeferReason.COUNTRY_CAPPED))
+        return accounts
 
     def _account(self, kind: str, name: str, key: str, caps: Caps, reason: DeferReason) -> Account:
         events = event_args(usage_events_key(key), self._event_targets, (EventType.CAP_NEAR,), kind, name)
