@@ -48,7 +48,7 @@ from otp_service.service.code_admission import (
 from otp_service.service.dependencies import CodeRequest, Dependencies
 from otp_service.service.idempotency import StoredResponses
 from otp_service.service.refusals import request_denied
-from otp_service.store.keys import PARTITIONS, Partition, new_verification_id, partition_of_id
+from otp_service.store.keys import ALL_PARTITIONS, PARTITIONS, new_verification_id, partition_of_id
 
 __all__ = ["RequestCode"]
 
@@ -86,7 +86,7 @@ class RequestCode:
         recipient = parse_recipient(request)
         _check_text(request, recipient)
         partition = self._dependencies.keyring.partition_for(*hashed_as("partition", recipient.to), PARTITIONS)
-        verification_id = new_verification_id(Partition(partition))
+        verification_id = new_verification_id(ALL_PARTITIONS[partition])
         if claim is not None:
             claim = replace(claim, owner_token=verification_id)
         admission = build_admission(self._dependencies, request, recipient, partition, verification_id, claim=claim)

@@ -25,7 +25,7 @@ from otp_service.domain.results import (
     RateLimit,
 )
 from otp_service.store.encoding import encode_lockout, encode_windows, unpack_record
-from otp_service.store.keys import Partition, limit_key
+from otp_service.store.keys import ALL_PARTITIONS, limit_key
 from otp_service.store.provider_status import read_state
 from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
@@ -53,7 +53,7 @@ _DENIALS: Final[dict[bytes, tuple[Reason, str | None]]] = {
 
 def reserve_call(admission: Admission) -> ScriptCall:
     """Return the call that reserves a send to the recipient."""
-    partition, policy = Partition(admission.partition), admission.policy
+    partition, policy = ALL_PARTITIONS[admission.partition], admission.policy
     args: tuple[str | bytes | int, ...] = (
         admission.tenant,
         admission.purpose,
@@ -101,7 +101,7 @@ def release_limits_calls(acquired: Sequence[tuple[RateLimit, int]]) -> list[Scri
 
 def release_reservation_call(admission: Admission, reserved_ms: int, chain_before: bytes) -> ScriptCall:
     """Return the call that releases the reservation of a time; `chain_before` is what `reserve` returned."""
-    key = Partition(admission.partition).recipients + admission.recipient
+    key = ALL_PARTITIONS[admission.partition].recipients + admission.recipient
     return ScriptCall(script("release"), (key,), (admission.tenant, admission.purpose, reserved_ms, chain_before))
 
 
@@ -120,7 +120,7 @@ def undo_calls(admission: Admission, results: Sequence[ScriptReply | Refused]) -
 
 def start_keys(admission: Admission, verification_id: str, claim: IdempotencyClaim | None) -> tuple[str, ...]:
     """Return the keys of `start` and `abandon`; with `claim`, the last one is that of the stored response."""
-    partition = Partition(admission.partition)
+    partition = ALL_PARTITIONS[admission.partition]
     keys = (
         partition.recipients + admission.recipient,
         *partition.keys_of(verification_id),

@@ -27,7 +27,7 @@ from otp_service.domain.results import (
 from otp_service.domain.verification import VerificationStatus
 from otp_service.store.encoding import encode_lockout, encode_windows, pack, unpack_snapshot
 from otp_service.store.idempotency_keys import response_args
-from otp_service.store.keys import Partition, limit_key, partition_of_id, proof_key
+from otp_service.store.keys import ALL_PARTITIONS, limit_key, partition_of_id, proof_key
 from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
@@ -113,7 +113,7 @@ class RedisLockouts:
 
     async def unlock(self, partition: int, recipient: str, tenant: str, policy: SendPolicy) -> Unlocked:
         """Clear the recipient's wrong codes at the tenant; see the port."""
-        of = Partition(partition)
+        of = ALL_PARTITIONS[partition]
         keys = (of.recipients + recipient, of.lockout(tenant, recipient))
         args = (tenant, encode_windows(policy.recipient_failures), encode_lockout(policy.lockout))
         [reply] = await self._topology.send([ScriptCall(script("unlock"), keys, args)])

@@ -10,10 +10,14 @@ These names are stored data: replicas of two versions use them side by side duri
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
+from functools import cache
+from typing import Final
 
 __all__ = [
+    "ALL_PARTITIONS",
     "PARTITIONS",
     "GuardKeys",
     "Partition",
@@ -31,6 +35,7 @@ __all__ = [
     "partition_of_id",
     "probe_key",
     "proof_key",
+    "provider_keys",
     "sent_key",
     "tenant_usage_key",
     "usage_events_key",
@@ -42,83 +47,57 @@ PARTITIONS = 64
 """This number must never change: the partition is part of every id."""
 
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_ID_LENGTH = 23
+_ID: Final = re.compile("[A-Za-z0-9_-]{23}")
 _ID_BYTES = 16
 _COUNTRY_LETTERS = 2
 
 
-@dataclass(frozen=True, slots=True)
 class Partition:
-    """One of the 64 partitions of recipients, and the names of its keys."""
+    """One of the 64 partitions of recipients, and the names of its keys. `ALL_PARTITIONS` has each.
 
-    number: int
+    Attributes:
+        number: From 0 to 63.
+        outbox: The sorted set of messages by due time.
+        recipients: Prefix of a recipient: its keyed hash follows.
+        recipient_indexes: Prefix of a recipient's index, by which it is forgotten: its keyed hash follows.
+        lockouts: Prefix of a lockout: the tenant's name, `:` and the recipient's keyed hash follow.
+        verifications: Prefix of a verification: its id follows.
+        messages: Prefix of the sealed code of a message: the verification's id follows.
+        responses: Prefix of a stored response: the keyed hash of the idempotency key follows.
+        abandoned: Prefix of the flag that an id must not start any more: the id follows.
+        opted_out: The sorted set of opted-out recipients (keyed hashes), by when each opt-out ends.
+        inbound: Prefix of the key that remembers a handled inbound message: its keyed hash follows.
+        events: The index of events that wait for webhooks; the names of their other keys begin with it.
+    """
 
-    @property
-    def _tag(self) -> str:
-        return f"otp:{{p{self.number:02d}}}:"
-
-    @property
-    def outbox(self) -> str:
-        """The sorted set of messages by due time."""
-        return f"{self._tag}o"
-
-    @property
-    def recipients(self) -> str:
-        """Prefix of a recipient: its keyed hash follows."""
-        return f"{self._tag}r:"
-
-    @property
-    def recipient_indexes(self) -> str:
-        """Prefix of a recipient's index, by which it is forgotten: its keyed hash follows."""
-        return f"{self._tag}d:"
-
-    @property
-    def lockouts(self) -> str:
-        """Prefix of a lockout: the tenant's name, `:` and the recipient's keyed hash follow."""
-        return f"{self._tag}l:"
+    def __init__(self, number: int) -> None:
+        """Name the keys of the partition `number`."""
+        tag = f"otp:{{p{number:02d}}}:"
+        self.number: Final = number
+        self.outbox: Final = tag + "o"
+        self.recipients: Final = tag + "r:"
+        self.recipient_indexes: Final = tag + "d:"
+        self.lockouts: Final = tag + "l:"
+        self.verifications: Final = tag + "v:"
+        self.messages: Final = tag + "m:"
+        self.responses: Final = tag + "i:"
+        self.abandoned: Final = tag + "x:"
+        self.opted_out: Final = tag + "q"
+        self.inbound: Final = tag + "k:"
+        self.events: Final = tag + "e"
 
     def lockout(self, tenant: str, recipient: str) -> str:
         """Return the key of a recipient's lockout at a tenant, as `lua/_lockout.lua` does."""
         return f"{self.lockouts}{tenant}:{recipient}"
 
-    @property
-    def verifications(self) -> str:
-        """Prefix of a verification: its id follows."""
-        return f"{self._tag}v:"
-
-    @property
-    def messages(self) -> str:
-        """Prefix of the sealed code of a message: the verification's id follows."""
-        return f"{self._tag}m:"
-
-    @property
-    def responses(self) -> str:
-        """Prefix of a stored response: the keyed hash of the idempotency key follows."""
-        return f"{self._tag}i:"
-
-    @property
-    def abandoned(self) -> str:
-        """Prefix of the flag that an id must not start any more: the id follows."""
-        return f"{self._tag}x:"
-
-    @property
-    def opted_out(self) -> str:
-        """The sorted set of opted-out recipients (keyed hashes), by when each opt-out ends."""
-        return f"{self._tag}q"
-
-    @property
-    def inbound(self) -> str:
-        """Prefix of the key that remembers a handled inbound message: its keyed hash follows."""
-        return f"{self._tag}k:"
-
-    @property
-    def events(self) -> str:
-        """The index of events that wait for webhooks; the names of their other keys begin with it."""
-        return f"{self._tag}e"
-
     def keys_of(self, verification_id: str) -> tuple[str, str, str]:
         """Return the keys that most scripts use: the verification, its message and the outbox."""
         return (self.verifications + verification_id, self.messages + verification_id, self.outbox)
+
+
+ALL_PARTITIONS: Final = tuple(Partition(number) for number in range(PARTITIONS))
+
+_PARTITION_BY_DIGIT: Final = dict(zip(_DIGITS, ALL_PARTITIONS, strict=True))
 
 
 def new_verification_id(partition: Partition) -> str:
@@ -128,9 +107,7 @@ def new_verification_id(partition: Partition) -> str:
 
 def partition_of_id(verification_id: str) -> Partition | None:
     """Return the partition of a verification id; None when the text cannot be one."""
-    if len(verification_id) != _ID_LENGTH or not set(verification_id) <= set(_DIGITS):
-        return None
-    return Partition(_DIGITS.index(verification_id[0]))
+    return _PARTITION_BY_DIGIT[verification_id[0]] if _ID.fullmatch(verification_id) else None
 
 
 def limit_key(limit: str, keyed_hash: str) -> str:
@@ -143,54 +120,44 @@ def idempotency_key(keyed_hash: str) -> str:
     return f"otp:i:{keyed_hash}"
 
 
-@dataclass(frozen=True, slots=True)
 class ProviderKeys:
-    """The keys of one provider, all in one hash slot."""
+    """The keys of one provider, all in one hash slot.
 
-    provider: str
+    Attributes:
+        circuit: The circuit, and the time of the last message.
+        queue: The messages that wait for their turn, by arrival.
+        poll_times: The messages that wait for their turn, by when each tries again.
+        calls: The calls in progress, by when each ends at the latest.
+        usage: The messages and the money of today.
+        spend_history: Prefix of the messages and the money of a day by country, currency and tenant: the days since
+            1970 follow.
+        events: The index of events that wait for webhooks, in the slot of the circuits and the usage.
+    """
 
-    @property
-    def circuit(self) -> str:
-        """The circuit, and the time of the last message."""
-        return f"otp:{{g:{self.provider}}}:c"
+    def __init__(self, provider: str) -> None:
+        """Name the keys of a provider."""
+        self._tag = f"otp:{{g:{provider}}}:"
+        self.circuit: Final = self._tag + "c"
+        self.queue: Final = self._tag + "q"
+        self.poll_times: Final = self._tag + "b"
+        self.calls: Final = self._tag + "n"
+        self.usage: Final = self._tag + "d"
+        self.spend_history: Final = self._tag + "s:"
+        self.events: Final = self._tag + "e"
 
     def destination(self, country: str) -> str:
         """Return the key of the circuit for numbers of one country (ISO 3166 alpha-2; all other text shares one)."""
         return f"{self.circuit}:{country if len(country) == _COUNTRY_LETTERS and country.isalpha() else ''}"
 
-    @property
-    def queue(self) -> str:
-        """The messages that wait for their turn, by arrival."""
-        return f"otp:{{g:{self.provider}}}:q"
-
-    @property
-    def poll_times(self) -> str:
-        """The messages that wait for their turn, by when each tries again."""
-        return f"otp:{{g:{self.provider}}}:b"
-
-    @property
-    def calls(self) -> str:
-        """The calls in progress, by when each ends at the latest."""
-        return f"otp:{{g:{self.provider}}}:n"
-
-    @property
-    def usage(self) -> str:
-        """The messages and the money of today."""
-        return f"otp:{{g:{self.provider}}}:d"
-
-    @property
-    def spend_history(self) -> str:
-        """Prefix of the messages and the money of a day by country, currency and tenant: the days since 1970 follow."""
-        return f"otp:{{g:{self.provider}}}:s:"
-
-    @property
-    def events(self) -> str:
-        """The index of events that wait for webhooks, in the slot of the circuits and the usage."""
-        return f"otp:{{g:{self.provider}}}:e"
-
     def charge(self, message_id: str) -> str:
         """Return the key of what was charged for one message."""
-        return f"otp:{{g:{self.provider}}}:p:{message_id}"
+        return f"{self._tag}p:{message_id}"
+
+
+@cache
+def provider_keys(provider: str) -> ProviderKeys:
+    """Return the keys of a provider of the config; they are kept, because each message needs them several times."""
+    return ProviderKeys(provider)
 
 
 def inbound_keys(provider: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from otp_service.domain.opt_out import InboundClaim, OptOutAction, OptOutEffect
-from otp_service.store.keys import PARTITIONS, Partition, inbound_keys
+from otp_service.store.keys import ALL_PARTITIONS, PARTITIONS, inbound_keys
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
@@ -37,7 +37,7 @@ class RedisOptOuts:
         self, partition: int, recipient: str, action: OptOutAction | None, inbound: str = ""
     ) -> OptOutEffect:
         """Opt a number out or in; see the port."""
-        of = Partition(partition)
+        of = ALL_PARTITIONS[partition]
         keys: tuple[str, ...] = (of.opted_out, of.inbound + inbound) if inbound else (of.opted_out,)
         args = (recipient, action or "", OPT_OUT_MS, HANDLED_MS if action else OTHER_HANDLED_MS)
         [reply] = await self._topology.send([ScriptCall(script("opt_out"), keys, args)])
@@ -76,4 +76,4 @@ class RedisInboundCursors:
 
 
 def _read(partition: int, recipient: str) -> ScriptCall:
-    return ScriptCall(script("opted_out"), (Partition(partition).opted_out,), (recipient,))
+    return ScriptCall(script("opted_out"), (ALL_PARTITIONS[partition].opted_out,), (recipient,))

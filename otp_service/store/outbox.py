@@ -11,7 +11,7 @@ from otp_service.domain.results import CallStarted, ClaimedMessage, DeliveryUpda
 from otp_service.observability import LOG, METRICS
 from otp_service.store.encoding import encode_optional, pack, unpack_record
 from otp_service.store.excluded_messages import ExcludedMessages
-from otp_service.store.keys import PARTITIONS, Partition, partition_of_id, sent_key, used_key
+from otp_service.store.keys import ALL_PARTITIONS, PARTITIONS, Partition, partition_of_id, sent_key, used_key
 from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
@@ -43,7 +43,7 @@ class RedisOutbox:
 
     async def claim(self) -> tuple[list[ClaimedMessage], int, int]:
         """Lease what is due in every partition that can be reached, in one batch; see the port."""
-        replies = await self._claim([Partition(number) for number in range(PARTITIONS)])
+        replies = await self._claim(ALL_PARTITIONS)
         self._report_unreachable(PARTITIONS - len(replies))
         oldest_ms = max((int(reply[1]) for reply in replies), default=0)
         waiting = sum(int(reply[2]) for reply in replies)
@@ -165,7 +165,7 @@ class RedisOutbox:
 
     async def find_message(self, partition: int, recipient: str, provider: str, provider_message_id: str) -> str:
         """Find a message by the gateway's id of it; see the port."""
-        of = Partition(partition)
+        of = ALL_PARTITIONS[partition]
         args = (provider, provider_message_id, of.verifications)
         [reply] = await self._topology.send([ScriptCall(script("find_message"), (of.recipients + recipient,), args)])
         return str(reply[0].decode())

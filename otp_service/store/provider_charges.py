@@ -15,7 +15,7 @@ from otp_service.domain.provider_policy import DeferReason, Permit, ProviderPoli
 from otp_service.observability import LOG
 from otp_service.store.encoding import encode_optional
 from otp_service.store.event_targets import event_args
-from otp_service.store.keys import ProviderKeys
+from otp_service.store.keys import provider_keys
 from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.shared_accounts import PriceChange, SharedAccounts, report_alert
@@ -53,7 +53,10 @@ class ProviderCharges:
         self._policies = policies
         self._accounts = accounts
         self._reporting = frozenset(reporting)
-        self._event_targets = event_targets
+        self._events = {
+            name: event_args(provider_keys(name).events, event_targets, (EventType.CAP_NEAR,), name)
+            for name in policies
+        }
         self._ignored: set[tuple[str, str]] = set()
 
     def charge_args(
@@ -68,18 +71,15 @@ class ProviderCharges:
             int(caps.block),
             str(caps.alert_threshold),
             "" if is_last else "1",
-            ProviderKeys(provider).spend_history,
+            provider_keys(provider).spend_history,
             group,
             int(provider in self._reporting),
-            *self._event_args(provider),
+            *self._events[provider],
         )
-
-    def _event_args(self, provider: str) -> tuple[str | bytes, ...]:
-        return event_args(ProviderKeys(provider).events, self._event_targets, (EventType.CAP_NEAR,), provider)
 
     def refund_call(self, permit: Permit) -> ScriptCall:
         """Return the call that removes the charge of a message at its provider."""
-        keys = ProviderKeys(permit.provider)
+        keys = provider_keys(permit.provider)
         group = spend_group(permit.country, self._policies[permit.provider].currency, permit.tenant)
         args = (permit.cost, permit.charged_ms, keys.spend_history, group)
         return ScriptCall(script("provider_refund"), (keys.usage, keys.charge(permit.message_id)), args)
@@ -88,14 +88,14 @@ class ProviderCharges:
         """Replace the configured price of a message; see `domain.provider_policy.Charges`."""
         if not self._is_usable(provider, charged, currency):
             return
-        caps, keys = self._policies[provider].caps, ProviderKeys(provider)
+        caps, keys = self._policies[provider].caps, provider_keys(provider)
         args = (
             millionths(charged, up=True),
             source,
             keys.spend_history,
             encode_optional(caps.spend),
             str(caps.alert_threshold),
-            *self._event_args(provider),
+            *self._events[provider],
         )
         names = (keys.usage, keys.charge(message_id))
         [reply] = await self._topology.send([ScriptCall(script("provider_correct_charge"), names, args)])

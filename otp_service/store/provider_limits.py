@@ -21,7 +21,7 @@ from otp_service.domain.outcomes import HealthSignal, Outcome
 from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, Permit, ProviderPolicy
 from otp_service.observability import LOG, METRICS
 from otp_service.store.event_targets import event_args
-from otp_service.store.keys import ProviderKeys, partition_of_id
+from otp_service.store.keys import partition_of_id, provider_keys
 from otp_service.store.provider_charges import ProviderCharges, spend_group
 from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
@@ -89,7 +89,9 @@ class RedisProviderLimiter:
         self._topology = topology
         self._policies = policies
         self._call_ms = call_ms
-        self._event_targets = event_targets
+        self._circuit_events = {
+            name: event_args(provider_keys(name).events, event_targets, CIRCUIT_EVENTS, name) for name in policies
+        }
         self._accounts = SharedAccounts(topology, tenants, countries, event_targets)
         self._charges = ProviderCharges(topology, policies, self._accounts, charge_reporting, event_targets)
 
@@ -157,7 +159,7 @@ class RedisProviderLimiter:
     def _acquire_call(
         self, provider: str, message_id: str, country: str, max_wait_ms: int, charge: tuple[str | bytes | int, ...]
     ) -> ScriptCall:
-        policy, keys = self._policies[provider], ProviderKeys(provider)
+        policy, keys = self._policies[provider], provider_keys(provider)
         interval_ms = 1000 / policy.max_per_second if policy.max_per_second else 0
         args = (message_id, f"{interval_ms:.0f}", policy.max_concurrent, self._call_ms[provider], max_wait_ms)
         names = (
@@ -172,14 +174,13 @@ class RedisProviderLimiter:
         return ScriptCall(script("provider_acquire"), names, (*args, *charge))
 
     def _release_call(self, permit: Permit, result: SendResult | None) -> ScriptCall:
-        keys = ProviderKeys(permit.provider)
+        keys = provider_keys(permit.provider)
         signal = result.health if result else HealthSignal.NONE
         why = result.outcome.value if result else ""
         first_ms, max_ms = _open_ms(result)
         args = (permit.message_id, signal, why, first_ms, max_ms, _pause_ms(result), permit.country)
-        events = event_args(keys.events, self._event_targets, CIRCUIT_EVENTS, permit.provider)
         names = (keys.circuit, keys.calls, keys.destination(permit.country))
-        return ScriptCall(script("provider_release"), names, (*args, *events))
+        return ScriptCall(script("provider_release"), names, (*args, *self._circuit_events[permit.provider]))
 
 
 def _open_ms(result: SendResult | None) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Availability, ProviderPolicy, ProviderState
 from otp_service.store.encoding import encode_optional
 from otp_service.store.event_targets import event_args
-from otp_service.store.keys import ProviderKeys
+from otp_service.store.keys import provider_keys
 from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
@@ -46,9 +46,9 @@ async def provider_statuses(topology: Topology, policies: Mapping[str, ProviderP
         Refused: The store is not available.
     """
     states = [state_call(name, policy) for name, policy in policies.items()]
-    queues = [ScriptCall(script("provider_queue_length"), (ProviderKeys(name).poll_times,)) for name in policies]
+    queues = [ScriptCall(script("provider_queue_length"), (provider_keys(name).poll_times,)) for name in policies]
     destinations = [
-        ScriptCall(script("provider_open_destinations"), (ProviderKeys(name).circuit,)) for name in policies
+        ScriptCall(script("provider_open_destinations"), (provider_keys(name).circuit,)) for name in policies
     ]
     replies = await topology.send([*states, *queues, *destinations])
     count = len(policies)
@@ -79,7 +79,7 @@ class RedisCircuits:
 
     async def close_after_top_up(self, provider: str) -> bool:
         """Close the circuit unless it is open for another reason; see the port."""
-        keys = ProviderKeys(provider)
+        keys = provider_keys(provider)
         args = (Outcome.FUNDS.value, *event_args(keys.events, self._event_targets, CIRCUIT_EVENTS, provider))
         call = ScriptCall(script("provider_close_circuit"), (keys.circuit,), args)
         [reply] = await self._topology.send([call])
@@ -95,7 +95,7 @@ def state_call(provider: str, policy: ProviderPolicy, price: int = 0, country: s
         price: Price of the whole message in millionths.
         country: Country of the number: its circuit counts as well. "" for none.
     """
-    keys, caps = ProviderKeys(provider), policy.caps
+    keys, caps = provider_keys(provider), policy.caps
     destination = (keys.destination(country),) if country else ()
     args = (price, encode_optional(caps.messages), encode_optional(caps.spend), int(caps.block))
     return ScriptCall(script("provider_state"), (keys.circuit, keys.calls, keys.usage, *destination), args)

@@ -7,7 +7,7 @@ from typing import Final
 
 from otp_service.domain.forgetting import Forgotten
 from otp_service.domain.guard_counts import known_member
-from otp_service.store.keys import GuardKeys, Partition
+from otp_service.store.keys import ALL_PARTITIONS, GuardKeys
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
 
@@ -42,7 +42,7 @@ class RedisRecipientData:
         self, partition: int, recipient: str, tenants: tuple[str, ...], *, tenant: str, limits: bool, opt_out: bool
     ) -> Forgotten:
         """Remove what the store has of a recipient; see the port."""
-        of = Partition(partition)
+        of = ALL_PARTITIONS[partition]
         lockouts = [of.lockout(name, recipient) for name in tenants]
         keys = (of.recipients + recipient, of.outbox, of.opted_out, of.recipient_indexes + recipient, *lockouts)
         args = (tenant, int(limits), int(opt_out), recipient, of.verifications, of.messages, of.responses)
@@ -53,7 +53,7 @@ class RedisRecipientData:
 
     async def forget_in_events(self, partition: int, recipient: str, *, tenant: str) -> int:
         """Remove a recipient from the stored events; see the port. Each endpoint has a call of its own: it is short."""
-        slot = Partition(partition).events
+        slot = ALL_PARTITIONS[partition].events
         [endpoints] = await self._topology.send([ScriptCall(script("webhook_endpoints"), (slot,))])
         calls = [ScriptCall(script("webhook_forget"), (slot,), (name, recipient, tenant)) for name in endpoints]
         return sum(int(reply[0]) for reply in await self._topology.send(calls)) if calls else 0

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from otp_service.store.keys import ProviderKeys
+from otp_service.store.keys import ProviderKeys, provider_keys
 from otp_service.store.recipient_data import scan_names
 from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
@@ -70,7 +70,7 @@ async def read_spend(topology: Topology, providers: Iterable[str], days: int) ->
 
 
 def _day_call(provider: str, days_ago: int) -> ScriptCall:
-    keys = ProviderKeys(provider)
+    keys = provider_keys(provider)
     return ScriptCall(script("spend_history"), (keys.usage,), (keys.spend_history, days_ago))
 
 

@@ -46,7 +46,7 @@ from otp_service.store.admission import (
 from otp_service.store.encoding import pack, unpack_snapshot
 from otp_service.store.guard_calls import GuardBatch, breaker_calls, undo_counted_calls
 from otp_service.store.guard_events import observed_calls
-from otp_service.store.keys import Partition, partition_of_id
+from otp_service.store.keys import ALL_PARTITIONS, partition_of_id
 from otp_service.store.provider_status import state_call
 from otp_service.store.recent_denials import RecentDenials
 from otp_service.store.replies import ScriptReply
@@ -186,7 +186,7 @@ class RedisVerifications:
 
     async def withdraw(self, admission: Admission) -> None:
         """Release what an `admit` whose reply was lost may have acquired; see the port."""
-        key = Partition(admission.partition).recipients + admission.recipient
+        key = ALL_PARTITIONS[admission.partition].recipients + admission.recipient
         calls = [ScriptCall(script("withdraw"), (key,), (admission.tenant, admission.purpose, admission.token))]
         await self._topology.send(calls + _free_key_calls(admission))
 
@@ -216,7 +216,7 @@ class RedisVerifications:
         response: bytes | None,
     ) -> Started | ReservationExpired | IdInUse | Replay:
         """Store the verification and its message; see the port."""
-        partition = Partition(admitted.admission.partition)
+        partition = ALL_PARTITIONS[admitted.admission.partition]
         claim = admitted.admission.idempotency if response is not None else None
         keys = start_keys(admitted.admission, verification_id, claim)
         args: tuple[str | bytes | int, ...] = (

@@ -29,7 +29,7 @@ from otp_service.domain.events import (
 from otp_service.observability import LOG
 from otp_service.store.encoding import encode_optional, pack
 from otp_service.store.event_targets import event_args
-from otp_service.store.keys import PARTITIONS, Partition, webhook_endpoint_key
+from otp_service.store.keys import ALL_PARTITIONS, PARTITIONS, webhook_endpoint_key
 from otp_service.store.replies import ScriptReply
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.topology import Topology
@@ -48,7 +48,7 @@ class RedisWebhookQueue:
     def __init__(self, topology: Topology, other_slots: Sequence[str] = ()) -> None:
         """Use `topology`; `other_slots` are the indexes beside those of the partitions."""
         self._topology = topology
-        self._slots = (*(Partition(number).events for number in range(PARTITIONS)), *other_slots)
+        self._slots = (*(partition.events for partition in ALL_PARTITIONS), *other_slots)
 
     async def find_due(self) -> Sequence[DueEvents]:
         """Return what is due in every slot that can be reached; see the port."""
@@ -141,7 +141,7 @@ class RedisOperatorEvents:
 
     async def emit(self, event_type: EventType, key: str, facts: Mapping[str, str | int | bool]) -> None:
         """Store an event; see the port."""
-        slot = Partition(zlib.crc32(key.encode()) % PARTITIONS).events
+        slot = ALL_PARTITIONS[zlib.crc32(key.encode()) % PARTITIONS].events
         if targets := event_args(slot, self._targets, (event_type,)):
             args = (*targets, EVENT_CODES[event_type], key, pack(dict(facts)))
             await self._topology.send([ScriptCall(script("emit_event"), (slot,), args)])

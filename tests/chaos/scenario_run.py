@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from otp_service.domain.verification import VerificationRecord
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from otp_service.store.keys import PARTITIONS, Partition
+from otp_service.store.keys import ALL_PARTITIONS, PARTITIONS
 from tests.chaos.concurrent_callers import Caller, CallerClient
 from tests.chaos.faulty_gateways import FaultyEims, FaultyGateway, FaultyKedasms, FaultySendcloud
 from tests.chaos.gateway_faults import AcceptedMessage, FaultSource, seeded_random
@@ -228,7 +228,7 @@ class ScenarioRun:
         """Count the messages in the outbox."""
         async with self._store.pipeline(transaction=False) as pipeline:
             for number in range(PARTITIONS):
-                pipeline.zcard(Partition(number).outbox)
+                pipeline.zcard(ALL_PARTITIONS[number].outbox)
             return sum(await pipeline.execute())
 
     async def _observe(self, *, settled: bool) -> Observations:

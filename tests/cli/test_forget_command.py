@@ -12,7 +12,7 @@ import pytest
 from otp_service.crypto.keyring import Keyring
 from otp_service.domain.opt_out import OptOutAction
 from otp_service.sandbox.embedded_server import EmbeddedServer
-from otp_service.store.keys import PARTITIONS, Partition
+from otp_service.store.keys import ALL_PARTITIONS, PARTITIONS
 from tests.cli.service_config import ConfigWriter
 from tests.cli.test_config_commands import ran
 from tests.store.replica_store import Store
@@ -38,7 +38,7 @@ async def seed(url: str) -> None:
                 verification_id = await store.started(**wanted)
             await store.verifications.cancel(verification_id, "acme")
         partition, recipient = names(E164)
-        await store.redis.set(Partition(partition).lockout("acme", recipient), b"x", ex=600)
+        await store.redis.set(ALL_PARTITIONS[partition].lockout("acme", recipient), b"x", ex=600)
         await store.opt_outs.change(partition, recipient, OptOutAction.OPT_OUT)
     finally:
         await store.close()

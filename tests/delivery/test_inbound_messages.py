@@ -23,7 +23,7 @@ from otp_service.providers.http_client import GatewayClient
 from otp_service.sandbox.simulators.eims import MAX_INBOX_MESSAGES, EimsInboxMessage, EimsSimulator
 from otp_service.sandbox.simulators.http_server import Hang
 from otp_service.sandbox.simulators.sendcloud import SendcloudSimulator
-from otp_service.store.keys import PARTITIONS, Partition
+from otp_service.store.keys import ALL_PARTITIONS, PARTITIONS
 from otp_service.store.opt_outs import RedisInboundCursors, RedisOptOuts
 from otp_service.store.topology import connect
 from tests.config_parts import shared_keys
@@ -209,5 +209,5 @@ async def test_messages_without_an_id_leave_no_marks(make_service: ServiceFactor
         assert await handler.handle("smsc", InboundMessage("", f"+{DIGITS}", text, time.time()))
     await topology.close()
     assert [key async for key in make_service.store.scan_iter("otp:*")] == [
-        Partition(KEYRING.partition_for("partition", f"+{DIGITS}", PARTITIONS)).opted_out.encode()
+        ALL_PARTITIONS[KEYRING.partition_for("partition", f"+{DIGITS}", PARTITIONS)].opted_out.encode()
     ]

@@ -10,7 +10,7 @@ import pytest
 
 from otp_service.delivery.routing import Route, Routes, WeightedProvider
 from otp_service.sandbox.simulators.eims import EimsSimulator, refusal
-from otp_service.store.keys import Partition, new_verification_id
+from otp_service.store.keys import ALL_PARTITIONS, new_verification_id
 from tests.config_parts import shared_keys
 from tests.delivery.gateway_config import route_through
 from tests.message_waits import code_in, read_deliveries, text_of_request, wait_for_deliveries
@@ -58,7 +58,7 @@ def test_order_is_deterministic() -> None:
     providers = (WeightedProvider("a", 1), WeightedProvider("b", 2), WeightedProvider("c", 3))
     written = [("c", "a", "b"), ("b", "c", "a"), ("c", "b", "a"), ("b", "c", "a")]
 
-    for message_id in (new_verification_id(Partition(7)) for _ in range(100)):
+    for message_id in (new_verification_id(ALL_PARTITIONS[7]) for _ in range(100)):
         order = Routes([Route(providers)]).providers("ID", "+6281210100055", message_id)
         assert Routes([Route(providers)]).providers("ID", "+6281210100055", message_id) == order
         assert Route(providers[:2]).order(message_id) == tuple(name for name in order if name != "c")

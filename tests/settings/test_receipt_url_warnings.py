@@ -11,7 +11,7 @@ from otp_service.delivery.receipts import ReceiptTokens
 from otp_service.sandbox.dev_config import dev_config, merged
 from otp_service.settings import config_warnings, load
 from otp_service.settings.warnings import RECEIPT_TOKEN_CHARS
-from otp_service.store.keys import Partition, new_verification_id
+from otp_service.store.keys import ALL_PARTITIONS, new_verification_id
 from tests.config_parts import demo_policy
 
 KEDASMS = {"type": "kedasms", "api_key": "k", "encryption_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}
@@ -48,5 +48,5 @@ def test_receipt_urls(provider: dict[str, Any], public_url: str | None, expected
 def test_length_of_the_token() -> None:
     """The warning counts with the length that a token of a receipt URL has."""
     tokens = ReceiptTokens(Keyring({"k": bytes(32)}, current="k", index="k"), "https://x")
-    url = tokens.url("first", new_verification_id(Partition(0)), call=99)
+    url = tokens.url("first", new_verification_id(ALL_PARTITIONS[0]), call=99)
     assert len(url.rpartition("/")[2]) == RECEIPT_TOKEN_CHARS

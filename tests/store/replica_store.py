@@ -27,7 +27,7 @@ from otp_service.domain.verification import Delivery, VerificationRecord, Verifi
 from otp_service.store.attempts import RedisAttempts, RedisLockouts
 from otp_service.store.encoding import encode_windows
 from otp_service.store.idempotency_keys import RedisIdempotency
-from otp_service.store.keys import Partition, limit_key, new_verification_id
+from otp_service.store.keys import ALL_PARTITIONS, limit_key, new_verification_id
 from otp_service.store.opt_outs import RedisInboundCursors, RedisOptOuts
 from otp_service.store.outbox import RedisOutbox
 from otp_service.store.scripts import ScriptCall, script
@@ -114,7 +114,7 @@ class Store:
 
     async def start(self, admitted: Admitted, *, sealed_code: bytes | None = CODE, **members: Any) -> str:
         """Start what was admitted; return the id."""
-        verification_id = new_verification_id(Partition(admitted.admission.partition))
+        verification_id = new_verification_id(ALL_PARTITIONS[admitted.admission.partition])
         record = replace_in(record_of(admitted), **members)
         found = await self.verifications.start(admitted, verification_id, record, sealed_code, None)
         assert isinstance(found, Started), found

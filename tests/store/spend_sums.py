@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Caps, DeferReason, Deferred, Permit, ProviderPolicy
-from otp_service.store.keys import Partition, ProviderKeys, country_usage_key, new_verification_id, tenant_usage_key
+from otp_service.store.keys import (
+    ALL_PARTITIONS,
+    ProviderKeys,
+    country_usage_key,
+    new_verification_id,
+    tenant_usage_key,
+)
 from otp_service.store.provider_limits import RedisProviderLimiter
 from otp_service.store.spend_history import read_spend
 from tests.store.replica_store import Store
@@ -56,7 +62,7 @@ class Message(NamedTuple):
 
 def message(country: str = "ID", tenant: str = "acme") -> Message:
     """Return a new message of one segment."""
-    return Message(new_verification_id(Partition(3)), country, tenant)
+    return Message(new_verification_id(ALL_PARTITIONS[3]), country, tenant)
 
 
 async def ask(limiter: RedisProviderLimiter, provider: str, sent: Message) -> Permit | Deferred:

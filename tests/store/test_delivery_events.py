@@ -11,12 +11,12 @@ from otp_service.domain.events import TENANT_EVENTS, EventTarget, EventType, Sto
 from otp_service.domain.message import Receipt
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.results import DeliveryUpdate
-from otp_service.store.keys import Partition
+from otp_service.store.keys import ALL_PARTITIONS
 from otp_service.store.webhook_queue import RedisWebhookQueue
 from tests.store.replica_store import PARTITION, Store
 
 ENDPOINT = "acme.main"
-SLOT = Partition(PARTITION).events
+SLOT = ALL_PARTITIONS[PARTITION].events
 EVENTS = encode_targets(SLOT, "", [EventTarget(ENDPOINT, frozenset(TENANT_EVENTS))])
 COMMON = {"provider": "first", "purpose": "login", "country": "ID", "channel": "sms"}
 SENT = DeliveryUpdate(provider="first", call=1, status=DeliveryStatus.SENT, provider_message_id="gw-1")

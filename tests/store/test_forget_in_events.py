@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from otp_service.domain.events import TENANT_EVENTS, AttemptResult, EventTarget, StoredEvent, encode_targets
-from otp_service.store.keys import Partition
+from otp_service.store.keys import ALL_PARTITIONS
 from otp_service.store.recipient_data import RedisRecipientData
 from otp_service.store.webhook_queue import RedisWebhookQueue
 from tests.store.replica_store import PARTITION, Store
 
 ENDPOINT = "acme.main"
-SLOT = Partition(PARTITION).events
+SLOT = ALL_PARTITIONS[PARTITION].events
 EVENTS = encode_targets(SLOT, "sealed-reference", [EventTarget(ENDPOINT, frozenset(TENANT_EVENTS))])
 ACCEPTED = AttemptResult("204", accepted=True)
 

@@ -11,7 +11,7 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.domain.limits import Window
 from otp_service.domain.opt_out import InboundClaim, OptOutAction, OptOutEffect
 from otp_service.domain.results import Admitted, Denied
-from otp_service.store.keys import Partition
+from otp_service.store.keys import ALL_PARTITIONS
 from tests.store.replica_store import PARTITION, RECIPIENT, TENANT, ReplicaFactory, Store, admission, policy
 
 OUT, IN = OptOutAction.OPT_OUT, OptOutAction.OPT_IN
@@ -61,7 +61,7 @@ async def test_opt_out_lasts_400_days_and_is_renewed(store: Store) -> None:
 
 async def test_damaged_opt_outs_deny(store: Store) -> None:
     """If the opt-outs of a partition are no sorted set, nothing is sent to its numbers, and nothing is reserved."""
-    await store.redis.set(Partition(PARTITION).opted_out, "x", px=1000)
+    await store.redis.set(ALL_PARTITIONS[PARTITION].opted_out, "x", px=1000)
     with pytest.raises(Refused) as refused:
         await store.verifications.admit(admission())
     assert refused.value.reason is Reason.STORE_UNAVAILABLE

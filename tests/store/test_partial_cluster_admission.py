@@ -12,7 +12,7 @@ from redis.crc import key_slot
 from otp_service.domain.errors import Refused
 from otp_service.domain.limits import Window
 from otp_service.domain.results import Admission, IdempotencyClaim, RateLimit
-from otp_service.store.keys import Partition, idempotency_key, limit_key
+from otp_service.store.keys import ALL_PARTITIONS, idempotency_key, limit_key
 from otp_service.store.scripts import override_clock
 from tests.store.redis_servers import HOST, RedisServer, cluster
 from tests.store.replica_store import Store, admission
@@ -34,7 +34,7 @@ def is_on(node: int, name: str) -> bool:
 
 def admission_on(recipient: int, limit: int, key: int) -> Admission:
     """Return an admission whose recipient, limit and idempotency key are on these nodes."""
-    partition = next(n for n in range(64) if is_on(recipient, Partition(n).outbox))
+    partition = next(n for n in range(64) if is_on(recipient, ALL_PARTITIONS[n].outbox))
     keyed_hash = next(f"s{n}" for n in count() if is_on(limit, limit_key("prefix", f"s{n}")))
     name = next(f"k{n}" for n in count() if is_on(key, idempotency_key(f"k{n}")))
     call = IdempotencyClaim(name, "body", "owner")

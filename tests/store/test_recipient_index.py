@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from otp_service.store.keys import Partition
+from otp_service.store.keys import ALL_PARTITIONS
 from tests.store.replica_store import PARTITION, RECIPIENT, Store, policy
 
-INDEX = Partition(PARTITION).recipient_indexes + RECIPIENT
+INDEX = ALL_PARTITIONS[PARTITION].recipient_indexes + RECIPIENT
 LIVES_SECONDS = 300 + 600  # the code, and the time for which an ended verification is readable
 QUICK = policy(cooldown_seconds=1, recipient=(), max_sends=20)
 

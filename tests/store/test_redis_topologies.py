@@ -39,7 +39,7 @@ from otp_service.domain.results import (
 )
 from otp_service.domain.verification import VerificationStatus
 from otp_service.store.guard_store import RedisGuard
-from otp_service.store.keys import Partition, ProviderKeys, new_verification_id
+from otp_service.store.keys import ALL_PARTITIONS, ProviderKeys, new_verification_id
 from otp_service.store.scripts import ScriptCall, override_clock, script
 from otp_service.store.spend_history import find_providers, read_spend
 from otp_service.store.webhook_queue import RedisWebhookQueue
@@ -75,7 +75,7 @@ async def whole_flow(store: Store, name: str, partition: int) -> None:
         RateLimit(limit, f"{name}-{partition}", (Window(5, 60),)) for limit in ("client_ip", "prefix", "tenant")
     )
     wanted = admission(f"{name}-{partition}", partition=partition, rate_limits=rate_limits, idempotency=call)
-    verification_id = new_verification_id(Partition(partition))
+    verification_id = new_verification_id(ALL_PARTITIONS[partition])
     verifications, outbox = store.verifications, store.outbox
 
     admitted = await verifications.admit(wanted)
@@ -151,7 +151,7 @@ async def events_of(store: Store, name: str) -> None:
     queue = RedisWebhookQueue(store.topology)
     target = EventTarget(name, frozenset(TENANT_EVENTS))
     for partition in PARTITIONS:
-        events = encode_targets(Partition(partition).events, "", [target])
+        events = encode_targets(ALL_PARTITIONS[partition].events, "", [target])
         admitted = await store.admitted(recipient=f"{name}-{partition}", partition=partition)
         verification_id = await store.start(admitted, events=events)
         for _ in range(5):
@@ -171,7 +171,7 @@ async def all_served(store: Store) -> bool:
     """Return whether every partition is served; each reply or refusal comes in time."""
     started = time.monotonic()
     found = await asyncio.gather(
-        *(store.status(new_verification_id(Partition(n))) for n in PARTITIONS), return_exceptions=True
+        *(store.status(new_verification_id(ALL_PARTITIONS[n])) for n in PARTITIONS), return_exceptions=True
     )
     assert time.monotonic() - started < 2
     assert all(one == "unknown" or isinstance(one, Refused) for one in found), found
@@ -214,7 +214,7 @@ async def find_spend_on_all_nodes(store: Store) -> None:
 
 async def move_slot(store: Store, nodes: list[RedisServer]) -> None:
     """Move the slot of a partition to another node, without its keys: the store loads the map again."""
-    slot = key_slot(Partition(7).outbox.encode())
+    slot = key_slot(ALL_PARTITIONS[7].outbox.encode())
     owner = slot // (16384 // 3 + 1)
     for node in nodes[:3]:
         node.ask("FLUSHALL")

@@ -14,7 +14,7 @@ from otp_service.domain.results import (
     Verified,
 )
 from otp_service.domain.verification import VerificationStatus
-from otp_service.store.keys import Partition, new_verification_id
+from otp_service.store.keys import ALL_PARTITIONS, new_verification_id
 from tests.store.replica_store import POLICY, RECIPIENT, TENANT, Store, policy
 
 FAILURES = f"f:{TENANT}"
@@ -75,8 +75,8 @@ async def test_unknown_ids_and_other_tenants_use_no_attempt(store: Store) -> Non
     before = await store.dump()
 
     for asked, tenant in (
-        (new_verification_id(Partition(7)), TENANT),
-        (new_verification_id(Partition(8)), TENANT),
+        (new_verification_id(ALL_PARTITIONS[7]), TENANT),
+        (new_verification_id(ALL_PARTITIONS[8]), TENANT),
         ("nonsense", TENANT),
         ("otp:{p07}:r:alice......", TENANT),
         ("", TENANT),
@@ -86,7 +86,7 @@ async def test_unknown_ids_and_other_tenants_use_no_attempt(store: Store) -> Non
         assert await store.verifications.read(asked, tenant) == NotFound()
         assert await store.verifications.cancel(asked, tenant) == NotFound()
     assert await store.attempts.consume("nonsense") == NotFound()
-    assert await store.attempts.consume(new_verification_id(Partition(7))) == NotFound()
+    assert await store.attempts.consume(new_verification_id(ALL_PARTITIONS[7])) == NotFound()
     assert await store.dump() == before
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from otp_service.domain.results import AlreadyEnded, Verified
 from otp_service.domain.verification import VerificationStatus
-from otp_service.store.keys import Partition, new_verification_id
+from otp_service.store.keys import ALL_PARTITIONS, new_verification_id
 from tests.store.replica_store import PARTITION, ReplicaFactory, Store, policy
 
 QUICK = policy(cooldown_seconds=1, max_sends=4, recipient=())
@@ -121,7 +121,7 @@ async def test_withdrawn_and_abandoned_sends_do_not_count(store: Store) -> None:
         if name == "bob":
             await store.verifications.withdraw(resend.admission)
         else:
-            resent = await store.start(resend) if start else new_verification_id(Partition(PARTITION))
+            resent = await store.start(resend) if start else new_verification_id(ALL_PARTITIONS[PARTITION])
             await store.verifications.abandon(resend, resent)
         if not success_first:
             await store.attempts.consume(first)

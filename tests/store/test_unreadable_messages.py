@@ -23,11 +23,11 @@ from otp_service.domain.results import (
 )
 from otp_service.observability import METRICS
 from otp_service.store import outbox as outbox_module
-from otp_service.store.keys import Partition, idempotency_key
+from otp_service.store.keys import ALL_PARTITIONS, idempotency_key
 from tests.store.replica_store import PARTITION, POLICY, PURPOSE, RECIPIENT, TENANT, Store, admission, policy
 
 Change = Callable[[list[Any]], None]
-PARTITION_KEYS: Final = Partition(PARTITION)
+PARTITION_KEYS: Final = ALL_PARTITIONS[PARTITION]
 VERSION, STATUS, PURPOSE_AT, EXPIRES, ATTEMPTS, KEEPS_CODE, DELIVERIES = 0, 1, 3, 6, 8, 10, 11
 
 

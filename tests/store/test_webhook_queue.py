@@ -21,13 +21,13 @@ from otp_service.domain.events import (
 )
 from otp_service.domain.results import Verified
 from otp_service.store.encoding import pack
-from otp_service.store.keys import Partition
+from otp_service.store.keys import ALL_PARTITIONS
 from otp_service.store.scripts import ScriptCall, script
 from otp_service.store.webhook_queue import KEPT_PER_SLOT, RedisOperatorEvents, RedisWebhookQueue
 from tests.store.replica_store import PARTITION, POLICY, TENANT, Store
 
 ENDPOINT = "acme.main"
-SLOT = Partition(PARTITION).events
+SLOT = ALL_PARTITIONS[PARTITION].events
 TARGET = EventTarget(ENDPOINT, frozenset(TENANT_EVENTS))
 EVENTS = encode_targets(SLOT, "sealed-reference", [TARGET])
 LEASE_MS = 25_000
@@ -209,7 +209,7 @@ async def test_all_keys_of_a_slot_have_one_hash_slot_and_a_ttl(store: Store, que
 
     names = [name for name in await store.keys() if name.startswith(SLOT)]
     assert len(names) == 7, "index, queue, endpoints, history and three events"
-    assert {key_slot(name.encode()) for name in names} == {key_slot(Partition(PARTITION).outbox.encode())}
+    assert {key_slot(name.encode()) for name in names} == {key_slot(ALL_PARTITIONS[PARTITION].outbox.encode())}
     for name in [*names, "otp:e:acme.main"]:
         assert 0 < await store.redis.pttl(name) <= (302_400_000 if name.startswith(SLOT) else 604_800_000)
 

@@ -14,7 +14,7 @@ from otp_service.domain.verification import (
     VerificationSnapshot,
     VerificationStatus,
 )
-from otp_service.store.keys import PARTITIONS, Partition, new_verification_id, partition_of_id
+from otp_service.store.keys import ALL_PARTITIONS, PARTITIONS, new_verification_id, partition_of_id
 from tests.store.recipient_model import READABLE_AFTER_END_MS, fits, left_in, wait_for_next
 from tests.store.replica_store import KEY_ID, NOW_KEY, TENANT, Store, admission
 
@@ -113,7 +113,7 @@ async def test_both_languages_agree_on_a_record(
     end = record.ended_ms or record.expires_ms
     now = shift + (end + READABLE_AFTER_END_MS if near == "forgotten" else getattr(record, near) or record.expires_ms)
     await store.redis.set(NOW_KEY, record.created_ms)
-    verification_id = new_verification_id(Partition(7))
+    verification_id = new_verification_id(ALL_PARTITIONS[7])
     admitted = await store.admitted(recipient=verification_id)
     await store.verifications.start(admitted, verification_id, record, b"code", None)
     await store.redis.set(NOW_KEY, now)
@@ -136,9 +136,9 @@ async def test_both_languages_agree_on_a_record(
 @given(st.integers(0, PARTITIONS - 1))
 def test_an_id_encodes_its_partition(number: int) -> None:
     """Any partition comes back from an id, which has the contract's alphabet and length."""
-    verification_id = new_verification_id(Partition(number))
+    verification_id = new_verification_id(ALL_PARTITIONS[number])
 
-    assert partition_of_id(verification_id) == Partition(number)
+    assert partition_of_id(verification_id) == ALL_PARTITIONS[number]
     assert len(verification_id) <= 36
 
 
@@ -152,7 +152,7 @@ def test_text_that_is_no_id_has_no_partition(text: str) -> None:
 
 def test_the_keys_of_a_partition_share_one_slot() -> None:
     """They have one hash tag."""
-    partition = Partition(admission().partition)
+    partition = ALL_PARTITIONS[admission().partition]
     names = (partition.outbox, partition.recipients, partition.verifications, partition.messages)
 
     assert {name[name.index("{") : name.index("}") + 1] for name in names} == {"{p07}"}
