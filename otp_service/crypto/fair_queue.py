@@ -51,33 +51,27 @@ class FairSlots:
 
     def __init__(self, per_caller: int) -> None:
         self._per_caller = per_caller
-        self._by_caller: dict[Caller, int] = {}
-        self._by_tenant: dict[str, int] = {}
+        self._held: dict[Caller | str, int] = {}  # by caller, and by the name of a tenant
         self.in_use = 0
 
     def acquire(self, caller: Caller) -> bool:
         """Acquire a slot; False if the caller may not have another one now."""
-        held, held_by_tenant = self._by_caller.get(caller, 0), self._by_tenant.get(caller[0], 0)
+        held, held_by_tenant = self._held.get(caller, 0), self._held.get(caller[0], 0)
         free = _TOTAL_FACTOR * self._per_caller - self.in_use
         free_to_tenant = _TENANT_FACTOR * self._per_caller - held_by_tenant
         if held_by_tenant >= free or held >= free_to_tenant:
             return False
         self.in_use += 1
-        self._by_caller[caller] = held + 1
-        self._by_tenant[caller[0]] = held_by_tenant + 1
+        self._held[caller] = held + 1
+        self._held[caller[0]] = held_by_tenant + 1
         return True
 
     def release(self, caller: Caller) -> None:
         """Release a slot that `acquire` has granted."""
         self.in_use -= 1
-        _decrement(self._by_caller, caller)
-        _decrement(self._by_tenant, caller[0])
-
-
-def _decrement(counts: dict[Name, int], name: Name) -> None:
-    """Count one less, and forget a name without any."""
-    if left := counts.pop(name) - 1:
-        counts[name] = left
+        for holder in (caller, caller[0]):
+            if left := self._held.pop(holder) - 1:  # one without slots is forgotten
+                self._held[holder] = left
 
 
 class _CallerQueue(Generic[Job]):
@@ -180,8 +174,11 @@ class FairQueue(Generic[Job]):
     def push(self, caller: Caller, job: Job, *, comparison: bool, background: bool = False) -> None:
         """Add a job at the end of its caller's jobs of the same kind; `background`: nobody waits for it."""
         with self._lock:
-            tenant = self._by_tenant.setdefault(caller[0], _TenantQueue())
-            tenant.by_caller.setdefault(caller, _CallerQueue()).push(job, comparison=comparison)
+            if (tenant := self._by_tenant.get(caller[0])) is None:
+                tenant = self._by_tenant[caller[0]] = _TenantQueue()
+            if (jobs := tenant.by_caller.get(caller)) is None:
+                jobs = tenant.by_caller[caller] = _CallerQueue()
+            jobs.push(job, comparison=comparison)
             tenant.size += 1
             self._size += 1
             tenant.turns.add(caller)

@@ -17,10 +17,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from argon2 import Type
 from argon2.exceptions import VerificationError, VerifyMismatchError
@@ -33,8 +32,6 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import METRICS
 
 __all__ = ["SECRET_BYTES", "HashCost", "HashPool", "MaskedHash"]
-
-T = TypeVar("T")
 
 SALT_BYTES = 16
 HASH_BYTES = 32
@@ -155,17 +152,20 @@ class HashPool:
         self._prepare_in_turn()
         if prepared is not None:
             return MaskedHash(prepared.phc, exclusive_or(prepared.key, secret))
-        return MaskedHash(await self._in_turn(caller, partial(self._hash, secret), comparison=False))
+        return MaskedHash(await self._threads.run(caller, partial(self._hash, secret), comparison=False))
 
-    async def matches(self, hashed: MaskedHash, secret: bytes, caller: Caller = DEFAULT_CALLER) -> bool:
-        """Compare a secret with a hash in constant time, in the turn of `caller`; False for an invalid PHC string."""
+    def matches(self, hashed: MaskedHash, secret: bytes, caller: Caller = DEFAULT_CALLER) -> asyncio.Future[bool]:
+        """Compare a secret with a hash in constant time, in the turn of `caller`; False for an invalid PHC string.
+
+        It loses its turn if the future is canceled before.
+        """
         if hashed.mask:
             secret = exclusive_or(hashed.mask, secret)
-        return await self._in_turn(caller, partial(self._matches, hashed.phc, secret), comparison=True)
+        return self._threads.run(caller, partial(self._matches, hashed.phc, secret), comparison=True)
 
     async def matches_none(self, secret: bytes, caller: Caller = DEFAULT_CALLER) -> None:
         """Do the work of `matches` with a hash of the current parameters that no secret has."""
-        await self._in_turn(caller, partial(self._matches, self._no_hash, secret), comparison=True)
+        await self._threads.run(caller, partial(self._matches, self._no_hash, secret), comparison=True)
 
     def _on_idle(self) -> None:
         """Use the time until the next hash of a request."""
@@ -182,10 +182,6 @@ class HashPool:
         self._prepared.prepare()
         self._is_in_turn = False
         self._prepare_in_turn()
-
-    async def _in_turn(self, caller: Caller, work: Callable[[], T], *, comparison: bool) -> T:
-        """Run `work` in a thread. It loses its turn if the waiting task is canceled before it runs."""
-        return await asyncio.wrap_future(self._threads.submit(caller, work, comparison=comparison))
 
     def _prepare(self) -> PreparedHash:
         key = secrets.token_bytes(SECRET_BYTES)

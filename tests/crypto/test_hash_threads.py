@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -126,6 +127,17 @@ def test_an_error_is_a_result(pool: Pool) -> None:
     assert pool.run()[CREDIT : CREDIT + 4] == [CREDIT] * 3 + [CREDIT + 3]
     with pytest.raises(ValueError, match=str(CREDIT)):
         failing.result(10)
+
+
+def test_a_result_for_a_closed_event_loop_is_dropped(pool: Pool) -> None:
+    """Nobody awaits it any more, and the thread does the next job."""
+
+    async def submit() -> None:
+        pool.threads.run(FLOOD, pool.delivered, comparison=True)
+
+    asyncio.run(submit())
+    pool.fill(2)
+    assert pool.run() == [0, 1, 2]
 
 
 def test_jobs_that_nobody_waits_for_are_not_counted(pool: Pool) -> None:
