@@ -114,6 +114,7 @@ class PipelinedConnections:
             allow_eviction: Accept a server that may evict keys.
             deadline: Seconds within which every call ends, answered or not.
         """
+        self._loop = asyncio.get_running_loop()
         self._pool = pool
         pool.connection_class = aborting(pool.connection_class)
         self._allow_eviction = allow_eviction
@@ -143,7 +144,7 @@ class PipelinedConnections:
         A loop cannot close before its transports have.
         """
         try:
-            await asyncio.get_running_loop().create_future()
+            await self._loop.create_future()
         finally:
             await self._abort_all()
 
@@ -171,8 +172,7 @@ class PipelinedConnections:
             Refused: `overloaded` when too many calls wait already, `store_unavailable` when the connections are closed;
                 none of these calls was sent.
         """
-        loop = asyncio.get_running_loop()
-        replies: asyncio.Future[list[Reply]] = loop.create_future()
+        replies: asyncio.Future[list[Reply]] = self._loop.create_future()
         if not calls:
             replies.set_result([])
             return replies
@@ -180,7 +180,7 @@ class PipelinedConnections:
             raise Refused(Reason.OVERLOADED, "Too many calls wait for the store.", retry_after_ms=RETRY_AFTER_MS)
         if self._is_closing:
             raise unavailable()
-        self._waiting.append(_Request(calls, replies, loop.call_later(self._deadline, _refuse, replies)))
+        self._waiting.append(_Request(calls, replies, self._loop.call_later(self._deadline, _refuse, replies)))
         self._waiting_calls += len(calls)
         self._wake_one()
         return replies
@@ -189,7 +189,7 @@ class PipelinedConnections:
         """Give work to one idle connection in the next turn of the loop, so that all the calls of this one are sent."""
         if self._idle and not self._is_woken:
             self._is_woken = True
-            asyncio.get_running_loop().call_soon(self._start_one)
+            self._loop.call_soon(self._start_one)
 
     def _start_one(self) -> None:
         self._is_woken = False
