@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -16,6 +16,8 @@ from otp_service.domain.results import ClaimedMessage, DeliveryUpdate
 from otp_service.domain.verification import Delivery
 
 __all__ = ["DeliveryState"]
+
+_ONLY_OPEN: Final = frozenset({DeferReason.OPEN})
 
 
 class DeliveryState:
@@ -32,25 +34,16 @@ class DeliveryState:
         self.message = message
         self.recipient = recipient
         self.routes = routes
-        self._channels = {name: route.channel.value for route in routes for name in route.providers}
-        self._by_provider = {delivery.provider: self._with_channel(delivery) for delivery in message.record.deliveries}
-        self._excluded: dict[str, tuple[int, DeferReason]] = {}
-        self.set_clock(message.now_ms)
-
-    @property
-    def lease(self) -> int:
+        self.lease = message.record.lease
         """The number of the lease under which this replica works on the message."""
-        return self.message.record.lease
-
-    @property
-    def deliveries(self) -> tuple[Delivery, ...]:
-        """The state of the message at each provider that was tried."""
-        return tuple(self._by_provider.values())
-
-    @property
-    def excluded(self) -> Mapping[str, int]:
+        self.excluded: dict[str, int] = {}
         """The providers that take no calls now, and until when."""
-        return {provider: until_ms for provider, (until_ms, _) in self._excluded.items()}
+        self._defer_reasons: dict[str, DeferReason] = {}
+        self._channels = {name: route.channel for route in routes for name in route.providers}
+        self._by_provider = {delivery.provider: self._with_channel(delivery) for delivery in message.record.deliveries}
+        self.deliveries = tuple(self._by_provider.values())
+        """The state of the message at each provider that was tried."""
+        self.set_clock(message.now_ms)
 
     @property
     def now_ms(self) -> int:
@@ -71,24 +64,25 @@ class DeliveryState:
         """
         if not self.routes:
             return Outcome.CONFIG_ERROR
-        only_open = all(reason is DeferReason.OPEN for _, reason in self._excluded.values())
+        only_open = _ONLY_OPEN.issuperset(self._defer_reasons.values())
         return Outcome.TRANSIENT if only_open else Outcome.THROTTLED
 
     def channel_of(self, provider: str) -> Channel:
         """Return the channel by which a provider of the routes sends the message."""
-        return Channel(self._channels[provider])
+        return self._channels[provider]
 
     def set_clock(self, now_ms: int) -> None:
         """Synchronize `now_ms` with a time that the store just returned."""
         self._store_ms, self._set_at = now_ms, asyncio.get_running_loop().time()
 
-    def find_all(self, status: DeliveryStatus) -> tuple[Delivery, ...]:
+    def find_all(self, status: DeliveryStatus) -> list[Delivery]:
         """Return the deliveries with this status, the most recent provider's first."""
-        return tuple(delivery for delivery in reversed(self.deliveries) if delivery.status == status)
+        return [delivery for delivery in reversed(self.deliveries) if delivery.status == status]
 
     def exclude(self, provider: str, deferred: Deferred) -> None:
         """Exclude a provider until it may take calls again."""
-        self._excluded[provider] = (self.now_ms + deferred.retry_in_ms, deferred.reason)
+        self.excluded[provider] = self.now_ms + deferred.retry_in_ms
+        self._defer_reasons[provider] = deferred.reason
 
     def is_repeat(self, provider: str) -> bool:
         """Return whether a call to a provider repeats one whose outcome is ambiguous."""
@@ -107,7 +101,7 @@ class DeliveryState:
         repeats = self.is_repeat(update.provider)
         status, error = update.status, update.error
         if repeats and status in (DeliveryStatus.QUEUED, DeliveryStatus.FAILED):
-            status, error = DeliveryStatus.UNKNOWN, Outcome.AMBIGUOUS.value
+            status, error = DeliveryStatus.UNKNOWN, str(Outcome.AMBIGUOUS)
         ambiguous_since_ms = before.ambiguous_since_ms if repeats else 0
         if status is DeliveryStatus.UNKNOWN and not ambiguous_since_ms:
             ambiguous_since_ms = now
@@ -125,6 +119,7 @@ class DeliveryState:
             channel=before.channel,
         )
         self._by_provider[update.provider] = delivery
+        self.deliveries = tuple(self._by_provider.values())
         return delivery
 
     def _with_channel(self, delivery: Delivery) -> Delivery:
@@ -132,4 +127,4 @@ class DeliveryState:
         if delivery.channel:
             return delivery
         channel = self._channels.get(delivery.provider, self.message.record.channel)
-        return msgspec.structs.replace(delivery, channel=channel)
+        return msgspec.structs.replace(delivery, channel=str(channel))

@@ -10,8 +10,7 @@ the outbox, not in this process.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -122,8 +121,8 @@ class Dispatcher:
 
         While a new config is rolled out, another replica's config may have them.
         """
-        sent = {delivery.provider for delivery in state.find_all(DeliveryStatus.SENT)}
-        return bool(state.routes) and sent <= set(self._providers) and self._composer.has_tenant(state.message)
+        sent = {delivery.provider for delivery in state.deliveries if delivery.status == DeliveryStatus.SENT}
+        return bool(state.routes) and sent <= self._providers.keys() and self._composer.has_tenant(state.message)
 
     async def _resume(self, state: DeliveryState) -> Step:
         """Complete the work of an earlier lease: a call without a recorded result, or a report that is due."""
@@ -137,11 +136,13 @@ class Dispatcher:
                 return await self._look_up(state, unknown)
         return await self._reschedule(state, self._next(state))
 
-    def _unreported(self, state: DeliveryState) -> Iterator[tuple[PollingProvider, Delivery]]:
-        """Yield the deliveries whose report is still to be queried, the most recent first."""
-        for sent in state.find_all(DeliveryStatus.SENT):
-            if provider := polling_provider(self._pollable, sent):
-                yield provider, sent
+    def _unreported(self, state: DeliveryState) -> list[tuple[PollingProvider, Delivery]]:
+        """Return the deliveries whose report is still to be queried, the most recent first."""
+        return [
+            (provider, sent)
+            for sent in state.find_all(DeliveryStatus.SENT)
+            if (provider := polling_provider(self._pollable, sent))
+        ]
 
     def _next_or_query(self, state: DeliveryState) -> Step:
         """Return the next step; a message that waits or is finished is due at its next report query at the latest."""
@@ -187,9 +188,11 @@ class Dispatcher:
         finally:
             await releasing
 
-    async def _acquire_permit(self, state: DeliveryState, name: str, outbound: OutboundMessage) -> Permit | Deferred:
+    def _acquire_permit(
+        self, state: DeliveryState, name: str, outbound: OutboundMessage
+    ) -> Awaitable[Permit | Deferred]:
         record = state.message.record
-        return await self._limiter.acquire(
+        return self._limiter.acquire(
             name,
             record.tenant,
             state.message.id,
@@ -223,14 +226,14 @@ class Dispatcher:
             return None
         state.set_clock(started.now_ms)
         result = await send(provider, await self._short_links.apply(provider, outbound))
-        METRICS.deliveries.labels(permit.provider, result.outcome.value).inc()
+        METRICS.deliveries.labels(permit.provider, str(result.outcome)).inc()
         LOG.info(
             "delivery",
             verification_id=state.message.id,
             tenant=state.message.record.tenant,
             provider=permit.provider,
-            channel=outbound.channel.value,
-            outcome=result.outcome.value,
+            channel=str(outbound.channel),
+            outcome=str(result.outcome),
             duration_ms=state.now_ms - started.now_ms,
         )
         if result.outcome is Outcome.ACCEPTED:
@@ -238,8 +241,10 @@ class Dispatcher:
         return result
 
     async def _release_permit(self, permit: Permit, result: SendResult | None) -> None:
-        with contextlib.suppress(Refused):  # the store is unavailable: the permit expires by itself
+        try:
             await self._limiter.release(permit, result)
+        except Refused:  # the store is unavailable: the permit expires by itself
+            return
 
     async def _record_result(self, state: DeliveryState, name: str, call: int, result: SendResult) -> Step:
         """Record the result of a call together with the next step that follows from it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -18,7 +19,6 @@ from otp_service.domain.errors import Refused
 from otp_service.domain.outcomes import DeliveryStatus
 from otp_service.domain.ports import Outbox
 from otp_service.domain.results import CallStarted, DeliveryUpdate
-from otp_service.domain.verification import Delivery
 from otp_service.observability import LOG
 from otp_service.providers.base import ExclusiveProvider, Provider
 
@@ -67,14 +67,15 @@ class OutboxWriter:
         """Try each write only once from now on; another replica resumes what could not be recorded."""
         self._stopping = True
 
-    async def begin(self, state: DeliveryState, name: str, parts: int) -> CallStarted | None:
+    def begin(self, state: DeliveryState, name: str, parts: int) -> Awaitable[CallStarted | None]:
         """Record that a call to the provider `name` begins, right before it; the text probably has `parts` parts.
 
         None: the message must not be sent by this replica now.
         """
         provider = self._providers[name]  # its own name may differ: one inbox can serve under several names
-        return await self._retry_until_stored(
-            lambda: self._outbox.begin(
+        return self._retry_until_stored(
+            partial(
+                self._outbox.begin,
                 state.message.id,
                 state.lease,
                 name,
@@ -88,14 +89,13 @@ class OutboxWriter:
 
     async def record(self, state: DeliveryState, step: Step, update: DeliveryUpdate | None = None) -> Step:
         """Record `update`, if there is one, together with the time of the next step, and return `step`."""
-        forget = not any(self._may_still_change(delivery) for delivery in state.deliveries)
         complete = replace(
             update or DeliveryUpdate(),
             due_in_ms=_due_in_ms(step),
             not_called_outcome=state.not_called_outcome,
-            forget=forget,
+            forget=not self._may_be_sent_again(state),
         )
-        await self._retry_until_stored(lambda: self._outbox.record_result(state.message.id, state.lease, complete))
+        await self._retry_until_stored(partial(self._outbox.record_result, state.message.id, state.lease, complete))
         return step
 
     async def release_to_others(self, state: DeliveryState) -> None:
@@ -110,20 +110,23 @@ class OutboxWriter:
             True if the message was left.
         """
         provider = self._exclusive.get(name)
-        age_ms = state.now_ms - state.message.record.created_ms
-        if provider is None or age_ms > HOLDER_SEARCH_MS or not provider.is_connected_elsewhere():
+        if provider is None or not provider.is_connected_elsewhere():
+            return False
+        if state.now_ms - state.message.record.created_ms > HOLDER_SEARCH_MS:
             return False
         message_id, lease, seconds = state.message.id, state.lease, HOLDER_SEARCH_MS / 1000
         await self._retry_until_stored(lambda: self._outbox.release_to_others(message_id, lease, seconds))
         return True
 
-    def _may_still_change(self, delivery: Delivery) -> bool:
-        """Return whether a receipt may still report that the message was not delivered, so that it is sent again."""
-        if delivery.status not in (DeliveryStatus.SENT, DeliveryStatus.UNKNOWN):
-            return False
-        provider = self._providers.get(delivery.provider)
-        # A provider that is not configured here may be configured on another replica.
-        return provider is None or provider.reports_delivery
+    def _may_be_sent_again(self, state: DeliveryState) -> bool:
+        """Return whether a receipt may still report that the message was not delivered."""
+        for delivery in state.deliveries:
+            if delivery.status in (DeliveryStatus.SENT, DeliveryStatus.UNKNOWN):
+                provider = self._providers.get(delivery.provider)
+                # A provider that is not configured here may be configured on another replica.
+                if provider is None or provider.reports_delivery:
+                    return True
+        return False
 
     async def _retry_until_stored(self, write: Callable[[], Awaitable[T]]) -> T:
         """Repeat a write until the store answers; raises `Refused` when it does not for `STORE_RETRY_SECONDS`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeVar
 
 from otp_service.domain.message import OutboundMessage, SendResult
@@ -37,9 +38,9 @@ async def call_safely(provider: Provider, call: Callable[[], Awaitable[T]], fall
         return fallback
 
 
-async def send(provider: Provider, outbound: OutboundMessage) -> SendResult:
+def send(provider: Provider, outbound: OutboundMessage) -> Awaitable[SendResult]:
     """Send a message; a call that raises may have sent it, so its outcome is ambiguous."""
-    return await call_safely(provider, lambda: provider.send(outbound), SendResult(Outcome.AMBIGUOUS))
+    return call_safely(provider, partial(provider.send, outbound), SendResult(Outcome.AMBIGUOUS))
 
 
 async def acquire_slot(slots: asyncio.Semaphore) -> bool:

@@ -15,14 +15,15 @@ earlier one is called, and those of later channels only if no receipt reports th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from otp_service.domain.channel_route import ChannelRoute
-from otp_service.domain.message import Channel, SendResult
+from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
 from otp_service.domain.results import DeliveryUpdate
 from otp_service.domain.verification import MAX_CODE_AGE_MS, Delivery
@@ -56,6 +57,13 @@ _POSSIBLY_ACCEPTED: Final = frozenset(
         DeliveryStatus.UNKNOWN,
     }
 )
+_STATUSES: Final = {Outcome.ACCEPTED: DeliveryStatus.SENT, Outcome.AMBIGUOUS: DeliveryStatus.UNKNOWN}
+"""The status of a delivery by the outcome of its call; that of any other outcome is `FAILED`."""
+
+_REJECTS_RECIPIENT: Final = {"": False} | {outcome.value: outcome.rejects_recipient for outcome in Outcome}
+_RETRYABLE: Final = {"": False} | {outcome.value: outcome.retryable for outcome in Outcome}
+"""What `Delivery.error` implies. An outcome of a later version is not in here: only its replicas can continue."""
+
 _NONE_EXCLUDED: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -118,18 +126,14 @@ def next_step(
         lifetime: The times of the code.
         excluded: Providers that take no calls now, and until when, in ms of the store's clock.
     """
-    if any(delivery.status == DeliveryStatus.DELIVERED for delivery in deliveries):
+    open_routes, opens_ms = _open_routes(deliveries, routes, rules)
+    if not open_routes:
         return Finish()
-    open_routes, opens_ms = _routes_after_acceptance(deliveries, routes, rules)
-    rejected = {delivery.channel for delivery in deliveries if _rejects_recipient(delivery)}
+    rejected = {delivery.channel for delivery in deliveries if _REJECTS_RECIPIENT[delivery.error]}
     route = [provider for one in open_routes if one.channel not in rejected for provider in one.providers]
-    candidates = [
-        (max(at_ms, opens_ms, excluded.get(provider, 0)), provider)
-        for at_ms, provider in (
-            *_failover_candidates(deliveries, route, rules, lifetime),
-            *_repeat_candidates(deliveries, route, rules, lifetime),
-        )
-    ]
+    allowed = _failover_candidates(deliveries, route, rules, lifetime)
+    allowed += _repeat_candidates(deliveries, route, rules, lifetime)
+    candidates = [(max(at_ms, opens_ms, excluded.get(provider, 0)), provider) for at_ms, provider in allowed]
     for at_ms, provider in candidates:
         if at_ms <= lifetime.now_ms:
             return CallProvider(provider)
@@ -144,8 +148,8 @@ def update_for(provider: str, call: int, result: SendResult) -> DeliveryUpdate:
     return DeliveryUpdate(
         provider=provider,
         call=call,
-        status=_status_of(outcome),
-        error="" if outcome is Outcome.ACCEPTED else outcome.value,
+        status=_STATUSES.get(outcome, DeliveryStatus.FAILED),
+        error="" if outcome is Outcome.ACCEPTED else str(outcome),
         provider_message_id=result.provider_message_id,
         parts=result.parts,
         retry_after_ms=int(retry_after_ms),
@@ -157,78 +161,58 @@ def report_query_delay_ms(sent_ms: int, now_ms: int, first_ms: int) -> int:
     return max(first_ms, (now_ms - sent_ms) // REPORT_QUERY_DIVISOR)
 
 
-def _status_of(outcome: Outcome) -> DeliveryStatus:
-    match outcome:
-        case Outcome.ACCEPTED:
-            return DeliveryStatus.SENT
-        case Outcome.AMBIGUOUS:
-            return DeliveryStatus.UNKNOWN
-        case _:
-            return DeliveryStatus.FAILED
-
-
-def _rejects_recipient(delivery: Delivery) -> bool:
-    return delivery.failure is not None and delivery.failure.rejects_recipient
-
-
-def _routes_after_acceptance(
+def _open_routes(
     deliveries: Sequence[Delivery], routes: Sequence[ChannelRoute], rules: RetryRules
 ) -> tuple[Sequence[ChannelRoute], int]:
     """Return the routes whose providers may still be called, and from when on, in ms of the store's clock.
 
-    These are all routes and 0 while no provider has accepted the message.
+    These are all routes and 0 while no provider has accepted the message, and none when it is delivered.
     """
-    accepted = [delivery for delivery in deliveries if delivery.status == DeliveryStatus.SENT]
-    if not accepted:
-        return routes, 0
-    channels = [route.channel for route in routes]
-    is_routed = all(delivery.channel in channels for delivery in accepted)
-    if not rules.channel_hold_ms or not is_routed:  # a channel that the config does not have any more is the last one
-        return (), 0
-    last = max(channels.index(Channel(delivery.channel)) for delivery in accepted)
-    return routes[last + 1 :], max(delivery.at_ms for delivery in accepted) + rules.channel_hold_ms
+    channels: list[str] = [route.channel for route in routes]
+    first, accepted_ms = 0, 0
+    for delivery in deliveries:
+        if delivery.status == DeliveryStatus.DELIVERED:
+            return (), 0
+        if delivery.status == DeliveryStatus.SENT:
+            if not rules.channel_hold_ms or delivery.channel not in channels:  # one that was configured is the last one
+                return (), 0
+            first = max(first, channels.index(delivery.channel) + 1)
+            accepted_ms = max(accepted_ms, delivery.at_ms)
+    return routes[first:], accepted_ms + rules.channel_hold_ms if first else 0
 
 
 def _failover_candidates(
     deliveries: Sequence[Delivery], route: Sequence[str], rules: RetryRules, lifetime: CodeLifetime
-) -> Iterator[tuple[int, str]]:
-    """Yield providers that definitely do not have the message, with the earliest time of a call.
+) -> list[tuple[int, str]]:
+    """Return providers that definitely do not have the message, with the earliest time of a call.
 
     Providers that were not called come first, in the order of the route, then those to retry, oldest failure first.
     """
-    if sum(delivery.status in _POSSIBLY_ACCEPTED for delivery in deliveries) >= rules.max_texts:
-        return
-    ambiguous_since = [
-        delivery.ambiguous_since_ms or delivery.at_ms
-        for delivery in deliveries
-        if delivery.status == DeliveryStatus.UNKNOWN
-    ]
-    if ambiguous_since and rules.hold_ms == 0:
-        return
+    accepted = [delivery for delivery in deliveries if delivery.status in _POSSIBLY_ACCEPTED]
+    ambiguous_since = [one.ambiguous_since_ms or one.at_ms for one in accepted if one.status == DeliveryStatus.UNKNOWN]
+    if len(accepted) >= rules.max_texts or (ambiguous_since and rules.hold_ms == 0):
+        return []
     held_until_ms = max(ambiguous_since) + rules.hold_ms if ambiguous_since else 0
-    called = {delivery.provider for delivery in deliveries if delivery.error or delivery.status in _POSSIBLY_ACCEPTED}
-    yield from ((held_until_ms, provider) for provider in route if provider not in called)
-    retries = [
-        delivery
-        for delivery in deliveries
-        if delivery.provider in route and delivery.status not in _POSSIBLY_ACCEPTED and _is_retryable(delivery)
+    failed = [delivery for delivery in deliveries if delivery.error and delivery not in accepted]
+    called = {delivery.provider for delivery in (*accepted, *failed)}
+    retries = [one for one in failed if _RETRYABLE[one.error] and one.provider in route]
+    retries.sort(key=attrgetter("at_ms"))
+    return [(held_until_ms, provider) for provider in route if provider not in called] + [
+        (max(held_until_ms, _after_backoff(delivery, lifetime)), delivery.provider) for delivery in retries
     ]
-    for delivery in sorted(retries, key=lambda delivery: delivery.at_ms):
-        yield max(held_until_ms, _after_backoff(delivery, lifetime)), delivery.provider
 
 
 def _repeat_candidates(
     deliveries: Sequence[Delivery], route: Sequence[str], rules: RetryRules, lifetime: CodeLifetime
-) -> Iterator[tuple[int, str]]:
-    """Yield providers with an ambiguous outcome that deduplicate sends, with the earliest time of a call."""
-    idempotent = set(route) & set(rules.idempotent_send)
-    for delivery in deliveries:
-        if delivery.status == DeliveryStatus.UNKNOWN and delivery.provider in idempotent:
-            yield _after_backoff(delivery, lifetime), delivery.provider
-
-
-def _is_retryable(delivery: Delivery) -> bool:
-    return delivery.failure is not None and delivery.failure.retryable
+) -> list[tuple[int, str]]:
+    """Return providers with an ambiguous outcome that deduplicate sends, with the earliest time of a call."""
+    return [
+        (_after_backoff(delivery, lifetime), delivery.provider)
+        for delivery in deliveries
+        if delivery.status == DeliveryStatus.UNKNOWN
+        and delivery.provider in route
+        and delivery.provider in rules.idempotent_send
+    ]
 
 
 def _after_backoff(delivery: Delivery, lifetime: CodeLifetime) -> int:

@@ -65,6 +65,9 @@ class Route:
 
     def order(self, message_id: str) -> tuple[str, ...]:
         """Return the names of the providers in the order for this message."""
+        names = [provider for provider in self.providers if isinstance(provider, str)]
+        if len(names) == len(self.providers):
+            return tuple(names)
         weighted = [provider for provider in self.providers if isinstance(provider, WeightedProvider)]
         drawn = iter(sorted(weighted, key=lambda provider: provider.sort_key(message_id)))
         return tuple(
@@ -106,8 +109,8 @@ class Routes:
         named: set[str] = set()
         for channel in channels:
             providers = self.providers(country, e164, message_id, channel, selected=selected.get(channel, ""))
-            if new := tuple(name for name in providers if name not in named):
-                routes.append(ChannelRoute(channel, new))
+            if new := [name for name in providers if name not in named]:
+                routes.append(ChannelRoute(channel, tuple(new)))
             named.update(new)
         return tuple(routes)
 

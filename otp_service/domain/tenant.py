@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
@@ -25,7 +26,7 @@ from otp_service.domain.templates import Template, validity_minutes
 __all__ = ["ALL_COUNTRIES", "Tenant", "TextContext"]
 
 ALL_COUNTRIES = "*"
-_CHANNELS = frozenset(channel.value for channel in Channel)
+_BY_NAME: Final[Mapping[str, tuple[Channel, ...]]] = {channel.value: (channel,) for channel in Channel}
 
 
 class TextContext(msgspec.Struct, frozen=True):
@@ -103,7 +104,7 @@ class Tenant:
         """
         if requested == AUTO:
             return tuple(channel for channel in self.channels if channel is not Channel.EMAIL)
-        return (Channel(requested),) if requested in _CHANNELS else ()
+        return _BY_NAME.get(requested, ())
 
     def check_channel(self, requested: str) -> None:
         """Raise `Refused` (`channel_not_allowed`) for a channel that the tenant does not have."""

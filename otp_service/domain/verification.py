@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from otp_service.domain.outcomes import DeliveryStatus, Outcome
+from otp_service.domain.outcomes import DeliveryStatus
 
 __all__ = [
     "MAX_CODE_AGE_MS",
@@ -66,11 +66,6 @@ class Delivery(msgspec.Struct, array_like=True, frozen=True):
     def is_accepted(self) -> bool:
         """Whether the gateway accepted the message, and has not reported that it was not delivered."""
         return self.status in {DeliveryStatus.SENT, DeliveryStatus.DELIVERED}
-
-    @property
-    def failure(self) -> Outcome | None:
-        """The outcome that `error` names; None if the delivery has not failed."""
-        return Outcome(self.error) if self.error else None
 
 
 class VerificationRecord(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
