@@ -152,8 +152,9 @@ def parse(text: str, country: str) -> PhoneNumber:
     if len(found) > 1:
         raise PhoneInvalid("The phone number is valid in two countries. Send it with + and its country code.")
     number = _to_phone_number(found[0])
-    if any(_is_complete_before(spelling, position, country, number) for position in spelling.tail_positions()):
-        raise PhoneInvalid("More digits follow a complete phone number. Send one number only.")
+    for position in spelling.tail_positions():
+        if _is_complete_before(spelling, position, country, number):
+            raise PhoneInvalid("More digits follow a complete phone number. Send one number only.")
     return number
 
 
@@ -229,10 +230,11 @@ def _parse_valid(dialed: str, region: str | None) -> list[_Valid]:
 
 def _to_phone_number(valid: _Valid) -> PhoneNumber:
     number = valid.number
+    digits = phonenumbers.national_significant_number(number)
     return PhoneNumber(
-        e164=_e164(number),
+        e164=f"+{number.country_code}{digits}",
         country=phonenumbers.region_code_for_number(number) or phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY,
-        national_digits=phonenumbers.national_significant_number(number),
+        national_digits=digits,
         type=valid.type,
     )
 

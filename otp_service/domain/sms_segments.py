@@ -6,6 +6,7 @@ because each part has a header. A part never ends inside an escape pair or a sur
 are not used, because the gateways do not support them. A text is counted as it is: `Template.render` has normalized it.
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
@@ -37,6 +38,10 @@ GSM7_EXTENSION: Final[Mapping[str, int]] = {
 """The characters of the extension table, with the code that follows the escape: two septets each."""
 _GSM7: Final = (frozenset(GSM7_ALPHABET) - {GSM7_ESCAPE}) | frozenset(GSM7_EXTENSION)
 
+_EXTENDED: Final = re.compile(f"[{re.escape(''.join(GSM7_EXTENSION))}]")
+_BEYOND_BMP: Final = re.compile("[\U00010000-\U0010ffff]")
+"""The characters that take two units of their encoding."""
+
 _GSM7_SINGLE, _GSM7_PART = 160, 153
 _UCS2_SINGLE, _UCS2_PART = 70, 67
 
@@ -63,11 +68,14 @@ class SmsSize(msgspec.Struct, frozen=True):
 
 def measure(text: str) -> SmsSize:
     """Return the size of a text; an empty text is one segment too."""
-    widths = _gsm7_widths(text)
-    if widths is not None:
-        return SmsSize(Encoding.GSM7, sum(widths), _parts(widths, _GSM7_SINGLE, _GSM7_PART))
-    widths = [2 if char > "\uffff" else 1 for char in text]
-    return SmsSize(Encoding.UCS2, sum(widths), _parts(widths, _UCS2_SINGLE, _UCS2_PART))
+    if _GSM7.issuperset(text):
+        encoding, single, part, wide = Encoding.GSM7, _GSM7_SINGLE, _GSM7_PART, _EXTENDED
+    else:
+        encoding, single, part, wide = Encoding.UCS2, _UCS2_SINGLE, _UCS2_PART, _BEYOND_BMP
+    if not wide.search(text):
+        return SmsSize(encoding, len(text), 1 if len(text) <= single else -(-len(text) // part))
+    widths = [2 if wide.match(char) else 1 for char in text]
+    return SmsSize(encoding, sum(widths), _parts(widths, single, part))
 
 
 def count_segments(text: str) -> int:
@@ -78,12 +86,6 @@ def count_segments(text: str) -> int:
 def characters_outside_gsm7(text: str) -> str:
     """Return the characters of the text that GSM 03.38 does not have, each once."""
     return "".join(dict.fromkeys(char for char in text if char not in _GSM7))
-
-
-def _gsm7_widths(text: str) -> list[int] | None:
-    if not _GSM7.issuperset(text):
-        return None
-    return [2 if char in GSM7_EXTENSION else 1 for char in text]
 
 
 def _parts(widths: list[int], single: int, part: int) -> int:

@@ -23,6 +23,8 @@ TRANSACTION_PURPOSE: Final = "transaction"
 """The key, beside `default`, of the template for transactions of all purposes without a template of their own."""
 
 _OF_TRANSACTION: Final = frozenset({"amount", "currency", "payee"})
+_NO_TRANSACTION: Final = dict.fromkeys(_OF_TRANSACTION, "")
+"""The values if the template named no transaction when its message was requested."""
 _PLACEHOLDERS: Final = ("brand", "code", "minutes", "link", "amount", "currency", "payee")
 _ALLOWED: Final = ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
 _BRACED: Final = re.compile(r"\{([^{}]*)\}")
@@ -61,10 +63,10 @@ class Template:
         A letter and its accent as two characters would make a text UCS-2 (`e` and U+0301), or longer.
         """
         values = {"brand": brand, "code": code, "minutes": str(minutes), "link": link}
-        if self.has_transaction:  # "" if the template had no transaction when its message was requested
-            values |= transaction.values if transaction else dict.fromkeys(_OF_TRANSACTION, "")
-        text = "".join(values[part] if index % 2 else part for index, part in enumerate(self.parts))
-        return unicodedata.normalize("NFC", text)
+        values |= transaction.values if transaction else _NO_TRANSACTION
+        parts = list(self.parts)
+        parts[1::2] = map(values.__getitem__, parts[1::2])
+        return unicodedata.normalize("NFC", "".join(parts))
 
 
 def compile_template(source: str) -> Template:

@@ -37,6 +37,8 @@ MAX_ID_CHARS: Final = 64
 _MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,36}", re.ASCII)
 _RECEIPT_NUMBER: Final = re.compile(r"\+?[1-9][0-9]{6,14}", re.ASCII)
 
+_NO_DIGITS: Final = re.compile(r"[^0-9]+")
+
 _MAX_NUMBER_CHARS: Final = 32
 
 _MIN_MATCHING_DIGITS: Final = 7
@@ -137,8 +139,8 @@ def parse_echoed_number(echoed: object, e164: str, country: str) -> str | None:
     if isinstance(echoed, bool) or not isinstance(echoed, str | int):
         return None
     text = str(echoed)[:_MAX_NUMBER_CHARS].strip()
-    digits = "".join(char for char in text if char in "0123456789").lstrip("0")
-    if len(digits) >= _MIN_MATCHING_DIGITS and e164.endswith(digits) and not set(text) & _MASK_CHARS:
+    digits = _NO_DIGITS.sub("", text).lstrip("0")
+    if len(digits) >= _MIN_MATCHING_DIGITS and e164.endswith(digits) and _MASK_CHARS.isdisjoint(text):
         return e164
     for spelling in (text, f"+{text}"):
         with contextlib.suppress(PhoneInvalid):

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote_from_bytes
 
 from otp_service.domain.message import Balance, DeliveryReport, OutboundMessage, SendResult
 from otp_service.domain.outcomes import DeliveryStatus, Outcome
@@ -82,7 +82,7 @@ def sign(account: str, password: Secret, timestamp: str) -> str:
 def request_url(config: EimsConfig, operation: str, query: Mapping[str, str]) -> str:
     """Build a URL. Values are percent-encoded except unreserved characters; a space is `%20`, as in the document."""
     path = operation if config.variant == "v1" else f"{operation}V2"
-    pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+    pairs = "&".join([f"{name}={quote_from_bytes(value.encode(), safe='')}" for name, value in query.items()])
     return f"{config.base_url.rstrip('/')}/{path}" + (f"?{pairs}" if pairs else "")
 
 
