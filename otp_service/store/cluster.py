@@ -16,7 +16,7 @@ from otp_service.domain.errors import Reason, Refused
 from otp_service.store.connection import Access, run_command
 from otp_service.store.keys import probe_key
 from otp_service.store.pipelined_connection import DEADLINE_SECONDS, PipelinedConnections
-from otp_service.store.replies import ScriptReply, raise_refusals, refused_if_error, unavailable
+from otp_service.store.replies import ScriptReply, raise_refusals, unavailable, with_refusals
 from otp_service.store.scripts import ScriptCall, script
 
 __all__ = ["Cluster", "probe_call"]
@@ -66,7 +66,7 @@ class Cluster:
         with contextlib.suppress(TimeoutError, Refused):  # the replies received until then stay
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._send_to_nodes(calls, replies)
-        results = [refused_if_error(reply) for reply in replies]
+        results = with_refusals(replies)
         if any(isinstance(reply, Refused) and reply.reason is Reason.STORE_UNAVAILABLE for reply in results):
             self._maybe_outdated = True
         return results

@@ -202,8 +202,8 @@ class PipelinedConnections:
             return
         if connection is not None and not connection.is_open:
             connection = None
-        batch = self._next_batch()
-        if not batch.calls:
+        batch = self._next_batch() if self._waiting else None
+        if batch is None or not batch.calls:
             self._idle.append(connection)
         elif connection is not None:
             self._send(connection, batch)
@@ -278,6 +278,6 @@ class PipelinedConnections:
                 self._send(connection, batch, unknown)
                 return
             batch.answer()
-            if any(isinstance(reply, ReadOnlyError) for reply in errors):
+            if errors and any(isinstance(reply, ReadOnlyError) for reply in errors):
                 connection.abort()  # the server is a replica now: connect to the new primary
         self._work(connection)

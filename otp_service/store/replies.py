@@ -14,8 +14,8 @@ __all__ = [
     "EvictionRefused",
     "ScriptReply",
     "raise_refusals",
-    "refused_if_error",
     "unavailable",
+    "with_refusals",
 ]
 
 ScriptReply = Any
@@ -42,14 +42,19 @@ def unavailable(cause: BaseException | None = None) -> Refused:
     return refused
 
 
-def refused_if_error(reply: ScriptReply | ResponseError | Refused) -> ScriptReply | Refused:
-    """Return a reply unchanged; for an error of the server, which means that the script did no work, a refusal."""
-    return unavailable(reply) if isinstance(reply, ResponseError) else reply
+def with_refusals(replies: list[ScriptReply | ResponseError | Refused]) -> list[ScriptReply | Refused]:
+    """Put a refusal in the place of each error of the server, which means that the script did no work."""
+    for n, reply in enumerate(replies):
+        if isinstance(reply, ResponseError):
+            replies[n] = unavailable(reply)
+    return replies
 
 
-def raise_refusals(replies: list[ScriptReply | Refused]) -> list[ScriptReply]:
-    """Raise the first refusal among `replies`, or return them all."""
+def raise_refusals(replies: list[ScriptReply | ResponseError | Refused]) -> list[ScriptReply]:
+    """Raise the first refusal among `replies`, also that for an error of the server, or return them all."""
     for reply in replies:
         if isinstance(reply, Refused):
             raise reply
+        if isinstance(reply, ResponseError):
+            raise unavailable(reply)
     return replies

@@ -16,6 +16,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+import msgspec
+
 __all__ = [
     "Command",
     "Script",
@@ -44,8 +46,7 @@ class Script:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptCall:
+class ScriptCall(msgspec.Struct, frozen=True):
     """One script, the keys it may touch and its arguments."""
 
     script: Script

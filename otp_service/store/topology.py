@@ -6,6 +6,7 @@ or `redis+cluster://host[,host...]` (`rediss+` for TLS).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -17,8 +18,9 @@ from otp_service.domain.errors import Refused
 from otp_service.store.cluster import Cluster, probe_call
 from otp_service.store.connection import Access, addresses, cluster_options, connection_pool, run_command
 from otp_service.store.pipelined_connection import PipelinedConnections
-from otp_service.store.replies import ScriptReply, raise_refusals, refused_if_error
+from otp_service.store.replies import ScriptReply, raise_refusals, with_refusals
 from otp_service.store.scripts import ScriptCall
+from otp_service.store.server_connection import Reply
 
 __all__ = ["Topology", "connect"]
 
@@ -73,16 +75,19 @@ class SingleServer:
 
     async def send(self, calls: Sequence[ScriptCall]) -> list[ScriptReply]:
         """See `Topology`."""
-        return raise_refusals(await self.send_each(calls))
+        return raise_refusals(await self._send(calls))
 
     async def send_each(self, calls: Sequence[ScriptCall]) -> list[ScriptReply | Refused]:
         """See `Topology`. Without a connection all calls fail alike."""
-        if self._connections is None:
-            self._connections = PipelinedConnections(self._pool, allow_eviction=self._access.allow_eviction)
         try:
-            return [refused_if_error(reply) for reply in await self._connections.send(calls)]
+            return with_refusals(await self._send(calls))
         except Refused as refused:
             return [refused] * len(calls)
+
+    def _send(self, calls: Sequence[ScriptCall]) -> asyncio.Future[list[Reply]]:
+        if self._connections is None:
+            self._connections = PipelinedConnections(self._pool, allow_eviction=self._access.allow_eviction)
+        return self._connections.send(calls)
 
     async def probe(self) -> list[ScriptReply | Refused]:
         """See `Topology`."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+import pytest
 from redis.asyncio import Redis
 
 from otp_service.domain.limits import SendPolicy, Window
@@ -233,3 +234,19 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
+
+
+def record_batches(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return a list to which the names of the scripts of each batch are added that the store sends from now on."""
+    sent: list[list[str]] = []
+
+    def recording(send: Callable[[Sequence[ScriptCall]], Any]) -> Callable[[Sequence[ScriptCall]], Any]:
+        def recorded(calls: Sequence[ScriptCall]) -> Any:
+            sent.append([call.script.name for call in calls])
+            return send(calls)
+
+        return recorded
+
+    for name in ("send", "send_each"):
+        monkeypatch.setattr(store.topology, name, recording(getattr(store.topology, name)))
+    return sent

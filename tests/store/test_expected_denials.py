@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
 
 from otp_service.domain.errors import Reason
 from otp_service.domain.limits import Window
 from otp_service.domain.results import Denied, RateLimit
-from otp_service.store.scripts import ScriptCall
-from tests.store.replica_store import POLICY, Store
+from tests.store.replica_store import POLICY, Store, record_batches
 
 HOUR = (RateLimit("prefix", "block", (Window(2, 3600),)),)
 DAY = (RateLimit("country", "ID", (Window(1, 86_400),)),)
@@ -20,15 +16,7 @@ DAY = (RateLimit("country", "ID", (Window(1, 86_400),)),)
 @pytest.fixture
 def batches(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Collect the names of the scripts of each batch that is sent."""
-    sent: list[list[str]] = []
-    send_each = store.topology.send_each
-
-    async def counted(calls: Sequence[ScriptCall]) -> Any:
-        sent.append([call.script.name for call in calls])
-        return await send_each(calls)
-
-    monkeypatch.setattr(store.topology, "send_each", counted)
-    return sent
+    return record_batches(store, monkeypatch)
 
 
 async def test_an_expected_denial_acquires_nothing(store: Store, batches: list[list[str]]) -> None:

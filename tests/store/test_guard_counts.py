@@ -19,7 +19,7 @@ from otp_service.domain.results import Admitted, Denied
 from otp_service.sandbox.guard_counts_in_memory import GuardCountsInMemory
 from otp_service.store.guard_calls import GuardBatch, breaker_calls, undo_counted_calls, verified_calls
 from otp_service.store.keys import GuardKeys
-from tests.store.replica_store import ReplicaFactory, Store, admission
+from tests.store.replica_store import ReplicaFactory, Store, admission, record_batches
 
 POLICY: Final = GuardPolicy(
     mode=GuardMode.DENY,
@@ -144,14 +144,7 @@ async def test_of_200_parallel_requests_the_limit_passes(
 
 async def test_the_guard_adds_no_round_trip(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its scripts are in the batch that admits a request; what it found of a request in `observe` costs nothing."""
-    sent: list[list[str]] = []
-    send = store.topology.send_each
-
-    async def counted(calls: Any) -> Any:
-        sent.append([call.script.name for call in calls])
-        return await send(calls)
-
-    monkeypatch.setattr(store.topology, "send_each", counted)
+    sent = record_batches(store, monkeypatch)
     observed = request(subject(0, address="a"), sequence=Window(1, 60))
     for number in range(2):
         one = replace(observed, subject=replace(observed.subject, recipient=keyed(str(number))))

@@ -13,7 +13,7 @@ from otp_service.domain.limits import Window
 from otp_service.domain.results import Admitted
 from otp_service.store.guard_events import GUARD_EVENTS_SLOT
 from otp_service.store.webhook_queue import KEPT_PER_SLOT, RedisWebhookQueue
-from tests.store.replica_store import ReplicaFactory, Store
+from tests.store.replica_store import ReplicaFactory, Store, record_batches
 from tests.store.test_guard_counts import request, subject
 
 ENDPOINT = "ops"
@@ -106,15 +106,8 @@ async def test_an_observed_request_has_its_event_when_it_is_answered(
     store: Store, queue: RedisWebhookQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is in the batch that starts the verification, so it costs no round trip; a request without one has none."""
-    batches: list[list[str]] = []
-    send = store.topology.send_each
-
-    async def counted(calls: Any) -> Any:
-        batches.append([call.script.name for call in calls])
-        return await send(calls)
-
     first, second = await observed(store, 0), await observed(store, 1)
-    monkeypatch.setattr(store.topology, "send_each", counted)
+    batches = record_batches(store, monkeypatch)
     await store.start(first)
     assert await queue.find_due() == []
     await store.start(second)

@@ -34,6 +34,7 @@ class CrossedSlots:
         self._send_first, self._send_second = first.topology.send_each, second.topology.send_each
         first.topology.send_each = self._of_first  # type: ignore[method-assign]  # the replica of this test only
         second.topology.send_each = self._of_second  # type: ignore[method-assign]  # the replica of this test only
+        second.topology.send = self._of_second  # type: ignore[method-assign]  # the same
 
     async def _of_first(self, calls: Sequence[ScriptCall]) -> list[ScriptReply | Refused]:
         reserved = await self._send_first(calls[:1])
