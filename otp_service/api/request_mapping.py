@@ -9,7 +9,7 @@ import msgspec
 from otp_service.api.auth import Principal, rate_limit_address
 from otp_service.api.members import EXPECTED_VALUES
 from otp_service.api.schemas import RequestCodeBody, VerifyCodeBody
-from otp_service.domain.code_binding import CodeBinding, Transaction
+from otp_service.domain.code_binding import UNBOUND, CodeBinding, Transaction
 from otp_service.domain.errors import FieldError, Reason, Refused
 from otp_service.domain.locale_matching import match_locale
 from otp_service.domain.phone import SUPPORTED_COUNTRIES
@@ -71,6 +71,8 @@ def map_code_request(caller: Principal, data: RequestCodeBody, address: str | No
 def binding_of(data: RequestCodeBody | VerifyCodeBody) -> CodeBinding:
     """Return what the code of a request, or of an attempt, is bound to. Raises `Refused` for an unfit payee."""
     sent = data.transaction
+    if sent is None and not data.binding:
+        return UNBOUND
     transaction = None if sent is None else Transaction.of(sent.amount, sent.currency, sent.payee)
     if transaction is not None and not transaction.has_plain_payee:
         raise _unfit("/transaction/payee", EXPECTED_VALUES["payee"])

@@ -1,21 +1,23 @@
 """Proof tokens: a JWT that states which number or address was verified, for backends that check it offline by the JWKS.
 
-EdDSA over Ed25519, signed with PyJWT. The `typ` distinguishes the token from every other JWT (RFC 8725, 3.11). The
+EdDSA over Ed25519, in the compact form of RFC 7515. A token is read with PyJWT; it is put together here, because PyJWT
+takes 30 calls of Python for each one. The `typ` distinguishes the token from every other JWT (RFC 8725, 3.11). The
 `aud` is the tenant, so a proof of one tenant is not valid for another.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import OKPAlgorithm
-from jwt.utils import base64url_encode
 
 from otp_service.domain.code_binding import UNBOUND, CodeBinding
 from otp_service.domain.recipient import is_address
@@ -29,6 +31,8 @@ TTL_SECONDS: Final = 300
 
 MAX_TOKEN_CHARS: Final = 4096
 """A longer text is not parsed as a token: the longest that is signed here has less than half as many characters."""
+
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 _READING: Final[Any] = {
     "require": ["iss", "aud", "sub", "jti", "iat", "exp", "purpose"],
@@ -72,6 +76,7 @@ class TokenSigner:
         self._keys = {key_id: _ed25519(pem) for key_id, pem in keys.items()}
         self._current = current
         self._issuer = issuer
+        self._header = _base64url(msgspec.json.encode({"alg": ALGORITHM, "kid": current, "typ": TYPE}))
 
     def __repr__(self) -> str:
         """Show the ids of the keys only."""
@@ -91,8 +96,9 @@ class TokenSigner:
             "purpose": proof.purpose,
             **_bound_claims(proof.bound),
         }
-        headers = {"typ": TYPE, "kid": self._current}
-        return jwt.encode(claims, self._keys[self._current], algorithm=ALGORITHM, headers=headers), expires_at
+        signed = self._header + b"." + _base64url(msgspec.json.encode(claims))
+        signature = self._keys[self._current].sign(signed)
+        return (signed + b"." + _base64url(signature)).decode(), expires_at
 
     def read(self, token: str, tenant: str) -> Mapping[str, Any] | None:
         """Return the claims of a token that was signed here for a tenant, also by an earlier key that is configured.
@@ -124,8 +130,13 @@ def _bound_claims(bound: CodeBinding) -> dict[str, Any]:
     if bound.transaction is not None:
         claims["transaction"] = bound.transaction.values
     if bound.text:
-        claims["binding_sha256"] = base64url_encode(hashlib.sha256(bound.text.encode()).digest()).decode()
+        claims["binding_sha256"] = _base64url(hashlib.sha256(bound.text.encode()).digest()).decode()
     return claims
+
+
+def _base64url(data: bytes) -> bytes:
+    """Encode bytes as RFC 7515 does, without padding."""
+    return base64.b64encode(data).translate(_URL_SAFE, b"=")
 
 
 def _ed25519(pem: str) -> Ed25519PrivateKey:

@@ -218,11 +218,12 @@ class VerifyCode:
             bound=bound,
         )
         token, expires_at = dependencies.signer.sign(claims)
+        is_email = is_address(to)
         return VerificationProof(
             verification_id=snapshot.id,
             purpose=record.purpose,
-            phone="" if is_address(to) else to,
-            email=to if is_address(to) else "",
+            phone="" if is_email else to,
+            email=to if is_email else "",
             masked_recipient=mask_recipient(to),
             verified_ms=snapshot.now_ms,
             token=token,

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import jwt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from otp_service.crypto.pem import new_ed25519_pem
 from otp_service.crypto.tokens import MAX_TOKEN_CHARS, ProofClaims, TokenSigner
-from otp_service.domain.code_binding import CodeBinding, Transaction
+from otp_service.domain.code_binding import UNBOUND, CodeBinding, Transaction
 
 KEY = new_ed25519_pem()
+PAID = Transaction("10.00", "IDR", "Toko")
+
+
+@pytest.mark.parametrize(
+    ("recipient", "bound"), [("+6281210100055", UNBOUND), ("a@example.com", CodeBinding(PAID, "session \u6f22"))]
+)
+def test_tokens_are_those_of_a_jwt_library(recipient: str, bound: CodeBinding) -> None:
+    """PyJWT makes the same token, byte by byte, of the header and the claims that it reads in one."""
+    signer = TokenSigner({"k": KEY, "other": new_ed25519_pem()}, current="k", issuer="https://otp.example.com")
+    token, expires_at = signer.sign(ProofClaims("demo", "v", "s", recipient, "login", 1_700_000_000, bound))
+    claims = dict(signer.read(token, "demo") or {})
+    assert claims["exp"] == expires_at
+    assert jwt.encode(claims, KEY, algorithm="EdDSA", headers=jwt.get_unverified_header(token)) == token
 
 
 def test_the_longest_proof_is_read() -> None:
