@@ -178,13 +178,13 @@ class AccessTokens:
 
 
 async def authenticate(
-    api_keys: ApiKeys, access_tokens: AccessTokens | None, authorization: bytes, log_fields: dict[str, Any]
+    api_keys: ApiKeys, access_tokens: AccessTokens, authorization: bytes, log_fields: dict[str, Any]
 ) -> Principal:
     """Return the caller of an `Authorization` header: that of an API key, or else of an access token.
 
     Args:
         api_keys: The configured keys.
-        access_tokens: The configured issuers; None if there are none.
+        access_tokens: The configured issuers.
         authorization: The value of the header, empty if there is none.
         log_fields: Gets `token_fault`, if a token is refused.
 
@@ -197,6 +197,6 @@ async def authenticate(
         raise
     except Refused as refused:
         presented = authorization.strip().partition(b" ")[2].strip()
-        if access_tokens is None or refused.reason is not Reason.KEY_INVALID or not presented.startswith(_JWT_START):
+        if refused.reason is not Reason.KEY_INVALID or not presented.startswith(_JWT_START):
             raise
     return await access_tokens.authenticate(presented, log_fields)

@@ -73,11 +73,9 @@ def header_error(name: str, detail: str) -> FieldError:
     return FieldError("", f"{name}: {detail}")
 
 
-def idempotency_key(headers: Headers) -> str | None:
-    """Return the `Idempotency-Key`, or None if it was not sent. Raises `Refused` (`request_malformed`)."""
-    sent = headers.get(IDEMPOTENCY_KEY)
-    if sent is None:
-        return None
+def idempotency_key(headers: Headers) -> str:
+    """Return the `Idempotency-Key`, which was sent. Raises `Refused` (`request_malformed`)."""
+    sent = headers[IDEMPOTENCY_KEY]
     if not 0 < len(sent) <= MAX_IDEMPOTENCY_KEY_CHARACTERS:
         detail = f"Send 1-{MAX_IDEMPOTENCY_KEY_CHARACTERS} characters, or leave this header out."
         raise Refused(Reason.REQUEST_MALFORMED, field_errors=(header_error(IDEMPOTENCY_KEY.decode(), detail),))

@@ -18,7 +18,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from otp_service.api.asgi_messages import ResponseWriter, response_of
-from otp_service.api.headers import idempotency_key, is_form
+from otp_service.api.headers import IDEMPOTENCY_KEY, idempotency_key, is_form
 from otp_service.api.proof_bodies import decode_form
 from otp_service.api.request_bodies import decode_body
 from otp_service.api.request_context import ApiRequest, context_of
@@ -89,6 +89,6 @@ def _arguments(request: ApiRequest) -> dict[str, Any]:
     if rules.body is not None:
         decode = decode_form if rules.accepts_form and is_form(context.headers) else decode_body
         arguments["data"] = decode(rules.body, context.body)
-    if rules.idempotent:
+    if rules.idempotent and IDEMPOTENCY_KEY in context.headers:
         arguments["idempotency_key"] = idempotency_key(context.headers)
     return arguments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -119,4 +120,9 @@ def _round_up_to_second(ms: int) -> int:
 
 def rfc3339(ms: int) -> str:
     """Return a time in UTC, as bodies have it."""
-    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}Z"
+    return _rfc3339(ms // 1000)
+
+
+@functools.lru_cache(maxsize=256)  # other responses have the same times: when a code ends, now, soon
+def _rfc3339(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"

@@ -211,7 +211,10 @@ class ApiMiddleware:
             check_content_type(scope, headers, accepts_form=rules.accepts_form)
         if rules.needs_api_key:
             authorization = single_header(scope, headers, AUTHORIZATION)
-            principal = await authenticate(self._api_keys, self._access_tokens, authorization, log_fields)
+            if self._access_tokens is None:
+                principal = self._api_keys.authenticate(authorization)
+            else:
+                principal = await authenticate(self._api_keys, self._access_tokens, authorization, log_fields)
             context.principal = principal
             log_fields.update(tenant=principal.tenant.name, api_key=principal.key_id)
             if IDEMPOTENCY_KEY in headers:

@@ -18,6 +18,8 @@ __all__ = ["count_outcome", "recorded"]
 
 Result = TypeVar("Result", VerificationView, VerificationProof)
 
+_INTERNAL_ERROR: Final = Reason.INTERNAL_ERROR.value  # `.value` takes two calls
+
 _REASONS_FOR_KNOWN_VERIFICATIONS: Final = frozenset(
     {
         Reason.VERIFICATION_USED,
@@ -42,7 +44,7 @@ async def recorded(action: str, request: ApiRequest, call: Awaitable[Result], **
         fields: More fields for the log line; None is left out. `verification_id` is logged only if it exists,
             because a caller may send anything in its place, even a phone number.
     """
-    outcome = Reason.INTERNAL_ERROR.value
+    outcome = _INTERNAL_ERROR
     sent_id = fields.pop("verification_id", None)
     log_fields = request.context.log_fields
     for name, value in fields.items():
@@ -59,7 +61,7 @@ async def recorded(action: str, request: ApiRequest, call: Awaitable[Result], **
             log_fields["verification_id"] = sent_id
         raise
     finally:
-        count_outcome(request.principal.tenant.name, action, outcome)
+        _outcomes(request.principal.tenant.name, action, outcome).inc()
 
 
 def count_outcome(tenant: str, action: str, outcome: str) -> None:

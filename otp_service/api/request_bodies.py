@@ -54,7 +54,7 @@ def decode_body(kind: type[Body], raw: bytes) -> Body:
         pass  # the wrong member is found below
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _malformed("", _NOT_JSON) from None
-    if body is not None and _has_exactly_one(body) and _has_unique_members(raw):
+    if body is not None and (kind not in EXACTLY_ONE or _has_exactly_one(body)) and _has_unique_members(raw):
         return body
     error = _first_error(kind, _members(raw))
     if body is None or error is not None:
@@ -63,9 +63,9 @@ def decode_body(kind: type[Body], raw: bytes) -> Body:
 
 
 def _has_exactly_one(body: msgspec.Struct) -> bool:
-    """Return whether the body has one of the members that `EXACTLY_ONE` lists for it."""
-    names = EXACTLY_ONE.get(type(body), ())
-    return not names or [getattr(body, name) is not msgspec.UNSET for name in names].count(True) == 1
+    """Return whether the body has one of the members that `EXACTLY_ONE` lists for its type, which is in it."""
+    names = EXACTLY_ONE[type(body)]
+    return [getattr(body, name) is not msgspec.UNSET for name in names].count(True) == 1
 
 
 def _has_unique_members(raw: bytes) -> bool:

@@ -182,6 +182,7 @@ class HashThreads:
         """
         self._on_idle = on_idle
         self._queue: FairQueue[_Job[Any]] = FairQueue()
+        self.jobs_of = self._queue.jobs_of
         self._wake_ups: SimpleQueue[None] = SimpleQueue()
         """At least one item for each job in the queue."""
         cores = usable_cores()
@@ -238,10 +239,6 @@ class HashThreads:
         self._results.add(at_once=True)
         for lock in filter(None, self._locks):
             lock.close()
-
-    def jobs_of(self, tenant: str) -> int:
-        """Return how many jobs of a tenant wait."""
-        return self._queue.jobs_of(tenant)
 
     def is_busy(self) -> bool:
         """Return whether a job waits or is being done."""

@@ -208,6 +208,8 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
         wrapper_class=structlog.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    for method in ("debug", "info", "warning", "error", "exception"):
+        setattr(LOG, method, getattr(LOG, method))  # otherwise structlog finds it by two calls for each line
     root = logging.getLogger()
     root.handlers[:] = [_HANDLER]
     root.setLevel(level)

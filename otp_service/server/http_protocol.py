@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.server import ServerState
 
 from otp_service.domain.errors import Reason, Refused
@@ -168,7 +168,12 @@ class HttpConnection(TimedConnection):
         """Count a part of the body, and pass it to the application."""
         self._framing.count_content(len(body))
         self._connections.add_buffered(self, len(body))
-        super().on_body(body)
+        if self.cycle.response_complete:
+            return
+        self.cycle.body += body
+        if len(self.cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """Record it."""
@@ -214,15 +219,13 @@ class HttpConnection(TimedConnection):
         scope["query_string"] = target.query or b""
 
     def _complete_request(self) -> None:
-        super().on_message_complete()
+        if not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
         self.cycle.keep_alive = self.cycle.keep_alive and not self._has_data_after_end
         self._framing.next_request()
         self._connections.move(self, Phase.RESPONSE)
         self._set_response_deadline()
-
-    def default_headers(self) -> Sequence[tuple[bytes, bytes]]:
-        """Return the headers of every response; uvicorn renews `Date` each second."""
-        return self.server_state.default_headers
 
     def on_response_complete(self) -> None:
         """Continue with the next request, or close the connection."""

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
@@ -25,13 +26,17 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class ServedConnection(Protocol):
-    """What a cycle needs of its connection."""
+    """What a cycle needs of its connection.
 
+    Attributes:
+        server_state: Has the headers of every response; uvicorn renews `Date` each second.
+        transport: Writes to the client.
+        flow: Says whether the client reads, and whether this process does.
+    """
+
+    server_state: ServerState
     transport: asyncio.Transport
     flow: FlowControl
-
-    def default_headers(self) -> Sequence[tuple[bytes, bytes]]:
-        """Return the headers of every response, such as `Date`."""
 
     def check_client_reads(self) -> None:
         """Drop a client that sends requests and does not read the responses."""
@@ -138,7 +143,9 @@ class RequestCycle:
             connection.check_client_reads()
             self._expects_100 = False
             self.keep_alive = self.keep_alive and not self.more_body  # the rest of the body is not a request
-            self._head = self._head_of(message["status"], [*connection.default_headers(), *message["headers"]])
+            self._head = self._head_of(
+                message["status"], [*connection.server_state.default_headers, *message["headers"]]
+            )
         else:
             raise RuntimeError(f"the application may not send {kind} now")
 
