@@ -8,6 +8,7 @@ import logging
 import sys
 import unicodedata
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -149,6 +150,17 @@ def test_an_exception_is_logged_without_its_message(logged: io.StringIO) -> None
         assert 'test_log_redaction.py", line ' in logged_exception
         assert f"line {problem.__traceback__.tb_lineno}, in _raised" in logged_exception  # type: ignore[union-attr]  # it was raised
         assert "0812" not in logged_exception and "1010" not in logged_exception and "914273" not in logged_exception
+
+
+def test_the_time_of_a_line_is_in_utc_with_microseconds(logged: io.StringIO) -> None:
+    """Each line of a second has its own microseconds."""
+    times = [datetime.now(UTC)]
+    for _ in range(3):
+        LOG.info("said")
+        times.append(datetime.now(UTC))
+    written = [line["timestamp"] for line in lines(logged)]
+    assert all(len(text) == len("2026-11-22T10:00:00.000000Z") and text[-1] == "Z" for text in written)
+    assert sorted([*times, *map(datetime.fromisoformat, written)])[1::2] == [*map(datetime.fromisoformat, written)]
 
 
 def test_a_line_that_cannot_be_formatted_is_dropped(capsys: pytest.CaptureFixture[str]) -> None:

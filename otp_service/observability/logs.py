@@ -8,10 +8,12 @@ The text before an @, back to a space or bracket, is masked as the local part of
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import re
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -157,6 +159,11 @@ class _Handler(logging.StreamHandler[TextIO]):
 _HANDLER: Final = _Handler(sys.stderr)
 
 
+@functools.lru_cache(maxsize=2)  # the lines of a second share it
+def _second(unix_seconds: int) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat()[:19]
+
+
 def _line_of(_logger: WrappedLogger, method: str, event: EventDict) -> str:
     """Return the whole line of an event: one processor, because eight small ones take twice as long."""
     level = structlog.processors.NAME_TO_LEVEL[method]
@@ -168,7 +175,8 @@ def _line_of(_logger: WrappedLogger, method: str, event: EventDict) -> str:
     _redact_event(_logger, method, event)
     event["level"] = "error" if method == "exception" else method
     event["logger"] = LOGGER_NAME
-    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    event["timestamp"] = f"{_second(seconds)}.{nanoseconds // 1000:06d}Z"
     return _json(event)
 
 
