@@ -212,7 +212,7 @@ class HashThreads:
 
     def run(self, caller: Caller, work: Callable[[], T], *, comparison: bool) -> asyncio.Future[T]:
         """Do as `submit`, for a task of the running event loop."""
-        future = _LoopFuture[T]()
+        future: _LoopFuture[T] = _LoopFuture()  # `_LoopFuture[T]()` would take three calls
         self._add(caller, _Job(work, future), comparison=comparison)
         return future.awaited
 
