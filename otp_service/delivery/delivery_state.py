@@ -51,6 +51,11 @@ class DeliveryState:
         return self._store_ms + int((asyncio.get_running_loop().time() - self._set_at) * 1000)
 
     @property
+    def is_queued(self) -> bool:
+        """Whether no call is in progress, and none has a result that a report or a lookup may change."""
+        return all(delivery.status == DeliveryStatus.QUEUED for delivery in self.deliveries)
+
+    @property
     def lifetime(self) -> CodeLifetime:
         """The times of the code, as the retry policy needs them."""
         record = self.message.record

@@ -126,6 +126,8 @@ class Dispatcher:
 
     async def _resume(self, state: DeliveryState) -> Step:
         """Complete the work of an earlier lease: a call without a recorded result, or a report that is due."""
+        if state.is_queued:
+            return await self._reschedule(state, self._next(state))
         for interrupted in state.find_all(DeliveryStatus.SENDING):
             ambiguous = SendResult(Outcome.AMBIGUOUS)
             return await self._record_result(state, interrupted.provider, interrupted.call, ambiguous)

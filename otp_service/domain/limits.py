@@ -14,8 +14,7 @@ DISABLED_RETRY_MS: Final = 86_400_000
 """Retry-After of a disabled number. Only an operator's unlock ends it, so clients should not retry sooner."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """At most `count` events in any span of `seconds`."""
 
     count: int
@@ -78,8 +77,7 @@ class SendPolicy:
     lockout: Lockout = DEFAULT_LOCKOUT
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """All named rate limits. An empty tuple means no limit.
 
     Attributes:

@@ -12,6 +12,7 @@ tenants: what is left of them would reveal to one tenant that another has sent a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from otp_service.domain.limits import RateLimit, Window
@@ -48,8 +49,12 @@ class Quotas(NamedTuple):
 NO_QUOTAS: Final = Quotas()
 
 
-def policies_of(limit: str, windows: Sequence[Window], *, is_own: bool = False) -> tuple[QuotaPolicy, ...]:
-    """Return the policies of a limit that may be advertised; `is_own`: the caller uses it alone."""
+@lru_cache(maxsize=256)
+def policies_of(limit: str, windows: tuple[Window, ...], *, is_own: bool = False) -> tuple[QuotaPolicy, ...]:
+    """Return the policies of a limit that may be advertised; `is_own`: the caller uses it alone.
+
+    The results are kept: the limits and their windows are those of the configuration.
+    """
     if limit in NOT_ADVERTISED and not is_own:
         return ()
     return tuple(QuotaPolicy(_name(limit, windows, at), one.count, one.seconds) for at, one in enumerate(windows))

@@ -155,9 +155,11 @@ class Tenant:
 
     def check_transaction(self, transaction: Transaction | None, purpose: str) -> None:
         """Raise `Refused` (`request_malformed`) if there is none, and the SMS for the purpose names one."""
-        texts = (templates.get(purpose) for templates in self.templates.values())
-        if transaction is None and any(text is not None and text.has_transaction for text in texts):
-            raise _unfit_member("/transaction", "Send this member: the message for this purpose names it.")
+        if transaction is not None:
+            return
+        for templates in self.templates.values():
+            if purpose in templates and templates[purpose].has_transaction:
+                raise _unfit_member("/transaction", "Send this member: the message for this purpose names it.")
 
     def check_app(self, app: str) -> None:
         """Raise `Refused` (`request_malformed`) for an app that the tenant does not have."""

@@ -69,7 +69,7 @@ class HttpConnection(asyncio.Protocol, AsyncIterator[bytes]):
     def is_reusable(self) -> bool:
         """Return whether the response was read to its end and both sides keep the connection open."""
         self._is_busy = not (self._is_complete and self._keeps_alive)
-        return self.is_quiet()
+        return not (self._is_busy or self._is_lost or self._transport.is_closing())
 
     def is_quiet(self) -> bool:
         """Return whether nothing has arrived, neither data nor the end: asked of the kernel, not of the event loop."""

@@ -223,7 +223,7 @@ def test_default_limits(environ: dict[str, str]) -> None:
         "verify_ip": limits.verify_ip_windows(),
         "publishable_verify_ip": limits.publishable_verify_ip_windows(),
     }
-    assert named == {name.rstrip("_"): getattr(Defaults(), name) for name in Defaults.__dataclass_fields__}
+    assert named == {name.rstrip("_"): getattr(Defaults(), name) for name in Defaults.__struct_fields__}
     assert named["recipient"] == (Window(5, 3600), Window(10, 86400))
     assert named["recipient_failures"] == (Window(20, 86400),)
 
