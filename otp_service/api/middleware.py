@@ -120,12 +120,9 @@ class ApiMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection: a request, or the lifespan."""
-        if scope["type"] == ScopeType.HTTP:
-            await self._serve_request(scope, receive, send)
-        else:
+        if scope["type"] != ScopeType.HTTP:
             await self._lifespan_app(scope, receive, send)
-
-    async def _serve_request(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+            return
         started = time.perf_counter()
         method = scope["method"]
         scope = scope.copy()  # the server reads the method from its own scope, so that one is not changed

@@ -28,7 +28,7 @@ def quota_headers(quotas: Quotas) -> list[tuple[bytes, bytes]]:
     """Return the headers for `quotas`, without empty ones."""
     headers = [(_POLICY, _policy_list(quotas.policies))] if quotas.policies else []
     if quotas.states:
-        headers.append((_STATE, _list(_state_item(state) for state in quotas.states)))
+        headers.append((_STATE, _state_list(quotas.states)))
     return headers
 
 
@@ -44,6 +44,11 @@ def _policy_list(policies: tuple[QuotaPolicy, ...]) -> bytes:
         f'"{one.name}";q={one.quota};w={one.seconds}' if one.seconds else f'"{one.name}";q={one.quota}'
         for one in policies
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _state_list(states: tuple[QuotaState, ...]) -> bytes:
+    return _list(_state_item(state) for state in states)
 
 
 def _state_item(state: QuotaState) -> str:

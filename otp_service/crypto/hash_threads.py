@@ -250,10 +250,17 @@ class HashThreads:
             self._wake_ups.get()
             if self._closed:
                 return
-            with contextlib.nullcontext() if lock is None else self._holding(lock):
-                self._do_next_job(number)
-                if self._queue.next_has_credit():
-                    self._do_next_job(number)
+            if lock is None:
+                self._do_next_jobs(number)
+            else:
+                with self._holding(lock):
+                    self._do_next_jobs(number)
+
+    def _do_next_jobs(self, number: int) -> None:
+        """Do the next job, and the one after it if its tenant has used less than its share."""
+        self._do_next_job(number)
+        if self._queue.next_has_credit():
+            self._do_next_job(number)
 
     def _do_next_job(self, number: int) -> None:
         """Do the next job, if there is one, in the thread of this number."""

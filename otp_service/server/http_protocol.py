@@ -242,7 +242,7 @@ class HttpConnection(TimedConnection):
         self._parse_received()
         if self._peer_finished and self._is_receiving():
             self._close_soon()
-        elif not self._data:
+        elif self.flow.read_paused and not self._data:
             self.flow.resume_reading()
 
     def _is_receiving(self) -> bool:

@@ -121,7 +121,8 @@ class RequestCycle:
             if self._expects_100 and not connection.transport.is_closing():
                 self._expects_100 = False
                 connection.transport.write(_CONTINUE)
-            connection.flow.resume_reading()
+            if connection.flow.read_paused:
+                connection.flow.resume_reading()
             await self.message_event.wait()
             self.message_event.clear()
         if connection is None or self.disconnected or self.response_complete:

@@ -98,7 +98,12 @@ class RequestCode:
 
     async def _admit(self, admission: Admission) -> Admitted | VerificationView:
         """Acquire every limit, or return the response that is stored under the idempotency key."""
-        match await self._call_admit(admission):
+        try:
+            result = await self._dependencies.verifications.admit(admission)
+        except (Refused, asyncio.CancelledError) as error:  # what was acquired is not known
+            await self._cleanup.after(error, partial(self._dependencies.verifications.withdraw, admission))
+            raise
+        match result:
             case Admitted() as admitted:
                 self._dependencies.guard.record(admitted.guard.decision if admitted.guard else None)
                 return admitted
@@ -107,13 +112,6 @@ class RequestCode:
                 raise request_denied(denied, advertised_policies(admission), admission.policy.recipient_failures)
             case found:
                 return self._replay(admission, found)
-
-    async def _call_admit(self, admission: Admission) -> Admitted | Denied | Replay | InFlight | Mismatch:
-        try:
-            return await self._dependencies.verifications.admit(admission)
-        except (Refused, asyncio.CancelledError) as error:  # what was acquired is not known
-            await self._cleanup.after(error, partial(self._dependencies.verifications.withdraw, admission))
-            raise
 
     def _replay(self, admission: Admission, found: Replay | InFlight | Mismatch) -> VerificationView:
         if admission.idempotency is None:
