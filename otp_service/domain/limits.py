@@ -33,8 +33,7 @@ class RateLimit(msgspec.Struct, frozen=True):
     is_own: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lockout:
+class Lockout(msgspec.Struct, frozen=True):
     """What consecutive wrong codes do to one number at one tenant (NIST SP 800-63B-4, 3.2.2). A correct code resets it.
 
     After the first verification that ends `exhausted`, request-code is refused for `first_seconds`. Each further one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -37,11 +38,13 @@ def unpack_snapshot(verification_id: str, packed: bytes, now: int) -> Verificati
     return NotFound() if record is None else VerificationSnapshot(verification_id, record, now)
 
 
+@lru_cache(maxsize=1024)
 def encode_windows(windows: tuple[Window, ...]) -> str:
-    """Write windows for `lua/_window.lua`: count and milliseconds of each."""
+    """Write windows for `lua/_window.lua`: count and milliseconds of each. Those of a config are few, and kept."""
     return " ".join([f"{window.count} {window.seconds * 1000}" for window in windows])
 
 
+@lru_cache(maxsize=1024)
 def encode_lockout(lockout: Lockout) -> str:
     """Write a lockout policy for `lua/_lockout.lua`: first and longest wait in ms, maximum of failures."""
     return f"{lockout.first_seconds * 1000} {lockout.longest_seconds * 1000} {lockout.max_failures}"
