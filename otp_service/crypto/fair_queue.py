@@ -113,9 +113,6 @@ class _Turns(Generic[Name]):
         self._starts: dict[Name, int] = {}  # of those that wait
         self._ends: dict[Name, int] = {}  # of those that do not: when their last turn ended
 
-    def __bool__(self) -> bool:
-        return bool(self._starts)
-
     def add(self, name: Name, *, background: bool = False) -> None:
         """Let `name` wait, if it does not yet; `background`: without a credit, as if it had just had a turn."""
         if name not in self._starts:
@@ -149,17 +146,20 @@ class _TenantQueue(Generic[Job]):
 
 
 class FairQueue(Generic[Job]):
-    """The jobs that wait for a thread, in the order in which they are served. Any thread may call the methods."""
+    """The jobs that wait for a thread, in the order in which they are served. Any thread may call the methods.
+
+    Attributes:
+        size: How many jobs wait.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._turns: _Turns[str] = _Turns()
         self._by_tenant: dict[str, _TenantQueue[Job]] = {}
-        self._size = 0
+        self.size = 0
 
     def __len__(self) -> int:
-        """How many jobs wait."""
-        return self._size
+        return self.size
 
     def jobs_of(self, tenant: str) -> int:
         """Return how many jobs of a tenant wait."""
@@ -180,7 +180,7 @@ class FairQueue(Generic[Job]):
                 jobs = tenant.by_caller[caller] = _CallerQueue()
             jobs.push(job, comparison=comparison)
             tenant.size += 1
-            self._size += 1
+            self.size += 1
             tenant.turns.add(caller)
             self._turns.add(caller[0], background=background)
 
@@ -192,7 +192,7 @@ class FairQueue(Generic[Job]):
     def pop_with_credit(self) -> tuple[Job, bool] | None:
         """Do as `pop`, and return as well whether the tenant of the job has used less than its share."""
         with self._lock:
-            if not self._turns:
+            if not self.size:
                 return None
             has_credit = self._turns.next_has_credit()
             name = self._turns.next()
@@ -201,7 +201,7 @@ class FairQueue(Generic[Job]):
             jobs = tenant.by_caller[caller]
             job = jobs.pop()
             tenant.size -= 1
-            self._size -= 1
+            self.size -= 1
             tenant.turns.end(caller, waits=bool(jobs))
-            self._turns.end(name, waits=bool(tenant.turns))
+            self._turns.end(name, waits=tenant.size > 0)
             return job, has_credit

@@ -242,7 +242,7 @@ class HashThreads:
 
     def is_busy(self) -> bool:
         """Return whether a job waits or is being done."""
-        return len(self._queue) > 0 or any(self._is_working)
+        return self._queue.size > 0 or any(self._is_working)
 
     def _run(self, number: int, lock: CoreLock | None) -> None:
         lower_priority()
@@ -251,16 +251,12 @@ class HashThreads:
             if self._closed:
                 return
             if lock is None:
-                self._do_next_jobs(number)
-            else:
-                with self._holding(lock):
-                    self._do_next_jobs(number)
-
-    def _do_next_jobs(self, number: int) -> None:
-        """Do the next job, and the one after it if its tenant has used less than its share."""
-        self._do_next_job(number)
-        if self._queue.next_has_credit():
-            self._do_next_job(number)
+                self._do_next_job(number)
+                continue
+            with self._holding(lock):
+                self._do_next_job(number)
+                if self._queue.next_has_credit():
+                    self._do_next_job(number)
 
     def _do_next_job(self, number: int) -> None:
         """Do the next job, if there is one, in the thread of this number."""

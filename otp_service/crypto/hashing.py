@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import secrets
+import os
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -66,7 +66,7 @@ class HashCost:
         """Hash `secret` with a new salt; a PHC string (`$argon2id$...`)."""
         return hash_secret(
             secret,
-            secrets.token_bytes(SALT_BYTES),
+            os.urandom(SALT_BYTES),
             time_cost=self.time_cost,
             memory_cost=self.memory_kib,
             parallelism=self.parallelism,
@@ -76,9 +76,7 @@ class HashCost:
 
     def random_phc(self) -> str:
         """Return a PHC string with random bytes instead of a hash, which costs nothing to make."""
-        salt, digest = (
-            base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (SALT_BYTES, HASH_BYTES)
-        )
+        salt, digest = (base64.b64encode(os.urandom(size)).decode().rstrip("=") for size in (SALT_BYTES, HASH_BYTES))
         cost = f"m={self.memory_kib},t={self.time_cost},p={self.parallelism}"
         return f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${digest}"
 
@@ -185,7 +183,7 @@ class HashPool:
         self._prepare_in_turn()
 
     def _prepare(self) -> PreparedHash:
-        key = secrets.token_bytes(SECRET_BYTES)
+        key = os.urandom(SECRET_BYTES)
         return PreparedHash(key, self._cost.hash(key))  # without the metric, which has a lock
 
     def _hash(self, secret: bytes) -> str:
