@@ -11,6 +11,7 @@ from tests.bench.bare_hash import BareHashes
 from tests.bench.bare_routes import BODY, PATH, running_bare_server
 from tests.bench.figures import Line, Options
 from tests.bench.measured_server import server_cores
+from tests.bench.python_calls import calls_of_a_cycle
 from tests.bench.service_stack import DEFAULT_HASH, Stack, running_stack
 
 __all__ = ["cheap_cycles", "expect_only", "full_cycles"]
@@ -109,3 +110,4 @@ def cheap_cycles(options: Options) -> Iterator[Line]:
     for name, text, bare in (("litestar", "Litestar", litestar), ("asgi", "ASGI", asgi)):
         ratios = tuple(cycle / one for cycle, one in zip(cycles, bare, strict=True))
         yield Line(name=f"b.{name}", text=f"CPU of a cycle : a request of a bare {text} route", values=ratios)
+    yield Line(name="b.calls", text="Python calls of a cycle", values=(sum(calls_of_a_cycle().values()),))

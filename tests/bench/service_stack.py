@@ -8,9 +8,10 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -84,8 +85,18 @@ class Stack(Server):
 
 
 @contextlib.contextmanager
-def running_stack(hashing: str = CHEAPEST_HASH, *, workers: int = 1, extra: str = "") -> Iterator[Stack]:
-    """Start a store and a service with `hashing` (TOML) and `extra` config; end both afterwards."""
+def running_stack(
+    hashing: str = CHEAPEST_HASH,
+    *,
+    workers: int = 1,
+    extra: str = "",
+    module: str = "otp_service",
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Stack]:
+    """Start a store and a service with `hashing` (TOML) and `extra` config; end both afterwards.
+
+    `module` is run instead of the service, and has `environ` as well.
+    """
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         redis_port, gateway_port, port = free_port(), free_port(), free_port()
         store_pid = stack.enter_context(running_store(Path(folder), redis_port, workers))
@@ -97,11 +108,10 @@ def running_stack(hashing: str = CHEAPEST_HASH, *, workers: int = 1, extra: str 
         pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         url, redis_url = f"http://127.0.0.1:{port}", f"redis://127.0.0.1:{redis_port}"
         secrets = {"REDIS_URL": redis_url, "KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=", "PEM": pem}
-        words = [sys.executable, "-m", "otp_service", "serve", "--config", str(config)]
+        words = [sys.executable, "-m", module, "serve", "--config", str(config)]
         started = time.monotonic()
-        process = stack.enter_context(
-            running_process(words, {**secrets, "EIMS_PASSWORD": "password"}, log, server_cores(workers))
-        )
+        environ = {**secrets, "EIMS_PASSWORD": "password", **environ}
+        process = stack.enter_context(running_process(words, environ, log, server_cores(workers)))
         wait_for_http(port, process, log)
         seconds = time.monotonic() - started
         yield Stack(url, process.pid, seconds, workers, gateway_port, API_KEY, redis_url=redis_url, store_pid=store_pid)
