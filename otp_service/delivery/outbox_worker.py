@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from otp_service.delivery.conversion_feedback import ConversionFeedback
@@ -50,7 +51,7 @@ class OutboxWorker:
         self._routes = routes
         self._conversion = conversion
         self._feedback = feedback
-        self._deliveries: set[asyncio.Task[None]] = set()
+        self._deliveries: set[asyncio.Task[int | None]] = set()
         self._rescheduled: list[tuple[float, str]] = []
         """A heap of pairs: the loop time at which a verification is due again, and its id."""
         self._wake_up = asyncio.Event()
@@ -68,9 +69,9 @@ class OutboxWorker:
 
     def deliver(self, message: ClaimedMessage) -> None:
         """Deliver a message in the background (port `MessageQueue`)."""
-        task = asyncio.create_task(self._deliver(message))
+        task = asyncio.create_task(self._dispatcher.deliver(message))
         self._deliveries.add(task)
-        task.add_done_callback(self._deliveries.discard)
+        task.add_done_callback(partial(self._end_delivery, message.id))
 
     def start(self) -> None:
         """Start to poll the outbox."""
@@ -135,14 +136,17 @@ class OutboxWorker:
         except TimeoutError:
             return
 
-    async def _deliver(self, message: ClaimedMessage) -> None:
-        try:
-            due_in_ms = await self._dispatcher.deliver(message)
-            if due_in_ms is not None and not self._stopping:
-                due_at = asyncio.get_running_loop().time() + due_in_ms / 1000
-                heapq.heappush(self._rescheduled, (due_at, message.id))
-                self._wake_up.set()
-        except Refused as refused:  # the store is unavailable: the lease expires and a replica claims the message again
-            LOG.warning("delivery_interrupted", verification_id=message.id, reason=refused.reason.value)
-        except Exception:
-            LOG.exception("delivery_failed", verification_id=message.id)
+    def _end_delivery(self, verification_id: str, task: asyncio.Task[int | None]) -> None:
+        """Reschedule a message if it is due again, or log why its delivery was interrupted."""
+        self._deliveries.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, Refused):  # the store is unavailable: a replica claims the message when its lease expires
+            LOG.warning("delivery_interrupted", verification_id=verification_id, reason=error.reason.value)
+        elif error is not None:
+            LOG.exception("delivery_failed", verification_id=verification_id, exc_info=error)
+        elif (due_in_ms := task.result()) is not None and not self._stopping:
+            due_at = asyncio.get_running_loop().time() + due_in_ms / 1000
+            heapq.heappush(self._rescheduled, (due_at, verification_id))
+            self._wake_up.set()
