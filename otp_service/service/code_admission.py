@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Final
 
 from msgspec.structs import replace
@@ -23,9 +22,6 @@ __all__ = ["UNKNOWN_ADDRESS", "advertised_policies", "build_admission", "parse_r
 
 UNKNOWN_ADDRESS: Final = "unknown"
 """What the limits of publishable API keys count for a caller on a Unix socket."""
-
-_policies_of: Final = functools.lru_cache(maxsize=256)(policies_of)
-"""The arguments are names and windows of the configuration."""
 
 ADDRESS_LIMITS: Final = frozenset({"client_ip", "publishable_client_ip"})
 """The limits that count the address of a person or an app."""
@@ -105,8 +101,8 @@ def advertised_policies(admission: Admission) -> tuple[QuotaPolicy, ...]:
     return (
         QuotaPolicy("cooldown", 1, policy.cooldown_seconds),
         QuotaPolicy("max_sends", policy.max_sends, 0),
-        *_policies_of("recipient", policy.recipient),
-        *[found for one in admission.rate_limits for found in _policies_of(one.limit, one.windows, is_own=one.is_own)],
+        *policies_of("recipient", policy.recipient),
+        *[found for one in admission.rate_limits for found in policies_of(one.limit, one.windows, is_own=one.is_own)],
     )
 
 
