@@ -25,11 +25,11 @@ validated by its type: a plain type with msgspec's `Meta`, or one of these:
 An error names the path of its key. Override `cross_check` to validate keys together; it yields a `Finding` per error.
 
 **The provider** implements `Provider`. It sends a message once, within its timeout, and returns an `Outcome` for every
-failure. It does not repeat a send, wait for capacity or select another provider. It calls its gateway with the
-`GatewayClient` that it is given, which returns `TRANSIENT` or `AMBIGUOUS` when there is no response, and closes that
-client in `close`. To support delivery receipts, delivery reports or balances, it also implements `ReceiptProvider`,
-`PollingProvider` or `BalanceProvider`; `UrlCheckProvider` if the gateway checks the URL of receipts;
-`AccountTokenProvider` if one URL with a token of the account serves all messages;
+failure; `msgspec.structs.replace` copies a message or a result. It does not repeat a send, wait for capacity or select
+another provider. It calls its gateway with the `GatewayClient` that it is given, which returns `TRANSIENT` or
+`AMBIGUOUS` when there is no response, and closes that client in `close`. To support delivery receipts, delivery reports
+or balances, it also implements `ReceiptProvider`, `PollingProvider` or `BalanceProvider`; `UrlCheckProvider` if the
+gateway checks the URL of receipts; `AccountTokenProvider` if one URL with a token of the account serves all messages;
 `ChargeReportingProvider` if it says what it charged, in `charged` of a result, a receipt or a report, and
 `ChargeQueryProvider` if it says so in reports only, after the message was sent; `FeedbackProvider` if it wants to know
 which messages were verified. Another channel than SMS is declared by the property `channels` of the table. Never put

@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from otp_service.domain.secret import MaskedStruct
 from otp_service.domain.typed_text import join_pem_lines
 
 __all__ = ["InvalidServiceAccount", "ServiceAccount"]
@@ -26,11 +27,14 @@ class InvalidServiceAccount(Exception):
     """The text is not the key file of a service account; the message of the error says why, and contains none of it."""
 
 
-class _KeyFile(msgspec.Struct, frozen=True):
+class _KeyFile(MaskedStruct, frozen=True):
     client_email: str
     private_key: str
     token_uri: str
     private_key_id: str = ""
+
+    def __repr__(self) -> str:
+        return "_KeyFile()"
 
 
 class ServiceAccount:

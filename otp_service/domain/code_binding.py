@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
+from otp_service.domain.secret import MaskedStruct
 
 __all__ = [
     "AMOUNT_PATTERN",
@@ -91,7 +91,7 @@ class Transaction:
         return "Transaction()"
 
 
-class CodeBinding(msgspec.Struct, frozen=True):
+class CodeBinding(MaskedStruct, frozen=True):
     """What a code is bound to; `text` is "" for no opaque text."""
 
     transaction: Transaction | None = None

@@ -11,6 +11,7 @@ import msgspec
 
 from otp_service.domain.opt_out import OptOutAction
 from otp_service.domain.outcomes import DeliveryStatus, HealthSignal, Outcome
+from otp_service.domain.secret import MaskedStruct
 from otp_service.domain.sms_segments import count_segments
 
 __all__ = [
@@ -43,7 +44,7 @@ class Channel(StrEnum):
         return count_segments(text) if self is Channel.SMS else 1
 
 
-class OutboundMessage(msgspec.Struct, frozen=True):
+class OutboundMessage(MaskedStruct, frozen=True):
     """A message that a provider sends. `code` and `text` are secret and not part of the `repr`.
 
     Attributes:

@@ -22,11 +22,11 @@ import contextlib
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-import msgspec
 import phonenumbers
 
 from otp_service.domain.international_prefix import habitual_reading, international_readings
 from otp_service.domain.phone_spelling import Spelling
+from otp_service.domain.secret import MaskedStruct
 
 MAX_INPUT_CHARS: Final = 64
 """Longer texts are refused unread; every useful `tel:` URI is much shorter."""
@@ -46,7 +46,7 @@ class PhoneInvalid(Exception):
     """The text is not one valid phone number. The message says what to send, and never contains the text."""
 
 
-class PhoneNumber(msgspec.Struct, frozen=True):
+class PhoneNumber(MaskedStruct, frozen=True):
     """A valid number. Only `repr` and `masked` may be logged or shown before the number is verified."""
 
     e164: str

@@ -21,8 +21,7 @@ A number whose digits are all single, with the same separator (`0-8-1-2-...`), h
 import re
 from typing import Final, Self
 
-import msgspec
-
+from otp_service.domain.secret import MaskedStruct
 from otp_service.domain.typed_text import LINE_END, normalize_typed
 
 __all__ = ["Spelling"]
@@ -41,7 +40,7 @@ _LONG_GROUP: Final = 7
 _SHORT_GROUP: Final = 2
 
 
-class Spelling(msgspec.Struct, frozen=True):
+class Spelling(MaskedStruct, frozen=True):
     """The groups of digits of a number, and the separators between them."""
 
     plus: bool

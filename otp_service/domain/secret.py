@@ -1,6 +1,6 @@
-"""A type for secret texts: a gateway's password, a key, the URL of a store with its credentials.
+"""A type for secret texts (a gateway's password, a key, the URL of a store), and one for structs with private members.
 
-Only `reveal()` returns the text. Whatever converts values to text by itself (`repr`, `str`, format strings, log
+Only `reveal()` returns a secret text. Whatever converts values to text by itself (`repr`, `str`, format strings, log
 renderers, tracebacks with locals) gets `***`; whatever serializes values (pickle, JSON and MessagePack encoders) fails.
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 import hmac
 from typing import Any, Final, NoReturn, Self, SupportsIndex
 
-__all__ = ["Secret"]
+import msgspec
+
+__all__ = ["MaskedStruct", "Secret"]
 
 MASK: Final = "***"
 
@@ -64,3 +66,11 @@ class Secret:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return itself."""
         return self
+
+
+class MaskedStruct(msgspec.Struct, frozen=True):
+    """A struct whose `__repr__` hides members; `rich` prints all members of any other struct, whatever its `repr`."""
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return no member."""
+        return []

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
 from otp_service.domain.apps import App
 from otp_service.domain.captcha import CaptchaPolicy
 from otp_service.domain.channel_route import AUTO
@@ -21,6 +19,7 @@ from otp_service.domain.links import link_host
 from otp_service.domain.locale_matching import choose_template
 from otp_service.domain.message import Channel
 from otp_service.domain.phone import PhoneInvalid, PhoneNumber, parse
+from otp_service.domain.secret import MaskedStruct
 from otp_service.domain.templates import Template, validity_minutes
 
 __all__ = ["ALL_COUNTRIES", "Tenant", "TextContext"]
@@ -29,7 +28,7 @@ ALL_COUNTRIES = "*"
 _BY_NAME: Final[Mapping[str, tuple[Channel, ...]]] = {channel.value: (channel,) for channel in Channel}
 
 
-class TextContext(msgspec.Struct, frozen=True):
+class TextContext(MaskedStruct, frozen=True):
     """What selects the template of a message to a number, and what is inserted besides the code.
 
     Attributes:

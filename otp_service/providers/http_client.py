@@ -26,6 +26,7 @@ import httpx
 import msgspec
 
 from otp_service.domain.outcomes import Outcome
+from otp_service.domain.secret import MaskedStruct
 from otp_service.observability import LOG
 from otp_service.providers.http_transport import SingleUseTransport
 
@@ -49,7 +50,7 @@ _PLAIN_URL: Final = re.compile(r"(?!.*/\.)(https?://[\w.:\[\]-]+)(/(?:[\w~/?&=+:
 """An origin, and a path with a query that needs no quoting and that httpx would send unchanged."""
 
 
-class GatewayResponse(msgspec.Struct, frozen=True):
+class GatewayResponse(MaskedStruct, frozen=True):
     """An HTTP response of a gateway. Never log the body: it may echo the message with its code."""
 
     status: int
