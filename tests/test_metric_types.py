@@ -43,6 +43,9 @@ def test_labels_are_required() -> None:
     for values in ((), ("/a", "/b")):
         with pytest.raises(ValueError, match="label count"):
             counter.labels(*values)
+    counter.labels("/a")
+    with pytest.raises(ValueError, match="both"):  # also those that are known
+        counter.labels("/a", route="/b")
     with pytest.raises(ValueError, match="No label names"):
         metric_types.Gauge("open", "Open.", registry=None).labels("/a")
     with pytest.raises(ValueError, match="non-negative"):

@@ -19,10 +19,12 @@ __all__ = ["Counter", "Gauge", "Histogram"]
 class _Labelled(MetricWrapperBase):
     def labels(self, *values: object, **named: object) -> Self:
         """Return the metric with these label values."""
+        if named:
+            return super().labels(*values, **named)
         try:
             return self._metrics[values]  # type: ignore[index,return-value]  # other values than texts are not found
         except (KeyError, AttributeError):
-            return super().labels(*values, **named)
+            return super().labels(*values)
 
 
 class Counter(_Labelled, prometheus_client.Counter):
