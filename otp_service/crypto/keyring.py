@@ -22,7 +22,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-__all__ = ["DecryptionError", "Keyring", "length_prefixed"]
+__all__ = ["DecryptionError", "Keyring", "base64url", "length_prefixed"]
+
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 NONCE_BYTES = 12
 KEY_BYTES = 32
@@ -79,7 +81,7 @@ class Keyring:
 
     def keyed_hash(self, kind: str, *parts: str) -> str:
         """Return a pseudonym for a private value such as a phone number: 22 characters of base64url."""
-        return _base64url(self._index_mac(kind, *parts)[:KEYED_HASH_BYTES])
+        return base64url(self._index_mac(kind, *parts)[:KEYED_HASH_BYTES])
 
     def partition_for(self, kind: str, text: str, partitions: int) -> int:
         """Return the partition of `text`, from 0 to `partitions` - 1: uniform, and always the same."""
@@ -122,7 +124,7 @@ class Keyring:
 
     def seal_text(self, kind: str, item_id: str, plain: str) -> str:
         """Encrypt a text under the current key, as base64url."""
-        return _base64url(self.seal(kind, item_id, plain.encode()))
+        return base64url(self.seal(kind, item_id, plain.encode()))
 
     def open_text(self, kind: str, item_id: str, sealed: str, key_id: str) -> str:
         """Decrypt what `seal_text` has encrypted; raises `DecryptionError`."""
@@ -152,5 +154,6 @@ def _derive(master: HMAC, info: bytes) -> bytes:
     return _mac(master, info + b"\x01")
 
 
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+def base64url(raw: bytes) -> str:
+    """Encode bytes as RFC 7515 does, without padding."""
+    return base64.b64encode(raw).translate(_URL_SAFE, b"=").decode()

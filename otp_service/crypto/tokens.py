@@ -7,7 +7,6 @@ takes 30 calls of Python for each one. The `typ` distinguishes the token from ev
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import OKPAlgorithm
 
+from otp_service.crypto.keyring import base64url
 from otp_service.domain.code_binding import UNBOUND, CodeBinding
 from otp_service.domain.recipient import is_address
 
@@ -31,8 +31,6 @@ TTL_SECONDS: Final = 300
 
 MAX_TOKEN_CHARS: Final = 4096
 """A longer text is not parsed as a token: the longest that is signed here has less than half as many characters."""
-
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 _READING: Final[Any] = {
     "require": ["iss", "aud", "sub", "jti", "iat", "exp", "purpose"],
@@ -76,7 +74,7 @@ class TokenSigner:
         self._keys = {key_id: _ed25519(pem) for key_id, pem in keys.items()}
         self._current = current
         self._issuer = issuer
-        self._header = _base64url(msgspec.json.encode({"alg": ALGORITHM, "kid": current, "typ": TYPE}))
+        self._header = base64url(msgspec.json.encode({"alg": ALGORITHM, "kid": current, "typ": TYPE}))
 
     def __repr__(self) -> str:
         """Show the ids of the keys only."""
@@ -96,9 +94,9 @@ class TokenSigner:
             "purpose": proof.purpose,
             **_bound_claims(proof.bound),
         }
-        signed = self._header + b"." + _base64url(msgspec.json.encode(claims))
-        signature = self._keys[self._current].sign(signed)
-        return (signed + b"." + _base64url(signature)).decode(), expires_at
+        signed = f"{self._header}.{base64url(msgspec.json.encode(claims))}"
+        signature = self._keys[self._current].sign(signed.encode())
+        return f"{signed}.{base64url(signature)}", expires_at
 
     def read(self, token: str, tenant: str) -> Mapping[str, Any] | None:
         """Return the claims of a token that was signed here for a tenant, also by an earlier key that is configured.
@@ -130,13 +128,8 @@ def _bound_claims(bound: CodeBinding) -> dict[str, Any]:
     if bound.transaction is not None:
         claims["transaction"] = bound.transaction.values
     if bound.text:
-        claims["binding_sha256"] = _base64url(hashlib.sha256(bound.text.encode()).digest()).decode()
+        claims["binding_sha256"] = base64url(hashlib.sha256(bound.text.encode()).digest())
     return claims
-
-
-def _base64url(data: bytes) -> bytes:
-    """Encode bytes as RFC 7515 does, without padding."""
-    return base64.b64encode(data).translate(_URL_SAFE, b"=")
 
 
 def _ed25519(pem: str) -> Ed25519PrivateKey:
