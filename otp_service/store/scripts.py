@@ -1,7 +1,9 @@
 """The Lua scripts, one file per transition with the files that it includes, and the calls of them.
 
 `lua/<name>.lua` is a script; its header documents KEYS, ARGV, the reply and the invariant that it holds. A file with a
-leading underscore holds functions and constants; a script gets them with the line `--@include _clock _record`.
+leading underscore holds only definitions: functions and constants, each beginning with `local` at the start of a line.
+A script names such files in the line `--@include _clock _record`, and gets only those definitions that it uses, also
+indirectly: the server makes all functions of a script each time it runs, and unused ones took 9 % of its time.
 
 `override_clock` is for tests: it replaces the clock of every script.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +35,13 @@ __all__ = [
 Command = tuple[str | bytes | int, ...]
 """A command of Redis and its arguments."""
 
-_INCLUDE: Final = "--@include "
+_INCLUDE: Final = re.compile(r"^--@include (.*)\n", re.MULTILINE)
+_DEFINITION: Final = re.compile(r"(?:(?!local ).*\n)*local .*\n(?:(?!local |--).*\n)*")
+"""A definition with the comment above it."""
+
+_DEFINED: Final = re.compile(r"^local (?:function )?([\w, ]+)", re.MULTILINE)
+_NAME: Final = re.compile(r"[A-Za-z_]\w*")
+_COMMENT: Final = re.compile(r"--.*")
 _CLOCK: Final = "_clock"
 _clock_override: str | None = None
 
@@ -71,7 +80,7 @@ def script(name: str) -> Script:
     Raises:
         FileNotFoundError: There is no such file.
     """
-    text = "\n".join(_expand_includes(_read_source(name)))
+    text = _expand_includes(_read_source(name))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -111,18 +120,36 @@ def _set_clock(lua: str | None) -> None:
     script.cache_clear()
 
 
-def _expand_includes(source: str) -> list[str]:
-    lines: list[str] = []
-    for line in source.splitlines():
-        if line.startswith(_INCLUDE):
-            for part in line.removeprefix(_INCLUDE).split():
-                lines += _read_source(part).splitlines()
-        else:
-            lines.append(line)
-    return lines
+def _expand_includes(source: str) -> str:
+    """Return the source with the definitions that it uses in place of its include line."""
+    match = _INCLUDE.search(source)
+    if match is None:
+        return source
+    definitions = [one for part in match[1].split() for one in _DEFINITION.findall(_read_source(part))]
+    used, names = [], _identifiers(source)
+    for definition in reversed(definitions):  # a definition uses only those before it
+        if not names.isdisjoint(_defined_names(definition)):
+            used.append(definition)
+            names |= _identifiers(definition)
+    return source[: match.start()] + "".join(reversed(used)) + source[match.end() :]
+
+
+def _defined_names(definition: str) -> set[str]:
+    """Return the names of `local function f(...)` or `local A, B = ...`, below a comment."""
+    [names] = _DEFINED.findall(definition)
+    return set(_NAME.findall(names))
+
+
+def _identifiers(text: str) -> set[str]:
+    """Return all words outside comments: also those in strings, so at worst a definition is kept that is not used."""
+    return set(_NAME.findall(_without_comments(text)))
+
+
+def _without_comments(text: str) -> str:
+    return _COMMENT.sub("", text)
 
 
 def _read_source(name: str) -> str:
     if name == _CLOCK and _clock_override is not None:
-        return _clock_override
+        return f"{_clock_override}\n"
     return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")

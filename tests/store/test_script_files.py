@@ -33,6 +33,35 @@ def test_scripts_neither_build_keys_nor_read_another_clock() -> None:
     assert [name for name, text in FILES.items() if "'TIME'" in text] == ["_clock.lua"]
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("_")])
+def test_an_included_file_holds_only_definitions(name: str) -> None:
+    """Each statement begins with `local`, so that a script can get one without the others."""
+    starts = re.findall(r"^[^\s-].*", FILES[name], re.MULTILINE)
+
+    assert [line for line in starts if not line.startswith(("local ", "end", "}"))] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_defines_what_it_uses_and_nothing_else(name: str) -> None:
+    """Each definition is used by the script or by another definition."""
+    code = re.sub(r"--.*", "", script(name).text)
+    defined = re.findall(r"^local (?:function )?([\w, ]+)", code, re.MULTILINE)
+
+    assert [names for names in defined if not any(code.count(one) > 1 for one in re.findall(r"\w+", names))] == []
+
+
+def test_a_script_gets_definitions_with_their_comments() -> None:
+    """In the place of its include line; the other definitions of the files are left out."""
+    header, _, body = FILES["read.lua"].partition("--@include _clock _record\n")
+    text = script("read").text
+
+    assert text.startswith(header)
+    assert text.endswith(body)
+    assert "-- it.\nlocal function read_record(key, now)\n  local packed" in text
+    assert "end_verification" in FILES["_record.lua"]
+    assert "end_verification" not in text
+
+
 def test_the_clock_can_be_replaced_and_restored() -> None:
     """The innermost block decides, None means the server's clock, and at the end the outer clock is back."""
     outer = script("read")

@@ -55,16 +55,17 @@ local function has_too_many_failures(calls, failures)
   return calls >= MIN_CALLS and failures >= calls * MAX_FAILURE_SHARE
 end
 
--- Counts a call in the circuit of a destination, and opens it when too many calls failed.
+-- Counts a call in the circuit of a destination, and opens it when too many calls failed. Returns whether it opened.
 local function count_destination_call(key, now, failed, first_ms, max_ms)
   local from, calls, failures = circuit_window(key, now)
   calls, failures = calls + 1, failures + (failed and 1 or 0)
   if has_too_many_failures(calls, failures) then
     open_circuit(key, now, 'transient', first_ms, max_ms)
-    return
+    return true
   end
   redis.call('HSET', key, 'from', string.format('%.0f', from), 'calls', calls, 'bad', failures)
   extend_ttl(key, now + 2 * WINDOW_MS, now)
+  return false
 end
 
 -- Returns the calls in the window by destination: {country = {calls, failed calls}}.
@@ -90,7 +91,8 @@ local function fails_beyond_one_destination(destinations, calls, failures)
   return true
 end
 
--- Counts a call in the provider's own circuit, and opens it when more than one destination fails.
+-- Counts a call in the provider's own circuit, and opens it when more than one destination fails. Returns whether it
+-- opened.
 local function count_provider_call(key, country, now, failed, first_ms, max_ms)
   local from, calls, failures, is_over = circuit_window(key, now)
   local destinations = calls_by_destination(key)
@@ -104,9 +106,10 @@ local function count_provider_call(key, country, now, failed, first_ms, max_ms)
   destinations[country] = destination
   if fails_beyond_one_destination(destinations, calls, failures) then
     open_circuit(key, now, 'transient', first_ms, max_ms)
-    return
+    return true
   end
   redis.call('HSET', key, 'from', string.format('%.0f', from), 'calls', calls, 'bad', failures,
     'd:' .. country, string.format('%d %d', destination[1], destination[2]))
   extend_ttl(key, now + 2 * WINDOW_MS, now)
+  return false
 end

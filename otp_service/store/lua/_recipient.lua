@@ -40,18 +40,19 @@ local function open_reservations(chain, now)
   return now - chain.last < RESERVATION_TTL_MS and chain.open or 0
 end
 
--- Returns for how many ms wrong codes lock the recipient at this tenant, 0: it is not locked; and how long each window
--- of wrong codes does. A key of another type has lost its wrong codes: the recipient is locked until the key expires,
--- after the longest window at most, and nothing is returned for the windows.
+-- Returns for how many ms wrong codes lock the recipient at this tenant, 0: it is not locked; how long each window of
+-- wrong codes does; and the log of wrong codes. A key of another type has lost its wrong codes: the recipient is locked
+-- until the key expires, after the longest window at most, and nothing else is returned.
 local function locked_ms(key, tenant, windows, now)
-  local kind = redis.call('TYPE', key).ok
-  if kind ~= 'hash' and kind ~= 'none' then
+  local log = redis.pcall('HGET', key, 'f:' .. tenant) or ''
+  if type(log) ~= 'string' then
     local longest_ms = 1000
     for _, window in ipairs(windows) do longest_ms = math.max(longest_ms, window.span_ms) end
     if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, longest_ms) end
-    return redis.call('PTTL', key)
+    return math.max(1, redis.call('PTTL', key))
   end
-  return wait_ms_for(windows, now, log_reader(redis.call('HGET', key, 'f:' .. tenant) or ''))
+  local wait_ms, waits = wait_ms_for(windows, now, log_reader(log))
+  return wait_ms, waits, log
 end
 
 -- Returns for how many ms the next send must wait, and the limit that waits longest: 'recipient' (the windows),

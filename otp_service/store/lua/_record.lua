@@ -7,33 +7,37 @@ local LEASE, KEEPS_CODE, DELIVERIES, KEY_ID, CODE_HASH = 10, 11, 12, 13, 14
 local PHONE, CHANNEL, COUNTRY, EVENTS = 15, 16, 17, 25
 local READABLE_AFTER_END_MS = 600000  -- an ended verification keeps its state readable for 10 minutes
 
--- The type at each position of a record and of a delivery: n whole number, t text, b boolean, l list.
-local RECORD_TYPES, DELIVERY_TYPES = 'nttttnnnnnblttttttnnnn', 'ttnttnnnb'
-local IS_TYPE = {
-  n = function(value)
-    return type(value) == 'number' and value >= 0 and value <= 2 ^ 53 and value == math.floor(value)
-  end,
-  t = function(value) return type(value) == 'string' end,
-  b = function(value) return type(value) == 'boolean' end,
-  l = function(value) return type(value) == 'table' end,
+-- The type at each position of a record and of a delivery. A number is a whole one, and not negative.
+local RECORD_TYPES = {
+  'number', 'string', 'string', 'string', 'string', 'number', 'number', 'number', 'number', 'number', 'boolean', 'table',
+  'string', 'string', 'string', 'string', 'string', 'string', 'number', 'number', 'number', 'number',
 }
-local STATUSES = {pending = true, verified = true, superseded = true, canceled = true}
-local DELIVERY_STATUSES = {
-  queued = true, sending = true, sent = true, delivered = true, undelivered = true, failed = true, unknown = true,
-}
+local DELIVERY_TYPES = {'string', 'string', 'number', 'string', 'string', 'number', 'number', 'number', 'boolean'}
+local MAX_WHOLE = 2 ^ 53
 
 local function has_types(values, types)
   if type(values) ~= 'table' then return false end
   for at = 1, #types do
-    if not IS_TYPE[string.sub(types, at, at)](values[at]) then return false end
+    local value, expected = values[at], types[at]
+    if type(value) ~= expected then return false end
+    if expected == 'number' and not (value >= 0 and value <= MAX_WHOLE and value % 1 == 0) then return false end
   end
   return true
 end
 
+local function is_delivery_status(text)
+  return text == 'queued' or text == 'sending' or text == 'sent' or text == 'delivered' or text == 'undelivered'
+    or text == 'failed' or text == 'unknown'
+end
+
 local function is_record(record)
-  if not has_types(record, RECORD_TYPES) or record[1] ~= VERSION or not STATUSES[record[STATUS]] then return false end
+  if not has_types(record, RECORD_TYPES) or record[1] ~= VERSION then return false end
+  local status = record[STATUS]
+  if status ~= 'pending' and status ~= 'verified' and status ~= 'superseded' and status ~= 'canceled' then
+    return false
+  end
   for _, delivery in ipairs(record[DELIVERIES]) do
-    if not has_types(delivery, DELIVERY_TYPES) or not DELIVERY_STATUSES[delivery[2]] then return false end
+    if not has_types(delivery, DELIVERY_TYPES) or not is_delivery_status(delivery[2]) then return false end
   end
   return true
 end
@@ -69,8 +73,11 @@ local function has_key_of(record, key_ids)
   return false
 end
 
+-- Returns the record as it was written.
 local function write_record(key, record)
-  redis.call('SET', key, cmsgpack.pack(record), 'KEEPTTL')
+  local packed = cmsgpack.pack(record)
+  redis.call('SET', key, packed, 'KEEPTTL')
+  return packed
 end
 
 -- Ends the queued deliveries, because nothing more is sent. One that waits for another try has failed. One that never

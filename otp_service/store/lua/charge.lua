@@ -12,13 +12,13 @@
 --@include _clock _ttl _daily_usage _message_charge _events _cap_events
 local now = now_ms()
 local price, message_cap, spend_cap = tonumber(ARGV[1]), ARGV[2], ARGV[3]
-local _, messages, spend, held_until = usage_today(KEYS[1], now)
-if ARGV[4] == '1' and exceeds_cap(messages, spend, price, message_cap, spend_cap) then
-  return capped_reply(held_until, now)
+local usage = usage_today(KEYS[1], now)
+if ARGV[4] == '1' and exceeds_cap(usage, price, message_cap, spend_cap) then
+  return capped_reply(usage.held_until, now)
 end
 local is_other_day = math.floor(tonumber(ARGV[7]) / DAY_MS) ~= math.floor(now / DAY_MS)
 if is_other_day then write_charge(KEYS[2], {price, 0, now}) end  -- a change of the price names the provider's time only
-local alert
-messages, spend, alert = add_usage(KEYS[1], now, price, message_cap, spend_cap, tonumber(ARGV[5]), ARGV[6] == '1')
+local messages, spend, alert =
+  add_usage(KEYS[1], usage, now, price, message_cap, spend_cap, tonumber(ARGV[5]), ARGV[6] == '1')
 if alert == '1' then emit_cap_near(ARGV[8], ARGV[9], ARGV[10], messages, spend, message_cap, spend_cap, now) end
 return {'charged', now, messages, string.format('%.0f', spend), alert}

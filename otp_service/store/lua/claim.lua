@@ -43,9 +43,9 @@ local function inspect(id)
     redis.call('ZREM', KEYS[1], id)
   elseif has_key_of(record, key_ids) and not is_excluded[id] then
     record[LEASE] = record[LEASE] + 1
-    write_record(key, record)
+    local packed = write_record(key, record)
     redis.call('ZADD', KEYS[1], string.format('%d', now + tonumber(ARGV[2])), id)
-    reply[#reply + 1] = {id, cmsgpack.pack(record), code}
+    reply[#reply + 1] = {id, packed, code}
   end
 end
 

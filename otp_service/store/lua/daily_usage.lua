@@ -7,10 +7,10 @@
 -- Invariant: nothing is counted.
 --@include _clock _ttl _daily_usage
 local now = now_ms()
-local _, messages, spend, held_until = usage_today(KEYS[1], now)
-local reply = {ms_until_tomorrow(now), held_until > now and HELD_POLL_MS or 0}
+local usage = usage_today(KEYS[1], now)
+local reply = {ms_until_tomorrow(now), usage.held_until > now and HELD_POLL_MS or 0}
 for at = 4, #ARGV do
-  local is_blocked = ARGV[3] == '1' and exceeds_cap(messages, spend, tonumber(ARGV[at]), ARGV[1], ARGV[2])
+  local is_blocked = ARGV[3] == '1' and exceeds_cap(usage, tonumber(ARGV[at]), ARGV[1], ARGV[2])
   reply[#reply + 1] = is_blocked and '1' or ''
 end
 return reply

@@ -50,12 +50,10 @@ local function wait_in_queue(wait_ms, ahead)
 end
 
 local price = tonumber(ARGV[6])
-if price and ARGV[9] == '1' then
-  local _, messages, spend, held_until = usage_today(KEYS[6], now)
-  if exceeds_cap(messages, spend, price, ARGV[7], ARGV[8]) then
-    if held_until <= now then leave_queue({id}) end
-    return capped_reply(held_until, now)
-  end
+local usage = price and usage_today(KEYS[6], now)
+if price and ARGV[9] == '1' and exceeds_cap(usage, price, ARGV[7], ARGV[8]) then
+  if usage.held_until <= now then leave_queue({id}) end
+  return capped_reply(usage.held_until, now)
 end
 
 local states = {}
@@ -112,7 +110,7 @@ redis.call('ZADD', KEYS[4], string.format('%.0f', call_ends_at), id)
 extend_ttl(KEYS[4], call_ends_at, now)
 if not price then return {'permit', now, 0, '0', ''} end
 local messages, spend, alert =
-  add_usage(KEYS[6], now, price, ARGV[7], ARGV[8], tonumber(ARGV[10]), ARGV[11] == '1')
+  add_usage(KEYS[6], usage, now, price, ARGV[7], ARGV[8], tonumber(ARGV[10]), ARGV[11] == '1')
 add_to_history(ARGV[12], ARGV[13], now, 1, price, now)
 if alert == '1' then emit_cap_near(ARGV[15], 'provider', ARGV[16], messages, spend, ARGV[7], ARGV[8], now) end
 if ARGV[14] == '1' then write_new_charge(KEYS[7], now, price, ARGV[13]) end

@@ -27,24 +27,27 @@ end
 
 local before, destination_before = circuit_state(KEYS[1], now), circuit_state(KEYS[3], now)
 local is_open_for_this = before == 'open' and redis.call('HGET', KEYS[1], 'why') == why
+local stays_closed, destination_stays_closed = false, false
 if signal == 'trip' then
   if not is_open_for_this then open_circuit(KEYS[1], now, why, first_ms, max_ms) end  -- parallel calls count once
-elseif not end_probe(KEYS[1], before, signal) and before == 'closed' and signal ~= 'none' then
-  count_provider_call(KEYS[1], country, now, signal == 'failure', first_ms, max_ms)
+elseif not end_probe(KEYS[1], before, signal) and before == 'closed' then
+  stays_closed = signal == 'none'
+    or not count_provider_call(KEYS[1], country, now, signal == 'failure', first_ms, max_ms)
 end
 
 local destination_signal = signal == 'trip' and 'none' or signal
-if not end_probe(KEYS[3], destination_before, destination_signal)
-  and destination_before == 'closed' and destination_signal ~= 'none' then
-  count_destination_call(KEYS[3], now, destination_signal == 'failure', first_ms, max_ms)
+if not end_probe(KEYS[3], destination_before, destination_signal) and destination_before == 'closed' then
+  destination_stays_closed = destination_signal == 'none'
+    or not count_destination_call(KEYS[3], now, destination_signal == 'failure', first_ms, max_ms)
 end
 
 if pause_ms > 0 then
   redis.call('HSET', KEYS[1], 'rest', string.format('%.0f', now + pause_ms))
   extend_ttl(KEYS[1], now + pause_ms + WINDOW_MS, now)
 end
-local after = circuit_state(KEYS[1], now)
-local destination_after, destination_left_ms = circuit_state(KEYS[3], now)
+local after = stays_closed and 'closed' or circuit_state(KEYS[1], now)
+local destination_after, destination_left_ms = 'closed', 0
+if not destination_stays_closed then destination_after, destination_left_ms = circuit_state(KEYS[3], now) end
 if destination_after == 'open' then
   redis.call('HSET', KEYS[1], 'o:' .. country, string.format('%.0f', now + destination_left_ms))
   extend_ttl(KEYS[1], now + destination_left_ms + WINDOW_MS, now)

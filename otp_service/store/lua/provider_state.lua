@@ -15,14 +15,14 @@ if KEYS[4] and state ~= 'open' then
     state, left_ms, circuit = destination_state, destination_left_ms, KEYS[4]
   end
 end
-local _, messages, spend = usage_today(KEYS[3], now)
+local usage = usage_today(KEYS[3], now)
 local availability, wait_ms, why = 'ok', 0, redis.call('HGET', circuit, 'why') or ''
-local is_capped = ARGV[4] == '1' and exceeds_cap(messages, spend, tonumber(ARGV[1]), ARGV[2], ARGV[3])
+local is_capped = ARGV[4] == '1' and exceeds_cap(usage, tonumber(ARGV[1]), ARGV[2], ARGV[3])
 local capped_ms = is_capped and ms_until_tomorrow(now) or 0
 if state == 'open' then
   availability, wait_ms = 'open', left_ms
 elseif is_capped then
   availability, wait_ms = 'capped', capped_ms
 end
-return {availability, wait_ms, why, redis.call('ZCOUNT', KEYS[2], now, '+inf'), messages, string.format('%.0f', spend),
-  capped_ms}
+local calls = redis.call('ZCOUNT', KEYS[2], now, '+inf')
+return {availability, wait_ms, why, calls, usage.messages, string.format('%.0f', usage.spend), capped_ms}

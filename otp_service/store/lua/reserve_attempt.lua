@@ -26,7 +26,7 @@ local lockout_name = lockout_key(ARGV[8], tenant, record[RECIPIENT])
 local lockout, policy = read_lockout(lockout_name), parse_lockout_policy(ARGV[9])
 if is_disabled(lockout, policy) then return {'disabled'} end
 local failure_windows, max_count, longest_ms = parse_windows(ARGV[2])
-local lock_ms, lock_waits = locked_ms(recipient, tenant, failure_windows, now)
+local lock_ms, lock_waits, failures = locked_ms(recipient, tenant, failure_windows, now)
 if lock_ms > 0 then return with_values({'locked', now, lock_ms}, lock_waits or {}) end
 
 local status = record_status(record, now)
@@ -42,20 +42,20 @@ if not has_key_of(record, cmsgpack.unpack(ARGV[7])) then return {'unreadable'} e
 record[ATTEMPTS_LEFT] = record[ATTEMPTS_LEFT] - 1
 local is_last = record[ATTEMPTS_LEFT] == 0
 if is_last then record[ENDED] = now end
-write_record(KEYS[1], record)
+local packed = write_record(KEYS[1], record)
 if max_count > 0 then
-  local failures = 'f:' .. tenant
-  redis.call('HSET', recipient, failures, log_append(redis.call('HGET', recipient, failures) or '', now, max_count))
+  failures = log_append(failures, now, max_count)
+  redis.call('HSET', recipient, 'f:' .. tenant, failures)
   extend_ttl(recipient, now + longest_ms, now)
 end
 count_failure(lockout_name, lockout, is_last, policy, now)
 
 local lock_kind = is_last and 'wait' or ''
-if locked_ms(recipient, tenant, failure_windows, now) > 0 then lock_kind = 'failures' end
+if wait_ms_for(failure_windows, now, log_reader(failures)) > 0 then lock_kind = 'failures' end
 if is_disabled(lockout, policy) then lock_kind = 'disabled' end
 -- `consume` withdraws these events when the code turns out to be correct.
 if is_last then emit(record, ARGV[10], 'x', {}, now + MAY_SUCCEED_MS, now) end
 if lock_kind == 'failures' or lock_kind == 'disabled' then
   emit(record, ARGV[10], 'l-' .. record[ATTEMPTS_LEFT], {reason = lock_kind}, now + MAY_SUCCEED_MS, now)
 end
-return {'reserved', now, record[ATTEMPTS_LEFT], cmsgpack.pack(record), lock_kind}
+return {'reserved', now, record[ATTEMPTS_LEFT], packed, lock_kind}
