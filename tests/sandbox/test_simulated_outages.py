@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 
 import httpx
 import pytest
@@ -92,6 +93,19 @@ async def test_close_during_an_outage_cleans_up(step: Down | None) -> None:
     assert not gateway.listening
     with socket.create_server(("127.0.0.1", int(gateway.url.rpartition(":")[2]))):
         pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not let two sockets bind one number")
+async def test_the_port_of_an_outage_is_not_free() -> None:
+    """Otherwise a process that asks for any free port could get it, and the gateway would not come back."""
+    async with ReceiptListener() as gateway:
+        gateway.always = Down()
+        assert await request_once(gateway) == "ConnectError"
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", int(gateway.url.rpartition(":")[2])))
+        gateway.always = None
+        await wait_until(lambda: gateway.listening)
+        assert await request_once(gateway) == 200
 
 
 async def test_a_bound_port_is_known_before_it_listens() -> None:

@@ -2,6 +2,9 @@
 
 It can be bound before there is an event loop, so that the sandbox knows the addresses of all its gateways, and finds
 a port that is in use, before it starts any of them.
+
+While it is closed, a process that asks for any free port does not get this one (Linux): a second socket is bound to it
+that never listens, so connections are refused.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -32,6 +36,7 @@ class ListeningPort:
         self._connected = connected
         self._tls = tls
         self._wanted = False
+        self._placeholder: socket.socket | None = None
         self._bound: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -47,6 +52,9 @@ class ListeningPort:
         Raises:
             OSError: The port is in use.
         """
+        if self._placeholder is None and sys.platform == "linux":  # elsewhere two sockets may not bind one number
+            self._placeholder = _bound_socket(number)
+            number = self._placeholder.getsockname()[1]
         self._bound = socket.create_server((LOOPBACK, number or self.number), backlog=BACKLOG)
         self.number = self._bound.getsockname()[1]
 
@@ -80,9 +88,9 @@ class ListeningPort:
         self.stop_listening()
         if self._opening is not None:
             await self._opening
-        if self._bound is not None:
-            self._bound.close()
-            self._bound = None
+        for one in filter(None, (self._bound, self._placeholder)):
+            one.close()
+        self._bound = self._placeholder = None
 
     async def _listen(self) -> None:
         bound, self._bound = self._bound, None
@@ -92,3 +100,14 @@ class ListeningPort:
         self._opening = None
         if not self._wanted:
             self.stop_listening()
+
+
+def _bound_socket(number: int) -> socket.socket:
+    bound = socket.socket()
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((LOOPBACK, number))
+    except OSError:
+        bound.close()
+        raise
+    return bound
