@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from otp_service.domain.errors import Refused
@@ -22,6 +22,7 @@ LEASE_MS: Final = 5_000
 """From the claim to `begin`: nothing slow happens in between."""
 
 CLAIMS_PER_PARTITION: Final = 16
+_NONE_EXCLUDED: Final = pack(())
 
 
 class RedisOutbox:
@@ -37,7 +38,7 @@ class RedisOutbox:
         """
         self._topology = topology
         self._max_texts = max_texts
-        self._key_ids = tuple(key_ids)
+        self._key_ids = pack(tuple(key_ids))
         self._excluded = ExcludedMessages()
         self._unreachable = 0
 
@@ -188,14 +189,14 @@ class RedisOutbox:
         return next(((at, reply[0].decode()) for at, reply in enumerate(replies) if reply[0]), None)
 
 
-def _claim_call(partition: Partition, key_ids: Iterable[str], excluded: Iterable[str]) -> ScriptCall:
+def _claim_call(partition: Partition, key_ids: bytes, excluded: Sequence[str]) -> ScriptCall:
     args = (
         CLAIMS_PER_PARTITION,
         LEASE_MS,
         partition.verifications,
         partition.messages,
-        pack(tuple(key_ids)),
-        pack(tuple(excluded)),
+        key_ids,
+        pack(tuple(excluded)) if excluded else _NONE_EXCLUDED,
     )
     return ScriptCall(script("claim"), (partition.outbox,), args)
 

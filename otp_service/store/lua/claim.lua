@@ -11,11 +11,8 @@
 --            An unreadable entry leaves the outbox and does not stop the others. An outbox of another Redis type is
 --            deleted, and the id '' in the reply reports it. An entry that the caller has no key for, or excludes,
 --            stays unchanged for other replicas and does not delay the entries behind it.
---@include _clock _ttl _record _events _verification_events
-local MAX_INSPECTED = 256  -- entries per call
+--@include _clock
 local now = now_ms()
-local max_entries, key_ids, is_excluded = tonumber(ARGV[1]), cmsgpack.unpack(ARGV[5]), {}
-for _, id in ipairs(cmsgpack.unpack(ARGV[6])) do is_excluded[id] = true end
 local oldest = redis.pcall('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
 if oldest.err then
   if not string.find(oldest.err, 'WRONGTYPE', 1, true) then return oldest end
@@ -23,8 +20,14 @@ if oldest.err then
   return {now, 0, 0, {''}}
 end
 local removed = {}
-local reply = {now, oldest[2] and now - tonumber(oldest[2]) or 0, 0, removed}
+if not oldest[1] then return {now, 0, redis.call('ZCARD', KEYS[1]), removed} end  -- nearly always
+
+--@include _ttl _record _events _verification_events
+local MAX_INSPECTED = 256  -- entries per call
+local reply = {now, now - tonumber(oldest[2]), 0, removed}
 local HEADER_SIZE = #reply
+local max_entries, key_ids, is_excluded = tonumber(ARGV[1]), cmsgpack.unpack(ARGV[5]), {}
+for _, id in ipairs(cmsgpack.unpack(ARGV[6])) do is_excluded[id] = true end
 
 local function inspect(id)
   local key, message = ARGV[3] .. id, ARGV[4] .. id

@@ -4,10 +4,10 @@
 -- returns {endpoint, events that are due, events that wait, events that were dropped since the last call}...
 -- Invariant: each dropped event is reported once. An event that was never called and has expired
 --            counts as dropped. An endpoint whose queue is gone leaves the index.
+if redis.call('EXISTS', KEYS[1], KEYS[1] .. '!') == 0 then return {} end  -- nearly always
 --@include _clock _ttl _events
 local now = now_ms()
 local dropped, found = {}, {}
-if redis.call('EXISTS', KEYS[1], KEYS[1] .. '!') == 0 then return found end
 local counts = redis.call('HGETALL', KEYS[1] .. '!')
 for at = 1, #counts, 2 do dropped[counts[at]] = tonumber(counts[at + 1]) end
 if counts[1] then redis.call('DEL', KEYS[1] .. '!') end
