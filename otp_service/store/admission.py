@@ -7,7 +7,7 @@ can; when one denies the request, the other parts are released.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -41,6 +41,7 @@ __all__ = [
     "reserve_call",
     "start_keys",
     "undo_calls",
+    "undo_reservation_calls",
 ]
 
 _DENIALS: Final[dict[bytes, tuple[Reason, str | None]]] = {
@@ -113,9 +114,14 @@ def undo_calls(admission: Admission, results: Sequence[ScriptReply | Refused]) -
     reserved, *others = results
     limits = zip(admission.rate_limits, others, strict=False)
     calls = release_limits_calls(_acquired([(one, reply) for one, reply in limits if not isinstance(reply, Refused)]))
-    if not isinstance(reserved, Refused) and reserved[0] == b"reserved":
-        calls.append(release_reservation_call(admission, int(reserved[1]), reserved[3]))
-    return calls
+    return calls if isinstance(reserved, Refused) else calls + undo_reservation_calls(admission, reserved)
+
+
+def undo_reservation_calls(admission: Admission, reserved: ScriptReply) -> list[ScriptCall]:
+    """Return the call that releases what `reserve` reserved, by its reply; none if it reserved nothing."""
+    if reserved[0] != b"reserved":
+        return []
+    return [release_reservation_call(admission, int(reserved[1]), reserved[3])]
 
 
 def start_keys(admission: Admission, verification_id: str, claim: IdempotencyClaim | None) -> tuple[str, ...]:
@@ -183,16 +189,17 @@ def read_denied(admission: Admission, reserved: ScriptReply, rate_limits: Sequen
     denials, violated = [], _violated_by_recipient(admission.policy, reserved)
     if reserved[0] not in (b"reserved", b"replay"):
         reason, limit = _DENIALS[reserved[0]]
-        denials.append(Denied(reason, int(reserved[2]), limit))
+        denials.append((int(reserved[2]), reason, limit))
     for one, reply in zip(admission.rate_limits, rate_limits, strict=True):
         if reply[0] == b"denied":
-            denials.append(Denied(Reason.RATE_LIMITED, int(reply[1]), one.limit))
+            denials.append((int(reply[1]), Reason.RATE_LIMITED, one.limit))
             violated += violated_states(one.limit, one.windows, reply[2:])
     if not denials:
         return None
-    longest = max(denials, key=lambda denied: denied.wait_ms)
-    first = denials[0] if denials[0].reason is Reason.RECIPIENT_LOCKED else longest
-    return replace(first, wait_ms=longest.wait_ms, violated=violated)
+    wait_ms, reason, limit = max(denials, key=itemgetter(0))
+    if reserved[0] == b"locked":
+        reason, limit = _DENIALS[reserved[0]]
+    return Denied(reason, wait_ms, limit, violated=violated)
 
 
 def _violated_by_recipient(policy: SendPolicy, reserved: ScriptReply) -> tuple[QuotaState, ...]:
@@ -202,9 +209,9 @@ def _violated_by_recipient(policy: SendPolicy, reserved: ScriptReply) -> tuple[Q
             return violated_states("recipient_failures", policy.recipient_failures, reserved[3:])
         case b"cooldown" | b"max_sends" | b"recipient":
             cooldown_ms, chain_ms, *windows_ms = map(int, reserved[3:])
-            named = (QuotaState("cooldown", 0, cooldown_ms), QuotaState("max_sends", 0, chain_ms))
+            named = ("cooldown", cooldown_ms), ("max_sends", chain_ms)
             of_recipient = violated_states("recipient", policy.recipient, windows_ms)
-            return (*(state for state in named if state.wait_ms), *of_recipient)
+            return (*[QuotaState(name, 0, wait_ms) for name, wait_ms in named if wait_ms], *of_recipient)
     return ()
 
 

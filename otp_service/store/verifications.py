@@ -42,6 +42,7 @@ from otp_service.store.admission import (
     reserve_call,
     start_keys,
     undo_calls,
+    undo_reservation_calls,
 )
 from otp_service.store.encoding import pack, unpack_snapshot
 from otp_service.store.guard_calls import GuardBatch, breaker_calls, undo_counted_calls
@@ -153,9 +154,9 @@ class RedisVerifications:
         A request that is denied as expected costs one small batch.
         """
         calls = [reserve_call(admission), *look_calls(admission.rate_limits)]
-        reserved, *limits = replies = await self._all_or_nothing(admission, await self._topology.send_each(calls))
+        reserved, *limits = await self._all_or_nothing(admission, await self._topology.send_each(calls))
         if denied := read_denied(admission, reserved, limits):
-            await self._send(undo_calls(admission, replies))
+            await self._send(undo_reservation_calls(admission, reserved))
             return denied
         self._recent_denials.discard(admission)
         return [reserved]
