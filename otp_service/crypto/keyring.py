@@ -81,14 +81,11 @@ class Keyring:
 
     def keyed_hash(self, kind: str, *parts: str) -> str:
         """Return a pseudonym for a private value such as a phone number: 22 characters of base64url."""
-        return base64url(self._index_mac(kind, *parts)[:KEYED_HASH_BYTES])
+        return base64url(_mac(self._index, length_prefixed(kind, *parts))[:KEYED_HASH_BYTES])
 
     def partition_for(self, kind: str, text: str, partitions: int) -> int:
         """Return the partition of `text`, from 0 to `partitions` - 1: uniform, and always the same."""
-        return int.from_bytes(self._index_mac(kind, text)[:8], "big") % partitions
-
-    def _index_mac(self, kind: str, *parts: str) -> bytes:
-        return _mac(self._index, length_prefixed(kind, *parts))
+        return int.from_bytes(_mac(self._index, length_prefixed(kind, text))[:8], "big") % partitions
 
     def pepper_code(self, key_id: str, *context: str) -> bytes | None:
         """Return what Argon2id hashes for a code and its context; None if the key is not configured."""
