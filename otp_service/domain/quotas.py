@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from otp_service.domain.limits import RateLimit, Window
 
@@ -23,7 +25,7 @@ NOT_ADVERTISED: Final = frozenset({"country", "global", "publishable_key", "tena
 """Limits of total volumes, which one caller alone cannot keep: sent only to a caller that uses them alone."""
 
 
-class QuotaPolicy(NamedTuple):
+class QuotaPolicy(msgspec.Struct, frozen=True):
     """At most `quota` requests in any span of `seconds`; 0: the span has no fixed length."""
 
     name: str
@@ -31,7 +33,7 @@ class QuotaPolicy(NamedTuple):
     seconds: int
 
 
-class QuotaState(NamedTuple):
+class QuotaState(msgspec.Struct, frozen=True):
     """How many requests of a policy are left, and after how many ms there are more; 0: not known."""
 
     name: str
@@ -39,7 +41,7 @@ class QuotaState(NamedTuple):
     wait_ms: int
 
 
-class Quotas(NamedTuple):
+class Quotas(msgspec.Struct, frozen=True):
     """The policies and the states that may be sent with a response."""
 
     policies: tuple[QuotaPolicy, ...] = ()

@@ -20,6 +20,7 @@ from otp_service.domain.limits import Limits
 from otp_service.domain.message import Channel
 from otp_service.domain.ports import Attempts, Idempotency, Lockouts, MessageQueue, OptOuts, Verifications
 from otp_service.domain.proofs import PresentedProofs
+from otp_service.domain.secret import MaskedStruct
 from otp_service.domain.tenant import Tenant, TextContext
 from otp_service.service.app_attest_verifier import AppAttest
 from otp_service.service.captcha_verifiers import BoundedVerifier
@@ -29,8 +30,7 @@ from otp_service.service.guard_recorder import GuardRecorder
 __all__ = ["Attempt", "CodeRequest", "Dependencies"]
 
 
-@dataclass(frozen=True, slots=True)
-class CodeRequest:
+class CodeRequest(MaskedStruct, frozen=True):
     """A request for a code.
 
     Attributes:
@@ -92,8 +92,7 @@ class CodeRequest:
         return f"CodeRequest({self.tenant.name}, {self.purpose})"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(MaskedStruct, frozen=True):
     """One submitted code.
 
     Attributes:
