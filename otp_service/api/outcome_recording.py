@@ -18,8 +18,6 @@ __all__ = ["count_outcome", "recorded"]
 
 Result = TypeVar("Result", VerificationView, VerificationProof)
 
-_INTERNAL_ERROR: Final = Reason.INTERNAL_ERROR.value  # `.value` takes two calls
-
 _REASONS_FOR_KNOWN_VERIFICATIONS: Final = frozenset(
     {
         Reason.VERIFICATION_USED,
@@ -44,7 +42,7 @@ async def recorded(action: str, request: ApiRequest, call: Awaitable[Result], **
         fields: More fields for the log line; None is left out. `verification_id` is logged only if it exists,
             because a caller may send anything in its place, even a phone number.
     """
-    outcome = _INTERNAL_ERROR
+    outcome = str(Reason.INTERNAL_ERROR)
     sent_id = fields.pop("verification_id", None)
     log_fields = request.context.log_fields
     for name, value in fields.items():
@@ -56,7 +54,7 @@ async def recorded(action: str, request: ApiRequest, call: Awaitable[Result], **
         log_fields.update(verification_id=result.verification_id, **recipient_field(result.masked_recipient))
         return result
     except Refused as refused:
-        outcome = refused.logged_reason.value
+        outcome = str(refused.logged_reason)
         if sent_id is not None and refused.logged_reason in _REASONS_FOR_KNOWN_VERIFICATIONS:
             log_fields["verification_id"] = sent_id
         raise

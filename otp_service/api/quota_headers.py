@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
 
 from otp_service.domain.quotas import QuotaPolicy, Quotas, QuotaState
@@ -34,8 +35,8 @@ def quota_headers(quotas: Quotas) -> list[tuple[bytes, bytes]]:
 
 def violated_policies(quotas: Quotas) -> list[str]:
     """Return the names of the policies that are used up, the one with the longest wait first."""
-    used_up = [state for state in quotas.states if not state.remaining]
-    return [state.name for state in sorted(used_up, key=lambda state: state.wait_ms, reverse=True)]
+    by_wait = sorted(quotas.states, key=attrgetter("wait_ms"), reverse=True)
+    return [state.name for state in by_wait if not state.remaining]
 
 
 @functools.lru_cache(maxsize=256)

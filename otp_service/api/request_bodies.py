@@ -64,8 +64,8 @@ def decode_body(kind: type[Body], raw: bytes) -> Body:
 
 def _has_exactly_one(body: msgspec.Struct) -> bool:
     """Return whether the body has one of the members that `EXACTLY_ONE` lists for its type, which is in it."""
-    names = EXACTLY_ONE[type(body)]
-    return [getattr(body, name) is not msgspec.UNSET for name in names].count(True) == 1
+    first, second = EXACTLY_ONE[type(body)]
+    return (getattr(body, first) is msgspec.UNSET) != (getattr(body, second) is msgspec.UNSET)
 
 
 def _has_unique_members(raw: bytes) -> bool:

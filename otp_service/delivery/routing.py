@@ -18,6 +18,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
 from types import MappingProxyType
 from typing import Final
 
@@ -109,8 +110,8 @@ class Routes:
         named: set[str] = set()
         for channel in channels:
             providers = self.providers(country, e164, message_id, channel, selected=selected.get(channel, ""))
-            if new := [name for name in providers if name not in named]:
-                routes.append(ChannelRoute(channel, tuple(new)))
+            if new := tuple(filterfalse(named.__contains__, providers)):
+                routes.append(ChannelRoute(channel, new))
             named.update(new)
         return tuple(routes)
 

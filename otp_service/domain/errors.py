@@ -92,7 +92,7 @@ class Refused(Exception):
             quotas: What the caller may know of the limits that denied the request.
             hidden_reason: The real reason, for the log and the metrics only.
         """
-        super().__init__(reason.value)
+        super().__init__(str(reason))
         self.reason = reason
         self.detail = detail
         self.retry_after_ms = retry_after_ms

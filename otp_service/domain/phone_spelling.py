@@ -50,6 +50,9 @@ class Spelling(MaskedStruct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Parse a text, whose length the caller has bounded; None if it is not the spelling of a number."""
+        plus, digits = text.startswith("+"), text.removeprefix("+")
+        if digits.isascii() and digits.isdecimal():  # as programs write numbers: there is nothing to normalize
+            return None if plus and digits[0] == "0" else cls(plus, (digits,), ())
         plain = normalize_typed(text).translate(_FULL_WIDTH).strip(_SEPARATORS)
         if uri := _TEL_URI.fullmatch(plain):
             plain = (f"{uri[2] or ''}-{uri[1]}").strip(_SEPARATORS)
@@ -70,7 +73,7 @@ class Spelling(MaskedStruct, frozen=True):
 
     def tail_positions(self) -> list[int]:
         """Return each number of groups after which a tail can begin."""
-        if self._has_single_digits():
+        if len(self.groups) == 1 or self._has_single_digits():
             return []
         return [position for position in range(1, len(self.groups)) if self._can_end_at(position)]
 

@@ -136,17 +136,12 @@ def _route(
     dependencies: Dependencies, request: CodeRequest, recipient: Recipient, verification_id: str
 ) -> tuple[RoutedProvider, ...]:
     """Return the providers of all channels that the message may use, in their order."""
-    tenant, queue = request.tenant, dependencies.message_queue
-    routes = queue.routes(recipient.country, recipient.to, verification_id, tenant.channels_of(request.channel))
-    return tuple(
-        RoutedProvider(
-            provider,
-            route.channel,
-            _segments(request, recipient.country, route.channel),
-        )
-        for route in routes
-        for provider in route.providers
-    )
+    channels, country = request.tenant.channels_of(request.channel), recipient.country
+    routed: list[RoutedProvider] = []
+    for route in dependencies.message_queue.routes(country, recipient.to, verification_id, channels):
+        segments = _segments(request, country, route.channel)
+        routed += [RoutedProvider(provider, route.channel, segments) for provider in route.providers]
+    return tuple(routed)
 
 
 def _segments(request: CodeRequest, country: str, channel: Channel) -> int:
