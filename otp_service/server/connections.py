@@ -65,6 +65,7 @@ class Phase(IntEnum):
 
 _EVICTION_ORDER: Final = (Phase.CLOSE, Phase.IDLE, Phase.HEAD, Phase.BODY)
 _RECEIVING: Final = (Phase.HEAD, Phase.BODY)
+_WITHOUT_REQUEST: Final = (Phase.IDLE, Phase.CLOSE)
 
 
 class Connection(Protocol):
@@ -114,7 +115,10 @@ class Connections:
         return True
 
     def move(self, connection: Connection, phase: Phase) -> None:
-        """Record that a connection has entered `phase`."""
+        """Record that a connection has entered `phase`. One that has no request any more buffers nothing."""
+        if phase in _WITHOUT_REQUEST:
+            self._buffered_bytes -= connection.buffered_bytes
+            connection.buffered_bytes = 0
         phases = self._by_phase
         if connection in phases[connection.phase]:
             del phases[connection.phase][connection]
@@ -128,14 +132,10 @@ class Connections:
         while self._buffered_bytes > MAX_BUFFERED_BYTES and (victim := self._largest()) is not None:
             self._evict(victim, "too_much_kept")
 
-    def release_buffered(self, connection: Connection) -> None:
-        """Record that a connection buffers nothing any more."""
-        self._buffered_bytes -= connection.buffered_bytes
-        connection.buffered_bytes = 0
-
     def remove(self, connection: Connection) -> None:
         """Stop counting a connection."""
-        self.release_buffered(connection)
+        self._buffered_bytes -= connection.buffered_bytes
+        connection.buffered_bytes = 0
         if connection in self._by_phase[connection.phase]:
             del self._by_phase[connection.phase][connection]
             self._count -= 1

@@ -55,17 +55,15 @@ class RequestFraming:
 
     def slice_end(self, data: bytes, start: int) -> int:
         """Return the end of the slice of `data` that starts at `start`."""
-        if self._in_head:
-            return min(self._head_end(data, start), start + max(1, MAX_HEAD_BYTES - self._head_bytes))
-        return min(len(data), start + (_CHUNKED_SLICE_BYTES if self._chunked else max(1, self._left)))
-
-    def _head_end(self, data: bytes, start: int) -> int:
-        """Return the end of the empty line after `start`; its first bytes may be in earlier data."""
-        boundary = self._tail + data[start : start + len(_HEAD_END) - 1]
-        if (found := boundary.find(_HEAD_END)) >= 0:
-            return start + found + len(_HEAD_END) - len(self._tail)
+        if not self._in_head:
+            return min(len(data), start + (_CHUNKED_SLICE_BYTES if self._chunked else max(1, self._left)))
         found = data.find(_HEAD_END, start)
-        return len(data) if found < 0 else found + len(_HEAD_END)
+        end = len(data) if found < 0 else found + len(_HEAD_END)
+        if self._tail:  # the empty line may begin in earlier data
+            boundary = self._tail + data[start : start + len(_HEAD_END) - 1]
+            if (found := boundary.find(_HEAD_END)) >= 0:
+                end = start + found + len(_HEAD_END) - len(self._tail)
+        return min(end, start + max(1, MAX_HEAD_BYTES - self._head_bytes))
 
     def count_content(self, size: int) -> None:
         """Count `size` bytes of body content."""

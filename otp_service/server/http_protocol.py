@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import httptools
+from uvicorn._types import HTTPScope
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.server import ServerState
@@ -58,13 +59,11 @@ class HttpConnection(TimedConnection):
         super().__init__(*arguments, limits=limits, connections=connections, **named)
         self._framing = RequestFraming()
         self._data, self._parsed_until = b"", 0  # received bytes, and how many of them are parsed
+        self._uncounted_bytes = 0  # parsed ones that `Connections` has not counted yet
+        self._progress = Phase.IDLE  # the phase after the parsed bytes; it is entered when all received ones are parsed
+        self._headers_seen, self._keeps_alive = 0, True
+        self._head_complete = self._message_complete = self._has_data_after_end = False
         self._has_answered = False
-        self._next_request()
-
-    def _next_request(self) -> None:
-        self._headers_seen = 0
-        self._keeps_alive = True
-        self._head_complete = self._request_started = self._message_complete = self._has_data_after_end = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Free all memory at once: the garbage collector runs rarely."""
@@ -82,9 +81,14 @@ class HttpConnection(TimedConnection):
         self._parse_received()
 
     def _parse_received(self) -> None:
+        """Parse up to the end of the request. Phases that it passes at once are not entered: few requests need them."""
         try:
-            while self._parsed_until < len(self._data) and self.phase in RECEIVING:
+            while self._parsed_until < len(self._data) and self._progress in RECEIVING:
                 self._parse_next_slice()
+            if self._progress is not self.phase:
+                self._enter(self._progress)
+            self._connections.add_buffered(self, self._uncounted_bytes)
+            self._uncounted_bytes = 0
         except Refused as refused:
             self._refuse(refused)
         if self.phase is Phase.CLOSE:
@@ -95,29 +99,25 @@ class HttpConnection(TimedConnection):
             self._data, self._parsed_until = b"", 0
 
     def _parse_next_slice(self) -> None:
+        """Parse a slice, and start or complete a request if its head or body ends there. Raises `Refused`."""
         start, end = self._parsed_until, self._framing.slice_end(self._data, self._parsed_until)
         self._parsed_until = end
-        is_head = not self._request_started or self.phase is Phase.IDLE
-        self._parse(memoryview(self._data)[start:end])
-        if is_head and self.phase in (Phase.HEAD, Phase.BODY):
-            self._connections.add_buffered(self, end - start)
-        if self.phase in RECEIVING and not (is_head and self.phase is Phase.BODY):
-            self._framing.count_slice(self._data, start, end)
-
-    def _parse(self, data: bytes | memoryview) -> None:
-        """Parse a slice, and start or complete a request if it ends there. Raises `Refused`."""
+        is_head = self._progress is not Phase.BODY
         try:
-            self.parser.feed_data(data)
+            self.parser.feed_data(memoryview(self._data)[start:end])
         except httptools.HttpParserUpgrade:
             self._parse_without_upgrade()
-            return
         except httptools.HttpParserError as error:
             if not self._has_data_after_end:
                 raise error.__context__ if isinstance(error.__context__, Refused) else _malformed() from None
-        if self._head_complete and not self._request_started:
-            self._start_request()
-        if self._message_complete and self.phase is Phase.BODY:
-            self._complete_request()
+        if self._progress is Phase.HEAD:
+            self._uncounted_bytes += end - start
+            if self._head_complete:
+                self._start_request()
+        if self._message_complete and self._progress is Phase.BODY:
+            self._progress = Phase.RESPONSE
+        elif not (is_head and self._progress is Phase.BODY):
+            self._framing.count_slice(self._data, start, end)
 
     def _parse_without_upgrade(self) -> None:
         """Parse the head again without `Upgrade`, which is not supported and would make the parser skip the body."""
@@ -126,29 +126,29 @@ class HttpConnection(TimedConnection):
             raise _malformed()
         lines = [name + b": " + value for name, value in self.headers if name != b"upgrade"]
         head = b"\r\n".join([method + b" " + self.url + b" HTTP/1.1", *lines, b"", b""])
-        self._next_request()
+        self._progress = Phase.IDLE
         self.parser = httptools.HttpRequestParser(self)
-        self._parse(head)
+        try:
+            self.parser.feed_data(head)
+        except httptools.HttpParserError:
+            raise _malformed() from None
 
     # callbacks of the parser
 
     def on_message_begin(self) -> None:
         """Start a head. Data after a chunked body in the same slice is not read, and the connection is closed then."""
-        if self._message_complete and self.phase is not Phase.IDLE:
+        if self._message_complete and self._progress is not Phase.IDLE:
             self._has_data_after_end = True
             raise _malformed()
-        self._next_request()
-        if self.phase is Phase.IDLE:
-            self._connections.move(self, Phase.HEAD)
-            # the deadline of the first head runs since the connection was opened
-            left = self._limits.head_seconds if self._has_answered else self._idle_until - self.loop.time()
-            self._deadline.set(left)
-        super().on_message_begin()
+        self._progress = Phase.HEAD
+        self._head_complete = self._message_complete = self.expect_100_continue = False
+        self._headers_seen = 0
+        self.url, self.headers = b"", []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header, as uvicorn does; count and discard a trailer."""
         self._headers_seen += 1
-        if self._request_started:
+        if self._progress is Phase.BODY:
             if self._headers_seen > MAX_TRAILERS:
                 raise Refused(Reason.REQUEST_MALFORMED, f"Send at most {MAX_TRAILERS} trailers.")
             return
@@ -167,13 +167,12 @@ class HttpConnection(TimedConnection):
     def on_body(self, body: bytes) -> None:
         """Count a part of the body, and pass it to the application."""
         self._framing.count_content(len(body))
-        self._connections.add_buffered(self, len(body))
+        self._uncounted_bytes += len(body)
         if self.cycle.response_complete:
             return
-        self.cycle.body += body
+        self.cycle.add_body(body)
         if len(self.cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """Record it."""
@@ -187,10 +186,10 @@ class HttpConnection(TimedConnection):
         if version not in _VERSIONS:
             raise _malformed()
         try:
-            self._complete_scope(version)
+            self.scope = self._make_scope(version)
         except (httptools.HttpParserError, UnicodeDecodeError, AttributeError):  # the target has no path
             raise _malformed() from None
-        self._request_started, self._headers_seen = True, 0
+        self._progress, self._headers_seen = Phase.BODY, 0
         self.cycle = RequestCycle(
             self,
             self.scope,
@@ -202,44 +201,58 @@ class HttpConnection(TimedConnection):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         self._framing.head_complete(self.headers)
-        self._connections.move(self, Phase.BODY)
-        self._deadline.set(self._limits.body_seconds)
 
-    def _complete_scope(self, version: str) -> None:
-        """Add method, version and target to the ASGI scope."""
+    def _make_scope(self, version: str) -> HTTPScope:
+        """Return the ASGI scope of the request whose head was parsed."""
         target = httptools.parse_url(self.url)
         path = target.path.decode("ascii")
         if "%" in path:
             path = unquote(path)
-        scope = self.scope
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = version
-        scope["path"] = self.root_path + path
-        scope["raw_path"] = self.root_path.encode("ascii") + target.path
-        scope["query_string"] = target.query or b""
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,  # type: ignore[typeddict-item]  # it is known since the connection was made
+            "method": self.parser.get_method().decode("ascii"),
+            "root_path": self.root_path,
+            "path": self.root_path + path,
+            "raw_path": self.root_path.encode("ascii") + target.path,
+            "query_string": target.query or b"",
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
 
-    def _complete_request(self) -> None:
-        if not self.cycle.response_complete:
-            self.cycle.more_body = False
-            self.cycle.message_event.set()
-        self.cycle.keep_alive = self.cycle.keep_alive and not self._has_data_after_end
-        self._framing.next_request()
-        self._connections.move(self, Phase.RESPONSE)
-        self._set_response_deadline()
+    def _enter(self, phase: Phase) -> None:
+        """Enter a phase, with its deadline."""
+        self._connections.move(self, phase)
+        if phase is Phase.RESPONSE:
+            self.cycle.end_body()
+            self.cycle.keep_alive = self.cycle.keep_alive and not self._has_data_after_end
+            self._framing.next_request()
+            self._set_response_deadline()
+        elif phase is Phase.BODY:
+            self._deadline.set(self._limits.body_seconds)
+        elif self._has_answered:
+            self._deadline.set(self._limits.head_seconds)
+        else:  # the deadline of the first head runs since the connection was opened
+            self._deadline.set(self._idle_until - self.loop.time())
 
     def on_response_complete(self) -> None:
         """Continue with the next request, or close the connection."""
         self.server_state.total_requests += 1
-        self._connections.release_buffered(self)
         if self.transport.is_closing():
             return
         if self.phase is not Phase.RESPONSE or not self.cycle.keep_alive or self._connections.is_shutting_down:
             self._finish(expects_data=self.phase is not Phase.RESPONSE or self._parsed_until < len(self._data))
             return
         self._has_answered = True
+        self._progress = Phase.IDLE
         self._connections.move(self, Phase.IDLE)
         self._wait_idle(self._limits.keep_alive_seconds)
-        self._parse_received()
+        if self._data:
+            self._parse_received()
         if self._peer_finished and self._is_receiving():
             self._close_soon()
         elif self.flow.read_paused and not self._data:

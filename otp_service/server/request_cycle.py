@@ -55,7 +55,6 @@ class RequestCycle:
         keep_alive: Whether the connection stays open after the response.
         body: What has arrived of the body and the application has not received yet.
         more_body: Whether more of the body will arrive.
-        message_event: Set when the application may have something to receive.
         disconnected: Whether nothing can be sent any more.
         response_started: Whether a part of the response is written.
         response_complete: Whether the whole response is written.
@@ -64,14 +63,15 @@ class RequestCycle:
     __slots__ = (
         "_connection",
         "_expects_100",
+        "_has_news",
         "_has_no_body",
         "_head",
         "_left",
+        "_news",
         "_scope",
         "body",
         "disconnected",
         "keep_alive",
-        "message_event",
         "more_body",
         "response_complete",
         "response_started",
@@ -84,7 +84,8 @@ class RequestCycle:
         self._expects_100 = expects_100
         self.keep_alive = keep_alive
         self.body, self.more_body = bytearray(), True
-        self.message_event = asyncio.Event()
+        self._has_news = False  # whether `receive` need not wait
+        self._news: asyncio.Event | None = None  # what it waits for; most requests have arrived before it is called
         self.disconnected = self.response_started = self.response_complete = False
         self._head: bytes | None = None  # of the response, until it is written
         self._left: int | None = None  # bytes of the response's body; None: it has no Content-Length
@@ -123,12 +124,38 @@ class RequestCycle:
                 connection.transport.write(_CONTINUE)
             if connection.flow.read_paused:
                 connection.flow.resume_reading()
-            await self.message_event.wait()
-            self.message_event.clear()
+            if not self._has_news:
+                await self._wait_for_news()
+            self._has_news = False
         if connection is None or self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         body, self.body = bytes(self.body), bytearray()
         return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def _wait_for_news(self) -> None:
+        if self._news is None:
+            self._news = asyncio.Event()
+        self._news.clear()
+        await self._news.wait()
+
+    def add_body(self, part: bytes) -> None:
+        """Take a part of the body that has arrived."""
+        self.body += part
+        self._has_news = True
+        if self._news is not None:
+            self._news.set()
+
+    def end_body(self) -> None:
+        """Record that the body is complete."""
+        self.more_body, self._has_news = False, True
+        if self._news is not None:
+            self._news.set()
+
+    def disconnect(self) -> None:
+        """Record that nothing can be sent any more, unless the whole response is written."""
+        self.disconnected = not self.response_complete
+        if self._news is not None:
+            self._news.set()
 
     async def send(self, message: Any) -> None:
         """Send a message of the application. After a disconnection it is ignored, as ASGI requires."""
@@ -187,5 +214,6 @@ class RequestCycle:
         self._head, self.response_started = b"", True
         if is_last:
             self.response_complete = True
-            self.message_event.set()
+            if self._news is not None:
+                self._news.set()
             connection.on_response_complete()

@@ -70,6 +70,9 @@ class TimedConnection(HttpToolsProtocol):
         """Leave the connections of the process."""
         self._connections.remove(self)
         self._deadline.close()
+        if self.cycle is not None:
+            self.cycle.disconnect()
+            self.cycle = None  # type: ignore[assignment]  # as before the first request; uvicorn knows another class
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -121,9 +124,8 @@ class TimedConnection(HttpToolsProtocol):
         return self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
 
     def _write_problem(self, refused: Refused) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        if self.cycle is not None:
+            self.cycle.disconnect()
         self.transport.write(problem_response(refused, self.server_state.default_headers))
 
     def _linger(self) -> None:
@@ -131,7 +133,6 @@ class TimedConnection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._connections.move(self, Phase.CLOSE)
-        self._connections.release_buffered(self)
         self.transport.write_eof()
         self.flow.resume_reading()
         self._deadline.set(SHUTDOWN_SECONDS if self._connections.is_shutting_down else LINGER_SECONDS)
@@ -184,8 +185,11 @@ class TimedConnection(HttpToolsProtocol):
 
     def check_client_reads(self) -> None:
         """Drop a client that sends requests and does not read the responses."""
+        if not self.transport.get_write_buffer_size():
+            self._unread_since = math.inf
+            return
         now = self.loop.time()
-        self._unread_since = min(self._unread_since, now) if self._has_unread_data() else math.inf
+        self._unread_since = min(self._unread_since, now)
         if now - self._unread_since > self._limits.write_seconds:
             self.drop("write_timeout")
 
