@@ -13,8 +13,8 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
+import msgspec
 from redis.asyncio import ConnectionPool
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
@@ -35,18 +35,20 @@ DEADLINE_SECONDS = 1.2
 """Of one call. A request that makes two calls must still reply 503 within two seconds when the second one is lost."""
 
 
-class _Request(NamedTuple):
+class _Request(msgspec.Struct, frozen=True):
     """The calls of one `send`, which are sent in one batch.
 
     Attributes:
         calls: At least one.
         replies: Is done when the calls no longer have to be sent.
         deadline: Refuses the calls when they have no replies by then.
+        refuse_errors: Whether an error as the reply to one call refuses all of them.
     """
 
     calls: Sequence[ScriptCall]
     replies: asyncio.Future[list[Reply]]
     deadline: asyncio.TimerHandle
+    refuse_errors: bool
 
     def refuse(self, problem: BaseException | None = None) -> None:
         self.deadline.cancel()
@@ -57,6 +59,10 @@ def _refuse(replies: asyncio.Future[list[Reply]], problem: BaseException | None 
     if not replies.done():
         replies.set_exception(unavailable(problem))
         replies.exception()  # the caller may have stopped waiting: mark it as retrieved
+
+
+def _first_error(replies: list[Reply]) -> ResponseError | None:
+    return next((reply for reply in replies if isinstance(reply, ResponseError)), None)
 
 
 class _Batch:
@@ -85,14 +91,18 @@ class _Batch:
         waits = [not request.replies.done() for request in self.requests for _ in request.calls]
         return [n for n in found if waits[n]]
 
-    def answer(self) -> None:
-        """Give each request its part of the replies."""
+    def answer(self, *, has_errors: bool) -> None:
+        """Give each request its part of the replies. `has_errors`: some of them are errors."""
         start = 0
         for request in self.requests:
             end = start + len(request.calls)
+            replies = self.replies[start:end]
+            error = _first_error(replies) if has_errors and request.refuse_errors else None
             request.deadline.cancel()
-            if not request.replies.done():
-                request.replies.set_result(self.replies[start:end])
+            if error is not None:
+                _refuse(request.replies, error)
+            elif not request.replies.done():
+                request.replies.set_result(replies)
             start = end
 
     def refuse(self, problem: BaseException | None = None) -> None:
@@ -161,12 +171,17 @@ class PipelinedConnections:
         await asyncio.gather(*self._opening, return_exceptions=True)
         await asyncio.gather(*(connection.ended for connection in self._connections))
 
-    def send(self, calls: Sequence[ScriptCall]) -> asyncio.Future[list[Reply]]:
+    def send(self, calls: Sequence[ScriptCall], *, refuse_errors: bool = False) -> asyncio.Future[list[Reply]]:
         """Send `calls` in order in one batch.
+
+        Args:
+            calls: The calls.
+            refuse_errors: Refuse all calls if the server replies with an error to one of them.
 
         Returns:
             For each call the script's reply, or the server's error; nothing at once, without calls. The future raises
-            `Refused` with `store_unavailable` past the deadline or without a connection.
+            `Refused` with `store_unavailable` past the deadline or without a connection, and with `refuse_errors` for
+            an error of the server, which means that this script did no work.
 
         Raises:
             Refused: `overloaded` when too many calls wait already, `store_unavailable` when the connections are closed;
@@ -180,7 +195,8 @@ class PipelinedConnections:
             raise Refused(Reason.OVERLOADED, "Too many calls wait for the store.", retry_after_ms=RETRY_AFTER_MS)
         if self._is_closing:
             raise unavailable()
-        self._waiting.append(_Request(calls, replies, self._loop.call_later(self._deadline, _refuse, replies)))
+        deadline = self._loop.call_later(self._deadline, _refuse, replies)
+        self._waiting.append(_Request(calls, replies, deadline, refuse_errors))
         self._waiting_calls += len(calls)
         self._wake_one()
         return replies
@@ -277,7 +293,7 @@ class PipelinedConnections:
             if errors and unknown is None and (unknown := batch.unknown()):
                 self._send(connection, batch, unknown)
                 return
-            batch.answer()
+            batch.answer(has_errors=bool(errors))
             if errors and any(isinstance(reply, ReadOnlyError) for reply in errors):
                 connection.abort()  # the server is a replica now: connect to the new primary
         self._work(connection)

@@ -7,7 +7,7 @@ or `redis+cluster://host[,host...]` (`rediss+` for TLS).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -18,9 +18,8 @@ from otp_service.domain.errors import Refused
 from otp_service.store.cluster import Cluster, probe_call
 from otp_service.store.connection import Access, addresses, cluster_options, connection_pool, run_command
 from otp_service.store.pipelined_connection import PipelinedConnections
-from otp_service.store.replies import ScriptReply, raise_refusals, with_refusals
+from otp_service.store.replies import ScriptReply, with_refusals
 from otp_service.store.scripts import ScriptCall
-from otp_service.store.server_connection import Reply
 
 __all__ = ["Topology", "connect"]
 
@@ -28,7 +27,7 @@ __all__ = ["Topology", "connect"]
 class Topology(Protocol):
     """Sends script calls to the server that has their keys."""
 
-    async def send(self, calls: Sequence[ScriptCall]) -> list[ScriptReply]:
+    def send(self, calls: Sequence[ScriptCall]) -> Awaitable[list[ScriptReply]]:
         """Send `calls`, and return their replies in the same order.
 
         Raises:
@@ -73,21 +72,21 @@ class SingleServer:
         self._access = access
         self._connections: PipelinedConnections | None = None
 
-    async def send(self, calls: Sequence[ScriptCall]) -> list[ScriptReply]:
+    def send(self, calls: Sequence[ScriptCall]) -> asyncio.Future[list[ScriptReply]]:
         """See `Topology`."""
-        return raise_refusals(await self._send(calls))
+        return (self._connections or self._connect()).send(calls, refuse_errors=True)
 
     async def send_each(self, calls: Sequence[ScriptCall]) -> list[ScriptReply | Refused]:
         """See `Topology`. Without a connection all calls fail alike."""
         try:
-            return with_refusals(await self._send(calls))
+            return with_refusals(await (self._connections or self._connect()).send(calls))
         except Refused as refused:
             return [refused] * len(calls)
 
-    def _send(self, calls: Sequence[ScriptCall]) -> asyncio.Future[list[Reply]]:
-        if self._connections is None:
-            self._connections = PipelinedConnections(self._pool, allow_eviction=self._access.allow_eviction)
-        return self._connections.send(calls)
+    def _connect(self) -> PipelinedConnections:
+        """Return the connections, now that there is an event loop."""
+        self._connections = PipelinedConnections(self._pool, allow_eviction=self._access.allow_eviction)
+        return self._connections
 
     async def probe(self) -> list[ScriptReply | Refused]:
         """See `Topology`."""
