@@ -14,6 +14,8 @@ import asyncio
 from collections import deque
 from typing import Final, Self
 
+import msgspec
+
 from otp_service.domain.errors import Reason, Refused
 
 __all__ = ["MAX_WAITING", "MAX_WAIT_SECONDS", "AttemptQueue"]
@@ -27,14 +29,11 @@ MAX_WAITING: Final = 128
 RETRY_MS: Final = 1_000
 
 
-class _Line:
+class _Line(msgspec.Struct):
     """The attempts at one verification: how many have the turn, and those that wait."""
 
-    __slots__ = ("running", "waiting")
-
-    def __init__(self) -> None:
-        self.running = 1
-        self.waiting: deque[asyncio.Future[None]] = deque()
+    running: int = 1
+    waiting: deque[asyncio.Future[None]] = msgspec.field(default_factory=deque)
 
 
 class AttemptQueue:
@@ -55,62 +54,61 @@ class AttemptQueue:
         Entering it raises `Refused` (`overloaded`), when too many attempts wait already or the wait takes too long.
         Nothing was reserved then.
         """
-        return _Turn(self, verification_id)
+        return _Turn(self._lines, verification_id)
 
-    async def _enter(self, verification_id: str) -> None:
-        line = self._lines.get(verification_id)
+
+class _Turn(msgspec.Struct, eq=False):
+    """The context manager of a turn. `contextlib` would take three microseconds more.
+
+    Attributes:
+        lines: Those of the queue, by verification id.
+        verification_id: Which one the attempt is at.
+        has_ended: Whether the verification has.
+    """
+
+    lines: dict[str, _Line]
+    verification_id: str
+    has_ended: bool = False
+
+    def end_order(self) -> None:
+        """Let all attempts that wait have the turn at the end of the block: the verification has ended."""
+        self.has_ended = True
+
+    async def __aenter__(self) -> Self:
+        """Wait for the turn, unless no other attempt is being checked."""
+        line = self.lines.get(self.verification_id)
         if line is None:
-            self._lines[verification_id] = _Line()
-            return
-        waiting = line.waiting
-        if len(waiting) >= MAX_WAITING:
+            self.lines[self.verification_id] = _Line()
+            return self
+        if len(line.waiting) >= MAX_WAITING:
             raise _overloaded()
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
-        waiting.append(turn)
+        line.waiting.append(turn)
         timer = loop.call_later(MAX_WAIT_SECONDS, _give_up, turn)
         try:
             await turn
         except BaseException:
-            if turn in waiting:
-                waiting.remove(turn)
+            if turn in line.waiting:
+                line.waiting.remove(turn)
             elif turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._exit(verification_id)  # its turn came while its task was being canceled
+                await self.__aexit__()  # its turn came while its task was being canceled
             raise
         finally:
             timer.cancel()
+        return self
 
-    def _exit(self, verification_id: str, *, has_ended: bool = False) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Give the turn to the next attempt that still waits; to all of them if the verification has ended."""
-        line = self._lines[verification_id]
+        line = self.lines[self.verification_id]
         line.running -= 1
-        while line.waiting and (has_ended or not line.running):
+        while line.waiting and (self.has_ended or not line.running):
             turn = line.waiting.popleft()
             if not turn.done():
                 line.running += 1
                 turn.set_result(None)
         if not line.running:
-            del self._lines[verification_id]
-
-
-class _Turn:
-    """The context manager of a turn. `contextlib.contextmanager` would take three microseconds more."""
-
-    __slots__ = ("_has_ended", "_queue", "_verification_id")
-
-    def __init__(self, queue: AttemptQueue, verification_id: str) -> None:
-        self._queue, self._verification_id, self._has_ended = queue, verification_id, False
-
-    async def __aenter__(self) -> Self:
-        await self._queue._enter(self._verification_id)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._queue._exit(self._verification_id, has_ended=self._has_ended)
-
-    def end_order(self) -> None:
-        """Let all attempts that wait have the turn at the end of the block: the verification has ended."""
-        self._has_ended = True
+            del self.lines[self.verification_id]
 
 
 def _give_up(turn: asyncio.Future[None]) -> None:

@@ -87,7 +87,8 @@ class VerifyCode:
                 `verification_used` of a correct code when another correct one succeeded first. At a tenant with
                 `uniform_errors` it is `code_incorrect` in all of these cases.
         """
-        await self._count_address(attempt)
+        if attempt.client_ip is not None or attempt.publishable:
+            await self._count_address(attempt)
         if claim is None:
             return await self._in_turn(attempt, None)
         if (fingerprint := self._fingerprints.get(claim.keyed_hash)) is not None:
