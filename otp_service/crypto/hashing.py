@@ -22,6 +22,7 @@ from functools import partial
 from time import perf_counter
 from typing import Final, NamedTuple
 
+import msgspec
 from argon2 import Type
 from argon2.exceptions import VerificationError, VerifyMismatchError
 from argon2.low_level import ARGON2_VERSION, hash_secret, verify_secret
@@ -81,23 +82,21 @@ class HashCost:
         return f"$argon2id$v={ARGON2_VERSION}${cost}${salt}${digest}"
 
 
-class _Slot:
+class _Slot(msgspec.Struct, eq=False):
     """The context manager of a slot. `contextlib.contextmanager` would take twice as long."""
 
-    __slots__ = ("_caller", "_slots")
-
-    def __init__(self, slots: FairSlots, caller: Caller) -> None:
-        self._slots, self._caller = slots, caller
+    slots: FairSlots
+    caller: Caller
 
     def __enter__(self) -> None:
-        if not self._slots.acquire(self._caller):
+        if not self.slots.acquire(self.caller):
             detail = "Too many codes are being hashed. Send the request again after `retry_after` seconds."
             raise Refused(Reason.OVERLOADED, detail, retry_after_ms=OVERLOADED_RETRY_MS)
-        METRICS.hash_slots.set(self._slots.in_use)
+        METRICS.hash_slots.set(self.slots.in_use)
 
     def __exit__(self, *_: object) -> None:
-        self._slots.release(self._caller)
-        METRICS.hash_slots.set(self._slots.in_use)
+        self.slots.release(self.caller)
+        METRICS.hash_slots.set(self.slots.in_use)
 
 
 class HashPool:

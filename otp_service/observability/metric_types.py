@@ -2,7 +2,8 @@
 
 prometheus_client checks at each change whether the metric has label values, and converts label values to texts each
 time a metric is asked for them: three of four calls of `inc` or `set`, and four of five of `labels`. Here a metric
-without the label values that it needs has nothing to change (AttributeError), and known label values are looked up.
+without the label values that it needs has nothing to change (AttributeError, or ValueError for a gauge), and known
+label values are looked up.
 """
 
 from __future__ import annotations
@@ -41,12 +42,10 @@ class Counter(_Labelled, prometheus_client.Counter):
 class Gauge(_Labelled, prometheus_client.Gauge):
     """A number that is set."""
 
-    def set(self, value: float) -> None:
-        """Set the number."""
-        if self._is_most_recent:  # it needs a time
-            super().set(value)
-        else:
-            self._value.set(float(value))
+    def _metric_init(self) -> None:
+        super()._metric_init()
+        if self._multiprocess_mode not in self._MOST_RECENT_MODES:  # those need a time
+            self.set = self._value.set  # type: ignore[method-assign]  # takes a number, as `set` does
 
 
 class Histogram(_Labelled, prometheus_client.Histogram):
