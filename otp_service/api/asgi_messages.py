@@ -49,7 +49,7 @@ class ResponseWriter:
         send: Send,
         context: RequestContext,
         delay_seconds: Callable[[RequestContext, int], float],
-        added_headers: Callable[[RequestContext], Iterable[RawHeader]],
+        added_headers: Callable[[RequestContext], Iterable[RawHeader]] | None,
         *,
         omit_body: bool,
     ) -> None:
@@ -59,7 +59,7 @@ class ResponseWriter:
             send: The ASGI server's callable.
             context: The request that is answered.
             delay_seconds: Called with the status before a response starts, and returns how long to delay it.
-            added_headers: Called before a response starts, and returns headers to add to it.
+            added_headers: Called before a response starts, and returns headers to add to it; None: there are none.
             omit_body: Whether to send responses without their body, as HEAD requires.
         """
         self._send = send
@@ -91,7 +91,7 @@ class ResponseWriter:
 
     async def send_problem(self, refused: Refused) -> None:
         """Send the response of a refusal in the form of the endpoint, and record the reason for the log line."""
-        self._context.log_fields["outcome"] = refused.logged_reason.value
+        self._context.log_fields["outcome"] = str(refused.logged_reason)
         error_format = self._context.endpoint.rules.error_format
         error = error_format(refused, self._context.headers, self._context.request_id)
         length = b"%d" % len(error.body)
@@ -116,7 +116,8 @@ class ResponseWriter:
         if delay := self._delay_seconds(self._context, status):
             await asyncio.sleep(delay)
         headers += (*_RESPONSE_HEADERS, (b"x-request-id", self._context.request_id.encode()))
-        headers += self._added_headers(self._context)
+        if self._added_headers is not None:
+            headers += self._added_headers(self._context)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
 

@@ -107,6 +107,7 @@ class ApiMiddleware:
         self._api_keys = api_keys
         self._access_tokens = access_tokens
         self._cross_origin = CrossOriginRules(api_keys.allowed_origins)
+        self._added_headers = self._cross_origin.headers if api_keys.allowed_origins else None
         self._endpoints = endpoints
         self._trusted_proxies = trusted_proxies
         self._check_store = check_store
@@ -131,9 +132,7 @@ class ApiMiddleware:
         client = scope.get("client")
         peer = client[0] if client else None
         context = RequestContext(request_id(scope, headers), headers, endpoint, peer, self._service, self._state)
-        response = ResponseWriter(
-            send, context, self._delay_seconds, self._cross_origin.headers, omit_body=method == "HEAD"
-        )
+        response = ResponseWriter(send, context, self._delay_seconds, self._added_headers, omit_body=method == "HEAD")
         bound = REQUEST_ID.set(context.request_id)
         try:
             if await self._is_accepted(scope, context, receive, response):

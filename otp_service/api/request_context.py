@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+import msgspec
 from litestar.datastructures import Headers, State
 from litestar.types import HTTPScope
 
@@ -19,8 +19,7 @@ __all__ = ["ApiRequest", "RequestContext", "context_of", "set_context"]
 _CONTEXT: Final = "otp.context"
 
 
-@dataclass(slots=True)
-class RequestContext:
+class RequestContext(msgspec.Struct, eq=False):
     """What is known of a request. The middleware creates it and keeps it in the ASGI scope.
 
     Attributes:
@@ -42,12 +41,12 @@ class RequestContext:
     endpoint: Endpoint
     peer: str | None
     service: OtpService | None = None
-    state: State = field(default_factory=State)
+    state: State = msgspec.field(default_factory=State)
     body: bytes = b""
     principal: Principal | None = None
     client_address: str | None = None
-    headers_to_send: list[tuple[bytes, bytes]] = field(default_factory=list)
-    log_fields: dict[str, Any] = field(default_factory=dict)
+    headers_to_send: list[tuple[bytes, bytes]] = []  # a new one for each request, as msgspec does with empty ones
+    log_fields: dict[str, Any] = {}
 
 
 def set_context(scope: HTTPScope, context: RequestContext) -> None:

@@ -55,7 +55,8 @@ class Pacer:
 
     def delay_seconds(self, caller: Hashable, now: float, *, is_error: bool) -> float:
         """Count a response without a hash, and return how long to delay it, at most `MAX_DELAY_SECONDS`."""
-        self.record_response(caller, now)
+        if caller != self._latest_caller:
+            self.record_response(caller, now)
         if len(self._due) >= MAX_CALLERS:
             self._prune(now)
         latest = now + BURST_SECONDS + MAX_DELAY_SECONDS

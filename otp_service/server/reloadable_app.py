@@ -46,27 +46,28 @@ RELOAD_SIGNAL: Final = ReloadSignal()
 
 
 class _Generation:
-    """One application, and how many requests it is answering."""
+    """One application, and how many requests it is answering.
+
+    Attributes:
+        app: The application.
+        lifespan: Starts and stops it.
+        requests: How many it is answering.
+        unused: Is set when the last of them has ended.
+    """
 
     def __init__(self, app: AsgiApp) -> None:
         self.app = app
         self.lifespan = AsgiLifespan(app)
         self.requests = 0
-        self._unused = asyncio.Event()
-
-    def release(self) -> None:
-        """Count a request that has ended."""
-        self.requests -= 1
-        if not self.requests:
-            self._unused.set()
+        self.unused = asyncio.Event()
 
     async def retire(self) -> None:
         """Stop the application when it has answered its requests. It gets no more."""
         try:
             async with asyncio.timeout(MAX_DRAIN_SECONDS):
                 while self.requests:
-                    self._unused.clear()
-                    await self._unused.wait()
+                    self.unused.clear()
+                    await self.unused.wait()
         except TimeoutError:
             LOG.warning("old_application_still_answers", requests=self.requests)
         await self.lifespan.stop()
@@ -104,7 +105,9 @@ class ReloadableApp:
         try:
             await generation.app(scope, receive, send)
         finally:
-            generation.release()
+            generation.requests -= 1
+            if not generation.requests:
+                generation.unused.set()
 
     async def _run(self, receive: Any, send: Any) -> None:
         """Answer the lifespan messages of the server, and reload between them."""
