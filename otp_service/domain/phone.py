@@ -8,23 +8,25 @@ the whole text is the number, or it is refused; libphonenumber gets only ASCII d
 
 - Which characters are allowed, and which digits at the end are not part of the number: `phone_spelling`.
 - Which digits replace the plus before a country code, by region: `international_prefix`.
+- Which region and type a number has: `number_types`.
 
 A text with a plus is read the same way for every country. A text without one is read by the numbering plan and the
 prefixes of `country` only: `6281210100055` is Indonesian for `ID` (libphonenumber removes the country's own code),
 invalid for `SG`, and a fixed line of the area 6281 for `DE`. `006281210100055` is valid where the international prefix
 is 00: nearly everywhere, but not in the United States, for example.
 
-Whether a number can receive a code (mobile, an allowed country) is decided in `tenant`. Nothing is cached, because a
-cache would keep numbers in memory.
+Whether a number can receive a code (mobile, an allowed country) is decided in `tenant`. Nothing about a number is
+cached, because a cache would keep numbers in memory.
 """
 
 import contextlib
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 import phonenumbers
 
 from otp_service.domain.international_prefix import habitual_reading, international_readings
+from otp_service.domain.number_types import may_have_national_prefix, region_and_type
 from otp_service.domain.phone_spelling import Spelling
 from otp_service.domain.secret import MaskedStruct
 
@@ -35,9 +37,6 @@ SUPPORTED_COUNTRIES: Final[frozenset[str]] = frozenset(phonenumbers.SUPPORTED_RE
 """ISO 3166 alpha-2 codes (and XK, AC, TA) whose national numbers can be parsed."""
 
 _COUNTRY_CODES: Final = frozenset(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
-_TYPES: Final = {
-    kind: phonenumbers.PhoneNumberType.to_string(kind).lower() for kind in phonenumbers.PhoneNumberType.values()
-}
 _MOBILE_TYPES: Final = frozenset({"mobile", "fixed_line_or_mobile"})
 _BLOCK_DIGITS: Final = 4
 
@@ -151,7 +150,7 @@ def parse(text: str, country: str) -> PhoneNumber:
         raise PhoneInvalid("The phone number is not valid. Check its digits, or send it with + and its country code.")
     if len(found) > 1:
         raise PhoneInvalid("The phone number is valid in two countries. Send it with + and its country code.")
-    number = _to_phone_number(found[0])
+    number = found[0]
     for position in spelling.tail_positions():
         if _is_complete_before(spelling, position, country, number):
             raise PhoneInvalid("More digits follow a complete phone number. Send one number only.")
@@ -167,7 +166,7 @@ def preload(countries: Iterable[str]) -> None:
         example = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
         if example is not None:
             with contextlib.suppress(PhoneInvalid):  # the example is ambiguous; its plan is loaded
-                parse(_e164(example), country)
+                parse(phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164), country)
                 parse(phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL), country)
 
 
@@ -178,66 +177,60 @@ def _is_complete_before(spelling: Spelling, position: int, country: str, whole: 
     a mobile number, although 62 812 1010 is a fixed line of the area 0628.
     """
     parts = _read(spelling.dialed(position), country)
-    return any(spelling.has_short_tail(position) or whole.e164.startswith(_e164(part.number)) for part in parts)
+    return any(spelling.has_short_tail(position) or whole.e164.startswith(part.e164) for part in parts)
 
 
-class _Valid(NamedTuple):
-    """A number that is valid in its plan, and its type, which takes a tenth of the time of a whole `parse` to find."""
-
-    number: phonenumbers.PhoneNumber
-    type: str
-
-
-def _read(dialed: str, country: str) -> list[_Valid]:
+def _read(dialed: str, country: str) -> list[PhoneNumber]:
     """Return every valid number that the digits can mean: two if the prefixes of `country` are ambiguous."""
     if dialed.startswith("+"):
-        return _parse_valid(dialed, None)  # with a region, libphonenumber would also try that region
+        return _international(dialed)
     foreign = list(international_readings(dialed, country))
     if not foreign:
         return _national(dialed, country) if country else []
-    found = [valid for reading in foreign for valid in _parse_valid(reading, None)]
+    found = [number for reading in foreign for number in _international(reading)]
     if country:  # the digits as a national number, without a prefix
-        found += _parse_valid(f"+{phonenumbers.country_code_for_region(country)}{dialed}", None)
+        found += _international(f"+{phonenumbers.country_code_for_region(country)}{dialed}")
     if found:
-        found += _parse_valid(habitual_reading(dialed), None)
-    return [valid for position, valid in enumerate(found) if valid not in found[:position]]
+        found += _international(habitual_reading(dialed))
+    return [number for position, number in enumerate(found) if number not in found[:position]]
 
 
-def _national(dialed: str, country: str) -> list[_Valid]:
+def _national(dialed: str, country: str) -> list[PhoneNumber]:
     """Read the digits by the plan of `country`.
 
     If they begin with its country code, a mobile number goes before a fixed line: 62811123456 means 0811-123-456 to
     every Indonesian, but to libphonenumber it is a fixed line of the area 062.
     """
     found = _parse_valid(dialed, country)
-    if dialed.startswith(str(phonenumbers.country_code_for_region(country))) and not any(map(_is_mobile, found)):
-        return list(filter(_is_mobile, _parse_valid("+" + dialed, None))) or found
+    if dialed.startswith(str(phonenumbers.country_code_for_region(country))) and not any(one.mobile for one in found):
+        return [one for one in _international("+" + dialed) if one.mobile] or found
     return found
 
 
-def _is_mobile(valid: _Valid) -> bool:
-    return valid.type in _MOBILE_TYPES
+def _international(dialed: str) -> list[PhoneNumber]:
+    """Read a plus and digits.
+
+    If no national prefix can follow the country code, libphonenumber's `parse` would change nothing: it takes 40 calls.
+    """
+    try:
+        digits = national_digits(dialed)
+    except ValueError:
+        return []
+    country_code = int(dialed.removesuffix(digits))
+    if may_have_national_prefix(country_code, digits):
+        return _parse_valid(dialed, None)  # with a region, libphonenumber would also try that region
+    return _valid(country_code, digits)
 
 
-def _parse_valid(dialed: str, region: str | None) -> list[_Valid]:
+def _parse_valid(dialed: str, region: str | None) -> list[PhoneNumber]:
     try:
         number = phonenumbers.parse(dialed, region)
     except phonenumbers.NumberParseException:
         return []
-    kind = phonenumbers.number_type(number)  # only an invalid number has none; `is_valid_number` would find it, too
-    return [] if kind == phonenumbers.PhoneNumberType.UNKNOWN else [_Valid(number, _TYPES[kind])]
+    return _valid(number.country_code or 0, phonenumbers.national_significant_number(number))
 
 
-def _to_phone_number(valid: _Valid) -> PhoneNumber:
-    number = valid.number
-    digits = phonenumbers.national_significant_number(number)
-    return PhoneNumber(
-        e164=f"+{number.country_code}{digits}",
-        country=phonenumbers.region_code_for_number(number) or phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY,
-        national_digits=digits,
-        type=valid.type,
-    )
-
-
-def _e164(found: phonenumbers.PhoneNumber) -> str:
-    return phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164)
+def _valid(country_code: int, digits: str) -> list[PhoneNumber]:
+    """Return the number with these national digits if it is valid in its plan."""
+    found = region_and_type(country_code, digits)
+    return [] if found is None else [PhoneNumber(f"+{country_code}{digits}", found[0], digits, found[1])]
