@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from importlib.resources import files
 
 import pytest
@@ -13,6 +14,15 @@ LUA = files("otp_service.store").joinpath("lua")
 FILES = {entry.name: entry.read_text("utf-8") for entry in LUA.iterdir()}
 NAMES = [one.name for one in all_scripts()]
 FIXED_CLOCK = "local function now_ms() return 1 end"
+STRING_OR_COMMENT = re.compile(r"'[^'\n]*'|--.*")
+WORD = re.compile(r"(?<![\w.:])[A-Za-z_]\w*")
+GLOBALS = frozenset(
+    WORD.findall(
+        "KEYS ARGV redis cmsgpack struct string math table ipairs next pairs pcall tonumber tostring type unpack "
+        "and break do else elseif end false for function if in local nil not or repeat return then true until while"
+    )
+)
+"""The keywords of Lua, and what the server gives to scripts; any other global is an error where it is read."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -35,19 +45,32 @@ def test_scripts_neither_build_keys_nor_read_another_clock() -> None:
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("_")])
 def test_an_included_file_holds_only_definitions(name: str) -> None:
-    """Each statement begins with `local`, so that a script can get one without the others."""
-    starts = re.findall(r"^[^\s-].*", FILES[name], re.MULTILINE)
+    """Each is a comment, a line with `local`, and indented lines up to its end, so that it can be used by itself.
 
-    assert [line for line in starts if not line.startswith(("local ", "end", "}"))] == []
+    A comment between the lines of one would end it, and one over several lines would hide or show parts of it.
+    """
+    definitions = re.findall(r"(?:--.*\n|\n)*local .*\n(?:(?:[ \t].*|end|\}|)\n)*", FILES[name])
+
+    assert "".join(definitions) == FILES[name]
+    assert "--[" not in FILES[name]
+    assert "[[" not in FILES[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_defines_what_it_uses_and_nothing_else(name: str) -> None:
-    """Each definition is used by the script or by another definition."""
-    code = re.sub(r"--.*", "", script(name).text)
-    defined = re.findall(r"^local (?:function )?([\w, ]+)", code, re.MULTILINE)
+    """Each name has a definition, and each definition is used by the script or by another definition."""
+    assert "@include" not in script(name).text
+    code = STRING_OR_COMMENT.sub("''", script(name).text)
+    declared = re.findall(r"\blocal (?:function )?([\w, ]+)", code)
+    declared += re.findall(r"\bfor ([\w, ]+?) (?:in|=)", code)
+    declared += re.findall(r"\bfunction ?\w*\(([\w, ]*)\)", code)
+    known = GLOBALS.union(*map(WORD.findall, declared))
+    without_table_keys = re.sub(r"([{,]\s*)\w+ = ", r"\1", code)
+    counts = Counter(WORD.findall(code))
+    definitions = re.findall(r"^local (?:function )?([\w, ]+)", code, re.MULTILINE)
 
-    assert [names for names in defined if not any(code.count(one) > 1 for one in re.findall(r"\w+", names))] == []
+    assert sorted(set(WORD.findall(without_table_keys)) - known) == []
+    assert [names for names in definitions if all(counts[name] == 1 for name in WORD.findall(names))] == []
 
 
 def test_a_script_gets_definitions_with_their_comments() -> None:
