@@ -1,15 +1,39 @@
-"""A half-open circuit lets one call through, whatever other results arrive meanwhile."""
+"""Which calls open circuits; a half-open one lets one call through, whatever other results arrive meanwhile."""
 
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from otp_service.domain.message import SendResult
 from otp_service.domain.outcomes import Outcome
 from otp_service.domain.provider_policy import Deferred, Permit, ProviderPolicy
+from otp_service.store.keys import provider_keys
 from otp_service.store.provider_limits import MAX_PAUSE_MS, OPEN_MS, RedisProviderLimiter
 from otp_service.store.scripts import script
 from tests.store.replica_store import Store
+
+
+async def test_a_call_reports_the_circuits_that_it_opened(store: Store) -> None:
+    """Five failures open that of a destination, five of another the provider's too; a call not made counts nowhere."""
+    limiter = RedisProviderLimiter(store.topology, {"gw": ProviderPolicy()}, {}, {"gw": 13_000})
+    permits = []
+    for country in ("ID", "SG", "MY"):
+        for n in range(5):
+            permit = await limiter.acquire("gw", "acme", country + str(n), country=country, segments=1, max_wait_ms=0)
+            assert isinstance(permit, Permit)
+            permits.append(permit)
+    for permit in permits[10:]:
+        await limiter.release(permit, None)
+    assert await store.redis.exists(provider_keys("gw").circuit, provider_keys("gw").destination("MY")) == 0
+
+    opened = []
+    for permit in permits[:10]:
+        with capture_logs() as events:
+            await limiter.release(permit, SendResult(Outcome.TRANSIENT))
+        opened.append([(event["event"], event.get("country")) for event in events])
+    by_second = [("circuit_opened", None), ("destination_circuit_opened", "SG")]
+    assert opened == [[]] * 4 + [[("destination_circuit_opened", "ID")]] + [[]] * 4 + [by_second]
 
 
 async def test_the_result_of_an_older_call_does_not_admit_a_second_probe(store: Store) -> None:

@@ -133,6 +133,24 @@ async def test_sums_of_the_version_before_count(store: Store) -> None:
     assert await provider_today(store) == Sums(2, 2 * PRICE)
 
 
+async def test_sums_of_another_type_are_more_than_any_cap(store: Store) -> None:
+    """A cap that blocks refuses every message; for one that does not, they are replaced, and still more than any."""
+    keys = (ProviderKeys("gw").usage, tenant_usage_key("acme"))
+    await store.redis.mset(dict.fromkeys(keys, b"damaged"))
+    blocking, observing = (
+        limiter_of(store, {"gw": policy(caps)}, {"acme": caps})
+        for caps in (Caps(messages=2), Caps(messages=2, block=False))
+    )
+    assert isinstance(await ask(blocking, "gw", message()), Deferred)
+
+    await permit_for(observing, "gw", message())
+
+    for key in keys:
+        assert await store.redis.type(key) == b"hash"
+        assert await store.redis.pttl(key) > 0
+    assert isinstance(await ask(blocking, "gw", message()), Deferred)
+
+
 async def test_a_store_that_fails_between_the_caps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known to be charged is given back, and the message is not sent."""
     limiter = limiter_of(store, {"gw": policy()}, {"acme": OTHER_CAPS}, {"ID": OTHER_CAPS})

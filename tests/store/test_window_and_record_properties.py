@@ -1,7 +1,10 @@
-"""Properties: windows are exact for any sequence, and both languages agree on the status of a record."""
+"""Properties: windows are exact for any sequence, and both languages agree on records: their types and statuses."""
 
 from __future__ import annotations
 
+from typing import Any, Final
+
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +18,7 @@ from otp_service.domain.verification import (
     VerificationStatus,
 )
 from otp_service.store.keys import ALL_PARTITIONS, PARTITIONS, new_verification_id, partition_of_id
+from otp_service.store.scripts import ScriptCall, script
 from tests.store.recipient_model import READABLE_AFTER_END_MS, fits, left_in, wait_for_next
 from tests.store.replica_store import KEY_ID, NOW_KEY, TENANT, Store, admission
 
@@ -102,6 +106,35 @@ def records(draw: st.DrawFn) -> VerificationRecord:
         sends_left=draw(st.integers(0, 20)),
         code_created_ms=draw(numbers),
     )
+
+
+WRONG: Final[dict[type, list[Any]]] = {
+    int: [-1, 0.5, float("nan"), float("inf"), 2.0**53 + 2, "1", True],
+    str: [1, False, None],
+    bool: [0, "", None],
+    list: ["", 1, None],
+}
+"""Values that no script accepts in the place of one of each type."""
+
+
+async def test_scripts_read_only_records_with_the_types_of_their_members(store: Store) -> None:
+    """Each of the first 22 members, and of the first 9 of a delivery, has its type; numbers are whole, and bounded."""
+    prefix = ALL_PARTITIONS[7].verifications
+    packed = await store.redis.get(prefix + await store.started())
+    good = msgspec.msgpack.decode(packed)
+    damaged = [[*good[:at], wrong, *good[at + 1 :]] for at in range(22) for wrong in WRONG[type(good[at])]]
+    [delivery] = good[11]
+    deliveries = [
+        [*delivery[:at], wrong, *delivery[at + 1 :]] for at in range(9) for wrong in WRONG[type(delivery[at])]
+    ]
+    damaged += [[*good[:11], [one], *good[12:]] for one in deliveries]
+    await store.redis.mset({f"{prefix}{n}": msgspec.msgpack.encode(one) for n, one in enumerate([*damaged, good])})
+
+    calls = [ScriptCall(script("read"), (f"{prefix}{n}",), (TENANT,)) for n in range(len(damaged) + 1)]
+    *found, last = [reply[0] for reply in await store.topology.send(calls)]
+
+    assert [record for record, word in zip(damaged, found, strict=True) if word != b"not_found"] == []
+    assert last == b"found"
 
 
 @STEADY

@@ -6,9 +6,9 @@ local UNREADABLE = 2 ^ 52  -- more than any cap
 local HELD_MS = 1000  -- longer than a message takes to be charged at all its caps
 local HELD_POLL_MS = 100
 
--- Returns {day, messages, spend, held_until} of today, and `is_damaged` for a key of another type. Values that cannot be read count as more than any cap: money that
--- may have been spent is not spent again. If the clock went back over midnight, as after a failover, today stays the day
--- that had begun: it has one cap.
+-- Returns {day, messages, spend, held_until} of today, and `is_damaged` for a key of another type. Values that cannot
+-- be read count as more than any cap: money that may have been spent is not spent again. If the clock went back over
+-- midnight, as after a failover, today stays the day that had begun: it has one cap.
 local function usage_today(key, now)
   local stored = redis.pcall('HMGET', key, 'day', 'messages', 'spend', 'held')
   local day = math.floor(now / DAY_MS)
