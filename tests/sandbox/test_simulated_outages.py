@@ -108,6 +108,17 @@ async def test_the_port_of_an_outage_is_not_free() -> None:
         assert await request_once(gateway) == 200
 
 
+async def test_a_closed_simulator_opens_under_its_number_again() -> None:
+    """The services that have its address reach it."""
+    gateway = ReceiptListener()
+    gateway.bind()
+    before = gateway.url
+    await gateway.close()
+    gateway.bind()
+    assert gateway.url == before
+    await gateway.close()
+
+
 async def test_a_bound_port_is_known_before_it_listens() -> None:
     """An early connection waits, `close` releases a port that never listened, and a port in use is an error."""
     gateway, other = ReceiptListener(), ReceiptListener()

@@ -52,10 +52,11 @@ class ListeningPort:
         Raises:
             OSError: The port is in use.
         """
+        number = number or self.number
         if self._placeholder is None and sys.platform == "linux":  # elsewhere two sockets may not bind one number
             self._placeholder = _bound_socket(number)
             number = self._placeholder.getsockname()[1]
-        self._bound = socket.create_server((LOOPBACK, number or self.number), backlog=BACKLOG)
+        self._bound = socket.create_server((LOOPBACK, number), backlog=BACKLOG)
         self.number = self._bound.getsockname()[1]
 
     async def open(self, number: int = 0) -> None:
