@@ -3,8 +3,8 @@
 `lua/<name>.lua` is a script; its header documents KEYS, ARGV, the reply and the invariant that it holds. A file with a
 leading underscore holds only definitions: functions and constants, each beginning with `local` at the start of a line.
 A script names such files in the line `--@include _clock _record`, and gets only those definitions that it uses, also
-indirectly: the server makes all functions of a script each time it runs, and unused ones took 9 % of its time. A script
-that nearly always ends early has a second such line behind that end.
+indirectly: the server makes all functions of a script each time it runs, and unused ones took 9 % of its time. Such a
+line may also stand behind an end that a script nearly always takes, or in a block that is rarely entered.
 
 `override_clock` is for tests: it replaces the clock of every script.
 """
@@ -36,7 +36,7 @@ __all__ = [
 Command = tuple[str | bytes | int, ...]
 """A command of Redis and its arguments."""
 
-_INCLUDE: Final = re.compile(r"^--@include (.*)\n", re.MULTILINE)
+_INCLUDE: Final = re.compile(r"^ *--@include (.*)\n", re.MULTILINE)
 _DEFINITION: Final = re.compile(r"(?:(?!local ).*\n)*local .*\n(?:(?!local |--).*\n)*")
 """A definition with the comment above it."""
 

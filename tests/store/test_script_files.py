@@ -85,6 +85,26 @@ def test_a_script_gets_definitions_with_their_comments() -> None:
     assert "end_verification" not in text
 
 
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if re.search("^ +--@include", FILES[f"{name}.lua"], re.MULTILINE)]
+)
+def test_what_a_block_includes_is_used_in_that_block_only(name: str) -> None:
+    """A definition in a block is unknown outside, which the server would report only when a script gets there."""
+    code = re.sub(r"--(?!@).*", "", FILES[f"{name}.lua"])
+    block = re.compile(r"^( +)--@include (.*)\n((?:\1.*\n)+)", re.MULTILINE)
+    everywhere = _defined_by(" ".join(re.findall(r"^--@include (.*)", code, re.MULTILINE)).split())
+    inside = _defined_by(" ".join(one[1] for one in block.findall(code)).split())
+
+    assert (inside - everywhere) & set(re.findall(r"\w+", block.sub("", code))) == set()
+
+
+def _defined_by(included: list[str]) -> set[str]:
+    names = re.findall(
+        r"^local (?:function )?([\w, ]+)", "".join(FILES[f"{one}.lua"] for one in included), re.MULTILINE
+    )
+    return set(re.findall(r"\w+", " ".join(names)))
+
+
 def test_the_clock_can_be_replaced_and_restored() -> None:
     """The innermost block decides, None means the server's clock, and at the end the outer clock is back."""
     outer = script("read")

@@ -73,6 +73,19 @@ local function has_key_of(record, key_ids)
   return false
 end
 
+-- Whether somebody gets events of the verification.
+local function has_events(record)
+  return type(record[EVENTS]) == 'table' and record[EVENTS][1] ~= nil
+end
+
+-- Returns the status of each delivery by its provider, for `emit_delivery_events`; nil when nobody gets events.
+local function delivery_statuses(record)
+  if not record or not has_events(record) then return nil end
+  local statuses = {}
+  for _, delivery in ipairs(record[DELIVERIES]) do statuses[delivery[1]] = delivery[2] end
+  return statuses
+end
+
 -- Returns the record as it was written.
 local function write_record(key, record)
   local packed = cmsgpack.pack(record)

@@ -32,14 +32,6 @@ local function withdraw_events(record, id, names)
   end
 end
 
--- Returns the status of each delivery by its provider, for `emit_delivery_events`; nil when nobody gets events.
-local function delivery_statuses(record)
-  if not record or not has_targets(record[EVENTS]) then return nil end
-  local statuses = {}
-  for _, delivery in ipairs(record[DELIVERIES]) do statuses[delivery[1]] = delivery[2] end
-  return statuses
-end
-
 local function is_accepted_by_other(record, provider)
   for _, delivery in ipairs(record[DELIVERIES]) do
     if delivery[1] ~= provider and (delivery[2] == 'sent' or delivery[2] == 'delivered') then return true end

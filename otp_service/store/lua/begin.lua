@@ -13,7 +13,7 @@
 -- Invariant: at most max_texts gateways accept one message. A gateway that may have it is not called again. An ended
 --            code is never sent. A repeated `begin` under the same lease (its reply was lost) counts as one call.
 -- Reaches by template: the events whose index the record names, in the slot of KEYS.
---@include _clock _ttl _record _delivery _events _verification_events
+--@include _clock _ttl _record _delivery
 local now = now_ms()
 local lease = tonumber(ARGV[2])
 local record = read_record(KEYS[1], now)
@@ -23,6 +23,7 @@ if not record then
 end
 if record[LEASE] ~= lease then return {'lost'} end
 if record_status(record, now) ~= 'pending' or redis.call('EXISTS', KEYS[2]) == 0 then
+  --@include _events _verification_events
   local before = delivery_statuses(record)
   end_all_deliveries(record)
   write_record(KEYS[1], record)

@@ -9,7 +9,7 @@
 --         {'capped', now, ms until tomorrow}: nothing was counted
 --         {'held', now, ms}: nothing was counted, but the message that reached the cap may still be refused
 -- Invariant: of N parallel charges at a blocking cap of C exactly C are charged.
---@include _clock _ttl _daily_usage _message_charge _events _cap_events
+--@include _clock _ttl _daily_usage _message_charge
 local now = now_ms()
 local price, message_cap, spend_cap = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local usage = usage_today(KEYS[1], now)
@@ -20,5 +20,8 @@ local is_other_day = math.floor(tonumber(ARGV[7]) / DAY_MS) ~= math.floor(now / 
 if is_other_day then write_charge(KEYS[2], {price, 0, now}) end  -- a change of the price names the provider's time only
 local messages, spend, alert =
   add_usage(KEYS[1], usage, now, price, message_cap, spend_cap, tonumber(ARGV[5]), ARGV[6] == '1')
-if alert == '1' then emit_cap_near(ARGV[8], ARGV[9], ARGV[10], messages, spend, message_cap, spend_cap, now) end
+if alert == '1' then
+  --@include _events _cap_events
+  emit_cap_near(ARGV[8], ARGV[9], ARGV[10], messages, spend, message_cap, spend_cap, now)
+end
 return {'charged', now, messages, string.format('%.0f', spend), alert}

@@ -13,7 +13,7 @@
 -- Invariant: of N correct codes exactly one gets 'verified'. A success clears the recipient's wrong codes and its
 --            lockout, and begins a new chain that counts only the open reservations. Its response is stored in the same
 --            step, so a caller that lost the reply gets it again, whichever process stops.
---@include _clock _ttl _record _window _recipient _recipient_index _lockout _idempotency _events _verification_events
+--@include _clock _ttl _record _window _recipient _recipient_index _lockout _idempotency
 local now = now_ms()
 local record = read_record(KEYS[1], now)
 if not record then return {'not_found'} end
@@ -38,6 +38,9 @@ if chain.id == ARGV[1] then
   if chain.open == 0 then chain.ends, chain.token = 0, '' end
   write_chain(recipient, field, chain)
 end
-withdraw_events(record, ARGV[1], {'x', 'l-0', 'l-1', 'l-2', 'l-3', 'l-4'})
-emit(record, ARGV[1], 'v', {}, now, now)
+if has_events(record) then
+  --@include _events _verification_events
+  withdraw_events(record, ARGV[1], {'x', 'l-0', 'l-1', 'l-2', 'l-3', 'l-4'})
+  emit(record, ARGV[1], 'v', {}, now, now)
+end
 return {'verified', verified_at}

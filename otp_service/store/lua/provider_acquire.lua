@@ -19,7 +19,7 @@
 --            interval. First come, first served. Never more than the maximum of calls are in progress. A half-open
 --            circuit lets one call through. Only a message with a permit is charged, so of N messages at a blocking
 --            cap of C exactly C are.
---@include _clock _ttl _circuit _queue _daily_usage _spend_history _message_charge _events _cap_events
+--@include _clock _ttl _circuit _queue _daily_usage _spend_history _message_charge
 local MAX_POLL_MS = 1000
 local CONCURRENCY_POLL_MS = 100  -- a call ends soon: ask again after this time
 local MAX_CATCH_UP = 0.1  -- of the interval
@@ -112,6 +112,9 @@ if not price then return {'permit', now, 0, '0', ''} end
 local messages, spend, alert =
   add_usage(KEYS[6], usage, now, price, ARGV[7], ARGV[8], tonumber(ARGV[10]), ARGV[11] == '1')
 add_to_history(ARGV[12], ARGV[13], now, 1, price, now)
-if alert == '1' then emit_cap_near(ARGV[15], 'provider', ARGV[16], messages, spend, ARGV[7], ARGV[8], now) end
+if alert == '1' then
+  --@include _events _cap_events
+  emit_cap_near(ARGV[15], 'provider', ARGV[16], messages, spend, ARGV[7], ARGV[8], now)
+end
 if ARGV[14] == '1' then write_new_charge(KEYS[7], now, price, ARGV[13]) end
 return {'permit', now, messages, string.format('%.0f', spend), alert}

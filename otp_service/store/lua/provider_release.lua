@@ -10,7 +10,7 @@
 -- returns {'closed' | 'open', '1' if this call opened it, and the same two for the destination's circuit}
 -- Invariant: a probe that succeeds closes the circuit; one that fails opens it for longer. A result that concerns one
 --            destination alone opens only the circuit of that destination.
---@include _clock _ttl _circuit _events _circuit_events
+--@include _clock _ttl _circuit
 local now = now_ms()
 local id, signal, why, country = ARGV[1], ARGV[2], ARGV[3], ARGV[7]
 local first_ms, max_ms, pause_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -54,8 +54,11 @@ if destination_after == 'open' then
 elseif destination_after == 'closed' and destination_before ~= 'closed' then
   redis.call('HDEL', KEYS[1], 'o:' .. country)
 end
-emit_circuit_event(ARGV[8], ARGV[9], '', KEYS[1], before, after, now)
-emit_circuit_event(ARGV[8], ARGV[9], country, KEYS[3], destination_before, destination_after, now)
+if ARGV[8] and (after ~= before or destination_after ~= destination_before) then
+  --@include _events _circuit_events
+  emit_circuit_event(ARGV[8], ARGV[9], '', KEYS[1], before, after, now)
+  emit_circuit_event(ARGV[8], ARGV[9], country, KEYS[3], destination_before, destination_after, now)
+end
 local function summary(state, state_before)
   return state == 'open' and 'open' or 'closed', state == 'open' and state_before ~= 'open' and '1' or ''
 end

@@ -12,7 +12,7 @@
 -- Invariant: a late result does not change when the message is due, and no result replaces a more certain one. The
 --            result of an earlier call than the last one changes nothing. An ended verification has no queued delivery.
 -- Reaches by template: the events whose index the record names, in the slot of KEYS.
---@include _clock _ttl _record _delivery _events _verification_events
+--@include _clock _ttl _record _delivery
 local now = now_ms()
 local record = read_record(KEYS[1], now)
 if not record then
@@ -59,7 +59,10 @@ if has_ended or not has_lease or not is_in_outbox then
     end
   end
   write_record(KEYS[1], record)
-  emit_delivery_events(record, ARGV[1], before, not has_ended, now)
+  if before then
+    --@include _events _verification_events
+    emit_delivery_events(record, ARGV[1], before, not has_ended, now)
+  end
   return {'late'}
 end
 
@@ -73,5 +76,8 @@ else
   if ARGV[11] == '1' and not record[KEEPS_CODE] then redis.call('DEL', KEYS[2]) end
 end
 write_record(KEYS[1], record)
-emit_delivery_events(record, ARGV[1], before, receipt_came_first or ARGV[9] ~= '', now)
+if before then
+  --@include _events _verification_events
+  emit_delivery_events(record, ARGV[1], before, receipt_came_first or ARGV[9] ~= '', now)
+end
 return {'recorded'}

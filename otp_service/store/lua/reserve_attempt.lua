@@ -15,7 +15,7 @@
 --         {'unreadable'}: the caller has no key for the record; no attempt was reserved
 -- Invariant: of N parallel attempts never more than the attempts left are compared, nor more in a row than disable the
 --            recipient. Each counts as a wrong code of the recipient until `consume` clears it.
---@include _clock _ttl _record _window _recipient _lockout _events _verification_events
+--@include _clock _ttl _record _window _recipient _lockout
 local tenant = ARGV[1]
 local now = now_ms()
 local record = read_record(KEYS[1], now)
@@ -53,9 +53,11 @@ count_failure(lockout_name, lockout, is_last, policy, now)
 local lock_kind = is_last and 'wait' or ''
 if wait_ms_for(failure_windows, now, log_reader(failures)) > 0 then lock_kind = 'failures' end
 if is_disabled(lockout, policy) then lock_kind = 'disabled' end
--- `consume` withdraws these events when the code turns out to be correct.
-if is_last then emit(record, ARGV[10], 'x', {}, now + MAY_SUCCEED_MS, now) end
-if lock_kind == 'failures' or lock_kind == 'disabled' then
-  emit(record, ARGV[10], 'l-' .. record[ATTEMPTS_LEFT], {reason = lock_kind}, now + MAY_SUCCEED_MS, now)
+if lock_kind ~= '' and has_events(record) then  -- `consume` withdraws these events when the code turns out to be correct
+  --@include _events _verification_events
+  if is_last then emit(record, ARGV[10], 'x', {}, now + MAY_SUCCEED_MS, now) end
+  if lock_kind ~= 'wait' then
+    emit(record, ARGV[10], 'l-' .. record[ATTEMPTS_LEFT], {reason = lock_kind}, now + MAY_SUCCEED_MS, now)
+  end
 end
 return {'reserved', now, record[ATTEMPTS_LEFT], packed, lock_kind}

@@ -15,7 +15,7 @@
 -- Invariant: of one tenant, recipient and purpose at most one verification is pending. The send counts in the chain,
 --            also when a success, or the loss of the reservation, began a new chain since it was reserved. Of all calls
 --            under one idempotency key one starts: its response is stored in the same step.
---@include _clock _ttl _record _window _recipient _recipient_index _idempotency _events _verification_events
+--@include _clock _ttl _record _window _recipient _recipient_index _idempotency
 local id = ARGV[1]
 local now = now_ms()
 local record = cmsgpack.unpack(ARGV[2])
@@ -56,5 +56,8 @@ if KEYS[7] then
   store_response(KEYS[7], ARGV[8], ARGV[9], ARGV[10])
   add_to_index(KEYS[6], 'i', record[TENANT], response_name(KEYS[7]), now + tonumber(ARGV[10]), now)
 end
-emit(record, id, 'r', {}, now, now)
+if has_events(record) then
+  --@include _events _verification_events
+  emit(record, id, 'r', {}, now, now)
+end
 return {'started', now}
