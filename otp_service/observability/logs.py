@@ -43,15 +43,14 @@ _ASCII_DIGIT: Final = re.compile(r"\d", re.ASCII)
 
 _NOT_REDACTED: Final = frozenset(
     {"timestamp", "verification_id", "event_id", "api_key", "phone", "email", "address", "peer_network", "exception"}
+    | {"_record", "_from_structlog"}
 )
 """Fields that cannot contain a secret: a time, random ids, the configured name of an API key or client, a masked number
 or e-mail address, the address of the server, a network, and an exception, which `_describe_exception` has redacted part
-by part."""
+by part. The last two are structlog's own, and are not written."""
 _BEFORE_ADDRESS: Final = ' \t\r\n<>()[]",;:\\'
 """Characters that no local part has unquoted, so that an address ends there on its left."""
-_KEPT_TYPES: Final = (int, float, bool, type(None))
-_INTERNAL_PREFIX: Final = "_"
-"""The prefix of structlog's internal fields, which are not written."""
+_KEPT_TYPES: Final = (int, float, type(None))
 _MAX_CHAINED_EXCEPTIONS: Final = 20
 """How many causes of an exception, or exceptions in a group, are logged."""
 
@@ -85,9 +84,8 @@ def _redact_event(_logger: WrappedLogger, _name: str, event: EventDict) -> Event
     """
     texts: dict[str, str] = {}
     for key, value in event.items():
-        if isinstance(value, _KEPT_TYPES) or key in _NOT_REDACTED or key[:1] == _INTERNAL_PREFIX:
-            continue
-        texts[key] = value if isinstance(value, str) else str(value)
+        if key not in _NOT_REDACTED and not isinstance(value, _KEPT_TYPES):
+            texts[key] = value if isinstance(value, str) else str(value)
     joined = "\n".join(texts.values())
     if redact(joined) != joined:
         for key, text in texts.items():
@@ -148,9 +146,6 @@ class _Handler(logging.StreamHandler[TextIO]):
         except (OSError, ValueError):
             return
 
-    debug = info = warning = error = critical = exception = write_line
-    """Of the logger behind structlog's processors."""
-
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         """Log that a line was lost."""
         self.write_line(_json({"event": "log_line_lost", "logger": record.name, "level": "error"}))
@@ -178,6 +173,19 @@ def _line_of(_logger: WrappedLogger, method: str, event: EventDict) -> str:
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     event["timestamp"] = f"{_second(seconds)}.{nanoseconds // 1000:06d}Z"
     return _json(event)
+
+
+class _Logger(structlog.BoundLogger):
+    """Logs an event in one step: structlog's own takes two, each with a copy of the fields."""
+
+    def _proxy_to_logger(self, method_name: str, event: str | None = None, **fields: Any) -> None:
+        line: Any = {**self._context, **fields, "event": event}
+        try:
+            for processor in self._processors:
+                line = processor(self._logger, method_name, line)
+        except structlog.DropEvent:
+            return
+        self._logger.write_line(line)
 
 
 _PROCESSORS: Final[list[Any]] = [_line_of]
@@ -213,7 +221,7 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
     structlog.configure(
         processors=_PROCESSORS,
         logger_factory=lambda *_: _HANDLER,
-        wrapper_class=structlog.BoundLogger,
+        wrapper_class=_Logger,
         cache_logger_on_first_use=True,
     )
     for method in ("debug", "info", "warning", "error", "exception"):
