@@ -22,6 +22,7 @@ from otp_service.server.error_responses import problem_parts
 __all__ = ["RequestCycle", "ServedConnection"]
 
 _STATUSES_WITHOUT_BODY: Final = (204, 304)
+_SERVERS_OWN_HEADERS: Final = frozenset({b"connection", b"transfer-encoding"})
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -183,12 +184,13 @@ class RequestCycle:
         lines = [STATUS_LINE[status]]
         for name, value in headers:
             lower = name.lower()
-            if lower == b"connection":
-                self.keep_alive = self.keep_alive and b"close" not in value.lower()
-            elif lower != b"transfer-encoding":
-                if lower == b"content-length":
-                    self._left = int(value)
-                lines.append(lower + b": " + value + b"\r\n")
+            if lower == b"content-length":
+                self._left = int(value)
+            elif lower in _SERVERS_OWN_HEADERS:
+                if lower == b"connection":
+                    self.keep_alive = self.keep_alive and b"close" not in value.lower()
+                continue
+            lines.append(b"%b: %b\r\n" % (lower, value))
         if self._left is None and not self._has_no_body:
             lines.append(b"transfer-encoding: chunked\r\n")
         if not self.keep_alive:
