@@ -12,6 +12,7 @@ import functools
 import json
 import logging
 import re
+import string
 import sys
 import time
 import traceback
@@ -39,7 +40,8 @@ _DIGIT: Final = (
 )
 """The digits that `str.isdigit` knows: decimal digits of every script, superscripts, circled digits and others."""
 _DIGITS: Final = re.compile(_DIGIT)
-_ASCII_DIGIT: Final = re.compile(r"\d", re.ASCII)
+_ASCII_DIGITS: Final = string.digits.encode()
+_ASCII_MASK: Final = bytes.maketrans(_ASCII_DIGITS, b"*" * len(_ASCII_DIGITS))
 
 _NOT_REDACTED: Final = frozenset(
     {"timestamp", "verification_id", "event_id", "api_key", "phone", "email", "address", "peer_network", "exception"}
@@ -64,8 +66,11 @@ def redact(text: str) -> str:
         text = _mask_local_parts(text)
     if len(text) < _MIN_SECRET_DIGITS:
         return text
-    digit = _ASCII_DIGIT if text.isascii() else _DIGITS  # most texts are ASCII, and then this is twice as fast
-    masked, digits = digit.subn("*", text)
+    if text.isascii():  # most texts are, and then this is several times as fast as the expression
+        raw = text.encode()
+        digits = len(raw) - len(raw.translate(None, _ASCII_DIGITS))
+        return text if digits < _MIN_SECRET_DIGITS else raw.translate(_ASCII_MASK).decode()
+    masked, digits = _DIGITS.subn("*", text)
     return text if digits < _MIN_SECRET_DIGITS else masked
 
 
