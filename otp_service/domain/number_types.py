@@ -12,10 +12,9 @@ import re
 from functools import cache
 from typing import Final
 
-import phonenumbers
-from phonenumbers import PhoneMetadata, PhoneNumberDesc
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberDesc
 
-__all__ = ["may_have_national_prefix", "region_and_type"]
+__all__ = ["known_national_digits", "may_have_national_prefix", "region_and_type"]
 
 _TYPES: Final = (
     "premium_rate",
@@ -38,7 +37,7 @@ def region_and_type(country_code: int, digits: str) -> tuple[str, str] | None:
     Returns:
         ISO 3166 alpha-2, or `001` for a number of no country; and one of `_TYPES` or `fixed_line_or_mobile`.
     """
-    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(country_code, ())
+    regions = COUNTRY_CODE_TO_REGION_CODE.get(country_code, ())
     for region in regions:
         leading_digits = _leading_digits(country_code, region) if len(regions) > 1 else None
         if leading_digits is None or leading_digits.match(digits):
@@ -50,8 +49,26 @@ def region_and_type(country_code: int, digits: str) -> tuple[str, str] | None:
 
 def may_have_national_prefix(country_code: int, digits: str) -> bool:
     """Return whether national digits begin with what libphonenumber may remove as a national prefix (trunk code)."""
-    prefix = _national_prefix(country_code)
+    prefix = _national_prefix(country_code, COUNTRY_CODE_TO_REGION_CODE[country_code][0])
     return prefix is not None and prefix.match(digits) is not None
+
+
+def known_national_digits(dialed: str, country: str, country_code: int) -> str | None:
+    """Return the national digits of what is dialed in a country, if its plan leaves no choice.
+
+    Returns:
+        The digits without the national prefix, as libphonenumber's `parse` reads them. None: it has to choose, because
+        they begin with an international prefix, with the country code, or with a prefix that may belong to the number.
+    """
+    international, prefix = _international_prefix(country), _national_prefix(country_code, country)
+    if dialed.startswith(str(country_code)) or (international and international.match(dialed)):
+        return None
+    found = prefix.match(dialed) if prefix else None
+    if prefix is None or found is None:
+        return dialed
+    digits = dialed[found.end() :]
+    is_sole = not prefix.groups and len(COUNTRY_CODE_TO_REGION_CODE[country_code]) == 1
+    return digits if is_sole and region_and_type(country_code, digits) else None
 
 
 class _Plan:
@@ -92,11 +109,19 @@ def _leading_digits(country_code: int, region: str) -> re.Pattern[str] | None:
 
 
 @cache
-def _national_prefix(country_code: int) -> re.Pattern[str] | None:
-    """Return the national prefix of a country code, by the plan of its main region; None if it has none."""
-    region = phonenumbers.region_code_for_country_code(country_code)
+def _national_prefix(country_code: int, region: str) -> re.Pattern[str] | None:
+    """Return what a national number may begin with in a region besides its digits; None for nothing.
+
+    If the pattern has groups, the prefix includes more than a trunk code, or is replaced by other digits.
+    """
     pattern = _metadata(country_code, region).national_prefix_for_parsing
     return re.compile(pattern) if pattern else None
+
+
+@cache
+def _international_prefix(country: str) -> re.Pattern[str] | None:
+    metadata = PhoneMetadata.metadata_for_region(country)
+    return re.compile(metadata.international_prefix) if metadata and metadata.international_prefix else None
 
 
 def _metadata(country_code: int, region: str) -> PhoneMetadata:
