@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from msgspec import UNSET
@@ -81,7 +81,7 @@ class RefusedWithHeaders(Refused):
         self.headers = headers
 
 
-class ErrorResponse(NamedTuple):
+class ErrorResponse(msgspec.Struct, frozen=True):
     """The HTTP response of a refusal."""
 
     status: int
