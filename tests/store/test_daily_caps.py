@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -120,6 +121,14 @@ async def test_a_cap_that_was_just_reached_is_asked_again(store: Store) -> None:
     assert final.reason is DeferReason.TENANT_CAPPED
 
 
+async def test_a_cap_is_not_final_while_an_earlier_charge_may_be_refunded(store: Store) -> None:
+    """Also when the message that reached it cannot be refused any more."""
+    limiter = limiter_of(store, {"gw": policy()}, {"acme": Caps(messages=2)}, {"ID": Caps(messages=9)})
+    await permit_for(limiter, "gw", message("ID"))
+    await permit_for(limiter, "gw", message("SG"))
+    assert await ask(limiter, "gw", message("SG")) == Deferred(DeferReason.WAIT, 100)
+
+
 async def test_sums_of_the_version_before_count(store: Store) -> None:
     """A replica of another version charges the same sums, without the members that this one has added."""
     day = await store.now() // DAY_MS
@@ -134,7 +143,10 @@ async def test_sums_of_the_version_before_count(store: Store) -> None:
 
 
 async def test_sums_of_another_type_are_more_than_any_cap(store: Store) -> None:
-    """A cap that blocks refuses every message; for one that does not, they are replaced, and still more than any."""
+    """A cap that blocks refuses every message; for one that does not, they are replaced, and still more than any.
+
+    Neither a correction of a price nor a refund fails because of them, or changes them.
+    """
     keys = (ProviderKeys("gw").usage, tenant_usage_key("acme"))
     await store.redis.mset(dict.fromkeys(keys, b"damaged"))
     blocking, observing = (
@@ -142,13 +154,19 @@ async def test_sums_of_another_type_are_more_than_any_cap(store: Store) -> None:
         for caps in (Caps(messages=2), Caps(messages=2, block=False))
     )
     assert isinstance(await ask(blocking, "gw", message()), Deferred)
+    assert min([await store.redis.pttl(key) for key in keys]) > 0
 
-    await permit_for(observing, "gw", message())
+    sent = message()
+    permit = await permit_for(observing, "gw", sent)
 
-    for key in keys:
-        assert await store.redis.type(key) == b"hash"
-        assert await store.redis.pttl(key) > 0
+    assert [await store.redis.type(key) for key in keys] == [b"hash", b"hash"]
+    assert min([await store.redis.pttl(key) for key in keys]) > 0
     assert isinstance(await ask(blocking, "gw", message()), Deferred)
+
+    await store.redis.mset(dict.fromkeys(keys, b"damaged"))
+    await observing.correct_charge("gw", sent.id, Decimal("0.7"), "USD")
+    await observing.release(permit, None)
+    assert await store.redis.mget(keys) == [b"damaged", b"damaged"]
 
 
 async def test_a_store_that_fails_between_the_caps(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
