@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
-import msgspec
 from redis.asyncio import ConnectionPool
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from otp_service.domain.errors import Reason, Refused
 from otp_service.observability import LOG
+from otp_service.store.call_batches import CallBatch, CallRequest, PendingReplies, ReplyDeadlines, refuse
 from otp_service.store.replies import RETRY_AFTER_MS, unavailable
 from otp_service.store.scripts import ScriptCall, eval_commands, evalsha_commands
 from otp_service.store.server_connection import Reply, ServerConnection, aborting, open_connection
@@ -33,82 +33,6 @@ MAX_WAITING = 8192
 
 DEADLINE_SECONDS = 1.2
 """Of one call. A request that makes two calls must still reply 503 within two seconds when the second one is lost."""
-
-
-class _Request(msgspec.Struct, frozen=True):
-    """The calls of one `send`, which are sent in one batch.
-
-    Attributes:
-        calls: At least one.
-        replies: Is done when the calls no longer have to be sent.
-        deadline: Refuses the calls when they have no replies by then.
-        refuse_errors: Whether an error as the reply to one call refuses all of them.
-    """
-
-    calls: Sequence[ScriptCall]
-    replies: asyncio.Future[list[Reply]]
-    deadline: asyncio.TimerHandle
-    refuse_errors: bool
-
-    def refuse(self, problem: BaseException | None = None) -> None:
-        self.deadline.cancel()
-        _refuse(self.replies, problem)
-
-
-def _refuse(replies: asyncio.Future[list[Reply]], problem: BaseException | None = None) -> None:
-    if not replies.done():
-        replies.set_exception(unavailable(problem))
-        replies.exception()  # the caller may have stopped waiting: mark it as retrieved
-
-
-def _first_error(replies: list[Reply]) -> ResponseError | None:
-    return next((reply for reply in replies if isinstance(reply, ResponseError)), None)
-
-
-class _Batch:
-    """Requests that are sent together, and the replies to their calls."""
-
-    __slots__ = ("calls", "replies", "requests")
-
-    def __init__(self, requests: list[_Request]) -> None:
-        self.requests = requests
-        self.calls = [call for request in requests for call in request.calls]
-        self.replies: list[Reply] = []
-
-    def add(self, replies: list[Reply], again: list[int] | None) -> None:
-        """Take the replies to all calls, or to those that were sent again."""
-        if again is None:
-            self.replies = replies
-            return
-        for n, reply in zip(again, replies, strict=True):
-            self.replies[n] = reply
-
-    def unknown(self) -> list[int]:
-        """Return which calls of those that still wait the server did not run because it does not know their script."""
-        found = [n for n, reply in enumerate(self.replies) if isinstance(reply, NoScriptError)]
-        if not found:
-            return found
-        waits = [not request.replies.done() for request in self.requests for _ in request.calls]
-        return [n for n in found if waits[n]]
-
-    def answer(self, *, has_errors: bool) -> None:
-        """Give each request its part of the replies. `has_errors`: some of them are errors."""
-        start = 0
-        for request in self.requests:
-            end = start + len(request.calls)
-            replies = self.replies[start:end]
-            error = _first_error(replies) if has_errors and request.refuse_errors else None
-            request.deadline.cancel()
-            if error is not None:
-                _refuse(request.replies, error)
-            elif not request.replies.done():
-                request.replies.set_result(replies)
-            start = end
-
-    def refuse(self, problem: BaseException | None = None) -> None:
-        """Refuse every request that has no replies yet."""
-        for request in self.requests:
-            request.refuse(problem)
 
 
 class PipelinedConnections:
@@ -130,8 +54,9 @@ class PipelinedConnections:
         self._allow_eviction = allow_eviction
         self._deadline = deadline
         self._is_closing = False
-        self._waiting: deque[_Request] = deque()
+        self._waiting: deque[CallRequest] = deque()
         self._waiting_calls = 0
+        self._deadlines = ReplyDeadlines(self._loop, deadline)
         self._idle: deque[ServerConnection | None] = deque([None] * CONNECTIONS)
         """Connections without work, None for each that is not open; the one that has been idle longest first."""
         self._is_woken = False
@@ -145,7 +70,8 @@ class PipelinedConnections:
         await asyncio.gather(self._holder, return_exceptions=True)
         await self._abort_all()  # the holder may have been canceled before it began
         for request in self._waiting:
-            request.refuse()
+            refuse(request.replies)
+        self._deadlines.close()
         await self._pool.aclose()
 
     async def _hold_open(self) -> None:
@@ -171,7 +97,7 @@ class PipelinedConnections:
         await asyncio.gather(*self._opening, return_exceptions=True)
         await asyncio.gather(*(connection.ended for connection in self._connections))
 
-    def send(self, calls: Sequence[ScriptCall], *, refuse_errors: bool = False) -> asyncio.Future[list[Reply]]:
+    def send(self, calls: Sequence[ScriptCall], *, refuse_errors: bool = False) -> PendingReplies:
         """Send `calls` in order in one batch.
 
         Args:
@@ -187,7 +113,7 @@ class PipelinedConnections:
             Refused: `overloaded` when too many calls wait already, `store_unavailable` when the connections are closed;
                 none of these calls was sent.
         """
-        replies: asyncio.Future[list[Reply]] = self._loop.create_future()
+        replies: PendingReplies = self._loop.create_future()
         if not calls:
             replies.set_result([])
             return replies
@@ -195,8 +121,8 @@ class PipelinedConnections:
             raise Refused(Reason.OVERLOADED, "Too many calls wait for the store.", retry_after_ms=RETRY_AFTER_MS)
         if self._is_closing:
             raise unavailable()
-        deadline = self._loop.call_later(self._deadline, _refuse, replies)
-        self._waiting.append(_Request(calls, replies, deadline, refuse_errors))
+        self._deadlines.start(replies)
+        self._waiting.append(CallRequest(calls, replies, refuse_errors))
         self._waiting_calls += len(calls)
         self._wake_one()
         return replies
@@ -228,23 +154,21 @@ class PipelinedConnections:
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
 
-    def _next_batch(self) -> _Batch:
+    def _next_batch(self) -> CallBatch:
         """Take requests from the queue, at most `MAX_BATCH` calls or one request. Those that are done are dropped."""
-        requests: list[_Request] = []
+        requests: list[CallRequest] = []
         calls = 0
         while self._waiting and (not requests or calls + len(self._waiting[0].calls) <= MAX_BATCH):
             request = self._waiting.popleft()
             self._waiting_calls -= len(request.calls)
-            if request.replies.done():
-                request.deadline.cancel()
-            else:
+            if not request.replies.done():
                 requests.append(request)
                 calls += len(request.calls)
         if self._waiting:
             self._wake_one()
-        return _Batch(requests)
+        return CallBatch(requests)
 
-    async def _open(self, batch: _Batch) -> None:
+    async def _open(self, batch: CallBatch) -> None:
         """Open a connection, and send what is not past its deadline by then. Without a connection, refuse the batch."""
         connection = None
         try:
@@ -267,11 +191,11 @@ class PipelinedConnections:
                 connection.abort()
         waiting = [request for request in batch.requests if not request.replies.done()]
         if connection is not None and waiting:
-            self._send(connection, _Batch(waiting))
+            self._send(connection, CallBatch(waiting))
         else:
             self._work(connection)
 
-    def _send(self, connection: ServerConnection, batch: _Batch, unknown: list[int] | None = None) -> None:
+    def _send(self, connection: ServerConnection, batch: CallBatch, unknown: list[int] | None = None) -> None:
         """Send the calls of a batch, or those of them whose script was unknown, with its text."""
         try:
             commands = eval_commands([batch.calls[n] for n in unknown]) if unknown else evalsha_commands(batch.calls)
@@ -282,7 +206,11 @@ class PipelinedConnections:
             self._work(connection)
 
     def _received(
-        self, connection: ServerConnection, batch: _Batch, unknown: list[int] | None, outcome: list[Reply] | Exception
+        self,
+        connection: ServerConnection,
+        batch: CallBatch,
+        unknown: list[int] | None,
+        outcome: list[Reply] | Exception,
     ) -> None:
         """Give the replies to the callers. A server that does not know a script, as after a restart, did not run it."""
         if isinstance(outcome, Exception):
@@ -294,6 +222,7 @@ class PipelinedConnections:
                 self._send(connection, batch, unknown)
                 return
             batch.answer(has_errors=bool(errors))
+            self._deadlines.stop(batch)
             if errors and any(isinstance(reply, ReadOnlyError) for reply in errors):
                 connection.abort()  # the server is a replica now: connect to the new primary
         self._work(connection)

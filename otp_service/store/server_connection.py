@@ -7,6 +7,7 @@ time instead of 145, and one of eight at a time 20 instead of 38 (Python 3.11, u
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -51,7 +52,8 @@ class ServerConnection(asyncio.Protocol):
         self._expected = 0
         self._replies: list[Reply] = []
         self._done: Callable[[list[Reply] | Exception], None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf  # when the batch fails without all replies
+        self._timer: asyncio.TimerHandle | None = None  # at that time or earlier: one timer is enough for many batches
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Is done when the transport has ended: a loop that closes before its transports reports an error."""
         self._transport.set_protocol(self)
@@ -72,7 +74,9 @@ class ServerConnection(asyncio.Protocol):
         packed = _packed(commands)
         self._transport.write(packed)
         self._expected, self._done = len(commands), done
-        self._timer = self._loop.call_later(self._deadline, self._fail, TimeoutError("The server does not reply."))
+        self._due = self._loop.time() + self._deadline
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._due, self._check_deadline)
 
     def abort(self) -> None:
         """Close the connection at once; a batch without all its replies has failed."""
@@ -103,9 +107,18 @@ class ServerConnection(asyncio.Protocol):
     def connection_lost(self, problem: Exception | None) -> None:
         """Fail the batch; tell the streams as well, whose transport this was."""
         self._streams.connection_lost(problem)
+        if self._timer is not None:
+            self._timer.cancel()
         if not self.ended.done():
             self.ended.set_result(None)
         self._finish(problem or RedisConnectionError("The server closed the connection."))
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if self._due <= self._loop.time():
+            self._fail(TimeoutError("The server does not reply."))
+        elif self._due < math.inf:
+            self._timer = self._loop.call_at(self._due, self._check_deadline)
 
     def _fail(self, problem: Exception) -> None:
         """Abort the transport: otherwise it stays open until the server has read what is not sent yet."""
@@ -114,10 +127,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _finish(self, outcome: list[Reply] | Exception) -> None:
         """End the batch, if there is one."""
-        done, self._done, self._expected = self._done, None, 0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        done, self._done, self._expected, self._due = self._done, None, 0, math.inf
         if done is not None:
             done(outcome)
 
