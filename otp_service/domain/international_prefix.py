@@ -20,10 +20,10 @@ India's +91. Where 001 is a prefix of the region, it is never read as 00 and the
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Final
 
-import phonenumbers
-from phonenumbers import PhoneMetadata
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 
 __all__ = ["habitual_reading", "international_readings"]
 
@@ -32,10 +32,15 @@ _MAX_PREFIX: Final = 9
 
 _ADDED: Final = {"ID": "00|001|007|008|009|017", "": "00"}
 
+_HOME: Final = {
+    region: f"00{code}" for code, regions in COUNTRY_CODE_TO_REGION_CODE.items() for region in regions if code > 1
+}
+"""By region: 00 and its own country code, outside North America."""
+
 
 def international_readings(digits: str, country: str) -> Iterator[str]:
     """Yield each `+...` that `digits` can mean with the prefixes of `country` ("": unknown)."""
-    known = _prefixes(digits, country)
+    known = _prefixes(country, with_00=country in _HOME and digits.startswith(_HOME[country]))
     whole = digits.startswith("001") and (not country or known.fullmatch("001"))
     for end in range(3 if whole else 1, min(_MAX_PREFIX, len(digits) - 1) + 1):
         if digits[end] != "0" and known.fullmatch(digits, 0, end):  # no country code begins with 0
@@ -47,10 +52,8 @@ def habitual_reading(digits: str) -> str:
     return "+" + digits[2:] if digits.startswith("00") and not digits.startswith("001") else ""
 
 
-def _prefixes(digits: str, country: str) -> re.Pattern[str]:
+@cache
+def _prefixes(country: str, *, with_00: bool) -> re.Pattern[str]:
     metadata = PhoneMetadata.metadata_for_region(country) if country else None
-    patterns = [metadata.international_prefix if metadata else None, _ADDED.get(country)]
-    home = phonenumbers.country_code_for_region(country)
-    if home > 1 and digits.startswith(f"00{home}"):
-        patterns.append("00")
+    patterns = [metadata.international_prefix if metadata else None, _ADDED.get(country), "00" if with_00 else None]
     return re.compile("|".join(filter(None, patterns)))
