@@ -33,20 +33,25 @@ class CallRequest(msgspec.Struct, frozen=True):
 
 
 class CallBatch:
-    """Requests that are sent together, and the replies to their calls."""
+    """Requests that are sent together.
+
+    Attributes:
+        requests: The requests.
+        calls: Those of all of them.
+        replies: To `calls`, once they are there.
+    """
 
     __slots__ = ("calls", "replies", "requests")
 
     def __init__(self, requests: list[CallRequest]) -> None:
         self.requests = requests
-        self.calls = [call for request in requests for call in request.calls]
+        self.calls: Sequence[ScriptCall] = (
+            requests[0].calls if len(requests) == 1 else [call for request in requests for call in request.calls]
+        )
         self.replies: list[Reply] = []
 
-    def add(self, replies: list[Reply], again: list[int] | None) -> None:
-        """Take the replies to all calls, or to those that were sent again."""
-        if again is None:
-            self.replies = replies
-            return
+    def replace(self, again: list[int], replies: list[Reply]) -> None:
+        """Take the replies to those calls that were sent again."""
         for n, reply in zip(again, replies, strict=True):
             self.replies[n] = reply
 

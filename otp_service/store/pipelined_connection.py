@@ -216,7 +216,10 @@ class PipelinedConnections:
         if isinstance(outcome, Exception):
             batch.refuse(outcome)
         else:
-            batch.add(outcome, unknown)
+            if unknown is None:
+                batch.replies = outcome
+            else:
+                batch.replace(unknown, outcome)
             errors = [reply for reply in batch.replies if isinstance(reply, ResponseError)]
             if errors and unknown is None and (unknown := batch.unknown()):
                 self._send(connection, batch, unknown)

@@ -188,7 +188,7 @@ async def open_connection(pool: ConnectionPool, *, allow_eviction: bool, deadlin
 
 
 def _packed(commands: Sequence[Command]) -> bytes:
-    return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]  # any size
+    return b"".join(map(hiredis.pack_command, commands))  # type: ignore[arg-type]  # of any size
 
 
 async def _round_trip(connection: AbstractConnection, commands: list[Command]) -> list[Reply]:
