@@ -26,7 +26,7 @@ from typing import Final
 import phonenumbers
 
 from otp_service.domain.international_prefix import habitual_reading, international_readings
-from otp_service.domain.number_types import known_national_digits, may_have_national_prefix, region_and_type
+from otp_service.domain.number_types import may_have_national_prefix, region_and_type
 from otp_service.domain.phone_spelling import Spelling
 from otp_service.domain.secret import MaskedStruct
 
@@ -201,12 +201,8 @@ def _national(dialed: str, country: str) -> list[PhoneNumber]:
     If they begin with its country code, a mobile number goes before a fixed line: 62811123456 means 0811-123-456 to
     every Indonesian, but to libphonenumber it is a fixed line of the area 062.
     """
-    country_code = phonenumbers.country_code_for_region(country)
-    digits = known_national_digits(dialed, country, country_code)
-    if digits is not None:
-        return _valid(country_code, digits)
     found = _parse_valid(dialed, country)
-    if dialed.startswith(str(country_code)) and not any(one.mobile for one in found):
+    if dialed.startswith(str(phonenumbers.country_code_for_region(country))) and not any(one.mobile for one in found):
         return [one for one in _international("+" + dialed) if one.mobile] or found
     return found
 
