@@ -81,7 +81,7 @@ class HttpConnection(TimedConnection):
         self._parse_received()
 
     def _parse_received(self) -> None:
-        """Parse up to the end of the request. Phases that it passes at once are not entered: few requests need them."""
+        """Parse up to the end of the request, and enter the phase after that; those before it are not entered."""
         try:
             while self._parsed_until < len(self._data) and self._progress in RECEIVING:
                 self._parse_next_slice()

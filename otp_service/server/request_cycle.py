@@ -64,11 +64,11 @@ class RequestCycle:
     __slots__ = (
         "_connection",
         "_expects_100",
-        "_has_news",
+        "_has_message",
         "_has_no_body",
         "_head",
         "_left",
-        "_news",
+        "_message_event",
         "_scope",
         "body",
         "disconnected",
@@ -85,8 +85,10 @@ class RequestCycle:
         self._expects_100 = expects_100
         self.keep_alive = keep_alive
         self.body, self.more_body = bytearray(), True
-        self._has_news = False  # whether `receive` need not wait
-        self._news: asyncio.Event | None = None  # what it waits for; most requests have arrived before it is called
+        self._has_message = False  # whether `receive` need not wait
+        self._message_event: asyncio.Event | None = (
+            None  # what it waits for; most requests have arrived before it is called
+        )
         self.disconnected = self.response_started = self.response_complete = False
         self._head: bytes | None = None  # of the response, until it is written
         self._left: int | None = None  # bytes of the response's body; None: it has no Content-Length
@@ -125,38 +127,38 @@ class RequestCycle:
                 connection.transport.write(_CONTINUE)
             if connection.flow.read_paused:
                 connection.flow.resume_reading()
-            if not self._has_news:
-                await self._wait_for_news()
-            self._has_news = False
+            if not self._has_message:
+                await self._wait_for_message()
+            self._has_message = False
         if connection is None or self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         body, self.body = bytes(self.body), bytearray()
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
-    async def _wait_for_news(self) -> None:
-        if self._news is None:
-            self._news = asyncio.Event()
-        self._news.clear()
-        await self._news.wait()
+    async def _wait_for_message(self) -> None:
+        if self._message_event is None:
+            self._message_event = asyncio.Event()
+        self._message_event.clear()
+        await self._message_event.wait()
 
     def add_body(self, part: bytes) -> None:
         """Take a part of the body that has arrived."""
         self.body += part
-        self._has_news = True
-        if self._news is not None:
-            self._news.set()
+        self._has_message = True
+        if self._message_event is not None:
+            self._message_event.set()
 
     def end_body(self) -> None:
         """Record that the body is complete."""
-        self.more_body, self._has_news = False, True
-        if self._news is not None:
-            self._news.set()
+        self.more_body, self._has_message = False, True
+        if self._message_event is not None:
+            self._message_event.set()
 
     def disconnect(self) -> None:
         """Record that nothing can be sent any more, unless the whole response is written."""
         self.disconnected = not self.response_complete
-        if self._news is not None:
-            self._news.set()
+        if self._message_event is not None:
+            self._message_event.set()
 
     async def send(self, message: Any) -> None:
         """Send a message of the application. After a disconnection it is ignored, as ASGI requires."""
@@ -216,6 +218,6 @@ class RequestCycle:
         self._head, self.response_started = b"", True
         if is_last:
             self.response_complete = True
-            if self._news is not None:
-                self._news.set()
+            if self._message_event is not None:
+                self._message_event.set()
             connection.on_response_complete()
