@@ -86,9 +86,7 @@ class RequestCycle:
         self.keep_alive = keep_alive
         self.body, self.more_body = bytearray(), True
         self._has_message = False  # whether `receive` need not wait
-        self._message_event: asyncio.Event | None = (
-            None  # what it waits for; most requests have arrived before it is called
-        )
+        self._message_event: asyncio.Event | None = None  # what it waits for; for most requests it need not
         self.disconnected = self.response_started = self.response_complete = False
         self._head: bytes | None = None  # of the response, until it is written
         self._left: int | None = None  # bytes of the response's body; None: it has no Content-Length
