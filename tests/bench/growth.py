@@ -47,8 +47,10 @@ def growth(options: Options) -> Iterator[Line]:
     with contextlib.ExitStack() as stacks:
         little = stacks.enter_context(_filled(Size()))
         much = {name: stacks.enter_context(_filled(size)) for name, size in sizes.items()}
+        store_ms = []
         for _ in range(options.rounds):
             base = _costs(little, options)
+            store_ms.append(base["service and store"] - base["service"])
             for name, stack in much.items():
                 for who, cost in _costs(stack, options).items():
                     ratios[name, who].append(cost / base[who])
@@ -56,6 +58,8 @@ def growth(options: Options) -> Iterator[Line]:
         key = name.partition(" ")[0]
         text = f"CPU of the {who} for a cycle, {FACTOR} times the {name}"
         yield Line(name=f"g.{key}_{who.replace(' ', '_')}", text=text, values=tuple(values), at_most=AT_MOST)
+    text = f"CPU of the store for a cycle, {PENDING} pending verifications"
+    yield Line(name="g.store", text=text, values=tuple(store_ms), unit="ms")
 
 
 def _costs(stack: Stack, options: Options) -> dict[str, float]:
