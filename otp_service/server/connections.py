@@ -125,6 +125,10 @@ class Connections:
             phases[phase][connection] = None
         connection.phase = phase
 
+    def has_room(self, size: int) -> bool:
+        """Return whether `size` more buffered bytes close no connection."""
+        return self._buffered_bytes + size <= MAX_BUFFERED_BYTES
+
     def add_buffered(self, connection: Connection, size: int) -> None:
         """Count `size` more buffered bytes. If all connections buffer too much, close the one with the most."""
         connection.buffered_bytes += size

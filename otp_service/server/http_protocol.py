@@ -86,9 +86,8 @@ class HttpConnection(TimedConnection):
             while self._parsed_until < len(self._data) and self._progress in RECEIVING:
                 self._parse_next_slice()
             if self._progress is not self.phase:
-                self._enter(self._progress)
-            self._connections.add_buffered(self, self._uncounted_bytes)
-            self._uncounted_bytes = 0
+                self._advance()
+            self._count_bytes()
         except Refused as refused:
             self._refuse(refused)
         if self.phase is Phase.CLOSE:
@@ -97,6 +96,19 @@ class HttpConnection(TimedConnection):
             self.flow.pause_reading()
         elif self._data:
             self._data, self._parsed_until = b"", 0
+
+    def _advance(self) -> None:
+        """Enter the phase after the parsed bytes. If they are too many for all connections, this one may be closed."""
+        if self._progress is Phase.RESPONSE and not self._connections.has_room(self._uncounted_bytes):
+            self._enter(Phase.BODY)  # only with an incomplete request it can be closed
+            self._count_bytes()
+        if self.phase is not Phase.CLOSE:
+            self._enter(self._progress)
+
+    def _count_bytes(self) -> None:
+        """Count the parsed bytes. That may close this connection."""
+        size, self._uncounted_bytes = self._uncounted_bytes, 0
+        self._connections.add_buffered(self, size)
 
     def _parse_next_slice(self) -> None:
         """Parse a slice, and start or complete a request if its head or body ends there. Raises `Refused`."""

@@ -153,8 +153,9 @@ class RequestCycle:
             self._message_event.set()
 
     def disconnect(self) -> None:
-        """Record that nothing can be sent any more, unless the whole response is written."""
+        """Record that nothing can be sent any more, unless the whole response is written; drop the body."""
         self.disconnected = not self.response_complete
+        self.body = bytearray()
         if self._message_event is not None:
             self._message_event.set()
 

@@ -105,6 +105,31 @@ async def test_memory_of_incomplete_requests(served: ServeApp) -> None:
             assert 20 <= gone <= 60
 
 
+async def test_memory_of_complete_requests(served: ServeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that arrives at once is refused if it does not fit; those that the application works on are kept.
+
+    What is received with a request that waits for its response, such as a part of the next one, changes nothing.
+    """
+    request, go = post(b" " * 1000), asyncio.Event()
+    monkeypatch.setattr("otp_service.server.connections.MAX_BUFFERED_BYTES", 3 * len(request))
+
+    async def waits(scope: Any, receive: Any, send: Any) -> None:
+        async with asyncio.timeout(2):
+            await go.wait()
+        await _livez(scope, receive, send)
+
+    async with served(waits) as url, many(url, 3, request) as wires:
+        for wire in wires:
+            await wire.send(LIVEZ[:20])
+        for _ in range(3):
+            async with raw_connection(url) as wire:
+                assert_problem(await wire.exchange(request), 503, "overloaded")
+        go.set()
+        assert [(await wire.read_response()).status for wire in wires] == [200] * 3
+        async with raw_connection(url) as wire:
+            assert (await wire.exchange(request)).status == 200
+
+
 async def test_few_file_descriptors(tmp_path: Path) -> None:
     """With `ulimit -n 128` and 160 waiting connections, of each kind in turn, every honest request is answered."""
     service = ServiceProcess(tmp_path, "dev", "--port", "0", descriptors=128)
