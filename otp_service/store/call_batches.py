@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import takewhile
 
 import msgspec
 from redis.exceptions import NoScriptError, ResponseError
@@ -102,7 +103,7 @@ class ReplyDeadlines:
             self._timer = self._loop.call_at(due, self._refuse_late)
 
     def stop(self, batch: CallBatch) -> None:
-        """Forget the requests of a batch, which have their replies. Others that are done are forgotten by the timer."""
+        """Forget the requests of a batch, which have their replies; others that are done stay until their deadline."""
         for request in batch.requests:
             self._due.pop(request.replies, None)
 
@@ -113,7 +114,7 @@ class ReplyDeadlines:
 
     def _refuse_late(self) -> None:
         now = self._loop.time()
-        for replies in [replies for replies, due in self._due.items() if due <= now or replies.done()]:
+        for replies in list(takewhile(lambda one: self._due[one] <= now or one.done(), self._due)):
             del self._due[replies]
             refuse(replies)
         self._timer = None
