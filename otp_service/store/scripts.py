@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -38,8 +38,6 @@ Command = tuple[str | bytes | int, ...]
 
 _INCLUDE: Final = re.compile(r"^ *--@include (.*)\n", re.MULTILINE)
 _DEFINITION: Final = re.compile(r"(?:(?!local ).*\n)*local .*\n(?:(?!local |--).*\n)*")
-"""A definition with the comment above it."""
-
 _DEFINED: Final = re.compile(r"^local (?:function )?([\w, ]+)", re.MULTILINE)
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _COMMENT: Final = re.compile(r"--.*")
@@ -132,31 +130,43 @@ def _expand_includes(source: str) -> str:
 
 def _used_definitions(included: Sequence[str], source: str) -> list[str]:
     """Return those definitions of included files that the source uses, also indirectly, in their order."""
-    definitions = [one for name in included for one in _DEFINITION.findall(_read_source(name))]
-    used, names = [], _identifiers(source)
-    for definition in reversed(definitions):  # a definition uses only those before it
-        if not names.isdisjoint(_defined_names(definition)):
-            used.append(definition)
-            names |= _identifiers(definition)
+    definitions = [one for name in included for one in _definitions(_read_source(name))]
+    used, names = [], set(_identifiers(source))
+    for definition in reversed(definitions):  # one uses only those before it
+        if not names.isdisjoint(definition.names):
+            used.append(definition.text)
+            names |= definition.identifiers
     return used[::-1]
 
 
-def _defined_names(definition: str) -> set[str]:
-    """Return the names of `local function f(...)` or `local A, B = ...`, below a comment."""
-    [names] = _DEFINED.findall(definition)
-    return set(_NAME.findall(names))
+class _Definition(NamedTuple):
+    """`local function f(...)` or `local A, B = ...` with the comment above it, the names, and all words in it."""
+
+    text: str
+    names: frozenset[str]
+    identifiers: frozenset[str]
 
 
-def _identifiers(text: str) -> set[str]:
+@cache
+def _definitions(text: str) -> list[_Definition]:
+    found = []
+    for definition in _DEFINITION.findall(text):
+        [names] = _DEFINED.findall(definition)
+        found.append(_Definition(definition, frozenset(_NAME.findall(names)), _identifiers(definition)))
+    return found
+
+
+def _identifiers(text: str) -> frozenset[str]:
     """Return all words outside comments: also those in strings, so at worst a definition is kept that is not used."""
-    return set(_NAME.findall(_without_comments(text)))
+    return frozenset(_NAME.findall(_COMMENT.sub("", text)))
 
 
-def _without_comments(text: str) -> str:
-    return _COMMENT.sub("", text)
+@cache
+def _read_file(name: str) -> str:
+    return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
 def _read_source(name: str) -> str:
     if name == _CLOCK and _clock_override is not None:
         return f"{_clock_override}\n"
-    return files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return _read_file(name)

@@ -64,7 +64,7 @@ def growth(options: Options) -> Iterator[Line]:
 
 def _costs(stack: Stack, options: Options) -> dict[str, float]:
     before = stack.store_cpu_seconds()
-    result = stack.load(count=int(options.seconds(800, 500)), warm_up=0.1)
+    result = stack.load(count=int(options.seconds(2000, 500)), warm_up=0.1)
     expect_only(result, "request 202", "verify 200")
     store_ms = 1000 * (stack.store_cpu_seconds() - before) / result["count"]
     return {"service": float(result["cpu_ms"]), "service and store": float(result["cpu_ms"]) + store_ms}
