@@ -32,34 +32,35 @@ def expect_only(result: Mapping[str, Any], *statuses: str) -> None:
 
 def full_cycles(options: Options) -> Iterator[Line]:
     """(a) Cycles at the default cost: their hashes a second as a share of what the same cores do bare."""
-    yield from _full_cycles(options, 1, "one worker")
+    yield from _full_cycles(options, 1, 1, "one worker")
     if not options.is_short and len(server_cores(2)) == 2:
-        yield from _full_cycles(options, 2, "two workers")
+        yield from _full_cycles(options, 1, 2, "one worker on two cores")
+        yield from _full_cycles(options, 2, 2, "two workers")
 
 
-def _full_cycles(options: Options, workers: int, name: str) -> Iterator[Line]:
-    with running_stack(DEFAULT_HASH, workers=workers) as stack:
-        found = [_share(stack, workers, options.seconds(10.0, 5.0)) for _ in range(options.rounds)]
+def _full_cycles(options: Options, workers: int, cores: int, name: str) -> Iterator[Line]:
+    with running_stack(DEFAULT_HASH, workers=workers, cores=cores) as stack:
+        found = [_share(stack, cores, options.seconds(10.0, 5.0)) for _ in range(options.rounds)]
     shares, of_cpu, of_the_rest = zip(*found, strict=True)
     key = name.replace(" ", "_")
     text = f"hashes of full cycles : bare hashes, {name}"
     yield Line(name=f"a.{key}_cpu", text=f"CPU of two bare hashes : CPU of a cycle, {name}", values=of_cpu)
-    if workers == 1:
+    if cores == 1:
         yield Line(name=f"a.{key}", text=f"{text} with a core to itself", values=shares, at_least=0.92)
         return
     yield Line(name=f"a.{key}", text=f"{text}, store and load on the same cores", values=shares, at_least=0.92)
     yield Line(name=f"a.{key}_rest", text="the same, of the time that store and load leave", values=of_the_rest)
 
 
-def _share(stack: Stack, workers: int, seconds: float) -> tuple[float, float, float]:
+def _share(stack: Stack, cores: int, seconds: float) -> tuple[float, float, float]:
     """Return the hashes of full cycles : bare hashes, by time, by CPU time, and by the time that the tools leave.
 
     The service and the bare hashes have the cores in turns, for `seconds` each: a machine that others share changes its
     speed by a fifth within seconds, which a measurement before the other one does not notice.
     """
     on_seconds = bare_seconds = 0.0
-    job = {"seconds": MAX_SECONDS, "callers": CALLERS * workers, "warm_up": 1.0}
-    with BareHashes(workers) as bare, stack.start_load(**job) as load:
+    job = {"seconds": MAX_SECONDS, "callers": CALLERS * cores, "warm_up": 1.0}
+    with BareHashes(cores) as bare, stack.start_load(**job) as load:
         load.wait_until_warm()
         used, tools = stack.cpu_seconds(), stack.store_cpu_seconds()
         load.measure()
@@ -80,7 +81,7 @@ def _share(stack: Stack, workers: int, seconds: float) -> tuple[float, float, fl
         bare_hashes, bare_cpu = bare.finish()
     share = hashes / on_seconds / (bare_hashes / bare_seconds)
     of_cpu = hashes / used / (bare_hashes / bare_cpu)
-    return share, of_cpu, share / (1 - tools / on_seconds / workers)
+    return share, of_cpu, share / (1 - tools / on_seconds / cores)
 
 
 def _turn_seconds() -> float:

@@ -1,6 +1,6 @@
 """Server processes to measure: pinned to cores, their CPU time, and load generators beside them.
 
-If there are more cores than `workers`, the server has the first cores to itself, and everything else the others, so
+If there are more cores than the server has, it has the first ones to itself, and everything else the others, so
 that a figure of the server is not one of its measuring tools. Otherwise all processes share all cores. CPU time is that
 of the server's processes, read from /proc.
 """
@@ -44,14 +44,14 @@ def _cores() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 
 
-def server_cores(workers: int) -> list[int]:
-    """Return the cores of the service: as many as workers, or all."""
-    return _cores()[:workers]
+def server_cores(count: int) -> list[int]:
+    """Return the cores of the service: `count`, or all."""
+    return _cores()[:count]
 
 
-def tool_cores(workers: int) -> list[int]:
-    """Return the cores of everything else: those that the service leaves, or all."""
-    return _cores()[workers:] or _cores()
+def tool_cores(count: int) -> list[int]:
+    """Return the cores of everything else: those that a service with `count` cores leaves, or all."""
+    return _cores()[count:] or _cores()
 
 
 def pinned(cores: list[int], words: list[str]) -> list[str]:
@@ -129,7 +129,7 @@ class Server:
     url: str
     pid: int
     start_seconds: float
-    workers: int = 1
+    cores: int = 1
     gateway_port: int = 0
     key: str = ""
     generator: str = "tests.bench.load_generator"
@@ -151,7 +151,7 @@ class Server:
     def start_load(self, **job: Any) -> Load:
         """Start a job of the load generator (see `load_generator.Job`), with phone numbers of its own."""
         whole = {"url": self.url, "gateway_port": self.gateway_port, "key": self.key, "seed": next(self._seeds), **job}
-        return Load(pinned(tool_cores(self.workers), [sys.executable, "-m", self.generator]), whole)
+        return Load(pinned(tool_cores(self.cores), [sys.executable, "-m", self.generator]), whole)
 
     def load(self, **job: Any) -> dict[str, Any]:
         """Run one job; return its result, with the server's CPU milliseconds for each unit, and units a second."""

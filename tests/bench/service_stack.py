@@ -89,17 +89,20 @@ def running_stack(
     hashing: str = CHEAPEST_HASH,
     *,
     workers: int = 1,
+    cores: int | None = None,
     extra: str = "",
     module: str = "otp_service",
     environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Stack]:
     """Start a store and a service with `hashing` (TOML) and `extra` config; end both afterwards.
 
+    The service has `cores`, None for one for each worker; the store has the others, or all if there are no others.
     `module` is run instead of the service, and has `environ` as well.
     """
+    cores = cores or workers
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         redis_port, gateway_port, port = free_port(), free_port(), free_port()
-        store_pid = stack.enter_context(running_store(Path(folder), redis_port, workers))
+        store_pid = stack.enter_context(running_store(Path(folder), redis_port, cores))
         config, log = Path(folder, "otp.toml"), Path(folder, "service.log")
         keys = {name: hashlib.sha256(name.encode()).hexdigest() for name in (API_KEY, FLOODING_KEY)}
         config.write_text(
@@ -111,18 +114,18 @@ def running_stack(
         words = [sys.executable, "-m", module, "serve", "--config", str(config)]
         started = time.monotonic()
         environ = {**secrets, "EIMS_PASSWORD": "password", **environ}
-        process = stack.enter_context(running_process(words, environ, log, server_cores(workers)))
+        process = stack.enter_context(running_process(words, environ, log, server_cores(cores)))
         wait_for_http(port, process, log)
         seconds = time.monotonic() - started
-        yield Stack(url, process.pid, seconds, workers, gateway_port, API_KEY, redis_url=redis_url, store_pid=store_pid)
+        yield Stack(url, process.pid, seconds, cores, gateway_port, API_KEY, redis_url=redis_url, store_pid=store_pid)
 
 
 @contextlib.contextmanager
-def running_store(folder: Path, port: int, workers: int = 1) -> Iterator[int]:
-    """Start an empty store on the cores that a service with `workers` leaves; return its process id."""
+def running_store(folder: Path, port: int, cores: int = 1) -> Iterator[int]:
+    """Start an empty store on the cores that a service with `cores` leaves; return its process id."""
     options = ("--port", str(port), "--save", "", "--dir", str(folder), "--loglevel", "warning")
     log = folder / "redis.log"
-    with running_process([server_binary(), *options], {}, log, tool_cores(workers)) as process:
+    with running_process([server_binary(), *options], {}, log, tool_cores(cores)) as process:
         wait_for(lambda: _can_connect(port), process, log)
         yield process.pid
 
