@@ -10,9 +10,8 @@ These names are stored data: replicas of two versions use them side by side duri
 
 from __future__ import annotations
 
-import os
 import re
-from base64 import urlsafe_b64encode
+import secrets
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -103,7 +102,7 @@ _PARTITION_BY_DIGIT: Final = dict(zip(_DIGITS, ALL_PARTITIONS, strict=True))
 
 def new_verification_id(partition: Partition) -> str:
     """Return a new id: the partition's digit and 128 random bits, 23 characters of `[A-Za-z0-9_-]`."""
-    return _DIGITS[partition.number] + urlsafe_b64encode(os.urandom(_ID_BYTES)).rstrip(b"=").decode()
+    return _DIGITS[partition.number] + secrets.token_urlsafe(_ID_BYTES)
 
 
 def partition_of_id(verification_id: str) -> Partition | None:

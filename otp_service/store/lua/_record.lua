@@ -80,7 +80,7 @@ end
 
 -- Returns the status of each delivery by its provider, for `emit_delivery_events`; nil when nobody gets events.
 local function delivery_statuses(record)
-  if not record or not has_events(record) then return nil end
+  if not has_events(record) then return nil end
   local statuses = {}
   for _, delivery in ipairs(record[DELIVERIES]) do statuses[delivery[1]] = delivery[2] end
   return statuses
